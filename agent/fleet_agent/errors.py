@@ -1,0 +1,84 @@
+"""Every failure a user can meet, one class a cause of exit status.
+
+A failure says what went wrong (``title``), what to do about it (``remedy``) and has a short stable ``code`` for
+scripts. Foreign exceptions stop at the seam where they arise and become one of these, with ``from``. The command line
+turns them into words and an exit status in one place; anything else is a bug and shows its traceback.
+"""
+
+import enum
+from typing import ClassVar
+
+
+class Exit(enum.IntEnum):
+    """Exit statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""
+
+    DONE = 0
+    USAGE = 2
+    UNREACHABLE = 69
+    CANNOT_WRITE = 73
+    TEMPORARY = 75
+    REFUSED = 77
+    WRONG_ON_DEVICE = 78
+
+
+class AgentError(Exception):
+    """A failure with a cause that the user can be told.
+
+    Args:
+        title: One sentence: what failed, naming the file, topic or policy statement.
+        remedy: One sentence: what to type or change next.
+        code: Stable slug for scripts, for example ``claim-expired``.
+    """
+
+    exit_status: ClassVar[Exit]
+
+    def __init__(self, title: str, *, remedy: str, code: str) -> None:
+        super().__init__(title)
+        self.title = title
+        self.remedy = remedy
+        self.code = code
+        self.step: str | None = None
+
+
+class UsageError(AgentError):
+    """The command line asks for something that makes no sense."""
+
+    exit_status = Exit.USAGE
+
+
+class UnreachableError(AgentError):
+    """The endpoint did not answer: name, route, port, time-out, or a clock that never came."""
+
+    exit_status = Exit.UNREACHABLE
+
+
+class StateDirectoryError(AgentError):
+    """The state directory cannot be written, or what is in it cannot be trusted."""
+
+    exit_status = Exit.CANNOT_WRITE
+
+
+class TemporaryError(AgentError):
+    """Refused for now: throttled, a server error, or another agent holds the lock."""
+
+    exit_status = Exit.TEMPORARY
+
+
+class RefusedError(AgentError):
+    """AWS said no: a policy, a hook, a template, an inactive certificate."""
+
+    exit_status = Exit.REFUSED
+
+
+class DeviceError(AgentError):
+    """Wrong on the device itself: configuration, PEM, key, expired claim, CA, CSR. Waiting does not heal it."""
+
+    exit_status = Exit.WRONG_ON_DEVICE
+
+
+class ConfigurationError(DeviceError):
+    """The configuration has errors; ``problems`` lists all of them, a line each."""
+
+    def __init__(self, title: str, *, remedy: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(title, remedy=remedy, code="configuration")
+        self.problems = problems

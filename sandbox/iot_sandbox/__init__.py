@@ -1,0 +1,1 @@
+"""A local AWS IoT Core for tests, demos and benches: ministack plus what it lacks."""
