@@ -1,1 +1,1 @@
-"""Configuration: ``settings`` says what can be said, ``load`` reads it from YAML with every error at once."""
+"""Configuration: ``settings`` says what can be said, ``load`` reads it, every error at once."""

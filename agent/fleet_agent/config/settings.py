@@ -1,12 +1,18 @@
-"""What the agent can be told, as frozen values; the file format is these names (docs/reference/configuration.md).
+"""What the agent can be told, as frozen values; the file format is these names.
 
-Plain dataclasses, so that a command with all it needs in its flags imports neither YAML nor a validator.
-Durations are seconds, sizes are bytes, once parsed; in the file both are strings with units ("60s", "64MiB").
+Plain dataclasses, so that a command with all it needs in its flags does not import YAML.
+Durations are seconds, sizes are bytes, once parsed; in the file both are strings with units
+("60s", "64MiB").
+What ``Annotated`` says beyond the type is read by the loader, the JSON Schema and the reference
+(docs/reference/configuration.md): change it here, and nowhere else.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
+
+from fleet_agent.config import checks
+from fleet_agent.config.shape import Doc, Duration, FilePath, Items, Keys, Range, Text
 
 STATE_DIR = "/var/lib/fleet-agent"
 CONFIG_FILE = "/etc/fleet-agent/config.yaml"
@@ -14,137 +20,321 @@ CONFIG_FILE = "/etc/fleet-agent/config.yaml"
 Method = Literal["csr", "keys"]
 KeyType = Literal["ec-p256", "rsa-2048"]
 
+Topic = Annotated[str, Text(checks.publish_topic, r"^[^#+]+$", checks.TOPIC_BYTES * 2)]
+Filter = Annotated[str, Text(checks.topic_filter, r"^.+$", checks.TOPIC_BYTES * 2)]
+LiteralValue = Annotated[str, Text(checks.parameter_value, length=4096)]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Claim:
-    """The claim certificate and its key: paths, or ``credential:NAME`` under ``$CREDENTIALS_DIRECTORY``."""
+    """The claim certificate and its key: paths, or ``credential:NAME``."""
 
-    certificate: str
-    private_key: str
-    after_success: Literal["keep", "delete"] = "keep"
+    certificate: Annotated[
+        str,
+        FilePath(credential=True),
+        Doc(
+            "The claim certificate, PEM.",
+            "certificate: /etc/fleet-agent/claim/claim.certificate.pem.crt",
+        ),
+    ]
+    private_key: Annotated[
+        str,
+        FilePath(credential=True),
+        Doc("The claim certificate's private key, PEM.", "private_key: credential:claim-key"),
+    ]
+    after_success: Annotated[
+        Literal["keep", "delete"],
+        Doc(
+            "What becomes of the claim once the device has an identity of its own.",
+            "after_success: keep",
+        ),
+    ] = "keep"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Key:
     """What kind of key the device makes for itself, and where it lives."""
 
-    type: KeyType = "ec-p256"
-    store: Literal["file"] = "file"
+    type: Annotated[
+        KeyType,
+        Doc(
+            "The kind of key the device makes. With `method: keys` AWS makes it: RSA 2048.",
+            "type: rsa-2048",
+        ),
+    ] = "ec-p256"
+    store: Annotated[Literal["file"], Doc("Where the private key lives.", "store: file")] = "file"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceTree:
     """A property of the device tree, such as ``serial-number``."""
 
-    device_tree: str
+    device_tree: Annotated[
+        str,
+        Text(checks.device_tree_name, r"^[0-9A-Za-z,._+?#@/-]+$"),
+        Doc(
+            "A property of the device tree, by its path below /proc/device-tree.",
+            "device_tree: serial-number",
+        ),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dmi:
     """A field of /sys/class/dmi/id, such as ``product_serial``."""
 
-    dmi: str
+    dmi: Annotated[
+        str,
+        Text(checks.field_name, r"^[a-z0-9_]{1,64}$"),
+        Doc("A field of /sys/class/dmi/id.", "dmi: product_serial"),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FromFile:
     """The text of a file, without surrounding white space."""
 
-    file: str
+    file: Annotated[
+        str,
+        FilePath(credential=True),
+        Doc("A text file; white space around the text is dropped.", "file: /etc/site-code"),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FromEnvironment:
     """An environment variable of the agent."""
 
-    env: str
+    env: Annotated[
+        str,
+        Text(checks.variable_name, r"^[A-Za-z_][0-9A-Za-z_]*$"),
+        Doc("An environment variable of the agent.", "env: SITE_CODE"),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FromCommand:
     """What a command prints on stdout; ``timeout`` in seconds."""
 
-    command: tuple[str, ...]
-    timeout: float = 10.0
+    command: Annotated[
+        tuple[Annotated[str, Text(checks.command_word)], ...],
+        Items(1, 64, first=Text(checks.program)),
+        Doc(
+            "A program and its arguments; no shell. What it prints is the value.",
+            "command: [cat, /proc/version]",
+        ),
+    ]
+    timeout: Annotated[
+        float,
+        Duration(0.1, 300),
+        Doc("How long the program may take before it is killed, 100ms to 5m.", "timeout: 5s"),
+    ] = 10.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mac:
     """The MAC address of an interface, or of the first physical one with ``auto``."""
 
-    mac: str
+    mac: Annotated[
+        str,
+        Text(checks.interface_name, r"^[^\s/:]{1,15}$"),
+        Doc("An interface, or `auto` for the first physical one by interface index.", "mac: eth0"),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MachineId:
     """/etc/machine-id, hashed for this application (the raw one is confidential)."""
 
-    machine_id: Literal["app"]
+    machine_id: Annotated[
+        Literal["app"],
+        Doc("`app`: /etc/machine-id hashed for this application.", "machine_id: app"),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FirstOf:
     """The first of these that has a usable value."""
 
-    first_of: tuple["Source", ...]
+    first_of: Annotated[
+        tuple["Source", ...],
+        Items(1, 16),
+        Doc(
+            "Sources in order; the first with a usable value wins.",
+            "first_of: [{dmi: product_serial}, {mac: auto}]",
+        ),
+    ]
 
 
-Source = str | DeviceTree | Dmi | FromFile | FromEnvironment | FromCommand | Mac | MachineId | FirstOf
+Source = (
+    LiteralValue
+    | DeviceTree
+    | Dmi
+    | FromFile
+    | FromEnvironment
+    | FromCommand
+    | Mac
+    | MachineId
+    | FirstOf
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Provisioning:
-    """How the device gets an identity; ``spread`` in seconds, the window for the fleet's first contact."""
+    """How the device gets an identity; ``spread`` in seconds, the window of first contacts."""
 
-    template: str
-    method: Method = "csr"
-    key: Key = Key()
-    parameters: Mapping[str, Source] = dataclasses.field(default_factory=dict)
-    spread: float = 0.0
+    template: Annotated[
+        str,
+        Text(checks.template_name, checks.TEMPLATE_PATTERN),
+        Doc("The provisioning template's name: 1 to 36 of 0-9 A-Z a-z _ -.", "template: fleet-v1"),
+    ]
+    method: Annotated[
+        Method,
+        Doc(
+            "`csr`: the device makes its key, which never leaves it. `keys`: AWS makes it.",
+            "method: csr",
+        ),
+    ] = "csr"
+    key: Annotated[Key, Doc("The device's own key.", "key: {type: ec-p256, store: file}")] = Key()
+    parameters: Annotated[
+        Mapping[str, Source],
+        Keys(Text(checks.parameter_name, length=2048)),
+        Doc(
+            "Values for the template's parameters: strings, or sources (parameters.md).",
+            "parameters: {SerialNumber: {dmi: product_serial}, Site: Seattle}",
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    spread: Annotated[
+        float,
+        Duration(0, 7 * 86400),
+        Doc("The window over which a fleet's first contacts are spread, 0s to 7d.", "spread: 10m"),
+    ] = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SystemSource:
     """Uptime, load, memory, disk, temperature; ``interval`` in seconds."""
 
-    interval: float = 60.0
+    interval: Annotated[
+        float,
+        Duration(1, 7 * 86400),
+        Doc("The time from one reading to the next, 1s to 7d.", "interval: 60s"),
+    ] = 60.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TelemetrySource:
     """One entry of ``telemetry.sources``: the kind is the key."""
 
-    system: SystemSource
+    system: Annotated[
+        SystemSource,
+        Doc("Uptime, load, memory, disk and temperature of the device.", "system: {interval: 5m}"),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Telemetry:
-    """What goes up, and under which topic: ``{thing}``, ``{source}`` and ``{certificate_id}`` are filled in."""
+    """What goes up, and under which topic."""
 
-    topic: str = "dt/{thing}/{source}"
-    sources: tuple[TelemetrySource, ...] = (TelemetrySource(system=SystemSource()),)
+    topic: Annotated[
+        Topic,
+        Doc(
+            "The topic of readings; `{thing}`, `{source}` and `{certificate_id}` are filled in. "
+            "At most 256 bytes and 7 slashes, no wildcard.",
+            "topic: dt/{thing}/{source}",
+        ),
+    ] = "dt/{thing}/{source}"
+    sources: Annotated[
+        tuple[TelemetrySource, ...],
+        Items(0, 16),
+        Doc(
+            "What is read; an empty list switches telemetry off.",
+            "sources: [{system: {interval: 60s}}]",
+        ),
+    ] = (TelemetrySource(system=SystemSource()),)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Subscription:
     """A topic filter that comes down; ``log`` writes what arrives to the log."""
 
-    topic: str
-    qos: Literal[0, 1] = 1
-    log: bool = True
+    topic: Annotated[
+        Filter,
+        Doc(
+            "A topic filter; `{thing}` and `{certificate_id}` are filled in. "
+            "At most 256 bytes and 7 slashes.",
+            'topic: "cmd/{thing}/#"',
+        ),
+    ]
+    qos: Annotated[Literal[0, 1], Doc("The quality of service asked for.", "qos: 1")] = 1
+    log: Annotated[bool, Doc("Whether what arrives is written to the log.", "log: true")] = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything the agent was told, from file, drop-ins and flags together."""
 
-    endpoint: str
-    port: int = 8883
-    ca_file: str | None = None
-    proxy: str | None = None
-    claim: Claim | None = None
-    provisioning: Provisioning | None = None
-    telemetry: Telemetry = Telemetry()
-    subscriptions: tuple[Subscription, ...] = ()
-    state_dir: str = STATE_DIR
-    runtime_dir: str | None = None
+    endpoint: Annotated[
+        str,
+        Text(checks.endpoint, checks.HOST_PATTERN),
+        Doc(
+            "The account's data endpoint, a host name alone: "
+            "`aws iot describe-endpoint --endpoint-type iot:Data-ATS` shows it.",
+            "endpoint: a1b2c3-ats.iot.eu-west-1.amazonaws.com",
+        ),
+    ]
+    port: Annotated[
+        int, Range(1, 65535), Doc("TCP port of the endpoint; 443 uses ALPN.", "port: 443")
+    ] = 8883
+    ca_file: Annotated[
+        str | None,
+        FilePath(),
+        Doc(
+            "CA certificates the endpoint is checked with, PEM; the system's store when null.",
+            "ca_file: ca.pem",
+        ),
+    ] = None
+    proxy: Annotated[
+        str | None,
+        Text(checks.proxy, checks.PROXY_PATTERN),
+        Doc("An HTTP proxy that lets CONNECT through.", "proxy: http://proxy.example.com:3128"),
+    ] = None
+    claim: Annotated[
+        Claim | None,
+        Doc(
+            "The certificate and key a batch of devices shares, for provisioning alone.",
+            "claim: {certificate: claim.pem.crt, private_key: claim.pem.key}",
+        ),
+    ] = None
+    provisioning: Annotated[
+        Provisioning | None,
+        Doc("How the device gets an identity of its own.", "provisioning: {template: fleet-v1}"),
+    ] = None
+    telemetry: Annotated[
+        Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
+    ] = Telemetry()
+    subscriptions: Annotated[
+        tuple[Subscription, ...],
+        Items(0, 50),
+        Doc(
+            "What comes down; AWS IoT allows 50 on a connection.",
+            'subscriptions: [{topic: "cmd/{thing}/#"}]',
+        ),
+    ] = ()
+    state_dir: Annotated[
+        str,
+        FilePath(),
+        Doc(
+            "Where the identity and the ledger live. Must survive a reboot.",
+            "state_dir: /data/fleet-agent",
+        ),
+    ] = STATE_DIR
+    runtime_dir: Annotated[
+        str | None,
+        FilePath(),
+        Doc(
+            "Where status.json and identity.json go. When null: $RUNTIME_DIRECTORY, else `run` "
+            "in the state directory.",
+            "runtime_dir: /run/fleet-agent",
+        ),
+    ] = None

@@ -1,0 +1,223 @@
+"""The rules for single strings: endpoint, proxy, topics, names.
+
+Pure; each raises ``WrongValueError`` with the words for the user. A rule never quotes what may be
+a secret, such as a proxy's user and password.
+"""
+
+import re
+
+from fleet_agent.config.shape import WrongValueError
+
+TEMPLATE_PATTERN = r"^[0-9A-Za-z_-]{1,36}$"
+HOST_PATTERN = r"^[0-9A-Za-z._:-]{1,253}$"
+PROXY_PATTERN = r"^http://[^/@]+:[0-9]{1,5}/?$"
+
+# AWS IoT Core: a topic has at most 256 bytes of UTF-8 and 7 slashes; the prefix of Basic Ingest
+# and of a shared subscription does not count.
+TOPIC_BYTES = 256
+TOPIC_SLASHES = 7
+
+PUBLISH_PLACEHOLDERS = ("thing", "source", "certificate_id")
+FILTER_PLACEHOLDERS = ("thing", "certificate_id")
+
+_HIGHEST_PORT = 65535
+
+
+def template_name(text: str) -> None:
+    """Check the name of a provisioning template."""
+    if not re.fullmatch(TEMPLATE_PATTERN[1:-1], text):
+        raise WrongValueError(
+            "is no template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
+            "give the name alone, as `aws iot list-provisioning-templates` shows it",
+        )
+
+
+def endpoint(text: str) -> None:
+    """Check a host name; a pasted URL or host:port is explained, as consoles hand those out."""
+    if "://" in text:
+        host = re.split(r"[/:?#]", text.partition("://")[2])[0]
+        raise WrongValueError("is a URL, a host name alone is wanted", f"write endpoint: {host}")
+    if re.fullmatch(r"[0-9A-Fa-f:.]+", text) and text.count(":") > 1:
+        _ip_address(text)
+        return
+    name, colon, rest = text.partition(":")
+    if colon and rest.isdecimal():
+        raise WrongValueError("has a port in it", f"write endpoint: {name} and port: {rest}")
+    if "/" in text:
+        raise WrongValueError("has a path in it", f"write endpoint: {text.partition('/')[0]}")
+    _host(text)
+    if ".credentials.iot." in text:
+        raise WrongValueError(
+            "is the credential provider's endpoint, which speaks no MQTT",
+            "take the one of `aws iot describe-endpoint --endpoint-type iot:Data-ATS`",
+        )
+
+
+def _ip_address(text: str) -> None:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise WrongValueError("is neither a host name nor an address") from None
+
+
+def _host(text: str) -> None:
+    label = r"[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
+    if len(text) > 253 or not re.fullmatch(rf"{label}(\.{label})*\.?", text):  # noqa: PLR2004 - RFC 1035's limit
+        raise WrongValueError(
+            "is no host name",
+            "take it from `aws iot describe-endpoint --endpoint-type iot:Data-ATS`",
+        )
+
+
+def proxy(text: str) -> None:
+    """Check a proxy: http://host:port, without user and password: no secret in this file."""
+    example = "write proxy: http://proxy.example.com:3128"
+    if "@" in text:
+        raise WrongValueError(
+            "has a user or a password in it, which this version does not support", example
+        )
+    found = re.fullmatch(r"http://\[?([^/\[\]]+?)\]?:([0-9]{1,5})/?", text)
+    if not found:
+        raise WrongValueError("is not of the form http://host:port", example)
+    if not 1 <= int(found[2]) <= _HIGHEST_PORT:
+        raise WrongValueError(f"has no such port: {found[2]}", "a port is 1 to 65535")
+    if ":" in found[1]:
+        _ip_address(found[1])
+    else:
+        _host(found[1])
+
+
+def publish_topic(text: str) -> None:
+    """Check a topic to publish to, before its placeholders are filled in."""
+    for wildcard in "#+":
+        if wildcard in text:
+            raise WrongValueError(
+                f'has the wildcard "{wildcard}": a message goes to one topic, not to a filter'
+            )
+    _placeholders(text, PUBLISH_PLACEHOLDERS)
+    counted = text.split("/", 3)[-1] if text.startswith("$aws/rules/") else text
+    _topic_limits(counted)
+
+
+def topic_filter(text: str) -> None:
+    """Check a filter to subscribe to, before its placeholders are filled in."""
+    _placeholders(text, FILTER_PLACEHOLDERS)
+    counted = text
+    if text.startswith("$share/"):
+        parts = text.split("/", 2)
+        if len(parts) < 3 or not parts[1] or any(sign in parts[1] for sign in "#+"):  # noqa: PLR2004 - $share, group, filter
+            raise WrongValueError("is no shared subscription", "write $share/GROUP/FILTER")
+        counted = parts[2]
+    _topic_limits(counted)
+    levels = counted.split("/")
+    if "#" in "".join(levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"):
+        raise WrongValueError(
+            'has "#" where it cannot be', 'write "#" as the whole last level: cmd/{thing}/#'
+        )
+    if any("+" in level and level != "+" for level in levels):
+        raise WrongValueError(
+            'has "+" where it cannot be', 'write "+" as a whole level: cmd/+/restart'
+        )
+
+
+def _placeholders(text: str, known: tuple[str, ...]) -> None:
+    listed = " ".join(f"{{{name}}}" for name in known)
+    for name in re.findall(r"\{([^{}]*)\}", text):
+        if name not in known:
+            raise WrongValueError(
+                f"has an unknown placeholder {{{name}}}", f"known here: {listed}"
+            )
+    if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
+        raise WrongValueError("has a brace that is no placeholder's", f"known here: {listed}")
+
+
+def _topic_limits(text: str) -> None:
+    if not text:
+        raise WrongValueError("is empty")
+    _no_control_characters(text)
+    size = len(text.encode())
+    if size > TOPIC_BYTES:
+        raise WrongValueError(f"has {size} bytes, AWS IoT allows {TOPIC_BYTES}")
+    slashes = text.count("/")
+    if slashes > TOPIC_SLASHES:
+        raise WrongValueError(f"has {slashes} slashes, AWS IoT allows {TOPIC_SLASHES}")
+
+
+def parameter_name(text: str) -> None:
+    """Check the name of a template parameter."""
+    if not 1 <= len(text) <= 2048:  # noqa: PLR2004 - RegisterThing's limit
+        raise WrongValueError("is no parameter name: 1 to 2048 characters")
+    _no_control_characters(text)
+
+
+def parameter_value(text: str) -> None:
+    """Check the value of a template parameter, as RegisterThing takes it."""
+    if len(text) > 4096:  # noqa: PLR2004 - RegisterThing's limit
+        raise WrongValueError(f"has {len(text)} characters, AWS IoT allows 4096")
+    _no_control_characters(text)
+
+
+def field_name(text: str) -> None:
+    """Check the name of a DMI field."""
+    if not re.fullmatch(r"[a-z0-9_]{1,64}", text):
+        raise WrongValueError(
+            "is no field of /sys/class/dmi/id", "write a name such as product_serial"
+        )
+
+
+def device_tree_name(text: str) -> None:
+    """Check the name of a device-tree property: relative, and going nowhere else."""
+    if not re.fullmatch(
+        r"[0-9A-Za-z,._+?#@-]+(/[0-9A-Za-z,._+?#@-]+)*", text
+    ) or ".." in text.split("/"):
+        raise WrongValueError(
+            "is no property of the device tree", "write a name such as serial-number"
+        )
+
+
+def interface_name(text: str) -> None:
+    """Check a network interface's name, by the kernel's own rules, or ``auto``."""
+    if not re.fullmatch(r"[^\s/:]{1,15}", text) or text in {".", ".."}:
+        raise WrongValueError(
+            "is no interface name", "write a name such as eth0, or auto for the first physical one"
+        )
+
+
+def variable_name(text: str) -> None:
+    """Check the name of an environment variable."""
+    if not re.fullmatch(r"[A-Za-z_][0-9A-Za-z_]*", text):
+        raise WrongValueError(
+            "is no name of an environment variable", "write the name alone, without $"
+        )
+
+
+def program(text: str) -> None:
+    """Check the first word of a command: absolute, or found along PATH, never relative."""
+    if not text:
+        raise WrongValueError("is empty, a program's name is wanted")
+    if "/" in text and not text.startswith("/"):
+        raise WrongValueError(
+            "is a relative path", "write the program's whole path, or its name alone"
+        )
+    if any(character.isspace() for character in text):
+        raise WrongValueError(
+            "has white space in it; no shell splits it",
+            "write a list, a word an entry: [cat, /etc/x]",
+        )
+
+
+def command_word(text: str) -> None:
+    """Check one word of a command."""
+    if "\0" in text:
+        raise WrongValueError("has a NUL character in it")
+
+
+def _no_control_characters(text: str) -> None:
+    import unicodedata
+
+    for character in text:
+        # Cc: control characters; Cs: halves of surrogate pairs, which no UTF-8 can carry.
+        if unicodedata.category(character) in {"Cc", "Cs"}:
+            raise WrongValueError(f"has a control character in it (U+{ord(character):04X})")
