@@ -1,0 +1,89 @@
+"""``python -m iot_sandbox``: one JSON line on stdout when ready, everything else on stderr."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from iot_sandbox import environment, listeners, state
+from iot_sandbox.settings import EXIT_UNAVAILABLE, SandboxError, Settings
+
+
+def parse(arguments: list[str] | None) -> Settings:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="iot_sandbox", description="A local AWS IoT Core for tests, demos and benches."
+    )
+    parser.add_argument("--state-dir", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="a further name or address for the server certificate; devices are sent to the first",
+    )
+    parser.add_argument("--mqtt-port", type=_port, default=8883, help="0 picks a free one (8883)")
+    parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
+    parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
+    parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
+    parsed = parser.parse_args(arguments)
+    return Settings(
+        state_dir=parsed.state_dir,
+        host=parsed.host,
+        names=tuple(parsed.name),
+        mqtt_port=parsed.mqtt_port,
+        http_port=parsed.http_port,
+        region=parsed.region,
+        follow_stdin=parsed.follow_stdin,
+    )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:  # noqa: PLR2004  what TCP has
+        raise argparse.ArgumentTypeError(f"{port} is not a port")
+    return port
+
+
+def _take_stdout() -> int:
+    """Keep stdout for the ready line: what anybody else prints goes to stderr."""
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    return answer
+
+
+def _run(settings: Settings) -> None:
+    with (
+        state.claimed(settings.state_dir) as state_dir,
+        listeners.listen(settings.host, settings.http_port, "--http-port") as http,
+        listeners.listen(settings.host, settings.mqtt_port, "--mqtt-port") as mqtt,
+    ):
+        environment.prepare(settings, state_dir, listeners.port_of(http), listeners.port_of(mqtt))
+        try:
+            from iot_sandbox import server  # only now: ministack reads its environment on import
+        except ModuleNotFoundError as error:
+            raise SandboxError(
+                f"{error.name} is not installed; install fleet-agent[sandbox]", EXIT_UNAVAILABLE
+            ) from error
+        answer = _take_stdout()
+
+        def announce(ready: dict[str, object]) -> None:
+            with os.fdopen(answer, "w") as stdout:
+                stdout.write(json.dumps(ready) + "\n")
+
+        server.run(settings, state_dir, (http, mqtt), announce)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sandbox until it is told to end; give the exit status."""
+    try:
+        _run(parse(arguments))
+    except SandboxError as error:
+        sys.stderr.write(f"iot_sandbox: {error}\n")
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""The sandbox's own HTTP route, ``/_sandbox/...``, on ministack's HTTP port; described in ``sandbox/README.md``."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from iot_sandbox import certificates
+from iot_sandbox.calls import Calls
+from iot_sandbox.faults import FaultError, Faults
+
+ROOT = "/_sandbox/"
+FOREVER = float("inf")
+
+Answer = tuple[int, Any]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Control:
+    """Answers the route's requests."""
+
+    def __init__(self, faults: Faults, calls: Calls) -> None:
+        self._faults = faults
+        self._calls = calls
+
+    def handle(self, method: str, path: str, body: bytes) -> Answer:
+        """Give the HTTP status and the JSON value for one request."""
+        match method, path.removeprefix(ROOT).rstrip("/").split("/"):
+            case "GET", ["faults"]:
+                return 200, {"faults": self._faults.listed()}
+            case "POST", ["faults"]:
+                return self._add(body)
+            case "DELETE", ["faults"]:
+                self._faults.clear()
+                return 200, {}
+            case "DELETE", ["faults", number] if number.isdigit():
+                return (
+                    (200, {})
+                    if self._faults.remove(int(number))
+                    else (404, _error("no such fault"))
+                )
+            case "GET", ["calls"]:
+                return 200, self._calls.as_json()
+            case "DELETE", ["calls"]:
+                self._calls.clear()
+                return 200, {}
+            case "POST", ["tokens", "expire"]:
+                return 200, {"certificates_deleted": certificates.forget_expired(FOREVER)}
+        return 404, _error(f"no {method} {path}; see sandbox/README.md")
+
+    def _add(self, body: bytes) -> Answer:
+        try:
+            wanted = json.loads(body)
+            fault = self._faults.add(**wanted)
+        except FaultError as error:
+            return 400, _error(str(error))
+        except (ValueError, TypeError) as error:
+            return 400, _error(f"a fault is a JSON object with operation and kind: {error}")
+        return 201, fault.as_json()
+
+
+def beside(app: App, control: Control) -> App:
+    """Put the route beside an ASGI application."""
+
+    async def either(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(ROOT):
+            await app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        status, value = control.handle(scope["method"], scope["path"], body)
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+
+    return either
+
+
+def _error(message: str) -> dict[str, str]:
+    return {"error": message}

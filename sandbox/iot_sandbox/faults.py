@@ -1,0 +1,319 @@
+"""What can be made to go wrong, call by call. Decides only; ``provisioning`` and ``session`` act on it.
+
+A fault belongs to one operation and says on which calls it acts, counted from the moment it was set. ``Faults`` is
+the table of those that are set; ``Plan`` is what they come to for one call. Several may act on the same call; they
+take effect in the order close-before, refusal (policy-spread, quota, token-reuse, reject), delay, edits of the
+answer, number of answers, close-after.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+CREATES = ("create-keys", "create-from-csr")
+PROVISIONING = (*CREATES, "register-thing")
+SESSION = ("connect", "subscribe", "publish")
+OPERATIONS = (*PROVISIONING, *SESSION)
+
+NOT_AUTHORIZED = 135
+EVERY: Literal["every"] = "every"
+
+
+class FaultError(ValueError):
+    """A fault that makes no sense; the text says what would."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one kind of fault needs.
+
+    Attributes:
+        operations: where it makes sense.
+        parameters: name to default; ``...`` where there is none.
+        every: whether it acts on every call unless told otherwise.
+    """
+
+    operations: tuple[str, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    every: bool = False
+
+
+KINDS = {
+    "reject": Kind(
+        OPERATIONS,
+        {
+            "status_code": 500,
+            "error_code": "InternalFailure",
+            "message": "The sandbox was asked to reject this.",
+            "reason_code": NOT_AUTHORIZED,
+        },
+    ),
+    "delay": Kind(OPERATIONS, {"seconds": ...}),
+    "lose-answer": Kind(OPERATIONS),
+    "answer-twice": Kind(PROVISIONING),
+    "answer-other-key": Kind(CREATES),
+    "malformed": Kind(PROVISIONING),
+    "replace": Kind(PROVISIONING, {"payload": ..., "answer": "accepted"}),
+    "drop-fields": Kind(PROVISIONING, {"fields": ...}),
+    "close-before": Kind(OPERATIONS),
+    "close-after": Kind(OPERATIONS),
+    "quota": Kind(PROVISIONING, {"per_second": ...}, every=True),
+    "token-reuse": Kind(("register-thing",), {"mode": "reject"}, every=True),
+    "policy-spread": Kind(SESSION, {"seconds": ...}, every=True),
+}
+TOKEN_REUSE_MODES = ("idempotent", "reject", "reject-if-active")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call, as far as a fault can tell calls apart.
+
+    Attributes:
+        operation: one of ``OPERATIONS``.
+        client_id: MQTT client id.
+        topics: the topic published to, or the topic filters subscribed to.
+        is_provisioning: whether a publish is itself a provisioning request.
+        registered_for: seconds since RegisterThing accepted the connection's certificate, if it did.
+    """
+
+    operation: str
+    client_id: str
+    topics: tuple[str, ...] = ()
+    is_provisioning: bool = False
+    registered_for: float | None = None
+
+
+@dataclass
+class Fault:
+    """One fault that is set.
+
+    Attributes:
+        number: what ``remove`` takes.
+        calls: ``"every"``, or the calls it acts on, the first after it was set being 1.
+        client_id: shell pattern, or None for any client.
+        topic: shell pattern; None for any topic but, for publishes, those of provisioning requests.
+        parameters: those of its kind.
+        seen: matching calls so far.
+        hits: calls it acted on so far.
+    """
+
+    number: int
+    operation: str
+    kind: str
+    calls: Literal["every"] | tuple[int, ...]
+    client_id: str | None
+    topic: str | None
+    parameters: dict[str, Any]
+    seen: int = 0
+    hits: int = 0
+    admitted: deque[float] = field(default_factory=deque, repr=False)
+
+    def concerns(self, request: Request) -> bool:
+        """Whether the request is one of those this fault counts."""
+        if self.operation != request.operation:
+            return False
+        if self.client_id is not None and not fnmatchcase(request.client_id, self.client_id):
+            return False
+        if self.topic is None:
+            return not request.is_provisioning
+        return any(fnmatchcase(topic, self.topic) for topic in request.topics)
+
+    def count(self) -> bool:
+        """Count one call; say whether the fault acts on it."""
+        self.seen += 1
+        acts = self.calls == EVERY or self.seen in self.calls
+        self.hits += acts
+        return acts
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what ``GET /_sandbox/faults`` shows."""
+        return {
+            "number": self.number,
+            "operation": self.operation,
+            "kind": self.kind,
+            "calls": self.calls if self.calls == EVERY else list(self.calls),
+            "client_id": self.client_id,
+            "topic": self.topic,
+            **self.parameters,
+            "seen": self.seen,
+            "hits": self.hits,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the faults come to for one call.
+
+    Attributes:
+        close: whether the connection is closed, and if before or after the call is applied.
+        refusal: parameters of the ``reject`` that answers instead of applying, or None.
+        token_reuse: what a second RegisterThing with one token meets.
+        delay: seconds the answer waits.
+        edits: faults that change the answer, in the order they were set.
+        answers: how often the answer goes out.
+    """
+
+    close: Literal["before", "after"] | None = None
+    refusal: dict[str, Any] | None = None
+    token_reuse: str = "idempotent"  # noqa: S105  a mode, not a secret
+    delay: float = 0.0
+    edits: tuple[Fault, ...] = ()
+    answers: int = 1
+
+
+_THROTTLED = {"status_code": 429, "error_code": "Throttling", "message": "Rate exceeded"}
+_EDITS = ("answer-other-key", "malformed", "replace", "drop-fields")
+
+
+class Faults:
+    """The faults that are set. Safe to use from any thread."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._last_number = 0
+
+    def add(
+        self,
+        operation: str,
+        kind: str,
+        *,
+        calls: Literal["every"] | int | Iterable[int] | None = None,
+        client_id: str | None = None,
+        topic: str | None = None,
+        **parameters: Any,
+    ) -> Fault:
+        """Set a fault.
+
+        Args:
+            operation: one of ``OPERATIONS``.
+            kind: one of ``KINDS``.
+            calls: ``"every"``, one number or several, counted from 1 and from now; by default the next call,
+                or every call for quota, token-reuse and policy-spread.
+            client_id: shell pattern of the clients concerned.
+            topic: shell pattern of the topics or topic filters concerned.
+            parameters: those of the kind.
+
+        Raises:
+            FaultError: unknown operation, kind or parameter, or a kind that makes no sense there.
+        """
+        wanted = _checked(operation, kind, parameters)
+        numbers = _call_numbers(calls, every=KINDS[kind].every)
+        with self._lock:
+            self._last_number += 1
+            fault = Fault(self._last_number, operation, kind, numbers, client_id, topic, wanted)
+            self._faults.append(fault)
+        return fault
+
+    def remove(self, number: int) -> bool:
+        """Take one fault back; say whether it was set."""
+        with self._lock:
+            kept = [fault for fault in self._faults if fault.number != number]
+            found = len(kept) < len(self._faults)
+            self._faults = kept
+        return found
+
+    def clear(self) -> None:
+        """Take every fault back."""
+        with self._lock:
+            self._faults = []
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Give every fault that is set, as JSON values."""
+        with self._lock:
+            return [fault.as_json() for fault in self._faults]
+
+    def plan(self, request: Request) -> Plan:
+        """Count one call and say what happens to it."""
+        with self._lock:
+            acting = [f for f in self._faults if f.concerns(request) and f.count()]
+            refusal = self._refusal(acting, request)
+        return _plan(acting, refusal)
+
+    def _refusal(self, acting: list[Fault], request: Request) -> dict[str, Any] | None:
+        for fault in acting:
+            if fault.kind == "policy-spread":
+                age = request.registered_for
+                if age is not None and age < fault.parameters["seconds"]:
+                    return {"reason_code": NOT_AUTHORIZED}
+            elif fault.kind == "quota" and not self._admits(fault):
+                return _THROTTLED
+        return next((f.parameters for f in acting if f.kind == "reject"), None)
+
+    def _admits(self, quota: Fault) -> bool:
+        now = self._now()
+        while quota.admitted and quota.admitted[0] <= now - 1.0:
+            quota.admitted.popleft()
+        if len(quota.admitted) >= quota.parameters["per_second"]:
+            return False
+        quota.admitted.append(now)
+        return True
+
+
+def _plan(acting: list[Fault], refusal: dict[str, Any] | None) -> Plan:
+    kinds = [fault.kind for fault in acting]
+    modes = [f.parameters["mode"] for f in acting if f.kind == "token-reuse"]
+    answers = 2 if "answer-twice" in kinds else 1
+    after: Literal["after"] | None = "after" if "close-after" in kinds else None
+    return Plan(
+        close="before" if "close-before" in kinds else after,
+        refusal=refusal,
+        token_reuse=modes[-1] if modes else "idempotent",
+        delay=sum(f.parameters["seconds"] for f in acting if f.kind == "delay"),
+        edits=tuple(fault for fault in acting if fault.kind in _EDITS),
+        answers=0 if "lose-answer" in kinds else answers,
+    )
+
+
+def _checked(operation: str, kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    if operation not in OPERATIONS:
+        raise FaultError(f"unknown operation {operation!r}; there are {', '.join(OPERATIONS)}")
+    if kind not in KINDS:
+        raise FaultError(f"unknown kind {kind!r}; there are {', '.join(KINDS)}")
+    if operation not in KINDS[kind].operations:
+        raise FaultError(f"{kind} is for {', '.join(KINDS[kind].operations)}, not {operation}")
+    known = KINDS[kind].parameters
+    if unknown := sorted(set(given) - set(known)):
+        raise FaultError(
+            f"{kind} does not take {', '.join(unknown)}; it takes {', '.join(known) or 'nothing'}"
+        )
+    merged = {**known, **given}
+    if missing := [name for name, value in merged.items() if value is ...]:
+        raise FaultError(f"{kind} needs {', '.join(missing)}")
+    _check_values(merged)
+    return merged
+
+
+def _check_values(parameters: dict[str, Any]) -> None:
+    for name in ("seconds", "per_second"):
+        value = parameters.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise FaultError(f"{name} is a number from 0 up, not {value!r}")
+    code = parameters.get("reason_code", NOT_AUTHORIZED)
+    if not isinstance(code, int) or not 128 <= code <= 255:  # noqa: PLR2004  MQTT 5's failures
+        raise FaultError(f"reason_code is a number from 128 to 255, not {code!r}")
+    if parameters.get("mode", "reject") not in TOKEN_REUSE_MODES:
+        raise FaultError(f"mode is one of {', '.join(TOKEN_REUSE_MODES)}")
+    if parameters.get("answer", "accepted") not in ("accepted", "rejected"):
+        raise FaultError("answer is accepted or rejected")
+    fields = parameters.get("fields", [])
+    if not isinstance(fields, list | tuple) or not all(isinstance(name, str) for name in fields):
+        raise FaultError(f"fields is a list of names, not {fields!r}")
+
+
+def _call_numbers(
+    calls: Literal["every"] | int | Iterable[int] | None, *, every: bool
+) -> Literal["every"] | tuple[int, ...]:
+    if calls is None:
+        return EVERY if every else (1,)
+    if calls == EVERY:
+        return EVERY
+    numbers = (calls,) if isinstance(calls, int) else tuple(calls)
+    if not numbers or any(not isinstance(n, int) or n < 1 for n in numbers):
+        raise FaultError(f"calls is 'every', a number from 1 up, or several, not {calls!r}")
+    return numbers

@@ -1,0 +1,79 @@
+# ruff: noqa: SLF001  (the one place that reaches inside ministack)
+"""Every inner part of ministack the sandbox leans on, under a name of ours.
+
+Nothing else in this package touches a private name of ministack, and
+``tests/integration/sandbox/test_ministack_contract.py`` pins each of them: an upgrade that moves the ground fails
+there, with the name. Import this only after ``environment.prepare``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ministack import app as ministack_app
+from ministack.core.responses import json_response, request_scope
+from ministack.core.x509_utils import get_certificate_id, sign_certificate_request
+from ministack.services import iot
+
+__all__ = [
+    "OWNERSHIP_TOKEN_SECONDS",
+    "BaseSession",
+    "ca_pem",
+    "certificate_record",
+    "certificates",
+    "connack",
+    "disconnect",
+    "ensure_ca",
+    "get_certificate_id",
+    "is_listening",
+    "json_response",
+    "listener_failed",
+    "ministack_app",
+    "ownership_tokens",
+    "provisioning_reply",
+    "puback",
+    "publishing_events",
+    "request_scope",
+    "server_context",
+    "sign_certificate_request",
+    "suback",
+    "wrap",
+]
+
+# The registry: dictionaries that are cleared, never replaced. ``._data`` holds every account and region.
+certificates: Any = iot._certificates
+ownership_tokens: Any = iot._ownership_tokens
+OWNERSHIP_TOKEN_SECONDS: int = iot._OWNERSHIP_TOKEN_SECONDS
+
+# The CA behind device certificates and the listener's own.
+ensure_ca: Callable[[], tuple[str, str]] = iot._ensure_ca
+ca_pem: Callable[[], str] = iot.get_ca_cert_pem
+certificate_record: Callable[[str, str, str], dict[str, Any]] = iot._certificate_record
+
+# The MQTT session and its packets.
+BaseSession: Any = iot._WSSession
+connack: Callable[..., bytes] = iot._make_connack
+puback: Callable[..., bytes] = iot._make_puback
+suback: Callable[..., bytes] = iot._make_suback
+disconnect: Callable[..., bytes] = iot._make_disconnect
+publishing_events: Callable[[], Any] = iot.publishing_events
+server_context: Callable[[], Any] = iot._mtls_context
+is_listening: Callable[[], bool] = iot.mtls_is_listening
+
+
+def provisioning_reply(*arguments: Any) -> Any:
+    """Call ministack's provisioning as it is wrapped now: (account, region, operation, template, payload, who)."""
+    return iot._fleet_provisioning_reply(*arguments)
+
+
+def listener_failed() -> bool:
+    """Whether ministack gave up on its MQTT listener."""
+    return bool(ministack_app._iot_mtls_state == "degraded")
+
+
+def wrap(name: str, wrapper: Callable[[Any], Any]) -> None:
+    """Put ``wrapper(what it was)`` in the place of one of the IoT service's functions or classes.
+
+    Raises:
+        AttributeError: ministack has no such name any more.
+    """
+    setattr(iot, name, wrapper(getattr(iot, name)))

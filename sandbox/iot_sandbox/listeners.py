@@ -1,0 +1,74 @@
+"""The two listening sockets: bound before anything else starts, and only where they were asked for.
+
+ministack's MQTT listener binds every interface and cannot pick a port. ``SandboxLoop`` hands it a socket of ours
+instead. The socket listens from the start, so that nobody can take the port between choosing it and serving it.
+"""
+
+import asyncio
+import socket
+from typing import Any
+
+from iot_sandbox.settings import EXIT_UNAVAILABLE, SandboxError
+
+ANY_INTERFACE = "0.0.0.0"  # noqa: S104  what ministack asks for, and does not get
+
+
+def listen(host: str, port: int, option: str) -> socket.socket:
+    """Open a listening socket.
+
+    Args:
+        host: address or name; a name's first address is taken, IPv4 first.
+        port: 0 picks a free one.
+        option: the command line's name for the port, for the error.
+
+    Raises:
+        SandboxError: host unknown, port in use or not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise SandboxError(f"--host {host}: {error.strerror}", EXIT_UNAVAILABLE) from error
+    family, kind, protocol, _, address = min(found, key=lambda entry: entry[0])
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise SandboxError(
+            f"cannot listen on {host}:{port}: {error.strerror}; {option} 0 picks a free port",
+            EXIT_UNAVAILABLE,
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    """Give the port a socket is bound to."""
+    return int(listener.getsockname()[1])
+
+
+class SandboxLoop(asyncio.SelectorEventLoop):
+    """An event loop on which nobody listens on every interface: they get the socket we opened for MQTT."""
+
+    def __init__(self, mqtt: socket.socket) -> None:
+        super().__init__()
+        self._mqtt = mqtt
+
+    async def create_server(  # type: ignore[override]  # one signature for its two overloads
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
+    ) -> asyncio.Server:
+        """Serve as asked, but on our own socket what was meant for every interface.
+
+        Raises:
+            SandboxError: a listener other than MQTT's wants every interface.
+        """
+        if host == ANY_INTERFACE and port == port_of(self._mqtt):
+            # A duplicate: the port stays ours when ministack closes and reopens its listener.
+            host, port, options["sock"] = None, None, self._mqtt.dup()
+        elif host == ANY_INTERFACE:
+            raise SandboxError(
+                f"refused to listen on every interface, port {port}", EXIT_UNAVAILABLE
+            )
+        return await super().create_server(protocol_factory, host, port, **options)

@@ -1,0 +1,83 @@
+"""Puts the sandbox's parts in the place of ministack's, once, before anything is served."""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from iot_sandbox import ground
+from iot_sandbox.calls import Calls
+from iot_sandbox.faults import Faults
+from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
+from iot_sandbox.session import session_class
+from iot_sandbox.settings import Settings
+
+
+def install(
+    settings: Settings, mqtt_port: int, faults: Faults, calls: Calls, provisioning: Provisioning
+) -> None:
+    """Wrap what has to be wrapped.
+
+    Args:
+        settings: the sandbox asked for.
+        mqtt_port: the port really bound.
+        faults: what is to go wrong.
+        calls: where requests are recorded.
+        provisioning: what answers provisioning requests.
+    """
+    address = f"{settings.endpoint}:{mqtt_port}"
+    ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
+    ground.wrap("_fleet_provisioning_reply", with_csr)
+    ground.wrap("_WSSession", lambda _: session_class(faults, calls, provisioning))
+    ground.wrap("_endpoint_address", lambda was: _data_endpoint(was, address))
+    ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, address))
+    ground.wrap("_mtls_server_cert_sans", lambda was: _with_names(was, settings))
+    ground.wrap("_mtls_build_ssl_context", _with_client_certificate)
+    ground.wrap("_mtls_refuse", lambda was: _recording(was, calls))
+
+
+def _data_endpoint(was: Callable[[str], str], address: str) -> Callable[[str], str]:
+    return lambda kind: address if kind == "iot:Data-ATS" else was(kind)
+
+
+def _describe_endpoint(was: Callable[[Any], Any], address: str) -> Callable[[Any], Any]:
+    def describe(query: dict[str, str]) -> Any:
+        answer = was(query)
+        # AWS gives a plain name, its ports being fixed; ours are not, so the port comes along.
+        if query.get("endpointType", "iot:Data-ATS") == "iot:Data-ATS":
+            return ground.json_response({"endpointAddress": address})
+        return answer
+
+    return describe
+
+
+def _with_names(
+    was: Callable[[], tuple[list[str], list[str]]], settings: Settings
+) -> Callable[[], tuple[list[str], list[str]]]:
+    def names() -> tuple[list[str], list[str]]:
+        dns, addresses = was()
+        more_dns, more_addresses = settings.certificate_names()
+        return [*dict.fromkeys(dns + more_dns)], [*dict.fromkeys(addresses + more_addresses)]
+
+    return names
+
+
+def _with_client_certificate(was: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
+    def build() -> ssl.SSLContext:
+        context = was()
+        # ministack lets a client without a certificate do anything; AWS refuses it in the handshake.
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    return build
+
+
+def _recording(
+    was: Callable[..., Awaitable[None]], calls: Calls
+) -> Callable[..., Awaitable[None]]:
+    """Record the connects that never become a session: unknown or inactive certificates."""
+
+    async def refuse(writer: Any, certificate_id: str, level: int | None) -> None:
+        calls.settle(calls.begin("connect", "", certificate_id), "rejected")
+        await was(writer, certificate_id, level)
+
+    return refuse

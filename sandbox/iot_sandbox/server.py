@@ -1,0 +1,129 @@
+"""Runs ministack in this process, with the sandbox's parts in place. Import it only after ``environment.prepare``."""
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from iot_sandbox import control, ground, listeners, seams
+from iot_sandbox.calls import Calls
+from iot_sandbox.faults import Faults
+from iot_sandbox.provisioning import Provisioning
+from iot_sandbox.settings import (
+    ACCESS_KEY_ID,
+    EXIT_UNAVAILABLE,
+    SECRET_ACCESS_KEY,
+    SandboxError,
+    Settings,
+)
+
+# A request in flight at the end gets this long.
+GRACE_SECONDS = 1.0
+POLL_SECONDS = 0.01
+
+
+def run(
+    settings: Settings,
+    state_dir: Path,
+    sockets: tuple[socket.socket, socket.socket],
+    announce: Callable[[dict[str, object]], None],
+    faults: Faults | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then save the state.
+
+    Args:
+        settings: the sandbox asked for.
+        state_dir: absolute, exclusively ours.
+        sockets: the listening sockets for HTTP and MQTT.
+        announce: gets the ready line's values, once.
+        faults: for an embedding program that sets faults without HTTP.
+
+    Raises:
+        SandboxError: the MQTT listener did not start.
+    """
+    http, mqtt = sockets
+    table, calls = faults or Faults(), Calls()
+    provisioning = Provisioning(table, calls, time.monotonic)
+    mqtt_port = listeners.port_of(mqtt)
+    seams.install(settings, mqtt_port, table, calls, provisioning)
+    app = control.beside(ground.ministack_app.app, control.Control(table, calls))
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        _stop_on_request(stop, follow_stdin=settings.follow_stdin)
+        serving = asyncio.create_task(serve(app, _config(http), shutdown_trigger=stop.wait))
+        try:
+            await _wait_until_ready(http, serving)
+            announce(_ready(settings, state_dir, listeners.port_of(http), mqtt_port))
+        except BaseException:
+            stop.set()
+            await serving
+            raise
+        await serving
+
+    with asyncio.Runner(loop_factory=lambda: listeners.SandboxLoop(mqtt)) as runner:
+        runner.run(main())
+
+
+def _config(http: socket.socket) -> Config:
+    config = Config()
+    config.bind = [f"fd://{http.dup().detach()}"]  # hypercorn closes what it is given
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = GRACE_SECONDS
+    return config
+
+
+def _stop_on_request(stop: asyncio.Event, *, follow_stdin: bool) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if follow_stdin:
+
+        def read() -> None:
+            if not sys.stdin.buffer.raw.read(1024):
+                loop.remove_reader(sys.stdin)
+                stop.set()
+
+        loop.add_reader(sys.stdin, read)
+
+
+async def _wait_until_ready(http: socket.socket, serving: asyncio.Task[None]) -> None:
+    while not ground.is_listening():
+        if serving.done():
+            await serving
+        if serving.done() or ground.listener_failed():
+            raise SandboxError("ministack did not start; its log says why", EXIT_UNAVAILABLE)
+        await asyncio.sleep(POLL_SECONDS)
+    await (
+        ground.server_context()
+    )  # makes CA and server certificate, which the first device would wait for
+    family = socket.AF_INET6 if http.family == socket.AF_INET6 else socket.AF_INET
+    host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    bound = http.getsockname()[0]
+    target = host if bound in ("0.0.0.0", "::") else bound  # noqa: S104  compared, not bound
+    reader, writer = await asyncio.open_connection(target, listeners.port_of(http))
+    writer.write(b"GET /_sandbox/faults HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    await reader.readline()
+    writer.close()
+
+
+def _ready(settings: Settings, state_dir: Path, http_port: int, mqtt_port: int) -> dict[str, Any]:
+    ca_file = state_dir / "ca.pem"
+    ca_file.write_text(ground.ca_pem())
+    return {
+        "ready": True,
+        "endpoint": settings.endpoint,
+        "mqtt_port": mqtt_port,
+        "http_url": f"http://{settings.http_host}:{http_port}",
+        "ca_file": str(ca_file),
+        "region": settings.region,
+        "access_key_id": ACCESS_KEY_ID,
+        "secret_access_key": SECRET_ACCESS_KEY,
+    }

@@ -1,0 +1,139 @@
+"""One MQTT connection: ministack's session, with every CONNECT, SUBSCRIBE, PUBLISH and answer passing by us."""
+
+import asyncio
+from typing import Any, ClassVar
+
+from iot_sandbox import ground
+from iot_sandbox.calls import Calls
+from iot_sandbox.faults import Faults, Plan, Request
+from iot_sandbox.packets import ANSWERS, FAILURE, MQTT_5, OPERATIONS, PUBLISH, SUBSCRIBE, Packet
+from iot_sandbox.packets import CONNECT as CONNECT_PACKET
+from iot_sandbox.packets import read as read_packet
+from iot_sandbox.packets import reason_code
+from iot_sandbox.provisioning import Exchange, Provisioning
+
+_PROVISIONING_TOPICS = ("$aws/certificates/", "$aws/provisioning-templates/")
+
+
+class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has no types
+    """ministack's session under faults, with its calls recorded."""
+
+    faults: ClassVar[Faults]
+    calls: ClassVar[Calls]
+    provisioning: ClassVar[Provisioning]
+
+    # What the answer to the packet in hand said, and whether it is held back.
+    _answer_kind: int | None = None
+    _answer_code: int = 0
+    _is_mute: bool = False
+
+    @property
+    def client_id(self) -> str:
+        """The client id the CONNECT named."""
+        return str(self._client_id)
+
+    async def close(self) -> None:
+        """End the connection without a DISCONNECT packet."""
+        await self._send({"type": "websocket.close", "code": 1000})
+
+    async def deliver_answer(self, topic: str, payload: bytes) -> bool:
+        """Send an answer to this connection, subscribed or not; say whether its policy lets it receive.
+
+        QoS 1 for who subscribed with QoS 1, otherwise 0.
+        """
+        if not self._policy_allows("iot:Receive", f"topic/{topic}"):
+            return False
+        granted = [self._sub_granted_qos[s] for s, f in self._sub_filters.items() if f == topic]
+        try:
+            await self.deliver_to_client(topic, payload, max(granted, default=0))
+        except OSError:
+            return False  # a late answer to a connection that is gone
+        return True
+
+    async def send_bytes(self, b: bytes) -> None:
+        """Send a packet, unless it is the answer that is to be lost."""
+        kind, code = reason_code(b)
+        if kind == self._answer_kind:
+            self._answer_code = max(self._answer_code, code)
+            if self._is_mute:
+                return
+        await super().send_bytes(b)
+
+    async def _answer_fleet_provisioning(
+        self, topic: str, operation: str, template_name: str | None, payload: bytes
+    ) -> None:
+        exchange = Exchange(self, topic, operation, template_name, payload)
+        await self.provisioning.answer(exchange)
+
+    async def _dispatch_packet(self, pkt_type: int, flags: int, body: bytes) -> bool:
+        if pkt_type not in OPERATIONS:
+            return bool(await super()._dispatch_packet(pkt_type, flags, body))
+        packet = read_packet(pkt_type, flags, body, self.protocol_version)
+        plan = self.faults.plan(self._request(packet))
+        call = self.calls.begin(
+            packet.operation,
+            packet.client_id or self.client_id,
+            self.certificate_id,
+            packet.topics,
+        )
+        if plan.close == "before":
+            self.calls.settle(call, "closed")
+            return False
+        await asyncio.sleep(plan.delay)
+        if plan.refusal is not None:
+            self.calls.settle(call, "rejected", plan.refusal["reason_code"])
+            return await self._refuse(packet, plan.refusal["reason_code"])
+        goes_on = await self._under(plan, pkt_type, flags, body)
+        refused = self._answer_code >= FAILURE or not goes_on
+        self.calls.settle(
+            call, "rejected" if refused else "accepted", self._answer_code if refused else None
+        )
+        call.answers = int(not self._is_mute)
+        return goes_on and plan.close is None
+
+    async def _under(self, plan: Plan, pkt_type: int, flags: int, body: bytes) -> bool:
+        self._answer_kind, self._answer_code = ANSWERS[pkt_type], 0
+        self._is_mute = plan.answers == 0
+        try:
+            return bool(await super()._dispatch_packet(pkt_type, flags, body))
+        finally:
+            self._answer_kind = None
+
+    def _request(self, packet: Packet) -> Request:
+        since = self.provisioning.seconds_registered(self.certificate_id)
+        return Request(
+            packet.operation,
+            packet.client_id or self.client_id,
+            packet.topics,
+            is_provisioning=packet.kind == PUBLISH
+            and packet.topics[0].startswith(_PROVISIONING_TOPICS),
+            registered_for=since,
+        )
+
+    async def _refuse(self, packet: Packet, code: int) -> bool:
+        """Answer a packet with a failure, as the protocol version has it; say whether the connection stays."""
+        self.protocol_version = packet.version
+        if packet.version != MQTT_5:
+            return False  # MQTT 3.1.1: AWS closes
+        answer, stays = _refusal(packet, code)
+        await self.send_bytes(answer)
+        return stays
+
+
+def _refusal(packet: Packet, code: int) -> tuple[bytes, bool]:
+    if packet.kind == CONNECT_PACKET:
+        return ground.connack(return_code=code, protocol_version=MQTT_5), False
+    if packet.kind == SUBSCRIBE:
+        codes = [code] * len(packet.topics)
+        return ground.suback(packet.identifier, codes, protocol_version=MQTT_5), True
+    if packet.identifier is None:
+        return ground.disconnect(code), False
+    return ground.puback(packet.identifier, reason_code=code), True
+
+
+def session_class(faults: Faults, calls: Calls, provisioning: Provisioning) -> Any:
+    """Make the class ministack is to open its sessions with."""
+    SandboxSession.faults = faults
+    SandboxSession.calls = calls
+    SandboxSession.provisioning = provisioning
+    return SandboxSession

@@ -1,0 +1,47 @@
+"""Fixtures every test may ask for. The sandbox starts with the first test that does, one per pytest worker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from iot_sandbox.client import FaultClient
+from iot_sandbox.launch import Sandbox, launch
+
+if TYPE_CHECKING:
+    from support.fleets import Fleet
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A running local AWS IoT Core on free ports of 127.0.0.1."""
+    with launch(tmp_path_factory.mktemp("sandbox")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fleet(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> "Fleet":
+    """A fleet with everything allowed that has to be; shared, so leave its policies and template alone."""
+    from support.fleets import make_fleet  # botocore: only for who needs it
+
+    return make_fleet(sandbox, tmp_path_factory.mktemp("claim"))
+
+
+@pytest.fixture
+def faults(sandbox: Sandbox) -> Iterator[FaultClient]:
+    """The sandbox's faults, with none set and no calls counted, before and after."""
+    _clean(sandbox.faults)
+    yield sandbox.faults
+    _clean(sandbox.faults)
+
+
+def _clean(faults: FaultClient) -> None:
+    faults.clear()
+    faults.clear_calls()
+
+
+@pytest.fixture(scope="session")
+def root_dir() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parent.parent
