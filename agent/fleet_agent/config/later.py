@@ -9,7 +9,7 @@ from fleet_agent.config.settings import Claim, Key, Telemetry, TelemetrySource
 
 # (settings class, key) → what to do meanwhile.
 KEYS: Mapping[tuple[type, str], str] = {
-    (Telemetry, "queue"): "leave it out; readings wait in memory while the connection is down",
+    (Telemetry, "queue"): "leave it out",
     (TelemetrySource, "socket"): "leave it out",
 }
 

@@ -1,0 +1,56 @@
+"""Reading the types and annotations of ``settings``, for the loader, the schema and the reference."""
+
+import dataclasses
+import types
+import typing
+from typing import Annotated, Any, TypeVar, Union
+
+T = TypeVar("T")
+Meta = tuple[object, ...]
+
+
+def hints(cls: type) -> dict[str, Any]:
+    """Return a settings class's keys with their annotated types, in the order they are written."""
+    found = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: found[field.name] for field in dataclasses.fields(cls)}
+
+
+def unwrap(kind: Any) -> tuple[Any, Meta]:  # noqa: ANN401 - a type expression has no better type
+    """Split ``Annotated[kind, …]`` into the kind and what is said about it."""
+    if typing.get_origin(kind) is Annotated:
+        kind, *meta = typing.get_args(kind)
+        return kind, tuple(meta)
+    return kind, ()
+
+
+def said(meta: Meta, cls: type[T]) -> T | None:
+    """Return the annotation of one class, None when there is none."""
+    return next((one for one in meta if isinstance(one, cls)), None)
+
+
+def is_union(kind: Any) -> bool:  # noqa: ANN401 - a type expression
+    """Tell whether a type is ``X | Y``."""
+    return typing.get_origin(kind) in (Union, types.UnionType)
+
+
+def alternatives(kind: Any) -> tuple[list[Any], bool]:  # noqa: ANN401 - a type expression
+    """Split a union into its members, and whether None is one of them; any other type is one."""
+    if not is_union(kind):
+        return [kind], False
+    members = [one for one in typing.get_args(kind) if one is not type(None)]
+    return members, len(members) < len(typing.get_args(kind))
+
+
+def required(cls: type) -> list[str]:
+    """Return the keys of a settings class that have no default."""
+    return [
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+
+
+def choices(members: list[Any]) -> dict[str, type]:
+    """Return the settings classes of a union by the key that tells each: the required one."""
+    classes = [one for one in members if isinstance(one, type) and dataclasses.is_dataclass(one)]
+    return {required(one)[0]: one for one in classes}

@@ -1,0 +1,189 @@
+"""YAML text → nodes with positions. The only importer of PyYAML's parser; hostile text ends early.
+
+Neither the size of the text (the reader's limit), nor nesting, nor aliases that repeat each other
+cost more than the limits in ``positions``. Aliases and anchors work; tags and merge keys do not.
+"""
+
+from typing import Any
+
+import yaml
+
+from fleet_agent.config.positions import (
+    MAX_DEPTH,
+    MAX_NODES,
+    Kind,
+    Mapping,
+    Mark,
+    Node,
+    Problem,
+    Scalar,
+    Sequence,
+    shown,
+)
+
+_KINDS: dict[str, Kind] = {
+    "tag:yaml.org,2002:str": "string",
+    "tag:yaml.org,2002:int": "integer",
+    "tag:yaml.org,2002:float": "number",
+    "tag:yaml.org,2002:bool": "boolean",
+    "tag:yaml.org,2002:null": "null",
+}
+
+
+class _TooMuchError(Exception):
+    """The document is deeper or bigger than any configuration."""
+
+    def __init__(self, words: str, mark: Mark) -> None:
+        super().__init__(words)
+        self.mark = mark
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops composing below ``MAX_DEPTH``, where PyYAML itself would recurse until Python stops it."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's own types
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, f"lists and mappings nest deeper than {MAX_DEPTH}", event.start_mark
+            )
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def yaml_document(text: str, source: str, folder: str) -> tuple[Node | None, list[Problem]]:
+    """Read one YAML document.
+
+    Args:
+        text: The file's text.
+        source: The file's path, for marks.
+        folder: Where relative paths in it start.
+
+    Returns:
+        The document, None when there is nothing in it or it cannot be read; and what is wrong:
+        syntax, duplicate keys, tags, too deep, too big.
+    """
+    problems: list[Problem] = []
+    try:
+        root = _compose(text)
+        if root is None:
+            return None, problems
+        return _Conversion(source, folder, problems).node(root, ()), problems
+    except yaml.reader.ReaderError as error:
+        line, column = _line_and_column(text, error.position)
+        words = f"character U+{error.character:04X} is not allowed in YAML"
+        return None, [Problem(Mark(source, folder, line, column), "", words)]
+    except yaml.MarkedYAMLError as error:
+        return None, [_syntax_problem(error, source, folder)]
+    except _TooMuchError as error:
+        return None, [Problem(error.mark, "", str(error))]
+
+
+def _compose(text: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
+def _line_and_column(text: str, offset: int) -> tuple[int, int]:
+    before = text[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, source: str, folder: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    words = error.problem or error.context or "this is not YAML"
+    context = f" {error.context}" if error.context and error.problem else ""
+    suggestion = ""
+    if "\\t" in words:
+        suggestion = "indent with spaces; YAML takes no tabs"
+    elif "mapping values are not allowed" in words:
+        suggestion = 'quote a value that has ": " in it, and check the indentation'
+    elif "single document" in (error.context or ""):
+        suggestion = 'remove the "---": one document a file'
+    return Problem(
+        Mark(source, folder, line, column), "", f"not YAML: {words}{context}", suggestion
+    )
+
+
+class _Conversion:
+    """One walk over PyYAML's nodes; counts them, so that aliases cannot multiply without bound."""
+
+    def __init__(self, source: str, folder: str, problems: list[Problem]) -> None:
+        self._source = source
+        self._folder = folder
+        self._problems = problems
+        self._count = 0
+
+    def node(self, node: yaml.Node, path: tuple[str, ...]) -> Node:
+        mark = self._mark(node)
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise _TooMuchError(f"more than {MAX_NODES} values, aliases counted each time", mark)
+        if len(path) > MAX_DEPTH:
+            raise _TooMuchError(f"lists and mappings nest deeper than {MAX_DEPTH}", mark)
+        if isinstance(node, yaml.MappingNode):
+            return Mapping(mark, self._entries(node, path))
+        if isinstance(node, yaml.SequenceNode):
+            self._no_tag(node, "seq", path)
+            items = (self.node(item, (*path, str(i))) for i, item in enumerate(node.value))
+            return Sequence(mark, tuple(items))
+        return Scalar(mark, _KINDS.get(node.tag, "other"), node.value)
+
+    def _entries(
+        self, node: yaml.MappingNode, path: tuple[str, ...]
+    ) -> dict[str, tuple[Mark, Node]]:
+        self._no_tag(node, "map", path)
+        entries: dict[str, tuple[Mark, Node]] = {}
+        for key_node, value_node in node.value:
+            mark = self._mark(key_node)
+            key = self._key(key_node, mark, path)
+            value = self.node(value_node, (*path, key or "?"))
+            if key is None:
+                continue
+            if key in entries:
+                first = entries[key][0]
+                dotted = ".".join((*path, key))
+                words = f"is here twice, first on line {first.line}"
+                self._problems.append(Problem(mark, dotted, words, "keep one of them"))
+                continue
+            entries[key] = (mark, value)
+        return entries
+
+    def _key(self, node: yaml.Node, mark: Mark, path: tuple[str, ...]) -> str | None:
+        if not isinstance(node, yaml.ScalarNode):
+            words, suggestion = (
+                "has a key that is a list or a mapping",
+                'quote what holds "{" or "["',
+            )
+        elif node.tag == "tag:yaml.org,2002:merge":
+            words, suggestion = (
+                'has a merge key "<<", which is not supported',
+                "write the keys out",
+            )
+        elif node.tag != "tag:yaml.org,2002:str":
+            kind = _KINDS.get(node.tag, "other value")
+            words = f"has the key {shown(node.value)}, a {kind} to YAML"
+            suggestion = f'quote it: "{shown(node.value)}"'
+        else:
+            return str(node.value)
+        self._problems.append(Problem(mark, ".".join(path), words, suggestion))
+        return None
+
+    def _no_tag(self, node: yaml.CollectionNode, kind: str, path: tuple[str, ...]) -> None:
+        if node.tag != f"tag:yaml.org,2002:{kind}":
+            words = f"has the YAML tag {node.tag}, which is not supported"
+            self._problems.append(
+                Problem(self._mark(node), ".".join(path), words, "remove the tag")
+            )
+
+    def _mark(self, node: yaml.Node) -> Mark:
+        start = node.start_mark
+        return Mark(self._source, self._folder, start.line + 1, start.column + 1)

@@ -1,0 +1,145 @@
+"""File, drop-ins and flags → ``Settings``, or every error at once.
+
+The layers, later ones over earlier ones: defaults, the file, ``config.d/*.yaml`` beside it in the
+order of their names, flags. Mappings merge key by key; lists, values and template parameters are
+replaced whole. Relative paths start at the folder of the file (in drop-ins too), in flags at the
+current directory. Without a file PyYAML is not imported.
+"""
+
+import dataclasses
+from collections.abc import Mapping as Dictionary
+from pathlib import Path
+
+from fleet_agent.config.decode import decode, flag
+from fleet_agent.config.positions import Mapping, Mark, Node, Problem, flag_document, merge
+from fleet_agent.config.reading import UnreadableError, decode_utf8, read_bytes
+from fleet_agent.config.settings import Settings
+from fleet_agent.errors import ConfigurationError
+
+MAX_BYTES = 256 * 1024  # a hundred times what a long configuration needs; bounds the parser's time
+
+_CHECK = "Correct it, then see what `fleet-agent config check` says."
+
+
+def load(
+    path: Path, *, overrides: Dictionary[str, object] | None = None, required: bool = True
+) -> Settings:
+    """Return what the agent was told.
+
+    Args:
+        path: The configuration file.
+        overrides: Flags: dotted key → value; None stands for a flag that was not given. A wrong
+            one is reported by the flag's name.
+        required: Whether the file must exist. When it need not, flags alone may say everything.
+
+    Raises:
+        ConfigurationError: Something is wrong; ``problems`` has a line for each thing:
+            ``file:line:column: key: what (suggestion)``.
+    """
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    problems: list[Problem] = []
+    documents = _documents(path, required=required, problems=problems)
+    is_whole = None not in documents
+    settings = None
+    if is_whole:  # a document that cannot be read would leave keys "missing" that are there
+        layers = [document for document in documents if document] + _flags(given)
+        start = Mark(str(path), "", 1, 1) if documents else Mark(f"{path} (does not exist)", "")
+        merged: Node = Mapping(start, {})
+        for layer in layers:
+            merged = merge(merged, layer)
+        settings = decode(merged, problems) if isinstance(merged, Mapping) else None
+    if problems or settings is None:
+        raise _error(path, problems)
+    return settings
+
+
+def files(path: Path) -> tuple[Path, ...]:
+    """Return the files that ``load`` reads for a configuration file: itself, then its drop-ins.
+
+    Hidden files and what editors and package managers leave behind (``x.yaml~``) are not read.
+
+    Raises:
+        ConfigurationError: The folder of drop-ins cannot be read.
+    """
+    folder = path.parent / "config.d"
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be read: {error.strerror}",
+            remedy="Make the folder readable for the agent's user.",
+        ) from error
+    found = [folder / n for n in names if n.endswith((".yaml", ".yml")) and not n.startswith(".")]
+    return (path, *found)
+
+
+def _flags(given: Dictionary[str, object]) -> list[Mapping]:
+    if not given:
+        return []
+    named = {key: (flag(key), value) for key, value in given.items()}
+    return [flag_document(named, str(Path.cwd()))]
+
+
+def _documents(path: Path, *, required: bool, problems: list[Problem]) -> list[Mapping | None]:
+    base = str(path.parent.absolute())
+    if not required and _is_missing(path):
+        return []
+    return [_document(file, base, problems) for file in files(path)]
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False  # reading it will say what it is
+    return False
+
+
+def _document(file: Path, folder: str, problems: list[Problem]) -> Mapping | None:
+    from fleet_agent.config.document import yaml_document
+
+    start = Mark(str(file), folder, 1, 1)
+    if file.suffix == ".yml":
+        problems.append(Problem(start, "", "is not read", f"name it {file.stem}.yaml"))
+        return None
+    try:
+        text = decode_utf8(read_bytes(file, MAX_BYTES))
+    except UnreadableError as error:
+        mark = Mark(str(file), folder, error.line, error.column)
+        problems.append(Problem(mark, "", str(error)))
+        return None
+    document, found = yaml_document(text, str(file), folder)
+    problems += found
+    if isinstance(document, Mapping):
+        return document
+    if document is not None:
+        hint = 'write lines such as "endpoint: HOST"'
+        problems.append(Problem(document.mark, "", "is not a mapping of keys to values", hint))
+    elif not found:
+        return Mapping(start, {})
+    return None
+
+
+def _error(path: Path, problems: list[Problem]) -> ConfigurationError:
+    order = {str(file): number for number, file in enumerate(files(path))}
+    last = len(order)  # flags
+
+    def position(problem: Problem) -> tuple[int, int, int]:
+        mark = problem.mark
+        return order.get(mark.source, last), mark.line or 0, mark.column or 0
+
+    lines = tuple(_line(problem) for problem in sorted(problems, key=position))
+    if len(lines) == 1:
+        return ConfigurationError(lines[0], remedy=_CHECK, problems=lines)
+    title = f"{len(lines)} errors in the configuration {path}"
+    return ConfigurationError(title, remedy=_CHECK, problems=lines)
+
+
+def _line(problem: Problem) -> str:
+    if problem.mark.source == flag(problem.key):  # "--port: port: …" would say it twice
+        problem = dataclasses.replace(problem, key="")
+    return str(problem)

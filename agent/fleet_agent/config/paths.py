@@ -1,0 +1,43 @@
+"""Where a path in the settings leads: ``credential:NAME`` is a file of ``$CREDENTIALS_DIRECTORY``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleet_agent.config.settings import CONFIG_FILE
+from fleet_agent.errors import ConfigurationError
+
+CREDENTIAL = "credential:"
+
+
+def resolve_path(reference: str, environment: Mapping[str, str]) -> Path:
+    """Return the file that a setting names.
+
+    Args:
+        reference: A path, or ``credential:NAME``.
+        environment: Where ``CREDENTIALS_DIRECTORY`` is looked up; the service manager sets it.
+
+    Raises:
+        ConfigurationError: A credential is named and the service manager passed none.
+    """
+    if not reference.startswith(CREDENTIAL):
+        return Path(reference)
+    name = reference.removeprefix(CREDENTIAL)
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ConfigurationError(
+            f"{reference} is named, but $CREDENTIALS_DIRECTORY is not set",
+            remedy=f"Start the agent as a systemd service with LoadCredential={name}:/path/of/it,"
+            " or name the file's path instead.",
+        )
+    return Path(folder) / name
+
+
+def config_file(given: str | None, environment: Mapping[str, str]) -> tuple[Path, bool]:
+    """Return the configuration file, and whether somebody named it (then it must exist).
+
+    Args:
+        given: ``--config``, None when it was not given.
+        environment: Where ``FLEET_AGENT_CONFIG`` is looked up.
+    """
+    named = given or environment.get("FLEET_AGENT_CONFIG")
+    return Path(named or CONFIG_FILE), bool(named)

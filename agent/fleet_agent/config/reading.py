@@ -1,0 +1,67 @@
+"""Reading small text files that others wrote: bounded, never blocking, failures in plain words."""
+
+import os
+import stat
+from pathlib import Path
+
+
+class UnreadableError(Exception):
+    """A file cannot be read as text; ``str()`` says why, to be read after its name: "does not exist"."""
+
+    def __init__(self, words: str, *, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(words)
+        self.line = line
+        self.column = column
+
+
+class MissingError(UnreadableError):
+    """There is no such file."""
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Return what is in a regular file.
+
+    Args:
+        path: The file; links are followed.
+        limit: The most bytes it may have.
+
+    Raises:
+        MissingError: There is none.
+        UnreadableError: It is not readable for this user, no regular file, or too big.
+    """
+    try:
+        # Without O_NONBLOCK the open of a FIFO would wait for a writer for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+                raise UnreadableError(f"is {kind}")
+            content = file.read(limit + 1)
+    except FileNotFoundError:
+        raise MissingError("does not exist") from None
+    except PermissionError:
+        raise UnreadableError("is not readable for this user") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnreadableError(f"cannot be read: {reason}") from error
+    if len(content) > limit:
+        raise UnreadableError(f"is bigger than {limit} bytes")
+    return content
+
+
+def decode_utf8(content: bytes) -> str:
+    """Return UTF-8 text, without a byte-order mark.
+
+    Raises:
+        UnreadableError: It is not UTF-8; ``line`` and ``column`` (in bytes) say where.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        raise UnreadableError(
+            f"is not UTF-8: byte 0x{content[error.start]:02X}",
+            line=before.count(b"\n") + 1,
+            column=error.start - (before.rfind(b"\n") + 1) + 1,
+        ) from None

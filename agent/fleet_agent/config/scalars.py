@@ -1,0 +1,147 @@
+"""Single values: one node and what ``settings`` says of it → a Python value, or the words.
+
+Pure. Strict on purpose: no value is converted from one kind to another, because what YAML makes
+of ``no``, ``0123`` or ``1:30`` is never what was meant.
+"""
+
+import difflib
+import typing
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any, Literal
+
+from fleet_agent.config import units
+from fleet_agent.config.annotations import Meta, said
+from fleet_agent.config.positions import Mapping, Node, Scalar, Sequence, shown
+from fleet_agent.config.shape import Duration, FilePath, Range, Size, Text, WrongValueError
+
+CREDENTIAL = "credential:"
+
+_KINDS = {"integer": "a number", "number": "a number", "boolean": "a boolean"}
+_MAX_DIGITS = 18
+
+
+def what(node: Node) -> str:
+    """Say what was found, to be read after "is"."""
+    if isinstance(node, Mapping):
+        return "a mapping"
+    if isinstance(node, Sequence):
+        return "a list"
+    if node.kind == "null":
+        return "empty"
+    if node.kind == "string":
+        return f'"{shown(node.text)}"'
+    return f"{shown(node.text)}, {_KINDS.get(node.kind, 'a date or a tagged value')} to YAML"
+
+
+def scalar(kind: Any, node: Node, meta: Meta) -> object:  # noqa: ANN401 - a type expression
+    """Read one value.
+
+    Args:
+        kind: str, int, bool, float (a duration) or a ``Literal``.
+        node: What was written.
+        meta: What ``settings`` says of it.
+
+    Raises:
+        WrongValueError: It is not that, or breaks a rule.
+    """
+    if typing.get_origin(kind) is Literal:
+        return _literal(typing.get_args(kind), node)
+    if duration := said(meta, Duration):
+        return _quantity(node, duration, units.parse_duration, units.format_duration)
+    if size := said(meta, Size):
+        return _quantity(node, size, units.parse_size, units.format_size)
+    if kind is bool:
+        return _boolean(node)
+    if kind is int:
+        return _integer(node, said(meta, Range))
+    return _string(node, meta)
+
+
+def _literal(allowed: tuple[object, ...], node: Node) -> object:
+    for one in allowed:
+        kind = "string" if isinstance(one, str) else "integer"
+        if isinstance(node, Scalar) and node.kind == kind and node.text == str(one):
+            return one
+    names = [str(one) for one in allowed]
+    written = node.text if isinstance(node, Scalar) else ""
+    close = difflib.get_close_matches(written, names, 1) if len(names) > 1 else []
+    hint = f"did you mean {close[0]}?" if close else ""
+    is_close_kind = isinstance(node, Scalar) and node.kind == "integer" and 0 in allowed
+    found = shown(written) if is_close_kind else what(node)
+    raise WrongValueError(f"is {found}; {' or '.join(names)} is wanted", hint)
+
+
+def _boolean(node: Node) -> bool:
+    if isinstance(node, Scalar) and node.kind == "boolean":
+        return node.text.lower() in {"yes", "true", "on"}
+    raise WrongValueError(f"is {what(node)}; true or false is wanted")
+
+
+def _integer(node: Node, limits: Range | None) -> int:
+    if not isinstance(node, Scalar) or node.kind != "integer":
+        quoted = isinstance(node, Scalar) and node.kind == "string" and node.text.isdecimal()
+        hint = "remove the quotes" if quoted else ""
+        raise WrongValueError(f"is {what(node)}; a whole number is wanted", hint)
+    digits = node.text.removeprefix("-")
+    is_plain = digits.isdecimal() and len(digits) <= _MAX_DIGITS and str(int(digits)) == digits
+    if not is_plain:
+        raise WrongValueError(f"is {shown(node.text)}; a plain decimal number is wanted")
+    number = int(node.text)
+    if limits and not limits.low <= number <= limits.high:
+        raise WrongValueError(f"is {number}, out of range: {limits.low} to {limits.high}")
+    return number
+
+
+def _quantity(
+    node: Node,
+    limits: Duration | Size,
+    parse: Callable[[str], float],
+    write: Callable[..., str],
+) -> float:
+    name, unit = ("duration", "s") if isinstance(limits, Duration) else ("size", "MiB")
+    if isinstance(node, Scalar) and node.kind in {"integer", "number"}:
+        hint = f'write the unit, for example "{shown(node.text)}{unit}"'
+        raise WrongValueError(f"is {shown(node.text)}, a number without a unit", hint)
+    if not isinstance(node, Scalar) or node.kind != "string":
+        raise WrongValueError(f"is {what(node)}; a {name} is wanted")
+    try:
+        amount = parse(node.text)
+    except ValueError as error:
+        raise WrongValueError(f"is {what(node)}, which is no {name}", str(error)) from None
+    if not limits.low <= amount <= limits.high:
+        allowed = f"{write(limits.low)} to {write(limits.high)}"
+        raise WrongValueError(f"is {shown(node.text)}, out of range: {allowed}")
+    return amount
+
+
+def _string(node: Node, meta: Meta) -> str:
+    if not isinstance(node, Scalar) or node.kind == "null":
+        raise WrongValueError(f"is {what(node)}; a string is wanted")
+    if node.kind != "string":
+        hint = f'quote it: "{shown(node.text)}"'
+        raise WrongValueError(f"is {what(node)}; a string is wanted", hint)
+    if path := said(meta, FilePath):
+        return _path(node, path)
+    if rules := said(meta, Text):
+        rules.check(node.text)
+    return node.text
+
+
+def _path(node: Scalar, rules: FilePath) -> str:
+    text = node.text
+    if "-----BEGIN" in text or "\n" in text:
+        hint = "write the text to a file and name that"
+        raise WrongValueError("holds a text; the path of a file is wanted", hint)
+    if not text or not text.isprintable():
+        raise WrongValueError("is no path")
+    if text.startswith("~"):
+        raise WrongValueError('begins with "~", which is not expanded', "write the whole path")
+    if not text.startswith(CREDENTIAL):
+        return str(PurePath(node.mark.folder) / text)
+    name = text.removeprefix(CREDENTIAL)
+    if not rules.credential:
+        raise WrongValueError("cannot be a credential", "name a path")
+    if name in {"", ".", ".."} or "/" in name:
+        raise WrongValueError("names no credential", f"write {CREDENTIAL}NAME")
+    return text
