@@ -92,8 +92,8 @@ def forget_expired(now: float | None = None) -> list[str]:
         The ids of the certificates deleted.
     """
     moment = time.time() if now is None else now
-    tokens: dict[Any, Any] = ground.ownership_tokens._data  # every account and region
-    registry: dict[Any, Any] = ground.certificates._data
+    tokens = ground.every_scope(ground.ownership_tokens)
+    registry = ground.every_scope(ground.certificates)
     deleted = []
     for (account, region, token), record in list(tokens.items()):
         if record["expiration"] > moment:

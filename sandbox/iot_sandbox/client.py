@@ -28,7 +28,7 @@ class FaultClient:
         calls: Literal["every"] | int | Iterable[int] | None = None,
         client_id: str | None = None,
         topic: str | None = None,
-        **parameters: Any,
+        **parameters: object,
     ) -> int:
         """Set a fault; give its number.
 

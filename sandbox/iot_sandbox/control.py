@@ -11,8 +11,11 @@ from iot_sandbox.faults import FaultError, Faults
 ROOT = "/_sandbox/"
 FOREVER = float("inf")
 
-Answer = tuple[int, Any]
-App = Callable[[Any, Any, Any], Awaitable[None]]
+Answer = tuple[int, dict[str, Any]]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class Control:
@@ -24,28 +27,32 @@ class Control:
 
     def handle(self, method: str, path: str, body: bytes) -> Answer:
         """Give the HTTP status and the JSON value for one request."""
-        match method, path.removeprefix(ROOT).rstrip("/").split("/"):
-            case "GET", ["faults"]:
-                return 200, {"faults": self._faults.listed()}
-            case "POST", ["faults"]:
-                return self._add(body)
-            case "DELETE", ["faults"]:
-                self._faults.clear()
-                return 200, {}
-            case "DELETE", ["faults", number] if number.isdigit():
-                return (
-                    (200, {})
-                    if self._faults.remove(int(number))
-                    else (404, _error("no such fault"))
-                )
-            case "GET", ["calls"]:
-                return 200, self._calls.as_json()
-            case "DELETE", ["calls"]:
+        answer: Answer
+        name, _, rest = path.removeprefix(ROOT).rstrip("/").partition("/")
+        match method, name, rest:
+            case "GET", "faults", "":
+                answer = 200, {"faults": self._faults.listed()}
+            case "POST", "faults", "":
+                answer = self._add(body)
+            case "DELETE", "faults", number:
+                answer = self._remove(number)
+            case "GET", "calls", "":
+                answer = 200, self._calls.as_json()
+            case "DELETE", "calls", "":
                 self._calls.clear()
-                return 200, {}
-            case "POST", ["tokens", "expire"]:
-                return 200, {"certificates_deleted": certificates.forget_expired(FOREVER)}
-        return 404, _error(f"no {method} {path}; see sandbox/README.md")
+                answer = 200, {}
+            case "POST", "tokens", "expire":
+                answer = 200, {"certificates_deleted": certificates.forget_expired(FOREVER)}
+            case _:
+                answer = 404, _error(f"no {method} {path}; see sandbox/README.md")
+        return answer
+
+    def _remove(self, number: str) -> Answer:
+        if not number:
+            self._faults.clear()
+        elif not number.isdecimal() or not self._faults.remove(int(number)):
+            return 404, _error(f"no fault {number} is set")
+        return 200, {}
 
     def _add(self, body: bytes) -> Answer:
         try:
@@ -61,7 +68,7 @@ class Control:
 def beside(app: App, control: Control) -> App:
     """Put the route beside an ASGI application."""
 
-    async def either(scope: Any, receive: Any, send: Any) -> None:
+    async def either(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(ROOT):
             await app(scope, receive, send)
             return

@@ -186,7 +186,7 @@ class Faults:
         calls: Literal["every"] | int | Iterable[int] | None = None,
         client_id: str | None = None,
         topic: str | None = None,
-        **parameters: Any,
+        **parameters: object,
     ) -> Fault:
         """Set a fault.
 
@@ -270,7 +270,7 @@ def _plan(acting: list[Fault], refusal: dict[str, Any] | None) -> Plan:
     )
 
 
-def _checked(operation: str, kind: str, given: dict[str, Any]) -> dict[str, Any]:
+def _checked(operation: str, kind: str, given: dict[str, object]) -> dict[str, Any]:
     if operation not in OPERATIONS:
         raise FaultError(f"unknown operation {operation!r}; there are {', '.join(OPERATIONS)}")
     if kind not in KINDS:
@@ -306,6 +306,10 @@ def _check_values(parameters: dict[str, Any]) -> None:
         raise FaultError(f"fields is a list of names, not {fields!r}")
 
 
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+
+
 def _call_numbers(
     calls: Literal["every"] | int | Iterable[int] | None, *, every: bool
 ) -> Literal["every"] | tuple[int, ...]:
@@ -314,6 +318,6 @@ def _call_numbers(
     if calls == EVERY:
         return EVERY
     numbers = (calls,) if isinstance(calls, int) else tuple(calls)
-    if not numbers or any(not isinstance(n, int) or n < 1 for n in numbers):
+    if not numbers or not all(_is_count(n) for n in numbers):
         raise FaultError(f"calls is 'every', a number from 1 up, or several, not {calls!r}")
     return numbers

@@ -6,7 +6,7 @@ Nothing else in this package touches a private name of ministack, and
 there, with the name. Import this only after ``environment.prepare``.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app as ministack_app
@@ -23,6 +23,7 @@ __all__ = [
     "connack",
     "disconnect",
     "ensure_ca",
+    "every_scope",
     "get_certificate_id",
     "is_listening",
     "json_response",
@@ -39,7 +40,7 @@ __all__ = [
     "wrap",
 ]
 
-# The registry: dictionaries that are cleared, never replaced. ``._data`` holds every account and region.
+# The registry: dictionaries that are cleared, never replaced.
 certificates: Any = iot._certificates
 ownership_tokens: Any = iot._ownership_tokens
 OWNERSHIP_TOKEN_SECONDS: int = iot._OWNERSHIP_TOKEN_SECONDS
@@ -60,9 +61,16 @@ server_context: Callable[[], Any] = iot._mtls_context
 is_listening: Callable[[], bool] = iot.mtls_is_listening
 
 
-def provisioning_reply(*arguments: Any) -> Any:
+def every_scope(records: Any) -> dict[Any, Any]:  # noqa: ANN401  ministack has no types
+    """Give what lies under a registry: (account id, region, key) to record."""
+    found: dict[Any, Any] = records._data
+    return found
+
+
+def provisioning_reply(*arguments: object) -> Awaitable[tuple[str, dict[str, Any]]]:
     """Call ministack's provisioning as it is wrapped now: (account, region, operation, template, payload, who)."""
-    return iot._fleet_provisioning_reply(*arguments)
+    replying: Awaitable[tuple[str, dict[str, Any]]] = iot._fleet_provisioning_reply(*arguments)
+    return replying
 
 
 def listener_failed() -> bool:

@@ -6,6 +6,7 @@ instead. The socket listens from the start, so that nobody can take the port bet
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from iot_sandbox.settings import EXIT_UNAVAILABLE, SandboxError
@@ -56,8 +57,12 @@ class SandboxLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self._mqtt = mqtt
 
-    async def create_server(  # type: ignore[override]  # one signature for its two overloads
-        self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
+    async def create_server(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: Any = None,  # noqa: ANN401  the signature of the base class, whose overloads differ
+        port: Any = None,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
     ) -> asyncio.Server:
         """Serve as asked, but on our own socket what was meant for every interface.
 

@@ -34,7 +34,7 @@ class Packet:
         return OPERATIONS[self.kind]
 
 
-def read(kind: int, flags: int, body: bytes, version: int) -> Packet:
+def read_packet(kind: int, flags: int, body: bytes, version: int) -> Packet:
     """Read a packet of one of the kinds in ``OPERATIONS``.
 
     Raises:

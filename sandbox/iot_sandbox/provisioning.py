@@ -131,14 +131,13 @@ class Provisioning:
             who["claimCertificateId"] = exchange.session.certificate_id
         try:
             async with ground.publishing_events():
-                reply: Reply = await ground.provisioning_reply(
+                return await ground.provisioning_reply(
                     *exchange.scope, exchange.kind, exchange.template, exchange.payload, who
                 )
         except Exception as error:  # noqa: BLE001  the cloud answers 500, it does not fall silent
             return _rejected(
                 {"status_code": 500, "error_code": "InternalFailure", "message": repr(error)}
             )
-        return reply
 
     async def _edited(
         self, exchange: Exchange, plan: Plan, call: Call, reply: Reply
@@ -168,10 +167,13 @@ class Provisioning:
                 call.answers += 1
 
 
-def with_csr_topic(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+Topic = tuple[str, str | None]
+
+
+def with_csr_topic(parse: Callable[[str], Topic | None]) -> Callable[[str], Topic | None]:
     """Wrap ministack's reader of request topics so that it knows CreateCertificateFromCsr's."""
 
-    def parse_topic(topic: str) -> Any:
+    def parse_topic(topic: str) -> Topic | None:
         return ("create-from-csr", None) if topic == CSR_TOPIC else parse(topic)
 
     return parse_topic

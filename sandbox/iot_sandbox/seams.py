@@ -1,5 +1,6 @@
 """Puts the sandbox's parts in the place of ministack's, once, before anything is served."""
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -39,12 +40,18 @@ def _data_endpoint(was: Callable[[str], str], address: str) -> Callable[[str], s
     return lambda kind: address if kind == "iot:Data-ATS" else was(kind)
 
 
-def _describe_endpoint(was: Callable[[Any], Any], address: str) -> Callable[[Any], Any]:
-    def describe(query: dict[str, str]) -> Any:
+Query = dict[str, str]
+Response = tuple[Any, ...]
+
+
+def _describe_endpoint(
+    was: Callable[[Query], Response], address: str
+) -> Callable[[Query], Response]:
+    def describe(query: Query) -> Response:
         answer = was(query)
         # AWS gives a plain name, its ports being fixed; ours are not, so the port comes along.
         if query.get("endpointType", "iot:Data-ATS") == "iot:Data-ATS":
-            return ground.json_response({"endpointAddress": address})
+            answer = ground.json_response({"endpointAddress": address})
         return answer
 
     return describe
@@ -76,7 +83,7 @@ def _recording(
 ) -> Callable[..., Awaitable[None]]:
     """Record the connects that never become a session: unknown or inactive certificates."""
 
-    async def refuse(writer: Any, certificate_id: str, level: int | None) -> None:
+    async def refuse(writer: asyncio.StreamWriter, certificate_id: str, level: int | None) -> None:
         calls.settle(calls.begin("connect", "", certificate_id), "rejected")
         await was(writer, certificate_id, level)
 

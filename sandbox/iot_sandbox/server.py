@@ -1,16 +1,18 @@
 """Runs ministack in this process, with the sandbox's parts in place. Import it only after ``environment.prepare``."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
+from hypercorn.typing import Framework
 
 from iot_sandbox import control, ground, listeners, seams
 from iot_sandbox.calls import Calls
@@ -53,7 +55,9 @@ def run(
     provisioning = Provisioning(table, calls, time.monotonic)
     mqtt_port = listeners.port_of(mqtt)
     seams.install(settings, mqtt_port, table, calls, provisioning)
-    app = control.beside(ground.ministack_app.app, control.Control(table, calls))
+    app = cast(
+        "Framework", control.beside(ground.ministack_app.app, control.Control(table, calls))
+    )
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -87,7 +91,7 @@ def _stop_on_request(stop: asyncio.Event, *, follow_stdin: bool) -> None:
     if follow_stdin:
 
         def read() -> None:
-            if not sys.stdin.buffer.raw.read(1024):
+            if not os.read(sys.stdin.fileno(), 1024):
                 loop.remove_reader(sys.stdin)
                 stop.set()
 

@@ -1,15 +1,23 @@
 """One MQTT connection: ministack's session, with every CONNECT, SUBSCRIBE, PUBLISH and answer passing by us."""
 
 import asyncio
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from iot_sandbox import ground
 from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults, Plan, Request
-from iot_sandbox.packets import ANSWERS, FAILURE, MQTT_5, OPERATIONS, PUBLISH, SUBSCRIBE, Packet
-from iot_sandbox.packets import CONNECT as CONNECT_PACKET
-from iot_sandbox.packets import read as read_packet
-from iot_sandbox.packets import reason_code
+from iot_sandbox.packets import (
+    ANSWERS,
+    CONNECT,
+    FAILURE,
+    MQTT_5,
+    OPERATIONS,
+    PUBLISH,
+    SUBSCRIBE,
+    Packet,
+    read_packet,
+    reason_code,
+)
 from iot_sandbox.provisioning import Exchange, Provisioning
 
 _PROVISIONING_TOPICS = ("$aws/certificates/", "$aws/provisioning-templates/")
@@ -121,7 +129,7 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
 
 
 def _refusal(packet: Packet, code: int) -> tuple[bytes, bool]:
-    if packet.kind == CONNECT_PACKET:
+    if packet.kind == CONNECT:
         return ground.connack(return_code=code, protocol_version=MQTT_5), False
     if packet.kind == SUBSCRIBE:
         codes = [code] * len(packet.topics)
@@ -131,7 +139,9 @@ def _refusal(packet: Packet, code: int) -> tuple[bytes, bool]:
     return ground.puback(packet.identifier, reason_code=code), True
 
 
-def session_class(faults: Faults, calls: Calls, provisioning: Provisioning) -> Any:
+def session_class(
+    faults: Faults, calls: Calls, provisioning: Provisioning
+) -> type[SandboxSession]:
     """Make the class ministack is to open its sessions with."""
     SandboxSession.faults = faults
     SandboxSession.calls = calls
