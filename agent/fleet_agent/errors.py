@@ -70,6 +70,24 @@ class RefusedError(AgentError):
     exit_status = Exit.REFUSED
 
 
+class NotAllowedError(RefusedError):
+    """An AWS IoT policy lacks a statement; the error gives it ready to paste.
+
+    Args:
+        who: ``claim`` or ``thing``: whose certificate the policy is attached to.
+        action: Such as ``iot:Publish``.
+        resource: Such as ``topic/dt/pump-7/system``, without the ARN's beginning.
+    """
+
+    def __init__(self, who: str, action: str, resource: str) -> None:
+        arn = f"arn:aws:iot:REGION:ACCOUNT:{resource}"
+        super().__init__(
+            f"The {who}'s policy does not allow {action} on {resource}.",
+            remedy=f'Add to that policy: {{"Effect": "Allow", "Action": "{action}", "Resource": "{arn}"}}',
+            code="not-allowed",
+        )
+
+
 class DeviceError(AgentError):
     """Wrong on the device itself: configuration, PEM, key, expired claim, CA, CSR. Waiting does not heal it."""
 

@@ -1,0 +1,92 @@
+"""The command line: one file a verb; errors become words and an exit status here, and only here.
+
+stdout is the answer, stderr everything else. ``--json`` is stable and versioned, the words are not.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from typing import NoReturn
+
+from fleet_agent import __version__, log
+from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
+from fleet_agent.mailbox import StopRequested
+
+VERBS = ("run", "provision", "status", "parameters", "config")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a usage error is one of ours, so that ``--json`` reports it like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"{self.prog}: {message}.", remedy=f"See {self.prog} --help", code="usage"
+        )
+
+
+def parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line, or with one verb filled in only (the rest costs its imports)."""
+    top = _Parser(
+        prog="fleet-agent",
+        description="Gives this device an identity in AWS IoT Core from a claim, keeps it, and carries telemetry.",
+        epilog="Exit status: 0 done, 2 usage, 69 not reachable, 73 state directory, 75 refused for now, "
+        "77 refused by AWS, 78 wrong on the device.",
+    )
+    top.add_argument("--version", action="version", version=f"fleet-agent {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--config",
+        metavar="FILE",
+        help="configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)",
+    )
+    common.add_argument("--json", action="store_true", help="answer in JSON on stdout")
+    common.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    for name in (verb,) if verb in VERBS else VERBS:
+        importlib.import_module(f"fleet_agent.cli.{name}").register(subparsers, common)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    wants_json = "--json" in words
+    try:
+        arguments = parser(words[0] if words else None).parse_args(words)
+        if not hasattr(arguments, "run"):
+            raise UsageError("No command given.", remedy="See fleet-agent --help", code="usage")  # noqa: TRY301
+        log.set_up(verbose=arguments.verbose)
+        status = int(arguments.run(arguments))
+    except AgentError as error:
+        _tell(error, wants_json=wants_json)
+        status = int(error.exit_status)
+    except StopRequested:
+        status = int(Exit.DONE)
+    except BrokenPipeError:  # somebody closed our stdout: head, less
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - so that the interpreter's last flush is quiet
+        status = 1
+    return status
+
+
+def _tell(error: AgentError, *, wants_json: bool) -> None:
+    where = f"{error.step}: " if error.step else ""
+    print(f"fleet-agent: {where}{error.title}", file=sys.stderr)
+    problems = error.problems if isinstance(error, ConfigurationError) else ()
+    for problem in problems:
+        print(f"  {problem}", file=sys.stderr)
+    print(f"  {error.remedy}", file=sys.stderr)
+    if wants_json:
+        answer = {
+            "schema": 1,
+            "error": {
+                "code": error.code,
+                "step": error.step,
+                "title": error.title,
+                "remedy": error.remedy,
+            },
+        }
+        if problems:
+            answer["error"]["problems"] = list(problems)  # type: ignore[index]
+        print(json.dumps(answer))

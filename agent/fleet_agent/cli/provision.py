@@ -1,0 +1,129 @@
+"""``fleet-agent provision``: from claim to identity, on a bench or from a script."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from fleet_agent import app
+from fleet_agent.cli import flags
+from fleet_agent.clock import SystemClock
+from fleet_agent.errors import AgentError
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "provision",
+        parents=[common],
+        help="give this device an identity",
+        description="Walks from the claim to a proven identity and stores it; interrupted, it goes on from there. On a "
+        "provisioned device it says so and changes nothing.",
+    )
+    flags.add_settings(parser)
+    group = parser.add_argument_group("what to do")
+    for flag, text in (
+        ("--csr", "certificate signing request made elsewhere (PEM, at most 2000 bytes)"),
+        ("--csr_file", argparse.SUPPRESS),
+    ):
+        group.add_argument(flag, dest="csr", metavar="FILE", help=text)
+    group.add_argument(
+        "--csr-key", metavar="FILE", help="its private key; without it nothing is proven"
+    )
+    group.add_argument(
+        "--force", action="store_true", help="provision anew, beside the identity in use"
+    )
+    group.add_argument("--restart", action="store_true", help="drop an interrupted attempt")
+    group.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=120.0,
+        metavar="SECONDS",
+        help="0: for ever (default 120)",
+    )
+    group.add_argument(
+        "--allow-volatile", action="store_true", help="accept a state directory in memory"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    settings = flags.settings(arguments)
+    clock = SystemClock()
+    started = clock.monotonic()
+    request = app.Request(
+        csr_file=arguments.csr,
+        csr_key_file=arguments.csr_key,
+        force=arguments.force,
+        restart=arguments.restart,
+        allow_volatile=arguments.allow_volatile,
+        timeout=arguments.timeout,
+    )
+    result = app.provision(settings, request, _Steps())
+    credential = result.credential
+    if arguments.json:
+        answer = {
+            "schema": 1,
+            "thing_name": credential.thing_name,
+            "certificate_id": credential.certificate_id,
+            "certificate_file": credential.certificate_file,
+            "private_key_file": credential.private_key_file,
+            "device_configuration": dict(credential.device_configuration),
+            "proven": credential.is_proven,
+            "state_dir": str(Path(settings.state_dir).absolute()),
+            "seconds": round(clock.monotonic() - started, 3),
+        }
+        print(json.dumps(answer))
+    if result.was_there:
+        print("This device is provisioned already; --force provisions anew.", file=sys.stderr)
+    if not arguments.json:
+        _print_for_people(result)
+    return 0
+
+
+def _print_for_people(result: app.Result) -> None:
+    credential = result.credential
+    print(f"thing        {credential.thing_name or '(the template makes none)'}")
+    print(f"certificate  {credential.certificate_id}")
+    print(f"             {credential.certificate_file}")
+    print(
+        f"key          {credential.private_key_file or 'elsewhere: not proven; bring it with --csr-key'}"
+    )
+    for name, value in credential.device_configuration.items():
+        print(f"setting      {name} = {value}")
+
+
+class _Steps:
+    """Tells the steps on stderr, each with its time since the one before."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def step(self, name: str, detail: str = "") -> None:
+        """A step is done."""
+        now = time.perf_counter()
+        print(f"{now - self._last:7.3f} s  {name:<14} {detail}".rstrip(), file=sys.stderr)
+        self._last = now
+
+    def waiting(self, why: str, seconds: float) -> None:
+        """Something is tried again."""
+        print(f"           {why} Trying again in {seconds:.0f} s.", file=sys.stderr)
+
+    def problem(self, problem: AgentError) -> None:
+        """Provisioned, but something should be looked at."""
+        print(f"           {problem.title}\n           {problem.remedy}", file=sys.stderr)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:  # noqa: PLR2004 - finite, and no NaN
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value

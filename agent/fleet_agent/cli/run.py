@@ -1,0 +1,58 @@
+"""``fleet-agent run``: what the service starts."""
+
+import argparse
+import logging
+
+from fleet_agent import app
+from fleet_agent.cli import flags
+from fleet_agent.errors import AgentError
+from fleet_agent.health import Health
+
+_log = logging.getLogger(__name__)
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "run",
+        parents=[common],
+        help="provision if need be, then carry telemetry",
+        description="The daemon: provisions if need be, connects as the thing, publishes readings, listens to the "
+        "configured topics, until SIGTERM.",
+    )
+    flags.add_settings(parser)
+    parser.add_argument(
+        "--allow-volatile", action="store_true", help="accept a state directory in memory"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb; ends by ``StopRequested`` or an error."""
+    request = app.Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
+    app.run(flags.settings(arguments), request, _Log)
+
+
+class _Log:
+    """Tells provisioning's progress to the log, and what it waits for to the health."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def step(self, name: str, detail: str = "") -> None:
+        """A step is done."""
+        _log.info("%s: %s", name, detail)
+        self._health.doing(f"provisioning: {name}")
+
+    def waiting(self, why: str, seconds: float) -> None:
+        """Something is tried again."""
+        _log.warning("%s Trying again in %.0f s.", why, seconds)
+        self._health.doing(f"provisioning: {why} Trying again in {seconds:.0f} s")
+
+    def problem(self, problem: AgentError) -> None:
+        """Provisioned, but something should be looked at."""
+        _log.warning("%s %s", problem.title, problem.remedy)
+        self._health.raise_problem(app.as_problem(problem))

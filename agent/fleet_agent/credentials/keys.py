@@ -1,0 +1,213 @@
+"""Keys, CSRs and certificates: made and compared here with ``cryptography``, imported only when needed.
+
+Works with cryptography 38 (Debian 12) and later. Nothing here touches the network; private keys are PEM text in a
+``Secret``.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+from typing import TYPE_CHECKING
+
+from fleet_agent.credentials.model import Csr, KeyPair, Secret
+from fleet_agent.errors import DeviceError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+# AWS's own Device Client refuses longer ones, and the HTTP twin of the call stops at 4096 characters.
+MAX_CSR_BYTES = 2000
+_MIN_RSA_BITS = 2048
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Validity:
+    """From when to when a certificate is valid, in Unix seconds."""
+
+    not_before: float
+    not_after: float
+
+
+def make_private_key(kind: str) -> Secret:
+    """Make a key on the device: ``ec-p256`` or ``rsa-2048``; PKCS#8 PEM."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    if kind == "rsa-2048":
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    else:
+        key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return Secret(pem.decode())
+
+
+def make_csr(private_key: Secret) -> Csr:
+    """A request for this key. AWS takes the subject as it is and never looks at it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "AWS IoT Certificate")])
+    )
+    key = _load_key(private_key, "the device's private key")
+    request = builder.sign(key, hashes.SHA256())  # type: ignore[arg-type]  # ours are EC or RSA
+    pem = request.public_bytes(serialization.Encoding.PEM).decode()
+    return Csr(pem=pem, hash=_sha256(pem), public_key=_public_der(request))
+
+
+def read_csr(pem: bytes, name: str) -> Csr:
+    """Check a request that somebody else made.
+
+    Args:
+        pem: What the file holds.
+        name: The file, for errors.
+
+    Raises:
+        DeviceError: It is none, too long, not signed by its own key, or its key is one that AWS refuses.
+    """
+    from cryptography import x509
+
+    if len(pem) > MAX_CSR_BYTES:
+        raise DeviceError(
+            f"{name} is {len(pem)} bytes; AWS IoT takes a CSR of at most {MAX_CSR_BYTES}.",
+            remedy="Make it with fewer names and extensions, or with an EC P-256 key.",
+            code="csr-too-long",
+        )
+    remedy = "Make one: openssl req -new -key device.key -subj /CN=device -out device.csr"
+    try:
+        request = x509.load_pem_x509_csr(pem)
+        is_signed = request.is_signature_valid
+        problem = _weakness(request)
+    except Exception as error:  # cryptography's loaders raise many types for rubbish
+        raise DeviceError(
+            f"{name} holds no certificate signing request in PEM form.",
+            remedy=remedy,
+            code="csr-invalid",
+        ) from error
+    if not is_signed:
+        raise DeviceError(
+            f"The CSR in {name} is not signed by its own key.", remedy=remedy, code="csr-invalid"
+        )
+    if problem:
+        raise DeviceError(
+            f"The CSR in {name} has {problem}; AWS IoT takes RSA from 2048 bits, P-256, P-384, P-521.",
+            remedy=remedy,
+            code="csr-weak-key",
+        )
+    text = pem.decode("ascii", "replace")
+    return Csr(pem=text, hash=_sha256(text), public_key=_public_der(request))
+
+
+def _weakness(request: "x509.CertificateSigningRequest") -> str | None:
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    key = request.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"an RSA key of {key.key_size} bits" if key.key_size < _MIN_RSA_BITS else None
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        is_known = key.curve.name in {"secp256r1", "secp384r1", "secp521r1"}
+        return None if is_known else f"a key on the curve {key.curve.name}"
+    return "a key that is neither RSA nor EC"
+
+
+def public_key_of_key(private_key: Secret, name: str) -> bytes:
+    """The public key (DER) of a private key.
+
+    Raises:
+        DeviceError: ``name`` holds no readable private key.
+    """
+    return _public_der(_load_key(private_key, name))
+
+
+def public_key_of_certificate(certificate: str, name: str) -> bytes:
+    """The public key (DER) of a certificate.
+
+    Raises:
+        DeviceError: ``name`` holds no certificate.
+    """
+    return _public_der(_load_certificate(certificate, name))
+
+
+def validity(certificate: str, name: str) -> Validity:
+    """The dates of a certificate.
+
+    Raises:
+        DeviceError: ``name`` holds no certificate.
+    """
+    loaded = _load_certificate(certificate, name)
+    if hasattr(
+        loaded, "not_valid_after_utc"
+    ):  # cryptography 42 and later; the older names warn there
+        return Validity(
+            not_before=loaded.not_valid_before_utc.timestamp(),
+            not_after=loaded.not_valid_after_utc.timestamp(),
+        )
+    utc = datetime.UTC
+    return Validity(
+        not_before=loaded.not_valid_before.replace(tzinfo=utc).timestamp(),
+        not_after=loaded.not_valid_after.replace(tzinfo=utc).timestamp(),
+    )
+
+
+def check_pair(pair: KeyPair) -> None:
+    """Make sure that the key is the certificate's.
+
+    Raises:
+        DeviceError: One of them is damaged, or they do not belong together.
+    """
+    if public_key_of_certificate(pair.certificate, pair.certificate_file) != public_key_of_key(
+        pair.private_key, pair.private_key_file
+    ):
+        raise DeviceError(
+            f"The key in {pair.private_key_file} is not that of the certificate in "
+            f"{pair.certificate_file}.",
+            remedy="Put the two files of one pair there: they were made together.",
+            code="key-mismatch",
+        )
+
+
+def _load_key(private_key: Secret, name: str) -> "PrivateKeyTypes":
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        return serialization.load_pem_private_key(private_key.reveal().encode(), password=None)
+    except Exception:  # noqa: BLE001 - many types, and some would quote the input
+        pass
+    raise DeviceError(
+        f"{name} holds no readable private key in PEM form (truncated, encrypted, or something else).",
+        remedy="Copy the file again; a key with a passphrase must be decrypted first.",
+        code="key-invalid",
+    )
+
+
+def _load_certificate(certificate: str, name: str) -> "x509.Certificate":
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificate(certificate.encode())
+    except Exception as error:
+        raise DeviceError(
+            f"{name} holds no readable certificate in PEM form (truncated, or something else).",
+            remedy="Copy the file again: it begins with -----BEGIN CERTIFICATE-----.",
+            code="certificate-invalid",
+        ) from error
+
+
+def _public_der(
+    holder: "x509.Certificate | x509.CertificateSigningRequest | PrivateKeyTypes",
+) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    return holder.public_key().public_bytes(  # type: ignore[no-any-return,union-attr]
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,136 @@
+"""What the credential store holds, as values. Pure: no file, no clock, no cryptography."""
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+
+
+class Secret:
+    """Text that must not be shown: its repr and str say nothing, ``reveal`` gives it to the one who needs it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeyPair:
+    """A certificate (PEM) with its private key (PEM), and the files they came from."""
+
+    certificate: str
+    private_key: Secret
+    certificate_file: str
+    private_key_file: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Csr:
+    """A certificate signing request: its PEM text, its hash (SHA-256, hex), its public key (DER)."""
+
+    pem: str
+    hash: str
+    public_key: bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What a generation is for, and how often it was tried.
+
+    ``parameters_hash`` and ``csr_hash`` are SHA-256 in hex; ``not_before`` and ``opened`` are Unix seconds.
+    """
+
+    endpoint: str
+    template: str
+    method: str
+    parameters_hash: str
+    csr_hash: str | None
+    tries: int
+    not_before: float
+    opened: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Issued:
+    """A certificate that AWS made for this generation; ``token`` is gone once proven. ``received``: Unix seconds."""
+
+    certificate_id: str
+    token: Secret | None
+    received: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What RegisterThing answered; both parts may be missing (PROTOCOL: templates need no Thing)."""
+
+    thing_name: str | None
+    device_configuration: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One numbered folder, as it was found on disk."""
+
+    number: int
+    attempt: Attempt
+    has_key: bool = False
+    issued: Issued | None = None
+    registration: Registration | None = None
+    proven: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Credential:
+    """The current credential, checked: certificate and key are there and load.
+
+    ``private_key_file`` is None only for a generation whose key is kept elsewhere.
+    """
+
+    generation: int
+    certificate_id: str
+    certificate_file: str
+    private_key_file: str | None
+    thing_name: str | None
+    device_configuration: Mapping[str, str]
+    endpoint: str
+    template: str
+    is_proven: bool
+    proven: float | None
+
+    @property
+    def client_id(self) -> str:
+        """The MQTT client id to connect with: the thing's name, or the certificate's id where there is no thing."""
+        return self.thing_name or self.certificate_id
+
+    def topic(self, template: str, source: str = "") -> str:
+        """Fill ``{thing}``, ``{certificate_id}`` and ``{source}`` into a topic or a filter."""
+        return (
+            template.replace("{thing}", self.client_id)
+            .replace("{certificate_id}", self.certificate_id)
+            .replace("{source}", source)
+        )
+
+
+class Event(enum.Enum):
+    """What the ledger says of a certificate."""
+
+    ISSUED = "issued"  # the answer arrived; not registered yet: expires within the hour by itself
+    FOREIGN = "foreign"  # an answer arrived with a certificate for another key; never used
+    REGISTERED = "registered"  # RegisterThing accepted: ACTIVE
+    UNRESOLVED = "unresolved"  # its token was refused: active or expired, only the cloud can tell
+    CURRENT = "current"  # proven, and what the device uses
+    RETIRED = "retired"  # replaced by a newer one
+    DROPPED = "dropped"  # its attempt was given up by --restart

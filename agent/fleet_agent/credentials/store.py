@@ -1,0 +1,385 @@
+"""The credential store: numbered generations, and ``current``, one symbolic link swapped by one rename.
+
+State is derived from what is on disk, never kept beside it: ``pending`` and ``current`` read the folders, every ``keep_…``
+makes one more fact durable before it returns. The layout is in docs/reference/files.md.
+
+What it does not do: decide what comes next (``provisioning.machine``), or talk to anybody.
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fleet_agent import files
+from fleet_agent.clock import Clock
+from fleet_agent.credentials.ledger import Ledger
+from fleet_agent.credentials.model import (
+    Attempt,
+    Credential,
+    Event,
+    Generation,
+    Issued,
+    KeyPair,
+    Registration,
+    Secret,
+)
+from fleet_agent.errors import DeviceError, StateDirectoryError
+
+ATTEMPT = "attempt.json"
+KEY = "private.pem.key"
+CERTIFICATE = "certificate.pem.crt"
+ISSUED = "issued.json"
+REGISTRATION = "registration.json"
+PROVEN = "proven"
+CURRENT = "current"
+
+
+class Store:
+    """The folder ``credentials`` and the ledger of one state directory.
+
+    Every method that writes raises ``StateDirectoryError`` when it cannot, and leaves what was there.
+    """
+
+    def __init__(self, state_dir: Path, clock: Clock) -> None:
+        self._clock = clock
+        self._root = state_dir / "credentials"
+        self.ledger = Ledger(state_dir / "ledger.jsonl")
+
+    # What is there -------------------------------------------------------------------------------------------------
+
+    def pending(self) -> Generation | None:
+        """The attempt under way: the highest generation above the current one, if it says what it is for.
+
+        Raises:
+            StateDirectoryError: One of its files is damaged.
+        """
+        numbers = self._numbers()
+        number = numbers[-1] if numbers else 0
+        if number <= self._current_number():
+            return None
+        return self._read(number)
+
+    def current(self) -> Credential | None:
+        """The credential in use.
+
+        Raises:
+            DeviceError: ``current`` points to something incomplete.
+            StateDirectoryError: A file is damaged or cannot be read.
+        """
+        number = self._current_number()
+        if number == 0:
+            return None
+        found = self._read(number)
+        folder = self.folder(number)
+        if (
+            found is None
+            or found.issued is None
+            or found.registration is None
+            or not found.has_key
+        ):
+            raise DeviceError(
+                f"The current credential in {folder} is incomplete.",
+                remedy="Provision anew: fleet-agent provision --force (the ledger names the old certificate).",
+                code="credential-damaged",
+            )
+        return self.describe(found)
+
+    def describe(self, found: Generation) -> Credential:
+        """A registered generation as a credential, proven or not."""
+        if found.issued is None or found.registration is None:
+            raise ValueError(f"generation {found.number} is not registered")
+        folder = self.folder(found.number)
+        return Credential(
+            generation=found.number,
+            certificate_id=found.issued.certificate_id,
+            certificate_file=str(folder / CERTIFICATE),
+            private_key_file=str(folder / KEY) if found.has_key else None,
+            thing_name=found.registration.thing_name,
+            device_configuration=found.registration.device_configuration,
+            endpoint=found.attempt.endpoint,
+            template=found.attempt.template,
+            is_proven=found.proven is not None,
+            proven=found.proven,
+        )
+
+    def key_pair(self, number: int) -> KeyPair:
+        """Certificate and key of a generation.
+
+        Raises:
+            DeviceError: One of them is missing.
+        """
+        return KeyPair(
+            certificate=self._text(number, CERTIFICATE),
+            private_key=self.private_key(number),
+            certificate_file=str(self.folder(number) / CERTIFICATE),
+            private_key_file=str(self.folder(number) / KEY),
+        )
+
+    def private_key(self, number: int) -> Secret:
+        """The private key (PEM) of a generation.
+
+        Raises:
+            DeviceError: It is missing.
+        """
+        return Secret(self._text(number, KEY))
+
+    def folder(self, number: int) -> Path:
+        """Where a generation lives."""
+        return self._root / f"{number:04d}"
+
+    # What changes ---------------------------------------------------------------------------------------------------
+
+    def open(self, attempt: Attempt) -> Generation:
+        """Begin a generation with a number never used before; an older pending one is dropped after that."""
+        files.make_folder(self._root)
+        older = [number for number in self._numbers() if number > self._current_number()]
+        numbers = [*self._numbers(), self._current_number()]
+        number = max(numbers) + 1
+        self.folder(number).mkdir(mode=0o700)
+        self._write_json(number, ATTEMPT, dataclasses.asdict(attempt))
+        files.sync_folder(self._root)
+        for dropped in older:
+            self._drop(dropped)
+        return Generation(number=number, attempt=attempt)
+
+    def keep_attempt(self, found: Generation, attempt: Attempt) -> Generation:
+        """Replace what the attempt says, such as its count of tries."""
+        self._write_json(found.number, ATTEMPT, dataclasses.asdict(attempt))
+        return dataclasses.replace(found, attempt=attempt)
+
+    def keep_key(self, found: Generation, private_key: Secret) -> Generation:
+        """Store the device's key; one that is there already is never overwritten."""
+        files.write(
+            self.folder(found.number) / KEY, private_key.reveal().encode(), 0o600, new=True
+        )
+        return dataclasses.replace(found, has_key=True)
+
+    def keep_certificate(
+        self, found: Generation, issued: Issued, certificate: str, private_key: Secret | None
+    ) -> Generation:
+        """Store an issued certificate, with its key when AWS made that too; ``issued.json`` commits it.
+
+        The ledger comes first: from then on the certificate can be found again whatever happens.
+        """
+        folder = self.folder(found.number)
+        self.ledger.record(issued.certificate_id, Event.ISSUED, found.number, issued.received)
+        if private_key is not None:
+            # A key here without issued.json came with an answer that was never completely stored.
+            files.remove(folder / KEY, sync=False)
+            files.write(folder / KEY, private_key.reveal().encode(), 0o600, new=True, sync=False)
+        files.write(folder / CERTIFICATE, certificate.encode(), 0o644, sync=False)
+        self._write_issued(found.number, issued)
+        return dataclasses.replace(
+            found, issued=issued, has_key=found.has_key or private_key is not None
+        )
+
+    def drop_certificate(self, found: Generation) -> Generation:
+        """Give up an issued certificate whose token was refused: named as unresolved, then out of the way."""
+        if found.issued is None:
+            return found
+        self.ledger.record(
+            found.issued.certificate_id, Event.UNRESOLVED, found.number, self._clock.wall()
+        )
+        folder = self.folder(found.number)
+        files.remove(folder / ISSUED, sync=False)
+        files.remove(folder / CERTIFICATE)
+        return dataclasses.replace(found, issued=None)
+
+    def keep_registration(self, found: Generation, registration: Registration) -> Generation:
+        """Store what RegisterThing answered; the ledger follows, so that no ACTIVE certificate goes unnamed."""
+        self._write_json(found.number, REGISTRATION, dataclasses.asdict(registration))
+        if found.issued is not None:
+            self.ledger.record(
+                found.issued.certificate_id, Event.REGISTERED, found.number, self._clock.wall()
+            )
+        return dataclasses.replace(found, registration=registration)
+
+    def mark_proven(self, found: Generation, how: str) -> Generation:
+        """Note that a real session stood with this credential; ``how`` in words."""
+        now = self._clock.wall()
+        self._write_json(found.number, PROVEN, {"proven": now, "how": how})
+        return dataclasses.replace(found, proven=now)
+
+    def promote(self, found: Generation) -> Credential:
+        """Make a proven generation the current one: erase its token, swap the link, tell the ledger, tidy up."""
+        if found.issued is None or found.proven is None:
+            raise ValueError(f"generation {found.number} is not proven")
+        without_token = dataclasses.replace(found.issued, token=None)
+        self._write_issued(found.number, without_token)
+        previous = self._current_number()
+        files.point(self._root / CURRENT, f"{found.number:04d}")
+        self.tell_ledger()
+        for number in self._numbers():
+            if number not in (found.number, previous):
+                self._drop(number)
+        return self.describe(dataclasses.replace(found, issued=without_token))
+
+    def tell_ledger(self) -> None:
+        """Bring the ledger up to date with ``current``: a power cut may have come between the two."""
+        number = self._current_number()
+        latest = self.ledger.latest()
+        for generation in self._numbers():
+            found = self._read(generation)
+            if found is None or found.issued is None or generation > number:
+                continue
+            event = Event.CURRENT if generation == number else Event.RETIRED
+            if latest.get(found.issued.certificate_id) != event.value:
+                self.ledger.record(
+                    found.issued.certificate_id, event, generation, self._clock.wall()
+                )
+
+    # How it is kept -------------------------------------------------------------------------------------------------
+
+    def _numbers(self) -> list[int]:
+        try:
+            names = [path.name for path in self._root.iterdir() if path.is_dir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StateDirectoryError(
+                f"Cannot look into {self._root}: {error.strerror}.",
+                remedy="Run as its owner or as root.",
+                code="state-not-readable",
+            ) from error
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def _current_number(self) -> int:
+        link = self._root / CURRENT
+        try:
+            name = str(link.readlink())
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise StateDirectoryError(
+                f"{link} is no symbolic link that can be read: {error.strerror}.",
+                remedy="Look what stands there; the agent makes it a link to a generation such as 0001.",
+                code="state-damaged",
+            ) from error
+        if not name.isdecimal():
+            raise StateDirectoryError(
+                f"{link} points to {name!r}, which is no generation.",
+                remedy="Point it back to the newest complete folder beside it: ln -sfn 0001 current",
+                code="state-damaged",
+            )
+        return int(name)
+
+    def _read(self, number: int) -> Generation | None:
+        folder = self.folder(number)
+        attempt = self._read_json(number, ATTEMPT)
+        if attempt is None:
+            return None
+        issued = self._read_json(number, ISSUED)
+        registration = self._read_json(number, REGISTRATION)
+        proven = self._read_json(number, PROVEN)
+        try:
+            return Generation(
+                number=number,
+                attempt=_attempt(attempt),
+                has_key=(folder / KEY).is_file(),
+                issued=None if issued is None else _issued(issued),
+                registration=None if registration is None else _registration(registration),
+                proven=None if proven is None else _number(proven, "proven"),
+            )
+        except (KeyError, TypeError) as error:
+            raise _damaged(folder, str(error)) from error
+
+    def _drop(self, number: int) -> None:
+        """Forget a generation; a certificate of it that is registered or may be is named as such first."""
+        found = None
+        with contextlib.suppress(StateDirectoryError):
+            found = self._read(number)
+        if found is not None and found.issued is not None and number > self._current_number():
+            event = Event.DROPPED if found.registration else Event.UNRESOLVED
+            self.ledger.record(found.issued.certificate_id, event, number, self._clock.wall())
+        files.remove_folder(self.folder(number))
+
+    def _text(self, number: int, name: str) -> str:
+        path = self.folder(number) / name
+        data = files.read(path)
+        if data is None:
+            raise DeviceError(
+                f"{path} is missing.",
+                remedy="Provision anew: fleet-agent provision --force",
+                code="credential-damaged",
+            )
+        return data.decode("ascii", "replace")
+
+    def _read_json(self, number: int, name: str) -> dict[str, Any] | None:
+        path = self.folder(number) / name
+        data = files.read(path)
+        if data is None:
+            return None
+        try:
+            value = json.loads(data)
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
+        if not isinstance(value, dict):
+            raise _damaged(path, "not a JSON object")
+        return value
+
+    def _write_json(self, number: int, name: str, value: Mapping[str, object]) -> None:
+        data = json.dumps(value, indent=1).encode() + b"\n"
+        files.write(self.folder(number) / name, data, 0o600)
+
+    def _write_issued(self, number: int, issued: Issued) -> None:
+        value = {
+            "certificate_id": issued.certificate_id,
+            "ownership_token": issued.token.reveal() if issued.token else None,
+            "received": issued.received,
+        }
+        self._write_json(number, ISSUED, value)
+
+
+def _damaged(path: Path, what: str) -> StateDirectoryError:
+    return StateDirectoryError(
+        f"{path} is damaged: {what}.",
+        remedy="Drop the attempt and begin anew: fleet-agent provision --restart",
+        code="state-damaged",
+    )
+
+
+def _attempt(value: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        endpoint=_string(value, "endpoint"),
+        template=_string(value, "template"),
+        method=_string(value, "method"),
+        parameters_hash=_string(value, "parameters_hash"),
+        csr_hash=None if value["csr_hash"] is None else _string(value, "csr_hash"),
+        tries=int(_number(value, "tries")),
+        not_before=_number(value, "not_before"),
+        opened=_number(value, "opened"),
+    )
+
+
+def _issued(value: Mapping[str, Any]) -> Issued:
+    token = value.get("ownership_token")
+    return Issued(
+        certificate_id=_string(value, "certificate_id"),
+        token=Secret(_string(value, "ownership_token")) if token is not None else None,
+        received=_number(value, "received"),
+    )
+
+
+def _registration(value: Mapping[str, Any]) -> Registration:
+    configuration = value["device_configuration"]
+    if not isinstance(configuration, dict):
+        raise TypeError("device_configuration is no object")
+    return Registration(
+        thing_name=None if value["thing_name"] is None else _string(value, "thing_name"),
+        device_configuration={str(key): str(item) for key, item in configuration.items()},
+    )
+
+
+def _string(value: Mapping[str, Any], key: str) -> str:
+    if not isinstance(value[key], str):
+        raise TypeError(f"{key} is no text")
+    return str(value[key])
+
+
+def _number(value: Mapping[str, Any], key: str) -> float:
+    if not isinstance(value[key], int | float) or isinstance(value[key], bool):
+        raise TypeError(f"{key} is no number")
+    return float(value[key])

@@ -1,0 +1,222 @@
+"""The only writer of files: what it has written is whole after a kill or a power cut, or was never there.
+
+A write goes to a temporary file in the same folder with its final mode from the first byte, is written until nothing
+is left (``os.write`` may write short on a full disk), fsynced and renamed over the target; then the folder is fsynced.
+Several writes to one folder can share that last fsync with ``sync=False`` and one ``sync_folder``. A target that is not
+a regular file is refused, links included.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from fleet_agent.errors import StateDirectoryError
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space on that file system (df -h), then start again.",
+    errno.EDQUOT: "Raise the disk quota or free some space, then start again.",
+    errno.EROFS: "Mount it writable, or choose another place with --state-dir or state_dir.",
+    errno.EACCES: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
+    errno.EPERM: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
+    errno.EIO: "The disk fails (journalctl -k): replace it or choose another place with --state-dir.",
+}
+
+
+@contextlib.contextmanager
+def _told(action: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StateDirectoryError(
+            f"Cannot {action} {path}: {error.strerror or error}.",
+            remedy=_REMEDIES.get(
+                error.errno or 0, "Look at the folder's owner, mode and file system."
+            ),
+            code=f"state-{errno.errorcode.get(error.errno or 0, 'error').lower()}",
+        ) from error
+
+
+def make_folder(path: Path, mode: int = 0o700) -> None:
+    """Make a folder (and its parents) with exactly this mode, durably; an existing one is left as it is.
+
+    Raises:
+        StateDirectoryError: It cannot be made, or something else stands there.
+    """
+    with _told("make the folder", path):
+        if path.is_dir():
+            return
+        if not path.parent.is_dir():
+            make_folder(path.parent)
+        path.mkdir(mode=mode)
+        path.chmod(mode)
+        _fsync_folder(path.parent)
+
+
+def write(  # noqa: PLR0913 - the three choices are independent, and named at every call
+    path: Path,
+    data: bytes,
+    mode: int,
+    *,
+    new: bool = False,
+    sync: bool = True,
+    durable: bool = True,
+) -> None:
+    """Replace the file as a whole.
+
+    Args:
+        path: The target; its folder exists.
+        data: All of the new content.
+        mode: Permission bits, exactly.
+        new: Refuse when the target exists already: a private key is never overwritten.
+        sync: Make the rename itself durable now; otherwise call ``sync_folder`` before relying on it.
+        durable: False for what need not outlive a power cut, such as the status: whole, but no fsync.
+
+    Raises:
+        StateDirectoryError: It cannot be written; the old content stands.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with _told("write", path):
+        _refuse_irregular(path, may_exist=not new)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()  # left by an interrupted write
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode
+        )
+        try:
+            os.fchmod(descriptor, mode)
+            _write_all(descriptor, data)
+            if durable:
+                os.fsync(descriptor)
+        except OSError:
+            temporary.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+        if sync and durable:
+            _fsync_folder(path.parent)
+
+
+def append_line(path: Path, line: str, mode: int = 0o600) -> None:
+    """Append one line durably; half a line left by a power cut is closed off first.
+
+    Raises:
+        StateDirectoryError: It cannot be written.
+    """
+    with _told("append to", path):
+        is_new = not _refuse_irregular(path, may_exist=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, mode)
+        try:
+            size = os.fstat(descriptor).st_size
+            is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            _write_all(descriptor, (b"\n" if is_torn else b"") + line.encode() + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            _fsync_folder(path.parent)
+
+
+def point(link: Path, target: str) -> None:
+    """Make ``link`` a symbolic link to ``target``, replacing an older link by one rename, durably.
+
+    Raises:
+        StateDirectoryError: It cannot be made; the old link stands.
+    """
+    temporary = link.with_name(f".{link.name}.tmp")
+    with _told("replace the link", link):
+        if link.exists(follow_symlinks=False) and not link.is_symlink():
+            raise OSError(errno.EEXIST, "something that is not a link stands there")
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        temporary.symlink_to(target)
+        os.replace(temporary, link)
+        _fsync_folder(link.parent)
+
+
+def remove(path: Path, *, sync: bool = True) -> None:
+    """Remove a file; one that is not there is fine.
+
+    Raises:
+        StateDirectoryError: It cannot be removed.
+    """
+    with _told("remove", path):
+        path.unlink(missing_ok=True)
+        if sync:
+            _fsync_folder(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of plain files; one that is not there is fine.
+
+    Raises:
+        StateDirectoryError: It cannot be removed.
+    """
+    with _told("remove", path):
+        if not path.is_dir():
+            return
+        for file in path.iterdir():
+            file.unlink()
+        path.rmdir()
+        _fsync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames and removals in the folder durable.
+
+    Raises:
+        StateDirectoryError: The file system refuses.
+    """
+    with _told("sync", path):
+        _fsync_folder(path)
+
+
+def read(path: Path, limit: int = 1 << 20) -> bytes | None:
+    """The content of a regular file, or None when there is none.
+
+    Raises:
+        StateDirectoryError: It cannot be read, is no regular file, or is larger than ``limit`` bytes.
+    """
+    with _told("read", path):
+        if not _refuse_irregular(path, may_exist=True):
+            return None
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - opened above, without following links
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit} bytes")
+        return data
+
+
+def _refuse_irregular(path: Path, *, may_exist: bool) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise OSError(errno.ELOOP, f"it is {kind}, which is refused")
+    if not may_exist:
+        raise OSError(errno.EEXIST, "it exists already and is never overwritten")
+    return True
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        written = os.write(descriptor, left)
+        if written == 0:
+            raise OSError(errno.ENOSPC, "nothing more could be written")
+        left = left[written:]
+
+
+def _fsync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

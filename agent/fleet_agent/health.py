@@ -1,0 +1,98 @@
+"""What is wrong now, in one table, and where others can read it.
+
+A problem has a code, a title and a remedy, like an error, but the agent goes on. ``Health`` keeps the ones that are true,
+writes ``status.json`` into the runtime directory (0644, no secret) and tells systemd.
+"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from fleet_agent import clock as clocks
+from fleet_agent import files, notify
+from fleet_agent.clock import Clock
+from fleet_agent.config.settings import STATE_DIR
+
+SCHEMA = 1
+SERVICE_RUNTIME_DIR = Path("/run/fleet-agent")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something wrong now: ``code`` for scripts, ``title`` what it is, ``remedy`` what to type or change."""
+
+    code: str
+    title: str
+    remedy: str
+
+
+@dataclasses.dataclass(kw_only=True)
+class Traffic:
+    """What went over the session since the agent started."""
+
+    readings_acknowledged: int = 0
+    readings_waiting: int = 0
+    readings_dropped: int = 0
+    messages_received: int = 0
+
+
+def runtime_dir(state_dir: Path, given: str | None) -> Path:
+    """Where status and identity are shown: given, ``$RUNTIME_DIRECTORY``, the service's own, or the state's ``run``."""
+    if given is not None:
+        return Path(given)
+    if from_unit := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(from_unit.split(":")[0])
+    if state_dir == Path(STATE_DIR) and SERVICE_RUNTIME_DIR.is_dir():
+        return SERVICE_RUNTIME_DIR
+    return state_dir / "run"
+
+
+class Health:
+    """The daemon's problems and what it is doing, written down whenever they change.
+
+    Args:
+        folder: The runtime directory; made when it is missing.
+        clock: For the times in it.
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._path = folder / "status.json"
+        self._clock = clock
+        self._started = clock.wall()
+        self._problems: dict[str, Problem] = {}
+        self._doing = "starting"
+        self.traffic = Traffic()
+        files.make_folder(folder, 0o755)
+
+    def doing(self, words: str) -> None:
+        """What goes on now, such as ``connected``."""
+        self._doing = words
+        self.show()
+
+    def raise_problem(self, problem: Problem) -> None:
+        """Something is wrong; the same code again replaces what was said."""
+        if self._problems.get(problem.code) != problem:
+            self._problems[problem.code] = problem
+            self.show()
+
+    def clear_problem(self, code: str) -> None:
+        """It is not wrong any more."""
+        if self._problems.pop(code, None):
+            self.show()
+
+    def show(self) -> None:
+        """Write status.json and the unit's STATUS line."""
+        worst = next(iter(self._problems.values()), None)
+        notify.status(f"{self._doing}: {worst.title}" if worst else self._doing)
+        status = {
+            "schema": SCHEMA,
+            "pid": os.getpid(),
+            "started": clocks.text(self._started),
+            "updated": clocks.text(self._clock.wall()),
+            "doing": self._doing,
+            "problems": [dataclasses.asdict(problem) for problem in self._problems.values()],
+            **dataclasses.asdict(self.traffic),
+        }
+        data = json.dumps(status, indent=1).encode() + b"\n"
+        files.write(self._path, data, 0o644, durable=False)

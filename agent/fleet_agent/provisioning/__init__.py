@@ -1,0 +1,1 @@
+"""From claim to identity: ``machine`` decides, ``runner`` does, ``identity`` speaks AWS IoT's provisioning API."""

@@ -1,0 +1,316 @@
+"""AWS IoT's provisioning API over one claim session: the SDK's identity client, one request at a time.
+
+The three calls have no correlation id. So: all reply topics in one SUBSCRIBE packet (a reason code for each, and no second
+small packet for TCP to delay), one request outstanding, and after anything but an answer the session is closed for good:
+a late answer to it can never be taken for the answer to the next. Response objects are never logged: their repr prints
+the private key.
+"""
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from awscrt import mqtt
+from awsiot import iotidentity
+
+from fleet_agent.clock import Clock
+from fleet_agent.credentials.model import KeyPair, Secret
+from fleet_agent.errors import NotAllowedError, UnreachableError
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.provisioning.model import Operation, Plan, RejectedError
+from fleet_agent.session import diagnosis
+from fleet_agent.session.mqtt import (
+    NOT_AUTHORIZED,
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Message,
+    Route,
+    Session,
+    Subscribed,
+)
+
+CONNECT_LIMIT = 35.0  # seconds; TLS failures reach awscrt's callback after up to 30
+DIAGNOSE_AFTER = 4.0  # seconds of silence before we look for the cause ourselves
+ANSWER_LIMIT = 20.0  # seconds; a hook may take 5, and AWS's own agents wait 10 to 30
+SUBACK_LIMIT = 10.0  # seconds
+
+_CREATE = "$aws/certificates/create/json"
+_CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """An issued certificate; ``private_key`` only from CreateKeysAndCertificate."""
+
+    certificate_id: str
+    pem: str
+    token: Secret
+    private_key: Secret | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Requested:
+    """The publish future of a request failed: refused by policy, or the connection ended."""
+
+    identity: "IdentityClient"
+    error: str
+
+
+class IdentityClient:
+    """A claim session from connect to close.
+
+    Args:
+        route: Where AWS IoT is.
+        pair: The claim.
+        plan: Its template and method say which topics to be ready for.
+        mailbox: Where events come in; while a request waits, nobody else's events are expected.
+        clock: For the limits.
+
+    Raises:
+        DeviceError: The claim or the CA cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        pair: KeyPair,
+        plan: Plan,
+        mailbox: Mailbox,
+        clock: Clock,
+    ) -> None:
+        self._mailbox = mailbox
+        self._clock = clock
+        self._create_topic = _CREATE if plan.method == "keys" else _CREATE_FROM_CSR
+        self._register_topic = f"$aws/provisioning-templates/{plan.template}/provision/json"
+        self._template = plan.template
+        # A client id of its own for each try: two devices of a batch, or two tries, never evict each other.
+        self._session = Session(
+            route, pair, f"claim-{secrets.token_hex(12)}", mailbox, is_thing=False
+        )
+        self._client: Any = iotidentity.IotIdentityClient(self._session.client)
+        self.is_open = False
+
+    def start(self) -> None:
+        """Begin to connect and to subscribe; the caller can make its key meanwhile."""
+        self._session.start()
+        topics = (self._create_topic, self._register_topic)
+        # QoS 0: nothing to acknowledge between two requests (each acknowledgement costs a delayed ACK of 40 ms).
+        self._session.subscribe(
+            [(f"{topic}/{reply}", 0) for topic in topics for reply in ("accepted", "rejected")]
+        )
+
+    def wait_open(self) -> None:
+        """Wait until the connection stands and every reply topic is granted.
+
+        Raises:
+            NotAllowedError: The claim's policy lacks a statement.
+            DeviceError, RefusedError, TemporaryError, UnreachableError: As the diagnosis found.
+        """
+        self._wait_connected()
+        until = self._clock.monotonic() + SUBACK_LIMIT
+        while (event := self._mailbox.wait(until)) is not None:
+            if isinstance(event, Disconnected) and event.session is self._session:
+                raise self._ended(event)
+            if isinstance(event, Subscribed) and event.session is self._session:
+                self._check_granted(event)
+                self.is_open = True
+                return
+        raise UnreachableError(
+            "AWS IoT did not acknowledge the subscription to the reply topics.",
+            remedy="It is tried again over a new connection.",
+            code="no-answer",
+        )
+
+    def _wait_connected(self) -> None:
+        started = self._clock.monotonic()
+        limits = [started + DIAGNOSE_AFTER, started + CONNECT_LIMIT]
+        failure = None
+        while limits and failure is None:
+            match self._mailbox.wait(limits[0]):
+                case Connected(session=self._session):
+                    return
+                case ConnectFailed(session=self._session) as failure:
+                    pass
+                case None:
+                    limits.pop(0)
+                    if found := diagnosis.probe(self._session, self._clock.wall()):
+                        raise found
+        raise diagnosis.explain(self._session, failure, self._clock.wall())
+
+    def _check_granted(self, event: Subscribed) -> None:
+        for topic, code in zip(event.filters, event.reason_codes, strict=False):
+            if code == NOT_AUTHORIZED:
+                raise NotAllowedError("claim", "iot:Subscribe", f"topicfilter/{topic}")
+        refused = [code for code in event.reason_codes if code >= 128]  # noqa: PLR2004 - MQTT 5: an error
+        if event.error or refused:
+            raise UnreachableError(
+                f"AWS IoT did not grant the reply topics: {event.error or f'SUBACK {refused[0]}'}.",
+                remedy="It is tried again over a new connection.",
+                code="subscribe-failed",
+            )
+
+    def create_certificate(self, csr: str | None) -> Certificate:
+        """CreateCertificateFromCsr, or CreateKeysAndCertificate when ``csr`` is None.
+
+        Raises:
+            RejectedError: AWS answered no.
+            NotAllowedError: The claim's policy lacks a statement.
+            UnreachableError: No usable answer; a certificate may have been made.
+        """
+        if csr is None:
+            operation = Operation.CREATE_KEYS
+            published = self._client.publish_create_keys_and_certificate(
+                iotidentity.CreateKeysAndCertificateRequest(), mqtt.QoS.AT_LEAST_ONCE
+            )
+            model = iotidentity.CreateKeysAndCertificateResponse
+        else:
+            operation = Operation.CREATE_FROM_CSR
+            published = self._client.publish_create_certificate_from_csr(
+                iotidentity.CreateCertificateFromCsrRequest(certificate_signing_request=csr),
+                mqtt.QoS.AT_LEAST_ONCE,
+            )
+            model = iotidentity.CreateCertificateFromCsrResponse
+        answer = self._answer(operation, self._create_topic, published)
+        return _certificate(_parsed(model, answer, operation))
+
+    def register_thing(
+        self, token: Secret, parameters: Mapping[str, str]
+    ) -> tuple[str | None, dict[str, str]]:
+        """RegisterThing: the thing's name (None when the template makes none) and the device configuration.
+
+        Raises:
+            RejectedError: AWS answered no.
+            NotAllowedError: The claim's policy lacks a statement.
+            UnreachableError: No usable answer; the thing may be registered.
+        """
+        request = iotidentity.RegisterThingRequest(
+            template_name=self._template,
+            certificate_ownership_token=token.reveal(),
+            parameters=dict(parameters),
+        )
+        published = self._client.publish_register_thing(request, mqtt.QoS.AT_LEAST_ONCE)
+        answer = self._answer(Operation.REGISTER, self._register_topic, published)
+        model = _parsed(iotidentity.RegisterThingResponse, answer, Operation.REGISTER)
+        return _registration(model)
+
+    def close(self) -> None:
+        """Disconnect; nothing of this session is listened to afterwards."""
+        self.is_open = False
+        self._session.close()
+
+    def _answer(self, operation: Operation, topic: str, published: "Future[Any]") -> bytes:
+        """Wait for the one answer to the one request that is out."""
+
+        def done(future: "Future[Any]") -> None:
+            if error := future.exception():
+                self._mailbox.put(_Requested(identity=self, error=str(error)))
+
+        published.add_done_callback(done)
+        until = self._clock.monotonic() + ANSWER_LIMIT
+        while (event := self._mailbox.wait(until)) is not None:
+            match event:
+                case Message(session=self._session, topic=answered) if (
+                    answered == f"{topic}/accepted"
+                ):
+                    return event.payload
+                case Message(session=self._session, topic=answered) if (
+                    answered == f"{topic}/rejected"
+                ):
+                    raise _rejection(operation, event.payload)
+                case Disconnected(session=self._session):
+                    raise self._ended(event, topic)
+                case _Requested(identity=identity) if identity is self:
+                    raise NotAllowedError("claim", "iot:Publish", f"topic/{topic}")
+        raise UnreachableError(
+            f"No answer to {operation.value} on {topic} within {ANSWER_LIMIT:.0f} s.",
+            remedy="It is tried again over a new connection. If it stays so: does the claim's policy allow "
+            f"iot:Receive on topic/{topic}/*?",
+            code="no-answer",
+        )
+
+    def _ended(self, event: Disconnected, topic: str | None = None) -> Exception:
+        if event.reason_code == NOT_AUTHORIZED and topic is not None:
+            return NotAllowedError("claim", "iot:Publish", f"topic/{topic}")
+        code = f"DISCONNECT {event.reason_code}" if event.reason_code else event.error
+        return UnreachableError(
+            f"The claim's connection ended before the answer came: {code}.",
+            remedy="It is tried again over a new connection.",
+            code="connection-lost",
+        )
+
+
+def _unusable(operation: Operation, why: str) -> UnreachableError:
+    return UnreachableError(
+        f"The answer to {operation.value} cannot be used: {why}.",
+        remedy="It is asked again over a new connection.",
+        code="answer-invalid",
+    )
+
+
+def _object(payload: bytes, operation: Operation) -> dict[str, Any]:
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise _unusable(operation, "it is no JSON") from None  # the text may hold a key
+    if not isinstance(value, dict):
+        raise _unusable(operation, "it is no JSON object")
+    return value
+
+
+def _parsed(model: Any, payload: bytes, operation: Operation) -> Any:  # noqa: ANN401 - the SDK has no types
+    return model.from_payload(_object(payload, operation))
+
+
+def _rejection(operation: Operation, payload: bytes) -> RejectedError:
+    model = _parsed(iotidentity.ErrorResponse, payload, operation)
+    status = model.status_code
+    is_number = isinstance(status, int) and not isinstance(status, bool)
+    return RejectedError(
+        operation,
+        status if is_number else None,
+        _short(model.error_code),
+        _short(model.error_message),
+    )
+
+
+def _short(value: object) -> str:
+    """Text from the network for a person's eyes: printable and not endless."""
+    text = value if isinstance(value, str) else ""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:300]).strip()
+
+
+def _certificate(model: Any) -> Certificate:  # noqa: ANN401
+    is_keys = isinstance(model, iotidentity.CreateKeysAndCertificateResponse)
+    operation = Operation.CREATE_KEYS if is_keys else Operation.CREATE_FROM_CSR
+    private_key = _text(model.private_key, "privateKey", operation) if is_keys else None
+    certificate_id = _text(model.certificate_id, "certificateId", operation)
+    if not (certificate_id.isascii() and certificate_id.isalnum() and len(certificate_id) <= 128):  # noqa: PLR2004
+        raise _unusable(operation, "its certificateId is no identifier")
+    return Certificate(
+        certificate_id=certificate_id,
+        pem=_text(model.certificate_pem, "certificatePem", operation),
+        token=Secret(
+            _text(model.certificate_ownership_token, "certificateOwnershipToken", operation)
+        ),
+        private_key=Secret(private_key) if private_key is not None else None,
+    )
+
+
+def _text(value: object, field: str, operation: Operation) -> str:
+    if not isinstance(value, str) or not value:
+        raise _unusable(operation, f"it has no {field}")
+    return value
+
+
+def _registration(model: Any) -> tuple[str | None, dict[str, str]]:  # noqa: ANN401
+    name = model.thing_name or None
+    configuration = model.device_configuration or {}
+    if name is not None and not isinstance(name, str):
+        raise _unusable(Operation.REGISTER, "its thingName is no text")
+    if not isinstance(configuration, dict):
+        raise _unusable(Operation.REGISTER, "its deviceConfiguration is no object")
+    return name, {str(key): str(value) for key, value in configuration.items()}

@@ -1,0 +1,98 @@
+"""The values that ``machine`` decides on: what is wanted, what a step brought, what to do about it. Pure."""
+
+import dataclasses
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+
+from fleet_agent.credentials.model import Attempt, Csr, Secret
+from fleet_agent.errors import AgentError
+from fleet_agent.session.backoff import Patience
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is asked for now: by flags, file or both.
+
+    ``csr`` is somebody else's request and ``csr_key`` its key, where the device shall have it.
+    """
+
+    endpoint: str
+    template: str
+    method: str
+    key_type: str
+    parameters: Mapping[str, str]
+    csr: Csr | None = None
+    csr_key: Secret | None = None
+
+    @property
+    def provides_key(self) -> bool:
+        """Whether this device gets a key before it asks for the certificate."""
+        return self.method == "csr" and (self.csr is None or self.csr_key is not None)
+
+    @property
+    def parameters_hash(self) -> str:
+        """SHA-256 (hex) of the parameters."""
+        return hashlib.sha256(
+            json.dumps(dict(self.parameters), sort_keys=True).encode()
+        ).hexdigest()
+
+    def attempt(self, now: float) -> Attempt:
+        """The first try at this plan; ``now`` in Unix seconds."""
+        return Attempt(
+            endpoint=self.endpoint,
+            template=self.template,
+            method=self.method,
+            parameters_hash=self.parameters_hash,
+            csr_hash=self.csr.hash if self.csr else None,
+            tries=1,
+            not_before=0.0,
+            opened=now,
+        )
+
+
+class Step(enum.Enum):
+    """What to do next; the value is what people read."""
+
+    OPEN = "attempt"
+    KEY = "key"
+    ISSUE = "certificate"
+    REGISTER = "registered"
+    PROVE = "proven"
+    PROMOTE = "current"
+    KEPT = "kept"  # registered, and the key is elsewhere: nothing more can be done here
+
+
+class Operation(enum.Enum):
+    """The calls of the provisioning API, by their documented names."""
+
+    CREATE_KEYS = "CreateKeysAndCertificate"
+    CREATE_FROM_CSR = "CreateCertificateFromCsr"
+    REGISTER = "RegisterThing"
+
+
+class RejectedError(Exception):
+    """AWS answered on ``…/rejected``; any part may be missing. ``machine.judge`` puts it into words."""
+
+    def __init__(
+        self, operation: Operation, status_code: int | None, error_code: str, message: str
+    ) -> None:
+        super().__init__(f"{operation.value}: {status_code} {error_code} {message}")
+        self.operation = operation
+        self.status_code = status_code
+        self.error_code = error_code
+        self.message = message
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What to do about a step that did not succeed.
+
+    ``error`` is what the user is told; ``patience`` how to wait before the next try, None when waiting cannot help;
+    ``drop_certificate``: ask for a new one next time, this one's token was refused.
+    """
+
+    error: AgentError
+    patience: Patience | None
+    drop_certificate: bool = False

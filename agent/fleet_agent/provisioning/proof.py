@@ -1,0 +1,101 @@
+"""Proves a new credential by using it: a session as the thing, and one reading that AWS acknowledges.
+
+A connect alone proves little: AWS may end an untrusted client a moment after a good CONNACK. Policies made a moment ago
+spread slowly, so a refusal is not the last word at once.
+"""
+
+from collections.abc import Callable
+
+from fleet_agent.clock import Clock
+from fleet_agent.credentials.model import Credential, KeyPair
+from fleet_agent.errors import NotAllowedError, UnreachableError
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.session import diagnosis
+from fleet_agent.session.mqtt import (
+    NOT_AUTHORIZED,
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Published,
+    Route,
+    Session,
+)
+
+CONNECT_LIMIT = 35.0  # seconds, as for the claim's session
+TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its way
+TOPIC_POLL = 3.0  # seconds between tries of a refused topic
+
+
+class Proof:
+    """Opens a session with a candidate credential and publishes a reading.
+
+    Args:
+        route: Where AWS IoT is.
+        mailbox: Where events come in.
+        clock: For the limits.
+        topic: Template of the telemetry topic.
+        reading: Gives the payload: a real reading, since it will be seen.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        mailbox: Mailbox,
+        clock: Clock,
+        topic: str,
+        reading: Callable[[], bytes],
+    ) -> None:
+        self._route = route
+        self._mailbox = mailbox
+        self._clock = clock
+        self._topic = topic
+        self._reading = reading
+
+    def prove(self, credential: Credential, pair: KeyPair) -> NotAllowedError | None:
+        """Return when the identity is proven.
+
+        Returns:
+            None; or, when the connection stands but the topic stays refused, what the policy lacks.
+
+        Raises:
+            DeviceError, RefusedError, TemporaryError, UnreachableError: It is not proven.
+        """
+        session = Session(self._route, pair, credential.client_id, self._mailbox, is_thing=True)
+        topic = credential.topic(self._topic, "system")
+        session.start()
+        try:
+            return self._publish_one(session, topic)
+        finally:
+            session.close()
+
+    def _publish_one(self, session: Session, topic: str) -> NotAllowedError | None:
+        refused = NotAllowedError("thing", "iot:Publish", f"topic/{topic}")
+        session.publish(topic, self._reading())
+        until = self._clock.monotonic() + CONNECT_LIMIT
+        patient_until = self._clock.monotonic() + TOPIC_LIMIT
+        while (event := self._mailbox.wait(until)) is not None:
+            match event:
+                case ConnectFailed(session=failed) if failed is session:
+                    raise diagnosis.explain(session, event, self._clock.wall())
+                case Connected(session=opened) if opened is session:
+                    until = patient_until + CONNECT_LIMIT
+                case Published(session=used, reason_code=0 | 16) if used is session:
+                    return None
+                case Published(session=used, reason_code=int()) if used is session:
+                    if self._clock.monotonic() + TOPIC_POLL > patient_until:
+                        return refused
+                    self._mailbox.sleep(TOPIC_POLL)
+                    session.publish(topic, self._reading())
+                case Disconnected(session=ended) if ended is session:
+                    raise self._ended(event, refused)
+        raise diagnosis.explain(session, None, self._clock.wall())
+
+    def _ended(self, event: Disconnected, refused: NotAllowedError) -> Exception:
+        if event.reason_code == NOT_AUTHORIZED:
+            return refused
+        return UnreachableError(
+            f"The new identity's connection ended before its first reading was acknowledged: "
+            f"{f'DISCONNECT {event.reason_code}' if event.reason_code else event.error}.",
+            remedy="It is tried again.",
+            code="connection-lost",
+        )

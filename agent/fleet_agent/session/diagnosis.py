@@ -1,0 +1,148 @@
+"""Why a connection did not open, in words: looked at with Python's own sockets and TLS after awscrt only said that.
+
+A certificate failure reaches awscrt's callback after 10 to 30 seconds and without a cause; a plain handshake with the
+same files names it at once. Nothing here runs while all is well.
+"""
+
+import socket
+import ssl
+
+from fleet_agent import clock
+from fleet_agent.errors import (
+    AgentError,
+    DeviceError,
+    NotAllowedError,
+    RefusedError,
+    TemporaryError,
+    UnreachableError,
+)
+from fleet_agent.session.mqtt import NOT_AUTHORIZED, ConnectFailed, Session
+
+PROBE_LIMIT = 5.0  # seconds for each of name, connect and handshake
+ALERT_LIMIT = 1.0  # seconds for TLS 1.3's refusal of our certificate to arrive
+
+_EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
+_CLIENT_ID_NOT_VALID = 133
+_BUSY = frozenset({136, 137, 144, 151, 159})  # unavailable, busy, topic, quota, rate
+
+
+def explain(session: Session, failure: ConnectFailed | None, now: float) -> AgentError:
+    """Say why the session did not open.
+
+    Args:
+        session: The one that failed.
+        failure: What awscrt said; None when nothing came in time.
+        now: Unix seconds, to tell a wrong certificate from a wrong clock.
+    """
+    if failure is not None and failure.reason_code is not None:
+        return _refused(session, failure.reason_code)
+    if session.route.proxy is None and (found := probe(session, now)):
+        return found
+    what = failure.error if failure else "no answer in time"
+    return UnreachableError(
+        f"No MQTT connection to {_where(session)}: {what}.",
+        remedy="Check that the port is open on the way there, and the proxy if there is one.",
+        code="connect-failed",
+    )
+
+
+def _where(session: Session) -> str:
+    return f"{session.route.host}:{session.route.port}"
+
+
+def _refused(session: Session, reason_code: int) -> AgentError:
+    who = "thing" if session.is_thing else "claim"
+    if reason_code == NOT_AUTHORIZED:
+        return NotAllowedError(who, "iot:Connect", f"client/{session.client_id}")
+    if reason_code in _BUSY:
+        return TemporaryError(
+            f"AWS IoT refuses connections for now (CONNACK {reason_code}).",
+            remedy="It is tried again, slower and slower.",
+            code="busy",
+        )
+    if reason_code == _CLIENT_ID_NOT_VALID:
+        words = f"client id {session.client_id!r} is not valid"
+    else:
+        words = f"CONNACK {reason_code}"
+    return RefusedError(
+        f"AWS IoT refuses the connection with {session.pair.certificate_file}: {words}.",
+        remedy="Is the certificate ACTIVE and of this account? aws iot describe-certificate --certificate-id ID",
+        code="connect-refused",
+    )
+
+
+def probe(session: Session, now: float) -> AgentError | None:
+    """Walk name, port and TLS with the session's files; None when all of it is fine."""
+    route = session.route
+    try:
+        addresses = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return UnreachableError(
+            f"The endpoint {route.host} does not resolve: {error.strerror}.",
+            remedy="Check its spelling (aws iot describe-endpoint --endpoint-type iot:Data-ATS) and DNS.",
+            code="endpoint-unknown",
+        )
+    try:
+        plain = socket.create_connection(addresses[0][4][:2], timeout=PROBE_LIMIT)  # type: ignore[arg-type]
+    except OSError as error:
+        return UnreachableError(
+            f"{_where(session)} does not answer: {error.strerror or error}.",
+            remedy="Check the network, the port (8883, or 443 through many firewalls) and the endpoint.",
+            code="endpoint-unreachable",
+        )
+    with plain:
+        return _probe_tls(session, plain, now)
+
+
+def _probe_tls(session: Session, plain: socket.socket, now: float) -> AgentError | None:
+    try:
+        context = ssl.create_default_context(cafile=session.route.ca_file)
+        context.load_cert_chain(session.pair.certificate_file, session.pair.private_key_file)
+        if session.route.port == 443:  # noqa: PLR2004 - as the session does
+            context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+        with context.wrap_socket(plain, server_hostname=session.route.host) as secured:
+            secured.settimeout(ALERT_LIMIT)
+            secured.recv(1)
+    except ssl.SSLCertVerificationError as error:
+        return _server_not_trusted(session, error, now)
+    except ssl.SSLError as error:
+        if "ALERT" in (error.reason or ""):
+            return _certificate_refused(session, error.reason or "")
+    except OSError:
+        pass  # silence is what a good connection gives; a reset is no cause that we could name
+    return None
+
+
+def _certificate_refused(session: Session, reason: str) -> AgentError:
+    return RefusedError(
+        f"AWS IoT does not accept the certificate in {session.pair.certificate_file} "
+        f"({reason.lower().replace('_', ' ')}).",
+        remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
+        code="certificate-refused",
+    )
+
+
+def _server_not_trusted(
+    session: Session, error: ssl.SSLCertVerificationError, now: float
+) -> AgentError:
+    where = _where(session)
+    if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
+        word = "expired" if error.verify_code == _EXPIRED else "not yet valid"
+        stands = f"this device's clock says {clock.text(now)}"
+        return UnreachableError(
+            f"The certificate of {where} looks {word}: {stands}.",
+            remedy="Set the clock (timedatectl), then it goes on; if the clock is right, the server is wrong.",
+            code="clock" if clock.is_still_unset(now) else "server-certificate-dates",
+        )
+    if error.verify_code == _WRONG_NAME:
+        return DeviceError(
+            f"The certificate of {where} is not for that name.",
+            remedy="Use the endpoint's own name: aws iot describe-endpoint --endpoint-type iot:Data-ATS",
+            code="endpoint-name",
+        )
+    return DeviceError(
+        f"The CA in {session.route.ca_file or 'the system store'} does not vouch for {where}: "
+        f"{error.verify_message}.",
+        remedy="Give the CA of that endpoint with --ca-file or ca_file: for AWS IoT AmazonRootCA1.pem (and 3).",
+        code="ca-mismatch",
+    )

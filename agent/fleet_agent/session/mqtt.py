@@ -1,0 +1,311 @@
+"""One MQTT 5 connection under one credential. Besides ``provisioning.identity``, the only importer of the SDK.
+
+The network runs on awscrt's own thread; its callbacks put one event into the mailbox and return. Every event carries the
+session it belongs to, so that a late one of a closed session is recognised. Built on awscrt directly: the SDK's builder
+would read its own package metadata first (26 ms, 4 MB).
+"""
+
+import dataclasses
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from awscrt import io, mqtt5
+
+from fleet_agent.credentials.model import KeyPair
+from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.mailbox import Mailbox
+
+ALPN_PORT = 443  # AWS IoT speaks MQTT there to who asks by ALPN
+KEEP_ALIVE = 120  # seconds; AWS allows 30 to 1200, and a NAT on the way often forgets after 300
+SESSION_EXPIRY = (
+    3600  # seconds that AWS keeps commands for a device that is away (its default ceiling)
+)
+CONNACK_LIMIT = 20_000  # ms from TCP to CONNACK
+ACK_LIMIT = 30  # seconds to a PUBACK or SUBACK
+CLOSE_LIMIT = 5.0  # seconds for a DISCONNECT to leave
+
+NOT_AUTHORIZED = 135
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where AWS IoT is and how to get there."""
+
+    host: str
+    port: int
+    ca_file: str | None
+    proxy: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Connected:
+    """CONNACK 0; ``rejoined``: AWS had kept the session and what was queued in it."""
+
+    session: "Session"
+    rejoined: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConnectFailed:
+    """No CONNACK 0; ``reason_code`` is CONNACK's if there was one, ``error`` awscrt's words."""
+
+    session: "Session"
+    reason_code: int | None
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Disconnected:
+    """An open connection ended; ``reason_code`` is the server's DISCONNECT's if there was one."""
+
+    session: "Session"
+    reason_code: int | None
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subscribed:
+    """SUBACK: a reason code a filter, in the order asked; empty with ``error`` when none came."""
+
+    session: "Session"
+    filters: tuple[str, ...]
+    reason_codes: tuple[int, ...]
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Published:
+    """PUBACK, or none (``reason_code`` None, ``error`` says why); ``tag`` is the publisher's own."""
+
+    session: "Session"
+    topic: str
+    tag: object
+    reason_code: int | None
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Message:
+    """Something arrived."""
+
+    session: "Session"
+    topic: str
+    payload: bytes = dataclasses.field(repr=False)  # provisioning's answers hold keys and tokens
+
+
+class Session:
+    """One connection, from ``start`` to ``close``.
+
+    Args:
+        route: Where to.
+        pair: The credential to open it with.
+        client_id: MQTT client id; for a device the thing's name.
+        mailbox: Gets the events.
+        is_thing: A device's own session: AWS keeps it between connections, the client reconnects by itself and keeps
+            to AWS's 100 publishes a second. Otherwise a claim's: clean, short, without the 10 ms that flow control
+            costs a packet.
+
+    Raises:
+        DeviceError: The certificate, key or CA cannot be loaded.
+    """
+
+    def __init__(
+        self, route: Route, pair: KeyPair, client_id: str, mailbox: Mailbox, *, is_thing: bool
+    ) -> None:
+        self.route = route
+        self.pair = pair
+        self.client_id = client_id
+        self.is_thing = is_thing
+        self._mailbox = mailbox
+        self._stopped = threading.Event()
+        self._started = False
+        self.client = mqtt5.Client(self._options())
+
+    def start(self) -> None:
+        """Begin to connect; ``Connected`` or ``ConnectFailed`` follows."""
+        self._started = True
+        self.client.start()
+
+    def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
+        """Ask for filters (topic, QoS) in one SUBSCRIBE; may be called before the connection stands."""
+        names = tuple(name for name, _ in filters)
+        packet = mqtt5.SubscribePacket(
+            subscriptions=[mqtt5.Subscription(name, mqtt5.QoS(qos)) for name, qos in filters]
+        )
+
+        def done(future: "Future[Any]") -> None:
+            error = future.exception()
+            codes = () if error else tuple(int(code) for code in future.result().reason_codes)
+            self._mailbox.put(
+                Subscribed(session=self, filters=names, reason_codes=codes, error=_text(error))
+            )
+
+        self.client.subscribe(packet).add_done_callback(done)
+
+    def publish(self, topic: str, payload: bytes, tag: object = None) -> None:
+        """Publish at QoS 1; ``Published`` follows."""
+        packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
+
+        def done(future: "Future[Any]") -> None:
+            error = future.exception()
+            code = None if error else int(future.result().puback.reason_code)
+            self._mailbox.put(
+                Published(session=self, topic=topic, tag=tag, reason_code=code, error=_text(error))
+            )
+
+        self.client.publish(packet).add_done_callback(done)
+
+    def close(self) -> None:
+        """End with a real MQTT DISCONNECT, so that no will fires; waits until it has left."""
+        if self._started:
+            self._started = False
+            self.client.stop(mqtt5.DisconnectPacket())
+            self._stopped.wait(CLOSE_LIMIT)
+
+    # Construction ---------------------------------------------------------------------------------------------------
+
+    def _options(self) -> mqtt5.ClientOptions:
+        flow = mqtt5.ExtendedValidationAndFlowControlOptions
+        behavior = mqtt5.ClientSessionBehaviorType
+        options: dict[str, Any] = {
+            "host_name": self.route.host,
+            "port": self.route.port,
+            "bootstrap": _bootstrap(),
+            "socket_options": io.SocketOptions(),
+            "tls_ctx": _tls_context(self.route, self.pair),
+            "http_proxy_options": _proxy(self.route.proxy),
+            "connect_options": mqtt5.ConnectPacket(
+                client_id=self.client_id,
+                keep_alive_interval_sec=KEEP_ALIVE,
+                session_expiry_interval_sec=SESSION_EXPIRY if self.is_thing else None,
+            ),
+            "session_behavior": behavior.REJOIN_ALWAYS if self.is_thing else behavior.CLEAN,
+            "extended_validation_and_flow_control_options": (
+                flow.AWS_IOT_CORE_DEFAULTS if self.is_thing else flow.NONE
+            ),
+            # A re-sent request would make a second certificate; readings are kept and sent again by their owner.
+            "offline_queue_behavior": mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
+            "retry_jitter_mode": mqtt5.ExponentialBackoffJitterMode.FULL,
+            "min_reconnect_delay_ms": 1500,  # AWS takes one connect a second of a client id
+            "max_reconnect_delay_ms": 300_000,
+            "min_connected_time_to_reset_reconnect_delay_ms": 30_000,
+            "ping_timeout_ms": 30_000,
+            "connack_timeout_ms": CONNACK_LIMIT,
+            "ack_timeout_sec": ACK_LIMIT,
+            "on_publish_callback_fn": self._on_publish,
+            "on_lifecycle_event_stopped_fn": lambda _data: self._stopped.set(),
+            "on_lifecycle_event_connection_success_fn": self._on_connected,
+            "on_lifecycle_event_connection_failure_fn": self._on_connect_failed,
+            "on_lifecycle_event_disconnection_fn": self._on_disconnected,
+            "disable_metrics": True,
+        }
+        known = {field.name for field in dataclasses.fields(mqtt5.ClientOptions)}
+        # Distributions mix SDK versions: leave out what this one does not know.
+        return mqtt5.ClientOptions(
+            **{key: value for key, value in options.items() if key in known}
+        )
+
+    # Callbacks, on awscrt's thread ------------------------------------------------------------------------------------
+
+    def _on_publish(self, data: Any) -> None:  # noqa: ANN401 - awscrt has no types
+        packet = data.publish_packet
+        self._mailbox.put(
+            Message(session=self, topic=packet.topic, payload=bytes(packet.payload or b""))
+        )
+
+    def _on_connected(self, data: Any) -> None:  # noqa: ANN401
+        rejoined = bool(data.connack_packet and data.connack_packet.session_present)
+        self._mailbox.put(Connected(session=self, rejoined=rejoined))
+
+    def _on_connect_failed(self, data: Any) -> None:  # noqa: ANN401
+        code = int(data.connack_packet.reason_code) if data.connack_packet else None
+        self._mailbox.put(
+            ConnectFailed(session=self, reason_code=code, error=_text(data.exception))
+        )
+
+    def _on_disconnected(self, data: Any) -> None:  # noqa: ANN401
+        code = int(data.disconnect_packet.reason_code) if data.disconnect_packet else None
+        self._mailbox.put(
+            Disconnected(session=self, reason_code=code, error=_text(data.exception))
+        )
+
+
+_shared: io.ClientBootstrap | None = None
+
+
+def _bootstrap() -> io.ClientBootstrap:
+    """One event-loop thread for all sessions of the process."""
+    global _shared  # noqa: PLW0603 - made once, on first use
+    if _shared is None:
+        group = io.EventLoopGroup(1)
+        _shared = io.ClientBootstrap(group, io.DefaultHostResolver(group))
+    return _shared
+
+
+def _text(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    return f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
+
+
+def _proxy(address: str | None) -> Any:  # noqa: ANN401 - awscrt has no types
+    if address is None:
+        return None
+    from awscrt import http
+
+    parts = urlsplit(address)
+    return http.HttpProxyOptions(host_name=parts.hostname, port=parts.port or 3128)
+
+
+def _tls_context(route: Route, pair: KeyPair) -> io.ClientTlsContext:
+    try:
+        options = io.TlsContextOptions.create_client_with_mtls(
+            pair.certificate.encode(), pair.private_key.reveal().encode()
+        )
+        if route.port == ALPN_PORT:
+            options.alpn_list = ["x-amzn-mqtt-ca"]
+        if route.ca_file is not None:
+            options.override_default_trust_store(_read_ca(route.ca_file))
+        return io.ClientTlsContext(options)
+    except AgentError:
+        raise
+    except Exception as error:
+        raise _why_no_context(route, pair, error) from error
+
+
+def _read_ca(name: str) -> bytes:
+    try:
+        data = Path(name).read_bytes()
+    except OSError as error:
+        raise DeviceError(
+            f"Cannot read the CA file {name}: {error.strerror}.",
+            remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
+            code="ca-unreadable",
+        ) from error
+    if b"-----BEGIN CERTIFICATE-----" not in data:
+        raise DeviceError(
+            f"The CA file {name} holds no certificate in PEM form.",
+            remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
+            code="ca-invalid",
+        )
+    return data
+
+
+def _why_no_context(route: Route, pair: KeyPair, error: Exception) -> AgentError:
+    """awscrt says only that it failed: look which file it was."""
+    from fleet_agent.credentials import keys
+
+    try:
+        keys.check_pair(pair)
+    except AgentError as found:
+        return found
+    return DeviceError(
+        f"TLS cannot be set up with {pair.certificate_file} and CA {route.ca_file or 'of the system'}: "
+        f"{_text(error)}.",
+        remedy="Check the CA file; without one the system's store is used (apt-get install ca-certificates).",
+        code="tls-setup",
+    )

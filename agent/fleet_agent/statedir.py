@@ -1,0 +1,184 @@
+"""The state directory as a whole: it is persistent, ours alone while we run, and written as its owner."""
+
+import dataclasses
+import fcntl
+import os
+import pwd
+from pathlib import Path
+
+from fleet_agent import files
+from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
+
+_VOLATILE = frozenset({"tmpfs", "ramfs", "rootfs"})
+
+# The lock's descriptor goes along when `run` re-executes itself after provisioning.
+_INHERITED = "FLEET_AGENT_LOCK_FD"
+
+
+@dataclasses.dataclass(frozen=True)
+class Lock:
+    """The right to write in one state directory; held until the process ends."""
+
+    descriptor: int
+
+    def hand_over(self, environment: dict[str, str]) -> None:
+        """Let the program that replaces this process keep the lock; nothing else inherits it."""
+        os.set_inheritable(self.descriptor, True)
+        environment[_INHERITED] = str(self.descriptor)
+
+
+def become_owner(state_dir: Path) -> None:
+    """Started as root: go on as the owner of the state directory, so that no file of it ever belongs to root.
+
+    Raises:
+        DeviceError: The owner is not in the user database.
+    """
+    if os.geteuid() != 0 or not state_dir.exists():
+        return
+    owner = state_dir.stat().st_uid
+    if owner == 0:
+        return
+    try:
+        user = pwd.getpwuid(owner)
+    except KeyError as error:
+        raise DeviceError(
+            f"{state_dir} belongs to user id {owner}, which has no name here.",
+            remedy=f"chown it to the agent's user: chown -R _fleet-agent: {state_dir}",
+            code="state-owner-unknown",
+        ) from error
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setgid(user.pw_gid)
+    os.setuid(owner)
+
+
+def take_lock(state_dir: Path) -> Lock:
+    """Take the state directory for this process, making it when it is missing.
+
+    Raises:
+        TemporaryError: Another agent has it; the error says which.
+        StateDirectoryError: It cannot be written.
+    """
+    if inherited := _inherited_lock(state_dir):
+        return inherited
+    files.make_folder(state_dir)
+    path = state_dir / "lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateDirectoryError(
+            f"Cannot write in the state directory {state_dir}: {error.strerror}.",
+            remedy="Run as its owner, or choose another place with --state-dir or state_dir.",
+            code="state-not-writable",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise TemporaryError(
+            f"Another agent uses {state_dir}: process {holder or 'unknown'}{_command_of(holder)}.",
+            remedy="Stop it first (systemctl stop fleet-agent), or use another --state-dir.",
+            code="locked",
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return Lock(descriptor)
+
+
+def holder(state_dir: Path) -> int | None:
+    """The process id of the agent that uses the state directory now, or None.
+
+    Raises:
+        StateDirectoryError: The lock cannot be looked at.
+    """
+    try:
+        descriptor = os.open(state_dir / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateDirectoryError(
+            f"Cannot look into {state_dir}: {error.strerror}.",
+            remedy="Run as its owner or as root: sudo fleet-agent status",
+            code="state-not-readable",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        return int(text) if text.isdecimal() else 0
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _inherited_lock(state_dir: Path) -> Lock | None:
+    text = os.environ.pop(_INHERITED, None)
+    if text is None:
+        return None
+    try:
+        descriptor = int(text)
+        ours, wanted = os.fstat(descriptor), (state_dir / "lock").stat()
+    except (ValueError, OSError):
+        return None
+    if (ours.st_dev, ours.st_ino) != (wanted.st_dev, wanted.st_ino):
+        return None
+    os.set_inheritable(descriptor, False)
+    return Lock(descriptor)
+
+
+def _command_of(process: str) -> str:
+    try:
+        words = Path("/proc", process, "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    return f" ({b' '.join(words).decode(errors='replace').strip()[:80]})"
+
+
+def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
+    """Refuse a place that forgets everything at power-off: a fleet would make new certificates at every boot.
+
+    Args:
+        state_dir: Need not exist yet.
+        mounts: Content of /proc/self/mountinfo; read from there when None.
+
+    Returns:
+        A warning when an overlay's upper side cannot be judged, else None.
+
+    Raises:
+        StateDirectoryError: It lies in memory.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+        except OSError:
+            return None
+    kind, options = _mount_of(state_dir.resolve(), mounts)
+    if kind == "overlay":
+        upper = next((o[9:] for o in options.split(",") if o.startswith("upperdir=")), None)
+        # A container's upper side lies outside what can be seen from here.
+        if upper is None or not Path(upper).exists():
+            return f"{state_dir} lies on an overlay whose upper side cannot be judged: is it persistent?"
+        kind, _ = _mount_of(Path(upper).resolve(), mounts)
+    if kind in _VOLATILE:
+        raise StateDirectoryError(
+            f"{state_dir} lies in memory ({kind}): the identity would be gone at the next boot.",
+            remedy="Put it on a persistent disk with --state-dir or state_dir (--allow-volatile to insist).",
+            code="state-volatile",
+        )
+    return None
+
+
+def _mount_of(path: Path, mounts: str) -> tuple[str, str]:
+    """Type and super-block options of the mount that ``path`` lies on (proc(5), mountinfo)."""
+    best, found = -1, ("", "")
+    for line in mounts.splitlines():
+        before, separator, after = line.partition(" - ")
+        fields, rest = before.split(" "), after.split(" ")
+        if not separator or len(fields) < 5 or len(rest) < 3:  # noqa: PLR2004 - proc(5): columns
+            continue
+        point = fields[4].encode("latin-1", "surrogateescape").decode("unicode_escape")
+        # later lines win: a mount may cover an earlier one
+        if path.is_relative_to(point) and len(point) >= best:
+            best, found = len(point), (rest[0], rest[2])
+    return found
