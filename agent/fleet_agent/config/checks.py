@@ -219,5 +219,7 @@ def _no_control_characters(text: str) -> None:
 
     for character in text:
         # Cc: control characters; Cs: halves of surrogate pairs, which no UTF-8 can carry.
+        if character == "\n":
+            raise WrongValueError("has more than one line")
         if unicodedata.category(character) in {"Cc", "Cs"}:
             raise WrongValueError(f"has a control character in it (U+{ord(character):04X})")

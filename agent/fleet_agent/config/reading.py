@@ -18,6 +18,10 @@ class MissingError(UnreadableError):
     """There is no such file."""
 
 
+class DeniedError(UnreadableError):
+    """The file is not for this user."""
+
+
 def read_bytes(path: Path, limit: int) -> bytes:
     """Return what is in a regular file.
 
@@ -27,7 +31,8 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
     Raises:
         MissingError: There is none.
-        UnreadableError: It is not readable for this user, no regular file, or too big.
+        DeniedError: It is not readable for this user.
+        UnreadableError: It is no regular file, or too big.
     """
     try:
         # Without O_NONBLOCK the open of a FIFO would wait for a writer for ever.
@@ -41,7 +46,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
     except FileNotFoundError:
         raise MissingError("does not exist") from None
     except PermissionError:
-        raise UnreadableError("is not readable for this user") from None
+        raise DeniedError("is not readable for this user") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UnreadableError(f"cannot be read: {reason}") from error

@@ -1,0 +1,9 @@
+"""The device's own facts: settings' ``parameters`` → values for the provisioning template.
+
+``examine`` finds every value or says why there is none; ``resolve`` wants all of them. Readers take
+the root of the file system, so that a tree of ordinary files can stand in for a device.
+"""
+
+from fleet_agent.device.parameters import Parameter, Unusable, examine, resolve
+
+__all__ = ["Parameter", "Unusable", "examine", "resolve"]

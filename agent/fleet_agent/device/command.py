@@ -1,0 +1,121 @@
+"""What a program prints, as a value: no shell, a clean environment, bounded in time and size."""
+
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Sequence
+
+from fleet_agent.clock import SystemClock
+from fleet_agent.device.finding import Finding, NothingFoundError
+
+# A value has at most 4096 characters, of at most four bytes each.
+MAX_BYTES = 16 * 1024
+
+# The child gets this and nothing of the agent's: neither secrets nor what differs from run to run.
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+}
+
+
+def command(argv: Sequence[str], timeout: float) -> Finding:
+    """Run a program and take what it prints on stdout.
+
+    Args:
+        argv: The program, absolute or found along the usual PATH, and its arguments.
+        timeout: Seconds until it and its children are killed.
+    """
+    source = f"command:{argv[0]}"
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            cwd="/",
+            close_fds=True,
+            start_new_session=True,  # a group of its own: killing it reaches its children
+        )
+    except OSError as error:
+        raise NothingFoundError(f"{source} cannot be started: {error.strerror}") from error
+    with child:
+        try:
+            output, errors = _Collected(child, source, timeout).all()
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)  # not waited for yet, so the number is still its
+            raise
+    if child.returncode != 0:
+        raise NothingFoundError(f"{source} {_ending(child.returncode)}{_last_line(errors)}")
+    try:
+        return Finding(output.decode().strip(), source)
+    except UnicodeDecodeError as error:
+        raise NothingFoundError(f"{source} prints what is not UTF-8") from error
+
+
+class _Collected:
+    """Both outputs of a child, read as they come, so that neither can fill a pipe or memory."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]", source: str, timeout: float) -> None:
+        self._child = child
+        self._source = source
+        self._timeout = timeout
+        self._clock = SystemClock()
+        self._deadline = self._clock.monotonic() + timeout
+        self._output = b""
+        self._errors = b""
+
+    def all(self) -> tuple[bytes, bytes]:
+        """Wait until both are closed and the child has ended; return stdout and stderr's end."""
+        with selectors.DefaultSelector() as selector:
+            for pipe in (self._child.stdout, self._child.stderr):
+                if pipe:
+                    selector.register(pipe, selectors.EVENT_READ)
+            while selector.get_map():
+                ready = selector.select(self._left())
+                for key, _ in ready:
+                    chunk = os.read(key.fd, MAX_BYTES)
+                    if not chunk:
+                        selector.unregister(key.fileobj)
+                    self._take(chunk, is_output=key.fileobj is self._child.stdout)
+        try:
+            self._child.wait(self._left())
+        except subprocess.TimeoutExpired:
+            raise self._late() from None
+        return self._output, self._errors
+
+    def _left(self) -> float:
+        left = self._deadline - self._clock.monotonic()
+        if left <= 0:
+            raise self._late()
+        return left
+
+    def _late(self) -> NothingFoundError:
+        words = f"{self._source} did not end within {self._timeout:g} s"
+        return NothingFoundError(words + _last_line(self._errors))
+
+    def _take(self, chunk: bytes, *, is_output: bool) -> None:
+        if not is_output:
+            self._errors = (self._errors + chunk)[-MAX_BYTES:]
+            return
+        self._output += chunk
+        if len(self._output) > MAX_BYTES:
+            raise NothingFoundError(f"{self._source} prints more than {MAX_BYTES} bytes")
+
+
+def _ending(status: int) -> str:
+    if status > 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
+
+
+def _last_line(errors: bytes) -> str:
+    lines = errors.decode(errors="replace").strip().splitlines()
+    if not lines:
+        return ""
+    last = "".join(character if character.isprintable() else "?" for character in lines[-1])
+    return f": {last[:200]}"

@@ -1,0 +1,183 @@
+"""Settings' ``parameters`` → values, each with where it came from, or with why there is none."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleet_agent.config.checks import parameter_name, parameter_value
+from fleet_agent.config.positions import shown
+from fleet_agent.config.settings import (
+    DeviceTree,
+    Dmi,
+    FirstOf,
+    FromCommand,
+    FromEnvironment,
+    FromFile,
+    Mac,
+    MachineId,
+    Source,
+)
+from fleet_agent.config.shape import WrongValueError
+from fleet_agent.device import readers
+from fleet_agent.device.finding import Finding, NothingFoundError
+from fleet_agent.device.placeholders import is_placeholder
+from fleet_agent.errors import DeviceError
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A template parameter that has a value.
+
+    Attributes:
+        name: The template's name for it.
+        value: What is sent.
+        source: Where it came from, in words: ``device-tree:serial-number``, ``literal``.
+        warnings: What is questionable about it, a sentence each.
+    """
+
+    name: str
+    value: str
+    source: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Unusable:
+    """A template parameter without a value; ``reasons`` has a sentence for each source tried."""
+
+    name: str
+    reasons: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where readers look: the root of the file system, and an environment."""
+
+    root: Path
+    environment: Mapping[str, str]
+
+
+def resolve(
+    parameters: Mapping[str, Source],
+    *,
+    root: Path = Path("/"),
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Parameter, ...]:
+    """Find the value of every parameter.
+
+    Args:
+        parameters: Name → source, as in the settings.
+        root: Where the file system begins. Commands run on this machine whatever it is.
+        environment: The agent's own when None.
+
+    Raises:
+        DeviceError: At least one has no usable value; all of those are named.
+    """
+    found = examine(parameters, root=root, environment=environment)
+    failures = [one for one in found if isinstance(one, Unusable)]
+    if failures:
+        raise unusable(failures)
+    return tuple(one for one in found if isinstance(one, Parameter))
+
+
+def unusable(failures: list[Unusable]) -> DeviceError:
+    """Return the one error that names every parameter without a value, and why."""
+    told = [f"{one.name}: {'; '.join(one.reasons)}" for one in failures]
+    count = (
+        "A template parameter has" if len(told) == 1 else f"{len(told)} template parameters have"
+    )
+    return DeviceError(
+        f"{count} no usable value: {' | '.join(told)}",
+        remedy="Name another source or a literal under provisioning.parameters,"
+        " then see what `fleet-agent parameters` shows.",
+        code="parameters",
+    )
+
+
+def examine(
+    parameters: Mapping[str, Source],
+    *,
+    root: Path = Path("/"),
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Parameter | Unusable, ...]:
+    """Look at every parameter, in the order given; arguments as for ``resolve``."""
+    place = _Place(root, os.environ if environment is None else environment)
+    return tuple(_parameter(name, source, place) for name, source in parameters.items())
+
+
+def _parameter(name: str, source: Source, place: _Place) -> Parameter | Unusable:
+    try:
+        parameter_name(name)
+    except WrongValueError as error:
+        return Unusable(name, (error.problem,))
+    reasons: list[str] = []
+    for candidate in _candidates(source):
+        try:
+            found = _usable(candidate, place)
+        except NothingFoundError as error:
+            reasons.append(str(error))
+        else:
+            return Parameter(name, found.text, found.source, found.warnings)
+    return Unusable(name, tuple(reasons))
+
+
+def _candidates(source: Source) -> list[Source]:
+    if not isinstance(source, FirstOf):
+        return [source]
+    return [candidate for one in source.first_of for candidate in _candidates(one)]
+
+
+def _usable(source: Source, place: _Place) -> Finding:
+    found = _read(source, place)
+    if not isinstance(source, str) and is_placeholder(found.text):
+        what = f'has the placeholder "{shown(found.text)}"' if found.text else "is empty"
+        raise NothingFoundError(f"{found.source} {what}")
+    try:
+        parameter_value(found.text)
+    except WrongValueError as error:
+        raise NothingFoundError(f"{found.source} {error.problem}") from error
+    return found
+
+
+def _read(source: Source, place: _Place) -> Finding:  # noqa: PLR0911 - one line a kind of source
+    match source:
+        case str():
+            return Finding(source, "literal")
+        case DeviceTree(device_tree=name):
+            return readers.device_tree(name, place.root)
+        case Dmi(dmi=field):
+            return readers.dmi(field, place.root)
+        case FromFile(file=reference):
+            return readers.text_file(reference, place.root, place.environment)
+        case FromEnvironment(env=name):
+            return readers.environment_variable(name, place.environment)
+        case FromCommand():
+            return _command(source)
+        case Mac(mac=interface):
+            return _mac(interface, place)
+        case MachineId():
+            return _machine_id(place)
+        case FirstOf():  # taken apart by _candidates
+            raise NothingFoundError("first_of is empty")
+
+
+# What few devices ask for is imported when it is: subprocess and hmac are not free.
+
+
+def _command(source: FromCommand) -> Finding:
+    from fleet_agent.device.command import command
+
+    return command(source.command, source.timeout)
+
+
+def _mac(interface: str, place: _Place) -> Finding:
+    from fleet_agent.device.mac import mac
+
+    return mac(interface, place.root)
+
+
+def _machine_id(place: _Place) -> Finding:
+    from fleet_agent.device.machine_id import machine_id
+
+    return machine_id(place.root)
