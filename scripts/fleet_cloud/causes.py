@@ -1,0 +1,191 @@
+"""What is probably behind a failed ``aws`` call, and what to do about it: one table. Pure.
+
+AWS's own words are always shown too; a row here adds what they leave out. The first row that matches wins.
+"""
+
+import dataclasses
+import json
+import re
+
+_ERROR = re.compile(
+    r"An error occurred \((?P<code>\w+)\) when calling the (?P<operation>\w+) operation"
+    r"(?: \(reached max retries: \d+\))?: (?P<message>.*)",
+    re.DOTALL,
+)
+_DENIED_ACTION = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)")
+_DENIED_RESOURCE = re.compile(r"on resource: (?P<resource>arn:\S+)")
+_DENIED_CODES = {"AccessDenied", "AccessDeniedException", "UnauthorizedException"}
+
+# What AWS says while a new role has not reached AWS IoT yet (it takes seconds); worth asking again.
+NOT_YET = re.compile(
+    r"cannot be assumed by AWS IoT|unable to assume|"
+    r"\(NoSuchEntity\) when calling the AttachRolePolicy operation",
+    re.IGNORECASE,
+)
+
+# What AWS says when something is not there, and when it is there already.
+ABSENT_CODES = {"NoSuchEntity", "ResourceNotFoundException"}
+PRESENT_CODES = {"EntityAlreadyExists", "ResourceAlreadyExistsException"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One kind of failure: ``pattern`` is looked for in AWS's words; its groups may stand in ``remedy``."""
+
+    code: str
+    pattern: str
+    cause: str
+    remedy: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What is known of a failure; ``cause`` is empty when the table knows nothing."""
+
+    code: str
+    cause: str
+    remedy: str
+
+
+TABLE = (
+    Row(
+        "no-credentials",
+        r"Unable to locate credentials|NoCredentials|Partial credentials",
+        "there are no AWS credentials here",
+        "type: aws configure   (or aws configure sso, or choose a profile with --profile NAME)",
+    ),
+    Row(
+        "unknown-profile",
+        r"config profile \((?P<name>.*?)\) could not be found",
+        "that profile is in neither ~/.aws/config nor ~/.aws/credentials",
+        "type: aws configure list-profiles   to see yours, or: aws configure --profile {name}",
+    ),
+    Row(
+        "credentials-expired",
+        r"\((ExpiredToken|ExpiredTokenException|RequestExpired)\)|"
+        r"SSO session.*(expired|invalid)|Token has expired|Error loading SSO Token",
+        "the credentials were temporary and have ended",
+        "type: aws sso login   (or get new ones where these came from)",
+    ),
+    Row(
+        "clock",
+        r"Signature (expired|not yet current)|RequestTimeTooSkewed|InvalidSignatureException.*expired",
+        "this machine's clock is wrong by more than five minutes",
+        "set the clock (timedatectl set-ntp true) and run this again",
+    ),
+    Row(
+        "credentials-refused",
+        r"\((InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|"
+        r"InvalidSignatureException|AuthFailure|InvalidAccessKeyId)\)|security token included.*is invalid",
+        "AWS does not know these credentials: mistyped, deleted, or for another partition or endpoint",
+        "type: aws configure list   to see where they come from",
+    ),
+    Row(
+        "no-region",
+        r"You must specify a region|Provided region_name .* doesn't match|InvalidRegion",
+        "no region is chosen, or its name is mistyped",
+        "add --region, such as --region eu-west-1",
+    ),
+    Row(
+        "unreachable",
+        r"Could not connect to the endpoint URL|Connect timeout on endpoint|Read timeout on endpoint|"
+        r"Connection was closed before|Name or service not known|Failed to connect to proxy",
+        "AWS was not reached: no such region, no network, or a proxy is needed (HTTPS_PROXY)",
+        "check --region and --endpoint-url, and the network, then run this again",
+    ),
+    Row(
+        "tls",
+        r"SSL validation failed|CERTIFICATE_VERIFY_FAILED|certificate verify failed",
+        "somebody between here and AWS has a certificate that this machine does not trust",
+        "name its CA in AWS_CA_BUNDLE, or check --endpoint-url",
+    ),
+    Row(
+        "throttled",
+        r"\((Throttling|ThrottlingException|TooManyRequestsException|RequestLimitExceeded)\)|Rate exceeded",
+        "the account makes too many calls at once",
+        "wait a minute and run this again: it goes on where it stopped",
+    ),
+    Row(
+        "role-not-assumable",
+        r"cannot be assumed by AWS IoT|unable to assume",
+        "AWS IoT may not take the provisioning role: its trust policy does not name iot.amazonaws.com and this "
+        "account, or the role is so new that AWS IoT has not seen it",
+        "wait a minute and run this again; if it stays, run fleet-cloud up --dry-run to compare the role",
+    ),
+    Row(
+        "limit",
+        r"\((LimitExceededException|LimitExceeded|VersionsLimitExceededException)\)",
+        "the account has as many of these as its quota allows",
+        "delete what is not needed, or have the quota raised (Service Quotas)",
+    ),
+    Row(
+        "malformed-policy",
+        r"\((MalformedPolicyException|MalformedPolicyDocument)\)",
+        "AWS does not take the policy document: often a region or partition that it does not fit",
+        "look at the document with --dry-run, and at --region",
+    ),
+    Row(
+        "endpoint-is-no-aws",
+        r"\(404\)|\(405\)|\(502\)|\(503\) when calling",
+        "what answers at the endpoint is not the AWS service",
+        "check --endpoint-url and AWS_ENDPOINT_URL",
+    ),
+    Row(
+        "aws-is-ill",
+        r"\((ServiceUnavailable\w*|InternalFailure\w*|InternalError|ServiceFailure)\)",
+        "AWS could not do it at the moment",
+        "run this again: it goes on where it stopped",
+    ),
+    Row(
+        "old-cli",
+        r"Unknown options|Invalid choice, valid choices are|argument operation",
+        "this AWS CLI is too old for the command",
+        "type: aws --version   and install a newer one: sudo apt-get install awscli",
+    ),
+)
+
+
+def error_code(said: str) -> str | None:
+    """Return the code that AWS gave, such as ``NoSuchEntity``; nothing when AWS was not reached."""
+    found = _ERROR.search(said)
+    return found["code"] if found else None
+
+
+def explain(said: str, service: str) -> Explanation:
+    """Return what is known of a failed call.
+
+    Args:
+        said: What ``aws`` wrote on stderr.
+        service: The service that was called, such as ``iot``.
+    """
+    code = error_code(said)
+    if code in _DENIED_CODES:
+        return _denied(said, service, code)
+    for row in TABLE:
+        found = re.search(row.pattern, said, re.IGNORECASE | re.DOTALL)
+        if found:
+            return Explanation(code or row.code, row.cause, row.remedy.format(**found.groupdict()))
+    return Explanation(
+        code or "command-failed",
+        "",
+        "run the command above by hand, with --debug, to look further",
+    )
+
+
+def _denied(said: str, service: str, code: str) -> Explanation:
+    """Return the missing permission, as the statement to add."""
+    action = _DENIED_ACTION.search(said)
+    resource = _DENIED_RESOURCE.search(said)
+    operation = _ERROR.search(said)
+    statement = {
+        "Effect": "Allow",
+        "Action": action["action"]
+        if action
+        else f"{service}:{operation['operation'] if operation else '*'}",
+        "Resource": resource["resource"].rstrip(".,;") if resource else "*",
+    }
+    return Explanation(
+        code,
+        f"these credentials may not {statement['Action']}",
+        f"have this statement added to their IAM policy: {json.dumps(statement)}",
+    )

@@ -1,0 +1,100 @@
+"""The command line: parses, runs one command, and turns errors into words and an exit status, here and nowhere else."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import cast
+
+from fleet_cloud import options
+from fleet_cloud.commands import CommandModule, Outcome, claim_new, claim_temporary, config, up
+from fleet_cloud.errors import CommandError, Exit, FleetCloudError
+
+COMMANDS = cast("tuple[CommandModule, ...]", (up, claim_new, claim_temporary, config))
+GROUPS = {"claim": "claim certificates: what a device has before it has an identity"}
+
+DESCRIPTION = """\
+Sets up AWS IoT Core for a fleet of devices that provision themselves by claim. Runs the aws command (version 1 or 2)
+with your credentials; --dry-run prints what it would run.
+"""
+EPILOG = """\
+in this order:
+  fleet-cloud up                              role, policies, template
+  fleet-cloud claim new --out image/claim     the claim for a batch of devices
+  fleet-cloud config --out image              config.yaml; image/ becomes /etc/fleet-agent
+
+exit status: 0 done, 1 failed or something differs, 2 wrong usage
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of everything."""
+    parser = argparse.ArgumentParser(
+        prog="fleet-cloud",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_to(parser, top=True)
+    top = parser.add_subparsers(metavar="COMMAND", required=True)
+    groups = {}
+    for command in COMMANDS:
+        *path, name = command.NAME
+        parent = top
+        for group in path:
+            if group not in groups:
+                within = top.add_parser(group, help=GROUPS[group], description=GROUPS[group])
+                groups[group] = within.add_subparsers(metavar="COMMAND", required=True)
+            parent = groups[group]
+        _add(parent, name, command)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; returns the exit status."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        context = options.context(parsed)
+        command: CommandModule = parsed.command
+        outcome: Outcome = command.run(context, parsed)
+        context.console.answer(outcome.data, outcome.lines)
+    except FleetCloudError as error:
+        tell(error, as_json=parsed.json)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("\nfleet-cloud: interrupted; run it again to go on", file=sys.stderr)
+        return Exit.INTERRUPTED
+    return outcome.status
+
+
+def tell(error: FleetCloudError, *, as_json: bool) -> None:
+    """Tell a failure: what failed, in AWS's words too, why, and what to type next."""
+    facts = {"code": error.code, "title": error.args[0], "remedy": error.remedy}
+    lines = [f"fleet-cloud: {error}"]
+    if isinstance(error, CommandError):
+        facts |= {"command": error.command, "said": error.said, "cause": error.cause}
+        lines += [f"  command: {error.command}"]
+        lines += [f"  it said: {error.said}"] if error.said else []
+        lines += [f"  likely cause: {error.cause}"] if error.cause else []
+    lines += [f"  next: {error.remedy}"]
+    print("\n".join(lines), file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": facts}, indent=2))
+
+
+def _add(
+    parent: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    command: CommandModule,
+) -> None:
+    parser = parent.add_parser(
+        name,
+        help=command.SUMMARY,
+        description=command.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    options.add_to(parser, top=False)
+    parser.set_defaults(command=command)

@@ -1,0 +1,188 @@
+"""``fleet-cloud claim new``: a long-lived claim certificate for a batch of devices, its key made here."""
+
+import argparse
+import datetime as dt
+import re
+from pathlib import Path
+
+from fleet_cloud import openssl, resources
+from fleet_cloud.aws import Aws, text
+from fleet_cloud.claimfolder import ClaimFolder
+from fleet_cloud.commands import Outcome
+from fleet_cloud.errors import FleetCloudError, UsageError
+from fleet_cloud.names import Account
+from fleet_cloud.options import Context
+from fleet_cloud.reconcile import ensure
+from fleet_cloud.shell import Variable
+
+NAME = ("claim", "new")
+SUMMARY = "make a long-lived claim certificate for a batch of devices"
+DESCRIPTION = """\
+Makes claim.private.pem.key (0600) and claim.certificate.pem.crt in DIR: what goes into the image of a batch of
+devices. The key is made here with openssl and never travels; AWS IoT signs a request. The claim may provision with
+this fleet's template and do nothing else (policy NAME-claim, made if need be).
+
+Run again with the same DIR it changes nothing and says so; after an interruption it goes on with what is there. An
+existing key is never overwritten.
+"""
+
+_BATCH = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,15}")
+_REQUEST = Variable("claim_request")
+_ARN = Variable("claim_arn")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where to, and for whom."""
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the folder for the two files"
+    )
+    parser.add_argument(
+        "--batch",
+        metavar="NAME",
+        help="the batch of devices it is for; stands in the certificate's subject (default: today's date)",
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Make the claim, or the rest of it."""
+    batch, folder = _batch(arguments.batch), ClaimFolder(arguments.out)
+    context.shell.need("openssl")
+    aws = context.aws()
+    certificate_id = folder.certificate_id(context.shell)
+    account = aws.account()
+    _check_fleet(context, aws, account)
+    if certificate_id:
+        arn = account.iot(f"cert/{certificate_id}")
+        state = _finish(context, aws, folder, arn)
+    else:
+        _make(context, aws, folder, batch)
+        arn, state = context.shell.value(_ARN), "created"
+    return _outcome(context, folder, arn, state)
+
+
+def _batch(given: str | None) -> str:
+    if given is None:
+        return dt.datetime.now(dt.UTC).date().isoformat()
+    if not _BATCH.fullmatch(given):
+        raise UsageError(
+            f"--batch {given!r} cannot name a batch",
+            remedy="take 1 to 16 of the characters 0-9 A-Z a-z . _ - and begin with a letter or digit",
+        )
+    return given
+
+
+def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
+    """Check that the template is there, and make the claim policy if it is not."""
+    policy = resources.claim_policy(aws, context.names, account)
+    template = resources.template(aws, context.names, account)
+    found, described = aws.ask_all([policy.read, template.read])
+    if described is None:
+        raise FleetCloudError(
+            f"there is no provisioning template {template.name} in {account.region}: a claim would be of no use",
+            remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
+            code="template-missing",
+        )
+    finding = ensure(aws, policy, policy.facts(found) if found else None)
+    if finding.drift:
+        raise FleetCloudError(
+            f"the claim policy {policy.name} is not what fleet-cloud would make; it differs in "
+            f"{', '.join(finding.drift)}",
+            remedy="put it right with the command above, or take another --name",
+            code="policy-differs",
+        )
+
+
+def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> None:
+    """Make the key unless it is there, then the certificate, then attach the policy.
+
+    In this order an interruption leaves nothing that can do anything: a key without a certificate, or a
+    certificate without a policy.
+    """
+    shell, names = context.shell, context.names
+    shell.make_folder(folder.path)
+    if not folder.key.exists():
+        context.console.say(f"  making the key {folder.key}")
+        shell.change(openssl.make_key(folder.key))
+    shell.change(openssl.make_request(folder.key, f"{names.fleet} claim {batch}", _REQUEST))
+    context.console.say("  having it certified by AWS IoT")
+    aws.change(
+        aws.command(
+            "iot",
+            "create-certificate-from-csr",
+            *("--certificate-signing-request", _REQUEST),
+            "--set-as-active",
+            *("--certificate-pem-outfile", str(folder.certificate)),
+            *("--query", "certificateArn"),
+            into=_ARN,
+        )
+    )
+    shell.make_readable(folder.certificate)
+    _attach(context, aws, _ARN)
+
+
+def _finish(context: Context, aws: Aws, folder: ClaimFolder, arn: str) -> str:
+    """Compare a certificate that is there with AWS; attach the policy if an earlier run could not.
+
+    Returns:
+        ``unchanged`` or ``finished``.
+    """
+    described, attached = aws.ask_all(
+        [
+            aws.command("iot", "describe-certificate", "--certificate-id", arn.rpartition("/")[2]),
+            aws.command("iot", "list-attached-policies", "--target", arn),
+        ]
+    )
+    if described is None:
+        raise FleetCloudError(
+            f"AWS IoT does not know the certificate {folder.certificate} in this account and region: {arn}",
+            remedy="check --profile and --region, or choose another --out for a new claim",
+            code="certificate-unknown",
+        )
+    status = text(described, "certificateDescription", "status")
+    if status != "ACTIVE":
+        raise FleetCloudError(
+            f"the claim certificate {folder.certificate} is {status}: {arn}",
+            remedy="choose another --out for a new claim; somebody has switched this one off",
+            code="certificate-inactive",
+        )
+    policies = (attached or {}).get("policies")
+    names = [text(entry, "policyName") for entry in policies] if isinstance(policies, list) else []
+    if context.names.claim_policy in names:
+        return "unchanged"
+    if names:
+        raise FleetCloudError(
+            f"{folder.certificate} has another policy: {', '.join(names)}; it is the claim of another fleet",
+            remedy="choose another --out, or the --name of that fleet",
+            code="claim-of-another-fleet",
+        )
+    _attach(context, aws, arn)
+    return "finished"
+
+
+def _attach(context: Context, aws: Aws, arn: str | Variable) -> None:
+    policy = context.names.claim_policy
+    context.console.say(f"  attaching the policy {policy}")
+    aws.change(aws.command("iot", "attach-policy", "--policy-name", policy, "--target", arn))
+
+
+def _outcome(context: Context, folder: ClaimFolder, arn: str, state: str) -> Outcome:
+    told = {"created": "made", "unchanged": "is there, nothing to do", "finished": "finished"}
+    certificate_id = arn.rpartition("/")[2]
+    return Outcome(
+        data={
+            "fleet": context.names.fleet,
+            "template": context.names.template,
+            "policy": context.names.claim_policy,
+            "dry_run": context.shell.dry_run,
+            "state": state,
+            "certificate_arn": arn,
+            "certificate_id": certificate_id,
+            "certificate_file": str(folder.certificate),
+            "private_key_file": str(folder.key),
+        },
+        lines=[
+            f"claim {certificate_id} {told[state]}",
+            f"  {folder.certificate}",
+            f"  {folder.key}   (secret: who has it can register devices)",
+        ],
+    )

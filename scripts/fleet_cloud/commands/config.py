@@ -1,0 +1,195 @@
+"""``fleet-cloud config``: the agent's config.yaml for this fleet."""
+
+import argparse
+import os
+from pathlib import Path
+
+from fleet_cloud import configuration, files, spread
+from fleet_cloud.aws import text
+from fleet_cloud.claimfolder import ClaimFolder
+from fleet_cloud.commands import Outcome
+from fleet_cloud.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
+from fleet_cloud.errors import FleetCloudError, UsageError
+from fleet_cloud.names import CLAIM_CERTIFICATE_FILE, CLAIM_KEY_FILE
+from fleet_cloud.options import Context
+
+NAME = ("config",)
+SUMMARY = "write the agent's config.yaml for this fleet"
+DESCRIPTION = f"""\
+Writes DIR/config.yaml with endpoint, CA, claim, template and spread. Its relative paths start at its own folder, so
+that DIR works where it stands, on the bench, and as the content of /etc/fleet-agent in an image:
+
+  fleet-cloud claim new --out DIR/claim
+  fleet-cloud config --out DIR
+
+The claim's paths are claim/… when DIR/claim holds a claim, the bare file names when DIR itself holds it, and
+{DEVICE_CLAIM_FOLDER}/… when neither does; --claim-dir says another folder, as the device sees it. A CA file is
+copied into DIR as ca.pem.
+
+Without --device-endpoint, AWS is asked for the endpoint and whether the template is there; with it, nothing is
+asked. A config.yaml that says something else already is replaced only with --force.
+"""
+
+CONFIG_FILE = "config.yaml"
+CA_FILE = "ca.pem"
+_BEGIN_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what goes into the file, and where it goes."""
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the folder for config.yaml"
+    )
+    parser.add_argument(
+        "--device-endpoint",
+        metavar="HOST[:PORT]",
+        help="where devices connect (default: what AWS says; port 8883)",
+    )
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        help="the CA of the endpoint's certificate (default: the device's own store, which knows Amazon's)",
+    )
+    parser.add_argument(
+        "--fleet-size",
+        metavar="N",
+        type=int,
+        help="how many devices may be switched on together: their first contacts are spread (default: no spread)",
+    )
+    parser.add_argument(
+        "--quota",
+        metavar="N",
+        type=float,
+        default=spread.REGISTRATIONS_PER_SECOND,
+        help="registrations a second that the account's quota allows (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--claim-dir", metavar="DIR", help="the claim's folder, as the device sees it"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace a config.yaml that says something else"
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Gather what the file says, and write it."""
+    out: Path = arguments.out
+    window, reason = _spread(context, arguments.fleet_size, arguments.quota)
+    ca_text, ca_file = _ca(context, out, arguments.ca_file)
+    claim_folder = _claim_folder(out, arguments.claim_dir)
+    given: str | None = arguments.device_endpoint
+    wanted = DeviceConfiguration(
+        endpoint=configuration.endpoint(given) if given else _ask_endpoint(context),
+        ca_file=ca_file,
+        claim_certificate=os.path.join(claim_folder, CLAIM_CERTIFICATE_FILE),  # noqa: PTH118 - the device's path
+        claim_key=os.path.join(claim_folder, CLAIM_KEY_FILE),  # noqa: PTH118 - the device's path
+        template=context.names.template,
+        spread=spread.duration(window),
+        spread_reason=reason,
+    )
+    rendered = configuration.render(wanted)
+    written = {out / CONFIG_FILE: rendered}
+    if ca_text is not None:
+        written[out / CA_FILE] = ca_text
+    state = _write(context, out, written, force=arguments.force)
+    return Outcome(
+        data={
+            "fleet": context.names.fleet,
+            "dry_run": context.shell.dry_run,
+            "state": state,
+            "config_file": str(out / CONFIG_FILE),
+            "endpoint": wanted.endpoint.host,
+            "port": wanted.endpoint.port,
+            "ca_file": wanted.ca_file,
+            "claim_certificate": wanted.claim_certificate,
+            "claim_private_key": wanted.claim_key,
+            "template": wanted.template,
+            "spread": wanted.spread,
+        },
+        lines=[
+            f"{out / CONFIG_FILE}: {state}",
+            f"  devices connect to {wanted.endpoint.host} port {wanted.endpoint.port}",
+            f"  claim {wanted.claim_certificate}",
+            f"  spread {wanted.spread}: {reason}",
+        ],
+    )
+
+
+def _spread(context: Context, fleet_size: int | None, quota: float) -> tuple[int, str]:
+    if fleet_size is None:
+        context.console.say(
+            "no spread: with more than a few devices say how many, --fleet-size N, or they all come at once"
+        )
+        return 0, "all at once; fleet-cloud config --fleet-size N makes a window"
+    window = spread.window_seconds(fleet_size, quota)
+    return window, f"{fleet_size} devices, {quota:g} registrations a second"
+
+
+def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str | None]:
+    """Return the CA's text to write into the folder, and the path that the configuration names."""
+    if given is None:
+        return None, None
+    pem = files.read(Path(given))
+    if pem is None:
+        if not given.startswith("/"):
+            raise UsageError(
+                f"--ca-file {given}: there is no such file",
+                remedy="name a file here, or write the whole path that it has on the device",
+            )
+        context.console.say(f"{given} is not here: taken as a path on the device")
+        return None, given
+    if _BEGIN_CERTIFICATE not in pem:
+        raise UsageError(
+            f"--ca-file {given} holds no certificate",
+            remedy=f"give a PEM file: it has a line {_BEGIN_CERTIFICATE}",
+        )
+    if Path(given).resolve() == (out / CA_FILE).resolve():
+        return None, CA_FILE
+    return pem, CA_FILE
+
+
+def _claim_folder(out: Path, given: str | None) -> str:
+    """Return the claim's folder as the configuration is to name it; empty beside the configuration."""
+    if given is not None:
+        return given
+    if ClaimFolder(out / "claim").is_complete:
+        return "claim"
+    return "" if ClaimFolder(out).is_complete else DEVICE_CLAIM_FOLDER
+
+
+def _ask_endpoint(context: Context) -> Endpoint:
+    """Ask AWS where devices connect, and whether there is anything for them there."""
+    aws = context.aws()
+    named = ("--template-name", context.names.template)
+    described, template = aws.ask_all(
+        [
+            aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:Data-ATS"),
+            aws.command("iot", "describe-provisioning-template", *named),
+        ]
+    )
+    if template is None:
+        raise FleetCloudError(
+            f"there is no provisioning template {context.names.template} in {aws.region}: a device with this "
+            "configuration could not provision",
+            remedy="set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
+            code="template-missing",
+        )
+    return configuration.endpoint(text(described, "endpointAddress"))
+
+
+def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:
+    """Write the files that are not so yet; returns ``written`` or ``unchanged``."""
+    found = {path: files.read(path) for path in written}
+    stale = [path for path, content in written.items() if found[path] != content]
+    other = [path for path in stale if found[path] is not None]
+    if other and not force:
+        raise FleetCloudError(
+            f"{other[0]} exists and says something else",
+            remedy="compare it with --dry-run, then add --force to replace it, or choose another --out",
+            code="file-exists",
+        )
+    if stale:
+        context.shell.make_folder(out)
+    for path in stale:
+        context.shell.write_public(path, written[path])
+    return "written" if stale else "unchanged"

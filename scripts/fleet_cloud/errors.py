@@ -1,0 +1,64 @@
+"""Every failure a user can meet: what failed, and what to type next.
+
+Anything else that is raised is a bug and shows its traceback.
+"""
+
+import enum
+from typing import ClassVar
+
+
+class Exit(enum.IntEnum):
+    """The exit statuses."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 130
+
+
+class FleetCloudError(Exception):
+    """A failure with a cause that the user can be told.
+
+    Args:
+        title: One sentence: what failed, naming the file, ARN or command.
+        remedy: What to type or change next.
+        code: Stable slug for scripts.
+    """
+
+    exit_status: ClassVar[Exit] = Exit.FAILED
+
+    def __init__(self, title: str, *, remedy: str, code: str) -> None:
+        super().__init__(title)
+        self.title = title
+        self.remedy = remedy
+        self.code = code
+
+
+class UsageError(FleetCloudError):
+    """The command line asks for something that makes no sense."""
+
+    exit_status = Exit.USAGE
+
+    def __init__(self, title: str, *, remedy: str) -> None:
+        super().__init__(title, remedy=remedy, code="usage")
+
+
+class CommandError(FleetCloudError):
+    """A command that was started failed.
+
+    Args:
+        title: As for every error.
+        remedy: As for every error.
+        code: As for every error; for AWS the code that AWS gave, such as ``AccessDenied``.
+        command: The command as the user could type it.
+        said: What it wrote on stderr.
+        cause: What probably is behind it; empty when nobody knows.
+    """
+
+    def __init__(
+        self, title: str, *, remedy: str, code: str, command: str, said: str, cause: str = ""
+    ) -> None:
+        super().__init__(title, remedy=remedy, code=code)
+        self.command = command
+        self.said = said
+        self.cause = cause

@@ -1,0 +1,119 @@
+"""The only writer of files: a private key is made exclusively and 0600, everything else is replaced whole."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fleet_cloud.errors import FleetCloudError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that only its owner can read, unless it is there.
+
+    Raises:
+        FleetCloudError: It cannot be made.
+    """
+    with _told(f"the folder {folder} cannot be made"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def create_secret(path: Path, text: str) -> None:
+    """Write a private key to a file that does not exist yet: 0600 from its first moment.
+
+    Raises:
+        FleetCloudError: The file exists, or cannot be written.
+    """
+    if os.path.lexists(path):
+        raise FleetCloudError(
+            f"{path} exists, and a private key is never overwritten",
+            remedy="choose another --out, or move that file away yourself",
+            code="file-exists",
+        )
+    with _told(f"{path} cannot be written"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink()  # ours, half written: the next run would take it for a key
+            raise
+        _sync_folder(path.parent)
+
+
+def write_public(path: Path, text: str) -> None:
+    """Write a file without secrets, 0644: the old one or the new one, never a half.
+
+    Raises:
+        FleetCloudError: It cannot be written, or something else than a file is in its place.
+    """
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise FleetCloudError(
+            f"{path} is not a regular file, so it is not replaced",
+            remedy="choose another --out, or move it away yourself",
+            code="file-exists",
+        )
+    with _told(f"{path} cannot be written"):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                os.fchmod(file.fileno(), 0o644)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def make_readable(path: Path) -> None:
+    """Let everybody read a file without secrets (0644), whatever the umask was when another program made it.
+
+    Raises:
+        FleetCloudError: It is not ours.
+    """
+    with _told(f"the mode of {path} cannot be set"):
+        path.chmod(0o644)
+
+
+def read(path: Path) -> str | None:
+    """Return a file's text, or nothing when there is no such file.
+
+    Raises:
+        FleetCloudError: It is there and cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FleetCloudError(
+            f"{path} cannot be read: {error}",
+            remedy="look at it with ls -l, or choose another --out",
+            code="file-unreadable",
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _told(title: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FleetCloudError(
+            f"{title}: {error.strerror or error}",
+            remedy="choose another --out, or look at its owner and mode with ls -ld",
+            code="file-unwritable",
+        ) from error

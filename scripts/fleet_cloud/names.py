@@ -1,0 +1,89 @@
+"""What things are called in the cloud: everything derives from the fleet's name. Pure."""
+
+import dataclasses
+import re
+
+from fleet_cloud.errors import FleetCloudError, UsageError
+
+# The template has the fleet's name, and AWS allows 36 characters there; a leading hyphen would read as a flag.
+FLEET_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,35}")
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
+
+# The client id of a claim session; the agent takes "claim-" and a random rest (its provisioning runner).
+CLAIM_CLIENT_PREFIX = "claim-"
+
+CLAIM_CERTIFICATE_FILE = "claim.certificate.pem.crt"
+CLAIM_KEY_FILE = "claim.private.pem.key"
+
+
+@dataclasses.dataclass(frozen=True)
+class FleetNames:
+    """The names of one fleet's things in the cloud."""
+
+    fleet: str
+
+    def __post_init__(self) -> None:
+        if not FLEET_NAME.fullmatch(self.fleet):
+            raise UsageError(
+                f"--name {self.fleet!r} cannot name a fleet",
+                remedy="take 1 to 36 of the characters 0-9 A-Z a-z _ - and begin with a letter or digit",
+            )
+
+    @property
+    def template(self) -> str:
+        """The provisioning template."""
+        return self.fleet
+
+    @property
+    def role(self) -> str:
+        """The role that AWS IoT takes to register things."""
+        return f"{self.fleet}-provisioning"
+
+    @property
+    def device_policy(self) -> str:
+        """What a provisioned device may do."""
+        return f"{self.fleet}-device"
+
+    @property
+    def claim_policy(self) -> str:
+        """What a claim may do."""
+        return f"{self.fleet}-claim"
+
+    @property
+    def thing_prefix(self) -> str:
+        """What stands before the serial number in a thing's name."""
+        return f"{self.fleet}-"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Account:
+    """Where everything is: an account, in a region of a partition (``aws``, ``aws-cn``, ``aws-us-gov``)."""
+
+    partition: str
+    number: str
+    region: str
+
+    @classmethod
+    def of_caller(cls, caller_arn: str, region: str) -> "Account":
+        """Read it from the ARN that ``aws sts get-caller-identity`` tells."""
+        parts = caller_arn.split(":")
+        if len(parts) < 6 or parts[0] != "arn":  # noqa: PLR2004 - arn:partition:service:region:account:resource
+            raise FleetCloudError(
+                f"aws sts get-caller-identity told no ARN but {caller_arn!r}",
+                remedy="run it by hand to see whose credentials these are",
+                code="caller-unknown",
+            )
+        return cls(partition=parts[1], number=parts[4], region=region)
+
+    def iot(self, resource: str) -> str:
+        """Return the ARN of something in AWS IoT."""
+        return f"arn:{self.partition}:iot:{self.region}:{self.number}:{resource}"
+
+    def role(self, name: str) -> str:
+        """Return the ARN of a role."""
+        return f"arn:{self.partition}:iam::{self.number}:role/{name}"
+
+    @property
+    def registration_policy(self) -> str:
+        """The ARN of the managed policy that lets AWS IoT register things."""
+        return f"arn:{self.partition}:iam::aws:policy/service-role/AWSIoTThingsRegistration"

@@ -1,0 +1,76 @@
+"""The flags that every command takes, before or after its name."""
+
+import argparse
+import dataclasses
+
+from fleet_cloud.aws import Aws, Options
+from fleet_cloud.console import Console
+from fleet_cloud.names import FleetNames
+from fleet_cloud.shell import Shell
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a command gets to work with."""
+
+    console: Console
+    shell: Shell
+    names: FleetNames
+    aws_options: Options
+
+    def aws(self) -> Aws:
+        """Return the AWS CLI, for those commands that need it."""
+        return Aws(self.shell, self.aws_options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """One global flag."""
+
+    name: str
+    help: str
+    metavar: str | None = None  # a flag without one is a switch
+    default: str | None = None
+
+
+FLAGS = (
+    Flag("--name", "the fleet's name, from which all names in the cloud derive", "NAME", "fleet"),
+    Flag("--profile", "the profile of the AWS CLI to use", "NAME"),
+    Flag("--region", "the AWS region", "REGION"),
+    Flag("--endpoint-url", "another place than AWS that answers its calls", "URL"),
+    Flag("--dry-run", "print the aws commands that would change something, and change nothing"),
+    Flag("--verbose", "show every command as it runs"),
+    Flag("--json", "print one JSON object"),
+)
+
+
+def add_to(parser: argparse.ArgumentParser, *, top: bool) -> None:
+    """Add the flags; below the top they have no default, so that a flag before the command's name stands."""
+    group = parser.add_argument_group("for every command")
+    for flag in FLAGS:
+        text = f"{flag.help} (default: {flag.default})" if flag.default else flag.help
+        if flag.metavar:
+            default = flag.default if top else argparse.SUPPRESS
+            group.add_argument(flag.name, metavar=flag.metavar, default=default, help=text)
+        else:
+            switch = False if top else argparse.SUPPRESS
+            group.add_argument(flag.name, action="store_true", default=switch, help=text)
+
+
+def context(arguments: argparse.Namespace) -> Context:
+    """Return what the flags ask for.
+
+    Raises:
+        UsageError: The fleet's name is none.
+    """
+    console = Console(as_json=arguments.json, is_verbose=arguments.verbose)
+    return Context(
+        console=console,
+        shell=Shell(console, dry_run=arguments.dry_run),
+        names=FleetNames(arguments.name),
+        aws_options=Options(
+            profile=arguments.profile,
+            region=arguments.region,
+            endpoint_url=arguments.endpoint_url,
+        ),
+    )
