@@ -31,6 +31,7 @@ _WRONG: Any = object()
 FLAGS = {
     "claim.certificate": "--cert",
     "claim.private_key": "--key",
+    "provisioning.key.type": "--key-type",
     "provisioning.template": "--template-name",
     "provisioning.parameters": "--template-parameters",
     "provisioning.method": "--method",

@@ -18,7 +18,7 @@ from fleet_agent.errors import ConfigurationError
 
 MAX_BYTES = 256 * 1024  # a hundred times what a long configuration needs; bounds the parser's time
 
-_CHECK = "Correct it, then see what `fleet-agent config check` says."
+_CHECK = "Correct it, then see what fleet-agent config check says."
 
 
 def load(
@@ -133,9 +133,8 @@ def _error(path: Path, problems: list[Problem]) -> ConfigurationError:
         return order.get(mark.source, last), mark.line or 0, mark.column or 0
 
     lines = tuple(_line(problem) for problem in sorted(problems, key=position))
-    if len(lines) == 1:
-        return ConfigurationError(lines[0], remedy=_CHECK, problems=lines)
-    title = f"{len(lines)} errors in the configuration {path}"
+    count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
+    title = f"The configuration {path} has {count}."
     return ConfigurationError(title, remedy=_CHECK, problems=lines)
 
 

@@ -37,12 +37,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
     try:
         # Without O_NONBLOCK the open of a FIFO would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-                raise UnreadableError(f"is {kind}")
-            content = file.read(limit + 1)
+        try:
+            content = _content(descriptor, limit)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise MissingError("does not exist") from None
     except PermissionError:
@@ -53,6 +51,14 @@ def read_bytes(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise UnreadableError(f"is bigger than {limit} bytes")
     return content
+
+
+def _content(descriptor: int, limit: int) -> bytes:
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        raise UnreadableError("is a folder" if stat.S_ISDIR(mode) else "is no regular file")
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read(limit + 1)
 
 
 def decode_utf8(content: bytes) -> str:

@@ -88,9 +88,9 @@ def unusable(failures: list[Unusable]) -> DeviceError:
         "A template parameter has" if len(told) == 1 else f"{len(told)} template parameters have"
     )
     return DeviceError(
-        f"{count} no usable value: {' | '.join(told)}",
+        f"{count} no usable value. {' | '.join(told)}",
         remedy="Name another source or a literal under provisioning.parameters,"
-        " then see what `fleet-agent parameters` shows.",
+        " then see what fleet-agent parameters shows.",
         code="parameters",
     )
 

@@ -33,13 +33,14 @@ def text_of(path: Path) -> str:
 
 def text_file(reference: str, root: Path, environment: Mapping[str, str]) -> Finding:
     """Read a file, or a credential that the service manager passed."""
-    source = f"file:{reference}"
+    is_credential = reference.startswith(CREDENTIAL)
+    source = reference if is_credential else f"file:{reference}"
     try:
         path = resolve_path(reference, environment)
-        if not reference.startswith(CREDENTIAL):
-            path = root / reference.lstrip("/")
-        return Finding(text_of(path), source)
-    except (UnreadableError, ConfigurationError) as error:
+        return Finding(text_of(path if is_credential else root / reference.lstrip("/")), source)
+    except ConfigurationError as error:
+        raise NothingFoundError(error.title) from error
+    except UnreadableError as error:
         raise NothingFoundError(f"{source} {error}") from error
 
 

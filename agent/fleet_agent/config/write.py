@@ -1,0 +1,40 @@
+"""``Settings`` → what a configuration file would say: mappings, lists, strings, with units again."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from fleet_agent.config.annotations import alternatives, hints, said, unwrap
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.shape import Duration, Size
+from fleet_agent.config.units import format_duration, format_size
+
+
+def effective(settings: Settings) -> dict[str, Any]:
+    """Return settings as a file that says everything; reading it gives the same settings.
+
+    There is no secret in it: keys and certificates are named, not held.
+    """
+    written: dict[str, Any] = plain(Settings, settings)
+    return written
+
+
+def plain(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type of settings, any YAML value
+    """Return one value, of one annotated type, as the file would have it."""
+    kind, meta = unwrap(kind)
+    if said(meta, Duration):
+        return format_duration(value)
+    if said(meta, Size):
+        return format_size(value)
+    if dataclasses.is_dataclass(value):
+        cls = type(value)
+        return {name: plain(one, getattr(value, name)) for name, one in hints(cls).items()}
+    if isinstance(value, tuple):
+        members, _ = alternatives(kind)
+        inner = typing.get_args(members[0])[0]
+        return [plain(inner, item) for item in value]
+    if isinstance(value, Mapping):
+        inner = typing.get_args(kind)[1]
+        return {name: plain(inner, item) for name, item in value.items()}
+    return value
