@@ -263,7 +263,8 @@ def _carry_telemetry(
         host=settings.endpoint, port=settings.port, ca_file=settings.ca_file, proxy=settings.proxy
     )
     pair = store.key_pair(credential.generation)
-    session = Session(route, pair, credential.client_id, mailbox, is_thing=True)
+    filters = [(credential.topic(item.topic), item.qos) for item in settings.subscriptions]
+    session = Session(route, pair, credential.client_id, mailbox, filters=filters, is_thing=True)
     try:
         TelemetryLoop(
             session=session,

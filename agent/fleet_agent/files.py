@@ -129,7 +129,7 @@ def point(link: Path, target: str) -> None:
     """
     temporary = link.with_name(f".{link.name}.tmp")
     with _told("replace the link", link):
-        if link.exists(follow_symlinks=False) and not link.is_symlink():
+        if os.path.lexists(link) and not link.is_symlink():
             raise OSError(errno.EEXIST, "something that is not a link stands there")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

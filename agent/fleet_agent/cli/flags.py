@@ -3,11 +3,13 @@
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from pathlib import Path
 
+from fleet_agent.config.load import load
 from fleet_agent.config.paths import config_file
-from fleet_agent.config.settings import Claim, Key, Provisioning, Settings
+from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.errors import UsageError
+from fleet_agent.health import runtime_dir
 
 # flag, setting, hidden spelling of the SDK's sample, help
 _SETTINGS = (
@@ -32,7 +34,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings (over the configuration file, or instead of it)")
     for flag, setting, sample, metavar, text in _SETTINGS:
         group.add_argument(
-            flag, dest=setting, metavar=metavar, help=text, type=int if flag == "--port" else str
+            flag, dest=setting, metavar=metavar, help=text, type=_port if flag == "--port" else str
         )
         if sample:
             group.add_argument(sample, dest=setting, help=argparse.SUPPRESS)
@@ -47,76 +49,34 @@ def settings(arguments: argparse.Namespace) -> Settings:
     """The settings from file and flags together.
 
     Raises:
-        ConfigurationError: The file has errors.
-        UsageError: There is no file, and the flags do not say enough.
+        ConfigurationError: The file or a flag is wrong.
+        UsageError: There is no file, and no flag says where AWS IoT is.
     """
-    flags = {setting: flag for flag, setting, *_ in _SETTINGS}
-    flags[_PARAMETERS] = "--template-parameters"
-    given = {
-        setting: value
-        for setting in flags
-        if (value := getattr(arguments, setting, None)) is not None
-    }
+    given = {setting: getattr(arguments, setting, None) for _, setting, *_ in _SETTINGS}
+    given[_PARAMETERS] = getattr(arguments, _PARAMETERS, None)
     path, is_named = config_file(arguments.config, os.environ)
-    if is_named or path.exists():
-        from fleet_agent.config.load import load
-
-        return load(path, overrides=given, flags=flags)
-    return _from_flags(given, str(path))
-
-
-def _from_flags(given: Mapping[str, object], path: str) -> Settings:
-    """Settings without a file: no YAML is imported."""
-    text = {setting: str(value) for setting, value in given.items()}
-    if "endpoint" not in text:
+    if not is_named and given["endpoint"] is None and not path.exists():
         raise UsageError(
             f"There is no configuration file {path}, and no --endpoint.",
             remedy="Give --config FILE, or --endpoint --cert --key --template-name as AWS's sample does.",
             code="usage",
         )
-    _check(text)
-    claim = None
-    if "claim.certificate" in text or "claim.private_key" in text:
-        claim = Claim(
-            certificate=_needed(text, "claim.certificate", "--cert"),
-            private_key=_needed(text, "claim.private_key", "--key"),
-        )
-    parameters = given.get(_PARAMETERS, {})
-    provisioning = None
-    if "provisioning.template" in text:
-        provisioning = Provisioning(
-            template=text["provisioning.template"],
-            method="keys" if text.get("provisioning.method") == "keys" else "csr",
-            key=Key(
-                type="rsa-2048" if text.get("provisioning.key.type") == "rsa-2048" else "ec-p256"
-            ),
-            parameters=parameters if isinstance(parameters, Mapping) else {},
-        )
-    defaults = Settings(endpoint=text["endpoint"])
-    topic = text.get("telemetry.topic", defaults.telemetry.topic)
-    port = given.get("port")
-    return Settings(
-        endpoint=text["endpoint"],
-        port=port if isinstance(port, int) else defaults.port,
-        ca_file=text.get("ca_file"),
-        claim=claim,
-        provisioning=provisioning,
-        telemetry=type(defaults.telemetry)(topic=topic),
-        state_dir=text.get("state_dir", defaults.state_dir),
-        runtime_dir=text.get("runtime_dir"),
-    )
+    return load(path, overrides=given, required=is_named)
 
 
-def _needed(text: Mapping[str, str], setting: str, flag: str) -> str:
-    if setting not in text:
-        raise UsageError(
-            f"{flag} is missing.", remedy="Give --cert and --key together.", code="usage"
-        )
-    return text[setting]
+def directories(arguments: argparse.Namespace) -> tuple[Path, Path]:
+    """State and runtime directory: all that a verb needs which only looks. No endpoint must be given for that.
 
-
-def _check(text: Mapping[str, str]) -> None:
-    """What the loader checks in a file, for the few flags that can be wrong by themselves."""
+    Raises:
+        ConfigurationError: The configuration file is wrong.
+    """
+    path, is_named = config_file(arguments.config, os.environ)
+    if is_named or path.exists():
+        found = settings(arguments)
+        state_dir, runtime = found.state_dir, found.runtime_dir
+    else:
+        state_dir, runtime = arguments.state_dir or STATE_DIR, arguments.runtime_dir
+    return Path(state_dir), runtime_dir(Path(state_dir), runtime)
 
 
 def _parameters(text: str) -> dict[str, str]:
@@ -129,3 +89,9 @@ def _parameters(text: str) -> dict[str, str]:
             'a JSON object of texts is wanted, such as {"SerialNumber": "1"}'
         )
     return value
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
+    return int(text)

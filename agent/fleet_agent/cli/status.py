@@ -5,12 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import app, files, statedir
+from fleet_agent import files, statedir
 from fleet_agent.cli import flags
-from fleet_agent.clock import text
-from fleet_agent.config.settings import Settings
+from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
-from fleet_agent.health import runtime_dir
+from fleet_agent.credentials.store import Store
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
 
@@ -32,11 +31,11 @@ def register(
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
-    settings = flags.settings(arguments)
-    store = app.open_store(settings)
+    state_dir, runtime_dir = flags.directories(arguments)
+    store = Store(state_dir, SystemClock())
     credential, pending = store.current(), store.pending()
-    process = statedir.holder(Path(settings.state_dir))
-    daemon = _daemon(settings) if process is not None else None
+    process = statedir.holder(state_dir)
+    daemon = _daemon(runtime_dir) if process is not None else None
     problems = list(daemon.get("problems", ())) if daemon else []
     status = _exit_status(credential, process, problems)
     if arguments.json:
@@ -47,16 +46,16 @@ def run(arguments: argparse.Namespace) -> int:
             "certificate_id": credential.certificate_id if credential else None,
             "template": credential.template if credential else None,
             "proven": text(credential.proven) if credential and credential.proven else None,
-            "endpoint": settings.endpoint,
+            "endpoint": credential.endpoint if credential else None,
             "attempt": _attempt(pending),
             "running": process is not None,
             "daemon": daemon,
             "problems": problems,
-            "state_dir": settings.state_dir,
+            "state_dir": str(state_dir),
         }
         print(json.dumps(answer))
     else:
-        _print_for_people(settings, credential, pending, process, daemon)
+        _print_for_people(credential, pending, process, daemon)
     return status
 
 
@@ -70,10 +69,9 @@ def _exit_status(
     return UNHEALTHY if problems else HEALTHY
 
 
-def _daemon(settings: Settings) -> dict[str, Any] | None:
-    folder = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
+def _daemon(runtime_dir: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(files.read(folder / "status.json") or b"null")
+        value = json.loads(files.read(runtime_dir / "status.json") or b"null")
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
@@ -93,7 +91,6 @@ def _attempt(pending: Generation | None) -> dict[str, object] | None:
 
 
 def _print_for_people(
-    settings: Settings,
     credential: Credential | None,
     pending: Generation | None,
     process: int | None,
@@ -107,9 +104,9 @@ def _print_for_people(
             f"thing        {credential.thing_name or '(none)'}  (template {credential.template}{proven})"
         )
         print(f"certificate  {credential.certificate_id}")
+        print(f"endpoint     {credential.endpoint}")
     if pending is not None:
         print(f"attempt      generation {pending.number}, tried {pending.attempt.tries} times")
-    print(f"endpoint     {settings.endpoint}:{settings.port}")
     print(
         f"daemon       {f'running, process {process}' if process is not None else 'not running'}"
     )

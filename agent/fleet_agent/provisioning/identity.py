@@ -87,9 +87,18 @@ class IdentityClient:
         self._create_topic = _CREATE if plan.method == "keys" else _CREATE_FROM_CSR
         self._register_topic = f"$aws/provisioning-templates/{plan.template}/provision/json"
         self._template = plan.template
-        # A client id of its own for each try: two devices of a batch, or two tries, never evict each other.
+        topics = (self._create_topic, self._register_topic)
         self._session = Session(
-            route, pair, f"claim-{secrets.token_hex(12)}", mailbox, is_thing=False
+            route,
+            pair,
+            # A client id of its own for each try: two devices of a batch, or two tries, never evict each other.
+            f"claim-{secrets.token_hex(12)}",
+            mailbox,
+            # QoS 0: nothing to acknowledge between two requests (each acknowledgement costs a delayed ACK of 40 ms).
+            filters=[
+                (f"{topic}/{way}", 0) for topic in topics for way in ("accepted", "rejected")
+            ],
+            is_thing=False,
         )
         self._client: Any = iotidentity.IotIdentityClient(self._session.client)
         self.is_open = False
@@ -97,11 +106,6 @@ class IdentityClient:
     def start(self) -> None:
         """Begin to connect and to subscribe; the caller can make its key meanwhile."""
         self._session.start()
-        topics = (self._create_topic, self._register_topic)
-        # QoS 0: nothing to acknowledge between two requests (each acknowledgement costs a delayed ACK of 40 ms).
-        self._session.subscribe(
-            [(f"{topic}/{reply}", 0) for topic in topics for reply in ("accepted", "rejected")]
-        )
 
     def wait_open(self) -> None:
         """Wait until the connection stands and every reply topic is granted.

@@ -70,7 +70,6 @@ class Proof:
 
     def _publish_one(self, session: Session, topic: str) -> NotAllowedError | None:
         refused = NotAllowedError("thing", "iot:Publish", f"topic/{topic}")
-        session.publish(topic, self._reading())
         until = self._clock.monotonic() + CONNECT_LIMIT
         patient_until = self._clock.monotonic() + TOPIC_LIMIT
         while (event := self._mailbox.wait(until)) is not None:
@@ -78,6 +77,7 @@ class Proof:
                 case ConnectFailed(session=failed) if failed is session:
                     raise diagnosis.explain(session, event, self._clock.wall())
                 case Connected(session=opened) if opened is session:
+                    session.publish(topic, self._reading())
                     until = patient_until + CONNECT_LIMIT
                 case Published(session=used, reason_code=0 | 16) if used is session:
                     return None

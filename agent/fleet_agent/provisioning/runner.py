@@ -73,6 +73,7 @@ class Runner:
         self._is_first_try = (
             False  # this process opened the attempt and has not asked for a certificate yet
         )
+        self._was_clock_told = False
         self._clock_is_wrong_before = (
             0.0  # Unix seconds: the claim's first day, once a claim was read
         )
@@ -314,6 +315,9 @@ class Runner:
             self._last_error = self._clock_error()
             self._world.report.waiting(self._last_error.title, CLOCK_POLL)
             self._world.mailbox.sleep(CLOCK_POLL)
+        if not self._was_clock_told:
+            self._was_clock_told = True
+            self._world.report.step("clock", clock.text(self._clock.wall()))
 
     def _is_clock_wrong(self) -> bool:
         now = self._clock.wall()

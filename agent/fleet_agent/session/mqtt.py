@@ -28,6 +28,8 @@ CONNACK_LIMIT = 20_000  # ms from TCP to CONNACK
 ACK_LIMIT = 30  # seconds to a PUBACK or SUBACK
 CLOSE_LIMIT = 5.0  # seconds for a DISCONNECT to leave
 
+FILTERS_A_PACKET = 8  # AWS's limit
+
 NOT_AUTHORIZED = 135
 
 
@@ -105,6 +107,7 @@ class Session:
         pair: The credential to open it with.
         client_id: MQTT client id; for a device the thing's name.
         mailbox: Gets the events.
+        filters: Topic filters with their QoS, asked for whenever the connection stands (again).
         is_thing: A device's own session: AWS keeps it between connections, the client reconnects by itself and keeps
             to AWS's 100 publishes a second. Otherwise a claim's: clean, short, without the 10 ms that flow control
             costs a packet.
@@ -113,14 +116,22 @@ class Session:
         DeviceError: The certificate, key or CA cannot be loaded.
     """
 
-    def __init__(
-        self, route: Route, pair: KeyPair, client_id: str, mailbox: Mailbox, *, is_thing: bool
+    def __init__(  # noqa: PLR0913 - what a session is
+        self,
+        route: Route,
+        pair: KeyPair,
+        client_id: str,
+        mailbox: Mailbox,
+        *,
+        filters: Sequence[tuple[str, int]] = (),
+        is_thing: bool,
     ) -> None:
         self.route = route
         self.pair = pair
         self.client_id = client_id
         self.is_thing = is_thing
         self._mailbox = mailbox
+        self._filters = filters
         self._stopped = threading.Event()
         self._started = False
         self.client = mqtt5.Client(self._options())
@@ -129,22 +140,6 @@ class Session:
         """Begin to connect; ``Connected`` or ``ConnectFailed`` follows."""
         self._started = True
         self.client.start()
-
-    def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
-        """Ask for filters (topic, QoS) in one SUBSCRIBE; may be called before the connection stands."""
-        names = tuple(name for name, _ in filters)
-        packet = mqtt5.SubscribePacket(
-            subscriptions=[mqtt5.Subscription(name, mqtt5.QoS(qos)) for name, qos in filters]
-        )
-
-        def done(future: "Future[Any]") -> None:
-            error = future.exception()
-            codes = () if error else tuple(int(code) for code in future.result().reason_codes)
-            self._mailbox.put(
-                Subscribed(session=self, filters=names, reason_codes=codes, error=_text(error))
-            )
-
-        self.client.subscribe(packet).add_done_callback(done)
 
     def publish(self, topic: str, payload: bytes, tag: object = None) -> None:
         """Publish at QoS 1; ``Published`` follows."""
@@ -220,6 +215,25 @@ class Session:
     def _on_connected(self, data: Any) -> None:  # noqa: ANN401
         rejoined = bool(data.connack_packet and data.connack_packet.session_present)
         self._mailbox.put(Connected(session=self, rejoined=rejoined))
+        # From here rather than from the main thread, which may be making a key. Asked again on a rejoined session
+        # too: the configuration may be new.
+        for first in range(0, len(self._filters), FILTERS_A_PACKET):
+            self._subscribe(self._filters[first : first + FILTERS_A_PACKET])
+
+    def _subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
+        names = tuple(name for name, _ in filters)
+        packet = mqtt5.SubscribePacket(
+            subscriptions=[mqtt5.Subscription(name, mqtt5.QoS(qos)) for name, qos in filters]
+        )
+
+        def done(future: "Future[Any]") -> None:
+            error = future.exception()
+            codes = () if error else tuple(int(code) for code in future.result().reason_codes)
+            self._mailbox.put(
+                Subscribed(session=self, filters=names, reason_codes=codes, error=_text(error))
+            )
+
+        self.client.subscribe(packet).add_done_callback(done)
 
     def _on_connect_failed(self, data: Any) -> None:  # noqa: ANN401
         code = int(data.connack_packet.reason_code) if data.connack_packet else None

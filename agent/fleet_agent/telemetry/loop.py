@@ -68,7 +68,6 @@ class TelemetryLoop:
         self._session = session
         self._topic = credential.topic(telemetry.topic, system.NAME)
         self._intervals = [source.system.interval for source in telemetry.sources]
-        self._filters = [(credential.topic(item.topic), item.qos) for item in subscriptions]
         self._logs = any(item.log for item in subscriptions)
         self._mailbox = mailbox
         self._clock = clock
@@ -101,7 +100,7 @@ class TelemetryLoop:
     def _take(self, event: object) -> None:
         match event:
             case Connected():
-                self._connected(event)
+                self._connected()
             case ConnectFailed():
                 self._connect_failed(event)
             case Disconnected():
@@ -160,14 +159,11 @@ class TelemetryLoop:
 
     # The connection -----------------------------------------------------------------------------------------------
 
-    def _connected(self, event: Connected) -> None:
+    def _connected(self) -> None:
         self._is_diagnosed = False
         self._health.clear_problem(OFFLINE)
         self._health.doing(f"connected as {self._session.client_id}")
         _log.info("connected to %s as %s", self._session.route.host, self._session.client_id)
-        # AWS allows 8 filters a SUBSCRIBE. Asked again on a rejoined session too: the configuration may be new.
-        for first in range(0, len(self._filters), 8):
-            event.session.subscribe(self._filters[first : first + 8])
         self._publisher.connected()
         self._show()
 
