@@ -23,6 +23,11 @@ def unwrap(kind: Any) -> tuple[Any, Meta]:  # noqa: ANN401 - a type expression h
     return kind, ()
 
 
+def annotate(kind: Any, meta: Meta) -> Any:  # noqa: ANN401 - a type expression
+    """Put together again what ``unwrap`` took apart."""
+    return Annotated[(kind, *meta)] if meta else kind
+
+
 def said(meta: Meta, cls: type[T]) -> T | None:
     """Return the annotation of one class, None when there is none."""
     return next((one for one in meta if isinstance(one, cls)), None)

@@ -13,6 +13,7 @@ from fleet_agent.config import later, scalars
 from fleet_agent.config.annotations import (
     Meta,
     alternatives,
+    annotate,
     choices,
     hints,
     is_union,
@@ -127,8 +128,7 @@ class _Decoder:
         if nullable and isinstance(node, Scalar) and node.kind == "null":
             return None
         if len(members) == 1:
-            only = typing.Annotated[members[0], *meta] if meta else members[0]
-            return self.value(only, node, key)
+            return self.value(annotate(members[0], meta), node, key)
         if not isinstance(node, Mapping):
             text = next(one for one in members if not dataclasses.is_dataclass(one))
             return self.value(text, node, key)
@@ -159,7 +159,7 @@ class _Decoder:
         values = []
         for number, item in enumerate(node.items):
             is_special = number == 0 and limits and limits.first
-            item_kind = typing.Annotated[str, limits.first] if is_special and limits else kind
+            item_kind = annotate(str, (limits.first,)) if is_special and limits else kind
             values.append(self.value(item_kind, item, f"{key}[{number}]"))
         return _WRONG if any(value is _WRONG for value in values) else tuple(values)
 

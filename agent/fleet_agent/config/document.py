@@ -33,23 +33,33 @@ _KINDS: dict[str, Kind] = {
 class _TooMuchError(Exception):
     """The document is deeper or bigger than any configuration."""
 
-    def __init__(self, words: str, mark: Mark) -> None:
+    def __init__(self, words: str, line: int, column: int) -> None:
         super().__init__(words)
-        self.mark = mark
+        self.line = line
+        self.column = column
+
+
+def _excess(depth: int, count: int) -> str:
+    if depth > MAX_DEPTH:
+        return f"lists and mappings nest deeper than {MAX_DEPTH}"
+    if count > MAX_NODES:
+        return f"has more than {MAX_NODES} values, aliases counted each time they are used"
+    return ""
 
 
 class _Loader(yaml.SafeLoader):
-    """Stops composing below ``MAX_DEPTH``, where PyYAML itself would recurse until Python stops it."""
+    """Stops composing what is too deep, where PyYAML itself recurses without end, or too big."""
 
     depth = 0
+    count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's own types
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        self.count += 1
+        words = _excess(self.depth - 1, self.count)
+        if words:
             event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, f"lists and mappings nest deeper than {MAX_DEPTH}", event.start_mark
-            )
+            raise _TooMuchError(words, event.start_mark.line + 1, event.start_mark.column + 1)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -80,7 +90,7 @@ def yaml_document(text: str, source: str, folder: str) -> tuple[Node | None, lis
     except yaml.MarkedYAMLError as error:
         return None, [_syntax_problem(error, source, folder)]
     except _TooMuchError as error:
-        return None, [Problem(error.mark, "", str(error))]
+        return None, [Problem(Mark(source, folder, error.line, error.column), "", str(error))]
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -125,10 +135,8 @@ class _Conversion:
     def node(self, node: yaml.Node, path: tuple[str, ...]) -> Node:
         mark = self._mark(node)
         self._count += 1
-        if self._count > MAX_NODES:
-            raise _TooMuchError(f"more than {MAX_NODES} values, aliases counted each time", mark)
-        if len(path) > MAX_DEPTH:
-            raise _TooMuchError(f"lists and mappings nest deeper than {MAX_DEPTH}", mark)
+        if words := _excess(len(path), self._count):
+            raise _TooMuchError(words, mark.line or 1, mark.column or 1)
         if isinstance(node, yaml.MappingNode):
             return Mapping(mark, self._entries(node, path))
         if isinstance(node, yaml.SequenceNode):

@@ -114,7 +114,7 @@ class FromEnvironment:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FromCommand:
-    """What a command prints on stdout; ``timeout`` in seconds."""
+    """What a command prints on stdout within ``timeout``."""
 
     command: Annotated[
         tuple[Annotated[str, Text(checks.command_word)], ...],
@@ -181,7 +181,7 @@ Source = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Provisioning:
-    """How the device gets an identity; ``spread`` in seconds, the window of first contacts."""
+    """How the device gets an identity of its own."""
 
     template: Annotated[
         str,
@@ -213,7 +213,7 @@ class Provisioning:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SystemSource:
-    """Uptime, load, memory, disk, temperature; ``interval`` in seconds."""
+    """Uptime, load, memory, disk, temperature, every ``interval``."""
 
     interval: Annotated[
         float,
