@@ -26,6 +26,7 @@ __all__ = [
     "every_scope",
     "get_certificate_id",
     "is_listening",
+    "is_match",
     "json_response",
     "listener_failed",
     "ministack_app",
@@ -57,6 +58,7 @@ puback: Callable[..., bytes] = iot._make_puback
 suback: Callable[..., bytes] = iot._make_suback
 disconnect: Callable[..., bytes] = iot._make_disconnect
 publishing_events: Callable[[], Any] = iot.publishing_events
+is_match: Callable[[str, str], bool] = iot._subscription_matches  # topic filter, topic
 server_context: Callable[[], Any] = iot._mtls_context
 is_listening: Callable[[], bool] = iot.mtls_is_listening
 

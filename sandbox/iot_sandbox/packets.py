@@ -97,6 +97,8 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
 
 def _skip_properties(data: bytes, at: int) -> int:
     length, at = _variable(data, at)
+    if at + length > len(data):
+        raise ValueError("packet cut short")
     return at + length
 
 

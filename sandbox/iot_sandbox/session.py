@@ -51,7 +51,11 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
         """
         if not self._policy_allows("iot:Receive", f"topic/{topic}"):
             return False
-        granted = [self._sub_granted_qos[s] for s, f in self._sub_filters.items() if f == topic]
+        granted = [
+            self._sub_granted_qos[number]
+            for number, topic_filter in self._sub_filters.items()
+            if ground.is_match(topic_filter, topic)
+        ]
         try:
             await self.deliver_to_client(topic, payload, max(granted, default=0))
         except OSError:

@@ -1,0 +1,210 @@
+"""Every inner part of ministack the sandbox leans on, as it was when the sandbox was written.
+
+An upgrade that renames one, changes its parameters or its meaning fails here, by name. Then look at what it is used
+for in ``iot_sandbox.ground`` and ``iot_sandbox.seams``, adapt that, and only then this.
+
+The parts are described by a child process: ministack reads its environment on import, and must not be imported
+into the tests' own.
+"""
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VERSION = "1.5.33"
+
+SIGNATURES = {
+    # called
+    "iot._ensure_ca": "()",
+    "iot.get_ca_cert_pem": "()",
+    "iot._certificate_record": "(cert_id, cert_pem, status, ca_id)",
+    "iot._make_connack": "(return_code, session_present, protocol_version, properties)",
+    "iot._make_puback": "(packet_id, reason_code, properties)",
+    "iot._make_suback": "(packet_id, granted_qos, protocol_version, properties)",
+    "iot._make_disconnect": "(reason_code, properties)",
+    "iot.publishing_events": "()",
+    "iot._subscription_matches": "(filter_, topic)",
+    "iot._mtls_context": "async ()",
+    "iot.mtls_is_listening": "()",
+    "responses.request_scope": "(account_id, region)",
+    "responses.json_response": "(data, status, content_type)",
+    "x509_utils.get_certificate_id": "(cert_pem)",
+    "x509_utils.sign_certificate_request": "(ca_cert_pem, ca_key_pem, csr_pem)",
+    # wrapped
+    "iot._parse_fleet_provisioning_topic": "(topic)",
+    "iot._fleet_provisioning_reply": (
+        "async (account_id, region, operation, template_name, payload, connection)"
+    ),
+    "iot._endpoint_address": "(endpoint_type)",
+    "iot._describe_endpoint": "(qp)",
+    "iot._mtls_server_cert_sans": "()",
+    "iot._mtls_build_ssl_context": "()",
+    "iot._mtls_refuse": "async (writer, cert_id, protocol_level)",
+    # overridden or used on the session
+    "iot._WSSession._answer_fleet_provisioning": (
+        "async (self, topic, operation, template_name, payload)"
+    ),
+    "iot._WSSession._dispatch_packet": "async (self, pkt_type, flags, body)",
+    "iot._WSSession.send_bytes": "async (self, b)",
+    "iot._WSSession.deliver_to_client": "async (self, topic, payload, qos)",
+    "iot._WSSession._policy_allows": "(self, action, resource)",
+    "app.app": "async (scope, receive, send)",
+}
+
+# Who asks by global name at the time of the call, so that a wrapper is seen.
+CALLERS = {
+    "iot._mtls_serve_conn": ["_WSSession", "_mtls_refuse"],
+    "iot._WSSession._dispatch_packet": ["_parse_fleet_provisioning_topic"],
+    "iot._WSSession._publish_allowed": ["_parse_fleet_provisioning_topic"],
+    "iot._mtls_ensure_server_cert": ["_mtls_server_cert_sans", "_mtls_cert_is_reusable"],
+    "iot._mtls_cert_is_reusable": ["_mtls_server_cert_sans"],
+    "iot._mtls_context": ["_mtls_build_ssl_context"],
+    "iot._mtls_start_locked": ["create_server", "get_running_loop", "_MtlsAcceptor"],
+}
+
+ATTRIBUTES = [
+    "account_id", "region", "certificate_id", "protocol_version", "_client_id", "_send",
+    "_sub_filters", "_sub_granted_qos",
+]  # fmt: skip
+
+DESCRIBE = """
+import inspect, json, sys
+from ministack import app
+from ministack.core import responses, x509_utils
+from ministack.services import iot
+from importlib.metadata import version
+
+modules = {"iot": iot, "app": app, "responses": responses, "x509_utils": x509_utils}
+wanted = json.load(sys.stdin)
+
+def find(path):
+    first, *rest = path.split(".")
+    found = modules[first]
+    for name in rest:
+        found = getattr(found, name)
+    return found
+
+def signature(path):
+    part = find(path)
+    names = ", ".join(inspect.signature(part).parameters)
+    return ("async " if inspect.iscoroutinefunction(part) else "") + f"({names})"
+
+def attempt(ask, path):
+    try:
+        return ask(path)
+    except AttributeError as error:
+        return f"gone: {error}"
+
+def names_in(path):
+    code = inspect.unwrap(find(path)).__code__
+    found, todo = set(), [code]
+    while todo:
+        code = todo.pop()
+        found.update(code.co_names)
+        todo += [part for part in code.co_consts if inspect.iscode(part)]
+    return sorted(found)
+
+iot.generated = iot._ensure_ca()
+session = iot._WSSession(None, "123456789012", "eu-west-1", "a" * 64)
+token = {}
+print(json.dumps({
+    "version": version("ministack"),
+    "signatures": {path: attempt(signature, path) for path in wanted["signatures"]},
+    "callers": {path: attempt(names_in, path) for path in wanted["callers"]},
+    "attributes": sorted(vars(session)),
+    "record": iot._certificate_record("a" * 64, "PEM", "PENDING_ACTIVATION"),
+    "token_seconds": iot._OWNERSHIP_TOKEN_SECONDS,
+    "registries": [type(iot._certificates).__name__, type(iot._ownership_tokens).__name__],
+    "every_scope": [list(key) for key in iot._certificates._data],
+    "listener_state": app._iot_mtls_state,
+    "topics": {topic: iot._parse_fleet_provisioning_topic(topic) for topic in wanted["topics"]},
+    "ca": iot._ensure_ca() == iot.generated,
+    "sans": iot._mtls_server_cert_sans(),
+}))
+"""
+TOPICS = {
+    "$aws/certificates/create/json": ["create", None],
+    "$aws/certificates/create-from-csr/json": None,
+    "$aws/provisioning-templates/t/provision/json": ["provision", "t"],
+    "a/b": None,
+}
+
+
+@cache
+def ground() -> dict[str, Any]:
+    wanted = {"signatures": list(SIGNATURES), "callers": list(CALLERS), "topics": list(TOPICS)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DESCRIBE],
+        input=json.dumps(wanted),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_pinned_version_is_installed() -> None:
+    assert ground()["version"] == VERSION
+
+
+@pytest.mark.parametrize("path", SIGNATURES)
+def test_parameters_are_as_they_were(path: str) -> None:
+    assert ground()["signatures"][path] == SIGNATURES[path]
+
+
+@pytest.mark.parametrize("path", CALLERS)
+def test_a_wrapped_part_is_still_asked_for_by_name(path: str) -> None:
+    assert set(CALLERS[path]) <= set(ground()["callers"][path])
+
+
+def test_a_session_still_has_what_is_read_of_it() -> None:
+    assert set(ATTRIBUTES) <= set(ground()["attributes"])
+
+
+def test_a_certificate_record_has_what_is_read_of_it() -> None:
+    record = ground()["record"]
+    assert record["status"] == "PENDING_ACTIVATION"
+    assert record["attachedThings"] == record["attachedPolicies"] == []
+    assert record["certificateId"] == "a" * 64
+
+
+def test_the_registries_are_still_scoped_dictionaries() -> None:
+    assert ground()["registries"] == ["AccountRegionScopedDict"] * 2
+    assert ground()["token_seconds"] == 3600
+
+
+def test_csr_over_mqtt_is_still_missing() -> None:
+    # The day ministack answers it itself, ours goes.
+    assert ground()["topics"] == TOPICS
+
+
+def test_the_listener_still_reports_its_state() -> None:
+    assert ground()["listener_state"] == "disabled"
+
+
+def test_the_ca_is_made_once() -> None:
+    assert ground()["ca"] is True
+
+
+def test_certificate_names_are_two_lists() -> None:
+    dns, addresses = ground()["sans"]
+    assert "localhost" in dns
+    assert "127.0.0.1" in addresses
+
+
+def test_nothing_but_ground_and_seams_reaches_inside_ministack() -> None:
+    package = Path(__file__).resolve().parents[3] / "sandbox" / "iot_sandbox"
+    reaching = {
+        path.name
+        for path in package.glob("*.py")
+        if "import ministack" in (text := path.read_text()) or "from ministack" in text
+    }
+    assert reaching == {"ground.py"}
