@@ -9,14 +9,13 @@ import fcntl
 import json
 import logging
 import os
-import random
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from fleet_agent import files, notify, statedir
-from fleet_agent.clock import Clock, SystemClock
+from fleet_agent.clock import SystemClock
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import Claim, Provisioning, Settings
 from fleet_agent.credentials.model import Credential, Csr, KeyPair, Secret
@@ -92,6 +91,7 @@ def _walk(
     settings: Settings, request: Request, report: Report, store: Store, mailbox: Mailbox
 ) -> Credential:
     from fleet_agent import device
+    from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
     from fleet_agent.provisioning.runner import Runner, World
     from fleet_agent.session.mqtt import Route
@@ -100,13 +100,15 @@ def _walk(
     wanted, claim = _provisioning(settings)
     parameters = device.resolve(wanted.parameters)
     report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
+    values = {item.name: item.value for item in parameters}
     csr, csr_key = _given_csr(request)
     plan = Plan(
         endpoint=settings.endpoint,
         template=wanted.template,
         method="csr" if csr else wanted.method,
         key_type=wanted.key.type,
-        parameters={item.name: item.value for item in parameters},
+        parameters=values,
+        parameters_hash=keys.hash_parameters(values),
         csr=csr,
         csr_key=csr_key,
     )
@@ -125,7 +127,7 @@ def _walk(
         mailbox=mailbox,
         clock=clock,
         report=report,
-        jitter=random.SystemRandom().random,
+        jitter=_jitter,
         read_claim=lambda: _read_claim(claim),
         reading=lambda: system.read(clock, state_dir).payload(),
     )
@@ -216,10 +218,10 @@ def _take_state(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
     return statedir.take_lock(state_dir)
 
 
-# The daemon ------------------------------------------------------------------------------------------------------------
+# The daemon -----------------------------------------------------------------------------------------------------------
 
 
-def run(settings: Settings, request: Request, make_report: Callable[[Health], Report]) -> NoReturn:
+def run(settings: Settings, request: Request, make_report: Callable[[Health], Report]) -> None:
     """Provision if need be, then carry telemetry until asked to stop.
 
     Raises:
@@ -251,7 +253,7 @@ def run(settings: Settings, request: Request, make_report: Callable[[Health], Re
 
 def _carry_telemetry(
     settings: Settings, credential: Credential, store: Store, mailbox: Mailbox, health: Health
-) -> NoReturn:
+) -> None:
     from fleet_agent.session.mqtt import Route, Session
     from fleet_agent.telemetry.loop import TelemetryLoop
 
@@ -297,17 +299,22 @@ def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
 def _spread(window: float, mailbox: Mailbox) -> None:
     """Wait a random part of the fleet's window, so that devices switched on together do not come together."""
     if window > 0:
-        seconds = window * random.SystemRandom().random()
+        seconds = window * _jitter()
         _log.info("first contact in %.0f s, spread over %.0f s", seconds, window)
         mailbox.sleep(seconds)
+
+
+def _jitter() -> float:
+    """A random number in [0, 1), without the module ``random`` and what it imports."""
+    return int.from_bytes(os.urandom(6)) / 2**48
 
 
 def _reexecute(lock: statedir.Lock) -> NoReturn:
     """Become a new process image: neither the claim's key nor the provisioning libraries stay in memory."""
     _log.info("provisioned; starting afresh without the claim in memory")
     environment = {**os.environ, _REEXECUTED: "1"}
-    for name in os.listdir("/proc/self/fd"):
-        descriptor = int(name)
+    for path in list(Path("/proc/self/fd").iterdir()):
+        descriptor = int(path.name)
         if descriptor > 2:  # noqa: PLR2004 - keep the standard three
             try:
                 fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)

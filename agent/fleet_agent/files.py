@@ -55,7 +55,7 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
         _fsync_folder(path.parent)
 
 
-def write(  # noqa: PLR0913 - the three choices are independent, and named at every call
+def write(
     path: Path,
     data: bytes,
     mode: int,

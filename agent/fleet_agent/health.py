@@ -1,7 +1,7 @@
 """What is wrong now, in one table, and where others can read it.
 
-A problem has a code, a title and a remedy, like an error, but the agent goes on. ``Health`` keeps the ones that are true,
-writes ``status.json`` into the runtime directory (0644, no secret) and tells systemd.
+A problem has a code, a title and a remedy, like an error, but the agent goes on. ``Health`` keeps the ones that are
+true, writes ``status.json`` into the runtime directory (0644, no secret) and tells systemd.
 """
 
 import dataclasses

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = parser(words[0] if words else None).parse_args(words)
         if not hasattr(arguments, "run"):
-            raise UsageError("No command given.", remedy="See fleet-agent --help", code="usage")  # noqa: TRY301
+            raise UsageError("No command given.", remedy="See fleet-agent --help", code="usage")
         log.set_up(verbose=arguments.verbose)
         status = int(arguments.run(arguments))
     except AgentError as error:

@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb; ends by ``StopRequested`` or an error."""
     request = app.Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
     app.run(flags.settings(arguments), request, _Log)
+    return 0
 
 
 class _Log:

@@ -35,7 +35,8 @@ def template_name(text: str) -> None:
 def endpoint(text: str) -> None:
     """Check a host name; a pasted URL or host:port is explained, as consoles hand those out."""
     if "://" in text:
-        host = re.split(r"[/:?#]", text.partition("://")[2])[0]
+        authority = re.split(r"[/?#]", text.partition("://")[2])[0]
+        host = authority.rpartition("@")[2].partition(":")[0]
         raise WrongValueError("is a URL, a host name alone is wanted", f"write endpoint: {host}")
     if re.fullmatch(r"[0-9A-Fa-f:.]+", text) and text.count(":") > 1:
         _ip_address(text)
@@ -197,14 +198,14 @@ def program(text: str) -> None:
     """Check the first word of a command: absolute, or found along PATH, never relative."""
     if not text:
         raise WrongValueError("is empty, a program's name is wanted")
-    if "/" in text and not text.startswith("/"):
-        raise WrongValueError(
-            "is a relative path", "write the program's whole path, or its name alone"
-        )
     if any(character.isspace() for character in text):
         raise WrongValueError(
             "has white space in it; no shell splits it",
             "write a list, a word an entry: [cat, /etc/x]",
+        )
+    if "/" in text and not text.startswith("/"):
+        raise WrongValueError(
+            "is a relative path", "write the program's whole path, or its name alone"
         )
 
 

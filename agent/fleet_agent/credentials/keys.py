@@ -5,8 +5,9 @@ Works with cryptography 38 (Debian 12) and later. Nothing here touches the netwo
 """
 
 import dataclasses
-import datetime
-import hashlib
+import datetime as dt
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fleet_agent.credentials.model import Csr, KeyPair, Secret
@@ -148,7 +149,7 @@ def validity(certificate: str, name: str) -> Validity:
             not_before=loaded.not_valid_before_utc.timestamp(),
             not_after=loaded.not_valid_after_utc.timestamp(),
         )
-    utc = datetime.UTC
+    utc = dt.UTC
     return Validity(
         not_before=loaded.not_valid_before.replace(tzinfo=utc).timestamp(),
         not_after=loaded.not_valid_after.replace(tzinfo=utc).timestamp(),
@@ -177,13 +178,12 @@ def _load_key(private_key: Secret, name: str) -> "PrivateKeyTypes":
 
     try:
         return serialization.load_pem_private_key(private_key.reveal().encode(), password=None)
-    except Exception:  # noqa: BLE001 - many types, and some would quote the input
-        pass
-    raise DeviceError(
-        f"{name} holds no readable private key in PEM form (truncated, encrypted, or something else).",
-        remedy="Copy the file again; a key with a passphrase must be decrypted first.",
-        code="key-invalid",
-    )
+    except Exception:  # noqa: BLE001 - many types
+        raise DeviceError(
+            f"{name} holds no readable private key in PEM form (truncated, encrypted, or something else).",
+            remedy="Copy the file again; a key with a passphrase must be decrypted first.",
+            code="key-invalid",
+        ) from None  # the cause may quote the input
 
 
 def _load_certificate(certificate: str, name: str) -> "x509.Certificate":
@@ -204,10 +204,20 @@ def _public_der(
 ) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
-    return holder.public_key().public_bytes(  # type: ignore[no-any-return,union-attr]
+    return holder.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 
 
+def hash_parameters(parameters: Mapping[str, str]) -> str:
+    """SHA-256 (hex) of template parameters, the same in whatever order they stand."""
+    return _sha256(json.dumps(dict(parameters), sort_keys=True))
+
+
 def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    # cryptography is loaded anyway where this is called; hashlib would load a second OpenSSL beside it (3 MB).
+    from cryptography.hazmat.primitives import hashes
+
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(text.encode())
+    return digest.finalize().hex()

@@ -1,7 +1,7 @@
 """The credential store: numbered generations, and ``current``, one symbolic link swapped by one rename.
 
-State is derived from what is on disk, never kept beside it: ``pending`` and ``current`` read the folders, every ``keep_…``
-makes one more fact durable before it returns. The layout is in docs/reference/files.md.
+State is derived from what is on disk, never kept beside it: ``pending`` and ``current`` read the folders, every
+``keep_…`` makes one more fact durable before it returns. The layout is in docs/reference/files.md.
 
 What it does not do: decide what comes next (``provisioning.machine``), or talk to anybody.
 """

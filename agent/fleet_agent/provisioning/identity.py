@@ -1,14 +1,14 @@
 """AWS IoT's provisioning API over one claim session: the SDK's identity client, one request at a time.
 
-The three calls have no correlation id. So: all reply topics in one SUBSCRIBE packet (a reason code for each, and no second
-small packet for TCP to delay), one request outstanding, and after anything but an answer the session is closed for good:
-a late answer to it can never be taken for the answer to the next. Response objects are never logged: their repr prints
-the private key.
+The three calls have no correlation id. So: all reply topics in one SUBSCRIBE packet (a reason code for each, and no
+second small packet for TCP to delay), one request outstanding, and after anything but an answer the session is closed
+for good: a late answer to it can never be taken for the answer to the next. Response objects are never logged: their
+repr prints the private key.
 """
 
 import dataclasses
 import json
-import secrets
+import os
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -21,7 +21,6 @@ from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import NotAllowedError, UnreachableError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError
-from fleet_agent.session import diagnosis
 from fleet_agent.session.mqtt import (
     NOT_AUTHORIZED,
     Connected,
@@ -92,7 +91,7 @@ class IdentityClient:
             route,
             pair,
             # A client id of its own for each try: two devices of a batch, or two tries, never evict each other.
-            f"claim-{secrets.token_hex(12)}",
+            f"claim-{os.urandom(12).hex()}",
             mailbox,
             # QoS 0: nothing to acknowledge between two requests (each acknowledgement costs a delayed ACK of 40 ms).
             filters=[
@@ -132,18 +131,18 @@ class IdentityClient:
     def _wait_connected(self) -> None:
         started = self._clock.monotonic()
         limits = [started + DIAGNOSE_AFTER, started + CONNECT_LIMIT]
-        failure = None
+        failure: ConnectFailed | None = None
         while limits and failure is None:
-            match self._mailbox.wait(limits[0]):
-                case Connected(session=self._session):
-                    return
-                case ConnectFailed(session=self._session) as failure:
-                    pass
-                case None:
-                    limits.pop(0)
-                    if found := diagnosis.probe(self._session, self._clock.wall()):
-                        raise found
-        raise diagnosis.explain(self._session, failure, self._clock.wall())
+            event = self._mailbox.wait(limits[0])
+            if isinstance(event, Connected) and event.session is self._session:
+                return
+            if isinstance(event, ConnectFailed) and event.session is self._session:
+                failure = event
+            if event is None:
+                limits.pop(0)
+                if found := self._session.probe(self._clock.wall()):
+                    raise found
+        raise self._session.explain(failure, self._clock.wall())
 
     def _check_granted(self, event: Subscribed) -> None:
         for topic, code in zip(event.filters, event.reason_codes, strict=False):

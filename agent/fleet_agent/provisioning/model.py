@@ -2,8 +2,6 @@
 
 import dataclasses
 import enum
-import hashlib
-import json
 from collections.abc import Mapping
 
 from fleet_agent.credentials.model import Attempt, Csr, Secret
@@ -13,7 +11,7 @@ from fleet_agent.session.backoff import Patience
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is asked for now: by flags, file or both.
+    """What is asked for now: by flags, file or both; ``parameters_hash`` is ``keys.hash_parameters`` of them.
 
     ``csr`` is somebody else's request and ``csr_key`` its key, where the device shall have it.
     """
@@ -23,6 +21,7 @@ class Plan:
     method: str
     key_type: str
     parameters: Mapping[str, str]
+    parameters_hash: str
     csr: Csr | None = None
     csr_key: Secret | None = None
 
@@ -30,13 +29,6 @@ class Plan:
     def provides_key(self) -> bool:
         """Whether this device gets a key before it asks for the certificate."""
         return self.method == "csr" and (self.csr is None or self.csr_key is not None)
-
-    @property
-    def parameters_hash(self) -> str:
-        """SHA-256 (hex) of the parameters."""
-        return hashlib.sha256(
-            json.dumps(dict(self.parameters), sort_keys=True).encode()
-        ).hexdigest()
 
     def attempt(self, now: float) -> Attempt:
         """The first try at this plan; ``now`` in Unix seconds."""

@@ -10,7 +10,6 @@ from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.errors import NotAllowedError, UnreachableError
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.session import diagnosis
 from fleet_agent.session.mqtt import (
     NOT_AUTHORIZED,
     Connected,
@@ -75,7 +74,7 @@ class Proof:
         while (event := self._mailbox.wait(until)) is not None:
             match event:
                 case ConnectFailed(session=failed) if failed is session:
-                    raise diagnosis.explain(session, event, self._clock.wall())
+                    raise session.explain(event, self._clock.wall())
                 case Connected(session=opened) if opened is session:
                     session.publish(topic, self._reading())
                     until = patient_until + CONNECT_LIMIT
@@ -88,7 +87,7 @@ class Proof:
                     session.publish(topic, self._reading())
                 case Disconnected(session=ended) if ended is session:
                     raise self._ended(event, refused)
-        raise diagnosis.explain(session, None, self._clock.wall())
+        raise session.explain(None, self._clock.wall())
 
     def _ended(self, event: Disconnected, refused: NotAllowedError) -> Exception:
         if event.reason_code == NOT_AUTHORIZED:

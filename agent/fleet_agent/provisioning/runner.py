@@ -18,7 +18,6 @@ from fleet_agent.credentials.model import (
     Issued,
     KeyPair,
     Registration,
-    Secret,
 )
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, UnreachableError
@@ -207,7 +206,8 @@ class Runner:
     def _register(self, found: Generation) -> Generation:
         identity = self._open_claim(found)
         self._use_claim(identity)
-        if found.issued is None or found.issued.token is None:
+        token = found.issued.token if found.issued else None
+        if token is None:
             raise DeviceError(
                 f"Generation {found.number} has a certificate but no ownership token.",
                 remedy="Drop the attempt and begin anew: fleet-agent provision --restart",
@@ -218,7 +218,6 @@ class Runner:
                 found.attempt, parameters_hash=self._plan.parameters_hash
             )
             found = self._store.keep_attempt(found, attempt)
-        token = found.issued.token
         thing_name, configuration = identity.register_thing(token, self._plan.parameters)
         found = self._store.keep_registration(
             found, Registration(thing_name=thing_name, device_configuration=configuration)

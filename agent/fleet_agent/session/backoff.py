@@ -1,7 +1,7 @@
 """How long to wait before trying again. Pure: the caller brings the jitter and does the waiting.
 
-Full jitter (a random part of the whole span) keeps a fleet that failed together from coming back together. All limits of
-repetition are in this table.
+Full jitter (a random part of the whole span) keeps a fleet that failed together from coming back together. All limits
+of repetition are in this table.
 """
 
 import enum

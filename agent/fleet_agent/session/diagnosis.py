@@ -36,7 +36,7 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
     """
     if failure is not None and failure.reason_code is not None:
         return _refused(session, failure.reason_code)
-    if session.route.proxy is None and (found := probe(session, now)):
+    if found := session.probe(now):
         return found
     what = failure.error if failure else "no answer in time"
     return UnreachableError(

@@ -1,8 +1,8 @@
 """One MQTT 5 connection under one credential. Besides ``provisioning.identity``, the only importer of the SDK.
 
-The network runs on awscrt's own thread; its callbacks put one event into the mailbox and return. Every event carries the
-session it belongs to, so that a late one of a closed session is recognised. Built on awscrt directly: the SDK's builder
-would read its own package metadata first (26 ms, 4 MB).
+The network runs on awscrt's own thread; its callbacks put one event into the mailbox and return. Every event carries
+the session it belongs to, so that a late one of a closed session is recognised. Built on awscrt directly: the SDK's
+builder would read its own package metadata first (26 ms, 4 MB).
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from awscrt import io, mqtt5
 
@@ -116,7 +115,7 @@ class Session:
         DeviceError: The certificate, key or CA cannot be loaded.
     """
 
-    def __init__(  # noqa: PLR0913 - what a session is
+    def __init__(
         self,
         route: Route,
         pair: KeyPair,
@@ -153,6 +152,20 @@ class Session:
             )
 
         self.client.publish(packet).add_done_callback(done)
+
+    def explain(self, failure: ConnectFailed | None, now: float) -> AgentError:
+        """Why it did not open; ``failure`` is None when nothing came in time, ``now`` in Unix seconds."""
+        from fleet_agent.session import (
+            diagnosis,
+        )  # its ssl costs 4 MB: only when something is wrong
+
+        return diagnosis.explain(self, failure, now)
+
+    def probe(self, now: float) -> AgentError | None:
+        """Look for what keeps it from opening while awscrt is silent; None when nothing is found."""
+        from fleet_agent.session import diagnosis
+
+        return None if self.route.proxy else diagnosis.probe(self, now)
 
     def close(self) -> None:
         """End with a real MQTT DISCONNECT, so that no will fires; waits until it has left."""
@@ -269,6 +282,8 @@ def _text(error: BaseException | None) -> str:
 def _proxy(address: str | None) -> Any:  # noqa: ANN401 - awscrt has no types
     if address is None:
         return None
+    from urllib.parse import urlsplit
+
     from awscrt import http
 
     parts = urlsplit(address)
@@ -310,7 +325,7 @@ def _read_ca(name: str) -> bytes:
 
 
 def _why_no_context(route: Route, pair: KeyPair, error: Exception) -> AgentError:
-    """awscrt says only that it failed: look which file it was."""
+    """Awscrt says only that it failed: look which file it was."""
     from fleet_agent.credentials import keys
 
     try:

@@ -14,7 +14,6 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, NotAllowedError
 from fleet_agent.health import Health, Problem
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.session import diagnosis
 from fleet_agent.session.mqtt import (
     Connected,
     ConnectFailed,
@@ -111,6 +110,8 @@ class TelemetryLoop:
                 self._published(event)
             case Message():
                 self._arrived(event)
+            case _:
+                pass
 
     # Up -------------------------------------------------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class TelemetryLoop:
         if self._is_diagnosed:
             return
         self._is_diagnosed = True  # once an outage: looking for the cause takes seconds
-        error = diagnosis.explain(event.session, event, self._clock.wall())
+        error = event.session.explain(event, self._clock.wall())
         self._raise(OFFLINE, error)
         self._health.doing("waiting to connect")
 
