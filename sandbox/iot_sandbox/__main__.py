@@ -82,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SandboxError as error:
         sys.stderr.write(f"iot_sandbox: {error}\n")
         return error.exit_status
+    except KeyboardInterrupt:  # before there was anything to save
+        return 130
     return 0
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from iot_sandbox.faults import OPERATIONS
+from iot_sandbox.fault_kinds import OPERATIONS
 
 # Certificates are all kept; a bench's millions of publishes are not.
 REMEMBERED = 2000
@@ -19,7 +19,7 @@ class Call:
     Attributes:
         number: counts all calls.
         at: seconds since 1970.
-        operation: one of ``faults.OPERATIONS``.
+        operation: one of ``fault_kinds.OPERATIONS``.
         client_id: MQTT client id.
         connection_certificate: id of the certificate the connection was made with.
         topics: the topic published to, or the topic filters subscribed to.

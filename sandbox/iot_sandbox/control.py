@@ -6,7 +6,8 @@ from typing import Any
 
 from iot_sandbox import certificates
 from iot_sandbox.calls import Calls
-from iot_sandbox.faults import FaultError, Faults
+from iot_sandbox.fault_kinds import FaultError
+from iot_sandbox.faults import Faults
 
 ROOT = "/_sandbox/"
 FOREVER = float("inf")

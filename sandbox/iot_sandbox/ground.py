@@ -15,7 +15,9 @@ from ministack.core.x509_utils import get_certificate_id, sign_certificate_reque
 from ministack.services import iot
 
 __all__ = [
+    "MAXIMUM_PACKET_SIZE",
     "OWNERSHIP_TOKEN_SECONDS",
+    "RECEIVE_MAXIMUM",
     "BaseSession",
     "ca_pem",
     "certificate_record",
@@ -57,6 +59,8 @@ connack: Callable[..., bytes] = iot._make_connack
 puback: Callable[..., bytes] = iot._make_puback
 suback: Callable[..., bytes] = iot._make_suback
 disconnect: Callable[..., bytes] = iot._make_disconnect
+RECEIVE_MAXIMUM: int = iot.PROP_RECEIVE_MAXIMUM
+MAXIMUM_PACKET_SIZE: int = iot.PROP_MAXIMUM_PACKET_SIZE
 publishing_events: Callable[[], Any] = iot.publishing_events
 is_match: Callable[[str, str], bool] = iot._subscription_matches  # topic filter, topic
 server_context: Callable[[], Any] = iot._mtls_context

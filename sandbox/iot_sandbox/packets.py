@@ -30,7 +30,7 @@ class Packet:
 
     @property
     def operation(self) -> str:
-        """Its name among ``faults.OPERATIONS``."""
+        """Its name among ``fault_kinds.OPERATIONS``."""
         return OPERATIONS[self.kind]
 
 

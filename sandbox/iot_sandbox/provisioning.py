@@ -48,7 +48,7 @@ class Exchange:
 
     @property
     def operation(self) -> str:
-        """Its name among ``faults.OPERATIONS``."""
+        """Its name among ``fault_kinds.OPERATIONS``."""
         return _OPERATIONS[self.kind]
 
     @property

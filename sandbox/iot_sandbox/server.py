@@ -63,13 +63,16 @@ def run(
         stop = asyncio.Event()
         _stop_on_request(stop, follow_stdin=settings.follow_stdin)
         serving = asyncio.create_task(serve(app, _config(http), shutdown_trigger=stop.wait))
-        try:
-            await _wait_until_ready(http, serving)
-            announce(_ready(settings, state_dir, listeners.port_of(http), mqtt_port))
-        except BaseException:
+        ready = asyncio.create_task(_until_ready(http))
+        await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():  # told to end while starting, or failed
+            ready.cancel()
+        elif failure := ready.exception():
             stop.set()
             await serving
-            raise
+            raise failure
+        else:
+            announce(_ready_line(settings, state_dir, listeners.port_of(http), mqtt_port))
         await serving
 
     with asyncio.Runner(loop_factory=lambda: listeners.SandboxLoop(mqtt)) as runner:
@@ -98,27 +101,23 @@ def _stop_on_request(stop: asyncio.Event, *, follow_stdin: bool) -> None:
         loop.add_reader(sys.stdin, read)
 
 
-async def _wait_until_ready(http: socket.socket, serving: asyncio.Task[None]) -> None:
+async def _until_ready(http: socket.socket) -> None:
     while not ground.is_listening():
-        if serving.done():
-            await serving
-        if serving.done() or ground.listener_failed():
+        if ground.listener_failed():
             raise SandboxError("ministack did not start; its log says why", EXIT_UNAVAILABLE)
         await asyncio.sleep(POLL_SECONDS)
-    await (
-        ground.server_context()
-    )  # makes CA and server certificate, which the first device would wait for
-    family = socket.AF_INET6 if http.family == socket.AF_INET6 else socket.AF_INET
-    host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
-    bound = http.getsockname()[0]
-    target = host if bound in ("0.0.0.0", "::") else bound  # noqa: S104  compared, not bound
-    reader, writer = await asyncio.open_connection(target, listeners.port_of(http))
+    # Makes the CA and the server certificate, which the first device would have to wait for.
+    await ground.server_context()
+    # An address for every interface is, as a target, this machine's loopback.
+    reader, writer = await asyncio.open_connection(*http.getsockname()[:2])
     writer.write(b"GET /_sandbox/faults HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     await reader.readline()
     writer.close()
 
 
-def _ready(settings: Settings, state_dir: Path, http_port: int, mqtt_port: int) -> dict[str, Any]:
+def _ready_line(
+    settings: Settings, state_dir: Path, http_port: int, mqtt_port: int
+) -> dict[str, Any]:
     ca_file = state_dir / "ca.pem"
     ca_file.write_text(ground.ca_pem())
     return {

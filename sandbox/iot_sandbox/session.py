@@ -20,6 +20,11 @@ from iot_sandbox.packets import (
 )
 from iot_sandbox.provisioning import Exchange, Provisioning
 
+# What AWS IoT Core says in its CONNACK where ministack says nothing, or less.
+AWS_LIMITS: dict[int, object] = {
+    ground.RECEIVE_MAXIMUM: 100,
+    ground.MAXIMUM_PACKET_SIZE: 149_504,
+}
 _PROVISIONING_TOPICS = ("$aws/certificates/", "$aws/provisioning-templates/")
 
 
@@ -62,6 +67,10 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
             return False  # a late answer to a connection that is gone
         return True
 
+    def _connack_properties(self, assigned_client_id: str | None) -> list[tuple[int, object]]:
+        properties = dict(super()._connack_properties(assigned_client_id))
+        return [*(properties | AWS_LIMITS).items()]
+
     async def send_bytes(self, b: bytes) -> None:
         """Send a packet, unless it is the answer that is to be lost."""
         kind, code = reason_code(b)
@@ -91,7 +100,8 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
         if plan.close == "before":
             self.calls.settle(call, "closed")
             return False
-        await asyncio.sleep(plan.delay)
+        if plan.delay:
+            await asyncio.sleep(plan.delay)
         if plan.refusal is not None:
             self.calls.settle(call, "rejected", plan.refusal["reason_code"])
             return await self._refuse(packet, plan.refusal["reason_code"])

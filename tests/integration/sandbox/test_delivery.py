@@ -13,6 +13,7 @@ from awsiot import mqtt_connection_builder
 
 from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox
+from support.aws import aws
 from support.claimant import CREATE_FROM_CSR, CREATE_KEYS, Claimant
 from support.csr import make_csr, make_key
 from support.fleets import Fleet, make_fleet, make_temporary_claim
@@ -75,6 +76,29 @@ def test_an_answer_the_policy_does_not_let_in_is_dropped(
             device.receive(timeout=0.5)
     created = next(c for c in faults.calls()["calls"] if c["operation"] == "create-from-csr")
     assert (created["outcome"], created["answers"]) == ("accepted", 0)
+
+
+def test_a_command_sent_with_the_aws_command_reaches_the_thing(
+    claimant: Claimant, tmp_path: Path
+) -> None:
+    thing = claimant.provision(tmp_path)
+    sandbox = claimant.fleet.sandbox
+    topic = f"cmd/{thing.thing_name}/light"
+    with connected(sandbox, thing, thing.thing_name) as device:
+        assert device.subscribe(f"cmd/{thing.thing_name}/#") == [1]
+        payload = tmp_path / "command.json"
+        payload.write_text('{"on": true}')
+        send = ["iot-data", "publish", "--topic", topic, "--qos", "1"]
+        aws(sandbox, *send, "--payload", f"fileb://{payload}")
+        assert device.receive() == (topic, {"on": True})
+
+
+def test_the_connack_says_what_aws_says(claimant: Claimant) -> None:
+    connack = claimant.device.connack
+    assert connack.receive_maximum == 100
+    assert connack.maximum_packet_size == 149_504
+    assert connack.maximum_qos == 1
+    assert connack.subscription_identifiers_available is False
 
 
 def test_a_temporary_claim_provisions_by_csr(fleet: Fleet, tmp_path: Path) -> None:

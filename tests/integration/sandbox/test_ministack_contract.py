@@ -50,6 +50,7 @@ SIGNATURES = {
         "async (self, topic, operation, template_name, payload)"
     ),
     "iot._WSSession._dispatch_packet": "async (self, pkt_type, flags, body)",
+    "iot._WSSession._connack_properties": "(self, assigned_client_id)",
     "iot._WSSession.send_bytes": "async (self, b)",
     "iot._WSSession.deliver_to_client": "async (self, topic, payload, qos)",
     "iot._WSSession._policy_allows": "(self, action, resource)",
@@ -118,6 +119,7 @@ print(json.dumps({
     "callers": {path: attempt(names_in, path) for path in wanted["callers"]},
     "attributes": sorted(vars(session)),
     "record": iot._certificate_record("a" * 64, "PEM", "PENDING_ACTIVATION"),
+    "properties": [iot.PROP_RECEIVE_MAXIMUM, iot.PROP_MAXIMUM_PACKET_SIZE],
     "token_seconds": iot._OWNERSHIP_TOKEN_SECONDS,
     "registries": [type(iot._certificates).__name__, type(iot._ownership_tokens).__name__],
     "every_scope": [list(key) for key in iot._certificates._data],
@@ -184,6 +186,10 @@ def test_the_registries_are_still_scoped_dictionaries() -> None:
 def test_csr_over_mqtt_is_still_missing() -> None:
     # The day ministack answers it itself, ours goes.
     assert ground()["topics"] == TOPICS
+
+
+def test_mqtt_5_properties_are_what_the_standard_numbers_them() -> None:
+    assert ground()["properties"] == [0x21, 0x27]
 
 
 def test_the_listener_still_reports_its_state() -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from iot_sandbox.faults import KINDS, OPERATIONS, FaultError, Faults, Plan, Request
+from iot_sandbox.fault_kinds import KINDS, OPERATIONS, FaultError
+from iot_sandbox.faults import Faults, Plan, Request
 
 CREATE = Request("create-keys", "claim-1", ("$aws/certificates/create/json",))
 

@@ -1,0 +1,125 @@
+"""The kinds of fault there are: where each makes sense, and what it takes. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+CREATES = ("create-keys", "create-from-csr")
+PROVISIONING = (*CREATES, "register-thing")
+SESSION = ("connect", "subscribe", "publish")
+OPERATIONS = (*PROVISIONING, *SESSION)
+
+NOT_AUTHORIZED = 135
+EVERY: Literal["every"] = "every"
+
+
+class FaultError(ValueError):
+    """A fault that makes no sense; the text says what would."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one kind of fault needs.
+
+    Attributes:
+        operations: where it makes sense.
+        parameters: name to default; ``...`` where there is none.
+        every: whether it acts on every call unless told otherwise.
+    """
+
+    operations: tuple[str, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    every: bool = False
+
+
+KINDS = {
+    "reject": Kind(
+        OPERATIONS,
+        {
+            "status_code": 500,
+            "error_code": "InternalFailure",
+            "message": "The sandbox was asked to reject this.",
+            "reason_code": NOT_AUTHORIZED,
+        },
+    ),
+    "delay": Kind(OPERATIONS, {"seconds": ...}),
+    "lose-answer": Kind(OPERATIONS),
+    "answer-twice": Kind(PROVISIONING),
+    "answer-other-key": Kind(CREATES),
+    "malformed": Kind(PROVISIONING),
+    "replace": Kind(PROVISIONING, {"payload": ..., "answer": "accepted"}),
+    "drop-fields": Kind(PROVISIONING, {"fields": ...}),
+    "close-before": Kind(OPERATIONS),
+    "close-after": Kind(OPERATIONS),
+    "quota": Kind(PROVISIONING, {"per_second": ...}, every=True),
+    "token-reuse": Kind(("register-thing",), {"mode": "reject"}, every=True),
+    "policy-spread": Kind(SESSION, {"seconds": ...}, every=True),
+}
+TOKEN_REUSE_MODES = ("idempotent", "reject", "reject-if-active")
+
+
+def checked(operation: str, kind: str, given: dict[str, object]) -> dict[str, Any]:
+    """Complete a fault's parameters with the defaults of its kind.
+
+    Raises:
+        FaultError: unknown operation, kind or parameter, a value missing or out of range.
+    """
+    if operation not in OPERATIONS:
+        raise FaultError(f"unknown operation {operation!r}; there are {', '.join(OPERATIONS)}")
+    if kind not in KINDS:
+        raise FaultError(f"unknown kind {kind!r}; there are {', '.join(KINDS)}")
+    if operation not in KINDS[kind].operations:
+        raise FaultError(f"{kind} is for {', '.join(KINDS[kind].operations)}, not {operation}")
+    known = KINDS[kind].parameters
+    if unknown := sorted(set(given) - set(known)):
+        raise FaultError(
+            f"{kind} does not take {', '.join(unknown)}; it takes {', '.join(known) or 'nothing'}"
+        )
+    merged = {**known, **given}
+    if missing := [name for name, value in merged.items() if value is ...]:
+        raise FaultError(f"{kind} needs {', '.join(missing)}")
+    _check_values(merged)
+    return merged
+
+
+def _check_values(parameters: dict[str, Any]) -> None:
+    for name in ("seconds", "per_second"):
+        value = parameters.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise FaultError(f"{name} is a number from 0 up, not {value!r}")
+    code = parameters.get("reason_code", NOT_AUTHORIZED)
+    if not isinstance(code, int) or not 128 <= code <= 255:  # noqa: PLR2004  MQTT 5's failures
+        raise FaultError(f"reason_code is a number from 128 to 255, not {code!r}")
+    if parameters.get("mode", "reject") not in TOKEN_REUSE_MODES:
+        raise FaultError(f"mode is one of {', '.join(TOKEN_REUSE_MODES)}")
+    if parameters.get("answer", "accepted") not in ("accepted", "rejected"):
+        raise FaultError("answer is accepted or rejected")
+    fields = parameters.get("fields", [])
+    if not isinstance(fields, list | tuple) or not all(isinstance(name, str) for name in fields):
+        raise FaultError(f"fields is a list of names, not {fields!r}")
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+
+
+def call_numbers(
+    calls: Literal["every"] | int | Iterable[int] | None, *, every: bool
+) -> Literal["every"] | tuple[int, ...]:
+    """Read on which calls a fault acts.
+
+    Args:
+        calls: as given.
+        every: whether nothing given means every call, rather than the first.
+
+    Raises:
+        FaultError: no positive numbers.
+    """
+    if calls is None:
+        return EVERY if every else (1,)
+    if calls == EVERY:
+        return EVERY
+    numbers = (calls,) if isinstance(calls, int) else tuple(calls)
+    if not numbers or not all(_is_count(n) for n in numbers):
+        raise FaultError(f"calls is 'every', a number from 1 up, or several, not {calls!r}")
+    return numbers
