@@ -1,9 +1,11 @@
 """Who gets an answer, and who is let in."""
 
+import io
 import json
 import queue
 import socket
 import ssl
+import zipfile
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -13,13 +15,14 @@ from awsiot import mqtt_connection_builder
 
 from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox
-from support.aws import aws
+from support.aws import aws, aws_client
 from support.claimant import CREATE_FROM_CSR, CREATE_KEYS, Claimant
 from support.csr import make_csr, make_key
-from support.fleets import Fleet, make_fleet, make_temporary_claim
+from support.fleets import ROLE, Fleet, make_fleet, make_temporary_claim
 from support.mqtt import ConnectRefusedError, connected
 
 NOT_AUTHORIZED = 135
+SESSION_TAKEN_OVER = 142
 CSR_ANSWERS = f"{CREATE_FROM_CSR}/accepted", f"{CREATE_FROM_CSR}/rejected"
 
 
@@ -170,3 +173,51 @@ def test_an_mqtt_3_client_provisions_by_csr_too(fleet: Fleet) -> None:
     connection.publish(CREATE_FROM_CSR, request, mqtt.QoS.AT_LEAST_ONCE)[0].result(10)
     assert answered.result(10) == CSR_ANSWERS[0]
     connection.disconnect().result(10)
+
+
+def test_the_same_client_id_twice_throws_the_first_one_out(claimant: Claimant) -> None:
+    fleet = claimant.fleet
+    with (
+        connected(fleet.sandbox, fleet.claim, "claim-twice") as first,
+        connected(fleet.sandbox, fleet.claim, "claim-twice"),
+    ):
+        assert first.lost.wait(5)
+        assert first.disconnect_reason == SESSION_TAKEN_OVER
+
+
+HOOK = """
+def handler(event, context):
+    serial = event["parameters"]["SerialNumber"]
+    return {"allowProvisioning": serial != "stolen", "parameterOverrides": {"DeviceLocation": "hook"}}
+"""
+
+
+def test_a_pre_provisioning_hook_decides(sandbox: Sandbox, tmp_path: Path) -> None:
+    fleet = make_fleet(sandbox, tmp_path)
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("hook.py", HOOK)
+    role = aws_client(sandbox, "iam").get_role(RoleName=ROLE)["Role"]["Arn"]
+    functions = aws_client(sandbox, "lambda")
+    function = functions.create_function(
+        FunctionName=fleet.name,
+        Runtime="python3.11",
+        Role=role,
+        Handler="hook.handler",
+        Code={"ZipFile": code.getvalue()},
+    )["FunctionArn"]
+    functions.add_permission(
+        FunctionName=fleet.name,
+        StatementId="iot",
+        Action="lambda:InvokeFunction",
+        Principal="iot.amazonaws.com",
+    )
+    hook = {"targetArn": function, "payloadVersion": "2020-04-01"}
+    fleet.iot.update_provisioning_template(templateName=fleet.template, preProvisioningHook=hook)
+    with connected(sandbox, fleet.claim, "claim-hook") as device:
+        claimant = Claimant(device, fleet)
+        token = claimant.create_keys()[1]["certificateOwnershipToken"]
+        suffix, denied = claimant.register(token, "stolen")
+        assert (suffix, denied["statusCode"]) == ("rejected", 403)
+        suffix, allowed = claimant.register(token, "honest")
+        assert (suffix, allowed["deviceConfiguration"]) == ("accepted", {"Location": "hook"})
