@@ -11,17 +11,18 @@ from typing import Literal
 
 MAX_DEPTH = 32  # the format needs 8; deeper is an accident or an attack
 MAX_SHOWN = 60  # characters of a wrong value that a message repeats
+MAX_WORDS = 300  # characters of what a message says, where it repeats names from the file
 MAX_NODES = 5_000  # aliases count each time they are used: a bomb ends here
 
 Kind = Literal["string", "integer", "number", "boolean", "null", "other"]
 
 
-def shown(text: str) -> str:
-    """Return a value fit for a message: printable, short, and nothing of a PEM block."""
+def shown(text: str, most: int = MAX_SHOWN) -> str:
+    """Return a text fit for a message: printable, short, and nothing of a PEM block."""
     if "-----BEGIN" in text:
         return "(PEM text)"
     printable = "".join(character if character.isprintable() else "?" for character in text)
-    return printable if len(printable) <= MAX_SHOWN else printable[:MAX_SHOWN] + "…"
+    return printable if len(printable) <= most else printable[:most] + "…"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Problem:
     def __str__(self) -> str:
         """One line for the user."""
         key = f"{'.'.join(shown(part) for part in self.key.split('.'))}: " if self.key else ""
-        suggestion = f" ({self.suggestion})" if self.suggestion else ""
-        return f"{self.mark}: {key}{self.text}{suggestion}"
+        suggestion = f" ({shown(self.suggestion, MAX_WORDS)})" if self.suggestion else ""
+        return f"{self.mark}: {key}{shown(self.text, MAX_WORDS)}{suggestion}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
