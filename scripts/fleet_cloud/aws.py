@@ -96,7 +96,7 @@ class Aws:
                 if waited >= _PATIENCE_SECONDS or not causes.NOT_YET.search(error.said):
                     raise
             self.shell.console.say(
-                f"  not everywhere in AWS yet, trying again for {_PATIENCE_SECONDS - waited:.0f} s …"
+                f"  not everywhere in AWS yet, trying again for {_PATIENCE_SECONDS - waited:.0f} s"
             )
             self._sleep(pause)
             waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE_SECONDS)

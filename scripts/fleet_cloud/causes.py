@@ -94,6 +94,12 @@ TABLE = (
         "check --region and --endpoint-url, and the network, then run this again",
     ),
     Row(
+        "endpoint-url",
+        r"(Bad value for --endpoint-url|Invalid endpoint)",
+        "the endpoint is no URL",
+        "write it in full, such as --endpoint-url http://localhost:4566",
+    ),
+    Row(
         "tls",
         r"SSL validation failed|CERTIFICATE_VERIFY_FAILED|certificate verify failed",
         "somebody between here and AWS has a certificate that this machine does not trust",

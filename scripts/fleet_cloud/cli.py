@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import cast
@@ -62,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FleetCloudError as error:
         tell(error, as_json=parsed.json)
         return error.exit_status
+    except BrokenPipeError:
+        # Whoever read the answer has enough; without this, Python complains once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
     except KeyboardInterrupt:
         print("\nfleet-cloud: interrupted; run it again to go on", file=sys.stderr)
         return Exit.INTERRUPTED

@@ -43,6 +43,9 @@ class Console:
         """
         if self.as_json:
             print(json.dumps({**data, "script": self._script} if self._script else data, indent=2))
-        elif not self._script:
+        elif self._script:
+            if all(line.startswith("#") for line in self._script):
+                print("# nothing would change")
+        else:
             for line in lines:
                 print(line)

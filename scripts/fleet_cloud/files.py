@@ -9,14 +9,14 @@ from pathlib import Path
 from fleet_cloud.errors import FleetCloudError
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that only its owner can read, unless it is there.
+def make_folder(folder: Path, mode: int) -> None:
+    """Make a folder, and those above it, unless it is there.
 
     Raises:
         FleetCloudError: It cannot be made.
     """
     with _told(f"the folder {folder} cannot be made"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
 
 
 def create_secret(path: Path, text: str) -> None:

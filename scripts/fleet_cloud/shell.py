@@ -110,12 +110,12 @@ class Shell:
             return ""
         return printed
 
-    def make_folder(self, folder: Path) -> None:
-        """Make a private folder unless it is there, or print that in a dry run."""
+    def make_folder(self, folder: Path, mode: int) -> None:
+        """Make a folder unless it is there, or print that in a dry run."""
         if not self.dry_run:
-            files.make_folder(folder)
+            files.make_folder(folder, mode)
         elif not folder.is_dir():
-            self.console.script(f"mkdir -m 700 -p {shlex.quote(str(folder))}")
+            self.console.script(f"mkdir -p -m {mode:o} {shlex.quote(str(folder))}")
 
     def make_readable(self, path: Path) -> None:
         """Let everybody read a file (0644), or print that in a dry run."""
@@ -146,7 +146,8 @@ class Shell:
                 words,
                 check=False,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 stdin=subprocess.DEVNULL,
                 timeout=TIMEOUT_SECONDS,
                 # Version 2 sends output through a pager and may ask for missing words; here nobody would answer.

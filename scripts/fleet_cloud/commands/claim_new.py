@@ -99,7 +99,7 @@ def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> None:
     certificate without a policy.
     """
     shell, names = context.shell, context.names
-    shell.make_folder(folder.path)
+    shell.make_folder(folder.path, 0o700)
     if not folder.key.exists():
         context.console.say(f"  making the key {folder.key}")
         shell.change(openssl.make_key(folder.key))

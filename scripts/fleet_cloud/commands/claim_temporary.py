@@ -35,7 +35,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     aws = context.aws()
     template = context.names.template
     command = aws.command("iot", "create-provisioning-claim", "--template-name", template)
-    context.shell.make_folder(folder.path)
+    context.shell.make_folder(folder.path, 0o700)
     data = {"fleet": context.names.fleet, "template": template, "dry_run": context.shell.dry_run}
     if context.shell.dry_run:
         # Its answer holds the key: by hand it goes into a file, never onto the terminal.

@@ -22,8 +22,8 @@ that DIR works where it stands, on the bench, and as the content of /etc/fleet-a
   fleet-cloud claim new --out DIR/claim
   fleet-cloud config --out DIR
 
-The claim's paths are claim/… when DIR/claim holds a claim, the bare file names when DIR itself holds it, and
-{DEVICE_CLAIM_FOLDER}/… when neither does; --claim-dir says another folder, as the device sees it. A CA file is
+The claim's paths are claim/NAME when DIR/claim holds a claim, the bare file names when DIR itself holds it, and
+{DEVICE_CLAIM_FOLDER}/NAME when neither does; --claim-dir says another folder, as the device sees it. A CA file is
 copied into DIR as ca.pem.
 
 Without --device-endpoint, AWS is asked for the endpoint and whether the template is there; with it, nothing is
@@ -189,7 +189,7 @@ def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool
             code="file-exists",
         )
     if stale:
-        context.shell.make_folder(out)
+        context.shell.make_folder(out, 0o755)
     for path in stale:
         context.shell.write_public(path, written[path])
     return "written" if stale else "unchanged"

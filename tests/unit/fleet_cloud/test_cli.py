@@ -1,0 +1,181 @@
+"""The command as a user starts it, as far as it needs no cloud."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fleet_cloud import reference
+
+Programs = Callable[[str, str], Path]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(root_dir: Path, tmp_path: Path) -> Run:
+    """Run the launcher from a folder that is not the checkout, in a bare environment."""
+
+    def start(*words: str, launcher: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        command = [
+            sys.executable,
+            "-I",
+            str(launcher or root_dir / "scripts" / "fleet-cloud"),
+            *words,
+        ]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "AWS_REGION": "eu-west-1",
+        }
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return start
+
+
+def test_launcher_works_through_a_link_from_anywhere(
+    run: Run, root_dir: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(root_dir / "scripts" / "fleet-cloud")
+    done = run("--help", launcher=link)
+    assert done.returncode == 0
+    assert "claim" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("nope",),
+        ("claim",),
+        ("config",),
+        ("claim", "new"),
+        ("config", "--out", "d", "--fleet-size", "x"),
+        ("config", "--out", "d", "--fleet-size", "0"),
+        ("config", "--out", "d", "--device-endpoint", "https://x"),
+        ("config", "--out", "d", "--device-endpoint", "x", "--ca-file", "nope.pem"),
+        ("up", "--name", "a b"),
+        ("claim", "new", "--out", "d", "--batch", "a/b"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_makes_nothing(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = run(*words)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_aws_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    done = run("up")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "fleet-cloud: the command aws is not installed",
+        "  next: install the AWS CLI, version 1 or 2: sudo apt-get install awscli",
+    ]
+
+
+def test_failed_call_is_shown_with_command_words_cause_and_next_step(
+    run: Run, programs: Programs
+) -> None:
+    programs("aws", "echo 'Unable to locate credentials' >&2; exit 253")
+    done = run("up")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "fleet-cloud: aws sts get-caller-identity failed",
+        "  command: aws sts get-caller-identity --region eu-west-1 --output json",
+        "  it said: Unable to locate credentials",
+        "  likely cause: there are no AWS credentials here",
+        "  next: type: aws configure   (or aws configure sso, or choose a profile with --profile NAME)",
+    ]
+    asked_json = run("--json", "up")
+    error = json.loads(asked_json.stdout)["error"]
+    assert error["code"] == "no-credentials"
+    assert set(error) == {"code", "title", "remedy", "command", "said", "cause"}
+
+
+def test_flag_before_the_command_stands_after_it_too(run: Run, programs: Programs) -> None:
+    programs("aws", "exit 1")
+    for words in (("--region", "eu-north-1", "up"), ("up", "--region", "eu-north-1")):
+        assert "--region eu-north-1" in run(*words).stderr
+
+
+def test_config_with_an_endpoint_asks_nobody(run: Run, tmp_path: Path) -> None:
+    words = (
+        "config",
+        "--out",
+        "image",
+        "--device-endpoint",
+        "localhost:8884",
+        "--fleet-size",
+        "99",
+    )
+    first, again = run(*words), run(*words, "--json")
+    assert first.returncode == again.returncode == 0, first.stderr
+    assert json.loads(again.stdout) == {
+        "fleet": "fleet",
+        "dry_run": False,
+        "state": "unchanged",
+        "config_file": "image/config.yaml",
+        "endpoint": "localhost",
+        "port": 8884,
+        "ca_file": None,
+        "claim_certificate": "/etc/fleet-agent/claim/claim.certificate.pem.crt",
+        "claim_private_key": "/etc/fleet-agent/claim/claim.private.pem.key",
+        "template": "fleet",
+        "spread": "13s",
+    }
+    assert (tmp_path / "image" / "config.yaml").stat().st_mode & 0o777 == 0o644
+
+
+def test_config_that_says_something_else_is_kept_unless_forced(run: Run, tmp_path: Path) -> None:
+    run("config", "--out", ".", "--device-endpoint", "a")
+    refused = run("config", "--out", ".", "--device-endpoint", "b")
+    assert refused.returncode == 1
+    assert "--force" in refused.stderr
+    assert 'endpoint: "a"' in (tmp_path / "config.yaml").read_text()
+    assert run("config", "--out", ".", "--device-endpoint", "b", "--force").returncode == 0
+    assert 'endpoint: "b"' in (tmp_path / "config.yaml").read_text()
+
+
+def test_config_names_the_claim_where_it_finds_it(run: Run, tmp_path: Path) -> None:
+    def claim_of(*words: str) -> str:
+        done = run("config", "--out", "d", "--device-endpoint", "x", "--force", "--json", *words)
+        found: str = json.loads(done.stdout)["claim_private_key"]
+        return found.removesuffix("claim.private.pem.key")
+
+    files = ("claim.private.pem.key", "claim.certificate.pem.crt")
+    (tmp_path / "d" / "claim").mkdir(parents=True)
+    assert claim_of() == "/etc/fleet-agent/claim/"
+    for name in files:
+        (tmp_path / "d" / name).touch()
+    assert claim_of() == ""
+    for name in files:
+        (tmp_path / "d" / "claim" / name).touch()
+    assert claim_of() == "claim/"
+    assert claim_of("--claim-dir", "/data/claim") == "/data/claim/"
+
+
+def test_reader_that_has_enough_is_no_failure_worth_a_traceback(run: Run, tmp_path: Path) -> None:
+    launcher = run("--help").args[2]
+    words = f"{sys.executable} {launcher} config --out d --device-endpoint x --dry-run"
+    done = subprocess.run(
+        ["sh", "-c", f"{words} | true"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_reference_page_is_what_the_parser_says(root_dir: Path) -> None:
+    written = (root_dir / "docs" / "reference" / "fleet-cloud.md").read_text()
+    assert written == reference.page(), (
+        "make it anew: cd scripts && python3 -m fleet_cloud.reference > ../docs/reference/fleet-cloud.md"
+    )
