@@ -38,18 +38,20 @@ def load(
     """
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     problems: list[Problem] = []
-    documents = _documents(path, required=required, problems=problems)
-    is_whole = None not in documents
+    sources = _sources(path, required=required, problems=problems)
+    knows_all = not problems
+    base = str(_here() / path.parent)
+    documents = [_document(file, base, problems) for file in sources]
     settings = None
-    if is_whole:  # a document that cannot be read would leave keys "missing" that are there
-        layers = [document for document in documents if document] + _flags(given)
+    # What cannot be read would leave keys "missing" that are there.
+    if knows_all and None not in documents:
         start = Mark(str(path), "", 1, 1) if documents else Mark(f"{path} (does not exist)", "")
         merged: Node = Mapping(start, {})
-        for layer in layers:
-            merged = merge(merged, layer)
+        for layer in [*documents, *_flags(given)]:
+            merged = merge(merged, layer) if layer else merged
         settings = decode(merged, problems) if isinstance(merged, Mapping) else None
     if problems or settings is None:
-        raise _error(path, problems)
+        raise _error(path, sources, problems)
     return settings
 
 
@@ -59,34 +61,40 @@ def files(path: Path) -> tuple[Path, ...]:
     Hidden files and what editors and package managers leave behind (``x.yaml~``) are not read.
 
     Raises:
-        ConfigurationError: The folder of drop-ins cannot be read.
+        OSError: The folder of drop-ins cannot be read.
     """
     folder = path.parent / "config.d"
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         names = []
-    except OSError as error:
-        raise ConfigurationError(
-            f"{folder} cannot be read: {error.strerror}",
-            remedy="Make the folder readable for the agent's user.",
-        ) from error
     found = [folder / n for n in names if n.endswith((".yaml", ".yml")) and not n.startswith(".")]
     return (path, *found)
+
+
+def _sources(path: Path, *, required: bool, problems: list[Problem]) -> tuple[Path, ...]:
+    if not required and _is_missing(path):
+        return ()
+    try:
+        return files(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        words = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        problems.append(Problem(Mark(str(path.parent / "config.d"), ""), "", words))
+        return (path,)
 
 
 def _flags(given: Dictionary[str, object]) -> list[Mapping]:
     if not given:
         return []
     named = {key: (flag(key), value) for key, value in given.items()}
-    return [flag_document(named, str(Path.cwd()))]
+    return [flag_document(named, str(_here()))]
 
 
-def _documents(path: Path, *, required: bool, problems: list[Problem]) -> list[Mapping | None]:
-    base = str(path.parent.absolute())
-    if not required and _is_missing(path):
-        return []
-    return [_document(file, base, problems) for file in files(path)]
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")  # somebody removed the current directory
 
 
 def _is_missing(path: Path) -> bool:
@@ -124,8 +132,8 @@ def _document(file: Path, folder: str, problems: list[Problem]) -> Mapping | Non
     return None
 
 
-def _error(path: Path, problems: list[Problem]) -> ConfigurationError:
-    order = {str(file): number for number, file in enumerate(files(path))}
+def _error(path: Path, sources: tuple[Path, ...], problems: list[Problem]) -> ConfigurationError:
+    order = {str(file): number for number, file in enumerate(sources)}
     last = len(order)  # flags
 
     def position(problem: Problem) -> tuple[int, int, int]:

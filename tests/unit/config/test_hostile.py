@@ -1,7 +1,7 @@
 """Files that are no configuration: each ends in words, soon, and never in a traceback."""
 
 import os
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,24 +12,12 @@ from fleet_agent.config.load import MAX_BYTES, load
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import ConfigurationError
 from support.configurations import Folder
+from support.users import as_nobody
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n"
     for before, name in zip("abcdef", "bcdefg", strict=True)
 )
-
-
-@pytest.fixture
-def nobody() -> Iterator[None]:
-    """Run as a user that owns nothing, as the agent does; root reads whatever it likes."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize(
@@ -110,18 +98,41 @@ def test_a_path_that_cannot_be_one() -> None:
         load(Path("/" + "x" * 300))
 
 
-def test_a_file_for_other_eyes(tmp_path: Path, nobody: None) -> None:  # noqa: ARG001 - a user
-    with pytest.raises(ConfigurationError) as caught:
-        load(Path("/etc/shadow"))
-    assert caught.value.problems[0] == "/etc/shadow: is not readable for this user"
+def test_files_for_other_eyes() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        file = folder / "config.yaml"
+        file.touch(mode=0)
+        (folder / "config.d").mkdir(mode=0)
+        with as_nobody(), pytest.raises(ConfigurationError) as caught:
+            load(file)
+    assert caught.value.problems == (
+        f"{file}: is not readable for this user",
+        f"{folder}/config.d: cannot be read: Permission denied",
+    )
 
 
-def test_a_folder_of_drop_ins_for_other_eyes(tmp_path: Path, nobody: None) -> None:  # noqa: ARG001
-    place = Path("/root") if os.getuid() == 0 else tmp_path
-    if place == tmp_path:
-        (tmp_path / "config.d").mkdir(mode=0)
-    with pytest.raises(ConfigurationError):
-        load(place / "config.yaml")
+def test_drop_ins_for_other_eyes_hide_what_may_be_in_them() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "config.yaml").write_text("port: 443\n")
+        (folder / "config.d").mkdir(mode=0)
+        with as_nobody(), pytest.raises(ConfigurationError) as caught:
+            load(folder / "config.yaml")
+    assert caught.value.problems == (f"{folder}/config.d: cannot be read: Permission denied",)
+
+
+def test_a_current_directory_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    overrides = {"endpoint": "a.example", "ca_file": "ca.pem"}
+    assert load(Path("config.yaml"), overrides=overrides, required=False).ca_file == "/ca.pem"
 
 
 def test_values_from_python_nested_without_end() -> None:
