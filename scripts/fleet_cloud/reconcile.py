@@ -11,7 +11,7 @@ from fleet_cloud.shell import Command
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What became of one resource: ``created``, ``unchanged`` or ``differs``."""
+    """What became of one resource: ``created`` (in a dry run ``missing``), ``unchanged`` or ``differs``."""
 
     resource: Resource
     state: str
@@ -43,7 +43,7 @@ def ensure(aws: Aws, resource: Resource, found: Facts | None) -> Finding:
             # Somebody else, or an earlier try whose answer was lost, has made it meanwhile.
             found = resource.facts(aws.ask(resource.read))
         if found is None:
-            return Finding(resource=resource, state="created")
+            return Finding(resource=resource, state="missing" if aws.shell.dry_run else "created")
     drift = resource.drift(found)
     if not drift:
         return Finding(resource=resource, state="unchanged")

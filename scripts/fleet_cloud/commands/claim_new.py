@@ -56,7 +56,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         state = _finish(context, aws, folder, arn)
     else:
         _make(context, aws, folder, batch)
-        arn, state = context.shell.value(_ARN), "created"
+        arn = context.shell.value(_ARN)
+        state = "missing" if context.shell.dry_run else "created"
     return _outcome(context, folder, arn, state)
 
 
@@ -181,7 +182,7 @@ def _outcome(context: Context, folder: ClaimFolder, arn: str, state: str) -> Out
             "private_key_file": str(folder.key),
         },
         lines=[
-            f"claim {certificate_id} {told[state]}",
+            f"claim {certificate_id} {told.get(state, state)}",
             f"  {folder.certificate}",
             f"  {folder.key}   (secret: who has it can register devices)",
         ],

@@ -178,7 +178,7 @@ def _ask_endpoint(context: Context) -> Endpoint:
 
 
 def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:
-    """Write the files that are not so yet; returns ``written`` or ``unchanged``."""
+    """Write the files that are not so yet; returns ``written`` (in a dry run ``stale``) or ``unchanged``."""
     found = {path: files.read(path) for path in written}
     stale = [path for path, content in written.items() if found[path] != content]
     other = [path for path in stale if found[path] is not None]
@@ -192,4 +192,6 @@ def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool
         context.shell.make_folder(out, 0o755)
     for path in stale:
         context.shell.write_public(path, written[path])
-    return "written" if stale else "unchanged"
+    if not stale:
+        return "unchanged"
+    return "stale" if context.shell.dry_run else "written"

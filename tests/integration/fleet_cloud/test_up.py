@@ -1,7 +1,9 @@
 """``fleet-cloud up``: fresh, again, by its printed script, half done, drifted, without a permission."""
 
 import json
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +98,27 @@ def test_missing_permission_is_named_as_the_statement_to_add(
     assert error["command"].startswith("aws iot create-policy --policy-name denied-device")
     assert '"Action": "iot:CreatePolicy"' in error["remedy"]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_commands_of_the_page_take_everything_away_again(
+    fleet_cloud: FleetCloud,
+    sandbox: Sandbox,
+    operator: dict[str, str],
+    root_dir: Path,
+    tmp_path: Path,
+) -> None:
+    page = (root_dir / "docs" / "how-to" / "set-up-the-cloud.md").read_text()
+    (script,) = [
+        block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "NAME=" in block
+    ]
+    fleet_cloud("up", "--name", "gone")
+    made = answer(fleet_cloud("claim", "new", "--name", "gone", "--out", tmp_path, "--json"))
+
+    take_away = script.replace("NAME=fleet", "NAME=gone")
+    subprocess.run(["sh", "-ec", take_away], env=operator, check=True, capture_output=True)
+    left = answer(fleet_cloud("up", "--name", "gone", "--dry-run", "--json"))
+    assert states(left) == dict.fromkeys(KINDS, "missing")
+    iot = aws_client(sandbox, "iot")
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_certificate(certificateId=made["certificate_id"])
