@@ -132,9 +132,9 @@ TABLE = (
     ),
     Row(
         "endpoint-is-no-aws",
-        r"\(404\)|\(405\)|\(502\)|\(503\) when calling",
-        "what answers at the endpoint is not the AWS service",
-        "check --endpoint-url and AWS_ENDPOINT_URL",
+        r"\([0-9]{3}\) when calling",
+        "what answers there is not AWS, or an emulator that does not know this version of the AWS CLI",
+        "check --endpoint-url and AWS_ENDPOINT_URL; for an emulator take a newer AWS CLI (aws --version tells yours)",
     ),
     Row(
         "aws-is-ill",
