@@ -91,7 +91,6 @@ def _walk(
     settings: Settings, request: Request, report: Report, store: Store, mailbox: Mailbox
 ) -> Credential:
     from fleet_agent import device
-    from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
     from fleet_agent.provisioning.runner import Runner, World
     from fleet_agent.session.mqtt import Route
@@ -108,7 +107,6 @@ def _walk(
         method="csr" if csr else wanted.method,
         key_type=wanted.key.type,
         parameters=values,
-        parameters_hash=keys.hash_parameters(values),
         csr=csr,
         csr_key=csr_key,
     )

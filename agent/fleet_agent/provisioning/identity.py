@@ -13,9 +13,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from awscrt import mqtt
-from awsiot import iotidentity
-
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import NotAllowedError, UnreachableError
@@ -99,12 +96,15 @@ class IdentityClient:
             ],
             is_thing=False,
         )
-        self._client: Any = iotidentity.IotIdentityClient(self._session.client)
+        self._client: Any = None
         self.is_open = False
 
     def start(self) -> None:
         """Begin to connect and to subscribe; the caller can make its key meanwhile."""
-        self._session.start()
+        self._session.start(is_hasty=True)
+        from awsiot import iotidentity  # 10 ms, while the handshake goes on
+
+        self._client = iotidentity.IotIdentityClient(self._session.client)
 
     def wait_open(self) -> None:
         """Wait until the connection stands and every reply topic is granted.
@@ -164,6 +164,9 @@ class IdentityClient:
             NotAllowedError: The claim's policy lacks a statement.
             UnreachableError: No usable answer; a certificate may have been made.
         """
+        from awscrt import mqtt
+        from awsiot import iotidentity
+
         if csr is None:
             operation = Operation.CREATE_KEYS
             published = self._client.publish_create_keys_and_certificate(
@@ -178,7 +181,7 @@ class IdentityClient:
             )
             model = iotidentity.CreateCertificateFromCsrResponse
         answer = self._answer(operation, self._create_topic, published)
-        return _certificate(_parsed(model, answer, operation))
+        return _certificate(_parsed(model, answer, operation), operation)
 
     def register_thing(
         self, token: Secret, parameters: Mapping[str, str]
@@ -190,6 +193,9 @@ class IdentityClient:
             NotAllowedError: The claim's policy lacks a statement.
             UnreachableError: No usable answer; the thing may be registered.
         """
+        from awscrt import mqtt
+        from awsiot import iotidentity
+
         request = iotidentity.RegisterThingRequest(
             template_name=self._template,
             certificate_ownership_token=token.reveal(),
@@ -269,6 +275,8 @@ def _parsed(model: Any, payload: bytes, operation: Operation) -> Any:  # noqa: A
 
 
 def _rejection(operation: Operation, payload: bytes) -> RejectedError:
+    from awsiot import iotidentity
+
     model = _parsed(iotidentity.ErrorResponse, payload, operation)
     status = model.status_code
     is_number = isinstance(status, int) and not isinstance(status, bool)
@@ -286,10 +294,10 @@ def _short(value: object) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text[:300]).strip()
 
 
-def _certificate(model: Any) -> Certificate:  # noqa: ANN401
-    is_keys = isinstance(model, iotidentity.CreateKeysAndCertificateResponse)
-    operation = Operation.CREATE_KEYS if is_keys else Operation.CREATE_FROM_CSR
-    private_key = _text(model.private_key, "privateKey", operation) if is_keys else None
+def _certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN401
+    private_key = None
+    if operation is Operation.CREATE_KEYS:
+        private_key = _text(model.private_key, "privateKey", operation)
     certificate_id = _text(model.certificate_id, "certificateId", operation)
     if not (certificate_id.isascii() and certificate_id.isalnum() and len(certificate_id) <= 128):  # noqa: PLR2004
         raise _unusable(operation, "its certificateId is no identifier")

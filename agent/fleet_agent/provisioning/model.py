@@ -4,6 +4,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
+from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Attempt, Csr, Secret
 from fleet_agent.errors import AgentError
 from fleet_agent.session.backoff import Patience
@@ -11,7 +12,7 @@ from fleet_agent.session.backoff import Patience
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is asked for now: by flags, file or both; ``parameters_hash`` is ``keys.hash_parameters`` of them.
+    """What is asked for now: by flags, file or both.
 
     ``csr`` is somebody else's request and ``csr_key`` its key, where the device shall have it.
     """
@@ -21,7 +22,6 @@ class Plan:
     method: str
     key_type: str
     parameters: Mapping[str, str]
-    parameters_hash: str
     csr: Csr | None = None
     csr_key: Secret | None = None
 
@@ -29,6 +29,11 @@ class Plan:
     def provides_key(self) -> bool:
         """Whether this device gets a key before it asks for the certificate."""
         return self.method == "csr" and (self.csr is None or self.csr_key is not None)
+
+    @property
+    def parameters_hash(self) -> str:
+        """SHA-256 (hex) of the parameters."""
+        return keys.hash_parameters(self.parameters)
 
     def attempt(self, now: float) -> Attempt:
         """The first try at this plan; ``now`` in Unix seconds."""

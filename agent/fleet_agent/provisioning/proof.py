@@ -61,7 +61,7 @@ class Proof:
         """
         session = Session(self._route, pair, credential.client_id, self._mailbox, is_thing=True)
         topic = credential.topic(self._topic, "system")
-        session.start()
+        session.start(is_hasty=True)
         try:
             return self._publish_one(session, topic)
         finally:
