@@ -98,6 +98,8 @@ def _walk(
 
     wanted, claim = _provisioning(settings)
     parameters = device.resolve(wanted.parameters)
+    for warning in (text for item in parameters for text in item.warnings):
+        _log.warning("%s", warning)
     report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
     values = {item.name: item.value for item in parameters}
     csr, csr_key = _given_csr(request)
