@@ -151,12 +151,14 @@ def remove(path: Path, *, sync: bool = True) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder of plain files; one that is not there is fine.
+    """Remove a folder of plain files; one that is not there is fine, and of a link only the link goes.
 
     Raises:
         StateDirectoryError: It cannot be removed.
     """
     with _told("remove", path):
+        if path.is_symlink():
+            path.unlink()
         if not path.is_dir():
             return
         for file in path.iterdir():

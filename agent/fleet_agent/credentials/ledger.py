@@ -30,8 +30,8 @@ class Ledger:
         }
         files.append_line(self._path, json.dumps(line))
 
-    def latest(self) -> dict[str, str]:
-        """The last event of each certificate id, in the order they first appeared.
+    def latest(self, generation: int | None = None) -> dict[str, str]:
+        """The last event of each certificate id, in the order they first appeared; of one generation when given.
 
         A line torn by a power cut is passed over: its certificate was never stored either.
 
@@ -42,6 +42,8 @@ class Ledger:
         for line in (files.read(self._path, limit=1 << 26) or b"").splitlines():
             try:
                 entry = json.loads(line)
+                if generation is not None and entry["generation"] != generation:
+                    continue
                 events[str(entry["certificate_id"])] = str(entry["event"])
             except (ValueError, KeyError, TypeError):
                 continue

@@ -94,7 +94,7 @@ class Generation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Credential:
-    """The current credential, checked: certificate and key are there and load.
+    """A registered generation as what it is good for; ``Store.current`` has seen that its files are there.
 
     ``private_key_file`` is None only for a generation whose key is kept elsewhere.
     """

@@ -15,6 +15,7 @@ from typing import Any
 
 from fleet_agent import files
 from fleet_agent.clock import Clock
+from fleet_agent.credentials import records
 from fleet_agent.credentials.ledger import Ledger
 from fleet_agent.credentials.model import (
     Attempt,
@@ -79,6 +80,7 @@ class Store:
             or found.issued is None
             or found.registration is None
             or not found.has_key
+            or not (folder / CERTIFICATE).is_file()
         ):
             raise DeviceError(
                 f"The current credential in {folder} is incomplete.",
@@ -133,16 +135,19 @@ class Store:
     # What changes ---------------------------------------------------------------------------------------------------
 
     def open(self, attempt: Attempt) -> Generation:
-        """Begin a generation with a number never used before; an older pending one is dropped after that."""
+        """Begin a generation with a number never used before; an older pending one is given up.
+
+        The ledger names its certificate first: once the new attempt stands, nobody looks at the older one again.
+        """
         files.make_folder(self._root)
         older = [number for number in self._numbers() if number > self._current_number()]
-        numbers = [*self._numbers(), self._current_number()]
-        number = max(numbers) + 1
-        self.folder(number).mkdir(mode=0o700)
-        self._write_json(number, ATTEMPT, dataclasses.asdict(attempt))
-        files.sync_folder(self._root)
         for dropped in older:
-            self._drop(dropped)
+            self._name_dropped(dropped)
+        number = max([*self._numbers(), self._current_number()]) + 1
+        files.make_folder(self.folder(number))
+        self._write_json(number, ATTEMPT, dataclasses.asdict(attempt))
+        for dropped in older:
+            files.remove_folder(self.folder(dropped))
         return Generation(number=number, attempt=attempt)
 
     def keep_attempt(self, found: Generation, attempt: Attempt) -> Generation:
@@ -214,7 +219,7 @@ class Store:
         self.tell_ledger()
         for number in self._numbers():
             if number not in (found.number, previous):
-                self._drop(number)
+                files.remove_folder(self.folder(number))
         return self.describe(dataclasses.replace(found, issued=without_token))
 
     def tell_ledger(self) -> None:
@@ -222,11 +227,16 @@ class Store:
         number = self._current_number()
         latest = self.ledger.latest()
         for generation in self._numbers():
-            found = self._read(generation)
-            if found is None or found.issued is None or generation > number:
+            found = None
+            if generation <= number:
+                with contextlib.suppress(StateDirectoryError):  # damage there stops nothing here
+                    found = self._read(generation)
+            if found is None or found.issued is None or found.proven is None:
                 continue
             event = Event.CURRENT if generation == number else Event.RETIRED
-            if latest.get(found.issued.certificate_id) != event.value:
+            said = latest.get(found.issued.certificate_id)
+            # A proven one that was given up before it became current is left behind by an interrupted `open`.
+            if said != event.value and (event is Event.CURRENT or said != Event.DROPPED.value):
                 self.ledger.record(
                     found.issued.certificate_id, event, generation, self._clock.wall()
                 )
@@ -277,24 +287,32 @@ class Store:
         try:
             return Generation(
                 number=number,
-                attempt=_attempt(attempt),
+                attempt=records.attempt(attempt),
                 has_key=(folder / KEY).is_file(),
-                issued=None if issued is None else _issued(issued),
-                registration=None if registration is None else _registration(registration),
-                proven=None if proven is None else _number(proven, "proven"),
+                issued=None if issued is None else records.issued(issued),
+                registration=None if registration is None else records.registration(registration),
+                proven=None if proven is None else records.number(proven, "proven"),
             )
-        except (KeyError, TypeError) as error:
-            raise _damaged(folder, str(error)) from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise self._damaged(number, folder, str(error)) from error
 
-    def _drop(self, number: int) -> None:
-        """Forget a generation; a certificate of it that is registered or may be is named as such first."""
-        found = None
+    def _name_dropped(self, number: int) -> None:
+        """Say in the ledger what becomes of a given-up attempt's certificate: it is registered, or may be.
+
+        From the ledger itself, so that a damaged generation is named like any other.
+        """
+        said = self.ledger.latest(number)
         with contextlib.suppress(StateDirectoryError):
             found = self._read(number)
-        if found is not None and found.issued is not None and number > self._current_number():
-            event = Event.DROPPED if found.registration else Event.UNRESOLVED
-            self.ledger.record(found.issued.certificate_id, event, number, self._clock.wall())
-        files.remove_folder(self.folder(number))
+            if found is not None and found.issued is not None:
+                said.setdefault(found.issued.certificate_id, Event.ISSUED.value)
+        becomes = {
+            Event.ISSUED.value: Event.UNRESOLVED,
+            Event.REGISTERED.value: Event.DROPPED,
+        }
+        for certificate_id, event in said.items():
+            if event in becomes:
+                self.ledger.record(certificate_id, becomes[event], number, self._clock.wall())
 
     def _text(self, number: int, name: str) -> str:
         path = self.folder(number) / name
@@ -315,10 +333,20 @@ class Store:
         try:
             value = json.loads(data)
         except ValueError as error:
-            raise _damaged(path, str(error)) from error
+            raise self._damaged(number, path, str(error)) from error
         if not isinstance(value, dict):
-            raise _damaged(path, "not a JSON object")
+            raise self._damaged(number, path, "not a JSON object")
         return value
+
+    def _damaged(self, number: int, path: Path, what: str) -> StateDirectoryError:
+        remedy = (
+            "Drop the attempt and begin anew: fleet-agent provision --restart"
+            if number > self._current_number()
+            else "Provision anew: fleet-agent provision --force (the ledger names the old certificate)."
+        )
+        return StateDirectoryError(
+            f"{path} is damaged: {what}.", remedy=remedy, code="state-damaged"
+        )
 
     def _write_json(self, number: int, name: str, value: Mapping[str, object]) -> None:
         data = json.dumps(value, indent=1).encode() + b"\n"
@@ -331,55 +359,3 @@ class Store:
             "received": issued.received,
         }
         self._write_json(number, ISSUED, value)
-
-
-def _damaged(path: Path, what: str) -> StateDirectoryError:
-    return StateDirectoryError(
-        f"{path} is damaged: {what}.",
-        remedy="Drop the attempt and begin anew: fleet-agent provision --restart",
-        code="state-damaged",
-    )
-
-
-def _attempt(value: Mapping[str, Any]) -> Attempt:
-    return Attempt(
-        endpoint=_string(value, "endpoint"),
-        template=_string(value, "template"),
-        method=_string(value, "method"),
-        parameters_hash=_string(value, "parameters_hash"),
-        csr_hash=None if value["csr_hash"] is None else _string(value, "csr_hash"),
-        tries=int(_number(value, "tries")),
-        not_before=_number(value, "not_before"),
-        opened=_number(value, "opened"),
-    )
-
-
-def _issued(value: Mapping[str, Any]) -> Issued:
-    token = value.get("ownership_token")
-    return Issued(
-        certificate_id=_string(value, "certificate_id"),
-        token=Secret(_string(value, "ownership_token")) if token is not None else None,
-        received=_number(value, "received"),
-    )
-
-
-def _registration(value: Mapping[str, Any]) -> Registration:
-    configuration = value["device_configuration"]
-    if not isinstance(configuration, dict):
-        raise TypeError("device_configuration is no object")
-    return Registration(
-        thing_name=None if value["thing_name"] is None else _string(value, "thing_name"),
-        device_configuration={str(key): str(item) for key, item in configuration.items()},
-    )
-
-
-def _string(value: Mapping[str, Any], key: str) -> str:
-    if not isinstance(value[key], str):
-        raise TypeError(f"{key} is no text")
-    return str(value[key])
-
-
-def _number(value: Mapping[str, Any], key: str) -> float:
-    if not isinstance(value[key], int | float) or isinstance(value[key], bool):
-        raise TypeError(f"{key} is no number")
-    return float(value[key])
