@@ -13,7 +13,13 @@ With ``--csr`` and no key the walk ends at the registration (``KEPT``): nobody h
 """
 
 from fleet_agent.credentials.model import Attempt, Generation
-from fleet_agent.errors import AgentError, DeviceError, RefusedError, TemporaryError
+from fleet_agent.errors import (
+    AgentError,
+    DeviceError,
+    RefusedError,
+    StateDirectoryError,
+    TemporaryError,
+)
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step, Verdict
 from fleet_agent.session.backoff import Patience
 
@@ -65,20 +71,40 @@ def _csr_words(csr_hash: str | None) -> str:
     return f"{csr_hash[:12]}… (SHA-256)" if csr_hash else "made on the device"
 
 
+def damage(found: Generation) -> AgentError | None:
+    """What an attempt can no longer be finished for; None when nothing is wrong.
+
+    A certificate whose key was made for it here (or by AWS) is worth nothing without it: a new key does not fit.
+    """
+    if found.issued is None or found.has_key or found.attempt.csr_hash is not None:
+        return None
+    return DeviceError(
+        f"Generation {found.number} has a certificate, but its private key is gone.",
+        remedy="Drop the attempt and begin anew: fleet-agent provision --restart",
+        code="state-damaged",
+    )
+
+
+# An ownership token lives one hour; after that no answer but an approval to come is worth waiting for with it.
+TOKEN_LIFE = 3600.0
+
 # Policies made by RegisterThing spread slowly: a refusal of the new identity is no verdict for so many seconds.
 SPREADING_LIMIT = 45.0
 
 
-def judge(failure: RejectedError | AgentError, step: Step, refused_for: float) -> Verdict:
+def judge(
+    failure: RejectedError | AgentError, step: Step, refused_for: float, token_age: float = 0.0
+) -> Verdict:
     """What to do about a step that did not succeed.
 
     Args:
         failure: What happened.
         step: Where.
         refused_for: Seconds since this step was refused for the first time.
+        token_age: Seconds since the ownership token in use came, as far as the clock can tell.
     """
     if isinstance(failure, RejectedError):
-        return _judge_rejection(failure)
+        return _judge_rejection(failure, token_age)
     is_fresh = step is Step.PROVE and refused_for < SPREADING_LIMIT
     if isinstance(failure, RefusedError) and is_fresh:
         return Verdict(error=failure, patience=Patience.SPREADING)
@@ -86,18 +112,18 @@ def judge(failure: RejectedError | AgentError, step: Step, refused_for: float) -
 
 
 def _patience_for(error: AgentError) -> Patience | None:
-    if isinstance(error, DeviceError):
-        return None
+    if isinstance(error, DeviceError | StateDirectoryError):
+        return None  # above all: ask AWS for nothing more while its answers cannot be stored
     if isinstance(error, RefusedError):
         return Patience.REFUSED
     return Patience.BUSY if isinstance(error, TemporaryError) else Patience.NETWORK
 
 
-def _judge_rejection(rejected: RejectedError) -> Verdict:
+def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
     """Decide on the status code alone: AWS documents no list of error codes."""
     status = rejected.status_code
     words = _words(rejected)
-    if _is_about_the_token(rejected):
+    if _is_about_the_token(rejected, token_age):
         # The answer of an earlier RegisterThing may be lost and the certificate live, or it expired: nobody can tell
         # from here. The ledger names it, and a new one is asked for.
         error: AgentError = TemporaryError(
@@ -139,14 +165,16 @@ _OTHER_REMEDY = (
 )
 
 
-def _is_about_the_token(rejected: RejectedError) -> bool:
-    if rejected.operation is not Operation.REGISTER:
+def _is_about_the_token(rejected: RejectedError, token_age: float) -> bool:
+    """Tell whether another token is what it takes: AWS says so, or this one is past its life, whatever AWS says."""
+    status = rejected.status_code
+    if rejected.operation is not Operation.REGISTER or status in (_FORBIDDEN, _TOO_MANY_REQUESTS):
         return False
-    is_client_fault = rejected.status_code is not None and (
-        _BAD_REQUEST <= rejected.status_code < _SERVER_ERRORS
-        and rejected.status_code not in (_FORBIDDEN, _TOO_MANY_REQUESTS)
-    )
-    return is_client_fault and "token" in f"{rejected.error_code} {rejected.message}".lower()
+    if status is not None and not _BAD_REQUEST <= status < _SERVER_ERRORS:
+        return False
+    if token_age > TOKEN_LIFE:
+        return True
+    return status is not None and "token" in f"{rejected.error_code} {rejected.message}".lower()
 
 
 def _words(rejected: RejectedError) -> str:

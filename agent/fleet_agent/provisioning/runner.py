@@ -20,7 +20,7 @@ from fleet_agent.credentials.model import (
     Registration,
 )
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import AgentError, DeviceError, UnreachableError
+from fleet_agent.errors import AgentError, DeviceError, RefusedError, UnreachableError
 from fleet_agent.mailbox import Mailbox, TimeUp
 from fleet_agent.provisioning import machine
 from fleet_agent.provisioning.identity import Certificate, IdentityClient
@@ -67,7 +67,7 @@ class Runner:
         )
         self._identity: IdentityClient | None = None
         self._failures = 0
-        self._failing_since = 0.0  # monotonic seconds
+        self._refused_since: float | None = None  # monotonic seconds
         self._last_error: AgentError | None = None
         self._is_first_try = (
             False  # this process opened the attempt and has not asked for a certificate yet
@@ -88,7 +88,9 @@ class Runner:
             StopRequested: The agent is to end; go on next time.
         """
         found = None if restart else self._store.pending()
-        if found is not None and (error := machine.difference(found.attempt, self._plan)):
+        if found is not None and (
+            error := machine.difference(found.attempt, self._plan) or machine.damage(found)
+        ):
             raise error
         step = machine.next_step(found, self._plan)
         try:
@@ -112,16 +114,29 @@ class Runner:
             after = self._do(step, found)
         except (RejectedError, AgentError) as failure:
             self._close_claim()  # one failure, one connection: a late answer finds nobody
-            if self._failures == 0:
-                self._failing_since = self._clock.monotonic()
-            verdict = machine.judge(failure, step, self._clock.monotonic() - self._failing_since)
+            if found is not None:
+                found = self._store.pending()  # the step may have kept something before it failed
+            verdict = self._judge(failure, step, found)
             verdict.error.step = step.value
             if verdict.drop_certificate and found is not None:
                 found = self._store.drop_certificate(found)
             self._wait(verdict)
             return found
         self._failures = 0
+        self._refused_since = None
+        self._last_error = None
         return after
+
+    def _judge(
+        self, failure: RejectedError | AgentError, step: Step, found: Generation | None
+    ) -> Verdict:
+        now = self._clock.monotonic()
+        if self._refused_since is None and isinstance(failure, RefusedError):
+            self._refused_since = now
+        refused_for = 0.0 if self._refused_since is None else now - self._refused_since
+        issued = found.issued if found else None
+        token_age = self._clock.wall() - issued.received if issued else 0.0
+        return machine.judge(failure, step, refused_for, token_age)
 
     def _out_of_time(self, step: Step) -> AgentError:
         error = self._last_error or UnreachableError(
@@ -243,7 +258,7 @@ class Runner:
         """The claim session, begun if there is none; it may still be connecting."""
         if self._identity is None:
             self._await_clock()
-            if found is not None:
+            if found is not None and found.issued is None:
                 self._await_turn(found)
             pair = self._world.read_claim()
             self._identity = IdentityClient(
