@@ -72,8 +72,9 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     """
     statedir.become_owner(Path(settings.state_dir))
     store = open_store(settings)
-    current = store.current()
-    if current is not None and not request.force:
+    # --force is also the way out of a damaged identity: it does not look at it
+    current = None if request.force else store.current()
+    if current is not None:
         return Result(credential=_stable(store, current), was_there=True)
     _take_state(settings, allow_volatile=request.allow_volatile)
     clock = SystemClock()
@@ -288,7 +289,9 @@ def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
     if credential is not None:
         return
     found = store.pending()
-    if found is not None and found.registration is not None and not found.has_key:
+    if found is None or found.registration is None or found.has_key:
+        return
+    if found.attempt.csr_hash is not None:
         raise DeviceError(
             f"This device is registered, but the private key of {store.folder(found.number)} is elsewhere.",
             remedy="Bring it: fleet-agent provision --csr FILE --csr-key FILE; or begin anew with --restart.",
