@@ -1,5 +1,6 @@
 """The state directory as a whole: it is persistent, ours alone while we run, and written as its owner."""
 
+import contextlib
 import dataclasses
 import fcntl
 import os
@@ -80,8 +81,9 @@ def take_lock(state_dir: Path) -> Lock:
             remedy="Stop it first (systemctl stop fleet-agent), or use another --state-dir.",
             code="locked",
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # a full disk: who holds it is only for the words above
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return Lock(descriptor)
 
 
@@ -155,7 +157,8 @@ def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
             return None
     kind, options = _mount_of(state_dir.resolve(), mounts)
     if kind == "overlay":
-        upper = next((o[9:] for o in options.split(",") if o.startswith("upperdir=")), None)
+        given = (o[9:] for o in options.split(",") if o.startswith("upperdir="))
+        upper = next(map(_unescaped, given), None)
         # A container's upper side lies outside what can be seen from here.
         if upper is None or not Path(upper).exists():
             return f"{state_dir} lies on an overlay whose upper side cannot be judged: is it persistent?"
@@ -172,13 +175,20 @@ def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
 def _mount_of(path: Path, mounts: str) -> tuple[str, str]:
     """Type and super-block options of the mount that ``path`` lies on (proc(5), mountinfo)."""
     best, found = -1, ("", "")
-    for line in mounts.splitlines():
+    for line in mounts.split("\n"):
         before, separator, after = line.partition(" - ")
         fields, rest = before.split(" "), after.split(" ")
         if not separator or len(fields) < 5 or len(rest) < 3:  # noqa: PLR2004 - proc(5): columns
             continue
-        point = fields[4].encode("latin-1", "surrogateescape").decode("unicode_escape")
+        point = _unescaped(fields[4])
         # later lines win: a mount may cover an earlier one
         if path.is_relative_to(point) and len(point) >= best:
             best, found = len(point), (rest[0], rest[2])
     return found
+
+
+def _unescaped(field: str) -> str:
+    """A field of mountinfo as the path it stands for: the kernel writes these four characters in octal."""
+    for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, letter)
+    return field
