@@ -6,6 +6,7 @@ true, writes ``status.json`` into the runtime directory (0644, no secret) and te
 
 import dataclasses
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from fleet_agent import clock as clocks
 from fleet_agent import files, notify
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import STATE_DIR
+from fleet_agent.errors import StateDirectoryError
+
+_log = logging.getLogger(__name__)
 
 SCHEMA = 1
 SERVICE_RUNTIME_DIR = Path("/run/fleet-agent")
@@ -62,6 +66,7 @@ class Health:
         self._started = clock.wall()
         self._problems: dict[str, Problem] = {}
         self._doing = "starting"
+        self._is_untold = False  # the last status could not be written, and that was said
         self.traffic = Traffic()
         files.make_folder(folder, 0o755)
 
@@ -95,4 +100,13 @@ class Health:
             **dataclasses.asdict(self.traffic),
         }
         data = json.dumps(status, indent=1).encode() + b"\n"
-        files.write(self._path, data, 0o644, durable=False)
+        try:
+            files.write(self._path, data, 0o644, durable=False)
+        except (
+            StateDirectoryError
+        ) as error:  # telling is no reason to stop: a disk that is full may heal
+            if not self._is_untold:
+                _log.warning("%s %s", error.title, error.remedy)
+            self._is_untold = True
+        else:
+            self._is_untold = False
