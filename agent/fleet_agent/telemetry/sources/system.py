@@ -3,6 +3,7 @@
 What cannot be read here (a container without /sys, ``ProcSubset=pid`` in the unit) is left out of the reading.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -62,5 +63,8 @@ def _disk(path: Path) -> dict[str, Value]:
 
 def _temperature(zones: Path) -> dict[str, Value]:
     """The hottest zone: what throttles a board. The files hold thousandths of a degree Celsius."""
-    found = [int(path.read_text()) / 1000 for path in zones.glob("thermal_zone*/temp")]
+    found = []
+    for path in zones.glob("thermal_zone*/temp"):
+        with contextlib.suppress(OSError, ValueError):  # a radio that is off gives ENODATA
+            found.append(int(path.read_text()) / 1000)
     return {"temperature_c": round(max(found), 1)} if found else {}
