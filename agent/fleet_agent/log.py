@@ -35,6 +35,6 @@ def _stderr_is_journal() -> bool:
     try:
         device, inode = os.environ["JOURNAL_STREAM"].split(":")
         stream = os.fstat(2)
+        return (int(device), int(inode)) == (stream.st_dev, stream.st_ino)
     except (KeyError, ValueError, OSError):
         return False
-    return (int(device), int(inode)) == (stream.st_dev, stream.st_ino)
