@@ -5,6 +5,7 @@ What it does not do: survive the process. Readings wait in memory.
 
 import collections
 import dataclasses
+import itertools
 
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Published, Session
 
@@ -22,13 +23,22 @@ class Outgoing:
     payload: bytes
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Taken:
+    """A message with its place in the order they came in."""
+
+    place: int
+    message: Outgoing
+
+
 class Publisher:
     """Messages on their way up over one session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._waiting: collections.deque[Outgoing] = collections.deque()
-        self._sent: set[Outgoing] = set()
+        self._waiting: collections.deque[_Taken] = collections.deque()
+        self._sent: set[_Taken] = set()
+        self._places = itertools.count()
         self._is_connected = False
         self.acknowledged = 0
         self.dropped = 0
@@ -39,7 +49,7 @@ class Publisher:
         if len(self._waiting) >= CAPACITY:
             self._waiting.popleft()
             self.dropped += 1
-        self._waiting.append(message)
+        self._waiting.append(_Taken(place=next(self._places), message=message))
         self._pump()
 
     @property
@@ -58,23 +68,31 @@ class Publisher:
 
     def published(self, event: Published) -> None:
         """A PUBACK, or the end of waiting for one."""
-        message = event.tag
-        if not isinstance(message, Outgoing) or message not in self._sent:
+        taken = event.tag
+        if not isinstance(taken, _Taken) or taken not in self._sent:
             return
-        self._sent.remove(message)
+        self._sent.remove(taken)
         if event.reason_code is None:
-            self._waiting.appendleft(message)  # at least once: it may arrive twice, it is not lost
+            self._put_back(taken)  # at least once: it may arrive twice, it is not lost
         elif event.reason_code in _SUCCESS:
             self.acknowledged += 1
             self.refused_topic = None
         else:
             # Refused for good by policy, or not worth a tight loop: counted and shown, never silent.
             self.dropped += 1
-            self.refused_topic = message.topic if event.reason_code == NOT_AUTHORIZED else None
+            is_policy = event.reason_code == NOT_AUTHORIZED
+            self.refused_topic = taken.message.topic if is_policy else None
         self._pump()
+
+    def _put_back(self, taken: _Taken) -> None:
+        """To its old place: a connection's end gives back a whole window, in the order it was sent."""
+        index = 0
+        while index < len(self._waiting) and self._waiting[index].place < taken.place:
+            index += 1
+        self._waiting.insert(index, taken)
 
     def _pump(self) -> None:
         while self._is_connected and self._waiting and len(self._sent) < WINDOW:
-            message = self._waiting.popleft()
-            self._sent.add(message)
-            self._session.publish(message.topic, message.payload, message)
+            taken = self._waiting.popleft()
+            self._sent.add(taken)
+            self._session.publish(taken.message.topic, taken.message.payload, taken)
