@@ -8,6 +8,9 @@ turns them into words and an exit status in one place; anything else is a bug an
 import enum
 from typing import ClassVar
 
+# The server ended the connection instead of answering the CONNECT: a refusal, once it goes on for a while.
+HUNG_UP = "hung-up"
+
 
 class Exit(enum.IntEnum):
     """Exit statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""

@@ -14,6 +14,7 @@ With ``--csr`` and no key the walk ends at the registration (``KEPT``): nobody h
 
 from fleet_agent.credentials.model import Attempt, Generation
 from fleet_agent.errors import (
+    HUNG_UP,
     AgentError,
     DeviceError,
     RefusedError,
@@ -91,6 +92,9 @@ TOKEN_LIFE = 3600.0
 # Policies made by RegisterThing spread slowly: a refusal of the new identity is no verdict for so many seconds.
 SPREADING_LIMIT = 45.0
 
+# A connection that ends before its CONNACK may be the network's doing; for so many seconds it is no refusal.
+HUNG_UP_LIMIT = 5.0
+
 
 def judge(
     failure: RejectedError | AgentError, step: Step, refused_for: float, token_age: float = 0.0
@@ -105,7 +109,8 @@ def judge(
     """
     if isinstance(failure, RejectedError):
         return _judge_rejection(failure, token_age)
-    is_fresh = step is Step.PROVE and refused_for < SPREADING_LIMIT
+    patient_for = SPREADING_LIMIT if step is Step.PROVE else HUNG_UP_LIMIT
+    is_fresh = refused_for < patient_for and (step is Step.PROVE or failure.code == HUNG_UP)
     if isinstance(failure, RefusedError) and is_fresh:
         return Verdict(error=failure, patience=Patience.SPREADING)
     return Verdict(error=failure, patience=_patience_for(failure))

@@ -8,7 +8,9 @@ import socket
 import ssl
 
 from fleet_agent import clock
+from fleet_agent.credentials.model import KeyPair
 from fleet_agent.errors import (
+    HUNG_UP,
     AgentError,
     DeviceError,
     NotAllowedError,
@@ -16,11 +18,12 @@ from fleet_agent.errors import (
     TemporaryError,
     UnreachableError,
 )
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, ConnectFailed, Session
+from fleet_agent.session.mqtt import NOT_AUTHORIZED, ConnectFailed, Route, Session
 
 PROBE_LIMIT = 5.0  # seconds for each of name, connect and handshake
 ALERT_LIMIT = 1.0  # seconds for TLS 1.3's refusal of our certificate to arrive
 
+_HANG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
 _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 _CLIENT_ID_NOT_VALID = 133
 _BUSY = frozenset({136, 137, 144, 151, 159})  # unavailable, busy, topic, quota, rate
@@ -38,6 +41,8 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
         return _refused(session, failure.reason_code)
     if found := session.probe(now):
         return found
+    if failure is not None and failure.error.startswith(_HANG_UP):
+        return _hung_up(session)
     what = failure.error if failure else "no answer in time"
     return UnreachableError(
         f"No MQTT connection to {_where(session)}: {what}.",
@@ -46,14 +51,46 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
     )
 
 
+def why_no_context(route: Route, pair: KeyPair, error: str) -> AgentError:
+    """Say which file keeps TLS from being set up; awscrt says only that it failed."""
+    from fleet_agent.credentials import keys
+
+    try:
+        keys.check_pair(pair)
+        ssl.create_default_context(cafile=route.ca_file)
+    except AgentError as found:
+        return found
+    except OSError:  # ssl.SSLError is one
+        return DeviceError(
+            f"The CA file {route.ca_file} holds no readable certificate in PEM form (truncated, or something else).",
+            remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
+            code="ca-invalid",
+        )
+    return DeviceError(
+        f"TLS cannot be set up with {pair.certificate_file} and CA {route.ca_file or 'of the system'}: {error}.",
+        remedy="Check the CA file; without one the system's store is used (apt-get install ca-certificates).",
+        code="tls-setup",
+    )
+
+
 def _where(session: Session) -> str:
     return f"{session.route.host}:{session.route.port}"
 
 
+def _hung_up(session: Session) -> AgentError:
+    """AWS answers a certificate that it does not know, or that is not ACTIVE, with the end of the connection."""
+    return RefusedError(
+        f"{_where(session)} hangs up on the certificate in {session.pair.certificate_file} without an answer.",
+        remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
+        code=HUNG_UP,
+    )
+
+
 def _refused(session: Session, reason_code: int) -> AgentError:
-    who = "thing" if session.is_thing else "claim"
-    if reason_code == NOT_AUTHORIZED:
-        return NotAllowedError(who, "iot:Connect", f"client/{session.client_id}")
+    if reason_code == NOT_AUTHORIZED and session.is_thing:
+        return NotAllowedError("thing", "iot:Connect", f"client/{session.client_id}")
+    if reason_code == NOT_AUTHORIZED:  # a claim's client id is another one each time
+        return NotAllowedError("claim", "iot:Connect", "client/claim-*")
     if reason_code in _BUSY:
         return TemporaryError(
             f"AWS IoT refuses connections for now (CONNACK {reason_code}).",

@@ -134,6 +134,7 @@ class Session:
         self._filters = filters
         self._stopped = threading.Event()
         self._started = False
+        self._is_up = False
         self.client = mqtt5.Client(self._options())
 
     def start(self, *, is_hasty: bool = False) -> None:
@@ -180,11 +181,15 @@ class Session:
         return None if self.route.proxy else diagnosis.probe(self, now)
 
     def close(self) -> None:
-        """End with a real MQTT DISCONNECT, so that no will fires; waits until it has left."""
+        """End with a real MQTT DISCONNECT, so that no will fires; waits until it has left.
+
+        Where there is no connection there is nothing to wait for: awscrt would finish its handshake first, or time out.
+        """
         if self._started:
             self._started = False
             self.client.stop(mqtt5.DisconnectPacket())
-            self._stopped.wait(CLOSE_LIMIT)
+            if self._is_up:
+                self._stopped.wait(CLOSE_LIMIT)
 
     # Construction ---------------------------------------------------------------------------------------------------
 
@@ -238,6 +243,7 @@ class Session:
         )
 
     def _on_connected(self, data: Any) -> None:  # noqa: ANN401
+        self._is_up = True
         rejoined = bool(data.connack_packet and data.connack_packet.session_present)
         self._mailbox.put(Connected(session=self, rejoined=rejoined))
         # From here rather than from the main thread, which may be making a key. Asked again on a rejoined session
@@ -267,6 +273,7 @@ class Session:
         )
 
     def _on_disconnected(self, data: Any) -> None:  # noqa: ANN401
+        self._is_up = False
         code = int(data.disconnect_packet.reason_code) if data.disconnect_packet else None
         self._mailbox.put(
             Disconnected(session=self, reason_code=code, error=_text(data.exception))
@@ -288,7 +295,8 @@ def _bootstrap() -> io.ClientBootstrap:
 def _text(error: BaseException | None) -> str:
     if error is None:
         return ""
-    return f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
+    words = f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
+    return words.rstrip(".")
 
 
 def _proxy(address: str | None) -> Any:  # noqa: ANN401 - awscrt has no types
@@ -318,7 +326,9 @@ def _tls_context(route: Route, pair: KeyPair) -> io.ClientTlsContext:
     except AgentError:
         raise
     except Exception as error:
-        raise _why_no_context(route, pair, error) from error
+        from fleet_agent.session import diagnosis
+
+        raise diagnosis.why_no_context(route, pair, _text(error)) from error
 
 
 def _read_ca(name: str) -> bytes:
@@ -330,26 +340,4 @@ def _read_ca(name: str) -> bytes:
             remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
             code="ca-unreadable",
         ) from error
-    if b"-----BEGIN CERTIFICATE-----" not in data:
-        raise DeviceError(
-            f"The CA file {name} holds no certificate in PEM form.",
-            remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
-            code="ca-invalid",
-        )
     return data
-
-
-def _why_no_context(route: Route, pair: KeyPair, error: Exception) -> AgentError:
-    """Awscrt says only that it failed: look which file it was."""
-    from fleet_agent.credentials import keys
-
-    try:
-        keys.check_pair(pair)
-    except AgentError as found:
-        return found
-    return DeviceError(
-        f"TLS cannot be set up with {pair.certificate_file} and CA {route.ca_file or 'of the system'}: "
-        f"{_text(error)}.",
-        remedy="Check the CA file; without one the system's store is used (apt-get install ca-certificates).",
-        code="tls-setup",
-    )
