@@ -34,6 +34,8 @@ DIAGNOSE_AFTER = 4.0  # seconds of silence before we look for the cause ourselve
 ANSWER_LIMIT = 20.0  # seconds; a hook may take 5, and AWS's own agents wait 10 to 30
 SUBACK_LIMIT = 10.0  # seconds
 
+_REFUSED_PUBACK = "AWS_ERROR_MQTT_ACK_REASON_CODE_FAILURE"
+
 _CREATE = "$aws/certificates/create/json"
 _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
 
@@ -49,8 +51,8 @@ class Certificate:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Requested:
-    """The publish future of a request failed: refused by policy, or the connection ended."""
+class _NotPublished:
+    """A request did not go out: refused (PUBACK; the SDK keeps the code to itself), or no PUBACK came."""
 
     identity: "IdentityClient"
     error: str
@@ -147,7 +149,10 @@ class IdentityClient:
     def _check_granted(self, event: Subscribed) -> None:
         for topic, code in zip(event.filters, event.reason_codes, strict=False):
             if code == NOT_AUTHORIZED:
-                raise NotAllowedError("claim", "iot:Subscribe", f"topicfilter/{topic}")
+                # accepted and rejected go together: one statement for both
+                raise self._not_allowed(
+                    "iot:Subscribe", f"topicfilter/{topic.rpartition('/')[0]}/*"
+                )
         refused = [code for code in event.reason_codes if code >= 128]  # noqa: PLR2004 - MQTT 5: an error
         if event.error or refused:
             raise UnreachableError(
@@ -216,10 +221,12 @@ class IdentityClient:
 
         def done(future: "Future[Any]") -> None:
             if error := future.exception():
-                self._mailbox.put(_Requested(identity=self, error=str(error)))
+                name = getattr(error, "name", type(error).__name__)
+                self._mailbox.put(_NotPublished(identity=self, error=name))
 
         published.add_done_callback(done)
-        until = self._clock.monotonic() + ANSWER_LIMIT
+        asked = self._clock.monotonic()
+        until = asked + ANSWER_LIMIT
         while (event := self._mailbox.wait(until)) is not None:
             match event:
                 case Message(session=self._session, topic=answered) if (
@@ -232,18 +239,33 @@ class IdentityClient:
                     raise _rejection(operation, event.payload)
                 case Disconnected(session=self._session):
                     raise self._ended(event, topic)
-                case _Requested(identity=identity) if identity is self:
-                    raise NotAllowedError("claim", "iot:Publish", f"topic/{topic}")
+                case _NotPublished(identity=identity) if identity is self:
+                    raise self._not_published(event, topic)
         raise UnreachableError(
-            f"No answer to {operation.value} on {topic} within {ANSWER_LIMIT:.0f} s.",
+            f"No answer to {operation.value} on {topic} within {self._clock.monotonic() - asked:.0f} s.",
             remedy="It is tried again over a new connection. If it stays so: does the claim's policy allow "
             f"iot:Receive on topic/{topic}/*?",
             code="no-answer",
         )
 
+    def _not_allowed(self, action: str, resource: str) -> NotAllowedError:
+        error = NotAllowedError("claim", action, resource)
+        if self._register_topic in resource:
+            error.remedy += f". Or is the template's name, {self._template}, wrong?"
+        return error
+
+    def _not_published(self, event: _NotPublished, topic: str) -> Exception:
+        if event.error == _REFUSED_PUBACK:
+            return self._not_allowed("iot:Publish", f"topic/{topic}")
+        return UnreachableError(
+            f"The request on {topic} was not acknowledged: {event.error}.",
+            remedy="It is tried again over a new connection.",
+            code="connection-lost",
+        )
+
     def _ended(self, event: Disconnected, topic: str | None = None) -> Exception:
         if event.reason_code == NOT_AUTHORIZED and topic is not None:
-            return NotAllowedError("claim", "iot:Publish", f"topic/{topic}")
+            return self._not_allowed("iot:Publish", f"topic/{topic}")
         code = f"DISCONNECT {event.reason_code}" if event.reason_code else event.error
         return UnreachableError(
             f"The claim's connection ended before the answer came: {code}.",
