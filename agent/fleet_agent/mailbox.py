@@ -44,7 +44,10 @@ class Mailbox:
         self._deadline: float | None = None
 
     def limit(self, deadline: float | None) -> None:
-        """Let every wait end with ``TimeUp`` once ``deadline`` (monotonic seconds) has passed; None: no limit."""
+        """End the wait under way at ``deadline`` (monotonic seconds), and the next with ``TimeUp``; None: no limit.
+
+        So whoever waits can still say what for.
+        """
         self._deadline = deadline
 
     def put(self, event: object) -> None:
@@ -65,20 +68,19 @@ class Mailbox:
 
         Raises:
             StopRequested: The agent is to end.
-            TimeUp: The overall limit has passed.
+            TimeUp: The overall limit had passed before.
         """
+        if self._deadline is not None:
+            if self._clock.monotonic() >= self._deadline:
+                raise TimeUp
+            until = min(until, self._deadline)
         while not self._stopping:
-            now = self._clock.monotonic()
-            if self._deadline is not None:
-                if now >= self._deadline:
-                    raise TimeUp
-                until = min(until, self._deadline)
-            left = until - now
+            left = until - self._clock.monotonic()
             self._beat()
             try:
                 event = self._events.get(timeout=max(0.0, min(left, self._beat_every)))
             except queue.Empty:
-                if left > self._beat_every or until == self._deadline:
+                if left > self._beat_every:
                     continue
                 return None
             if not isinstance(event, _Stop):
