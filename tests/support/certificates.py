@@ -1,0 +1,58 @@
+"""Certificates for tests that AWS would never issue: for another name, expired, not valid yet."""
+
+import datetime as dt
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from support.csr import Key, key_pem, make_key
+from support.fleets import Claim
+
+_NOW = dt.datetime.now(dt.UTC)
+LONG_AGO = _NOW - dt.timedelta(days=3650)
+YESTERDAY = _NOW - dt.timedelta(days=1)
+TOMORROW = _NOW + dt.timedelta(days=1)
+FAR_AWAY = _NOW + dt.timedelta(days=3650)
+
+
+def make_certificate(
+    key: Key,
+    *,
+    valid_from: dt.datetime = LONG_AGO,
+    valid_to: dt.datetime = FAR_AWAY,
+    name: str = "test",
+) -> str:
+    """Make a self-signed certificate, PEM: valid for ``name`` as a server, and its own CA."""
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(valid_from)
+        .not_valid_after(valid_to)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def make_pair(
+    folder: Path,
+    *,
+    valid_from: dt.datetime = LONG_AGO,
+    valid_to: dt.datetime = FAR_AWAY,
+    name: str = "test",
+) -> Claim:
+    """Make a certificate that nobody issued, and its key, as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = make_key()
+    pair = Claim("", folder / "certificate.pem", folder / "key.pem")
+    pair.certificate.write_text(
+        make_certificate(key, valid_from=valid_from, valid_to=valid_to, name=name)
+    )
+    pair.private_key.write_bytes(key_pem(key))
+    return pair
