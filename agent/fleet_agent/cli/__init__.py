@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fleet_agent import __version__, log
 from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
@@ -17,8 +17,22 @@ from fleet_agent.mailbox import StopRequested
 VERBS = ("run", "provision", "status", "parameters", "config")
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Finds the terminal's width without shutil, which would load bz2 and lzma into every daemon."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+        except (ValueError, OSError):
+            width = 80
+        super().__init__(prog, width=max(width - 2, 40))
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse, but a usage error is one of ours, so that ``--json`` reports it like any other."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(**{"formatter_class": _Formatter, **options})
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(
@@ -35,7 +49,7 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
         "77 refused by AWS, 78 wrong on the device.",
     )
     top.add_argument("--version", action="version", version=f"fleet-agent {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument(
         "--config",
         metavar="FILE",
@@ -43,7 +57,9 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
     )
     common.add_argument("--json", action="store_true", help="answer in JSON on stdout")
     common.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
-    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    subparsers = top.add_subparsers(
+        title="commands", metavar="COMMAND", parser_class=_Parser, prog="fleet-agent"
+    )
     for name in (verb,) if verb in VERBS else VERBS:
         importlib.import_module(f"fleet_agent.cli.{name}").register(subparsers, common)
     return top

@@ -5,7 +5,6 @@ import json
 import os
 from pathlib import Path
 
-from fleet_agent.config.load import load
 from fleet_agent.config.paths import config_file
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.errors import UsageError
@@ -61,6 +60,8 @@ def settings(arguments: argparse.Namespace) -> Settings:
             remedy="Give --config FILE, or --endpoint --cert --key --template-name as AWS's sample does.",
             code="usage",
         )
+    from fleet_agent.config.load import load
+
     return load(path, overrides=given, required=is_named)
 
 

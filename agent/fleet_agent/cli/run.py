@@ -5,6 +5,7 @@ import logging
 
 from fleet_agent import app
 from fleet_agent.cli import flags
+from fleet_agent.config.apart import load_apart
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
 
@@ -33,7 +34,7 @@ def register(
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; ends by ``StopRequested`` or an error."""
     request = app.Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
-    app.run(flags.settings(arguments), request, _Log)
+    app.run(load_apart(lambda: flags.settings(arguments)), request, _Log)
     return 0
 
 

@@ -4,7 +4,6 @@ Pure. This module knows sections, choices and lists; single values are ``scalars
 """
 
 import dataclasses
-import difflib
 import typing
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
@@ -144,6 +143,8 @@ class _Decoder:
         if not node.entries:
             raise WrongValueError("is an empty mapping", f"one of: {', '.join(known)}")
         name, (mark, _) = next(iter(node.entries.items()))
+        import difflib
+
         close = difflib.get_close_matches(_plain(name), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(known)}"
         return self._wrong(mark, _join(key, name), WrongValueError("is no known source", hint))
@@ -204,6 +205,8 @@ def _missing(kind: Any, key: str) -> WrongValueError:  # noqa: ANN401 - a type e
 
 def _suggest(name: str, known: dict[str, Any]) -> tuple[str, str]:
     """Return the key that was probably meant (empty: no idea) and the words for it."""
+    import difflib
+
     close = difflib.get_close_matches(_plain(name), known, 1)
     if close:
         return close[0], f"did you mean {close[0]}?"

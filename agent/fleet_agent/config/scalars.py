@@ -4,7 +4,6 @@ Pure. Strict on purpose: no value is converted from one kind to another, because
 of ``no``, ``0123`` or ``1:30`` is never what was meant.
 """
 
-import difflib
 import typing
 from collections.abc import Callable
 from pathlib import PurePath
@@ -65,6 +64,8 @@ def _literal(allowed: tuple[object, ...], node: Node) -> object:
             return one
     names = [str(one) for one in allowed]
     written = node.text if isinstance(node, Scalar) else ""
+    import difflib
+
     close = difflib.get_close_matches(written, names, 1) if len(names) > 1 else []
     hint = f"did you mean {close[0]}?" if close else ""
     is_close_kind = isinstance(node, Scalar) and node.kind == "integer" and 0 in allowed

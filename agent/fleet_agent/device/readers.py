@@ -1,6 +1,5 @@
 """Facts that the kernel and the administrator keep in files: DMI, device tree, text files."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -74,6 +73,8 @@ def _missing(folder: Path, name: str) -> str:
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     except OSError:
         return f"does not exist: this device has no /{DMI}"
+    import difflib
+
     close = difflib.get_close_matches(name, names, 1)
     return "does not exist" + (f"; did you mean {close[0]}?" if close else "")
 
