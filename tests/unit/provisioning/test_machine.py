@@ -1,0 +1,301 @@
+import dataclasses
+import itertools
+
+import pytest
+
+from fleet_agent.credentials.model import Csr, Generation, Issued, Registration, Secret
+from fleet_agent.errors import (
+    HUNG_UP,
+    AgentError,
+    DeviceError,
+    Exit,
+    NotAllowedError,
+    RefusedError,
+    StateDirectoryError,
+    TemporaryError,
+    UnreachableError,
+)
+from fleet_agent.provisioning.machine import (
+    HUNG_UP_LIMIT,
+    SPREADING_LIMIT,
+    TOKEN_LIFE,
+    damage,
+    difference,
+    judge,
+    next_step,
+)
+from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step
+from fleet_agent.session.backoff import Patience
+from support.provisioning import GIVEN_CSR, make_plan
+
+MADE_HERE = make_plan("csr")
+MADE_BY_AWS = make_plan("keys")
+GIVEN_WITH_KEY = make_plan("csr", GIVEN_CSR, has_csr_key=True)
+GIVEN = make_plan("csr", GIVEN_CSR)
+
+CREATE = (Operation.CREATE_FROM_CSR, Operation.CREATE_KEYS)
+
+
+def generation(
+    plan: Plan, *, key: bool, issued: bool, registered: bool, proven: bool
+) -> Generation:
+    return Generation(
+        number=3,
+        attempt=plan.attempt(0.0),
+        has_key=key,
+        issued=Issued(certificate_id="c1", token=Secret("t"), received=1.0) if issued else None,
+        registration=Registration(thing_name="pump", device_configuration={})
+        if registered
+        else None,
+        proven=2.0 if proven else None,
+    )
+
+
+# What comes next ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plan", [MADE_HERE, MADE_BY_AWS, GIVEN_WITH_KEY, GIVEN])
+def test_nothing_there(plan: Plan) -> None:
+    assert next_step(None, plan) is Step.OPEN
+
+
+# does the device provide the key · is it there → after nothing, certificate, registration, proven mark
+NEXT = {
+    (True, False): (Step.KEY, Step.KEY, Step.KEY, Step.KEY),
+    (False, False): (Step.ISSUE, Step.REGISTER, Step.KEPT, Step.KEPT),
+    (True, True): (Step.ISSUE, Step.REGISTER, Step.PROVE, Step.PROMOTE),
+    (False, True): (Step.ISSUE, Step.REGISTER, Step.PROVE, Step.PROMOTE),
+}
+
+
+@pytest.mark.parametrize(
+    ("plan", "provides"),
+    [(MADE_HERE, True), (GIVEN_WITH_KEY, True), (MADE_BY_AWS, False), (GIVEN, False)],
+    ids=["made here", "given with key", "made by AWS", "given"],
+)
+@pytest.mark.parametrize("facts", list(itertools.product([False, True], repeat=4)), ids=str)
+def test_every_combination_of_facts(
+    plan: Plan, provides: bool, facts: tuple[bool, bool, bool, bool]
+) -> None:
+    key, issued, registered, proven = facts
+    known = 0 if not issued else 1 if not registered else 2 if not proven else 3
+    found = generation(plan, key=key, issued=issued, registered=registered, proven=proven)
+    assert next_step(found, plan) is NEXT[provides, key][known]
+
+
+def test_a_certificate_without_the_key_that_was_made_for_it() -> None:
+    lost = generation(MADE_HERE, key=False, issued=True, registered=False, proven=False)
+    error = damage(lost)
+    assert error is not None
+    assert (error.code, error.exit_status) == ("state-damaged", Exit.WRONG_ON_DEVICE)
+    assert "--restart" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("plan", "key", "issued"),
+    [(MADE_HERE, False, False), (MADE_HERE, True, True), (GIVEN, False, True)],
+    ids=["nothing yet", "all there", "the key is elsewhere"],
+)
+def test_nothing_is_missing(plan: Plan, key: bool, issued: bool) -> None:
+    assert damage(generation(plan, key=key, issued=issued, registered=False, proven=False)) is None
+
+
+# Another attempt than the one under way -------------------------------------------------------------------------------
+
+
+def test_the_same_is_asked_for_again() -> None:
+    for plan in (MADE_HERE, MADE_BY_AWS, GIVEN, GIVEN_WITH_KEY):
+        assert difference(plan.attempt(0.0), plan) is None
+
+
+def test_a_csrs_key_brought_later_is_the_same_attempt() -> None:
+    assert difference(GIVEN.attempt(0.0), GIVEN_WITH_KEY) is None
+
+
+def test_other_parameters_are_the_same_attempt() -> None:
+    other = dataclasses.replace(MADE_HERE, parameters={"SerialNumber": "8"})
+    assert difference(MADE_HERE.attempt(0.0), other) is None
+
+
+@pytest.mark.parametrize(
+    ("was", "wanted", "words"),
+    [
+        (MADE_HERE, dataclasses.replace(MADE_HERE, template="other"), "template fleet .* other"),
+        (MADE_HERE, dataclasses.replace(MADE_HERE, endpoint="b"), "endpoint a.example .* b"),
+        (MADE_HERE, MADE_BY_AWS, "method csr .* keys"),
+        (MADE_HERE, GIVEN, "CSR made on the device .* CSR c5c5c5c5c5c5…"),
+        (GIVEN, MADE_HERE, "CSR c5c5c5c5c5c5… .* CSR made on the device"),
+        (
+            GIVEN,
+            make_plan("csr", Csr(pem="", hash="aa" * 32, public_key=b"")),
+            "CSR c5c5c5c5c5c5… .* CSR aaaaaaaaaaaa…",
+        ),
+    ],
+)
+def test_something_else_is_asked_for_now(was: Plan, wanted: Plan, words: str) -> None:
+    error = difference(was.attempt(0.0), wanted)
+    assert isinstance(error, DeviceError)
+    assert error.code == "attempt-differs"
+    assert "--restart" in error.remedy
+    with pytest.raises(DeviceError, match=words):
+        raise error
+
+
+# AWS said no ----------------------------------------------------------------------------------------------------------
+
+
+def rejected(operation: Operation, status: int | None, text: str = "why") -> RejectedError:
+    return RejectedError(operation, status, "SomeCode", text)
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (429, "throttled"),
+        (500, "server-error"),
+        (503, "server-error"),
+        (599, "server-error"),
+        (None, "server-error"),
+    ],
+)
+def test_refused_for_now(operation: Operation, status: int | None, code: str) -> None:
+    verdict = judge(rejected(operation, status, "a token"), Step.ISSUE, 0.0)
+    assert verdict.patience is Patience.BUSY
+    assert not verdict.drop_certificate
+    assert (verdict.error.code, verdict.error.exit_status) == (code, Exit.TEMPORARY)
+
+
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [
+        *itertools.product([Operation.REGISTER], [200, 302, 400, 401, 403, 404, 409, 499]),
+        *itertools.product([Operation.CREATE_KEYS], [200, 400, 403, 404]),
+        *itertools.product([Operation.CREATE_FROM_CSR], [200, 403, 404]),
+    ],
+)
+def test_refused_until_somebody_changes_something(operation: Operation, status: int) -> None:
+    verdict = judge(rejected(operation, status), Step.REGISTER, 0.0)
+    assert verdict.patience is Patience.REFUSED
+    assert not verdict.drop_certificate
+    assert isinstance(verdict.error, RefusedError)
+    assert str(status) in verdict.error.title
+    assert "SomeCode · why" in verdict.error.title
+
+
+@pytest.mark.parametrize(("status", "word"), [(403, "hook"), (404, "describe-"), (400, "enabled")])
+def test_the_remedy_of_a_refusal_fits_its_status(status: int, word: str) -> None:
+    assert word in judge(rejected(Operation.REGISTER, status), Step.REGISTER, 0.0).error.remedy
+
+
+def test_a_csr_that_aws_does_not_take() -> None:
+    verdict = judge(rejected(Operation.CREATE_FROM_CSR, 400), Step.ISSUE, 0.0)
+    assert verdict.patience is None
+    assert (verdict.error.code, verdict.error.exit_status) == (
+        "csr-refused",
+        Exit.WRONG_ON_DEVICE,
+    )
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 499])
+@pytest.mark.parametrize("text", ["Invalid certificate ownership token", "TOKEN expired"])
+def test_the_token_is_refused(status: int, text: str) -> None:
+    verdict = judge(rejected(Operation.REGISTER, status, text), Step.REGISTER, 0.0)
+    assert verdict.drop_certificate
+    assert verdict.patience is Patience.NETWORK
+    assert (verdict.error.code, verdict.error.exit_status) == ("token-refused", Exit.TEMPORARY)
+
+
+def test_the_token_is_refused_by_its_error_code_alone() -> None:
+    refusal = RejectedError(Operation.REGISTER, 400, "InvalidCertificateOwnershipToken", "")
+    assert judge(refusal, Step.REGISTER, 0.0).drop_certificate
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+@pytest.mark.parametrize("age", [0.0, TOKEN_LIFE + 1])
+def test_a_denial_and_a_busy_server_say_nothing_about_the_token(status: int, age: float) -> None:
+    refusal = rejected(Operation.REGISTER, status, "token")
+    assert not judge(refusal, Step.REGISTER, 0.0, age).drop_certificate
+
+
+@pytest.mark.parametrize("operation", CREATE)
+@pytest.mark.parametrize("age", [0.0, TOKEN_LIFE + 1])
+def test_no_token_is_in_play_before_there_is_a_certificate(
+    operation: Operation, age: float
+) -> None:
+    refusal = rejected(operation, 400, "token")
+    assert not judge(refusal, Step.ISSUE, 0.0, age).drop_certificate
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, None])
+@pytest.mark.parametrize("age", [TOKEN_LIFE + 1, -TOKEN_LIFE - 1])
+def test_a_token_past_its_hour_is_given_up_whatever_the_words(
+    status: int | None, age: float
+) -> None:
+    assert judge(rejected(Operation.REGISTER, status), Step.REGISTER, 0.0, age).drop_certificate
+
+
+@pytest.mark.parametrize("age", [-TOKEN_LIFE, -1.0, 0.0, TOKEN_LIFE])
+def test_a_token_within_its_hour_is_kept_when_the_words_are_about_something_else(
+    age: float,
+) -> None:
+    refusal = rejected(Operation.REGISTER, 400, "Parameter SerialNumber is missing")
+    assert not judge(refusal, Step.REGISTER, 0.0, age).drop_certificate
+
+
+def test_an_answer_without_a_word() -> None:
+    error = judge(RejectedError(Operation.REGISTER, None, "", ""), Step.REGISTER, 0.0).error
+    assert "no status · no error code · no message" in error.title
+
+
+# Something else went wrong --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "patience"),
+    [
+        (DeviceError, None),
+        (StateDirectoryError, None),
+        (RefusedError, Patience.REFUSED),
+        (TemporaryError, Patience.BUSY),
+        (UnreachableError, Patience.NETWORK),
+    ],
+)
+@pytest.mark.parametrize("step", Step)
+def test_a_failure_is_waited_out_by_its_kind(
+    kind: type[AgentError], patience: Patience | None, step: Step
+) -> None:
+    failure = kind("It failed.", remedy="Mend it.", code="x")
+    verdict = judge(failure, step, SPREADING_LIMIT)
+    assert verdict.error is failure
+    assert verdict.patience is patience
+    assert not verdict.drop_certificate
+
+
+@pytest.mark.parametrize(
+    ("refused_for", "patience"),
+    [
+        (0.0, Patience.SPREADING),
+        (SPREADING_LIMIT - 0.1, Patience.SPREADING),
+        (SPREADING_LIMIT, Patience.REFUSED),
+    ],
+)
+def test_a_new_identity_is_refused_while_its_policy_may_be_spreading(
+    refused_for: float, patience: Patience
+) -> None:
+    refused = NotAllowedError("thing", "iot:Connect", "client/pump-7")
+    assert judge(refused, Step.PROVE, refused_for).patience is patience
+    assert judge(refused, Step.ISSUE, refused_for).patience is Patience.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("refused_for", "patience"),
+    [
+        (0.0, Patience.SPREADING),
+        (HUNG_UP_LIMIT - 0.1, Patience.SPREADING),
+        (HUNG_UP_LIMIT, Patience.REFUSED),
+    ],
+)
+def test_a_hang_up_is_no_refusal_at_once(refused_for: float, patience: Patience) -> None:
+    hung_up = RefusedError("Hung up.", remedy="Look.", code=HUNG_UP)
+    assert judge(hung_up, Step.ISSUE, refused_for).patience is patience
