@@ -41,6 +41,7 @@ __all__ = [
     "sign_certificate_request",
     "suback",
     "wrap",
+    "wrap_routing",
 ]
 
 # The registry: dictionaries that are cleared, never replaced.
@@ -91,3 +92,12 @@ def wrap(name: str, wrapper: Callable[[Any], Any]) -> None:
         AttributeError: ministack has no such name any more.
     """
     setattr(iot, name, wrapper(getattr(iot, name)))
+
+
+def wrap_routing(wrapper: Callable[[Any], Any]) -> None:
+    """Put ``wrapper(what it was)`` in the place of what tells the service of an HTTP request.
+
+    Raises:
+        AttributeError: ministack has no such name any more.
+    """
+    ministack_app.detect_service = wrapper(ministack_app.detect_service)

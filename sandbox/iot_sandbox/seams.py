@@ -9,6 +9,7 @@ from iot_sandbox import ground
 from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
+from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
 from iot_sandbox.settings import Settings
 
@@ -34,6 +35,7 @@ def install(
     ground.wrap("_mtls_server_cert_sans", lambda was: _with_names(was, settings))
     ground.wrap("_mtls_build_ssl_context", _with_client_certificate)
     ground.wrap("_mtls_refuse", lambda was: _recording(was, calls))
+    ground.wrap_routing(with_former_signing)
 
 
 def _data_endpoint(was: Callable[[str], str], address: str) -> Callable[[str], str]:

@@ -45,6 +45,7 @@ SIGNATURES = {
     "iot._mtls_server_cert_sans": "()",
     "iot._mtls_build_ssl_context": "()",
     "iot._mtls_refuse": "async (writer, cert_id, protocol_level)",
+    "app.detect_service": "(method, path, headers, query_params)",
     # overridden or used on the session
     "iot._WSSession._answer_fleet_provisioning": (
         "async (self, topic, operation, template_name, payload)"
@@ -65,6 +66,7 @@ CALLERS = {
     "iot._mtls_ensure_server_cert": ["_mtls_server_cert_sans", "_mtls_cert_is_reusable"],
     "iot._mtls_cert_is_reusable": ["_mtls_server_cert_sans"],
     "iot._mtls_context": ["_mtls_build_ssl_context"],
+    "app._dispatch_service_request": ["detect_service"],
     "iot._mtls_start_locked": ["create_server", "get_running_loop", "_MtlsAcceptor"],
 }
 
@@ -125,6 +127,7 @@ print(json.dumps({
     "every_scope": [list(key) for key in iot._certificates._data],
     "listener_state": app._iot_mtls_state,
     "topics": {topic: iot._parse_fleet_provisioning_topic(topic) for topic in wanted["topics"]},
+    "services": {path: app.detect_service("GET", path, wanted["former"], {}) for path in wanted["paths"]},
     "ca": iot._ensure_ca() == iot.generated,
     "sans": iot._mtls_server_cert_sans(),
 }))
@@ -135,11 +138,23 @@ TOPICS = {
     "$aws/provisioning-templates/t/provision/json": ["provision", "t"],
     "a/b": None,
 }
+# A call signed as older clients of AWS IoT do.
+FORMER = {
+    "host": "127.0.0.1:4566",
+    "authorization": "AWS4-HMAC-SHA256 Credential=sandbox/20260101/eu-west-1/execute-api/aws4_request, Signature=0",
+}
+PATHS = ["/things", "/endpoint", "/provisioning-templates/t"]
 
 
 @cache
 def ground() -> dict[str, Any]:
-    wanted = {"signatures": list(SIGNATURES), "callers": list(CALLERS), "topics": list(TOPICS)}
+    wanted = {
+        "signatures": list(SIGNATURES),
+        "callers": list(CALLERS),
+        "topics": list(TOPICS),
+        "former": FORMER,
+        "paths": PATHS,
+    }
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", DESCRIBE],
         input=json.dumps(wanted),
@@ -186,6 +201,11 @@ def test_the_registries_are_still_scoped_dictionaries() -> None:
 def test_csr_over_mqtt_is_still_missing() -> None:
     # The day ministack answers it itself, ours goes.
     assert ground()["topics"] == TOPICS
+
+
+def test_a_call_signed_as_execute_api_still_goes_to_api_gateway() -> None:
+    # The day ministack takes it for AWS IoT's itself, ours goes.
+    assert set(ground()["services"].values()) == {"apigateway"}
 
 
 def test_mqtt_5_properties_are_what_the_standard_numbers_them() -> None:
