@@ -32,11 +32,11 @@ class _Parser(argparse.ArgumentParser):
     """argparse, but a usage error is one of ours, so that ``--json`` reports it like any other."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
-        super().__init__(**{"formatter_class": _Formatter, **options})
+        super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(
-            f"{self.prog}: {message}.", remedy=f"See {self.prog} --help", code="usage"
+            f"{message[:1].upper()}{message[1:]}.", remedy=f"See {self.prog} --help", code="usage"
         )
 
 
