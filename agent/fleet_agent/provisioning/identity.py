@@ -15,7 +15,7 @@ from typing import Any
 
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import KeyPair, Secret
-from fleet_agent.errors import NotAllowedError, UnreachableError
+from fleet_agent.errors import NotAllowedError, TemporaryError, UnreachableError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError
 from fleet_agent.session.mqtt import (
@@ -154,9 +154,15 @@ class IdentityClient:
                     "iot:Subscribe", f"topicfilter/{topic.rpartition('/')[0]}/*"
                 )
         refused = [code for code in event.reason_codes if code >= 128]  # noqa: PLR2004 - MQTT 5: an error
-        if event.error or refused:
+        if refused:
+            raise TemporaryError(
+                f"AWS IoT does not grant the reply topics for now: SUBACK {refused[0]}.",
+                remedy="It is tried again, slower and slower.",
+                code="busy",
+            )
+        if event.error:
             raise UnreachableError(
-                f"AWS IoT did not grant the reply topics: {event.error or f'SUBACK {refused[0]}'}.",
+                f"The subscription to the reply topics failed: {event.error}.",
                 remedy="It is tried again over a new connection.",
                 code="subscribe-failed",
             )

@@ -63,7 +63,12 @@ class Runner:
         self._store = world.store
         self._clock = world.clock
         self._proof = Proof(
-            world.route, world.mailbox, world.clock, world.telemetry_topic, world.reading
+            world.route,
+            world.mailbox,
+            world.clock,
+            world.telemetry_topic,
+            world.reading,
+            self._tell_waiting,
         )
         self._identity: IdentityClient | None = None
         self._failures = 0
@@ -345,6 +350,12 @@ class Runner:
             remedy="Set the clock (timedatectl set-ntp true); it goes on by itself then.",
             code="clock",
         )
+
+    def _tell_waiting(self, error: AgentError, seconds: float) -> None:
+        """A step goes on, and would be done by now but for this."""
+        if self._last_error is None:  # once, not with every try
+            self._world.report.waiting(error.title, seconds)
+        self._last_error = error
 
     def _wait(self, verdict: Verdict) -> None:
         """Let the verdict's time pass, or raise its error when waiting is not for us."""

@@ -26,7 +26,8 @@ ALERT_LIMIT = 1.0  # seconds for TLS 1.3's refusal of our certificate to arrive
 _HANG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
 _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 _CLIENT_ID_NOT_VALID = 133
-_BUSY = frozenset({136, 137, 144, 151, 159})  # unavailable, busy, topic, quota, rate
+# not specified, unavailable, busy, quota, rate
+_BUSY = frozenset({128, 136, 137, 151, 159})
 
 
 def explain(session: Session, failure: ConnectFailed | None, now: float) -> AgentError:
