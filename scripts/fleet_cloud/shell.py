@@ -153,6 +153,14 @@ class Shell:
                 # Version 2 sends output through a pager and may ask for missing words; here nobody would answer.
                 env={**os.environ, "AWS_PAGER": "", "AWS_CLI_AUTO_PROMPT": "off"},
             )
+        except OSError as error:
+            raise CommandError(
+                f"{words[0]} cannot be started: {error.strerror}",
+                remedy=f"see that this works by itself: {words[0]} --version",
+                code="cannot-start",
+                command=str(command),
+                said="",
+            ) from error
         except subprocess.TimeoutExpired as error:
             raise CommandError(
                 f"{words[0]} did not end within {TIMEOUT_SECONDS} seconds",

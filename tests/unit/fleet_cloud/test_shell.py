@@ -105,3 +105,12 @@ def test_encrypted_or_broken_key_is_told_and_nobody_is_asked_for_a_passphrase(
     for path in (encrypted, broken):
         with pytest.raises(FleetCloudError, match="cannot be read by openssl"):
             openssl.public_key(shell(), path)
+
+
+def test_command_that_is_there_but_does_not_start_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "aws"
+    broken.write_text("#!/nowhere/python\n")
+    broken.chmod(0o755)
+    with pytest.raises(CommandError, match="cannot be started") as failed:
+        shell().run(Command(words=(str(broken), "--version")))
+    assert failed.value.code == "cannot-start"
