@@ -177,7 +177,8 @@ def _is_about_the_token(rejected: RejectedError, token_age: float) -> bool:
         return False
     if status is not None and not _BAD_REQUEST <= status < _SERVER_ERRORS:
         return False
-    if abs(token_age) > TOKEN_LIFE:  # from the future: the clock has stepped since, and nobody knows
+    # From the future: the clock has stepped since, and nobody knows.
+    if abs(token_age) > TOKEN_LIFE:
         return True
     return status is not None and "token" in f"{rejected.error_code} {rejected.message}".lower()
 
