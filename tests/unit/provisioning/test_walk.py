@@ -214,7 +214,7 @@ class Walk(RuleBasedStateMachine):
             self.prove(happens)
         else:
             self.keep(self.disk.promote())
-            self.is_wanted = self.is_running = False
+            self.is_running = False
 
     def issue(self, happens: str, refusal: tuple[int | None, str]) -> None:
         found = self.there()
@@ -297,6 +297,7 @@ class Walk(RuleBasedStateMachine):
                 new = self.disk.generations[current]
                 assert new is not None
                 assert new.proven is not None, "current moved before the new one was proven"
+                self.is_wanted = False  # the commit point: the next start finds it provisioned
             self.check_every_certificate_is_named()
             if self.kill_after is not None:
                 self.kill_after -= 1
@@ -346,7 +347,7 @@ def walk(machine_: Machine, disk: type[Disk]) -> type[Walk]:
 
 
 MANY = settings(
-    max_examples=200,
+    max_examples=120,
     stateful_step_count=20,
     report_multiple_bugs=False,
     deadline=None,

@@ -1,0 +1,22 @@
+"""A clock that stands still until a test moves it."""
+
+
+class FakeClock:
+    """Wall and monotonic time in seconds, as the test sets them."""
+
+    def __init__(self, now: float = 1.8e9) -> None:
+        self.now = now
+        self.passed = 100.0
+
+    def wall(self) -> float:
+        """Unix time."""
+        return self.now
+
+    def monotonic(self) -> float:
+        """Never steps."""
+        return self.passed
+
+    def go(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.passed += seconds

@@ -1,0 +1,66 @@
+"""Walks a store through a whole attempt, without a cloud."""
+
+import dataclasses
+
+from fleet_agent.credentials.model import (
+    Attempt,
+    Credential,
+    Generation,
+    Issued,
+    Registration,
+    Secret,
+)
+from fleet_agent.credentials.store import Store
+
+ATTEMPT = Attempt(
+    endpoint="a.example",
+    template="fleet",
+    method="csr",
+    parameters_hash="aa",
+    csr_hash=None,
+    tries=1,
+    not_before=0.0,
+    opened=5.0,
+)
+BY_AWS = dataclasses.replace(ATTEMPT, method="keys")
+
+STEPS = ("attempt", "key", "certificate", "registered", "proven", "current")
+
+
+def walk(
+    store: Store, name: str, until: str = "current", *, attempt: Attempt = ATTEMPT
+) -> Generation:
+    """Go on as far as ``until``; certificate ``c-NAME`` with the key ``key NAME``."""
+    found = store.open(attempt)
+    last = STEPS.index(until)
+    if last >= 1 and attempt.method == "csr":
+        found = store.keep_key(found, Secret(f"key {name}"))
+    if last >= 2:
+        found = store.keep_certificate(
+            found, issued(name), f"certificate {name}", aws_key(attempt, name)
+        )
+    if last >= 3:
+        answer = Registration(thing_name=f"thing-{name}", device_configuration={"a": "1"})
+        found = store.keep_registration(found, answer)
+    if last >= 4:
+        found = store.mark_proven(found, "in a test")
+    if last >= 5:
+        store.promote(found)
+    return found
+
+
+def issued(name: str) -> Issued:
+    """A certificate as AWS answers it."""
+    return Issued(certificate_id=f"c-{name}", token=Secret(f"token {name}"), received=7.0)
+
+
+def aws_key(attempt: Attempt, name: str) -> Secret | None:
+    """The key that comes with the answer, by that method."""
+    return Secret(f"key {name}") if attempt.method == "keys" else None
+
+
+def current(store: Store) -> Credential:
+    """The credential in use, which there is."""
+    found = store.current()
+    assert found is not None
+    return found

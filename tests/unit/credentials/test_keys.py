@@ -1,0 +1,190 @@
+import datetime as dt
+from collections.abc import Callable
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from fleet_agent.credentials import keys
+from fleet_agent.credentials.model import KeyPair, Secret
+from fleet_agent.errors import DeviceError
+from support import csr as making
+from support.certificates import make_certificate
+
+
+def caught(error: pytest.ExceptionInfo[DeviceError]) -> tuple[str, bool]:
+    return error.value.code, bool(error.value.remedy)
+
+
+def test_a_key_made_here_is_ec_p256() -> None:
+    pem = keys.make_private_key("ec-p256").reveal()
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert key.curve.name == "secp256r1"
+    assert pem.startswith("-----BEGIN PRIVATE KEY-----\n")
+
+
+def test_a_key_made_here_is_rsa_when_asked_for() -> None:
+    pem = keys.make_private_key("rsa-2048").reveal()
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    assert key.key_size == 2048
+
+
+@pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
+def test_a_request_is_for_its_key_and_signed_by_it(kind: str) -> None:
+    private = keys.make_private_key(kind)
+    made = keys.make_csr(private)
+    request = x509.load_pem_x509_csr(made.pem.encode())
+    assert request.is_signature_valid
+    assert made.public_key == keys.public_key_of_key(private, "it")
+    assert keys.read_csr(made.pem.encode(), "it") == made
+    assert len(made.pem) < keys.MAX_CSR_BYTES
+
+
+@pytest.mark.parametrize("kind", ["ec-p256", "ec-p384", "ec-p521", "rsa-2048"])
+def test_a_request_made_elsewhere(kind: str) -> None:
+    pem = making.make_csr(making.make_key(kind))
+    read = keys.read_csr(pem.encode(), "device.csr")
+    assert read.pem == pem
+    assert len(read.hash) == 64
+
+
+@pytest.mark.parametrize("kind", ["rsa-1024", "ec-p224", "ec-k256"])
+def test_a_request_with_a_key_that_aws_refuses(kind: str) -> None:
+    pem = making.make_csr(making.make_key(kind))
+    with pytest.raises(DeviceError, match=r"device\.csr has .* AWS IoT takes") as error:
+        keys.read_csr(pem.encode(), "device.csr")
+    assert caught(error) == ("csr-weak-key", True)
+
+
+def test_a_request_with_a_key_of_another_kind() -> None:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    request = builder.sign(ed25519.Ed25519PrivateKey.generate(), None)
+    with pytest.raises(DeviceError, match="neither RSA nor EC") as error:
+        keys.read_csr(request.public_bytes(serialization.Encoding.PEM), "device.csr")
+    assert caught(error) == ("csr-weak-key", True)
+
+
+@pytest.mark.parametrize(
+    "pem", [b"", b"hello", b"\xff\x00", b"-----BEGIN CERTIFICATE REQUEST-----\n"]
+)
+def test_what_is_no_request(pem: bytes) -> None:
+    with pytest.raises(DeviceError, match=r"device\.csr holds no") as error:
+        keys.read_csr(pem, "device.csr")
+    assert caught(error) == ("csr-invalid", True)
+
+
+def test_a_truncated_request() -> None:
+    pem = making.make_csr(making.make_key()).encode()
+    with pytest.raises(DeviceError) as error:
+        keys.read_csr(pem[: len(pem) // 2], "device.csr")
+    assert caught(error) == ("csr-invalid", True)
+
+
+def test_a_request_that_is_too_long() -> None:
+    pem = making.make_csr(making.make_key(), "x" * 60).encode()
+    at_the_limit = pem + b"\n" * (2000 - len(pem))
+    assert keys.read_csr(at_the_limit, "device.csr").public_key
+    with pytest.raises(DeviceError, match="2001 bytes") as error:
+        keys.read_csr(at_the_limit + b"\n", "device.csr")
+    assert caught(error) == ("csr-too-long", True)
+
+
+def test_a_request_signed_by_another_key() -> None:
+    request = x509.load_pem_x509_csr(making.make_csr(making.make_key()).encode())
+    der = bytearray(request.public_bytes(serialization.Encoding.DER))
+    at = der.index(b"device")
+    der[at : at + 6] = b"DEVICE"
+    forged = x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
+    with pytest.raises(DeviceError, match="not signed by its own key") as error:
+        keys.read_csr(forged, "device.csr")
+    assert caught(error) == ("csr-invalid", True)
+
+
+def pair(certificate: str, private_key: str) -> KeyPair:
+    return KeyPair(
+        certificate=certificate,
+        private_key=Secret(private_key),
+        certificate_file="c.crt",
+        private_key_file="k.key",
+    )
+
+
+def test_a_key_and_its_certificate() -> None:
+    key = making.make_key()
+    keys.check_pair(pair(make_certificate(key), making.key_pem(key).decode()))
+
+
+def test_a_key_that_is_not_the_certificates() -> None:
+    other = making.key_pem(making.make_key()).decode()
+    with pytest.raises(DeviceError, match=r"k\.key is not that of .* c\.crt") as error:
+        keys.check_pair(pair(make_certificate(making.make_key()), other))
+    assert caught(error) == ("key-mismatch", True)
+
+
+def test_a_truncated_key_and_what_it_does_not_say() -> None:
+    key = making.make_key()
+    pem = making.key_pem(key).decode()
+    with pytest.raises(DeviceError, match=r"k\.key holds no readable private key") as error:
+        keys.check_pair(pair(make_certificate(key), pem[:90]))
+    assert caught(error) == ("key-invalid", True)
+    assert error.value.__cause__ is None
+    assert pem[40:60] not in str(error.value)
+
+
+def test_an_encrypted_key() -> None:
+    key = making.make_key()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    with pytest.raises(DeviceError, match="encrypted") as error:
+        keys.public_key_of_key(Secret(pem.decode()), "k.key")
+    assert caught(error) == ("key-invalid", True)
+
+
+@pytest.mark.parametrize("text", ["", "hello", "-----BEGIN CERTIFICATE-----\nMIIB"])
+def test_what_is_no_certificate(text: str) -> None:
+    with pytest.raises(DeviceError, match=r"c\.crt holds no readable certificate") as error:
+        keys.public_key_of_certificate(text, "c.crt")
+    assert caught(error) == ("certificate-invalid", True)
+
+
+def test_a_certificates_dates() -> None:
+    first = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+    last = dt.datetime(2036, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+    made = make_certificate(making.make_key(), valid_from=first, valid_to=last)
+    dates = keys.validity(made, "c.crt")
+    assert (dates.not_before, dates.not_after) == (first.timestamp(), last.timestamp())
+
+
+def test_parameters_hash_the_same_in_any_order() -> None:
+    assert keys.hash_parameters({"a": "1", "b": "2"}) == keys.hash_parameters({"b": "2", "a": "1"})
+    assert keys.hash_parameters({"a": "1"}) != keys.hash_parameters({"a": "2"})
+    assert keys.hash_parameters({}) == hash_of("{}")
+
+
+def hash_of(text: str) -> str:
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(text.encode())
+    return digest.finalize().hex()
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, "{0!r}".format, ascii])
+def test_a_secret_says_nothing(show: Callable[[object], str]) -> None:
+    assert "hush" not in show(Secret("hush"))
+    assert "hush" not in show([{"key": Secret("hush")}])
+
+
+def test_a_secret_inside_a_value_says_nothing() -> None:
+    assert "hush" not in repr(pair("c", "hush"))
+
+
+def test_secrets_compare_by_what_they_hold() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2

@@ -1,0 +1,496 @@
+import dataclasses
+import json
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from fleet_agent.credentials.model import Event, Registration, Secret
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import DeviceError, StateDirectoryError
+from support.clock import FakeClock
+from support.provisioning import Disk
+from support.users import as_nobody
+from support.walks import ATTEMPT, BY_AWS, STEPS, aws_key, current, issued, walk
+
+FILES = {
+    "attempt.json": 0o600,
+    "private.pem.key": 0o600,
+    "certificate.pem.crt": 0o644,
+    "issued.json": 0o600,
+    "registration.json": 0o600,
+    "proven": 0o600,
+}
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+# A whole walk ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_state_directory(store: Store) -> None:
+    assert store.pending() is None
+    assert store.current() is None
+    store.tell_ledger()
+    assert store.ledger.latest() == {}
+
+
+def test_layout_and_modes_after_a_whole_walk(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    folder = state_dir / "credentials" / "0001"
+    assert {path.name: mode_of(path) for path in folder.iterdir()} == FILES
+    assert mode_of(folder) == mode_of(folder.parent) == 0o700
+    assert (folder.parent / "current").readlink() == Path("0001")
+    assert mode_of(state_dir / "ledger.jsonl") == 0o600
+    assert (folder / "private.pem.key").read_text() == "key a"
+
+
+def test_the_modes_hold_whatever_the_umask(
+    store: Store, state_dir: Path, umask: Callable[[int], None]
+) -> None:
+    umask(0o777)
+    walk(store, "a")
+    umask(0)
+    folder = state_dir / "credentials" / "0001"
+    assert {path.name: mode_of(path) for path in folder.iterdir()} == FILES
+    assert mode_of(folder) == 0o700
+
+
+def test_what_was_kept_is_found_by_another_process(
+    store: Store, state_dir: Path, clock: FakeClock
+) -> None:
+    for step in STEPS[:-1]:
+        kept = walk(store, step, step)
+        assert Store(state_dir, clock).pending() == kept
+
+
+def test_the_credential_in_use(store: Store, state_dir: Path, clock: FakeClock) -> None:
+    walk(store, "a")
+    found = current(store)
+    assert (found.certificate_id, found.thing_name, found.generation) == ("c-a", "thing-a", 1)
+    assert found.device_configuration == {"a": "1"}
+    assert found.is_proven
+    assert found.proven == clock.wall()
+    assert found.private_key_file == str(state_dir / "credentials/0001/private.pem.key")
+    pair = store.key_pair(1)
+    assert (pair.certificate, pair.private_key.reveal()) == ("certificate a", "key a")
+    assert store.pending() is None
+
+
+def test_a_thing_without_a_name_connects_by_its_certificates_id(store: Store) -> None:
+    found = walk(store, "a", "certificate")
+    found = store.keep_registration(found, Registration(thing_name=None, device_configuration={}))
+    credential = store.describe(found)
+    assert credential.client_id == "c-a"
+    assert credential.topic("dt/{thing}/{source}/{certificate_id}", "s") == "dt/c-a/s/c-a"
+
+
+def test_the_token_is_erased_before_the_credential_is_current(
+    store: Store, state_dir: Path
+) -> None:
+    walk(store, "a")
+    assert "token a" not in (state_dir / "credentials/0001/issued.json").read_text()
+    assert "token" not in (state_dir / "ledger.jsonl").read_text()
+
+
+def test_the_ledger_tells_the_whole_story(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    walk(store, "b")
+    lines = [json.loads(line) for line in (state_dir / "ledger.jsonl").read_text().splitlines()]
+    assert [(line["certificate_id"], line["event"], line["generation"]) for line in lines] == [
+        ("c-a", "issued", 1),
+        ("c-a", "registered", 1),
+        ("c-a", "current", 1),
+        ("c-b", "issued", 2),
+        ("c-b", "registered", 2),
+        ("c-a", "retired", 1),
+        ("c-b", "current", 2),
+    ]
+    assert all(line["time"] == "2027-01-15T08:00:00Z" for line in lines[1:3])
+
+
+# Generations ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_is_kept_for_going_back_and_older_ones_are_removed(
+    store: Store, state_dir: Path
+) -> None:
+    for name in "abc":
+        walk(store, name)
+    assert sorted(path.name for path in (state_dir / "credentials").iterdir()) == [
+        "0002",
+        "0003",
+        "current",
+    ]
+    assert current(store).certificate_id == "c-c"
+    assert store.key_pair(2).private_key.reveal() == "key b"
+
+
+def test_a_number_is_never_used_twice(store: Store) -> None:
+    walk(store, "a")
+    walk(store, "b", "key")
+    assert walk(store, "c", "attempt").number == 3
+    assert walk(store, "d").number == 4
+    assert walk(store, "e", "attempt").number == 5
+
+
+@pytest.mark.parametrize("until", STEPS[:-1])
+def test_a_new_attempt_leaves_the_current_credential_alone(store: Store, until: str) -> None:
+    walk(store, "a")
+    before = current(store)
+    walk(store, "b", until)
+    assert current(store) == before
+    assert store.key_pair(before.generation).private_key.reveal() == "key a"
+
+
+def test_a_generation_that_is_not_proven_cannot_become_current(store: Store) -> None:
+    found = walk(store, "a", "registered")
+    with pytest.raises(ValueError, match="not proven"):
+        store.promote(found)
+    assert store.current() is None
+
+
+def test_a_generation_that_is_not_registered_is_no_credential(store: Store) -> None:
+    with pytest.raises(ValueError, match="not registered"):
+        store.describe(walk(store, "a", "certificate"))
+
+
+@pytest.mark.parametrize(
+    ("until", "event"),
+    [
+        ("certificate", Event.UNRESOLVED),
+        ("registered", Event.DROPPED),
+        ("proven", Event.DROPPED),
+    ],
+)
+def test_a_given_up_attempt_names_its_certificate(
+    store: Store, state_dir: Path, until: str, event: Event
+) -> None:
+    walk(store, "a", until)
+    assert walk(store, "b", "attempt").number == 2
+    assert not (state_dir / "credentials" / "0001").exists()
+    assert store.ledger.latest() == {"c-a": event.value}
+
+
+def test_a_damaged_attempt_names_its_certificate_when_it_is_given_up(
+    store: Store, state_dir: Path
+) -> None:
+    walk(store, "a", "registered")
+    (state_dir / "credentials/0001/attempt.json").write_text("{")
+    (state_dir / "credentials/0001/issued.json").write_text("")
+    walk(store, "b", "attempt")
+    assert store.ledger.latest() == {"c-a": "dropped"}
+
+
+def test_a_lost_ledger_is_made_up_from_what_is_stored(store: Store, state_dir: Path) -> None:
+    walk(store, "a", "registered")
+    (state_dir / "ledger.jsonl").unlink()
+    walk(store, "b", "attempt")
+    assert store.ledger.latest() == {"c-a": "unresolved"}
+
+
+def test_a_foreign_certificate_stays_foreign_when_the_attempt_is_given_up(store: Store) -> None:
+    found = walk(store, "a", "key")
+    store.ledger.record("c-x", Event.FOREIGN, found.number, 0.0)
+    walk(store, "b", "attempt")
+    assert store.ledger.latest() == {"c-x": "foreign"}
+
+
+def test_what_an_interrupted_restart_left_behind_is_no_retired_credential(
+    store: Store, state_dir: Path
+) -> None:
+    """Killed after the new attempt stood, before the old folder was gone."""
+    walk(store, "a", "proven")
+    kept = {path.name: path.read_bytes() for path in (state_dir / "credentials/0001").iterdir()}
+    found = walk(store, "b", "proven")
+    (state_dir / "credentials/0001").mkdir()
+    for name, data in kept.items():
+        (state_dir / "credentials/0001" / name).write_bytes(data)
+    store.promote(found)
+    assert store.ledger.latest() == {"c-a": "dropped", "c-b": "current"}
+    assert not (state_dir / "credentials/0001").exists()
+
+
+def test_a_folder_without_an_attempt_is_no_attempt(store: Store, state_dir: Path) -> None:
+    (state_dir / "credentials" / "0001").mkdir(parents=True)
+    assert store.pending() is None
+    assert walk(store, "a", "attempt").number == 2
+    assert not (state_dir / "credentials" / "0001").exists()
+
+
+def test_a_token_that_was_refused_leaves_the_key_and_a_line_in_the_ledger(
+    store: Store, state_dir: Path
+) -> None:
+    found = store.drop_certificate(walk(store, "a", "certificate"))
+    assert found == store.pending()
+    assert found.has_key
+    assert found.issued is None
+    assert store.ledger.latest() == {"c-a": "unresolved"}
+    left = {path.name for path in (state_dir / "credentials/0001").iterdir()}
+    assert left == {"attempt.json", "private.pem.key"}
+    assert store.drop_certificate(found) is found  # nothing to drop
+
+
+# Keys -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_never_overwritten(store: Store) -> None:
+    found = walk(store, "a", "key")
+    with pytest.raises(StateDirectoryError, match="never overwritten"):
+        store.keep_key(found, Secret("another"))
+    assert store.private_key(1).reveal() == "key a"
+
+
+def test_a_key_from_aws_whose_answer_was_never_completely_stored_is_replaced(
+    store: Store, state_dir: Path
+) -> None:
+    found = walk(store, "a", "attempt", attempt=BY_AWS)
+    (state_dir / "credentials/0001/private.pem.key").write_text("stray")
+    stray = store.pending()
+    assert stray is not None
+    assert stray.has_key
+    found = store.keep_certificate(found, issued("b"), "certificate b", aws_key(BY_AWS, "b"))
+    assert found.has_key
+    assert store.private_key(1).reveal() == "key b"
+    assert mode_of(state_dir / "credentials/0001/private.pem.key") == 0o600
+
+
+def test_a_key_made_here_outlives_a_refused_token(store: Store) -> None:
+    found = store.drop_certificate(walk(store, "a", "certificate"))
+    store.keep_certificate(found, issued("b"), "certificate b", None)
+    assert store.private_key(1).reveal() == "key a"
+
+
+def test_a_key_that_is_kept_elsewhere(store: Store) -> None:
+    given_csr = dataclasses.replace(ATTEMPT, csr_hash="cc")
+    found = store.open(given_csr)
+    found = store.keep_certificate(found, issued("a"), "certificate a", None)
+    found = store.keep_registration(found, Registration(thing_name="t", device_configuration={}))
+    assert store.pending() == found
+    assert store.describe(found).private_key_file is None
+    with pytest.raises(DeviceError, match="is missing"):
+        store.key_pair(found.number)
+
+
+# Damage ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["attempt.json", "issued.json", "registration.json", "proven"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'{"tries": 1}']
+)
+def test_a_damaged_file_of_an_attempt_is_named_with_the_way_out(
+    store: Store, state_dir: Path, name: str, content: bytes
+) -> None:
+    walk(store, "a", "proven")
+    (state_dir / "credentials/0001" / name).write_bytes(content)
+    with pytest.raises(StateDirectoryError, match="credentials/0001") as caught:
+        store.pending()
+    assert caught.value.code == "state-damaged"
+    assert "--restart" in caught.value.remedy
+
+
+values = some.recursive(
+    some.none() | some.booleans() | some.floats() | some.integers() | some.text(max_size=5),
+    lambda inner: some.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None
+)
+@given(
+    name=some.sampled_from(["attempt.json", "issued.json", "registration.json", "proven"]),
+    changes=some.dictionaries(
+        some.sampled_from(
+            [*(f.name for f in dataclasses.fields(ATTEMPT)), "certificate_id", "ownership_token",
+             "received", "thing_name", "device_configuration", "proven"]
+        ),
+        values,
+    ),
+)  # fmt: skip
+def test_whatever_stands_in_a_file_it_is_read_or_called_damaged(
+    tmp_path: Path, name: str, changes: dict[str, object]
+) -> None:
+    store = Store(tmp_path, FakeClock())
+    if store.pending() is None:
+        walk(store, "a", "proven")
+    path = tmp_path / "credentials/0001" / name
+    before = path.read_bytes()
+    path.write_text(json.dumps({**json.loads(before), **changes}))
+    try:
+        store.pending()
+    except StateDirectoryError as error:
+        assert error.code == "state-damaged"  # noqa: PT017 - either outcome is right
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    "name", ["issued.json", "registration.json", "private.pem.key", "certificate.pem.crt"]
+)
+def test_a_current_credential_that_lacks_a_file(store: Store, state_dir: Path, name: str) -> None:
+    walk(store, "a")
+    (state_dir / "credentials/current" / name).unlink()
+    with pytest.raises(DeviceError, match="incomplete") as caught:
+        store.current()
+    assert "--force" in caught.value.remedy
+
+
+def test_a_damaged_current_credential_names_the_way_out(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    (state_dir / "credentials/current/registration.json").write_text("{")
+    with pytest.raises(StateDirectoryError, match=r"0001/registration\.json is damaged") as caught:
+        store.current()
+    assert "--force" in caught.value.remedy
+
+
+def test_the_way_out_of_a_damaged_identity_leads_out(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    (state_dir / "credentials/current/registration.json").write_text("{")
+    walk(store, "b")
+    assert current(store).certificate_id == "c-b"
+
+
+def test_damage_elsewhere_does_not_stop_a_sound_identity(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    walk(store, "b")
+    walk(store, "c", "key")
+    for number in ("0001", "0003"):
+        (state_dir / "credentials" / number / "attempt.json").write_text("{")
+    store.tell_ledger()
+    assert current(store).certificate_id == "c-b"
+
+
+def test_current_points_nowhere(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    link = state_dir / "credentials/current"
+    link.unlink()
+    link.symlink_to("0009")
+    with pytest.raises(DeviceError, match="0009 is incomplete"):
+        store.current()
+    assert walk(store, "b", "attempt").number == 10
+
+
+def test_current_points_to_no_generation(store: Store, state_dir: Path) -> None:
+    (state_dir / "credentials").mkdir()
+    (state_dir / "credentials/current").symlink_to("../elsewhere")
+    with pytest.raises(StateDirectoryError, match="no generation"):
+        store.current()
+
+
+def test_current_is_no_link(store: Store, state_dir: Path) -> None:
+    (state_dir / "credentials/current").mkdir(parents=True)
+    with pytest.raises(StateDirectoryError, match="no symbolic link"):
+        store.current()
+
+
+def test_a_power_cut_between_the_swap_and_the_ledger(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    walk(store, "b")
+    ledger = state_dir / "ledger.jsonl"
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:-2]))
+    assert store.ledger.latest() == {"c-a": "current", "c-b": "registered"}
+    store.tell_ledger()
+    assert store.ledger.latest() == {"c-a": "retired", "c-b": "current"}
+    before = ledger.read_bytes()
+    store.tell_ledger()
+    assert ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["private.pem.key", "certificate.pem.crt", "issued.json"])
+def test_a_link_where_a_file_should_be_is_refused(store: Store, tmp_path: Path, name: str) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    found = walk(store, "a", "attempt")
+    (store.folder(1) / name).symlink_to(target)
+    with pytest.raises(StateDirectoryError, match="symbolic link"):
+        store.keep_certificate(
+            store.keep_key(found, Secret("k")), issued("a"), "certificate", None
+        )
+    assert target.read_text() == "mine"
+
+
+def test_a_link_among_the_generations_is_not_followed(store: Store, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "photo").touch()
+    walk(store, "a")
+    store.folder(2).symlink_to(precious)
+    walk(store, "b")
+    assert (precious / "photo").exists()
+    assert not store.folder(2).exists()
+
+
+def test_a_folder_that_may_not_be_looked_into(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    folder = state_dir / "credentials"
+    folder.chmod(0)
+    try:
+        with as_nobody(), pytest.raises(StateDirectoryError) as caught:
+            store.current()
+    finally:
+        folder.chmod(0o700)
+    assert caught.value.remedy
+
+
+# The model that the walk is tested on ---------------------------------------------------------------------------------
+
+
+def run(facts: Iterator[None]) -> None:
+    for _ in facts:
+        pass
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
+)
+@given(
+    acts=some.lists(
+        some.tuples(some.sampled_from([*STEPS, "token refused", "tell"]), some.booleans()),
+        max_size=8,
+    )
+)
+def test_the_model_keeps_facts_as_the_store_does(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, bool]]
+) -> None:
+    store, disk = Store(tmp_path_factory.mktemp("state"), FakeClock()), Disk()
+    for index, (act, by_aws) in enumerate(acts):
+        if act == "tell":
+            store.tell_ledger()
+            run(disk.tell_ledger())
+        else:
+            attempt = BY_AWS if by_aws else ATTEMPT
+            until = "certificate" if act == "token refused" else act
+            found = walk(store, str(index), until, attempt=attempt)
+            walk_model(disk, str(index), until, by_aws=by_aws)
+            if act == "token refused":
+                store.drop_certificate(found)
+                run(disk.drop_certificate())
+        assert store.pending() == disk.pending()
+        credential = store.current()
+        assert (credential.generation if credential else 0) == disk.current
+        words = {key: event.value for key, event in disk.latest().items()}
+        assert store.ledger.latest() == words
+
+
+def walk_model(disk: Disk, name: str, until: str, *, by_aws: bool) -> None:
+    last = STEPS.index(until)
+    run(disk.open(BY_AWS if by_aws else ATTEMPT))
+    if last >= 1 and not by_aws:
+        run(disk.keep_key(f"key {name}"))
+    if last >= 2:
+        run(disk.keep_certificate(issued(name), f"key {name}" if by_aws else None))
+    if last >= 3:
+        answer = Registration(thing_name=f"thing-{name}", device_configuration={"a": "1"})
+        run(disk.keep_registration(answer))
+    if last >= 4:
+        run(disk.mark_proven(FakeClock().wall()))
+    if last >= 5:
+        run(disk.promote())

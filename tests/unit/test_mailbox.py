@@ -1,0 +1,150 @@
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from fleet_agent.clock import SystemClock
+from fleet_agent.mailbox import Mailbox, StopRequested, TimeUp
+from support.clock import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def mailbox(clock: FakeClock) -> Mailbox:
+    return Mailbox(clock)
+
+
+def test_events_come_out_in_the_order_they_went_in(mailbox: Mailbox, clock: FakeClock) -> None:
+    for event in ("a", "b"):
+        mailbox.put(event)
+    assert [mailbox.wait(clock.passed + 9) for _ in range(2)] == ["a", "b"]
+
+
+def test_what_is_there_already_is_taken_even_when_time_is_over(
+    mailbox: Mailbox, clock: FakeClock
+) -> None:
+    mailbox.put("late")
+    assert mailbox.wait(clock.passed - 1) == "late"
+
+
+def test_nothing_comes(mailbox: Mailbox, clock: FakeClock) -> None:
+    assert mailbox.wait(clock.passed) is None
+    real = Mailbox(SystemClock())
+    assert real.wait(SystemClock().monotonic() + 0.02) is None
+
+
+def test_an_event_from_another_thread_ends_the_wait() -> None:
+    mailbox = Mailbox(SystemClock())
+    thread = threading.Timer(0.01, mailbox.put, ["from there"])
+    thread.start()
+    assert mailbox.wait(SystemClock().monotonic() + 60) == "from there"
+    thread.join()
+
+
+def test_the_overall_limit_ends_the_wait_under_way_and_forbids_the_next(
+    mailbox: Mailbox, clock: FakeClock
+) -> None:
+    mailbox.limit(clock.passed)
+    with pytest.raises(TimeUp):
+        mailbox.wait(clock.passed + 100)
+    real = Mailbox(SystemClock())
+    real.limit(SystemClock().monotonic() + 0.02)
+    assert real.wait(SystemClock().monotonic() + 100) is None
+    with pytest.raises(TimeUp):
+        real.wait(SystemClock().monotonic() + 100)
+
+
+def test_no_limit_any_more(mailbox: Mailbox, clock: FakeClock) -> None:
+    mailbox.limit(clock.passed)
+    mailbox.limit(None)
+    assert mailbox.wait(clock.passed) is None
+
+
+def test_the_overall_limit_cuts_a_sleep_short() -> None:
+    mailbox = Mailbox(SystemClock())
+    mailbox.limit(SystemClock().monotonic() + 0.02)
+    mailbox.sleep(100)
+    with pytest.raises(TimeUp):
+        mailbox.sleep(0)
+
+
+def test_a_sleep_drops_what_arrives(mailbox: Mailbox, clock: FakeClock) -> None:
+    mailbox.put("dropped")
+    mailbox.put("dropped too")
+    mailbox.sleep(0)
+    mailbox.put("kept")
+    assert mailbox.wait(clock.passed) == "kept"
+
+
+def test_the_watchdog_is_fed_while_nothing_happens() -> None:
+    beats: list[float] = []
+    clock = SystemClock()
+    mailbox = Mailbox(clock, lambda: beats.append(clock.monotonic()), beat_every=0.01)
+    assert mailbox.wait(clock.monotonic() + 0.1) is None
+    assert 3 <= len(beats) <= 12
+
+
+def test_the_watchdog_is_fed_while_events_pour_in(clock: FakeClock) -> None:
+    beats: list[None] = []
+    mailbox = Mailbox(clock, lambda: beats.append(None))
+    for _ in range(5):
+        mailbox.put("event")
+        mailbox.wait(clock.passed + 1)
+    assert len(beats) == 5
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_whoever_waits_next_unwinds(
+    mailbox: Mailbox, clock: FakeClock, number: signal.Signals
+) -> None:
+    mailbox.stop_on_signals()
+    mailbox.put("before")
+    signal.raise_signal(number)
+    mailbox.put("after")
+    assert mailbox.wait(clock.passed) == "before"
+    for _ in range(3):  # it is remembered
+        with pytest.raises(StopRequested):
+            mailbox.wait(clock.passed)
+    with pytest.raises(StopRequested):
+        mailbox.sleep(5)
+
+
+WAITS = """
+from fleet_agent.clock import SystemClock
+from fleet_agent.mailbox import Mailbox, StopRequested
+mailbox = Mailbox(SystemClock())
+mailbox.stop_on_signals()
+print("waiting", flush=True)
+try:
+    mailbox.sleep(600)
+except StopRequested:
+    print("unwinding", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_long_wait_at_once(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "unwinding\n"
+        assert process.wait(10) == 0

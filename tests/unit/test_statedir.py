@@ -1,0 +1,231 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fleet_agent import statedir
+from fleet_agent.errors import StateDirectoryError, TemporaryError
+
+HOLD = """
+import sys
+from pathlib import Path
+from fleet_agent import statedir
+lock = statedir.take_lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_agent(state_dir: Path) -> Iterator[int]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(state_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        yield child.pid
+
+
+# The lock -------------------------------------------------------------------------------------------------------------
+
+
+def test_another_agent_is_named_with_its_process(tmp_path: Path) -> None:
+    with (
+        another_agent(tmp_path / "state") as process,
+        pytest.raises(TemporaryError, match=f"process {process} ") as caught,
+    ):
+        statedir.take_lock(tmp_path / "state")
+    assert caught.value.code == "locked"
+    assert Path(sys.executable).name in caught.value.title  # its command line
+    assert "systemctl stop" in caught.value.remedy
+
+
+def test_who_holds_it(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    assert statedir.holder(state_dir) is None
+    with another_agent(state_dir) as process:
+        assert statedir.holder(state_dir) == process
+    assert statedir.holder(state_dir) is None
+
+
+def test_it_is_free_again_when_its_holder_is_gone(tmp_path: Path) -> None:
+    with another_agent(tmp_path / "state"):
+        pass
+    os.close(statedir.take_lock(tmp_path / "state").descriptor)
+
+
+def test_a_holder_that_left_no_name(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    with another_agent(state_dir):
+        (state_dir / "lock").write_text("")
+        with pytest.raises(TemporaryError, match="process unknown"):
+            statedir.take_lock(state_dir)
+        assert statedir.holder(state_dir) == 0
+
+
+def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    with pytest.raises(StateDirectoryError):
+        statedir.take_lock(tmp_path / "state")
+
+
+def test_a_link_in_the_locks_place(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to("elsewhere")
+    with pytest.raises(StateDirectoryError) as caught:
+        statedir.take_lock(tmp_path)
+    assert caught.value.code == "state-not-writable"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_disk_too_full_for_the_holders_name(tmp_path: Path) -> None:
+    """RLIMIT_FSIZE stands in for the full disk."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+        "import sys; from pathlib import Path; from fleet_agent import statedir; "
+        "statedir.take_lock(Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+INHERIT = '''
+import json, os, subprocess, sys
+from pathlib import Path
+from fleet_agent import statedir
+
+state_dir = Path(sys.argv[1])
+if sys.argv[2] == "first":
+    lock = statedir.take_lock(state_dir)
+    environment = dict(os.environ)
+    lock.hand_over(environment)
+    os.execve(sys.executable, [sys.executable, sys.argv[3], sys.argv[1], "second", sys.argv[3]], environment)
+lock = statedir.take_lock(state_dir)
+code = """
+import os
+links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+print([os.readlink(link) for link in links if os.path.lexists(link)])
+"""
+child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, close_fds=False, check=True)
+print(json.dumps({
+    "pid": os.getpid(),
+    "holder": statedir.holder(state_dir),
+    "inherited": os.get_inheritable(lock.descriptor),
+    "environment": [name for name in os.environ if "LOCK" in name],
+    "child": child.stdout,
+}))
+'''
+
+
+def test_it_goes_along_when_the_process_becomes_another_program_and_to_no_child(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "inherit.py"
+    script.write_text(INHERIT)
+    state_dir = tmp_path / "state"
+    command = [sys.executable, str(script), str(state_dir), "first", str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        out, _ = process.communicate()
+    told = json.loads(out)
+    assert told["holder"] == told["pid"] == process.pid
+    assert not told["inherited"]
+    assert told["environment"] == []
+    assert "/state/lock" not in told["child"]
+
+
+@pytest.mark.parametrize("descriptor", ["rubbish", "-1", "999999", "0"])
+def test_a_descriptor_that_is_not_the_lock_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descriptor: str
+) -> None:
+    monkeypatch.setenv("FLEET_AGENT_LOCK_FD", descriptor)
+    (tmp_path / "lock").touch()
+    lock = statedir.take_lock(tmp_path)
+    assert str(lock.descriptor) != descriptor
+    os.close(lock.descriptor)
+
+
+# Volatile places ------------------------------------------------------------------------------------------------------
+
+ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+
+
+def mount(point: str, kind: str, options: str = "rw") -> str:
+    return f"30 22 0:30 / {point} rw - {kind} none {options}\n"
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ramfs", "rootfs"])
+def test_a_place_in_memory(kind: str) -> None:
+    with pytest.raises(StateDirectoryError, match=f"in memory \\({kind}\\)") as caught:
+        statedir.refuse_volatile(Path("/x/state"), ROOT + mount("/x", kind))
+    assert caught.value.code == "state-volatile"
+    assert "--allow-volatile" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        ROOT,
+        ROOT + mount("/y", "tmpfs"),
+        ROOT + mount("/x/state2", "tmpfs"),
+        ROOT + mount("/x", "tmpfs") + mount("/x/state", "ext4"),
+        ROOT + mount("/x", "tmpfs") + mount("/x", "ext4"),
+        "",
+        "nonsense\n30 22 - x\n" + ROOT,
+        ROOT + mount("/media/日本\\040€", "vfat") + mount("/mnt/\udcff", "vfat"),
+    ],
+    ids=[
+        "a disk",
+        "memory elsewhere",
+        "a neighbour of that name",
+        "a disk below memory",
+        "a disk over memory",
+        "nothing known",
+        "lines nobody knows",
+        "mount points of any letters",
+    ],
+)
+def test_a_place_that_stays(mounts: str) -> None:
+    assert statedir.refuse_volatile(Path("/x/state"), mounts) is None
+
+
+def test_memory_over_a_disk_at_the_same_place() -> None:
+    with pytest.raises(StateDirectoryError):
+        statedir.refuse_volatile(
+            Path("/x/state"), ROOT + mount("/x", "ext4") + mount("/x", "tmpfs")
+        )
+
+
+def test_a_mount_point_with_a_space() -> None:
+    with pytest.raises(StateDirectoryError):
+        statedir.refuse_volatile(Path("/a b/state"), ROOT + mount("/a\\040b", "tmpfs"))
+
+
+def test_an_overlay_whose_upper_side_is_in_memory(tmp_path: Path) -> None:
+    """What a read-only root of an embedded image does with /var/lib."""
+    upper = tmp_path / "upper side"
+    upper.mkdir()
+    options = f"rw,lowerdir=/lower,upperdir={str(upper).replace(' ', chr(92) + '040')},workdir=/w"
+    mounts = ROOT + mount("/x", "overlay", options)
+    assert statedir.refuse_volatile(Path("/x/state"), mounts) is None
+    with pytest.raises(StateDirectoryError):
+        statedir.refuse_volatile(Path("/x/state"), mounts + mount(str(tmp_path), "tmpfs"))
+
+
+@pytest.mark.parametrize("options", ["rw,lowerdir=/l", "rw,upperdir=/nowhere/to/be/seen"])
+def test_an_overlay_that_cannot_be_judged(options: str) -> None:
+    said = statedir.refuse_volatile(Path("/x/state"), ROOT + mount("/x", "overlay", options))
+    assert said is not None
+    assert "/x/state" in said
+
+
+def test_this_machines_own_mounts_can_be_read(tmp_path: Path) -> None:
+    try:
+        statedir.refuse_volatile(tmp_path)
+    except StateDirectoryError as error:
+        assert error.code == "state-volatile"  # noqa: PT017 - where tests run in memory
