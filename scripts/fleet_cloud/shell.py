@@ -5,6 +5,7 @@ An output that a later command needs (an ARN that AWS makes up) goes into a :cla
 print, a value when run.
 """
 
+import base64
 import dataclasses
 import os
 import shlex
@@ -131,6 +132,14 @@ class Shell:
         else:
             files.write_public(path, text)
 
+    def write_upload(self, path: Path, content: bytes) -> None:
+        """Write a file that a later command sends to AWS, or print that in a dry run."""
+        if self.dry_run:
+            lines = base64.encodebytes(content).decode()
+            self.console.script(f"base64 -d > {shlex.quote(str(path))} <<'END'\n{lines}END")
+        else:
+            path.write_bytes(content)
+
     def run(self, command: Command) -> str:
         """Run a command and return what it printed.
 
@@ -155,11 +164,11 @@ class Shell:
             )
         except OSError as error:
             raise CommandError(
-                f"{words[0]} cannot be started: {error.strerror}",
+                f"{words[0]} is there but does not start",
                 remedy=f"see that this works by itself: {words[0]} --version",
                 code="cannot-start",
                 command=str(command),
-                said="",
+                said=str(error.strerror),
             ) from error
         except subprocess.TimeoutExpired as error:
             raise CommandError(

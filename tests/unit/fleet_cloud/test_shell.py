@@ -111,6 +111,6 @@ def test_command_that_is_there_but_does_not_start_is_named(tmp_path: Path) -> No
     broken = tmp_path / "aws"
     broken.write_text("#!/nowhere/python\n")
     broken.chmod(0o755)
-    with pytest.raises(CommandError, match="cannot be started") as failed:
+    with pytest.raises(CommandError, match="does not start") as failed:
         shell().run(Command(words=(str(broken), "--version")))
     assert failed.value.code == "cannot-start"
