@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from support.fleets import Fleet
 
 COMMAND = Path(sys.executable).with_name("fleet-agent")
@@ -168,6 +170,27 @@ class Agent:
             word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))
         ]
 
+    def configuration(self, file: Path, **sections: object) -> Path:
+        """Write what the flags say as a configuration file, ``sections`` in place of its own or beside them."""
+        sandbox, claim = self.fleet.sandbox, self.fleet.claim
+        settings = {
+            "endpoint": sandbox.endpoint,
+            "port": sandbox.mqtt_port,
+            "ca_file": str(sandbox.ca_file),
+            "claim": {
+                "certificate": str(claim.certificate),
+                "private_key": str(claim.private_key),
+            },
+            "provisioning": {
+                "template": self.fleet.template,
+                "parameters": {"SerialNumber": self.serial},
+            },
+            "state_dir": str(self.state_dir),
+            **sections,
+        }
+        file.write_text(yaml.safe_dump(settings))
+        return file
+
     def provision(
         self,
         *more: str | Path,
@@ -190,10 +213,12 @@ class Agent:
         env: Mapping[str, str] | None = None,
         command: Sequence[str] = (str(COMMAND),),
         verb: str = "run",
+        config: Path | None = None,
         **changes: object,
     ) -> Iterator["Daemon"]:
-        """Run ``run`` (or another verb) for as long as the block lasts, at most."""
-        words = [*command, verb, *self.flags(**changes), "--allow-volatile", *map(str, more)]
+        """Run ``run`` (or another verb) for as long as the block lasts, at most; by its flags, or ``config``."""
+        said = self.flags(**changes) if config is None else ["--config", str(config)]
+        words = [*command, verb, *said, "--allow-volatile", *map(str, more)]
         daemon = Daemon(self, words, environment(env))
         try:
             yield daemon
