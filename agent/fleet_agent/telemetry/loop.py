@@ -128,6 +128,8 @@ class TelemetryLoop:
             )
         elif event.reason_code is not None:
             self._health.clear_problem(PUBLISH_REFUSED)
+        if self._publisher.acknowledged and not self._health.traffic.readings_acknowledged:
+            self._show()  # that AWS has the first one is what everybody waits to read in the status
 
     def _show(self) -> None:
         traffic = self._health.traffic
