@@ -23,7 +23,8 @@ class Broker(Session):
         self.route = cast("Any", SimpleNamespace(host="broker"))
         self.client_id = "pump"
 
-    def start(self) -> None:
+    def start(self, *, is_hasty: bool = False) -> None:
+        assert not is_hasty
         self.mailbox.put(Connected(session=self, rejoined=False))
 
     def publish(self, topic: str, payload: bytes, tag: object = None) -> None:
