@@ -29,6 +29,9 @@ from fleet_agent.telemetry.sources import system
 _log = logging.getLogger(__name__)
 
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
+SHOW_SOON = (
+    5.0  # seconds, at most, until it shows what came and went; a write for each would be too many
+)
 LOGGED_BYTES = 1024  # of a message that came down
 TAKEN_OVER = 142  # DISCONNECT: another client connected under this client id
 
@@ -74,6 +77,7 @@ class TelemetryLoop:
         self._disk = disk
         self._publisher = Publisher(session)
         self._is_diagnosed = False
+        self._show_at = clock.monotonic() + SHOW_EVERY
 
     def run(self) -> None:
         """Go on until the mailbox raises ``StopRequested``."""
@@ -81,19 +85,18 @@ class TelemetryLoop:
         due: list[tuple[float, float, Callable[[], None]]] = [
             (now, interval, self._read) for interval in self._intervals
         ]
-        due.append((now + SHOW_EVERY, SHOW_EVERY, self._show))
         self._session.start()
         self._health.doing(f"connecting to {self._session.route.host}")
         while True:
             due.sort(key=lambda item: item[0])
-            moment, interval, act = due[0]
-            if self._clock.monotonic() >= moment:
+            moment, interval, act = due[0] if due else (self._show_at, SHOW_EVERY, self._show)
+            if self._clock.monotonic() >= self._show_at:
+                self._show()
+            elif self._clock.monotonic() >= moment:
                 act()
                 # After a suspend or a stall: the next one from now, no burst of the missed ones.
                 due[0] = (max(moment + interval, self._clock.monotonic()), interval, act)
-                continue
-            event = self._mailbox.wait(moment)
-            if event is not None:
+            elif (event := self._mailbox.wait(min(moment, self._show_at))) is not None:
                 self._take(event)
 
     def _take(self, event: object) -> None:
@@ -121,6 +124,7 @@ class TelemetryLoop:
 
     def _published(self, event: Published) -> None:
         self._publisher.published(event)
+        self._show_soon()
         refused = self._publisher.refused_topic
         if refused is not None:
             self._raise(
@@ -131,7 +135,11 @@ class TelemetryLoop:
         if self._publisher.acknowledged and not self._health.traffic.readings_acknowledged:
             self._show()  # that AWS has the first one is what everybody waits to read in the status
 
+    def _show_soon(self) -> None:
+        self._show_at = min(self._show_at, self._clock.monotonic() + SHOW_SOON)
+
     def _show(self) -> None:
+        self._show_at = self._clock.monotonic() + SHOW_EVERY
         traffic = self._health.traffic
         traffic.readings_acknowledged = self._publisher.acknowledged
         traffic.readings_waiting = self._publisher.waiting
@@ -157,6 +165,7 @@ class TelemetryLoop:
 
     def _arrived(self, event: Message) -> None:
         self._health.traffic.messages_received += 1
+        self._show_soon()
         if self._logs:
             _log.info("message on %s: %s", event.topic, printable(event.payload))
 
