@@ -56,7 +56,9 @@ def text_of(node: ast.expr) -> str:
     )
 
 
-@pytest.mark.parametrize(("where", "call"), list(raised()), ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("where", "call"), [pytest.param(where, call, id=where) for where, call in raised()]
+)
 def test_every_error_says_what_to_do_and_has_a_code(where: str, call: ast.Call) -> None:
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     assert len(call.args) == 1, where

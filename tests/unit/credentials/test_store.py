@@ -303,7 +303,7 @@ values = some.recursive(
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None
 )
 @given(
     name=some.sampled_from(["attempt.json", "issued.json", "registration.json", "proven"]),
