@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fleet_agent import files, notify, statedir
 from fleet_agent.clock import SystemClock
@@ -24,6 +24,9 @@ from fleet_agent.errors import AgentError, DeviceError, UsageError
 from fleet_agent.health import Health, Problem, runtime_dir
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
+
+if TYPE_CHECKING:
+    from fleet_agent.session.mqtt import Route
 
 _log = logging.getLogger(__name__)
 
@@ -72,11 +75,12 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     """
     statedir.become_owner(Path(settings.state_dir))
     store = open_store(settings)
-    # --force is also the way out of a damaged identity: it does not look at it
-    current = None if request.force else store.current()
-    if current is not None:
-        return Result(credential=_stable(store, current), was_there=True)
+    if not request.force and (found := store.current()):
+        return Result(credential=_stable(store, found), was_there=True)
     _take_state(settings, allow_volatile=request.allow_volatile)
+    # --force is also the way out of a damaged identity: it does not look at it.
+    if not request.force and (found := store.current()):  # another agent provisioned meanwhile
+        return Result(credential=_stable(store, found), was_there=True)
     clock = SystemClock()
     mailbox = Mailbox(clock)
     mailbox.stop_on_signals()
@@ -94,7 +98,6 @@ def _walk(
     from fleet_agent import device
     from fleet_agent.provisioning.model import Plan
     from fleet_agent.provisioning.runner import Runner, World
-    from fleet_agent.session.mqtt import Route
     from fleet_agent.telemetry.sources import system
 
     wanted, claim = _provisioning(settings)
@@ -116,12 +119,7 @@ def _walk(
     clock = SystemClock()
     state_dir = Path(settings.state_dir)
     world = World(
-        route=Route(
-            host=settings.endpoint,
-            port=settings.port,
-            ca_file=settings.ca_file,
-            proxy=settings.proxy,
-        ),
+        route=_route(settings),
         telemetry_topic=settings.telemetry.topic,
         outlasts_refusal=request.outlasts_refusal,
         store=store,
@@ -134,6 +132,14 @@ def _walk(
     )
     credential = Runner(plan, world).provision(restart=request.restart)
     return _stable(store, credential)
+
+
+def _route(settings: Settings) -> "Route":
+    from fleet_agent.session.mqtt import Route
+
+    return Route(
+        host=settings.endpoint, port=settings.port, ca_file=settings.ca_file, proxy=settings.proxy
+    )
 
 
 def _provisioning(settings: Settings) -> tuple[Provisioning, Claim]:
@@ -255,19 +261,18 @@ def run(settings: Settings, request: Request, make_report: Callable[[Health], Re
 def _carry_telemetry(
     settings: Settings, credential: Credential, store: Store, mailbox: Mailbox, health: Health
 ) -> None:
-    from fleet_agent.session.mqtt import Route, Session
+    from fleet_agent.session.mqtt import Session
     from fleet_agent.telemetry.loop import TelemetryLoop
 
     clock = SystemClock()
     if credential.proven is not None:
         since = clock.wall() - credential.proven
         mailbox.sleep(_CONNECT_INTERVAL - since if 0 <= since < _CONNECT_INTERVAL else 0.0)
-    route = Route(
-        host=settings.endpoint, port=settings.port, ca_file=settings.ca_file, proxy=settings.proxy
-    )
     pair = store.key_pair(credential.generation)
     filters = [(credential.topic(item.topic), item.qos) for item in settings.subscriptions]
-    session = Session(route, pair, credential.client_id, mailbox, filters=filters, is_thing=True)
+    session = Session(
+        _route(settings), pair, credential.client_id, mailbox, filters=filters, is_thing=True
+    )
     try:
         TelemetryLoop(
             session=session,
