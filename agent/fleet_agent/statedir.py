@@ -5,6 +5,7 @@ import dataclasses
 import fcntl
 import os
 import pwd
+import threading
 from pathlib import Path
 
 from fleet_agent import files
@@ -71,20 +72,30 @@ def take_lock(state_dir: Path) -> Lock:
             remedy="Run as its owner, or choose another place with --state-dir or state_dir.",
             code="state-not-writable",
         ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not _is_taken(descriptor):
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         os.close(descriptor)
         raise TemporaryError(
             f"Another agent uses {state_dir}: process {holder or 'unknown'}{_command_of(holder)}.",
             remedy="Stop it first (systemctl stop fleet-agent), or use another --state-dir.",
             code="locked",
-        ) from error
+        )
     with contextlib.suppress(OSError):  # a full disk: who holds it is only for the words above
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return Lock(descriptor)
+
+
+def _is_taken(descriptor: int) -> bool:
+    """Lock it for us; `status` looks by locking it for an instant, which is not another agent."""
+    for _ in range(3):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            threading.Event().wait(0.02)
+        else:
+            return True
+    return False
 
 
 def holder(state_dir: Path) -> int | None:
