@@ -145,7 +145,9 @@ def _command_of(process: str) -> str:
         words = Path("/proc", process, "cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
-    return f" ({b' '.join(words).decode(errors='replace').strip()[:80]})"
+    # Folders would push what tells, the script and its verb, out of a line's length.
+    names = [word.rpartition(b"/")[2].decode(errors="replace") for word in words]
+    return f" ({' '.join(names).strip()[:80]})"
 
 
 def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
