@@ -135,7 +135,7 @@ class Agent:
         self.fleet = fleet
         self.folder = folder
         self.state_dir = folder / "state"
-        self.serial = f"s{next(_serials)}"
+        self.serial = f"agent{next(_serials)}"  # apart from the serials of support.claimant
         self._changes = changes
         state_dirs.append(self.state_dir)
 
