@@ -262,7 +262,7 @@ def test_connects_again_after_the_cloud_dropped_the_connection(
         application.receive()
         faults.add("publish", "close-before", client_id=provisioned.thing_name)
         daemon.wait_for_line("connection ended")
-        until(lambda: daemon.log.count("connected to") == 2, "connected again")
+        until(lambda: daemon.log.count("connected to") == 2, "connected again", 10)
         application.receive()
         until(lambda: daemon.log.count("subscribed to") == 2, "subscribed again")
         assert daemon.end() == 0

@@ -216,8 +216,8 @@ class Session:
             "offline_queue_behavior": mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
             "retry_jitter_mode": mqtt5.ExponentialBackoffJitterMode.FULL,
             "min_reconnect_delay_ms": 1500,  # AWS takes one connect a second of a client id
+            # min_connected_time_to_reset_reconnect_delay_ms stays unset (30 s): awscrt 0.36 takes it for the minimum above.
             "max_reconnect_delay_ms": 300_000,
-            "min_connected_time_to_reset_reconnect_delay_ms": 30_000,
             "ping_timeout_ms": 30_000,
             "connack_timeout_ms": CONNACK_LIMIT,
             "ack_timeout_sec": ACK_LIMIT,
