@@ -59,7 +59,10 @@ def test_it_reads_nothing(tree: Tree) -> None:
         ("echo N/A", 'has the placeholder "N/A"'),
         ("head -c 100000 /dev/zero", "prints more than 16384 bytes"),
         ("yes", "prints more than 16384 bytes"),
-        ("yes >&2 & sleep 0.2; kill $!; wait $!; echo last >&2; exit 1", "ended with exit status 1: last"),
+        (
+            "yes >&2 & sleep 0.2; kill $!; wait $!; echo last >&2; exit 1",
+            "ended with exit status 1: last",
+        ),
     ],
 )
 def test_a_command_that_gives_no_value(tree: Tree, script: str, reason: str) -> None:
