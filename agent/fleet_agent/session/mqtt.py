@@ -215,8 +215,8 @@ class Session:
             # A re-sent request would make a second certificate; readings are kept and sent again by their owner.
             "offline_queue_behavior": mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
             "retry_jitter_mode": mqtt5.ExponentialBackoffJitterMode.FULL,
-            "min_reconnect_delay_ms": 1500,  # AWS takes one connect a second of a client id
-            # min_connected_time_to_reset_reconnect_delay_ms stays unset (30 s): awscrt 0.36 takes it for the minimum above.
+            "min_reconnect_delay_ms": 1500,  # of the span that the jitter takes a part of
+            # min_connected_time_to_reset_reconnect_delay_ms stays unset (30 s): awscrt 0.36 takes it for the minimum.
             "max_reconnect_delay_ms": 300_000,
             "ping_timeout_ms": 30_000,
             "connack_timeout_ms": CONNACK_LIMIT,
