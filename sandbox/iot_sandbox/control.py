@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from iot_sandbox import certificates
+from iot_sandbox.bulk import REPORTS, BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.fault_kinds import FaultError
 from iot_sandbox.faults import Faults
@@ -22,9 +23,14 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 class Control:
     """Answers the route's requests."""
 
-    def __init__(self, faults: Faults, calls: Calls) -> None:
+    def __init__(self, faults: Faults, calls: Calls, bulk: BulkTasks) -> None:
         self._faults = faults
         self._calls = calls
+        self._bulk = bulk
+
+    def text(self, path: str) -> str | None:
+        """Give what is plain text at this path, a report of a bulk registration task, or None."""
+        return self._bulk.report(path) if path.startswith(REPORTS) else None
 
     def handle(self, method: str, path: str, body: bytes) -> Answer:
         """Give the HTTP status and the JSON value for one request."""
@@ -78,10 +84,15 @@ def beside(app: App, control: Control) -> App:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        status, value = control.handle(scope["method"], scope["path"], body)
-        headers = [(b"content-type", b"application/json")]
+        text = control.text(scope["path"])
+        if text is None:
+            status, value = control.handle(scope["method"], scope["path"], body)
+            kind, text = b"application/json", json.dumps(value)
+        else:
+            status, kind = 200, b"text/plain; charset=utf-8"
+        headers = [(b"content-type", kind)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+        await send({"type": "http.response.body", "body": text.encode()})
 
     return either
 

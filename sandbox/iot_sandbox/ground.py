@@ -10,33 +10,48 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app as ministack_app
-from ministack.core.responses import json_response, request_scope
+from ministack.core.responses import (
+    error_response_json,
+    get_account_id,
+    get_region,
+    json_response,
+    request_scope,
+)
 from ministack.core.x509_utils import get_certificate_id, sign_certificate_request
-from ministack.services import iot
+from ministack.services import iot, s3
 
 __all__ = [
     "MAXIMUM_PACKET_SIZE",
     "OWNERSHIP_TOKEN_SECONDS",
     "RECEIVE_MAXIMUM",
     "BaseSession",
+    "RegistrationRejected",
+    "apply_plan",
     "ca_pem",
     "certificate_record",
     "certificates",
     "connack",
     "disconnect",
     "ensure_ca",
+    "error_response_json",
     "every_scope",
+    "get_account_id",
     "get_certificate_id",
+    "get_region",
     "is_listening",
     "is_match",
+    "is_role_usable",
     "json_response",
     "listener_failed",
     "ministack_app",
+    "object_content",
     "ownership_tokens",
+    "plan_of",
     "provisioning_reply",
     "puback",
     "publishing_events",
     "request_scope",
+    "role_allows",
     "server_context",
     "sign_certificate_request",
     "suback",
@@ -53,6 +68,16 @@ OWNERSHIP_TOKEN_SECONDS: int = iot._OWNERSHIP_TOKEN_SECONDS
 ensure_ca: Callable[[], tuple[str, str]] = iot._ensure_ca
 ca_pem: Callable[[], str] = iot.get_ca_cert_pem
 certificate_record: Callable[[str, str, str], dict[str, Any]] = iot._certificate_record
+
+# What a template makes of one device: worked out, then applied or refused.
+plan_of: Callable[[dict[str, Any], dict[str, str], str], dict[str, Any]] = iot._provisioning_plan
+apply_plan: Callable[[dict[str, Any], dict[str, Any], str], Awaitable[str | None]] = (
+    iot._apply_provisioning_plan
+)
+RegistrationRejected: type[Exception] = iot._ProvisioningRejected
+is_role_usable: Callable[[str], bool] = iot._iot_role_usable
+role_allows: Callable[[str, list[tuple[str, str]]], bool] = iot._provisioning_role_allows
+object_content: Callable[[str, str], bytes | None] = s3._get_object_data  # bucket, key
 
 # The MQTT session and its packets.
 BaseSession: Any = iot._WSSession

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from iot_sandbox import ground
+from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
@@ -36,6 +37,11 @@ def install(
     ground.wrap("_mtls_build_ssl_context", _with_client_certificate)
     ground.wrap("_mtls_refuse", lambda was: _recording(was, calls))
     ground.wrap_routing(with_former_signing)
+
+
+def install_bulk(bulk: BulkTasks) -> None:
+    """Answer bulk registration's part of the control plane, which ministack has not."""
+    ground.wrap("_route_request", bulk.beside)
 
 
 def _data_endpoint(was: Callable[[str], str], address: str) -> Callable[[str], str]:

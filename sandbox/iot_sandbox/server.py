@@ -15,6 +15,7 @@ from hypercorn.config import Config
 from hypercorn.typing import Framework
 
 from iot_sandbox import control, ground, listeners, seams
+from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
 from iot_sandbox.provisioning import Provisioning
@@ -51,12 +52,13 @@ def run(
         SandboxError: the MQTT listener did not start.
     """
     http, mqtt = sockets
-    table, calls = faults or Faults(), Calls()
+    table, calls, bulk = faults or Faults(), Calls(), BulkTasks()
     provisioning = Provisioning(table, calls, time.monotonic)
     mqtt_port = listeners.port_of(mqtt)
     seams.install(settings, mqtt_port, table, calls, provisioning)
+    seams.install_bulk(bulk)
     app = cast(
-        "Framework", control.beside(ground.ministack_app.app, control.Control(table, calls))
+        "Framework", control.beside(ground.ministack_app.app, control.Control(table, calls, bulk))
     )
 
     async def main() -> None:
