@@ -5,7 +5,6 @@ AWS_REGION, and older versions 2 (Debian 12's is one) do not read AWS_ENDPOINT_U
 different places.
 """
 
-import concurrent.futures
 import dataclasses
 import json
 import os
@@ -20,7 +19,7 @@ from fleet_cloud.shell import Command, Shell, Variable, Word
 Answer = Mapping[str, object]
 
 # A new role reaches AWS IoT within seconds; a minute is AWS's worst case with room.
-_PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 90.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 10.0
 
@@ -73,17 +72,21 @@ class Aws:
         self.shell.show(command)
         return parse(self._explained(self.shell.run, command), command)
 
-    def ask_all(self, commands: Sequence[Command]) -> list[Answer | None]:
-        """Run commands that only read, at the same time; nothing stands for what is not there."""
+    def ask_all(self, commands: Sequence[Command], doing: str = "") -> list[Answer | None]:
+        """Run commands that only read, at the same time; nothing stands for what is not there.
+
+        Args:
+            commands: These.
+            doing: What that is, for people, shown as progress when there are many.
+        """
         for command in commands:
             self.shell.show(command)
-        with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
-            return list(pool.map(self._ask_or_nothing, commands))
+        return self.shell.console.spread(self._ask_or_nothing, commands, doing)
 
-    def change(self, command: Command) -> str:
+    def change(self, command: Command, patience: float = PATIENCE_SECONDS) -> str:
         """Run a command that changes something, or print it in a dry run; returns what it printed.
 
-        Waits out IAM: what was made a moment ago may not be everywhere yet.
+        Waits out what AWS needs time for: a new role that is not everywhere, a policy that still counts as attached.
 
         Raises:
             CommandError: It failed; says AWS's words and the likely cause.
@@ -93,10 +96,11 @@ class Aws:
             try:
                 return self._explained(self.shell.change, command)
             except CommandError as error:
-                if waited >= _PATIENCE_SECONDS or not causes.NOT_YET.search(error.said):
+                if waited >= patience or not causes.NOT_YET.search(error.said):
                     raise
             self.shell.console.say(
-                f"  not everywhere in AWS yet, trying again for {_PATIENCE_SECONDS - waited:.0f} s"
+                f"  AWS is not ready for {' '.join(map(str, command.words[1:3]))} yet, "
+                f"trying again for {patience - waited:.0f} s"
             )
             self._sleep(pause)
             waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -184,6 +188,20 @@ def text(answer: object, *path: str) -> str:
         remedy="check --endpoint-url; --verbose shows the command to try by hand",
         code="answer-unknown",
     )
+
+
+def entries(answer: Answer | None, key: str) -> list[Mapping[str, object]]:
+    """Return a list of objects out of an answer; empty when there is none."""
+    found = answer.get(key) if answer else None
+    return (
+        [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+    )
+
+
+def strings(answer: Answer | None, key: str) -> list[str]:
+    """Return a list of strings out of an answer; empty when there is none."""
+    found = answer.get(key) if answer else None
+    return [entry for entry in found if isinstance(entry, str)] if isinstance(found, list) else []
 
 
 def parse(printed: str, command: Command) -> Answer:

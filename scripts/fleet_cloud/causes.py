@@ -16,10 +16,15 @@ _DENIED_ACTION = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)"
 _DENIED_RESOURCE = re.compile(r"on resource: (?P<resource>arn:\S+)")
 _DENIED_CODES = {"AccessDenied", "AccessDeniedException", "UnauthorizedException"}
 
-# What AWS says while a new role has not reached AWS IoT yet (it takes seconds); worth asking again.
+# What AWS says while a new role has not reached AWS IoT or Lambda yet (seconds), while a function is being made, while
+# something detached still counts as attached (minutes), and before a deprecated thing type may go (five minutes).
 NOT_YET = re.compile(
-    r"cannot be assumed by AWS IoT|unable to assume|"
-    r"\(NoSuchEntity\) when calling the AttachRolePolicy operation",
+    r"cannot be assumed by (AWS IoT|Lambda)|unable to assume|"
+    r"\(NoSuchEntity\) when calling the AttachRolePolicy operation|"
+    r"update is in progress for resource|function is currently in the following state: Pending|"
+    r"Access denied during lambda validation|"
+    r"\((DeleteConflict(Exception)?|CertificateStateException)\) when calling the Delete|"
+    r"still attached to|must be deprecated for at least",
     re.IGNORECASE,
 )
 

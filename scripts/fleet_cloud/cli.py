@@ -8,11 +8,47 @@ from collections.abc import Sequence
 from typing import cast
 
 from fleet_cloud import options
-from fleet_cloud.commands import CommandModule, Outcome, claim_new, claim_temporary, config, up
+from fleet_cloud.commands import (
+    CommandModule,
+    Outcome,
+    claim_list,
+    claim_new,
+    claim_revoke,
+    claim_temporary,
+    config,
+    devices_clean,
+    devices_list,
+    devices_prune,
+    devices_show,
+    down,
+    operator_policy,
+    status,
+    up,
+)
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
 
-COMMANDS = cast("tuple[CommandModule, ...]", (up, claim_new, claim_temporary, config))
-GROUPS = {"claim": "claim certificates: what a device has before it has an identity"}
+COMMANDS = cast(
+    "tuple[CommandModule, ...]",
+    (
+        up,
+        status,
+        claim_new,
+        claim_temporary,
+        claim_list,
+        claim_revoke,
+        config,
+        devices_list,
+        devices_show,
+        devices_clean,
+        devices_prune,
+        down,
+        operator_policy,
+    ),
+)
+GROUPS = {
+    "claim": "claim certificates: what a device has before it has an identity",
+    "devices": "the things of this fleet and their certificates",
+}
 
 DESCRIPTION = """\
 Sets up AWS IoT Core for a fleet of devices that provision themselves by claim. Runs the aws command (version 1 or 2)
@@ -23,6 +59,8 @@ in this order:
   fleet-cloud up                              role, policies, template
   fleet-cloud claim new --out image/claim     the claim for a batch of devices
   fleet-cloud config --out image              config.yaml; image/ becomes /etc/fleet-agent
+  fleet-cloud status                          what is there, and what differs
+  fleet-cloud down                            takes it all away again
 
 exit status: 0 done, 1 failed or something differs, 2 wrong usage
 """

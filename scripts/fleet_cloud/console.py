@@ -3,9 +3,19 @@
 A dry run's answer is a shell script: its commands, and as comments what was asked of AWS to write it.
 """
 
+import concurrent.futures
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+# What runs at the same time: each is a process of a third of a second of computing, and AWS throttles at about ten.
+_AT_ONCE = 4
+_MANY = 20  # from here on progress is shown
+_STEPS = 10  # and so often, where there is no terminal that could show it in one line
 
 
 class Console:
@@ -29,6 +39,28 @@ class Console:
         """Tell it only to those who asked for it."""
         if self._is_verbose:
             self.say(line)
+
+    def spread(
+        self, run: Callable[[_Task], _Result], tasks: Sequence[_Task], doing: str
+    ) -> list[_Result]:
+        """Run tasks, some at the same time, and show how far they are when there are many."""
+        results: list[_Result] = []
+        pool = concurrent.futures.ThreadPoolExecutor(max_workers=_AT_ONCE)
+        try:
+            for result in pool.map(run, tasks):
+                results.append(result)
+                if doing and len(tasks) >= _MANY:
+                    self._progress(doing, len(results), len(tasks))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return results
+
+    def _progress(self, doing: str, done: int, whole: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done == whole else ""
+            print(f"\r  {doing}: {done} of {whole}", end=end, file=sys.stderr, flush=True)
+        elif done == whole or done % max(1, whole // _STEPS) == 0:
+            self.say(f"  {doing}: {done} of {whole}")
 
     def script(self, line: str) -> None:
         """Print a line of a dry run's script."""

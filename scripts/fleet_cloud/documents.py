@@ -4,6 +4,7 @@ Least privilege throughout: no statement has a bare ``*``, a device reaches its 
 provision and nothing else.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 
@@ -20,6 +21,42 @@ DEVICE_TOPICS = (f"dt/{THING}/*", f"cmd/{THING}/*")
 Document = Mapping[str, object]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Registry:
+    """Where in the registry the fleet's things go: names, or nothing."""
+
+    thing_type: str | None = None
+    thing_group: str | None = None
+    billing_group: str | None = None
+
+    @classmethod
+    def of(cls, body: object) -> "Registry":
+        """Return what a template's body names in so many words."""
+        sections = body.get("Resources") if isinstance(body, Mapping) else None
+        for resource in sections.values() if isinstance(sections, Mapping) else ():
+            if isinstance(resource, Mapping) and resource.get("Type") == "AWS::IoT::Thing":
+                found = resource.get("Properties")
+                properties = found if isinstance(found, Mapping) else {}
+                groups = properties.get("ThingGroups")
+                return cls(
+                    thing_type=_name(properties.get("ThingTypeName")),
+                    thing_group=_name(groups[0]) if isinstance(groups, list) and groups else None,
+                    billing_group=_name(properties.get("BillingGroup")),
+                )
+        return cls()
+
+    def properties(self) -> dict[str, object]:
+        """Return the properties of a thing in a template."""
+        return {
+            **({"ThingTypeName": self.thing_type} if self.thing_type else {}),
+            **({"ThingGroups": [self.thing_group]} if self.thing_group else {}),
+            **({"BillingGroup": self.billing_group} if self.billing_group else {}),
+        }
+
+
+NOWHERE = Registry()
+
+
 def trust_policy(account: Account) -> Document:
     """Return who may take the provisioning role: AWS IoT, and only on behalf of this account.
 
@@ -33,6 +70,20 @@ def trust_policy(account: Account) -> Document:
                 "Principal": {"Service": "iot.amazonaws.com"},
                 "Action": "sts:AssumeRole",
                 "Condition": {"StringEquals": {"aws:SourceAccount": account.number}},
+            }
+        ],
+    }
+
+
+def lambda_trust_policy() -> Document:
+    """Return who may take the hook's role: Lambda, which does not say for which account it does."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "lambda.amazonaws.com"},
+                "Action": "sts:AssumeRole",
             }
         ],
     }
@@ -84,7 +135,7 @@ def claim_policy(account: Account, names: FleetNames) -> Document:
     }
 
 
-def template_body(names: FleetNames) -> Document:
+def template_body(names: FleetNames, registry: Registry = NOWHERE) -> Document:
     """Return what AWS IoT makes of one device: a thing, its certificate, its policy.
 
     The device must send ``SerialNumber``; ``DeviceLocation`` has a default. All override settings are stated, since
@@ -106,6 +157,7 @@ def template_body(names: FleetNames) -> Document:
                         "serialNumber": {"Ref": "SerialNumber"},
                         "deviceLocation": {"Ref": "DeviceLocation"},
                     },
+                    **registry.properties(),
                 },
                 "OverrideSettings": {
                     "AttributePayload": "MERGE",
@@ -164,6 +216,10 @@ def differences(found: object, wanted: object, at: str = "") -> Iterator[str]:
             yield from differences(*pair, f"{at}[{index}]")
     elif found != wanted:
         yield at or "everything"
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _allow(

@@ -7,6 +7,8 @@ from fleet_cloud.errors import FleetCloudError, UsageError
 
 # The template has the fleet's name, and AWS allows 36 characters there; a leading hyphen would read as a flag.
 FLEET_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,35}")
+# Thing types, thing groups and billing groups; AWS allows 128 characters there.
+REGISTRY_NAME = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_:-]{0,127}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
 # The client id of a claim session; the agent takes "claim-" and a random rest (its provisioning runner).
@@ -50,6 +52,11 @@ class FleetNames:
         return f"{self.fleet}-claim"
 
     @property
+    def hook(self) -> str:
+        """The function that says whether a device may register, and its role."""
+        return f"{self.fleet}-hook"
+
+    @property
     def thing_prefix(self) -> str:
         """What stands before the serial number in a thing's name."""
         return f"{self.fleet}-"
@@ -78,6 +85,14 @@ class Account:
     def iot(self, resource: str) -> str:
         """Return the ARN of something in AWS IoT."""
         return f"arn:{self.partition}:iot:{self.region}:{self.number}:{resource}"
+
+    def function(self, name: str) -> str:
+        """Return the ARN of a Lambda function."""
+        return f"arn:{self.partition}:lambda:{self.region}:{self.number}:function:{name}"
+
+    def managed_policy(self, name: str) -> str:
+        """Return the ARN of a policy that AWS manages."""
+        return f"arn:{self.partition}:iam::aws:policy/{name}"
 
     def role(self, name: str) -> str:
         """Return the ARN of a role."""

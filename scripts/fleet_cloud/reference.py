@@ -47,8 +47,8 @@ def page() -> str:
             _text(command.DESCRIPTION),
         ]
         parts += ["\n".join(_table(flags)) + "\n"] if flags else []
-    shared = [action for action in parser._actions if not _is_own(action) and action.help]  # noqa: SLF001 - as above
-    parts += [_GLOBAL, "\n".join(_table([a for a in shared if a.dest != "help"]))]
+    shared = [action for action in parser._actions if _is_shared(action)]  # noqa: SLF001 - as above
+    parts += [_GLOBAL, "\n".join(_table(shared))]
     return "\n".join(parts) + "\n"
 
 
@@ -60,12 +60,20 @@ def _within(parser: argparse.ArgumentParser, word: str) -> argparse.ArgumentPars
     raise LookupError(word)
 
 
+def _is_shared(action: argparse.Action) -> bool:
+    return bool({flag.name for flag in FLAGS} & set(action.option_strings))
+
+
 def _is_own(action: argparse.Action) -> bool:
+    if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
+        return False
     shared = {flag.name for flag in FLAGS} | {"--help"}
-    return bool(action.option_strings) and not shared & set(action.option_strings)
+    return not shared & set(action.option_strings)
 
 
 def _usage(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return f"[{action.metavar}...]" if action.nargs == "*" else str(action.metavar)
     words = action.option_strings[-1] + (f" {action.metavar}" if action.metavar else "")
     return words if action.required else f"[{words}]"
 
@@ -85,7 +93,7 @@ def _text(description: str) -> str:
 def _table(actions: list[argparse.Action]) -> Iterator[str]:
     yield from ("| flag | means |", "|---|---|")
     for action in actions:
-        flag = " ".join(filter(None, [action.option_strings[-1], str(action.metavar or "")]))
+        flag = " ".join(filter(None, [*action.option_strings[-1:], str(action.metavar or "")]))
         meaning = (action.help or "") % {"default": action.default}
         yield f"| `{flag}` | {meaning} |"
 

@@ -5,9 +5,10 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from fleet_cloud import documents
-from fleet_cloud.aws import Answer, Aws, text
+from fleet_cloud.aws import Answer, Aws, entries, text
 from fleet_cloud.names import Account, FleetNames
 from fleet_cloud.shell import Command
 
@@ -26,6 +27,8 @@ class Resource:
         wanted: What the facts must be.
         create: Makes it.
         mend: For each fact that may differ, the command that puts it right.
+        versions: Its versions, where it has such.
+        upload: A file that ``create`` and ``mend`` name, and what it holds.
     """
 
     kind: str
@@ -35,6 +38,8 @@ class Resource:
     wanted: Facts
     create: Command
     mend: Mapping[str, Command]
+    versions: "Versions | None" = None
+    upload: tuple[Path, bytes] | None = None
 
     def drift(self, found: Facts) -> list[str]:
         """Return where it differs from what it must be, as paths."""
@@ -49,14 +54,38 @@ class Resource:
         ]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Versions:
+    """The versions of a policy or template, of which AWS keeps five.
+
+    Args:
+        read: Lists them.
+        key: Where in the answer they stand.
+        delete: Makes the command that deletes one.
+    """
+
+    read: Command
+    key: str
+    delete: Callable[[str], Command]
+
+    def beyond(self, answer: Answer | None, kept: int) -> list[Command]:
+        """Return the commands that delete the oldest, but never the default one, until so many are left."""
+        found = entries(answer, self.key)
+        others = sorted(
+            int(str(entry.get("versionId")))
+            for entry in found
+            if not entry.get("isDefaultVersion")
+        )
+        return [self.delete(str(number)) for number in others[: max(0, len(found) - kept)]]
+
+
 def of_fleet(aws: Aws, names: FleetNames, account: Account) -> list[Resource]:
-    """Return everything a fleet needs, in the order in which it is made."""
+    """Return what every fleet needs, but for its template, in the order in which it is made."""
     return [
         role(aws, names, account),
-        role_policy(aws, names, account),
-        policy(aws, names, "device policy", names.device_policy, documents.device_policy(account)),
+        role_policy(aws, names.role, account.registration_policy),
+        device_policy(aws, names, account),
         claim_policy(aws, names, account),
-        template(aws, names, account),
     ]
 
 
@@ -68,13 +97,21 @@ def tags(names: FleetNames) -> list[str]:
 def role(aws: Aws, names: FleetNames, account: Account) -> Resource:
     """Return the role that AWS IoT takes to register things."""
     trust = documents.trust_policy(account)
-    named = ["--role-name", names.role]
+    return any_role(aws, names, "role", account.role(names.role), trust)
+
+
+def any_role(
+    aws: Aws, names: FleetNames, kind: str, arn: str, trust: documents.Document
+) -> Resource:
+    """Return a role."""
+    name = arn.rpartition("/")[2]
+    named = ["--role-name", name]
     return Resource(
-        kind="role",
-        name=names.role,
+        kind=kind,
+        name=name,
         read=aws.command("iam", "get-role", *named),
         facts=_role_facts,
-        wanted={"arn": account.role(names.role), "trust": trust},
+        wanted={"arn": arn, "trust": trust},
         create=aws.command(
             "iam",
             "create-role",
@@ -93,20 +130,16 @@ def role(aws: Aws, names: FleetNames, account: Account) -> Resource:
     )
 
 
-def role_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:
-    """Return the managed policy on that role."""
-    named = ["--role-name", names.role]
-    arn = account.registration_policy
+def role_policy(aws: Aws, role_name: str, arn: str, kind: str = "role policy") -> Resource:
+    """Return a managed policy on a role."""
+    named = ["--role-name", role_name]
 
     def facts(answer: Answer) -> Facts | None:
-        attached = answer.get("AttachedPolicies")
-        arns = (
-            [text(entry, "PolicyArn") for entry in attached] if isinstance(attached, list) else []
-        )
+        arns = [text(entry, "PolicyArn") for entry in entries(answer, "AttachedPolicies")]
         return {"arn": arn} if arn in arns else None
 
     return Resource(
-        kind="role policy",
+        kind=kind,
         name=arn.rpartition("/")[2],
         read=aws.command("iam", "list-attached-role-policies", *named),
         facts=facts,
@@ -114,6 +147,12 @@ def role_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:
         create=aws.command("iam", "attach-role-policy", *named, "--policy-arn", arn),
         mend={},
     )
+
+
+def device_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:
+    """Return the policy of this fleet's devices."""
+    document = documents.device_policy(account)
+    return policy(aws, names, "device policy", names.device_policy, document)
 
 
 def claim_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:
@@ -126,49 +165,25 @@ def policy(
     aws: Aws, names: FleetNames, kind: str, name: str, document: documents.Document
 ) -> Resource:
     """Return a policy of AWS IoT."""
-    body = ["--policy-name", name, "--policy-document", documents.compact(document)]
+    named = ["--policy-name", name]
+    body = [*named, "--policy-document", documents.compact(document)]
     return Resource(
         kind=kind,
         name=name,
-        read=aws.command("iot", "get-policy", "--policy-name", name),
+        read=aws.command("iot", "get-policy", *named),
         facts=lambda answer: {
             "document": documents.parsed(text(answer, "policyDocument"), of=f"policy {name}")
         },
         wanted={"document": document},
         create=aws.command("iot", "create-policy", *body, *tags(names)),
         mend={"document": aws.command("iot", "create-policy-version", *body, "--set-as-default")},
-    )
-
-
-def template(aws: Aws, names: FleetNames, account: Account) -> Resource:
-    """Return the provisioning template; disabled, it refuses every device."""
-    named = ["--template-name", names.template]
-    document = documents.template_body(names)
-    body = ["--template-body", documents.compact(document)]
-    role_arn = ["--provisioning-role-arn", account.role(names.role)]
-    update = ("iot", "update-provisioning-template", *named)
-    return Resource(
-        kind="template",
-        name=names.template,
-        read=aws.command("iot", "describe-provisioning-template", *named),
-        facts=_template_facts,
-        wanted={"body": document, "role": role_arn[1], "enabled": True},
-        create=aws.command(
-            "iot",
-            "create-provisioning-template",
-            *named,
-            *body,
-            *role_arn,
-            "--enabled",
-            *tags(names),
-        ),
-        mend={
-            "body": aws.command(
-                "iot", "create-provisioning-template-version", *named, *body, "--set-as-default"
+        versions=Versions(
+            read=aws.command("iot", "list-policy-versions", *named),
+            key="policyVersions",
+            delete=lambda version: aws.command(
+                "iot", "delete-policy-version", *named, "--policy-version-id", version
             ),
-            "role": aws.command(*update, *role_arn),
-            "enabled": aws.command(*update, "--enabled"),
-        },
+        ),
     )
 
 
@@ -176,11 +191,3 @@ def _role_facts(answer: Answer) -> Facts:
     found = answer.get("Role")
     trust = found.get("AssumeRolePolicyDocument") if isinstance(found, Mapping) else None
     return {"arn": text(answer, "Role", "Arn"), "trust": trust}
-
-
-def _template_facts(answer: Answer) -> Facts:
-    return {
-        "body": documents.parsed(text(answer, "templateBody"), of="the template's body"),
-        "role": text(answer, "provisioningRoleArn"),
-        "enabled": answer.get("enabled"),
-    }

@@ -1,29 +1,33 @@
 """``fleet-cloud claim new``: a long-lived claim certificate for a batch of devices, its key made here."""
 
 import argparse
+import dataclasses
 import datetime as dt
 import re
 from pathlib import Path
 
-from fleet_cloud import openssl, resources
-from fleet_cloud.aws import Aws, text
+from fleet_cloud import files, openssl, resources, templates
+from fleet_cloud.aws import Aws, parse, text
 from fleet_cloud.claimfolder import ClaimFolder
-from fleet_cloud.commands import Outcome
+from fleet_cloud.commands import Outcome, config
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.names import Account
 from fleet_cloud.options import Context
-from fleet_cloud.reconcile import ensure
-from fleet_cloud.shell import Variable
+from fleet_cloud.reconcile import compare, ensure
+from fleet_cloud.shell import Command, Variable
 
 NAME = ("claim", "new")
 SUMMARY = "make a long-lived claim certificate for a batch of devices"
 DESCRIPTION = """\
-Makes claim.private.pem.key (0600) and claim.certificate.pem.crt in DIR: what goes into the image of a batch of
-devices. The key is made here with openssl and never travels; AWS IoT signs a request. The claim may provision with
-this fleet's template and do nothing else (policy NAME-claim, made if need be).
+Makes claim.private.pem.key (0600) and claim.certificate.pem.crt in DIR, and config.yaml beside them: what goes into
+the image of a batch of devices. The key is made here with openssl and never travels; AWS IoT signs a request. The
+claim may provision with this fleet's template and do nothing else (policy NAME-claim, made if need be).
+
+With --aws-keys AWS IoT makes the key and sends it, once; the certificate then does not name the batch.
 
 Run again with the same DIR it changes nothing and says so; after an interruption it goes on with what is there. An
-existing key is never overwritten.
+existing key is never overwritten, and neither is a config.yaml that says something else; fleet-cloud config makes
+one with other settings.
 """
 
 _BATCH = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,15}")
@@ -41,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the batch of devices it is for; stands in the certificate's subject (default: today's date)",
     )
+    parser.add_argument(
+        "--aws-keys", action="store_true", help="let AWS IoT make the key, which then travels"
+    )
+    parser.add_argument("--no-config", action="store_true", help="write no config.yaml")
+    config.add_content(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
@@ -51,14 +60,23 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     certificate_id = folder.certificate_id(context.shell)
     account = aws.account()
     _check_fleet(context, aws, account)
+    if arguments.aws_keys and not certificate_id and folder.key.exists():
+        raise UsageError(
+            f"--aws-keys, and the key {folder.key} is there",
+            remedy="leave out --aws-keys to have that key certified, or choose another --out",
+        )
     if certificate_id:
         arn = account.iot(f"cert/{certificate_id}")
         state = _finish(context, aws, folder, arn)
     else:
-        _make(context, aws, folder, batch)
-        arn = context.shell.value(_ARN)
+        arn = (
+            _take(context, aws, folder)
+            if arguments.aws_keys
+            else _make(context, aws, folder, batch)
+        )
         state = "missing" if context.shell.dry_run else "created"
-    return _outcome(context, folder, arn, state)
+    configured = None if arguments.no_config else _configure(context, folder, arguments)
+    return _outcome(context, folder, arn, state, configured)
 
 
 def _batch(given: str | None) -> str:
@@ -75,25 +93,27 @@ def _batch(given: str | None) -> str:
 def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
     """Check that the template is there, and make the claim policy if it is not."""
     policy = resources.claim_policy(aws, context.names, account)
-    template = resources.template(aws, context.names, account)
-    found, described = aws.ask_all([policy.read, template.read])
+    found, described = aws.ask_all([policy.read, templates.read(aws, context.names)])
     if described is None:
         raise FleetCloudError(
-            f"there is no provisioning template {template.name} in {account.region}: a claim would be of no use",
+            f"there is no provisioning template {context.names.template} in {account.region}: "
+            "a claim would be of no use",
             remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
             code="template-missing",
         )
-    finding = ensure(aws, policy, policy.facts(found) if found else None)
+    finding = compare(policy, found)
+    if finding.state == "missing":
+        ensure(aws, policy, found)
     if finding.drift:
         raise FleetCloudError(
             f"the claim policy {policy.name} is not what fleet-cloud would make; it differs in "
             f"{', '.join(finding.drift)}",
-            remedy="put it right with the command above, or take another --name",
+            remedy="put it right with fleet-cloud up (look first with --dry-run), or take another --name",
             code="policy-differs",
         )
 
 
-def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> None:
+def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
     """Make the key unless it is there, then the certificate, then attach the policy.
 
     In this order an interruption leaves nothing that can do anything: a key without a certificate, or a
@@ -119,6 +139,52 @@ def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> None:
     )
     shell.make_readable(folder.certificate)
     _attach(context, aws, _ARN)
+    return shell.value(_ARN)
+
+
+def _take(context: Context, aws: Aws, folder: ClaimFolder) -> str:
+    """Have AWS make key and certificate, and attach the policy."""
+    shell = context.shell
+    command = aws.command("iot", "create-keys-and-certificate", "--set-as-active")
+    shell.make_folder(folder.path, 0o700)
+    context.console.say("  having AWS IoT make a key and a certificate")
+    if shell.dry_run:
+        # Its answer holds the key: by hand it goes into a file, never onto the terminal.
+        answer_file = folder.path / "claim.json"
+        aws.change(dataclasses.replace(command, secret_file=answer_file))
+        shell.change(_out_of(answer_file, "['keyPair']['PrivateKey']", secret_file=folder.key))
+        shell.change(_out_of(answer_file, "['certificatePem']", secret_file=folder.certificate))
+        shell.make_readable(folder.certificate)
+        shell.change(_out_of(answer_file, "['certificateArn']", into=_ARN))
+        _attach(context, aws, _ARN)
+        return shell.value(_ARN)
+    answer = parse(aws.change(command), command)
+    files.create_secret(folder.key, text(answer, "keyPair", "PrivateKey"))
+    files.write_public(folder.certificate, text(answer, "certificatePem"))
+    arn = text(answer, "certificateArn")
+    _attach(context, aws, arn)
+    return arn
+
+
+def _out_of(
+    answer: Path, key: str, *, into: Variable | None = None, secret_file: Path | None = None
+) -> Command:
+    """Return the command that takes something out of an answer in a file."""
+    lines = f"import json, sys; print(json.load(open(sys.argv[1])){key})"
+    return Command(words=("python3", "-c", lines, str(answer)), into=into, secret_file=secret_file)
+
+
+def _configure(
+    context: Context, folder: ClaimFolder, arguments: argparse.Namespace
+) -> Outcome | None:
+    """Write the configuration beside the claim; one that says something else is left alone."""
+    try:
+        return config.write(context, folder.path, claim_folder="", arguments=arguments)
+    except FleetCloudError as error:
+        if error.code != "file-exists":
+            raise
+        context.console.say(f"  {error}: left alone")
+        return None
 
 
 def _finish(context: Context, aws: Aws, folder: ClaimFolder, arn: str) -> str:
@@ -166,7 +232,9 @@ def _attach(context: Context, aws: Aws, arn: str | Variable) -> None:
     aws.change(aws.command("iot", "attach-policy", "--policy-name", policy, "--target", arn))
 
 
-def _outcome(context: Context, folder: ClaimFolder, arn: str, state: str) -> Outcome:
+def _outcome(
+    context: Context, folder: ClaimFolder, arn: str, state: str, configured: Outcome | None
+) -> Outcome:
     told = {"created": "made", "unchanged": "is there, nothing to do", "finished": "finished"}
     certificate_id = arn.rpartition("/")[2]
     return Outcome(
@@ -180,10 +248,12 @@ def _outcome(context: Context, folder: ClaimFolder, arn: str, state: str) -> Out
             "certificate_id": certificate_id,
             "certificate_file": str(folder.certificate),
             "private_key_file": str(folder.key),
+            "config": dict(configured.data) if configured else None,
         },
         lines=[
             f"claim {certificate_id} {told.get(state, state)}",
             f"  {folder.certificate}",
             f"  {folder.key}   (secret: who has it can register devices)",
+            *([f"  {line}" for line in configured.lines] if configured else []),
         ],
     )

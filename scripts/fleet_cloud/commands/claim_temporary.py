@@ -2,10 +2,9 @@
 
 import argparse
 import dataclasses
-import datetime as dt
 from pathlib import Path
 
-from fleet_cloud import files
+from fleet_cloud import files, times
 from fleet_cloud.aws import parse, text
 from fleet_cloud.claimfolder import ClaimFolder
 from fleet_cloud.commands import Outcome
@@ -78,15 +77,11 @@ def end_of(expiration: object) -> str:
     Raises:
         FleetCloudError: It is neither.
     """
-    try:
-        if isinstance(expiration, int | float):
-            end = dt.datetime.fromtimestamp(expiration, dt.UTC)
-        else:
-            end = dt.datetime.fromisoformat(str(expiration)).astimezone(dt.UTC)
-    except ValueError as error:
+    end = times.moment(expiration)
+    if end is None:
         raise FleetCloudError(
             f"AWS told no end of the claim but {expiration!r}",
             remedy="check --endpoint-url; the claim itself is written and ends in about five minutes",
             code="answer-unknown",
-        ) from error
-    return end.strftime("%Y-%m-%d %H:%M:%S UTC")
+        )
+    return times.text(end)

@@ -40,6 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="the folder for config.yaml"
     )
+    add_content(parser)
+    parser.add_argument(
+        "--claim-dir", metavar="DIR", help="the claim's folder, as the device sees it"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace a config.yaml that says something else"
+    )
+
+
+def add_content(parser: argparse.ArgumentParser) -> None:
+    """Add what goes into the file and cannot be known from here."""
     parser.add_argument(
         "--device-endpoint",
         metavar="HOST[:PORT]",
@@ -63,20 +74,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=spread.REGISTRATIONS_PER_SECOND,
         help="registrations a second that the account's quota allows (default: %(default)s)",
     )
-    parser.add_argument(
-        "--claim-dir", metavar="DIR", help="the claim's folder, as the device sees it"
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="replace a config.yaml that says something else"
-    )
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Gather what the file says, and write it."""
+    """Write it."""
     out: Path = arguments.out
+    claim_folder = _claim_folder(out, arguments.claim_dir)
+    return write(context, out, claim_folder, arguments, force=arguments.force)
+
+
+def write(
+    context: Context,
+    out: Path,
+    claim_folder: str,
+    arguments: argparse.Namespace,
+    *,
+    force: bool = False,
+) -> Outcome:
+    """Gather what the file says, and write it.
+
+    Args:
+        context: What a command gets.
+        out: The folder for the file.
+        claim_folder: The claim's, as the file is to name it.
+        arguments: The flags of :func:`add_content`.
+        force: Replace a file that says something else.
+
+    Raises:
+        FleetCloudError: There is one that says something else, with the code ``file-exists``.
+    """
     window, reason = _spread(context, arguments.fleet_size, arguments.quota)
     ca_text, ca_file = _ca(context, out, arguments.ca_file)
-    claim_folder = _claim_folder(out, arguments.claim_dir)
     given: str | None = arguments.device_endpoint
     wanted = DeviceConfiguration(
         endpoint=configuration.endpoint(given) if given else _ask_endpoint(context),
@@ -91,7 +119,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     written = {out / CONFIG_FILE: rendered}
     if ca_text is not None:
         written[out / CA_FILE] = ca_text
-    state = _write(context, out, written, force=arguments.force)
+    state = _write(context, out, written, force=force)
     return Outcome(
         data={
             "fleet": context.names.fleet,

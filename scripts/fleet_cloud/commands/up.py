@@ -1,59 +1,104 @@
-"""``fleet-cloud up``: makes what a fleet needs in the cloud, and compares what is there."""
+"""``fleet-cloud up``: makes what a fleet needs in the cloud, and puts right what differs."""
 
 import argparse
+import tempfile
+from pathlib import Path
 
-from fleet_cloud import resources
+from fleet_cloud import bodycheck, files, hooks, plan, registry
 from fleet_cloud.commands import Outcome, table
-from fleet_cloud.errors import Exit
+from fleet_cloud.documents import Document, Registry
+from fleet_cloud.errors import Exit, UsageError
 from fleet_cloud.options import Context
 from fleet_cloud.reconcile import Finding, ensure
+from fleet_cloud.templates import Said
 
 NAME = ("up",)
-SUMMARY = "set up the role, the policies and the provisioning template"
+SUMMARY = "set up the role, the policies, the provisioning template and its hook"
 DESCRIPTION = """\
 Makes what a fleet needs in the cloud, as far as it is not there: the role NAME-provisioning with the managed policy
-AWSIoTThingsRegistration, the policies NAME-device and NAME-claim, and the provisioning template NAME, enabled.
+AWSIoTThingsRegistration, the policies NAME-device and NAME-claim, and the provisioning template NAME, enabled. All of
+it that can carry tags is tagged fleet=NAME and made-by=fleet-cloud.
 
-Run again it changes nothing and says so; after an interruption it goes on. What is there but differs from what up
-would make is left alone and named, with the commands that would put it right, and the exit status is 1.
+Run again it changes nothing and says so; after an interruption it goes on. What differs from what it would make is
+put right: a changed policy or template body becomes a new default version, and the oldest version goes when there
+are five. What no command can put right is named, and the exit status is 1. Look first with --dry-run or status.
+
+A thing type, thing group or billing group that is there already is used as it is. Those, a template file and a hook
+are remembered in the cloud: a later up without the flags keeps them.
+
+A template file is checked before it is uploaded: size, sections, functions, the certificate, no policy that allows
+everything. All faults are told at once.
+
+The hook is a Lambda function, NAME-hook, that AWS IoT asks before it registers a device: only serial numbers
+(parameter SerialNumber) that are on the list, or that match the pattern as a whole, may register.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the global flags say it all."""
-    del parser
+    """Add what the template may have beyond the least."""
+    parser.add_argument("--thing-type", metavar="TYPE", help="the type of the fleet's things")
+    parser.add_argument("--thing-group", metavar="GROUP", help="a group to put them into")
+    parser.add_argument("--billing-group", metavar="GROUP", help="their billing group")
+    parser.add_argument(
+        "--template-file", metavar="FILE", type=Path, help="your own template body, JSON"
+    )
+    parser.add_argument(
+        "--allow-wildcard-policy",
+        action="store_true",
+        help="take a template file whose policy allows every action or resource",
+    )
+    parser.add_argument(
+        "--default-template",
+        action="store_true",
+        help="go back to the body of fleet-cloud, without the file, type and groups of earlier runs",
+    )
+    hook = parser.add_argument_group("pre-provisioning hook")
+    hook.add_argument(
+        "--hook-allow",
+        metavar="FILE",
+        type=Path,
+        help="serial numbers that may register, one a line",
+    )
+    hook.add_argument(
+        "--hook-pattern",
+        metavar="REGEX",
+        help="serial numbers that may register, as a regular expression",
+    )
+    hook.add_argument("--no-hook", action="store_true", help="ask no hook any more")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make what is missing, name what differs."""
-    del arguments
+    """Make what is missing, put right what differs."""
+    said = _said(arguments)
+    rules = hooks.read_rules(arguments.hook_allow, arguments.hook_pattern)
+    if rules and arguments.no_hook:
+        raise UsageError("--no-hook and another hook flag", remedy="give one of them")
     aws = context.aws()
-    account = aws.account()
-    context.console.say(
-        f"fleet {context.names.fleet} in account {account.number}, {account.region}"
-    )
-    fleet = resources.of_fleet(aws, context.names, account)
-    answers = aws.ask_all([resource.read for resource in fleet])
-    findings = [
-        ensure(aws, resource, resource.facts(answer) if answer else None)
-        for resource, answer in zip(fleet, answers, strict=True)
-    ]
-    differs = [finding for finding in findings if finding.drift]
+    with tempfile.TemporaryDirectory() as folder:
+        # By hand the file is made where the script runs.
+        uploads = Path() if context.shell.dry_run else Path(folder)
+        wanted = plan.of_fleet(aws, context.names, said, rules, uploads)
+        account = wanted.account
+        context.console.say(
+            f"fleet {context.names.fleet} in account {account.number}, {account.region}"
+        )
+        findings = [ensure(aws, resource, answer) for resource, answer in wanted.wanted]
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "account": account.number,
             "region": account.region,
             "dry_run": context.shell.dry_run,
-            "changed": any(finding.state == "created" for finding in findings),
-            "resources": [_data(finding) for finding in findings],
+            "changed": any(finding.state in {"created", "updated"} for finding in findings),
+            "resources": [describe(finding) for finding in findings],
         },
         lines=_lines(context, findings),
-        status=Exit.FAILED if differs else Exit.DONE,
+        status=Exit.DONE if context.shell.dry_run else _status(findings),
     )
 
 
-def _data(finding: Finding) -> dict[str, object]:
+def describe(finding: Finding) -> dict[str, object]:
+    """Return a finding for programs."""
     return {
         "kind": finding.resource.kind,
         "name": finding.resource.name,
@@ -63,11 +108,49 @@ def _data(finding: Finding) -> dict[str, object]:
     }
 
 
+def _said(arguments: argparse.Namespace) -> Said:
+    if arguments.default_template and arguments.template_file:
+        raise UsageError("--default-template and --template-file", remedy="give one of them")
+    names = {
+        "thing_type": arguments.thing_type,
+        "thing_group": arguments.thing_group,
+        "billing_group": arguments.billing_group,
+    }
+    for name, value in names.items():
+        registry.check(f"--{name.replace('_', '-')}", value)
+    path: Path | None = arguments.template_file
+    return Said(
+        body=_body(path, allow_wildcard=arguments.allow_wildcard_policy) if path else None,
+        registry=Registry(**names),
+        hook="" if arguments.no_hook else None,
+        forget=arguments.default_template,
+    )
+
+
+def _body(path: Path, *, allow_wildcard: bool) -> Document:
+    text = files.read(path)
+    if text is None:
+        raise UsageError(f"--template-file {path}: there is no such file", remedy="check its name")
+    body, found = bodycheck.read(text)
+    if body:
+        found += bodycheck.problems(body, allow_wildcard=allow_wildcard)
+    if found:
+        raise UsageError(
+            "\n    ".join([f"--template-file {path} cannot be a fleet's template:", *found]),
+            remedy="put that right; AWS has not been asked yet",
+        )
+    return body
+
+
+def _status(findings: list[Finding]) -> Exit:
+    return Exit.FAILED if any(finding.state == "differs" for finding in findings) else Exit.DONE
+
+
 def _lines(context: Context, findings: list[Finding]) -> list[str]:
     rows = [[finding.resource.kind, finding.resource.name, finding.state] for finding in findings]
     states = {finding.state for finding in findings}
     if "differs" in states:
-        end = "something differs from what up would make: see above"
+        end = "something differs from what up would make and stays so: see above"
     elif states == {"unchanged"}:
         end = "nothing to do: all of it is there"
     else:

@@ -1,9 +1,9 @@
 """``fleet-cloud up``: fresh, again, by its printed script, half done, drifted, without a permission."""
 
 import json
-import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,21 +55,51 @@ def test_printed_script_sets_up_what_up_then_keeps_finishes_and_compares(
         policyName="bikes-device", policyDocument=json.dumps(wide), setAsDefault=True
     )
 
-    found = answer(fleet_cloud(*up, "--json", status=1))
+    found = answer(fleet_cloud(*up, "--json"))
     assert states(found) == {
         "role": "unchanged",
         "role policy": "created",
-        "device policy": "differs",
+        "device policy": "updated",
         "claim policy": "unchanged",
         "template": "created",
     }
     (differing,) = [resource for resource in found["resources"] if resource["differences"]]
     assert differing["differences"] == ["document.Statement"]
+    policy = iot.get_policy(policyName="bikes-device")
+    assert policy["defaultVersionId"] == "3"
+    assert '"*"' not in policy["policyDocument"]
 
-    (mending,) = differing["mending"]
-    by_hand(mending)
-    end = answer(fleet_cloud(*up, "--json"))
-    assert (end["changed"], states(end)) == (False, dict.fromkeys(KINDS, "unchanged"))
+
+@pytest.mark.slow
+def test_own_template_type_group_and_hook_are_made_kept_and_taken_back(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    iot = aws_client(sandbox, "iot")
+
+    def up(*words: str | Path) -> tuple[dict[str, str], Any]:
+        found = answer(fleet_cloud("up", "--name", "own", "--json", *words))
+        return states(found), iot.describe_provisioning_template(templateName="own")
+
+    allowed = tmp_path / "serials.txt"
+    allowed.write_text("# first batch\nA-1\nA-2\n")
+    made, template = up("--thing-type", "bike", "--thing-group", "north", "--hook-allow", allowed)
+    assert set(made.values()) == {"created"}
+    things = json.loads(template["templateBody"])["Resources"]["thing"]["Properties"]
+    assert (things["ThingTypeName"], things["ThingGroups"]) == ("bike", ["north"])
+    assert template["preProvisioningHook"]["targetArn"].endswith(":function:own-hook")
+
+    own = json.loads(template["templateBody"]) | {"DeviceConfiguration": {"Color": "red"}}
+    for _ in range(4):  # with the first one as many as AWS keeps
+        body = json.dumps(own)
+        iot.create_provisioning_template_version(templateName="own", templateBody=body)
+    own["DeviceConfiguration"]["Color"] = "blue"
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    made, template = up("--template-file", tmp_path / "own.json")
+    assert {kind for kind, state in made.items() if state != "unchanged"} == {"template"}
+    assert json.loads(template["templateBody"]) == own
+    assert template["preProvisioningHook"]["targetArn"].endswith(":function:own-hook")
+    versions = iot.list_provisioning_template_versions(templateName="own")["versions"]
+    assert sorted(version["versionId"] for version in versions) == [1, 3, 4, 5, 6]
 
 
 def test_missing_permission_is_named_as_the_statement_to_add(
@@ -98,27 +128,3 @@ def test_missing_permission_is_named_as_the_statement_to_add(
     assert error["command"].startswith("aws iot create-policy --policy-name denied-device")
     assert '"Action": "iot:CreatePolicy"' in error["remedy"]
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.slow
-def test_commands_of_the_page_take_everything_away_again(
-    fleet_cloud: FleetCloud,
-    sandbox: Sandbox,
-    operator: dict[str, str],
-    root_dir: Path,
-    tmp_path: Path,
-) -> None:
-    page = (root_dir / "docs" / "how-to" / "set-up-the-cloud.md").read_text()
-    (script,) = [
-        block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "NAME=" in block
-    ]
-    fleet_cloud("up", "--name", "gone")
-    made = answer(fleet_cloud("claim", "new", "--name", "gone", "--out", tmp_path, "--json"))
-
-    take_away = script.replace("NAME=fleet", "NAME=gone")
-    subprocess.run(["sh", "-ec", take_away], env=operator, check=True, capture_output=True)
-    left = answer(fleet_cloud("up", "--name", "gone", "--dry-run", "--json"))
-    assert states(left) == dict.fromkeys(KINDS, "missing")
-    iot = aws_client(sandbox, "iot")
-    with pytest.raises(iot.exceptions.ResourceNotFoundException):
-        iot.describe_certificate(certificateId=made["certificate_id"])

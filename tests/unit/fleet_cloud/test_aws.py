@@ -11,7 +11,7 @@ from fleet_cloud.aws import Aws, Options, text
 from fleet_cloud.console import Console
 from fleet_cloud.errors import CommandError, FleetCloudError, UsageError
 from fleet_cloud.names import Account, FleetNames
-from fleet_cloud.reconcile import ensure
+from fleet_cloud.reconcile import compare, ensure
 from fleet_cloud.shell import Shell
 
 Programs = Callable[[str, str], Path]
@@ -144,10 +144,34 @@ def test_policy_that_somebody_makes_meanwhile_is_compared(programs: Programs) ->
     assert ensure(made, policy(made), None).state == "unchanged"
 
 
-def test_drift_is_named_with_the_command_that_mends_it(programs: Programs) -> None:
-    programs("aws", ECHO)
+def test_policy_that_differs_gets_a_new_default_version_and_the_oldest_goes(
+    programs: Programs,
+) -> None:
+    versions = [
+        {"versionId": str(number), "isDefaultVersion": number == 7} for number in (10, 7, 8, 9, 11)
+    ]
+    listed = json.dumps({"policyVersions": versions})
+    program = programs("aws", f"""echo "$2 $6" >> "$0.calls"; echo '{listed}'""")
+    record = program.with_name("aws.calls")
     made = aws()
-    finding = ensure(made, policy(made), {"document": {"Version": "2012-10-17"}})
-    assert (finding.state, finding.drift) == ("differs", ["document.Statement"])
-    (mending,) = finding.mending
-    assert str(mending).startswith("aws iot create-policy-version --policy-name fleet-claim")
+    found = {"policyDocument": json.dumps({"Version": "2012-10-17"})}
+    finding = ensure(made, policy(made), found)
+    assert (finding.state, finding.drift) == ("updated", ["document.Statement"])
+    calls = [line.split() for line in record.read_text().splitlines()]
+    assert [words[0] for words in calls] == [
+        "list-policy-versions",
+        "delete-policy-version",
+        "create-policy-version",
+    ]
+    assert calls[1][1] == "8"  # the oldest but the default one
+
+
+def test_what_no_command_puts_right_is_named_and_left(programs: Programs) -> None:
+    programs("aws", "exit 1")
+    account = Account(partition="aws", number="1" * 12, region="eu-west-1")
+    made = aws()
+    role = resources.role(made, FleetNames("fleet"), account)
+    found = {"Role": {"Arn": "arn:aws:iam::1:role/other/fleet", "AssumeRolePolicyDocument": {}}}
+    differing = compare(role, found)
+    assert differing.drift == ["arn", "trust.Statement", "trust.Version"]
+    assert [command.words[2] for command in differing.mending] == ["update-assume-role-policy"]

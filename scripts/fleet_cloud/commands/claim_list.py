@@ -1,0 +1,69 @@
+"""``fleet-cloud claim list``: the claims of this fleet, and what an interrupted ``claim new`` left."""
+
+import argparse
+import datetime as dt
+
+from fleet_cloud import claims, inventory, times
+from fleet_cloud.claims import Claim
+from fleet_cloud.commands import Outcome, table
+from fleet_cloud.options import Context
+
+NAME = ("claim", "list")
+SUMMARY = "list the claims with batch, state and age"
+DESCRIPTION = """\
+Lists this fleet's claims: every certificate with the policy NAME-claim, its batch (from its subject; - for a claim
+whose key AWS made), its state and its age. A certificate with a claim's subject and no policy at all was left by an
+interrupted claim new: it can do nothing, and is shown as leftover.
+
+Leftovers are looked for among up to 100 certificates of the account; --all looks through all of them, which is a
+call each. Claims of claim temporary are not listed: AWS does not list them either, and they end by themselves.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how far to look."""
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="look for leftovers among all certificates of the account",
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Ask and show."""
+    aws = context.aws()
+    held = inventory.holdings(aws, context.names)
+    found = claims.gather(aws, context.names, held, everything=arguments.all)
+    now = dt.datetime.now(dt.UTC)
+    rows = [
+        [
+            claim.certificate.identifier,
+            claim.batch or "-",
+            claim.state,
+            times.age(claim.certificate.created, now),
+        ]
+        for claim in found.claims
+    ]
+    if found.unseen:
+        context.console.say(
+            f"{found.unseen} other certificates were not looked through for leftovers; add --all"
+        )
+    return Outcome(
+        data={
+            "fleet": context.names.fleet,
+            "claims": [describe(claim) for claim in found.claims],
+            "not_looked_through": found.unseen,
+        },
+        lines=table([["CERTIFICATE", "BATCH", "STATE", "AGE"], *rows]) if rows else ["no claims"],
+    )
+
+
+def describe(claim: Claim) -> dict[str, object]:
+    """Return a claim for programs."""
+    return {
+        "certificate_id": claim.certificate.identifier,
+        "certificate_arn": claim.certificate.arn,
+        "batch": claim.batch or None,
+        "state": claim.state,
+        "created": times.text(claim.certificate.created),
+    }

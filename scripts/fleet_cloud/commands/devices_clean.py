@@ -1,0 +1,81 @@
+"""``fleet-cloud devices clean``: deletes devices from the cloud, with their certificates."""
+
+import argparse
+from collections.abc import Sequence
+
+from fleet_cloud import confirm, inventory, retire
+from fleet_cloud.aws import Aws
+from fleet_cloud.commands import Outcome, devices_show
+from fleet_cloud.errors import CommandError, Exit, FleetCloudError
+from fleet_cloud.inventory import Thing
+from fleet_cloud.options import Context
+
+NAME = ("devices", "clean")
+SUMMARY = "delete devices from the cloud, with their certificates"
+DESCRIPTION = """\
+Deletes the named things of this fleet, or all of them, each with its certificates: switches the certificates off,
+detaches and deletes them, then deletes the thing. The devices lose their identity at once; with a claim that is still
+good they can provision again.
+
+Asks before. What cannot be deleted is named, and the exit status is 1; run it again to go on.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which."""
+    parser.add_argument(
+        "things", metavar="THING", nargs="*", help="names (default: all of the fleet)"
+    )
+    confirm.add_to(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Ask, and delete."""
+    given: Sequence[str] = arguments.things
+    for name in given:
+        devices_show.check_name(name)
+    aws = context.aws()
+    held = inventory.holdings(aws, context.names)
+    found = inventory.things(aws, context.names, held).things
+    chosen = _chosen(context, found, given) if given else found
+    if chosen:
+        number = sum(len(thing.certificates) for thing in chosen)
+        question = f"Delete {len(chosen)} devices and their {number} certificates for good?"
+        confirm.confirm(context, question, yes=arguments.yes)
+    left = delete(aws, chosen)
+    gone = [thing.name for thing in chosen if thing.name not in left]
+    return Outcome(
+        data={
+            "fleet": context.names.fleet,
+            "dry_run": context.shell.dry_run,
+            "deleted": gone,
+            "left": {name: error.said for name, error in left.items()},
+        },
+        lines=[
+            *told(left),
+            f"{len(gone)} devices deleted" if chosen else "nothing to do: no devices",
+        ],
+        status=Exit.FAILED if left else Exit.DONE,
+    )
+
+
+def delete(aws: Aws, chosen: Sequence[Thing]) -> dict[str, CommandError]:
+    """Delete things with their certificates; returns what could not be."""
+    tasks = [(thing.name, retire.thing_commands(aws, thing)) for thing in chosen]
+    return retire.run_all(aws, tasks, "deleting devices")
+
+
+def told(left: dict[str, CommandError]) -> list[str]:
+    """Return for people what could not be deleted."""
+    return [f"{name} is left: {error.said}" for name, error in left.items()]
+
+
+def _chosen(context: Context, found: Sequence[Thing], given: Sequence[str]) -> list[Thing]:
+    others = {*given} - {thing.name for thing in found}
+    if others:
+        raise FleetCloudError(
+            f"not of the fleet {context.names.fleet}, so nothing was deleted: {', '.join(sorted(others))}",
+            remedy="type: fleet-cloud devices list   to see its things; check --name",
+            code="thing-of-another-fleet",
+        )
+    return [thing for thing in found if thing.name in given]

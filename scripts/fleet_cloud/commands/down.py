@@ -1,0 +1,149 @@
+"""``fleet-cloud down``: takes away what ``up`` and ``claim new`` made, and the fleet's devices."""
+
+import argparse
+from collections.abc import Sequence
+
+from fleet_cloud import claims, confirm, inventory, plan, retire, teardown
+from fleet_cloud.aws import Aws
+from fleet_cloud.claims import Claim
+from fleet_cloud.commands import Outcome, devices_clean, table
+from fleet_cloud.errors import CommandError, Exit
+from fleet_cloud.inventory import Devices
+from fleet_cloud.options import Context
+from fleet_cloud.shell import Command
+from fleet_cloud.teardown import Piece, Standing
+
+NAME = ("down",)
+SUMMARY = "take everything of the fleet away again"
+DESCRIPTION = """\
+Takes the fleet away: disables the template and every claim first, so that no device registers meanwhile; then deletes
+the devices with their certificates, the claims, the policies, the template, thing type and groups, hook and role, in
+the order that AWS demands. Asks before.
+
+Only what bears the tags fleet=NAME and made-by=fleet-cloud is deleted; what has a name of the fleet without them, or
+is a thing type that was there before, is left and named. With --keep-devices the devices go on working: their things,
+certificates, policy, type and groups stay.
+
+AWS takes up to five minutes until a detached policy or a deprecated thing type may be deleted: that is waited for,
+--patience seconds each. What is then still there is named, and the exit status is 1; run it again to go on.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what stays, and how long to wait."""
+    parser.add_argument("--keep-devices", action="store_true", help="leave the devices working")
+    parser.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=float,
+        default=330.0,
+        help="how long to try what AWS does not delete yet (default: %(default)g)",
+    )
+    confirm.add_to(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Look, ask, disable, delete."""
+    aws, names = context.aws(), context.names
+    account, template = plan.look(aws, names)
+    there = teardown.standing(aws, names, account, template)
+    held = inventory.holdings(aws, names)
+    found = claims.gather(aws, names, held, everything=False).claims
+    devices = Devices(things=[], orphans=[])
+    if not arguments.keep_devices:
+        devices = inventory.things(aws, names, held)
+    else:
+        there = _without_devices(there)
+    rows = _rows(there, found, devices)
+    for piece in there.others:
+        context.console.say(
+            f"  {piece.kind} {piece.name} does not bear the fleet's tags: left alone"
+        )
+    if rows:
+        for line in table(rows):
+            context.console.say(f"  {line}")
+        question = f"Delete all this in account {account.number}, {account.region}, for good?"
+        confirm.confirm(context, question, yes=arguments.yes)
+    left = _take_away(aws, there.ours, found, devices, arguments.patience)
+    return Outcome(
+        data={
+            "fleet": names.fleet,
+            "account": account.number,
+            "region": account.region,
+            "dry_run": context.shell.dry_run,
+            "deleted": [" ".join(row) for row in rows if " ".join(row) not in left],
+            "left": {name: error.said for name, error in left.items()},
+            "not_ours": [f"{piece.kind} {piece.name}" for piece in there.others],
+        },
+        lines=[
+            *devices_clean.told(left),
+            "done" if rows and not left else "run it again later" if left else "nothing to do",
+        ],
+        status=Exit.FAILED if left else Exit.DONE,
+    )
+
+
+def _without_devices(there: Standing) -> Standing:
+    """Return what may go while the devices go on."""
+    needed = {"device policy", "thing type", "thing group", "billing group"}
+    return Standing(
+        ours=[piece for piece in there.ours if piece.kind not in needed], others=there.others
+    )
+
+
+def _rows(there: Standing, found: Sequence[Claim], devices: Devices) -> list[list[str]]:
+    return [
+        *(["claim", claim.certificate.identifier] for claim in found),
+        *(["device", thing.name] for thing in devices.things),
+        *(["certificate", one.identifier] for one in devices.orphans),
+        *([piece.kind, piece.name] for piece in there.ours),
+    ]
+
+
+def _take_away(
+    aws: Aws,
+    pieces: Sequence[Piece],
+    found: Sequence[Claim],
+    devices: Devices,
+    patience: float,
+) -> dict[str, CommandError]:
+    """Delete in AWS's order; returns what could not be, by kind and name."""
+    say = aws.shell.console.say
+    off = [
+        (f"claim {one.certificate.identifier}", [retire.switch_off(aws, one.certificate)])
+        for one in found
+        if one.certificate.status == inventory.ACTIVE
+    ]
+    before = [(f"{piece.kind} {piece.name}", piece.first) for piece in pieces if piece.first]
+    if off or before:
+        say("  disabling template and claims")
+    left = retire.run_all(aws, [*off, *before], "disabling")
+    # Switched off above, so what remains is to delete them.
+    tasks: list[tuple[str, Sequence[Command]]] = [
+        *((f"device {thing.name}", retire.thing_commands(aws, thing)) for thing in devices.things),
+        *(
+            (f"certificate {one.identifier}", retire.certificate_commands(aws, one))
+            for one in devices.orphans
+        ),
+        *(
+            (
+                f"claim {one.certificate.identifier}",
+                retire.certificate_commands(aws, one.certificate)[-1:],
+            )
+            for one in found
+        ),
+    ]
+    if tasks:
+        say(f"  deleting {len(devices.things)} devices, {len(found)} claims")
+    left |= retire.run_all(aws, tasks, "deleting")
+    for piece in pieces:
+        say(f"  {'would delete' if aws.shell.dry_run else 'deleting'} {piece.kind} {piece.name}")
+        left |= retire.run_all(aws, [_task(aws, piece)], "", patience)
+    return left
+
+
+def _task(aws: Aws, piece: Piece) -> tuple[str, Sequence[Command]]:
+    older: list[Command] = []
+    if piece.versions:
+        older = piece.versions.beyond(aws.ask(piece.versions.read), 1)
+    return f"{piece.kind} {piece.name}", [*older, *piece.delete]

@@ -1,0 +1,73 @@
+"""``fleet-cloud operator-policy``: the least IAM policy that lets somebody run these commands."""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from fleet_cloud import permissions
+from fleet_cloud.commands import Outcome
+from fleet_cloud.errors import UsageError
+from fleet_cloud.names import Account
+from fleet_cloud.options import Context
+
+NAME = ("operator-policy",)
+SUMMARY = "print the least IAM policy that lets somebody run these commands"
+DESCRIPTION = """\
+Prints, as JSON, the least IAM policy with which the named commands run for this fleet, such as: fleet-cloud
+operator-policy status "claim new". Without names, for all of them. Account and region are those of the credentials;
+with --account nothing is asked of AWS.
+
+  fleet-cloud operator-policy up status > policy.json
+  aws iam put-user-policy --user-name USER --policy-name fleet --policy-document file://policy.json
+"""
+
+_ACCOUNT_DIGITS = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add for what, and for where."""
+    parser.add_argument(
+        "commands",
+        metavar="COMMAND",
+        nargs="*",
+        help=f"one or more of: {', '.join(permissions.COMMANDS)} (default: all)",
+    )
+    parser.add_argument(
+        "--account", metavar="NUMBER", help="the account, when AWS is not to be asked"
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Print it; it is JSON with and without --json."""
+    commands = _commands(arguments.commands)
+    account = _account(context, arguments.account)
+    policy = permissions.policy(commands, context.names, account)
+    return Outcome(data=policy, lines=json.dumps(policy, indent=2).splitlines())
+
+
+def _commands(given: Sequence[str]) -> list[str]:
+    """Return the commands that are named; ``claim new`` may come as one word or two."""
+    left, found = " ".join(given).split(), []
+    while left:
+        two, one = " ".join(left[:2]), left[0]
+        name = next((name for name in (two, one) if name in permissions.COMMANDS), None)
+        group = [name for name in permissions.COMMANDS if name.split()[0] == one]
+        if name is None and not group:
+            raise UsageError(
+                f"there is no command {one!r}",
+                remedy=f"name some of: {', '.join(permissions.COMMANDS)}",
+            )
+        found += [name] if name else group
+        left = left[2 if name == two and two != one else 1 :]
+    return found or [*permissions.COMMANDS]
+
+
+def _account(context: Context, number: str | None) -> Account:
+    aws = context.aws()
+    if number is None:
+        return aws.account()
+    if not number.isdecimal() or len(number) != _ACCOUNT_DIGITS:
+        raise UsageError(f"--account {number!r} is no account", remedy="give its twelve digits")
+    chinese, government = aws.region.startswith("cn-"), aws.region.startswith("us-gov-")
+    partition = "aws-cn" if chinese else "aws-us-gov" if government else "aws"
+    return Account(partition=partition, number=number, region=aws.region)

@@ -1,0 +1,127 @@
+"""``fleet-cloud status``: one screen of what the fleet has in the cloud; changes nothing."""
+
+import argparse
+import collections
+import datetime as dt
+
+from fleet_cloud import claims, inventory, plan, times
+from fleet_cloud.aws import Aws, entries
+from fleet_cloud.claims import Found
+from fleet_cloud.commands import Outcome, claim_list, table
+from fleet_cloud.commands.up import describe
+from fleet_cloud.errors import Exit
+from fleet_cloud.inventory import ACTIVE, Holdings
+from fleet_cloud.options import Context
+from fleet_cloud.plan import Plan
+from fleet_cloud.reconcile import Finding, compare
+from fleet_cloud.templates import Said
+
+NAME = ("status",)
+SUMMARY = "show what the fleet has in the cloud, and what differs from what up would make"
+DESCRIPTION = """\
+Shows role, policies, template (with its version) and hook, each unchanged, missing or differing from what up would
+make; the claims with their age; and how many devices there are. Changes nothing.
+
+The exit status is 1 when something is missing or differs, or when a certificate of an interrupted claim new lies
+about, so that it can stand in a script.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the global flags say it all."""
+    del parser
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Ask and show."""
+    del arguments
+    aws = context.aws()
+    wanted = plan.of_fleet(aws, context.names, Said())
+    findings = [compare(resource, answer) for resource, answer in wanted.wanted]
+    held = inventory.holdings(aws, context.names)
+    found = claims.gather(aws, context.names, held, everything=False)
+    version, things = _template_and_things(aws, context)
+    states = collections.Counter(one.status.lower() for one in held.devices)
+    told = [
+        {**describe(finding), "version": version if finding.resource.kind == "template" else None}
+        for finding in findings
+    ]
+    leftovers = [one for one in found.claims if one.state == "leftover"]
+    is_right = all(finding.state == "unchanged" for finding in findings) and not leftovers
+    return Outcome(
+        data={
+            "fleet": context.names.fleet,
+            "account": wanted.account.number,
+            "region": wanted.account.region,
+            "resources": told,
+            "hook": wanted.design.hook or None,
+            "claims": [claim_list.describe(claim) for claim in found.claims],
+            "devices": {"things": things, "certificates": dict(states)},
+        },
+        lines=_lines(context, wanted, findings, version)
+        + _claim_lines(found)
+        + _device_lines(held, things),
+        status=Exit.DONE if is_right else Exit.FAILED,
+    )
+
+
+def _template_and_things(aws: Aws, context: Context) -> tuple[int | None, int]:
+    """Return the template's default version and how many things have the fleet's names."""
+    names = context.names
+    versions, listed = aws.ask_all(
+        [
+            aws.command(
+                "iot",
+                "list-provisioning-template-versions",
+                *("--template-name", names.template),
+            ),
+            aws.command("iot", "list-things"),
+        ]
+    )
+    default = [
+        number
+        for entry in entries(versions, "versions")
+        if entry.get("isDefaultVersion") and isinstance(number := entry.get("versionId"), int)
+    ]
+    things = [
+        entry
+        for entry in entries(listed, "things")
+        if inventory.is_named(names, str(entry.get("thingName")), inventory.attributes(entry))
+    ]
+    return (default[0] if default else None), len(things)
+
+
+def _lines(
+    context: Context, wanted: Plan, findings: list[Finding], version: int | None
+) -> list[str]:
+    account = wanted.account
+    rows = []
+    for finding in findings:
+        resource, state = finding.resource, finding.state
+        shown = f"version {version}" if resource.kind == "template" and version else ""
+        rows.append([resource.kind, resource.name, shown, state, ", ".join(finding.drift)])
+    return [
+        f"fleet {context.names.fleet} in account {account.number}, {account.region}",
+        *table(rows),
+        *([f"hook {wanted.design.hook}"] if wanted.design.hook else []),
+    ]
+
+
+def _claim_lines(found: Found) -> list[str]:
+    now = dt.datetime.now(dt.UTC)
+    rows = [
+        [
+            claim.certificate.identifier[:12],
+            claim.batch or "-",
+            claim.state,
+            times.age(claim.certificate.created, now),
+        ]
+        for claim in found.claims
+    ]
+    return ["", f"{len(rows)} claims", *(table(rows) if rows else [])]
+
+
+def _device_lines(held: Holdings, things: int) -> list[str]:
+    active = sum(one.status == ACTIVE for one in held.devices)
+    others = len(held.devices) - active
+    return ["", f"{things} devices; certificates: {active} active, {others} not active"]

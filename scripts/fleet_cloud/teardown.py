@@ -1,0 +1,159 @@
+"""What of ``up``'s is in the cloud and bears its tags: what ``down`` may delete, and with which commands."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from fleet_cloud import documents, resources, templates
+from fleet_cloud.aws import Answer, Aws, entries
+from fleet_cloud.names import Account, FleetNames
+from fleet_cloud.resources import Versions
+from fleet_cloud.shell import Command
+
+_MARK = "fleet-cloud"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One thing that ``up`` may have made.
+
+    Args:
+        kind: What it is, for people.
+        name: Its name.
+        read: Tells whether it is there.
+        tags: Tells its tags.
+        delete: The commands that delete it.
+        first: What is done to it before anything is deleted.
+        versions: Those that have to go before it.
+    """
+
+    kind: str
+    name: str
+    read: Command
+    tags: Command
+    delete: Sequence[Command]
+    first: Sequence[Command] = ()
+    versions: Versions | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What is there: ours to delete, in that order, and others' that only bear a name of ours."""
+
+    ours: Sequence[Piece]
+    others: Sequence[Piece]
+
+
+def standing(aws: Aws, names: FleetNames, account: Account, template: Answer | None) -> Standing:
+    """Ask what is there, and whose it is."""
+    pieces = _pieces(aws, names, account, template)
+    answers = aws.ask_all([command for piece in pieces for command in (piece.read, piece.tags)])
+    there = [
+        (piece, is_ours(answers[2 * number + 1], names))
+        for number, piece in enumerate(pieces)
+        if answers[2 * number] is not None
+    ]
+    return Standing(
+        ours=[piece for piece, ours in there if ours],
+        others=[piece for piece, ours in there if not ours],
+    )
+
+
+def is_ours(answer: Answer | None, names: FleetNames) -> bool:
+    """Whether tags, in any of the ways in which AWS tells them, are those that ``up`` gives."""
+    tags = (answer or {}).get("Tags")
+    told = dict(tags) if isinstance(tags, Mapping) else {}
+    for key in ("Tags", "tags"):
+        told |= {str(entry.get("Key")): entry.get("Value") for entry in entries(answer, key)}
+    return told.get("fleet") == names.fleet and told.get("made-by") == _MARK
+
+
+def _pieces(aws: Aws, names: FleetNames, account: Account, template: Answer | None) -> list[Piece]:
+    """Return everything that ``up`` may have made, in the order in which it is deleted."""
+    found = templates.facts(template)["body"] if template else None
+    registry = documents.Registry.of(found)
+    logs = account.managed_policy("service-role/AWSLambdaBasicExecutionRole")
+    return [
+        _policy(aws, account, "claim policy", names.claim_policy),
+        _template(aws, names, account),
+        *(_registry(aws, account, "thing-group", registry.thing_group)),
+        *(_registry(aws, account, "billing-group", registry.billing_group)),
+        *(_registry(aws, account, "thing-type", registry.thing_type)),
+        _policy(aws, account, "device policy", names.device_policy),
+        _function(aws, names, account),
+        _role(aws, "hook role", names.hook, logs),
+        _role(aws, "role", names.role, account.registration_policy),
+    ]
+
+
+def _iot_tags(aws: Aws, account: Account, resource: str) -> Command:
+    return aws.command("iot", "list-tags-for-resource", "--resource-arn", account.iot(resource))
+
+
+def _policy(aws: Aws, account: Account, kind: str, name: str) -> Piece:
+    policy = resources.policy(aws, FleetNames("fleet"), kind, name, {})
+    return Piece(
+        kind=kind,
+        name=name,
+        read=policy.read,
+        tags=_iot_tags(aws, account, f"policy/{name}"),
+        delete=[aws.command("iot", "delete-policy", "--policy-name", name)],
+        versions=policy.versions,
+    )
+
+
+def _template(aws: Aws, names: FleetNames, account: Account) -> Piece:
+    named = ["--template-name", names.template]
+    update = ("iot", "update-provisioning-template", *named)
+    return Piece(
+        kind="template",
+        name=names.template,
+        read=templates.read(aws, names),
+        tags=_iot_tags(aws, account, f"provisioningtemplate/{names.template}"),
+        first=[aws.command(*update, "--no-enabled")],
+        delete=[aws.command("iot", "delete-provisioning-template", *named)],
+        versions=templates.versions(aws, names),
+    )
+
+
+def _registry(aws: Aws, account: Account, kind: str, name: str | None) -> list[Piece]:
+    if not name:
+        return []
+    named = [f"--{kind}-name", name]
+    resource = f"{kind.replace('-', '')}/{name}"
+    # A thing type may be deleted five minutes after it was deprecated: the sooner, the better.
+    deprecate = aws.command("iot", "deprecate-thing-type", *named)
+    return [
+        Piece(
+            kind=kind.replace("-", " "),
+            name=name,
+            read=aws.command("iot", f"describe-{kind}", *named),
+            tags=_iot_tags(aws, account, resource),
+            first=[deprecate] if kind == "thing-type" else [],
+            delete=[aws.command("iot", f"delete-{kind}", *named)],
+        )
+    ]
+
+
+def _function(aws: Aws, names: FleetNames, account: Account) -> Piece:
+    named = ["--function-name", names.hook]
+    return Piece(
+        kind="hook function",
+        name=names.hook,
+        read=aws.command("lambda", "get-function-configuration", *named),
+        tags=aws.command("lambda", "list-tags", "--resource", account.function(names.hook)),
+        delete=[aws.command("lambda", "delete-function", *named)],
+    )
+
+
+def _role(aws: Aws, kind: str, name: str, policy_arn: str) -> Piece:
+    named = ["--role-name", name]
+    return Piece(
+        kind=kind,
+        name=name,
+        read=aws.command("iam", "get-role", *named),
+        tags=aws.command("iam", "list-role-tags", *named),
+        delete=[
+            aws.command("iam", "detach-role-policy", *named, "--policy-arn", policy_arn),
+            aws.command("iam", "delete-role", *named),
+        ],
+    )

@@ -1,0 +1,67 @@
+"""The hook's decision, and the package that Lambda gets."""
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fleet_cloud import hooks
+from fleet_cloud.errors import UsageError
+from fleet_cloud.hook.handler import permits
+from fleet_cloud.hooks import Rules
+
+
+@pytest.mark.parametrize(
+    ("rule", "serial", "permitted"),
+    [
+        ({"allow": ["A-1"], "pattern": None}, "A-1", True),
+        ({"allow": ["A-1"], "pattern": None}, "A-11", False),
+        ({"allow": None, "pattern": "A-[0-9]"}, "A-1", True),
+        ({"allow": None, "pattern": "A-[0-9]"}, "A-1x", False),
+        ({"allow": None, "pattern": "A-[0-9]"}, "A-1\n", False),
+        ({"allow": ["B"], "pattern": "A-[0-9]"}, "B", True),
+        ({"allow": ["B"], "pattern": ".*"}, None, False),
+        ({"allow": ["B"], "pattern": ".*"}, 5, False),
+        ({}, "B", False),
+    ],
+)
+def test_serial_number_is_permitted(
+    rule: dict[str, object], serial: object, *, permitted: bool
+) -> None:
+    assert permits(rule, serial) is permitted
+
+
+def test_package_runs_alone_and_is_the_same_each_time(tmp_path: Path) -> None:
+    made = hooks.package(Rules(pattern="A-[0-9]"))
+    assert made == hooks.package(Rules(pattern="A-[0-9]"))
+    zipfile.ZipFile(io.BytesIO(made)).extractall(tmp_path)
+    event = {"parameters": {"SerialNumber": "A-1"}, "clientId": "c", "certificatePem": "secret"}
+    lines = f"import json, handler; print(json.dumps(handler.handler({event!r}, None)))"
+    done = subprocess.run(
+        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    log, answer = map(json.loads, done.stdout.splitlines())
+    assert log == {"SerialNumber": "A-1", "client": "c", "allowed": True}
+    assert answer == {"allowProvisioning": True, "parameterOverrides": {}}
+
+
+def test_list_is_read_without_remarks_and_doubles(tmp_path: Path) -> None:
+    path = tmp_path / "serials"
+    path.write_text("# batch 7\nB\n\nA \nB\n")
+    assert hooks.read_rules(path, None) == Rules(allow=("A", "B"))
+    assert hooks.read_rules(None, None) is None
+
+
+def test_rules_that_are_none_are_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("# none\n")
+    with pytest.raises(UsageError, match="names no serial"):
+        hooks.read_rules(empty, None)
+    with pytest.raises(UsageError, match="no such file"):
+        hooks.read_rules(tmp_path / "nope", None)
+    with pytest.raises(UsageError, match="no regular expression"):
+        hooks.read_rules(None, "A-[")

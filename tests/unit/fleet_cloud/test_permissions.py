@@ -1,0 +1,103 @@
+"""The operator's policy against what the code can call: read from its source, so that neither is forgotten."""
+
+import ast
+import importlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet_cloud import permissions
+from fleet_cloud.cli import COMMANDS
+from fleet_cloud.commands import CommandModule
+from fleet_cloud.names import Account, FleetNames
+
+ACCOUNT = Account(partition="aws", number="123456789012", region="eu-west-1")
+SERVICES = {"iot", "iam", "sts", "lambda"}
+REGISTRY = ("thing-type", "thing-group", "billing-group")
+
+# What AWS asks for besides the action that is called: tags at creation, and handing a role over.
+IMPLIED = {"iam:PassRole", "iam:TagRole", "iot:TagResource", "lambda:TagResource"}
+
+
+def called_in(path: Path) -> Iterator[str]:
+    """Yield the IAM actions of the ``aws`` commands that a module's text can make."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        words = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+        if len(words) >= 2 and isinstance(words[0], ast.Constant) and words[0].value in SERVICES:
+            for operation in spellings(words[1]):
+                name = "".join(part.capitalize() for part in operation.split("-"))
+                yield f"{words[0].value}:{name}"
+
+
+def spellings(word: ast.expr) -> list[str]:
+    if isinstance(word, ast.JoinedStr):
+        prefix = word.values[0]
+        assert isinstance(prefix, ast.Constant)
+        return [f"{prefix.value!s}{kind}" for kind in REGISTRY]
+    return [str(word.value)] if isinstance(word, ast.Constant) else []
+
+
+def reached(name: str, seen: set[str]) -> set[str]:
+    """Give every module of the package that a module imports, itself included."""
+    if name in seen:
+        return seen
+    seen.add(name)
+    tree = ast.parse(Path(str(importlib.import_module(name).__file__)).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fleet_cloud"):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = importlib.util.find_spec(inner) if is_package(node.module) else None
+                reached(inner if is_module else str(node.module), seen)
+    return seen
+
+
+def is_package(name: str | None) -> bool:
+    return name in {"fleet_cloud", "fleet_cloud.commands"}
+
+
+def actions(command: str) -> set[str]:
+    return {action for grant in permissions.COMMANDS[command] for action in grant.actions}
+
+
+def named(module: CommandModule) -> str:
+    return " ".join(module.NAME)
+
+
+KNOWN = [module for module in COMMANDS if named(module) in permissions.COMMANDS]
+
+
+def test_every_action_of_the_code_is_in_the_policy_and_no_other() -> None:
+    modules: set[str] = set()
+    for module in KNOWN:
+        reached(str(getattr(module, "__name__")), modules)  # noqa: B009 - the protocol has no __name__
+    called = {
+        action
+        for name in modules
+        for action in called_in(Path(str(importlib.import_module(name).__file__)))
+    }
+    granted = {action for command in permissions.COMMANDS for action in actions(command)}
+    assert granted - IMPLIED == called
+
+
+@pytest.mark.parametrize("module", KNOWN, ids=named)
+def test_commands_own_module_calls_nothing_that_its_policy_lacks(module: CommandModule) -> None:
+    called = {*called_in(Path(str(getattr(module, "__file__"))))}  # noqa: B009 - as above
+    assert called <= actions(named(module))
+
+
+def test_policy_reaches_this_fleets_resources_only() -> None:
+    made = permissions.policy(["up"], FleetNames("bins"), ACCOUNT)
+    statements = made["Statement"]
+    assert isinstance(statements, list)
+    wide = [one["Action"] for one in statements if one["Resource"] == ["*"]]
+    assert wide == [["sts:GetCallerIdentity"]]
+    assert "arn:aws:iot:eu-west-1:123456789012:policy/bins-claim" in json.dumps(made)
+
+
+def test_whole_policy_fits_what_iam_takes() -> None:
+    made = permissions.policy([*permissions.COMMANDS], FleetNames("n" * 36), ACCOUNT)
+    assert len(json.dumps(made, separators=(",", ":"))) <= 6144  # a managed policy's limit
