@@ -86,7 +86,7 @@ def set_up(sandbox: Sandbox, home: Path) -> Bench:
 def provisioning(bench: Bench, rounds: int) -> None:
     """Alternate agent and sample; print medians and ratios."""
     ways = {
-        "fleet-agent, csr": lambda serial: bench.agent(serial),
+        "fleet-agent, csr": bench.agent,
         "fleet-agent, keys": lambda serial: bench.agent(serial, "--method", "keys"),
         "SDK sample, keys": bench.sample,
     }
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, metavar="N")
     rounds = parser.parse_args().rounds
     # Not in /tmp, which may lie in memory: fsync is part of what is measured.
-    home = Path(tempfile.mkdtemp(prefix="fleet-agent-bench-", dir="/var/tmp"))  # noqa: S108
+    home = Path(tempfile.mkdtemp(prefix="fleet-agent-bench-", dir="/var/tmp"))
     try:
         with launch(home / "sandbox") as sandbox:
             bench = set_up(sandbox, home)
