@@ -111,6 +111,8 @@ def append_line(path: Path, line: str, mode: int = 0o600) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, mode)
         try:
+            if is_new:
+                os.fchmod(descriptor, mode)  # whatever the umask
             size = os.fstat(descriptor).st_size
             is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
             _write_all(descriptor, (b"\n" if is_torn else b"") + line.encode() + b"\n")
