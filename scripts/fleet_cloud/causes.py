@@ -23,7 +23,7 @@ NOT_YET = re.compile(
     r"\(NoSuchEntity\) when calling the AttachRolePolicy operation|"
     r"update is in progress for resource|function is currently in the following state: Pending|"
     r"Access denied during lambda validation|"
-    r"\((DeleteConflict(Exception)?|CertificateStateException)\) when calling the Delete|"
+    r"\((DeleteConflictException|CertificateStateException)\) when calling the Delete|"
     r"still attached to|must be deprecated for at least",
     re.IGNORECASE,
 )

@@ -24,6 +24,7 @@ from fleet_cloud.commands import (
     operator_policy,
     status,
     up,
+    verify,
 )
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
 
@@ -43,6 +44,7 @@ COMMANDS = cast(
         devices_prune,
         down,
         operator_policy,
+        verify,
     ),
 )
 GROUPS = {

@@ -46,6 +46,8 @@ _SEE_DEVICES = (
     Grant(("things",), ("iot:ListThingPrincipals",)),
 )
 _MAKE_FLEET = (
+    # Its name is in the request's body: whether AWS compares it is not documented.
+    Grant(("all",), ("iot:CreateProvisioningTemplate",)),
     Grant(
         ("roles",),
         (
@@ -69,7 +71,6 @@ _MAKE_FLEET = (
     Grant(
         ("template",),
         (
-            "iot:CreateProvisioningTemplate",
             "iot:UpdateProvisioningTemplate",
             "iot:CreateProvisioningTemplateVersion",
             "iot:ListProvisioningTemplateVersions",
@@ -168,6 +169,15 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
     ),
     "devices clean": (*_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS),
     "devices prune": (*_SEE_DEVICES, *_RETIRE),
+    "verify": (
+        *_WHO,
+        *_SEE_TEMPLATE,
+        *_ENDPOINT,
+        Grant(("all",), ("iot:ListThings", "iot:CreateCertificateFromCsr")),
+        Grant(("certificates",), ("iot:AttachPolicy",)),
+        *_RETIRE,
+        *_DELETE_THINGS,
+    ),
     "down": (*_SEE_FLEET, *_SEE_CLAIMS, *_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS, *_DELETE_FLEET),
 }
 

@@ -23,6 +23,7 @@ class Piece:
         tags: Tells its tags.
         delete: The commands that delete it.
         first: What is done to it before anything is deleted.
+        remembered: Only the template knows its name.
         versions: Those that have to go before it.
     """
 
@@ -33,6 +34,7 @@ class Piece:
     delete: Sequence[Command]
     first: Sequence[Command] = ()
     versions: Versions | None = None
+    remembered: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,17 +70,20 @@ def is_ours(answer: Answer | None, names: FleetNames) -> bool:
 
 
 def _pieces(aws: Aws, names: FleetNames, account: Account, template: Answer | None) -> list[Piece]:
-    """Return everything that ``up`` may have made, in the order in which it is deleted."""
+    """Return everything that ``up`` may have made, in the order in which it is deleted.
+
+    The template goes after type and groups: it is what remembers their names, should this be interrupted.
+    """
     found = templates.facts(template)["body"] if template else None
     registry = documents.Registry.of(found)
     logs = account.managed_policy("service-role/AWSLambdaBasicExecutionRole")
     return [
         _policy(aws, account, "claim policy", names.claim_policy),
-        _template(aws, names, account),
         *(_registry(aws, account, "thing-group", registry.thing_group)),
         *(_registry(aws, account, "billing-group", registry.billing_group)),
         *(_registry(aws, account, "thing-type", registry.thing_type)),
         _policy(aws, account, "device policy", names.device_policy),
+        _template(aws, names, account),
         _function(aws, names, account),
         _role(aws, "hook role", names.hook, logs),
         _role(aws, "role", names.role, account.registration_policy),
@@ -130,6 +135,7 @@ def _registry(aws: Aws, account: Account, kind: str, name: str | None) -> list[P
             tags=_iot_tags(aws, account, resource),
             first=[deprecate] if kind == "thing-type" else [],
             delete=[aws.command("iot", f"delete-{kind}", *named)],
+            remembered=True,
         )
     ]
 

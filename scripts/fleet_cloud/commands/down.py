@@ -1,12 +1,12 @@
 """``fleet-cloud down``: takes away what ``up`` and ``claim new`` made, and the fleet's devices."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fleet_cloud import claims, confirm, inventory, plan, retire, teardown
 from fleet_cloud.aws import Aws
 from fleet_cloud.claims import Claim
-from fleet_cloud.commands import Outcome, devices_clean, table
+from fleet_cloud.commands import Outcome, table
 from fleet_cloud.errors import CommandError, Exit
 from fleet_cloud.inventory import Devices
 from fleet_cloud.options import Context
@@ -72,11 +72,11 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "region": account.region,
             "dry_run": context.shell.dry_run,
             "deleted": [" ".join(row) for row in rows if " ".join(row) not in left],
-            "left": {name: error.said for name, error in left.items()},
+            "left": left,
             "not_ours": [f"{piece.kind} {piece.name}" for piece in there.others],
         },
         lines=[
-            *devices_clean.told(left),
+            *(f"{name} is left: {why}" for name, why in left.items()),
             "done" if rows and not left else "run it again later" if left else "nothing to do",
         ],
         status=Exit.FAILED if left else Exit.DONE,
@@ -106,8 +106,8 @@ def _take_away(
     found: Sequence[Claim],
     devices: Devices,
     patience: float,
-) -> dict[str, CommandError]:
-    """Delete in AWS's order; returns what could not be, by kind and name."""
+) -> dict[str, str]:
+    """Delete in AWS's order; returns what could not be, by kind and name, and why."""
     say = aws.shell.console.say
     off = [
         (f"claim {one.certificate.identifier}", [retire.switch_off(aws, one.certificate)])
@@ -117,7 +117,7 @@ def _take_away(
     before = [(f"{piece.kind} {piece.name}", piece.first) for piece in pieces if piece.first]
     if off or before:
         say("  disabling template and claims")
-    left = retire.run_all(aws, [*off, *before], "disabling")
+    left = _said(retire.run_all(aws, [*off, *before], "disabling"))
     # Switched off above, so what remains is to delete them.
     tasks: list[tuple[str, Sequence[Command]]] = [
         *((f"device {thing.name}", retire.thing_commands(aws, thing)) for thing in devices.things),
@@ -135,11 +135,21 @@ def _take_away(
     ]
     if tasks:
         say(f"  deleting {len(devices.things)} devices, {len(found)} claims")
-    left |= retire.run_all(aws, tasks, "deleting")
+    left |= _said(retire.run_all(aws, tasks, "deleting"))
     for piece in pieces:
+        waiting = [
+            name for one in pieces if one.remembered and (name := f"{one.kind} {one.name}") in left
+        ]
+        if piece.kind == "template" and waiting:
+            left[f"template {piece.name}"] = f"it is what remembers {', '.join(waiting)}"
+            continue
         say(f"  {'would delete' if aws.shell.dry_run else 'deleting'} {piece.kind} {piece.name}")
-        left |= retire.run_all(aws, [_task(aws, piece)], "", patience)
+        left |= _said(retire.run_all(aws, [_task(aws, piece)], "", patience))
     return left
+
+
+def _said(left: Mapping[str, CommandError]) -> dict[str, str]:
+    return {name: error.said for name, error in left.items()}
 
 
 def _task(aws: Aws, piece: Piece) -> tuple[str, Sequence[Command]]:

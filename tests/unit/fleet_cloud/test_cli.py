@@ -62,6 +62,19 @@ def test_launcher_works_through_a_link_from_anywhere(
         ("config", "--out", "d", "--device-endpoint", "x", "--ca-file", "nope.pem"),
         ("up", "--name", "a b"),
         ("claim", "new", "--out", "d", "--batch", "a/b"),
+        ("claim", "revoke"),
+        ("devices", "show", "a b"),
+        ("devices", "clean", "a#b", "--yes"),
+        ("devices", "prune", "--ledger", "nope"),
+        ("operator-policy", "nope"),
+        ("operator-policy", "--account", "12"),
+        ("up", "--thing-type", "a b"),
+        ("up", "--template-file", "nope"),
+        ("up", "--hook-pattern", "["),
+        ("up", "--hook-allow", "nope"),
+        ("up", "--hook-pattern", "a", "--no-hook"),
+        ("verify", "--dry-run"),
+        ("verify", "--parameter", "x"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_makes_nothing(
@@ -71,6 +84,34 @@ def test_wrong_usage_ends_with_2_and_makes_nothing(
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_operator_policy_for_an_account_asks_nobody(run: Run, programs: Programs) -> None:
+    programs("aws", "exit 1")
+    words = ("operator-policy", "claim", "temporary", "--account", "123456789012")
+    done = run(*words, "--region", "cn-north-1")
+    assert json.loads(done.stdout)["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Action": ["iot:CreateProvisioningClaim"],
+            "Resource": ["arn:aws-cn:iot:cn-north-1:123456789012:provisioningtemplate/fleet"],
+        }
+    ]
+
+
+def test_template_file_that_cannot_be_one_is_told_with_all_its_faults(
+    run: Run, programs: Programs, tmp_path: Path
+) -> None:
+    programs("aws", "exit 1")
+    (tmp_path / "body.json").write_text('{"Resources": {}, "Outputs": {}}')
+    done = run("up", "--template-file", "body.json")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "fleet-cloud: --template-file body.json cannot be a fleet's template:",
+        "    section 'Outputs' is not one of DeviceConfiguration, Mappings, Parameters, Resources",
+        "    Resources: must have at least a certificate",
+        "  next: put that right; AWS has not been asked yet",
+    ]
 
 
 def test_missing_aws_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,201 @@
+"""``fleet-cloud verify``: provisions a device for trial and checks what the policies allow and refuse."""
+
+import argparse
+import secrets
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from fleet_cloud import configuration, openssl, probe, retire, templates
+from fleet_cloud.aws import Aws, entries, text
+from fleet_cloud.commands import Outcome
+from fleet_cloud.errors import Exit, FleetCloudError, UsageError
+from fleet_cloud.hooks import SERIAL_PARAMETER
+from fleet_cloud.inventory import ACTIVE, Certificate
+from fleet_cloud.options import Context
+from fleet_cloud.probe import Identity, Place, RefusedError
+from fleet_cloud.shell import Variable
+from fleet_cloud.trial import Registered, Trial
+
+NAME = ("verify",)
+SUMMARY = "connect as a claim and as a fresh device, and check what is allowed and refused"
+DESCRIPTION = """\
+Makes a claim, provisions a device with it, and connects as both: they must be able to do their work, and must be
+refused everything else: a claim publishing readings or taking a device's name, a device publishing to another thing's
+topic or connecting under another client id. Then deletes the claim, the thing and both certificates again.
+
+The device's serial number is verify- and eight random digits; a fleet with a hook needs one that the hook permits:
+--serial, of a device that is not there yet. A template of your own may need more parameters: --parameter.
+
+Connects as a device does, which needs awscrt: the project's environment is taken when it is there.
+"""
+
+_REQUEST = Variable("request")
+_ARN = Variable("claim_arn")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where, and as which device."""
+    parser.add_argument(
+        "--serial", metavar="SERIAL", help="the trial device's serial number (default: verify-…)"
+    )
+    parser.add_argument(
+        "--parameter",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="another parameter for the template; may be repeated",
+    )
+    parser.add_argument(
+        "--device-endpoint",
+        metavar="HOST[:PORT]",
+        help="where devices connect (default: what AWS says)",
+    )
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        type=Path,
+        help="the CA of the endpoint's certificate (default: this machine's own store)",
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Make, try, delete."""
+    if context.shell.dry_run:
+        raise UsageError(
+            "verify has no dry run: what it does is connect as a device",
+            remedy="run it without; it deletes what it makes",
+        )
+    if arguments.ca_file and not arguments.ca_file.is_file():
+        raise UsageError(
+            f"--ca-file {arguments.ca_file}: there is no such file", remedy="check it"
+        )
+    serial = arguments.serial or f"verify-{secrets.token_hex(4)}"
+    parameters = {SERIAL_PARAMETER: serial, **_parameters(arguments.parameter)}
+    probe.need_environment()
+    context.shell.need("openssl")
+    aws = context.aws()
+    place, before = _look(context, aws, arguments)
+    trial = Trial(place, context.names, context.console.say)
+    with ExitStack() as afterwards:
+        folder = Path(afterwards.enter_context(tempfile.TemporaryDirectory()))
+        claim = _make_claim(context, aws, folder, afterwards)
+        other = f"{context.names.fleet}-verify-other"
+        trial.of_claim(claim, f"claim-{serial}", other)
+        device = _provision(context, trial, claim, folder, parameters)
+        afterwards.callback(_delete_device, aws, device, is_new=device.thing not in before)
+        trial.of_device(device, other)
+    wrong = [check for check in trial.checks if not check.is_right]
+    return Outcome(
+        data={
+            "fleet": context.names.fleet,
+            "thing": device.thing,
+            "checks": [
+                {"what": one.what, "must_be": one.must_be, "was": one.was, "said": one.said}
+                for one in trial.checks
+            ],
+            "right": not wrong,
+        },
+        lines=[
+            *(
+                f"{one.what}: must be {one.must_be}, was {one.was} {one.said}".rstrip()
+                for one in wrong
+            ),
+            f"{len(trial.checks) - len(wrong)} of {len(trial.checks)} checks are right",
+        ],
+        status=Exit.FAILED if wrong else Exit.DONE,
+    )
+
+
+def _parameters(given: Sequence[str]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise UsageError(f"--parameter {name!r} has no value", remedy="write NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Place, set[str]]:
+    """Ask where devices connect, and which things there are already."""
+    endpoint, template, things = aws.ask_all(
+        [
+            aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:Data-ATS"),
+            templates.read(aws, context.names),
+            aws.command("iot", "list-things"),
+        ]
+    )
+    if template is None:
+        raise FleetCloudError(
+            f"there is no provisioning template {context.names.template} in {aws.region}",
+            remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
+            code="template-missing",
+        )
+    given: str | None = arguments.device_endpoint
+    found = configuration.endpoint(given or text(endpoint, "endpointAddress"))
+    place = Place(endpoint=found, ca_file=arguments.ca_file)
+    return place, {text(entry, "thingName") for entry in entries(things, "things")}
+
+
+def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack) -> Identity:
+    """Make a claim with the fleet's claim policy; it is deleted afterwards, come what may."""
+    shell, policy = context.shell, context.names.claim_policy
+    identity = Identity(certificate=folder / "claim.pem.crt", key=folder / "claim.pem.key")
+    shell.change(openssl.make_key(identity.key))
+    shell.change(
+        openssl.make_request(identity.key, f"{context.names.fleet} claim verify", _REQUEST)
+    )
+    aws.change(
+        aws.command(
+            "iot",
+            "create-certificate-from-csr",
+            *("--certificate-signing-request", _REQUEST),
+            "--set-as-active",
+            *("--certificate-pem-outfile", str(identity.certificate)),
+            *("--query", "certificateArn"),
+            into=_ARN,
+        )
+    )
+    arn = shell.value(_ARN)
+    afterwards.callback(_delete, aws, arn, "the claim")
+    aws.change(aws.command("iot", "attach-policy", "--policy-name", policy, "--target", arn))
+    return identity
+
+
+def _provision(
+    context: Context, trial: Trial, claim: Identity, folder: Path, parameters: Mapping[str, str]
+) -> Registered:
+    key = folder / "device.pem.key"
+    context.shell.change(openssl.make_key(key))
+    context.shell.change(openssl.make_request(key, "device", _REQUEST))
+    request = context.shell.value(_REQUEST) + "\n"
+    serial = parameters[SERIAL_PARAMETER]
+    try:
+        return trial.provision(claim, f"claim-{serial}", request, key, parameters)
+    except RefusedError as error:
+        raise FleetCloudError(
+            f"the trial device {serial} could not provision: {error}",
+            remedy="with a hook, give a --serial that it permits; with a template of your own, its --parameter",
+            code="provisioning-refused",
+        ) from error
+
+
+def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:
+    certificate = Certificate(arn=arn, status=ACTIVE, created=None)
+    _tell(
+        aws,
+        retire.run_all(aws, [(what, retire.certificate_commands(aws, certificate, things))], ""),
+    )
+
+
+def _delete_device(aws: Aws, device: Registered, *, is_new: bool) -> None:
+    account = aws.account()
+    _delete(aws, account.iot(f"cert/{device.certificate_id}"), "the certificate", [device.thing])
+    if is_new:
+        command = aws.command("iot", "delete-thing", "--thing-name", device.thing)
+        _tell(aws, retire.run_all(aws, [(device.thing, [command])], ""))
+
+
+def _tell(aws: Aws, left: Mapping[str, Exception]) -> None:
+    for name, error in left.items():
+        aws.shell.console.say(f"  {name} could not be deleted: {error}")

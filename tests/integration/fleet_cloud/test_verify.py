@@ -1,0 +1,97 @@
+"""What the policies really allow, tried on real TLS and MQTT 5; and who may run which command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iot_sandbox.launch import Sandbox
+from support.aws import aws_client
+from support.companion import FleetCloud, answer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def test_policies_are_found_right_then_too_wide_and_nothing_is_left_behind(
+    fleet_cloud: FleetCloud, sandbox: Sandbox
+) -> None:
+    iot = aws_client(sandbox, "iot")
+    fleet_cloud("up", "--name", "vans")
+    words = ("verify", "--name", "vans", "--ca-file", sandbox.ca_file, "--json")
+    before = iot.list_things()["things"], iot.list_certificates()["certificates"]
+    right = answer(fleet_cloud(*words))
+    assert (right["right"], len(right["checks"])) == (True, 11)
+    assert before == (iot.list_things()["things"], iot.list_certificates()["certificates"])
+
+    wide = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+    iot.create_policy_version(
+        policyName="vans-device",
+        policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [wide]}),
+        setAsDefault=True,
+    )
+    wrong = answer(fleet_cloud(*words, status=1))
+    assert [one["what"] for one in wrong["checks"] if one["must_be"] != one["was"]] == [
+        "device connects under another thing's name",
+        "device publishes to another thing's topic",
+        "device subscribes to another thing's topic",
+        "device subscribes to everything",
+    ]
+    assert before[0] == iot.list_things()["things"]
+
+
+def test_operator_with_the_printed_policy_may_do_that_and_no_more(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    iam = aws_client(sandbox, "iam")
+    iam.create_user(UserName="operator")
+    key = iam.create_access_key(UserName="operator")["AccessKey"]
+    who = {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+
+    def may(*commands: str) -> None:
+        policy = answer(fleet_cloud("operator-policy", "--name", "carts", *commands))
+        for statement in policy["Statement"]:
+            statement["Resource"] = "*"  # the sandbox knows no resource where it is not in the path
+        document = json.dumps(policy)
+        iam.put_user_policy(UserName="operator", PolicyName="may", PolicyDocument=document)
+
+    def run(*words: str | Path, status: int = 0) -> Any:
+        named = (*words, "--name", "carts", "--json")
+        return answer(fleet_cloud(*named, status=status, credentials=who))
+
+    may("up", "claim new")
+    run("up", "--thing-type", "cart", "--hook-pattern", ".*")
+    run("claim", "new", "--out", tmp_path)
+    error = run("devices", "list", status=1)["error"]
+    assert error["cause"].startswith("these credentials may not iot:List")
+    assert '"Effect": "Allow"' in error["remedy"]
+    may("status", "claim revoke", "devices prune")
+    run("status")
+    run("claim", "revoke", tmp_path)
+    run("devices", "prune", "--yes")
+    may("down")
+    assert run("down", "--yes")["left"] == {}
+
+
+def test_python_without_awscrt_is_told_so(
+    root_dir: Path, operator: dict[str, str], tmp_path: Path
+) -> None:
+    bare = Path(sys.base_prefix) / "bin" / "python3"
+    known = subprocess.run([bare, "-I", "-c", "import awscrt"], capture_output=True, check=False)
+    if known.returncode == 0:
+        pytest.skip("this machine's own Python has awscrt")
+    done = subprocess.run(
+        [bare, "-I", root_dir / "scripts" / "fleet-cloud", "verify"],
+        env=operator | {"FLEET_AGENT_VENV": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "lacks awscrt" in done.stderr
+    assert "next: " in done.stderr
