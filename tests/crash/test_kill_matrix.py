@@ -17,6 +17,8 @@ from support.provisioning import make_plan
 from support.strace import Call, Program
 from support.walks import current, issued, walk
 
+pytestmark = pytest.mark.slow  # a process a system call
+
 DRIVER = str(Path(__file__).with_name("driver.py"))
 NAMES = (
     "attempt.json",

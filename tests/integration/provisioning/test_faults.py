@@ -18,6 +18,8 @@ from support.claimant import Provisioned
 from support.fleets import Fleet, make_fleet
 from support.mqtt import connected
 
+pytestmark = pytest.mark.slow  # two minutes
+
 CREATE_FROM_CSR, CREATE_KEYS, REGISTER = "create-from-csr", "create-keys", "register-thing"
 
 
@@ -49,10 +51,9 @@ class Case:
         return " ".join([self.operation, self.kind, *words])
 
 
-def cases(*found: Case, slow: Sequence[Case] = ()) -> pytest.MarkDecorator:
-    """Parametrize a test; ``slow`` ones say little that the others do not, or take long: not with ``--fast``."""
-    values = [*(pytest.param(case, id=str(case)) for case in found)]
-    values += [pytest.param(case, id=str(case), marks=pytest.mark.slow) for case in slow]
+def cases(*found: Case, alike: Sequence[Case] = ()) -> pytest.MarkDecorator:
+    """Parametrize a test; those ``alike`` say little that the others do not."""
+    values = [pytest.param(case, id=str(case)) for case in (*found, *alike)]
     return pytest.mark.parametrize("case", values)
 
 
@@ -111,7 +112,7 @@ def reject(status: int | None, operation: str, first: int = 0) -> Case:
     reject(429, REGISTER),
     reject(500, REGISTER),
     reject(None, REGISTER),
-    slow=[
+    alike=[
         reject(404, CREATE_FROM_CSR, 77),
         reject(409, CREATE_FROM_CSR, 77),
         reject(503, CREATE_FROM_CSR),
@@ -151,7 +152,7 @@ def test_request_rejected_for_as_long_as_one_waits(
     Case(REGISTER, "lose-answer", first=69, timeout="2"),
     Case(CREATE_FROM_CSR, "answer-twice"),
     Case(REGISTER, "answer-twice"),
-    slow=[
+    alike=[
         Case(CREATE_FROM_CSR, "delay", {"seconds": 1.5}),
         Case(CREATE_KEYS, "lose-answer", first=69, minted=2, named=1, timeout="2"),
         Case(CREATE_KEYS, "answer-twice"),
@@ -161,7 +162,6 @@ def test_answer_late_lost_or_twice(agent: Agent, faults: FaultClient, case: Case
     assert_outlived(agent, faults, case)
 
 
-@pytest.mark.slow
 @cases(
     Case(CREATE_FROM_CSR, "lose-answer", minted=2, named=1, timeout="60"),
     Case(REGISTER, "lose-answer", timeout="60"),
@@ -181,7 +181,7 @@ def test_answer_lost_and_the_run_waits_for_it(
     Case(CREATE_KEYS, "close-after", minted=2, named=1),
     Case(REGISTER, "close-before"),
     Case(REGISTER, "close-after"),
-    slow=[
+    alike=[
         Case(CREATE_KEYS, "close-before"),
     ],
 )
@@ -220,7 +220,7 @@ WRONG_TYPES = {"certificateId": 5, "certificatePem": [], "certificateOwnershipTo
     unusable(CREATE_KEYS, {"certificateId": "a" * 64, "certificatePem": "x", "privateKey": {}}),
     unusable(REGISTER, {"thingName": "t", "deviceConfiguration": [1]}),
     unusable(REGISTER, '{"thingName": "' + "x" * 120_000),
-    slow=[
+    alike=[
         Case(CREATE_KEYS, "malformed", minted=2, named=1),
         unusable(CREATE_FROM_CSR, ""),
         unusable(CREATE_FROM_CSR, "[]"),
@@ -354,7 +354,7 @@ REQUESTS = {"topic": "$aws/*"}
     Case("publish", "reject", REQUESTS, first=77),
     Case("publish", "close-before", REQUESTS),
     Case("publish", "lose-answer", REQUESTS),
-    slow=[
+    alike=[
         Case("connect", "reject", {"reason_code": 134, **CLAIM}, first=77),
         Case("connect", "reject", {"reason_code": 128, **CLAIM}),
         Case("connect", "reject", {"reason_code": 136, **CLAIM}),
@@ -383,7 +383,7 @@ THING = {"client_id": "fleet*"}
     Case("publish", "lose-answer", THING, first=69, timeout="3"),
     Case("connect", "reject", {"calls": "every", **THING}, first=77, timeout="3"),
     Case("publish", "reject", {"calls": "every", **THING}, first=77, timeout="3"),
-    slow=[
+    alike=[
         Case("connect", "reject", {"reason_code": 151, **THING}),
         Case("connect", "close-after", THING),
         Case("connect", "delay", {"seconds": 1.5, **THING}),
@@ -413,7 +413,6 @@ def test_policy_that_spreads_after_a_while(
     assert_outlived(agent, faults, Case(operation, "policy-spread", {"seconds": 2}))
 
 
-@pytest.mark.slow
 def test_topic_that_stays_refused_counts_as_proven_and_says_what_is_missing(
     fleet: Fleet, faults: FaultClient, tmp_path: Path
 ) -> None:
@@ -451,7 +450,7 @@ def provisioned(agent: Agent, faults: FaultClient) -> Iterator[Agent]:
     Case(CREATE_FROM_CSR, "answer-other-key", first=69, minted=5),
     Case(REGISTER, "reject", {"status_code": 400}, first=77),
     Case("connect", "reject", THING, first=77),
-    slow=[
+    alike=[
         Case(CREATE_FROM_CSR, "lose-answer", first=69, minted=2),
         Case("publish", "reject", THING, first=77),
         Case(REGISTER, "close-after", first=69),
@@ -477,7 +476,6 @@ def test_old_identity_stays_until_the_new_one_is_proven(
 # `run` goes on by itself ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow  # what AWS refused is asked again after up to 30 s
 @pytest.mark.timeout(120)
 def test_hook_that_denies_and_approves_later(agent: Agent, faults: FaultClient) -> None:
     faults.add(REGISTER, "reject", status_code=403, error_code="AccessDenied")
