@@ -90,6 +90,10 @@ class Account:
         """Return the ARN of a Lambda function."""
         return f"arn:{self.partition}:lambda:{self.region}:{self.number}:function:{name}"
 
+    def log_group(self, name: str) -> str:
+        """Return the ARN of a log group, as a policy names it."""
+        return f"arn:{self.partition}:logs:{self.region}:{self.number}:log-group:{name}:*"
+
     def managed_policy(self, name: str) -> str:
         """Return the ARN of a policy that AWS manages."""
         return f"arn:{self.partition}:iam::aws:policy/{name}"

@@ -143,6 +143,7 @@ _DELETE_FLEET = (
         ("function",),
         ("lambda:GetFunctionConfiguration", "lambda:ListTags", "lambda:DeleteFunction"),
     ),
+    Grant(("logs",), ("logs:DeleteLogGroup",)),
     Grant(("roles",), ("iam:ListRoleTags", "iam:DetachRolePolicy", "iam:DeleteRole")),
 )
 
@@ -217,4 +218,5 @@ def _resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
         "certificates": [account.iot("cert/*")],
         "things": [account.iot("thing/*")],
         "function": [account.function(names.hook)],
+        "logs": [account.log_group(f"/aws/lambda/{names.hook}")],
     }

@@ -147,7 +147,13 @@ def _function(aws: Aws, names: FleetNames, account: Account) -> Piece:
         name=names.hook,
         read=aws.command("lambda", "get-function-configuration", *named),
         tags=aws.command("lambda", "list-tags", "--resource", account.function(names.hook)),
-        delete=[aws.command("lambda", "delete-function", *named)],
+        delete=[
+            aws.command("lambda", "delete-function", *named),
+            # Lambda makes it at the function's first call, and leaves it behind.
+            aws.command(
+                "logs", "delete-log-group", "--log-group-name", f"/aws/lambda/{names.hook}"
+            ),
+        ],
     )
 
 

@@ -13,7 +13,7 @@ from support.companion import FleetCloud, answer
 from support.fleets import Claim, Fleet
 from support.mqtt import ConnectRefusedError, Device, connected
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def listing(sandbox: Sandbox) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def test_printed_script_sets_up_what_up_then_keeps_finishes_and_compares(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_own_template_type_group_and_hook_are_made_kept_and_taken_back(
     fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
 ) -> None:

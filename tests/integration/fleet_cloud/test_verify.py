@@ -12,7 +12,7 @@ from iot_sandbox.launch import Sandbox
 from support.aws import aws_client
 from support.companion import FleetCloud, answer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_policies_are_found_right_then_too_wide_and_nothing_is_left_behind(
@@ -56,7 +56,8 @@ def test_operator_with_the_printed_policy_may_do_that_and_no_more(
     def may(*commands: str) -> None:
         policy = answer(fleet_cloud("operator-policy", "--name", "carts", *commands))
         for statement in policy["Statement"]:
-            statement["Resource"] = "*"  # the sandbox knows no resource where it is not in the path
+            # The sandbox knows no resource where it is not in the path.
+            statement["Resource"] = "*"
         document = json.dumps(policy)
         iam.put_user_policy(UserName="operator", PolicyName="may", PolicyDocument=document)
 

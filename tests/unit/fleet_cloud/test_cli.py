@@ -114,6 +114,36 @@ def test_template_file_that_cannot_be_one_is_told_with_all_its_faults(
     ]
 
 
+def test_dry_run_on_an_empty_account_prints_all_that_up_would_make(
+    run: Run, programs: Programs
+) -> None:
+    caller = '{"Arn": "arn:aws:iam::123456789012:user/me"}'
+    absent = "An error occurred (NoSuchEntity) when calling the X operation: no"
+    programs("aws", f"test $1 = sts && echo '{caller}' && exit; echo '{absent}' >&2; exit 254")
+    flags = ("--thing-type", "bike", "--thing-group", "north", "--billing-group", "cost")
+    done = run("up", *flags, "--hook-pattern", "A.*", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    made = [line for line in done.stdout.splitlines() if line.startswith("aws ")]
+    assert [" ".join(line.split()[1:3]) for line in made] == [
+        "iam create-role",
+        "iam attach-role-policy",
+        "iot create-policy",
+        "iot create-policy",
+        "iot create-thing-type",
+        "iot create-thing-group",
+        "iot create-billing-group",
+        "iam create-role",
+        "iam attach-role-policy",
+        "lambda create-function",
+        "lambda add-permission",
+        "iot create-provisioning-template",
+    ]
+    taggable = [line for line in made if "attach-role" not in line and "permission" not in line]
+    assert all("made-by" in line for line in taggable)
+    assert '"BillingGroup":"cost"' in made[-1]
+    assert "base64 -d > fleet-hook.zip <<'END'" in done.stdout
+
+
 def test_missing_aws_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     done = run("up")

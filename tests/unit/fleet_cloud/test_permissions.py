@@ -15,7 +15,7 @@ from fleet_cloud.commands import CommandModule
 from fleet_cloud.names import Account, FleetNames
 
 ACCOUNT = Account(partition="aws", number="123456789012", region="eu-west-1")
-SERVICES = {"iot", "iam", "sts", "lambda"}
+SERVICES = {"iot", "iam", "sts", "lambda", "logs"}
 REGISTRY = ("thing-type", "thing-group", "billing-group")
 
 # What AWS asks for besides the action that is called: tags at creation, and handing a role over.
