@@ -97,7 +97,8 @@ class Device:
             command = self.command(
                 "provision", *self.who, "--csr", str(csr), "--csr-key", str(key)
             )
-            return subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        return self.process
 
     def look(self) -> bool:
         """Read its status; tell whether it has an identity and AWS has a reading of it."""
@@ -121,6 +122,9 @@ class Device:
 def main() -> int:
     """Run the demonstration; 0 when everything was seen."""
     arguments = _arguments()
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # leaving no device behind
     try:
         with _home(), launch(HOME / "sandbox") as sandbox:
             os.environ.update(sandbox.environment)
