@@ -29,8 +29,12 @@ NOT_YET = re.compile(
 )
 
 # What AWS says when something is not there, and when it is there already.
-ABSENT_CODES = {"NoSuchEntity", "ResourceNotFoundException"}
-PRESENT_CODES = {"EntityAlreadyExists", "ResourceAlreadyExistsException"}
+ABSENT_CODES = {"NoSuchEntity", "ResourceNotFoundException", "NoSuchBucket", "NotFound"}
+PRESENT_CODES = {
+    "EntityAlreadyExists",
+    "ResourceAlreadyExistsException",
+    "BucketAlreadyOwnedByYou",
+}
 
 
 @dataclasses.dataclass(frozen=True)

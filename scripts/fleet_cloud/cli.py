@@ -11,6 +11,8 @@ from fleet_cloud import options
 from fleet_cloud.commands import (
     CommandModule,
     Outcome,
+    bulk,
+    check,
     claim_list,
     claim_new,
     claim_revoke,
@@ -22,7 +24,12 @@ from fleet_cloud.commands import (
     devices_show,
     down,
     operator_policy,
+    rule_down,
+    rule_up,
     status,
+    things_clean,
+    things_create,
+    things_send,
     up,
     verify,
 )
@@ -45,9 +52,18 @@ COMMANDS = cast(
         down,
         operator_policy,
         verify,
+        bulk,
+        check,
+        rule_up,
+        rule_down,
+        things_create,
+        things_send,
+        things_clean,
     ),
 )
 GROUPS = {
+    "rule": "readings of devices, told to people by SNS",
+    "things": "numbered things to try with, and a record of them",
     "claim": "claim certificates: what a device has before it has an identity",
     "devices": "the things of this fleet and their certificates",
 }

@@ -41,11 +41,15 @@ class Console:
             self.say(line)
 
     def spread(
-        self, run: Callable[[_Task], _Result], tasks: Sequence[_Task], doing: str
+        self,
+        run: Callable[[_Task], _Result],
+        tasks: Sequence[_Task],
+        doing: str,
+        at_once: int = _AT_ONCE,
     ) -> list[_Result]:
         """Run tasks, some at the same time, and show how far they are when there are many."""
         results: list[_Result] = []
-        pool = concurrent.futures.ThreadPoolExecutor(max_workers=_AT_ONCE)
+        pool = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
         try:
             for result in pool.map(run, tasks):
                 results.append(result)

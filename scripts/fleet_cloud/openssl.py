@@ -22,7 +22,7 @@ def make_key(path: Path) -> Command:
     )
 
 
-def make_request(key: Path, subject: str, into: Variable) -> Command:
+def make_request(key: Path, subject: str, into: Variable | None = None) -> Command:
     """Return the command for a certificate signing request with this subject's common name."""
     return Command(
         words=("openssl", "req", "-new", "-key", str(key), "-subj", f"/CN={subject}"), into=into

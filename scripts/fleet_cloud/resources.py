@@ -149,6 +149,25 @@ def role_policy(aws: Aws, role_name: str, arn: str, kind: str = "role policy") -
     )
 
 
+def inline_policy(aws: Aws, role_name: str, name: str, action: str, arn: str) -> Resource:
+    """Return a policy that is part of a role and allows one action."""
+    named = ["--role-name", role_name, "--policy-name", name]
+    allowed = {"Effect": "Allow", "Action": action, "Resource": arn}
+    document = {"Version": "2012-10-17", "Statement": [allowed]}
+    put = aws.command(
+        "iam", "put-role-policy", *named, "--policy-document", documents.compact(document)
+    )
+    return Resource(
+        kind="role policy",
+        name=name,
+        read=aws.command("iam", "get-role-policy", *named),
+        facts=lambda answer: {"document": answer.get("PolicyDocument")},
+        wanted={"document": document},
+        create=put,
+        mend={"document": put},
+    )
+
+
 def device_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:
     """Return the policy of this fleet's devices."""
     document = documents.device_policy(account)

@@ -1,0 +1,179 @@
+"""One run of a bulk registration: finish an earlier task, make keys and requests, start a task, save what it made."""
+
+import dataclasses
+import json
+import shlex
+import time
+
+from fleet_cloud import bulkcloud, bulkfolder, bulktask, files, openssl
+from fleet_cloud.aws import Aws, text
+from fleet_cloud.bulkcloud import BulkNames
+from fleet_cloud.bulkfolder import KEY, SHARED, BulkFolder, Record
+from fleet_cloud.options import Context
+from fleet_cloud.reconcile import ensure
+from fleet_cloud.shell import Command, Variable
+
+# A dry run's way of making one thing's key and its line of the parameters.
+_LOOP = f"""\
+  mkdir -m 700 {{folder}}/things/$name
+  (umask 077; set -C; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 > {{folder}}/things/$name/{KEY})
+  csr=$(openssl req -new -key {{folder}}/things/$name/{KEY} -subj /CN=$name | awk '{{{{printf "%s\\\\n", $0}}}}')
+  printf '{{{{"ThingName":"%s","CSR":"%s"}}}}\\n' "$name" "$csr\""""
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """How far it came: things made now, things still without a certificate, lines that AWS IoT refused."""
+
+    made: int
+    left: list[str]
+    errors: list[str]
+
+
+class Registration:
+    """One run."""
+
+    def __init__(self, context: Context, aws: Aws, bulk: BulkNames, folder: BulkFolder) -> None:
+        self._shell, self._console = context.shell, context.console
+        self._aws, self._bulk, self._folder = aws, bulk, folder
+
+    def run(self, record: Record) -> Done:
+        """Finish an earlier task, then register what is pending."""
+        before = self._folder.pending(record)
+        errors = self._finish(record) if record.key and not self._shell.dry_run else []
+        record = dataclasses.replace(record, key="", task="")
+        pending = self._folder.pending(record)
+        if pending:
+            self._prepare(record)
+            if self._shell.dry_run:
+                self._print(record, pending)
+                return Done(0, pending, [])
+            errors = self._register(record, pending)
+        left = self._folder.pending(record)
+        return Done(len(before) - len(left), left, errors)
+
+    def _prepare(self, record: Record) -> None:
+        wanted = bulkcloud.needed(self._aws, self._bulk, record.thing_type)
+        answers = self._aws.ask_all([resource.read for resource in wanted])
+        bulktask.check_none_runs(self._aws)
+        for resource, answer in zip(wanted, answers, strict=True):
+            ensure(self._aws, resource, answer)
+
+    def _register(self, record: Record, pending: list[str]) -> list[str]:
+        files.make_folder(self._folder.path, 0o700)
+        self._folder.write(record)
+        lines = self._shared_lines(pending) if record.shared else self._lines(pending)
+        parameters = self._folder.path / bulkfolder.PARAMETERS
+        files.write_public(parameters, "".join(f"{json.dumps(line)}\n" for line in lines))
+        record = dataclasses.replace(record, key=f"{record.prefix}-{time.time_ns()}.jsonl")
+        self._aws.change(bulktask.upload(self._aws, self._bulk, record.key, parameters))
+        self._folder.write(record)  # before the task: a run cut off here finds it by its key
+        body = bulkcloud.template(self._bulk, record.thing_type, shared=record.shared)
+        self._aws.change(bulktask.start(self._aws, self._bulk, record.key, body))
+        record = dataclasses.replace(record, task=self._shell.value(bulktask.TASK))
+        self._folder.write(record)
+        return self._finish(record)
+
+    def _finish(self, record: Record) -> list[str]:
+        """Wait for the task, save what it made; return the lines of its error report."""
+        task = record.task or bulktask.find(self._aws, record.key)
+        errors: list[str] = []
+        if task:
+            told = bulktask.wait(self._aws, task)
+            if text(told, "status") != "Completed":
+                self._console.say(
+                    f"  the task ended as {told['status']}: {told.get('message', '')}"
+                )
+            errors = bulktask.report(self._aws, task, "ERRORS")
+            self._save(record, bulktask.report(self._aws, task, "RESULTS"))
+        self._folder.write(dataclasses.replace(record, key="", task=""))
+        return errors
+
+    def _save(self, record: Record, results: list[str]) -> None:
+        found = {bulkfolder.public_key(pem): pem for pem in bulkfolder.certificates_in(results)}
+        if record.shared:
+            pem = files.read(self._folder.certificate(SHARED))
+            key = files.read(self._folder.key(SHARED))
+            text_of_all = "\n".join(results)
+            for thing in self._folder.pending(record):
+                if pem and key and f':thing/{thing}"' in text_of_all:
+                    files.make_folder(self._folder.key(thing).parent, 0o700)
+                    if not self._folder.key(thing).exists():
+                        files.create_secret(self._folder.key(thing), key)
+                    files.create_secret(self._folder.certificate(thing), pem)
+            return
+        parameters = files.read(self._folder.path / bulkfolder.PARAMETERS) or ""
+        for line in parameters.splitlines():
+            asked = json.loads(line)
+            made = found.get(bulkfolder.public_key(asked.get("CSR", "")))
+            certificate = self._folder.certificate(asked["ThingName"])
+            if made and not certificate.exists():
+                files.create_secret(certificate, made)
+
+    def _lines(self, pending: list[str]) -> list[dict[str, str]]:
+        requests = self._console.spread(self._request, pending, "making keys and requests")
+        return [
+            {"ThingName": thing, "CSR": request}
+            for thing, request in zip(pending, requests, strict=True)
+        ]
+
+    def _request(self, thing: str) -> str:
+        key = self._folder.key(thing)
+        files.make_folder(key.parent, 0o700)
+        if not key.exists():
+            self._shell.change(openssl.make_key(key))
+        return self._shell.run(openssl.make_request(key, thing))
+
+    def _shared_lines(self, pending: list[str]) -> list[dict[str, str]]:
+        certificate = self._folder.certificate(SHARED)
+        pem = files.read(certificate)
+        if pem is None:
+            made = self._aws.change(self._certify(self._request(SHARED)))
+            pem = text(json.loads(made), "certificatePem")
+            files.create_secret(certificate, pem)
+        identifier = openssl.certificate_id(pem, certificate)
+        return [{"ThingName": thing, "CertificateId": identifier} for thing in pending]
+
+    def _certify(self, request: str) -> Command:
+        return self._aws.command(
+            "iot",
+            "create-certificate-from-csr",
+            *("--certificate-signing-request", request),
+            "--set-as-active",
+        )
+
+    def _print(self, record: Record, pending: list[str]) -> None:
+        """Print what would be run, as a script."""
+        folder = shlex.quote(str(self._folder.path))
+        path, key = self._folder.path / bulkfolder.PARAMETERS, f"{record.prefix}.jsonl"
+        say = self._console.script
+        say(f"mkdir -p -m 700 {folder}/things")
+        loop = self._shared_loop() if record.shared else _LOOP.format(folder=folder)
+        say(f"for name in {' '.join(pending)}; do\n{loop}\ndone > {shlex.quote(str(path))}")
+        template = bulkcloud.template(self._bulk, record.thing_type, shared=record.shared)
+        self._aws.change(bulktask.upload(self._aws, self._bulk, key, path))
+        self._aws.change(bulktask.start(self._aws, self._bulk, key, template))
+        say(str(bulktask.describe(self._aws, bulktask.TASK)))
+        say(str(bulktask.reports(self._aws, bulktask.TASK, "RESULTS")))
+        say("# then: fetch those links, and save each certificate beside its key")
+
+    def _shared_loop(self) -> str:
+        key, certificate = self._folder.key(SHARED), self._folder.certificate(SHARED)
+        csr, identifier = Variable("csr"), Variable("certificate_id")
+        say = self._console.script
+        say(f"mkdir -m 700 {shlex.quote(str(key.parent))}")
+        say(str(openssl.make_key(key)))
+        say(str(openssl.make_request(key, SHARED, csr)))
+        command = self._aws.command(
+            "iot",
+            "create-certificate-from-csr",
+            *("--certificate-signing-request", csr),
+            "--set-as-active",
+            *("--certificate-pem-outfile", str(certificate)),
+            *("--query", "certificateId"),
+            into=identifier,
+        )
+        say(f"umask 077\n{command}")
+        return (
+            """  printf '{"ThingName":"%s","CertificateId":"%s"}\\n' "$name" "$certificate_id\""""
+        )

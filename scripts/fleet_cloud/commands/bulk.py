@@ -1,0 +1,125 @@
+"""``fleet-cloud bulk``: registers many things at once, with keys made here; ``bulk reset`` takes them away."""
+
+import argparse
+from pathlib import Path
+
+from fleet_cloud import (
+    bulkfolder,
+    bulkreset,
+    confirm,
+    registry,
+)
+from fleet_cloud.bulkcloud import BulkNames
+from fleet_cloud.bulkfolder import BulkFolder, Record
+from fleet_cloud.bulkregister import Done, Registration
+from fleet_cloud.commands import Outcome
+from fleet_cloud.errors import Exit, UsageError
+from fleet_cloud.options import Context
+
+NAME = ("bulk",)
+SUMMARY = "register many things at once, with keys and requests made here"
+DESCRIPTION = """\
+Registers PREFIX-1 to PREFIX-N with one bulk registration task of AWS IoT. Keys (EC P-256) and certificate signing
+requests are made here with openssl; the requests go to S3 as JSON lines, AWS IoT registers a thing a line, and the
+certificates in the task's report are saved beside their keys:
+
+  DIR/things/PREFIX-1/private.pem.key, certificate.pem.crt   (both 0600)
+
+What that takes is made unless it is there: the role NAME-bulk, the policy NAME-bulk (a thing may use its own topics
+below dt/ and cmd/), the thing type, and a bucket. AWS runs one such task at a time in an account.
+
+Run again it goes on where it stopped, and with a larger --count it adds the rest. Lines that AWS IoT refused are
+told, and the exit status is 1.
+
+bulk reset deletes from the cloud every thing that has the policy NAME-bulk, with the certificates, and then what was
+made for them; and from DIR the keys and certificates.
+"""
+
+_MOST = 100_000
+_SHOWN = 10  # lines of the error report
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how many, and what they are called."""
+    parser.add_argument("action", nargs="?", choices=["reset"], help="take everything away again")
+    parser.add_argument("--count", metavar="N", type=int, help="how many things")
+    parser.add_argument(
+        "--prefix",
+        metavar="PREFIX",
+        default="thing",
+        help="what their names begin with (default: thing)",
+    )
+    parser.add_argument(
+        "--thing-type", metavar="TYPE", help="their thing type (default: the prefix)"
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--unique-certificates",
+        action="store_true",
+        help="a certificate for each thing (this is so unless you say otherwise)",
+    )
+    kind.add_argument(
+        "--shared-certificate", action="store_true", help="one certificate for all of them"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("bulk"), help="the folder (default: bulk)"
+    )
+    confirm.add_to(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Register, go on with it, or take it away."""
+    if arguments.action == "reset":
+        return bulkreset.run(context, arguments.out, yes=arguments.yes)
+    _check(arguments)
+    context.shell.need("openssl")
+    aws = context.aws()
+    bulk = BulkNames(context.names, aws.account())
+    folder = BulkFolder(arguments.out)
+    wanted = Record(
+        fleet=context.names.fleet,
+        account=bulk.account.number,
+        region=bulk.account.region,
+        prefix=arguments.prefix,
+        thing_type=arguments.thing_type or arguments.prefix,
+        count=arguments.count,
+        shared=arguments.shared_certificate,
+    )
+    record = bulkfolder.continued(folder.read(), wanted, folder.path)
+    return _outcome(context, record, folder, Registration(context, aws, bulk, folder).run(record))
+
+
+def _outcome(context: Context, record: Record, folder: BulkFolder, done: Done) -> Outcome:
+    total = record.count - len(done.left)
+    end = f"{total} of {record.count} things registered"
+    if not done.made and not done.left:
+        end = f"nothing to do: {record.count} things are registered"
+    hint = f"next: fleet-cloud check --all --out {folder.path}"
+    return Outcome(
+        data={
+            "fleet": record.fleet,
+            "dry_run": context.shell.dry_run,
+            "folder": str(folder.path),
+            "count": record.count,
+            "made": done.made,
+            "missing": done.left,
+            "errors": done.errors,
+        },
+        lines=[
+            *done.errors[:_SHOWN],
+            end,
+            "run it again to try the rest" if done.left else hint,
+        ],
+        status=Exit.FAILED if done.left and not context.shell.dry_run else Exit.DONE,
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.count is None or not 1 <= arguments.count <= _MOST:
+        raise UsageError(
+            "--count is missing" if arguments.count is None else f"--count {arguments.count}",
+            remedy=f"give a number from 1 to {_MOST}, such as --count 10",
+        )
+    registry.check("--prefix", arguments.prefix)
+    registry.check("--thing-type", arguments.thing_type)
+    registry.check("--prefix", f"{arguments.prefix}-{arguments.count}")

@@ -1,0 +1,107 @@
+"""``fleet-cloud check``: connects as things that were made in bulk, and sends each a message through the cloud."""
+
+import argparse
+import time
+from pathlib import Path
+
+from fleet_cloud import device
+from fleet_cloud.bulkfolder import BulkFolder
+from fleet_cloud.commands import Outcome
+from fleet_cloud.device import DeviceError, Identity, Place
+from fleet_cloud.errors import Exit, FleetCloudError, UsageError
+from fleet_cloud.options import Context
+
+NAME = ("check",)
+SUMMARY = "connect as every thing made in bulk, and do a round trip"
+DESCRIPTION = """\
+Connects as each thing of DIR under its own name, subscribes to cmd/THING/check, publishes there and waits for the
+message to come back; many at a time. What a thing could not do is told, and the exit status is 1.
+
+It connects as a device, and so it needs the project's own environment: . scripts/environment
+"""
+
+_AT_ONCE = 16
+_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which."""
+    parser.add_argument("things", metavar="THING", nargs="*", help="names of things in DIR")
+    parser.add_argument("--all", action="store_true", help="every thing in DIR")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("bulk"), help="the folder (default: bulk)"
+    )
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        type=Path,
+        help="the CA of an endpoint that is not Amazon's",
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Connect as each."""
+    identities = _identities(BulkFolder(arguments.out), arguments)
+    device.need()
+    where = device.place(context.aws(), arguments.ca_file)
+    if context.shell.dry_run:
+        context.console.script(f"# would connect as {len(identities)} things")
+        return Outcome(data={"checked": 0, "failed": {}, "dry_run": True}, lines=[])
+
+    def one(who: Identity) -> str | None:
+        return round_trip(where, who)
+
+    began = time.monotonic()
+    found = context.console.spread(one, identities, "checking things", _AT_ONCE)
+    seconds = round(time.monotonic() - began, 2)
+    failed = {
+        who.thing: why for who, why in zip(identities, found, strict=True) if why is not None
+    }
+    good = len(identities) - len(failed)
+    return Outcome(
+        data={"checked": len(identities), "failed": failed, "seconds": seconds, "dry_run": False},
+        lines=[
+            *[f"{thing}: {why}" for thing, why in failed.items()][:_SHOWN],
+            f"{good} of {len(identities)} things connect and hear what they publish ({seconds} s)",
+        ],
+        status=Exit.FAILED if failed else Exit.DONE,
+    )
+
+
+def round_trip(where: Place, who: Identity) -> str | None:
+    """Send a message to itself; return what went wrong, or nothing."""
+    topic = f"cmd/{who.thing}/check"
+    message = {"check": who.thing}
+    try:
+        with device.connected(where, who) as session:
+            session.subscribe(topic)
+            session.publish(topic, message)
+            if session.receive() != message:
+                return "another message came back"
+    except DeviceError as error:
+        return str(error)
+    return None
+
+
+def _identities(folder: BulkFolder, arguments: argparse.Namespace) -> list[Identity]:
+    given: list[str] = arguments.things
+    if bool(given) == arguments.all:
+        raise UsageError("which things?", remedy="give --all, or names of things")
+    record = folder.read()
+    if record is None:
+        raise FleetCloudError(
+            f"{folder.path} is no folder of a bulk registration",
+            remedy="give the folder of fleet-cloud bulk with --out",
+            code="record-missing",
+        )
+    made = set(record.things) - {*folder.pending(record)}
+    unknown = [name for name in given if name not in made]
+    if unknown:
+        raise UsageError(
+            f"{unknown[0]} is no thing of {folder.path}", remedy=f"look into {folder.path}/things"
+        )
+    return [
+        Identity(thing, folder.certificate(thing), folder.key(thing))
+        for thing in given or record.things
+        if thing in made
+    ]

@@ -1,0 +1,81 @@
+"""``fleet-cloud rule down``: takes the rule, its role and its SNS topic away."""
+
+import argparse
+from collections.abc import Sequence
+
+from fleet_cloud import confirm, retire, rulecloud, teardown
+from fleet_cloud.aws import Aws
+from fleet_cloud.commands import Outcome
+from fleet_cloud.errors import Exit
+from fleet_cloud.options import Context
+from fleet_cloud.shell import Command
+
+NAME = ("rule", "down")
+SUMMARY = "take away what rule up made"
+DESCRIPTION = """\
+Deletes the topic rule NAME_to_sns, then the SNS topic with its subscriptions if rule up made it (it has the tags), then
+the role NAME-rule. Asks before. Run again it says that nothing is there; after an interruption it goes on.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the answer beforehand."""
+    confirm.add_to(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Ask, and delete."""
+    aws, names = context.aws(), context.names
+    found = rulecloud.read_rule(aws, names, aws.account())
+    target = rulecloud.read_target(aws, names)
+    tasks: list[tuple[str, Sequence[Command]]] = []
+    if found:
+        name = rulecloud.rule_name(names)
+        delete = aws.command("iot", "delete-topic-rule", "--rule-name", name)
+        tasks.append((f"topic rule {name}", [delete]))
+    if target and _is_ours(context, aws, target):
+        delete = aws.command("sns", "delete-topic", "--topic-arn", target)
+        tasks.append((f"SNS topic {target}", [delete]))
+    tasks += _role(aws, rulecloud.role_name(names), has_policy=bool(target))
+    if tasks:
+        what = ", ".join(name for name, _ in tasks)
+        confirm.confirm(context, f"Delete {what} for good?", yes=arguments.yes)
+    left: list[str] = []
+    for task in tasks:  # one after another: without the role nobody would find the topic again
+        left += retire.run_all(aws, [task], "")
+        if left:
+            break
+    gone = [name for name, _ in tasks if name not in left] if not left else []
+    end = "done" if tasks else "nothing to do: no rule is there"
+    return Outcome(
+        data={
+            "fleet": names.fleet,
+            "dry_run": context.shell.dry_run,
+            "deleted": gone,
+            "left": left,
+        },
+        lines=[
+            *(f"deleted: {name}" for name in gone),
+            *(f"left: {name}" for name in left),
+            "run it again to go on" if left else end,
+        ],
+        status=Exit.FAILED if left else Exit.DONE,
+    )
+
+
+def _is_ours(context: Context, aws: Aws, target: str) -> bool:
+    (told,) = aws.ask_all([aws.command("sns", "list-tags-for-resource", "--resource-arn", target)])
+    return teardown.is_ours(told, context.names)
+
+
+def _role(aws: Aws, name: str, *, has_policy: bool) -> list[tuple[str, Sequence[Command]]]:
+    named = ("--role-name", name)
+    (told,) = aws.ask_all([aws.command("iam", "get-role", *named)])
+    if told is None:
+        return []
+    policy = ("--policy-name", rulecloud.INLINE)
+    commands = [
+        *([aws.command("iam", "delete-role-policy", *named, *policy)] if has_policy else []),
+        aws.command("iam", "delete-role", *named),
+    ]
+    return [(f"role {name}", commands)]

@@ -1,0 +1,74 @@
+"""``fleet-cloud rule up``: what devices publish on a topic comes by SNS, for example as e-mail."""
+
+import argparse
+import re
+
+from fleet_cloud import rulecloud
+from fleet_cloud.commands import Outcome, table, up
+from fleet_cloud.errors import Exit, UsageError
+from fleet_cloud.options import Context
+from fleet_cloud.reconcile import ensure
+
+NAME = ("rule", "up")
+SUMMARY = "send what devices publish on a topic to SNS"
+DESCRIPTION = """\
+Makes, as far as it is not there: the SNS topic, a subscription for an e-mail address (which its owner has to confirm),
+the role NAME-rule that may publish to that SNS topic and nothing else, and the topic rule NAME_to_sns. A fleet has one
+such rule: run with another topic, it is changed.
+
+Run again it changes nothing and says so; after an interruption it goes on.
+"""
+
+_SNS = re.compile(r"[0-9A-Za-z_-]{1,256}")
+_TOPIC = re.compile(r"[^'\"\x00-\x1f]{1,256}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add from where and where to."""
+    parser.add_argument(
+        "--topic",
+        metavar="FILTER",
+        required=True,
+        help="what devices publish, such as dt/+/system",
+    )
+    parser.add_argument("--sns", metavar="NAME", required=True, help="the SNS topic")
+    parser.add_argument("--email", metavar="ADDRESS", help="somebody to tell")
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Make what is missing, put right what differs."""
+    _check("--topic", _TOPIC, arguments.topic, "1 to 256 characters without quotes")
+    _check("--sns", _SNS, arguments.sns, "1 to 256 of the characters 0-9 A-Z a-z _ -")
+    if arguments.email:
+        _check("--email", _EMAIL, arguments.email, "an address such as ops@example.com")
+    aws, names = context.aws(), context.names
+    account = aws.account()
+    target = rulecloud.topic_arn(account, arguments.sns)
+    found = rulecloud.read_rule(aws, names, account)
+    wanted = rulecloud.needed(aws, names, account, target, arguments.email)
+    answers = aws.ask_all([resource.read for resource in wanted])
+    pairs = [*zip(wanted, answers, strict=True)]
+    pairs.append((rulecloud.rule(aws, names, account, arguments.topic, target), found))
+    findings = [ensure(aws, resource, answer) for resource, answer in pairs]
+    states = {finding.state for finding in findings}
+    rows = [[finding.resource.kind, finding.resource.name, finding.state] for finding in findings]
+    failed = "differs" in states and not context.shell.dry_run
+    end = "nothing to do: all of it is there" if states == {"unchanged"} else "done"
+    return Outcome(
+        data={
+            "fleet": names.fleet,
+            "dry_run": context.shell.dry_run,
+            "rule": rulecloud.rule_name(names),
+            "sns_topic_arn": target,
+            "changed": bool(states & {"created", "updated"}),
+            "resources": [up.describe(finding) for finding in findings],
+        },
+        lines=[*table(rows), "something differs and stays so" if failed else end],
+        status=Exit.FAILED if failed else Exit.DONE,
+    )
+
+
+def _check(flag: str, pattern: re.Pattern[str], value: str, remedy: str) -> None:
+    if not pattern.fullmatch(value):
+        raise UsageError(f"{flag} {value!r} is not what AWS takes", remedy=f"give {remedy}")

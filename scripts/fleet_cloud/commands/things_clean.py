@@ -1,0 +1,67 @@
+"""``fleet-cloud things clean``: takes the things made to try with away again."""
+
+import argparse
+
+from fleet_cloud import confirm, resources, retire, trials
+from fleet_cloud.aws import Aws
+from fleet_cloud.commands import Outcome, things_create
+from fleet_cloud.errors import Exit
+from fleet_cloud.inventory import ACTIVE, Certificate
+from fleet_cloud.options import Context
+from fleet_cloud.shell import Command
+from fleet_cloud.trials import TrialFolder
+
+NAME = ("things", "clean")
+SUMMARY = "delete these things, their certificates, policies and files"
+DESCRIPTION = """\
+Deletes what the record names, and nothing else: each thing, its certificate and its policy, then the files in DIR.
+--only-local deletes the files only. Asks before. What cannot be deleted is named and stays in the record; run it again.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how much."""
+    parser.add_argument("--only-local", action="store_true", help="delete the files only")
+    things_create.add_folder(parser)
+    confirm.add_to(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Ask, and delete."""
+    folder = TrialFolder(arguments.out)
+    record = folder.read()
+    left: list[str] = []
+    if record:
+        what = "the files" if arguments.only_local else "the things, certificates and policies"
+        confirm.confirm(
+            context, f"Delete {what} of {len(record.things)} things for good?", yes=arguments.yes
+        )
+        if not arguments.only_local:
+            aws = context.aws()
+            folder.of_account(aws.account())
+            tasks = [
+                (thing, _commands(context, aws, thing, arn))
+                for thing, arn in record.things.items()
+            ]
+            left = sorted(retire.run_all(aws, tasks, "deleting things"))
+        if not left and not context.shell.dry_run:
+            folder.clear(record)
+    gone = sorted(set(record.things) - {*left}) if record else []
+    end = f"{len(gone)} things deleted" if record else "nothing to do: nothing is recorded"
+    return Outcome(
+        data={"dry_run": context.shell.dry_run, "deleted": gone, "left": left},
+        lines=[*(f"left: {thing}" for thing in left), end],
+        status=Exit.FAILED if left else Exit.DONE,
+    )
+
+
+def _commands(context: Context, aws: Aws, thing: str, arn: str) -> list[Command]:
+    certificate = Certificate(arn=arn, status=ACTIVE, created=None)
+    name = trials.policy_name(thing)
+    versions = resources.policy(aws, context.names, "policy", name, {}).versions
+    commands = retire.certificate_commands(aws, certificate, [thing])
+    commands.append(aws.command("iot", "delete-thing", "--thing-name", thing))
+    if versions and (listed := aws.ask_all([versions.read])[0]):
+        commands += versions.beyond(listed, 1)
+        commands.append(aws.command("iot", "delete-policy", "--policy-name", name))
+    return commands

@@ -1,0 +1,134 @@
+"""``fleet-cloud things send``: publishes as each of the things made to try with."""
+
+import argparse
+import re
+import time
+from pathlib import Path
+
+from fleet_cloud import device, resources, trials
+from fleet_cloud.aws import Aws
+from fleet_cloud.commands import Outcome, things_create
+from fleet_cloud.device import DeviceError, Identity, Place
+from fleet_cloud.errors import Exit, FleetCloudError, UsageError
+from fleet_cloud.names import Account
+from fleet_cloud.options import Context
+from fleet_cloud.reconcile import ensure
+from fleet_cloud.trials import Record, TrialFolder
+
+NAME = ("things", "send")
+SUMMARY = "publish as each of these things"
+DESCRIPTION = """\
+Connects as each thing of the record and publishes a message once a second, to elf/THING or to a topic of yours. Each
+thing gets a policy, policy-THING, that allows that topic and no other; another topic changes it.
+
+It connects as a device, and so it needs the project's own environment: . scripts/environment
+"""
+
+_TOPIC = re.compile(r"[^+#*?$\x00-\x1f][^+#*?\x00-\x1f]{0,255}")
+_LONGEST_SECONDS = 86_400
+_EVERY_SECONDS = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what, where to, how long."""
+    parser.add_argument(
+        "message", metavar="MESSAGE", nargs="?", default="IoT ELF Hello", help="(IoT ELF Hello)"
+    )
+    parser.add_argument("--topic", metavar="TOPIC", help="where to (default: elf/THING)")
+    parser.add_argument(
+        "--duration", metavar="SECONDS", type=float, default=10.0, help="for how long (10)"
+    )
+    parser.add_argument(
+        "--ca-file", metavar="FILE", type=Path, help="the CA of an endpoint that is not Amazon's"
+    )
+    things_create.add_folder(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Allow it, and publish."""
+    _check(arguments)
+    device.need()
+    aws, folder = context.aws(), TrialFolder(arguments.out)
+    account = aws.account()
+    record = folder.of_account(account)
+    if not record.things:
+        raise FleetCloudError(
+            f"no things are recorded in {folder.path}",
+            remedy=f"make some: fleet-cloud things create --out {folder.path}",
+            code="record-missing",
+        )
+    where = device.place(aws, arguments.ca_file)
+    _allow(context, aws, account, record, arguments.topic)
+    if context.shell.dry_run:
+        return Outcome(data={"dry_run": True, "sent": {}, "failed": {}}, lines=[])
+    identities = [folder.identity(thing) for thing in record.things]
+
+    def one(who: Identity) -> tuple[int, str | None]:
+        return _send(where, who, arguments)
+
+    results = context.console.spread(one, identities, "", len(identities))
+    told = dict(zip(record.things, results, strict=True))
+    failed = {thing: why for thing, (_, why) in told.items() if why}
+    return Outcome(
+        data={
+            "dry_run": False,
+            "sent": {thing: count for thing, (count, _) in told.items()},
+            "failed": failed,
+        },
+        lines=[
+            *(f"{thing}: {count} messages" for thing, (count, _) in told.items()),
+            *(f"{thing}: {why}" for thing, why in failed.items()),
+        ],
+        status=Exit.FAILED if failed else Exit.DONE,
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.topic is not None and not _TOPIC.fullmatch(arguments.topic):
+        raise UsageError(
+            f"--topic {arguments.topic!r} cannot be published to",
+            remedy="give 1 to 256 characters without + # * ? and not beginning with $",
+        )
+    if not 0 < arguments.duration <= _LONGEST_SECONDS:
+        raise UsageError(
+            f"--duration {arguments.duration}", remedy=f"give seconds, up to {_LONGEST_SECONDS}"
+        )
+
+
+def _allow(
+    context: Context, aws: Aws, account: Account, record: Record, topic: str | None
+) -> None:
+    """Make each thing's policy, or change it, and attach it."""
+    policies = [
+        resources.policy(
+            aws,
+            context.names,
+            "policy",
+            trials.policy_name(thing),
+            trials.policy(account, thing, topic or trials.topic_of(thing)),
+        )
+        for thing in record.things
+    ]
+    answers = aws.ask_all([policy.read for policy in policies])
+    for policy, answer, arn in zip(policies, answers, record.things.values(), strict=True):
+        ensure(aws, policy, answer)
+        aws.change(
+            aws.command("iot", "attach-policy", "--policy-name", policy.name, "--target", arn)
+        )
+
+
+def _send(where: Place, who: Identity, arguments: argparse.Namespace) -> tuple[int, str | None]:
+    """Publish until the time is over; return how many, and what went wrong."""
+    topic, sent = arguments.topic or trials.topic_of(who.thing), 0
+    end = time.monotonic() + arguments.duration
+    try:
+        with device.connected(where, who) as session:
+            while True:
+                session.publish(topic, {"message": arguments.message, "thing": who.thing})
+                sent += 1
+                left = end - time.monotonic()
+                if left <= 0:
+                    return sent, None
+                time.sleep(min(_EVERY_SECONDS, left))
+    except DeviceError as error:
+        return sent, str(error)

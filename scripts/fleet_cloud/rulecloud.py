@@ -1,0 +1,143 @@
+"""What brings readings from a topic of devices to people: an SNS topic, a subscription, a role, and a topic rule."""
+
+import json
+import re
+from collections.abc import Mapping
+
+from fleet_cloud import documents, resources
+from fleet_cloud.aws import Answer, Aws, entries, text
+from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.names import Account, FleetNames
+from fleet_cloud.resources import Facts, Resource
+
+INLINE = "publish"
+
+
+def rule_name(names: FleetNames) -> str:
+    """Return the rule's name: AWS takes no hyphen there."""
+    return re.sub("[^0-9A-Za-z_]", "_", names.fleet) + "_to_sns"
+
+
+def role_name(names: FleetNames) -> str:
+    """Return the role's name."""
+    return f"{names.fleet}-rule"
+
+
+def topic_arn(account: Account, sns: str) -> str:
+    """Return the ARN of an SNS topic."""
+    return f"arn:{account.partition}:sns:{account.region}:{account.number}:{sns}"
+
+
+def needed(
+    aws: Aws, names: FleetNames, account: Account, target: str, email: str | None
+) -> list[Resource]:
+    """Return everything but the rule, in the order in which it is made."""
+    role, trust = account.role(role_name(names)), documents.trust_policy(account)
+    return [
+        _topic(aws, names, target),
+        *([_subscription(aws, target, email)] if email else []),
+        resources.any_role(aws, names, "rule role", role, trust),
+        resources.inline_policy(aws, role_name(names), INLINE, "sns:Publish", target),
+    ]
+
+
+def rule(aws: Aws, names: FleetNames, account: Account, topic: str, target: str) -> Resource:
+    """Return the rule."""
+    named = ["--rule-name", rule_name(names)]
+    action = {
+        "targetArn": target,
+        "roleArn": account.role(role_name(names)),
+        "messageFormat": "RAW",
+    }
+    wanted = {
+        "sql": f"SELECT * FROM '{topic}'",  # noqa: S608 - checked to be without quotes
+        "ruleDisabled": False,
+        "actions": [{"sns": action}],
+    }
+    payload = documents.compact(
+        {**wanted, "description": f"{topic} to SNS", "awsIotSqlVersion": "2016-03-23"}
+    )
+    body = [*named, "--topic-rule-payload", payload]
+
+    def facts(answer: Answer) -> Facts:
+        found = answer.get("rule")
+        told = found if isinstance(found, Mapping) else {}
+        return {key: told.get(key) for key in wanted}
+
+    return Resource(
+        kind="topic rule",
+        name=rule_name(names),
+        read=aws.command("iot", "get-topic-rule", *named),
+        facts=facts,
+        wanted=wanted,
+        create=aws.command(
+            "iot", "create-topic-rule", *body, "--tags", f"fleet={names.fleet}&made-by=fleet-cloud"
+        ),
+        mend=dict.fromkeys(wanted, aws.command("iot", "replace-topic-rule", *body)),
+    )
+
+
+def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
+    """Ask for the rule.
+
+    AWS answers Unauthorized for one that is not there, as it does for a missing permission: so ask for the list first.
+
+    Raises:
+        FleetCloudError: There is one of that name which is not ours.
+    """
+    name = rule_name(names)
+    listed = aws.ask(aws.command("iot", "list-topic-rules"))
+    if name not in [entry.get("ruleName") for entry in entries(listed, "rules")]:
+        return None
+    told = aws.ask(aws.command("iot", "get-topic-rule", "--rule-name", name))
+    if account.role(role_name(names)) not in json.dumps(told):
+        raise FleetCloudError(
+            f"the topic rule {name} is not this fleet's: it does not use the role {role_name(names)}",
+            remedy="take another --name",
+            code="rule-of-another",
+        )
+    return told
+
+
+def read_target(aws: Aws, names: FleetNames) -> str | None:
+    """Ask which SNS topic the role may publish to; nothing when there is no such role."""
+    named = ("--role-name", role_name(names), "--policy-name", INLINE)
+    (told,) = aws.ask_all([aws.command("iam", "get-role-policy", *named)])
+    document = (told or {}).get("PolicyDocument")
+    statements = document.get("Statement") if isinstance(document, Mapping) else None
+    return text(statements[0], "Resource") if isinstance(statements, list) and statements else None
+
+
+def _topic(aws: Aws, names: FleetNames, arn: str) -> Resource:
+    return Resource(
+        kind="SNS topic",
+        name=arn.rpartition(":")[2],
+        read=aws.command("sns", "get-topic-attributes", "--topic-arn", arn),
+        facts=lambda _: {},
+        wanted={},
+        create=aws.command(
+            "sns", "create-topic", "--name", arn.rpartition(":")[2], *resources.tags(names)
+        ),
+        mend={},
+    )
+
+
+def _subscription(aws: Aws, arn: str, email: str) -> Resource:
+    def facts(answer: Answer) -> Facts | None:
+        found = [entry.get("Endpoint") for entry in entries(answer, "Subscriptions")]
+        return {} if email in found else None
+
+    return Resource(
+        kind="subscription",
+        name=email,
+        read=aws.command("sns", "list-subscriptions-by-topic", "--topic-arn", arn),
+        facts=facts,
+        wanted={},
+        create=aws.command(
+            "sns",
+            "subscribe",
+            *("--topic-arn", arn),
+            *("--protocol", "email", "--notification-endpoint", email),
+        ),
+        mend={},
+    )
