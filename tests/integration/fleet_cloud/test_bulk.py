@@ -1,0 +1,146 @@
+"""``fleet-cloud bulk`` and ``check``: fresh, again, refused lines, cut off after the start, taken away."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iot_sandbox.launch import Sandbox
+from support.aws import aws_client
+from support.companion import FleetCloud, answer
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_things_are_registered_kept_private_checked_and_taken_away(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    iot, out = aws_client(sandbox, "iot"), tmp_path / "bins"
+    bulk = ("bulk", "--name", "city", "--prefix", "wastebin", "--out", out)
+    made = answer(fleet_cloud(*bulk, "--count", "3", "--json"))
+    assert (made["made"], made["missing"], made["errors"]) == (3, [], [])
+    for path in (out / "things" / "wastebin-2").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert iot.describe_thing(thingName="wastebin-2")["thingTypeName"] == "wastebin"
+    assert (
+        fleet_cloud(*bulk, "--count", "3")
+        .stdout.splitlines()[0]
+        .startswith("nothing to do: 3 things")
+    )
+
+    # The next one was cut off: the task was started, and nobody noted what it made.
+    record = json.loads((out / "bulk.json").read_text())
+    lost = out / "things" / "wastebin-3" / "certificate.pem.crt"
+    lost.unlink()
+    (key,) = [
+        entry["Key"]
+        for entry in aws_client(sandbox, "s3").list_objects_v2(
+            Bucket="city-bulk-123456789012-eu-west-1"
+        )["Contents"]
+    ]
+    (out / "bulk.json").write_text(json.dumps(record | {"key": key}))
+    assert answer(fleet_cloud(*bulk, "--count", "3", "--json"))["made"] == 1
+    assert len(iot.list_thing_principals(thingName="wastebin-3")["principals"]) == 1
+
+    check = ("check", "--all", "--out", out, "--ca-file", sandbox.ca_file, "--json")
+    assert answer(fleet_cloud(*check))["failed"] == {}
+    lost.write_bytes((out / "things" / "wastebin-2" / "certificate.pem.crt").read_bytes())
+    assert list(answer(fleet_cloud(*check, status=1))["failed"]) == ["wastebin-3"]
+
+    fleet_cloud("bulk", "reset", "--name", "city", "--out", out, status=1)  # nobody said yes
+    fleet_cloud("bulk", "reset", "--name", "city", "--out", out, "--yes")
+    assert not out.exists()
+    names = [thing["thingName"] for thing in iot.list_things()["things"]]
+    assert not [name for name in names if name.startswith("wastebin-")]
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.get_policy(policyName="city-bulk")
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_thing_type(thingTypeName="wastebin")
+
+
+@pytest.mark.slow
+def test_one_certificate_can_be_everybodys_and_a_printed_script_registers(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, operator: dict[str, str], tmp_path: Path
+) -> None:
+    iot, out = aws_client(sandbox, "iot"), tmp_path / "all"
+    bulk = ("bulk", "--name", "one", "--prefix", "lamp", "--out", out, "--count", "2")
+    script = fleet_cloud(*bulk, "--dry-run").stdout
+    subprocess.run(["sh", "-ec", script], env=operator, check=True, capture_output=True)
+    assert (out / "parameters.jsonl").read_text().count('"CSR":"-----BEGIN') == 2
+    shutil.rmtree(out)
+    fleet_cloud(*bulk, "--shared-certificate")
+    found = {
+        name: set(iot.list_thing_principals(thingName=name)["principals"])
+        for name in ("lamp-1", "lamp-2")
+    }
+    assert found["lamp-1"] & found["lamp-2"]
+    done = fleet_cloud("check", "--all", "--out", out, "--ca-file", sandbox.ca_file)
+    assert done.stdout.startswith("2 of 2 things")
+    fleet_cloud("bulk", "reset", "--name", "one", "--out", out, "--yes")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--count", "0"),
+        ("--count", "2", "--prefix", "a b"),
+        ("--count", "2", "--prefix", "-x"),
+        ("--count", "2", "--thing-type", "a/b"),
+        ("--count", "2", "--prefix", "x" * 127),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_two(
+    fleet_cloud: FleetCloud, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = fleet_cloud("bulk", "--out", tmp_path, *words, status=2)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_of_another_registration_is_refused(
+    fleet_cloud: FleetCloud, tmp_path: Path
+) -> None:
+    record = {
+        "fleet": "other",
+        "account": "1",
+        "region": "eu-west-1",
+        "prefix": "x",
+        "thing_type": "x",
+        "count": 1,
+        "shared": False,
+    }
+    (tmp_path / "bulk.json").write_text(json.dumps(record))
+    done = fleet_cloud("bulk", "--count", "1", "--out", tmp_path, status=2)
+    assert "registration with fleet other" in done.stderr
+
+
+def test_check_without_the_environment_says_what_is_missing(
+    root_dir: Path, operator: dict[str, str], tmp_path: Path
+) -> None:
+    record = {
+        "fleet": "fleet",
+        "account": "1",
+        "region": "eu-west-1",
+        "prefix": "x",
+        "thing_type": "x",
+        "count": 1,
+        "shared": False,
+    }
+    (tmp_path / "bulk.json").write_text(json.dumps(record))
+    done = subprocess.run(
+        [
+            # -S leaves out what is installed
+            *(sys.executable, "-S", root_dir / "scripts" / "fleet-cloud"),
+            *("check", "--all", "--out", tmp_path),
+        ],
+        env=operator,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "scripts/environment" in done.stderr
