@@ -1,0 +1,84 @@
+"""``fleet-cloud rule``: a reading arrives; again, changed, taken away."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from support.aws import aws, aws_client
+from support.claimant import Claimant, serials
+from support.companion import FleetCloud, answer
+from support.fleets import Fleet
+from support.mqtt import connected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_reading_arrives_and_everything_is_taken_away_again(
+    fleet_cloud: FleetCloud, fleet: Fleet, tmp_path: Path
+) -> None:
+    sandbox, sns = fleet.sandbox, f"readings-{uuid.uuid4().hex[:6]}"
+    iot = aws_client(sandbox, "iot")
+    up = ("rule", "up", "--name", "my-rule", "--sns", sns, "--email", "ops@example.com")
+    made = answer(fleet_cloud(*up, "--topic", "dt/+/old", "--json"))
+    assert made["rule"] == "my_rule_to_sns"
+    assert {resource["state"] for resource in made["resources"]} == {"created"}
+    changed = answer(fleet_cloud(*up, "--topic", "dt/+/system", "--json"))["resources"]
+    assert [one["kind"] for one in changed if one["state"] == "updated"] == ["topic rule"]
+    again = fleet_cloud(*up, "--topic", "dt/+/system")
+    assert again.stdout.splitlines()[-1] == "nothing to do: all of it is there"
+
+    sqs = aws_client(sandbox, "sqs")
+    queue = sqs.create_queue(QueueName=sns)["QueueUrl"]
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": f"arn:aws:sqs:{sandbox.region}:123456789012:{sns}",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    aws_client(sandbox, "sns").subscribe(
+        TopicArn=made["sns_topic_arn"],
+        Protocol="sqs",
+        Endpoint=f"arn:aws:sqs:{sandbox.region}:123456789012:{sns}",
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    with connected(sandbox, fleet.claim, f"claim-{next(serials)}") as session:
+        device = Claimant(session, fleet).provision(tmp_path)
+    with connected(sandbox, device, device.thing_name) as session:
+        session.publish(f"dt/{device.thing_name}/system", {"load": 0.5})
+    told = aws(
+        sandbox,
+        *("sqs", "receive-message", "--endpoint-url", sandbox.http_url),
+        *("--queue-url", queue, "--wait-time-seconds", "10"),
+    )
+    assert json.loads(told["Messages"][0]["Body"]) == {"load": 0.5}
+
+    fleet_cloud("rule", "down", "--name", "my-rule", status=1)  # nobody said yes
+    gone = answer(fleet_cloud("rule", "down", "--name", "my-rule", "--yes", "--json"))
+    assert len(gone["deleted"]) == 3
+    assert not [r for r in iot.list_topic_rules()["rules"] if r["ruleName"] == "my_rule_to_sns"]
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        aws_client(sandbox, "iam").get_role(RoleName="my-rule-rule")
+    topics = aws_client(sandbox, "sns").list_topics()["Topics"]
+    assert made["sns_topic_arn"] not in [topic["TopicArn"] for topic in topics]
+    done = fleet_cloud("rule", "down", "--name", "my-rule", "--yes")
+    assert done.stdout.startswith("nothing to do")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--topic", "it's", "--sns", "a"),
+        ("--topic", "a/b", "--sns", "a b"),
+        ("--topic", "a/b", "--sns", "a", "--email", "nobody"),
+    ],
+)
+def test_bad_input_is_told_before_aws_is_asked(
+    fleet_cloud: FleetCloud, words: tuple[str, ...]
+) -> None:
+    done = fleet_cloud("rule", "up", *words, status=2)
+    assert "is not what AWS takes" in done.stderr
