@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 CREATES = ("create-keys", "create-from-csr")
@@ -85,7 +86,7 @@ def checked(operation: str, kind: str, given: dict[str, object]) -> dict[str, An
 def _check_values(parameters: dict[str, Any]) -> None:
     for name in ("seconds", "per_second"):
         value = parameters.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
             raise FaultError(f"{name} is a number from 0 up, not {value!r}")
     code = parameters.get("reason_code", NOT_AUTHORIZED)
     if not isinstance(code, int) or not 128 <= code <= 255:  # noqa: PLR2004  MQTT 5's failures

@@ -126,3 +126,9 @@ def test_every_kind_can_be_set_where_it_makes_sense_and_nowhere_else(kind: str) 
         else:
             with pytest.raises(FaultError, match=f"{kind} is for "):
                 Faults().add(operation, kind, **parameters)
+
+
+@pytest.mark.parametrize("seconds", [-1, True, "1", float("inf"), float("nan")])
+def test_seconds_that_are_none_are_refused(seconds: object) -> None:
+    with pytest.raises(FaultError, match="seconds is a number from 0 up"):
+        Faults().add("connect", "delay", seconds=seconds)
