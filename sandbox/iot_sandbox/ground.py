@@ -84,6 +84,7 @@ BaseSession: Any = iot._WSSession
 connack: Callable[..., bytes] = iot._make_connack
 puback: Callable[..., bytes] = iot._make_puback
 suback: Callable[..., bytes] = iot._make_suback
+unsubscribe: Callable[[str], Awaitable[None]] = iot.broker_unsubscribe  # subscription id
 disconnect: Callable[..., bytes] = iot._make_disconnect
 RECEIVE_MAXIMUM: int = iot.PROP_RECEIVE_MAXIMUM
 MAXIMUM_PACKET_SIZE: int = iot.PROP_MAXIMUM_PACKET_SIZE

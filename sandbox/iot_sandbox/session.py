@@ -117,9 +117,20 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
         self._answer_kind, self._answer_code = ANSWERS[pkt_type], 0
         self._is_mute = plan.answers == 0
         try:
-            return bool(await super()._dispatch_packet(pkt_type, flags, body))
+            goes_on = bool(await super()._dispatch_packet(pkt_type, flags, body))
         finally:
             self._answer_kind = None
+        if pkt_type == SUBSCRIBE:
+            await self._replace_subscriptions()
+        return goes_on
+
+    async def _replace_subscriptions(self) -> None:
+        """A filter subscribed to again takes the place of itself [MQTT-3.8.4-3]; ministack would deliver twice."""
+        latest = {topic_filter: number for number, topic_filter in self._sub_filters.items()}
+        for number in self._sub_filters.keys() - latest.values():
+            await ground.unsubscribe(number)
+            self._sub_ids.remove(number)
+            del self._sub_filters[number], self._sub_granted_qos[number]
 
     def _request(self, packet: Packet) -> Request:
         since = self.provisioning.seconds_registered(self.certificate_id)

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from awscrt import mqtt
+from awscrt import mqtt, mqtt5
 from awsiot import mqtt_connection_builder
 
 from iot_sandbox.client import FaultClient
@@ -94,6 +94,27 @@ def test_a_command_sent_with_the_aws_command_reaches_the_thing(
         send = ["iot-data", "publish", "--topic", topic, "--qos", "1"]
         aws(sandbox, *send, "--payload", f"fileb://{payload}")
         assert device.receive() == (topic, {"on": True})
+
+
+def test_a_filter_subscribed_to_again_is_one_subscription(
+    claimant: Claimant, tmp_path: Path
+) -> None:
+    thing = claimant.provision(tmp_path)
+    topic = f"cmd/{thing.thing_name}/light"
+    for _ in range(2):  # the second time in the session that is kept
+        with connected(
+            claimant.fleet.sandbox,
+            thing,
+            thing.thing_name,
+            session_behavior=mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,
+            session_expiry_interval_sec=60,
+        ) as device:
+            assert device.subscribe(topic) == [1]
+            assert device.subscribe(topic, topic) == [1, 1]
+            aws(claimant.fleet.sandbox, "iot-data", "publish", "--topic", topic, "--payload", "1")
+            assert device.receive() == (topic, 1)
+            with pytest.raises(queue.Empty):
+                device.receive(timeout=0.3)
 
 
 def test_the_connack_says_what_aws_says(claimant: Claimant) -> None:

@@ -26,6 +26,7 @@ SIGNATURES = {
     "iot._make_connack": "(return_code, session_present, protocol_version, properties)",
     "iot._make_puback": "(packet_id, reason_code, properties)",
     "iot._make_suback": "(packet_id, granted_qos, protocol_version, properties)",
+    "iot.broker_unsubscribe": "async (subscription_id)",
     "iot._make_disconnect": "(reason_code, properties)",
     "iot.publishing_events": "()",
     "iot._subscription_matches": "(filter_, topic)",
@@ -83,7 +84,7 @@ CALLERS = {
 
 ATTRIBUTES = [
     "account_id", "region", "certificate_id", "protocol_version", "_client_id", "_send",
-    "_sub_filters", "_sub_granted_qos",
+    "_sub_filters", "_sub_granted_qos", "_sub_ids",
 ]  # fmt: skip
 
 DESCRIBE = """
