@@ -39,11 +39,12 @@ def test_restarted_again_and_again_it_asks_slower_and_slower(
 ) -> None:
     """A supervisor that starts it anew at once, and answers that never come: each run may make a certificate."""
     faults.add("create-from-csr", "close-after", calls="every")
-    for _ in range(4):
-        agent.provision("--timeout", "1")
-    minted = len(faults.certificates())
+    while (
+        minted := len(faults.certificates())
+    ) < 2:  # a slow machine may not get so far in one run
+        agent.provision("--timeout", "2")
     found = attempt(agent)
-    assert found["tries"] >= minted >= 2
+    assert found["tries"] >= minted
     path = next(agent.credentials.glob("*/attempt.json"))
     path.write_text(json.dumps({**found, "not_before": found["opened"] + 3600}))
     for _ in range(2):
