@@ -31,6 +31,7 @@ from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
 from fleet_agent.session.mqtt import Route
 
+CLAIM_SESSION = "claim session"  # a step that people see, though nothing of it is kept
 CLOCK_POLL = 5.0  # seconds between looks at a clock that is not set yet
 
 
@@ -122,7 +123,7 @@ class Runner:
             if found is not None:
                 found = self._store.pending()  # the step may have kept something before it failed
             verdict = self._judge(failure, step, found)
-            verdict.error.step = step.value
+            verdict.error.step = verdict.error.step or step.value
             if verdict.drop_certificate and found is not None:
                 found = self._store.drop_certificate(found)
             self._wait(verdict)
@@ -278,9 +279,14 @@ class Runner:
         return self._identity
 
     def _use_claim(self, identity: IdentityClient) -> None:
-        if not identity.is_open:
+        if identity.is_open:
+            return
+        try:
             identity.wait_open()
-            self._world.report.step("claim session", self._world.route.host)
+        except AgentError as error:
+            error.step = CLAIM_SESSION
+            raise
+        self._world.report.step(CLAIM_SESSION, self._world.route.host)
 
     def _close_claim(self) -> None:
         if self._identity is not None:
