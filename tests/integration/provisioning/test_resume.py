@@ -26,8 +26,11 @@ def attempt(agent: Agent) -> dict[str, Any]:
 def test_every_try_of_one_run_is_counted_on_disk(agent: Agent, faults: FaultClient) -> None:
     faults.add("create-from-csr", "reject", calls="every", status_code=500)
     done = agent.provision("--timeout", "6")
-    assert done.status == 75, done.stderr
-    asked = done.stderr.count("was refused for now") - 1  # the last line says it once more
+    assert done.status in (69, 75), (
+        done.stderr
+    )  # the time may end in a wait for the next connection
+    lines = done.stderr.splitlines()
+    asked = sum("was refused for now" in line and "Trying again" in line for line in lines)
     assert asked >= 2
     found = attempt(agent)
     assert abs(found["tries"] - asked) <= 1
