@@ -75,13 +75,11 @@ class Runner:
         self._failures = 0
         self._refused_since: float | None = None  # monotonic seconds
         self._last_error: AgentError | None = None
-        self._is_first_try = (
-            False  # this process opened the attempt and has not asked for a certificate yet
-        )
+        # This process opened the attempt and has not asked for a certificate yet.
+        self._is_first_try = False
         self._was_clock_told = False
-        self._clock_is_wrong_before = (
-            0.0  # Unix seconds: the claim's first day, once a claim was read
-        )
+        # Unix seconds: the claim's first day, once a claim was read.
+        self._clock_is_wrong_before = 0.0
 
     def provision(self, *, restart: bool = False) -> Credential:
         """Walk to the end.
