@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from fleet_agent import app
+from fleet_agent.app.provision import Request, Result, provision
 from fleet_agent.cli import flags
 from fleet_agent.clock import SystemClock
 from fleet_agent.errors import AgentError
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = flags.settings(arguments)
     clock = SystemClock()
     started = clock.monotonic()
-    request = app.Request(
+    request = Request(
         csr_file=arguments.csr,
         csr_key_file=arguments.csr_key,
         force=arguments.force,
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         allow_volatile=arguments.allow_volatile,
         timeout=arguments.timeout,
     )
-    result = app.provision(settings, request, _Steps())
+    result = provision(settings, request, _Steps())
     credential = result.credential
     if arguments.json:
         answer = {
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_for_people(result: app.Result) -> None:
+def _print_for_people(result: Result) -> None:
     credential = result.credential
     print(f"thing        {credential.thing_name or '(the template makes none)'}")
     print(f"certificate  {credential.certificate_id}")

@@ -3,7 +3,8 @@
 import argparse
 import logging
 
-from fleet_agent import app
+from fleet_agent.app import daemon
+from fleet_agent.app.provision import Request
 from fleet_agent.cli import flags
 from fleet_agent.config.apart import load_apart
 from fleet_agent.errors import AgentError
@@ -33,8 +34,8 @@ def register(
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; ends by ``StopRequested`` or an error."""
-    request = app.Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
-    app.run(load_apart(lambda: flags.settings(arguments)), request, _Log)
+    request = Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
+    daemon.run(load_apart(lambda: flags.settings(arguments)), request, _Log)
     return 0
 
 
@@ -57,4 +58,4 @@ class _Log:
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""
         _log.warning("%s %s", problem.title, problem.remedy)
-        self._health.raise_problem(app.as_problem(problem))
+        self._health.raise_problem(daemon.as_problem(problem))

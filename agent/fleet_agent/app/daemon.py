@@ -1,0 +1,148 @@
+"""What the service runs: provision if need be, then carry telemetry until asked to stop."""
+
+import fcntl
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from fleet_agent import files, notify, statedir
+from fleet_agent.app.provision import Request, jitter, open_store, route, stable, take_state, walk
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.provisioning.report import Report
+
+_log = logging.getLogger(__name__)
+
+# Set for the program that takes over after provisioning, so that it happens once.
+_REEXECUTED = "FLEET_AGENT_REEXECUTED"
+
+# AWS takes one connect a second of a client id: `run` may come right after the proof.
+_CONNECT_INTERVAL = 1.0
+
+
+def run(settings: Settings, request: Request, make_report: Callable[[Health], Report]) -> None:
+    """Provision if need be, then carry telemetry until asked to stop.
+
+    Raises:
+        AgentError: Something on the device must be changed first.
+        StopRequested: Asked to end, and everything is closed.
+    """
+    statedir.become_owner(Path(settings.state_dir))
+    lock = take_state(settings, allow_volatile=request.allow_volatile)
+    clock = SystemClock()
+    mailbox = Mailbox(clock, notify.alive, notify.watchdog_interval() or 3600.0)
+    mailbox.stop_on_signals()
+    store = open_store(settings)
+    folder = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
+    health = Health(folder, clock)
+    credential = store.current()
+    _refuse_kept_elsewhere(store, credential)
+    notify.ready()  # configuration and state are sound; whether AWS answers is another matter
+    if credential is None:
+        health.doing("provisioning")
+        if settings.provisioning is not None and store.pending() is None:
+            _spread(settings.provisioning.spread, mailbox)
+        credential = walk(settings, request, make_report(health), store, mailbox)
+        if _REEXECUTED not in os.environ:
+            _reexecute(lock)
+    store.tell_ledger()
+    _show_identity(folder, store, credential)
+    _carry_telemetry(settings, credential, store, mailbox, health)
+
+
+def _carry_telemetry(
+    settings: Settings, credential: Credential, store: Store, mailbox: Mailbox, health: Health
+) -> None:
+    from fleet_agent.session.mqtt import Session
+    from fleet_agent.telemetry.loop import TelemetryLoop
+
+    clock = SystemClock()
+    if credential.proven is not None:
+        since = clock.wall() - credential.proven
+        mailbox.sleep(_CONNECT_INTERVAL - since if 0 <= since < _CONNECT_INTERVAL else 0.0)
+    pair = store.key_pair(credential.generation)
+    filters = [(credential.topic(item.topic), item.qos) for item in settings.subscriptions]
+    session = Session(
+        route(settings), pair, credential.client_id, mailbox, filters=filters, is_thing=True
+    )
+    try:
+        TelemetryLoop(
+            session=session,
+            credential=credential,
+            telemetry=settings.telemetry,
+            subscriptions=settings.subscriptions,
+            mailbox=mailbox,
+            clock=clock,
+            health=health,
+            disk=Path(settings.state_dir),
+        ).run()
+    finally:
+        notify.stopping()
+        session.close()
+        health.doing("stopped")
+
+
+def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
+    if credential is not None:
+        return
+    found = store.pending()
+    if found is None or found.registration is None or found.has_key:
+        return
+    if found.attempt.csr_hash is not None:
+        raise DeviceError(
+            f"This device is registered, but the private key of {store.folder(found.number)} is elsewhere.",
+            remedy="Bring it: fleet-agent provision --csr FILE --csr-key FILE; or begin anew with --restart.",
+            code="key-elsewhere",
+        )
+
+
+def _spread(window: float, mailbox: Mailbox) -> None:
+    """Wait a random part of the fleet's window, so that devices switched on together do not come together."""
+    if window > 0:
+        seconds = window * jitter()
+        _log.info("first contact in %.0f s, spread over %.0f s", seconds, window)
+        mailbox.sleep(seconds)
+
+
+def _reexecute(lock: statedir.Lock) -> NoReturn:
+    """Become a new process image: neither the claim's key nor the provisioning libraries stay in memory."""
+    _log.info("provisioned; starting afresh without the claim in memory")
+    environment = {**os.environ, _REEXECUTED: "1"}
+    for path in list(Path("/proc/self/fd").iterdir()):
+        descriptor = int(path.name)
+        if descriptor > 2:  # noqa: PLR2004 - keep the standard three
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+            except OSError:
+                continue  # the descriptor of the listing itself, closed by now
+    lock.hand_over(environment)
+    logging.shutdown()
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _show_identity(folder: Path, store: Store, credential: Credential) -> None:
+    """Tell other programs who this device is: ``identity.json``, readable by all, no secret."""
+    identity: Mapping[str, object] = {
+        "schema": 1,
+        "thing_name": credential.thing_name,
+        "certificate_id": credential.certificate_id,
+        "certificate_file": stable(store, credential).certificate_file,
+        "device_configuration": dict(credential.device_configuration),
+    }
+    data = json.dumps(identity, indent=1).encode() + b"\n"
+    files.write(folder / "identity.json", data, 0o644, durable=False)
+
+
+def as_problem(error: AgentError) -> Problem:
+    """An error that the daemon lives with."""
+    return Problem(code=error.code, title=error.title, remedy=error.remedy)
