@@ -6,6 +6,7 @@ stdout is the answer, stderr everything else. ``--json`` is stable and versioned
 import argparse
 import importlib
 import json
+import keyword
 import os
 import sys
 from typing import Any, NoReturn
@@ -14,7 +15,8 @@ from fleet_agent import __version__, log
 from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
 
-VERBS = ("run", "provision", "status", "parameters", "config")
+PROGRAM = "fleet-agent"
+VERBS = ("run", "provision", "status", "parameters", "config", "import")
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -34,6 +36,12 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
         super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **options})
 
+    def format_help(self) -> str:
+        """The help, and below it commands to type."""
+        from fleet_agent.cli import examples
+
+        return super().format_help() + examples.text(self.prog.removeprefix(PROGRAM).strip())
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(
             f"{message[:1].upper()}{message[1:]}.", remedy=f"See {self.prog} --help", code="usage"
@@ -43,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
 def parser(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line, or with one verb filled in only (the rest costs its imports)."""
     top = _Parser(
-        prog="fleet-agent",
+        prog=PROGRAM,
         description="Gives this device an identity in AWS IoT Core from a claim, keeps it, and carries telemetry.",
         epilog="Exit status: 0 done, 2 usage, 69 not reachable, 73 state directory, 75 refused for now, "
         "77 refused by AWS, 78 wrong on the device.",
@@ -58,10 +66,11 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="answer in JSON on stdout")
     common.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     subparsers = top.add_subparsers(
-        title="commands", metavar="COMMAND", parser_class=_Parser, prog="fleet-agent"
+        title="commands", metavar="COMMAND", parser_class=_Parser, prog=PROGRAM
     )
     for name in (verb,) if verb in VERBS else VERBS:
-        importlib.import_module(f"fleet_agent.cli.{name}").register(subparsers, common)
+        module = f"{name}_" if keyword.iskeyword(name) else name  # import_
+        importlib.import_module(f"fleet_agent.cli.{module}").register(subparsers, common)
     return top
 
 

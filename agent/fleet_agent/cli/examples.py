@@ -1,0 +1,76 @@
+"""Commands worth typing, by verb: shown by ``--help`` and in the manual page, imported only there.
+
+A comment, then the command as somebody would type it; a test parses each.
+"""
+
+from collections.abc import Mapping
+
+_BY_FLAGS = """\
+fleet-agent provision --endpoint a1b2c3-ats.iot.eu-west-1.amazonaws.com \\
+      --cert claim.pem.crt --key claim.pem.key --template-name fleet-v1 \\
+      --template-parameters '{"SerialNumber": "1"}' --state-dir ./state"""
+
+EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "": (
+        ("get an identity and say who this device is now", "fleet-agent provision"),
+        ("what is wrong, if anything", "fleet-agent status"),
+        ("is the configuration right?", "fleet-agent config check"),
+    ),
+    "run": (
+        ("what the service does", "fleet-agent run"),
+        (
+            "on a bench, beside the installed one",
+            "fleet-agent run --config image/config.yaml --state-dir ./state",
+        ),
+    ),
+    "provision": (
+        ("with /etc/fleet-agent/config.yaml", "fleet-agent provision"),
+        (
+            "with flags alone, as AWS's sample has them",
+            _BY_FLAGS,
+        ),
+        (
+            "with a key that is somewhere else",
+            "fleet-agent provision --csr device.csr --csr-key device.key",
+        ),
+        (
+            "anew; what is in use stays until the new one is proven",
+            "fleet-agent provision --force",
+        ),
+        ("in a script", "fleet-agent provision --json --timeout 300"),
+    ),
+    "status": (
+        ("for people", "fleet-agent status"),
+        ("the thing's name alone", "fleet-agent status --json | jq -r .thing_name"),
+    ),
+    "parameters": (("what this device would tell the template", "fleet-agent parameters"),),
+    "config": (
+        ("every error at once", "fleet-agent config check"),
+        ("what file, drop-ins and flags come to", "fleet-agent config show --port 443"),
+        (
+            "into an image mounted at /mnt, with its claim, for 5000 devices",
+            "fleet-agent config install --root /mnt --config image/config.yaml --fleet-size 5000",
+        ),
+        (
+            "for an editor that checks YAML",
+            "fleet-agent config schema > config.schema.json",
+        ),
+    ),
+    "import": (
+        (
+            "from AWS IoT Device Client, to look at",
+            "fleet-agent import ~/.aws-iot-device-client/aws-iot-device-client.conf",
+        ),
+        (
+            "from Greengrass, into a file",
+            "fleet-agent import /etc/greengrass/config.yaml --out config.yaml",
+        ),
+    ),
+}
+
+
+def text(verb: str) -> str:
+    """The examples of a verb as ``--help`` has them, empty when there are none."""
+    shown = EXAMPLES.get(verb, ())
+    lines = [f"  # {comment}\n  {command}\n" for comment, command in shown]
+    return "\nexamples:\n" + "".join(lines) if lines else ""

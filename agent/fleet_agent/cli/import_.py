@@ -1,0 +1,181 @@
+"""``fleet-agent import``: our configuration from another agent's, and a name for all that has no equivalent."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_agent import files
+from fleet_agent.errors import DeviceError, Exit, StateDirectoryError
+
+if TYPE_CHECKING:
+    from fleet_agent.config.peers.document import Imported
+
+_MODE = 0o640
+_PROXY_FILE = "http-proxy.conf"  # Device Client keeps its proxy in a file beside
+_PATHS = (("ca_file",), ("claim", "certificate"), ("claim", "private_key"))
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "import",
+        parents=[common],
+        help="write a configuration from AWS IoT Device Client's or Greengrass's",
+        description="Reads the configuration of AWS IoT Device Client (JSON) or of Greengrass with fleet provisioning "
+        "(the Java nucleus's plugin or nucleus lite, YAML) and writes ours. What has no equivalent is named on stderr, "
+        "with what to do instead, and in the file's first lines. No secret is copied. "
+        "Exit status: 0 written, 78 when it is no such file, or something in what was written must be corrected first.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the other agent's configuration")
+    parser.add_argument("--out", metavar="FILE", help="where ours goes (default: stdout)")
+    parser.add_argument("--force", action="store_true", help="replace what --out names")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    from fleet_agent.config.peers import translate
+    from fleet_agent.config.render import render
+
+    path = Path(arguments.file).expanduser().absolute()
+    imported = translate(_read(path))
+    if imported is None:
+        raise DeviceError(
+            f"{path} is no configuration of AWS IoT Device Client or Greengrass.",
+            remedy="Give aws-iot-device-client.conf, or Greengrass's config.yaml with its services.",
+            code="import-unknown",
+        )
+    settings = _absolute(imported.settings, path.parent)
+    remarks = [f"Imported from {path} ({imported.peer})."]
+    if imported.left:
+        remarks.append("No equivalent:")
+        remarks += [f"  {one.key}: {one.instead}" for one in imported.left]
+    if imported.notes:
+        remarks += ["Look at:", *(f"  {note}" for note in imported.notes)]
+    text = render(settings, remarks)
+    problems = _problems(text, path)
+    if arguments.out:
+        _write(Path(arguments.out), text, force=arguments.force)
+    if arguments.json:
+        answer = {
+            "schema": 1,
+            "from": imported.peer,
+            "settings": settings,
+            "no_equivalent": [{"key": one.key, "instead": one.instead} for one in imported.left],
+            "notes": list(imported.notes),
+            "problems": problems,
+            "file": arguments.out,
+        }
+        print(json.dumps(answer))
+    elif not arguments.out:
+        sys.stdout.write(text)
+    is_seen = sys.stdout.isatty() and not arguments.out and not arguments.json
+    _tell(arguments.out, None if is_seen else imported, problems)
+    return int(Exit.WRONG_ON_DEVICE if problems else Exit.DONE)
+
+
+def _read(path: Path) -> object:
+    """The document, JSON or YAML; a proxy file of Device Client's beside it is read with it."""
+    from fleet_agent.config.load import MAX_BYTES
+    from fleet_agent.config.reading import UnreadableError, decode_utf8, read_bytes
+
+    try:
+        text = decode_utf8(read_bytes(path, MAX_BYTES))
+    except UnreadableError as error:
+        raise DeviceError(
+            f"{path} {error}.",
+            remedy="Name the other agent's configuration, and run as somebody who may read it.",
+            code="import-unreadable",
+        ) from error
+    if not text.lstrip().startswith("{"):
+        return _yaml(path, text)
+    document = _json(path, text)
+    beside = path.with_name(_PROXY_FILE)
+    if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
+        proxy = _json(beside, decode_utf8(read_bytes(beside, MAX_BYTES)))
+        document = {**proxy, **document} if isinstance(proxy, dict) else document
+    return document
+
+
+def _json(path: Path, text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _broken(path, "JSON", str(error)) from error
+
+
+def _yaml(path: Path, text: str) -> object:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        words = f"{where}{getattr(error, 'problem', None) or error}"
+        raise _broken(path, "YAML", words) from error
+
+
+def _broken(path: Path, kind: str, words: str) -> DeviceError:
+    return DeviceError(
+        f"{path} is not {kind}: {words}.",
+        remedy="Correct it there: the other agent cannot read it either.",
+        code="import-broken",
+    )
+
+
+def _absolute(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths as they are from anywhere: ours start at our file's folder, theirs where the agent was started."""
+    absolute: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+    }
+    for *section, key in _PATHS:
+        part: dict[str, Any] = absolute.get(section[0], {}) if section else absolute
+        if ":" not in part.get(key, ":"):
+            part[key] = os.path.normpath(folder / Path(part[key]).expanduser())
+    return absolute
+
+
+def _problems(text: str, path: Path) -> list[str]:
+    """What our own loader says of the result."""
+    from fleet_agent.config.decode import decode
+    from fleet_agent.config.document import yaml_document
+    from fleet_agent.config.positions import Mapping as Document
+    from fleet_agent.config.positions import Mark
+
+    root, problems = yaml_document(text, "", str(path.parent))
+    decode(root if isinstance(root, Document) else Document(Mark("", "", 1, 1), {}), problems)
+    return [
+        f"{one.key}: {one.text}{f' ({one.suggestion})' if one.suggestion else ''}"
+        for one in problems
+    ]
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    if path.exists() and not force:
+        raise StateDirectoryError(
+            f"{path} exists already.",
+            remedy="Choose another --out, or add --force to replace it.",
+            code="file-exists",
+        )
+    files.write(path.absolute(), text.encode(), _MODE)
+
+
+def _tell(out: str | None, imported: "Imported | None", problems: list[str]) -> None:
+    """On stderr; what somebody just saw at the head of the file is not told again."""
+    lines = []
+    if imported:
+        lines += [f"no equivalent: {one.key}: {one.instead}" for one in imported.left]
+        lines += [f"look at: {note}" for note in imported.notes]
+    lines += [f"to correct: {problem}" for problem in problems]
+    if out:
+        lines.append(f"Written to {out}. See fleet-agent config check --config {out}")
+    print("\n".join(lines), file=sys.stderr, end="\n" if lines else "")

@@ -1,0 +1,23 @@
+"""Configurations of other agents → what ours would say, and a name for everything ours has no word for.
+
+A module a peer; each takes the leaves it knows out of a ``Document``, and what is left over is told, so that nothing is
+lost silently. Pure: reading and writing files is the command's work.
+"""
+
+from collections.abc import Mapping
+
+from fleet_agent.config.peers import device_client, greengrass
+from fleet_agent.config.peers.document import Imported
+
+
+def translate(document: object) -> Imported | None:
+    """Return what a peer's configuration comes to, None when it is nobody's that is known here.
+
+    Args:
+        document: As the JSON or YAML parser gave it.
+    """
+    if not isinstance(document, Mapping):
+        return None
+    if greengrass.is_one(document):
+        return greengrass.translate(document)
+    return device_client.translate(document) if device_client.is_one(document) else None

@@ -1,0 +1,85 @@
+"""AWS IoT Device Client: ``aws-iot-device-client.conf``, JSON, with ``http-proxy.conf`` beside it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fleet_agent.config.peers.document import (
+    Document,
+    Imported,
+    literal_notes,
+    method_notes,
+    without_nothing,
+)
+
+_KNOWN = ("endpoint", "cert", "fleet-provisioning", "runtime-config", "root-ca", "thing-name")
+
+_INSTEAD = {
+    "cert": "the device's own certificate stays with Device Client: fleet-agent gets one with a claim "
+    "(fleet-cloud claim new)",
+    "key": "the device's own key stays with Device Client: fleet-agent makes one",
+    "thing-name": "the provisioning template names the thing",
+    "clean-session": "has no equivalent: the session outlives a reconnect",
+    "logging": "logs go to the journal (journalctl -u fleet-agent), -v says more",
+    "jobs": "no handlers of AWS IoT Jobs; subscriptions listen to topics",
+    "tunneling": "no secure tunneling: keep Device Client for it",
+    "device-defender": "no Device Defender; telemetry.sources: [system: {interval: 5m}] sends load, memory, disk",
+    "config-shadow": "no shadow; fleet-agent status --json and identity.json say what is configured",
+    "sample-shadow": "no shadow",
+    "sensor-publish": "programs hand their readings to the agent: telemetry.sources, fleet-agent publish",
+    "samples/pub-sub/publish-topic": "telemetry.topic is for readings; fleet-agent publish sends to any topic",
+    "samples/pub-sub/publish-file": "fleet-agent publish sends a file",
+    "samples/pub-sub/subscribe-file": "what arrives is written to the log",
+    "fleet-provisioning/template-parameters": "is no JSON object: write provisioning.parameters by hand",
+    "fleet-provisioning/csr-file": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
+    "fleet-provisioning/device-key": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
+    "secure-element": "provisioning.key: {store: pkcs11, module, token, label, pin_file}, with the PIN in a file",
+    "runtime-config": "the identity that Device Client got stays with it: fleet-agent provisions anew",
+    "http-proxy-username": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
+    "http-proxy-password": "never copied: a secret belongs in a file of its own",
+}
+
+
+def is_one(document: Mapping[str, Any]) -> bool:
+    """Tell whether this is a configuration of Device Client."""
+    return any(key in document for key in _KNOWN)
+
+
+def translate(document: Mapping[str, Any]) -> Imported:
+    """Return what it comes to."""
+    theirs = Document(document)
+    provisions = bool(theirs.take("fleet-provisioning/enabled"))
+    values = theirs.take_parameters("fleet-provisioning/template-parameters")
+    theirs.take("samples/pub-sub/enabled", "samples/pub-sub/publish-on-change")
+    subscribed = theirs.take_text("samples/pub-sub/subscribe-topic")
+    notes = literal_notes(values)
+    ours: dict[str, Any] = {
+        "endpoint": theirs.take_text("endpoint"),
+        "ca_file": theirs.take_text("root-ca"),
+        "proxy": _proxy(theirs, document),
+    }
+    if provisions:
+        ours["claim"] = {
+            "certificate": theirs.take_text("cert"),
+            "private_key": theirs.take_text("key"),
+        }
+        method = "csr" if theirs.has("fleet-provisioning/csr-file") else "keys"
+        notes = (*method_notes(method), *notes)
+        ours["provisioning"] = {
+            "template": theirs.take_text("fleet-provisioning/template-name"),
+            "method": method,
+            "parameters": values,
+        }
+    ours["subscriptions"] = [{"topic": subscribed}] if subscribed else None
+    return Imported(
+        peer="AWS IoT Device Client",
+        settings=without_nothing(ours),
+        left=theirs.left(_INSTEAD),
+        notes=notes,
+    )
+
+
+def _proxy(theirs: Document, document: Mapping[str, Any]) -> str | None:
+    host, port = theirs.take_text("http-proxy-host"), theirs.take_text("http-proxy-port")
+    theirs.take("http-proxy-auth-method", "http-proxy-enabled")
+    is_on = document.get("http-proxy-enabled") in (True, "true")
+    return f"http://{host}:{port}" if is_on and host and port else None

@@ -1,0 +1,139 @@
+"""A peer's configuration as leaves with dotted keys, of which some are taken and the others told."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# What unedited templates have where a value belongs.
+_BLANKS = ("<replace_with", "[REPLACE")
+_OFF = (False, "false", "False")
+
+
+@dataclasses.dataclass(frozen=True)
+class Left:
+    """A key of the peer's that ours has no equivalent for, and what to do instead; never its value."""
+
+    key: str
+    instead: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What a peer's configuration comes to.
+
+    Args:
+        peer: Its name, for people.
+        settings: As our file has it.
+        left: What has no equivalent.
+        notes: What was translated and should be looked at.
+    """
+
+    peer: str
+    settings: Mapping[str, Any]
+    left: tuple[Left, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Document:
+    """Leaves by dotted key. A section that is switched off, and what is empty, is not there at all."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._leaves = dict(_leaves(document, ()))
+
+    def take(self, *keys: str) -> Any:  # noqa: ANN401 - whatever the peer's file holds
+        """Take the first of these that is there, and forget the others: names of one thing."""
+        found = [self._leaves.pop(tuple(key.split("/")), None) for key in keys]
+        return next((one for one in found if one is not None), None)
+
+    def take_text(self, *keys: str) -> str | None:
+        """Take a value as text: numbers and the like as they would be written."""
+        value = self.take(*keys)
+        return None if value is None else value if isinstance(value, str) else json.dumps(value)
+
+    def take_parameters(self, *keys: str) -> dict[str, str]:
+        """Take template parameters, a mapping or a JSON text of one; what is neither stays, to be told."""
+        found: dict[str, str] = {}
+        for path in (tuple(key.split("/")) for key in keys):
+            below = [leaf for leaf in self._leaves if leaf[: len(path)] == path and leaf != path]
+            section = {".".join(leaf[len(path) :]): self._leaves.pop(leaf) for leaf in below}
+            with contextlib.suppress(ValueError, TypeError):
+                parsed = json.loads(self._leaves.get(path, "null"))
+                if isinstance(parsed, Mapping):
+                    section |= parsed
+                    del self._leaves[path]
+            found |= {
+                name: one if isinstance(one, str) else json.dumps(one)
+                for name, one in section.items()
+            }
+        return found
+
+    def has(self, key: str) -> bool:
+        """Whether a leaf is there and not taken."""
+        return tuple(key.split("/")) in self._leaves
+
+    def put_back(self, key: str, value: object) -> None:
+        """Return what was taken and is no use: it will be told."""
+        self._leaves[tuple(key.split("/"))] = value
+
+    def left(self, reasons: Mapping[str, str]) -> tuple[Left, ...]:
+        """What nobody took.
+
+        Args:
+            reasons: Beginning of a key → what to do instead; leaves below one are told together.
+        """
+        told: dict[str, str] = {}
+        for leaf in self._leaves:
+            begins = [tuple(key.split("/")) for key in reasons]
+            path = max((one for one in begins if leaf[: len(one)] == one), key=len, default=leaf)
+            told[".".join(path)] = reasons.get("/".join(path), "has no equivalent")
+        return tuple(Left(key, instead) for key, instead in told.items())
+
+
+def _leaves(
+    node: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if node.get("enabled") in _OFF:
+        return
+    for key, value in node.items():
+        here = (*path, str(key))
+        if isinstance(value, Mapping):
+            yield from _leaves(value, here)
+        elif not _is_blank(value):
+            yield here, value
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or value == "" or (isinstance(value, str) and value.startswith(_BLANKS))
+
+
+def method_notes(method: str) -> tuple[str, ...]:
+    """Say what the better method needs, when the peer's is the other one."""
+    if method == "csr":
+        return ()
+    words = (
+        "provisioning.method: keys, as the other agent does it. csr keeps the key on the device; "
+        "the claim's policy must then allow $aws/certificates/create-from-csr/*"
+    )
+    return (words,)
+
+
+def literal_notes(found: Mapping[str, str]) -> tuple[str, ...]:
+    """Warn of serial numbers written out: an image would give every device the same."""
+    return tuple(
+        f"provisioning.parameters.{name} is written out: in an image, every device would have the same. "
+        "Name a source instead, such as {first_of: [{device_tree: serial-number}, {dmi: product_serial}]}"
+        for name in found
+        if name.lower() in {"serialnumber", "serial", "deviceid", "thingname", "macaddress"}
+    )
+
+
+def without_nothing(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without what is None or empty, all the way down."""
+    kept: dict[str, Any] = {}
+    for key, value in settings.items():
+        inner = without_nothing(value) if isinstance(value, Mapping) else value
+        if inner not in (None, {}, []):
+            kept[key] = inner
+    return kept

@@ -1,0 +1,106 @@
+"""Greengrass with fleet provisioning, the Java nucleus's plugin or nucleus lite: YAML, one shape, two spellings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fleet_agent.config.peers.document import (
+    Document,
+    Imported,
+    literal_notes,
+    method_notes,
+    without_nothing,
+)
+
+_PLUGIN = "aws.greengrass.FleetProvisioningByClaim"
+_LITE = "aws.greengrass.fleet_provisioning"
+_NAMES = {_PLUGIN: "Greengrass (fleet provisioning plugin)", _LITE: "Greengrass nucleus lite"}
+_NUCLEI = ("aws.greengrass.Nucleus", "aws.greengrass.NucleusLite")
+
+_OWN = {
+    "deviceId": "the template names the thing; the claim's client id is the agent's own choice",
+    "awsRegion": "the endpoint says it",
+    "iotCredentialEndpoint": "Greengrass's token exchange has no equivalent",
+    "iotCredEndpoint": "Greengrass's token exchange has no equivalent",
+    "iotRoleAlias": "Greengrass's token exchange has no equivalent",
+    "rootPath": "state_dir, /var/lib/fleet-agent by default; Greengrass's own folder is not to be shared",
+    "certificatePath": "the certificate is in state_dir, credentials/current",
+    "certPath": "the certificate is in state_dir, credentials/current",
+    "privateKeyPath": "the key is in state_dir, credentials/current",
+    "keyPath": "the key is in state_dir, credentials/current",
+    "csrPath": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
+    "csrPrivateKeyPath": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
+    "csrCommonName": "AWS ignores the subject of a CSR",
+    "proxyUsername": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
+    "proxyUserName": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
+    "proxyPassword": "never copied: a secret belongs in a file of its own",
+}
+
+
+def is_one(document: Mapping[str, Any]) -> bool:
+    """Tell whether this is a configuration of Greengrass."""
+    return isinstance(document.get("services"), Mapping)
+
+
+def translate(document: Mapping[str, Any]) -> Imported:
+    """Return what it comes to; without fleet provisioning that is little, and the rest is told."""
+    services = document["services"]
+    plugin = next((name for name in (_LITE, _PLUGIN) if name in services), _PLUGIN)
+    theirs = Document(document)
+    at = f"services/{plugin}/configuration"
+    values = theirs.take_parameters(f"{at}/templateParameters", f"{at}/templateParams")
+    method = "csr" if plugin == _LITE or theirs.has(f"{at}/csrPath") else "keys"
+    nuclei = [f"services/{name}/configuration" for name in _NUCLEI]
+    port = theirs.take_text(f"{at}/mqttPort", *(f"{one}/mqtt/port" for one in nuclei))
+    ours: dict[str, Any] = {
+        "endpoint": theirs.take_text(
+            f"{at}/iotDataEndpoint", *(f"{one}/iotDataEndpoint" for one in nuclei)
+        ),
+        "port": int(port) if port and port.isdecimal() else None,
+        "ca_file": theirs.take_text(f"{at}/rootCaPath", "system/rootCaPath"),
+        "proxy": theirs.take_text(
+            f"{at}/proxyUrl", *(f"{one}/networkProxy/proxy/url" for one in nuclei)
+        ),
+        "claim": {
+            "certificate": theirs.take_text(f"{at}/claimCertificatePath", f"{at}/claimCertPath"),
+            "private_key": _claim_key(theirs, at),
+        },
+    }
+    template = theirs.take_text(f"{at}/provisioningTemplate", f"{at}/templateName")
+    notes = literal_notes(values)
+    if template:
+        ours["provisioning"] = {
+            "template": template,
+            "method": method,
+            "parameters": values,
+        }
+        notes = (*method_notes(method), *notes)
+    return Imported(
+        peer=_NAMES[plugin],
+        settings=without_nothing(ours),
+        left=theirs.left(_reasons(at, services)),
+        notes=notes,
+    )
+
+
+def _claim_key(theirs: Document, at: str) -> str | None:
+    """The claim's key, unless it is a handle in a TPM: then it stays where it is, to be told."""
+    keys = (f"{at}/claimCertificatePrivateKeyPath", f"{at}/claimKeyPath")
+    found = theirs.take_text(*keys)
+    if found and found.startswith("handle:"):
+        theirs.put_back(keys[-1], found)
+        return None
+    return found
+
+
+def _reasons(at: str, services: Mapping[str, Any]) -> dict[str, str]:
+    runs = "Greengrass's own: fleet-agent runs no components; what a component does is a service of its own"
+    reasons = {f"services/{name}": runs for name in services}
+    reasons |= {f"{at}/{key}": instead for key, instead in _OWN.items()}
+    reasons[at] = "has no equivalent"
+    reasons[f"{at}/claimKeyPath"] = (
+        "a key in a TPM is reached through PKCS#11: claim.private_key: pkcs11:…"
+    )
+    reasons["system"] = (
+        "Greengrass's own identity and folders stay with it: fleet-agent provisions anew"
+    )
+    return reasons

@@ -1,0 +1,217 @@
+"""``fleet-agent import`` on configurations as the peers' own documentation has them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+DEVICE_CLIENT = {
+    "endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com",
+    "cert": "/etc/dc/claim.pem.crt",
+    "key": "claim.pem.key",
+    "root-ca": "/etc/dc/AmazonRootCA1.pem",
+    "thing-name": "pump-7",
+    "logging": {"level": "DEBUG", "type": "FILE", "file": "/var/log/dc.log"},
+    "jobs": {"enabled": True, "handler-directory": ""},
+    "tunneling": {"enabled": False},
+    "device-defender": {"enabled": True, "interval": 300},
+    "fleet-provisioning": {
+        "enabled": True,
+        "template-name": "fleet-v1",
+        "template-parameters": '{"SerialNumber": "1", "Site": "North"}',
+        "csr-file": "",
+    },
+    "samples": {
+        "pub-sub": {
+            "enabled": True,
+            "publish-topic": "up",
+            "publish-file": "",
+            "subscribe-topic": "down/pump",
+            "subscribe-file": "",
+        }
+    },
+    "secure-element": {"enabled": True, "secure-element-pin": "geheim", "pkcs11-lib": "/x.so"},
+    "brand-new-feature": {"volume": 11},
+}
+
+PROXY = {
+    "http-proxy-enabled": True,
+    "http-proxy-host": "10.0.0.140",
+    "http-proxy-port": "9999",
+    "http-proxy-auth-method": "UserNameAndPassword",
+    "http-proxy-username": "otto",
+    "http-proxy-password": "streng-geheim",
+}
+
+LITE = """
+system: {privateKeyPath: "", certificateFilePath: "", rootPath: /var/lib/greengrass/, thingName: ""}
+services:
+  aws.greengrass.NucleusLite:
+    configuration: {awsRegion: us-east-1, iotCredEndpoint: "", iotDataEndpoint: "", greengrassDataPlanePort: "8443"}
+  aws.greengrass.fleet_provisioning:
+    configuration:
+      iotDataEndpoint: a1-ats.iot.us-east-1.amazonaws.com
+      iotCredEndpoint: c1.credentials.iot.us-east-1.amazonaws.com
+      rootCaPath: /path/to/AmazonRootCA1.pem
+      claimKeyPath: path/to/private.pem.key
+      claimCertPath: path/to/certificate.pem.crt
+      csrCommonName: aws-greengrass-nucleus-lite
+      templateName: GreengrassFleetProvisioningTemplate
+      templateParams: {SerialNumber: a2_b9, Line: 7}
+"""
+
+PLUGIN = """
+services:
+  aws.greengrass.Nucleus: {version: 2.9.4, configuration: {mqtt: {port: 8883}}}
+  com.example.Pump: {}
+  aws.greengrass.FleetProvisioningByClaim:
+    configuration:
+      rootPath: /greengrass/v2
+      awsRegion: us-west-2
+      iotDataEndpoint: a1-ats.iot.us-west-2.amazonaws.com
+      iotRoleAlias: Alias
+      provisioningTemplate: Template
+      claimCertificatePath: /greengrass/v2/claim.pem.crt
+      claimCertificatePrivateKeyPath: /greengrass/v2/claim.private.pem.key
+      rootCaPath: /greengrass/v2/AmazonRootCA1.pem
+      mqttPort: 443
+      proxyUrl: http://proxy.example.com:1100
+      proxyPassword: pass@word1357
+      templateParameters: {ThingName: Core, ThingGroupName: Group}
+"""
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fleet_agent", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_device_client_with_its_proxy_and_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "device-client.conf").write_text(json.dumps(DEVICE_CLIENT))
+    (tmp_path / "http-proxy.conf").write_text(json.dumps(PROXY))
+    done = run("import", tmp_path / "device-client.conf", "--out", tmp_path / "config.yaml")
+    assert (done.returncode, done.stdout) == (0, "")
+    written = (tmp_path / "config.yaml").read_text()
+    assert yaml.safe_load(written) == {
+        "endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com",
+        "ca_file": "/etc/dc/AmazonRootCA1.pem",
+        "proxy": "http://10.0.0.140:9999",
+        "claim": {
+            "certificate": "/etc/dc/claim.pem.crt",
+            "private_key": str(tmp_path / "claim.pem.key"),
+        },
+        "provisioning": {
+            "template": "fleet-v1",
+            "method": "keys",
+            "parameters": {"SerialNumber": "1", "Site": "North"},
+        },
+        "subscriptions": [{"topic": "down/pump"}],
+    }
+    named = {line.split(": ")[1] for line in done.stderr.splitlines() if "no equivalent" in line}
+    assert named == {
+        *("thing-name", "logging", "jobs", "device-defender", "samples.pub-sub.publish-topic"),
+        *("secure-element", "brand-new-feature.volume"),
+        *("http-proxy-username", "http-proxy-password"),
+    }
+    assert "geheim" not in written + done.stderr
+    assert all(f"#   {name}: " in written for name in named)
+    assert "policy must then allow" in done.stderr  # the method that keeps the key here
+    assert "every device would have the same" in done.stderr
+    assert run("config", "check", "--config", tmp_path / "config.yaml").returncode == 0
+
+
+def test_a_file_in_the_way_is_replaced_only_by_force(tmp_path: Path) -> None:
+    (tmp_path / "dc.conf").write_text(json.dumps(DEVICE_CLIENT))
+    (tmp_path / "config.yaml").write_text("mine")
+    words = ("import", tmp_path / "dc.conf", "--out", tmp_path / "config.yaml")
+    refused = run(*words)
+    assert refused.returncode == 73
+    assert "--force" in refused.stderr
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+    assert run(*words, "--force").returncode == 0
+    assert (tmp_path / "config.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_device_client_that_does_not_provision_brings_no_claim(tmp_path: Path) -> None:
+    off = DEVICE_CLIENT | {"fleet-provisioning": {"enabled": False, "template-name": "t"}}
+    (tmp_path / "dc.conf").write_text(json.dumps(off))
+    done = run("import", tmp_path / "dc.conf", "--json")
+    answer = json.loads(done.stdout)
+    assert not {"claim", "provisioning"} & set(answer["settings"])
+    left = {one["key"]: one["instead"] for one in answer["no_equivalent"]}
+    assert "fleet-cloud claim new" in left["cert"]
+    assert "key" in left
+
+
+def test_nucleus_lite(tmp_path: Path) -> None:
+    (tmp_path / "greengrass-config.yaml").write_text(LITE)
+    done = run("import", tmp_path / "greengrass-config.yaml")
+    assert done.returncode == 0
+    settings = yaml.safe_load(done.stdout)
+    assert settings["endpoint"] == "a1-ats.iot.us-east-1.amazonaws.com"
+    assert settings["claim"]["private_key"] == str(tmp_path / "path/to/private.pem.key")
+    assert settings["provisioning"] == {
+        "template": "GreengrassFleetProvisioningTemplate",
+        "method": "csr",
+        "parameters": {"SerialNumber": "a2_b9", "Line": "7"},
+    }
+    for name in ("iotCredEndpoint", "csrCommonName", "NucleusLite", "system"):
+        assert f"{name}: " in done.stderr
+
+
+def test_a_claim_key_in_a_tpm_is_named_and_has_to_be_said(tmp_path: Path) -> None:
+    (tmp_path / "gg.yaml").write_text(LITE.replace("path/to/private.pem.key", "handle:0x81000000"))
+    done = run("import", tmp_path / "gg.yaml")
+    assert done.returncode == 78
+    assert "claimKeyPath: a key in a TPM is reached through PKCS#11" in done.stderr
+    assert "to correct: claim.private_key" in done.stderr
+
+
+def test_the_java_plugin(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(PLUGIN)
+    done = run("import", tmp_path / "config.yaml", "--json")
+    assert done.returncode == 0
+    answer = json.loads(done.stdout)
+    assert answer["schema"] == 1
+    settings = answer["settings"]
+    assert (settings["port"], settings["proxy"]) == (443, "http://proxy.example.com:1100")
+    assert settings["provisioning"]["method"] == "keys"
+    assert settings["provisioning"]["parameters"] == {
+        "ThingName": "Core",
+        "ThingGroupName": "Group",
+    }
+    left = {one["key"].rpartition(".")[2] for one in answer["no_equivalent"]}
+    assert {"rootPath", "awsRegion", "iotRoleAlias", "proxyPassword", "Nucleus"} <= left
+    assert "pass@word" not in done.stdout + done.stderr
+
+
+def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "broken.conf").write_text('{"endpoint": ')
+    (tmp_path / "broken.yaml").write_text("services: [\n")
+    (tmp_path / "other.yaml").write_text("a: 1\n")
+    for name, words in (
+        ("broken.conf", "is not JSON"),
+        ("broken.yaml", "is not YAML: line 2"),
+        ("other.yaml", "is no configuration of"),
+        ("none.conf", "does not exist"),
+    ):
+        done = run("import", tmp_path / name)
+        assert done.returncode == 78
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_endpoint_nobody_filled_in_must_be_corrected(tmp_path: Path) -> None:
+    blank = DEVICE_CLIENT | {"endpoint": "<replace_with_endpoint_value>"}
+    (tmp_path / "dc.conf").write_text(json.dumps(blank))
+    done = run("import", tmp_path / "dc.conf", "--out", tmp_path / "config.yaml")
+    assert done.returncode == 78
+    assert "to correct: endpoint: is missing" in done.stderr
+    assert (tmp_path / "config.yaml").exists()
