@@ -1,11 +1,18 @@
-"""``fleet-agent config``: is the configuration right, what comes of it, and what it may say."""
+"""``fleet-agent config``: is the configuration right, what comes of it, what it may say, and into an image with it."""
 
 import argparse
 import json
+import math
 import os
 import sys
+from pathlib import Path
 
 from fleet_agent.cli import flags
+from fleet_agent.errors import UsageError
+
+# AWS's default quota is 10 registrations a second; devices that choose at random come in bunches, so 8 are counted on.
+_REGISTRATIONS_PER_SECOND = 8
+_ALL_AT_ONCE = 10
 
 
 def register(
@@ -16,19 +23,42 @@ def register(
     parser = subparsers.add_parser(
         "config",
         parents=[common],
-        help="check or show the configuration, or its JSON Schema",
+        help="check, show or install the configuration, or print its JSON Schema",
         description="check: every error at once, with its place; exit status 78 if there is one. "
         "show: what file, drop-ins, flags and defaults come to together. "
-        "schema: the JSON Schema of the file, for editors.",
+        "schema: the JSON Schema of the file, for editors. "
+        "install: puts the configuration, with its drop-ins and the claim it names, into /etc/fleet-agent of an image "
+        "that is mounted at --root, with modes and group as the service wants them; flags go into "
+        "config.d/99-installed.yaml.",
     )
-    parser.add_argument("action", choices=("check", "show", "schema"))
+    parser.add_argument("action", choices=("check", "show", "schema", "install"))
+    group = parser.add_argument_group("install")
+    group.add_argument(
+        "--root", metavar="DIR", help="where the image's root partition is mounted (default /)"
+    )
+    group.add_argument(
+        "--fleet-size",
+        metavar="N",
+        type=_fleet_size,
+        dest=flags.SPREAD,
+        help="how many devices may be switched on together: spreads their first contacts",
+    )
+    group.add_argument(
+        "--force", action="store_true", help="replace files that say something else"
+    )
     flags.add_settings(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
-    actions = {"check": _check, "show": _show, "schema": _schema}
+    actions = {"check": _check, "show": _show, "schema": _schema, "install": _install}
+    if arguments.action != "install" and (arguments.root or arguments.force):
+        raise UsageError(
+            f"--root and --force are for install, not for {arguments.action}.",
+            remedy="See fleet-agent config --help",
+            code="usage",
+        )
     sys.stdout.write(actions[arguments.action](arguments) + "\n")
     return 0
 
@@ -60,3 +90,47 @@ def _schema(_arguments: argparse.Namespace) -> str:
     from fleet_agent.config.schema import json_schema
 
     return json.dumps(json_schema(), indent=2)
+
+
+def _install(arguments: argparse.Namespace) -> str:
+    from fleet_agent.app.image import GROUP, install
+    from fleet_agent.config.paths import config_file
+
+    path, _ = config_file(arguments.config, os.environ)
+    root = Path(arguments.root or "/").absolute()
+    done = install(
+        flags.settings(arguments),
+        root,
+        config=path if path.exists() else None,
+        flags=flags.overrides(arguments),
+        force=arguments.force,
+    )
+    for warning in done.warnings:
+        print(f"look at: {root}: {warning}.", file=sys.stderr)
+    if arguments.json:
+        answer = {
+            "schema": 1,
+            "root": str(root),
+            "files": list(done.files),
+            "group_id": done.group_id,
+            "warnings": list(done.warnings),
+        }
+        return json.dumps(answer)
+    owner = (
+        f"root:{GROUP}"
+        if done.group_id is not None
+        else f"root:root until {GROUP} is there, at boot"
+    )
+    return "\n".join([*done.files, f"in {root}, {owner}"])
+
+
+def _fleet_size(text: str) -> str:
+    """The window for this many devices, as the file has it."""
+    from fleet_agent.config.units import format_duration
+
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of devices")
+    size = int(text)
+    return format_duration(
+        0 if size <= _ALL_AT_ONCE else math.ceil(size / _REGISTRATIONS_PER_SECOND)
+    )

@@ -19,13 +19,14 @@ _SETTINGS = (
     ("--key", "claim.private_key", None, "FILE", "the claim's private key"),
     ("--template-name", "provisioning.template", "--template_name", "NAME", "provisioning template"),
     ("--method", "provisioning.method", None, "csr|keys", "key made here (csr, default) or by AWS (keys)"),
-    ("--key-type", "provisioning.key.type", None, "TYPE", "ec-p256 (default) or rsa-2048"),
+    ("--key-type", "provisioning.key.type", None, "ec-p256|rsa-2048", "kind of key (default ec-p256)"),
     ("--telemetry-topic", "telemetry.topic", None, "TOPIC", "default dt/{thing}/{source}"),
     ("--state-dir", "state_dir", "--state_dir", "DIR", "where the identity is kept (default /var/lib/fleet-agent)"),
     ("--runtime-dir", "runtime_dir", None, "DIR", "where status.json and identity.json are shown"),
 )  # fmt: skip
 
 _PARAMETERS = "provisioning.parameters"
+SPREAD = "provisioning.spread"  # no flag of its own: fleet-agent config install works it out of --fleet-size
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         group.add_argument(flag, dest=_PARAMETERS, metavar="JSON", type=_parameters, help=text)
 
 
+def overrides(arguments: argparse.Namespace) -> dict[str, object]:
+    """What the flags say: dotted key → value, for those that were given."""
+    named = (*(setting for _, setting, *_ in _SETTINGS), _PARAMETERS, SPREAD)
+    given = {setting: getattr(arguments, setting, None) for setting in named}
+    return {setting: value for setting, value in given.items() if value is not None}
+
+
 def settings(arguments: argparse.Namespace) -> Settings:
     """The settings from file and flags together.
 
@@ -51,10 +59,9 @@ def settings(arguments: argparse.Namespace) -> Settings:
         ConfigurationError: The file or a flag is wrong.
         UsageError: There is no file, and no flag says where AWS IoT is.
     """
-    given = {setting: getattr(arguments, setting, None) for _, setting, *_ in _SETTINGS}
-    given[_PARAMETERS] = getattr(arguments, _PARAMETERS, None)
+    given = overrides(arguments)
     path, is_named = config_file(arguments.config, os.environ)
-    if not is_named and given["endpoint"] is None and not path.exists():
+    if not is_named and "endpoint" not in given and not path.exists():
         raise UsageError(
             f"There is no configuration file {path}, and no --endpoint.",
             remedy="Give --config FILE, or --endpoint --cert --key --template-name as AWS's sample does.",

@@ -1,0 +1,246 @@
+"""``fleet-agent config install``: configuration and claim into the root file system of an image.
+
+The configuration's own folder becomes ``/etc/fleet-agent``: the file and its drop-ins as they are, and what they name
+below that folder. Flags go into a drop-in of their own, so that nothing somebody wrote is rewritten. Everything is
+planned and checked first, then written.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fleet_agent import files
+from fleet_agent.config.load import files as configuration_files
+from fleet_agent.config.render import render
+from fleet_agent.config.settings import FirstOf, FromFile, Settings, Source
+from fleet_agent.credentials import keys
+from fleet_agent.credentials.model import KeyPair, Secret
+from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
+
+HOME = Path("etc/fleet-agent")
+FLAGS_FILE = Path("config.d/99-installed.yaml")
+GROUP = "_fleet-agent"
+
+_PUBLIC, _PRIVATE = 0o644, 0o640
+_REFERENCES = ("credential:", "pkcs11:")
+# setting → where a file from anywhere else is put
+_NAMED = {
+    "claim.certificate": Path("claim/claim.certificate.pem.crt"),
+    "claim.private_key": Path("claim/claim.private.pem.key"),
+    "ca_file": Path("ca.pem"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """One file for the image, by its path below ``/etc/fleet-agent``."""
+
+    target: Path
+    data: bytes = dataclasses.field(repr=False)
+    mode: int
+    setting: str = ""  # the one that names it
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Installed:
+    """What was put where.
+
+    Args:
+        files: As the device will see them.
+        group_id: Of ``_fleet-agent`` in the image; None when the image has none yet.
+        warnings: What is missing in the image, or should not be there.
+    """
+
+    files: tuple[str, ...]
+    group_id: int | None
+    warnings: tuple[str, ...]
+
+
+def install(
+    settings: Settings,
+    root: Path,
+    *,
+    config: Path | None,
+    flags: Mapping[str, Any],
+    force: bool = False,
+) -> Installed:
+    """Put configuration and claim into a root file system.
+
+    Args:
+        settings: What file and flags come to together.
+        root: Where the image is mounted; ``/`` for this machine.
+        config: The configuration file, None when flags say everything.
+        flags: Dotted key → value, those that were given.
+        force: Replace a configuration that says something else.
+
+    Raises:
+        AgentError: That is no root, a file is missing, a key is not its certificate's, or it cannot be written.
+    """
+    home = _home(root)
+    folder = config.parent.absolute() if config else None
+    files_here, moved = _named_files(settings, root, folder, flags)
+    placed = [*_configuration(config, {**flags, **moved}), *files_here]
+    _check_claim(settings, files_here)
+    if not force:
+        _refuse_other(home, placed)
+    group_id = _group_id(root)
+    _write(home, placed, group_id)
+    return Installed(
+        files=tuple(f"/{HOME / one.target}" for one in placed),
+        group_id=group_id,
+        warnings=tuple(_warnings(root, group_id)),
+    )
+
+
+def _home(root: Path) -> Path:
+    if not (root / "etc").is_dir():
+        raise UsageError(
+            f"{root} is no root file system: it has no etc.",
+            remedy="Mount the image's root partition (losetup -P, mount) and give the mount point with --root.",
+            code="no-root",
+        )
+    home = root / HOME
+    if not home.resolve().is_relative_to(root.resolve()):
+        raise DeviceError(
+            f"{home} is a link that leads out of the image, to {home.resolve()}.",
+            remedy="Replace the link in the image by a folder, or bind what it means into --root first.",
+            code="link-out-of-root",
+        )
+    return home
+
+
+def _configuration(config: Path | None, flags: Mapping[str, Any]) -> Iterator[Placed]:
+    """The file and its drop-ins as they are, and one for the flags; the flags alone are the file."""
+    nested: dict[str, Any] = {}
+    for dotted, value in flags.items():
+        *sections, key = dotted.split(".")
+        within = nested
+        for section in sections:
+            within = within.setdefault(section, {})
+        within[key] = value
+    text = render(nested, ["Written by fleet-agent config install, from its flags."])
+    if config is None:
+        yield Placed(Path("config.yaml"), text.encode(), _PRIVATE)
+        return
+    for file in configuration_files(config):
+        target = Path("config.yaml") if file == config else Path("config.d") / file.name
+        mode = _PRIVATE if file == config else _PUBLIC
+        if target != FLAGS_FILE or not nested:
+            yield Placed(target, file.read_bytes(), mode)
+    if nested:
+        yield Placed(FLAGS_FILE, text.encode(), _PUBLIC)
+
+
+def _named_files(
+    settings: Settings, root: Path, folder: Path | None, flags: Mapping[str, Any]
+) -> tuple[list[Placed], dict[str, str]]:
+    """The files that the settings name and the image lacks, and the settings that must name another place for them."""
+    placed, moved = [], {}
+    for key, path, mode in _paths(settings):
+        if path.startswith(_REFERENCES):
+            continue
+        source = Path(path)
+        if folder and source.is_relative_to(folder) and folder != root / HOME:
+            placed.append(Placed(source.relative_to(folder), _read(source, key), mode, key))
+            if key in flags:
+                moved[key] = str(placed[-1].target)
+        elif key in _NAMED and not (root / source.relative_to("/")).exists():
+            placed.append(Placed(_NAMED[key], _read(source, key, root), mode, key))
+            moved[key] = str(_NAMED[key])
+    return placed, moved
+
+
+def _paths(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    """Every file that the settings name: key, path, and the mode it should have."""
+    if settings.ca_file:
+        yield "ca_file", settings.ca_file, _PUBLIC
+    if settings.claim:
+        yield "claim.certificate", settings.claim.certificate, _PRIVATE
+        yield "claim.private_key", settings.claim.private_key, _PRIVATE
+    if settings.provisioning:
+        for name, source in settings.provisioning.parameters.items():
+            for path in _source_files(source):
+                yield f"provisioning.parameters.{name}", path, _PUBLIC
+
+
+def _source_files(source: Source) -> Iterator[str]:
+    if isinstance(source, FromFile):
+        yield source.file
+    elif isinstance(source, FirstOf):
+        for one in source.first_of:
+            yield from _source_files(one)
+
+
+def _read(path: Path, key: str, root: Path | None = None) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        where = f" and not in {root} either" if root and root != Path("/") else ""
+        raise DeviceError(
+            f"{key} names {path}, which cannot be read here ({error.strerror}){where}.",
+            remedy="Give the claim with --cert and --key, or put it beside the configuration "
+            "(fleet-cloud claim new --out DIR/claim).",
+            code="file-missing",
+        ) from error
+
+
+def _check_claim(settings: Settings, placed: list[Placed]) -> None:
+    texts = {one.setting: one.data.decode(errors="replace") for one in placed}
+    certificate, private_key = texts.get("claim.certificate"), texts.get("claim.private_key")
+    if settings.claim is None or certificate is None or private_key is None:
+        return  # not both of them are put there now
+    keys.check_pair(
+        KeyPair(
+            certificate=certificate,
+            private_key=Secret(private_key),
+            certificate_file=settings.claim.certificate,
+            private_key_file=settings.claim.private_key,
+        )
+    )
+
+
+def _refuse_other(home: Path, placed: list[Placed]) -> None:
+    for one in placed:
+        target = home / one.target
+        if target.exists() and target.read_bytes() != one.data:
+            raise StateDirectoryError(
+                f"{target} exists and says something else.",
+                remedy="Compare the two, then add --force to replace it.",
+                code="file-exists",
+            )
+
+
+def _group_id(root: Path) -> int | None:
+    try:
+        groups = (root / "etc/group").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = [line.split(":") for line in groups.splitlines() if line.startswith(f"{GROUP}:")]
+    return int(found[0][2]) if found and found[0][2].isdecimal() else None
+
+
+def _write(home: Path, placed: list[Placed], group_id: int | None) -> None:
+    """Write; as root with root's ownership and the image's own group, which tmpfiles.d gives at boot otherwise."""
+    files.make_folder(home, 0o755)
+    for one in placed:
+        target = home / one.target
+        is_private = one.mode == _PRIVATE
+        if one.target.parent != Path():
+            files.make_folder(target.parent, 0o750 if is_private else 0o755)
+        files.write(target, one.data, one.mode)
+        if os.geteuid() == 0:
+            gid = group_id if is_private and group_id is not None else 0
+            os.chown(target, 0, gid)
+            if is_private and target.parent != home:
+                os.chown(target.parent, 0, gid)
+
+
+def _warnings(root: Path, group_id: int | None) -> Iterator[str]:
+    if not (root / "usr/bin/fleet-agent").exists():
+        yield "there is no /usr/bin/fleet-agent in it yet: install the package"
+    elif group_id is None and not (root / "usr/lib/tmpfiles.d/fleet-agent.conf").exists():
+        yield f"it has neither a group {GROUP} nor a tmpfiles.d/fleet-agent.conf that sets it at boot"
+    if any((root / "var/lib/fleet-agent/credentials").glob("*")):
+        yield "it holds an identity, which every device made from it would share: fleet-agent doctor --image"
