@@ -1,8 +1,55 @@
-"""Where log lines go: the journal with fields under systemd, plain stderr elsewhere. No secret ever gets this far."""
+"""Where log lines go: the journal with fields under systemd, plain stderr elsewhere. No secret ever gets this far.
 
+The journal's own protocol is one datagram a line (docs/decisions/0007-journal-and-notify.md says why it is written
+here). What stays the same from line to line is said once, with ``about``; what belongs to one line goes along with it:
+
+    log.about(step="register", attempt=1)
+    _log.warning("refused", extra=log.fields(Moment.PROBLEM, problem="not-allowed"))
+"""
+
+import contextlib
+import enum
 import logging
 import os
+import socket
+import struct
 import sys
+
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
+
+
+class Moment(enum.Enum):
+    """What operators search for: MESSAGE_IDs, each explained in systemd/fleet-agent.catalog; never change one."""
+
+    PROVISIONED = "0b32aaa55ef442f8ab068f1227df2d02"
+    WAITING = "999f2cc9640648109861557dd91050d7"
+    CONNECTED = "fef4d7da22034c629c1f906d36edd3b3"
+    PROBLEM = "64120fe622a44a66ace5ed9eadc0d65f"
+    FAILED = "b944a984904044fd81c92f5f119febb0"
+
+
+# Field of the journal → its value, for every line from now on.
+_about: dict[str, str] = {}
+
+
+def _named(**values: object) -> dict[str, str]:
+    return {f"FLEET_AGENT_{name.upper()}": str(value) for name, value in values.items() if value}
+
+
+def about(**values: object) -> None:
+    """Put what goes on now beside every line that follows; None takes a field away.
+
+    The names are ``step``, ``attempt`` (its generation), ``tries``, ``certificate_id``, ``thing``, ``problem``.
+    """
+    for name in values:
+        _about.pop(f"FLEET_AGENT_{name.upper()}", None)
+    _about.update(_named(**values))
+
+
+def fields(moment: Moment | None = None, **values: object) -> dict[str, dict[str, str]]:
+    """Give what one line has beside the text, for ``extra=`` of a logging call."""
+    found = _named(**values)
+    return {"journal": found | {"MESSAGE_ID": moment.value} if moment else found}
 
 
 def set_up(*, verbose: bool) -> None:
@@ -10,7 +57,17 @@ def set_up(*, verbose: bool) -> None:
     logger = logging.getLogger("fleet_agent")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
-    logger.handlers[:] = [_journal_handler() or _stderr_handler()]
+    logger.handlers[:] = [JournalHandler() if is_journal() else _stderr_handler()]
+
+
+def failed(words: str, *, problem: str, step: str | None) -> bool:
+    """Tell the journal why the command ends; False when there is none to tell."""
+    if not is_journal():
+        return False
+    set_up(verbose=False)
+    about(step=step)
+    logging.getLogger(__name__).error("%s", words, extra=fields(Moment.FAILED, problem=problem))
+    return True
 
 
 def _stderr_handler() -> logging.Handler:
@@ -19,18 +76,8 @@ def _stderr_handler() -> logging.Handler:
     return handler
 
 
-def _journal_handler() -> logging.Handler | None:
-    if not _stderr_is_journal():
-        return None  # JournalHandler would drop every line silently where no journal listens
-    try:
-        from systemd.journal import JournalHandler
-    except ImportError:
-        return None
-    handler: logging.Handler = JournalHandler(SYSLOG_IDENTIFIER="fleet-agent")
-    return handler
-
-
-def _stderr_is_journal() -> bool:
+def is_journal() -> bool:
+    """Tell whether stderr leads to the journal: elsewhere nobody would see what is sent to its socket."""
     # systemd.exec(5), $JOURNAL_STREAM: device and inode of the stream it connected
     try:
         device, inode = os.environ["JOURNAL_STREAM"].split(":")
@@ -38,3 +85,60 @@ def _stderr_is_journal() -> bool:
         return (int(device), int(inode)) == (stream.st_dev, stream.st_ino)
     except (KeyError, ValueError, OSError):
         return False
+
+
+class JournalHandler(logging.Handler):
+    """Sends each line to the journal; to stderr, which the journal reads too, what it would not take.
+
+    Args:
+        path: Its socket.
+    """
+
+    def __init__(self, path: str = JOURNAL_SOCKET) -> None:
+        super().__init__()
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one line."""
+        try:
+            text = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler of logging: a bad format string stops nobody
+            self.handleError(record)
+            return
+        entry = {
+            "MESSAGE": text,
+            "PRIORITY": str(_priority(record.levelno)),
+            "SYSLOG_IDENTIFIER": "fleet-agent",
+            "LOGGER": record.name,
+            **_about,
+            **getattr(record, "journal", {}),
+        }
+        try:
+            self._socket.sendto(b"".join(_field(*item) for item in entry.items()), self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"{text}\n")
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+        super().close()
+
+
+def _field(name: str, value: str) -> bytes:
+    """One field of the native protocol: with its length when it has several lines."""
+    data = value.encode(errors="replace")
+    if b"\n" not in data:
+        return b"%s=%s\n" % (name.encode(), data)
+    return b"%s\n%s%s\n" % (name.encode(), struct.pack("<Q", len(data)), data)
+
+
+def _priority(level: int) -> int:
+    """The level as syslog counts."""
+    if level >= logging.ERROR:
+        return 3
+    if level >= logging.WARNING:
+        return 4
+    return 6 if level >= logging.INFO else 7

@@ -1,22 +1,20 @@
 """What systemd is told: READY, STATUS and the watchdog. Outside a notify unit every call does nothing."""
 
 import os
+import socket
 
 
 def send(message: str) -> None:
     """Send one sd_notify message, for example ``READY=1`` or ``STATUS=connected``."""
-    if "NOTIFY_SOCKET" not in os.environ:
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path.startswith(("/", "@")):
         return
+    address = f"\0{path[1:]}" if path.startswith("@") else path
     try:
-        from systemd import daemon
-    except (
-        ImportError
-    ):  # a venv without systemd-python: the unit would time out, so say it where one looks
-        import logging
-
-        logging.getLogger(__name__).warning("systemd-python is missing: cannot notify systemd")
-        return
-    daemon.notify(message)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.sendto(message.encode(errors="replace"), address)
+    except OSError:
+        return  # systemd is busy or gone: nobody to tell it to
 
 
 def ready() -> None:
@@ -26,7 +24,7 @@ def ready() -> None:
 
 def status(words: str) -> None:
     """Show a line in ``systemctl status``."""
-    send(f"STATUS={words}")
+    send(f"STATUS={' '.join(words.split())}")
 
 
 def stopping() -> None:

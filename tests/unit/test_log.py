@@ -1,10 +1,17 @@
+"""Lines go to the journal with fields when stderr leads there, and to stderr otherwise."""
+
 import logging
 import os
+import re
+import socket
+import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fleet_agent import log
+from fleet_agent.log import Moment
 
 
 @pytest.fixture(autouse=True)
@@ -15,11 +22,38 @@ def logger() -> Iterator[logging.Logger]:
     yield ours
     ours.handlers[:], level, ours.propagate = before
     ours.setLevel(level)
+    log.about(step=None, attempt=None, problem=None)
+
+
+@pytest.fixture
+def journal(tmp_path: Path, logger: logging.Logger) -> Iterator[socket.socket]:
+    """Where a journal listens; the agent's lines go there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "journal"))
+        listening.settimeout(5)
+        logger.handlers[:] = [log.JournalHandler(str(tmp_path / "journal"))]
+        logger.setLevel(logging.INFO)
+        yield listening
+        logger.handlers[0].close()
+
+
+def entry(datagram: bytes) -> dict[str, str]:
+    """Read the native protocol as journald does."""
+    found = {}
+    while datagram:
+        line, _, rest = datagram.partition(b"\n")
+        name, is_plain, value = line.partition(b"=")
+        if not is_plain:
+            (length,) = struct.unpack("<Q", rest[:8])
+            value, rest = rest[8 : 8 + length], rest[9 + length :]
+        found[name.decode()] = value.decode()
+        datagram = rest
+    return found
 
 
 def test_plain_lines_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     log.set_up(verbose=False)
-    logging.getLogger("fleet_agent.x").info("connected")
+    logging.getLogger("fleet_agent.x").info("connected", extra=log.fields(Moment.CONNECTED))
     logging.getLogger("fleet_agent.x").debug("not this")
     assert capfd.readouterr().err == "connected\n"
 
@@ -37,6 +71,7 @@ def test_a_journal_that_is_not_our_stderr_gets_nothing(
     monkeypatch.setenv("JOURNAL_STREAM", stream)
     log.set_up(verbose=False)
     assert type(logger.handlers[0]) is logging.StreamHandler
+    assert not log.failed("no", problem="configuration", step=None)
 
 
 def test_the_journal_when_stderr_leads_there(
@@ -45,4 +80,52 @@ def test_the_journal_when_stderr_leads_there(
     stderr = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{stderr.st_dev}:{stderr.st_ino}")
     log.set_up(verbose=False)
-    assert type(logger.handlers[0]).__name__ == "JournalHandler"
+    assert type(logger.handlers[0]) is log.JournalHandler
+    logger.handlers[0].close()
+
+
+def test_fields_beside_a_line(journal: socket.socket) -> None:
+    log.about(step="register", attempt=3, problem="not-allowed")
+    ours = logging.getLogger("fleet_agent.x")
+    ours.warning("%s again", "Trying", extra=log.fields(Moment.WAITING))
+    assert entry(journal.recv(9999)) == {
+        "MESSAGE": "Trying again",
+        "MESSAGE_ID": Moment.WAITING.value,
+        "PRIORITY": "4",
+        "SYSLOG_IDENTIFIER": "fleet-agent",
+        "LOGGER": "fleet_agent.x",
+        "FLEET_AGENT_STEP": "register",
+        "FLEET_AGENT_ATTEMPT": "3",
+        "FLEET_AGENT_PROBLEM": "not-allowed",
+    }
+    log.about(problem=None)
+    ours.info("registered")
+    after = entry(journal.recv(9999))
+    assert after["FLEET_AGENT_STEP"] == "register"
+    assert "FLEET_AGENT_PROBLEM" not in after
+    assert "MESSAGE_ID" not in after
+
+
+def test_a_line_of_several_lines_stays_one_entry(journal: socket.socket) -> None:
+    logging.getLogger("fleet_agent").error("two\nMESSAGE_ID=forged\n")
+    found = entry(journal.recv(9999))
+    assert found["MESSAGE"] == "two\nMESSAGE_ID=forged\n"
+    assert "MESSAGE_ID" not in found
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_journal_that_went_away_leaves_stderr(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "journal").unlink()
+    logging.getLogger("fleet_agent").warning("still heard")
+    assert capfd.readouterr().err == "still heard\n"
+
+
+def test_the_catalog_explains_every_moment(root_dir: Path) -> None:
+    text = (root_dir / "systemd" / "fleet-agent.catalog").read_text()
+    assert re.findall(r"^-- ([0-9a-f]{32})$", text, re.MULTILINE) == [
+        moment.value for moment in Moment
+    ]
+    known = {"STEP", "ATTEMPT", "TRIES", "CERTIFICATE_ID", "THING", "PROBLEM"}
+    assert set(re.findall(r"@FLEET_AGENT_(\w+)@", text)) <= known

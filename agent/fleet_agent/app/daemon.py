@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from fleet_agent import files, notify, statedir
+from fleet_agent import files, log, notify, statedir
 from fleet_agent.app.provision import Request, jitter, open_store, route, stable, take_state, walk
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
@@ -55,6 +55,8 @@ def run(settings: Settings, request: Request, make_report: Callable[[Health], Re
         if _REEXECUTED not in os.environ:
             _reexecute(lock)
     store.tell_ledger()
+    log.about(step=None, attempt=None, tries=None, problem=None)
+    log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
     _show_identity(folder, store, credential)
     _carry_telemetry(settings, credential, store, mailbox, health)
 

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from fleet_agent import __version__, log
+from fleet_agent import __version__, log, notify
 from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
 
@@ -97,11 +97,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _tell(error: AgentError, *, wants_json: bool) -> None:
     where = f"{error.step}: " if error.step else ""
-    print(f"fleet-agent: {where}{error.title}", file=sys.stderr)
     problems = error.problems if isinstance(error, ConfigurationError) else ()
-    for problem in problems:
-        print(f"  {problem}", file=sys.stderr)
-    print(f"  {error.remedy}", file=sys.stderr)
+    details = "".join(f"\n  {line}" for line in (*problems, error.remedy))
+    words = f"{where}{error.title}{details}"
+    if not log.failed(words, problem=error.code, step=error.step):
+        print(f"fleet-agent: {words}", file=sys.stderr)
+    notify.status(f"{where}{error.title}")  # `systemctl status` shows it of a failed unit too
     if wants_json:
         answer = {
             "schema": 1,

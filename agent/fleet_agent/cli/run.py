@@ -3,12 +3,14 @@
 import argparse
 import logging
 
+from fleet_agent import log
 from fleet_agent.app import daemon
 from fleet_agent.app.provision import Request
 from fleet_agent.cli import flags
 from fleet_agent.config.apart import load_apart
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
+from fleet_agent.log import Moment
 
 _log = logging.getLogger(__name__)
 
@@ -47,15 +49,21 @@ class _Log:
 
     def step(self, name: str, detail: str = "") -> None:
         """A step is done."""
-        _log.info("%s: %s", name, detail)
+        moment = Moment.PROVISIONED if name == "current" else None
+        _log.info("%s: %s", name, detail, extra=log.fields(moment))
         self._health.doing(f"provisioning: {name}")
 
     def waiting(self, why: str, seconds: float) -> None:
         """Something is tried again."""
-        _log.warning("%s Trying again in %.0f s.", why, seconds)
+        _log.warning("%s Trying again in %.0f s.", why, seconds, extra=log.fields(Moment.WAITING))
         self._health.doing(f"provisioning: {why} Trying again in {seconds:.0f} s")
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""
-        _log.warning("%s %s", problem.title, problem.remedy)
+        _log.warning(
+            "%s %s",
+            problem.title,
+            problem.remedy,
+            extra=log.fields(Moment.PROBLEM, problem=problem.code),
+        )
         self._health.raise_problem(daemon.as_problem(problem))

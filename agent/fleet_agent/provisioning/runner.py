@@ -7,7 +7,7 @@ learned so far is on disk and the next call goes on from there.
 import dataclasses
 from collections.abc import Callable
 
-from fleet_agent import clock
+from fleet_agent import clock, log
 from fleet_agent.clock import Clock
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
@@ -109,11 +109,13 @@ class Runner:
             raise AssertionError(step)
         if step is Step.KEPT:
             return self._store.describe(found)
+        self._tell_log(step, found)
         credential = self._store.promote(found)
         self._world.report.step("current", self._store.folder(found.number).name)
         return credential
 
     def _try(self, step: Step, found: Generation | None) -> Generation | None:
+        self._tell_log(step, found)
         try:
             after = self._do(step, found)
         except (RejectedError, AgentError) as failure:
@@ -129,7 +131,22 @@ class Runner:
         self._failures = 0
         self._refused_since = None
         self._last_error = None
+        log.about(problem=None)
         return after
+
+    def _tell_log(self, step: Step, found: Generation | None) -> None:
+        log.about(
+            step=step.value,
+            attempt=found.number if found else None,
+            tries=found.attempt.tries if found else None,
+            certificate_id=found.issued.certificate_id if found and found.issued else None,
+        )
+
+    def _held_up(self, error: AgentError) -> AgentError:
+        """Keep the cause of a wait, for the log too."""
+        self._last_error = error
+        log.about(problem=error.code)
+        return error
 
     def _judge(
         self, failure: RejectedError | AgentError, step: Step, found: Generation | None
@@ -335,8 +352,8 @@ class Runner:
     def _await_clock(self) -> None:
         """Wait until the clock can be believed: certificates cannot be judged before, on either side."""
         while self._is_clock_wrong():
-            self._last_error = self._clock_error()
-            self._world.report.waiting(self._last_error.title, CLOCK_POLL)
+            error = self._held_up(self._clock_error())
+            self._world.report.waiting(error.title, CLOCK_POLL)
             self._world.mailbox.sleep(CLOCK_POLL)
         if not self._was_clock_told:
             self._was_clock_told = True
@@ -359,7 +376,7 @@ class Runner:
         """A step goes on, and would be done by now but for this."""
         if self._last_error is None:  # once, not with every try
             self._world.report.waiting(error.title, seconds)
-        self._last_error = error
+        self._held_up(error)
 
     def _wait(self, verdict: Verdict) -> None:
         """Let the verdict's time pass, or raise its error when waiting is not for us."""
@@ -369,7 +386,7 @@ class Runner:
         if patience is Patience.REFUSED and not self._world.outlasts_refusal:
             raise verdict.error
         self._failures += 1
-        self._last_error = verdict.error
+        self._held_up(verdict.error)
         seconds = backoff.delay(patience, self._failures, self._world.jitter())
         self._world.report.waiting(verdict.error.title, seconds)
         self._world.mailbox.sleep(seconds)

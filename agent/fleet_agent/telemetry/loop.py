@@ -8,11 +8,13 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import Subscription, Telemetry
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, NotAllowedError
 from fleet_agent.health import Health, Problem
+from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.session.mqtt import (
     Connected,
@@ -175,7 +177,12 @@ class TelemetryLoop:
         self._is_diagnosed = False
         self._health.clear_problem(OFFLINE)
         self._health.doing(f"connected as {self._session.client_id}")
-        _log.info("connected to %s as %s", self._session.route.host, self._session.client_id)
+        _log.info(
+            "connected to %s as %s",
+            self._session.route.host,
+            self._session.client_id,
+            extra=log.fields(Moment.CONNECTED),
+        )
         self._publisher.connected()
         self._show()
 
@@ -202,7 +209,12 @@ class TelemetryLoop:
             )
 
     def _raise(self, code: str, error: AgentError) -> None:
-        _log.warning("%s %s", error.title, error.remedy)
+        _log.warning(
+            "%s %s",
+            error.title,
+            error.remedy,
+            extra=log.fields(Moment.PROBLEM, problem=code),
+        )
         self._health.raise_problem(Problem(code=code, title=error.title, remedy=error.remedy))
 
 
