@@ -1,15 +1,17 @@
-"""What the reference pages repeat of the code: tables of settings, the list of placeholders.
+"""What is made from the code: tables in the reference pages, manual pages, completion for shells.
 
-``python scripts/reference.py`` writes it between the pages' markers; a test compares.
+``python scripts/reference.py`` writes all of it; tests compare.
 """
 
 import dataclasses
+import functools
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import manpages
 from fleet_agent.config import later
 from fleet_agent.config.annotations import alternatives, annotate, choices, hints, said, unwrap
 from fleet_agent.config.settings import FirstOf, Settings
@@ -18,7 +20,8 @@ from fleet_agent.config.units import format_duration, format_size
 from fleet_agent.config.write import plain
 from fleet_agent.device.placeholders import KNOWN
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
 BEGIN = "<!-- made by scripts/reference.py: begin -->\n"
 END = "<!-- made by scripts/reference.py: end -->\n"
 
@@ -31,39 +34,56 @@ def sections(cls: type, path: str = "") -> Iterator[tuple[str, type]]:
         members, _ = alternatives(kind)
         below = f"{path}.{name}" if path else name
         if typing.get_origin(members[0]) is tuple:
-            members, below = [typing.get_args(members[0])[0]], f"{below}[]"
+            members, below = alternatives(typing.get_args(members[0])[0])[0], f"{below}[]"
+            if len(members) > 1:  # a choice by key: what stands under each
+                for key, one in choices(members).items():
+                    yield from sections(unwrap(hints(one)[key])[0], f"{below}.{key}")
         if len(members) == 1 and dataclasses.is_dataclass(members[0]):
             yield from sections(typing.cast("type", members[0]), below)
 
 
-def tables() -> str:
-    """Every section as a heading and a table; the sources of parameters at the end."""
-    parts = [_table(f"`{path}`" if path else "Top level", cls) for path, cls in sections(Settings)]
+def every_table() -> Iterator[tuple[str, str, list[manpages.Row]]]:
+    """Every section's title, what it is, and its rows; the sources of parameters at the end."""
+    for path, cls in sections(Settings):
+        yield f"`{path}`" if path else "Top level", cls.__doc__ or "", rows(cls)
     source = typing.get_args(unwrap(hints(FirstOf)["first_of"])[0])[0]
     for key, cls in choices(list(alternatives(source)[0])).items():
-        parts.append(_table(f"`provisioning.parameters.*`: `{key}`", cls))
-    return "\n".join(parts)
+        yield f"`provisioning.parameters.*`: `{key}`", cls.__doc__ or "", rows(cls)
 
 
-def _table(title: str, cls: type) -> str:
-    rows = "".join(_row(cls, field) for field in dataclasses.fields(cls))
-    words = (cls.__doc__ or "").replace("``", "`")
+def tables() -> str:
+    """Every section as a heading and a table."""
+    return "\n".join(_table(title, words, found) for title, words, found in every_table())
+
+
+def _table(title: str, words: str, found: list[manpages.Row]) -> str:
+    lines = "".join(_line(row) for row in found)
     head = "| key | type | default | meaning | example |\n|---|---|---|---|---|\n"
-    return f"### {title}\n\n{words}\n\n{head}{rows}"
+    return f"### {title}\n\n{words.replace('``', '`')}\n\n{head}{lines}"
 
 
-def _row(cls: type, field: "dataclasses.Field[Any]") -> str:
+def _line(row: manpages.Row) -> str:
+    key, kind, default, text, example = row
+    shown = default if default == "required" else f"`{default}`"
+    escaped = example.replace("|", "\\|")
+    return f"| `{key}` | {kind} | {shown} | {text} | `{escaped}` |\n"
+
+
+def rows(cls: type) -> list[manpages.Row]:
+    """A settings class's keys: name, type, default, meaning, example."""
+    return [_row(cls, field) for field in dataclasses.fields(cls)]
+
+
+def _row(cls: type, field: "dataclasses.Field[Any]") -> manpages.Row:
     annotated = hints(cls)[field.name]
     doc = said(unwrap(annotated)[1], Doc)
     if doc is None:
         raise SystemExit(f"{cls.__name__}.{field.name} has no Doc")
     if field.default is not dataclasses.MISSING:
-        default = f"`{_yaml(plain(annotated, field.default))}`"
+        default = _yaml(plain(annotated, field.default))
     else:
-        default = "required" if field.default_factory is dataclasses.MISSING else "`{}`"
-    example = doc.example.replace("|", "\\|")
-    kind = _type(annotated, cls, field.name)
-    return f"| `{field.name}` | {kind} | {default} | {doc.text} | `{example}` |\n"
+        default = "required" if field.default_factory is dataclasses.MISSING else "{}"
+    return field.name, _type(annotated, cls, field.name), default, doc.text, doc.example
 
 
 def _yaml(value: object) -> str:
@@ -118,7 +138,22 @@ def page(name: str) -> str:
     return f"{before}{BEGIN}\n{PAGES[name]()}\n{END}{after}"
 
 
+def made() -> Iterator[tuple[Path, Callable[[], str]]]:
+    """Every file that is made, and what makes it."""
+    import completion  # shtab is for development alone: the reference pages do without
+
+    for name in PAGES:
+        yield REFERENCE / name, functools.partial(page, name)
+    for name, make in manpages.PAGES.items():
+        yield ROOT / "packaging/man" / name, make
+    yield ROOT / "packaging/man/fleet-agent.yaml.5", lambda: manpages.yaml_5(every_table())
+    for shell in completion.SHELLS:
+        target = ROOT / f"packaging/completion/fleet-agent.{shell}"
+        yield target, functools.partial(completion.script, shell)
+
+
 if __name__ == "__main__":
-    for each in PAGES:
-        (REFERENCE / each).write_text(page(each), encoding="utf-8")
-        sys.stdout.write(f"wrote {each}\n")
+    for target, make in made():
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(make(), encoding="utf-8")
+        sys.stdout.write(f"wrote {target.relative_to(ROOT)}\n")

@@ -1,10 +1,14 @@
 """The one queue between everything that happens and the one thread that decides.
 
-The network library's callbacks, signal handlers and readers put an event in and return; only the main thread takes
-events out. A request to stop is remembered: whoever waits, or waits next, gets ``StopRequested`` and unwinds.
+The network library's callbacks and signal handlers put an event in and return; descriptors (sockets, pipes, child
+processes) are watched here, too. Only the main thread takes events out. A request to stop is remembered: whoever waits,
+or waits next, gets ``StopRequested`` and unwinds.
 """
 
-import queue
+import collections
+import math
+import os
+import select
 import signal
 import types
 from collections.abc import Callable
@@ -24,6 +28,19 @@ class _Stop:
     """The event that a stop signal leaves."""
 
 
+class Ready:
+    """A watched descriptor has something; ``act`` is what its owner gave for that."""
+
+    __slots__ = ("act",)
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.act = act
+
+
+# Events that are taken before the descriptors get another look: neither side starves the other.
+_BURST = 64
+
+
 class Mailbox:
     """Events for the main thread.
 
@@ -37,7 +54,14 @@ class Mailbox:
         self, clock: Clock, beat: Callable[[], None] = lambda: None, beat_every: float = 3600.0
     ) -> None:
         self._clock = clock
-        self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._events: collections.deque[object] = collections.deque()
+        self._watched: dict[int, Ready] = {}
+        self._ready: collections.deque[tuple[int, Ready]] = collections.deque()
+        self._burst = 0
+        self._is_asleep = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(self._wake, select.POLLIN)
         self._beat = beat
         self._beat_every = beat_every
         self._stopping = False
@@ -52,13 +76,29 @@ class Mailbox:
 
     def put(self, event: object) -> None:
         """Leave an event; safe from any thread and from signal handlers."""
-        self._events.put(event)
+        self._events.append(event)
+        if self._is_asleep:  # looked at after the append, set before the last look at the events: no wake-up is lost
+            os.eventfd_write(self._wake, 1)
+
+    def watch(self, descriptor: int, act: Callable[[], None], *, is_writing: bool = False) -> None:
+        """Have ``wait`` return ``Ready(act)`` for as long as the descriptor can be read from (or written to)."""
+        self._watched[descriptor] = Ready(act)
+        self._poll.register(descriptor, select.POLLOUT if is_writing else select.POLLIN)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Watch it no more; one that is not watched is fine. Call it before closing the descriptor."""
+        if self._watched.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+
+    def has_events(self) -> bool:
+        """Whether ``wait`` would return an event that was put at once; watched descriptors are not looked at."""
+        return bool(self._events)
 
     def stop_on_signals(self) -> None:
         """Turn SIGTERM and SIGINT into a request to stop."""
 
         def ask_to_stop(_number: int, _frame: types.FrameType | None) -> None:
-            self._events.put(_Stop())
+            self.put(_Stop())
 
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
@@ -77,9 +117,8 @@ class Mailbox:
         while not self._stopping:
             left = until - self._clock.monotonic()
             self._beat()
-            try:
-                event = self._events.get(timeout=max(0.0, min(left, self._beat_every)))
-            except queue.Empty:
+            event = self._next(max(0.0, min(left, self._beat_every)))
+            if event is None:
                 if left > self._beat_every:
                     continue
                 return None
@@ -87,6 +126,31 @@ class Mailbox:
                 return event
             self._stopping = True
         raise StopRequested
+
+    def _next(self, seconds: float) -> object | None:
+        """The next event, or a descriptor that is ready; None when nothing came in time."""
+        while self._ready:
+            descriptor, ready = self._ready.popleft()
+            if (
+                self._watched.get(descriptor) is ready
+            ):  # not unwatched, nor another of the same number, since
+                return ready
+        if self._events and self._burst < _BURST:
+            self._burst += 1
+            return self._events.popleft()
+        self._burst = 0
+        self._is_asleep = True
+        # Rounded up: to wake a little early would be to come back at once.
+        found = self._poll.poll(0 if self._events else math.ceil(seconds * 1000))
+        self._is_asleep = False
+        for descriptor, _ in found:
+            if descriptor == self._wake:
+                os.eventfd_read(self._wake)
+            else:
+                self._ready.append((descriptor, self._watched[descriptor]))
+        if self._ready:
+            return self._ready.popleft()[1]
+        return self._events.popleft() if self._events else None
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, dropping what arrives: for waits between attempts, when no session is open.

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.mailbox import Mailbox, StopRequested, TimeUp
+from fleet_agent.mailbox import Mailbox, Ready, StopRequested, TimeUp
 from support.clock import FakeClock
 
 
@@ -101,6 +102,76 @@ def test_the_watchdog_is_fed_while_events_pour_in(clock: FakeClock) -> None:
 
 
 @pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def test_a_watched_descriptor_is_told_of_for_as_long_as_it_has_something(
+    pipe: tuple[int, int],
+) -> None:
+    clock = SystemClock()
+    mailbox = Mailbox(clock)
+    mailbox.watch(pipe[0], lambda: None)
+    assert mailbox.wait(clock.monotonic()) is None
+    os.write(pipe[1], b"x")
+    assert isinstance(mailbox.wait(clock.monotonic() + 60), Ready)
+    assert isinstance(mailbox.wait(clock.monotonic()), Ready)
+    os.read(pipe[0], 1)
+    assert mailbox.wait(clock.monotonic()) is None
+
+
+def test_what_is_unwatched_is_not_told_of_even_when_it_was_ready(pipe: tuple[int, int]) -> None:
+    clock = SystemClock()
+    mailbox = Mailbox(clock)
+    other = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    for reading, writing in (pipe, other):
+        mailbox.watch(reading, lambda: None)
+        os.write(writing, b"x")
+    mailbox.wait(clock.monotonic())
+    for reading, _ in (pipe, other):
+        mailbox.unwatch(reading)
+        mailbox.unwatch(reading)
+    assert mailbox.wait(clock.monotonic()) is None
+    for end in other:
+        os.close(end)
+
+
+def test_neither_events_nor_descriptors_starve_the_others(pipe: tuple[int, int]) -> None:
+    clock = SystemClock()
+    mailbox = Mailbox(clock)
+    mailbox.watch(pipe[0], lambda: None)
+    os.write(pipe[1], b"x")
+    found = []
+    for _ in range(1000):
+        mailbox.put("event")
+        found.append(mailbox.wait(clock.monotonic()))
+    events = found.count("event")
+    assert 300 < events < 999
+
+
+def test_no_wake_up_is_lost_between_threads() -> None:
+    clock = SystemClock()
+    mailbox = Mailbox(clock)
+    answers = Mailbox(clock)
+
+    def echo() -> None:
+        for _ in range(2000):
+            answers.put(mailbox.wait(clock.monotonic() + 60))
+
+    thread = threading.Thread(target=echo)
+    thread.start()
+    started = clock.monotonic()
+    for number in range(2000):
+        mailbox.put(number)
+        assert answers.wait(clock.monotonic() + 60) == number
+    thread.join()
+    assert clock.monotonic() - started < 50  # a lost one costs 60 s
+
+
+@pytest.fixture
 def handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
@@ -127,7 +198,7 @@ def test_asked_to_stop_whoever_waits_next_unwinds(
 
 WAITS = """
 from fleet_agent.clock import SystemClock
-from fleet_agent.mailbox import Mailbox, StopRequested
+from fleet_agent.mailbox import Mailbox, Ready, StopRequested
 mailbox = Mailbox(SystemClock())
 mailbox.stop_on_signals()
 print("waiting", flush=True)

@@ -16,7 +16,7 @@ from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import Claim, Provisioning, Settings
 from fleet_agent.credentials.model import Credential, Csr, KeyPair, Secret
 from fleet_agent.credentials.store import CURRENT, Store
-from fleet_agent.errors import DeviceError, UsageError
+from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 
@@ -62,8 +62,9 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     statedir.become_owner(Path(settings.state_dir))
     store = open_store(settings)
     if not request.force and (found := store.current()):
+        _refuse_half_wish(request, store)
         return Result(credential=stable(store, found), was_there=True)
-    take_state(settings, allow_volatile=request.allow_volatile)
+    _take_state_by_hand(settings, allow_volatile=request.allow_volatile)
     # --force is also the way out of a damaged identity: it does not look at it.
     if not request.force and (found := store.current()):  # another agent provisioned meanwhile
         return Result(credential=stable(store, found), was_there=True)
@@ -89,7 +90,9 @@ def walk(
     """
     from fleet_agent import device
     from fleet_agent.provisioning.model import Plan
-    from fleet_agent.provisioning.runner import Runner, World
+    from fleet_agent.provisioning.runner import Runner
+    from fleet_agent.provisioning.world import World
+    from fleet_agent.telemetry.reading import timed
     from fleet_agent.telemetry.sources import system
 
     wanted, claim = _provisioning(settings)
@@ -120,7 +123,7 @@ def walk(
         report=report,
         jitter=jitter,
         read_claim=lambda: _read_claim(claim),
-        reading=lambda: system.read(clock, state_dir).payload(),
+        reading=lambda: timed(clock.wall(), system.read(state_dir)),
     )
     credential = Runner(plan, world).provision(restart=request.restart)
     return stable(store, credential)
@@ -208,6 +211,26 @@ def stable(store: Store, credential: Credential) -> Credential:
         if path is not None
     }
     return dataclasses.replace(credential, **files_of)  # type: ignore[arg-type]
+
+
+def _refuse_half_wish(request: Request, store: Store) -> None:
+    if request.restart and store.pending() is not None:
+        raise UsageError(
+            "This device is provisioned; the attempt under way is one to provision it anew.",
+            remedy="Drop it and begin another: fleet-agent provision --force --restart",
+            code="usage",
+        )
+
+
+def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
+    """As ``take_state``, but a volatile place is only a warning: somebody chose it, and reads this."""
+    try:
+        return take_state(settings, allow_volatile=allow_volatile)
+    except StateDirectoryError as error:
+        if error.code != statedir.VOLATILE:
+            raise
+        _log.warning("%s `fleet-agent run` refuses it.", error.title)
+    return statedir.take_lock(Path(settings.state_dir))
 
 
 def take_state(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:

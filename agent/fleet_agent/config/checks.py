@@ -17,8 +17,9 @@ PROXY_PATTERN = r"^http://[^/@]+:[0-9]{1,5}/?$"
 TOPIC_BYTES = 256
 TOPIC_SLASHES = 7
 
-PUBLISH_PLACEHOLDERS = ("thing", "source", "certificate_id")
-FILTER_PLACEHOLDERS = ("thing", "certificate_id")
+# Beside thing, certificate_id and source: the names of template parameters, and whatever keys the template's device
+# configuration has, which only RegisterThing's answer tells.
+PLACEHOLDER = r"[0-9A-Za-z_][0-9A-Za-z_:.-]*"
 
 _HIGHEST_PORT = 65535
 
@@ -101,14 +102,14 @@ def publish_topic(text: str) -> None:
             raise WrongValueError(
                 f'has the wildcard "{wildcard}": a message goes to one topic, not to a filter'
             )
-    _placeholders(text, PUBLISH_PLACEHOLDERS)
+    _placeholders(text)
     counted = text.split("/", 3)[-1] if text.startswith("$aws/rules/") else text
     _topic_limits(counted)
 
 
 def topic_filter(text: str) -> None:
     """Check a filter to subscribe to, before its placeholders are filled in."""
-    _placeholders(text, FILTER_PLACEHOLDERS)
+    _placeholders(text)
     counted = text
     if text.startswith("$share/"):
         parts = text.split("/", 2)
@@ -127,15 +128,13 @@ def topic_filter(text: str) -> None:
         )
 
 
-def _placeholders(text: str, known: tuple[str, ...]) -> None:
-    listed = " ".join(f"{{{name}}}" for name in known)
+def _placeholders(text: str) -> None:
+    hint = "known are {thing}, {certificate_id}, {source}, template parameters and device configuration"
     for name in re.findall(r"\{([^{}]*)\}", text):
-        if name not in known:
-            raise WrongValueError(
-                f"has an unknown placeholder {{{name}}}", f"known here: {listed}"
-            )
+        if not re.fullmatch(PLACEHOLDER, name):
+            raise WrongValueError(f"has a placeholder that cannot be, {{{name}}}", hint)
     if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
-        raise WrongValueError("has a brace that is no placeholder's", f"known here: {listed}")
+        raise WrongValueError("has a brace that is no placeholder's", hint)
 
 
 def _topic_limits(text: str) -> None:
@@ -217,6 +216,37 @@ def command_word(text: str) -> None:
     """Check one word of a command."""
     if "\0" in text:
         raise WrongValueError("has a NUL character in it")
+
+
+def part_name(text: str) -> None:
+    """Check the name of a source or a handler."""
+    if not re.fullmatch(r"[0-9A-Za-z_.-]{1,64}", text):
+        raise WrongValueError("is no name: 1 to 64 of the characters 0-9 A-Z a-z _ . -")
+
+
+def user(text: str) -> None:
+    """Check the name or number of a user or a group, or ``*``."""
+    if not re.fullmatch(r"\*|[0-9]{1,10}|[A-Za-z_][0-9A-Za-z_.-]{0,31}\$?", text):
+        raise WrongValueError(
+            "is neither a name nor a number", "write, for example, meter or 1000"
+        )
+
+
+def handler_path(text: str) -> None:
+    """Check where messages are written: its placeholders are ``{1}``, ``{2}`` and so on."""
+    rest = re.sub(r"\{[1-8]\}", "", text)
+    if "{" in rest or "}" in rest:
+        raise WrongValueError(
+            "has a brace that is no placeholder's", "{1} is the first wildcard's level"
+        )
+    if text.endswith("/"):
+        raise WrongValueError("is a folder; a file is wanted")
+
+
+def deduplicate(text: str) -> None:
+    """Check what tells messages apart: ``property:NAME`` or ``payload:NAME``."""
+    if not re.fullmatch(r"(property|payload):.{1,128}", text):
+        raise WrongValueError("is neither", "write property:NAME or payload:NAME")
 
 
 def _no_control_characters(text: str) -> None:

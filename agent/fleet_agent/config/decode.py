@@ -129,8 +129,13 @@ class _Decoder:
         if len(members) == 1:
             return self.value(annotate(members[0], meta), node, key)
         if not isinstance(node, Mapping):
-            text = next(one for one in members if not dataclasses.is_dataclass(one))
-            return self.value(text, node, key)
+            text = [one for one in members if not dataclasses.is_dataclass(one)]
+            if not text:
+                names = ", ".join(choices(members))
+                raise WrongValueError(
+                    f"is {scalars.what(node)}; a mapping is wanted", f"one of: {names}"
+                )
+            return self.value(text[0], node, key)
         return self._choice(choices(members), node, key)
 
     def _choice(self, known: dict[str, type], node: Mapping, key: str) -> Any:  # noqa: ANN401
@@ -139,7 +144,8 @@ class _Decoder:
             return self._section(known[found[0]], node, key)
         if found:
             words = f"has {' and '.join(found)}, which exclude each other"
-            raise WrongValueError(words, "keep one, or list them under first_of")
+            hint = "keep one, or list them under first_of"
+            raise WrongValueError(words, hint if "first_of" in known else "make two entries of it")
         if not node.entries:
             raise WrongValueError("is an empty mapping", f"one of: {', '.join(known)}")
         name, (mark, _) = next(iter(node.entries.items()))

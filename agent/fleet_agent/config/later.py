@@ -5,13 +5,10 @@ Whoever implements one of them takes its line away; the loader and the JSON Sche
 
 from collections.abc import Mapping
 
-from fleet_agent.config.settings import Claim, Key, Telemetry, TelemetrySource
+from fleet_agent.config.settings import Claim, Key
 
 # (settings class, key) → what to do meanwhile.
-KEYS: Mapping[tuple[type, str], str] = {
-    (Telemetry, "queue"): "leave it out",
-    (TelemetrySource, "socket"): "leave it out",
-}
+KEYS: Mapping[tuple[type, str], str] = {}
 
 # (settings class, key, value) → what to do meanwhile.
 VALUES: Mapping[tuple[type, str, str], str] = {

@@ -122,11 +122,11 @@ def _string(node: Node, meta: Meta) -> str:
     if node.kind != "string":
         hint = f'quote it: "{shown(node.text)}"'
         raise WrongValueError(f"is {what(node)}; a string is wanted", hint)
-    if path := said(meta, FilePath):
-        return _path(node, path)
+    path = said(meta, FilePath)
+    text = _path(node, path) if path else node.text
     if rules := said(meta, Text):
-        rules.check(node.text)
-    return node.text
+        rules.check(text)
+    return text
 
 
 def _path(node: Scalar, rules: FilePath) -> str:

@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 from fleet_agent.config import checks
 from fleet_agent.config.shape import Doc, Duration, FilePath, Items, Keys, Range, Text
+from fleet_agent.config.subscriptions import Connection, Subscription
+from fleet_agent.config.telemetry import Telemetry
 
 STATE_DIR = "/var/lib/fleet-agent"
 CONFIG_FILE = "/etc/fleet-agent/config.yaml"
@@ -20,8 +22,6 @@ CONFIG_FILE = "/etc/fleet-agent/config.yaml"
 Method = Literal["csr", "keys"]
 KeyType = Literal["ec-p256", "rsa-2048"]
 
-Topic = Annotated[str, Text(checks.publish_topic, r"^[^#+]+$", checks.TOPIC_BYTES * 2)]
-Filter = Annotated[str, Text(checks.topic_filter, r"^.+$", checks.TOPIC_BYTES * 2)]
 LiteralValue = Annotated[str, Text(checks.parameter_value, length=4096)]
 
 
@@ -212,65 +212,6 @@ class Provisioning:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SystemSource:
-    """Uptime, load, memory, disk, temperature, every ``interval``."""
-
-    interval: Annotated[
-        float,
-        Duration(1, 7 * 86400),
-        Doc("The time from one reading to the next, 1s to 7d.", "interval: 60s"),
-    ] = 60.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TelemetrySource:
-    """One entry of ``telemetry.sources``: the kind is the key."""
-
-    system: Annotated[
-        SystemSource,
-        Doc("Uptime, load, memory, disk and temperature of the device.", "system: {interval: 5m}"),
-    ]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Telemetry:
-    """What goes up, and under which topic."""
-
-    topic: Annotated[
-        Topic,
-        Doc(
-            "The topic of readings; `{thing}`, `{source}` and `{certificate_id}` are filled in. "
-            "At most 256 bytes and 7 slashes, no wildcard.",
-            "topic: dt/{thing}/{source}",
-        ),
-    ] = "dt/{thing}/{source}"
-    sources: Annotated[
-        tuple[TelemetrySource, ...],
-        Items(0, 16),
-        Doc(
-            "What is read; an empty list switches telemetry off.",
-            "sources: [{system: {interval: 60s}}]",
-        ),
-    ] = (TelemetrySource(system=SystemSource()),)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Subscription:
-    """A topic filter that comes down; ``log`` writes what arrives to the log."""
-
-    topic: Annotated[
-        Filter,
-        Doc(
-            "A topic filter; `{thing}` and `{certificate_id}` are filled in. "
-            "At most 256 bytes and 7 slashes.",
-            'topic: "cmd/{thing}/#"',
-        ),
-    ]
-    qos: Annotated[Literal[0, 1], Doc("The quality of service asked for.", "qos: 1")] = 1
-    log: Annotated[bool, Doc("Whether what arrives is written to the log.", "log: true")] = True
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything the agent was told, from file, drop-ins and flags together."""
 
@@ -310,6 +251,9 @@ class Settings:
         Provisioning | None,
         Doc("How the device gets an identity of its own.", "provisioning: {template: fleet-v1}"),
     ] = None
+    connection: Annotated[
+        Connection, Doc("How the MQTT session is kept.", "connection: {keep_alive: 5m}")
+    ] = Connection()
     telemetry: Annotated[
         Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
     ] = Telemetry()

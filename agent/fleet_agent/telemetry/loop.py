@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fleet_agent import log
 from fleet_agent.clock import Clock
-from fleet_agent.config.settings import Subscription, Telemetry
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.config.telemetry import FromSystem, Telemetry
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, NotAllowedError
 from fleet_agent.health import Health, Problem
@@ -26,6 +27,7 @@ from fleet_agent.session.mqtt import (
     Subscribed,
 )
 from fleet_agent.telemetry.publisher import Outgoing, Publisher
+from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.sources import system
 
 _log = logging.getLogger(__name__)
@@ -70,8 +72,12 @@ class TelemetryLoop:
         disk: Path,
     ) -> None:
         self._session = session
-        self._topic = credential.topic(telemetry.topic, system.NAME)
-        self._intervals = [source.system.interval for source in telemetry.sources]
+        self._topic = credential.topic(telemetry.topic, "system")
+        self._intervals = [
+            source.system.interval
+            for source in telemetry.sources
+            if isinstance(source, FromSystem)
+        ]
         self._logs = any(item.log for item in subscriptions)
         self._mailbox = mailbox
         self._clock = clock
@@ -121,8 +127,8 @@ class TelemetryLoop:
     # Up -------------------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        reading = system.read(self._clock, self._disk)
-        self._publisher.put(Outgoing(topic=self._topic, payload=reading.payload()))
+        payload = timed(self._clock.wall(), system.read(self._disk))
+        self._publisher.put(Outgoing(topic=self._topic, payload=payload))
 
     def _published(self, event: Published) -> None:
         self._publisher.published(event)

@@ -1,22 +1,75 @@
-"""One telemetry datum, as it is published."""
+"""One telemetry datum, as it waits in the queue, and the way in for whoever makes one."""
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from fleet_agent import clock
 
 Value = str | float | int | None | Mapping[str, "Value"]
 
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+BINARY = "application/octet-stream"
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+MAX_PAYLOAD = 128 * 1024  # bytes; AWS IoT Core's limit for a message
+
+PRIORITIES = ("low", "normal", "high")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What ``source`` saw at ``time`` (Unix seconds); ``values`` by name, units in the names."""
+    """What is published under ``topic``, alone or together with others of that topic.
 
-    source: str
+    ``time`` and ``expires`` in Unix seconds; ``priority`` is an index of ``PRIORITIES``.
+    """
+
+    topic: str
+    payload: bytes
     time: float
-    values: Mapping[str, Value]
+    content_type: str = JSON
+    expires: float | None = None
+    priority: int = 1
 
-    def payload(self) -> bytes:
-        """JSON: the values with ``time`` in front."""
-        return json.dumps({"time": clock.text(self.time), **self.values}).encode()
+
+class Intake(Protocol):
+    """Takes readings: what every source is given."""
+
+    def put(
+        self,
+        reading: Reading,
+        on_stored: Callable[[str], None] | None = None,
+        on_acknowledged: Callable[[str], None] | None = None,
+    ) -> None:
+        """Take a reading; both calls come later, on the deciding thread.
+
+        Args:
+            reading: At most ``MAX_PAYLOAD`` bytes.
+            on_stored: Told "" once the reading is durable, else why it was not taken.
+            on_acknowledged: Told "" once AWS has it, else why it never will be.
+        """
+
+
+class Source(Protocol):
+    """Something that makes readings. The loop drives it; all of it runs on the deciding thread.
+
+    It fails alone: whatever goes wrong with what it reads is a problem in the health, never an exception.
+    """
+
+    name: str
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds); ``math.inf``: not for a deadline's sake."""
+
+    def act(self) -> None:
+        """The deadline has passed."""
+
+    def close(self) -> None:
+        """End: let go of descriptors and child processes."""
+
+
+def timed(moment: float, values: Mapping[str, Value]) -> bytes:
+    """A payload of named values: JSON with ``time`` (of ``moment``, Unix seconds) in front."""
+    return json.dumps({"time": clock.text(moment), **values}).encode()

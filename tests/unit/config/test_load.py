@@ -17,11 +17,9 @@ from fleet_agent.config.settings import (
     MachineId,
     Provisioning,
     Settings,
-    Subscription,
-    SystemSource,
-    Telemetry,
-    TelemetrySource,
 )
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.config.telemetry import FromSystem, SystemSource, Telemetry
 from fleet_agent.errors import ConfigurationError, Exit
 from support.configurations import Folder
 
@@ -95,7 +93,7 @@ def test_a_file_that_says_everything(folder: Folder) -> None:
         ),
         telemetry=Telemetry(
             topic="dt/{thing}/{certificate_id}/{source}",
-            sources=(TelemetrySource(system=SystemSource(interval=300.0)),),
+            sources=(FromSystem(system=SystemSource(interval=300.0)),),
         ),
         subscriptions=(
             Subscription(topic="cmd/{thing}/#", qos=0, log=False),
@@ -188,7 +186,10 @@ def test_a_key_like_no_other_gets_the_list(folder: Folder) -> None:
     (line,) = folder.problems(
         "endpoint: a.example\ntelemetry: {zzz: 1}\n",
     )
-    assert line.endswith("telemetry.zzz: is an unknown key (known here: topic, sources)")
+    assert line.endswith(
+        "telemetry.zzz: is an unknown key (known here: topic, sources, queue, batch,"
+        " limits, drain, when_refused, prometheus_file)"
+    )
 
 
 def test_a_missing_key_is_shown_as_it_would_be_written_and_as_a_flag(folder: Folder) -> None:
@@ -213,7 +214,8 @@ def test_a_duplicate_key_deep_inside_is_found(folder: Folder) -> None:
 def test_a_section_written_with_nothing_below_it_is_told_its_keys(folder: Folder) -> None:
     (line,) = folder.problems("endpoint: a.example\ntelemetry:\n")
     assert line == (
-        "config.yaml:2:11: telemetry: is empty; a mapping is wanted (keys: topic, sources)"
+        "config.yaml:2:11: telemetry: is empty; a mapping is wanted (keys: topic, sources, queue, batch,"
+        " limits, drain, when_refused, prometheus_file)"
     )
 
 

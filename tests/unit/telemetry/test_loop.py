@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.config.settings import Telemetry
+from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, TimeUp
 from fleet_agent.session.mqtt import Connected, Published, Session

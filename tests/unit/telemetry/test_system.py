@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.telemetry.reading import Reading
+from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.sources import system
-from support.clock import FakeClock
 from support.devices import Tree
 
 MEMINFO = "MemTotal:         928200 kB\nMemFree: 5 kB\nMemAvailable:     500000 kB\nHugePages_Total:       0\n"
@@ -24,7 +23,7 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def values(tree: Tree) -> dict[str, object]:
-    return dict(system.read(FakeClock(), tree.root, tree.root).values)
+    return dict(system.read(tree.root, tree.root))
 
 
 def test_a_whole_reading(tree: Tree) -> None:
@@ -75,19 +74,17 @@ def test_frost(tree: Tree) -> None:
 
 
 def test_no_thermal_zone(tmp_path: Path) -> None:
-    assert "temperature_c" not in system.read(FakeClock(), tmp_path, tmp_path).values
+    assert "temperature_c" not in system.read(tmp_path, tmp_path)
 
 
 def test_nothing_can_be_read_at_all(tmp_path: Path) -> None:
-    assert system.read(FakeClock(), tmp_path / "gone", tmp_path).values == {}
+    assert system.read(tmp_path / "gone", tmp_path) == {}
 
 
 def test_what_is_published() -> None:
-    payload = Reading(source="system", time=0.0, values={"load_1m": 0.5}).payload()
+    payload = timed(0.0, {"load_1m": 0.5})
     assert json.loads(payload) == {"time": "1970-01-01T00:00:00Z", "load_1m": 0.5}
 
 
 def test_this_machine() -> None:
-    assert {"uptime_s", "load_1m", "disk_total_bytes"} <= system.read(
-        FakeClock(), Path("/")
-    ).values.keys()
+    assert {"uptime_s", "load_1m", "disk_total_bytes"} <= system.read(Path("/")).keys()

@@ -8,17 +8,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_agent.clock import Clock
-from fleet_agent.telemetry.reading import Reading, Value
-
-NAME = "system"
+from fleet_agent.telemetry.reading import Value
 
 
-def read(clock: Clock, disk: Path, root: Path = Path("/")) -> Reading:
+def read(disk: Path, root: Path = Path("/")) -> dict[str, Value]:
     """Take a reading.
 
     Args:
-        clock: For its time.
         disk: A path on the file system to report on.
         root: Where proc and sys are; a test's own tree.
 
@@ -39,7 +35,7 @@ def read(clock: Clock, disk: Path, root: Path = Path("/")) -> Reading:
             values |= part()
         except (OSError, ValueError, IndexError, KeyError):
             continue
-    return Reading(source=NAME, time=clock.wall(), values=values)
+    return values
 
 
 def _memory(meminfo: str) -> dict[str, Value]:
