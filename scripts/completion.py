@@ -1,0 +1,37 @@
+"""Completion for bash, zsh and fish, made by shtab from the agent's parser; the device needs nothing for it.
+
+``scripts/reference.py`` writes them to packaging/completion; a test compares, others press Tab.
+"""
+
+import argparse
+import re
+
+import shtab
+
+from fleet_agent import cli
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def script(shell: str) -> str:
+    """The completion script for a shell."""
+    parser = cli.parser()
+    _prepare(parser)
+    made: str = shtab.complete(parser, shell=shell)
+    return re.sub(
+        r"\n# Usage:\n(#.*\n)+", "\n# Run scripts/reference.py to make it anew.\n", made, count=1
+    )
+
+
+def _prepare(parser: argparse.ArgumentParser) -> None:
+    """Tell shtab what a flag's value is, as its name in the help says it: a file, a folder, one of these words."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
+            for below in action.choices.values():
+                _prepare(below)
+        elif action.metavar == "FILE":
+            action.complete = shtab.FILE  # type: ignore[attr-defined] - shtab's own way
+        elif action.metavar == "DIR":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined] - as above
+        elif isinstance(action.metavar, str) and "|" in action.metavar:
+            action.choices = action.metavar.split("|")
