@@ -30,8 +30,8 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
             for below in action.choices.values():
                 _prepare(below)
         elif action.metavar == "FILE":
-            action.complete = shtab.FILE  # type: ignore[attr-defined] - shtab's own way
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks
         elif action.metavar == "DIR":
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined] - as above
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # as above
         elif isinstance(action.metavar, str) and "|" in action.metavar:
             action.choices = action.metavar.split("|")
