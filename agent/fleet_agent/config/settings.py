@@ -253,10 +253,10 @@ class Settings:
     ] = None
     connection: Annotated[
         Connection, Doc("How the MQTT session is kept.", "connection: {keep_alive: 5m}")
-    ] = Connection()
+    ] = Connection()  # noqa: RUF009 - frozen
     telemetry: Annotated[
         Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
-    ] = Telemetry()
+    ] = Telemetry()  # noqa: RUF009 - frozen
     subscriptions: Annotated[
         tuple[Subscription, ...],
         Items(0, 50),
