@@ -4,12 +4,20 @@ Wall-clock seconds (Unix time) are for what is written down and for certificates
 that a clock stepping during first boot breaks no time-out.
 """
 
+import math
 import time
 from pathlib import Path
 from typing import Protocol
 
 # A device whose clock is before this has none yet: this code did not exist then. Moved forward at each release.
 BUILT = 1_793_491_200.0  # 2026-11-01T00:00:00Z
+
+# So long after the release, a clock that nobody vouches for is wrong rather than the software old.
+FAR = 10 * 365.25 * 86_400.0
+
+# Seconds that a doubtful clock is waited for; then it is tried with it all the same, for nobody may ever vouch for it.
+UNVOUCHED_LIMIT = 60.0  # time servers answer within that, or they cannot be reached from here
+FAR_LIMIT = 3600.0
 
 TIMESYNC = Path("/run/systemd/timesync")
 
@@ -23,9 +31,19 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds since some fixed moment; never steps."""
 
+    def is_synchronised(self) -> bool | None:
+        """Whether somebody vouches for ``wall``; None when nobody here could."""
+
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks.
+
+    Args:
+        timesync: The folder in which systemd-timesyncd leaves ``synchronized``.
+    """
+
+    def __init__(self, timesync: Path = TIMESYNC) -> None:
+        self._timesync = timesync
 
     def wall(self) -> float:
         """Unix time in seconds."""
@@ -35,17 +53,32 @@ class SystemClock:
         """Seconds since some fixed moment; never steps."""
         return time.monotonic()
 
+    def is_synchronised(self) -> bool | None:
+        """Whether systemd-timesyncd has set the clock; None where it does not run."""
+        if not self._timesync.is_dir():
+            return None
+        return (self._timesync / "synchronized").exists()
 
-def is_still_unset(now: float, timesync: Path = TIMESYNC) -> bool:
-    """Tell whether the clock cannot be believed yet.
 
-    Either it stands before this release was made, or systemd-timesyncd runs here and has not synchronised yet.
+def patience(now: float, is_synchronised: bool | None) -> float:
+    """Seconds worth waiting for a better clock before anything that depends on it; 0 when it can be believed.
 
     Args:
         now: Unix time in seconds.
-        timesync: The folder in which systemd-timesyncd leaves ``synchronized``.
+        is_synchronised: As ``Clock.is_synchronised`` says.
     """
-    return now < BUILT or (timesync.is_dir() and not (timesync / "synchronized").exists())
+    if now < BUILT:
+        return math.inf
+    if is_synchronised:
+        return 0.0
+    if now > BUILT + FAR:
+        return FAR_LIMIT
+    return 0.0 if is_synchronised is None else UNVOUCHED_LIMIT
+
+
+def is_doubtful(clock: Clock) -> bool:
+    """Tell whether a certificate that looks out of date may be the clock's fault."""
+    return patience(clock.wall(), clock.is_synchronised()) > 0
 
 
 def text(moment: float) -> str:

@@ -11,6 +11,9 @@ from typing import ClassVar
 # The server ended the connection instead of answering the CONNECT: a refusal, once it goes on for a while.
 HUNG_UP = "hung-up"
 
+# The server's certificate looks out of date: its fault, or our clock's.
+DATES = "server-certificate-dates"
+
 
 class Exit(enum.IntEnum):
     """Exit statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""

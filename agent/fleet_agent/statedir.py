@@ -11,6 +11,7 @@ from pathlib import Path
 from fleet_agent import files
 from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
 
+VOLATILE = "state-volatile"
 _VOLATILE = frozenset({"tmpfs", "ramfs", "rootfs"})
 
 # The lock's descriptor goes along when `run` re-executes itself after provisioning.
@@ -172,17 +173,27 @@ def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
     if kind == "overlay":
         given = (o[9:] for o in options.split(",") if o.startswith("upperdir="))
         upper = next(map(_unescaped, given), None)
-        # A container's upper side lies outside what can be seen from here.
-        if upper is None or not Path(upper).exists():
+        kind = "overlay" if upper is None else _kind_of_upper(Path(upper), mounts)
+        if kind == "overlay":
             return f"{state_dir} lies on an overlay whose upper side cannot be judged: is it persistent?"
-        kind, _ = _mount_of(Path(upper).resolve(), mounts)
     if kind in _VOLATILE:
         raise StateDirectoryError(
             f"{state_dir} lies in memory ({kind}): the identity would be gone at the next boot.",
             remedy="Put it on a persistent disk with --state-dir or state_dir (--allow-volatile to insist).",
-            code="state-volatile",
+            code=VOLATILE,
         )
     return None
+
+
+def _kind_of_upper(upper: Path, mounts: str) -> str:
+    """The type of the mount below an overlay's upper side; ``overlay`` when it cannot be seen from here."""
+    try:
+        upper.lstat()
+    except PermissionError:  # root's own folder: it is here, and the table of mounts says where
+        pass
+    except OSError:  # a container's lies outside
+        return "overlay"
+    return _mount_of(upper, mounts)[0]
 
 
 def _mount_of(path: Path, mounts: str) -> tuple[str, str]:

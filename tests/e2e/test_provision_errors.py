@@ -474,15 +474,19 @@ def memory() -> Iterator[Path]:
 
 
 def test_state_directory_in_memory(agent: Agent, memory: Path, faults: FaultClient) -> None:
+    """The service refuses it; by hand it is a warning that --allow-volatile ends."""
     state_dir = memory / "state"
-    words = ["provision", "--json", *agent.flags(state_dir=state_dir)]
-    done = run_command(*words)
+    flags = agent.flags(state_dir=state_dir)
+    done = run_command("run", "--json", *flags)
     assert_error(done, 73, "state-volatile", state_dir, "tmpfs")
     assert "--allow-volatile" in done.error["remedy"]
     assert faults.calls()["calls"] == []
     assert not state_dir.exists()
     state_dirs.append(state_dir)
-    assert run_command(*words, "--allow-volatile").status == 0
+    done = run_command("provision", "--json", *flags)
+    assert done.status == 0, done.stderr
+    assert "lies in memory (tmpfs)" in done.stderr
+    assert "lies in memory" not in run_command("provision", *flags, "--allow-volatile").stderr
 
 
 def test_second_agent_in_one_state_directory(agent: Agent, faults: FaultClient) -> None:
@@ -525,6 +529,44 @@ def test_attempt_for_another_template(
     assert done.answer["thing_name"] == sandbox_fleet.thing_name(agent.serial)
     assert agent.ledger()[first][0] == "issued"
     assert agent.ledger()[first][-1] in {"unresolved", "dropped"}
+
+
+def test_attempt_for_something_else_that_no_certificate_came_of_is_left(
+    agent: Agent, sandbox_fleet: Fleet, faults: FaultClient
+) -> None:
+    faults.add("create-from-csr", "reject", status_code=403)
+    assert agent.provision().status == 77
+    claim = sandbox_fleet.claim
+    other = agent.but(
+        template_name=sandbox_fleet.template, cert=claim.certificate, key=claim.private_key
+    )
+    done = other.provision()
+    assert done.status == 0, done.stderr
+    assert len(agent.ledger()) == 1
+
+
+def test_begun_anew_again_and_again_it_asks_no_faster(agent: Agent, faults: FaultClient) -> None:
+    faults.add("register-thing", "reject", calls="every", status_code=403)
+    for _ in range(4):
+        done = agent.provision("--restart", "--timeout", "20")
+        assert done.status == 77, done.stderr
+    (attempt,) = agent.credentials.glob("*/attempt.json")
+    found = json.loads(attempt.read_text())
+    assert found["tries"] == 4
+    assert found["not_before"] > found["opened"]
+    assert (
+        sorted(events[-1] for events in agent.ledger().values()) == ["issued"] + ["unresolved"] * 3
+    )
+
+
+def test_restart_of_an_attempt_beside_a_live_identity(agent: Agent, faults: FaultClient) -> None:
+    assert agent.provision().status == 0
+    faults.add("register-thing", "reject", status_code=403)
+    assert agent.provision("--force").status == 77
+    done = agent.provision("--restart")
+    assert_error(done, 2, "usage", "provisioned")
+    assert "--force --restart" in done.error["remedy"]
+    assert agent.provision("--force", "--restart").status == 0
 
 
 def test_attempt_by_another_method(agent: Agent, faults: FaultClient) -> None:

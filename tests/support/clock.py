@@ -7,6 +7,7 @@ class FakeClock:
     def __init__(self, now: float = 1.8e9) -> None:
         self.now = now
         self.passed = 100.0
+        self.synchronised: bool | None = None
 
     def wall(self) -> float:
         """Unix time."""
@@ -15,6 +16,10 @@ class FakeClock:
     def monotonic(self) -> float:
         """Never steps."""
         return self.passed
+
+    def is_synchronised(self) -> bool | None:
+        """Whether somebody vouches for ``wall``."""
+        return self.synchronised
 
     def go(self, seconds: float) -> None:
         """Let time pass."""

@@ -1,19 +1,48 @@
+import math
 from pathlib import Path
 
+import pytest
+
 from fleet_agent import clock
+from fleet_agent.clock import BUILT, FAR, SystemClock
+
+IN_2038 = 2_150_000_000.0
 
 
-def test_a_clock_before_this_release_is_not_set(tmp_path: Path) -> None:
-    assert clock.is_still_unset(0.0, tmp_path / "none")
-    assert clock.is_still_unset(clock.BUILT - 1, tmp_path / "none")
-    assert not clock.is_still_unset(clock.BUILT, tmp_path / "none")
+@pytest.mark.parametrize("is_synchronised", [None, False, True])
+def test_a_clock_before_this_release_is_wrong_whoever_vouches_for_it(
+    is_synchronised: bool | None,
+) -> None:
+    assert clock.patience(0.0, is_synchronised) == math.inf
+    assert clock.patience(BUILT - 1, is_synchronised) == math.inf
 
 
-def test_a_clock_that_is_about_to_be_synchronised_is_not_set(tmp_path: Path) -> None:
-    assert clock.is_still_unset(clock.BUILT, tmp_path)
+@pytest.mark.parametrize(
+    ("now", "is_synchronised", "seconds"),
+    [
+        (BUILT, True, 0.0),
+        (BUILT, None, 0.0),
+        (BUILT, False, clock.UNVOUCHED_LIMIT),
+        (IN_2038, True, 0.0),
+        (IN_2038, None, clock.FAR_LIMIT),
+        (IN_2038, False, clock.FAR_LIMIT),
+    ],
+)
+def test_how_long_a_clock_is_waited_for(
+    now: float, is_synchronised: bool | None, seconds: float
+) -> None:
+    assert clock.patience(now, is_synchronised) == seconds
+
+
+def test_2038_is_far() -> None:
+    assert BUILT + FAR < IN_2038
+
+
+def test_what_the_time_service_leaves(tmp_path: Path) -> None:
+    assert SystemClock(tmp_path / "none").is_synchronised() is None
+    assert SystemClock(tmp_path).is_synchronised() is False
     (tmp_path / "synchronized").touch()
-    assert not clock.is_still_unset(clock.BUILT, tmp_path)
-    assert clock.is_still_unset(0.0, tmp_path)
+    assert SystemClock(tmp_path).is_synchronised() is True
 
 
 def test_a_moment_in_words() -> None:

@@ -224,6 +224,23 @@ def test_an_overlay_that_cannot_be_judged(options: str) -> None:
     assert "/x/state" in said
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+def test_an_overlay_whose_upper_side_is_roots_own(tmp_path: Path) -> None:
+    """What the agent's user may not look into, the table of mounts tells all the same."""
+    (tmp_path / "closed" / "upper").mkdir(parents=True)
+    tmp_path.chmod(0o755)
+    (tmp_path / "closed").chmod(0o700)
+    upper = tmp_path / "closed" / "upper"
+    mounts = ROOT + mount("/x", "overlay", f"rw,upperdir={upper}")
+    os.seteuid(65534)
+    try:
+        assert statedir.refuse_volatile(Path("/x/state"), mounts) is None
+        with pytest.raises(StateDirectoryError):
+            statedir.refuse_volatile(Path("/x/state"), mounts + mount(str(tmp_path), "tmpfs"))
+    finally:
+        os.seteuid(0)
+
+
 def test_this_machines_own_mounts_can_be_read(tmp_path: Path) -> None:
     try:
         statedir.refuse_volatile(tmp_path)

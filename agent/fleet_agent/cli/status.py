@@ -106,7 +106,9 @@ def _print_for_people(
         print(f"certificate  {credential.certificate_id}")
         print(f"endpoint     {credential.endpoint}")
     if pending is not None:
-        print(f"attempt      generation {pending.number}, tried {pending.attempt.tries} times")
+        tries = pending.attempt.tries
+        times = "once" if tries == 1 else f"{tries} times"
+        print(f"attempt      generation {pending.number}, tried {times}")
     print(
         f"daemon       {f'running, process {process}' if process is not None else 'not running'}"
     )

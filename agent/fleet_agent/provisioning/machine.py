@@ -12,6 +12,8 @@ needs is on disk, and a certificate that may be live is never replaced before th
 With ``--csr`` and no key the walk ends at the registration (``KEPT``): nobody here can prove it.
 """
 
+import dataclasses
+
 from fleet_agent.credentials.model import Attempt, Generation
 from fleet_agent.errors import (
     HUNG_UP,
@@ -22,6 +24,7 @@ from fleet_agent.errors import (
     TemporaryError,
 )
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step, Verdict
+from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
 
 _TOO_MANY_REQUESTS = 429
@@ -84,6 +87,36 @@ def damage(found: Generation) -> AgentError | None:
         remedy="Drop the attempt and begin anew: fleet-agent provision --restart",
         code="state-damaged",
     )
+
+
+def next_try(attempt: Attempt, now: float, jitter: float) -> Attempt:
+    """The attempt before another request that can mint a certificate: its count and its wait outlive a crash.
+
+    Args:
+        attempt: As it was before the last try.
+        now: Unix seconds.
+        jitter: In [0, 1).
+    """
+    span = backoff.delay(Patience.BUSY, attempt.tries, jitter)
+    return dataclasses.replace(attempt, tries=attempt.tries + 1, not_before=now + span)
+
+
+def heir(attempt: Attempt, former: Attempt) -> Attempt:
+    """An attempt in place of a given-up one, whose count and wait it keeps: to begin anew is no way to ask faster.
+
+    At another endpoint nobody has asked before.
+    """
+    if former.endpoint != attempt.endpoint:
+        return attempt
+    return dataclasses.replace(attempt, tries=former.tries, not_before=former.not_before)
+
+
+def turn_in(attempt: Attempt, now: float) -> float:
+    """Seconds until the attempt's "not before", 0 or less when it is past.
+
+    A clock that stepped back must not make that years.
+    """
+    return min(attempt.not_before - now, Patience.BUSY.ceiling)
 
 
 # An ownership token lives one hour; after that no answer but an approval to come is worth waiting for with it.

@@ -5,54 +5,39 @@ learned so far is on disk and the next call goes on from there.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 from fleet_agent import clock, log
-from fleet_agent.clock import Clock
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
+    Attempt,
     Credential,
     Csr,
     Event,
     Generation,
     Issued,
-    KeyPair,
     Registration,
 )
-from fleet_agent.credentials.store import Store
-from fleet_agent.errors import AgentError, DeviceError, RefusedError, UnreachableError
-from fleet_agent.mailbox import Mailbox, TimeUp
+from fleet_agent.errors import (
+    DATES,
+    AgentError,
+    DeviceError,
+    RefusedError,
+    StateDirectoryError,
+    UnreachableError,
+)
+from fleet_agent.mailbox import TimeUp
 from fleet_agent.provisioning import machine
+from fleet_agent.provisioning.claim import ClaimSession
+from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.identity import Certificate, IdentityClient
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.proof import Proof
-from fleet_agent.provisioning.report import Report
+from fleet_agent.provisioning.world import World
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
-from fleet_agent.session.mqtt import Route
 
-CLAIM_SESSION = "claim session"  # a step that people see, though nothing of it is kept
-CLOCK_POLL = 5.0  # seconds between looks at a clock that is not set yet
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class World:
-    """What the runner works with.
-
-    ``reading`` gives the payload of the proof. ``outlasts_refusal``: on a bench a refusal ends the command, so that it
-    can be mended at once; a daemon waits for the cloud to change.
-    """
-
-    route: Route
-    telemetry_topic: str
-    outlasts_refusal: bool
-    store: Store
-    mailbox: Mailbox
-    clock: Clock
-    report: Report
-    jitter: Callable[[], float]
-    read_claim: Callable[[], KeyPair]
-    reading: Callable[[], bytes]
+CLOCK_POLL = 2.0  # seconds between looks at a clock that is not set yet
+CLOCK_TOLD = 300.0  # seconds between two lines about it
 
 
 class Runner:
@@ -71,15 +56,17 @@ class Runner:
             world.reading,
             self._tell_waiting,
         )
-        self._identity: IdentityClient | None = None
         self._failures = 0
         self._refused_since: float | None = None  # monotonic seconds
         self._last_error: AgentError | None = None
         # This process opened the attempt and has not asked for a certificate yet.
         self._is_first_try = False
+        self._former: Attempt | None = None  # given up for the one to be opened
+        self._watch = ClockWatch(world.clock)
+        self._claim = ClaimSession(plan, world, self._watch)
         self._was_clock_told = False
-        # Unix seconds: the claim's first day, once a claim was read.
-        self._clock_is_wrong_before = 0.0
+        # Of the certificate issued by this process: its id, and when (monotonic seconds).
+        self._issued_at: tuple[str, float] | None = None
 
     def provision(self, *, restart: bool = False) -> Credential:
         """Walk to the end.
@@ -91,11 +78,7 @@ class Runner:
             AgentError: What stopped it, with ``step`` set; after the mailbox's limit the last cause.
             StopRequested: The agent is to end; go on next time.
         """
-        found = None if restart else self._store.pending()
-        if found is not None and (
-            error := machine.difference(found.attempt, self._plan) or machine.damage(found)
-        ):
-            raise error
+        found = self._resume(restart=restart)
         step = machine.next_step(found, self._plan)
         try:
             while step not in (Step.PROMOTE, Step.KEPT):
@@ -104,7 +87,7 @@ class Runner:
         except TimeUp:
             raise self._out_of_time(step) from None
         finally:
-            self._close_claim()
+            self._claim.close()
         if found is None:  # next_step says OPEN then
             raise AssertionError(step)
         if step is Step.KEPT:
@@ -114,12 +97,34 @@ class Runner:
         self._world.report.step("current", self._store.folder(found.number).name)
         return credential
 
+    def _resume(self, *, restart: bool) -> Generation | None:
+        """The attempt to go on with; None to open one.
+
+        Raises:
+            DeviceError: The one under way has a certificate, and is for something else or damaged.
+        """
+        try:
+            found = self._store.pending()
+        except StateDirectoryError:
+            if restart:
+                return None
+            raise
+        if found is None:
+            return None
+        error = machine.difference(found.attempt, self._plan)
+        if restart or (error is not None and found.issued is None):  # nothing that could be lost
+            self._former = found.attempt
+            return None
+        if error := error or machine.damage(found):
+            raise error
+        return found
+
     def _try(self, step: Step, found: Generation | None) -> Generation | None:
         self._tell_log(step, found)
         try:
             after = self._do(step, found)
         except (RejectedError, AgentError) as failure:
-            self._close_claim()  # one failure, one connection: a late answer finds nobody
+            self._claim.close()  # one failure, one connection: a late answer finds nobody
             if found is not None:
                 found = self._store.pending()  # the step may have kept something before it failed
             verdict = self._judge(failure, step, found)
@@ -155,9 +160,17 @@ class Runner:
         if self._refused_since is None and isinstance(failure, RefusedError):
             self._refused_since = now
         refused_for = 0.0 if self._refused_since is None else now - self._refused_since
-        issued = found.issued if found else None
-        token_age = self._clock.wall() - issued.received if issued else 0.0
+        if isinstance(failure, AgentError) and failure.code == DATES and self._watch.is_doubtful:
+            self._watch.suspect()
+            failure = self._watch.error()
+        token_age = self._token_age(found.issued) if found and found.issued else 0.0
         return machine.judge(failure, step, refused_for, token_age)
+
+    def _token_age(self, issued: Issued) -> float:
+        """Seconds; by the clock that never steps, where this process saw the token come."""
+        if self._issued_at is not None and self._issued_at[0] == issued.certificate_id:
+            return self._clock.monotonic() - self._issued_at[1]
+        return self._clock.wall() - issued.received
 
     def _out_of_time(self, step: Step) -> AgentError:
         error = self._last_error or UnreachableError(
@@ -171,8 +184,11 @@ class Runner:
     def _do(self, step: Step, found: Generation | None) -> Generation:
         if step is Step.OPEN or found is None:
             self._open_claim()
-            self._is_first_try = True
-            return self._store.open(self._plan.attempt(self._clock.wall()))
+            attempt = self._plan.attempt(self._clock.wall())
+            if self._former is not None:
+                attempt = machine.heir(attempt, self._former)
+            self._is_first_try = self._former is None
+            return self._store.open(attempt)
         match step:
             case Step.KEY:
                 return self._make_key(found)
@@ -195,11 +211,12 @@ class Runner:
     def _issue(self, found: Generation) -> Generation:
         identity = self._open_claim(found)
         csr = self._csr(found)
-        self._use_claim(identity)
+        self._claim.use()
         found = self._count_try(found)
         certificate = identity.create_certificate(csr.pem if csr else None)
         self._world.report.step("certificate", certificate.certificate_id[:12] + "…")
         self._check_key(found, certificate, csr)
+        self._issued_at = certificate.certificate_id, self._clock.monotonic()
         issued = Issued(
             certificate_id=certificate.certificate_id,
             token=certificate.token,
@@ -241,7 +258,7 @@ class Runner:
 
     def _register(self, found: Generation) -> Generation:
         identity = self._open_claim(found)
-        self._use_claim(identity)
+        self._claim.use()
         token = found.issued.token if found.issued else None
         if token is None:
             raise DeviceError(
@@ -259,10 +276,11 @@ class Runner:
             found, Registration(thing_name=thing_name, device_configuration=configuration)
         )
         self._world.report.step("registered", thing_name or "no thing")
-        self._close_claim()
+        self._claim.close()
         return found
 
     def _prove(self, found: Generation) -> Generation:
+        self._await_clock()
         credential = self._store.describe(found)
         refused = self._proof.prove(credential, self._store.key_pair(found.number))
         how = f"a session as {credential.client_id}"
@@ -273,60 +291,14 @@ class Runner:
         self._world.report.step("proven", how)
         return found
 
-    # The claim session ------------------------------------------------------------------------------------------------
-
     def _open_claim(self, found: Generation | None = None) -> IdentityClient:
         """The claim session, begun if there is none; it may still be connecting."""
-        if self._identity is None:
-            self._await_clock()
-            if found is not None and found.issued is None:
-                self._await_turn(found)
-            pair = self._world.read_claim()
-            self._identity = IdentityClient(
-                self._world.route,
-                pair,
-                self._plan,
-                self._world.mailbox,
-                self._clock,
-            )
-            self._identity.start()
-            self._check_claim(pair)  # while the handshake goes on
-        return self._identity
-
-    def _use_claim(self, identity: IdentityClient) -> None:
-        if identity.is_open:
-            return
-        try:
-            identity.wait_open()
-        except AgentError as error:
-            error.step = CLAIM_SESSION
-            raise
-        self._world.report.step(CLAIM_SESSION, self._world.route.host)
-
-    def _close_claim(self) -> None:
-        if self._identity is not None:
-            self._identity.close()
-            self._identity = None
-
-    def _check_claim(self, pair: KeyPair) -> None:
-        """Look at the claim's dates, and whether its two files belong together.
-
-        Raises:
-            UnreachableError: The clock stands before the claim's first day: wait.
-            DeviceError: The claim has expired, is damaged, or its key is another's.
-        """
-        keys.check_pair(pair)
-        dates = keys.validity(pair.certificate, pair.certificate_file)
-        self._clock_is_wrong_before = dates.not_before
-        now = self._clock.wall()
-        if now < dates.not_before:
-            raise self._clock_error()
-        if now > dates.not_after and not clock.is_still_unset(now):
-            raise DeviceError(
-                f"The claim in {pair.certificate_file} expired on {clock.text(dates.not_after)}.",
-                remedy="Put a new one in its place: fleet-cloud claim new (a temporary claim lives five minutes).",
-                code="claim-expired",
-            )
+        if self._claim.identity is not None:
+            return self._claim.identity
+        self._await_clock()
+        if found is not None and found.issued is None:
+            self._await_turn(found)
+        return self._claim.begin()
 
     # Waiting ----------------------------------------------------------------------------------------------------------
 
@@ -335,42 +307,27 @@ class Runner:
         if self._is_first_try:
             self._is_first_try = False  # counted when the attempt was opened
             return found
-        tries = found.attempt.tries + 1
-        span = backoff.delay(Patience.BUSY, tries - 1, self._world.jitter())
-        attempt = dataclasses.replace(
-            found.attempt, tries=tries, not_before=self._clock.wall() + span
-        )
+        attempt = machine.next_try(found.attempt, self._clock.wall(), self._world.jitter())
         return self._store.keep_attempt(found, attempt)
 
     def _await_turn(self, found: Generation) -> None:
-        """Wait until the attempt's "not before"; a clock that stepped back must not make that years."""
-        left = min(found.attempt.not_before - self._clock.wall(), Patience.BUSY.ceiling)
+        left = machine.turn_in(found.attempt, self._clock.wall())
         if left > 0:
             self._world.report.waiting("the last try was a moment ago", left)
             self._world.mailbox.sleep(left)
 
     def _await_clock(self) -> None:
         """Wait until the clock can be believed: certificates cannot be judged before, on either side."""
-        while self._is_clock_wrong():
-            error = self._held_up(self._clock_error())
-            self._world.report.waiting(error.title, CLOCK_POLL)
+        tell_at = self._clock.monotonic()
+        while self._watch.left() > 0:
+            error = self._held_up(self._watch.error())
+            if self._clock.monotonic() >= tell_at:
+                self._world.report.waiting(error.title, CLOCK_POLL)
+                tell_at = self._clock.monotonic() + CLOCK_TOLD
             self._world.mailbox.sleep(CLOCK_POLL)
         if not self._was_clock_told:
             self._was_clock_told = True
             self._world.report.step("clock", clock.text(self._clock.wall()))
-
-    def _is_clock_wrong(self) -> bool:
-        now = self._clock.wall()
-        return now < self._clock_is_wrong_before or clock.is_still_unset(now)
-
-    def _clock_error(self) -> UnreachableError:
-        first = max(self._clock_is_wrong_before, clock.BUILT)
-        return UnreachableError(
-            f"Waiting for the clock: it says {clock.text(self._clock.wall())}, which cannot be right before "
-            f"{clock.text(first)} and before it is synchronised.",
-            remedy="Set the clock (timedatectl set-ntp true); it goes on by itself then.",
-            code="clock",
-        )
 
     def _tell_waiting(self, error: AgentError, seconds: float) -> None:
         """A step goes on, and would be done by now but for this."""

@@ -6,10 +6,12 @@ same files names it at once. Nothing here runs while all is well.
 
 import socket
 import ssl
+import threading
 
 from fleet_agent import clock
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.errors import (
+    DATES,
     HUNG_UP,
     AgentError,
     DeviceError,
@@ -20,10 +22,14 @@ from fleet_agent.errors import (
 )
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, ConnectFailed, Route, Session
 
-PROBE_LIMIT = 5.0  # seconds for each of name, connect and handshake
+PROBE_LIMIT = (
+    10.0  # seconds for all of it: the deciding thread waits meanwhile, and the watchdog with it
+)
+CONNECT_LIMIT = 4.0  # seconds
 ALERT_LIMIT = 1.0  # seconds for TLS 1.3's refusal of our certificate to arrive
 
 _HANG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
+_SLOW_TLS = "NEGOTIATION_TIMEOUT"
 _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 _CLIENT_ID_NOT_VALID = 133
 # not specified, unavailable, busy, quota, rate
@@ -45,6 +51,12 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
     if failure is not None and failure.error.startswith(_HANG_UP):
         return _hung_up(session)
     what = failure.error if failure else "no answer in time"
+    if failure is None or _SLOW_TLS in failure.error:
+        return UnreachableError(
+            f"{_where(session)} accepts connections, but does not get through a TLS and MQTT handshake: {what}.",
+            remedy="Something on the way may swallow it (a captive portal, a proxy), or the line is very slow.",
+            code="endpoint-silent",
+        )
     return UnreachableError(
         f"No MQTT connection to {_where(session)}: {what}.",
         remedy="Check that the port is open on the way there, and the proxy if there is one.",
@@ -110,7 +122,18 @@ def _refused(session: Session, reason_code: int) -> AgentError:
 
 
 def probe(session: Session, now: float) -> AgentError | None:
-    """Walk name, port and TLS with the session's files; None when all of it is fine."""
+    """Walk name, port and TLS with the session's files; None when all of it is fine, or takes too long to tell.
+
+    On a thread of its own: neither a resolver nor a server that sends a byte a second keeps to anybody's limits.
+    """
+    found: list[AgentError | None] = []
+    thread = threading.Thread(target=lambda: found.append(_walk(session, now)), daemon=True)
+    thread.start()
+    thread.join(PROBE_LIMIT)
+    return found[0] if found else None
+
+
+def _walk(session: Session, now: float) -> AgentError | None:
     route = session.route
     try:
         addresses = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
@@ -121,7 +144,7 @@ def probe(session: Session, now: float) -> AgentError | None:
             code="endpoint-unknown",
         )
     try:
-        plain = socket.create_connection(addresses[0][4][:2], timeout=PROBE_LIMIT)  # type: ignore[arg-type]
+        plain = socket.create_connection(addresses[0][4][:2], timeout=CONNECT_LIMIT)  # type: ignore[arg-type]
     except OSError as error:
         return UnreachableError(
             f"{_where(session)} does not answer: {error.strerror or error}.",
@@ -170,7 +193,7 @@ def _server_not_trusted(
         return UnreachableError(
             f"The certificate of {where} looks {word}: {stands}.",
             remedy="Set the clock (timedatectl), then it goes on; if the clock is right, the server is wrong.",
-            code="clock" if clock.is_still_unset(now) else "server-certificate-dates",
+            code=DATES,
         )
     if error.verify_code == _WRONG_NAME:
         return DeviceError(

@@ -1,0 +1,31 @@
+"""What provisioning works with: everything of it that the composition root makes."""
+
+import dataclasses
+from collections.abc import Callable
+
+from fleet_agent.clock import Clock
+from fleet_agent.credentials.model import KeyPair
+from fleet_agent.credentials.store import Store
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.provisioning.report import Report
+from fleet_agent.session.mqtt import Route
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class World:
+    """What the runner works with, the plan apart.
+
+    ``reading`` gives the payload of the proof. ``outlasts_refusal``: on a bench a refusal ends the command, so that it
+    can be mended at once; a daemon waits for the cloud to change.
+    """
+
+    route: Route
+    telemetry_topic: str
+    outlasts_refusal: bool
+    store: Store
+    mailbox: Mailbox
+    clock: Clock
+    report: Report
+    jitter: Callable[[], float]
+    read_claim: Callable[[], KeyPair]
+    reading: Callable[[], bytes]
