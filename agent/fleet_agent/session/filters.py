@@ -1,0 +1,37 @@
+"""Which topics an MQTT topic filter stands for, and what its wildcards stood for. Pure.
+
+``+`` is any one level; ``#``, the last, is all the levels that follow, or none. A filter that begins with a wildcard
+leaves topics that begin with ``$`` alone. ``$share/GROUP/FILTER`` stands for what FILTER does.
+"""
+
+_SHARED = "$share/"
+
+
+def matches(filter_: str, topic: str) -> bool:
+    """Whether a message to ``topic`` is one that ``filter_`` asks for."""
+    return _stood_for(filter_, topic) is not None
+
+
+def levels(filter_: str, topic: str) -> tuple[str, ...]:
+    """The levels of ``topic`` that the filter's wildcards stand for, from left to right; ``#`` gives one for each.
+
+    ``levels("cmd/+/set/#", "cmd/a/set/b/c")`` is ``("a", "b", "c")``. Nothing for a topic that does not match.
+    """
+    return _stood_for(filter_, topic) or ()
+
+
+def _stood_for(filter_: str, topic: str) -> tuple[str, ...] | None:
+    if filter_.startswith(_SHARED):
+        filter_ = filter_.removeprefix(_SHARED).partition("/")[2]
+    if not filter_ or (topic.startswith("$") and filter_[0] in "+#"):
+        return None
+    wanted, given = filter_.split("/"), topic.split("/")
+    found: list[str] = []
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return (*found, *given[index:])
+        if index == len(given) or level not in ("+", given[index]):
+            return None
+        if level == "+":
+            found.append(given[index])
+    return tuple(found) if len(wanted) == len(given) else None
