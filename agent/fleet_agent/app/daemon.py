@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from fleet_agent import files, log, notify, statedir
-from fleet_agent.app.provision import Request, jitter, open_store, route, stable, take_state, walk
+from fleet_agent.app import spread
+from fleet_agent.app.provision import Request, open_store, route, stable, take_state, walk
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -49,8 +50,9 @@ def run(settings: Settings, request: Request, make_report: Callable[[Health], Re
     notify.ready()  # configuration and state are sound; whether AWS answers is another matter
     if credential is None:
         health.doing("provisioning")
-        if settings.provisioning is not None and store.pending() is None:
-            _spread(settings.provisioning.spread, mailbox)
+        if settings.provisioning is not None and spread.is_due(store.pending()):
+            window = settings.provisioning.spread
+            spread.await_turn(window, Path(settings.state_dir), clock, mailbox)
         credential = walk(settings, request, make_report(health), store, mailbox)
         if _REEXECUTED not in os.environ:
             _reexecute(lock)
@@ -105,14 +107,6 @@ def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
             remedy="Bring it: fleet-agent provision --csr FILE --csr-key FILE; or begin anew with --restart.",
             code="key-elsewhere",
         )
-
-
-def _spread(window: float, mailbox: Mailbox) -> None:
-    """Wait a random part of the fleet's window, so that devices switched on together do not come together."""
-    if window > 0:
-        seconds = window * jitter()
-        _log.info("first contact in %.0f s, spread over %.0f s", seconds, window)
-        mailbox.sleep(seconds)
 
 
 def _reexecute(lock: statedir.Lock) -> NoReturn:

@@ -34,3 +34,29 @@ def delay(patience: Patience, tries: int, jitter: float) -> float:
     """Seconds to wait after the ``tries``-th failure in a row (from 1), with ``jitter`` in [0, 1)."""
     span = min(patience.ceiling, patience.first * 2.0 ** min(tries - 1, 30))
     return max(SHORTEST, span * jitter)
+
+
+# A device whose planned moment passed without power comes within so many times what it is late by.
+LATE_SPAN = 2.0
+
+
+def first_contact(window: float, planned: float | None, now: float, jitter: float) -> float:
+    """The moment (Unix seconds) of a first contact, so that a fleet switched on together does not come together.
+
+    A moment still ahead is kept: power cuts on the way neither bunch the fleet nor send a device to the back of the
+    queue. One that passed while there was no power is drawn anew in a window that grows with how long ago it was: those
+    who missed it together must not come together either.
+
+    Args:
+        window: The fleet's window, in seconds.
+        planned: What an earlier start drew; None at the first, or when the clock could not be believed.
+        now: Unix seconds.
+        jitter: In [0, 1).
+    """
+    if (
+        planned is None or planned > now + window
+    ):  # the clock has stepped back, or the window is another
+        return now + window * jitter
+    if planned > now:
+        return planned
+    return now + min(window, LATE_SPAN * (now - planned)) * jitter

@@ -93,9 +93,10 @@ def test_operator_policy_for_an_account_asks_nobody(run: Run, programs: Programs
     assert json.loads(done.stdout)["Statement"] == [
         {
             "Effect": "Allow",
-            "Action": ["iot:CreateProvisioningClaim"],
+            "Action": ["iot:CreateProvisioningClaim", "iot:DescribeProvisioningTemplate"],
             "Resource": ["arn:aws-cn:iot:cn-north-1:123456789012:provisioningtemplate/fleet"],
-        }
+        },
+        {"Effect": "Allow", "Action": ["iot:DescribeEndpoint"], "Resource": ["*"]},
     ]
 
 
@@ -202,7 +203,7 @@ def test_config_with_an_endpoint_asks_nobody(run: Run, tmp_path: Path) -> None:
         "claim_certificate": "/etc/fleet-agent/claim/claim.certificate.pem.crt",
         "claim_private_key": "/etc/fleet-agent/claim/claim.private.pem.key",
         "template": "fleet",
-        "spread": "13s",
+        "spread": "11s",
     }
     assert (tmp_path / "image" / "config.yaml").stat().st_mode & 0o777 == 0o644
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fleet_agent.session.backoff import SHORTEST, Patience, delay
+from fleet_agent.session.backoff import LATE_SPAN, SHORTEST, Patience, delay, first_contact
 
 patiences = some.sampled_from(Patience)
 tries = some.integers(1, 10**9)
@@ -44,3 +44,32 @@ def test_refusals_are_waited_out_up_to_an_hour_and_slower_than_anything_else() -
     assert Patience.REFUSED.ceiling == 3600
     assert Patience.REFUSED.first == max(patience.first for patience in Patience)
     assert all(0 < patience.first <= patience.ceiling for patience in Patience)
+
+
+windows = some.floats(1, 7 * 86400)
+moments = some.floats(1.7e9, 2.0e9)
+
+
+@given(windows, some.none() | moments, moments, jitters)
+def test_first_contact_is_neither_in_the_past_nor_later_than_the_window(
+    window: float, planned: float | None, now: float, jitter: float
+) -> None:
+    assert now <= first_contact(window, planned, now, jitter) <= now + window
+
+
+@given(windows, moments, jitters, jitters)
+def test_a_moment_still_ahead_is_kept_whatever_is_drawn_after_a_power_cut(
+    window: float, now: float, one: float, other: float
+) -> None:
+    planned = first_contact(window, None, now, one)
+    back = now + 0.5 * (planned - now)
+    assert first_contact(window, planned, back, other) == pytest.approx(planned)
+
+
+def test_a_moment_that_passed_without_power_is_drawn_anew_within_what_it_is_late_by() -> None:
+    assert first_contact(1000.0, 5000.0, 5010.0, 0.5) == 5010.0 + 10.0 * LATE_SPAN * 0.5
+    assert first_contact(1000.0, 5000.0, 99000.0, 0.5) == 99000.0 + 500.0  # at most the window
+
+
+def test_a_clock_that_stepped_back_is_no_reason_to_wait_longer_than_the_window() -> None:
+    assert first_contact(1000.0, 9000.0, 5000.0, 0.25) == 5250.0

@@ -1,0 +1,63 @@
+"""A fleet's first contacts, spread: every device draws its moment in the fleet's window and keeps it over power cuts.
+
+The moment is a file of the device's own: nothing is coordinated, nothing is kept in the cloud.
+"""
+
+import json
+import logging
+from pathlib import Path
+
+from fleet_agent import clock, files
+from fleet_agent.app.provision import jitter
+from fleet_agent.clock import Clock
+from fleet_agent.credentials.model import Generation
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.session import backoff
+
+_log = logging.getLogger(__name__)
+
+FILE = "first-contact.json"
+CLOCK_POLL = 5.0  # seconds between looks at a clock that is not set yet
+
+
+def is_due(found: Generation | None) -> bool:
+    """Tell whether a start has to wait for its moment: who has a certificate goes on at once.
+
+    Few devices have one without an identity, and its token lives an hour.
+    """
+    return found is None or found.issued is None
+
+
+def await_turn(window: float, state_dir: Path, real: Clock, mailbox: Mailbox) -> None:
+    """Wait for this device's moment in a window of so many seconds; 0: there is none.
+
+    Raises:
+        StateDirectoryError: The moment cannot be written down.
+        StopRequested: The agent is to end.
+    """
+    if window <= 0:
+        return
+    until = real.monotonic() + window * jitter()
+    # Without a clock no moment can be kept. Mostly it comes within seconds of the network.
+    while real.wall() < clock.BUILT and real.monotonic() < until:
+        mailbox.sleep(min(CLOCK_POLL, until - real.monotonic()))
+    if real.wall() < clock.BUILT:
+        return
+    now = real.wall()
+    path = state_dir / FILE
+    planned = _read(path)
+    moment = backoff.first_contact(window, planned, now, jitter())
+    if moment != planned:
+        record = {"schema": 1, "not_before": moment}
+        files.write(path, json.dumps(record).encode() + b"\n", 0o600)
+    _log.info("first contact in %.0f s, spread over %.0f s", moment - now, window)
+    mailbox.sleep(moment - now)
+
+
+def _read(path: Path) -> float | None:
+    """The moment that an earlier start wrote down; a file that is not ours to understand is none."""
+    try:
+        moment = json.loads(path.read_bytes())["not_before"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return moment if isinstance(moment, float) else None
