@@ -33,7 +33,7 @@ class Ready:
 
     __slots__ = ("act",)
 
-    def __init__(self, act: Callable[[], None]) -> None:
+    def __init__(self, act: Callable[[], object]) -> None:
         self.act = act
 
 
@@ -80,7 +80,9 @@ class Mailbox:
         if self._is_asleep:  # looked at after the append, set before the last look at the events: no wake-up is lost
             os.eventfd_write(self._wake, 1)
 
-    def watch(self, descriptor: int, act: Callable[[], None], *, is_writing: bool = False) -> None:
+    def watch(
+        self, descriptor: int, act: Callable[[], object], *, is_writing: bool = False
+    ) -> None:
         """Have ``wait`` return ``Ready(act)`` for as long as the descriptor can be read from (or written to)."""
         self._watched[descriptor] = Ready(act)
         self._poll.register(descriptor, select.POLLOUT if is_writing else select.POLLIN)

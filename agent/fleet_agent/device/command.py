@@ -7,16 +7,11 @@ import subprocess
 from collections.abc import Sequence
 
 from fleet_agent.clock import SystemClock
+from fleet_agent.device import programs
 from fleet_agent.device.finding import Finding, NothingFoundError
 
 # A value has at most 4096 characters, of at most four bytes each.
 MAX_BYTES = 16 * 1024
-
-# The child gets this and nothing of the agent's: neither secrets nor what differs from run to run.
-ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LANG": "C.UTF-8",
-}
 
 
 def command(argv: Sequence[str], timeout: float) -> Finding:
@@ -28,26 +23,19 @@ def command(argv: Sequence[str], timeout: float) -> Finding:
     """
     source = f"command:{argv[0]}"
     try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
-            cwd="/",
-            close_fds=True,
-            start_new_session=True,  # a group of its own: killing it reaches its children
-        )
+        child = programs.start(argv)
     except OSError as error:
         raise NothingFoundError(f"{source} cannot be started: {error.strerror}") from error
     with child:
         try:
             output, errors = _Collected(child, source, timeout).all()
         except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)  # not waited for yet, so the number is still its
+            programs.signal_group(child, signal.SIGKILL)
             raise
     if child.returncode != 0:
-        raise NothingFoundError(f"{source} {_ending(child.returncode)}{_last_line(errors)}")
+        raise NothingFoundError(
+            f"{source} {programs.ending(child.returncode)}{programs.last_line(errors)}"
+        )
     try:
         return Finding(output.decode().strip(), source)
     except UnicodeDecodeError as error:
@@ -93,29 +81,12 @@ class _Collected:
 
     def _late(self) -> NothingFoundError:
         words = f"{self._source} did not end within {self._timeout:g} s"
-        return NothingFoundError(words + _last_line(self._errors))
+        return NothingFoundError(words + programs.last_line(self._errors))
 
     def _take(self, chunk: bytes, *, is_output: bool) -> None:
         if not is_output:
-            self._errors = (self._errors + chunk)[-MAX_BYTES:]
+            self._errors = (self._errors + chunk)[-programs.ERROR_BYTES :]
             return
         self._output += chunk
         if len(self._output) > MAX_BYTES:
             raise NothingFoundError(f"{self._source} prints more than {MAX_BYTES} bytes")
-
-
-def _ending(status: int) -> str:
-    if status > 0:
-        return f"ended with exit status {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"
-
-
-def _last_line(errors: bytes) -> str:
-    lines = errors.decode(errors="replace").strip().splitlines()
-    if not lines:
-        return ""
-    last = "".join(character if character.isprintable() else "?" for character in lines[-1])
-    return f": {last[:200]}"

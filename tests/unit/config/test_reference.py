@@ -13,8 +13,8 @@ from fleet_agent.config.later import KEYS
 from fleet_agent.config.positions import MAX_DEPTH, MAX_NODES
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Doc
-from fleet_agent.device.command import ENVIRONMENT
 from fleet_agent.device.machine_id import APPLICATION
+from fleet_agent.device.programs import ENVIRONMENT
 from support.configurations import Folder
 
 

@@ -1,0 +1,68 @@
+"""How the agent starts another program, and how it says what became of one: no shell, nothing of the agent's own."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+# The child gets this and nothing of the agent's: neither secrets nor what differs from run to run.
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+}
+
+# Of what a program says on stderr.
+ERROR_BYTES = 16 * 1024
+
+
+def start(
+    argv: Sequence[str], *, environment: Mapping[str, str] | None = None, has_stdin: bool = False
+) -> "subprocess.Popen[bytes]":
+    """Start a program in ``/`` with pipes for its output, no inherited descriptor, and a session of its own.
+
+    Args:
+        argv: The program, absolute or found along the usual PATH, and its arguments.
+        environment: What it gets beside ``ENVIRONMENT``.
+        has_stdin: Whether its stdin is a pipe; /dev/null otherwise.
+
+    Raises:
+        OSError, ValueError: It cannot be started.
+    """
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env={**ENVIRONMENT, **(environment or {})},
+        cwd="/",
+        close_fds=True,
+        start_new_session=True,  # a group of its own: killing it reaches its children
+    )
+
+
+def signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Signal the program and its children; only before it was waited for, so that the number is still its."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):  # gone, or another user's by now
+        return
+
+
+def ending(status: int) -> str:
+    """What a return code (negative: a signal) means, to follow the program's name."""
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
+
+
+def last_line(errors: bytes) -> str:
+    """The last line of stderr after a colon, printable and short; empty when there is none."""
+    lines = errors.decode(errors="replace").strip().splitlines()
+    if not lines:
+        return ""
+    last = "".join(character if character.isprintable() else "?" for character in lines[-1])
+    return f": {last[:200]}"

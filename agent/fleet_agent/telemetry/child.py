@@ -1,0 +1,260 @@
+"""One run of another program, watched through the mailbox: nothing blocks, and how it ended is a value.
+
+The program gets ``programs.ENVIRONMENT`` and what is given beside it, no descriptor of the agent's but its three pipes,
+and a session of its own, so that its children can be ended with it. It is over when the program itself has ended; what
+its children would still print is not waited for. Past its time it is told to end (SIGTERM) and then made to (SIGKILL),
+with its children. One that the agent's own death leaves behind goes on; systemd ends it with the unit.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import math
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+from fleet_agent.clock import Clock
+from fleet_agent.device import programs
+from fleet_agent.mailbox import Mailbox
+
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and again until it is left to itself
+_CHUNK = 64 * 1024  # bytes, a pipe's usual capacity
+_LAST_READS = (
+    16  # after the end: a pipe's largest capacity, and no more, should others still write
+)
+
+
+# Those that cannot be killed.
+_abandoned: list[object] = []
+
+
+class Cause(enum.Enum):
+    """Why a program ended."""
+
+    ENDED = "ended"  # by itself, whatever its exit status
+    TIMEOUT = "timeout"
+    TOO_MUCH = "too-much-output"
+    NOT_STARTED = "not-started"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a run ended.
+
+    ``status``: the exit status, negative for a signal; None when it was not started or could not be ended.
+    ``output``: its stdout, of at most ``limit`` bytes; ``is_cut``: there was more. ``words``: what went wrong, to
+    follow the program's name, with the last line of its stderr; empty for exit status 0.
+    """
+
+    cause: Cause
+    status: int | None
+    output: bytes
+    is_cut: bool
+    words: str
+
+
+class Child:
+    """A program that runs. Its owner calls ``act`` when ``due`` has passed; ``on_end`` is told once, later.
+
+    Args:
+        argv: The program, absolute or found along the usual PATH, and its arguments; no shell.
+        mailbox: Where its pipes and its end are watched.
+        clock: For the time limit.
+        stdin: What it can read.
+        limit: Bytes of stdout.
+        timeout: Seconds.
+        environment: Variables beside the clean ones.
+        on_end: Told how it ended; on the deciding thread, never from within the constructor.
+        cuts: Whether what it prints beyond the limit is thrown away; else it is ended for that.
+    """
+
+    def __init__(  # noqa: PLR0913 - all named
+        self,
+        argv: Sequence[str],
+        *,
+        mailbox: Mailbox,
+        clock: Clock,
+        stdin: bytes,
+        limit: int,
+        timeout: float,
+        environment: Mapping[str, str],
+        on_end: Callable[[Ended], None],
+        cuts: bool = False,
+    ) -> None:
+        self._mailbox = mailbox
+        self._clock = clock
+        self._stdin = memoryview(stdin)
+        self._limit = limit
+        self._timeout = timeout
+        self._on_end = on_end
+        self._cuts = cuts
+        self._output = bytearray()
+        self._errors = b""
+        self._is_cut = False
+        self._cause: Cause | None = None  # why it was told to end
+        self._is_killed = False
+        self._is_over = False
+        self._failure = ""
+        self._pipes: set[IO[bytes]] = set()
+        self._end: int | None = None  # becomes readable when the program has ended
+        self._process: subprocess.Popen[bytes] | None = None
+        self.due = clock.monotonic() + timeout
+        try:
+            self._process = programs.start(argv, environment=environment, has_stdin=bool(stdin))
+            self._watch(self._process)
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # not found, no right, no memory, no descriptor left
+            self._failure = f"cannot be started: {getattr(error, 'strerror', None) or error}"
+            self.due = clock.monotonic()
+
+    def _watch(self, process: "subprocess.Popen[bytes]") -> None:
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                self._pipes.add(pipe)
+        self._end = os.pidfd_open(process.pid)
+        self._mailbox.watch(self._end, self._ended)
+        if process.stdin is not None:
+            self._mailbox.watch(process.stdin.fileno(), self._write, is_writing=True)
+        if process.stdout is not None:
+            self._mailbox.watch(process.stdout.fileno(), self._read_output)
+        if process.stderr is not None:
+            self._mailbox.watch(process.stderr.fileno(), self._read_errors)
+
+    def act(self) -> None:
+        """Its time has passed, or it could not be started."""
+        if self._failure:
+            self.kill()
+            self._tell(Cause.NOT_STARTED, None, self._failure)
+        elif self._has_ended():  # in time, though we come late
+            self._ended()
+        elif self._cause is None:
+            self._stop(Cause.TIMEOUT)
+        elif not self._is_killed:
+            self._is_killed = True
+            self.due = self._clock.monotonic() + GRACE
+            self._signal(signal.SIGKILL)
+        else:  # it hangs in the kernel, or is another user's
+            self._let_go()
+            _abandoned.append(self._process)
+            self._tell(self._cause, None, self._why() + " and cannot be killed")
+
+    def kill(self) -> None:
+        """End it now, with its children; ``on_end`` is not told. Once it has ended this does nothing."""
+        if not self._is_over:
+            self._signal(signal.SIGKILL)
+            self._let_go()
+            if self._process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(GRACE)
+
+    # What its descriptors have to say -------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        pipe = self._process.stdin if self._process else None
+        if pipe is None:
+            return
+        try:
+            self._stdin = self._stdin[os.write(pipe.fileno(), self._stdin[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except OSError:  # it does not read: its right
+            self._stdin = self._stdin[:0]
+        if not self._stdin:
+            self._close(pipe)
+
+    def _read_output(self) -> bool:
+        chunk = self._read(self._process.stdout if self._process else None)
+        room = self._limit - len(self._output)
+        self._output += chunk[:room]
+        if len(chunk) > room:
+            self._is_cut = True
+            if not self._cuts and self._cause is None:
+                self._stop(Cause.TOO_MUCH)
+        return bool(chunk)
+
+    def _read_errors(self) -> bool:
+        chunk = self._read(self._process.stderr if self._process else None)
+        self._errors = (self._errors + chunk)[-programs.ERROR_BYTES :]
+        return bool(chunk)
+
+    def _read(self, pipe: IO[bytes] | None) -> bytes:
+        """What is there; nothing when it is closed or there is nothing yet."""
+        if pipe is None or pipe not in self._pipes:
+            return b""
+        try:
+            chunk = os.read(pipe.fileno(), _CHUNK)
+        except BlockingIOError:
+            return b""
+        if not chunk:
+            self._close(pipe)
+        return chunk
+
+    def _has_ended(self) -> bool:
+        if self._end is None:
+            return False
+        return os.waitid(os.P_PIDFD, self._end, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _ended(self) -> None:
+        if self._process is None:
+            return
+        if self._cause is not None:  # its children, too
+            self._signal(signal.SIGKILL)
+        for read in (self._read_output, self._read_errors):
+            for _ in range(_LAST_READS):
+                if not read():
+                    break
+        status = self._process.wait()
+        self._let_go()
+        if self._cause is not None:
+            self._tell(self._cause, status, self._why())
+        else:
+            self._tell(Cause.ENDED, status, programs.ending(status) if status else "")
+
+    # Ends -------------------------------------------------------------------------------------------------------------
+
+    def _stop(self, cause: Cause) -> None:
+        self._cause = cause
+        self.due = self._clock.monotonic() + GRACE
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            programs.signal_group(self._process, number)
+
+    def _why(self) -> str:
+        if self._cause is Cause.TOO_MUCH:
+            return f"prints more than {self._limit} bytes"
+        return f"did not end within {self._timeout:g} s"
+
+    def _tell(self, cause: Cause, status: int | None, words: str) -> None:
+        self._on_end(
+            Ended(
+                cause=cause,
+                status=status,
+                output=bytes(self._output),
+                is_cut=self._is_cut,
+                words=words + programs.last_line(self._errors) if words else "",
+            )
+        )
+
+    def _let_go(self) -> None:
+        self._is_over = True
+        self.due = math.inf
+        for pipe in list(self._pipes):
+            self._close(pipe)
+        if self._end is not None:
+            self._mailbox.unwatch(self._end)
+            os.close(self._end)
+            self._end = None
+
+    def _close(self, pipe: IO[bytes]) -> None:
+        self._pipes.discard(pipe)
+        self._mailbox.unwatch(pipe.fileno())
+        with contextlib.suppress(OSError):
+            pipe.close()
