@@ -72,6 +72,7 @@ class TelemetryLoop:
         disk: Path,
     ) -> None:
         self._session = session
+        self._certificate = f"certificate {credential.certificate_id}"
         self._topic = credential.topic(telemetry.topic, "system")
         self._intervals = [
             source.system.interval
@@ -182,7 +183,7 @@ class TelemetryLoop:
     def _connected(self) -> None:
         self._is_diagnosed = False
         self._health.clear_problem(OFFLINE)
-        self._health.doing(f"connected as {self._session.client_id}")
+        self._health.doing(f"connected as {self._session.client_id}, {self._certificate}")
         _log.info(
             "connected to %s as %s",
             self._session.route.host,
