@@ -1,0 +1,84 @@
+SUMMARY = "Identity and telemetry for a device of a fleet on AWS IoT Core"
+DESCRIPTION = "Turns a claim baked into the image into an identity of the device's own, keeps it, carries telemetry."
+HOMEPAGE = "https://docs.aws.amazon.com/iot/latest/developerguide/provision-wo-cert.html"
+SECTION = "net"
+LICENSE = "Apache-2.0"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
+
+# The checkout this layer is part of, as committed. A bbappend may name a mirror, and a commit in SRCREV.
+FLEET_AGENT_REPOSITORY ?= "${@os.path.realpath(d.getVar('THISDIR') + '/../../../..')}"
+FLEET_AGENT_PROTOCOL ?= "file"
+FLEET_AGENT_BRANCH ?= "main"
+SRC_URI = "git://${FLEET_AGENT_REPOSITORY};protocol=${FLEET_AGENT_PROTOCOL};branch=${FLEET_AGENT_BRANCH};destsuffix=${BP}"
+# nooelint: oelint.vars.autorev - the checkout is the version
+SRCREV ?= "${AUTOREV}"
+
+# Releases before UNPACKDIR unpack into WORKDIR.
+UNPACKDIR ??= "${WORKDIR}"
+S = "${UNPACKDIR}/${BP}"
+
+inherit bash-completion features_check python_setuptools_build_meta systemd
+
+require fleet-agent-user.inc
+
+CVE_PRODUCT = "fleet-agent"
+
+REQUIRED_DISTRO_FEATURES = "systemd"
+
+SYSTEMD_SERVICE:${PN} = "fleet-agent.service"
+
+# state-on-data: the state in /data/fleet-agent, for a read-only root or two of them.
+PACKAGECONFIG ??= ""
+PACKAGECONFIG[state-on-data] = ""
+
+do_install:append() {
+    # The wheel also holds the sandbox, which is for tests.
+    rm -rf ${D}${PYTHON_SITEPACKAGES_DIR}/iot_sandbox
+
+    install -D -m 0644 ${S}/systemd/fleet-agent.service ${D}${systemd_system_unitdir}/fleet-agent.service
+    install -D -m 0644 ${S}/systemd/fleet-agent.catalog ${D}${nonarch_libdir}/systemd/catalog/fleet-agent.catalog
+    install -D -m 0644 ${S}/systemd/tmpfiles.d/fleet-agent.conf ${D}${nonarch_libdir}/tmpfiles.d/fleet-agent.conf
+    install -d ${D}${datadir}/fleet-agent/examples/systemd
+    install -m 0644 ${S}/systemd/examples/*.conf ${D}${datadir}/fleet-agent/examples/systemd
+    install -m 0644 ${S}/packaging/example/config.yaml ${D}${datadir}/fleet-agent/examples
+
+    install -D -m 0644 ${S}/packaging/completion/fleet-agent.bash ${D}${datadir}/bash-completion/completions/fleet-agent
+    install -D -m 0644 ${S}/packaging/man/fleet-agent.1 ${D}${mandir}/man1/fleet-agent.1
+    install -D -m 0644 ${S}/packaging/man/fleet-agent.yaml.5 ${D}${mandir}/man5/fleet-agent.yaml.5
+
+    if ${@bb.utils.contains('PACKAGECONFIG', 'state-on-data', 'true', 'false', d)}; then
+        install -D -m 0644 ${S}/systemd/examples/state-on-data.conf \
+            ${D}${systemd_system_unitdir}/fleet-agent.service.d/state-on-data.conf
+        # Made at boot: what the image has in /data lies under the partition that is mounted there.
+        echo 'd /data/fleet-agent 0700 _fleet-agent _fleet-agent -' > ${D}${nonarch_libdir}/tmpfiles.d/fleet-agent-data.conf
+    fi
+}
+
+FILES:${PN} += "\
+    ${nonarch_libdir}/systemd/catalog \
+    ${nonarch_libdir}/tmpfiles.d \
+    ${systemd_system_unitdir} \
+"
+
+# OE-core splits the standard library; the AWS SDK's own recipe pulls core, asyncio and json alone.
+RDEPENDS:${PN} += "\
+    aws-iot-device-sdk-python-v2 \
+    ca-certificates \
+    python3-asyncio \
+    python3-compression \
+    python3-core \
+    python3-crypt \
+    python3-cryptography \
+    python3-datetime \
+    python3-difflib \
+    python3-fcntl \
+    python3-io \
+    python3-json \
+    python3-logging \
+    python3-math \
+    python3-netclient \
+    python3-pickle \
+    python3-pyyaml \
+    python3-sqlite3 \
+    python3-systemd \
+"
