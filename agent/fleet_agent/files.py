@@ -140,6 +140,17 @@ def point(link: Path, target: str) -> None:
         _fsync_folder(link.parent)
 
 
+def move(path: Path, target: Path) -> None:
+    """Move a file or folder within one folder by one rename, durably.
+
+    Raises:
+        StateDirectoryError: It cannot be moved; it stands where it stood.
+    """
+    with _told("move", path):
+        os.replace(path, target)
+        _fsync_folder(path.parent)
+
+
 def remove(path: Path, *, sync: bool = True) -> None:
     """Remove a file; one that is not there is fine.
 
@@ -167,6 +178,20 @@ def remove_folder(path: Path) -> None:
             file.unlink()
         path.rmdir()
         _fsync_folder(path.parent)
+
+
+def remove_folders(path: Path) -> None:
+    """Remove a folder of plain files, links and folders of plain files; one that is not there is fine.
+
+    Raises:
+        StateDirectoryError: It cannot be removed.
+    """
+    with _told("remove", path):
+        below = list(path.iterdir()) if path.is_dir() and not path.is_symlink() else []
+    for entry in below:
+        if entry.is_dir():
+            remove_folder(entry)
+    remove_folder(path)
 
 
 def sync_folder(path: Path) -> None:

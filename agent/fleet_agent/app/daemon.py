@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fleet_agent import files, log, notify, statedir
-from fleet_agent.app import spread
+from fleet_agent.app import clone, spread
 from fleet_agent.app.provision import Request, open_store, route, stable, take_state, walk
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
@@ -60,6 +60,9 @@ def run(settings: Settings, request: Request, make_report: Callable[[Health], Re
     log.about(step=None, attempt=None, tries=None, problem=None)
     log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
     _show_identity(folder, store, credential)
+    if problem := clone.look(Path(settings.state_dir), credential):
+        _log.warning("%s %s", problem.title, problem.remedy)
+        health.raise_problem(problem)
     _carry_telemetry(settings, credential, store, mailbox, health)
 
 

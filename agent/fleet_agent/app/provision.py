@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent import statedir
+from fleet_agent.app import clone
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import Claim, Provisioning, Settings
@@ -63,6 +64,8 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     store = open_store(settings)
     if not request.force and (found := store.current()):
         _refuse_half_wish(request, store)
+        if problem := clone.look(Path(settings.state_dir), found):
+            _log.warning("%s %s", problem.title, problem.remedy)
         return Result(credential=stable(store, found), was_there=True)
     _take_state_by_hand(settings, allow_volatile=request.allow_volatile)
     # --force is also the way out of a damaged identity: it does not look at it.
@@ -126,6 +129,8 @@ def walk(
         reading=lambda: timed(clock.wall(), system.read(state_dir)),
     )
     credential = Runner(plan, world).provision(restart=request.restart)
+    if credential.is_proven:
+        clone.look(state_dir, credential)
     return stable(store, credential)
 
 

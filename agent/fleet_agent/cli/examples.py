@@ -56,6 +56,14 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "fleet-agent config schema > config.schema.json",
         ),
     ),
+    "reset": (
+        ("what would go", "fleet-agent reset"),
+        (
+            "forget this device's identity; the next start provisions anew",
+            "fleet-agent reset --yes",
+        ),
+        ("before an image is taken of this disk", "fleet-agent reset --for-image --yes"),
+    ),
     "import": (
         (
             "from AWS IoT Device Client, to look at",

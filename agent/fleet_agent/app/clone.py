@@ -1,0 +1,32 @@
+"""Notices a card or an image that was copied into a second device: a problem, never a refusal of a good device."""
+
+import logging
+from pathlib import Path
+
+from fleet_agent.credentials.model import Credential
+from fleet_agent.device import fingerprint
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.health import Problem
+
+_log = logging.getLogger(__name__)
+
+CODE = "cloned?"
+_SYSTEM = Path("/")
+
+
+def look(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Problem | None:
+    """Compare the hardware with what the identity was proven on; where nothing is wrong, write down what it is."""
+    kind = fingerprint.difference(state_dir, credential.certificate_id, root)
+    if kind is not None:
+        return Problem(
+            code=CODE,
+            title=f"The identity {credential.thing_name or credential.certificate_id} was proven on other hardware "
+            f"(its {kind} differs): was this storage copied from another device?",
+            remedy="If so, give this device an identity of its own: fleet-agent reset --yes, then provision. If its "
+            f"hardware was replaced, remove {state_dir / fingerprint.FILE} and restart the agent.",
+        )
+    try:
+        fingerprint.keep(state_dir, credential.certificate_id, root)
+    except StateDirectoryError as error:  # a full disk is no reason to stop here
+        _log.warning("%s %s", error.title, error.remedy)
+    return None

@@ -1,0 +1,112 @@
+"""What ``reset`` does: leaves a device, or the disk that an image is taken of, without an identity of its own."""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fleet_agent import files, statedir
+from fleet_agent.app import spread
+from fleet_agent.clock import SystemClock
+from fleet_agent.credentials.model import Credential, Event
+from fleet_agent.credentials.store import Store
+from fleet_agent.device import fingerprint
+from fleet_agent.errors import AgentError, StateDirectoryError
+
+_QUEUE = ("telemetry.sqlite3", "telemetry.sqlite3-wal", "telemetry.sqlite3-shm")
+_SHOWN = ("status.json", "identity.json")
+_LEDGER = "ledger.jsonl"
+_SYSTEM = Path("/")
+
+# What the ledger says last of a certificate that may be ACTIVE.
+_MAY_LIVE = frozenset(
+    event.value
+    for event in (
+        Event.CURRENT,
+        Event.ISSUED,  # the answer to its registration may be lost
+        Event.REGISTERED,
+        Event.UNRESOLVED,
+        Event.RETIRED,
+        Event.DROPPED,
+    )
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """What a state directory holds, and what ``reset`` makes of it.
+
+    ``retire``: certificates that may be ACTIVE and that this device will not use again, the one in use first.
+    ``original``: the hardware is not the one that the identity was proven on, so it may be another device's still.
+    """
+
+    credential: Credential | None
+    retire: Sequence[str]
+    original: str | None
+    remove: Sequence[Path]
+    has_identity: bool
+
+
+def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bool) -> Leftover:
+    """Say what is there and what would go.
+
+    Raises:
+        StateDirectoryError: It cannot be read.
+    """
+    store = Store(state_dir, SystemClock())
+    credential = None
+    with contextlib.suppress(AgentError):  # damaged: that is what some reset it for
+        credential = store.current()
+    original = None
+    if credential is not None:
+        original = fingerprint.difference(state_dir, credential.certificate_id, _SYSTEM)
+    names = [fingerprint.FILE, spread.FILE, *(() if keep_queue else _QUEUE)]
+    if for_image or original:  # a copied ledger names another device's certificates
+        names.append(_LEDGER)
+    paths = [state_dir / name for name in names] + [runtime_dir / name for name in _SHOWN]
+    return Leftover(
+        credential=credential,
+        retire=_to_retire(store.ledger.latest(), credential),
+        original=original,
+        remove=[path for path in paths if path.exists()],
+        has_identity=(state_dir / "credentials").exists(),
+    )
+
+
+def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bool) -> Leftover:
+    """Remove the identity, attempts, queue, fingerprint and what was shown; of an image the ledger, too.
+
+    Raises:
+        TemporaryError: An agent is running.
+        StateDirectoryError: Something cannot be removed; asked again, it goes on.
+    """
+    if not state_dir.exists():
+        return look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
+    statedir.become_owner(state_dir)
+    statedir.take_lock(state_dir)
+    found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
+    Store(state_dir, SystemClock()).clear()
+    for path in found.remove:
+        if path.parent == state_dir:
+            files.remove(path)
+        else:  # systemd's own folder, gone with the unit anyway
+            with contextlib.suppress(StateDirectoryError):
+                files.remove(path, sync=False)
+    return found
+
+
+def _to_retire(ledger: Mapping[str, str], credential: Credential | None) -> list[str]:
+    in_use = [credential.certificate_id] if credential else []
+    others = [name for name, event in ledger.items() if event in _MAY_LIVE and name not in in_use]
+    return in_use + others[::-1]
+
+
+def image_hints(root: Path = _SYSTEM) -> list[str]:
+    """Commands that take from an image what must not be the same on two devices, where that is still there."""
+    hints = []
+    machine_id = root / "etc/machine-id"
+    with contextlib.suppress(OSError):
+        if machine_id.read_text().strip() not in ("", "uninitialized"):
+            hints.append(f": > {machine_id}")
+    others = (root / "var/lib/dbus/machine-id", root / "var/lib/systemd/random-seed")
+    return hints + [f"rm {path}" for path in others if path.is_file() and not path.is_symlink()]

@@ -1,0 +1,107 @@
+"""``fleet-agent reset``: forgets this device's identity, for another life or for an image."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from fleet_agent.app import reset
+from fleet_agent.app.reset import Leftover
+from fleet_agent.cli import flags
+from fleet_agent.errors import UsageError
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "reset",
+        parents=[common],
+        help="forget this device's identity",
+        description="Removes the identity, attempts under way, the queue of readings, the hardware's fingerprint, and "
+        "names the certificates to retire in the cloud. Claim and configuration stay: the next start provisions anew. "
+        "Without --yes it asks; without a terminal it only says what would go. Stop the service first.",
+    )
+    flags.add_settings(parser)
+    group = parser.add_argument_group("what to do")
+    group.add_argument("--yes", action="store_true", help="do it, ask nothing")
+    group.add_argument("--keep-queue", action="store_true", help="keep readings not yet sent")
+    group.add_argument(
+        "--for-image",
+        action="store_true",
+        help="the disk becomes an image: the ledger goes too, and what else is this device's own is named",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    state_dir, runtime_dir = flags.directories(arguments)
+    wanted = {"keep_queue": arguments.keep_queue, "for_image": arguments.for_image}
+    if not arguments.yes:
+        _confirm(reset.look(state_dir, runtime_dir, **wanted), state_dir)
+    found = reset.reset(state_dir, runtime_dir, **wanted)
+    hints = reset.image_hints() if arguments.for_image else []
+    if arguments.json:
+        answer = {
+            "schema": 1,
+            "thing_name": found.credential.thing_name if found.credential else None,
+            "certificate_id": found.credential.certificate_id if found.credential else None,
+            "retire": list(found.retire),
+            "copied": found.original is not None,
+            "removed": _removed(found, state_dir),
+            "hints": hints,
+            "state_dir": str(state_dir),
+        }
+        print(json.dumps(answer))
+    else:
+        _print_for_people(found, state_dir, hints)
+    return 0
+
+
+def _removed(found: Leftover, state_dir: Path) -> list[str]:
+    identity = [str(state_dir / "credentials")] if found.has_identity else []
+    return identity + [str(path) for path in found.remove]
+
+
+def _confirm(found: Leftover, state_dir: Path) -> None:
+    going = _removed(found, state_dir)
+    if not going:
+        return
+    who = f" ({found.credential.thing_name})" if found.credential else ""
+    print(f"This forgets the device's identity{who}:", file=sys.stderr)
+    for name in going:
+        print(f"  {name}", file=sys.stderr)
+    if sys.stdin.isatty():
+        print("Type yes to go on: ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip() == "yes":
+            return
+    raise UsageError(
+        "Nothing was removed.",
+        remedy="To go on: fleet-agent reset --yes, with the same other flags.",
+        code="not-confirmed",
+    )
+
+
+def _print_for_people(found: Leftover, state_dir: Path, hints: list[str]) -> None:
+    for name in _removed(found, state_dir):
+        print(f"removed      {name}")
+    if not found.has_identity:
+        print(f"clean        {state_dir} holds no identity")
+    if found.original is not None:
+        print(
+            f"careful      this identity was proven on other hardware (its {found.original} differs): its certificate "
+            "may be in use there"
+        )
+    for certificate_id in found.retire:
+        print(f"retire       {certificate_id}")
+    for certificate_id in found.retire:
+        print(
+            f"  aws iot update-certificate --new-status INACTIVE --certificate-id {certificate_id}"
+        )
+    if found.retire:
+        print("  or all that no device uses any more: fleet-cloud devices prune")
+    for hint in hints:
+        print(f"image        {hint}")
