@@ -1,0 +1,109 @@
+"""Readings of one topic → the message that carries them. Pure.
+
+A message carries a run of readings that follow each other in their topic's sequence, so that ``sequence`` and ``count``
+name each of them: a subscriber can tell duplicates and gaps.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from fleet_agent import __version__, clock
+from fleet_agent.config.telemetry import Batch
+from fleet_agent.telemetry.reading import JSON, TEXT
+
+NDJSON = "application/x-ndjson"
+GZIP = "+gzip"
+
+# AWS IoT Core's bounds of a message's expiry, seconds.
+_LONGEST_EXPIRY = 604_800
+
+_AGENT = ("agent", f"fleet-agent/{__version__}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """A reading as the queue gives it out; ``sequence`` counts within its topic."""
+
+    sequence: int
+    payload: bytes
+    time: float
+    content_type: str
+    expires: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """A message to publish at QoS 1; ``expiry`` in seconds."""
+
+    topic: str
+    payload: bytes
+    content_type: str
+    properties: tuple[tuple[str, str], ...] = ()
+    expiry: int | None = None
+    correlation_data: bytes | None = None
+
+
+def share(readings: Sequence[Stored], batch: Batch) -> int:
+    """How many of the first readings (there is at least one) go into one message."""
+    first = readings[0]
+    if not _joins(first, batch):
+        return 1
+    size = len(first.payload) + 2
+    for index in range(1, len(readings)):
+        reading = readings[index]
+        size += len(reading.payload) + 1
+        if (
+            size > batch.max_bytes
+            or index >= batch.max_readings
+            or reading.sequence != readings[index - 1].sequence + 1
+            or reading.content_type != first.content_type
+            or _second(reading) != _second(first)
+            or not _joins(reading, batch)
+        ):
+            return index
+    return len(readings)
+
+
+def compose(topic: str, readings: Sequence[Stored], batch: Batch, now: float) -> Outgoing:
+    """Put together what ``share`` found to fit; ``now`` in Unix seconds, for what is left of their time."""
+    first = readings[0]
+    payload, content_type = first.payload, first.content_type
+    if _joins(first, batch) and (len(readings) > 1 or batch.always):
+        if batch.format == "json":
+            payload = b"[" + b",".join(reading.payload for reading in readings) + b"]"
+        else:
+            payload = b"\n".join(reading.payload for reading in readings) + b"\n"
+            content_type = NDJSON if content_type == JSON else content_type
+        if batch.gzip:
+            import gzip
+
+            payload, content_type = gzip.compress(payload, 6, mtime=0), content_type + GZIP
+    return Outgoing(
+        topic=topic,
+        payload=payload,
+        content_type=content_type,
+        properties=(
+            _AGENT,
+            ("time", clock.text(first.time)),
+            ("sequence", str(first.sequence)),
+            ("count", str(len(readings))),
+        ),
+        expiry=None if first.expires is None else _left(first.expires - now),
+    )
+
+
+def _joins(reading: Stored, batch: Batch) -> bool:
+    if batch.format == "none":
+        return False
+    if batch.format == "json":
+        return reading.content_type == JSON
+    return reading.content_type in (JSON, TEXT) and b"\n" not in reading.payload
+
+
+def _second(reading: Stored) -> int | None:
+    return None if reading.expires is None else math.ceil(reading.expires)
+
+
+def _left(seconds: float) -> int:
+    return min(max(math.ceil(seconds), 1), _LONGEST_EXPIRY)

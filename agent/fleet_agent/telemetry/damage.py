@@ -1,0 +1,83 @@
+"""What SQLite's errors mean for the queue: a disk that is full or failing heals, a damaged file does not."""
+
+import sqlite3
+from pathlib import Path
+
+from fleet_agent import files
+from fleet_agent.errors import StateDirectoryError
+
+_MASK = 0xFF  # of an extended error code
+_KEPT = 2  # damaged files; a disk that damages them every day is not to fill up with them
+
+_TROUBLES = {
+    sqlite3.SQLITE_FULL: (
+        "enospc",
+        "the disk is full",
+        "Free some space there (df -h).",
+    ),
+    sqlite3.SQLITE_READONLY: (
+        "erofs",
+        "it is read-only",
+        "Mount it writable (dmesg says why it is not).",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "eio",
+        "the disk fails",
+        "Look at the disk (dmesg) and replace it, or move state_dir.",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "eacces",
+        "it cannot be opened",
+        "Look at owner and mode of the file and its folder.",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        "ebusy",
+        "another program has it open",
+        "Stop that program: only the agent opens the queue.",
+    ),
+}
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is damaged, or no database at all."""
+    code = getattr(error, "sqlite_errorcode", 0) & _MASK
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
+
+
+def unusable(path: Path, error: sqlite3.Error) -> StateDirectoryError:
+    """What to tell of a queue that cannot be used now."""
+    code = getattr(error, "sqlite_errorcode", 0) & _MASK
+    slug, words, remedy = _TROUBLES.get(
+        code, ("error", str(error), "Look at the file and its file system.")
+    )
+    return StateDirectoryError(
+        f"The queue of readings {path} cannot be used: {words}.",
+        remedy=remedy,
+        code=f"queue-{slug}",
+    )
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file, with its log, another name and keep it for whoever wants to look into it.
+
+    Returns:
+        The new name.
+
+    Raises:
+        StateDirectoryError: It cannot be renamed.
+    """
+    older = sorted(path.parent.glob(f"{path.name}.damaged-*[0-9]"), key=_number)
+    for file in older[: len(older) - _KEPT + 1]:
+        for suffix in ("", "-wal"):
+            files.remove(file.with_name(file.name + suffix), sync=False)
+    number = _number(older[-1]) + 1 if older else 1
+    target = path.with_name(f"{path.name}.damaged-{number}")
+    log = path.with_name(path.name + "-wal")
+    if log.exists():  # first: a new file must never meet the old one's log
+        files.move(log, target.with_name(target.name + "-wal"))
+    files.move(path, target)
+    return target
+
+
+def _number(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])

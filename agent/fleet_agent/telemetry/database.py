@@ -1,0 +1,156 @@
+"""The SQLite file below the queue: one connection, WAL, and a new file when the old one is damaged.
+
+Foreign errors stop here: what heals (disk full, read-only) is a ``StateDirectoryError``, and nothing was changed.
+"""
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fleet_agent import files
+from fleet_agent.telemetry.damage import is_damage, set_aside, unusable
+
+_log = logging.getLogger(__name__)
+
+_SCHEMA = 1
+_CHECKPOINT = 500  # pages of the log until it is worked into the file: 2 MB
+
+_TABLES = """
+CREATE TABLE topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE reading(id INTEGER PRIMARY KEY, time REAL, expires REAL, priority INTEGER, type INTEGER, payload BLOB);
+PRAGMA user_version = 1;
+"""
+
+
+class Database:
+    """The file.
+
+    Args:
+        path: Its folder exists.
+        look: Called with the file open, after every opening: reads what is in it, and so finds damage.
+
+    Raises:
+        StateDirectoryError: It can be neither opened nor made anew.
+    """
+
+    def __init__(self, path: Path, look: Callable[["Database"], None]) -> None:
+        self._path = path
+        self._look = look
+        self._synchronous = ""
+        self._connection: sqlite3.Connection | None = None
+        self.replaced: Path | None = None  # what a damaged file is called now
+        self._guarded(self._ensure_open)
+
+    def write(self, change: Callable[[], None], synchronous: str) -> None:
+        """Make a change in one transaction; when the file turns out to be damaged, in a new one.
+
+        Args:
+            change: Calls ``execute`` and ``execute_many``; perhaps twice.
+            synchronous: ``full``: a power cut cannot take it any more; ``normal``: a crash of the agent cannot.
+
+        Raises:
+            StateDirectoryError: Nothing was changed.
+        """
+        self._guarded(lambda: self._commit(change, synchronous))
+
+    def select(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows; none when the file turns out to be damaged.
+
+        Raises:
+            StateDirectoryError: They cannot be read.
+        """
+        found: list[tuple[Any, ...]] = []
+        self._guarded(lambda: found.extend(self.execute(statement, values)))
+        return found
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """One statement, inside of a change or a look."""
+        return self._connected.execute(statement, values)
+
+    def execute_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """One statement for many rows, inside of a change or a look."""
+        self._connected.executemany(statement, rows)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection:
+                self._connection.close()
+        self._connection = None
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise unusable(self._path, error) from error
+            self.close()
+            self.replaced = set_aside(self._path)
+            _log.error("the queue %s is damaged (%s): now %s", self._path, error, self.replaced)
+        else:
+            return
+        try:
+            act()
+        except sqlite3.Error as error:
+            raise unusable(self._path, error) from error
+
+    def _commit(self, change: Callable[[], None], synchronous: str) -> None:
+        if synchronous != self._synchronous:
+            self.execute(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous = synchronous
+        try:
+            self.execute("BEGIN IMMEDIATE")
+            change()
+            self.execute("COMMIT")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                self.execute("ROLLBACK")
+            raise
+
+    def _ensure_open(self) -> None:
+        self.execute("SELECT 1")
+
+    @property
+    def _connected(self) -> sqlite3.Connection:
+        """The connection, opened when there is none: at first, after damage, and after a failure to open."""
+        if self._connection is None:
+            connection = self._connect()
+            self._connection = connection
+            try:
+                self._look(self)
+            except sqlite3.Error:
+                self.close()
+                raise
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self._path.exists():
+            files.write(self._path, b"", 0o600)
+        self._synchronous = ""
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
+        try:
+            self._set_up(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        for pragma in (
+            # The only connection, so it says so: no shared memory, and whoever else opens the file is told.
+            "locking_mode = EXCLUSIVE",
+            "journal_mode = WAL",
+            f"wal_autocheckpoint = {_CHECKPOINT}",
+            "cache_size = -512",  # KiB
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+        elif version != _SCHEMA:
+            error = sqlite3.DatabaseError(f"made by another version, {version}")
+            error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+            raise error

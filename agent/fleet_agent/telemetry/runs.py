@@ -1,0 +1,37 @@
+"""Sets of whole numbers that come in runs: which readings of a topic are not under way. Pure.
+
+A list of ``[first, end)`` pairs, ascending and apart from each other; mostly there is one.
+"""
+
+import bisect
+
+Runs = list[tuple[int, int]]
+
+
+def add(runs: Runs, first: int, end: int) -> None:
+    """Put the numbers from ``first`` up to, not with, ``end`` in; none of them is in yet."""
+    at = bisect.bisect(runs, (first, end))
+    if at < len(runs) and runs[at][0] == end:
+        end = runs.pop(at)[1]
+    if at and runs[at - 1][1] == first:
+        runs[at - 1] = (runs[at - 1][0], end)
+    else:
+        runs.insert(at, (first, end))
+
+
+def take(runs: Runs, most: int, *, from_end: bool = False) -> tuple[int, int]:
+    """Take at most ``most`` numbers that follow each other out, from the lowest or the highest ones on.
+
+    Returns:
+        The first and the end, which is not one of them.
+    """
+    at = -1 if from_end else 0
+    first, end = runs[at]
+    if end - first <= most:
+        del runs[at]
+        return first, end
+    if from_end:
+        runs[at] = (first, end - most)
+        return end - most, end
+    runs[at] = (first + most, end)
+    return first, first + most
