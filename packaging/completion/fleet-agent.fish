@@ -47,7 +47,7 @@ function _shtab_fleet_agent_using
   test "$_shtab_fleet_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_fleet_agent_commands run provision status parameters config import
+set -g _shtab_fleet_agent_commands run provision status parameters config import reset
 set -g _shtab_fleet_agent_opts_with_value --ca-file --cert --config --csr --csr-key --endpoint --fleet-size --key --key-type --method --out --port --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout
 
 complete -c fleet-agent -e
@@ -159,3 +159,23 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using import' -s v -l verbose -d 
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'where ours goes (default: stdout)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l force -d 'replace what --out names'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import; and test $_shtab_fleet_agent_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the other agent'"'"'s configuration'
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a reset -d 'Removes the identity, attempts under way, the queue of readings, the hardware'"'"'s fingerprint, and names the certificates to retire in the cloud. Claim and configuration stay: the next start provisions anew. Without --yes it asks; without a terminal it only says what would go. Stop the service first.'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -s h -l help -d 'show this help message and exit'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l json -d 'answer in JSON on stdout'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -s v -l verbose -d 'say more on stderr'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l endpoint -x -d 'endpoint (aws iot describe-endpoint --endpoint-type iot:Data-ATS)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l port -x -d '8883 (default), or 443 through firewalls'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'CA of the endpoint (default: the system'"'"'s)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l cert -xka "(__fish_complete_path (commandline -ct))" -d 'claim certificate'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'the claim'"'"'s private key'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l template-name -x -d 'provisioning template'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l method -xka "csr keys" -d 'key made here (csr, default) or by AWS (keys)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l key-type -xka "ec-p256 rsa-2048" -d 'kind of key (default ec-p256)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l telemetry-topic -x -d 'default dt/{thing}/{source}'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l yes -d 'do it, ask nothing'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l keep-queue -d 'keep readings not yet sent'
+complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l for-image -d 'the disk becomes an image: the ledger goes too, and what else is this device'"'"'s own is named'

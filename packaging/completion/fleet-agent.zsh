@@ -10,6 +10,7 @@ _shtab_fleet_agent_commands() {
     import:'Reads the configuration of AWS IoT Device Client (JSON) or of Greengrass with fleet provisioning (the Java nucleus'"'"'s plugin or nucleus lite, YAML) and writes ours. What has no equivalent is named on stderr, with what to do instead, and in the file'"'"'s first lines. No secret is copied. Exit status: 0 written, 78 when it is no such file, or something in what was written must be corrected first.'
     parameters:'Exit status: 0 every parameter has a value, 78 at least one has none.'
     provision:'Walks from the claim to a proven identity and stores it; interrupted, it goes on from there. On a provisioned device it says so and changes nothing.'
+    reset:'Removes the identity, attempts under way, the queue of readings, the hardware'"'"'s fingerprint, and names the certificates to retire in the cloud. Claim and configuration stay: the next start provisions anew. Without --yes it asks; without a terminal it only says what would go. Stop the service first.'
     run:'The daemon: provisions if need be, connects as the thing, publishes readings, listens to the configured topics, until SIGTERM.'
     status:'Exit status: 0 healthy, 1 provisioned but with a problem, 3 not running, 4 not provisioned.'
   )
@@ -113,6 +114,31 @@ _shtab_fleet_agent_provision_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_provision_defaults_added=0
 
+_shtab_fleet_agent_reset_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
+  "--port[8883 (default), or 443 through firewalls]:PORT:"
+  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--cert[claim certificate]:FILE:_files"
+  "--key[the claim\'s private key]:FILE:_files"
+  "--template-name[provisioning template]:NAME:"
+  "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
+  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
+  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--yes[do it, ask nothing]"
+  "--keep-queue[keep readings not yet sent]"
+  "--for-image[the disk becomes an image\: the ledger goes too, and what else is this device\'s own is named]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_reset_defaults_added=0
+
 _shtab_fleet_agent_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
@@ -181,6 +207,7 @@ _shtab_fleet_agent() {
         import) _arguments -C -s $_shtab_fleet_agent_import_options ;;
         parameters) _arguments -C -s $_shtab_fleet_agent_parameters_options ;;
         provision) _arguments -C -s $_shtab_fleet_agent_provision_options ;;
+        reset) _arguments -C -s $_shtab_fleet_agent_reset_options ;;
         run) _arguments -C -s $_shtab_fleet_agent_run_options ;;
         status) _arguments -C -s $_shtab_fleet_agent_status_options ;;
       esac
