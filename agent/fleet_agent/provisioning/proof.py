@@ -33,7 +33,7 @@ class Proof:
         route: Where AWS IoT is.
         mailbox: Where events come in.
         clock: For the limits.
-        topic: Template of the telemetry topic.
+        topic: The topic of the reading, once there is a thing.
         reading: Gives the payload: a real reading, since it will be seen.
         tell_waiting: Hears why the proof waits, and for how many seconds.
     """
@@ -43,7 +43,7 @@ class Proof:
         route: Route,
         mailbox: Mailbox,
         clock: Clock,
-        topic: str,
+        topic: Callable[[Credential], str],
         reading: Callable[[], bytes],
         tell_waiting: Callable[[AgentError, float], None],
     ) -> None:
@@ -63,8 +63,8 @@ class Proof:
         Raises:
             DeviceError, RefusedError, TemporaryError, UnreachableError: It is not proven.
         """
+        topic = self._topic(credential)
         session = Session(self._route, pair, credential.client_id, self._mailbox, is_thing=True)
-        topic = credential.topic(self._topic, "system")
         session.start(is_hasty=True)
         try:
             return self._publish_one(session, topic)

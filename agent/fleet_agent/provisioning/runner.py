@@ -7,7 +7,7 @@ learned so far is on disk and the next call goes on from there.
 import dataclasses
 
 from fleet_agent import clock, log
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import keys, topic
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
@@ -52,7 +52,9 @@ class Runner:
             world.route,
             world.mailbox,
             world.clock,
-            world.telemetry_topic,
+            lambda credential: topic.fill(
+                world.telemetry_topic, credential, "system", plan.parameters.get
+            ),
             world.reading,
             self._tell_waiting,
         )

@@ -1,0 +1,25 @@
+import pytest
+
+from fleet_agent.config.settings import FromCommand
+from fleet_agent.errors import DeviceError
+from fleet_agent.telemetry.topics import Topics
+from support.identity import CREDENTIAL
+
+
+def test_a_template_parameter_is_found_when_a_topic_names_it() -> None:
+    topics = Topics(CREDENTIAL, {"Serial": FromCommand(command=("echo", "s-1")), "Bad": ""})
+    filler = topics.filler("app")
+    assert topics.fill("dt/{thing}/{source}", "meter") == "dt/pump-7/meter"
+    with pytest.raises(DeviceError):
+        filler("dt/{Serial}")
+    assert topics.fill("dt/{Serial}") == "dt/s-1"
+    assert filler("dt/{Serial}/{source}") == "dt/s-1/app"
+
+
+def test_one_without_a_value_is_an_error_only_when_it_is_named() -> None:
+    topics = Topics(CREDENTIAL, {"Serial": FromCommand(command=("false",))})
+    assert topics.fill("dt/{thing}") == "dt/pump-7"
+    with pytest.raises(DeviceError, match="Serial: command:false ended with exit status 1"):
+        topics.fill("dt/{Serial}")
+    with pytest.raises(DeviceError, match="nothing is called"):
+        topics.fill("dt/{Other}")
