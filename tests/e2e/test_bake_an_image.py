@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from fleet_cloud import spread
 from support.certificates import make_pair
 
 TOOLS = ("sfdisk", "jq", "mke2fs", "mount")
@@ -75,10 +73,9 @@ def test_the_commands_of_the_guide(root_dir: Path, tmp_path: Path) -> None:
         home = mount / "etc/fleet-agent"
         key = (home / "claim/key.pem").stat()
         assert (key.st_mode & 0o777, key.st_uid, key.st_gid) == (0o640, 0, 983)
-        flags = yaml.safe_load((home / "config.d/99-installed.yaml").read_text())
-        assert flags == {"provisioning": {"spread": spread.duration(spread.window_seconds(5000))}}
+        assert (home / "config.yaml").read_text() == CONFIG
         assert not list((mount / "var/lib/fleet-agent").iterdir())
-        assert (mount / "etc/machine-id").read_text() == "uninitialized\n"
+        assert (mount / "etc/machine-id").read_text() == ""
         run(f"fleet-agent config check --config {home}/config.yaml")
     finally:
         run(unmount)
