@@ -188,8 +188,7 @@ def _set_up_cloud(sandbox: Sandbox) -> None:
     cloud = str(ROOT / "scripts/fleet-cloud")
     for words in (
         ["up"],
-        ["claim", "new", "--out", str(image / "claim")],
-        ["config", "--out", str(image), "--ca-file", str(sandbox.ca_file)],
+        ["claim", "new", "--image", str(image), "--ca-file", str(sandbox.ca_file)],
     ):
         shown = " ".join(word.replace(str(ROOT) + "/", "") for word in words)
         _say(f"fleet-cloud {shown}")

@@ -1,44 +1,14 @@
 """What bulk registration needs in the cloud: role, policy, bucket, thing type; and the template of one thing."""
 
-import dataclasses
-import hashlib
-import re
-
 from fleet_cloud import documents, registry, resources
-from fleet_cloud.aws import Aws
+from fleet_cloud.aws import Answer, Aws, entries
 from fleet_cloud.documents import Document, Registry
-from fleet_cloud.names import Account, FleetNames
-from fleet_cloud.resources import Resource
+from fleet_cloud.names import BulkNames
+from fleet_cloud.resources import Facts, Resource
+from fleet_cloud.teardown import Piece
 
 INLINE = "read-parameters"
-_SLUG_CHARACTERS = 20  # so that a bucket's name, with account and region, stays within 63
-
-
-@dataclasses.dataclass(frozen=True)
-class BulkNames:
-    """The names that belong to bulk registration of one fleet."""
-
-    names: FleetNames
-    account: Account
-
-    @property
-    def role(self) -> str:
-        """The role that AWS IoT takes to read the parameters and to register."""
-        return f"{self.names.fleet}-bulk"
-
-    @property
-    def policy(self) -> str:
-        """What a registered thing may do."""
-        return f"{self.names.fleet}-bulk"
-
-    @property
-    def bucket(self) -> str:
-        """Where the parameters lie; buckets allow fewer characters than fleets and are the world's."""
-        fleet = self.names.fleet
-        slug = re.sub("[^0-9a-z-]", "-", fleet.lower())[:_SLUG_CHARACTERS]
-        if slug != fleet:
-            slug += f"-{hashlib.sha256(fleet.encode()).hexdigest()[:6]}"
-        return f"{slug}-bulk-{self.account.number}-{self.account.region}"
+ATTRIBUTE = "fleet"  # of a thing: which fleet's bulk registration made it
 
 
 def needed(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
@@ -59,7 +29,7 @@ def needed(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
             aws, names, "thing policy", bulk.policy, documents.device_policy(account)
         ),
         *registry.of_fleet(aws, names, Registry(thing_type=thing_type or None)),
-        _bucket(aws, bulk),
+        *_bucket(aws, bulk),
     ]
 
 
@@ -75,7 +45,7 @@ def template(bulk: BulkNames, thing_type: str, *, shared: bool) -> Document:
                 "Properties": {
                     "ThingName": {"Ref": "ThingName"},
                     "ThingTypeName": thing_type,
-                    "AttributePayload": {"fleet": bulk.names.fleet},
+                    "AttributePayload": {ATTRIBUTE: bulk.names.fleet},
                 },
                 "OverrideSettings": {
                     "AttributePayload": "MERGE",
@@ -93,7 +63,19 @@ def template(bulk: BulkNames, thing_type: str, *, shared: bool) -> Document:
     }
 
 
-def _bucket(aws: Aws, bulk: BulkNames) -> Resource:
+def bucket_piece(aws: Aws, bulk: BulkNames) -> Piece:
+    """Return the bucket, to be deleted when it is empty."""
+    named = ["--bucket", bulk.bucket]
+    return Piece(
+        kind="bucket",
+        name=bulk.bucket,
+        read=aws.command("s3api", "get-bucket-location", *named),
+        tags=aws.command("s3api", "get-bucket-tagging", *named),
+        delete=[aws.command("s3api", "delete-bucket", *named)],
+    )
+
+
+def _bucket(aws: Aws, bulk: BulkNames) -> list[Resource]:
     named = ["--bucket", bulk.bucket]
     region = bulk.account.region
     # The oldest region must not be named.
@@ -102,12 +84,31 @@ def _bucket(aws: Aws, bulk: BulkNames) -> Resource:
         if region == "us-east-1"
         else ["--create-bucket-configuration", f"LocationConstraint={region}"]
     )
-    return Resource(
-        kind="bucket",
-        name=bulk.bucket,
-        read=aws.command("s3api", "get-bucket-location", *named),
-        facts=lambda _: {},
-        wanted={},
-        create=aws.command("s3api", "create-bucket", *named, *place),
-        mend={},
-    )
+    marks = resources.marks(bulk.names)
+    tag_set = [{"Key": key, "Value": value} for key, value in marks.items()]
+    tagging = documents.compact({"TagSet": tag_set})
+
+    def tags(answer: Answer) -> Facts | None:
+        told = {entry.get("Key"): entry.get("Value") for entry in entries(answer, "TagSet")}
+        return {} if marks.items() <= told.items() else None
+
+    return [
+        Resource(
+            kind="bucket",
+            name=bulk.bucket,
+            read=aws.command("s3api", "get-bucket-location", *named),
+            facts=lambda _: {},
+            wanted={},
+            create=aws.command("s3api", "create-bucket", *named, *place),
+            mend={},
+        ),
+        Resource(
+            kind="bucket tags",
+            name=bulk.bucket,
+            read=aws.command("s3api", "get-bucket-tagging", *named),
+            facts=tags,
+            wanted={},
+            create=aws.command("s3api", "put-bucket-tagging", *named, "--tagging", tagging),
+            mend={},
+        ),
+    ]

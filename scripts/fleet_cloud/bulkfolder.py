@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fleet_cloud import files
-from fleet_cloud.errors import FleetCloudError, UsageError
+from fleet_cloud import records
+from fleet_cloud.device import Identity
+from fleet_cloud.errors import UsageError
 
 RECORD = "bulk.json"
 PARAMETERS = "parameters.jsonl"
@@ -18,6 +19,7 @@ CERTIFICATE = "certificate.pem.crt"
 SHARED = "shared"
 
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----\s(?P<body>[A-Za-z0-9+/=\s]+)-----END")
+_THING = re.compile(r":thing/([0-9A-Za-z:_-]+)")
 # How a P-256 public key begins in a request and in a certificate; the point itself follows.
 _PUBLIC_KEY = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 _POINT_BYTES = 65
@@ -57,28 +59,21 @@ class BulkFolder:
         """Where a thing's certificate is."""
         return self.path / "things" / thing / CERTIFICATE
 
+    def identity(self, thing: str) -> Identity:
+        """Return what a thing connects with."""
+        return Identity(certificate=self.certificate(thing), key=self.key(thing))
+
     def read(self) -> Record | None:
         """Return the record; nothing when there is none.
 
         Raises:
             FleetCloudError: It is none.
         """
-        text = files.read(self.path / RECORD)
-        if text is None:
-            return None
-        try:
-            return Record(**json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise FleetCloudError(
-                f"{self.path / RECORD} is no record of a bulk registration: {error}",
-                remedy="choose another --out",
-                code="record-unreadable",
-            ) from error
+        return records.read(self.path / RECORD, Record, "a bulk registration")
 
     def write(self, record: Record) -> None:
         """Keep the record."""
-        text = json.dumps(dataclasses.asdict(record), indent=2) + "\n"
-        files.write_public(self.path / RECORD, text)
+        records.write(self.path / RECORD, record)
 
     def pending(self, record: Record) -> list[str]:
         """Return the things without a certificate here."""
@@ -121,6 +116,11 @@ def certificates_in(report: Sequence[str]) -> Iterator[str]:
             yield from _pems(json.loads(line))
         except ValueError:
             continue
+
+
+def things_in(report: Sequence[str]) -> set[str]:
+    """Return the things that a report's lines name by their ARNs."""
+    return {name for line in report for name in _THING.findall(line)}
 
 
 def public_key(pem: str) -> bytes | None:

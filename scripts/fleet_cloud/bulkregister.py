@@ -2,23 +2,14 @@
 
 import dataclasses
 import json
-import shlex
-import time
+import os
 
-from fleet_cloud import bulkcloud, bulkfolder, bulktask, files, openssl
+from fleet_cloud import bulkcloud, bulkfolder, bulkscript, bulktask, files, openssl
 from fleet_cloud.aws import Aws, text
-from fleet_cloud.bulkcloud import BulkNames
-from fleet_cloud.bulkfolder import KEY, SHARED, BulkFolder, Record
+from fleet_cloud.bulkfolder import SHARED, BulkFolder, Record
+from fleet_cloud.names import BulkNames
 from fleet_cloud.options import Context
 from fleet_cloud.reconcile import ensure
-from fleet_cloud.shell import Command, Variable
-
-# A dry run's way of making one thing's key and its line of the parameters.
-_LOOP = f"""\
-  mkdir -m 700 {{folder}}/things/$name
-  (umask 077; set -C; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 > {{folder}}/things/$name/{KEY})
-  csr=$(openssl req -new -key {{folder}}/things/$name/{KEY} -subj /CN=$name | awk '{{{{printf "%s\\\\n", $0}}}}')
-  printf '{{{{"ThingName":"%s","CSR":"%s"}}}}\\n' "$name" "$csr\""""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +37,7 @@ class Registration:
         if pending:
             self._prepare(record)
             if self._shell.dry_run:
-                self._print(record, pending)
+                bulkscript.show(self._aws, self._bulk, self._folder, record, pending)
                 return Done(0, pending, [])
             errors = self._register(record, pending)
         left = self._folder.pending(record)
@@ -65,7 +56,8 @@ class Registration:
         lines = self._shared_lines(pending) if record.shared else self._lines(pending)
         parameters = self._folder.path / bulkfolder.PARAMETERS
         files.write_public(parameters, "".join(f"{json.dumps(line)}\n" for line in lines))
-        record = dataclasses.replace(record, key=f"{record.prefix}-{time.time_ns()}.jsonl")
+        os.sync()  # the keys, before there is anything that they belong to
+        record = dataclasses.replace(record, key=bulktask.new_key(record.prefix))
         self._aws.change(bulktask.upload(self._aws, self._bulk, record.key, parameters))
         self._folder.write(record)  # before the task: a run cut off here finds it by its key
         body = bulkcloud.template(self._bulk, record.thing_type, shared=record.shared)
@@ -90,18 +82,10 @@ class Registration:
         return errors
 
     def _save(self, record: Record, results: list[str]) -> None:
-        found = {bulkfolder.public_key(pem): pem for pem in bulkfolder.certificates_in(results)}
         if record.shared:
-            pem = files.read(self._folder.certificate(SHARED))
-            key = files.read(self._folder.key(SHARED))
-            text_of_all = "\n".join(results)
-            for thing in self._folder.pending(record):
-                if pem and key and f':thing/{thing}"' in text_of_all:
-                    files.make_folder(self._folder.key(thing).parent, 0o700)
-                    if not self._folder.key(thing).exists():
-                        files.create_secret(self._folder.key(thing), key)
-                    files.create_secret(self._folder.certificate(thing), pem)
+            self._save_shared(record, bulkfolder.things_in(results))
             return
+        found = {bulkfolder.public_key(pem): pem for pem in bulkfolder.certificates_in(results)}
         parameters = files.read(self._folder.path / bulkfolder.PARAMETERS) or ""
         for line in parameters.splitlines():
             asked = json.loads(line)
@@ -109,6 +93,18 @@ class Registration:
             certificate = self._folder.certificate(asked["ThingName"])
             if made and not certificate.exists():
                 files.create_secret(certificate, made)
+
+    def _save_shared(self, record: Record, registered: set[str]) -> None:
+        pem, key = (
+            files.read(path)
+            for path in (self._folder.certificate(SHARED), self._folder.key(SHARED))
+        )
+        for thing in self._folder.pending(record):
+            if pem and key and thing in registered:
+                files.make_folder(self._folder.key(thing).parent, 0o700)
+                if not self._folder.key(thing).exists():
+                    files.create_secret(self._folder.key(thing), key)
+                files.create_secret(self._folder.certificate(thing), pem)
 
     def _lines(self, pending: list[str]) -> list[dict[str, str]]:
         requests = self._console.spread(self._request, pending, "making keys and requests")
@@ -120,60 +116,10 @@ class Registration:
     def _request(self, thing: str) -> str:
         key = self._folder.key(thing)
         files.make_folder(key.parent, 0o700)
-        if not key.exists():
-            self._shell.change(openssl.make_key(key))
-        return self._shell.run(openssl.make_request(key, thing))
+        if key.exists():
+            return self._shell.run(openssl.make_request(key, thing))
+        return self._shell.change(openssl.make_key_and_request(key, thing))
 
     def _shared_lines(self, pending: list[str]) -> list[dict[str, str]]:
-        certificate = self._folder.certificate(SHARED)
-        pem = files.read(certificate)
-        if pem is None:
-            made = self._aws.change(self._certify(self._request(SHARED)))
-            pem = text(json.loads(made), "certificatePem")
-            files.create_secret(certificate, pem)
-        identifier = openssl.certificate_id(pem, certificate)
+        identifier = bulkscript.shared_certificate(self._aws, self._folder)
         return [{"ThingName": thing, "CertificateId": identifier} for thing in pending]
-
-    def _certify(self, request: str) -> Command:
-        return self._aws.command(
-            "iot",
-            "create-certificate-from-csr",
-            *("--certificate-signing-request", request),
-            "--set-as-active",
-        )
-
-    def _print(self, record: Record, pending: list[str]) -> None:
-        """Print what would be run, as a script."""
-        folder = shlex.quote(str(self._folder.path))
-        path, key = self._folder.path / bulkfolder.PARAMETERS, f"{record.prefix}.jsonl"
-        say = self._console.script
-        say(f"mkdir -p -m 700 {folder}/things")
-        loop = self._shared_loop() if record.shared else _LOOP.format(folder=folder)
-        say(f"for name in {' '.join(pending)}; do\n{loop}\ndone > {shlex.quote(str(path))}")
-        template = bulkcloud.template(self._bulk, record.thing_type, shared=record.shared)
-        self._aws.change(bulktask.upload(self._aws, self._bulk, key, path))
-        self._aws.change(bulktask.start(self._aws, self._bulk, key, template))
-        say(str(bulktask.describe(self._aws, bulktask.TASK)))
-        say(str(bulktask.reports(self._aws, bulktask.TASK, "RESULTS")))
-        say("# then: fetch those links, and save each certificate beside its key")
-
-    def _shared_loop(self) -> str:
-        key, certificate = self._folder.key(SHARED), self._folder.certificate(SHARED)
-        csr, identifier = Variable("csr"), Variable("certificate_id")
-        say = self._console.script
-        say(f"mkdir -m 700 {shlex.quote(str(key.parent))}")
-        say(str(openssl.make_key(key)))
-        say(str(openssl.make_request(key, SHARED, csr)))
-        command = self._aws.command(
-            "iot",
-            "create-certificate-from-csr",
-            *("--certificate-signing-request", csr),
-            "--set-as-active",
-            *("--certificate-pem-outfile", str(certificate)),
-            *("--query", "certificateId"),
-            into=identifier,
-        )
-        say(f"umask 077\n{command}")
-        return (
-            """  printf '{"ThingName":"%s","CertificateId":"%s"}\\n' "$name" "$certificate_id\""""
-        )

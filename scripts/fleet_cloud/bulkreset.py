@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fleet_cloud import bulkcloud, confirm, inventory, retire, teardown
-from fleet_cloud.aws import Answer, Aws, entries, strings
-from fleet_cloud.bulkcloud import BulkNames
+from fleet_cloud.aws import Aws, entries, strings, text
 from fleet_cloud.bulkfolder import BulkFolder, Record
 from fleet_cloud.commands import Outcome
 from fleet_cloud.errors import Exit
 from fleet_cloud.inventory import ACTIVE, Certificate
+from fleet_cloud.names import BulkNames
 from fleet_cloud.options import Context
 from fleet_cloud.shell import Command
+from fleet_cloud.teardown import Piece, Standing
 
 Task = tuple[str, Sequence[Command]]
 
@@ -25,24 +26,25 @@ def run(context: Context, path: Path, *, yes: bool) -> Outcome:
     bulk = BulkNames(context.names, aws.account())
     record = folder.read()
     certificates = _certificates(aws, bulk)
-    things = sum(len(names) for names in certificates.values())
-    rest = _rest(aws, bulk, record)
-    if certificates or rest:
+    bare = _bare_things(aws, bulk, {name for names in certificates.values() for name in names})
+    things = sum(len(names) for names in certificates.values()) + len(bare)
+    there = teardown.standing(aws, context.names, _pieces(aws, bulk, record))
+    for piece in there.others:
+        context.console.say(
+            f"  {piece.kind} {piece.name} does not bear the fleet's tags: left alone"
+        )
+    if certificates or bare or there.ours:
         confirm.confirm(
             context,
             f"Delete {things} things, {len(certificates)} certificates and what was made for them for good?",
             yes=yes,
         )
-    types = [name for name, _ in rest if name.startswith("thing type ")]
-    left = retire.run_all(aws, _deprecation(aws, record if types else None), "")
     tasks = [_certificate_task(aws, arn, names) for arn, names in certificates.items()]
-    left |= retire.run_all(aws, tasks, "deleting things and their certificates")
-    if not left:
-        for name, commands in rest:
-            left |= retire.run_all(aws, [(name, commands)], "", _PATIENCE_SECONDS)
+    tasks += [(f"thing {name}", [_delete_thing(aws, name)]) for name in bare]
+    left = _delete(aws, bulk, tasks, there)
     if record and not left and not context.shell.dry_run:
         folder.clear(record)
-    return _outcome(context, things, sorted(left), empty=not certificates and not rest)
+    return _outcome(context, things, left, empty=not tasks and not there.ours)
 
 
 def _certificates(aws: Aws, bulk: BulkNames) -> dict[str, list[str]]:
@@ -56,84 +58,55 @@ def _certificates(aws: Aws, bulk: BulkNames) -> dict[str, list[str]]:
     return {arn: strings(answer, "things") for arn, answer in zip(arns, answers, strict=True)}
 
 
+def _bare_things(aws: Aws, bulk: BulkNames, held: set[str]) -> list[str]:
+    """Ask for things that an interrupted reset took the certificate from: their attribute tells whose they are."""
+    attribute = ("--attribute-name", bulkcloud.ATTRIBUTE, "--attribute-value", bulk.names.fleet)
+    listed = aws.ask(aws.command("iot", "list-things", *attribute))
+    names = [text(entry, "thingName") for entry in entries(listed, "things")]
+    return [name for name in names if name not in held]
+
+
+def _pieces(aws: Aws, bulk: BulkNames, record: Record | None) -> list[Piece]:
+    """Return what ``bulk`` may have made, in the order in which it is deleted: only the record knows the type."""
+    account, managed = bulk.account, bulk.account.registration_policy
+    return [
+        teardown.policy(aws, account, "policy", bulk.policy),
+        *([teardown.in_registry(aws, account, "thing-type", record.thing_type)] if record else []),
+        bulkcloud.bucket_piece(aws, bulk),
+        teardown.role(aws, "role", bulk.role, managed=managed, inline=bulkcloud.INLINE),
+    ]
+
+
+def _delete(aws: Aws, bulk: BulkNames, tasks: Sequence[Task], there: Standing) -> list[str]:
+    """Delete in AWS's order; returns what could not be."""
+    first = [(f"{one.kind} {one.name}", one.first) for one in there.ours if one.first]
+    left = retire.run_all(aws, first, "")
+    left |= retire.run_all(aws, tasks, "deleting things and their certificates")
+    if not left:
+        for piece in there.ours:
+            name, commands = teardown.deletion(aws, piece)
+            if piece.kind == "bucket":
+                commands = [*_objects(aws, bulk), *commands]
+            left |= retire.run_all(aws, [(name, commands)], "", _PATIENCE_SECONDS)
+    return sorted(left)
+
+
 def _certificate_task(aws: Aws, arn: str, things: Sequence[str]) -> Task:
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
-    commands = retire.certificate_commands(aws, certificate, things)
-    commands += [aws.command("iot", "delete-thing", "--thing-name", name) for name in things]
-    return certificate.identifier, commands
+    *before, delete = retire.certificate_commands(aws, certificate, things)
+    return certificate.identifier, [*before, *(_delete_thing(aws, one) for one in things), delete]
 
 
-def _deprecation(aws: Aws, record: Record | None) -> list[Task]:
-    if not record:
-        return []
-    named = ("--thing-type-name", record.thing_type)
-    return [(record.thing_type, [aws.command("iot", "deprecate-thing-type", *named)])]
+def _delete_thing(aws: Aws, name: str) -> Command:
+    return aws.command("iot", "delete-thing", "--thing-name", name)
 
 
-def _rest(aws: Aws, bulk: BulkNames, record: Record | None) -> list[Task]:
-    """Return what else is there, by name, with the commands that delete it."""
-    needed = bulkcloud.needed(aws, bulk, record.thing_type if record else "")
-    there = {
-        resource.kind
-        for resource, answer in zip(
-            needed, aws.ask_all([resource.read for resource in needed]), strict=True
-        )
-        if answer is not None
-    }
-    tasks: list[Task] = []
-    if "thing policy" in there:
-        named = ("--policy-name", bulk.policy)
-        tasks.append((f"policy {bulk.policy}", _policy(aws, named)))
-    if "thing type" in there and record and _is_ours(aws, bulk, record.thing_type):
-        named = ("--thing-type-name", record.thing_type)
-        tasks.append(
-            (f"thing type {record.thing_type}", [aws.command("iot", "delete-thing-type", *named)])
-        )
-    if "bucket" in there:
-        tasks.append((f"bucket {bulk.bucket}", _bucket(aws, bulk)))
-    if "bulk role" in there:
-        tasks.append((f"role {bulk.role}", _role(aws, bulk)))
-    return tasks
-
-
-def _policy(aws: Aws, named: Sequence[str]) -> list[Command]:
-    listed = aws.ask(aws.command("iot", "list-policy-versions", *named))
-    versions = [
-        aws.command(
-            "iot", "delete-policy-version", *named, "--policy-version-id", str(entry["versionId"])
-        )
-        for entry in entries(listed, "policyVersions")
-        if not entry.get("isDefaultVersion")
-    ]
-    return [*versions, aws.command("iot", "delete-policy", *named)]
-
-
-def _is_ours(aws: Aws, bulk: BulkNames, thing_type: str) -> bool:
-    arn = bulk.account.iot(f"thingtype/{thing_type}")
-    told: list[Answer | None] = aws.ask_all(
-        [aws.command("iot", "list-tags-for-resource", "--resource-arn", arn)]
-    )
-    return teardown.is_ours(told[0], bulk.names)
-
-
-def _bucket(aws: Aws, bulk: BulkNames) -> list[Command]:
+def _objects(aws: Aws, bulk: BulkNames) -> list[Command]:
     named = ("--bucket", bulk.bucket)
-    listed = aws.ask_all([aws.command("s3api", "list-objects-v2", *named)])[0]
-    objects = [
+    (listed,) = aws.ask_all([aws.command("s3api", "list-objects-v2", *named)])
+    return [
         aws.command("s3api", "delete-object", *named, "--key", str(entry["Key"]))
         for entry in entries(listed, "Contents")
-    ]
-    return [*objects, aws.command("s3api", "delete-bucket", *named)]
-
-
-def _role(aws: Aws, bulk: BulkNames) -> list[Command]:
-    named = ("--role-name", bulk.role)
-    policy = ("--policy-name", bulkcloud.INLINE)
-    managed = ("--policy-arn", bulk.account.registration_policy)
-    return [
-        aws.command("iam", "delete-role-policy", *named, *policy),
-        aws.command("iam", "detach-role-policy", *named, *managed),
-        aws.command("iam", "delete-role", *named),
     ]
 
 

@@ -8,15 +8,20 @@ from pathlib import Path
 
 from fleet_cloud import documents
 from fleet_cloud.aws import Answer, Aws, strings, text
-from fleet_cloud.bulkcloud import BulkNames
 from fleet_cloud.documents import Document
 from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.names import BulkNames
 from fleet_cloud.shell import Command, Variable
 
 TASK = Variable("task")
 _RUNNING = {"InProgress", "Cancelling"}
 _POLL_SECONDS = 1.0
 _FETCH_SECONDS = 60
+
+
+def new_key(prefix: str) -> str:
+    """Return a name for parameters in the bucket, by which their task is found again."""
+    return f"{prefix}-{time.time_ns()}.jsonl"
 
 
 def upload(aws: Aws, bulk: BulkNames, key: str, path: Path) -> Command:

@@ -28,8 +28,16 @@ NOT_YET = re.compile(
     re.IGNORECASE,
 )
 
+_OTHERWISE = {"ListObjectsV2": "s3:ListBucket"}
+
 # What AWS says when something is not there, and when it is there already.
-ABSENT_CODES = {"NoSuchEntity", "ResourceNotFoundException", "NoSuchBucket", "NotFound"}
+ABSENT_CODES = {
+    "NoSuchEntity",
+    "ResourceNotFoundException",
+    "NoSuchBucket",
+    "NoSuchTagSet",
+    "NotFound",
+}
 PRESENT_CODES = {
     "EntityAlreadyExists",
     "ResourceAlreadyExistsException",
@@ -196,7 +204,7 @@ def _denied(said: str, service: str, code: str) -> Explanation:
         "Effect": "Allow",
         "Action": action["action"]
         if action
-        else f"{service}:{operation['operation'] if operation else '*'}",
+        else _action(service, operation["operation"] if operation else "*"),
         "Resource": resource["resource"].rstrip(".,;") if resource else "*",
     }
     return Explanation(
@@ -204,3 +212,8 @@ def _denied(said: str, service: str, code: str) -> Explanation:
         f"these credentials may not {statement['Action']}",
         f"have this statement added to their IAM policy: {json.dumps(statement)}",
     )
+
+
+def _action(service: str, operation: str) -> str:
+    """Return what IAM calls an operation, for those whose refusal does not say it."""
+    return _OTHERWISE.get(operation, f"{service.removesuffix('api')}:{operation}")

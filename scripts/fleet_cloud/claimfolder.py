@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 
 from fleet_cloud import files, openssl
+from fleet_cloud.aws import Answer, Aws, parse, text
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.names import CLAIM_CERTIFICATE_FILE, CLAIM_KEY_FILE
-from fleet_cloud.shell import Shell
+from fleet_cloud.shell import Command, Shell, Variable
 
 _OTHERS = 0o077
 
@@ -67,6 +68,35 @@ class ClaimFolder:
         found = openssl.certificate_id(pem, self.certificate)
         openssl.check_pair(shell, self.certificate, self.key)
         return found
+
+    def take(self, aws: Aws, command: Command) -> Answer | None:
+        """Write the key and the certificate that a command answers with; in a dry run print that.
+
+        By hand the answer goes into a file, never onto the terminal: it holds the key.
+        """
+        shell = aws.shell
+        if not shell.dry_run:
+            answer = parse(aws.change(command), command)
+            files.create_secret(self.key, text(answer, "keyPair", "PrivateKey"))
+            files.create_secret(self.certificate, text(answer, "certificatePem"))
+            return answer
+        aws.change(dataclasses.replace(command, secret_file=self._answer))
+        shell.change(self.out_of_answer("['keyPair']['PrivateKey']", secret_file=self.key))
+        shell.change(self.out_of_answer("['certificatePem']", secret_file=self.certificate))
+        return None
+
+    def out_of_answer(
+        self, key: str, *, into: Variable | None = None, secret_file: Path | None = None
+    ) -> Command:
+        """Return the command that takes something out of the answer's file."""
+        lines = f"import json, sys; print(json.load(open(sys.argv[1])){key})"
+        return Command(
+            words=("python3", "-c", lines, str(self._answer)), into=into, secret_file=secret_file
+        )
+
+    @property
+    def _answer(self) -> Path:
+        return self.path / "claim.json"
 
     def _check_key(self, shell: Shell) -> None:
         openssl.public_key(shell, self.key)

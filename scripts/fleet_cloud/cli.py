@@ -75,8 +75,8 @@ with your credentials; --dry-run prints what it would run.
 EPILOG = """\
 in this order:
   fleet-cloud up                              role, policies, template
-  fleet-cloud claim new --out image/claim     the claim for a batch of devices
-  fleet-cloud config --out image              config.yaml; image/ becomes /etc/fleet-agent
+  fleet-cloud claim new --image image         the claim for a batch of devices, and config.yaml;
+                                              image/ becomes /etc/fleet-agent
   fleet-cloud status                          what is there, and what differs
   fleet-cloud down                            takes it all away again
 

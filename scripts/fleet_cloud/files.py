@@ -71,14 +71,14 @@ def write_public(path: Path, text: str) -> None:
         _sync_folder(path.parent)
 
 
-def make_readable(path: Path) -> None:
-    """Let everybody read a file without secrets (0644), whatever the umask was when another program made it.
+def make_private(path: Path) -> None:
+    """Let nobody else read a file (0600), whatever the umask was when another program made it.
 
     Raises:
         FleetCloudError: It is not ours.
     """
     with _told(f"the mode of {path} cannot be set"):
-        path.chmod(0o644)
+        path.chmod(0o600)
 
 
 def read(path: Path) -> str | None:

@@ -1,6 +1,7 @@
 """What things are called in the cloud: everything derives from the fleet's name. Pure."""
 
 import dataclasses
+import hashlib
 import re
 
 from fleet_cloud.errors import FleetCloudError, UsageError
@@ -10,6 +11,8 @@ FLEET_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,35}")
 # Thing types, thing groups and billing groups; AWS allows 128 characters there.
 REGISTRY_NAME = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_:-]{0,127}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
+
+_SLUG_CHARACTERS = 20  # so that a bucket's name, with account and region, stays within 63
 
 # The client id of a claim session; the agent takes "claim-" and a random rest (its provisioning runner).
 CLAIM_CLIENT_PREFIX = "claim-"
@@ -57,6 +60,16 @@ class FleetNames:
         return f"{self.fleet}-hook"
 
     @property
+    def rule(self) -> str:
+        """The topic rule; AWS takes no hyphen there."""
+        return re.sub("[^0-9A-Za-z_]", "_", self.fleet) + "_to_sns"
+
+    @property
+    def rule_role(self) -> str:
+        """The role that the rule takes."""
+        return f"{self.fleet}-rule"
+
+    @property
     def thing_prefix(self) -> str:
         """What stands before the serial number in a thing's name."""
         return f"{self.fleet}-"
@@ -94,6 +107,10 @@ class Account:
         """Return the ARN of a log group, as a policy names it."""
         return f"arn:{self.partition}:logs:{self.region}:{self.number}:log-group:{name}:*"
 
+    def sns_topic(self, name: str) -> str:
+        """Return the ARN of an SNS topic."""
+        return f"arn:{self.partition}:sns:{self.region}:{self.number}:{name}"
+
     def managed_policy(self, name: str) -> str:
         """Return the ARN of a policy that AWS manages."""
         return f"arn:{self.partition}:iam::aws:policy/{name}"
@@ -106,3 +123,30 @@ class Account:
     def registration_policy(self) -> str:
         """The ARN of the managed policy that lets AWS IoT register things."""
         return f"arn:{self.partition}:iam::aws:policy/service-role/AWSIoTThingsRegistration"
+
+
+@dataclasses.dataclass(frozen=True)
+class BulkNames:
+    """The names that belong to bulk registration of one fleet."""
+
+    names: FleetNames
+    account: Account
+
+    @property
+    def role(self) -> str:
+        """The role that AWS IoT takes to read the parameters and to register."""
+        return f"{self.names.fleet}-bulk"
+
+    @property
+    def policy(self) -> str:
+        """What a registered thing may do."""
+        return f"{self.names.fleet}-bulk"
+
+    @property
+    def bucket(self) -> str:
+        """Where the parameters lie; buckets allow fewer characters than fleets and are the world's."""
+        fleet = self.names.fleet
+        slug = re.sub("[^0-9a-z-]", "-", fleet.lower())[:_SLUG_CHARACTERS]
+        if slug != fleet:
+            slug += f"-{hashlib.sha256(fleet.encode()).hexdigest()[:6]}"
+        return f"{slug}-bulk-{self.account.number}-{self.account.region}"

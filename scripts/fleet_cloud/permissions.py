@@ -6,7 +6,8 @@ Where AWS knows no resource for an action, or lists over the whole account, the 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from fleet_cloud.names import Account, FleetNames
+from fleet_cloud import trials
+from fleet_cloud.names import Account, BulkNames, FleetNames
 
 Statement = Mapping[str, object]
 
@@ -45,6 +46,13 @@ _SEE_DEVICES = (
     Grant(("all",), ("iot:ListThings", "iot:ListPrincipalThings")),
     Grant(("things",), ("iot:ListThingPrincipals",)),
 )
+_CHANGE_POLICY = (
+    "iot:CreatePolicy",
+    "iot:CreatePolicyVersion",
+    "iot:ListPolicyVersions",
+    "iot:DeletePolicyVersion",
+    "iot:TagResource",
+)
 _MAKE_FLEET = (
     # Its name is in the request's body: whether AWS compares it is not documented.
     Grant(("all",), ("iot:CreateProvisioningTemplate",)),
@@ -58,16 +66,7 @@ _MAKE_FLEET = (
             "iam:PassRole",
         ),
     ),
-    Grant(
-        ("policies",),
-        (
-            "iot:CreatePolicy",
-            "iot:CreatePolicyVersion",
-            "iot:ListPolicyVersions",
-            "iot:DeletePolicyVersion",
-            "iot:TagResource",
-        ),
-    ),
+    Grant(("policies",), _CHANGE_POLICY),
     Grant(
         ("template",),
         (
@@ -147,6 +146,107 @@ _DELETE_FLEET = (
     Grant(("roles",), ("iam:ListRoleTags", "iam:DetachRolePolicy", "iam:DeleteRole")),
 )
 
+_SEE_BULK = (
+    *_WHO,
+    Grant(("bulk role",), ("iam:GetRole",)),
+    Grant(("bulk policy",), ("iot:GetPolicy",)),
+    Grant(("registry",), ("iot:DescribeThingType",)),
+    Grant(("bucket",), ("s3:GetBucketLocation", "s3:GetBucketTagging")),
+)
+_BULK = (
+    *_SEE_BULK,
+    Grant(
+        ("bulk role",),
+        (
+            "iam:ListAttachedRolePolicies",
+            "iam:GetRolePolicy",
+            "iam:CreateRole",
+            "iam:TagRole",
+            "iam:UpdateAssumeRolePolicy",
+            "iam:AttachRolePolicy",
+            "iam:PutRolePolicy",
+            "iam:PassRole",
+        ),
+    ),
+    Grant(("bulk policy",), _CHANGE_POLICY),
+    Grant(("registry",), ("iot:CreateThingType", "iot:DeprecateThingType", "iot:TagResource")),
+    Grant(("bucket",), ("s3:CreateBucket", "s3:PutBucketTagging")),
+    Grant(("bucket objects",), ("s3:PutObject",)),
+    Grant(
+        ("all",),
+        (
+            "iot:StartThingRegistrationTask",
+            "iot:DescribeThingRegistrationTask",
+            "iot:ListThingRegistrationTasks",
+            "iot:ListThingRegistrationTaskReports",
+            "iot:CreateCertificateFromCsr",
+        ),
+    ),
+)
+_BULK_RESET = (
+    *_SEE_BULK,
+    Grant(("all",), ("iot:ListPrincipalThings", "iot:ListThings")),
+    Grant(
+        ("bulk policy",),
+        (
+            "iot:ListTargetsForPolicy",
+            "iot:ListTagsForResource",
+            "iot:ListPolicyVersions",
+            "iot:DeletePolicyVersion",
+            "iot:DeletePolicy",
+        ),
+    ),
+    Grant(
+        ("registry",),
+        ("iot:ListTagsForResource", "iot:DeprecateThingType", "iot:DeleteThingType"),
+    ),
+    Grant(("bucket",), ("s3:ListBucket", "s3:DeleteBucket")),
+    Grant(("bucket objects",), ("s3:DeleteObject",)),
+    Grant(
+        ("bulk role",),
+        ("iam:ListRoleTags", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRole"),
+    ),
+    *_RETIRE,
+    *_DELETE_THINGS,
+)
+_SEE_RULE = (
+    *_WHO,
+    Grant(("all",), ("iot:ListTopicRules",)),
+    Grant(("rule",), ("iot:GetTopicRule",)),
+    Grant(("rule role",), ("iam:GetRole", "iam:GetRolePolicy")),
+)
+_RULE_UP = (
+    *_SEE_RULE,
+    Grant(("rule",), ("iot:CreateTopicRule", "iot:ReplaceTopicRule", "iot:TagResource")),
+    Grant(
+        ("rule role",),
+        (
+            "iam:CreateRole",
+            "iam:TagRole",
+            "iam:UpdateAssumeRolePolicy",
+            "iam:PutRolePolicy",
+            "iam:PassRole",
+        ),
+    ),
+    Grant(
+        ("topics",),
+        (
+            "sns:GetTopicAttributes",
+            "sns:CreateTopic",
+            "sns:TagResource",
+            "sns:ListSubscriptionsByTopic",
+            "sns:Subscribe",
+        ),
+    ),
+)
+_RULE_DOWN = (
+    *_SEE_RULE,
+    Grant(("rule",), ("iot:DeleteTopicRule",)),
+    Grant(("rule role",), ("iam:ListRoleTags", "iam:DeleteRolePolicy", "iam:DeleteRole")),
+    Grant(("topics",), ("sns:ListTagsForResource", "sns:DeleteTopic")),
+)
+_TRIAL_POLICY = ("trial policies",)
+
 COMMANDS: Mapping[str, Sequence[Grant]] = {
     "up": (*_SEE_FLEET, *_MAKE_FLEET),
     "status": (
@@ -156,7 +256,11 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         Grant(("all",), ("iot:ListThings",)),
     ),
     "claim new": _MAKE_CLAIM,
-    "claim temporary": (Grant(("template",), ("iot:CreateProvisioningClaim",)),),
+    "claim temporary": (
+        *_SEE_TEMPLATE,
+        *_ENDPOINT,
+        Grant(("template",), ("iot:CreateProvisioningClaim",)),
+    ),
     "claim list": _SEE_CLAIMS,
     "claim revoke": (*_SEE_CLAIMS, *_RETIRE[1:]),
     "config": (*_SEE_TEMPLATE, *_ENDPOINT),
@@ -180,6 +284,31 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         *_DELETE_THINGS,
     ),
     "down": (*_SEE_FLEET, *_SEE_CLAIMS, *_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS, *_DELETE_FLEET),
+    "bulk": _BULK,
+    "bulk reset": _BULK_RESET,
+    "check": _ENDPOINT,
+    "rule up": _RULE_UP,
+    "rule down": _RULE_DOWN,
+    "things create": (
+        *_WHO,
+        Grant(("things",), ("iot:CreateThing",)),
+        Grant(("all",), ("iot:CreateCertificateFromCsr", "iot:AttachThingPrincipal")),
+    ),
+    "things send": (
+        *_WHO,
+        *_ENDPOINT,
+        Grant(_TRIAL_POLICY, ("iot:GetPolicy", *_CHANGE_POLICY)),
+        Grant(("certificates",), ("iot:AttachPolicy",)),
+    ),
+    "things clean": (
+        *_WHO,
+        *_RETIRE,
+        *_DELETE_THINGS,
+        Grant(
+            _TRIAL_POLICY,
+            ("iot:ListPolicyVersions", "iot:DeletePolicyVersion", "iot:DeletePolicy"),
+        ),
+    ),
 }
 
 
@@ -204,6 +333,8 @@ def policy(commands: Sequence[str], names: FleetNames, account: Account) -> Stat
 
 
 def _resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
+    bulk, topic = BulkNames(names, account), account.sns_topic("*")
+    bucket = f"arn:{account.partition}:s3:::{bulk.bucket}"
     return {
         "all": ["*"],
         "roles": [account.role(names.role), account.role(names.hook)],
@@ -218,5 +349,13 @@ def _resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
         "certificates": [account.iot("cert/*")],
         "things": [account.iot("thing/*")],
         "function": [account.function(names.hook)],
+        "bulk role": [account.role(bulk.role)],
+        "bulk policy": [account.iot(f"policy/{bulk.policy}")],
+        "bucket": [bucket],
+        "bucket objects": [f"{bucket}/*"],
+        "rule": [account.iot(f"rule/{names.rule}")],
+        "rule role": [account.role(names.rule_role)],
+        "topics": [topic],
+        "trial policies": [account.iot(f"policy/{trials.policy_name('thing_*')}")],
         "logs": [account.log_group(f"/aws/lambda/{names.hook}")],
     }

@@ -89,9 +89,14 @@ def of_fleet(aws: Aws, names: FleetNames, account: Account) -> list[Resource]:
     ]
 
 
-def tags(names: FleetNames) -> list[str]:
+def marks(names: FleetNames) -> dict[str, str]:
     """Return the tags that mark what is ours."""
-    return ["--tags", f"Key=fleet,Value={names.fleet}", "Key=made-by,Value=fleet-cloud"]
+    return {"fleet": names.fleet, "made-by": "fleet-cloud"}
+
+
+def tags(names: FleetNames) -> list[str]:
+    """Return the flag that gives these tags, as most commands take it."""
+    return ["--tags", *(f"Key={key},Value={value}" for key, value in marks(names).items())]
 
 
 def role(aws: Aws, names: FleetNames, account: Account) -> Resource:

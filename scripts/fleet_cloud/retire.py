@@ -49,13 +49,12 @@ def certificate_commands(
 
 def thing_commands(aws: Aws, thing: Thing) -> list[Command]:
     """Return the commands that delete a thing with its certificates."""
+    commands = [certificate_commands(aws, one, [thing.name]) for one in thing.certificates]
+    # The certificates last: after an interruption they are what tells whose the rest is.
     return [
-        *(
-            command
-            for certificate in thing.certificates
-            for command in certificate_commands(aws, certificate, [thing.name])
-        ),
+        *(command for those in commands for command in those[:-1]),
         aws.command("iot", "delete-thing", "--thing-name", thing.name),
+        *(those[-1] for those in commands),
     ]
 
 

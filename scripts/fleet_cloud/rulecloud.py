@@ -1,7 +1,6 @@
 """What brings readings from a topic of devices to people: an SNS topic, a subscription, a role, and a topic rule."""
 
 import json
-import re
 from collections.abc import Mapping
 
 from fleet_cloud import documents, resources
@@ -13,40 +12,26 @@ from fleet_cloud.resources import Facts, Resource
 INLINE = "publish"
 
 
-def rule_name(names: FleetNames) -> str:
-    """Return the rule's name: AWS takes no hyphen there."""
-    return re.sub("[^0-9A-Za-z_]", "_", names.fleet) + "_to_sns"
-
-
-def role_name(names: FleetNames) -> str:
-    """Return the role's name."""
-    return f"{names.fleet}-rule"
-
-
-def topic_arn(account: Account, sns: str) -> str:
-    """Return the ARN of an SNS topic."""
-    return f"arn:{account.partition}:sns:{account.region}:{account.number}:{sns}"
-
-
 def needed(
     aws: Aws, names: FleetNames, account: Account, target: str, email: str | None
 ) -> list[Resource]:
     """Return everything but the rule, in the order in which it is made."""
-    role, trust = account.role(role_name(names)), documents.trust_policy(account)
+    role, trust = account.role(names.rule_role), documents.trust_policy(account)
     return [
+        resources.any_role(aws, names, "rule role", role, trust),
+        # Before the SNS topic: after an interruption it is what tells which topic is this fleet's.
+        resources.inline_policy(aws, names.rule_role, INLINE, "sns:Publish", target),
         _topic(aws, names, target),
         *([_subscription(aws, target, email)] if email else []),
-        resources.any_role(aws, names, "rule role", role, trust),
-        resources.inline_policy(aws, role_name(names), INLINE, "sns:Publish", target),
     ]
 
 
 def rule(aws: Aws, names: FleetNames, account: Account, topic: str, target: str) -> Resource:
     """Return the rule."""
-    named = ["--rule-name", rule_name(names)]
+    named = ["--rule-name", names.rule]
     action = {
         "targetArn": target,
-        "roleArn": account.role(role_name(names)),
+        "roleArn": account.role(names.rule_role),
         "messageFormat": "RAW",
     }
     wanted = {
@@ -66,7 +51,7 @@ def rule(aws: Aws, names: FleetNames, account: Account, topic: str, target: str)
 
     return Resource(
         kind="topic rule",
-        name=rule_name(names),
+        name=names.rule,
         read=aws.command("iot", "get-topic-rule", *named),
         facts=facts,
         wanted=wanted,
@@ -85,14 +70,14 @@ def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
     Raises:
         FleetCloudError: There is one of that name which is not ours.
     """
-    name = rule_name(names)
+    name = names.rule
     listed = aws.ask(aws.command("iot", "list-topic-rules"))
     if name not in [entry.get("ruleName") for entry in entries(listed, "rules")]:
         return None
     told = aws.ask(aws.command("iot", "get-topic-rule", "--rule-name", name))
-    if account.role(role_name(names)) not in json.dumps(told):
+    if account.role(names.rule_role) not in json.dumps(told):
         raise FleetCloudError(
-            f"the topic rule {name} is not this fleet's: it does not use the role {role_name(names)}",
+            f"the topic rule {name} is not this fleet's: it does not use the role {names.rule_role}",
             remedy="take another --name",
             code="rule-of-another",
         )
@@ -101,7 +86,7 @@ def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
 
 def read_target(aws: Aws, names: FleetNames) -> str | None:
     """Ask which SNS topic the role may publish to; nothing when there is no such role."""
-    named = ("--role-name", role_name(names), "--policy-name", INLINE)
+    named = ("--role-name", names.rule_role, "--policy-name", INLINE)
     (told,) = aws.ask_all([aws.command("iam", "get-role-policy", *named)])
     document = (told or {}).get("PolicyDocument")
     statements = document.get("Statement") if isinstance(document, Mapping) else None

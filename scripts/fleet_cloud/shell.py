@@ -118,12 +118,12 @@ class Shell:
         elif not folder.is_dir():
             self.console.script(f"mkdir -p -m {mode:o} {shlex.quote(str(folder))}")
 
-    def make_readable(self, path: Path) -> None:
-        """Let everybody read a file (0644), or print that in a dry run."""
+    def make_private(self, path: Path) -> None:
+        """Let nobody else read a file (0600), or print that in a dry run."""
         if self.dry_run:
-            self.console.script(f"chmod 644 {shlex.quote(str(path))}")
+            self.console.script(f"chmod 600 {shlex.quote(str(path))}")
         else:
-            files.make_readable(path)
+            files.make_private(path)
 
     def write_public(self, path: Path, text: str) -> None:
         """Write a file without secrets, or print that in a dry run."""

@@ -9,8 +9,6 @@ from fleet_cloud.names import Account, FleetNames
 from fleet_cloud.resources import Versions
 from fleet_cloud.shell import Command
 
-_MARK = "fleet-cloud"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Piece:
@@ -45,9 +43,8 @@ class Standing:
     others: Sequence[Piece]
 
 
-def standing(aws: Aws, names: FleetNames, account: Account, template: Answer | None) -> Standing:
-    """Ask what is there, and whose it is."""
-    pieces = _pieces(aws, names, account, template)
+def standing(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> Standing:
+    """Ask what of this is there, and whose it is."""
     answers = aws.ask_all([command for piece in pieces for command in (piece.read, piece.tags)])
     there = [
         (piece, is_ours(answers[2 * number + 1], names))
@@ -60,16 +57,26 @@ def standing(aws: Aws, names: FleetNames, account: Account, template: Answer | N
     )
 
 
+def deletion(aws: Aws, piece: Piece) -> tuple[str, Sequence[Command]]:
+    """Return what it is for people, and the commands that delete it, its older versions first."""
+    older: list[Command] = []
+    if piece.versions:
+        older = piece.versions.beyond(aws.ask(piece.versions.read), 1)
+    return f"{piece.kind} {piece.name}", [*older, *piece.delete]
+
+
 def is_ours(answer: Answer | None, names: FleetNames) -> bool:
     """Whether tags, in any of the ways in which AWS tells them, are those that ``up`` gives."""
     tags = (answer or {}).get("Tags")
     told = dict(tags) if isinstance(tags, Mapping) else {}
-    for key in ("Tags", "tags"):
+    for key in ("Tags", "tags", "TagSet"):
         told |= {str(entry.get("Key")): entry.get("Value") for entry in entries(answer, key)}
-    return told.get("fleet") == names.fleet and told.get("made-by") == _MARK
+    return resources.marks(names).items() <= told.items()
 
 
-def _pieces(aws: Aws, names: FleetNames, account: Account, template: Answer | None) -> list[Piece]:
+def of_fleet(
+    aws: Aws, names: FleetNames, account: Account, template: Answer | None
+) -> list[Piece]:
     """Return everything that ``up`` may have made, in the order in which it is deleted.
 
     The template goes after type and groups: it is what remembers their names, should this be interrupted.
@@ -78,15 +85,21 @@ def _pieces(aws: Aws, names: FleetNames, account: Account, template: Answer | No
     registry = documents.Registry.of(found)
     logs = account.managed_policy("service-role/AWSLambdaBasicExecutionRole")
     return [
-        _policy(aws, account, "claim policy", names.claim_policy),
-        *(_registry(aws, account, "thing-group", registry.thing_group)),
-        *(_registry(aws, account, "billing-group", registry.billing_group)),
-        *(_registry(aws, account, "thing-type", registry.thing_type)),
-        _policy(aws, account, "device policy", names.device_policy),
+        policy(aws, account, "claim policy", names.claim_policy),
+        *(
+            in_registry(aws, account, kind, name)
+            for kind, name in (
+                ("thing-group", registry.thing_group),
+                ("billing-group", registry.billing_group),
+                ("thing-type", registry.thing_type),
+            )
+            if name
+        ),
+        policy(aws, account, "device policy", names.device_policy),
         _template(aws, names, account),
         _function(aws, names, account),
-        _role(aws, "hook role", names.hook, logs),
-        _role(aws, "role", names.role, account.registration_policy),
+        role(aws, "hook role", names.hook, managed=logs),
+        role(aws, "role", names.role, managed=account.registration_policy),
     ]
 
 
@@ -94,15 +107,16 @@ def _iot_tags(aws: Aws, account: Account, resource: str) -> Command:
     return aws.command("iot", "list-tags-for-resource", "--resource-arn", account.iot(resource))
 
 
-def _policy(aws: Aws, account: Account, kind: str, name: str) -> Piece:
-    policy = resources.policy(aws, FleetNames("fleet"), kind, name, {})
+def policy(aws: Aws, account: Account, kind: str, name: str) -> Piece:
+    """Return a policy of AWS IoT."""
+    found = resources.policy(aws, FleetNames("fleet"), kind, name, {})
     return Piece(
         kind=kind,
         name=name,
-        read=policy.read,
+        read=found.read,
         tags=_iot_tags(aws, account, f"policy/{name}"),
         delete=[aws.command("iot", "delete-policy", "--policy-name", name)],
-        versions=policy.versions,
+        versions=found.versions,
     )
 
 
@@ -120,24 +134,21 @@ def _template(aws: Aws, names: FleetNames, account: Account) -> Piece:
     )
 
 
-def _registry(aws: Aws, account: Account, kind: str, name: str | None) -> list[Piece]:
-    if not name:
-        return []
+def in_registry(aws: Aws, account: Account, kind: str, name: str) -> Piece:
+    """Return a ``thing-type``, ``thing-group`` or ``billing-group``."""
     named = [f"--{kind}-name", name]
     resource = f"{kind.replace('-', '')}/{name}"
     # A thing type may be deleted five minutes after it was deprecated: the sooner, the better.
     deprecate = aws.command("iot", "deprecate-thing-type", *named)
-    return [
-        Piece(
-            kind=kind.replace("-", " "),
-            name=name,
-            read=aws.command("iot", f"describe-{kind}", *named),
-            tags=_iot_tags(aws, account, resource),
-            first=[deprecate] if kind == "thing-type" else [],
-            delete=[aws.command("iot", f"delete-{kind}", *named)],
-            remembered=True,
-        )
-    ]
+    return Piece(
+        kind=kind.replace("-", " "),
+        name=name,
+        read=aws.command("iot", f"describe-{kind}", *named),
+        tags=_iot_tags(aws, account, resource),
+        first=[deprecate] if kind == "thing-type" else [],
+        delete=[aws.command("iot", f"delete-{kind}", *named)],
+        remembered=True,
+    )
 
 
 def _function(aws: Aws, names: FleetNames, account: Account) -> Piece:
@@ -148,24 +159,28 @@ def _function(aws: Aws, names: FleetNames, account: Account) -> Piece:
         read=aws.command("lambda", "get-function-configuration", *named),
         tags=aws.command("lambda", "list-tags", "--resource", account.function(names.hook)),
         delete=[
-            aws.command("lambda", "delete-function", *named),
-            # Lambda makes it at the function's first call, and leaves it behind.
+            # Lambda makes it at the function's first call, and leaves it behind: without the function nobody would
+            # look for it after an interruption.
             aws.command(
                 "logs", "delete-log-group", "--log-group-name", f"/aws/lambda/{names.hook}"
             ),
+            aws.command("lambda", "delete-function", *named),
         ],
     )
 
 
-def _role(aws: Aws, kind: str, name: str, policy_arn: str) -> Piece:
+def role(aws: Aws, kind: str, name: str, *, managed: str = "", inline: str = "") -> Piece:
+    """Return a role with a managed policy, or one that is part of it, or both."""
     named = ["--role-name", name]
+    part, attached = ("--policy-name", inline), ("--policy-arn", managed)
     return Piece(
         kind=kind,
         name=name,
         read=aws.command("iam", "get-role", *named),
         tags=aws.command("iam", "list-role-tags", *named),
         delete=[
-            aws.command("iam", "detach-role-policy", *named, "--policy-arn", policy_arn),
+            *([aws.command("iam", "delete-role-policy", *named, *part)] if inline else []),
+            *([aws.command("iam", "detach-role-policy", *named, *attached)] if managed else []),
             aws.command("iam", "delete-role", *named),
         ],
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fleet_cloud import files
 from fleet_cloud.aws import text
+from fleet_cloud.device import Connection, Identity, Place, RefusedError
 from fleet_cloud.names import FleetNames
-from fleet_cloud.probe import Connection, Identity, Place, RefusedError
 
 CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
 

@@ -1,10 +1,9 @@
 """Numbered things to try with, and the record of them: thing_0, thing_1, …, each with a policy policy-thing_N."""
 
 import dataclasses
-import json
 from pathlib import Path
 
-from fleet_cloud import files
+from fleet_cloud import records
 from fleet_cloud.device import Identity
 from fleet_cloud.documents import Document
 from fleet_cloud.errors import FleetCloudError
@@ -31,9 +30,8 @@ class TrialFolder:
     def identity(self, thing: str) -> Identity:
         """Return what a thing connects with."""
         return Identity(
-            thing,
-            self.path / f"{thing}.certificate.pem.crt",
-            self.path / f"{thing}.private.pem.key",
+            certificate=self.path / f"{thing}.certificate.pem.crt",
+            key=self.path / f"{thing}.private.pem.key",
         )
 
     def read(self) -> Record | None:
@@ -42,17 +40,7 @@ class TrialFolder:
         Raises:
             FleetCloudError: It is none.
         """
-        text = files.read(self.path / RECORD)
-        if text is None:
-            return None
-        try:
-            return Record(**json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise FleetCloudError(
-                f"{self.path / RECORD} is no record of things: {error}",
-                remedy="choose another --out",
-                code="record-unreadable",
-            ) from error
+        return records.read(self.path / RECORD, Record, "things")
 
     def of_account(self, account: Account) -> Record:
         """Return the record, or an empty one.
@@ -72,9 +60,7 @@ class TrialFolder:
 
     def write(self, record: Record) -> None:
         """Keep the record."""
-        files.write_public(
-            self.path / RECORD, json.dumps(dataclasses.asdict(record), indent=2) + "\n"
-        )
+        records.write(self.path / RECORD, record)
 
     def clear(self, record: Record) -> None:
         """Remove the files of these things, and the record."""

@@ -9,11 +9,11 @@ from fleet_cloud import (
     confirm,
     registry,
 )
-from fleet_cloud.bulkcloud import BulkNames
 from fleet_cloud.bulkfolder import BulkFolder, Record
 from fleet_cloud.bulkregister import Done, Registration
 from fleet_cloud.commands import Outcome
 from fleet_cloud.errors import Exit, UsageError
+from fleet_cloud.names import BulkNames
 from fleet_cloud.options import Context
 
 NAME = ("bulk",)

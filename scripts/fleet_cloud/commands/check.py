@@ -7,7 +7,7 @@ from pathlib import Path
 from fleet_cloud import device
 from fleet_cloud.bulkfolder import BulkFolder
 from fleet_cloud.commands import Outcome
-from fleet_cloud.device import DeviceError, Identity, Place
+from fleet_cloud.device import Connection, Identity, Place, RefusedError
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.options import Context
 
@@ -41,49 +41,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Connect as each."""
-    identities = _identities(BulkFolder(arguments.out), arguments)
-    device.need()
-    where = device.place(context.aws(), arguments.ca_file)
+    folder = BulkFolder(arguments.out)
+    things = _things(folder, arguments)
+    device.check_ca_file(arguments.ca_file)
+    device.need_environment()
+    aws = context.aws()
+    told = device.told_endpoint(aws.ask(device.ask_endpoint(aws)))
+    place = Place(endpoint=told, ca_file=arguments.ca_file)
     if context.shell.dry_run:
-        context.console.script(f"# would connect as {len(identities)} things")
+        context.console.script(f"# would connect as {len(things)} things")
         return Outcome(data={"checked": 0, "failed": {}, "dry_run": True}, lines=[])
 
-    def one(who: Identity) -> str | None:
-        return round_trip(where, who)
+    def one(thing: str) -> str | None:
+        return round_trip(place, folder.identity(thing), thing)
 
     began = time.monotonic()
-    found = context.console.spread(one, identities, "checking things", _AT_ONCE)
+    found = context.console.spread(one, things, "checking things", _AT_ONCE)
     seconds = round(time.monotonic() - began, 2)
-    failed = {
-        who.thing: why for who, why in zip(identities, found, strict=True) if why is not None
-    }
-    good = len(identities) - len(failed)
+    failed = {thing: why for thing, why in zip(things, found, strict=True) if why is not None}
+    good = len(things) - len(failed)
     return Outcome(
-        data={"checked": len(identities), "failed": failed, "seconds": seconds, "dry_run": False},
+        data={"checked": len(things), "failed": failed, "seconds": seconds, "dry_run": False},
         lines=[
             *[f"{thing}: {why}" for thing, why in failed.items()][:_SHOWN],
-            f"{good} of {len(identities)} things connect and hear what they publish ({seconds} s)",
+            f"{good} of {len(things)} things connect and hear what they publish ({seconds} s)",
         ],
         status=Exit.FAILED if failed else Exit.DONE,
     )
 
 
-def round_trip(where: Place, who: Identity) -> str | None:
-    """Send a message to itself; return what went wrong, or nothing."""
-    topic = f"cmd/{who.thing}/check"
-    message = {"check": who.thing}
+def round_trip(place: Place, identity: Identity, thing: str) -> str | None:
+    """Send a message from a thing to itself; return what went wrong, or nothing."""
+    topic, message = f"cmd/{thing}/check", {"check": thing}
     try:
-        with device.connected(where, who) as session:
+        with Connection(place, identity, thing) as session:
             session.subscribe(topic)
             session.publish(topic, message)
-            if session.receive() != message:
+            if session.receive() != (topic, message):
                 return "another message came back"
-    except DeviceError as error:
+    except RefusedError as error:
         return str(error)
     return None
 
 
-def _identities(folder: BulkFolder, arguments: argparse.Namespace) -> list[Identity]:
+def _things(folder: BulkFolder, arguments: argparse.Namespace) -> list[str]:
     given: list[str] = arguments.things
     if bool(given) == arguments.all:
         raise UsageError("which things?", remedy="give --all, or names of things")
@@ -100,8 +101,4 @@ def _identities(folder: BulkFolder, arguments: argparse.Namespace) -> list[Ident
         raise UsageError(
             f"{unknown[0]} is no thing of {folder.path}", remedy=f"look into {folder.path}/things"
         )
-    return [
-        Identity(thing, folder.certificate(thing), folder.key(thing))
-        for thing in given or record.things
-        if thing in made
-    ]
+    return [thing for thing in given or record.things if thing in made]

@@ -1,33 +1,33 @@
 """``fleet-cloud claim new``: a long-lived claim certificate for a batch of devices, its key made here."""
 
 import argparse
-import dataclasses
 import datetime as dt
 import re
-from pathlib import Path
 
-from fleet_cloud import files, openssl, resources, templates
-from fleet_cloud.aws import Aws, parse, text
+from fleet_cloud import certify, openssl, resources, templates
+from fleet_cloud.aws import Aws, text
 from fleet_cloud.claimfolder import ClaimFolder
 from fleet_cloud.commands import Outcome, config
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.names import Account
 from fleet_cloud.options import Context
 from fleet_cloud.reconcile import compare, ensure
-from fleet_cloud.shell import Command, Variable
+from fleet_cloud.shell import Variable
 
 NAME = ("claim", "new")
 SUMMARY = "make a long-lived claim certificate for a batch of devices"
 DESCRIPTION = """\
-Makes claim.private.pem.key (0600) and claim.certificate.pem.crt in DIR, and config.yaml beside them: what goes into
-the image of a batch of devices. The key is made here with openssl and never travels; AWS IoT signs a request. The
-claim may provision with this fleet's template and do nothing else (policy NAME-claim, made if need be).
+Makes claim.private.pem.key and claim.certificate.pem.crt (both 0600), and config.yaml beside them: what goes into the
+image of a batch of devices. With --image DIR they lie as the device wants them: DIR becomes /etc/fleet-agent.
+
+The key is made here with openssl and never travels; AWS IoT signs a request. The claim may provision with this fleet's
+template and do nothing else (policy NAME-claim, made if need be).
 
 With --aws-keys AWS IoT makes the key and sends it, once; the certificate then does not name the batch.
 
-Run again with the same DIR it changes nothing and says so; after an interruption it goes on with what is there. An
-existing key is never overwritten, and neither is a config.yaml that says something else; fleet-cloud config makes
-one with other settings.
+Run again with the same folder it changes nothing and says so; after an interruption it goes on with what is there. An
+existing key is never overwritten, and neither is a config.yaml; with flags that it does not say, the exit status is
+1, and fleet-cloud config --force changes it.
 """
 
 _BATCH = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,15}")
@@ -37,9 +37,7 @@ _ARN = Variable("claim_arn")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where to, and for whom."""
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="the folder for the two files"
-    )
+    config.add_place(parser)
     parser.add_argument(
         "--batch",
         metavar="NAME",
@@ -48,13 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aws-keys", action="store_true", help="let AWS IoT make the key, which then travels"
     )
-    parser.add_argument("--no-config", action="store_true", help="write no config.yaml")
-    config.add_content(parser)
+    config.add_beside(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Make the claim, or the rest of it."""
-    batch, folder = _batch(arguments.batch), ClaimFolder(arguments.out)
+    batch, folder = _batch(arguments.batch), config.claim_folder(arguments)
     context.shell.need("openssl")
     aws = context.aws()
     certificate_id = folder.certificate_id(context.shell)
@@ -75,7 +72,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             else _make(context, aws, folder, batch)
         )
         state = "missing" if context.shell.dry_run else "created"
-    configured = None if arguments.no_config else _configure(context, folder, arguments)
+    configured = config.beside(context, arguments)
     return _outcome(context, folder, arn, state, configured)
 
 
@@ -126,65 +123,23 @@ def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
         shell.change(openssl.make_key(folder.key))
     shell.change(openssl.make_request(folder.key, f"{names.fleet} claim {batch}", _REQUEST))
     context.console.say("  having it certified by AWS IoT")
-    aws.change(
-        aws.command(
-            "iot",
-            "create-certificate-from-csr",
-            *("--certificate-signing-request", _REQUEST),
-            "--set-as-active",
-            *("--certificate-pem-outfile", str(folder.certificate)),
-            *("--query", "certificateArn"),
-            into=_ARN,
-        )
-    )
-    shell.make_readable(folder.certificate)
+    aws.change(certify.command(aws, _REQUEST, folder.certificate, _ARN))
+    shell.make_private(folder.certificate)
     _attach(context, aws, _ARN)
     return shell.value(_ARN)
 
 
 def _take(context: Context, aws: Aws, folder: ClaimFolder) -> str:
     """Have AWS make key and certificate, and attach the policy."""
-    shell = context.shell
-    command = aws.command("iot", "create-keys-and-certificate", "--set-as-active")
-    shell.make_folder(folder.path, 0o700)
+    context.shell.make_folder(folder.path, 0o700)
     context.console.say("  having AWS IoT make a key and a certificate")
-    if shell.dry_run:
-        # Its answer holds the key: by hand it goes into a file, never onto the terminal.
-        answer_file = folder.path / "claim.json"
-        aws.change(dataclasses.replace(command, secret_file=answer_file))
-        shell.change(_out_of(answer_file, "['keyPair']['PrivateKey']", secret_file=folder.key))
-        shell.change(_out_of(answer_file, "['certificatePem']", secret_file=folder.certificate))
-        shell.make_readable(folder.certificate)
-        shell.change(_out_of(answer_file, "['certificateArn']", into=_ARN))
-        _attach(context, aws, _ARN)
-        return shell.value(_ARN)
-    answer = parse(aws.change(command), command)
-    files.create_secret(folder.key, text(answer, "keyPair", "PrivateKey"))
-    files.write_public(folder.certificate, text(answer, "certificatePem"))
-    arn = text(answer, "certificateArn")
+    command = aws.command("iot", "create-keys-and-certificate", "--set-as-active")
+    answer = folder.take(aws, command)
+    arn: str | Variable = text(answer, "certificateArn") if answer else _ARN
+    if isinstance(arn, Variable):
+        context.shell.change(folder.out_of_answer("['certificateArn']", into=arn))
     _attach(context, aws, arn)
-    return arn
-
-
-def _out_of(
-    answer: Path, key: str, *, into: Variable | None = None, secret_file: Path | None = None
-) -> Command:
-    """Return the command that takes something out of an answer in a file."""
-    lines = f"import json, sys; print(json.load(open(sys.argv[1])){key})"
-    return Command(words=("python3", "-c", lines, str(answer)), into=into, secret_file=secret_file)
-
-
-def _configure(
-    context: Context, folder: ClaimFolder, arguments: argparse.Namespace
-) -> Outcome | None:
-    """Write the configuration beside the claim; one that says something else is left alone."""
-    try:
-        return config.write(context, folder.path, claim_folder="", arguments=arguments)
-    except FleetCloudError as error:
-        if error.code != "file-exists":
-            raise
-        context.console.say(f"  {error}: left alone")
-        return None
+    return context.shell.value(arn) if isinstance(arn, Variable) else arn
 
 
 def _finish(context: Context, aws: Aws, folder: ClaimFolder, arn: str) -> str:

@@ -1,13 +1,10 @@
 """``fleet-cloud claim temporary``: a claim for one device on the bench, good for five minutes."""
 
 import argparse
-import dataclasses
-from pathlib import Path
 
-from fleet_cloud import files, times
-from fleet_cloud.aws import parse, text
-from fleet_cloud.claimfolder import ClaimFolder
-from fleet_cloud.commands import Outcome
+from fleet_cloud import times
+from fleet_cloud.aws import text
+from fleet_cloud.commands import Outcome, config
 from fleet_cloud.errors import CommandError, FleetCloudError
 from fleet_cloud.options import Context
 
@@ -15,34 +12,28 @@ NAME = ("claim", "temporary")
 SUMMARY = "get a claim that ends in five minutes"
 DESCRIPTION = """\
 Gets a claim from AWS IoT that ends in five minutes and needs no policy: for a device that a person provisions by
-hand. Writes claim.private.pem.key (0600) and claim.certificate.pem.crt in DIR and says when it ends. AWS makes the
-key of such a claim, so it does travel, once.
+hand. Writes claim.private.pem.key and claim.certificate.pem.crt (both 0600), config.yaml beside them, and says when it
+ends. AWS makes the key of such a claim, so it does travel, once.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where to."""
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="the folder for the two files"
-    )
+    config.add_place(parser)
+    config.add_beside(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Get the claim and write it."""
-    folder = ClaimFolder(arguments.out)
+    folder = config.claim_folder(arguments)
     folder.check_empty()
     aws = context.aws()
     template = context.names.template
     command = aws.command("iot", "create-provisioning-claim", "--template-name", template)
     context.shell.make_folder(folder.path, 0o700)
     data = {"fleet": context.names.fleet, "template": template, "dry_run": context.shell.dry_run}
-    if context.shell.dry_run:
-        # Its answer holds the key: by hand it goes into a file, never onto the terminal.
-        answer_file = folder.path / "claim.json"
-        aws.change(dataclasses.replace(command, secret_file=answer_file))
-        return Outcome(data={**data, "answer_file": str(answer_file)}, lines=[])
     try:
-        answer = parse(aws.change(command), command)
+        answer = folder.take(aws, command)
     except CommandError as error:
         if error.code != "ResourceNotFoundException":
             raise
@@ -51,8 +42,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
             code="template-missing",
         ) from error
-    files.create_secret(folder.key, text(answer, "keyPair", "PrivateKey"))
-    files.write_public(folder.certificate, text(answer, "certificatePem"))
+    configured = config.beside(context, arguments)
+    if answer is None:
+        return Outcome(data=data, lines=[])
     certificate_id, ends = text(answer, "certificateId"), end_of(answer.get("expiration"))
     return Outcome(
         data={
@@ -61,12 +53,14 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "certificate_file": str(folder.certificate),
             "private_key_file": str(folder.key),
             "ends": ends,
+            "config": dict(configured.data) if configured else None,
         },
         lines=[
             f"temporary claim {certificate_id}",
             f"  ends {ends}",
             f"  {folder.certificate}",
             f"  {folder.key}   (secret until then)",
+            *([f"  {line}" for line in configured.lines] if configured else []),
         ],
     )
 

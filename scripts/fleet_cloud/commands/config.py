@@ -4,8 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from fleet_cloud import configuration, files, spread
-from fleet_cloud.aws import text
+from fleet_cloud import configuration, device, files, spread, templates
 from fleet_cloud.claimfolder import ClaimFolder
 from fleet_cloud.commands import Outcome
 from fleet_cloud.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
@@ -19,8 +18,8 @@ DESCRIPTION = f"""\
 Writes DIR/config.yaml with endpoint, CA, claim, template and spread. Its relative paths start at its own folder, so
 that DIR works where it stands, on the bench, and as the content of /etc/fleet-agent in an image:
 
-  fleet-cloud claim new --out DIR/claim
-  fleet-cloud config --out DIR
+  fleet-cloud claim new --image DIR --fleet-size N      the claim and config.yaml: all in one
+  fleet-cloud config --out DIR --fleet-size M --force   other settings
 
 The claim's paths are claim/NAME when DIR/claim holds a claim, the bare file names when DIR itself holds it, and
 {DEVICE_CLAIM_FOLDER}/NAME when neither does; --claim-dir says another folder, as the device sees it. A CA file is
@@ -47,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="replace a config.yaml that says something else"
     )
+
+
+def add_beside(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of :func:`beside`."""
+    parser.add_argument("--no-config", action="store_true", help="write no config.yaml")
+    add_content(parser)
 
 
 def add_content(parser: argparse.ArgumentParser) -> None:
@@ -76,17 +81,56 @@ def add_content(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add where a claim goes."""
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument(
+        "--out", metavar="DIR", type=Path, help="the folder for key, certificate and config.yaml"
+    )
+    place.add_argument(
+        "--image",
+        metavar="DIR",
+        type=Path,
+        help="a folder to become /etc/fleet-agent: config.yaml in it, key and certificate in DIR/claim",
+    )
+
+
+def claim_folder(arguments: argparse.Namespace) -> ClaimFolder:
+    """Return the folder that those flags mean."""
+    return ClaimFolder(arguments.image / "claim" if arguments.image else arguments.out)
+
+
+def beside(context: Context, arguments: argparse.Namespace) -> Outcome | None:
+    """Write the configuration beside a claim; a whole one is kept when no flag says what it should be.
+
+    Raises:
+        FleetCloudError: It says something else than the flags.
+    """
+    asked = (arguments.device_endpoint, arguments.ca_file, arguments.fleet_size)
+    out: Path = arguments.image or arguments.out
+    if arguments.no_config or (not any(asked) and (out / CONFIG_FILE).is_file()):
+        return None
+    return write(context, out, "claim" if arguments.image else "", arguments)
+
+
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Write it."""
     out: Path = arguments.out
-    claim_folder = _claim_folder(out, arguments.claim_dir)
-    return write(context, out, claim_folder, arguments, force=arguments.force)
+    inner = out / "claim" / CONFIG_FILE
+    if inner.is_file() and not arguments.force:
+        raise FleetCloudError(
+            f"{inner} is there, which claim new wrote, and a second configuration would differ from it",
+            remedy=f"change that one: --out {inner.parent}; or delete it, or add --force",
+            code="file-exists",
+        )
+    found = _claim_folder(out, arguments.claim_dir)
+    return write(context, out, found, arguments, force=arguments.force)
 
 
 def write(
     context: Context,
     out: Path,
-    claim_folder: str,
+    claim: str,
     arguments: argparse.Namespace,
     *,
     force: bool = False,
@@ -96,7 +140,7 @@ def write(
     Args:
         context: What a command gets.
         out: The folder for the file.
-        claim_folder: The claim's, as the file is to name it.
+        claim: The claim's folder, as the file is to name it.
         arguments: The flags of :func:`add_content`.
         force: Replace a file that says something else.
 
@@ -109,8 +153,8 @@ def write(
     wanted = DeviceConfiguration(
         endpoint=configuration.endpoint(given) if given else _ask_endpoint(context),
         ca_file=ca_file,
-        claim_certificate=os.path.join(claim_folder, CLAIM_CERTIFICATE_FILE),  # noqa: PTH118 - the device's path
-        claim_key=os.path.join(claim_folder, CLAIM_KEY_FILE),  # noqa: PTH118 - the device's path
+        claim_certificate=os.path.join(claim, CLAIM_CERTIFICATE_FILE),  # noqa: PTH118 - the device's path
+        claim_key=os.path.join(claim, CLAIM_KEY_FILE),  # noqa: PTH118 - the device's path
         template=context.names.template,
         spread=spread.duration(window),
         spread_reason=reason,
@@ -188,11 +232,10 @@ def _claim_folder(out: Path, given: str | None) -> str:
 def _ask_endpoint(context: Context) -> Endpoint:
     """Ask AWS where devices connect, and whether there is anything for them there."""
     aws = context.aws()
-    named = ("--template-name", context.names.template)
     described, template = aws.ask_all(
         [
-            aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:Data-ATS"),
-            aws.command("iot", "describe-provisioning-template", *named),
+            device.ask_endpoint(aws),
+            templates.read(aws, context.names),
         ]
     )
     if template is None:
@@ -202,7 +245,7 @@ def _ask_endpoint(context: Context) -> Endpoint:
             remedy="set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
             code="template-missing",
         )
-    return configuration.endpoint(text(described, "endpointAddress"))
+    return device.told_endpoint(described)
 
 
 def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:

@@ -46,7 +46,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Look, ask, disable, delete."""
     aws, names = context.aws(), context.names
     account, template = plan.look(aws, names)
-    there = teardown.standing(aws, names, account, template)
+    there = teardown.standing(aws, names, teardown.of_fleet(aws, names, account, template))
     held = inventory.holdings(aws, names)
     found = claims.gather(aws, names, held, everything=False).claims
     devices = Devices(things=[], orphans=[])
@@ -144,16 +144,9 @@ def _take_away(
             left[f"template {piece.name}"] = f"it is what remembers {', '.join(waiting)}"
             continue
         say(f"  {'would delete' if aws.shell.dry_run else 'deleting'} {piece.kind} {piece.name}")
-        left |= _said(retire.run_all(aws, [_task(aws, piece)], "", patience))
+        left |= _said(retire.run_all(aws, [teardown.deletion(aws, piece)], "", patience))
     return left
 
 
 def _said(left: Mapping[str, CommandError]) -> dict[str, str]:
     return {name: error.said for name, error in left.items()}
-
-
-def _task(aws: Aws, piece: Piece) -> tuple[str, Sequence[Command]]:
-    older: list[Command] = []
-    if piece.versions:
-        older = piece.versions.beyond(aws.ask(piece.versions.read), 1)
-    return f"{piece.kind} {piece.name}", [*older, *piece.delete]

@@ -30,13 +30,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     target = rulecloud.read_target(aws, names)
     tasks: list[tuple[str, Sequence[Command]]] = []
     if found:
-        name = rulecloud.rule_name(names)
+        name = names.rule
         delete = aws.command("iot", "delete-topic-rule", "--rule-name", name)
         tasks.append((f"topic rule {name}", [delete]))
     if target and _is_ours(context, aws, target):
         delete = aws.command("sns", "delete-topic", "--topic-arn", target)
         tasks.append((f"SNS topic {target}", [delete]))
-    tasks += _role(aws, rulecloud.role_name(names), has_policy=bool(target))
+    role = teardown.role(aws, "role", names.rule_role, inline=rulecloud.INLINE)
+    there = teardown.standing(aws, names, [role])
+    tasks += [teardown.deletion(aws, piece) for piece in there.ours]
     if tasks:
         what = ", ".join(name for name, _ in tasks)
         confirm.confirm(context, f"Delete {what} for good?", yes=arguments.yes)
@@ -66,16 +68,3 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 def _is_ours(context: Context, aws: Aws, target: str) -> bool:
     (told,) = aws.ask_all([aws.command("sns", "list-tags-for-resource", "--resource-arn", target)])
     return teardown.is_ours(told, context.names)
-
-
-def _role(aws: Aws, name: str, *, has_policy: bool) -> list[tuple[str, Sequence[Command]]]:
-    named = ("--role-name", name)
-    (told,) = aws.ask_all([aws.command("iam", "get-role", *named)])
-    if told is None:
-        return []
-    policy = ("--policy-name", rulecloud.INLINE)
-    commands = [
-        *([aws.command("iam", "delete-role-policy", *named, *policy)] if has_policy else []),
-        aws.command("iam", "delete-role", *named),
-    ]
-    return [(f"role {name}", commands)]

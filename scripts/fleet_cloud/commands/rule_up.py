@@ -5,7 +5,7 @@ import re
 
 from fleet_cloud import rulecloud
 from fleet_cloud.commands import Outcome, table, up
-from fleet_cloud.errors import Exit, UsageError
+from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.options import Context
 from fleet_cloud.reconcile import ensure
 
@@ -14,7 +14,7 @@ SUMMARY = "send what devices publish on a topic to SNS"
 DESCRIPTION = """\
 Makes, as far as it is not there: the SNS topic, a subscription for an e-mail address (which its owner has to confirm),
 the role NAME-rule that may publish to that SNS topic and nothing else, and the topic rule NAME_to_sns. A fleet has one
-such rule: run with another topic, it is changed.
+such rule: run with another --topic, it is changed.
 
 Run again it changes nothing and says so; after an interruption it goes on.
 """
@@ -44,7 +44,14 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         _check("--email", _EMAIL, arguments.email, "an address such as ops@example.com")
     aws, names = context.aws(), context.names
     account = aws.account()
-    target = rulecloud.topic_arn(account, arguments.sns)
+    target = account.sns_topic(arguments.sns)
+    before = rulecloud.read_target(aws, names)
+    if before not in (None, target):
+        raise FleetCloudError(
+            f"this fleet's rule sends to {before}",
+            remedy="take it away first: fleet-cloud rule down; or take another --name for a second rule",
+            code="rule-sends-elsewhere",
+        )
     found = rulecloud.read_rule(aws, names, account)
     wanted = rulecloud.needed(aws, names, account, target, arguments.email)
     answers = aws.ask_all([resource.read for resource in wanted])
@@ -59,7 +66,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         data={
             "fleet": names.fleet,
             "dry_run": context.shell.dry_run,
-            "rule": rulecloud.rule_name(names),
+            "rule": names.rule,
             "sns_topic_arn": target,
             "changed": bool(states & {"created", "updated"}),
             "resources": [up.describe(finding) for finding in findings],

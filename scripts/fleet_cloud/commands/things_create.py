@@ -5,7 +5,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from fleet_cloud import openssl
+from fleet_cloud import certify, openssl
 from fleet_cloud.aws import Aws
 from fleet_cloud.commands import Outcome
 from fleet_cloud.errors import UsageError
@@ -90,16 +90,6 @@ def _make(context: Context, aws: Aws, account: Account, folder: TrialFolder, thi
         arn = account.iot(f"cert/{identifier}")
     else:
         shell.change(openssl.make_request(who.key, thing, _REQUEST))
-        aws.change(
-            aws.command(
-                "iot",
-                "create-certificate-from-csr",
-                *("--certificate-signing-request", _REQUEST),
-                "--set-as-active",
-                *("--certificate-pem-outfile", str(who.certificate)),
-                *("--query", "certificateArn"),
-                into=_ARN,
-            )
-        )
+        aws.change(certify.command(aws, _REQUEST, who.certificate, _ARN))
     aws.change(aws.command("iot", "attach-thing-principal", *named, "--principal", arn))
     return shell.value(arn) if isinstance(arn, Variable) else arn

@@ -8,7 +8,7 @@ from pathlib import Path
 from fleet_cloud import device, resources, trials
 from fleet_cloud.aws import Aws
 from fleet_cloud.commands import Outcome, things_create
-from fleet_cloud.device import DeviceError, Identity, Place
+from fleet_cloud.device import Connection, Identity, Place, RefusedError
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.names import Account
 from fleet_cloud.options import Context
@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Allow it, and publish."""
     _check(arguments)
-    device.need()
+    device.check_ca_file(arguments.ca_file)
+    device.need_environment()
     aws, folder = context.aws(), TrialFolder(arguments.out)
     account = aws.account()
     record = folder.of_account(account)
@@ -57,16 +58,17 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             remedy=f"make some: fleet-cloud things create --out {folder.path}",
             code="record-missing",
         )
-    where = device.place(aws, arguments.ca_file)
+    told_endpoint = device.told_endpoint(aws.ask(device.ask_endpoint(aws)))
+    place = Place(endpoint=told_endpoint, ca_file=arguments.ca_file)
     _allow(context, aws, account, record, arguments.topic)
     if context.shell.dry_run:
         return Outcome(data={"dry_run": True, "sent": {}, "failed": {}}, lines=[])
-    identities = [folder.identity(thing) for thing in record.things]
+    things = [*record.things]
 
-    def one(who: Identity) -> tuple[int, str | None]:
-        return _send(where, who, arguments)
+    def one(thing: str) -> tuple[int, str | None]:
+        return _send(place, folder.identity(thing), thing, arguments)
 
-    results = context.console.spread(one, identities, "", len(identities))
+    results = context.console.spread(one, things, "", len(things))
     told = dict(zip(record.things, results, strict=True))
     failed = {thing: why for thing, (_, why) in told.items() if why}
     return Outcome(
@@ -117,18 +119,20 @@ def _allow(
         )
 
 
-def _send(where: Place, who: Identity, arguments: argparse.Namespace) -> tuple[int, str | None]:
+def _send(
+    place: Place, identity: Identity, thing: str, arguments: argparse.Namespace
+) -> tuple[int, str | None]:
     """Publish until the time is over; return how many, and what went wrong."""
-    topic, sent = arguments.topic or trials.topic_of(who.thing), 0
+    topic, sent = arguments.topic or trials.topic_of(thing), 0
     end = time.monotonic() + arguments.duration
     try:
-        with device.connected(where, who) as session:
+        with Connection(place, identity, thing) as session:
             while True:
-                session.publish(topic, {"message": arguments.message, "thing": who.thing})
+                session.publish(topic, {"message": arguments.message, "thing": thing})
                 sent += 1
                 left = end - time.monotonic()
                 if left <= 0:
                     return sent, None
                 time.sleep(min(_EVERY_SECONDS, left))
-    except DeviceError as error:
+    except RefusedError as error:
         return sent, str(error)

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fleet_cloud import configuration, openssl, probe, retire, templates
+from fleet_cloud import certify, configuration, device, openssl, retire, templates
 from fleet_cloud.aws import Aws, entries, text
 from fleet_cloud.commands import Outcome
+from fleet_cloud.device import Identity, Place, RefusedError
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.hooks import SERIAL_PARAMETER
 from fleet_cloud.inventory import ACTIVE, Certificate
 from fleet_cloud.options import Context
-from fleet_cloud.probe import Identity, Place, RefusedError
 from fleet_cloud.shell import Variable
 from fleet_cloud.trial import Registered, Trial
 
@@ -67,13 +67,10 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "verify has no dry run: what it does is connect as a device",
             remedy="run it without; it deletes what it makes",
         )
-    if arguments.ca_file and not arguments.ca_file.is_file():
-        raise UsageError(
-            f"--ca-file {arguments.ca_file}: there is no such file", remedy="check it"
-        )
+    device.check_ca_file(arguments.ca_file)
     serial = arguments.serial or f"verify-{secrets.token_hex(4)}"
     parameters = {SERIAL_PARAMETER: serial, **_parameters(arguments.parameter)}
-    probe.need_environment()
+    device.need_environment()
     context.shell.need("openssl")
     aws = context.aws()
     place, before = _look(context, aws, arguments)
@@ -83,14 +80,14 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         claim = _make_claim(context, aws, folder, afterwards)
         other = f"{context.names.fleet}-verify-other"
         trial.of_claim(claim, f"claim-{serial}", other)
-        device = _provision(context, trial, claim, folder, parameters)
-        afterwards.callback(_delete_device, aws, device, is_new=device.thing not in before)
-        trial.of_device(device, other)
+        made = _provision(context, trial, claim, folder, parameters)
+        afterwards.callback(_delete_device, aws, made, is_new=made.thing not in before)
+        trial.of_device(made, other)
     wrong = [check for check in trial.checks if not check.is_right]
     return Outcome(
         data={
             "fleet": context.names.fleet,
-            "thing": device.thing,
+            "thing": made.thing,
             "checks": [
                 {"what": one.what, "must_be": one.must_be, "was": one.was, "said": one.said}
                 for one in trial.checks
@@ -120,7 +117,7 @@ def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Pl
     """Ask where devices connect, and which things there are already."""
     endpoint, template, things = aws.ask_all(
         [
-            aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:Data-ATS"),
+            device.ask_endpoint(aws),
             templates.read(aws, context.names),
             aws.command("iot", "list-things"),
         ]
@@ -132,7 +129,7 @@ def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Pl
             code="template-missing",
         )
     given: str | None = arguments.device_endpoint
-    found = configuration.endpoint(given or text(endpoint, "endpointAddress"))
+    found = configuration.endpoint(given) if given else device.told_endpoint(endpoint)
     place = Place(endpoint=found, ca_file=arguments.ca_file)
     return place, {text(entry, "thingName") for entry in entries(things, "things")}
 
@@ -145,17 +142,7 @@ def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack)
     shell.change(
         openssl.make_request(identity.key, f"{context.names.fleet} claim verify", _REQUEST)
     )
-    aws.change(
-        aws.command(
-            "iot",
-            "create-certificate-from-csr",
-            *("--certificate-signing-request", _REQUEST),
-            "--set-as-active",
-            *("--certificate-pem-outfile", str(identity.certificate)),
-            *("--query", "certificateArn"),
-            into=_ARN,
-        )
-    )
+    aws.change(certify.command(aws, _REQUEST, identity.certificate, _ARN))
     arn = shell.value(_ARN)
     afterwards.callback(_delete, aws, arn, "the claim")
     aws.change(aws.command("iot", "attach-policy", "--policy-name", policy, "--target", arn))
@@ -188,12 +175,12 @@ def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:
     )
 
 
-def _delete_device(aws: Aws, device: Registered, *, is_new: bool) -> None:
+def _delete_device(aws: Aws, made: Registered, *, is_new: bool) -> None:
     account = aws.account()
-    _delete(aws, account.iot(f"cert/{device.certificate_id}"), "the certificate", [device.thing])
+    _delete(aws, account.iot(f"cert/{made.certificate_id}"), "the certificate", [made.thing])
     if is_new:
-        command = aws.command("iot", "delete-thing", "--thing-name", device.thing)
-        _tell(aws, retire.run_all(aws, [(device.thing, [command])], ""))
+        command = aws.command("iot", "delete-thing", "--thing-name", made.thing)
+        _tell(aws, retire.run_all(aws, [(made.thing, [command])], ""))
 
 
 def _tell(aws: Aws, left: Mapping[str, Exception]) -> None:

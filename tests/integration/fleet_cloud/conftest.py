@@ -3,20 +3,23 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from iot_sandbox.launch import Sandbox
-from support.aws import aws_command
 from support.companion import Done, FleetCloud
+from support.warm_aws import warm_aws
 
 
 @pytest.fixture(scope="session")
-def operator(sandbox: Sandbox) -> dict[str, str]:
+def operator(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """The environment of a shell with credentials for the sandbox and ``aws`` on PATH."""
-    folder = Path(aws_command()).parent
-    return os.environ | sandbox.environment | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    with warm_aws(tmp_path_factory.mktemp("aws")) as folder:
+        yield os.environ | sandbox.environment | {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="session")

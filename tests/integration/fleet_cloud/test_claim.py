@@ -30,13 +30,11 @@ class Image:
 def image(
     fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Image:
-    """What the three commands of the how-to page make."""
+    """What the two commands of the how-to page make."""
     folder = tmp_path_factory.mktemp("operator") / "image"
     fleet_cloud("up", "--name", "bins")
-    made = answer(
-        fleet_cloud("claim", "new", "--name", "bins", "--out", folder / "claim", "--json")
-    )
-    fleet_cloud("config", "--name", "bins", "--out", folder, "--ca-file", sandbox.ca_file)
+    words = ("claim", "new", "--name", "bins", "--image", folder, "--ca-file", sandbox.ca_file)
+    made = answer(fleet_cloud(*words, "--fleet-size", "1000", "--json"))
     claim = Claim(
         made["certificate_id"], Path(made["certificate_file"]), Path(made["private_key_file"])
     )
@@ -65,6 +63,7 @@ def test_configuration_fits_the_agent_and_the_account(image: Image, sandbox: San
     assert Path(settings.claim.private_key) == image.fleet.claim.private_key
     assert settings.provisioning is not None
     assert settings.provisioning.template == "bins"
+    assert settings.provisioning.spread
 
 
 def test_device_provisions_under_the_claim_and_reaches_its_own_topics_only(
@@ -120,7 +119,7 @@ def test_claim_is_kept_finished_or_refused_but_never_made_twice(
 ) -> None:
     claim, iot = image.fleet.claim, image.fleet.iot
     assert claim.private_key.stat().st_mode & 0o777 == 0o600
-    assert claim.certificate.stat().st_mode & 0o777 == 0o644
+    assert claim.certificate.stat().st_mode & 0o777 == 0o600
     before = claim.private_key.read_bytes(), claim.certificate.read_bytes()
     words = ("claim", "new", "--name", "bins", "--out", claim.private_key.parent, "--json")
 

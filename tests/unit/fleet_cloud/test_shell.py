@@ -62,7 +62,7 @@ def test_dry_run_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     dry = shell(dry_run=True)
     dry.make_folder(tmp_path / "new", 0o700)
     dry.write_public(tmp_path / "file", "text\n")
-    dry.make_readable(tmp_path / "file")
+    dry.make_private(tmp_path / "file")
     dry.change(openssl.make_key(tmp_path / "key"))
     assert list(tmp_path.iterdir()) == []
     script = capsys.readouterr().out
