@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
-from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size, Text
+from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size, Text, WrongValueError
 from fleet_agent.config.telemetry import Argv, Filter, Name, Topic
 
 MaxSize = Annotated[
@@ -122,6 +122,23 @@ class Subscription:
             "deduplicate: property:id",
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        """Check what concerns several keys.
+
+        Raises:
+            WrongValueError: They do not go together.
+        """
+        given = [name for name in ("exec", "file", "socket") if getattr(self, name) is not None]
+        if len(given) > 1:
+            words = f"has {' and '.join(given)}, which exclude each other"
+            raise WrongValueError(words, "keep one; a message has one handler")
+        wildcards = self.topic.split("/").count("+")
+        if self.file is not None and not self.topic.endswith("#"):
+            for number in range(wildcards + 1, 9):
+                if f"{{{number}}}" in self.file.path:
+                    words = f"has {{{number}}} in file.path, but {wildcards} wildcards in topic"
+                    raise WrongValueError(words, '"+" in topic is a level that {1} stands for')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,95 @@
+"""Writes a command's payload to a file, as a whole: the old content stands until the new one is durable."""
+
+import math
+import os
+import re
+import stat
+from pathlib import Path
+
+from fleet_agent import files
+from fleet_agent.config.subscriptions import FileHandler
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.telemetry.commands.answer import Outcome, failure
+from fleet_agent.telemetry.commands.command import Command
+from fleet_agent.telemetry.commands.work import Done
+
+_LEVEL_BYTES = 200  # a name has at most 255, and needs room for what the template puts around it
+
+_PLACEHOLDER = re.compile(r"\{([1-8])\}")
+
+
+class FileWork:
+    """Writes files.
+
+    Args:
+        handler: Where to and how.
+    """
+
+    is_repeated = True
+    is_instant = True
+    due = math.inf
+
+    def __init__(self, handler: FileHandler) -> None:
+        self._path = handler.path
+        self._mode = int(handler.mode, 8)
+
+    def begin(self, command: Command, done: Done) -> None:
+        """Write it."""
+        done(self._write(command))
+
+    def _write(self, command: Command) -> Outcome:
+        try:
+            path = place(self._path, command.levels)
+            _refuse_link(self._path, path)
+        except ValueError as error:
+            return failure("refused-name", str(error))
+        try:
+            files.write(path, command.payload, self._mode)
+        except StateDirectoryError as error:
+            return failure("not-written", error.title)
+        return Outcome()
+
+    def act(self) -> None:
+        """Nothing is ever due."""
+
+    def close(self) -> None:
+        """Nothing goes on."""
+
+
+def place(template: str, levels: tuple[str, ...]) -> Path:
+    """The file for a topic whose wildcards stand for ``levels``.
+
+    Raises:
+        ValueError: One of them is missing or is no part of a plain name.
+    """
+
+    def fill(found: re.Match[str]) -> str:
+        number = int(found[1])
+        if number > len(levels):
+            raise ValueError(f"the topic has no level {{{number}}}")
+        level = levels[number - 1]
+        is_plain = level.isprintable() and "/" not in level and not level.startswith(".")
+        if not level or not is_plain or len(level.encode()) > _LEVEL_BYTES:
+            raise ValueError(f"the topic's level {{{number}}} is no plain file name")
+        return level
+
+    return Path(_PLACEHOLDER.sub(fill, template))
+
+
+def _refuse_link(template: str, path: Path) -> None:
+    """Refuse a folder that a topic names and that is a link; the administrator's own links are fine.
+
+    Raises:
+        ValueError: It is one.
+    """
+    fixed = len(Path(template.partition("{")[0] + "x").parts) - 1
+    for folder in reversed(path.parents):
+        if len(folder.parts) > fixed and _is_link(folder):
+            raise ValueError(f"{folder} is a link")
+
+
+def _is_link(folder: Path) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(folder).st_mode)
+    except OSError:  # not there, or not to be seen: writing will tell
+        return False

@@ -1,0 +1,254 @@
+"""One handler: takes a command at a time, lets others wait, refuses what it cannot take, and tells how it went.
+
+``take`` returns before the message is acknowledged to AWS: by then a file is written, a program is started, and what
+waits or is asked of a socket is in a file of its own. So a command survives the agent; a program that was started is
+not started again, a socket is asked until it has answered.
+"""
+
+import dataclasses
+import logging
+import math
+from pathlib import Path
+
+from fleet_agent import clock as clocks
+from fleet_agent.clock import Clock
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.health import Health, Problem
+from fleet_agent.telemetry.commands.answer import (
+    Answering,
+    Outcome,
+    failure,
+    is_possible_topic,
+    written,
+)
+from fleet_agent.telemetry.commands.command import Command
+from fleet_agent.telemetry.commands.deduplicate import Remembered
+from fleet_agent.telemetry.commands.line import Line, Waiting
+from fleet_agent.telemetry.commands.work import Work
+
+_log = logging.getLogger(__name__)
+
+NOT_KEPT = "commands-not-kept"
+
+_REMEDIES = {
+    "not-started": "Look at the handler's argv: the program's path, its mode, and what the unit allows.",
+    "timeout": "Give it more time (timeout), or have it do less before it answers.",
+    "not-written": "Give the agent's user the right to write there, and the unit ReadWritePaths= for it.",
+    "no-program": "Start the program that listens there, and give the agent's user the right to open its socket.",
+}
+_REMEDY = "Look into the log of that program; the next command that goes well clears this."
+
+
+@dataclasses.dataclass(kw_only=True)
+class Counters:
+    """What a handler did since the agent started; ``last_error`` with its time, None while there was none."""
+
+    handled: int = 0
+    failed: int = 0
+    refused: int = 0
+    duplicates: int = 0
+    waiting: int = 0
+    last_error: str | None = None
+    last_error_time: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all handlers share."""
+
+    answer: Answering
+    clock: Clock
+    health: Health
+
+
+class Handler:
+    """Handles the messages of one subscription.
+
+    Args:
+        name: In the status.
+        subscription: What it asks for.
+        work: What it does.
+        folder: Keeps what waits and the ids it had; made when there is something to keep.
+        shared: Where answers and problems go.
+    """
+
+    def __init__(
+        self, name: str, subscription: Subscription, work: Work, folder: Path, shared: Shared
+    ) -> None:
+        self.name = name
+        self.counters = Counters()
+        self._work = work
+        self._shared = shared
+        self._max_size, self._max_waiting = _limits(subscription)
+        self._line = Line(folder)
+        self._remembered = Remembered(folder / "ids")
+        self._current: tuple[Waiting, Command] | None = None
+        self._is_going = False
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called."""
+        return self._work.due if self._current else math.inf
+
+    def act(self) -> None:
+        """The time of what goes on is over."""
+        self._work.act()
+
+    def take(self, command: Command) -> None:
+        """Handle it, or have it wait; refuse or leave it otherwise."""
+        if len(command.payload) > self._max_size:
+            words = f"it has {len(command.payload)} bytes, {self._max_size} are allowed"
+            self.refuse(command, failure("too-large", words))
+        elif command.identity is not None and self._knows(command.identity):
+            self.counters.duplicates += 1
+            _log.info("%s: a duplicate on %s was left alone", self.name, command.topic)
+            self._answer(command, failure("duplicate", "a message of that id was taken before"))
+        elif self._current is not None and len(self._line) >= self._max_waiting:
+            words = f"{len(self._line)} messages wait already"
+            self.refuse(command, failure("busy", words))
+        else:
+            is_stored = not self._work.is_instant and (
+                self._current is not None or self._work.is_repeated
+            )
+            try:
+                self._line.add(command, is_stored=is_stored)
+            except StateDirectoryError as error:
+                self._tell_not_kept(error)
+            else:
+                if is_stored:
+                    self._shared.health.clear_problem(NOT_KEPT)
+            self.go()
+
+    def refuse(self, command: Command, outcome: Outcome) -> None:
+        """Leave it, and tell its sender."""
+        self.counters.refused += 1
+        self._note(outcome)
+        _log.warning("%s: refused what came on %s: %s", self.name, command.topic, outcome.reason)
+        self._answer(command, outcome)
+
+    def go(self) -> None:
+        """Begin what waits, where nothing goes on."""
+        if self._is_going:
+            return
+        self._is_going = True
+        while self._current is None and (found := self._line.next()) is not None:
+            item, command = found
+            if command.identity is not None and command.identity in self._remembered:
+                self._forget_file(item)  # the agent ended between the two
+                continue
+            self._current = found
+            if not self._work.is_repeated:
+                self._remember(command)
+                self._forget_file(item)
+            self._work.begin(command, self._done)
+        self._is_going = False
+        self.counters.waiting = len(self._line)
+
+    def close(self) -> None:
+        """End: what waits, or is asked of a socket, is handled when the agent runs again; a program is ended."""
+        if self._current is None:
+            return
+        self._work.close()
+        _, command = self._current
+        self._current = None
+        if not self._work.is_repeated:
+            words = "the agent was stopped while the program ran"
+            self._conclude(command, failure("stopped", words, was_begun=True))
+
+    # How it went ------------------------------------------------------------------------------------------------------
+
+    def _done(self, outcome: Outcome) -> None:
+        if self._current is None:
+            return
+        item, command = self._current
+        self._current = None
+        if self._work.is_repeated:
+            if outcome.is_good:
+                self._remember(command)
+            self._forget_file(item)
+        elif not outcome.was_begun:
+            self._unremember(command)
+        self._conclude(command, outcome)
+        self.go()
+
+    def _conclude(self, command: Command, outcome: Outcome) -> None:
+        if outcome.is_good:
+            self.counters.handled += 1
+            self._shared.health.clear_problem(f"handler-{self.name}")
+        else:
+            self.counters.failed += 1
+            self._note(outcome)
+            _log.warning("%s: %s", self.name, outcome.reason)
+            if outcome.error not in ("refused-name", "stopped"):  # the sender's fault; nobody's
+                self._raise(outcome)
+        self._answer(command, outcome)
+
+    def _raise(self, outcome: Outcome) -> None:
+        self._shared.health.raise_problem(
+            Problem(
+                code=f"handler-{self.name}",
+                title=f"The handler {self.name} failed: {outcome.reason.rstrip('.')}.",
+                remedy=_REMEDIES.get(outcome.error, _REMEDY),
+            )
+        )
+
+    def _note(self, outcome: Outcome) -> None:
+        self.counters.last_error = outcome.reason
+        self.counters.last_error_time = clocks.text(self._shared.clock.wall())
+
+    def _answer(self, command: Command, outcome: Outcome) -> None:
+        topic = command.response_topic
+        if topic is None:
+            return
+        if not is_possible_topic(topic):
+            _log.warning("%s: no answer: its response topic is no topic of AWS IoT", self.name)
+            return
+        payload, content_type = written(outcome)
+        self._shared.answer(
+            topic,
+            payload,
+            correlation_data=command.correlation_data,
+            content_type=content_type,
+            user_properties=(("handler", self.name),),
+        )
+
+    # What is kept -----------------------------------------------------------------------------------------------------
+
+    def _knows(self, identity: str) -> bool:
+        goes_on = self._current is not None and self._current[1].identity == identity
+        return goes_on or identity in self._remembered or self._line.has(identity)
+
+    def _remember(self, command: Command) -> None:
+        if command.identity is not None:
+            try:
+                self._remembered.add(command.identity)
+            except StateDirectoryError as error:
+                self._tell_not_kept(error)
+
+    def _unremember(self, command: Command) -> None:
+        if command.identity is not None:
+            try:
+                self._remembered.forget(command.identity)
+            except StateDirectoryError as error:
+                self._tell_not_kept(error)
+
+    def _forget_file(self, item: Waiting) -> None:
+        try:
+            self._line.remove(item)
+        except StateDirectoryError as error:
+            self._tell_not_kept(error)
+
+    def _tell_not_kept(self, error: StateDirectoryError) -> None:
+        title = f"Commands do not survive a restart for now. {error.title}"
+        _log.warning("%s %s", title, error.remedy)
+        self._shared.health.raise_problem(Problem(code=NOT_KEPT, title=title, remedy=error.remedy))
+
+
+def _limits(subscription: Subscription) -> tuple[int, int]:
+    """Bytes of a message, and messages that may wait."""
+    if subscription.exec is not None:
+        return subscription.exec.max_size, subscription.exec.max_waiting
+    if subscription.socket is not None:
+        return subscription.socket.max_size, subscription.socket.max_waiting
+    return (subscription.file.max_size if subscription.file is not None else 0), 0

@@ -1,0 +1,187 @@
+"""Gives each message to its handler: that of the first subscription, in the order of the configuration, that matches.
+
+One message, one handler, one answer: filters may overlap, the special one first, the general one last. Subscriptions
+without a handler only log.
+"""
+
+import binascii
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fleet_agent import files
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.errors import AgentError
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.session import filters
+from fleet_agent.telemetry.commands import deduplicate
+from fleet_agent.telemetry.commands.answer import failure
+from fleet_agent.telemetry.commands.command import Arrived, Command
+from fleet_agent.telemetry.commands.exec import ExecWork
+from fleet_agent.telemetry.commands.file import FileWork
+from fleet_agent.telemetry.commands.handler import Counters, Handler, Shared
+from fleet_agent.telemetry.commands.socket import SocketWork
+from fleet_agent.telemetry.commands.work import Work
+
+_log = logging.getLogger(__name__)
+
+_NAME_CHARACTERS = 80  # of a handler's name in a file name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A subscription as it is now: its filter is filled in."""
+
+    filter: str
+    subscription: Subscription
+    handler: Handler | None
+
+
+class Commands:
+    """All that comes down.
+
+    Args:
+        folder: Where handlers keep what waits: ``commands`` in the state directory.
+        mailbox: Where programs and sockets are watched.
+        shared: Where answers and problems go.
+    """
+
+    def __init__(self, folder: Path, mailbox: Mailbox, shared: Shared) -> None:
+        self._folder = folder
+        self._mailbox = mailbox
+        self._shared = shared
+        self._entries: list[_Entry] = []
+
+    def configure(self, subscriptions: Sequence[tuple[str, Subscription]]) -> None:
+        """Listen to these, each with its filter filled in; handlers that stay as they are go on undisturbed.
+
+        What waits for a handler that is not there any more is dropped; other settings of a handler leave its line be.
+        """
+        wanted = list(dict.fromkeys(subscriptions))
+        former = {(item.filter, item.subscription): item for item in self._entries}
+        for key, item in former.items():
+            if key not in wanted and item.handler is not None:
+                item.handler.close()
+                self._shared.health.clear_problem(f"handler-{item.handler.name}")
+        self._entries = []
+        for key in wanted:
+            self._entries.append(former.get(key) or self._entry(*key))
+        self._tidy()
+        for handler in self._handlers():
+            handler.go()
+
+    def take(self, message: Arrived) -> None:
+        """Give a message to its handler. When this returns it can be acknowledged."""
+        for item in self._entries:
+            if item.handler is not None and filters.matches(item.filter, message.topic):
+                self._hand(message, item, item.handler)
+                return
+
+    def is_logged(self, topic: str) -> bool:
+        """Whether a subscription asks that messages of this topic are logged."""
+        return any(
+            item.subscription.log and filters.matches(item.filter, topic) for item in self._entries
+        )
+
+    @property
+    def counters(self) -> Mapping[str, Counters]:
+        """What each handler did, by its name."""
+        return {handler.name: handler.counters for handler in self._handlers()}
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        return min((handler.due for handler in self._handlers()), default=math.inf)
+
+    def act(self) -> None:
+        """A deadline has passed."""
+        now = self._shared.clock.monotonic()
+        for handler in self._handlers():
+            if handler.due <= now:
+                handler.act()
+
+    def close(self) -> None:
+        """End what goes on; call it while answers can still leave."""
+        for handler in self._handlers():
+            handler.close()
+
+    # Parts --------------------------------------------------------------------------------------------------------
+
+    def _handlers(self) -> list[Handler]:
+        return [item.handler for item in self._entries if item.handler is not None]
+
+    def _hand(self, message: Arrived, item: _Entry, handler: Handler) -> None:
+        topic = message.response_topic
+        if topic is not None and any(filters.matches(one.filter, topic) for one in self._entries):
+            _log.warning(
+                "%s: no answer: its response topic leads back to this device", handler.name
+            )
+            topic = None
+        command = Command(
+            topic=message.topic,
+            payload=message.payload,
+            response_topic=topic,
+            correlation_data=message.correlation_data,
+            content_type=message.content_type,
+            user_properties=message.user_properties,
+            levels=filters.levels(item.filter, message.topic),
+        )
+        if item.subscription.deduplicate is not None:
+            try:
+                identity = deduplicate.identity(
+                    item.subscription.deduplicate, message.payload, message.user_properties
+                )
+            except ValueError as error:
+                handler.refuse(command, failure("bad-id", str(error)))
+                return
+            command = dataclasses.replace(command, identity=identity)
+        handler.take(command)
+
+    def _entry(self, found: str, subscription: Subscription) -> _Entry:
+        name = self._name(subscription.name or found)
+        work = self._work(subscription, name)
+        if work is None:
+            return _Entry(filter=found, subscription=subscription, handler=None)
+        folder = self._folder / _folder_name(name, found)
+        handler = Handler(name, subscription, work, folder, self._shared)
+        return _Entry(filter=found, subscription=subscription, handler=handler)
+
+    def _name(self, wanted: str) -> str:
+        """A name that no other handler has."""
+        taken = {handler.name for handler in self._handlers()}
+        names = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
+        return wanted if wanted not in taken else next(name for name in names if name not in taken)
+
+    def _work(self, subscription: Subscription, name: str) -> Work | None:
+        if subscription.exec is not None:
+            return ExecWork(subscription.exec, name, self._mailbox, self._shared.clock)
+        if subscription.file is not None:
+            return FileWork(subscription.file)
+        if subscription.socket is not None:
+            return SocketWork(subscription.socket, name, self._mailbox, self._shared.clock)
+        return None
+
+    def _tidy(self) -> None:
+        """Remove what handlers kept that are not there any more."""
+        ours = {
+            _folder_name(item.handler.name, item.filter)
+            for item in self._entries
+            if item.handler is not None
+        }
+        try:
+            for folder in list(self._folder.iterdir()) if self._folder.is_dir() else ():
+                if folder.name not in ours:
+                    files.remove_folder(folder)
+        except (AgentError, OSError) as error:
+            _log.warning("what a former handler kept stays in %s: %s", self._folder, error)
+
+
+def _folder_name(name: str, found: str) -> str:
+    """A handler's folder: its name as far as a file can have it, and what tells it from others."""
+    plain = "".join(
+        character if character.isascii() and (character.isalnum() or character in "-_.") else "_"
+        for character in name[:_NAME_CHARACTERS]
+    )
+    return f"{plain}-{binascii.crc32(f'{name}/{found}'.encode()):08x}"

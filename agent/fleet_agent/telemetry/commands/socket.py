@@ -1,0 +1,140 @@
+"""Passes a command to a local program over its Unix socket (SOCK_SEQPACKET), a connection and a packet a command.
+
+The packet is JSON: ``handler``, ``topic``, ``payload`` as text, or ``payload_base64`` where it is no text or base64 is
+shorter, and where the message has them ``content_type``, ``response_topic``, ``id``, ``user_properties``. The program
+sends one packet back: the answer, as it is. A JSON object with a ``status`` other than 0 counts as a failure.
+"""
+
+import json
+import math
+import socket
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.subscriptions import SocketHandler
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.telemetry.commands.answer import MAX_ANSWER, Outcome, failure
+from fleet_agent.telemetry.commands.command import Command, in_base64
+from fleet_agent.telemetry.commands.work import Done
+
+
+class SocketWork:
+    """Asks a program.
+
+    Args:
+        handler: Where it listens, and how long it may take.
+        name: The handler's name, for the program.
+        mailbox: Where its answer is awaited.
+        clock: For its time limit.
+    """
+
+    is_repeated = True  # until it has answered: it knows by the id, or does not mind
+    is_instant = False
+
+    def __init__(self, handler: SocketHandler, name: str, mailbox: Mailbox, clock: Clock) -> None:
+        self._handler = handler
+        self._name = name
+        self._mailbox = mailbox
+        self._clock = clock
+        self._connection: socket.socket | None = None
+        self._done: Done | None = None
+        self.due = math.inf
+
+    def begin(self, command: Command, done: Done) -> None:
+        """Send it."""
+        connection = socket.socket(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        try:
+            connection.connect(self._handler.path)
+            connection.send(packet(command, self._name), socket.MSG_NOSIGNAL)
+        except OSError as error:
+            connection.close()
+            words = f"cannot pass it to {self._handler.path}: {error.strerror or error}"
+            done(failure("no-program", words))
+            return
+        self._connection, self._done = connection, done
+        self._mailbox.watch(connection.fileno(), self._answered)
+        self.due = self._clock.monotonic() + self._handler.timeout
+
+    def act(self) -> None:
+        """Its time is over."""
+        words = f"{self._handler.path} did not answer within {self._handler.timeout:g} s"
+        self._end(failure("timeout", words, was_begun=True))
+
+    def close(self) -> None:
+        """Wait for its answer no more."""
+        self._done = None
+        self._let_go()
+
+    def _answered(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            data, _, flags, _ = self._connection.recvmsg(MAX_ANSWER)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            words = f"{self._handler.path} ended the connection: {error.strerror or error}"
+            self._end(failure("no-answer", words, was_begun=True))
+            return
+        if not data:
+            words = f"{self._handler.path} closed the connection without an answer"
+            self._end(failure("no-answer", words, was_begun=True))
+        elif flags & socket.MSG_TRUNC:
+            words = f"the answer of {self._handler.path} has more than {MAX_ANSWER} bytes"
+            self._end(failure("answer-too-large", words, was_begun=True))
+        else:
+            status = status_of(data)
+            reason = f"{self._handler.path} answered with status {status}" if status else ""
+            self._end(Outcome(status=status, reason=reason, packet=data))
+
+    def _end(self, outcome: Outcome) -> None:
+        done, self._done = self._done, None
+        self._let_go()
+        if done is not None:
+            done(outcome)
+
+    def _let_go(self) -> None:
+        self.due = math.inf
+        if self._connection is not None:
+            self._mailbox.unwatch(self._connection.fileno())
+            self._connection.close()
+            self._connection = None
+
+
+def packet(command: Command, name: str) -> bytes:
+    """What the program gets."""
+    values: dict[str, object] = {"handler": name, "topic": command.topic}
+    text = _text(command.payload)
+    if text is None:
+        values["payload_base64"] = in_base64(command.payload)
+    else:
+        values["payload"] = text
+    more = {
+        "content_type": command.content_type,
+        "response_topic": command.response_topic,
+        "id": command.identity,
+        "user_properties": [list(pair) for pair in command.user_properties] or None,
+    }
+    values.update({key: value for key, value in more.items() if value is not None})
+    return json.dumps(values, ensure_ascii=False).encode(errors="replace")
+
+
+def _text(payload: bytes) -> str | None:
+    """The payload as text; None where it is none or base64 is shorter: a packet has to fit into a socket's buffer."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return None
+    is_short = len(json.dumps(text, ensure_ascii=False).encode()) <= len(payload) * 4 // 3 + 4
+    return text if is_short else None
+
+
+def status_of(answer: bytes) -> int:
+    """The ``status`` of an answer that is a JSON object with one; else 0."""
+    try:
+        values = json.loads(answer)
+    except (ValueError, RecursionError):
+        return 0
+    status = values.get("status", 0) if isinstance(values, dict) else 0
+    return status if isinstance(status, int) else 0

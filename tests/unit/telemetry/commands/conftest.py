@@ -1,0 +1,171 @@
+"""All that comes down, driven as the loop drives it: real mailbox, real programs, real sockets, real files."""
+
+import dataclasses
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.health import Health
+from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.telemetry.commands.handler import Counters, Shared
+from fleet_agent.telemetry.commands.router import Commands
+
+LIMIT = 60.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arriving:
+    """A message, as the session gives it."""
+
+    topic: str
+    payload: bytes = b""
+    response_topic: str | None = "answers"
+    correlation_data: bytes | None = b"\x00c"
+    content_type: str | None = None
+    user_properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was published for a sender."""
+
+    topic: str
+    payload: bytes
+    correlation_data: bytes | None
+    content_type: str
+    user_properties: tuple[tuple[str, str], ...]
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The payload as JSON."""
+        found: dict[str, Any] = json.loads(self.payload)
+        return found
+
+
+class Bench:
+    """A device's subscriptions; ``restart`` ends the agent and begins it anew over the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answers: list[Answer] = []
+        self.clock = SystemClock()
+        self.mailbox = Mailbox(self.clock)
+        self.health = Health(folder / "run", self.clock)
+        self._subscriptions: list[tuple[str, Subscription]] = []
+        self.commands = self._new()
+
+    def _new(self) -> Commands:
+        shared = Shared(answer=self._answer, clock=self.clock, health=self.health)
+        return Commands(self.folder / "commands", self.mailbox, shared)
+
+    def listen(self, *subscriptions: Subscription) -> None:
+        self._subscriptions = [(item.topic, item) for item in subscriptions]
+        self.commands.configure(self._subscriptions)
+
+    def die(self) -> None:
+        """As after kill -9: nothing is told, nothing tidied."""
+        for handler in self.commands._handlers():
+            handler._work.close()
+        self.answers.clear()
+        self.commands = self._new()
+
+    def live(self) -> None:
+        """Begin anew."""
+        self.commands.configure(self._subscriptions)
+
+    def restart(self) -> None:
+        self.commands.close()
+        self.commands = self._new()
+        self.live()
+
+    def send(self, topic: str, payload: bytes = b"", **more: Any) -> None:
+        self.commands.take(Arriving(topic=topic, payload=payload, **more))
+
+    def turn(self, is_done: Callable[[], object]) -> None:
+        limit = self.clock.monotonic() + LIMIT
+        while not is_done():
+            assert self.clock.monotonic() < limit
+            if self.clock.monotonic() >= self.commands.due:
+                self.commands.act()
+            elif isinstance(
+                event := self.mailbox.wait(min(self.commands.due, self.clock.monotonic() + 0.1)),
+                Ready,
+            ):
+                event.act()
+
+    def answered(self, count: int = 1) -> list[Answer]:
+        """Wait for so many answers, and take them."""
+        self.turn(lambda: len(self.answers) >= count)
+        found, self.answers[:] = list(self.answers), []
+        return found
+
+    def ask(self, topic: str, payload: bytes = b"", **more: Any) -> dict[str, Any]:
+        """Send one and give what it was answered."""
+        self.send(topic, payload, **more)
+        (answer,) = self.answered()
+        return answer.said
+
+    def counters(self, name: str = "h") -> Counters:
+        return self.commands.counters[name]
+
+    @property
+    def problems(self) -> dict[str, str]:
+        return {item.code: item.title for item in self.health._problems.values()}
+
+    def _answer(self, topic: str, payload: bytes, **more: Any) -> None:
+        self.answers.append(Answer(topic=topic, payload=payload, **more))
+
+    def close(self) -> None:
+        self.commands.close()
+        assert not self.mailbox._watched
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    found = Bench(tmp_path)
+    yield found
+    found.close()
+
+
+class Program:
+    """A local program that listens on a SOCK_SEQPACKET socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(str(path))
+        self._listener.listen(8)
+        self._listener.settimeout(LIMIT)
+
+    def accept(self) -> tuple[socket.socket, dict[str, Any]]:
+        connection, _ = self._listener.accept()
+        connection.settimeout(LIMIT)
+        packet: dict[str, Any] = json.loads(connection.recv(1 << 20))
+        return connection, packet
+
+    def has_caller(self) -> bool:
+        """Whether somebody waits to be accepted."""
+        self._listener.setblocking(False)
+        try:
+            self._listener.accept()[0].close()
+        except BlockingIOError:
+            return False
+        finally:
+            self._listener.settimeout(LIMIT)
+        return True
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    found = Program(tmp_path / "app.sock")
+    yield found
+    found.close()

@@ -1,0 +1,139 @@
+"""Messages that come twice."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet_agent.config.subscriptions import ExecHandler, FileHandler, Subscription
+from fleet_agent.telemetry.commands import deduplicate
+from fleet_agent.telemetry.commands.deduplicate import Remembered, identity
+from unit.telemetry.commands.conftest import Bench
+
+
+@pytest.mark.parametrize(
+    ("rule", "payload", "properties", "found"),
+    [
+        ("property:id", b"", (("id", "a"), ("id", "b")), "a"),
+        ("property:id", b"", (("ID", "a"),), None),
+        ("property:a:b", b"", (("a:b", "c"),), "c"),
+        ("payload:id", b'{"id": "a"}', (), "a"),
+        ("payload:id", b'{"id": 17}', (), "17"),
+        ("payload:id", b'{"id": ""}', (), ""),
+        ("payload:id", b'{"id": true}', (), None),
+        ("payload:id", b'{"id": null}', (), None),
+        ("payload:id", b'{"id": 1.5}', (), None),
+        ("payload:id", b"[1]", (), None),
+        ("payload:id", b"\xff", (), None),
+        ("payload:id", b"[" * 100_000, (), None),
+        ("payload:id", b'{"id": ' + b"9" * 100_000 + b"}", (), None),
+    ],
+)
+def test_the_id_of_a_message(
+    rule: str, payload: bytes, properties: tuple[tuple[str, str], ...], found: str | None
+) -> None:
+    assert identity(rule, payload, properties) == found
+
+
+@given(st.sampled_from(["payload:a", "property:a"]), st.binary(max_size=100), st.text())
+def test_nothing_that_arrives_makes_it_fail(rule: str, payload: bytes, text: str) -> None:
+    try:
+        assert identity(rule, payload, (("a", text),)) in (None, text)
+    except ValueError:
+        assert len(text.encode()) > 256
+
+
+def test_a_duplicate_is_left_alone_also_after_a_restart(bench: Bench, tmp_path: Path) -> None:
+    counting = Subscription(
+        topic="cmd",
+        name="h",
+        deduplicate="property:id",
+        exec=ExecHandler(argv=("sh", "-c", f"echo x >>{tmp_path}/log")),
+    )
+    bench.listen(counting)
+    assert bench.ask("cmd", user_properties=(("id", "1"),))["status"] == 0
+    for is_after_restart in (False, True):
+        if is_after_restart:
+            bench.die()
+            bench.live()
+        found = bench.ask("cmd", user_properties=(("id", "1"),))
+        assert (found["status"], found["error"]) == (-1, "duplicate")
+    assert bench.ask("cmd", user_properties=(("id", "2"),))["status"] == 0
+    assert bench.ask("cmd")["status"] == 0  # one without an id is handled
+    assert (tmp_path / "log").read_text() == "x\n" * 3
+    assert bench.counters().duplicates == 1
+    assert bench.ask("cmd", user_properties=(("id", "x" * 257),))["error"] == "bad-id"
+
+
+def test_one_that_waits_is_known_too(bench: Bench) -> None:
+    bench.listen(
+        Subscription(
+            topic="cmd",
+            name="h",
+            deduplicate="payload:id",
+            exec=ExecHandler(argv=("sleep", "0.1")),
+        )
+    )
+    for name in ("a", "b", "a", "b"):
+        bench.send("cmd", json.dumps({"id": name}).encode())
+    errors = [answer.said.get("error") for answer in bench.answered(4)]
+    assert errors == ["duplicate", "duplicate", None, None]
+
+
+def test_what_was_not_done_can_be_asked_for_again(bench: Bench, tmp_path: Path) -> None:
+    missing = tmp_path / "program"
+    bench.listen(
+        Subscription(
+            topic="e", name="h", deduplicate="property:id", exec=ExecHandler(argv=(str(missing),))
+        ),
+        Subscription(
+            topic="f",
+            name="g",
+            deduplicate="property:id",
+            file=FileHandler(path=str(tmp_path / "no" / "x")),
+        ),
+    )
+    one: dict[str, Any] = {"user_properties": (("id", "1"),)}
+    assert bench.ask("e", **one)["error"] == "not-started"
+    assert bench.ask("f", **one)["error"] == "not-written"
+    missing.write_text("#!/bin/sh\n")
+    missing.chmod(0o755)
+    (tmp_path / "no").mkdir()
+    for topic in ("e", "f"):
+        assert bench.ask(topic, **one)["status"] == 0
+        assert bench.ask(topic, **one)["error"] == "duplicate"
+
+
+def test_the_last_ones_are_remembered_and_the_file_stays_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deduplicate, "REMEMBERED", 20)
+    path = tmp_path / "folder" / "ids"
+    found = Remembered(path)
+    for number in range(3 * 20):
+        found.add(f"id {number}")
+    found.forget(f"id {3 * 20 - 1}")
+    for one in (found, Remembered(path)):
+        assert f"id {2 * 20}" in one
+        assert f"id {3 * 20 - 2}" in one
+        assert f"id {2 * 20 - 1}" not in one
+        assert f"id {3 * 20 - 1}" not in one
+    assert len(path.read_bytes().splitlines()) <= 2 * 20
+
+
+def test_a_file_cut_anywhere_gives_what_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "ids"
+    names = [f"id\n{number}" for number in range(4)]
+    for name in names:
+        Remembered(path).add(name)
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        after = Remembered(path)
+        assert all(name in after for name in names[: data[:length].count(b"\n")])
+        if length % 7 == 0:  # wherever in a line
+            after.add("new")
+            assert "new" in Remembered(path)

@@ -1,0 +1,96 @@
+"""Files that messages write, and names that they cannot have."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet_agent.config.subscriptions import FileHandler, Subscription
+from fleet_agent.telemetry.commands.file import place
+from unit.telemetry.commands.conftest import Bench
+
+
+def writing(path: Path | str, topic: str = "cfg/+", **options: object) -> Subscription:
+    handler = FileHandler(path=str(path), **options)  # type: ignore[arg-type]
+    return Subscription(topic=topic, name="h", file=handler)
+
+
+def test_a_payload_replaces_the_file_whole_with_its_mode(bench: Bench, tmp_path: Path) -> None:
+    bench.listen(writing(tmp_path / "{1}.json", mode="0644"))
+    (tmp_path / "net.json").write_text("old and longer than the new")
+    assert bench.ask("cfg/net", b'{"a": 1}') == {"status": 0}
+    assert (tmp_path / "net.json").read_bytes() == b'{"a": 1}'
+    assert (tmp_path / "net.json").stat().st_mode & 0o7777 == 0o644
+    assert bench.ask("cfg/net") == {"status": 0}
+    assert (tmp_path / "net.json").read_bytes() == b""
+    assert bench.counters().handled == 2
+
+
+def test_a_folder_can_be_named_by_the_topic(bench: Bench, tmp_path: Path) -> None:
+    bench.listen(writing(tmp_path / "{1}" / "{2}", topic="cfg/#"))
+    (tmp_path / "net").mkdir()
+    assert bench.ask("cfg/net/eth0", b"x") == {"status": 0}
+    assert (tmp_path / "net" / "eth0").read_bytes() == b"x"
+    assert bench.ask("cfg/none/eth0")["error"] == "not-written"
+    assert "No such file or directory" in bench.problems["handler-h"]
+    assert bench.ask("cfg/net")["error"] == "refused-name"
+    assert list(tmp_path.glob("none*")) == []
+
+
+@pytest.mark.parametrize(
+    "level", ["..", ".", "", ".hidden", "a\nb", "a\u202eb", "\x7f", "x" * 201]
+)
+def test_a_level_that_is_no_plain_name_is_refused(
+    bench: Bench, tmp_path: Path, level: str
+) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    bench.listen(writing(inner / "{1}"))
+    before = sorted(tmp_path.rglob("*"))
+    found = bench.ask(f"cfg/{level}", b"x")
+    assert (found["status"], found["error"]) == (-1, "refused-name")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert bench.problems == {}  # the sender's fault
+
+
+def test_links_are_not_followed_where_the_topic_leads(bench: Bench, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_text("mine")
+    (tmp_path / "folder").symlink_to(elsewhere)
+    (tmp_path / "name").symlink_to(elsewhere / "file")
+    bench.listen(
+        writing(tmp_path / "{1}" / "file", topic="a/+"), writing(tmp_path / "{1}", topic="b/+")
+    )
+    assert bench.ask("a/folder", b"x")["error"] == "refused-name"
+    assert bench.ask("b/name", b"x")["error"] == "not-written"
+    assert bench.ask("b/elsewhere", b"x")["error"] == "not-written"
+    assert (elsewhere / "file").read_text() == "mine"
+    # The administrator's own link leads where it leads.
+    bench.listen(writing(tmp_path / "folder" / "{1}", topic="c/+"))
+    assert bench.ask("c/new", b"x") == {"status": 0}
+    assert (elsewhere / "new").read_text() == "x"
+
+
+def test_too_large_a_message_leaves_the_file_alone(bench: Bench, tmp_path: Path) -> None:
+    bench.listen(writing(tmp_path / "x", topic="cfg", max_size=3))
+    assert bench.ask("cfg", b"123") == {"status": 0}
+    assert bench.ask("cfg", b"1234")["error"] == "too-large"
+    assert (tmp_path / "x").read_bytes() == b"123"
+
+
+_LEVEL = st.one_of(st.text(max_size=250), st.sampled_from(["..", ".", "a/../../b", "a", "\0"]))
+
+
+@given(st.lists(_LEVEL, max_size=3), st.sampled_from(["/d/{1}", "/d/{1}/{2}.json", "/d/x{2}{1}"]))
+def test_no_topic_leads_out_of_the_template(levels: list[str], template: str) -> None:
+    try:
+        path = place(template, tuple(levels))
+    except ValueError:
+        return
+    assert len(path.parts) == len(Path(template).parts)
+    assert path.parts[:2] == ("/", "d")
+    assert ".." not in path.parts
+    assert str(path).isprintable()
+    assert all(len(part.encode()) <= 2 * 200 + 1 for part in path.parts)

@@ -1,0 +1,129 @@
+"""Which handler gets a message, and what of it stays over a reload."""
+
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fleet_agent.config.subscriptions import ExecHandler, FileHandler, Subscription
+from unit.telemetry.commands.conftest import Bench
+
+
+def saying(topic: str, words: str, **more: object) -> Subscription:
+    return Subscription(topic=topic, exec=ExecHandler(argv=("echo", words)), **more)  # type: ignore[arg-type]
+
+
+def test_the_first_that_matches_and_has_a_handler_gets_it_alone(bench: Bench) -> None:
+    bench.listen(
+        Subscription(topic="cmd/#"),
+        saying("cmd/+/reboot", "special", log=False),
+        saying("cmd/#", "general"),
+        saying("$share/group/work/+", "shared", log=False),
+    )
+    assert bench.ask("cmd/a/reboot")["stdout"] == "special\n"
+    assert bench.ask("cmd/a/other")["stdout"] == "general\n"
+    assert bench.ask("work/1")["stdout"] == "shared\n"
+    bench.send("elsewhere")
+    assert [item.handled for item in bench.commands.counters.values()] == [1, 1, 1]
+    assert bench.commands.is_logged("cmd/a/reboot")  # the first subscription asks for it
+    assert not bench.commands.is_logged("work/1")
+
+
+def test_handlers_of_one_name_are_told_apart(bench: Bench) -> None:
+    bench.listen(*[saying(topic, topic, name="x") for topic in ("a", "b", "c")])
+    assert list(bench.commands.counters) == ["x", "x-2", "x-3"]
+
+
+def test_no_answer_goes_where_the_device_itself_listens_or_aws_would_hang_up(bench: Bench) -> None:
+    bench.listen(saying("cmd/#", "x"))
+    topics = ("cmd/loop", "", "a/#", "a/+/b", "x" * 257, "/" * 8, "nul\0", None)
+    for topic in topics:
+        bench.send("cmd/a", response_topic=topic)
+    bench.turn(lambda: bench.commands.counters["cmd/#"].handled == len(topics))
+    assert bench.answers == []
+
+
+def test_a_reload_leaves_alone_what_stays_and_ends_what_goes(bench: Bench, tmp_path: Path) -> None:
+    slow = Subscription(
+        topic="slow",
+        exec=ExecHandler(argv=("sh", "-c", f"until test -e {tmp_path}/go; do sleep 0.02; done")),
+    )
+    gone = Subscription(topic="gone", exec=ExecHandler(argv=("sleep", "60")))
+    bench.listen(slow, gone)
+    for _ in range(2):
+        bench.send("slow")
+        bench.send("gone")
+    assert len(list((tmp_path / "commands").iterdir())) == 2
+    bench.listen(saying("new", "x"), slow)
+    assert bench.answered()[0].said["error"] == "stopped"
+    assert len(list((tmp_path / "commands").iterdir())) == 1
+    (tmp_path / "go").touch()
+    assert [answer.said["status"] for answer in bench.answered(2)] == [0, 0]
+    assert bench.ask("new")["stdout"] == "x\n"
+
+
+def test_other_settings_of_a_handler_leave_its_line_be(bench: Bench) -> None:
+    bench.listen(Subscription(topic="a", exec=ExecHandler(argv=("sleep", "60"))))
+    for _ in range(3):
+        bench.send("a")
+    bench.listen(Subscription(topic="a", exec=ExecHandler(argv=("echo", "new"))))
+    answers = [answer.said for answer in bench.answered(3)]
+    assert answers[0]["error"] == "stopped"
+    assert [item["stdout"] for item in answers[1:]] == ["new\n"] * 2
+
+
+def test_damaged_files_of_the_line_are_passed_over(bench: Bench, tmp_path: Path) -> None:
+    sleeping = Subscription(topic="a", exec=ExecHandler(argv=("sleep", "60")))
+    bench.listen(sleeping)
+    for number in range(4):
+        bench.send("a", b"%d" % number)
+    bench.die()
+    first, second, third = sorted((tmp_path / "commands").rglob("*.json"))
+    first.write_bytes(b"{")
+    second.write_bytes(b'{"topic": "a"}')
+    (third.parent / "other.json").write_bytes(b"")
+    bench._subscriptions = [("a", Subscription(topic="a", exec=ExecHandler(argv=("cat",))))]
+    bench.live()
+    assert bench.answered()[0].said["stdout"] == "3"
+    assert sorted(path.name for path in third.parent.iterdir()) == ["other.json"]
+
+
+_TEXT = st.text(max_size=20)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.binary(max_size=50),
+    st.lists(_TEXT, max_size=3).map("/".join),
+    st.lists(st.tuples(_TEXT, _TEXT), max_size=2).map(tuple),
+    st.one_of(st.none(), _TEXT),
+)
+def test_nothing_that_arrives_stops_the_agent(
+    bench: Bench,
+    tmp_path: Path,
+    payload: bytes,
+    topic: str,
+    properties: tuple[tuple[str, str], ...],
+    text: str | None,
+) -> None:
+    if not bench.commands._entries:
+        (tmp_path / "out").mkdir()
+        bench.listen(
+            Subscription(topic="f/#", file=FileHandler(path=str(tmp_path / "out" / "{1}"))),
+            Subscription(topic="e/#", exec=ExecHandler(argv=("true",)), deduplicate="payload:a"),
+        )
+
+    def taken() -> int:
+        return sum(c.handled + c.failed + c.refused for c in bench.commands.counters.values())
+
+    for first in ("e", "f"):
+        before = taken()
+        bench.send(
+            f"{first}/{topic}",
+            payload,
+            user_properties=properties,
+            content_type=text,
+            response_topic=text,
+        )
+        bench.turn(lambda: taken() > before)  # noqa: B023 - called in this round
+    assert all(path.parent == tmp_path / "out" for path in (tmp_path / "out").rglob("*"))
