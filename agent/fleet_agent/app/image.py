@@ -82,6 +82,8 @@ def install(
     folder = config.parent.absolute() if config else None
     files_here, moved = _named_files(settings, root, folder, flags)
     placed = [*_configuration(config, {**flags, **moved}), *files_here]
+    for one in placed:
+        _stay_inside(root, (home / one.target).parent)
     _check_claim(settings, files_here)
     if not force:
         _refuse_other(home, placed)
@@ -101,14 +103,17 @@ def _home(root: Path) -> Path:
             remedy="Mount the image's root partition (losetup -P, mount) and give the mount point with --root.",
             code="no-root",
         )
-    home = root / HOME
-    if not home.resolve().is_relative_to(root.resolve()):
+    return root / HOME
+
+
+def _stay_inside(root: Path, folder: Path) -> None:
+    """Refuse a link in the image that means this machine's own files."""
+    if not folder.resolve().is_relative_to(root.resolve()):
         raise DeviceError(
-            f"{home} is a link that leads out of the image, to {home.resolve()}.",
+            f"{folder} is a link that leads out of the image, to {folder.resolve()}.",
             remedy="Replace the link in the image by a folder, or bind what it means into --root first.",
             code="link-out-of-root",
         )
-    return home
 
 
 def _configuration(config: Path | None, flags: Mapping[str, Any]) -> Iterator[Placed]:

@@ -167,10 +167,14 @@ def test_other_content_is_replaced_only_by_force(image: Path, root: Path) -> Non
     assert "port: 443" in (root / HOME / "config.yaml").read_text()
 
 
-def test_a_link_that_leads_out_of_the_image_is_refused(image: Path, root: Path) -> None:
+@pytest.mark.parametrize("link", [HOME, HOME / "claim"])
+def test_a_link_that_leads_out_of_the_image_is_refused(
+    image: Path, root: Path, link: Path
+) -> None:
     outside = image.parent / "outside"
     outside.mkdir()
-    (root / HOME).symlink_to(outside)
+    (root / link).parent.mkdir(exist_ok=True)
+    (root / link).symlink_to(outside)
     assert install(image, root) == 78
     assert not list(outside.iterdir())
 
