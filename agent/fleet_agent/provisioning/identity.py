@@ -9,6 +9,7 @@ repr prints the private key.
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -33,6 +34,8 @@ CONNECT_LIMIT = 35.0  # seconds; TLS failures reach awscrt's callback after up t
 DIAGNOSE_AFTER = 4.0  # seconds of silence before we look for the cause ourselves
 ANSWER_LIMIT = 20.0  # seconds; a hook may take 5, and AWS's own agents wait 10 to 30
 SUBACK_LIMIT = 10.0  # seconds
+
+_THING_NAME = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT's own rule
 
 _REFUSED_PUBACK = "AWS_ERROR_MQTT_ACK_REASON_CODE_FAILURE"
 
@@ -342,14 +345,23 @@ def _certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN4
 def _text(value: object, field: str, operation: Operation) -> str:
     if not isinstance(value, str) or not value:
         raise _unusable(operation, f"it has no {field}")
+    if _encodable(value) != value:
+        raise _unusable(operation, f"its {field} is no text")
     return value
+
+
+def _encodable(text: str) -> str:
+    """JSON may hold half a surrogate pair, which can be neither written nor sent nor printed."""
+    return text.encode(errors="replace").decode()
 
 
 def _registration(model: Any) -> tuple[str | None, dict[str, str]]:  # noqa: ANN401
     name = model.thing_name or None
     configuration = model.device_configuration or {}
-    if name is not None and not isinstance(name, str):
-        raise _unusable(Operation.REGISTER, "its thingName is no text")
+    if name is not None and not (isinstance(name, str) and _THING_NAME.fullmatch(name)):
+        raise _unusable(Operation.REGISTER, "its thingName is no name of a thing")
     if not isinstance(configuration, dict):
         raise _unusable(Operation.REGISTER, "its deviceConfiguration is no object")
-    return name, {str(key): str(value) for key, value in configuration.items()}
+    return name, {
+        _encodable(str(key)): _encodable(str(value)) for key, value in configuration.items()
+    }
