@@ -27,7 +27,9 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
     """Tell shtab what a flag's value is, as its name in the help says it: a file, a folder, one of these words."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to them
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
-            for below in action.choices.values():
+            for named in action._choices_actions:  # noqa: SLF001 - as above
+                below = action.choices[named.dest]
+                below.description = named.help  # a line of a menu, not a paragraph
                 _prepare(below)
         elif action.metavar == "FILE":
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks

@@ -6,13 +6,13 @@
 
 _shtab_fleet_agent_commands() {
   local _commands=(
-    config:'check: every error at once, with its place; exit status 78 if there is one. show: what file, drop-ins, flags and defaults come to together. schema: the JSON Schema of the file, for editors. install: puts the configuration, with its drop-ins and the claim it names, into /etc/fleet-agent of an image that is mounted at --root, with modes and group as the service wants them; flags go into config.d/99-installed.yaml.'
-    import:'Reads the configuration of AWS IoT Device Client (JSON) or of Greengrass with fleet provisioning (the Java nucleus'"'"'s plugin or nucleus lite, YAML) and writes ours. What has no equivalent is named on stderr, with what to do instead, and in the file'"'"'s first lines. No secret is copied. Exit status: 0 written, 78 when it is no such file, or something in what was written must be corrected first.'
-    parameters:'Exit status: 0 every parameter has a value, 78 at least one has none.'
-    provision:'Walks from the claim to a proven identity and stores it; interrupted, it goes on from there. On a provisioned device it says so and changes nothing.'
-    reset:'Removes the identity, attempts under way, the queue of readings, the hardware'"'"'s fingerprint, and names the certificates to retire in the cloud. Claim and configuration stay: the next start provisions anew. Without --yes it asks; without a terminal it only says what would go. Stop the service first.'
-    run:'The daemon: provisions if need be, connects as the thing, publishes readings, listens to the configured topics, until SIGTERM.'
-    status:'Exit status: 0 healthy, 1 provisioned but with a problem, 3 not running, 4 not provisioned.'
+    config:'check, show or install the configuration, or print its JSON Schema'
+    import:'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
+    parameters:'show the template parameters'"'"' values and where they come from'
+    provision:'give this device an identity'
+    reset:'forget this device'"'"'s identity'
+    run:'provision if need be, then carry telemetry'
+    status:'show identity, daemon and problems'
   )
   _describe 'fleet-agent commands' _commands
 }
