@@ -1,5 +1,7 @@
 """Fixtures every test may ask for. The sandbox starts with the first test that does, one per pytest worker."""
 
+import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,16 @@ from iot_sandbox.launch import Sandbox, launch
 
 if TYPE_CHECKING:
     from support.fleets import Fleet
+
+
+def pytest_configure() -> None:
+    """What is chosen by chance is the same in every worker, and can be chosen again."""
+    os.environ.setdefault("CRASH_SEED", str(random.randrange(10**6)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say the seed, whatever became of the tests."""
+    terminalreporter.write_line(f"CRASH_SEED={os.environ['CRASH_SEED']} for the same crash points")
 
 
 @pytest.fixture(scope="session")

@@ -204,6 +204,37 @@ def sync_folder(path: Path) -> None:
         _fsync_folder(path)
 
 
+def owner(path: Path) -> int | None:
+    """The user id of whom it belongs to; None when nothing is there.
+
+    Raises:
+        StateDirectoryError: The disk does not say.
+    """
+    with _told("look at", path), contextlib.suppress(FileNotFoundError):
+        return path.stat().st_uid
+    return None
+
+
+def is_link(path: Path) -> bool:
+    """Whether a symbolic link stands there.
+
+    Raises:
+        StateDirectoryError: The disk does not say.
+    """
+    with _told("look at", path):
+        return path.is_symlink()
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, a regular one.
+
+    Raises:
+        StateDirectoryError: The disk does not say.
+    """
+    with _told("look at", path):
+        return path.is_file()
+
+
 def read(path: Path, limit: int = 1 << 20) -> bytes | None:
     """The content of a regular file, or None when there is none.
 

@@ -34,12 +34,13 @@ def become_owner(state_dir: Path) -> None:
     """Started as root: go on as the owner of the state directory, so that no file of it ever belongs to root.
 
     Raises:
-        DeviceError: The owner is not in the user database.
+        DeviceError: The owner is not in the user database, or may not read this program.
+        StateDirectoryError: The disk does not say who the owner is.
     """
-    if os.geteuid() != 0 or not state_dir.exists():
+    if os.geteuid() != 0:
         return
-    owner = state_dir.stat().st_uid
-    if owner == 0:
+    owner = files.owner(state_dir)
+    if owner in (None, 0):
         return
     try:
         user = pwd.getpwuid(owner)
@@ -52,6 +53,14 @@ def become_owner(state_dir: Path) -> None:
     os.initgroups(user.pw_name, user.pw_gid)
     os.setgid(user.pw_gid)
     os.setuid(owner)
+    # What is imported later is read as the owner: say now what would be a traceback then.
+    for program in (__file__, os.__file__):
+        if not os.access(program, os.R_OK):
+            raise DeviceError(
+                f"{user.pw_name}, who owns {state_dir}, may not read the agent's own program: {program}.",
+                remedy="Install it where that user may read (the Debian package does), or chown the state directory.",
+                code="program-unreadable",
+            )
 
 
 def take_lock(state_dir: Path) -> Lock:

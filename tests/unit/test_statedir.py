@@ -1,7 +1,9 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from fleet_agent import statedir
 from fleet_agent.errors import StateDirectoryError, TemporaryError
+from support.users import NOBODY
 
 HOLD = """
 import sys
@@ -246,3 +249,27 @@ def test_this_machines_own_mounts_can_be_read(tmp_path: Path) -> None:
         statedir.refuse_volatile(tmp_path)
     except StateDirectoryError as error:
         assert error.code == "state-volatile"  # noqa: PT017 - where tests run in memory
+
+
+# Its owner ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")
+def test_an_owner_who_may_not_read_the_program_is_told(tmp_path: Path) -> None:
+    """Whoever owns the state would meet a traceback with the first import."""
+    program = tmp_path / "agent"  # below pytest's folder, which is root's alone
+    shutil.copytree(Path(statedir.__file__).parent, program / "fleet_agent")
+    words = ["provision", "--json", "--endpoint", "a.example", "--cert", "c", "--key", "k"]
+    words += ["--template-name", "t", "--template-parameters", "{}"]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        done = subprocess.run(
+            [sys.executable, "-m", "fleet_agent", *words, "--state-dir", folder],
+            env=os.environ | {"PYTHONPATH": str(program)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 78, done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == "program-unreadable"
+    assert "Traceback" not in done.stderr

@@ -4,6 +4,7 @@ Imports that cost (the SDK, cryptography) stand in the functions that need them:
 ``provision`` touch neither.
 """
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -17,7 +18,7 @@ from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import Claim, Provisioning, Settings
 from fleet_agent.credentials.model import Credential, Csr, KeyPair, Secret
 from fleet_agent.credentials.store import CURRENT, Store
-from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
+from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 
@@ -64,6 +65,7 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     store = open_store(settings)
     if not request.force and (found := store.current()):
         _refuse_half_wish(request, store)
+        _tell_ledger(Path(settings.state_dir), store, found)
         if problem := clone.look(Path(settings.state_dir), found):
             _log.warning("%s %s", problem.title, problem.remedy)
         return Result(credential=stable(store, found), was_there=True)
@@ -80,6 +82,16 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
         credential=walk(settings, request, report, store, mailbox),
         was_there=False,
     )
+
+
+def _tell_ledger(state_dir: Path, store: Store, found: Credential) -> None:
+    """Say in the ledger what is in use, should the last walk have ended right after the swap."""
+    if not store.is_told(found):
+        with contextlib.suppress(
+            AgentError
+        ):  # ``run`` tells it too; who may only look has the answer all the same
+            statedir.take_lock(state_dir)
+            store.tell_ledger()
 
 
 def walk(

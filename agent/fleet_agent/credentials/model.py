@@ -128,7 +128,9 @@ class Event(enum.Enum):
     """What the ledger says of a certificate."""
 
     ISSUED = "issued"  # the answer arrived; not registered yet: expires within the hour by itself
-    FOREIGN = "foreign"  # an answer arrived with a certificate for another key; never used
+    FOREIGN = (
+        "foreign"  # an answer arrived with one for another key, or with parts missing; never used
+    )
     REGISTERED = "registered"  # RegisterThing accepted: ACTIVE
     UNRESOLVED = "unresolved"  # its token was refused: active or expired, only the cloud can tell
     CURRENT = "current"  # proven, and what the device uses

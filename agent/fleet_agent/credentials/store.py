@@ -82,7 +82,7 @@ class Store:
             or found.issued is None
             or found.registration is None
             or not found.has_key
-            or not (folder / CERTIFICATE).is_file()
+            or not files.is_there(folder / CERTIFICATE)
         ):
             raise DeviceError(
                 f"The current credential in {folder} is incomplete.",
@@ -224,6 +224,10 @@ class Store:
                 files.remove_folder(self.folder(number))
         return self.describe(dataclasses.replace(found, issued=without_token))
 
+    def is_told(self, credential: Credential) -> bool:
+        """Whether the ledger says of the credential in use that it is."""
+        return self.ledger.latest().get(credential.certificate_id) == Event.CURRENT.value
+
     def tell_ledger(self) -> None:
         """Bring the ledger up to date with ``current``: a power cut may have come between the two."""
         number = self._current_number()
@@ -233,6 +237,8 @@ class Store:
             if generation <= number:
                 with contextlib.suppress(StateDirectoryError):  # damage there stops nothing here
                     found = self._read(generation)
+            if found is None and generation < number:
+                self._retire(generation)
             if found is None or found.issued is None or found.proven is None:
                 continue
             event = Event.CURRENT if generation == number else Event.RETIRED
@@ -243,6 +249,12 @@ class Store:
                     found.issued.certificate_id, event, generation, self._clock.wall()
                 )
 
+    def _retire(self, number: int) -> None:
+        """Say what the ledger itself tells of a replaced generation that cannot be read."""
+        for certificate_id, event in self.ledger.latest(number).items():
+            if event == Event.CURRENT.value:
+                self.ledger.record(certificate_id, Event.RETIRED, number, self._clock.wall())
+
     def clear(self) -> None:
         """Forget every generation at one stroke; before that, the ledger says that nobody uses their certificates.
 
@@ -250,9 +262,7 @@ class Store:
         """
         for number in self._numbers():
             self._name_dropped(number)
-            for certificate_id, event in self.ledger.latest(number).items():
-                if event == Event.CURRENT.value:
-                    self.ledger.record(certificate_id, Event.RETIRED, number, self._clock.wall())
+            self._retire(number)
         aside = self._root.with_name(_CLEARED)
         files.remove_folders(aside)
         if self._root.is_dir():
@@ -262,6 +272,7 @@ class Store:
     # How it is kept -------------------------------------------------------------------------------------------------
 
     def _numbers(self) -> list[int]:
+        self._refuse_link()
         try:
             names = [path.name for path in self._root.iterdir() if path.is_dir()]
         except FileNotFoundError:
@@ -274,7 +285,17 @@ class Store:
             ) from error
         return sorted(int(name) for name in names if name.isdecimal())
 
+    def _refuse_link(self) -> None:
+        """Whoever may make links here could have keys written where he reads them."""
+        if files.is_link(self._root):
+            raise StateDirectoryError(
+                f"{self._root} is a symbolic link, which is refused.",
+                remedy="Put a folder there; to keep the state elsewhere, say so with --state-dir or state_dir.",
+                code="state-damaged",
+            )
+
     def _current_number(self) -> int:
+        self._refuse_link()
         link = self._root / CURRENT
         try:
             name = str(link.readlink())
@@ -306,7 +327,7 @@ class Store:
             return Generation(
                 number=number,
                 attempt=records.attempt(attempt),
-                has_key=(folder / KEY).is_file(),
+                has_key=files.is_there(folder / KEY),
                 issued=None if issued is None else records.issued(issued),
                 registration=None if registration is None else records.registration(registration),
                 proven=None if proven is None else records.number(proven, "proven"),

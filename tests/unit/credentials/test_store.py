@@ -494,3 +494,24 @@ def walk_model(disk: Disk, name: str, until: str, *, by_aws: bool) -> None:
         run(disk.mark_proven(FakeClock().wall()))
     if last >= 5:
         run(disk.promote())
+
+
+def test_a_folder_of_generations_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:
+    walk(store, "a")
+    root = store.folder(1).parent
+    elsewhere = tmp_path / "elsewhere"
+    root.rename(elsewhere)
+    root.symlink_to(elsewhere)
+    for look in (store.current, store.pending):
+        with pytest.raises(StateDirectoryError, match="symbolic link"):
+            look()
+    with pytest.raises(StateDirectoryError, match="symbolic link"):
+        walk(store, "b", "attempt")
+
+
+def test_a_replaced_generation_that_cannot_be_read_is_retired_all_the_same(store: Store) -> None:
+    walk(store, "a")
+    found = walk(store, "b", "proven")
+    (store.folder(1) / "issued.json").write_text("{")
+    store.promote(found)
+    assert store.ledger.latest() == {"c-a": "retired", "c-b": "current"}

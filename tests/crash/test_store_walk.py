@@ -2,6 +2,7 @@
 
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from support.walks import current, issued, walk
 
 pytestmark = pytest.mark.slow  # a process a system call
 
-DRIVER = str(Path(__file__).with_name("driver.py"))
+DRIVER = str(Path(__file__).with_name("store_walk.py"))
 NAMES = (
     "attempt.json",
     "private.pem.key",
@@ -53,7 +54,8 @@ class Device:
 
     @property
     def program(self) -> Program:
-        return Program([DRIVER, str(self.state_dir), self.scenario], list(self._paths()))
+        words = [sys.executable, "-I", "-S", DRIVER, str(self.state_dir), self.scenario]
+        return Program(words, list(self._paths()))
 
     def put_back(self) -> None:
         shutil.rmtree(self.state_dir, ignore_errors=True)
@@ -151,7 +153,7 @@ def test_killed_before_any_call_that_changes_a_file(device: Device) -> None:
     seen = set()
     for call in points:
         device.put_back()
-        assert device.program.killed_at(call, device.record) in (-9, 137), call
+        assert device.program.killed_at(call.name, call.count, device.record) in (-9, 137), call
         look(device)
         seen.add(current(device.store).certificate_id)
         go_on(device)
@@ -165,7 +167,7 @@ def test_a_naive_writer_is_caught(device: Device) -> None:
         if not call.changes:
             continue
         device.put_back()
-        assert device.program.killed_at(call, device.record) in (-9, 137), call
+        assert device.program.killed_at(call.name, call.count, device.record) in (-9, 137), call
         try:
             look(device)
         except (AssertionError, AgentError):
@@ -180,8 +182,8 @@ def test_any_call_that_fails_is_told_in_our_words_and_leaves_everything_whole(
     for call in device.program.calls(device.record):
         if call.changes or call.name == "fsync":
             device.put_back()
-            status = device.program.failed_at(call, "EIO", device.record)
-            assert status == Exit.CANNOT_WRITE, call
+            done = device.program.failed_at(call.name, call.count, "EIO", device.record)
+            assert done.returncode == Exit.CANNOT_WRITE, call
             look(device)
 
 

@@ -1,4 +1,4 @@
-"""Walks a store from an identity ``a`` to an identity ``b``, to be killed anywhere: driver.py STATE_DIR SCENARIO.
+"""Walks a store from an identity ``a`` to an identity ``b``, to be killed anywhere: store_walk.py STATE_DIR SCENARIO.
 
 Exits 0, or with the exit status of the agent's own error.
 """

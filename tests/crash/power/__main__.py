@@ -1,0 +1,156 @@
+"""``scripts/power-cut``: the agent provisions in a machine whose disk is logged; the power is cut all along it."""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crash.power import blocklog, guest
+from crash.whole import look_at
+from crash.workload import Bench, bench
+from crash.wrong_agent import WRITERS
+from fleet_agent.errors import AgentError
+
+ROOT = Path(__file__).resolve().parents[3]
+STATE_DIR = Path("/data/state")
+INSIDE = ROOT / "tests/crash/power/inside.py"
+
+
+def main() -> int:
+    """Run it; 1 when an image was not what it must be."""
+    arguments = _parser().parse_args()
+    seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="power-cut-", dir=arguments.folder) as temporary:
+        folder = Path(temporary)
+        with bench(folder) as its_bench:
+            machine = _machine(its_bench, arguments)
+            _tell(f"machine built, {time.monotonic() - began:.0f} s; booting it (QEMU, no KVM)")
+            console = machine.boot()
+        if arguments.verbose:
+            _tell(console)
+        entries = blocklog.read(folder / "log.img")
+        marks = sum(entry.mark is not None for entry in entries)
+        flushes = sum(entry.flushes for entry in entries)
+        _tell(
+            f"provisioned twice, {time.monotonic() - began:.0f} s: {len(entries)} requests to the disk, "
+            f"{flushes} flushes, {marks} marks; seed {seed}"
+        )
+        cuts = blocklog.cuts(entries, arguments.subsets, random.Random(seed))
+        images, failures = _try_all(cuts, folder)
+    for what, number in failures.most_common():
+        print(f"{number:>6} images: {what}")
+    good = images - failures.total()
+    print(f"{good} of {images} images whole, {time.monotonic() - began:.0f} s")
+    return 0 if images and good == images and marks else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/power-cut",
+        description="Provisions twice in a virtual machine against the sandbox, then cuts the power at every flush "
+        "of its disk: what was flushed is there, of the rest a random part. Each disk is mounted and opened. Needs "
+        "root; minutes.",
+    )
+    add = parser.add_argument
+    add(
+        "--subsets",
+        type=int,
+        default=4,
+        metavar="N",
+        help="random parts tried at each flush (4), beside nothing",
+    )
+    add("--seed", type=int, help="the same chance again")
+    add("--writer", choices=sorted(WRITERS), default="right", help="a wrong one: must be caught")
+    add("--kernel", type=Path, required=True, help="an unpacked linux-image package")
+    add("--folder", type=Path, default=Path("/dev/shm"), help="to work in (/dev/shm)")
+    add("-v", "--verbose", action="store_true", help="show the machine's console")
+    return parser
+
+
+def _machine(its_bench: Bench, arguments: argparse.Namespace) -> guest.Guest:
+    fleet = its_bench.fleet
+    sandbox, claim = fleet.sandbox, fleet.claim
+    words = ["--endpoint", sandbox.endpoint, "--port", sandbox.mqtt_port]
+    words += [
+        "--ca-file",
+        sandbox.ca_file,
+        "--cert",
+        claim.certificate,
+        "--key",
+        claim.private_key,
+    ]
+    words += ["--template-name", fleet.template, "--state-dir", STATE_DIR, "--timeout", 200]
+    words += ["--template-parameters", '\'{"SerialNumber":"1"}\'']
+    agent = ROOT / "agent"
+    command = [guest.BUSYBOX, "env", f"PYTHONPATH={agent}:{guest.site_packages()}", "HOME=/"]
+    command += [Path(sys.executable).resolve(), INSIDE, guest.DISK, arguments.writer]
+    files = [agent, INSIDE, INSIDE.parent.with_name("wrong_agent.py"), guest.BUSYBOX]
+    files += [sandbox.ca_file, claim.certificate, claim.private_key]
+    return guest.build(
+        its_bench.folder, arguments.kernel, files, [*map(str, command), *map(str, words)]
+    )
+
+
+def _try_all(cuts: Iterator[blocklog.Cut], folder: Path) -> tuple[int, Counter[str]]:
+    """Mount and open every disk; how many, and what was wrong with some."""
+    base, image, mounted = folder / "start.img", folder / "image.img", folder / "mounted"
+    mounted.mkdir()
+    images, failures = 0, Counter[str]()
+    for cut in cuts:
+        _apply(cut.base, base)
+        subprocess.run(["cp", "--sparse=always", str(base), str(image)], check=True)
+        _apply(cut.survived, image)
+        images += 1
+        try:
+            with _mount(image, mounted) as disk:
+                _look(disk / STATE_DIR.name, cut.marks)
+        except (AssertionError, AgentError, OSError) as error:
+            failures[f"{type(error).__name__}: {str(error).replace(str(mounted), '')}"] += 1
+    return images, failures
+
+
+def _apply(entries: list[blocklog.Entry], image: Path) -> None:
+    with image.open("r+b") as disk:
+        for entry in entries:
+            disk.seek(entry.offset)
+            disk.write(entry.data)
+
+
+@contextmanager
+def _mount(image: Path, folder: Path) -> Iterator[Path]:
+    done = subprocess.run(
+        ["mount", "-o", "loop", str(image), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"it cannot be mounted: {done.stderr.strip()}"
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def _look(state_dir: Path, marks: list[dict[str, str]]) -> None:
+    """What was said to be done is there: the identity of the last mark or a newer one; before any there may be none."""
+    said = [mark["provisioned"] for mark in marks if "provisioned" in mark]
+    found = look_at(state_dir) if state_dir.exists() else None
+    in_use = found.certificate_id if found else None
+    if said:
+        assert in_use is not None, "neither identity, though one was there"
+        assert in_use not in said[:-1], "the identity before the one that was acknowledged"
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
