@@ -148,6 +148,7 @@ def test_device_client_that_does_not_provision_brings_no_claim(tmp_path: Path) -
     left = {one["key"]: one["instead"] for one in answer["no_equivalent"]}
     assert "fleet-cloud claim new" in left["cert"]
     assert "key" in left
+    assert "no fleet provisioning" in answer["notes"][0]
 
 
 def test_nucleus_lite(tmp_path: Path) -> None:
@@ -190,6 +191,19 @@ def test_the_java_plugin(tmp_path: Path) -> None:
     left = {one["key"].rpartition(".")[2] for one in answer["no_equivalent"]}
     assert {"rootPath", "awsRegion", "iotRoleAlias", "proxyPassword", "Nucleus"} <= left
     assert "pass@word" not in done.stdout + done.stderr
+
+
+def test_a_proxys_password_stays_behind(tmp_path: Path) -> None:
+    url = "http://otto:streng-geheim@proxy.example.com:1100"
+    odd = PLUGIN.replace("http://proxy.example.com:1100", url).replace("Core,", "2026-01-02,")
+    (tmp_path / "config.yaml").write_text(odd)
+    done = run("import", tmp_path / "config.yaml")
+    assert done.returncode == 0
+    settings = yaml.safe_load(done.stdout)
+    assert settings["proxy"] == "http://proxy.example.com:1100"
+    assert settings["provisioning"]["parameters"]["ThingName"] == "2026-01-02"
+    assert "geheim" not in done.stdout + done.stderr
+    assert "proxyUrl: its user and password" in done.stderr
 
 
 def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:

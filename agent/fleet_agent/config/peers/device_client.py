@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet_agent.config.peers.document import (
+    NO_PROVISIONING,
     Document,
     Imported,
     literal_notes,
@@ -69,6 +70,8 @@ def translate(document: Mapping[str, Any]) -> Imported:
             "method": method,
             "parameters": values,
         }
+    else:
+        notes = (NO_PROVISIONING, *notes)
     ours["subscriptions"] = [{"topic": subscribed}] if subscribed else None
     return Imported(
         peer="AWS IoT Device Client",

@@ -50,7 +50,7 @@ class Document:
     def take_text(self, *keys: str) -> str | None:
         """Take a value as text: numbers and the like as they would be written."""
         value = self.take(*keys)
-        return None if value is None else value if isinstance(value, str) else json.dumps(value)
+        return None if value is None else _text(value)
 
     def take_parameters(self, *keys: str) -> dict[str, str]:
         """Take template parameters, a mapping or a JSON text of one; what is neither stays, to be told."""
@@ -63,11 +63,20 @@ class Document:
                 if isinstance(parsed, Mapping):
                     section |= parsed
                     del self._leaves[path]
-            found |= {
-                name: one if isinstance(one, str) else json.dumps(one)
-                for name, one in section.items()
-            }
+            found |= {name: _text(one) for name, one in section.items()}
         return found
+
+    def take_proxy(self, *keys: str) -> str | None:
+        """Take a proxy's address; a user and password in it stay behind, to be told without them."""
+        for key in keys:
+            found = self.take_text(key)
+            if found and "@" in found:
+                self.put_back(key, found)
+                scheme, _, rest = found.partition("://")
+                return f"{scheme}://{rest.rpartition('@')[2]}"
+            if found:
+                return found
+        return None
 
     def has(self, key: str) -> bool:
         """Whether a leaf is there and not taken."""
@@ -106,6 +115,13 @@ def _leaves(
 
 def _is_blank(value: object) -> bool:
     return value is None or value == "" or (isinstance(value, str) and value.startswith(_BLANKS))
+
+
+def _text(value: object) -> str:
+    return json.dumps(value) if isinstance(value, bool | list) else str(value)
+
+
+NO_PROVISIONING = "there is no fleet provisioning in it: add the sections claim and provisioning"
 
 
 def method_notes(method: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet_agent.config.peers.document import (
+    NO_PROVISIONING,
     Document,
     Imported,
     literal_notes,
@@ -32,6 +33,7 @@ _OWN = {
     "csrCommonName": "AWS ignores the subject of a CSR",
     "proxyUsername": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
     "proxyUserName": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
+    "proxyUrl": "its user and password are never copied: a secret belongs in a file of its own",
     "proxyPassword": "never copied: a secret belongs in a file of its own",
 }
 
@@ -55,9 +57,9 @@ def translate(document: Mapping[str, Any]) -> Imported:
         "endpoint": theirs.take_text(
             f"{at}/iotDataEndpoint", *(f"{one}/iotDataEndpoint" for one in nuclei)
         ),
-        "port": int(port) if port and port.isdecimal() else None,
+        "port": int(port) if port and port.isdecimal() else port,
         "ca_file": theirs.take_text(f"{at}/rootCaPath", "system/rootCaPath"),
-        "proxy": theirs.take_text(
+        "proxy": theirs.take_proxy(
             f"{at}/proxyUrl", *(f"{one}/networkProxy/proxy/url" for one in nuclei)
         ),
         "claim": {
@@ -74,6 +76,8 @@ def translate(document: Mapping[str, Any]) -> Imported:
             "parameters": values,
         }
         notes = (*method_notes(method), *notes)
+    else:
+        notes = (NO_PROVISIONING, *notes)
     return Imported(
         peer=_NAMES[plugin],
         settings=without_nothing(ours),
