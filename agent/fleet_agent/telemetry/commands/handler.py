@@ -42,7 +42,7 @@ _REMEDY = "Look into the log of that program; the next command that goes well cl
 
 @dataclasses.dataclass(kw_only=True)
 class Counters:
-    """What a handler did since the agent started; ``last_error`` with its time, None while there was none."""
+    """What a handler did since it was configured; ``last_error`` with its time, None while there was none."""
 
     handled: int = 0
     failed: int = 0
@@ -85,18 +85,26 @@ class Handler:
         self._remembered = Remembered(folder / "ids")
         self._current: tuple[Waiting, Command] | None = None
         self._is_going = False
+        self._is_closed = False
+        self.counters.waiting = len(self._line)
 
     @property
     def due(self) -> float:
-        """When ``act`` is to be called."""
-        return self._work.due if self._current else math.inf
+        """When ``act`` is to be called: at once when something waited for the agent to begin."""
+        if self._current is not None:
+            return self._work.due
+        return 0.0 if len(self._line) and not self._is_closed else math.inf
 
     def act(self) -> None:
-        """The time of what goes on is over."""
-        self._work.act()
+        """Begin what waits, or end what goes on: its time is over."""
+        if self._current is not None:
+            self._work.act()
+        else:
+            self._go()
 
     def take(self, command: Command) -> None:
-        """Handle it, or have it wait; refuse or leave it otherwise."""
+        """Handle it, or have it wait; refuse or leave it otherwise. Once closed, wait for the agent to run again."""
+        has_to_wait = self._current is not None or (self._is_closed and not self._work.is_instant)
         if len(command.payload) > self._max_size:
             words = f"it has {len(command.payload)} bytes, {self._max_size} are allowed"
             self.refuse(command, failure("too-large", words))
@@ -104,13 +112,11 @@ class Handler:
             self.counters.duplicates += 1
             _log.info("%s: a duplicate on %s was left alone", self.name, command.topic)
             self._answer(command, failure("duplicate", "a message of that id was taken before"))
-        elif self._current is not None and len(self._line) >= self._max_waiting:
+        elif has_to_wait and len(self._line) >= self._max_waiting:
             words = f"{len(self._line)} messages wait already"
             self.refuse(command, failure("busy", words))
         else:
-            is_stored = not self._work.is_instant and (
-                self._current is not None or self._work.is_repeated
-            )
+            is_stored = has_to_wait or (self._work.is_repeated and not self._work.is_instant)
             try:
                 self._line.add(command, is_stored=is_stored)
             except StateDirectoryError as error:
@@ -118,7 +124,7 @@ class Handler:
             else:
                 if is_stored:
                     self._shared.health.clear_problem(NOT_KEPT)
-            self.go()
+            self._go()
 
     def refuse(self, command: Command, outcome: Outcome) -> None:
         """Leave it, and tell its sender."""
@@ -127,9 +133,10 @@ class Handler:
         _log.warning("%s: refused what came on %s: %s", self.name, command.topic, outcome.reason)
         self._answer(command, outcome)
 
-    def go(self) -> None:
+    def _go(self) -> None:
         """Begin what waits, where nothing goes on."""
-        if self._is_going:
+        self.counters.waiting = len(self._line)
+        if self._is_going or (self._is_closed and not self._work.is_instant):
             return
         self._is_going = True
         while self._current is None and (found := self._line.next()) is not None:
@@ -147,6 +154,7 @@ class Handler:
 
     def close(self) -> None:
         """End: what waits, or is asked of a socket, is handled when the agent runs again; a program is ended."""
+        self._is_closed = True
         if self._current is None:
             return
         self._work.close()
@@ -170,7 +178,7 @@ class Handler:
         elif not outcome.was_begun:
             self._unremember(command)
         self._conclude(command, outcome)
-        self.go()
+        self._go()
 
     def _conclude(self, command: Command, outcome: Outcome) -> None:
         if outcome.is_good:

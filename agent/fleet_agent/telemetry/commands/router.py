@@ -55,22 +55,14 @@ class Commands:
         self._entries: list[_Entry] = []
 
     def configure(self, subscriptions: Sequence[tuple[str, Subscription]]) -> None:
-        """Listen to these, each with its filter filled in; handlers that stay as they are go on undisturbed.
+        """Listen to these, each with its filter filled in; called once.
 
-        What waits for a handler that is not there any more is dropped; other settings of a handler leave its line be.
+        What waits for a handler goes on with the first ``act``, whatever else of its settings is new; what waits for
+        one that is not there any more is dropped.
         """
-        wanted = list(dict.fromkeys(subscriptions))
-        former = {(item.filter, item.subscription): item for item in self._entries}
-        for key, item in former.items():
-            if key not in wanted and item.handler is not None:
-                item.handler.close()
-                self._shared.health.clear_problem(f"handler-{item.handler.name}")
-        self._entries = []
-        for key in wanted:
-            self._entries.append(former.get(key) or self._entry(*key))
+        for found, subscription in dict.fromkeys(subscriptions):
+            self._entries.append(self._entry(found, subscription))
         self._tidy()
-        for handler in self._handlers():
-            handler.go()
 
     def take(self, message: Arrived) -> None:
         """Give a message to its handler. When this returns it can be acknowledged."""

@@ -49,7 +49,7 @@ class Answer:
 
 
 class Bench:
-    """A device's subscriptions; ``restart`` ends the agent and begins it anew over the same folder."""
+    """A device's subscriptions; ``die`` and ``live`` are an agent that is killed and comes back."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -57,7 +57,7 @@ class Bench:
         self.clock = SystemClock()
         self.mailbox = Mailbox(self.clock)
         self.health = Health(folder / "run", self.clock)
-        self._subscriptions: list[tuple[str, Subscription]] = []
+        self._subscriptions: tuple[Subscription, ...] = ()
         self.commands = self._new()
 
     def _new(self) -> Commands:
@@ -65,8 +65,10 @@ class Bench:
         return Commands(self.folder / "commands", self.mailbox, shared)
 
     def listen(self, *subscriptions: Subscription) -> None:
-        self._subscriptions = [(item.topic, item) for item in subscriptions]
-        self.commands.configure(self._subscriptions)
+        """Begin anew with these."""
+        self.commands.close()
+        self.commands = self._new()
+        self.live(*subscriptions)
 
     def die(self) -> None:
         """As after kill -9: nothing is told, nothing tidied."""
@@ -75,14 +77,12 @@ class Bench:
         self.answers.clear()
         self.commands = self._new()
 
-    def live(self) -> None:
-        """Begin anew."""
-        self.commands.configure(self._subscriptions)
-
-    def restart(self) -> None:
-        self.commands.close()
-        self.commands = self._new()
-        self.live()
+    def live(self, *subscriptions: Subscription) -> None:
+        """Begin, with the subscriptions from before where none are given."""
+        self._subscriptions = subscriptions or self._subscriptions
+        self.commands.configure([(item.topic, item) for item in self._subscriptions])
+        if self.commands.due <= self.clock.monotonic():
+            self.commands.act()
 
     def send(self, topic: str, payload: bytes = b"", **more: Any) -> None:
         self.commands.take(Arriving(topic=topic, payload=payload, **more))

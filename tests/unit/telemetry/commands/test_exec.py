@@ -156,7 +156,7 @@ def test_a_stop_ends_the_program_and_tells_its_sender(bench: Bench, tmp_path: Pa
     bench.send("cmd/a")
     bench.turn((tmp_path / "pid").exists)
     bench.turn((tmp_path / "pid").read_text)
-    bench.restart()
+    bench.commands.close()
     (answer,) = bench.answered()
     assert answer.said["error"] == "stopped"
     with pytest.raises(ProcessLookupError):

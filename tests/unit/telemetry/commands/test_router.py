@@ -1,5 +1,6 @@
 """Which handler gets a message, and what of it stays over a reload."""
 
+import math
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -43,33 +44,36 @@ def test_no_answer_goes_where_the_device_itself_listens_or_aws_would_hang_up(ben
     assert bench.answers == []
 
 
-def test_a_reload_leaves_alone_what_stays_and_ends_what_goes(bench: Bench, tmp_path: Path) -> None:
-    slow = Subscription(
-        topic="slow",
-        exec=ExecHandler(argv=("sh", "-c", f"until test -e {tmp_path}/go; do sleep 0.02; done")),
-    )
-    gone = Subscription(topic="gone", exec=ExecHandler(argv=("sleep", "60")))
-    bench.listen(slow, gone)
-    for _ in range(2):
-        bench.send("slow")
-        bench.send("gone")
+def test_a_reload_goes_on_with_what_waits_and_drops_what_waits_for_nobody(
+    bench: Bench, tmp_path: Path
+) -> None:
+    sleeping = ExecHandler(argv=("sleep", "60"))
+    bench.listen(Subscription(topic="a", exec=sleeping), Subscription(topic="b", exec=sleeping))
+    for number in range(3):
+        for topic in ("a", "b"):
+            bench.send(topic, b"%d" % number)
     assert len(list((tmp_path / "commands").iterdir())) == 2
-    bench.listen(saying("new", "x"), slow)
-    assert bench.answered()[0].said["error"] == "stopped"
+    bench.listen(Subscription(topic="a", exec=ExecHandler(argv=("cat",))))
+    answers = [answer.said for answer in bench.answered(4)]
+    assert [item.get("error") for item in answers] == ["stopped", "stopped", None, None]
+    assert [item["stdout"] for item in answers[2:]] == ["1", "2"]
     assert len(list((tmp_path / "commands").iterdir())) == 1
-    (tmp_path / "go").touch()
-    assert [answer.said["status"] for answer in bench.answered(2)] == [0, 0]
-    assert bench.ask("new")["stdout"] == "x\n"
 
 
-def test_other_settings_of_a_handler_leave_its_line_be(bench: Bench) -> None:
-    bench.listen(Subscription(topic="a", exec=ExecHandler(argv=("sleep", "60"))))
-    for _ in range(3):
-        bench.send("a")
-    bench.listen(Subscription(topic="a", exec=ExecHandler(argv=("echo", "new"))))
-    answers = [answer.said for answer in bench.answered(3)]
-    assert answers[0]["error"] == "stopped"
-    assert [item["stdout"] for item in answers[1:]] == ["new\n"] * 2
+def test_what_comes_while_the_agent_stops_waits_for_the_next_start(
+    bench: Bench, tmp_path: Path
+) -> None:
+    catting = Subscription(topic="a", exec=ExecHandler(argv=("cat",), max_waiting=2))
+    writing = Subscription(topic="b", file=FileHandler(path=str(tmp_path / "x")))
+    bench.listen(catting, writing)
+    bench.commands.close()
+    for number in range(3):
+        bench.send("a", b"%d" % number)
+    assert bench.answered()[0].said["error"] == "busy"
+    assert bench.ask("b", b"x") == {"status": 0}
+    assert bench.commands.due == math.inf
+    bench.listen(catting)
+    assert [answer.said["stdout"] for answer in bench.answered(2)] == ["0", "1"]
 
 
 def test_damaged_files_of_the_line_are_passed_over(bench: Bench, tmp_path: Path) -> None:
@@ -82,8 +86,7 @@ def test_damaged_files_of_the_line_are_passed_over(bench: Bench, tmp_path: Path)
     first.write_bytes(b"{")
     second.write_bytes(b'{"topic": "a"}')
     (third.parent / "other.json").write_bytes(b"")
-    bench._subscriptions = [("a", Subscription(topic="a", exec=ExecHandler(argv=("cat",))))]
-    bench.live()
+    bench.live(Subscription(topic="a", exec=ExecHandler(argv=("cat",))))
     assert bench.answered()[0].said["stdout"] == "3"
     assert sorted(path.name for path in third.parent.iterdir()) == ["other.json"]
 
