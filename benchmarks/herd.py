@@ -1,0 +1,176 @@
+"""A fleet switched on together: how long until all are provisioned, at how many requests, and how the peers do."""
+
+import argparse
+import dataclasses
+import gc
+import multiprocessing
+import sys
+from collections.abc import Iterator
+
+from benchmarks import herd_real
+from benchmarks.herd_model import PEERS, Case, Cut, Figures, Herd, Way, agent, percentile
+
+SIZES = (10_000, 100_000)
+QUICK = 2_000
+
+FITS = 1.05  # of the bound; what `fleet-cloud config --fleet-size` and `fleet-agent config install` write
+TOO_SMALL = FITS / 10
+
+# What a fitting spread must reach; a small fleet's last device weighs more in the time until all are provisioned.
+MOST_TIME = 1.10
+MOST_TIME_QUICK = 1.25
+MOST_REQUESTS = 3.0
+
+STREETS = 20
+DARK = 0.06  # of the bound: how long a power cut lasts, a minute for 10,000 devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table: what is run, and whether it has to meet the aims."""
+
+    name: str
+    case: Case
+    way: Way
+    is_aim: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """What a run came to. ``time`` and ``time_99`` in units of the quota's bound, ``own`` in seconds."""
+
+    name: str
+    share_provisioned: float
+    time: float
+    time_99: float
+    requests: float
+    requests_99: float
+    rejected: float
+    own_median: float
+    own_99: float
+    is_aim: bool
+
+    def __str__(self) -> str:
+        done = f"{self.time:8.2f}{self.time_99:8.2f}{self.requests:9.2f}"
+        if self.share_provisioned < 1.0:
+            done = (
+                f"{f'stopped, {self.share_provisioned:.0%} done':>16}{f'> {self.requests:.0f}':>9}"
+            )
+        return (
+            f"  {self.name:<42}{done}{self.requests_99:6.0f}{self.rejected:9.0%}"
+            f"{self.own_median:9.1f}{self.own_99:8.0f}"
+        )
+
+
+HEAD = f"  {'':<42}{'all by':>8}{'99 % by':>8}{'requests':>9}{'99th':>6}{'rejected':>9}{'own, s':>9}{'99th':>8}"
+
+
+def rows(devices: int) -> Iterator[Row]:
+    """The table for a fleet of so many devices."""
+    case = Case(devices)
+    bound = case.bound
+    fitting = agent(FITS * bound)
+    dark = DARK * bound
+    rolling = tuple(
+        Cut(bound * (street + 0.5) / STREETS, dark, street, STREETS) for street in range(STREETS)
+    )
+    blackout = (Cut(bound / 2, dark),)
+    with_cuts = {"power cuts, street by street": rolling, "blackout at half time": blackout}
+    yield Row("spread that fits", case, fitting, is_aim=True)
+    silent = dataclasses.replace(case, is_silent=True)
+    yield Row("… no answer instead of 429", silent, fitting, is_aim=True)
+    for name, cuts in with_cuts.items():
+        yield Row(f"… {name}", dataclasses.replace(case, cuts=cuts), fitting)
+    yield Row("spread ten times too small", case, agent(TOO_SMALL * bound))
+    yield Row("no spread", case, agent(0.0))
+    enough = 60.0 if devices <= SIZES[0] else 15.0  # to see where it leads, in minutes
+    for peer in PEERS:
+        yield Row(peer.name, dataclasses.replace(case, patience_for=enough), peer)
+
+
+def measure(row: Row, seed: int) -> Line:
+    """Run one row."""
+    gc.disable()  # nothing here goes round in circles
+    return line(row, Herd(row.case, row.way, seed).run())
+
+
+def line(row: Row, figures: Figures) -> Line:
+    """The row's figures, to be read."""
+    done, own = figures.done or [0.0], figures.own or [0.0]
+    return Line(
+        name=row.name,
+        share_provisioned=figures.provisioned / row.case.devices,
+        time=max(done) / row.case.bound,
+        time_99=percentile(done, 0.99) / row.case.bound,
+        requests=figures.requests / row.case.devices,
+        requests_99=percentile(figures.requests_of_each, 0.99),
+        rejected=figures.rejected / figures.requests,
+        own_median=percentile(own, 0.5),
+        own_99=percentile(own, 0.99),
+        is_aim=row.is_aim,
+    )
+
+
+def _measure(task: tuple[Row, int]) -> Line:
+    return measure(*task)
+
+
+def table(devices: int, seed: int) -> list[Line]:
+    """Run and print a fleet's table, two rows at a time."""
+    bound = Case(devices).bound
+    print(f"{devices:,} devices, 10 registrations a second: the quota itself needs {bound:,.0f} s")
+    print(HEAD)
+    lines = []
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for found in pool.imap(_measure, [(row, seed) for row in rows(devices)]):
+            print(found, flush=True)
+            lines.append(found)
+    return lines
+
+
+def misses(lines: list[Line], most_time: float) -> list[str]:
+    """What is not as good as it has to be."""
+    return [
+        f"{found.name}: all by {found.time:.2f} (aim {most_time}), {found.requests:.2f} requests a device "
+        f"(aim < {MOST_REQUESTS:.0f})"
+        for found in lines
+        if found.is_aim
+        and (
+            found.share_provisioned < 1.0
+            or found.time > most_time
+            or found.requests >= MOST_REQUESTS
+        )
+    ]
+
+
+EXPLAINED = """
+all by, 99 % by: time from power-on, in units of what the quota itself needs. requests: a device, with the 99th
+percentile; two are needed. own: seconds from a device's first contact to its identity, median and 99th percentile.
+"""
+
+
+def main() -> int:
+    """Run it; 1 when an aim is missed."""
+    parser = argparse.ArgumentParser(prog="benchmarks/herd", description=__doc__)
+    parser.add_argument("--devices", type=int, action="append", metavar="N", help=f"{SIZES}")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} devices, for a test")
+    parser.add_argument(
+        "--real", action="store_true", help=f"{herd_real.AGENTS} agents against the sandbox"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N")
+    arguments = parser.parse_args()
+    if arguments.real:
+        return herd_real.main(arguments.seed)
+    sizes = (QUICK,) if arguments.quick else arguments.devices or SIZES
+    missed = []
+    for devices in sizes:
+        most_time = MOST_TIME_QUICK if devices < SIZES[0] else MOST_TIME
+        missed += misses(table(devices, arguments.seed), most_time)
+    print(EXPLAINED)
+    for words in missed:
+        print(f"missed: {words}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,388 @@
+"""A fleet against an account's quotas, in simulated time: the agent's own decisions, a modelled cloud and clock.
+
+What a device does next, what it makes of an answer and how long it waits come from ``fleet_agent``: ``next_step``,
+``judge``, ``next_try``, ``turn_in``, ``first_contact`` and ``delay``, imported. Modelled here: token buckets, latency,
+power. A peer differs in its waits alone; it is given the agent's walk, which keeps a certificate over a failed step.
+"""
+
+import collections
+import dataclasses
+import functools
+import heapq
+import random
+from collections.abc import Callable, Iterator
+
+from fleet_agent.credentials.model import Generation, Issued, Registration, Secret
+from fleet_agent.errors import AgentError, TemporaryError, UnreachableError
+from fleet_agent.provisioning import machine
+from fleet_agent.provisioning.identity import ANSWER_LIMIT
+from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step
+from fleet_agent.session import backoff
+from fleet_agent.session.backoff import Patience
+
+EPOCH = 1_800_000_000.0  # Unix seconds at which the simulated run begins
+BOOT = 5.0  # seconds over which devices of one make differ in booting
+CONNECT = 0.4  # seconds: TCP, TLS, CONNECT, SUBSCRIBE
+ANSWER = 0.2  # seconds from a request to its answer
+CONNECTS_PER_SECOND = 500.0
+
+PLAN = Plan(
+    endpoint="cloud.example", template="fleet", method="csr", key_type="ec-p256", parameters={}
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How a client waits: the window of its first contact, and the seconds after the n-th failure in a row."""
+
+    name: str
+    delay: Callable[[Patience, int, float], float]
+    window: float = 0.0
+    is_agent: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """A part of the fleet, every ``of``-th device from ``first``, has no power for so many seconds."""
+
+    at: float
+    seconds: float
+    first: int = 0
+    of: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A fleet switched on together.
+
+    ``is_silent``: what is over the quota is not answered. ``is_strict``: the quota is a ``Window``. ``patience_for``
+    ends a hopeless run after so many requests a device.
+    """
+
+    devices: int
+    per_second: float = 10.0
+    cuts: tuple[Cut, ...] = ()
+    is_silent: bool = False
+    is_strict: bool = False
+    patience_for: float = 60.0
+
+    @property
+    def bound(self) -> float:
+        """Seconds that the quota itself needs for the fleet."""
+        return self.devices / self.per_second
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """What came of it. Times in seconds since power-on; ``own`` from a device's first contact to its identity."""
+
+    case: Case
+    provisioned: int
+    requests: int
+    rejected: int
+    certificates: int
+    busiest: int  # requests in the worst second
+    requests_of_each: list[int]
+    done: list[float]
+    own: list[float]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every device has its identity."""
+        return self.provisioned == self.case.devices
+
+    @property
+    def times_bound(self) -> float:
+        """Time until all are provisioned, in units of the quota's own bound."""
+        return max(self.done) / self.case.bound
+
+    @property
+    def per_device(self) -> float:
+        """Requests a device; two are needed."""
+        return self.requests / self.case.devices
+
+
+def percentile(values: list[float] | list[int], share: float) -> float:
+    """The value that so many of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class Bucket:
+    """AWS's token bucket: so many a second, and no more than a second's worth at once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._rate = per_second
+        self._level = self._size = max(1.0, per_second)
+        self._filled = 0.0
+
+    def takes(self, now: float) -> bool:
+        """Take one if there is one."""
+        self._level = min(self._size, self._level + (now - self._filled) * self._rate)
+        self._filled = now
+        if self._level < 1.0:
+            return False
+        self._level -= 1.0
+        return True
+
+
+class Window:
+    """As the sandbox counts: never more than so many in any one second, whatever was left over before."""
+
+    def __init__(self, per_second: float) -> None:
+        self._most = per_second
+        self._taken: collections.deque[float] = collections.deque()
+
+    def takes(self, now: float) -> bool:
+        """Take one if there is one."""
+        while self._taken and self._taken[0] <= now - 1.0:
+            self._taken.popleft()
+        if len(self._taken) >= self._most:
+            return False
+        self._taken.append(now)
+        return True
+
+
+class Device:
+    """What one device has on disk (``found``, ``planned``) and in memory."""
+
+    __slots__ = (
+        "began", "boots", "done", "failures", "found", "has_claim_session", "is_first_try", "is_on", "planned",
+        "requests",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.found: Generation | None = None
+        self.planned: float | None = None
+        self.requests = 0
+        self.began: float | None = None
+        self.done: float | None = None
+        self.boots = 0
+        self.lose_power()
+
+    def lose_power(self) -> None:
+        """Forget what is not on disk."""
+        self.boots += 1
+        self.is_on = False
+        self.failures = 0
+        self.has_claim_session = False
+        self.is_first_try = False
+
+
+class Herd:
+    """One run: ``case`` under ``way``, from power-on until all have an identity."""
+
+    def __init__(self, case: Case, way: Way, seed: int) -> None:
+        self._case = case
+        self._way = way
+        self._random = random.Random(seed)  # the same run again, not a secret
+        self._devices = [Device() for _ in range(case.devices)]
+        self._events: list[tuple[float, int, Device, int]] = []
+        self._count = 0
+        quota = Window if case.is_strict else Bucket
+        self._quotas: dict[Step, Window | Bucket] = {
+            Step.ISSUE: quota(case.per_second),
+            Step.REGISTER: quota(case.per_second),
+        }
+        self._connects = Bucket(CONNECTS_PER_SECOND)
+        self._requests = self._rejected = self._certificates = self._left = 0
+        self._seconds: dict[int, int] = {}
+
+    def run(self) -> Figures:
+        """Let time pass."""
+        self._left = len(self._devices)
+        for device in self._devices:
+            self._at(self._random.uniform(0.0, BOOT), device)
+        power = sorted(self._power())
+        budget = self._case.patience_for * len(self._devices)
+        while self._left and self._requests < budget:
+            while power and (not self._events or power[0][0] <= self._events[0][0]):
+                self._switch(*heapq.heappop(power))
+            now, _, device, boot = heapq.heappop(self._events)
+            if boot == device.boots:
+                self._wake(device, now)
+        return self._figures()
+
+    def _power(self) -> Iterator[tuple[float, int, int]]:
+        for cut in self._case.cuts:
+            for number in range(cut.first, len(self._devices), cut.of):
+                yield (cut.at, number, 0)
+                yield (cut.at + cut.seconds + self._random.uniform(0.0, BOOT), number, 1)
+
+    def _switch(self, now: float, number: int, on: int) -> None:
+        device = self._devices[number]
+        if device.done is not None:
+            return
+        if on:
+            self._at(now, device)
+        else:
+            device.lose_power()
+
+    def _at(self, moment: float, device: Device) -> None:
+        self._count += 1
+        heapq.heappush(self._events, (moment, self._count, device, device.boots))
+
+    # The device -------------------------------------------------------------------------------------------------------
+
+    def _wake(self, device: Device, now: float) -> None:
+        """Go on until there is something to wait for."""
+        if not device.is_on:
+            device.is_on = True
+            if (seconds := self._spread(device, now)) > 0:
+                self._at(now + seconds, device)
+                return
+        if device.began is None:
+            device.began = now
+        step = machine.next_step(device.found, PLAN)
+        if step is Step.OPEN:
+            device.found = Generation(number=1, attempt=PLAN.attempt(EPOCH + now), has_key=True)
+            device.is_first_try = True
+            step = machine.next_step(device.found, PLAN)
+        if step is Step.PROVE:
+            self._prove(device, now)
+        else:
+            self._ask(device, step, now)
+
+    def _spread(self, device: Device, now: float) -> float:
+        found = device.found
+        if self._way.window <= 0 or (found is not None and found.issued is not None):
+            return 0.0
+        wall = EPOCH + now
+        device.planned = self._plan(self._way.window, device.planned, wall)
+        return device.planned - wall
+
+    def _plan(self, window: float, planned: float | None, wall: float) -> float:
+        return backoff.first_contact(window, planned, wall, self._random.random())
+
+    def _ask(self, device: Device, step: Step, now: float) -> None:
+        found = device.found
+        if found is None:
+            raise AssertionError(step)
+        if not device.has_claim_session:
+            if step is Step.ISSUE and not device.is_first_try:
+                left = machine.turn_in(found.attempt, EPOCH + now)
+                if left > 0:
+                    self._at(now + left, device)
+                    return
+            if not self._connects.takes(now):
+                self._fail(device, _refused_connect(), step, now)
+                return
+            device.has_claim_session = True
+            self._at(now + CONNECT * self._random.uniform(0.5, 1.5), device)
+            return
+        if step is Step.ISSUE and self._way.is_agent:
+            found = device.found = self._count_try(device, found, now)
+        self._requests += 1
+        device.requests += 1
+        self._seconds[int(now)] = self._seconds.get(int(now), 0) + 1
+        if not self._quotas[step].takes(now):
+            self._rejected += 1
+            if self._case.is_silent:
+                self._fail(device, _no_answer(step), step, now + ANSWER_LIMIT)
+            else:
+                self._fail(device, _rejected(step), step, now)
+            return
+        device.failures = 0
+        if step is Step.ISSUE:
+            self._certificates += 1
+            device.found = dataclasses.replace(found, issued=_issued(now))
+        else:
+            device.found = dataclasses.replace(found, registration=_REGISTRATION)
+        self._at(now + ANSWER, device)
+
+    def _count_try(self, device: Device, found: Generation, now: float) -> Generation:
+        if device.is_first_try:
+            device.is_first_try = False
+            return found
+        attempt = machine.next_try(found.attempt, EPOCH + now, self._random.random())
+        return dataclasses.replace(found, attempt=attempt)
+
+    def _prove(self, device: Device, now: float) -> None:
+        if not self._connects.takes(now):
+            self._fail(device, _refused_connect(), Step.PROVE, now)
+            return
+        device.done = now + CONNECT + ANSWER
+        self._left -= 1
+
+    def _fail(
+        self, device: Device, failure: RejectedError | AgentError, step: Step, now: float
+    ) -> None:
+        device.has_claim_session = False
+        found = device.found
+        token_age = EPOCH + now - found.issued.received if found and found.issued else 0.0
+        verdict = machine.judge(failure, step, 0.0, token_age)
+        if verdict.patience is None:
+            raise AssertionError(verdict)
+        if verdict.drop_certificate and found is not None:
+            device.found = dataclasses.replace(found, issued=None)
+        device.failures += 1
+        seconds = self._way.delay(verdict.patience, device.failures, self._random.random())
+        self._at(now + seconds, device)
+
+    def _figures(self) -> Figures:
+        done = [device for device in self._devices if device.done is not None]
+        return Figures(
+            case=self._case,
+            provisioned=len(done),
+            requests=self._requests,
+            rejected=self._rejected,
+            certificates=self._certificates,
+            busiest=max(self._seconds.values()),
+            requests_of_each=[device.requests for device in self._devices],
+            done=[device.done or 0.0 for device in done],
+            own=[(device.done or 0.0) - (device.began or 0.0) for device in done],
+        )
+
+
+# The cloud's answers --------------------------------------------------------------------------------------------------
+
+_OPERATIONS = {Step.ISSUE: Operation.CREATE_FROM_CSR, Step.REGISTER: Operation.REGISTER}
+_REGISTRATION = Registration(thing_name="thing", device_configuration={})
+_TOKEN = Secret("token")
+
+
+@functools.cache
+def _rejected(step: Step) -> RejectedError:
+    return RejectedError(_OPERATIONS[step], 429, "Throttling", "Rate exceeded")
+
+
+@functools.cache
+def _no_answer(step: Step) -> UnreachableError:
+    return UnreachableError(_OPERATIONS[step].value, remedy="", code="no-answer")
+
+
+@functools.cache
+def _refused_connect() -> TemporaryError:
+    return TemporaryError("CONNACK 151", remedy="", code="busy")
+
+
+def _issued(now: float) -> Issued:
+    return Issued(certificate_id="c", token=_TOKEN, received=EPOCH + now)
+
+
+# Ways to wait ---------------------------------------------------------------------------------------------------------
+
+
+def agent(window: float) -> Way:
+    """Ours, with a spread of so many seconds."""
+    return Way("fleet-agent", backoff.delay, window, is_agent=True)
+
+
+def _fixed(_patience: Patience, _tries: int, _jitter: float) -> float:
+    return 5.0
+
+
+def _sdk(_patience: Patience, tries: int, jitter: float) -> float:
+    """As mqtt5.ClientOptions of awscrt has it for reconnecting: 1 s to 2 min, full jitter."""
+    return max(1.0, min(120.0, 2.0 ** min(tries - 1, 10)) * jitter)
+
+
+def _plain(_patience: Patience, tries: int, _jitter: float) -> float:
+    return min(600.0, 2.0 ** min(tries, 10))
+
+
+PEERS = (
+    Way("fixed 5 s, no spread", _fixed),
+    Way("the SDK's default, no spread", _sdk),
+    Way("plain exponential, no spread", _plain),
+)
