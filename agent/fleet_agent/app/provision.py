@@ -251,11 +251,19 @@ def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> statedir
 
 
 def take_state(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
-    """Everything before the first write: a persistent place, and ours alone."""
+    """Everything before the first write, and before any key: no core dumps, a persistent place, and ours alone."""
+    _keep_out_of_core_dumps()
     state_dir = Path(settings.state_dir)
     if not allow_volatile and (warning := statedir.refuse_volatile(state_dir)):
         _log.warning("%s", warning)
     return statedir.take_lock(state_dir)
+
+
+def _keep_out_of_core_dumps() -> None:
+    """A process that holds private keys leaves no image of its memory behind, however it is started."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def jitter() -> float:

@@ -21,6 +21,7 @@ from fleet_agent.provisioning.machine import (
     TOKEN_LIFE,
     damage,
     difference,
+    heir,
     judge,
     next_step,
 )
@@ -241,6 +242,50 @@ def test_a_token_within_its_hour_is_kept_when_the_words_are_about_something_else
 ) -> None:
     refusal = rejected(Operation.REGISTER, 400, "Parameter SerialNumber is missing")
     assert not judge(refusal, Step.REGISTER, 0.0, age).drop_certificate
+
+
+STATUSES = (None, 202, 400, 401, 403, 404, 406, 409, 410, 429, 500, 503)
+CODES = (
+    "",
+    "ACCESS_DENIED",
+    "AccessDenied",
+    "ConflictingResourceUpdate",
+    "InternalFailure",
+    "InvalidParameters",
+    "InvalidRequest",
+    "InvalidResult",
+    "InvalidTemplate",
+    "InvocationError",
+    "LimitExceeded",
+    "ProvisioningFailed",
+    "ResourceConflictsException",
+    "ResourceRegistrationFailure",
+    "ServiceUnavailable",
+    "Throttling",
+    "Unauthorized",
+)
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_error_code_decides_nothing(operation: Operation, status: int | None) -> None:
+    """AWS documents no list of them; only one that names the token says what the status does not."""
+    verdicts = [
+        judge(RejectedError(operation, status, code, ""), Step.ISSUE, 0.0) for code in CODES
+    ]
+    first = verdicts[0]
+    for verdict in verdicts:
+        assert verdict.patience is first.patience
+        assert verdict.error.exit_status is first.error.exit_status
+        assert not verdict.drop_certificate
+
+
+def test_an_attempt_begun_anew_keeps_count_and_wait_at_the_same_endpoint() -> None:
+    former = dataclasses.replace(MADE_HERE.attempt(0.0), tries=7, not_before=99.0)
+    other = dataclasses.replace(MADE_HERE, template="other").attempt(5.0)
+    assert heir(other, former) == dataclasses.replace(other, tries=7, not_before=99.0)
+    moved = dataclasses.replace(MADE_HERE, endpoint="b").attempt(5.0)
+    assert heir(moved, former) == moved
 
 
 def test_an_answer_without_a_word() -> None:
