@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from fleet_agent.config.telemetry import SystemSource
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.sources import system
 from support.devices import Tree
+from support.sources import Bench
 
 MEMINFO = "MemTotal:         928200 kB\nMemFree: 5 kB\nMemAvailable:     500000 kB\nHugePages_Total:       0\n"
 
@@ -88,3 +90,44 @@ def test_what_is_published() -> None:
 
 def test_this_machine() -> None:
     assert {"uptime_s", "load_1m", "disk_total_bytes"} <= system.read(Path("/")).keys()
+
+
+STAT = "cpu  {} 0 0 {} {} 0 0 0 0 0\ncpu0 1 2 3\n"
+DEV = """\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs
+    lo: 900 1 0 0 0 0 0 0 900 1 0 0 0 0 0 0
+  eth0: 1000 5 0 0 0 0 0 0 200 5 0 0 0 0 0 0
+   br0: 1000 5 0 0 0 0 0 0 200 5 0 0 0 0 0 0
+"""
+
+
+def test_how_busy_the_processors_were_since_the_last_reading(tree: Tree) -> None:
+    cpu = system.Cpu()
+    looks = [(100, 800, 100), (150, 840, 110), (150, 840, 110), (150, 940, 110), (0, 5, 0)]
+    found = []
+    for look in looks:
+        tree.write("proc/stat", STAT.format(*look))
+        found.append(system.read(tree.root, tree.root, cpu).get("cpu_percent"))
+    assert found == [None, 50.0, None, 0.0, None]
+
+
+def test_traffic_of_what_has_hardware_is_counted_once(tree: Tree) -> None:
+    tree.write("proc/net/dev", DEV)
+    tree.write("sys/class/net/eth0/device/vendor", "")
+    found = values(tree)
+    assert (found["network_received_bytes"], found["network_sent_bytes"]) == (1000, 200)
+
+
+def test_without_hardware_all_but_the_loopback_counts(tree: Tree) -> None:
+    tree.write("proc/net/dev", DEV)
+    assert values(tree)["network_received_bytes"] == 2000
+
+
+def test_this_machine_is_read_at_an_interval(bench: Bench) -> None:
+    settings = SystemSource(interval=0.05)
+    bench.sources = [system.System(settings, bench.feed("system"), bench.state_dir)]
+    first, second = (json.loads(payload) for payload in bench.until(2)[:2])
+    assert first["uptime_s"] > 0
+    assert "cpu_percent" not in first
+    assert 0 <= second["cpu_percent"] <= 100

@@ -1,0 +1,217 @@
+"""One program that sends readings over the socket."""
+
+import collections
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.telemetry.reading import Reading
+from fleet_agent.telemetry.sources import packet
+from fleet_agent.telemetry.sources.feed import Feed
+from fleet_agent.telemetry.sources.packet import MAX_PACKET, OK, RefusedError, answer
+from fleet_agent.telemetry.sources.rights import Rights
+
+SCRATCH = MAX_PACKET + 1  # bytes: one more shows that a packet is too large
+
+BURST = 256  # packets read before others get their turn
+MAX_OPEN = 4096  # packets of a client that are not answered, ...
+MAX_OPEN_BYTES = 512 * 1024  # ... and bytes of their payloads, until it is not read from
+MAX_WAITS = 1024  # readings of a client that is to hear when AWS has them
+
+
+class _Slot:
+    """A packet's place in the order of answers; ``answer`` is empty until it is known."""
+
+    __slots__ = ("answer", "name", "size")
+
+    def __init__(self, name: object, size: int) -> None:
+        self.answer = b""
+        self.name = name
+        self.size = size
+
+
+class Connection:
+    """Reads packets, hands readings in, answers in the order of the packets.
+
+    Args:
+        client: Connected, nonblocking.
+        rights: What its user may send to.
+        feed: Where readings go.
+        mailbox: Where it is watched.
+        on_close: Told once, when it is over.
+        scratch: ``SCRATCH`` bytes to read into, shared by all.
+    """
+
+    def __init__(
+        self,
+        client: socket.socket,
+        rights: Rights,
+        feed: Feed,
+        mailbox: Mailbox,
+        on_close: "Callable[[Connection], None]",
+        scratch: bytearray,
+    ) -> None:
+        self._client = client
+        self._rights = rights
+        self._feed = feed
+        self._mailbox = mailbox
+        self._on_close = on_close
+        self._scratch = scratch
+        self._view = memoryview(scratch)
+        self._slots: collections.deque[_Slot] = collections.deque()
+        self._told: collections.deque[bytes] = collections.deque()  # what AWS said, to be sent
+        self._size = 0
+        self._waits = 0
+        self._is_open = True
+        self._is_full = False  # not read from
+        self._is_last = False  # no packet comes any more: it is over after the last answer
+        self._is_stuck = False  # its side of the socket is full of answers
+        mailbox.watch(client.fileno(), self._read)
+
+    def close(self) -> None:
+        """End it; readings that were handed in stay."""
+        if self._is_open:
+            self._is_open = False
+            self._mailbox.unwatch(self._client.fileno())
+            self._client.close()
+            self._slots.clear()
+            self._told.clear()
+            self._on_close(self)
+
+    # In -------------------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        recv_into, scratch, view = self._client.recv_into, self._scratch, self._view
+        for _ in range(BURST):
+            if self._is_full or self._is_stuck or not self._is_open:
+                return
+            try:
+                size = recv_into(scratch)
+            except BlockingIOError:
+                return
+            except OSError:
+                size = 0
+            if size == 0:
+                self._ended()
+                return
+            self._take(view[:size])
+
+    def _ended(self) -> None:
+        """It sends no more. It may still read; when it does not, the next answer tells."""
+        self._is_last = True
+        self._mailbox.unwatch(self._client.fileno())
+        self._answer()
+
+    def _take(self, data: memoryview) -> None:
+        slot = _Slot(None, 0)
+        self._slots.append(slot)
+        try:
+            if len(data) > MAX_PACKET:
+                raise RefusedError(  # noqa: TRY301 - one place turns refusals into answers
+                    packet.TOO_LARGE,
+                    f"The packet has more than {MAX_PACKET} bytes.",
+                    "Send less at a time.",
+                )
+            wish = packet.parse(data)
+            slot.name = wish.name
+            topic = self._rights.topic(wish.topic)
+            if wish.waits and self._waits >= MAX_WAITS:
+                raise RefusedError(  # noqa: TRY301 - as above
+                    packet.BUSY,
+                    f"{MAX_WAITS} readings of this connection wait for AWS already.",
+                    "Send it again later, or without `wait`.",
+                )
+        except RefusedError as error:
+            slot.answer = answer(error.name or slot.name, error)
+            self._answer()
+            return
+        feed = self._feed
+        now = feed.clock.wall()
+        reading = Reading(
+            topic=topic,
+            payload=wish.payload,
+            time=now,
+            content_type=wish.content_type,
+            expires=None if wish.lifetime is None else now + wish.lifetime,
+            priority=feed.priority,
+        )
+        slot.size = len(wish.payload)
+        self._size += slot.size
+        self._waits += wish.waits
+        self._bound()
+        feed.intake.put(
+            reading,
+            partial(self._stored, slot),
+            partial(self._acknowledged, slot.name) if wish.waits else None,
+        )
+
+    # Out ------------------------------------------------------------------------------------------------------------
+
+    def _stored(self, slot: _Slot, why_not: str) -> None:
+        if not self._is_open:
+            return
+        self._size -= slot.size
+        if why_not:
+            error = RefusedError(
+                packet.NOT_STORED, f"The reading is not stored: {why_not}", "Send it again later."
+            )
+            slot.answer = answer(slot.name, error)
+        else:
+            slot.answer = OK if slot.name is None else answer(slot.name)
+        self._answer()
+
+    def _acknowledged(self, name: object, why_not: str) -> None:
+        self._waits -= 1
+        if not self._is_open:
+            return
+        error = None
+        if why_not:
+            error = RefusedError(
+                packet.NEVER_SENT, f"AWS does not get the reading: {why_not}", "See the status."
+            )
+        self._told.append(answer(name, error, "acknowledged"))
+        self._answer()
+
+    def _answer(self) -> None:
+        """Send what is due, in order; what AWS said of a reading comes after the answer to its packet."""
+        if self._is_stuck:
+            return
+        slots, told, send = self._slots, self._told, self._client.send
+        try:
+            while slots and slots[0].answer:
+                send(slots[0].answer)
+                slots.popleft()
+            while told:
+                send(told[0])
+                told.popleft()
+        except BlockingIOError:
+            self._is_stuck = True
+            self._mailbox.unwatch(self._client.fileno())
+            self._mailbox.watch(self._client.fileno(), self._unstick, is_writing=True)
+            return
+        except OSError:
+            self.close()
+            return
+        if self._is_last and not slots:
+            self.close()
+        else:
+            self._bound()
+
+    def _unstick(self) -> None:
+        self._is_stuck = False
+        self._is_full = True  # until it is known to be not
+        self._mailbox.unwatch(self._client.fileno())
+        self._answer()
+
+    def _bound(self) -> None:
+        """Stop reading from a client that has too much open; go on when half of it is done."""
+        if self._is_stuck or self._is_last or not self._is_open:
+            return
+        share = 2 if self._is_full else 1
+        is_full = len(self._slots) * share >= MAX_OPEN or self._size * share >= MAX_OPEN_BYTES
+        if is_full and not self._is_full:
+            self._mailbox.unwatch(self._client.fileno())
+        elif self._is_full and not is_full:
+            self._mailbox.watch(self._client.fileno(), self._read)
+        self._is_full = is_full

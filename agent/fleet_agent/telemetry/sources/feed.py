@@ -1,0 +1,58 @@
+"""What every source works with: where its readings go, and where it says what is wrong with it."""
+
+import dataclasses
+from collections.abc import Callable
+
+from fleet_agent.clock import Clock
+from fleet_agent.errors import AgentError
+from fleet_agent.health import Health, Problem
+from fleet_agent.telemetry.reading import JSON, Intake, Reading
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Feed:
+    """One source's way in; ``topic`` is that of its readings, ``priority`` an index of ``PRIORITIES``."""
+
+    name: str
+    topic: str
+    priority: int
+    intake: Intake
+    clock: Clock
+    health: Health
+
+    def put(
+        self,
+        payload: bytes,
+        content_type: str = JSON,
+        on_stored: Callable[[str], None] | None = None,
+    ) -> None:
+        """Hand in a reading made now."""
+        reading = Reading(
+            topic=self.topic,
+            payload=payload,
+            time=self.clock.wall(),
+            content_type=content_type,
+            priority=self.priority,
+        )
+        self.intake.put(reading, on_stored)
+
+    def fails(self, title: str, remedy: str) -> None:
+        """Something is wrong with this source, until ``works``."""
+        self.health.raise_problem(
+            Problem(
+                code=f"source-{self.name}", title=f"Source {self.name}: {title}", remedy=remedy
+            )
+        )
+
+    def fails_by(self, error: AgentError) -> None:
+        """As ``fails``, with the words of an error."""
+        self.fails(error.title, error.remedy)
+
+    def works(self) -> None:
+        """Nothing is wrong with it."""
+        self.health.clear_problem(f"source-{self.name}")
+
+
+def one_line(json_text: bytes) -> bytes:
+    """Valid JSON without its line ends, so that it can be a line of NDJSON: in JSON they stand between tokens only."""
+    return json_text.strip().replace(b"\r", b" ").replace(b"\n", b" ")

@@ -1,0 +1,158 @@
+"""One packet of a program on this device → what it wants sent, and the answers it gets. Pure.
+
+The protocol is in docs/reference/socket.md.
+"""
+
+import base64
+import binascii
+import dataclasses
+import json
+import math
+
+from fleet_agent.telemetry.reading import BINARY, JSON, MAX_PAYLOAD, TEXT
+
+MAX_PACKET = 256 * 1024  # bytes
+
+_LONGEST_EXPIRY = 10 * 365 * 86400.0  # seconds
+_LONGEST_ID = 64  # characters
+_FIELDS = frozenset({"topic", "payload", "encoding", "qos", "expires", "wait", "id"})
+
+OK = b'{"ok": true}'
+
+# Codes of errors, each what a program may want to act on.
+BAD_PACKET = "bad-packet"
+BAD_TOPIC = "bad-topic"
+TOO_LARGE = "too-large"
+NOT_ALLOWED = "not-allowed"
+NOT_STORED = "not-stored"
+NEVER_SENT = "never-sent"
+BUSY = "busy"
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_decode = json.JSONDecoder().decode
+
+
+class RefusedError(Exception):
+    """A packet is refused: ``code`` for programs, ``title`` what is wrong, ``remedy`` what to do."""
+
+    def __init__(self, code: str, title: str, remedy: str, name: object = None) -> None:
+        super().__init__(title)
+        self.code = code
+        self.title = title
+        self.remedy = remedy
+        self.name = name
+
+
+@dataclasses.dataclass(slots=True)
+class Wish:
+    """What a packet asks for; ``topic`` empty: the source's own; ``lifetime`` in seconds; ``name``: its ``id``."""
+
+    topic: str
+    payload: bytes
+    content_type: str
+    lifetime: float | None
+    waits: bool
+    name: object
+
+
+def parse(data: bytes | bytearray | memoryview) -> Wish:
+    """Read a packet of at most ``MAX_PACKET`` bytes.
+
+    Raises:
+        RefusedError: It is not as the protocol wants it.
+    """
+    try:
+        value = _decode(str(data, "utf-8"))
+    except UnicodeDecodeError:
+        raise _bad("The packet is not UTF-8.") from None
+    except RecursionError:
+        raise _bad("The packet is nested too deeply.") from None
+    except ValueError as error:
+        raise _bad(f"The packet is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise _bad("The packet is no JSON object.")
+    name = value.get("id")
+    if name is not None and not _is_name(name):
+        raise _bad(
+            f"`id` is neither a whole number nor a text of at most {_LONGEST_ID} characters."
+        )
+    try:
+        return _wish(value, name)
+    except RefusedError as error:
+        error.name = name
+        raise
+
+
+def _wish(value: dict[str, object], name: object) -> Wish:
+    if not value.keys() <= _FIELDS:
+        unknown = min(value.keys() - _FIELDS)
+        raise _bad(f"The packet has the unknown member {unknown[:80]!r}.")
+    if "payload" not in value:
+        raise _bad("The packet has no `payload`.")
+    topic = value.get("topic") or ""
+    if not isinstance(topic, str):
+        raise _bad("`topic` is no text.")
+    if value.get("qos", 1) not in (0, 1):
+        raise _bad("`qos` is neither 0 nor 1.")
+    waits = value.get("wait", False)
+    if not isinstance(waits, bool):
+        raise _bad("`wait` is neither true nor false.")
+    payload, content_type = _payload(value["payload"], value.get("encoding"))
+    if len(payload) > MAX_PAYLOAD:
+        raise RefusedError(
+            TOO_LARGE,
+            f"The payload has {len(payload)} bytes, AWS IoT takes {MAX_PAYLOAD}.",
+            "Send less at a time.",
+        )
+    return Wish(topic, payload, content_type, _lifetime(value.get("expires")), waits, name)
+
+
+def _payload(payload: object, encoding: object) -> tuple[bytes, str]:
+    if encoding is None:
+        try:
+            return _encode(payload).encode(), JSON
+        except ValueError:  # NaN or infinity, which Python reads; half a surrogate pair
+            raise _bad("The payload has a number or a character that is no JSON.") from None
+        except RecursionError:
+            raise _bad("The payload is nested too deeply.") from None
+    if not isinstance(payload, str) or encoding not in ("text", "base64"):
+        raise _bad("With `encoding` (text or base64) the payload is a text.")
+    try:
+        if encoding == "text":
+            return payload.encode(), TEXT
+        return base64.b64decode(payload, validate=True), BINARY
+    except UnicodeEncodeError:
+        raise _bad("The payload has half a surrogate pair.") from None
+    except (binascii.Error, ValueError):
+        raise _bad("The payload is not base64.") from None
+
+
+def _lifetime(expires: object) -> float | None:
+    if expires is None:
+        return None
+    is_number = isinstance(expires, int | float) and not isinstance(expires, bool)
+    if not is_number or not 0 < expires <= _LONGEST_EXPIRY or not math.isfinite(expires):  # type: ignore[operator, arg-type]
+        raise _bad("`expires` is no number of seconds from now, above 0 and within ten years.")
+    return float(expires)  # type: ignore[arg-type]
+
+
+def _is_name(name: object) -> bool:
+    if isinstance(name, str):
+        return len(name) <= _LONGEST_ID
+    return isinstance(name, int) and not isinstance(name, bool) and abs(name) < 1 << 53
+
+
+def _bad(title: str) -> RefusedError:
+    return RefusedError(BAD_PACKET, title, "See docs/reference/socket.md.")
+
+
+def answer(name: object, error: RefusedError | None = None, member: str = "ok") -> bytes:
+    """The answer to a packet, or with ``member="acknowledged"`` what became of the reading."""
+    if error is None and name is None and member == "ok":
+        return OK
+    told: dict[str, object] = {member: error is None}
+    if name is not None:
+        told["id"] = name
+    if error is not None:
+        told["error"] = {"code": error.code, "title": error.title, "remedy": error.remedy}
+    return json.dumps(told).encode()

@@ -1,0 +1,133 @@
+"""Which user's programs may send to which topics: the allow-list, for users as the kernel names them."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fleet_agent.config.checks import publish_topic
+from fleet_agent.config.shape import WrongValueError
+from fleet_agent.config.telemetry import Allow
+from fleet_agent.errors import DeviceError
+from fleet_agent.session import filters
+from fleet_agent.telemetry.sources.packet import BAD_TOPIC, NOT_ALLOWED, RefusedError
+
+_EVERYBODY = "*"
+_HIDDEN = 65534  # whom the kernel calls so is from outside our user namespace
+_REMEMBERED = (
+    1000  # topics of a program, so that the usual ones are looked up and not checked anew
+)
+
+
+class AllowList:
+    """The settings' allow-list on this device; ``problems`` says what is wrong with it, a sentence each.
+
+    Args:
+        allow: The settings.
+        fill: Fills the filters.
+        fill_sent: Fills topics that programs send.
+        map_file: Which users' numbers the agent can see.
+
+    Raises:
+        DeviceError: A filter cannot be filled in.
+    """
+
+    def __init__(
+        self,
+        allow: Sequence[Allow],
+        fill: Callable[[str], str],
+        fill_sent: Callable[[str], str],
+        map_file: Path = Path("/proc/self/uid_map"),
+    ) -> None:
+        self._fill = fill_sent
+        self._rules: list[tuple[int | None, str]] = []  # user (None: everybody) and filter
+        self.problems: list[str] = []
+        for item in allow:
+            filled = [fill(text) for text in item.topics]
+            try:
+                number = _number(item.user)
+            except KeyError:
+                self.problems.append(f"there is no user {item.user}")
+            else:
+                self._rules += [(number, text) for text in filled]
+        if self._others() and not sees_users(map_file):
+            self.problems.append("the unit's PrivateUsers=yes hides who sends")
+
+    def _others(self) -> set[int | None]:
+        return {user for user, _ in self._rules} - {None, 0, os.geteuid()}
+
+    def rights(self, user: int, topic: str) -> "Rights":
+        """What a program of this user may send to; ``topic`` is where its readings without one go."""
+        allowed = [text for whose, text in self._rules if whose in (None, user)]
+        return Rights(user, allowed, topic, self._fill)
+
+
+def sees_users(map_file: Path) -> bool:
+    """Whether other users' numbers can be seen from here: not from within a user namespace that maps few of them."""
+    try:
+        ranges = [line.split() for line in map_file.read_text().splitlines()]
+    except OSError:
+        return True
+    return sum(int(words[2]) for words in ranges) > _HIDDEN
+
+
+def _number(user: str) -> int | None:
+    if user == _EVERYBODY:
+        return None
+    if user.isdecimal():
+        return int(user)
+    import pwd
+
+    return pwd.getpwnam(user).pw_uid
+
+
+class Rights:
+    """What one program may send to.
+
+    Args:
+        user: Its user's number.
+        allowed: Topic filters.
+        topic: Where readings without a topic go.
+        fill: Fills the topics that it sends.
+    """
+
+    def __init__(
+        self, user: int, allowed: Sequence[str], topic: str, fill: Callable[[str], str]
+    ) -> None:
+        self._user = user
+        self._allowed = allowed
+        self._topic = topic
+        self._fill = fill
+        self._known: dict[str, str] = {}
+
+    def topic(self, wanted: str) -> str:
+        """The topic that a reading for ``wanted`` goes to.
+
+        Raises:
+            RefusedError: There is no such topic, or it is not allowed.
+        """
+        topic = self._known.get(wanted)
+        if topic is None:
+            topic = self._look(wanted)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[wanted] = topic
+        return topic
+
+    def _look(self, wanted: str) -> str:
+        topic = wanted or self._topic
+        if wanted:
+            try:
+                publish_topic(wanted)
+                topic = self._fill(wanted)
+            except WrongValueError as error:
+                title = f"The topic {wanted[:300]!r} {error.problem}."
+                raise RefusedError(BAD_TOPIC, title, error.suggestion or "Change it.") from None
+            except DeviceError as error:
+                raise RefusedError(BAD_TOPIC, error.title, error.remedy) from None
+        if not any(filters.matches(text, topic) for text in self._allowed):
+            raise RefusedError(
+                NOT_ALLOWED,
+                f"User {self._user} may not send to {topic}.",
+                f"Add to the socket's `allow`: {{user: {self._user}, topics: ['{topic}']}}; then restart the agent.",
+            )
+        return topic

@@ -1,0 +1,113 @@
+"""What stands around sources under test: an intake that keeps a list, and the loop's turns over a real mailbox."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from fleet_agent.clock import SystemClock
+from fleet_agent.health import Health
+from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.telemetry.reading import Reading, Source
+from fleet_agent.telemetry.sources.feed import Feed
+
+LIMIT = 60.0  # seconds until a test gives up
+
+
+class SupportsClose(Protocol):
+    """Anything that can be closed."""
+
+    def close(self) -> None: ...
+
+
+class Kept:
+    """An intake: keeps readings in a list, and tells when the test, or each turn, says so."""
+
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self.stored: list[Reading] = []
+        self.waiting: list[tuple[Reading, Callable[[str], None] | None]] = []
+        self.acknowledge: list[Callable[[str], None]] = []
+        self.is_held = False  # nothing becomes durable by itself
+
+    def put(
+        self,
+        reading: Reading,
+        on_stored: Callable[[str], None] | None = None,
+        on_acknowledged: Callable[[str], None] | None = None,
+    ) -> None:
+        self.readings.append(reading)
+        self.waiting.append((reading, on_stored))
+        if on_acknowledged is not None:
+            self.acknowledge.append(on_acknowledged)
+
+    def commit(self, why_not: str = "") -> None:
+        """What was put is durable now, or refused."""
+        waiting, self.waiting = self.waiting, []
+        for reading, on_stored in waiting:
+            if not why_not:
+                self.stored.append(reading)
+            if on_stored is not None:
+                on_stored(why_not)
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [reading.payload for reading in self.readings]
+
+
+class Bench:
+    """One agent's loop, as far as sources see it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = SystemClock()
+        self.mailbox = Mailbox(self.clock)
+        self.intake = Kept()
+        self.runtime_dir = folder / "run"
+        self.state_dir = folder / "state"
+        self.state_dir.mkdir(exist_ok=True)
+        self.health = Health(self.runtime_dir, self.clock)
+        self.health.show()
+        self.sources: list[Source] = []
+        self.opened: list[SupportsClose] = []  # by the test; closed with it
+
+    def feed(self, name: str, topic: str = "dt/pump-7/{name}") -> Feed:
+        return Feed(
+            name=name,
+            topic=topic.format(name=name),
+            priority=1,
+            intake=self.intake,
+            clock=self.clock,
+            health=self.health,
+        )
+
+    def turn(self, is_done: Callable[[], Any]) -> None:
+        """Run the sources until the condition holds."""
+        limit = self.clock.monotonic() + LIMIT
+        while not is_done():
+            assert self.clock.monotonic() < limit, self.problems()
+            if not self.intake.is_held and self.intake.waiting:
+                self.intake.commit()
+                continue
+            first = min(self.sources, key=lambda source: source.due)
+            if self.clock.monotonic() >= first.due:
+                first.act()
+            else:
+                event = self.mailbox.wait(min(first.due, self.clock.monotonic() + 0.05))
+                if isinstance(event, Ready):
+                    event.act()
+
+    def until(self, count: int) -> list[bytes]:
+        """Run until so many readings have come; what they carry."""
+        self.turn(lambda: len(self.intake.readings) >= count)
+        return self.intake.payloads
+
+    def problems(self) -> dict[str, str]:
+        """Code → title, as status.json has them."""
+        status = json.loads((self.runtime_dir / "status.json").read_text())
+        return {problem["code"]: problem["title"] for problem in status["problems"]}
+
+    def close(self) -> None:
+        for source in self.sources:
+            source.close()
+        for one in self.opened:
+            one.close()

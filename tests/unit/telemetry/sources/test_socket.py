@@ -1,0 +1,435 @@
+"""Programs that send over a real socket."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from fleet_agent.config.telemetry import Allow, SocketSource
+from fleet_agent.telemetry.reading import MAX_PAYLOAD
+from fleet_agent.telemetry.sources import connection
+from fleet_agent.telemetry.sources import socket as sockets
+from fleet_agent.telemetry.sources.rights import AllowList
+from fleet_agent.telemetry.sources.socket import Socket
+from fleet_agent.telemetry.topics import Topics
+from support.identity import CREDENTIAL
+from support.sources import LIMIT, Bench
+
+EVERYBODY = SocketSource().allow
+
+
+def begin(bench: Bench, allow: Sequence[Allow] = EVERYBODY, **options: Any) -> Socket:
+    settings = SocketSource(allow=tuple(allow), **options)
+    topics = Topics(CREDENTIAL, {})
+    allowed = AllowList(settings.allow, topics.fill, topics.filler("socket"))
+    source = Socket(settings, bench.feed("socket"), bench.mailbox, bench.runtime_dir, allowed)
+    bench.sources = [source]
+    bench.turn(lambda: source._listener is not None)
+    return source
+
+
+class Program:
+    """A program that sends."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        bench.opened.append(self.socket)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self.socket.connect(str(bench.runtime_dir / sockets.NAME))
+        self.socket.setblocking(False)
+        self.answers: list[dict[str, Any]] = []
+
+    def send(self, packet: object) -> None:
+        self.send_bytes(packet if isinstance(packet, bytes) else json.dumps(packet).encode())
+
+    def send_bytes(self, data: bytes) -> None:
+        limit = self._bench.clock.monotonic() + LIMIT
+        while self._bench.clock.monotonic() < limit:
+            try:
+                self.socket.send(data)
+            except BlockingIOError:
+                seen = len(self._bench.intake.readings)
+                self._bench.turn(partial(self._has_more, seen))
+            else:
+                return
+
+    def _has_more(self, seen: int) -> bool:
+        return len(self._bench.intake.readings) > seen
+
+    def hear(self) -> list[dict[str, Any]]:
+        try:
+            while data := self.socket.recv(1 << 18):
+                self.answers.append(json.loads(data))
+            self.answers.append({"closed": True})
+        except BlockingIOError:
+            pass
+        except ConnectionResetError:
+            self.answers.append({"closed": True})
+        return self.answers
+
+    def ask(self, packet: object) -> dict[str, Any]:
+        """Send it and wait for the answer."""
+        count = len(self.answers)
+        self.send(packet)
+        self._bench.turn(lambda: len(self.hear()) > count)
+        return self.answers[count]
+
+
+def test_a_reading_is_answered_once_it_is_durable(bench: Bench) -> None:
+    begin(bench)
+    bench.intake.is_held = True
+    program = Program(bench)
+    program.send({"topic": "dt/pump-7/meter", "payload": {"kwh": 1.5, "ü": [None, True]}})
+    bench.until(1)
+    assert program.hear() == []
+    bench.intake.commit()
+    assert program.hear() == [{"ok": True}]
+    (reading,) = bench.intake.readings
+    assert (reading.topic, reading.payload) == (
+        "dt/pump-7/meter",
+        '{"kwh":1.5,"ü":[null,true]}'.encode(),
+    )
+    assert reading.content_type == "application/json"
+    assert reading.expires is None
+
+
+def test_topic_encoding_and_expiry(bench: Bench) -> None:
+    begin(bench)
+    program = Program(bench)
+    assert program.ask({"payload": "on", "encoding": "text", "expires": 60})["ok"]
+    data = base64.b64encode(b"\xff\n").decode()
+    assert program.ask({"topic": "dt/{thing}/{site}", "payload": data, "encoding": "base64"})["ok"]
+    assert program.ask({"payload": "a\nb", "qos": 0})["ok"]
+    text, binary, string = bench.intake.readings
+    assert (text.topic, text.payload, text.content_type) == (
+        "dt/pump-7/socket",
+        b"on",
+        "text/plain; charset=utf-8",
+    )
+    assert text.expires == text.time + 60
+    assert (binary.topic, binary.payload) == ("dt/pump-7/north", b"\xff\n")
+    assert string.payload == b'"a\\nb"'  # one line, whatever is in it
+
+
+def test_with_wait_the_second_packet_tells_that_aws_has_it(bench: Bench) -> None:
+    begin(bench)
+    program = Program(bench)
+    assert program.ask({"payload": 1, "wait": True, "id": 7}) == {"ok": True, "id": 7}
+    assert program.ask({"payload": 2, "wait": True, "id": "b"}) == {"ok": True, "id": "b"}
+    first, second = bench.intake.acknowledge
+    second("")
+    first("dropped, the queue is full")
+    told = program.hear()[2:]
+    assert told[0] == {"acknowledged": True, "id": "b"}
+    assert (told[1]["acknowledged"], told[1]["id"]) == (False, 7)
+    assert told[1]["error"]["code"] == "never-sent"
+    assert "dropped, the queue is full" in told[1]["error"]["title"]
+
+
+def test_answers_come_in_the_order_of_the_packets(bench: Bench) -> None:
+    begin(bench)
+    bench.intake.is_held = True
+    program = Program(bench)
+    program.send({"payload": 1, "id": 1})
+    program.send(b"no json")
+    program.send({"payload": 3, "id": 3})
+    bench.until(2)
+    assert program.hear() == []
+    bench.intake.commit()
+    told = program.hear()
+    assert [one["ok"] for one in told] == [True, False, True]
+    assert [one.get("id") for one in told] == [1, None, 3]
+
+
+def test_what_could_not_be_stored_is_told(bench: Bench) -> None:
+    begin(bench)
+    bench.intake.is_held = True
+    program = Program(bench)
+    program.send({"payload": 1})
+    bench.until(1)
+    bench.intake.commit("the disk is full")
+    (told,) = program.hear()
+    assert told["error"]["code"] == "not-stored"
+    assert "the disk is full" in told["error"]["title"]
+
+
+@pytest.mark.parametrize(
+    ("packet", "code"),
+    [
+        (b"{", "bad-packet"),
+        (b"\xff\xfe", "bad-packet"),
+        (b"[" * 100_000, "bad-packet"),
+        ([1], "bad-packet"),
+        ({}, "bad-packet"),
+        ({"payload": 1, "topik": "x"}, "bad-packet"),
+        ({"payload": 1, "topic": 5}, "bad-packet"),
+        ({"payload": 1, "qos": 2}, "bad-packet"),
+        ({"payload": 1, "wait": "yes"}, "bad-packet"),
+        ({"payload": 1, "id": [1]}, "bad-packet"),
+        ({"payload": 1, "expires": -5}, "bad-packet"),
+        ({"payload": 1, "expires": True}, "bad-packet"),
+        (b'{"payload": 1, "expires": NaN}', "bad-packet"),
+        (b'{"payload": NaN}', "bad-packet"),
+        (b'{"payload": 1e999}', "bad-packet"),
+        ({"payload": "\ud800"}, "bad-packet"),
+        ({"payload": 1, "encoding": "text"}, "bad-packet"),
+        ({"payload": "*", "encoding": "base64"}, "bad-packet"),
+        ({"payload": "x", "encoding": "utf-16"}, "bad-packet"),
+        ({"payload": "x" * MAX_PAYLOAD}, "too-large"),
+        (b"x" * (connection.SCRATCH + 5), "too-large"),
+        ({"payload": 1, "topic": "dt/+/x"}, "bad-topic"),
+        ({"payload": 1, "topic": "a/b/c/d/e/f/g/h/i"}, "bad-topic"),
+        ({"payload": 1, "topic": "dt/{nothing}"}, "bad-topic"),
+        ({"payload": 1, "topic": "dt/x\ny"}, "bad-topic"),
+        ({"payload": 1, "topic": "dt/other/x"}, "not-allowed"),
+        ({"payload": 1, "topic": "$aws/things/pump-7/shadow/update"}, "not-allowed"),
+    ],
+)
+def test_what_is_refused_is_told_why_and_the_next_is_taken(
+    bench: Bench, packet: object, code: str
+) -> None:
+    begin(bench)
+    program = Program(bench)
+    told = program.ask(packet)
+    assert told["ok"] is False
+    assert told["error"]["code"] == code
+    assert told["error"]["title"]
+    assert told["error"]["remedy"]
+    assert program.ask({"payload": 2}) == {"ok": True}
+    assert bench.intake.payloads == [b"2"]
+
+
+def test_the_allow_list_goes_by_the_users_number(bench: Bench) -> None:
+    allow = [
+        Allow(user=str(os.getuid()), topics=("dt/{thing}/a", "dt/{thing}/b/+")),
+        Allow(user="12345", topics=("#",)),
+    ]
+    begin(bench, allow)
+    program = Program(bench)
+    assert program.ask({"topic": "dt/pump-7/a", "payload": 1})["ok"]
+    assert program.ask({"topic": "dt/pump-7/b/c", "payload": 1})["ok"]
+    told = program.ask({"topic": "dt/pump-7/c", "payload": 1})
+    assert told["error"]["code"] == "not-allowed"
+    assert f"{{user: {os.getuid()}, topics: ['dt/pump-7/c']}}" in told["error"]["remedy"]
+    assert program.ask({"payload": 1})["error"]["code"] == "not-allowed"
+
+
+def test_a_hidden_or_unknown_user_is_a_problem_and_the_rest_works(
+    bench: Bench, tmp_path: Path
+) -> None:
+    map_file = tmp_path / "uid_map"
+    map_file.write_text("         0          0          1\n       998        998          1\n")
+    allow = [Allow(user="no-such-user", topics=("#",)), Allow(user="12345", topics=("#",))]
+    found = AllowList(allow, str, str, map_file)
+    assert found.problems == [
+        "there is no user no-such-user",
+        "the unit's PrivateUsers=yes hides who sends",
+    ]
+    assert AllowList(EVERYBODY, str, str, map_file).problems == []
+    begin(bench, [*allow, *EVERYBODY])
+    assert "there is no user no-such-user" in bench.problems()["source-socket"]
+    assert Program(bench).ask({"payload": 1})["ok"]
+
+
+def test_the_socket_is_for_owner_and_group_and_goes_with_the_agent(bench: Bench) -> None:
+    source = begin(bench)
+    found = source.path.stat()
+    assert (found.st_mode & 0o777, found.st_gid) == (0o660, os.getgid())
+    source.close()
+    assert not source.path.exists()
+
+
+def test_it_is_given_to_the_group(bench: Bench) -> None:
+    group = next((number for number in os.getgroups() if number != os.getgid()), 12345)
+    if os.getuid() != 0 and group == 12345:
+        pytest.skip("this user has one group")
+    assert begin(bench, group=str(group)).path.stat().st_gid == group
+    assert bench.problems() == {}
+
+
+def test_a_group_that_is_not_is_a_problem_and_the_socket_works(bench: Bench) -> None:
+    begin(bench, group="no-such-group")
+    assert "there is no group no-such-group" in bench.problems()["source-socket"]
+    assert Program(bench).ask({"payload": 1})["ok"]
+
+
+def test_one_left_by_a_killed_agent_is_replaced(bench: Bench) -> None:
+    left = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    left.bind(str(bench.runtime_dir / sockets.NAME))
+    left.close()
+    begin(bench)
+    assert Program(bench).ask({"payload": 1})["ok"]
+
+
+def test_something_else_in_its_place_is_a_problem_that_heals(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "RETRY", 0.05)
+    path = bench.runtime_dir / sockets.NAME
+    path.write_text("mine")
+    bench.sources = [
+        Socket(
+            SocketSource(),
+            bench.feed("socket"),
+            bench.mailbox,
+            bench.runtime_dir,
+            AllowList((), str, str),
+        )
+    ]
+    bench.turn(bench.problems)
+    assert "cannot listen" in bench.problems()["source-socket"]
+    path.unlink()
+    bench.turn(path.is_socket)
+    bench.turn(lambda: not bench.problems())
+
+
+def test_one_that_sends_and_goes_is_heard_whole(bench: Bench) -> None:
+    begin(bench)
+    program = Program(bench)
+    for number in range(20):
+        program.send({"payload": number, "wait": True})
+    program.socket.close()
+    bench.until(20)
+    bench.turn(lambda: not bench.sources[0]._connections)  # type: ignore[attr-defined]
+    for tell in bench.intake.acknowledge:
+        tell("")
+
+
+def test_one_that_sends_no_more_still_gets_its_answers(bench: Bench) -> None:
+    begin(bench)
+    program = Program(bench)
+    program.send({"payload": 1})
+    program.socket.shutdown(socket.SHUT_WR)
+    bench.turn(lambda: len(program.hear()) == 2)
+    assert program.answers == [{"ok": True}, {"closed": True}]
+
+
+def test_beyond_the_bound_programs_are_turned_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "MAX_CONNECTIONS", 3)
+    begin(bench)
+    programs = [Program(bench) for _ in range(3)]
+    bench.turn(lambda: len(bench.sources[0]._connections) == 3)  # type: ignore[attr-defined]
+    late = Program(bench)
+    bench.turn(lambda: len(late.hear()) == 2)
+    assert late.answers[0]["error"]["code"] == "busy"
+    programs[0].socket.close()
+    bench.turn(lambda: len(bench.sources[0]._connections) == 2)  # type: ignore[attr-defined]
+    assert Program(bench).ask({"payload": 1})["ok"]
+
+
+def test_a_program_faster_than_the_disk_waits_and_others_do_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_OPEN", 50)
+    begin(bench)
+    bench.intake.is_held = True
+    hasty, calm = Program(bench), Program(bench)
+    for number in range(100):
+        hasty.send({"payload": number})
+    bench.until(50)
+    calm.send({"payload": "calm"})
+    bench.turn(lambda: b'"calm"' in bench.intake.payloads)
+    assert len(bench.intake.readings) == 51
+    bench.intake.is_held = False
+    bench.turn(lambda: len(hasty.hear()) == 100)
+    assert [payload for payload in bench.intake.payloads if payload != b'"calm"'] == [
+        str(number).encode() for number in range(100)
+    ]
+
+
+def test_one_that_reads_no_answers_is_not_read_from_and_others_are(bench: Bench) -> None:
+    begin(bench)
+    deaf, calm = Program(bench), Program(bench)
+    sent = 0
+    deaf.socket.setblocking(False)
+    limit = bench.clock.monotonic() + LIMIT
+    while bench.clock.monotonic() < limit:
+        try:
+            deaf.socket.send(b'{"payload": 1}')
+            sent += 1
+        except BlockingIOError:
+            before = len(bench.intake.readings)
+            calm.ask({"payload": "calm"})
+            for _ in range(50):
+                bench.turn(lambda: True)
+            if len(bench.intake.readings) == before + 1:
+                break
+    assert sent < 20_000
+    bench.turn(lambda: len(deaf.hear()) == sent)
+    assert all(one == {"ok": True} for one in deaf.answers)
+
+
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats() | some.text(max_size=20),
+    lambda inner: (
+        some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+MEMBERS = ("topic", "payload", "encoding", "qos", "expires", "wait", "id")
+PACKETS = (
+    some.binary(min_size=1, max_size=200)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | some.dictionaries(
+        some.sampled_from(MEMBERS), JSON | some.sampled_from(["text", "base64", "dt/pump-7/x", 1])
+    ).map(lambda value: json.dumps(value).encode())
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(packets=some.lists(PACKETS, min_size=1, max_size=10))
+def test_whatever_comes_gets_one_answer_each_and_harms_nothing(
+    bench: Bench, packets: list[bytes]
+) -> None:
+    if not bench.sources:
+        begin(bench)
+    before = len(bench.intake.stored)
+    program = Program(bench)
+    for packet in packets:
+        program.send(packet)
+    bench.turn(lambda: len(program.hear()) == len(packets))
+    taken = bench.intake.stored[before:]
+    assert sum(one["ok"] for one in program.answers) == len(taken)
+    for reading in taken:
+        assert reading.topic.startswith("dt/pump-7/")
+        if reading.content_type == "application/json":
+            assert b"\n" not in reading.payload
+            json.loads(reading.payload, parse_constant=pytest.fail)
+    program.socket.close()
+
+
+PYTHON = """
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+s.send(json.dumps({"payload": {"celsius": 21.5}}).encode())
+print(s.recv(4096).decode())
+"""
+
+
+def test_another_process_does_it_in_five_lines(bench: Bench) -> None:
+    source = begin(bench)
+    with subprocess.Popen(
+        [sys.executable, "-c", PYTHON, str(source.path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        bench.turn(lambda: process.poll() is not None)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.read()) == {"ok": True}
+    assert bench.intake.payloads == [b'{"celsius":21.5}']
