@@ -1,11 +1,12 @@
 """``fleet-agent import`` on configurations as the peers' own documentation has them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
+
+from support.agent import run_command, state_dirs
+from support.fleets import Fleet
 
 DEVICE_CLIENT = {
     "endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com",
@@ -83,21 +84,13 @@ services:
 """
 
 
-def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fleet_agent", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def test_device_client_with_its_proxy_and_no_secret(tmp_path: Path) -> None:
     (tmp_path / "device-client.conf").write_text(json.dumps(DEVICE_CLIENT))
     (tmp_path / "http-proxy.conf").write_text(json.dumps(PROXY))
-    done = run("import", tmp_path / "device-client.conf", "--out", tmp_path / "config.yaml")
-    assert (done.returncode, done.stdout) == (0, "")
+    done = run_command(
+        "import", tmp_path / "device-client.conf", "--out", tmp_path / "config.yaml"
+    )
+    assert (done.status, done.stdout) == (0, "")
     written = (tmp_path / "config.yaml").read_text()
     assert yaml.safe_load(written) == {
         "endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com",
@@ -124,25 +117,25 @@ def test_device_client_with_its_proxy_and_no_secret(tmp_path: Path) -> None:
     assert all(f"#   {name}: " in written for name in named)
     assert "policy must then allow" in done.stderr  # the method that keeps the key here
     assert "every device would have the same" in done.stderr
-    assert run("config", "check", "--config", tmp_path / "config.yaml").returncode == 0
+    assert run_command("config", "check", "--config", tmp_path / "config.yaml").status == 0
 
 
 def test_a_file_in_the_way_is_replaced_only_by_force(tmp_path: Path) -> None:
     (tmp_path / "dc.conf").write_text(json.dumps(DEVICE_CLIENT))
     (tmp_path / "config.yaml").write_text("mine")
     words = ("import", tmp_path / "dc.conf", "--out", tmp_path / "config.yaml")
-    refused = run(*words)
-    assert refused.returncode == 73
+    refused = run_command(*words)
+    assert refused.status == 73
     assert "--force" in refused.stderr
     assert (tmp_path / "config.yaml").read_text() == "mine"
-    assert run(*words, "--force").returncode == 0
+    assert run_command(*words, "--force").status == 0
     assert (tmp_path / "config.yaml").stat().st_mode & 0o777 == 0o640
 
 
 def test_device_client_that_does_not_provision_brings_no_claim(tmp_path: Path) -> None:
     off = DEVICE_CLIENT | {"fleet-provisioning": {"enabled": False, "template-name": "t"}}
     (tmp_path / "dc.conf").write_text(json.dumps(off))
-    done = run("import", tmp_path / "dc.conf", "--json")
+    done = run_command("import", tmp_path / "dc.conf", "--json")
     answer = json.loads(done.stdout)
     assert not {"claim", "provisioning"} & set(answer["settings"])
     left = {one["key"]: one["instead"] for one in answer["no_equivalent"]}
@@ -153,8 +146,8 @@ def test_device_client_that_does_not_provision_brings_no_claim(tmp_path: Path) -
 
 def test_nucleus_lite(tmp_path: Path) -> None:
     (tmp_path / "greengrass-config.yaml").write_text(LITE)
-    done = run("import", tmp_path / "greengrass-config.yaml")
-    assert done.returncode == 0
+    done = run_command("import", tmp_path / "greengrass-config.yaml")
+    assert done.status == 0
     settings = yaml.safe_load(done.stdout)
     assert settings["endpoint"] == "a1-ats.iot.us-east-1.amazonaws.com"
     assert settings["claim"]["private_key"] == str(tmp_path / "path/to/private.pem.key")
@@ -169,16 +162,16 @@ def test_nucleus_lite(tmp_path: Path) -> None:
 
 def test_a_claim_key_in_a_tpm_is_named_and_has_to_be_said(tmp_path: Path) -> None:
     (tmp_path / "gg.yaml").write_text(LITE.replace("path/to/private.pem.key", "handle:0x81000000"))
-    done = run("import", tmp_path / "gg.yaml")
-    assert done.returncode == 78
+    done = run_command("import", tmp_path / "gg.yaml")
+    assert done.status == 78
     assert "claimKeyPath: a key in a TPM is reached through PKCS#11" in done.stderr
     assert "to correct: claim.private_key" in done.stderr
 
 
 def test_the_java_plugin(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(PLUGIN)
-    done = run("import", tmp_path / "config.yaml", "--json")
-    assert done.returncode == 0
+    done = run_command("import", tmp_path / "config.yaml", "--json")
+    assert done.status == 0
     answer = json.loads(done.stdout)
     assert answer["schema"] == 1
     settings = answer["settings"]
@@ -197,8 +190,8 @@ def test_a_proxys_password_stays_behind(tmp_path: Path) -> None:
     url = "http://otto:streng-geheim@proxy.example.com:1100"
     odd = PLUGIN.replace("http://proxy.example.com:1100", url).replace("Core,", "2026-01-02,")
     (tmp_path / "config.yaml").write_text(odd)
-    done = run("import", tmp_path / "config.yaml")
-    assert done.returncode == 0
+    done = run_command("import", tmp_path / "config.yaml")
+    assert done.status == 0
     settings = yaml.safe_load(done.stdout)
     assert settings["proxy"] == "http://proxy.example.com:1100"
     assert settings["provisioning"]["parameters"]["ThingName"] == "2026-01-02"
@@ -216,8 +209,8 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:
         ("other.yaml", "is no configuration of"),
         ("none.conf", "does not exist"),
     ):
-        done = run("import", tmp_path / name)
-        assert done.returncode == 78
+        done = run_command("import", tmp_path / name)
+        assert done.status == 78
         assert words in done.stderr
         assert "Traceback" not in done.stderr
 
@@ -225,7 +218,31 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:
 def test_an_endpoint_nobody_filled_in_must_be_corrected(tmp_path: Path) -> None:
     blank = DEVICE_CLIENT | {"endpoint": "<replace_with_endpoint_value>"}
     (tmp_path / "dc.conf").write_text(json.dumps(blank))
-    done = run("import", tmp_path / "dc.conf", "--out", tmp_path / "config.yaml")
-    assert done.returncode == 78
+    done = run_command("import", tmp_path / "dc.conf", "--out", tmp_path / "config.yaml")
+    assert done.status == 78
     assert "to correct: endpoint: is missing" in done.stderr
     assert (tmp_path / "config.yaml").exists()
+
+
+def test_what_was_imported_provisions(fleet: Fleet, tmp_path: Path) -> None:
+    sandbox, claim = fleet.sandbox, fleet.claim
+    theirs = DEVICE_CLIENT | {
+        "endpoint": "localhost",
+        "cert": str(claim.certificate),
+        "key": str(claim.private_key),
+        "root-ca": str(sandbox.ca_file),
+        "fleet-provisioning": {
+            "enabled": True,
+            "template-name": fleet.template,
+            "template-parameters": '{"SerialNumber": "imported"}',
+        },
+    }
+    (tmp_path / "dc.conf").write_text(json.dumps(theirs))
+    config = tmp_path / "config.yaml"
+    assert run_command("import", tmp_path / "dc.conf", "--out", config).status == 0
+    state_dirs.append(tmp_path / "state")
+    flags = ("--port", str(sandbox.mqtt_port), "--state-dir", tmp_path / "state", "--json")
+    done = run_command("provision", "--config", config, *flags)
+    assert done.status == 0, done.stderr
+    assert done.answer["thing_name"] == fleet.thing_name("imported")
+    assert done.answer["proven"]
