@@ -53,6 +53,12 @@ class Certificate:
     private_key: Secret | None
 
 
+class UnusableAnswerError(UnreachableError):
+    """An answer came that nothing can be done with; ``certificate_id`` when it named one, which exists then."""
+
+    certificate_id: str | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _NotPublished:
     """A request did not go out: refused (PUBACK; the SDK keeps the code to itself), or no PUBACK came."""
@@ -283,8 +289,8 @@ class IdentityClient:
         )
 
 
-def _unusable(operation: Operation, why: str) -> UnreachableError:
-    return UnreachableError(
+def _unusable(operation: Operation, why: str) -> UnusableAnswerError:
+    return UnusableAnswerError(
         f"The answer to {operation.value} cannot be used: {why}.",
         remedy="It is asked again over a new connection.",
         code="answer-invalid",
@@ -326,20 +332,23 @@ def _short(value: object) -> str:
 
 
 def _certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN401
-    private_key = None
-    if operation is Operation.CREATE_KEYS:
-        private_key = _text(model.private_key, "privateKey", operation)
     certificate_id = _text(model.certificate_id, "certificateId", operation)
     if not (certificate_id.isascii() and certificate_id.isalnum() and len(certificate_id) <= 128):  # noqa: PLR2004
         raise _unusable(operation, "its certificateId is no identifier")
-    return Certificate(
-        certificate_id=certificate_id,
-        pem=_text(model.certificate_pem, "certificatePem", operation),
-        token=Secret(
-            _text(model.certificate_ownership_token, "certificateOwnershipToken", operation)
-        ),
-        private_key=Secret(private_key) if private_key is not None else None,
-    )
+    try:
+        private_key = None
+        if operation is Operation.CREATE_KEYS:
+            private_key = Secret(_text(model.private_key, "privateKey", operation))
+        token = _text(model.certificate_ownership_token, "certificateOwnershipToken", operation)
+        return Certificate(
+            certificate_id=certificate_id,
+            pem=_text(model.certificate_pem, "certificatePem", operation),
+            token=Secret(token),
+            private_key=private_key,
+        )
+    except UnusableAnswerError as error:
+        error.certificate_id = certificate_id
+        raise
 
 
 def _text(value: object, field: str, operation: Operation) -> str:

@@ -29,7 +29,11 @@ from fleet_agent.mailbox import TimeUp
 from fleet_agent.provisioning import machine
 from fleet_agent.provisioning.claim import ClaimSession
 from fleet_agent.provisioning.clockwatch import ClockWatch
-from fleet_agent.provisioning.identity import Certificate, IdentityClient
+from fleet_agent.provisioning.identity import (
+    Certificate,
+    IdentityClient,
+    UnusableAnswerError,
+)
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.proof import Proof
 from fleet_agent.provisioning.world import World
@@ -215,7 +219,12 @@ class Runner:
         csr = self._csr(found)
         self._claim.use()
         found = self._count_try(found)
-        certificate = identity.create_certificate(csr.pem if csr else None)
+        try:
+            certificate = identity.create_certificate(csr.pem if csr else None)
+        except UnusableAnswerError as error:
+            if error.certificate_id is not None:
+                self._name_foreign(error.certificate_id, found)
+            raise
         self._world.report.step("certificate", certificate.certificate_id[:12] + "…")
         self._check_key(found, certificate, csr)
         self._issued_at = certificate.certificate_id, self._clock.monotonic()
@@ -249,14 +258,16 @@ class Runner:
         except DeviceError:  # no PEM at all: AWS's fault, not the device's
             matches = False
         if not matches:
-            self._store.ledger.record(
-                certificate.certificate_id, Event.FOREIGN, found.number, self._clock.wall()
-            )
+            self._name_foreign(certificate.certificate_id, found)
             raise UnreachableError(
                 f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
                 remedy="It is not used; a new one is asked for over a new connection.",
                 code="certificate-foreign",
             )
+
+    def _name_foreign(self, certificate_id: str, found: Generation) -> None:
+        now = self._clock.wall()
+        self._store.ledger.record(certificate_id, Event.FOREIGN, found.number, now)
 
     def _register(self, found: Generation) -> Generation:
         identity = self._open_claim(found)

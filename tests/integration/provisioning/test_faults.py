@@ -235,10 +235,14 @@ def test_answer_that_cannot_be_used(agent: Agent, faults: FaultClient, case: Cas
 
 @cases(
     *(
-        Case(CREATE_FROM_CSR, "drop-fields", {"fields": [name]}, minted=2, named=1)
-        for name in ("certificateId", "certificatePem", "certificateOwnershipToken")
+        Case(CREATE_FROM_CSR, "drop-fields", {"fields": [name]}, minted=2, named=named)
+        for name, named in (
+            ("certificateId", 1),
+            ("certificatePem", 2),
+            ("certificateOwnershipToken", 2),
+        )
     ),
-    Case(CREATE_KEYS, "drop-fields", {"fields": ["privateKey"]}, minted=2, named=1),
+    Case(CREATE_KEYS, "drop-fields", {"fields": ["privateKey"]}, minted=2, named=2),
     Case(REGISTER, "drop-fields", {"fields": ["deviceConfiguration"]}),
 )
 def test_answer_with_a_field_missing(agent: Agent, faults: FaultClient, case: Case) -> None:
