@@ -25,6 +25,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"CRASH_SEED={os.environ['CRASH_SEED']} for the same crash points")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After the last test: no secret in anything shown, and no core dump, in any folder of this run."""
+    yield
+    from support.left_behind import leaks_below
+
+    assert list(leaks_below(tmp_path_factory.getbasetemp())) == []
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A running local AWS IoT Core on free ports of 127.0.0.1."""

@@ -1,6 +1,7 @@
 """Where a secret could show: the running agent as others see it; and the check that looks through everything shown."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from iot_sandbox.client import FaultClient
 from support.agent import Agent, Daemon
 from support.csr import key_pem, make_key
 from support.fleets import Fleet
+from support.left_behind import leaks_below
 from support.secrets import leaks, tokens_of
 
 TOKEN = "Ab-_" * 16
@@ -39,6 +41,20 @@ def test_certificates_and_their_ids_are_no_secret(state_dir: Path) -> None:
     line = "abcd" * 16
     pem = f"-----BEGIN CERTIFICATE-----\n{line}\n-----END CERTIFICATE-----\n"
     assert leaks([("provision", f"{'0a' * 32}\n{pem}")], [state_dir]) == []
+
+
+def test_the_last_look_sees_it_too(state_dir: Path) -> None:
+    assert list(leaks_below(state_dir)) == []
+    below = state_dir / "somewhere"
+    below.mkdir()
+    (below / "daemon.err").write_text(f"token {TOKEN}.")
+    (below / "core.4711").touch()
+    found = sorted(leaks_below(below))
+    assert [text.partition(":")[0].partition(" in ")[0] for text in found] == [
+        "a core dump",
+        "an ownership token",
+    ]
+    shutil.rmtree(below)  # or it would be seen again at the end
 
 
 # The running agent ----------------------------------------------------------------------------------------------------
