@@ -8,6 +8,7 @@ import dataclasses
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from fleet_agent import clock as clocks
@@ -33,12 +34,24 @@ class Problem:
 
 @dataclasses.dataclass(kw_only=True)
 class Traffic:
-    """What went over the session since the agent started."""
+    """What went over the session since the agent started.
 
+    ``dropped`` says why, by cause; ``oldest_waiting`` is the time of the oldest reading in the queue.
+    """
+
+    readings_stored: int = 0
     readings_acknowledged: int = 0
     readings_waiting: int = 0
     readings_dropped: int = 0
+    readings_not_stored: int = 0
+    readings_stored_per_second: float = 0.0
+    readings_acknowledged_per_second: float = 0.0
+    bytes_waiting: int = 0
+    oldest_waiting: str | None = None
+    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    messages_published: int = 0
     messages_received: int = 0
+    handlers: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
 
 
 def runtime_dir(state_dir: Path, given: str | None) -> Path:
@@ -75,16 +88,22 @@ class Health:
         self._doing = words
         self.show()
 
-    def raise_problem(self, problem: Problem) -> None:
-        """Something is wrong; the same code again replaces what was said."""
-        if self._problems.get(problem.code) != problem:
+    def raise_problem(self, problem: Problem) -> bool:
+        """Something is wrong; the same code again replaces what was said. Return whether that is news."""
+        is_news = self._problems.get(problem.code) != problem
+        if is_news:
             self._problems[problem.code] = problem
             self.show()
+        return is_news
 
     def clear_problem(self, code: str) -> None:
         """It is not wrong any more."""
         if self._problems.pop(code, None):
             self.show()
+
+    def clear_problems(self) -> None:
+        """All is looked at anew: what is still wrong is raised again."""
+        self._problems.clear()
 
     def show(self) -> None:
         """Write status.json and the unit's STATUS line."""

@@ -24,6 +24,10 @@ class TimeUp(Exception):  # noqa: N818 - the caller knows what it waited for
     """The overall limit that the user gave has passed."""
 
 
+class ReloadRequested:
+    """The event that SIGHUP leaves."""
+
+
 class _Stop:
     """The event that a stop signal leaves."""
 
@@ -96,6 +100,10 @@ class Mailbox:
         """Whether ``wait`` would return an event that was put at once; watched descriptors are not looked at."""
         return bool(self._events)
 
+    def reload_on_signal(self) -> None:
+        """Turn SIGHUP into an event; whoever cannot do anything with it now drops it."""
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self.put(ReloadRequested()))
+
     def stop_on_signals(self) -> None:
         """Turn SIGTERM and SIGINT into a request to stop."""
 
@@ -105,8 +113,12 @@ class Mailbox:
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
 
-    def wait(self, until: float) -> object | None:
+    def wait(self, until: float, *, although_stopping: bool = False) -> object | None:
         """Take the next event, or None once ``until`` (monotonic seconds) has passed.
+
+        Args:
+            until: When to give up.
+            although_stopping: For who has something to finish after ``StopRequested``.
 
         Raises:
             StopRequested: The agent is to end.
@@ -116,7 +128,7 @@ class Mailbox:
             if self._clock.monotonic() >= self._deadline:
                 raise TimeUp
             until = min(until, self._deadline)
-        while not self._stopping:
+        while although_stopping or not self._stopping:
             left = until - self._clock.monotonic()
             self._beat()
             event = self._next(max(0.0, min(left, self._beat_every)))

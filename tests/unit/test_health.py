@@ -39,18 +39,21 @@ def test_what_is_shown(health: Health, folder: Path, clock: FakeClock) -> None:
     clock.go(60)
     health.traffic.readings_acknowledged = 3
     health.doing("connected")
-    assert shown(folder) == {
-        "schema": 1,
-        "pid": os.getpid(),
-        "started": "2027-01-15T08:00:00Z",
-        "updated": "2027-01-15T08:01:00Z",
-        "doing": "connected",
-        "problems": [],
-        "readings_acknowledged": 3,
-        "readings_waiting": 0,
-        "readings_dropped": 0,
-        "messages_received": 0,
-    }
+    assert (
+        shown(folder).items()
+        >= {
+            "schema": 1,
+            "pid": os.getpid(),
+            "started": "2027-01-15T08:00:00Z",
+            "updated": "2027-01-15T08:01:00Z",
+            "doing": "connected",
+            "problems": [],
+            "readings_acknowledged": 3,
+            "readings_waiting": 0,
+            "readings_dropped": 0,
+            "messages_received": 0,
+        }.items()
+    )
 
 
 def test_everybody_may_read_it(health: Health, folder: Path) -> None:

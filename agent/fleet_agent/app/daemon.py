@@ -1,17 +1,16 @@
 """What the service runs: provision if need be, then carry telemetry until asked to stop."""
 
 import fcntl
-import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from fleet_agent import files, log, notify, statedir
-from fleet_agent.app import clone, spread
-from fleet_agent.app.provision import Request, open_store, route, stable, take_state, walk
+from fleet_agent import log, notify, statedir
+from fleet_agent.app import spread
+from fleet_agent.app.provision import Request, open_store, take_state, walk
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -26,22 +25,28 @@ _log = logging.getLogger(__name__)
 # Set for the program that takes over after provisioning, so that it happens once.
 _REEXECUTED = "FLEET_AGENT_REEXECUTED"
 
-# AWS takes one connect a second of a client id: `run` may come right after the proof.
-_CONNECT_INTERVAL = 1.0
 
-
-def run(settings: Settings, request: Request, make_report: Callable[[Health], Report]) -> None:
+def run(
+    load: Callable[[], Settings], request: Request, make_report: Callable[[Health], Report]
+) -> None:
     """Provision if need be, then carry telemetry until asked to stop.
+
+    Args:
+        load: Reads the settings; again on SIGHUP.
+        request: What the command line asks for.
+        make_report: Given where problems go, what hears of provisioning's progress.
 
     Raises:
         AgentError: Something on the device must be changed first.
         StopRequested: Asked to end, and everything is closed.
     """
+    settings = load()
     statedir.become_owner(Path(settings.state_dir))
     lock = take_state(settings, allow_volatile=request.allow_volatile)
     clock = SystemClock()
     mailbox = Mailbox(clock, notify.alive, notify.watchdog_interval() or 3600.0)
     mailbox.stop_on_signals()
+    mailbox.reload_on_signal()
     store = open_store(settings)
     folder = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
     health = Health(folder, clock)
@@ -58,44 +63,9 @@ def run(settings: Settings, request: Request, make_report: Callable[[Health], Re
             _reexecute(lock)
     store.tell_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
-    log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
-    _show_identity(folder, store, credential)
-    if problem := clone.look(Path(settings.state_dir), credential):
-        _log.warning("%s %s", problem.title, problem.remedy)
-        health.raise_problem(problem)
-    _carry_telemetry(settings, credential, store, mailbox, health)
+    from fleet_agent.app import telemetry
 
-
-def _carry_telemetry(
-    settings: Settings, credential: Credential, store: Store, mailbox: Mailbox, health: Health
-) -> None:
-    from fleet_agent.session.mqtt import Session
-    from fleet_agent.telemetry.loop import TelemetryLoop
-
-    clock = SystemClock()
-    if credential.proven is not None:
-        since = clock.wall() - credential.proven
-        mailbox.sleep(_CONNECT_INTERVAL - since if 0 <= since < _CONNECT_INTERVAL else 0.0)
-    pair = store.key_pair(credential.generation)
-    filters = [(credential.topic(item.topic), item.qos) for item in settings.subscriptions]
-    session = Session(
-        route(settings), pair, credential.client_id, mailbox, filters=filters, is_thing=True
-    )
-    try:
-        TelemetryLoop(
-            session=session,
-            credential=credential,
-            telemetry=settings.telemetry,
-            subscriptions=settings.subscriptions,
-            mailbox=mailbox,
-            clock=clock,
-            health=health,
-            disk=Path(settings.state_dir),
-        ).run()
-    finally:
-        notify.stopping()
-        session.close()
-        health.doing("stopped")
+    telemetry.carry(settings, load, store, mailbox, health)
 
 
 def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
@@ -127,19 +97,6 @@ def _reexecute(lock: statedir.Lock) -> NoReturn:
     logging.shutdown()
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
-
-
-def _show_identity(folder: Path, store: Store, credential: Credential) -> None:
-    """Tell other programs who this device is: ``identity.json``, readable by all, no secret."""
-    identity: Mapping[str, object] = {
-        "schema": 1,
-        "thing_name": credential.thing_name,
-        "certificate_id": credential.certificate_id,
-        "certificate_file": stable(store, credential).certificate_file,
-        "device_configuration": dict(credential.device_configuration),
-    }
-    data = json.dumps(identity, indent=1).encode() + b"\n"
-    files.write(folder / "identity.json", data, 0o644, durable=False)
 
 
 def as_problem(error: AgentError) -> Problem:

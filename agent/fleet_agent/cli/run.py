@@ -37,7 +37,7 @@ def register(
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; ends by ``StopRequested`` or an error."""
     request = Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
-    daemon.run(load_apart(lambda: flags.settings(arguments)), request, _Log)
+    daemon.run(lambda: load_apart(lambda: flags.settings(arguments)), request, _Log)
     return 0
 
 

@@ -10,6 +10,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError, UnreachableError
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import (
     NOT_AUTHORIZED,
     Connected,
@@ -81,7 +82,7 @@ class Proof:
                 case ConnectFailed(session=failed) if failed is session:
                     raise session.explain(event, self._clock.wall())
                 case Connected(session=opened) if opened is session:
-                    session.publish(topic, self._reading())
+                    session.publish(Outgoing(topic=topic, payload=self._reading()))
                     until = patient_until + CONNECT_LIMIT
                 case Published(session=used, reason_code=0 | 16) if used is session:
                     return None
@@ -92,7 +93,7 @@ class Proof:
                         return refused
                     self._tell_waiting(refused, TOPIC_POLL)
                     self._mailbox.sleep(TOPIC_POLL)
-                    session.publish(topic, self._reading())
+                    session.publish(Outgoing(topic=topic, payload=self._reading()))
                 case Published(session=used, reason_code=int()) if used is session:
                     raise self._busy(event)
                 case Published(session=used) if used is session:

@@ -5,10 +5,11 @@ the session it belongs to, so that a late one of a closed session is recognised.
 builder would read its own package metadata first (26 ms, 4 MB).
 """
 
+import contextlib
 import dataclasses
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,15 @@ from awscrt import io, mqtt5
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.session.message import Outgoing, Upkeep
 
 ALPN_PORT = 443  # AWS IoT speaks MQTT there to who asks by ALPN
-KEEP_ALIVE = 120  # seconds; AWS allows 30 to 1200, and a NAT on the way often forgets after 300
-SESSION_EXPIRY = (
-    3600  # seconds that AWS keeps commands for a device that is away (its default ceiling)
-)
 CONNACK_LIMIT = 20_000  # ms from TCP to CONNACK
 ACK_LIMIT = 30  # seconds to a PUBACK or SUBACK
 CLOSE_LIMIT = 5.0  # seconds for a DISCONNECT to leave
 
 FILTERS_A_PACKET = 8  # AWS's limit
+TOPIC_ALIASES = 8  # AWS's grant
 
 NOT_AUTHORIZED = 135
 
@@ -92,11 +91,16 @@ class Published:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Message:
-    """Something arrived."""
+    """Something arrived. ``acknowledge`` sends its PUBACK: when the message is safe, or needs to be no more."""
 
     session: "Session"
     topic: str
     payload: bytes = dataclasses.field(repr=False)  # provisioning's answers hold keys and tokens
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
+    content_type: str | None = None
+    user_properties: tuple[tuple[str, str], ...] = ()
+    acknowledge: Callable[[], None] = dataclasses.field(default=lambda: None, repr=False)
 
 
 class Session:
@@ -111,12 +115,13 @@ class Session:
         is_thing: A device's own session: AWS keeps it between connections, the client reconnects by itself and keeps
             to AWS's 100 publishes a second. Otherwise a claim's: clean, short, without the 10 ms that flow control
             costs a packet.
+        upkeep: Of a device's own session.
 
     Raises:
         DeviceError: The certificate, key or CA cannot be loaded.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - of a session, all of it
         self,
         route: Route,
         pair: KeyPair,
@@ -125,6 +130,7 @@ class Session:
         *,
         filters: Sequence[tuple[str, int]] = (),
         is_thing: bool,
+        upkeep: Upkeep = Upkeep(),  # noqa: B008 - frozen
     ) -> None:
         self.route = route
         self.pair = pair
@@ -132,6 +138,7 @@ class Session:
         self.is_thing = is_thing
         self._mailbox = mailbox
         self._filters = filters
+        self._upkeep = upkeep
         self._stopped = threading.Event()
         self._started = False
         self._is_up = False
@@ -153,18 +160,23 @@ class Session:
         self.client.start()
         nodelay.on_new_connection(before, self._stopped.wait)
 
-    def publish(self, topic: str, payload: bytes, tag: object = None) -> None:
+    def publish(self, message: Outgoing, tag: object = None) -> None:
         """Publish at QoS 1; ``Published`` follows."""
-        packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
 
         def done(future: "Future[Any]") -> None:
             error = future.exception()
             code = None if error else int(future.result().puback.reason_code)
             self._mailbox.put(
-                Published(session=self, topic=topic, tag=tag, reason_code=code, error=_text(error))
+                Published(
+                    session=self,
+                    topic=message.topic,
+                    tag=tag,
+                    reason_code=code,
+                    error=_text(error),
+                )
             )
 
-        self.client.publish(packet).add_done_callback(done)
+        self.client.publish(_packet(message)).add_done_callback(done)
 
     def explain(self, failure: ConnectFailed | None, now: float) -> AgentError:
         """Why it did not open; ``failure`` is None when nothing came in time, ``now`` in Unix seconds."""
@@ -205,12 +217,15 @@ class Session:
             "http_proxy_options": _proxy(self.route.proxy),
             "connect_options": mqtt5.ConnectPacket(
                 client_id=self.client_id,
-                keep_alive_interval_sec=KEEP_ALIVE,
-                session_expiry_interval_sec=SESSION_EXPIRY if self.is_thing else None,
+                keep_alive_interval_sec=self._upkeep.keep_alive,
+                session_expiry_interval_sec=self._upkeep.expiry if self.is_thing else None,
+                will=_packet(self._upkeep.will) if self._upkeep.will else None,
             ),
             "session_behavior": behavior.REJOIN_ALWAYS if self.is_thing else behavior.CLEAN,
             "extended_validation_and_flow_control_options": (
-                flow.AWS_IOT_CORE_DEFAULTS if self.is_thing else flow.NONE
+                flow.AWS_IOT_CORE_DEFAULTS
+                if self.is_thing and self._upkeep.flow_control
+                else flow.NONE
             ),
             # A re-sent request would make a second certificate; readings are kept and sent again by their owner.
             "offline_queue_behavior": mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
@@ -228,6 +243,12 @@ class Session:
             "on_lifecycle_event_disconnection_fn": self._on_disconnected,
             "disable_metrics": True,
         }
+        if hasattr(mqtt5, "TopicAliasingOptions"):
+            # As many as the server grants: a topic that comes again and again goes as two bytes.
+            options["topic_aliasing_options"] = mqtt5.TopicAliasingOptions(
+                outbound_behavior=mqtt5.OutboundTopicAliasBehaviorType.LRU,
+                outbound_cache_max_size=TOPIC_ALIASES,
+            )
         known = {field.name for field in dataclasses.fields(mqtt5.ClientOptions)}
         # Distributions mix SDK versions: leave out what this one does not know.
         return mqtt5.ClientOptions(
@@ -239,8 +260,36 @@ class Session:
     def _on_publish(self, data: Any) -> None:  # noqa: ANN401 - awscrt has no types
         packet = data.publish_packet
         self._mailbox.put(
-            Message(session=self, topic=packet.topic, payload=bytes(packet.payload or b""))
+            Message(
+                session=self,
+                topic=packet.topic,
+                payload=bytes(packet.payload or b""),
+                response_topic=packet.response_topic,
+                correlation_data=getattr(
+                    packet, "correlation_data_bytes", packet.correlation_data
+                ),
+                content_type=packet.content_type,
+                user_properties=tuple(
+                    (one.name, one.value) for one in packet.user_properties or ()
+                ),
+                acknowledge=self._hold(data),
+            )
         )
+
+    def _hold(self, data: Any) -> Callable[[], None]:  # noqa: ANN401
+        """Keep the PUBACK of a QoS 1 message back; what sends it. Older SDKs send it by themselves, at once."""
+        acquire = getattr(data, "acquire_publish_acknowledgement_control", None)
+        if not self.is_thing or acquire is None:
+            return lambda: None
+        handle = acquire()
+
+        def acknowledge() -> None:
+            with contextlib.suppress(
+                Exception
+            ):  # the connection it came on has ended: it comes again
+                self.client.invoke_publish_acknowledgement(handle)
+
+        return acknowledge
 
     def _on_connected(self, data: Any) -> None:  # noqa: ANN401
         self._is_up = True
@@ -278,6 +327,19 @@ class Session:
         self._mailbox.put(
             Disconnected(session=self, reason_code=code, error=_text(data.exception))
         )
+
+
+def _packet(message: Outgoing) -> mqtt5.PublishPacket:
+    return mqtt5.PublishPacket(
+        topic=message.topic,
+        payload=message.payload,
+        qos=mqtt5.QoS.AT_LEAST_ONCE,
+        retain=message.retain,
+        content_type=message.content_type,
+        message_expiry_interval_sec=message.expiry,
+        correlation_data=message.correlation_data,
+        user_properties=[mqtt5.UserProperty(name, value) for name, value in message.properties],
+    )
 
 
 _shared: io.ClientBootstrap | None = None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from fleet_agent import __version__, clock
 from fleet_agent.config.telemetry import Batch
+from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry.reading import JSON, TEXT
 
 NDJSON = "application/x-ndjson"
@@ -30,18 +31,6 @@ class Stored:
     time: float
     content_type: str
     expires: float | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Outgoing:
-    """A message to publish at QoS 1; ``expiry`` in seconds."""
-
-    topic: str
-    payload: bytes
-    content_type: str
-    properties: tuple[tuple[str, str], ...] = ()
-    expiry: int | None = None
-    correlation_data: bytes | None = None
 
 
 def share(readings: Sequence[Stored], batch: Batch) -> int:

@@ -56,14 +56,27 @@ class Database:
         """
         self._guarded(lambda: self._commit(change, synchronous))
 
-    def select(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """The rows; none when the file turns out to be damaged.
+    def select(
+        self,
+        statement: str,
+        values: Sequence[object],
+        is_enough: Callable[[tuple[Any, ...]], bool] = lambda _row: False,
+    ) -> list[tuple[Any, ...]]:
+        """The rows, up to the one (not the first) that ``is_enough``; none when the file turns out to be damaged.
 
         Raises:
             StateDirectoryError: They cannot be read.
         """
         found: list[tuple[Any, ...]] = []
-        self._guarded(lambda: found.extend(self.execute(statement, values)))
+
+        def read() -> None:
+            found.clear()
+            for row in self.execute(statement, values):
+                if is_enough(row) and found:
+                    break
+                found.append(row)
+
+        self._guarded(read)
         return found
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:

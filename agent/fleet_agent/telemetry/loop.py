@@ -1,22 +1,22 @@
-"""The years after provisioning: one session as the thing, readings up at their intervals, messages down.
+"""The years after provisioning: one session as the thing, readings up, messages down.
 
-Runs on the deciding thread: takes an event or a deadline at a time until the agent is asked to stop.
+Runs on the deciding thread: takes an event or a deadline at a time until the agent is asked to stop. Between events the
+publisher commits what came in and sends what may go.
 """
 
-import json
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Protocol
 
 from fleet_agent import log
 from fleet_agent.clock import Clock
-from fleet_agent.config.subscriptions import Subscription
-from fleet_agent.config.telemetry import FromSystem, Telemetry
-from fleet_agent.credentials.model import Credential
-from fleet_agent.errors import AgentError, NotAllowedError
+from fleet_agent.config.subscriptions import Presence
+from fleet_agent.errors import AgentError, NotAllowedError, StateDirectoryError
 from fleet_agent.health import Health, Problem
 from fleet_agent.log import Moment
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested
+from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import (
     Connected,
     ConnectFailed,
@@ -26,23 +26,37 @@ from fleet_agent.session.mqtt import (
     Session,
     Subscribed,
 )
-from fleet_agent.telemetry.publisher import Outgoing, Publisher
-from fleet_agent.telemetry.reading import timed
-from fleet_agent.telemetry.sources import system
+from fleet_agent.telemetry.commands.router import Commands
+from fleet_agent.telemetry.printable import printable
+from fleet_agent.telemetry.publisher import Publisher
+from fleet_agent.telemetry.queue import Queue
+from fleet_agent.telemetry.reading import Source
+from fleet_agent.telemetry.report import Report
 
 _log = logging.getLogger(__name__)
 
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
-SHOW_SOON = (
-    5.0  # seconds, at most, until it shows what came and went; a write for each would be too many
-)
-LOGGED_BYTES = 1024  # of a message that came down
+# Seconds, at most, until it shows what came and went; a write for each would be too many.
+SHOW_SOON = 5.0
+FLUSH_LIMIT = 5.0  # seconds that what is under way may take to be acknowledged when the agent is asked to stop
+TURNS = 64  # events between two commits while they pour in
 TAKEN_OVER = 142  # DISCONNECT: another client connected under this client id
 
 OFFLINE = "offline"
 CLONED = "cloned?"
-PUBLISH_REFUSED = "publish-refused"
 SUBSCRIBE_REFUSED = "subscribe-refused"
+QUEUE_DAMAGED = "queue-damaged"
+
+
+class Reload(Exception):  # noqa: N818 - nothing failed
+    """Somebody asked for the configuration to be read again (SIGHUP)."""
+
+
+class _Actor(Protocol):
+    @property
+    def due(self) -> float: ...
+
+    def act(self) -> None: ...
 
 
 class TelemetryLoop:
@@ -50,66 +64,110 @@ class TelemetryLoop:
 
     Args:
         session: As the thing; started here, closed by the caller.
-        credential: Fills the topics.
-        telemetry: What to send.
-        subscriptions: What to listen to.
+        publisher: The way up.
+        queue: Where readings wait; closed by the caller.
+        sources: Make readings.
+        commands: Handle what comes down.
+        presence: What to say on connecting and on stopping: topic filled in; None: nothing.
         mailbox: Where everything comes in.
-        clock: For intervals and reading times.
+        clock: For deadlines.
         health: Where problems go.
-        disk: A path on the file system that readings report on.
+        report: Fills in what the status shows.
     """
 
     def __init__(  # noqa: PLR0913 - the composition of the whole loop, all named
         self,
         *,
         session: Session,
-        credential: Credential,
-        telemetry: Telemetry,
-        subscriptions: Sequence[Subscription],
+        publisher: Publisher,
+        queue: Queue,
+        sources: Sequence[Source],
+        commands: Commands,
+        presence: Presence | None,
         mailbox: Mailbox,
         clock: Clock,
         health: Health,
-        disk: Path,
+        report: Report,
     ) -> None:
         self._session = session
-        self._certificate = f"certificate {credential.certificate_id}"
-        self._topic = credential.topic(telemetry.topic, "system")
-        self._intervals = [
-            source.system.interval
-            for source in telemetry.sources
-            if isinstance(source, FromSystem)
-        ]
-        self._logs = any(item.log for item in subscriptions)
+        self._publisher = publisher
+        self._queue = queue
+        self._sources = sources
+        self._commands = commands
+        self._presence = presence
         self._mailbox = mailbox
         self._clock = clock
         self._health = health
-        self._disk = disk
-        self._publisher = Publisher(session)
+        self._report = report
+        self._actors: list[_Actor] = [*sources, commands]
+        self._is_connected = False
         self._is_diagnosed = False
         self._show_at = clock.monotonic() + SHOW_EVERY
 
     def run(self) -> None:
-        """Go on until the mailbox raises ``StopRequested``."""
-        now = self._clock.monotonic()
-        due: list[tuple[float, float, Callable[[], None]]] = [
-            (now, interval, self._read) for interval in self._intervals
-        ]
+        """Go on until somebody asks to stop.
+
+        Raises:
+            StopRequested: The agent is to end; ``finish`` comes next.
+            Reload: The configuration is to be read again; ``finish`` comes next.
+        """
         self._session.start()
         self._health.doing(f"connecting to {self._session.route.host}")
         while True:
-            due.sort(key=lambda item: item[0])
-            moment, interval, act = due[0] if due else (self._show_at, SHOW_EVERY, self._show)
-            if self._clock.monotonic() >= self._show_at:
-                self._show()
-            elif self._clock.monotonic() >= moment:
-                act()
-                # After a suspend or a stall: the next one from now, no burst of the missed ones.
-                due[0] = (max(moment + interval, self._clock.monotonic()), interval, act)
-            elif (event := self._mailbox.wait(min(moment, self._show_at))) is not None:
+            self._publisher.settle()
+            event = self._mailbox.wait(self._due())
+            for _ in range(TURNS):
+                if event is not None:
+                    self._take(event)
+                if not self._mailbox.has_events():
+                    break
+                event = self._mailbox.wait(0.0)
+            self._act()
+
+    def finish(self) -> None:
+        """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
+        for source in self._sources:
+            source.close()
+        self._commands.close()
+        self._publisher.settle(at_once=True)
+        if self._is_connected and self._presence:
+            self._say(self._presence.offline)
+        until = self._clock.monotonic() + FLUSH_LIMIT
+        while self._is_connected and not self._publisher.is_idle:
+            due = min(until, self._publisher.due)
+            event = self._mailbox.wait(due, although_stopping=True)
+            if event is not None:
                 self._take(event)
+            elif due == until:
+                break
+            self._publisher.settle(at_once=True)
+        self._show()
+
+    def _due(self) -> float:
+        return min(self._show_at, self._publisher.due, *(actor.due for actor in self._actors))
+
+    def _act(self) -> None:
+        now = self._clock.monotonic()
+        for actor in self._actors:
+            if actor.due <= now:
+                actor.act()
+        if now >= self._show_at:
+            self._show()
 
     def _take(self, event: object) -> None:
         match event:
+            case Ready():
+                event.act()
+            case Published():
+                self._publisher.published(event)
+                self._show_soon()
+                if (
+                    self._publisher.counts.acknowledged
+                    and not self._health.traffic.readings_acknowledged
+                ):
+                    self._show()  # that AWS has the first one is what everybody waits to read
+            case Message():
+                self._arrived(event)
             case Connected():
                 self._connected()
             case ConnectFailed():
@@ -118,41 +176,29 @@ class TelemetryLoop:
                 self._disconnected(event)
             case Subscribed():
                 self._subscribed(event)
-            case Published():
-                self._published(event)
-            case Message():
-                self._arrived(event)
+            case ReloadRequested():
+                raise Reload
             case _:
                 pass
 
-    # Up -------------------------------------------------------------------------------------------------------------
-
-    def _read(self) -> None:
-        payload = timed(self._clock.wall(), system.read(self._disk))
-        self._publisher.put(Outgoing(topic=self._topic, payload=payload))
-
-    def _published(self, event: Published) -> None:
-        self._publisher.published(event)
-        self._show_soon()
-        refused = self._publisher.refused_topic
-        if refused is not None:
-            self._raise(
-                PUBLISH_REFUSED, NotAllowedError("thing", "iot:Publish", f"topic/{refused}")
-            )
-        elif event.reason_code is not None:
-            self._health.clear_problem(PUBLISH_REFUSED)
-        if self._publisher.acknowledged and not self._health.traffic.readings_acknowledged:
-            self._show()  # that AWS has the first one is what everybody waits to read in the status
+    # The status -------------------------------------------------------------------------------------------------------
 
     def _show_soon(self) -> None:
         self._show_at = min(self._show_at, self._clock.monotonic() + SHOW_SOON)
 
     def _show(self) -> None:
         self._show_at = self._clock.monotonic() + SHOW_EVERY
-        traffic = self._health.traffic
-        traffic.readings_acknowledged = self._publisher.acknowledged
-        traffic.readings_waiting = self._publisher.waiting
-        traffic.readings_dropped = self._publisher.dropped
+        with contextlib.suppress(StateDirectoryError):  # the publisher told of it
+            self._queue.drop_old()
+            self._report.update(is_connected=self._is_connected)
+        if self._queue.replaced:
+            self._health.raise_problem(
+                Problem(
+                    code=QUEUE_DAMAGED,
+                    title=f"The queue of readings was damaged; it is {self._queue.replaced} now, and a new one was begun.",
+                    remedy="Look at the disk (dmesg); `sqlite3 FILE .recover` may find its readings; remove it, restart.",
+                )
+            )
         self._health.show()
 
     # Down -------------------------------------------------------------------------------------------------------------
@@ -175,23 +221,38 @@ class TelemetryLoop:
     def _arrived(self, event: Message) -> None:
         self._health.traffic.messages_received += 1
         self._show_soon()
-        if self._logs:
+        if self._commands.is_logged(event.topic):
             _log.info("message on %s: %s", event.topic, printable(event.payload))
+        self._commands.take(event)
+        event.acknowledge()
 
     # The connection -----------------------------------------------------------------------------------------------
 
     def _connected(self) -> None:
+        self._is_connected = True
         self._is_diagnosed = False
         self._health.clear_problem(OFFLINE)
-        self._health.doing(f"connected as {self._session.client_id}, {self._certificate}")
+        self._health.doing(f"connected as {self._session.client_id}")
         _log.info(
             "connected to %s as %s",
             self._session.route.host,
             self._session.client_id,
             extra=log.fields(Moment.CONNECTED),
         )
-        self._publisher.connected()
+        self._publisher.connected(self._session)
+        if self._presence:
+            self._say(self._presence.online)
         self._show()
+
+    def _say(self, payload: str) -> None:
+        if self._presence:
+            self._publisher.answer(
+                Outgoing(
+                    topic=self._presence.topic,
+                    payload=payload.encode(),
+                    retain=self._presence.retain,
+                )
+            )
 
     def _connect_failed(self, event: ConnectFailed) -> None:
         if self._is_diagnosed:
@@ -202,6 +263,7 @@ class TelemetryLoop:
         self._health.doing("waiting to connect")
 
     def _disconnected(self, event: Disconnected) -> None:
+        self._is_connected = False
         self._publisher.disconnected()
         code = f"DISCONNECT {event.reason_code}" if event.reason_code else event.error
         _log.info("connection ended: %s", code)
@@ -223,10 +285,3 @@ class TelemetryLoop:
             extra=log.fields(Moment.PROBLEM, problem=code),
         )
         self._health.raise_problem(Problem(code=code, title=error.title, remedy=error.remedy))
-
-
-def printable(payload: bytes) -> str:
-    """A payload from the network for a log: one line, no control characters, bounded."""
-    text = payload[:LOGGED_BYTES].decode(errors="replace")
-    more = f" … ({len(payload)} bytes)" if len(payload) > LOGGED_BYTES else ""
-    return json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', '"') + more

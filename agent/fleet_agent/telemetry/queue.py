@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from fleet_agent.clock import BUILT, Clock, is_doubtful
 from fleet_agent.config.telemetry import Queue as Bounds
@@ -66,10 +67,14 @@ class Queue:
         self._bounds = bounds
         self._clock = clock
         self._names: dict[str, Topic] = {}
+        self._busy: dict[int, Topic] = {}  # with something unsent, in the order of their turns
         self._removed: list[tuple[int, int]] = []  # id ranges that AWS has, to be deleted
         self.count = 0
         self.bytes = 0
         self.dropped = Dropped()
+        self.lost: list[
+            tuple[int, int]
+        ] = []  # topic and sequence of what was dropped, for whoever waits for them
         self._file = Database(path, self._look_around)
 
     # In -------------------------------------------------------------------------------------------------------------
@@ -100,6 +105,7 @@ class Queue:
         self._written.update(topic.number for topic in topics.values())
         for (topic, sequence), reading in zip(places, readings, strict=True):
             runs.add(topic.unsent, sequence, sequence + 1)
+            self._busy.setdefault(topic.number, topic)
             topic.priority = reading.priority
         self.count += len(readings)
         self.bytes += sum(len(reading.payload) for reading in readings)
@@ -119,47 +125,60 @@ class Queue:
     def _make_room(self) -> Iterator[tuple[int, int]]:
         """Drop the oldest of the lowest priority; what is under way stays, its answer comes soon."""
         while self.count > self._bounds.max_messages or self.bytes > self._bounds.max_bytes:
-            candidates = [topic for topic in self._names.values() if topic.unsent]
-            if not candidates:
+            if not self._busy:
                 return
-            topic = min(candidates, key=lambda one: (one.priority, self._oldest(one)))
-            yield topic.number, self._drop_oldest(topic)
+            topic = min(self._busy.values(), key=lambda one: (one.priority, self._oldest(one)))
             self.dropped.full += 1
+            yield topic.number, self._drop_oldest(topic)
 
     def _drop_oldest(self, topic: Topic) -> int:
-        sequence = topic.unsent[0][0]
-        runs.take(topic.unsent, 1)
+        sequence, _ = runs.take(topic.unsent, 1)
+        if not topic.unsent:
+            del self._busy[topic.number]
         self.forget(topic, sequence, 1, self._size(topic, sequence))
         topic.oldest = None
+        self.lost.append((topic.number, sequence))
         return sequence
 
     # Out ------------------------------------------------------------------------------------------------------------
 
     @property
     def topics(self) -> Sequence[Topic]:
-        """Those with readings that are not under way."""
-        return [topic for topic in self._names.values() if topic.unsent]
+        """Those with readings that are not under way; whose turn it is comes first."""
+        return list(self._busy.values())
 
-    def take(self, topic: Topic, most: int, *, newest: bool = False) -> list[Stored]:
-        """Readings of a topic that follow each other, at most ``most``; they are under way from now on.
+    def take(self, topic: Topic, most: int, size: int, *, newest: bool = False) -> list[Stored]:
+        """Readings of a topic that follow each other; they are under way from now on, and the topic has had its turn.
+
+        Args:
+            topic: One of ``topics``.
+            most: How many, at most.
+            size: Bytes of their payloads, at most, unless the first alone has more.
+            newest: From the newest ones on.
 
         Raises:
             StateDirectoryError: The file cannot be read.
         """
-        if not topic.unsent:
-            return []
         first, end = runs.take(topic.unsent, most, from_end=newest)
-        topic.oldest = None
+        left = size
+
+        def is_enough(row: tuple[Any, ...]) -> bool:
+            nonlocal left
+            left -= len(row[1] or b"")
+            return left < 0
+
         base = topic.number << _SHIFT
+        order = "DESC" if newest else "ASC"
         try:
             rows = self._file.select(
-                "SELECT id, payload, time, type, expires FROM reading WHERE id >= ? AND id < ? ORDER BY id",
+                f"SELECT id, payload, time, type, expires FROM reading WHERE id >= ? AND id < ? ORDER BY id {order}",  # noqa: S608
                 (base + first, base + end),
+                is_enough,
             )
         except StateDirectoryError:
-            runs.add(topic.unsent, first, end)
+            self._put_back(topic, first, end)
             raise
-        return [
+        found = [
             Stored(
                 sequence=row[0] - base,
                 payload=row[1],
@@ -167,9 +186,18 @@ class Queue:
                 content_type=_TYPES[row[3]],
                 expires=row[4],
             )
-            for row in rows
+            for row in (reversed(rows) if newest else rows)
             if row[1] is not None
         ]
+        if found and newest and first < found[0].sequence:
+            runs.add(topic.unsent, first, found[0].sequence)
+        elif found and not newest and found[-1].sequence + 1 < end:
+            runs.add(topic.unsent, found[-1].sequence + 1, end)
+        topic.oldest = None
+        self._busy.pop(topic.number, None)
+        if topic.unsent:
+            self._busy[topic.number] = topic  # behind the others
+        return found
 
     def give_back(self, topic: Topic, readings: Sequence[Stored]) -> None:
         """They are not under way any more: to be sent again."""
@@ -177,9 +205,13 @@ class Queue:
         for index in range(1, len(readings) + 1):  # a run at a time
             last = readings[index - 1].sequence
             if index == len(readings) or readings[index].sequence != last + 1:
-                runs.add(topic.unsent, readings[start].sequence, last + 1)
+                self._put_back(topic, readings[start].sequence, last + 1)
                 start = index
+
+    def _put_back(self, topic: Topic, first: int, end: int) -> None:
+        runs.add(topic.unsent, first, end)
         topic.oldest = None
+        self._busy.setdefault(topic.number, topic)
 
     def forget(self, topic: Topic, first: int, count: int, size: int) -> None:
         """AWS has these, or nobody wants them; deleted with the next commit.
@@ -267,6 +299,7 @@ class Queue:
         """
         for topic in self._names.values():
             topic.unsent, topic.marker, topic.oldest = [], None, None
+        self._busy.clear()
         self._removed.clear()
         self.count = self.bytes = 0
         topics = {}
@@ -286,6 +319,7 @@ class Queue:
                 topic.marker = identifier
             else:
                 runs.add(topic.unsent, sequence, sequence + 1)
+                self._busy.setdefault(topic.number, topic)
                 self.count += 1
                 self.bytes += size
         file.execute_many("DELETE FROM reading WHERE id = ?", stale)

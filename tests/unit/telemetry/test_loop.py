@@ -11,8 +11,16 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, TimeUp
+from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Connected, Published, Session
+from fleet_agent.telemetry.commands.handler import Shared
+from fleet_agent.telemetry.commands.router import Commands
 from fleet_agent.telemetry.loop import TelemetryLoop
+from fleet_agent.telemetry.publisher import Publisher
+from fleet_agent.telemetry.queue import Queue
+from fleet_agent.telemetry.reading import Reading
+from fleet_agent.telemetry.refusals import Refusals
+from fleet_agent.telemetry.report import Report
 
 
 class Broker(Session):
@@ -27,26 +35,48 @@ class Broker(Session):
         assert not is_hasty
         self.mailbox.put(Connected(session=self, rejoined=False))
 
-    def publish(self, topic: str, payload: bytes, tag: object = None) -> None:
-        assert payload
-        self.mailbox.put(Published(session=self, topic=topic, tag=tag, reason_code=0, error=""))
+    def publish(self, message: Outgoing, tag: object = None) -> None:
+        assert message.payload
+        self.mailbox.put(
+            Published(session=self, topic=message.topic, tag=tag, reason_code=0, error="")
+        )
 
 
 def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path) -> None:
     clock = SystemClock()
     mailbox = Mailbox(clock)
+    health = Health(tmp_path, clock)
+    telemetry = Telemetry()
+    queue = Queue(tmp_path / "q", telemetry.queue, clock)
+    publisher = Publisher(queue, telemetry, clock, Refusals(health).tell)
+    shared = Shared(answer=cast("Any", None), clock=clock, health=health)
+    commands = Commands(tmp_path / "commands", mailbox, shared)
     loop = TelemetryLoop(
         session=Broker(mailbox),
-        credential=cast("Any", SimpleNamespace(topic=lambda *_: "dt/pump/system")),
-        telemetry=Telemetry(),
-        subscriptions=(),
+        publisher=publisher,
+        queue=queue,
+        sources=[],
+        commands=commands,
+        presence=None,
         mailbox=mailbox,
         clock=clock,
-        health=Health(tmp_path / "run", clock),
-        disk=tmp_path,
+        health=health,
+        report=Report(
+            traffic=health.traffic,
+            publisher=publisher,
+            queue=queue,
+            commands=commands,
+            clock=clock,
+            prometheus=tmp_path / "agent.prom",
+        ),
     )
-    mailbox.limit(clock.monotonic() + 0.3)
+    publisher.put(Reading(topic="dt/pump/system", payload=b"{}", time=clock.wall()))
+    mailbox.limit(clock.monotonic() + 1)
     with pytest.raises(TimeUp):
         loop.run()
-    status = json.loads((tmp_path / "run/status.json").read_text())
+    status = json.loads((tmp_path / "status.json").read_text())
     assert (status["readings_acknowledged"], status["readings_waiting"]) == (1, 0)
+    prometheus = (tmp_path / "agent.prom").read_text()
+    assert "fleet_agent_readings_acknowledged_total 1\n" in prometheus
+    assert "fleet_agent_connected 1\n" in prometheus
+    queue.close()

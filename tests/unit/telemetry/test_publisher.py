@@ -1,185 +1,232 @@
-"""The publisher over a wire that acknowledges, refuses and breaks as it likes."""
+"""The publisher over a real queue and a wire that acknowledges, refuses and breaks as it likes."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as some
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, Published, Session
-from fleet_agent.telemetry.publisher import CAPACITY, WINDOW, Outgoing, Publisher
+from fleet_agent.config.telemetry import Batch, Limits, Telemetry
+from fleet_agent.errors import AgentError
+from fleet_agent.session.mqtt import NOT_AUTHORIZED
+from fleet_agent.telemetry.publisher import BLOCKED_FIRST, Publisher
+from fleet_agent.telemetry.queue import Queue
+from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
+from support.clock import FakeClock
+from support.held import Held
 
-
-class Wire(Session):
-    """The network in the place of a connection: holds what was published until the test decides."""
-
-    def __init__(self) -> None:
-        self.flying: list[tuple[str, bytes, object]] = []
-        self.carried: list[bytes] = []
-
-    def publish(self, topic: str, payload: bytes, tag: object = None) -> None:
-        self.flying.append((topic, payload, tag))
-        self.carried.append(payload)
-
-    def answer(self, index: int, code: int | None) -> Published:
-        topic, _, tag = self.flying.pop(index)
-        error = "" if code is not None else "the connection ended"
-        return Published(session=self, topic=topic, tag=tag, reason_code=code, error=error)
+TOPIC = "dt/pump/system"
 
 
-def outgoing(number: int, topic: str = "dt/pump/system") -> Outgoing:
-    return Outgoing(topic=topic, payload=str(number).encode())
+class Bench:
+    """A publisher with all that it needs."""
+
+    def __init__(self, folder: Path, **changes: object) -> None:
+        self.clock = FakeClock()
+        self.settings = dataclasses.replace(Telemetry(), **changes)  # type: ignore[arg-type]
+        self.queue = Queue(folder / "q.sqlite3", self.settings.queue, self.clock)
+        self.wire = Held()
+        self.told: list[tuple[str, AgentError | None]] = []
+        self.publisher = Publisher(
+            self.queue,
+            self.settings,
+            self.clock,
+            lambda topic, error: self.told.append((topic, error)),
+        )
+
+    def put(self, *numbers: int, topic: str = TOPIC) -> None:
+        for number in numbers:
+            payload = str(number).encode()
+            self.publisher.put(Reading(topic=topic, payload=payload, time=self.clock.wall()))
+        self.publisher.settle()
+
+    def connect(self) -> None:
+        self.publisher.connected(self.wire)
+        self.publisher.settle()
+
+    def answer(self, code: int | None, index: int = 0) -> None:
+        self.publisher.published(self.wire.answer(index, code))
+        self.publisher.settle()
+
+    def carried(self, topic: str = TOPIC) -> list[object]:
+        return [json.loads(one.payload) for one in self.wire.carried if one.topic == topic]
 
 
 @pytest.fixture
-def wire() -> Wire:
-    return Wire()
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.queue.close()
 
 
-@pytest.fixture
-def publisher(wire: Wire) -> Publisher:
-    return Publisher(wire)
+def test_nothing_is_sent_before_the_connection_stands(bench: Bench) -> None:
+    bench.put(1)
+    assert bench.wire.flying == []
+    bench.connect()
+    assert bench.carried() == [1]
+    assert bench.publisher.waiting == 1
+    bench.answer(0)
+    assert (bench.publisher.waiting, bench.publisher.counts.acknowledged) == (0, 1)
 
 
-def test_nothing_is_sent_before_the_connection_stands(publisher: Publisher, wire: Wire) -> None:
-    publisher.put(outgoing(1))
-    assert wire.flying == []
-    publisher.connected()
-    assert wire.carried == [b"1"]
-    assert publisher.waiting == 1
-    publisher.published(wire.answer(0, 0))
-    assert (publisher.waiting, publisher.acknowledged) == (0, 1)
+def test_what_gathered_shares_a_message_that_names_each(bench: Bench) -> None:
+    bench.put(1, 2, 3)
+    bench.connect()
+    assert bench.carried() == [[1, 2, 3]]
+    properties = dict(bench.wire.carried[0].properties)
+    assert (properties["sequence"], properties["count"]) == ("0", "3")
+    assert properties["agent"].startswith("fleet-agent/")
+    assert bench.wire.carried[0].content_type == "application/json"
 
 
-def test_no_subscriber_is_no_failure(publisher: Publisher, wire: Wire) -> None:
-    publisher.connected()
-    publisher.put(outgoing(1))
-    publisher.published(wire.answer(0, 16))
-    assert publisher.acknowledged == 1
+def test_no_subscriber_is_no_failure(bench: Bench) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.answer(16)
+    assert bench.publisher.waiting == 0
 
 
-def test_a_window_that_is_lost_goes_up_again_in_its_order(
-    publisher: Publisher, wire: Wire
-) -> None:
-    publisher.connected()
-    for number in range(WINDOW + 5):
-        publisher.put(outgoing(number))
-    publisher.published(wire.answer(3, 0))
-    publisher.disconnected()
-    while wire.flying:
-        publisher.published(wire.answer(len(wire.flying) // 2, None))
-    wire.carried.clear()
-    publisher.connected()
-    while wire.flying:
-        publisher.published(wire.answer(0, 0))
-    expected = [str(number).encode() for number in range(WINDOW + 5) if number != 3]
-    assert wire.carried == expected
+def test_what_no_puback_came_for_goes_again_in_order(bench: Bench) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.put(2)
+    bench.put(3)
+    bench.answer(0, index=1)
+    bench.publisher.disconnected()
+    bench.answer(None)
+    bench.answer(None)
+    bench.connect()
+    assert bench.carried() == [1, 2, 3, 1, 3]
 
 
-def test_a_refused_topic_is_counted_and_named(publisher: Publisher, wire: Wire) -> None:
-    publisher.connected()
-    publisher.put(outgoing(1, "dt/forbidden"))
-    publisher.published(wire.answer(0, NOT_AUTHORIZED))
-    assert (publisher.dropped, publisher.refused_topic) == (1, "dt/forbidden")
-    publisher.put(outgoing(2))
-    publisher.published(wire.answer(0, 0))
-    assert publisher.refused_topic is None
-
-
-def test_a_message_that_is_refused_for_another_reason(publisher: Publisher, wire: Wire) -> None:
-    publisher.connected()
-    publisher.put(outgoing(1))
-    publisher.published(wire.answer(0, 151))
-    assert (publisher.dropped, publisher.refused_topic, publisher.waiting) == (1, None, 0)
-
-
-def test_an_answer_to_something_else_changes_nothing(publisher: Publisher, wire: Wire) -> None:
-    publisher.connected()
-    publisher.put(outgoing(1))
-    publisher.published(Published(session=wire, topic="t", tag=None, reason_code=0, error=""))
-    answer = wire.answer(0, 0)
-    publisher.published(answer)
-    publisher.published(answer)
-    assert (publisher.waiting, publisher.acknowledged) == (0, 1)
-
-
-def test_too_many_wait_and_the_oldest_goes_first(publisher: Publisher, wire: Wire) -> None:
-    for number in range(CAPACITY + 3):
-        publisher.put(outgoing(number))
-    assert (publisher.waiting, publisher.dropped) == (CAPACITY, 3)
-    publisher.connected()
-    assert wire.carried[0] == b"3"
-
-
-class Traffic(RuleBasedStateMachine):
-    """Readings come, PUBACKs come, the connection comes and goes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wire = Wire()
-        self.publisher = Publisher(self.wire)
-        self.put = 0
-        self.is_connected = False
-
-    @rule(count=some.sampled_from([1, 2, WINDOW, CAPACITY]))
-    def readings_come(self, count: int) -> None:
-        for _ in range(count):
-            self.put += 1
-            self.publisher.put(outgoing(self.put))
-
-    @precondition(lambda self: self.wire.flying)
-    @rule(
-        index=some.integers(0, WINDOW), code=some.sampled_from([0, 16, NOT_AUTHORIZED, 128, None])
+def test_sender_is_told_once_it_is_durable_and_once_aws_has_it(bench: Bench) -> None:
+    told: list[str] = []
+    reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
+    bench.publisher.put(
+        reading, lambda why: told.append(f"stored{why}"), lambda why: told.append(f"sent{why}")
     )
-    def an_answer_comes(self, index: int, code: int | None) -> None:
-        self.publisher.published(self.wire.answer(index % len(self.wire.flying), code))
-
-    @precondition(lambda self: not self.is_connected)
-    @rule()
-    def connected(self) -> None:
-        self.is_connected = True
-        self.publisher.connected()
-
-    @precondition(lambda self: self.is_connected)
-    @rule(told_first=some.booleans())
-    def disconnected(self, told_first: bool) -> None:
-        self.is_connected = False
-        if told_first:
-            self.publisher.disconnected()
-        # what flew is given back; told after, the publisher tries some of it again meanwhile
-        for _ in range(len(self.wire.flying)):
-            self.publisher.published(self.wire.answer(0, None))
-        self.publisher.disconnected()
-
-    @invariant()
-    def never_more_than_the_window_is_out(self) -> None:
-        assert len(self.wire.flying) <= WINDOW
-
-    @invariant()
-    def nothing_is_lost_but_what_is_counted(self) -> None:
-        it = self.publisher
-        assert it.acknowledged + it.dropped + it.waiting == self.put
-
-    @invariant()
-    def memory_is_bounded(self) -> None:
-        assert self.publisher.waiting <= CAPACITY + WINDOW
-
-    def teardown(self) -> None:
-        self.publisher.connected()
-        self.wire.carried.clear()
-        while self.wire.flying:
-            self.publisher.published(self.wire.answer(0, 0))
-        assert self.publisher.waiting == 0
-        sent = [int(payload) for payload in self.wire.carried]
-        assert sent == sorted(sent)
+    assert told == []
+    bench.publisher.settle()
+    assert told == ["stored"]
+    bench.connect()
+    bench.answer(0)
+    assert told == ["stored", "sent"]
 
 
-def test_whatever_the_network_does_nothing_is_lost_uncounted() -> None:
-    run_state_machine_as_test(
-        Traffic, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
-    )
+def test_a_refused_topic_is_kept_named_and_tried_again_slower_and_slower(bench: Bench) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.answer(NOT_AUTHORIZED)
+    topic, error = bench.told[-1]
+    assert topic == TOPIC
+    assert error is not None
+    assert f"iot:Publish on topic/{TOPIC}" in error.title
+    bench.put(2, topic="dt/pump/other")  # another topic goes on
+    bench.answer(0)
+    for wait in (BLOCKED_FIRST, BLOCKED_FIRST * 2):
+        assert bench.wire.flying == []
+        bench.clock.go(wait - 1)
+        bench.publisher.settle()
+        assert bench.wire.flying == []
+        bench.clock.go(1.1)
+        bench.publisher.settle()
+        bench.answer(NOT_AUTHORIZED)
+    bench.clock.go(BLOCKED_FIRST * 4 + 1)
+    bench.publisher.settle()
+    bench.answer(0)
+    assert bench.told[-1] == (TOPIC, None)
+    assert bench.carried() == [1, 1, 1, 1]
+    assert bench.publisher.waiting == 0
+
+
+def test_a_refused_reading_can_be_dropped_instead(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, when_refused="drop")
+    bench.connect()
+    bench.put(1)
+    bench.answer(NOT_AUTHORIZED)
+    assert (bench.publisher.waiting, bench.queue.dropped.refused) == (0, 1)
+
+
+def test_the_window_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limits=Limits(unacknowledged=2, publishes=0, bytes=0))
+    bench.connect()
+    for number in range(5):
+        bench.put(number)
+    assert len(bench.wire.flying) == 2
+    bench.answer(0)
+    assert bench.carried() == [0, 1, [2, 3, 4]]
+
+
+def test_no_second_holds_more_messages_than_the_limit(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limits=Limits(unacknowledged=1000), batch=Batch(format="none"))
+    bench.connect()
+    bench.put(*range(500))
+    moments: list[float] = []
+    while len(moments) < 500:
+        due = bench.publisher.due
+        bench.clock.passed = max(bench.clock.passed, due)
+        bench.publisher.settle()
+        moments += [bench.clock.passed] * (len(bench.wire.carried) - len(moments))
+    most = max(sum(start <= at < start + 1 for at in moments) for start in moments)
+    assert 80 <= most <= 100
+    assert moments[-1] - moments[0] < 500 / 85
+
+
+def test_readings_wait_for_others_as_long_as_they_may(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, batch=Batch(max_delay=10))
+    bench.connect()
+    bench.put(1)
+    bench.clock.go(6)
+    bench.put(2)
+    assert bench.wire.flying == []
+    assert bench.publisher.due <= bench.clock.passed + 4
+    bench.clock.go(4.1)
+    bench.publisher.settle()
+    assert bench.carried() == [[1, 2]]
+
+
+def test_what_is_too_large_for_aws_is_not_taken(bench: Bench) -> None:
+    told: list[str] = []
+    payload = b"1" * (MAX_PAYLOAD + 1)
+    bench.publisher.put(Reading(topic=TOPIC, payload=payload, time=0.0), told.append)
+    assert "AWS IoT takes" in told[0]
+    assert bench.publisher.waiting == 0
+
+
+def test_what_expired_while_it_waited_is_not_sent(bench: Bench) -> None:
+    now = bench.clock.wall()
+    for number, expires in ((1, now + 10), (2, now + 100), (3, None)):
+        bench.publisher.put(
+            Reading(topic=TOPIC, payload=b"%d" % number, time=now, expires=expires)
+        )
+    bench.publisher.settle()
+    bench.clock.go(50)
+    bench.connect()
+    assert bench.carried() == [2, 3]
+    assert bench.wire.carried[0].expiry == 50
+    assert bench.wire.carried[1].expiry is None
+    assert bench.queue.dropped.expired == 1
+
+
+def test_a_full_disk_is_told_and_heals(bench: Bench) -> None:
+    told: list[str] = []
+    reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
+    bench.queue._file.execute("PRAGMA max_page_count = 1")
+    bench.publisher.put(dataclasses.replace(reading, payload=b"x" * 9000), told.append)
+    bench.publisher.settle()
+    assert "the disk is full" in told[0]
+    assert bench.told[-1][0] == ""
+    bench.queue._file.execute("PRAGMA max_page_count = 100000")
+    bench.publisher.put(reading, told.append)
+    bench.publisher.settle()
+    assert told[1] == ""
+    assert bench.told[-1] == ("", None)
+
+
+def test_topics_take_turns(bench: Bench) -> None:
+    for number in range(3):
+        bench.put(number, topic="dt/a")
+    bench.put(9, topic="dt/b")
+    bench.connect()
+    assert [one.topic for one in bench.wire.carried] == ["dt/a", "dt/b"]

@@ -1,0 +1,28 @@
+"""What goes out on a session, and how it presents itself. Pure values; what comes in is ``mqtt.Message``."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """A message to publish at QoS 1; ``expiry`` in seconds."""
+
+    topic: str
+    payload: bytes = dataclasses.field(repr=False)
+    content_type: str | None = None
+    properties: tuple[tuple[str, str], ...] = ()
+    expiry: int | None = None
+    correlation_data: bytes | None = None
+    retain: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Upkeep:
+    """How a session is kept; ``keep_alive`` and ``expiry`` in seconds. AWS publishes the will when it is lost."""
+
+    keep_alive: int = 120  # AWS allows 30 to 1200, and a NAT on the way often forgets after 300
+    expiry: int = 3600  # that AWS keeps commands for a device that is away: its default ceiling
+    will: Outgoing | None = None
+    flow_control: bool = (
+        True  # awscrt's own, 10 ms a packet; off for who keeps to AWS's limits by itself
+    )

@@ -1,0 +1,128 @@
+"""What the status shows of telemetry: counters, rates, what waits; in Prometheus' words, too, when asked for."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from fleet_agent import clock as clocks
+from fleet_agent import files
+from fleet_agent.clock import Clock
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.health import Traffic
+from fleet_agent.telemetry.commands.router import Commands
+from fleet_agent.telemetry.publisher import Publisher
+from fleet_agent.telemetry.queue import Queue
+
+_log = logging.getLogger(__name__)
+
+_RATE_OVER = 30.0  # seconds that a rate looks back on, at least
+
+# Traffic's field → type and help in Prometheus' text format.
+_METRICS = {
+    "readings_stored": ("counter", "Readings taken and durable."),
+    "readings_acknowledged": ("counter", "Readings that AWS IoT acknowledged."),
+    "readings_waiting": ("gauge", "Readings in the queue."),
+    "bytes_waiting": ("gauge", "Bytes of readings in the queue."),
+    "readings_dropped": ("counter", "Readings dropped: queue full, too old, expired or refused."),
+    "messages_published": ("counter", "Messages published, repeated ones counted again."),
+    "messages_received": ("counter", "Messages that came down."),
+}
+
+
+class Report:
+    """Fills ``Traffic`` in.
+
+    Args:
+        traffic: What the status shows.
+        publisher: Counts what goes up.
+        queue: Counts what waits and what was dropped.
+        commands: Count what handlers did.
+        clock: For rates and ages.
+        prometheus: A file to write, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        traffic: Traffic,
+        publisher: Publisher,
+        queue: Queue,
+        commands: Commands,
+        clock: Clock,
+        prometheus: Path | None,
+    ) -> None:
+        self._traffic = traffic
+        self._publisher = publisher
+        self._queue = queue
+        self._commands = commands
+        self._clock = clock
+        self._prometheus = prometheus
+        self._is_untold = False
+        self._before = (clock.monotonic(), 0, 0)
+
+    def update(self, *, is_connected: bool) -> None:
+        """Look at everything.
+
+        Raises:
+            StateDirectoryError: The queue cannot be read.
+        """
+        traffic, counts = self._traffic, self._publisher.counts
+        traffic.readings_stored = counts.stored
+        traffic.readings_acknowledged = counts.acknowledged
+        traffic.readings_not_stored = counts.not_stored
+        traffic.readings_waiting = self._publisher.waiting
+        traffic.bytes_waiting = self._queue.bytes
+        traffic.messages_published = counts.messages
+        traffic.dropped = dataclasses.asdict(self._queue.dropped)
+        traffic.readings_dropped = sum(traffic.dropped.values())
+        oldest = self._queue.oldest()
+        traffic.oldest_waiting = None if oldest is None else clocks.text(oldest)
+        traffic.handlers = {
+            name: dataclasses.asdict(counters)
+            for name, counters in self._commands.counters.items()
+        }
+        self._rates()
+        if self._prometheus:
+            self._write(self._prometheus, is_connected=is_connected)
+
+    def _rates(self) -> None:
+        now = self._clock.monotonic()
+        since, stored, acknowledged = self._before
+        seconds = now - since
+        if seconds >= _RATE_OVER:
+            counts = self._publisher.counts
+            self._traffic.readings_stored_per_second = round((counts.stored - stored) / seconds, 2)
+            self._traffic.readings_acknowledged_per_second = round(
+                (counts.acknowledged - acknowledged) / seconds, 2
+            )
+            self._before = (now, counts.stored, counts.acknowledged)
+
+    def _write(self, path: Path, *, is_connected: bool) -> None:
+        """As a whole: a scraper never reads half a file. That it cannot be written stops nothing."""
+        try:
+            files.write(path, self._text(is_connected=is_connected).encode(), 0o644, durable=False)
+        except StateDirectoryError as error:
+            if not self._is_untold:
+                _log.warning("%s %s", error.title, error.remedy)
+            self._is_untold = True
+        else:
+            self._is_untold = False
+
+    def _text(self, *, is_connected: bool) -> str:
+        lines = [
+            "# HELP fleet_agent_connected Whether the connection to AWS IoT stands.",
+            "# TYPE fleet_agent_connected gauge",
+            f"fleet_agent_connected {int(is_connected)}",
+        ]
+        for field, (kind, words) in _METRICS.items():
+            suffix = "_total" if kind == "counter" else ""
+            name = f"fleet_agent_{field}{suffix}"
+            lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}"]
+            if field == "readings_dropped":
+                lines += [
+                    f'{name}{{cause="{cause}"}} {count}'
+                    for cause, count in self._traffic.dropped.items()
+                ]
+            else:
+                lines.append(f"{name} {getattr(self._traffic, field)}")
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,21 @@
+"""The network in the place of a connection: holds what was published until the test decides."""
+
+from fleet_agent.session.message import Outgoing
+from fleet_agent.session.mqtt import Published, Session
+
+
+class Held(Session):
+    """Takes messages; answers when told to."""
+
+    def __init__(self) -> None:
+        self.flying: list[tuple[Outgoing, object]] = []
+        self.carried: list[Outgoing] = []
+
+    def publish(self, message: Outgoing, tag: object = None) -> None:
+        self.flying.append((message, tag))
+        self.carried.append(message)
+
+    def answer(self, index: int, code: int | None) -> Published:
+        message, tag = self.flying.pop(index)
+        error = "" if code is not None else "the connection ended"
+        return Published(session=self, topic=message.topic, tag=tag, reason_code=code, error=error)
