@@ -195,8 +195,8 @@ class TelemetryLoop:
             self._health.raise_problem(
                 Problem(
                     code=QUEUE_DAMAGED,
-                    title=f"The queue of readings was damaged; it is {self._queue.replaced} now, and a new one was begun.",
-                    remedy="Look at the disk (dmesg); `sqlite3 FILE .recover` may find its readings; remove it, restart.",
+                    title=f"The queue of readings was damaged, and begun anew; it is {self._queue.replaced} now.",
+                    remedy="Look at the disk (dmesg). `sqlite3 FILE .recover` may find readings. Remove it, restart.",
                 )
             )
         self._health.show()
