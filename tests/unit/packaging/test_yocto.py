@@ -17,19 +17,24 @@ PACKAGES = {
     "asyncio": "asyncio",
     "base64": "netclient",
     "concurrent": "asyncio",
+    "contextvars": "numbers",
     "ctypes": "ctypes",
     "datetime": "datetime",
     "difflib": "difflib",
     "fcntl": "fcntl",
+    "getpass": "unixadmin",
     "gzip": "compression",
     "hashlib": "crypt",
     "hmac": "netclient",
     "http": "netclient",
     "json": "json",
     "logging": "logging",
+    "mmap": "mmap",
     "pickle": "pickle",
     "pprint": "pprint",
+    "queue": "threading",
     "random": "math",
+    "resource": "resource",
     "secrets": "netclient",
     "shlex": "shell",
     "socket": "io",
@@ -38,12 +43,15 @@ PACKAGES = {
     "string": "stringold",
     "tarfile": "compression",
     "tempfile": "io",
+    "syslog": "syslog",
     "termios": "io",
+    "tty": "terminal",
     "tomllib": "tomllib",
     "urllib.request": "netclient",
     "uuid": "netclient",
     "xml": "xml",
     "zipfile": "compression",
+    "zoneinfo": "zoneinfo",
 }
 CORE = frozenset(
     [
@@ -108,6 +116,9 @@ OTHERS = {
 }
 
 
+RECIPE = f"recipes-iot/fleet-agent/fleet-agent_{__version__}.bb"
+
+
 @pytest.fixture
 def layer(root_dir: Path) -> Path:
     return root_dir / "packaging/yocto"
@@ -115,7 +126,7 @@ def layer(root_dir: Path) -> Path:
 
 @pytest.fixture
 def recipe(layer: Path) -> str:
-    return (layer / f"recipes-iot/fleet-agent/fleet-agent_{__version__}.bb").read_text()
+    return (layer / RECIPE).read_text()
 
 
 def imported(package: Path) -> set[str]:
@@ -144,7 +155,7 @@ def test_each_import_is_depended_on(recipe: str, root_dir: Path) -> None:
     assert named
     depends = set(named[1].replace("\\", "").split())
     missing = {wanted(name) for name in imported(root_dir / "agent/fleet_agent")} - depends
-    assert not missing
+    assert not missing, f"RDEPENDS of {RECIPE} lacks {missing}"
 
 
 def test_the_licenses_checksum(recipe: str, root_dir: Path) -> None:

@@ -79,6 +79,8 @@ RDEPENDS:${PN} += "\
     python3-netclient \
     python3-pickle \
     python3-pyyaml \
+    python3-resource \
     python3-sqlite3 \
     python3-systemd \
+    python3-threading \
 "
