@@ -80,6 +80,7 @@ RDEPENDS:${PN} += "\
     python3-pickle \
     python3-pyyaml \
     python3-resource \
+    python3-shell \
     python3-sqlite3 \
     python3-systemd \
     python3-threading \
