@@ -1,0 +1,67 @@
+"""Somebody in the cloud who sends commands to devices and hears their answers.
+
+with operating(fleet, tmp_path) as operator:
+    answer = operator.ask("cmd/pump/x", b"on", answers="dt/pump/answers")
+"""
+
+import contextlib
+import itertools
+import json
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from awscrt import mqtt5
+
+from support.fleets import Fleet, make_claim
+from support.mqtt import Device
+
+POLICY = "operators"
+
+_numbers = itertools.count(1)
+
+
+class Operator(Device):
+    """A client that may do everything; ``packets`` has all that arrived, whole."""
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        self.packets: queue.Queue[mqtt5.PublishPacket] = queue.Queue()
+        super().__init__(*words, **more)
+
+    def _received(self, data: mqtt5.PublishReceivedData) -> None:
+        self.packets.put(data.publish_packet)
+
+    def send(self, topic: str, payload: bytes = b"", **more: Any) -> None:
+        """Publish at QoS 1; ``more`` are properties of the packet, ``id`` a user property."""
+        if (found := more.pop("id", None)) is not None:
+            more["user_properties"] = [mqtt5.UserProperty("id", found)]
+        packet = mqtt5.PublishPacket(
+            topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE, **more
+        )
+        self._client.publish(packet).result(15)
+
+    def hear(self, seconds: float = 30.0) -> mqtt5.PublishPacket:
+        """The next that arrived."""
+        return self.packets.get(timeout=seconds)
+
+    def said(self, seconds: float = 30.0) -> dict[str, Any]:
+        """The next that arrived, as JSON."""
+        found: dict[str, Any] = json.loads(self.hear(seconds).payload or b"")
+        return found
+
+
+@contextmanager
+def operating(fleet: Fleet, folder: Path) -> Iterator[Operator]:
+    """Connect one for as long as the block lasts."""
+    with contextlib.suppress(fleet.iot.exceptions.ResourceAlreadyExistsException):
+        statement = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        fleet.iot.create_policy(policyName=POLICY, policyDocument=document)
+    identity = make_claim(fleet.sandbox, folder, POLICY)
+    operator = Operator(fleet.sandbox, identity, f"operator-{next(_numbers)}")
+    try:
+        yield operator
+    finally:
+        operator.stop()
