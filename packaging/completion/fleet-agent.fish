@@ -47,8 +47,8 @@ function _shtab_fleet_agent_using
   test "$_shtab_fleet_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_fleet_agent_commands run provision status parameters config import reset
-set -g _shtab_fleet_agent_opts_with_value --ca-file --cert --config --csr --csr-key --endpoint --fleet-size --key --key-type --method --out --port --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout
+set -g _shtab_fleet_agent_commands run provision status publish parameters config import reset
+set -g _shtab_fleet_agent_opts_with_value --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout
 
 complete -c fleet-agent -e
 complete -c fleet-agent -f
@@ -113,6 +113,18 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l telemetry-topic 
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a publish -d 'hand a reading to the running agent'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -s h -l help -d 'show this help message and exit'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l json -d 'answer in JSON on stdout'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -s v -l verbose -d 'say more on stderr'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l file -xka "(__fish_complete_path (commandline -ct))" -d 'read the payload from a file'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l wait -d 'wait until AWS has acknowledged it'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l qos -xka "0 1" -d 'default 1'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l expires -x -d 'of no use after this time, such as 1h: dropped then'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l timeout -x -d 'default 60; 0: for ever'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l state-dir -xka "(__fish_complete_directories)" -d 'the agent'"'"'s'
+complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l runtime-dir -xka "(__fish_complete_directories)" -d 'the agent'"'"'s'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a parameters -d 'show the template parameters'"'"' values and where they come from'
 complete -c fleet-agent -n '_shtab_fleet_agent_using parameters' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using parameters' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

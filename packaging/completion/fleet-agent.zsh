@@ -10,6 +10,7 @@ _shtab_fleet_agent_commands() {
     import:'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
     parameters:'show the template parameters'"'"' values and where they come from'
     provision:'give this device an identity'
+    publish:'hand a reading to the running agent'
     reset:'forget this device'"'"'s identity'
     run:'provision if need be, then carry telemetry'
     status:'show identity, daemon and problems'
@@ -114,6 +115,25 @@ _shtab_fleet_agent_provision_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_provision_defaults_added=0
 
+_shtab_fleet_agent_publish_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--file[read the payload from a file]:FILE:_files"
+  "--wait[wait until AWS has acknowledged it]"
+  "--qos[default 1]:qos:(0 1)"
+  "--expires[of no use after this time, such as 1h\: dropped then]:DURATION:"
+  "--timeout[default 60\; 0\: for ever]:SECONDS:"
+  "--state-dir[the agent\'s]:DIR:_files -/"
+  "--runtime-dir[the agent\'s]:DIR:_files -/"
+  ":where to (default\: the socket source\'s topic):"
+  ":what\; - reads it from stdin:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_publish_defaults_added=0
+
 _shtab_fleet_agent_reset_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
@@ -207,6 +227,7 @@ _shtab_fleet_agent() {
         import) _arguments -C -s $_shtab_fleet_agent_import_options ;;
         parameters) _arguments -C -s $_shtab_fleet_agent_parameters_options ;;
         provision) _arguments -C -s $_shtab_fleet_agent_provision_options ;;
+        publish) _arguments -C -s $_shtab_fleet_agent_publish_options ;;
         reset) _arguments -C -s $_shtab_fleet_agent_reset_options ;;
         run) _arguments -C -s $_shtab_fleet_agent_run_options ;;
         status) _arguments -C -s $_shtab_fleet_agent_status_options ;;

@@ -28,6 +28,7 @@ class Kept:
         self.stored: list[Reading] = []
         self.waiting: list[tuple[Reading, Callable[[str], None] | None]] = []
         self.acknowledge: list[Callable[[str], None]] = []
+        self.refuses = ""  # why it takes nothing
         self.is_held = False  # nothing becomes durable by itself
 
     def put(
@@ -43,6 +44,7 @@ class Kept:
 
     def commit(self, why_not: str = "") -> None:
         """What was put is durable now, or refused."""
+        why_not = why_not or self.refuses
         waiting, self.waiting = self.waiting, []
         for reading, on_stored in waiting:
             if not why_not:

@@ -43,6 +43,14 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("for people", "fleet-agent status"),
         ("the thing's name alone", "fleet-agent status --json | jq -r .thing_name"),
     ),
+    "publish": (
+        ("a reading; returns once it is durable", "fleet-agent publish '{\"celsius\": 21.5}'"),
+        (
+            "to a topic, until AWS has it, in a script",
+            "fleet-agent publish 'dt/{thing}/meter' 12.5 --wait --timeout 120",
+        ),
+        ("a file, of no use after an hour", "fleet-agent publish --file report.json --expires 1h"),
+    ),
     "parameters": (("what this device would tell the template", "fleet-agent parameters"),),
     "config": (
         ("every error at once", "fleet-agent config check"),

@@ -23,12 +23,14 @@ MAX_WAITS = 1024  # readings of a client that is to hear when AWS has them
 class _Slot:
     """A packet's place in the order of answers; ``answer`` is empty until it is known."""
 
-    __slots__ = ("answer", "name", "size")
+    __slots__ = ("answer", "is_told", "name", "size", "told")
 
     def __init__(self, name: object, size: int) -> None:
         self.answer = b""
+        self.is_told = False  # the answer is sent
         self.name = name
         self.size = size
+        self.told = b""  # what AWS said before that
 
 
 class Connection:
@@ -143,7 +145,7 @@ class Connection:
         feed.intake.put(
             reading,
             partial(self._stored, slot),
-            partial(self._acknowledged, slot.name) if wish.waits else None,
+            partial(self._acknowledged, slot) if wish.waits else None,
         )
 
     # Out ------------------------------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ class Connection:
             slot.answer = OK if slot.name is None else answer(slot.name)
         self._answer()
 
-    def _acknowledged(self, name: object, why_not: str) -> None:
+    def _acknowledged(self, slot: _Slot, why_not: str) -> None:
         self._waits -= 1
         if not self._is_open:
             return
@@ -170,8 +172,12 @@ class Connection:
             error = RefusedError(
                 packet.NEVER_SENT, f"AWS does not get the reading: {why_not}", "See the status."
             )
-        self._told.append(answer(name, error, "acknowledged"))
-        self._answer()
+        told = answer(slot.name, error, "acknowledged")
+        if not slot.is_told:
+            slot.told = told
+        else:
+            self._told.append(told)
+            self._answer()
 
     def _answer(self) -> None:
         """Send what is due, in order; what AWS said of a reading comes after the answer to its packet."""
@@ -181,7 +187,10 @@ class Connection:
         try:
             while slots and slots[0].answer:
                 send(slots[0].answer)
-                slots.popleft()
+                slot = slots.popleft()
+                slot.is_told = True
+                if slot.told:
+                    told.append(slot.told)
             while told:
                 send(told[0])
                 told.popleft()

@@ -11,6 +11,7 @@ import math
 
 from fleet_agent.telemetry.reading import BINARY, JSON, MAX_PAYLOAD, TEXT
 
+NAME = "telemetry.sock"  # in the runtime directory
 MAX_PACKET = 256 * 1024  # bytes
 
 _LONGEST_EXPIRY = 10 * 365 * 86400.0  # seconds

@@ -16,10 +16,9 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.connection import Connection
 from fleet_agent.telemetry.sources.feed import Feed
-from fleet_agent.telemetry.sources.packet import BUSY, RefusedError, answer
+from fleet_agent.telemetry.sources.packet import BUSY, NAME, RefusedError, answer
 from fleet_agent.telemetry.sources.rights import AllowList
 
-NAME = "telemetry.sock"
 MAX_CONNECTIONS = 64
 RETRY = 10.0  # seconds between tries to open it
 _NOT_NOW = {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR}

@@ -6,10 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,73 +14,12 @@ from hypothesis import strategies as some
 
 from fleet_agent.config.telemetry import Allow, SocketSource
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
-from fleet_agent.telemetry.sources import connection
+from fleet_agent.telemetry.sources import connection, packet
 from fleet_agent.telemetry.sources import socket as sockets
 from fleet_agent.telemetry.sources.rights import AllowList
 from fleet_agent.telemetry.sources.socket import Socket
-from fleet_agent.telemetry.topics import Topics
-from support.identity import CREDENTIAL
+from support.programs import EVERYBODY, Program, begin
 from support.sources import LIMIT, Bench
-
-EVERYBODY = SocketSource().allow
-
-
-def begin(bench: Bench, allow: Sequence[Allow] = EVERYBODY, **options: Any) -> Socket:
-    settings = SocketSource(allow=tuple(allow), **options)
-    topics = Topics(CREDENTIAL, {})
-    allowed = AllowList(settings.allow, topics.fill, topics.filler("socket"))
-    source = Socket(settings, bench.feed("socket"), bench.mailbox, bench.runtime_dir, allowed)
-    bench.sources = [source]
-    bench.turn(lambda: source._listener is not None)
-    return source
-
-
-class Program:
-    """A program that sends."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        bench.opened.append(self.socket)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        self.socket.connect(str(bench.runtime_dir / sockets.NAME))
-        self.socket.setblocking(False)
-        self.answers: list[dict[str, Any]] = []
-
-    def send(self, packet: object) -> None:
-        self.send_bytes(packet if isinstance(packet, bytes) else json.dumps(packet).encode())
-
-    def send_bytes(self, data: bytes) -> None:
-        limit = self._bench.clock.monotonic() + LIMIT
-        while self._bench.clock.monotonic() < limit:
-            try:
-                self.socket.send(data)
-            except BlockingIOError:
-                seen = len(self._bench.intake.readings)
-                self._bench.turn(partial(self._has_more, seen))
-            else:
-                return
-
-    def _has_more(self, seen: int) -> bool:
-        return len(self._bench.intake.readings) > seen
-
-    def hear(self) -> list[dict[str, Any]]:
-        try:
-            while data := self.socket.recv(1 << 18):
-                self.answers.append(json.loads(data))
-            self.answers.append({"closed": True})
-        except BlockingIOError:
-            pass
-        except ConnectionResetError:
-            self.answers.append({"closed": True})
-        return self.answers
-
-    def ask(self, packet: object) -> dict[str, Any]:
-        """Send it and wait for the answer."""
-        count = len(self.answers)
-        self.send(packet)
-        self._bench.turn(lambda: len(self.hear()) > count)
-        return self.answers[count]
 
 
 def test_a_reading_is_answered_once_it_is_durable(bench: Bench) -> None:
@@ -135,6 +71,18 @@ def test_with_wait_the_second_packet_tells_that_aws_has_it(bench: Bench) -> None
     assert (told[1]["acknowledged"], told[1]["id"]) == (False, 7)
     assert told[1]["error"]["code"] == "never-sent"
     assert "dropped, the queue is full" in told[1]["error"]["title"]
+
+
+def test_what_aws_says_comes_after_the_answer(bench: Bench) -> None:
+    begin(bench)
+    bench.intake.is_held = True
+    program = Program(bench)
+    program.send({"payload": 1, "wait": True})
+    bench.until(1)
+    bench.intake.acknowledge[0]("")
+    assert program.hear() == []
+    bench.intake.commit()
+    assert program.hear() == [{"ok": True}, {"acknowledged": True}]
 
 
 def test_answers_come_in_the_order_of_the_packets(bench: Bench) -> None:
@@ -266,7 +214,7 @@ def test_a_group_that_is_not_is_a_problem_and_the_socket_works(bench: Bench) -> 
 
 def test_one_left_by_a_killed_agent_is_replaced(bench: Bench) -> None:
     left = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    left.bind(str(bench.runtime_dir / sockets.NAME))
+    left.bind(str(bench.runtime_dir / packet.NAME))
     left.close()
     begin(bench)
     assert Program(bench).ask({"payload": 1})["ok"]
@@ -276,7 +224,7 @@ def test_something_else_in_its_place_is_a_problem_that_heals(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "RETRY", 0.05)
-    path = bench.runtime_dir / sockets.NAME
+    path = bench.runtime_dir / packet.NAME
     path.write_text("mine")
     bench.sources = [
         Socket(
@@ -402,8 +350,8 @@ def test_whatever_comes_gets_one_answer_each_and_harms_nothing(
         begin(bench)
     before = len(bench.intake.stored)
     program = Program(bench)
-    for packet in packets:
-        program.send(packet)
+    for one in packets:
+        program.send(one)
     bench.turn(lambda: len(program.hear()) == len(packets))
     taken = bench.intake.stored[before:]
     assert sum(one["ok"] for one in program.answers) == len(taken)

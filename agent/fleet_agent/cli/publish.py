@@ -1,0 +1,254 @@
+"""``fleet-agent publish``: hand a reading to the agent that runs on this device."""
+
+import argparse
+import base64
+import errno
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from fleet_agent.cli import flags
+from fleet_agent.config.units import parse_duration
+from fleet_agent.errors import (
+    AgentError,
+    DeviceError,
+    Exit,
+    RefusedError,
+    TemporaryError,
+    UnreachableError,
+    UsageError,
+)
+from fleet_agent.health import SERVICE_RUNTIME_DIR
+from fleet_agent.telemetry.reading import MAX_PAYLOAD
+from fleet_agent.telemetry.sources import packet
+
+_STDIN = "-"
+
+# What the socket refuses → our exit status; anything else is wrong with what was typed.
+_ERRORS: dict[str, type[AgentError]] = {
+    packet.NOT_ALLOWED: RefusedError,
+    packet.NEVER_SENT: RefusedError,
+    packet.NOT_STORED: TemporaryError,
+    packet.BUSY: TemporaryError,
+}
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "publish",
+        parents=[common],
+        help="hand a reading to the running agent",
+        description="Returns once the reading is durable; with --wait once AWS has acknowledged it. "
+        "Needs a `socket` under telemetry.sources. What parses as JSON is sent as JSON, other text as text.",
+        epilog="Exit status: 0 done, 2 usage, 69 no agent runs here or time is up, 75 not stored, "
+        "77 not allowed, or never to be sent.",
+    )
+    parser.add_argument(
+        "topic", metavar="TOPIC", nargs="?", help="where to (default: the socket source's topic)"
+    )
+    parser.add_argument(
+        "payload", metavar="PAYLOAD", nargs="?", help=f"what; {_STDIN} reads it from stdin"
+    )
+    parser.add_argument("--file", metavar="FILE", help="read the payload from a file")
+    parser.add_argument("--wait", action="store_true", help="wait until AWS has acknowledged it")
+    parser.add_argument("--qos", type=int, choices=(0, 1), default=1, help="default 1")
+    parser.add_argument(
+        "--expires",
+        metavar="DURATION",
+        type=_duration,
+        help="of no use after this time, such as 1h: dropped then",
+    )
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=float, default=60.0, help="default 60; 0: for ever"
+    )
+    parser.add_argument("--state-dir", dest="state_dir", metavar="DIR", help="the agent's")
+    parser.add_argument("--runtime-dir", dest="runtime_dir", metavar="DIR", help="the agent's")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    topic, payload = _what(arguments)
+    wish = {
+        **({"topic": topic} if topic else {}),
+        **_encoded(payload),
+        **({"qos": 0} if arguments.qos == 0 else {}),
+        **({"expires": arguments.expires} if arguments.expires else {}),
+        **({"wait": True} if arguments.wait else {}),
+    }
+    with _connected(_socket_path(arguments), arguments.timeout or None) as client:
+        _send(client, json.dumps(wish, ensure_ascii=False).encode())
+        _hear(client, "ok", "The agent did not answer in time; the reading may be stored or not.")
+        if arguments.wait:
+            _hear(
+                client,
+                "acknowledged",
+                "The reading is stored, but AWS did not acknowledge it in time; the agent goes on trying.",
+            )
+    if arguments.json:
+        answer = {"schema": 1, "stored": True, "acknowledged": True if arguments.wait else None}
+        print(json.dumps(answer))
+    return int(Exit.DONE)
+
+
+def _what(arguments: argparse.Namespace) -> tuple[str | None, bytes]:
+    topic: str | None = arguments.topic
+    payload: str | None = arguments.payload
+    if arguments.file is not None:
+        if payload is not None:
+            raise _usage("There is a PAYLOAD and a --file.", "Give one of them.")
+        return topic, _read(arguments.file)
+    if payload is None:
+        payload = topic  # one word alone is the payload, if it can be one
+        topic = None
+        if payload is None:
+            raise _usage("There is no payload.", "fleet-agent publish TOPIC PAYLOAD (- for stdin)")
+        if payload != _STDIN and not _is_json(payload):
+            raise _usage(
+                f"{payload!r} alone may be a topic or a text.",
+                f"fleet-agent publish {payload} PAYLOAD, - to read it from stdin; or pipe a text into: "
+                "fleet-agent publish -",
+            )
+    return topic, _read_stdin() if payload == _STDIN else os.fsencode(payload)
+
+
+def _encoded(payload: bytes) -> dict[str, object]:
+    """The members of the packet that carry the payload."""
+    if len(payload) > MAX_PAYLOAD:
+        raise _usage(
+            f"The payload has more than {MAX_PAYLOAD} bytes, which is what AWS IoT takes.",
+            "Send less at a time.",
+        )
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return {"payload": base64.b64encode(payload).decode(), "encoding": "base64"}
+    try:
+        return {"payload": json.loads(text, parse_constant=_no_json)}
+    except (ValueError, RecursionError):
+        return {"payload": text.removesuffix("\n"), "encoding": "text"}
+
+
+def _is_json(text: str) -> bool:
+    return "encoding" not in _encoded(os.fsencode(text))
+
+
+def _no_json(word: str) -> None:
+    raise ValueError(word)
+
+
+def _read(name: str) -> bytes:
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(MAX_PAYLOAD + 1)
+    except OSError as error:
+        raise _usage(f"Cannot read {name}: {error.strerror}.", "Check the path.") from error
+
+
+def _read_stdin() -> bytes:
+    return sys.stdin.buffer.read(MAX_PAYLOAD + 1)
+
+
+def _socket_path(arguments: argparse.Namespace) -> Path:
+    """The socket of the agent that is meant. The installed one is found without reading its configuration."""
+    if arguments.runtime_dir is not None:
+        return Path(arguments.runtime_dir) / packet.NAME
+    installed = SERVICE_RUNTIME_DIR / packet.NAME
+    is_named = arguments.config or arguments.state_dir or os.environ.get("FLEET_AGENT_CONFIG")
+    if not is_named and installed.exists():
+        return installed
+    try:
+        return flags.directories(arguments)[1] / packet.NAME
+    except DeviceError:
+        if is_named:
+            raise
+        return installed  # the configuration is not for every user to read
+
+
+def _connected(path: Path, timeout: float | None) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        client.settimeout(timeout)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, packet.MAX_PACKET)
+        client.connect(str(path))
+    except PermissionError as error:
+        client.close()
+        raise RefusedError(
+            f"This user may not open {path}.",
+            remedy="Set the socket source's `group`, and make the user a member of it.",
+            code="socket-denied",
+        ) from error
+    except OSError as error:
+        client.close()
+        raise UnreachableError(
+            f"No agent listens on {path}: {error.strerror or error}.",
+            remedy="systemctl status fleet-agent; it needs a `socket` under telemetry.sources.",
+            code="no-agent",
+        ) from error
+    return client
+
+
+def _send(client: socket.socket, data: bytes) -> None:
+    try:
+        client.send(data)
+    except TimeoutError:
+        raise _late("The agent did not take the reading in time.") from None
+    except OSError as error:
+        if error.errno == errno.EMSGSIZE:
+            raise _usage(
+                "The reading is too large for a packet.", "Send less at a time."
+            ) from error
+        raise _gone() from error
+
+
+def _hear(client: socket.socket, member: str, late: str) -> None:
+    """Wait for the next answer and raise what it says.
+
+    Raises:
+        AgentError: The reading was refused, or nothing came in time.
+    """
+    try:
+        data = client.recv(packet.MAX_PACKET)
+    except TimeoutError:
+        raise _late(late) from None
+    except OSError as error:
+        raise _gone() from error
+    if not data:
+        raise _gone()
+    answer: dict[str, Any] = json.loads(data)
+    if not answer.get(member):
+        told = answer["error"]
+        kind = _ERRORS.get(told["code"], UsageError)
+        raise kind(told["title"], remedy=told["remedy"], code=told["code"])
+
+
+def _gone() -> UnreachableError:
+    return UnreachableError(
+        "The agent ended before it answered; the reading may be stored or not.",
+        remedy="systemctl status fleet-agent",
+        code="agent-gone",
+    )
+
+
+def _late(title: str) -> UnreachableError:
+    return UnreachableError(
+        title, remedy="See fleet-agent status, or raise --timeout.", code="timeout"
+    )
+
+
+def _usage(title: str, remedy: str) -> UsageError:
+    return UsageError(title, remedy=remedy, code="usage")
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

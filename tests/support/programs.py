@@ -1,0 +1,75 @@
+"""Programs that send to a socket source of a bench."""
+
+import json
+import socket
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from fleet_agent.config.telemetry import Allow, SocketSource
+from fleet_agent.telemetry.sources import packet
+from fleet_agent.telemetry.sources.rights import AllowList
+from fleet_agent.telemetry.sources.socket import Socket
+from fleet_agent.telemetry.topics import Topics
+from support.identity import CREDENTIAL
+from support.sources import LIMIT, Bench
+
+EVERYBODY = SocketSource().allow
+
+
+def begin(bench: Bench, allow: Sequence[Allow] = EVERYBODY, **options: Any) -> Socket:
+    settings = SocketSource(allow=tuple(allow), **options)
+    topics = Topics(CREDENTIAL, {})
+    allowed = AllowList(settings.allow, topics.fill, topics.filler("socket"))
+    source = Socket(settings, bench.feed("socket"), bench.mailbox, bench.runtime_dir, allowed)
+    bench.sources = [source]
+    bench.turn(lambda: source._listener is not None)
+    return source
+
+
+class Program:
+    """A program that sends."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        bench.opened.append(self.socket)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self.socket.connect(str(bench.runtime_dir / packet.NAME))
+        self.socket.setblocking(False)
+        self.answers: list[dict[str, Any]] = []
+
+    def send(self, packet: object) -> None:
+        self.send_bytes(packet if isinstance(packet, bytes) else json.dumps(packet).encode())
+
+    def send_bytes(self, data: bytes) -> None:
+        limit = self._bench.clock.monotonic() + LIMIT
+        while self._bench.clock.monotonic() < limit:
+            try:
+                self.socket.send(data)
+            except BlockingIOError:
+                seen = len(self._bench.intake.readings)
+                self._bench.turn(partial(self._has_more, seen))
+            else:
+                return
+
+    def _has_more(self, seen: int) -> bool:
+        return len(self._bench.intake.readings) > seen
+
+    def hear(self) -> list[dict[str, Any]]:
+        try:
+            while data := self.socket.recv(1 << 18):
+                self.answers.append(json.loads(data))
+            self.answers.append({"closed": True})
+        except BlockingIOError:
+            pass
+        except ConnectionResetError:
+            self.answers.append({"closed": True})
+        return self.answers
+
+    def ask(self, packet: object) -> dict[str, Any]:
+        """Send it and wait for the answer."""
+        count = len(self.answers)
+        self.send(packet)
+        self._bench.turn(lambda: len(self.hear()) > count)
+        return self.answers[count]

@@ -1,0 +1,183 @@
+"""The installed command against a real socket."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_agent.config.telemetry import Allow
+from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
+from support.programs import begin
+from support.sources import Bench
+
+COMMAND = Path(sys.executable).with_name("fleet-agent")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+Done = tuple[int, str, str]
+Publish = Callable[..., Done]
+
+
+@pytest.fixture
+def publish(bench: Bench, tmp_path: Path) -> Publish:
+    """Run the verb; exit status, stdout, stderr."""
+
+    def run(*words: str, stdin: bytes = b"", acknowledges: str | None = None) -> Done:
+        given = tmp_path / "stdin"
+        given.write_bytes(stdin)
+        argv = [str(COMMAND), "publish", *words, "--runtime-dir", str(bench.runtime_dir)]
+        with (
+            given.open("rb") as file,
+            subprocess.Popen(
+                argv, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as process,
+        ):
+
+            def is_done() -> bool:
+                if acknowledges is not None:
+                    for tell in bench.intake.acknowledge:
+                        tell(acknowledges)
+                    bench.intake.acknowledge.clear()
+                return process.poll() is not None
+
+            bench.turn(is_done)
+            out, err = process.communicate()
+        return process.returncode, out, err
+
+    return run
+
+
+def only(bench: Bench) -> Reading:
+    (reading,) = bench.intake.readings
+    return reading
+
+
+def test_topic_and_payload(bench: Bench, publish: Publish) -> None:
+    begin(bench)
+    assert publish("dt/{thing}/meter", '{"kwh": 1}') == (0, "", "")
+    assert (only(bench).topic, only(bench).payload) == ("dt/pump-7/meter", b'{"kwh":1}')
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "payload", "kind"),
+    [
+        (["5"], b"", b"5", "application/json"),
+        (["-5"], b"", b"-5", "application/json"),
+        (["-"], b"hello\n", b"hello", "text/plain"),
+        (["dt/{thing}/x", "-"], b"[1,\n2]\n", b"[1,2]", "application/json"),
+        (["dt/{thing}/x", "007"], b"", b"007", "text/plain"),
+        (["-"], b"\xff\x00", b"\xff\x00", "application/octet-stream"),
+        (["-"], b"x" * MAX_PAYLOAD, b"x" * MAX_PAYLOAD, "text/plain"),
+        (["-"], b"\xff" * MAX_PAYLOAD, b"\xff" * MAX_PAYLOAD, "application/octet-stream"),
+    ],
+)
+def test_payloads(
+    bench: Bench, publish: Publish, words: list[str], stdin: bytes, payload: bytes, kind: str
+) -> None:
+    begin(bench)
+    assert publish(*words, stdin=stdin)[0] == 0
+    assert only(bench).payload == payload
+    assert only(bench).content_type.startswith(kind)
+
+
+def test_a_file_that_expires(bench: Bench, publish: Publish, tmp_path: Path) -> None:
+    begin(bench)
+    (tmp_path / "report").write_text("{}\n")
+    assert publish("--file", str(tmp_path / "report"), "--expires", "1h", "--qos", "0")[0] == 0
+    assert only(bench).expires == only(bench).time + 3600
+
+
+def test_wait_returns_when_aws_has_it(bench: Bench, publish: Publish) -> None:
+    begin(bench)
+    status, out, _ = publish("1", "--wait", "--json", acknowledges="")
+    assert (status, json.loads(out)) == (0, {"schema": 1, "stored": True, "acknowledged": True})
+
+
+def test_wait_for_what_is_never_sent(bench: Bench, publish: Publish) -> None:
+    begin(bench)
+    status, _, err = publish("1", "--wait", acknowledges="refused by policy")
+    assert status == 77
+    assert "refused by policy" in err
+
+
+def test_wait_in_vain(bench: Bench, publish: Publish) -> None:
+    begin(bench)
+    status, _, err = publish("1", "--wait", "--timeout", "0.5")
+    assert status == 69
+    assert "The reading is stored, but AWS did not acknowledge it in time" in err
+    assert len(bench.intake.stored) == 1
+
+
+def test_without_the_right(bench: Bench, publish: Publish) -> None:
+    begin(bench, [Allow(user="12345", topics=("#",))])
+    status, out, err = publish("1", "--json")
+    assert status == 77
+    assert json.loads(out)["error"]["code"] == "not-allowed"
+    assert f"{{user: {os.getuid()}, topics: ['dt/pump-7/socket']}}" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        ((), "There is no payload."),
+        (("dt/x",), "'dt/x' alone may be a topic or a text."),
+        (("a", "b", "--file", "c"), "There is a PAYLOAD and a --file."),
+        (("--file", "/nowhere"), "Cannot read /nowhere"),
+        (("dt/+/x", "1"), "wildcard"),
+        (("1", "--expires", "soon"), "write a whole number and a unit"),
+    ],
+)
+def test_usage(bench: Bench, publish: Publish, words: tuple[str, ...], title: str) -> None:
+    begin(bench)
+    status, _, err = publish(*words)
+    assert status == 2
+    assert title in err
+    assert not bench.intake.readings
+
+
+def test_too_much(bench: Bench, publish: Publish) -> None:
+    begin(bench)
+    status, _, err = publish("-", stdin=b"x" * (MAX_PAYLOAD + 1))
+    assert status == 2
+    assert "more than 131072 bytes" in err
+
+
+def test_not_stored(bench: Bench, publish: Publish) -> None:
+    begin(bench)
+    bench.intake.refuses = "full"
+    status, _, err = publish("1")
+    assert status == 75
+    assert "not stored: full" in err
+
+
+def test_no_agent(tmp_path: Path) -> None:
+    done: Any = subprocess.run(
+        [COMMAND, "publish", "1", "--runtime-dir", tmp_path], capture_output=True, check=False
+    )
+    assert done.returncode == 69
+    assert b"No agent listens on" in done.stderr
+
+
+def test_it_loads_no_sdk_and_no_yaml(bench: Bench) -> None:
+    source = begin(bench)
+    script = (
+        "import sys; from fleet_agent import cli; "
+        f"cli.main(['publish', '1', '--runtime-dir', {str(source.path.parent)!r}]); "
+        "print([name for name in ('awscrt', 'yaml', 'asyncio', 'subprocess') if name in sys.modules])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
+        bench.turn(lambda: process.poll() is not None)
+        assert process.communicate()[0] == "[]\n"
