@@ -222,7 +222,8 @@ class TelemetryLoop:
         self._health.traffic.messages_received += 1
         self._show_soon()
         if self._commands.is_logged(event.topic):
-            _log.info("message on %s: %s", event.topic, printable(event.payload))
+            topic = printable(event.topic.encode())
+            _log.info("message on %s: %s", topic, printable(event.payload))
         self._commands.take(event)
         event.acknowledge()
 

@@ -26,6 +26,7 @@ from fleet_agent.telemetry.commands.command import Command
 from fleet_agent.telemetry.commands.deduplicate import Remembered
 from fleet_agent.telemetry.commands.line import Line, Waiting
 from fleet_agent.telemetry.commands.work import Work
+from fleet_agent.telemetry.printable import printable
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Handler:
             self.refuse(command, failure("too-large", words))
         elif command.identity is not None and self._knows(command.identity):
             self.counters.duplicates += 1
-            _log.info("%s: a duplicate on %s was left alone", self.name, command.topic)
+            _log.info("%s: a duplicate on %s was left alone", self.name, _shown(command))
             self._answer(command, failure("duplicate", "a message of that id was taken before"))
         elif has_to_wait and len(self._line) >= self._max_waiting:
             words = f"{len(self._line)} messages wait already"
@@ -130,7 +131,7 @@ class Handler:
         """Leave it, and tell its sender."""
         self.counters.refused += 1
         self._note(outcome)
-        _log.warning("%s: refused what came on %s: %s", self.name, command.topic, outcome.reason)
+        _log.warning("%s: refused what came on %s: %s", self.name, _shown(command), outcome.reason)
         self._answer(command, outcome)
 
     def _go(self) -> None:
@@ -251,6 +252,11 @@ class Handler:
         title = f"Commands do not survive a restart for now. {error.title}"
         _log.warning("%s %s", title, error.remedy)
         self._shared.health.raise_problem(Problem(code=NOT_KEPT, title=title, remedy=error.remedy))
+
+
+def _shown(command: Command) -> str:
+    """Its topic, for the log."""
+    return printable(command.topic.encode(errors="replace"))
 
 
 def _limits(subscription: Subscription) -> tuple[int, int]:

@@ -94,8 +94,10 @@ class Line:
         try:
             data = files.read(path)
             return None if data is None else form.from_bytes(data)
-        except (StateDirectoryError, ValueError) as error:
+        except StateDirectoryError as error:
+            _log.warning("a waiting command was left for the next start: %s", error.title)
+        except ValueError as error:
             _log.warning("a waiting command was lost: %s is damaged: %s", path, error)
             with contextlib.suppress(StateDirectoryError):
                 files.remove(path)
-            return None
+        return None

@@ -126,9 +126,10 @@ def test_it_runs_once_at_a_time_in_order_and_beyond_the_line_it_is_busy(
     assert bench.problems == {}
 
 
-def test_too_large_a_message_is_refused(bench: Bench) -> None:
+def test_too_large_a_message_is_refused(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.listen(running("cat", max_size=10))
-    assert bench.ask("cmd/a", b"x" * 11)["error"] == "too-large"
+    assert bench.ask("cmd/a\n\x1b[31m", b"x" * 11)["error"] == "too-large"
+    assert "cmd/a\\n\\u001b[31m" in caplog.text  # on a terminal, too, one line
     assert bench.ask("cmd/a", b"x" * 10)["stdout"] == "x" * 10
 
 
