@@ -1,0 +1,115 @@
+"""Debian roots to boot: a base made with mmdebstrap, cached by what is in it, and on top of it one with the .deb.
+
+The cache is ``$XDG_CACHE_HOME/fleet-agent`` (else ``~/.cache/fleet-agent``). Making a base takes one to two minutes.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUITE = "bookworm"
+PACKAGES = (
+    # What an image has anyway, and what fleet-agent depends on.
+    "systemd,systemd-sysv,dbus,ca-certificates,openssl,python3,python3-cryptography,python3-yaml,python3-systemd"
+)
+# Nothing of the host's own configuration of apt but where packages come from; no documentation but man pages.
+OPTIONS = (
+    "--variant=minbase",
+    "--aptopt=APT::Install-Recommends false",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+)
+
+
+def cache() -> Path:
+    """Where roots are kept from one run to the next."""
+    above = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(above) / "fleet-agent"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """One process at a time."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def base_root() -> Path:
+    """A Debian 12 with everything that the package depends on, but not the package; made when it is not cached."""
+    key = hashlib.sha256(repr((SUITE, PACKAGES, OPTIONS)).encode()).hexdigest()[:16]
+    root = cache() / f"{SUITE}-{key}"
+    with alone(cache() / "lock"):
+        if not root.exists():
+            _make(root)
+    return root
+
+
+def _make(root: Path) -> None:
+    for old in cache().glob(f"{SUITE}-*"):  # of another list of packages, or half made
+        shutil.rmtree(old)
+    growing = root.with_name(f"{root.name}.growing")
+    command = ["mmdebstrap", *OPTIONS, f"--include={PACKAGES}", SUITE, str(growing)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"mmdebstrap: {done.stderr[-2000:]}")
+    # As golden images have it: every boot of a fresh copy makes its own machine id.
+    (growing / "etc" / "machine-id").write_text("uninitialized\n")
+    (growing / "etc" / "hostname").write_text("device\n")
+    growing.rename(root)
+
+
+def mount(lower: Path, folder: Path) -> Path:
+    """Lay a writable root over one that stays as it is; ``folder`` gets what is written.
+
+    ``/var`` is a copy and not a layer: an agent that finds its state on an overlay doubts that it lasts.
+    """
+    for name in ("upper", "work", "root"):
+        (folder / name).mkdir(parents=True)
+    layers = f"lowerdir={lower},upperdir={folder}/upper,workdir={folder}/work"
+    run("mount", "-t", "overlay", "overlay", "-o", layers, str(folder / "root"))
+    run("cp", "-a", str(lower / "var"), str(folder / "var"))
+    run("mount", "--bind", str(folder / "var"), str(folder / "root" / "var"))
+    return folder / "root"
+
+
+def unmount(root: Path) -> None:
+    """Take the layers away; what was written stays in their folder until somebody removes that."""
+    for target in (root / "var", root):
+        subprocess.run(["umount", "--lazy", str(target)], check=False, capture_output=True)
+
+
+def install(root: Path, deb: Path) -> str:
+    """Install or upgrade a package in a root that is not running, without any network; give what was said."""
+    shutil.copy(deb, root / "root" / deb.name)
+    return inside(root, "dpkg", "-i", f"/root/{deb.name}")
+
+
+def inside(root: Path, *command: str) -> str:
+    """Run a command in a root that is not running, without any network; give its stdout and stderr."""
+    options = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe"]
+    said = run("systemd-nspawn", *options, "-D", str(root), *command)
+    noise = "Attempted to remove disk file system"  # systemd-nspawn's, at its end; harmless
+    return "".join(line for line in said.splitlines(keepends=True) if not line.startswith(noise))
+
+
+def run(*command: str) -> str:
+    """Run a command that must work; give its stdout and stderr."""
+    done = subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}"
+    return done.stdout

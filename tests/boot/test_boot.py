@@ -1,0 +1,154 @@
+"""A device is switched on: first boot, second boot, and what systemd and people are told meanwhile."""
+
+import json
+import random
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from boot.machine import UNIT, Machine
+from fleet_agent.log import Moment
+from support.agent import until
+from support.secrets import secrets_in, tokens_of
+
+
+def test_first_boot_provisions_and_the_second_only_connects(device: Machine) -> None:
+    with device.booted():
+        shown = device.wait_connected()
+        assert shown["NRestarts"] == "0"
+        assert shown["User"] == "_fleet-agent"
+        certificate_id = device.certificate_id()
+        assert certificate_id is not None
+        assert device.fleet.certificate_ids(device.thing_name) == [certificate_id]
+
+        # What somebody at the device sees.
+        status = device.run("systemctl", "status", UNIT)
+        assert device.thing_name in status
+        assert certificate_id in status
+        answer = json.loads(device.run("fleet-agent", "status", "--json"))
+        assert answer["thing_name"] == device.thing_name
+
+        # What programs find in the journal.
+        provisioned = device.journal(f"MESSAGE_ID={Moment.PROVISIONED.value}")
+        assert [entry["FLEET_AGENT_CERTIFICATE_ID"] for entry in provisioned] == [certificate_id]
+        assert provisioned[0]["FLEET_AGENT_ATTEMPT"] == "1"
+        steps = [entry.get("FLEET_AGENT_STEP") for entry in device.journal()]
+        assert {"certificate", "registered", "proven"} <= set(steps)
+        explained = device.run("journalctl", "-x", f"MESSAGE_ID={Moment.CONNECTED.value}")
+        assert "Connected to AWS IoT Core" in explained
+        assert f"{certificate_id}: readings go up" in " ".join(explained.split()).replace("░ ", "")
+        assert not secrets_in(device.journal_text(), tokens_of(device.state))
+    with device.booted():
+        device.wait_connected()
+        assert not device.journal(f"MESSAGE_ID={Moment.PROVISIONED.value}")
+        assert device.certificate_id() == certificate_id
+    assert [entry["event"] for entry in device.ledger()] == ["issued", "registered", "current"]
+    assert device.fleet.certificate_ids(device.thing_name) == [certificate_id]
+
+
+def test_without_a_configuration_nothing_runs_and_nothing_fails(
+    make_machine: Callable[[], Machine],
+) -> None:
+    device = make_machine()
+    with device.booted():
+        shown = device.wait_shown(ConditionResult="no", ActiveState="inactive")
+        assert shown["UnitFileState"] == "enabled"
+        assert "fleet-agent" not in device.run("systemctl", "--failed", "--plain", "--no-legend")
+
+
+def test_the_network_comes_later(device: Machine) -> None:
+    device.network.switch(on=False)
+    try:
+        with device.booted():
+            # Ready without AWS: what is ordered after the service must not wait for the network.
+            shown = device.wait_shown(ActiveState="active", StatusText="Trying again")
+            assert shown["NRestarts"] == "0"
+            waiting = device.journal(f"MESSAGE_ID={Moment.WAITING.value}")
+            assert waiting
+            assert waiting[0]["FLEET_AGENT_PROBLEM"]
+            device.network.switch(on=True)
+            assert device.wait_connected()["NRestarts"] == "0"
+    finally:
+        device.network.switch(on=True)
+
+
+def test_boots_in_the_wrong_year(device: Machine, clock_shift: Path) -> None:
+    shutil.copy(clock_shift, device.root / "usr/lib/clock-shift.so")
+    device.write("etc/clock-shift", str(-30 * 365 * 86400))
+    device.drop_in("[Service]\nEnvironment=LD_PRELOAD=/usr/lib/clock-shift.so\n")
+    with device.booted():
+        shown = device.wait_shown(ActiveState="active", StatusText="clock")
+        assert not device.ledger()
+        device.write("etc/clock-shift", "0")  # as timesyncd would set it
+        assert device.wait_connected()["NRestarts"] == shown["NRestarts"] == "0"
+    assert len(device.ledger()) == 3
+
+
+def test_a_configuration_error_fails_clearly_and_once(device: Machine) -> None:
+    device.configure(endpoynt="x")
+    with device.booted():
+        shown = device.wait_shown(ActiveState="failed", SubState="failed")
+        assert shown["Result"] == "exit-code"
+        assert shown["ExecMainStatus"] == "78"
+        assert shown["NRestarts"] == "0"
+        status = device.attempt("systemctl", "status", UNIT).stdout
+        assert "config.yaml:" in status
+        assert "endpoynt" in status
+        (entry,) = device.journal(f"MESSAGE_ID={Moment.FAILED.value}")
+        assert entry["FLEET_AGENT_PROBLEM"] == "configuration"
+        assert "did you mean" in entry["MESSAGE"]
+        assert entry["PRIORITY"] == "3"
+        # Mended, it goes on from there.
+        device.configure()
+        device.run("systemctl", "restart", UNIT)
+        device.wait_connected()
+
+
+def test_the_watchdog_ends_a_loop_that_hangs(device: Machine) -> None:
+    device.drop_in("[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\nRestartSec=1s\n")
+    with device.booted():
+        hung = device.wait_connected()["MainPID"]
+        time.sleep(3)  # longer than the watchdog's patience: a loop at work feeds it
+        assert device.show()["MainPID"] == hung
+        device.run("sh", "-c", f"kill -STOP {hung}")
+        # The new process asserts nothing of the old one's; systemd's line does.
+        until(lambda: "watchdog timeout" in device.journal_text().lower(), "the watchdog's line")
+        after = device.wait_shown(ActiveState="active", StatusText="connected as", NRestarts="1")
+        assert after["MainPID"] != hung
+    assert len(device.ledger()) == 3
+
+
+def test_power_is_taken_away_while_it_provisions(make_machine: Callable[[], Machine]) -> None:
+    """Ten devices, each cut off at a random moment of its provisioning and switched on again."""
+    devices = [make_machine() for _ in range(10)]
+    moments = random.Random()
+    with ThreadPoolExecutor(3) as pool:
+        cut = [pool.submit(cut_and_boot, each, moments.uniform(0.0, 1.0)) for each in devices]
+        before = [future.result() for future in cut]
+    assert any(found is None for found in before), "no cut came before the end of provisioning"
+
+
+def cut_and_boot(device: Machine, moment: float) -> str | None:
+    """Cut it off ``moment`` seconds after its first write, boot it again; give the identity it had when cut off."""
+    device.configure()
+    with device.booted():
+        until(
+            (device.state / "lock").exists, "the agent's first write", 60
+        )  # the lock comes first
+        time.sleep(moment)
+    before = device.certificate_id()
+    known_before = {entry["certificate_id"] for entry in device.ledger()}
+    with device.booted():
+        assert device.wait_connected()["NRestarts"] == "0"
+    certificate_id = device.certificate_id()
+    known = {entry["certificate_id"] for entry in device.ledger()}
+    assert certificate_id is not None
+    assert before in {None, certificate_id}
+    assert known_before <= known
+    # The ledger names every certificate that is good for anything.
+    assert device.fleet.certificate_status(certificate_id) == "ACTIVE"
+    assert certificate_id in device.fleet.certificate_ids(device.thing_name)
+    assert set(device.fleet.certificate_ids(device.thing_name)) <= known
+    return before

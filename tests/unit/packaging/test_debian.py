@@ -1,0 +1,54 @@
+"""What the Debian package says of itself, against what it is made from."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from fleet_agent import __version__
+
+
+def control(root_dir: Path) -> str:
+    return (root_dir / "packaging" / "debian" / "control").read_text()
+
+
+def test_one_version(root_dir: Path) -> None:
+    first = (root_dir / "packaging" / "debian" / "changelog").read_text().splitlines()[0]
+    project = tomllib.loads((root_dir / "pyproject.toml").read_text())["project"]
+    assert first.startswith(f"fleet-agent ({project['version']}) ")
+    assert __version__ == project["version"]
+
+
+def test_depends_on_what_the_agent_imports(root_dir: Path) -> None:
+    """Each dependency of a device is Debian's, with the same least version, or carried along."""
+    project = tomllib.loads((root_dir / "pyproject.toml").read_text())["project"]
+    script = (root_dir / "scripts" / "build-deb").read_text()
+    debian = {
+        "cryptography": "python3-cryptography",
+        "PyYAML": "python3-yaml",
+        "systemd-python": "python3-systemd",
+    }
+    for dependency in project["dependencies"]:
+        name, least = re.split(">=", dependency)
+        if name in debian:
+            assert f"{debian[name]} (>= {least})" in control(root_dir)
+        else:
+            assert f"pinned {name}" in script
+
+
+def test_the_library_of_the_locked_wheel_needs_no_newer_libc(root_dir: Path) -> None:
+    """Nothing computes the package's dependency on libc: it must cover what the symbols ask for."""
+    import awscrt
+
+    found = re.search(r"libc6 \(>= ([0-9.]+)\)", control(root_dir))
+    assert found
+    promised = version(found[1])
+    library = next(Path(awscrt.__file__).parent.parent.glob("_awscrt*.so")).read_bytes()
+    asked = {
+        version(item.decode()) for item in re.findall(rb"GLIBC_([0-9]+(?:\.[0-9]+)+)", library)
+    }
+    assert asked
+    assert max(asked) <= promised
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))

@@ -1,0 +1,67 @@
+"""The unit and its drop-ins, as systemd itself reads them."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+
+UNIT = "fleet-agent.service"
+EXPOSURE = 1.5  # promised of the unit as it comes
+# What a drop-in opens, it opens for a reason; more than this needs a second thought.
+EXAMPLES = {
+    "claim-credentials.conf": 1.5,
+    "claim-encrypted.conf": 1.5,
+    "dmi-serial.conf": 1.5,
+    "handlers.conf": 2.0,
+    "pkcs11.conf": 1.5,
+    "state-on-data.conf": 1.5,
+    "tpm.conf": 1.5,
+}
+
+
+def analyze(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False)
+
+
+def with_drop_in(root_dir: Path, folder: Path, name: str | None) -> Path:
+    """The unit alone or with an example, where the command it starts exists."""
+    unit = folder / UNIT
+    text = (root_dir / "systemd" / UNIT).read_text()
+    unit.write_text(text.replace("/usr/bin/fleet-agent", "/bin/true"))
+    if name is not None:
+        drop_ins = folder / f"{UNIT}.d"
+        drop_ins.mkdir()
+        shutil.copy(root_dir / "systemd" / "examples" / name, drop_ins)
+    return unit
+
+
+def test_every_example_is_tested(root_dir: Path) -> None:
+    assert {path.name for path in (root_dir / "systemd" / "examples").iterdir()} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", [None, *EXAMPLES])
+def test_systemd_finds_nothing_wrong(root_dir: Path, tmp_path: Path, name: str | None) -> None:
+    found = analyze("verify", "--man=no", str(with_drop_in(root_dir, tmp_path, name)))
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("name", "most"), [(None, EXPOSURE), *EXAMPLES.items()])
+def test_exposure(root_dir: Path, tmp_path: Path, name: str | None, most: float) -> None:
+    unit = with_drop_in(root_dir, tmp_path, name)
+    found = analyze("security", "--offline=true", "--no-pager", str(unit))
+    overall = re.search(r"exposure level for \S+: ([0-9.]+)", found.stdout)
+    assert overall, found.stdout + found.stderr
+    assert float(overall[1]) <= most
+
+
+def test_restarts_all_but_what_is_wrong_on_the_device(root_dir: Path) -> None:
+    lines = (root_dir / "systemd" / UNIT).read_text().splitlines()
+    assert "Restart=on-failure" in lines
+    assert "RestartPreventExitStatus=2 78" in lines
+    assert "StartLimitIntervalSec=0" in lines
