@@ -1,6 +1,8 @@
 """Local programs that are asked over a socket."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from hypothesis import given
@@ -154,3 +156,15 @@ def test_a_packet_is_json_and_carries_any_payload(payload: bytes, topic: str) ->
     assert (
         base64.b64decode(found["payload_base64"]) if text is None else text.encode()
     ) == payload
+
+
+def test_the_example_of_the_how_to_answers(bench: Bench, tmp_path: Path, root_dir: Path) -> None:
+    page = (root_dir / "docs" / "how-to" / "handle-commands.md").read_text()
+    example = page.partition("```python\n")[2].partition("```")[0]
+    path = tmp_path / "commands.sock"
+    source = example.replace("/run/my-application/commands.sock", str(path))
+    with subprocess.Popen([sys.executable, "-c", source]) as program:
+        bench.turn(lambda: path.exists() and path.stat().st_mode & 0o777 == 0o660)
+        bench.listen(asking(path, timeout=60.0))
+        bench.turn(lambda: bench.ask("cmd/a", b"x") == {"status": 0})  # once it listens
+        program.kill()
