@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from iot_sandbox import ground
+from iot_sandbox.billing import BillingGroups
 from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
@@ -40,8 +41,9 @@ def install(
 
 
 def install_bulk(bulk: BulkTasks) -> None:
-    """Answer bulk registration's part of the control plane, which ministack has not."""
+    """Answer the parts of the control plane that ministack has not: bulk registration, billing groups."""
     ground.wrap("_route_request", bulk.beside)
+    ground.wrap("_route_request", BillingGroups().beside)
 
 
 def _data_endpoint(was: Callable[[str], str], address: str) -> Callable[[str], str]:

@@ -113,10 +113,20 @@ def _function(
     def facts(answer: Answer) -> Facts:
         found = answer.get("Configuration")
         configuration = found if isinstance(found, Mapping) else {}
-        told = {"role": configuration.get("Role"), "handler": configuration.get("Handler")}
+        told = {name.lower(): configuration.get(name) for name in ("Role", "Handler", "Timeout")}
         return {**told, "code": configuration.get("CodeSha256")} if rules else told
 
-    wanted: dict[str, object] = {"role": account.role(names.hook), "handler": _HANDLER}
+    wanted: dict[str, object] = {
+        "role": account.role(names.hook),
+        "handler": _HANDLER,
+        "timeout": int(_SECONDS),
+    }
+    configured = (
+        *("--handler", _HANDLER),
+        *("--role", account.role(names.hook)),
+        *("--timeout", _SECONDS),
+    )
+    put_right = aws.command("lambda", "update-function-configuration", *named, *configured)
     return Resource(
         kind="hook function",
         name=names.hook,
@@ -128,13 +138,14 @@ def _function(
             "create-function",
             *named,
             *("--runtime", _RUNTIME),
-            *("--handler", _HANDLER),
-            *("--role", account.role(names.hook)),
-            *("--timeout", _SECONDS),
+            *configured,
             *zipped,
             *("--tags", f"fleet={names.fleet},made-by=fleet-cloud"),
         ),
-        mend={"code": aws.command("lambda", "update-function-code", *named, *zipped)},
+        mend={
+            **dict.fromkeys(wanted, put_right),
+            "code": aws.command("lambda", "update-function-code", *named, *zipped),
+        },
         upload=(path, content),
     )
 

@@ -92,6 +92,7 @@ _MAKE_FLEET = (
         (
             "lambda:CreateFunction",
             "lambda:UpdateFunctionCode",
+            "lambda:UpdateFunctionConfiguration",
             "lambda:AddPermission",
             "lambda:TagResource",
         ),

@@ -30,6 +30,21 @@ def look(aws: Aws, names: FleetNames) -> tuple[Account, Answer | None]:
     return Account.of_caller(text(caller, "Arn"), aws.region), template
 
 
+def check_hook(wanted: Plan, rules: Rules | None) -> None:
+    """Check that all of it can be made.
+
+    Raises:
+        FleetCloudError: The template asks a hook that is gone, and nothing says what it decided.
+    """
+    for resource, answer in wanted.wanted:
+        if resource.kind == "hook function" and not answer and not rules:
+            raise FleetCloudError(
+                f"the template asks the hook {resource.name}, and that function is gone: no device can register",
+                remedy="run fleet-cloud up with --hook-allow FILE or --hook-pattern REGEX, or with --no-hook",
+                code="hook-missing",
+            )
+
+
 def of_fleet(
     aws: Aws, names: FleetNames, said: Said, rules: Rules | None = None, folder: Path = Path()
 ) -> Plan:
@@ -41,9 +56,6 @@ def of_fleet(
         said: What the flags say about its template.
         rules: What its hook is to decide; nothing for what it decides already.
         folder: Where a file that is sent to AWS may lie.
-
-    Raises:
-        FleetCloudError: The template asks a hook that is gone, and nothing says what it decided.
     """
     account, template = look(aws, names)
     if rules:
@@ -57,11 +69,5 @@ def of_fleet(
         wanted += hooks.of_fleet(aws, names, account, rules, folder)
     answers = aws.ask_all([resource.read for resource in wanted])
     pairs = [*zip(wanted, answers, strict=True)]
-    if not rules and any(one.kind == "hook function" and not answer for one, answer in pairs):
-        raise FleetCloudError(
-            f"the template asks the hook {names.hook}, and that function is gone: no device can register",
-            remedy="run fleet-cloud up with --hook-allow FILE or --hook-pattern REGEX, or with --no-hook",
-            code="hook-missing",
-        )
     pairs.append((templates.template(aws, names, account, design), template))
     return Plan(account=account, design=design, wanted=pairs)

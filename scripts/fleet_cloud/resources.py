@@ -47,11 +47,12 @@ class Resource:
 
     def mending(self, drift: list[str]) -> list[Command]:
         """Return the commands that would put this drift right."""
-        return [
+        commands = [
             command
             for fact, command in self.mend.items()
             if any(path.split(".")[0].split("[")[0] == fact for path in drift)
         ]
+        return [*dict.fromkeys(commands)]  # one may put several facts right
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

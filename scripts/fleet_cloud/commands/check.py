@@ -17,7 +17,8 @@ DESCRIPTION = """\
 Connects as each thing of DIR under its own name, subscribes to cmd/THING/check, publishes there and waits for the
 message to come back; many at a time. What a thing could not do is told, and the exit status is 1.
 
-It connects as a device, and so it needs the project's own environment: . scripts/environment
+It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
+makes it).
 """
 
 _AT_ONCE = 16

@@ -21,7 +21,8 @@ DESCRIPTION = """\
 Connects as each thing of the record and publishes a message once a second, to elf/THING or to a topic of yours. Each
 thing gets a policy, policy-THING, that allows that topic and no other; another topic changes it.
 
-It connects as a device, and so it needs the project's own environment: . scripts/environment
+It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
+makes it).
 """
 
 _TOPIC = re.compile(r"[^+#*?$\x00-\x1f][^+#*?\x00-\x1f]{0,255}")

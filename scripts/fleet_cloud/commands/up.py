@@ -78,6 +78,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         # By hand the file is made where the script runs.
         uploads = Path() if context.shell.dry_run else Path(folder)
         wanted = plan.of_fleet(aws, context.names, said, rules, uploads)
+        plan.check_hook(wanted, rules)
         account = wanted.account
         context.console.say(
             f"fleet {context.names.fleet} in account {account.number}, {account.region}"

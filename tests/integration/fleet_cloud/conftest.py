@@ -35,7 +35,7 @@ def fleet_cloud(root_dir: Path, operator: dict[str, str]) -> FleetCloud:
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=300,
         )
         assert done.returncode == status, done.stdout + done.stderr
         assert "PRIVATE KEY" not in done.stdout + done.stderr

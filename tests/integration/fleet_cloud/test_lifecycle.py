@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from iot_sandbox.launch import Sandbox
+from support.accounts import listing
 from support.aws import aws_client
 from support.claimant import Claimant
 from support.companion import FleetCloud, answer
@@ -14,28 +15,6 @@ from support.fleets import Claim, Fleet
 from support.mqtt import ConnectRefusedError, Device, connected
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-def listing(sandbox: Sandbox) -> dict[str, Any]:
-    """Everything of the account that the companion could have made or deleted."""
-    iot, iam, functions = (aws_client(sandbox, one) for one in ("iot", "iam", "lambda"))
-    return {
-        "roles": sorted(role["RoleName"] for role in iam.list_roles()["Roles"]),
-        "policies": sorted(one["policyName"] for one in iot.list_policies()["policies"]),
-        "templates": sorted(
-            one["templateName"] for one in iot.list_provisioning_templates()["templates"]
-        ),
-        "certificates": sorted(
-            (one["certificateId"], one["status"])
-            for one in iot.list_certificates()["certificates"]
-        ),
-        "things": sorted(one["thingName"] for one in iot.list_things()["things"]),
-        "types": sorted(one["thingTypeName"] for one in iot.list_thing_types()["thingTypes"]),
-        "groups": sorted(one["groupName"] for one in iot.list_thing_groups()["thingGroups"]),
-        "functions": sorted(
-            one["FunctionName"] for one in functions.list_functions()["Functions"]
-        ),
-    }
 
 
 def provision(fleet: Fleet, serial: str) -> tuple[str, int | None]:

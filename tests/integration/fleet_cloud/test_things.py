@@ -37,18 +37,3 @@ def test_things_are_made_heard_and_taken_away(
         iot.get_policy(policyName="policy-thing_0")
     done = fleet_cloud("things", "clean", "--out", out, "--yes")
     assert done.stdout.startswith("nothing to do")
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("create", "0"),
-        ("send", "--topic", "a/#"),
-        ("send", "--duration", "0"),
-        ("send", "--duration", "nan"),
-    ],
-)
-def test_bad_input_is_told_before_aws_is_asked(
-    fleet_cloud: FleetCloud, words: tuple[str, ...]
-) -> None:
-    assert "next:" in fleet_cloud("things", *words, status=2).stderr

@@ -1,0 +1,110 @@
+"""One device looked at, what its ledger gave up retired, and drift that ``status`` shows and ``up`` mends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iot_sandbox.launch import Sandbox
+from support.aws import aws_client
+from support.companion import FleetCloud, answer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def test_device_is_shown_and_what_its_ledger_gave_up_is_retired(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    iot, named = aws_client(sandbox, "iot"), ("--name", "pumps", "--json")
+    fleet_cloud("up", "--name", "pumps", "--thing-group", "pumps-north")
+    iot.create_thing(thingName="pumps-7", attributePayload={"attributes": {"serialNumber": "7"}})
+    iot.add_thing_to_thing_group(thingGroupName="pumps-north", thingName="pumps-7")
+    current, unresolved, foreign = (
+        iot.create_keys_and_certificate(setAsActive=True) for _ in range(3)
+    )
+    iot.attach_policy(policyName="pumps-device", target=current["certificateArn"])
+    iot.attach_thing_principal(thingName="pumps-7", principal=current["certificateArn"])
+    iot.create_thing(thingName="somebody-elses")
+    iot.attach_thing_principal(thingName="somebody-elses", principal=foreign["certificateArn"])
+
+    shown = answer(fleet_cloud("devices", "show", "pumps-7", *named))
+    assert (shown["groups"], shown["attributes"]) == (["pumps-north"], {"serialNumber": "7"})
+    (certificate,) = shown["certificates"]
+    assert certificate["certificate"] == current["certificateId"]
+    assert (certificate["status"], certificate["policies"]) == ("ACTIVE", "pumps-device")
+    missing = answer(fleet_cloud("devices", "show", "pumps-8", *named, status=1))
+    assert missing["error"]["code"] == "thing-missing"
+
+    ledger = tmp_path / "ledger.jsonl"
+    events = [(unresolved, "unresolved"), (foreign, "dropped"), (current, "current")]
+    lines = [
+        json.dumps({"certificate_id": one["certificateId"], "event": event})
+        for one, event in events
+    ]
+    ledger.write_text("\n".join([*lines, '{"torn']))
+    prune = ("devices", "prune", "--ledger", ledger, *named)
+    error = answer(fleet_cloud(*prune, status=1))["error"]  # nobody said yes
+    assert error["code"] == "not-confirmed"
+    retired = answer(fleet_cloud(*prune, "--yes"))["certificates"]
+    assert [(one["certificate_id"], one["reason"]) for one in retired] == [
+        (unresolved["certificateId"], "ledger")
+    ]
+    left = {one["certificateId"] for one in iot.list_certificates()["certificates"]}
+    assert unresolved["certificateId"] not in left
+    assert {current["certificateId"], foreign["certificateId"]} <= left
+
+
+def test_every_drift_is_shown_by_status_and_mended_by_up(
+    fleet_cloud: FleetCloud, sandbox: Sandbox
+) -> None:
+    iot, iam, functions = (aws_client(sandbox, one) for one in ("iot", "iam", "lambda"))
+    named = ("--name", "drift", "--json")
+    hook = ("--hook-pattern", "D-.*")
+    fleet_cloud("up", *named, *hook, "--thing-type", "drift-type", "--billing-group", "drift-fees")
+
+    def drifted(status: int = 1) -> dict[str, tuple[str, list[str]]]:
+        told: Any = answer(fleet_cloud("status", *named, status=status))
+        return {
+            one["kind"]: (one["state"], one["differences"])
+            for one in told["resources"]
+            if one["state"] != "unchanged"
+        }
+
+    assert drifted(0) == {}
+    functions.delete_function(FunctionName="drift-hook")
+    iot.update_provisioning_template(templateName="drift", enabled=False)
+    iot.deprecate_thing_type(thingTypeName="drift-type")
+    iot.delete_billing_group(billingGroupName="drift-fees")
+    trust = iam.get_role(RoleName="drift-provisioning")["Role"]["AssumeRolePolicyDocument"]
+    del trust["Statement"][0]["Condition"]
+    iam.update_assume_role_policy(RoleName="drift-provisioning", PolicyDocument=json.dumps(trust))
+    found = drifted()
+    assert {kind: state for kind, (state, _) in found.items()} == {
+        "role": "differs",
+        "hook function": "missing",
+        "hook permission": "missing",
+        "thing type": "differs",
+        "billing group": "missing",
+        "template": "differs",
+    }
+    assert found["template"][1] == ["enabled"]
+    # What the lost function decided nobody knows: it has to be said again.
+    error = answer(fleet_cloud("up", *named, status=1))["error"]
+    assert error["code"] == "hook-missing"
+    fleet_cloud("up", *named, *hook)
+    assert drifted(0) == {}
+
+
+def test_claim_whose_key_aws_makes_is_kept_private_and_made_once(
+    fleet_cloud: FleetCloud, tmp_path: Path
+) -> None:
+    fleet_cloud("up", "--name", "kegs")
+    words = ("claim", "new", "--name", "kegs", "--aws-keys", "--out", tmp_path, "--json")
+    made = answer(fleet_cloud(*words))
+    assert made["state"] == "created"
+    for name in ("private_key_file", "certificate_file"):
+        assert Path(made[name]).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "config.yaml").is_file()
+    again = answer(fleet_cloud(*words))
+    assert (again["state"], again["certificate_id"]) == ("unchanged", made["certificate_id"])

@@ -1,0 +1,129 @@
+"""Commands killed in the middle: run again until one gets through, they finish what the killed ones began."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from iot_sandbox.launch import Sandbox
+from support.accounts import listing
+from support.aws import aws_client
+from support.companion import FleetCloud, answer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+# Kills its caller with SIGKILL at the second call that changes something: before it, or after it.
+KILLER = """\
+#!/bin/sh
+case "$2" in get-*|list-*|describe-*) exec {aws} "$@" ;; esac
+echo >> {count}
+if [ "$(wc -l < {count})" = 2 ]; then
+  if [ "$(cat {when})" = after ]; then {aws} "$@" > /dev/null; fi
+  kill -9 $PPID
+  exit 1
+fi
+exec {aws} "$@"
+"""
+MOST_RUNS = 40
+
+Killed = Callable[..., int]
+
+
+@pytest.fixture
+def until_through(root_dir: Path, operator: dict[str, str], tmp_path: Path) -> Killed:
+    """Run a command, killed at its second change, until one run ends by itself; give how many were killed."""
+    folder, count, when = tmp_path / "bin", tmp_path / "count", tmp_path / "when"
+    folder.mkdir()
+    real = Path(operator["PATH"].split(":")[0]) / "aws"
+    (folder / "aws").write_text(KILLER.format(aws=real, count=count, when=when))
+    (folder / "aws").chmod(0o755)
+    environment = operator | {"PATH": f"{folder}:{operator['PATH']}"}
+
+    def run(*words: str | Path) -> int:
+        command = [sys.executable, str(root_dir / "scripts" / "fleet-cloud"), *map(str, words)]
+        for killed in range(MOST_RUNS):
+            count.write_text("")
+            when.write_text("after" if killed % 2 else "before")
+            done = subprocess.run(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=200,
+            )
+            assert "Traceback" not in done.stderr
+            if done.returncode != -9:
+                assert done.returncode == 0, done.stderr
+                return killed
+        raise AssertionError(f"not through after {MOST_RUNS} runs")
+
+    return run
+
+
+def test_up_and_down_killed_again_and_again_finish_and_leave_nothing(
+    until_through: Killed, fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    before = listing(sandbox)
+    flags = (
+        "--thing-type",
+        "ship",
+        "--thing-group",
+        "harbour",
+        "--billing-group",
+        "fees",
+        "--hook-pattern",
+        ".*",
+    )
+    assert until_through("up", "--name", "ships", *flags) >= 3
+    fleet_cloud("status", "--name", "ships")  # exit status 0: nothing is missing, nothing differs
+    assert until_through("claim", "new", "--name", "ships", "--out", tmp_path / "claim") >= 1
+
+    iot = aws_client(sandbox, "iot")
+    certificates = []
+    for number in ("1", "2"):
+        attributes = {"attributes": {"serialNumber": number}}
+        iot.create_thing(thingName=f"ships-{number}", attributePayload=attributes)
+        made = iot.create_keys_and_certificate(setAsActive=True)
+        certificates.append(made["certificateId"])
+        iot.attach_policy(policyName="ships-device", target=made["certificateArn"])
+        iot.attach_thing_principal(thingName=f"ships-{number}", principal=made["certificateArn"])
+    kept = answer(fleet_cloud("down", "--name", "ships", "--keep-devices", "--yes", "--json"))
+    assert kept["left"] == {}
+    now = listing(sandbox)
+    assert "ships" not in now["templates"]
+    assert {(one, "ACTIVE") for one in certificates} <= {*now["certificates"]}
+    assert {"ships-1", "ships-2"} <= {*now["things"]}
+    assert "ships-device" in now["policies"]
+
+    # Without the template nobody remembers type and group: up says them again.
+    fleet_cloud("up", "--name", "ships", *flags)
+    assert until_through("down", "--name", "ships", "--yes") >= 5
+    assert listing(sandbox) == before
+
+
+def test_bulk_killed_again_and_again_registers_each_thing_once(
+    until_through: Killed, fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    before, out = listing(sandbox), tmp_path / "bulk"
+    bulk = ("bulk", "--name", "kiosks", "--prefix", "kiosk", "--count", "3", "--out", out)
+    assert until_through(*bulk) >= 2
+    iot = aws_client(sandbox, "iot")
+    for name in ("kiosk-1", "kiosk-2", "kiosk-3"):
+        assert len(iot.list_thing_principals(thingName=name)["principals"]) == 1
+    fleet_cloud("check", "--all", "--out", out, "--ca-file", sandbox.ca_file)
+    assert until_through("bulk", "reset", "--name", "kiosks", "--out", out, "--yes") >= 3
+    assert listing(sandbox) == before
+
+
+def test_rule_killed_again_and_again_is_made_and_taken_away(
+    until_through: Killed, sandbox: Sandbox
+) -> None:
+    before = listing(sandbox)
+    flags = ("--topic", "dt/+/x", "--sns", "killed", "--email", "ops@example.com")
+    assert until_through("rule", "up", "--name", "killed", *flags) >= 2
+    assert until_through("rule", "down", "--name", "killed", "--yes") >= 1
+    assert listing(sandbox) == before

@@ -1,0 +1,53 @@
+"""The main commands with version 2 of the AWS CLI, on machines that have it; all other tests run version 1."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iot_sandbox.launch import Sandbox
+from support.companion import FleetCloud, answer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def version_two() -> Path | None:
+    """Find an ``aws`` of version 2 on PATH."""
+    for folder in os.environ["PATH"].split(os.pathsep):
+        program = Path(folder) / "aws"
+        if not program.is_file():
+            continue
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+        if done.stdout.startswith("aws-cli/2."):
+            return program
+    return None
+
+
+def test_fleet_bulk_and_rule_are_made_and_taken_away(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    program = version_two()
+    if program is None:
+        pytest.skip("no aws of version 2 is on PATH")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "aws").symlink_to(program)
+    path = {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+    def run(*words: str | Path) -> Any:
+        return answer(fleet_cloud(*words, "--name", "two", "--json", credentials=path))
+
+    run("up", "--hook-pattern", "T-.*")
+    assert run("up")["changed"] is False
+    assert run("claim", "temporary", "--out", tmp_path / "claim")["ends"].endswith(" UTC")
+    out = tmp_path / "bulk"
+    assert run("bulk", "--count", "2", "--out", out)["made"] == 2
+    assert run("check", "--all", "--out", out, "--ca-file", sandbox.ca_file)["failed"] == {}
+    assert run("bulk", "reset", "--out", out, "--yes")["left"] == []
+    rule = ("rule", "up", "--topic", "dt/+/x", "--sns", "two")
+    assert run(*rule)["changed"] is True
+    assert run(*rule)["changed"] is False
+    assert len(run("rule", "down", "--yes")["deleted"]) == 3
+    assert run("down", "--yes")["left"] == {}

@@ -1,0 +1,128 @@
+"""A bulk registration's folder, its reports and its task, as far as they need no cloud."""
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fleet_cloud import bulkfolder, bulktask
+from fleet_cloud.aws import Aws, Options
+from fleet_cloud.bulkfolder import BulkFolder, Record
+from fleet_cloud.console import Console
+from fleet_cloud.errors import FleetCloudError, UsageError
+from fleet_cloud.shell import Shell
+
+Programs = Callable[[str, str], Path]
+RECORD = Record(
+    fleet="city",
+    account="123456789012",
+    region="eu-west-1",
+    prefix="bin",
+    thing_type="bin",
+    count=2,
+    shared=False,
+)
+
+
+def test_record_is_read_back_and_a_larger_count_goes_on_with_it(tmp_path: Path) -> None:
+    folder = BulkFolder(tmp_path)
+    assert folder.read() is None
+    folder.write(dataclasses.replace(RECORD, key="k", task="t"))
+    wanted = dataclasses.replace(RECORD, count=5)
+    found = bulkfolder.continued(folder.read(), wanted, tmp_path)
+    assert (found.count, found.key, found.task) == (5, "k", "t")
+    assert found.things == ["bin-1", "bin-2", "bin-3", "bin-4", "bin-5"]
+    fewer = bulkfolder.continued(found, dataclasses.replace(RECORD, count=1), tmp_path)
+    assert fewer.count == 5  # what is registered stays in the record
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"fleet": 1, "more": 2}', "\x00"])
+def test_record_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bulk.json").write_text(text)
+    with pytest.raises(FleetCloudError, match="is no record of a bulk registration"):
+        BulkFolder(tmp_path).read()
+
+
+@pytest.mark.parametrize("change", [{"fleet": "x"}, {"region": "x"}, {"shared": True}])
+def test_folder_of_another_registration_is_refused(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    other = Record(**{**dataclasses.asdict(RECORD), **change})
+    with pytest.raises(UsageError):
+        bulkfolder.continued(RECORD, other, tmp_path)
+
+
+def test_things_without_a_certificate_are_pending_and_clear_leaves_others_files(
+    tmp_path: Path,
+) -> None:
+    folder = BulkFolder(tmp_path / "bulk")
+    made = folder.certificate("bin-1")
+    made.parent.mkdir(parents=True)
+    made.touch()
+    assert folder.pending(RECORD) == ["bin-2"]
+    mine = folder.path / "things" / "notes.txt"
+    mine.touch()
+    folder.clear(RECORD)
+    assert [*folder.path.rglob("*")] == [mine.parent, mine]
+
+
+def test_certificate_and_request_over_one_key_are_matched_wherever_the_report_has_them(
+    tmp_path: Path,
+) -> None:
+    def openssl(*words: str | Path) -> str:
+        done = subprocess.run(["openssl", *words], check=True, capture_output=True, text=True)
+        return done.stdout
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    key, other = tmp_path / "key", tmp_path / "other"
+    request = openssl("req", "-new", *curve, "-keyout", key, "-subj", "/CN=a")
+    certificate = openssl("req", "-x509", "-key", key, "-subj", "/CN=b")
+    stranger = openssl("req", "-x509", *curve, "-keyout", other, "-subj", "/CN=c")
+    lines = [
+        json.dumps({"response": {"CertificatePem": certificate}}),
+        "not JSON",
+        json.dumps([{"ResourceArns": {"thing": "arn:aws:iot:r:1:thing/bin-1"}}, stranger]),
+    ]
+    found = [*bulkfolder.certificates_in(lines)]
+    assert found == [certificate, stranger]
+    assert bulkfolder.public_key(request) == bulkfolder.public_key(certificate)
+    assert bulkfolder.public_key(request) != bulkfolder.public_key(stranger)
+    assert bulkfolder.public_key("no PEM") is None
+    assert bulkfolder.things_in(lines) == {"bin-1"}
+
+
+def aws() -> Aws:
+    console = Console(as_json=False, is_verbose=False)
+    options = Options(profile=None, region="eu-west-1", endpoint_url=None)
+    return Aws(Shell(console, dry_run=False), options)
+
+
+def test_task_is_waited_for_with_its_progress_told_once_each(
+    programs: Programs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [("InProgress", 10), ("InProgress", 10), ("InProgress", 60), ("Completed", 100)]
+    lines = [json.dumps({"status": one, "percentageProgress": part}) for one, part in said]
+    (tmp_path / "said").write_text("\n".join(lines) + "\n")
+    programs("aws", f"head -n 1 {tmp_path}/said; sed -i 1d {tmp_path}/said")
+    pauses: list[float] = []
+    assert bulktask.wait(aws(), "t", pauses.append)["status"] == "Completed"
+    assert len(pauses) == 3
+    told = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert told == ["registering: 10 %", "registering: 60 %"]
+
+
+def test_task_of_somebody_else_under_way_is_named(programs: Programs) -> None:
+    programs("aws", 'echo \'{"taskIds": ["t-9"]}\'')
+    with pytest.raises(FleetCloudError, match="t-9") as refused:
+        bulktask.check_none_runs(aws())
+    assert "describe-thing-registration-task" in refused.value.remedy
+
+
+def test_report_that_cannot_be_fetched_is_told(programs: Programs) -> None:
+    programs("aws", 'echo \'{"resourceLinks": ["http://127.0.0.1:9/x", "file:///etc/passwd"]}\'')
+    with pytest.raises(FleetCloudError) as failed:
+        bulktask.report(aws(), "t", "RESULTS")
+    assert failed.value.code == "report-unreachable"
