@@ -12,6 +12,7 @@ from fleet_agent.session import filters
 from fleet_agent.telemetry.sources.packet import BAD_TOPIC, NOT_ALLOWED, RefusedError
 
 _EVERYBODY = "*"
+_USER_MAP = Path("/proc/self/uid_map")
 _HIDDEN = 65534  # whom the kernel calls so is from outside our user namespace
 _REMEMBERED = (
     1000  # topics of a program, so that the usual ones are looked up and not checked anew
@@ -36,7 +37,7 @@ class AllowList:
         allow: Sequence[Allow],
         fill: Callable[[str], str],
         fill_sent: Callable[[str], str],
-        map_file: Path = Path("/proc/self/uid_map"),
+        map_file: Path = _USER_MAP,
     ) -> None:
         self._fill = fill_sent
         self._rules: list[tuple[int | None, str]] = []  # user (None: everybody) and filter
@@ -61,7 +62,7 @@ class AllowList:
         return Rights(user, allowed, topic, self._fill)
 
 
-def sees_users(map_file: Path) -> bool:
+def sees_users(map_file: Path = _USER_MAP) -> bool:
     """Whether other users' numbers can be seen from here: not from within a user namespace that maps few of them."""
     try:
         ranges = [line.split() for line in map_file.read_text().splitlines()]

@@ -17,7 +17,7 @@ from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.connection import Connection
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.telemetry.sources.packet import BUSY, NAME, RefusedError, answer
-from fleet_agent.telemetry.sources.rights import AllowList
+from fleet_agent.telemetry.sources.rights import AllowList, sees_users
 
 MAX_CONNECTIONS = 64
 RETRY = 10.0  # seconds between tries to open it
@@ -116,6 +116,8 @@ class Socket:
         except KeyError:
             return f"there is no group {group}"
         except OSError:
+            if not sees_users():
+                return f"the unit's PrivateUsers=yes hides the group {group}"
             return f"the agent is no member of the group {group}, so it cannot give it the socket"
         return ""
 
