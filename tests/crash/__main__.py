@@ -7,8 +7,10 @@ import time
 from collections import Counter
 from functools import partial
 
+from crash.fill_queue import ACKNOWLEDGES_FIRST
 from crash.matrix import Make, Matrix, Point, sample, with_errors
 from crash.provisioning import METHODS, Provisioning
+from crash.readings import Readings
 from crash.wrong_agent import WRITERS
 
 
@@ -18,7 +20,7 @@ def main() -> int:
     seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     began = time.monotonic()
     with Matrix(_makers(arguments), arguments.workers, _tell) as matrix:
-        points = matrix.points()
+        points = matrix.sizes() if arguments.short else matrix.points()
         if arguments.changing:
             points = [point for point in points if point.changes]
         if arguments.errors:
@@ -46,27 +48,40 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--method", choices=METHODS, action="append", help="only this way to a certificate")
+    add("--queue", action="store_true", help="only the queue of readings")
     add("--sample", type=int, metavar="N", help="only N points, chosen by chance")
     add("--seed", type=int, help="the same chance again")
     add(
         "--errors", action="store_true", help="errors in place of kills: ENOSPC, EIO, EROFS, EINTR"
     )
+    add(
+        "--short",
+        action="store_true",
+        help="short writes in place of kills: a limit on the size of files",
+    )
     add("--changing", action="store_true", help="only calls that change something or send")
     add("--workers", type=int, default=2, metavar="N", help="at once, each with a sandbox (2)")
     add(
-        "--writer", choices=sorted(WRITERS), help="break a wrong writer instead: it must be caught"
+        "--writer",
+        choices=[*sorted(WRITERS), ACKNOWLEDGES_FIRST],
+        help="break a wrong writer instead: it must be caught",
     )
     return parser
 
 
 def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
-    return {
+    if arguments.queue:
+        return {"queue": partial(Readings, writer=arguments.writer)}
+    makers: dict[str, Make] = {
         f"{method} {'again' if again else 'first'}": partial(
             Provisioning, method=method, again=again, writer=arguments.writer
         )
         for method in arguments.method or METHODS
         for again in (False, True)
     }
+    if not arguments.method and not arguments.writer:
+        makers["queue"] = Readings
+    return makers
 
 
 def _counted(points: list[Point]) -> str:

@@ -7,6 +7,7 @@ workers, each with a bench of its own, take points from one list until it is emp
 import dataclasses
 import random
 import re
+import subprocess
 import tempfile
 import threading
 import traceback
@@ -17,10 +18,11 @@ from queue import Empty, SimpleQueue
 from typing import Self, TypeVar
 
 from crash.workload import Bench, Workload, bench, traced
-from fleet_agent.errors import AgentError
-from support.strace import FILES, NETWORK, Call
+from fleet_agent.errors import AgentError, Exit
+from support.strace import FILES, NETWORK, Call, Program, was_killed
 
 KILL = "kill"
+SHORT = "short writes"  # every file cut off at ``count`` bytes
 T = TypeVar("T")
 Make = Callable[[Bench], Workload]
 
@@ -118,6 +120,12 @@ def with_errors(points: Sequence[Point]) -> Iterator[Point]:
             yield dataclasses.replace(point, what=error)
 
 
+def with_short_writes(name: str, workload: Workload) -> Iterator[Point]:
+    """A limit on the size of every file that the workload writes, from nothing up to more than it needs."""
+    for size in workload.sizes:
+        yield Point(name, True, "prlimit", size, "bytes", True, SHORT)
+
+
 def sample(points: Sequence[Point], size: int, seed: int) -> list[Point]:
     """As many points, chosen from the seed."""
     return random.Random(seed).sample(list(points), min(size, len(points)))
@@ -128,19 +136,37 @@ def break_at(point: Point, workload: Workload, record: Path) -> tuple[bool, str 
     workload.prepare()
     program = traced(workload, point.trace, of_files=point.is_file)
     try:
-        if point.what == KILL:
-            was_hit = program.killed_at(point.name, point.count, record) in (-9, 137)
+        if point.what == SHORT:
+            done = _limited(program, point.count)
+            was_hit = done.returncode != 0
+            assert "Traceback" not in done.stderr, done.stderr[-1500:]
+            assert done.returncode in (0, Exit.CANNOT_WRITE), f"exit status {done.returncode}"
+        elif point.what == KILL:
+            done = program.killed_at(point.name, point.count, record)
+            was_hit = was_killed(done)
         else:
             done = program.failed_at(point.name, point.count, point.what, record)
             was_hit = "(INJECTED)" in record.read_text()
             assert "Traceback" not in done.stderr, done.stderr[-1500:]
             assert done.returncode in EXPECTED, f"exit status {done.returncode}: {done.stderr}"
-        workload.look()
+        workload.look(done.stdout)
         workload.heal()
     except (AssertionError, AgentError) as error:
         line = traceback.extract_tb(error.__traceback__)[-1].line
         return True, f"{type(error).__name__}: {error} ({line})"
     return was_hit, None
+
+
+def _limited(program: Program, size: int) -> "subprocess.CompletedProcess[str]":
+    """Run it with no file growing beyond so many bytes: a write that would is short, and the next one fails."""
+    return subprocess.run(
+        ["prlimit", f"--fsize={size}", *program.words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        env=program.environment,
+    )
 
 
 class Matrix:
@@ -184,6 +210,11 @@ class Matrix:
 
         self._share(list(self._makers), find)
         return [point for name in self._makers for point in found[name]]
+
+    def sizes(self) -> list[Point]:
+        """Every limit on the size of files, of every workload."""
+        made = self._made[0]
+        return [point for name in made for point in with_short_writes(name, made[name])]
 
     def run(self, points: Sequence[Point]) -> dict[str, Tally]:
         """Break at each; a tally for each workload."""

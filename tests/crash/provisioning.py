@@ -38,6 +38,8 @@ class Provisioning:
         writer: A wrong way to write, of ``wrong_agent``; None for the agent as it is.
     """
 
+    sizes = range(0, 2000, 61)
+
     def __init__(
         self, bench: Bench, method: str, *, again: bool, writer: str | None = None
     ) -> None:
@@ -101,7 +103,7 @@ class Provisioning:
 
     # What must hold -------------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
+    def look(self, said: str) -> None:  # noqa: ARG002 - nothing is acknowledged before the end
         """The old identity or the new one is whole; before the first there may be none."""
         expected = self._made if self._again else [None, *self._made]
         look_at_identity(self._agent.state_dir, [*expected, *filter(None, [self._old])])

@@ -30,7 +30,13 @@ def bench(folder: Path) -> Iterator[Bench]:
 
 
 class Workload(Protocol):
-    """One thing to break."""
+    """One thing to break.
+
+    Attributes:
+        sizes: Limits, in bytes, on the size of the files it writes that are worth trying.
+    """
+
+    sizes: range
 
     def prepare(self) -> None:
         """Put everything back to before the run."""
@@ -41,8 +47,8 @@ class Workload(Protocol):
     def environment(self) -> dict[str, str]:
         """Its environment."""
 
-    def look(self) -> None:
-        """What must hold at once after it was broken.
+    def look(self, said: str) -> None:
+        """What must hold at once after it was broken; ``said`` on its stdout until then.
 
         Raises:
             AssertionError, AgentError: It does not.

@@ -7,6 +7,7 @@ is in it. ``--seccomp-bpf`` is faster and lets nothing be injected (strace 6.1).
 
 import collections
 import re
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,10 +66,9 @@ class Program:
         assert done.returncode == 0, (done.returncode, done.stderr)
         return list(_parsed(record.read_text()))
 
-    def killed_at(self, name: str, count: int, record: Path) -> int:
-        """Run it again, killed before that call takes effect; its exit status."""
-        inject = f"inject={name}:signal=SIGKILL:when={count}"
-        return self.run(record, "-e", inject).returncode
+    def killed_at(self, name: str, count: int, record: Path) -> "subprocess.CompletedProcess[str]":
+        """Run it again, killed before that call takes effect."""
+        return self.run(record, "-e", f"inject={name}:signal=SIGKILL:when={count}")
 
     def failed_at(
         self, name: str, count: int, error: str, record: Path
@@ -89,6 +89,11 @@ class Program:
             stdin=subprocess.DEVNULL,
             env=self.environment,
         )
+
+
+def was_killed(done: "subprocess.CompletedProcess[str]") -> bool:
+    """Whether the kill came: strace ends as its program did."""
+    return done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
 def _parsed(text: str) -> Iterator[Call]:

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from crash.fill_queue import UNFORCED
 from crash.power import blocklog, guest
+from crash.readings import look_at_readings
 from crash.whole import look_at
 from crash.workload import Bench, bench
 from crash.wrong_agent import WRITERS
 from fleet_agent.errors import AgentError
+from fleet_agent.telemetry.queue import NAME
 
 ROOT = Path(__file__).resolve().parents[3]
 STATE_DIR = Path("/data/state")
@@ -39,7 +42,7 @@ def main() -> int:
         marks = sum(entry.mark is not None for entry in entries)
         flushes = sum(entry.flushes for entry in entries)
         _tell(
-            f"provisioned twice, {time.monotonic() - began:.0f} s: {len(entries)} requests to the disk, "
+            f"provisioned twice, queue filled, {time.monotonic() - began:.0f} s: {len(entries)} requests to the disk, "
             f"{flushes} flushes, {marks} marks; seed {seed}"
         )
         cuts = blocklog.cuts(entries, arguments.subsets, random.Random(seed))
@@ -54,9 +57,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/power-cut",
-        description="Provisions twice in a virtual machine against the sandbox, then cuts the power at every flush "
-        "of its disk: what was flushed is there, of the rest a random part. Each disk is mounted and opened. Needs "
-        "root; minutes.",
+        description="Provisions twice in a virtual machine against the sandbox and fills the queue, then cuts the "
+        "power at every flush of its disk: what was flushed is there, of the rest a random part. Each disk is mounted "
+        "and opened. Needs root; minutes.",
     )
     add = parser.add_argument
     add(
@@ -67,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         help="random parts tried at each flush (4), beside nothing",
     )
     add("--seed", type=int, help="the same chance again")
-    add("--writer", choices=sorted(WRITERS), default="right", help="a wrong one: must be caught")
+    add(
+        "--writer",
+        choices=[*sorted(WRITERS), UNFORCED],
+        default="right",
+        help="a wrong one: must be caught",
+    )
     add("--kernel", type=Path, required=True, help="an unpacked linux-image package")
     add("--folder", type=Path, default=Path("/dev/shm"), help="to work in (/dev/shm)")
     add("-v", "--verbose", action="store_true", help="show the machine's console")
@@ -91,7 +99,8 @@ def _machine(its_bench: Bench, arguments: argparse.Namespace) -> guest.Guest:
     agent = ROOT / "agent"
     command = [guest.BUSYBOX, "env", f"PYTHONPATH={agent}:{guest.site_packages()}", "HOME=/"]
     command += [Path(sys.executable).resolve(), INSIDE, guest.DISK, arguments.writer]
-    files = [agent, INSIDE, INSIDE.parent.with_name("wrong_agent.py"), guest.BUSYBOX]
+    crash = ROOT / "tests/crash"
+    files = [agent, INSIDE, crash / "wrong_agent.py", crash / "fill_queue.py", guest.BUSYBOX]
     files += [sandbox.ca_file, claim.certificate, claim.private_key]
     return guest.build(
         its_bench.folder, arguments.kernel, files, [*map(str, command), *map(str, words)]
@@ -146,6 +155,9 @@ def _look(state_dir: Path, marks: list[dict[str, str]]) -> None:
     if said:
         assert in_use is not None, "neither identity, though one was there"
         assert in_use not in said[:-1], "the identity before the one that was acknowledged"
+    readings = [mark["reading"] for mark in marks if "reading" in mark]
+    if (state_dir / NAME).exists() or readings:
+        look_at_readings(state_dir, readings)
 
 
 def _tell(text: str) -> None:

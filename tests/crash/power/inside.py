@@ -1,7 +1,8 @@
 """What the guest runs: the agent's commands, and a mark on the disk after each that said it was done.
 
-inside.py START WRITER WORDS…: ``provision`` with these words, then again with ``--force``. A mark is written beside the
-file system, from START on and past every cache, so that it stands in the log of the disk after what it speaks of.
+inside.py START WRITER WORDS…: ``provision`` with these words, then again with ``--force``, then the queue is filled. A
+mark is written beside the file system, from START on and past every cache, so that it stands in the log of the disk
+after what it speaks of.
 """
 
 import json
@@ -10,6 +11,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+CRASH = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CRASH.parent))
+
+from crash.fill_queue import UNFORCED, fill  # noqa: E402
 
 DISK = "/dev/vdb"
 MARK = b"fleet-agent mark\n"
@@ -36,9 +42,8 @@ def main() -> int:
     start, writer, *words = sys.argv[1:]
     marks = Marks(int(start))
     agent = [sys.executable, "-m", "fleet_agent"]
-    if writer != "right":
-        wrong = Path(__file__).resolve().parent.with_name("wrong_agent.py")
-        agent = [sys.executable, str(wrong), writer]
+    if writer not in ("right", UNFORCED):
+        agent = [sys.executable, str(CRASH / "wrong_agent.py"), writer]
     for more in ([], ["--force"]):
         done = subprocess.run(
             [*agent, "provision", "--json", *words, *more],
@@ -48,6 +53,9 @@ def main() -> int:
         if done.returncode:
             return done.returncode
         marks.put(provisioned=json.loads(done.stdout)["certificate_id"])
+    state_dir = Path(words[words.index("--state-dir") + 1])
+    for run in ("1", "2"):
+        fill(state_dir, run, lambda *said: marks.put(reading=" ".join(said)), writer)
     return 0
 
 
