@@ -1,5 +1,6 @@
 """All that comes down, driven as the loop drives it: real mailbox, real programs, real sockets, real files."""
 
+import contextlib
 import dataclasses
 import json
 import socket
@@ -161,6 +162,8 @@ class Program:
         return True
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends a thread's accept
         self._listener.close()
 
 
