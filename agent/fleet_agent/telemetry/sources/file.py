@@ -61,7 +61,8 @@ class File:
         self._is_skipping = False  # within a line that is too long
         self._saved: Position | None = None
         self._save_at = 0.0
-        self._refused = 0
+        self._refused = 0  # lines, ...
+        self._problem = ""  # ... and what was wrong with the last one
         self._grew = 0.0  # when it was last seen to grow
         self._size = 0
         self._missed = 0
@@ -170,6 +171,12 @@ class File:
         self._head = file.head(self._offset)
         if self._refused == before:
             self._feed_is_fine()
+        else:
+            count = f"{self._refused} line{'s' if self._refused > 1 else ''}"
+            self._feed.fails(
+                f"{count} of {self._path} left out; the last {self._problem}.",
+                "Correct what writes them, or set the source's `format`.",
+            )
         self.due = self._feed.clock.monotonic()
         return True
 
@@ -178,14 +185,10 @@ class File:
         self._lines.append(line)
         self._offset = end
         text = text.strip() if self._is_json else text.removesuffix(b"\r")
-        problem = self._problem(text)
+        problem = self._what_is_wrong(text)
         self._is_skipping = False
         if problem:
-            self._refused += 1
-            self._feed.fails(
-                f"{self._refused} lines of {self._path} are left out; the last {problem}.",
-                "Correct what writes them, or set the source's `format`.",
-            )
+            self._refused, self._problem = self._refused + 1, problem
         if problem or not text:
             line.is_stored = True
             self._advance()
@@ -194,7 +197,7 @@ class File:
             payload = one_line(text) if self._is_json else text
             self._feed.put(payload, content_type, partial(self._line_stored, line))
 
-    def _problem(self, text: bytes) -> str:
+    def _what_is_wrong(self, text: bytes) -> str:
         if self._is_skipping or len(text) > MAX_PAYLOAD:
             return f"has more than {MAX_PAYLOAD} bytes"
         if not text:

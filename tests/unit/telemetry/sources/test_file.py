@@ -83,7 +83,7 @@ def test_text(bench: Bench, log: Path) -> None:
     log.write_bytes(b" 21 \xc2\xb0C\r\n\xff\n22\n")
     begin(bench, log, format="text")
     assert bench.until(2) == [" 21 °C".encode(), b"22"]
-    assert "1 lines of" in bench.problems()["source-sensors"]
+    assert "1 line of" in bench.problems()["source-sensors"]
 
 
 def test_what_is_no_json_is_left_out_and_counted(bench: Bench, log: Path) -> None:
@@ -91,7 +91,7 @@ def test_what_is_no_json_is_left_out_and_counted(bench: Bench, log: Path) -> Non
     begin(bench, log)
     assert bench.until(2) == [b"1", b"2"]
     assert bench.problems()["source-sensors"].startswith(
-        f"Source sensors: 2 lines of {log} are left out; the last is no JSON value"
+        f"Source sensors: 2 lines of {log} left out; the last is no JSON value"
     )
     append(log, "3")
     bench.turn(lambda: not bench.problems())
