@@ -75,6 +75,7 @@ def test_claim_expired(agent: Agent, tmp_path: Path) -> None:
     done = agent.provision(cert=claim.certificate, key=claim.private_key)
     assert_error(done, 78, "claim-expired", claim.certificate, f"{YESTERDAY:%Y-%m-%dT%H:%M:%SZ}")
     assert "fleet-cloud claim new" in done.error["remedy"]
+    assert done.error["step"] == "claim session"
     assert_nothing_issued(agent)
     assert_goes_on(agent)
 

@@ -13,8 +13,9 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.device import fingerprint
 from fleet_agent.errors import AgentError, StateDirectoryError
 
-_QUEUE = ("telemetry.sqlite3", "telemetry.sqlite3-wal", "telemetry.sqlite3-shm")
-_SHOWN = ("status.json", "identity.json")
+_QUEUE = "telemetry.sqlite3*"  # the journal beside it, and what was set aside as damaged
+_OF_A_LIFE = (fingerprint.FILE, spread.FILE, "commands", "source-*.json")
+_SHOWN = ("status.json", "identity.json", "telemetry.sock")
 _LEDGER = "ledger.jsonl"
 _SYSTEM = Path("/")
 
@@ -60,21 +61,22 @@ def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: boo
     original = None
     if credential is not None:
         original = fingerprint.difference(state_dir, credential.certificate_id, _SYSTEM)
-    names = [fingerprint.FILE, spread.FILE, *(() if keep_queue else _QUEUE)]
+    names = [*_OF_A_LIFE, *(() if keep_queue else (_QUEUE,))]
     if for_image or original:  # a copied ledger names another device's certificates
         names.append(_LEDGER)
-    paths = [state_dir / name for name in names] + [runtime_dir / name for name in _SHOWN]
+    paths = [path for name in names for path in sorted(state_dir.glob(name))]
+    paths += [path for name in _SHOWN if (path := runtime_dir / name).exists()]
     return Leftover(
         credential=credential,
         retire=_to_retire(store.ledger.latest(), credential),
         original=original,
-        remove=[path for path in paths if path.exists()],
+        remove=paths,
         has_identity=(state_dir / "credentials").exists(),
     )
 
 
 def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bool) -> Leftover:
-    """Remove the identity, attempts, queue, fingerprint and what was shown; of an image the ledger, too.
+    """Remove identity, attempts, readings and commands that wait, fingerprint, what was shown; of an image the ledger.
 
     Raises:
         TemporaryError: An agent is running.
@@ -87,7 +89,9 @@ def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bo
     found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
     Store(state_dir, SystemClock()).clear()
     for path in found.remove:
-        if path.parent == state_dir:
+        if path.is_dir():
+            files.remove_folders(path)
+        elif path.parent == state_dir:
             files.remove(path)
         else:  # systemd's own folder, gone with the unit anyway
             with contextlib.suppress(StateDirectoryError):
