@@ -55,7 +55,7 @@ def open_queue(state_dir: Path, bounds: Bounds = SURE) -> Queue:
 
 def _send(queue: Queue, say: Say) -> None:
     topic = queue.topics[0]
-    taken = _again(partial(queue.take, topic, 3))
+    taken = _again(partial(queue.take, topic, 3, 1 << 20))
     for one in taken:
         say("sent", topic.name, one.payload.decode())
     size = sum(len(one.payload) for one in taken)

@@ -78,7 +78,7 @@ def look_at_readings(state_dir: Path, said: Iterable[str]) -> None:
         assert queue.replaced is None, "the queue was damaged"
         found = {}
         for topic in queue.topics:
-            stored = [one.payload.decode() for one in queue.take(topic, 10_000)]
+            stored = [one.payload.decode() for one in queue.take(topic, 10_000, 1 << 30)]
             assert stored == sorted(stored), f"out of order: {stored}"
             found[topic.name] = stored
     finally:

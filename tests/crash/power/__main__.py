@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,8 @@ def main() -> int:
             console = machine.boot()
         if arguments.verbose:
             _tell(console)
+        if arguments.keep:
+            shutil.copy(folder / "log.img", arguments.keep)
         entries = blocklog.read(folder / "log.img")
         marks = sum(entry.mark is not None for entry in entries)
         flushes = sum(entry.flushes for entry in entries)
@@ -78,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--kernel", type=Path, required=True, help="an unpacked linux-image package")
     add("--folder", type=Path, default=Path("/dev/shm"), help="to work in (/dev/shm)")
+    add("--keep", type=Path, metavar="FILE", help="keep the log of the disk")
     add("-v", "--verbose", action="store_true", help="show the machine's console")
     return parser
 

@@ -82,14 +82,15 @@ def cuts(entries: list[Entry], subsets: int, chance: random.Random) -> Iterator[
     durable: list[Entry] = []
     for number, entry in enumerate(entries):
         if entry.flushes and pending:
-            yield Cut(number, durable, [], list(marks))
-            durable = []
+            forced = [one for one in pending if one.is_durable]
+            yield Cut(number, durable, forced, list(marks))
             for _ in range(subsets):
-                survived = [one for one in pending if chance.random() < 0.5]
+                # In the order of writing: of two writes to one place the later one stands.
+                survived = [one for one in pending if one.is_durable or chance.random() < 0.5]
                 yield Cut(number, [], survived, list(marks))
             durable, pending = pending, []
         if entry.mark is not None:
             marks.append(entry.mark)
         elif entry.data:
-            (durable if entry.is_durable else pending).append(entry)
+            pending.append(entry)
     yield Cut(len(entries), durable, pending, list(marks))
