@@ -15,7 +15,7 @@ from fleet_agent import clock as clocks
 from fleet_agent import files, notify
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import STATE_DIR
-from fleet_agent.errors import StateDirectoryError
+from fleet_agent.errors import AgentError, StateDirectoryError
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ class Health:
         self._problems: dict[str, Problem] = {}
         self._doing = "starting"
         self._is_untold = False  # the last status could not be written, and that was said
+        self._rotation: Mapping[str, object] | None = None
         self.traffic = Traffic()
         files.make_folder(folder, 0o755)
 
@@ -105,6 +106,15 @@ class Health:
         """All is looked at anew: what is still wrong is raised again."""
         self._problems.clear()
 
+    def tell_rotation(self, error: AgentError) -> None:
+        """Replacing the credential failed; when it succeeds the agent starts afresh."""
+        self._rotation = {
+            "failed": clocks.text(self._clock.wall()),
+            "code": error.code,
+            "title": error.title,
+            "remedy": error.remedy,
+        }
+
     def show(self) -> None:
         """Write status.json and the unit's STATUS line."""
         worst = next(iter(self._problems.values()), None)
@@ -115,6 +125,7 @@ class Health:
             "started": clocks.text(self._started),
             "updated": clocks.text(self._clock.wall()),
             "doing": self._doing,
+            "rotation": self._rotation,
             "problems": [dataclasses.asdict(problem) for problem in self._problems.values()],
             **dataclasses.asdict(self.traffic),
         }

@@ -28,6 +28,10 @@ class ReloadRequested:
     """The event that SIGHUP leaves."""
 
 
+class RotateRequested:
+    """The event that SIGUSR1 leaves."""
+
+
 class _Stop:
     """The event that a stop signal leaves."""
 
@@ -100,9 +104,10 @@ class Mailbox:
         """Whether ``wait`` would return an event that was put at once; watched descriptors are not looked at."""
         return bool(self._events)
 
-    def reload_on_signal(self) -> None:
-        """Turn SIGHUP into an event; whoever cannot do anything with it now drops it."""
+    def take_orders_by_signal(self) -> None:
+        """Turn SIGHUP and SIGUSR1 into events; whoever cannot do anything with them now drops them."""
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.put(ReloadRequested()))
+        signal.signal(signal.SIGUSR1, lambda _number, _frame: self.put(RotateRequested()))
 
     def stop_on_signals(self) -> None:
         """Turn SIGTERM and SIGINT into a request to stop."""

@@ -47,7 +47,7 @@ function _shtab_fleet_agent_using
   test "$_shtab_fleet_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_fleet_agent_commands run provision status publish parameters config import reset
+set -g _shtab_fleet_agent_commands run provision status publish parameters config rotate import reset
 set -g _shtab_fleet_agent_opts_with_value --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout
 
 complete -c fleet-agent -e
@@ -163,6 +163,27 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l state-dir -xka "
 complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
 complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
 complete -c fleet-agent -n '_shtab_fleet_agent_using config; and test $_shtab_fleet_agent_npos -eq 0' -ka "check show schema install" -d action
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a rotate -d 'replace this device'"'"'s key and certificate'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -s h -l help -d 'show this help message and exit'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l json -d 'answer in JSON on stdout'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -s v -l verbose -d 'say more on stderr'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l endpoint -x -d 'endpoint (aws iot describe-endpoint --endpoint-type iot:Data-ATS)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l port -x -d '8883 (default), or 443 through firewalls'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'CA of the endpoint (default: the system'"'"'s)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l cert -xka "(__fish_complete_path (commandline -ct))" -d 'claim certificate'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'the claim'"'"'s private key'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l template-name -x -d 'provisioning template'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l method -xka "csr keys" -d 'key made here (csr, default) or by AWS (keys)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l key-type -xka "ec-p256 rsa-2048" -d 'kind of key (default ec-p256)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l telemetry-topic -x -d 'default dt/{thing}/{source}'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l check -d 'only say whether it is due, by the exit status, too'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l force -d 'rotate though it is not due'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l dry-run -d 'say what would be done'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l timeout -x -d 'give up after that long; 0: never (default: 180)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a import -d 'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

@@ -12,6 +12,7 @@ _shtab_fleet_agent_commands() {
     provision:'give this device an identity'
     publish:'hand a reading to the running agent'
     reset:'forget this device'"'"'s identity'
+    rotate:'replace this device'"'"'s key and certificate'
     run:'provision if need be, then carry telemetry'
     status:'show identity, daemon and problems'
   )
@@ -159,6 +160,32 @@ _shtab_fleet_agent_reset_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_reset_defaults_added=0
 
+_shtab_fleet_agent_rotate_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
+  "--port[8883 (default), or 443 through firewalls]:PORT:"
+  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--cert[claim certificate]:FILE:_files"
+  "--key[the claim\'s private key]:FILE:_files"
+  "--template-name[provisioning template]:NAME:"
+  "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
+  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
+  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--check[only say whether it is due, by the exit status, too]"
+  "--force[rotate though it is not due]"
+  "--dry-run[say what would be done]"
+  "--timeout[give up after that long\; 0\: never (default\: 180)]:SECONDS:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_rotate_defaults_added=0
+
 _shtab_fleet_agent_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
@@ -229,6 +256,7 @@ _shtab_fleet_agent() {
         provision) _arguments -C -s $_shtab_fleet_agent_provision_options ;;
         publish) _arguments -C -s $_shtab_fleet_agent_publish_options ;;
         reset) _arguments -C -s $_shtab_fleet_agent_reset_options ;;
+        rotate) _arguments -C -s $_shtab_fleet_agent_rotate_options ;;
         run) _arguments -C -s $_shtab_fleet_agent_run_options ;;
         status) _arguments -C -s $_shtab_fleet_agent_status_options ;;
       esac

@@ -46,7 +46,7 @@ def run(
     clock = SystemClock()
     mailbox = Mailbox(clock, notify.alive, notify.watchdog_interval() or 3600.0)
     mailbox.stop_on_signals()
-    mailbox.reload_on_signal()
+    mailbox.take_orders_by_signal()
     store = open_store(settings)
     folder = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
     health = Health(folder, clock)
@@ -65,7 +65,8 @@ def run(
     log.about(step=None, attempt=None, tries=None, problem=None)
     from fleet_agent.app import telemetry
 
-    telemetry.carry(settings, load, store, mailbox, health)
+    telemetry.carry(settings, load, store, mailbox, health, make_report(health))
+    _reexecute(lock)  # with the credential that replaced the one before
 
 
 def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:

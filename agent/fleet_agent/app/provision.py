@@ -9,13 +9,13 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fleet_agent import statedir
 from fleet_agent.app import clone
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.paths import resolve_path
-from fleet_agent.config.settings import Claim, Provisioning, Settings
+from fleet_agent.config.settings import Claim, Settings
 from fleet_agent.credentials.model import Credential, Csr, KeyPair, Secret
 from fleet_agent.credentials.store import CURRENT, Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from fleet_agent.session.mqtt import Route
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,9 +97,23 @@ def _tell_ledger(state_dir: Path, store: Store, found: Credential) -> None:
 
 
 def walk(
-    settings: Settings, request: Request, report: Report, store: Store, mailbox: Mailbox
+    settings: Settings,
+    request: Request,
+    report: Report,
+    store: Store,
+    mailbox: Mailbox,
+    *,
+    own: Credential | None = None,
 ) -> Credential:
     """Walk through provisioning, from wherever the last attempt stopped.
+
+    Args:
+        settings: Where, and with which template and parameters.
+        request: What the command line adds.
+        report: Hears of the steps.
+        store: Keeps what each step brings.
+        mailbox: Where everything comes in.
+        own: The device's current credential, to ask with it instead of the claim.
 
     Raises:
         AgentError: What stopped it.
@@ -110,7 +126,9 @@ def walk(
     from fleet_agent.telemetry.reading import timed
     from fleet_agent.telemetry.sources import system
 
-    wanted, claim = _provisioning(settings)
+    wanted = _needed(settings.provisioning, "provisioning")
+    if own is None:
+        claim = _needed(settings.claim, "claim")
     parameters = device.resolve(wanted.parameters)
     for warning in (text for item in parameters for text in item.warnings):
         _log.warning("%s", warning)
@@ -137,7 +155,8 @@ def walk(
         clock=clock,
         report=report,
         jitter=jitter,
-        read_claim=lambda: _read_claim(claim),
+        read_claim=lambda: store.key_pair(own.generation) if own else _read_claim(claim),
+        client_id=own.client_id if own else None,
         reading=lambda: timed(clock.wall(), system.read(state_dir)),
     )
     credential = Runner(plan, world).provision(restart=request.restart)
@@ -155,15 +174,14 @@ def route(settings: Settings) -> "Route":
     )
 
 
-def _provisioning(settings: Settings) -> tuple[Provisioning, Claim]:
-    if settings.provisioning is None or settings.claim is None:
-        missing = "provisioning" if settings.provisioning is None else "claim"
+def _needed(section: T | None, name: str) -> T:
+    if section is None:
         raise DeviceError(
-            f"This device has no identity yet, and the configuration has no section `{missing}`.",
+            f"This device is to get an identity, and the configuration has no section `{name}`.",
             remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name.",
             code="configuration",
         )
-    return settings.provisioning, settings.claim
+    return section
 
 
 def _read_claim(claim: Claim) -> KeyPair:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.app import clone
+from fleet_agent.app import clone, rotate
 from fleet_agent.app.provision import route, stable
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
@@ -16,12 +16,14 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
 from fleet_agent.mailbox import Mailbox, StopRequested
+from fleet_agent.provisioning.report import Report as ProvisioningReport
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
-from fleet_agent.telemetry import queue
+from fleet_agent.telemetry import orders, queue
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.loop import Reload, TelemetryLoop
+from fleet_agent.telemetry.loop import Reload, Rotate, TelemetryLoop
+from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.refusals import Refusals
@@ -35,6 +37,7 @@ _log = logging.getLogger(__name__)
 _CONNECT_INTERVAL = 1.0
 
 _NOT_RELOADED = "configuration"
+_NOT_ROTATED = "rotation-failed"
 
 
 def carry(
@@ -43,8 +46,11 @@ def carry(
     store: Store,
     mailbox: Mailbox,
     health: Health,
+    report: ProvisioningReport,
 ) -> None:
     """Carry telemetry until asked to stop; read configuration and credential anew when asked to.
+
+    Returns when the credential was replaced: begin afresh, without what made it in memory.
 
     Raises:
         DeviceError: The configuration does not fit this device.
@@ -52,6 +58,7 @@ def carry(
         StopRequested: Asked to end, and everything is closed.
     """
     former = settings
+    failure: AgentError | None = None
     credential = store.current()
     while credential is not None:
         log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
@@ -61,9 +68,15 @@ def carry(
             _log.warning("%s %s", problem.title, problem.remedy)
             health.raise_problem(problem)
         try:
-            _Years(settings, credential, store, mailbox, health).pass_by()
+            _Years(settings, credential, store, mailbox, health, failure).pass_by()
         except Reload:
             former, settings = settings, _reloaded(settings, load, health)
+            credential = store.current()
+        except Rotate:
+            failure = rotate.replace_within(settings, store, mailbox, SystemClock(), report)
+            if failure is None:
+                return
+            _tell_failed(health, failure)
             credential = store.current()
         except DeviceError as error:
             if former is settings:
@@ -90,6 +103,12 @@ def _reloaded(settings: Settings, load: Callable[[], Settings], health: Health) 
     return found
 
 
+def _tell_failed(health: Health, failure: AgentError) -> None:
+    title = f"The credential was not replaced, the one before goes on. {failure.title}"
+    health.tell_rotation(failure)
+    health.raise_problem(Problem(code=_NOT_ROTATED, title=title, remedy=failure.remedy))
+
+
 def _keep(health: Health, error: AgentError) -> None:
     title = f"The configuration was not taken, the one before goes on. {error.title}"
     _log.error("%s %s", title, error.remedy)
@@ -106,7 +125,9 @@ class _Years:
         store: Store,
         mailbox: Mailbox,
         health: Health,
+        failure: AgentError | None,
     ) -> None:
+        self._failure = failure
         self._settings = settings
         self._credential = credential
         self._store = store
@@ -124,17 +145,22 @@ class _Years:
             DeviceError: The configuration does not fit this device; nothing was begun.
             StopRequested: Asked to end, and everything is closed.
             Reload: Asked to begin anew, and everything is closed.
+            Rotate: Asked for another credential, and everything is closed.
         """
         filters = [
             (self._topics.fill(item.topic), item.qos) for item in self._settings.subscriptions
         ]
+        rotation = self._settings.rotation
+        order_topic = rotation.order_topic and self._topics.fill(rotation.order_topic)
+        ordering = orders.wanted(self._credential, order_topic, takes_jobs=rotation.jobs)
         presence = self._presence()
         with_queue = Queue(
             self._state_dir / queue.NAME, self._settings.telemetry.queue, self._clock
         )
         try:
-            session = self._session(filters, presence)
-            loop = self._loop(session, with_queue, presence, [name for name, _ in filters])
+            session = self._session([*filters, *ordering], presence)
+            names = [name for name, _ in filters]
+            loop = self._loop(session, with_queue, presence, names, order_topic)
             self._await_connect()
             try:
                 loop.run()
@@ -143,7 +169,7 @@ class _Years:
                 self._health.doing("stopping")
                 loop.finish()
                 raise
-            except Reload:
+            except (Reload, Rotate):
                 loop.finish()
                 raise
             finally:
@@ -158,6 +184,7 @@ class _Years:
         with_queue: Queue,
         presence: Presence | None,
         filters: Sequence[str],
+        order_topic: str | None,
     ) -> TelemetryLoop:
         settings, health = self._settings, self._health
         publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health).tell)
@@ -194,11 +221,20 @@ class _Years:
             queue=with_queue,
             sources=sources,
             commands=commands,
+            orders=Orders(
+                credential=self._credential,
+                topic=order_topic,
+                takes_jobs=settings.rotation.jobs,
+                failure=self._failure,
+                send=publisher.answer,
+                clock=self._clock,
+            ),
             presence=presence,
             mailbox=self._mailbox,
             clock=self._clock,
             health=health,
             report=report,
+            chores=[rotate.Former(self._store, self._credential, self._clock)],
         )
 
     def _session(self, filters: Sequence[tuple[str, int]], presence: Presence | None) -> Session:

@@ -16,7 +16,17 @@ from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
 
 PROGRAM = "fleet-agent"
-VERBS = ("run", "provision", "status", "publish", "parameters", "config", "import", "reset")
+VERBS = (
+    "run",
+    "provision",
+    "status",
+    "publish",
+    "parameters",
+    "config",
+    "rotate",
+    "import",
+    "reset",
+)
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -40,7 +40,7 @@ def register(
     group.add_argument("--restart", action="store_true", help="drop an interrupted attempt")
     group.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=120.0,
         metavar="SECONDS",
         help="0: for ever (default 120)",
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         allow_volatile=arguments.allow_volatile,
         timeout=arguments.timeout,
     )
-    result = provision(settings, request, _Steps())
+    result = provision(settings, request, Steps())
     credential = result.credential
     if arguments.json:
         answer = {
@@ -98,7 +98,7 @@ def _print_for_people(result: Result) -> None:
         print(f"setting      {name} = {value}")
 
 
-class _Steps:
+class Steps:
     """Tells the steps on stderr, each with its time since the one before."""
 
     def __init__(self) -> None:
@@ -119,7 +119,8 @@ class _Steps:
         print(f"           {problem.title}\n           {problem.remedy}", file=sys.stderr)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """An argument that is a number of seconds."""
     try:
         value = float(text)
     except ValueError:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
+from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.shape import Doc, Duration, FilePath, Items, Keys, Range, Text
 from fleet_agent.config.subscriptions import Connection, Subscription
 from fleet_agent.config.telemetry import Telemetry
@@ -254,6 +255,10 @@ class Settings:
     connection: Annotated[
         Connection, Doc("How the MQTT session is kept.", "connection: {keep_alive: 5m}")
     ] = Connection()  # noqa: RUF009 - frozen
+    rotation: Annotated[
+        Rotation,
+        Doc("When the device replaces its certificate and key.", "rotation: {max_age: 180d}"),
+    ] = Rotation()  # noqa: RUF009 - frozen
     telemetry: Annotated[
         Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
     ] = Telemetry()  # noqa: RUF009 - frozen

@@ -224,6 +224,14 @@ class Store:
                 files.remove_folder(self.folder(number))
         return self.describe(dataclasses.replace(found, issued=without_token))
 
+    def remove_former(self) -> None:
+        """Remove the replaced credentials: the one in use has proven itself."""
+        self.tell_ledger()
+        current = self._current_number()
+        for number in self._numbers():
+            if number < current:
+                files.remove_folder(self.folder(number))
+
     def is_told(self, credential: Credential) -> bool:
         """Whether the ledger says of the credential in use that it is."""
         return self.ledger.latest().get(credential.certificate_id) == Event.CURRENT.value

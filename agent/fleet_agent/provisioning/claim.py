@@ -41,7 +41,12 @@ class ClaimSession:
             if not is_fine:
                 self._check(pair)
             self.identity = IdentityClient(
-                self._world.route, pair, self._plan, self._world.mailbox, self._world.clock
+                self._world.route,
+                pair,
+                self._plan,
+                self._world.mailbox,
+                self._world.clock,
+                client_id=self._world.client_id,
             )
             self.identity.start()
             if is_fine:

@@ -19,6 +19,7 @@ from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import NotAllowedError, TemporaryError, UnreachableError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError
+from fleet_agent.session.message import Upkeep
 from fleet_agent.session.mqtt import (
     NOT_AUTHORIZED,
     Connected,
@@ -76,6 +77,7 @@ class IdentityClient:
         plan: Its template and method say which topics to be ready for.
         mailbox: Where events come in; while a request waits, nobody else's events are expected.
         clock: For the limits.
+        client_id: Of a device under its own credential, ``pair``; a claim has a random one for each session.
 
     Raises:
         DeviceError: The claim or the CA cannot be loaded.
@@ -88,7 +90,10 @@ class IdentityClient:
         plan: Plan,
         mailbox: Mailbox,
         clock: Clock,
+        *,
+        client_id: str | None = None,
     ) -> None:
+        self._who = "claim" if client_id is None else "thing"
         self._mailbox = mailbox
         self._clock = clock
         self._create_topic = _CREATE if plan.method == "keys" else _CREATE_FROM_CSR
@@ -99,13 +104,15 @@ class IdentityClient:
             route,
             pair,
             # A client id of its own for each try: two devices of a batch, or two tries, never evict each other.
-            f"claim-{os.urandom(12).hex()}",
+            client_id or f"claim-{os.urandom(12).hex()}",
             mailbox,
             # QoS 0: nothing to acknowledge between two requests (each acknowledgement costs a delayed ACK of 40 ms).
             filters=[
                 (f"{topic}/{way}", 0) for topic in topics for way in ("accepted", "rejected")
             ],
-            is_thing=False,
+            # A device's own session goes on afterwards: AWS keeps it, and what comes down meanwhile comes again.
+            is_thing=client_id is not None,
+            upkeep=Upkeep(flow_control=False),
         )
         self._client: Any = None
         self.is_open = False
@@ -258,13 +265,13 @@ class IdentityClient:
                     raise self._not_published(event, topic)
         raise UnreachableError(
             f"No answer to {operation.value} on {topic} within {self._clock.monotonic() - asked:.0f} s.",
-            remedy="It is tried again over a new connection. If it stays so: does the claim's policy allow "
-            f"iot:Receive on topic/{topic}/*?",
+            remedy="It is tried again over a new connection. If it stays so: does the "
+            f"{self._who}'s policy allow iot:Receive on topic/{topic}/*?",
             code="no-answer",
         )
 
     def _not_allowed(self, action: str, resource: str) -> NotAllowedError:
-        error = NotAllowedError("claim", action, resource)
+        error = NotAllowedError(self._who, action, resource)
         if self._register_topic in resource:
             error.remedy += f". Or is the template's name, {self._template}, wrong?"
         return error
@@ -283,7 +290,7 @@ class IdentityClient:
             return self._not_allowed("iot:Publish", f"topic/{topic}")
         code = f"DISCONNECT {event.reason_code}" if event.reason_code else event.error
         return UnreachableError(
-            f"The claim's connection ended before the answer came: {code}.",
+            f"The {self._who}'s connection ended before the answer came: {code}.",
             remedy="It is tried again over a new connection.",
             code="connection-lost",
         )

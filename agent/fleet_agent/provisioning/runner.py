@@ -40,6 +40,7 @@ from fleet_agent.provisioning.world import World
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
 
+CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
 CLOCK_POLL = 2.0  # seconds between looks at a clock that is not set yet
 CLOCK_TOLD = 300.0  # seconds between two lines about it
 
@@ -294,6 +295,10 @@ class Runner:
 
     def _prove(self, found: Generation) -> Generation:
         self._await_clock()
+        if self._world.client_id is not None:
+            self._world.mailbox.sleep(
+                CONNECT_INTERVAL
+            )  # the session before had the same client id
         credential = self._store.describe(found)
         refused = self._proof.prove(credential, self._store.key_pair(found.number))
         how = f"a session as {credential.client_id}"

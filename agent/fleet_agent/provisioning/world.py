@@ -16,7 +16,8 @@ class World:
     """What the runner works with, the plan apart.
 
     ``reading`` gives the payload of the proof. ``outlasts_refusal``: on a bench a refusal ends the command, so that it
-    can be mended at once; a daemon waits for the cloud to change.
+    can be mended at once; a daemon waits for the cloud to change. ``client_id``: of a device that rotates under its own
+    credential instead of a claim.
     """
 
     route: Route
@@ -29,3 +30,4 @@ class World:
     jitter: Callable[[], float]
     read_claim: Callable[[], KeyPair]
     reading: Callable[[], bytes]
+    client_id: str | None = None

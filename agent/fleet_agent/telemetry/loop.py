@@ -15,7 +15,7 @@ from fleet_agent.config.subscriptions import Presence
 from fleet_agent.errors import AgentError, NotAllowedError, StateDirectoryError
 from fleet_agent.health import Health, Problem
 from fleet_agent.log import Moment
-from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested
+from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import (
     Connected,
@@ -27,6 +27,7 @@ from fleet_agent.session.mqtt import (
     Subscribed,
 )
 from fleet_agent.telemetry.commands.router import Commands
+from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.printable import printable
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
@@ -52,11 +53,19 @@ class Reload(Exception):  # noqa: N818 - nothing failed
     """Somebody asked for the configuration to be read again (SIGHUP)."""
 
 
-class _Actor(Protocol):
-    @property
-    def due(self) -> float: ...
+class Rotate(Exception):  # noqa: N818 - nothing failed
+    """Somebody asked for the credential to be replaced."""
 
-    def act(self) -> None: ...
+
+class Actor(Protocol):
+    """Something with deadlines."""
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+
+    def act(self) -> None:
+        """The deadline has passed."""
 
 
 class TelemetryLoop:
@@ -68,11 +77,13 @@ class TelemetryLoop:
         queue: Where readings wait; closed by the caller.
         sources: Make readings.
         commands: Handle what comes down.
+        orders: Look at what comes down before them.
         presence: What to say on connecting and on stopping: topic filled in; None: nothing.
         mailbox: Where everything comes in.
         clock: For deadlines.
         health: Where problems go.
         report: Fills in what the status shows.
+        chores: What else has deadlines.
     """
 
     def __init__(  # noqa: PLR0913 - the composition of the whole loop, all named
@@ -83,23 +94,26 @@ class TelemetryLoop:
         queue: Queue,
         sources: Sequence[Source],
         commands: Commands,
+        orders: Orders,
         presence: Presence | None,
         mailbox: Mailbox,
         clock: Clock,
         health: Health,
         report: Report,
+        chores: Sequence[Actor] = (),
     ) -> None:
         self._session = session
         self._publisher = publisher
         self._queue = queue
         self._sources = sources
         self._commands = commands
+        self._orders = orders
         self._presence = presence
         self._mailbox = mailbox
         self._clock = clock
         self._health = health
         self._report = report
-        self._actors: list[_Actor] = [*sources, commands]
+        self._actors: list[Actor] = [*sources, commands, *chores]
         self._is_connected = False
         self._is_diagnosed = False
         self._show_at = clock.monotonic() + SHOW_EVERY
@@ -110,6 +124,7 @@ class TelemetryLoop:
         Raises:
             StopRequested: The agent is to end; ``finish`` comes next.
             Reload: The configuration is to be read again; ``finish`` comes next.
+            Rotate: The credential is to be replaced; ``finish`` comes next.
         """
         self._session.start()
         self._health.doing(f"connecting to {self._session.route.host}")
@@ -137,7 +152,8 @@ class TelemetryLoop:
             due = min(until, self._publisher.due)
             event = self._mailbox.wait(due, although_stopping=True)
             if event is not None:
-                self._take(event)
+                with contextlib.suppress(Reload, Rotate):  # it ends anyway
+                    self._take(event)
             elif due == until:
                 break
             self._publisher.settle(at_once=True)
@@ -176,8 +192,8 @@ class TelemetryLoop:
                 self._disconnected(event)
             case Subscribed():
                 self._subscribed(event)
-            case ReloadRequested():
-                raise Reload
+            case ReloadRequested() | RotateRequested():
+                raise Reload if isinstance(event, ReloadRequested) else Rotate
             case _:
                 pass
 
@@ -224,8 +240,12 @@ class TelemetryLoop:
         if self._commands.is_logged(event.topic):
             topic = printable(event.topic.encode())
             _log.info("message on %s: %s", topic, printable(event.payload))
-        self._commands.take(event)
+        if not self._orders.take(event):
+            self._commands.take(event)
         event.acknowledge()
+        if self._orders.is_ordered:
+            self._orders.is_ordered = False
+            raise Rotate
 
     # The connection -----------------------------------------------------------------------------------------------
 
@@ -243,6 +263,7 @@ class TelemetryLoop:
         self._publisher.connected(self._session)
         if self._presence:
             self._say(self._presence.online)
+        self._orders.connected()
         self._show()
 
     def _say(self, payload: str) -> None:

@@ -16,6 +16,7 @@ from fleet_agent.session.mqtt import Connected, Published, Session
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
 from fleet_agent.telemetry.loop import TelemetryLoop
+from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
@@ -57,6 +58,14 @@ def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path)
         queue=queue,
         sources=[],
         commands=commands,
+        orders=Orders(
+            credential=cast("Any", SimpleNamespace(client_id="pump")),
+            topic=None,
+            takes_jobs=False,
+            failure=None,
+            send=publisher.answer,
+            clock=clock,
+        ),
         presence=None,
         mailbox=mailbox,
         clock=clock,

@@ -1,0 +1,150 @@
+"""A new key and certificate for a device that has one: when it is due, and the walk, alone or inside the daemon.
+
+The walk is that of provisioning, over the current credential: what is current is not touched before the new one is
+proven, so a rotation that fails anywhere leaves the device with what it had.
+"""
+
+import dataclasses
+import logging
+import math
+from pathlib import Path
+
+from fleet_agent import statedir
+from fleet_agent.app.provision import Request, open_store, take_state, walk
+from fleet_agent.clock import Clock, SystemClock
+from fleet_agent.config.rotation import Rotation
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.provisioning.report import Report
+
+_log = logging.getLogger(__name__)
+
+KEPT_FOR = 86400.0  # seconds that a replaced credential is kept for going back
+LIMIT = 120.0  # seconds that the daemon is without its session for a rotation, at most
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Due:
+    """Whether a rotation is due, and ``why``, in words; ``moment`` (Unix seconds): since or from when, None: never."""
+
+    is_due: bool
+    why: str
+    moment: float | None = None
+
+
+def look(settings: Settings, clock: Clock) -> Due | None:
+    """Say whether the current credential is to be replaced; None: there is none.
+
+    Raises:
+        DeviceError, StateDirectoryError: It is damaged or cannot be read.
+    """
+    store = open_store(settings)
+    credential = store.current()
+    if credential is None:
+        return None
+    if store.pending() is not None:
+        return Due(is_due=True, why="A rotation was begun and not finished.")
+    return _judge(settings.rotation, store, credential, clock.wall())
+
+
+def _judge(rotation: Rotation, store: Store, credential: Credential, now: float) -> Due:
+    from fleet_agent.credentials import keys
+
+    pair = store.key_pair(credential.generation)
+    not_after = keys.validity(pair.certificate, pair.certificate_file).not_after
+    moments = {not_after - rotation.before_expiry: "the certificate expires"}
+    if rotation.max_age is not None and credential.proven is not None:
+        moments[credential.proven + rotation.max_age] = "the certificate is as old as max_age says"
+    moment = min(moments)
+    return Due(
+        is_due=now >= moment,
+        why=f"{'Due' if now >= moment else 'Not due'}: {moments[moment]}.",
+        moment=moment,
+    )
+
+
+def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
+    """Rotate while no agent runs.
+
+    Args:
+        settings: Whose provisioning section says what to ask for.
+        report: Hears of the steps.
+        timeout: Seconds; 0 for ever.
+
+    Raises:
+        AgentError: What stopped it; ``busy`` with the code ``locked`` when an agent runs.
+        StopRequested: It was interrupted; asked again, it goes on.
+    """
+    statedir.become_owner(Path(settings.state_dir))
+    take_state(settings, allow_volatile=True)
+    store = open_store(settings)
+    clock = SystemClock()
+    mailbox = Mailbox(clock)
+    mailbox.stop_on_signals()
+    if timeout > 0:
+        mailbox.limit(clock.monotonic() + timeout)
+    return replace(settings, store, mailbox, report)
+
+
+def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) -> Credential:
+    """Walk to a new credential over the current one, with no session of this device open.
+
+    Raises:
+        AgentError: What stopped it; the current credential is what it was.
+        StopRequested: The same, and the agent is to end.
+    """
+    current = store.current()
+    if current is None:
+        raise no_identity()
+    own = current if settings.rotation.credential == "own" else None
+    return walk(settings, Request(), report, store, mailbox, own=own)
+
+
+def no_identity() -> DeviceError:
+    """What to tell where there is nothing to replace."""
+    return DeviceError(
+        "This device has no identity to replace.",
+        remedy="Provision it: fleet-agent provision",
+        code="not-provisioned",
+    )
+
+
+def replace_within(
+    settings: Settings, store: Store, mailbox: Mailbox, clock: Clock, report: Report
+) -> AgentError | None:
+    """Do it inside the daemon, in bounded time; what stopped it, None when it is done.
+
+    Raises:
+        StopRequested: The agent is to end.
+    """
+    mailbox.limit(clock.monotonic() + LIMIT)
+    try:
+        replace(settings, store, mailbox, report)
+    except AgentError as error:
+        _log.warning("the rotation stopped: %s %s", error.title, error.remedy)
+        return error
+    finally:
+        mailbox.limit(None)
+    return None
+
+
+class Former:
+    """Removes the replaced credential once the new one has served for a day."""
+
+    def __init__(self, store: Store, credential: Credential, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        served = clock.wall() - (credential.proven or 0.0)
+        self.due = clock.monotonic() + max(0.0, KEPT_FOR - max(0.0, served))
+
+    def act(self) -> None:
+        """The day is over."""
+        self.due = math.inf
+        try:
+            self._store.remove_former()
+        except StateDirectoryError as error:
+            _log.warning("%s %s", error.title, error.remedy)
+            self.due = self._clock.monotonic() + KEPT_FOR

@@ -1,0 +1,193 @@
+"""``fleet-agent rotate``: replace this device's key and certificate, by the running agent or without one."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from fleet_agent import files, statedir
+from fleet_agent.app import rotate
+from fleet_agent.app.provision import open_store
+from fleet_agent.cli import flags
+from fleet_agent.cli.provision import Steps, seconds
+from fleet_agent.clock import SystemClock, text
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential
+from fleet_agent.errors import AgentError, DeviceError, TemporaryError, UnreachableError
+from fleet_agent.health import runtime_dir
+
+# What systemd's ExecCondition= makes of it: 0 go on, 1 to 254 skip, 255 failed.
+DUE, NOT_DUE, NO_IDENTITY, ERROR = 0, 1, 2, 255
+
+_LOOK_EVERY = 0.2  # seconds
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "rotate",
+        parents=[common],
+        help="replace this device's key and certificate",
+        description="Makes a new key, has a certificate made for it, proves it by a session, and only then uses it. "
+        "A running agent is asked to do it, and reconnects by itself.",
+        epilog="Examples:\n  fleet-agent rotate --check      is it due? 0 yes, 1 no, 2 no identity, 255 error\n"
+        "  fleet-agent rotate              rotate if it is due\n"
+        "  fleet-agent rotate --force      rotate now\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    flags.add_settings(parser)
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether it is due, by the exit status, too"
+    )
+    parser.add_argument("--force", action="store_true", help="rotate though it is not due")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=180.0,
+        metavar="SECONDS",
+        help="give up after that long; 0: never (default: %(default)g)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    try:
+        settings = flags.settings(arguments)
+        due = rotate.look(settings, SystemClock())
+    except AgentError as error:
+        if not arguments.check:
+            raise
+        print(f"fleet-agent: {error.title}\n  {error.remedy}", file=sys.stderr)
+        return ERROR
+    if arguments.check:
+        return _tell_due(due, as_json=arguments.json)
+    if due is None:
+        raise rotate.no_identity()
+    if not (due.is_due or arguments.force):
+        return _tell_nothing(due, as_json=arguments.json)
+    if arguments.dry_run:
+        return _tell_plan(settings, due, as_json=arguments.json)
+    return _rotate(settings, arguments)
+
+
+def _tell_due(due: rotate.Due | None, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"schema": 1, **_values(due)}))
+    elif due is None:
+        print("This device has no identity yet.")
+    else:
+        print(due.why + (f" ({text(due.moment)})" if due.moment else ""))
+    if due is None:
+        return NO_IDENTITY
+    return DUE if due.is_due else NOT_DUE
+
+
+def _values(due: rotate.Due | None) -> dict[str, Any]:
+    if due is None:
+        return {"due": False, "provisioned": False}
+    since = text(due.moment) if due.moment else None
+    return {"due": due.is_due, "provisioned": True, "why": due.why, "moment": since}
+
+
+def _tell_nothing(due: rotate.Due, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"schema": 1, "rotated": False, **_values(due)}))
+    else:
+        print(f"{due.why} Nothing was done; --force rotates now.")
+    return 0
+
+
+def _tell_plan(settings: Settings, due: rotate.Due, *, as_json: bool) -> int:
+    process = statedir.holder(Path(settings.state_dir))
+    who = f"The running agent (process {process})" if process else "This command"
+    with_what = "its current certificate" if settings.rotation.credential == "own" else "the claim"
+    if as_json:
+        answer = {"schema": 1, "rotated": False, "dry_run": True, "process": process}
+        print(json.dumps({**answer, **_values(due), "credential": settings.rotation.credential}))
+    else:
+        print(f"{who} would ask {settings.endpoint} for a new certificate with {with_what}.")
+    return 0
+
+
+def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
+    store = open_store(settings)
+    before = store.current()
+    process = statedir.holder(Path(settings.state_dir))
+    if process is None:
+        credential = rotate.rotate(settings, Steps(), timeout=arguments.timeout)
+    else:
+        _ask(process)
+        credential = _await(settings, before, arguments.timeout)
+    if arguments.json:
+        answer = {
+            "schema": 1,
+            "rotated": True,
+            "thing_name": credential.thing_name,
+            "certificate_id": credential.certificate_id,
+            "replaced": before.certificate_id if before else None,
+        }
+        print(json.dumps(answer))
+    else:
+        print(f"thing        {credential.thing_name or '(none)'}")
+        print(f"certificate  {credential.certificate_id}")
+        print(f"replaced     {before.certificate_id if before else '-'}")
+        print("             retire it in the cloud: fleet-cloud devices prune")
+    return 0
+
+
+def _ask(process: int) -> None:
+    try:
+        os.kill(process, signal.SIGUSR1)
+    except ProcessLookupError:
+        raise TemporaryError(
+            "The agent ended just now.", remedy="Run the command again.", code="agent-ended"
+        ) from None
+    except PermissionError:
+        raise DeviceError(
+            f"The agent (process {process}) belongs to another user.",
+            remedy="Run as that user or as root: sudo fleet-agent rotate",
+            code="not-permitted",
+        ) from None
+
+
+def _await(settings: Settings, before: Credential | None, timeout: float) -> Credential:
+    """Look until the running agent has another credential, or says why not."""
+    clock, store = SystemClock(), open_store(settings)
+    path = runtime_dir(Path(settings.state_dir), settings.runtime_dir) / "status.json"
+    asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)
+    known = before.certificate_id if before else None
+    while clock.monotonic() < until:
+        found = store.current()
+        if found is not None and found.certificate_id != known:
+            return found
+        failure = _failure(path)
+        if failure and failure["failed"] >= text(asked):
+            error = TemporaryError(
+                str(failure["title"]), remedy=str(failure["remedy"]), code=str(failure["code"])
+            )
+            error.step = "rotation"
+            raise error
+        threading.Event().wait(_LOOK_EVERY)
+    raise UnreachableError(
+        "The running agent has not finished in time; it goes on.",
+        remedy="See what it does: fleet-agent status",
+        code="time-out",
+    )
+
+
+def _failure(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(files.read(path) or b"null")
+    except ValueError:
+        return None
+    found = value.get("rotation") if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,44 @@
+"""When a device replaces its certificate and key, and with what. As in ``settings``: seconds."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from fleet_agent.config.shape import Doc, Duration
+from fleet_agent.config.telemetry import Filter
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rotation:
+    """When the device replaces its certificate and key; `fleet-agent rotate` looks, and whoever is asked to does."""
+
+    credential: Annotated[
+        Literal["own", "claim"],
+        Doc(
+            "What asks for the new certificate: the device's own current one, or the claim.",
+            "credential: claim",
+        ),
+    ] = "own"
+    max_age: Annotated[
+        float | None,
+        Duration(3600, 3650 * 86400),
+        Doc(
+            "Due when the certificate was proven this long ago; never by age when null.",
+            "max_age: 180d",
+        ),
+    ] = None
+    before_expiry: Annotated[
+        float,
+        Duration(0, 3650 * 86400),
+        Doc("Due this long before the certificate expires.", "before_expiry: 60d"),
+    ] = 30 * 86400.0
+    jobs: Annotated[
+        bool,
+        Doc("Whether the agent carries out AWS IoT Jobs that order a rotation.", "jobs: true"),
+    ] = False
+    order_topic: Annotated[
+        Filter | None,
+        Doc(
+            "A topic filter; any message under it orders a rotation.",
+            "order_topic: 'cmd/{thing}/rotate'",
+        ),
+    ] = None

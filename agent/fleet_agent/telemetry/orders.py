@@ -1,0 +1,145 @@
+"""Orders from the cloud to replace the credential: a message on a topic, or an AWS IoT Job.
+
+A job is carried out without a note of our own: its ``statusDetails`` say from which certificate the device is to get
+away. While that is still the current one there is something to do; when it is not, the job has succeeded, whatever
+happened in between.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from fleet_agent.clock import Clock
+from fleet_agent.credentials.model import Credential
+from fleet_agent.errors import AgentError
+from fleet_agent.session import filters
+from fleet_agent.session.message import Outgoing
+from fleet_agent.telemetry.printable import printable
+
+_log = logging.getLogger(__name__)
+
+OPERATION = "rotate-credential"
+PAUSE = (
+    600.0  # seconds after a rotation in which a message orders no other: QoS 1 may bring it twice
+)
+
+_DETAIL = 1024  # characters of a statusDetails value that AWS takes
+
+
+class _Arrived(Protocol):
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def payload(self) -> bytes: ...
+
+
+class Orders:
+    """Listens for orders.
+
+    Args:
+        credential: The current one.
+        topic: The filter of the order topic, filled in; None: there is none.
+        takes_jobs: Whether to carry out jobs.
+        failure: Why the rotation that this process tried last did not succeed.
+        send: Publishes.
+        clock: For the pause after a rotation.
+    """
+
+    def __init__(
+        self,
+        *,
+        credential: Credential,
+        topic: str | None,
+        takes_jobs: bool,
+        failure: AgentError | None,
+        send: Callable[[Outgoing], None],
+        clock: Clock,
+    ) -> None:
+        self._credential = credential
+        self._topic = topic
+        self._takes_jobs = takes_jobs
+        self._failure = failure
+        self._send = send
+        self._clock = clock
+        self._jobs = f"$aws/things/{credential.client_id}/jobs"
+        self.is_ordered = False
+
+    def connected(self) -> None:
+        """Ask for the job that is next."""
+        if self._takes_jobs:
+            self._publish("$next/get", {"includeJobDocument": True})
+
+    def take(self, message: _Arrived) -> bool:
+        """Look at a message; whether it was for this."""
+        if self._takes_jobs and message.topic in (
+            f"{self._jobs}/notify-next",
+            f"{self._jobs}/$next/get/accepted",
+        ):
+            self._look(message)
+        elif self._topic is not None and filters.matches(self._topic, message.topic):
+            self._order(message.topic)
+        else:
+            return False
+        return True
+
+    def _order(self, topic: str) -> None:
+        proven = self._credential.proven
+        if proven is not None and 0 <= self._clock.wall() - proven < PAUSE:
+            _log.info("an order to rotate on %s was left: the credential is new", topic)
+            return
+        _log.info("a message on %s orders a rotation", topic)
+        self.is_ordered = True
+
+    def _look(self, message: _Arrived) -> None:
+        try:
+            execution: Any = json.loads(message.payload).get("execution") or {}
+            job = str(execution["jobId"])
+            document, status = execution["jobDocument"], execution["status"]
+            details: Any = execution.get("statusDetails") or {}
+            is_ours = document.get("operation") == OPERATION
+            began_with = details.get("from")
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+            if b"jobId" in message.payload:
+                _log.warning("a job that cannot be read: %s", printable(message.payload))
+            return
+        if not is_ours:
+            _log.info(
+                "the job %s is not for this agent and stays as it is", printable(job.encode())
+            )
+        elif status == "QUEUED" or began_with is None:
+            self._begin(job)
+        elif began_with != self._credential.certificate_id:
+            self._update(job, "SUCCEEDED", certificate=self._credential.certificate_id)
+        elif self._failure is not None:
+            reason = f"{self._failure.code}: {self._failure.title}"
+            self._failure = None
+            self._update(job, "FAILED", reason=reason[:_DETAIL])
+        else:
+            self.is_ordered = True
+
+    def _begin(self, job: str) -> None:
+        _log.info("the job %s orders a rotation", printable(job.encode()))
+        self._update(job, "IN_PROGRESS")
+        self._failure = None
+        self.is_ordered = True
+
+    def _update(self, job: str, status: str, **more: str) -> None:
+        begun_with = {} if status == "SUCCEEDED" else {"from": self._credential.certificate_id}
+        self._publish(f"{job}/update", {"status": status, "statusDetails": {**begun_with, **more}})
+
+    def _publish(self, what: str, payload: Mapping[str, object]) -> None:
+        topic = f"{self._jobs}/{what}"
+        if any(sign in topic for sign in "+#\0"):  # a job's id came from the network
+            return
+        self._send(Outgoing(topic=topic, payload=json.dumps(payload).encode()))
+
+
+def wanted(
+    credential: Credential, topic: str | None, *, takes_jobs: bool
+) -> list[tuple[str, int]]:
+    """The topic filters to subscribe to, with their QoS."""
+    jobs = f"$aws/things/{credential.client_id}/jobs"
+    names = [f"{jobs}/notify-next", f"{jobs}/$next/get/accepted"] if takes_jobs else []
+    return [(name, 1) for name in (*names, *([topic] if topic else []))]

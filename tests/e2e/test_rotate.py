@@ -1,0 +1,118 @@
+"""``fleet-agent rotate`` as installed: alone, by a running agent, by a message, and when it is refused."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.agent import Agent, run_command, until
+from support.aws import aws_client
+from support.fleets import THING, Fleet, make_fleet
+
+
+def allow_rotation(fleet: Fleet) -> None:
+    """What `fleet-cloud up --rotation` adds to the device policy."""
+    found = fleet.iot.get_policy(policyName=fleet.device_policy)
+    document = json.loads(found["policyDocument"])
+    arn = document["Statement"][0]["Resource"].partition(":client/")[0]
+    topics = ["$aws/certificates/create-from-csr/*", "$aws/certificates/create/*"]
+    topics += [f"$aws/provisioning-templates/{fleet.template}/provision/*"]
+    topics += [f"$aws/things/{THING}/jobs/*"]
+    for action, kind in (("Publish", "topic"), ("Receive", "topic"), ("Subscribe", "topicfilter")):
+        resources = [f"{arn}:{kind}/{topic}" for topic in topics]
+        document["Statement"].append(
+            {"Effect": "Allow", "Action": f"iot:{action}", "Resource": resources}
+        )
+    fleet.iot.create_policy_version(
+        policyName=fleet.device_policy, policyDocument=json.dumps(document), setAsDefault=True
+    )
+
+
+@pytest.fixture(scope="module")
+def rotating(sandbox: Any, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    fleet = make_fleet(sandbox, tmp_path_factory.mktemp("rotating"))
+    allow_rotation(fleet)
+    return fleet
+
+
+@pytest.fixture
+def agent(rotating: Fleet, tmp_path: Path) -> Agent:
+    agent = Agent(rotating, tmp_path)
+    done = agent.provision()
+    assert done.status == 0, done.stderr
+    return agent
+
+
+def rotate(agent: Agent, *words: str, **sections: object) -> Any:
+    config = agent.configuration(agent.folder / "rotate.yaml", **sections)
+    return run_command("rotate", "--config", str(config), *words)
+
+
+def test_alone(agent: Agent) -> None:
+    before = agent.current_id()
+    assert rotate(agent, "--check").status == 1
+    assert rotate(agent).status == 0
+    assert agent.current_id() == before
+    done = rotate(agent, "--force", "--json")
+    assert done.status == 0, done.stderr
+    assert done.answer["replaced"] == before
+    assert agent.current_id() == done.answer["certificate_id"] != before
+    assert agent.ledger()[str(before)][-1] == "retired"
+    assert set(agent.fleet.certificate_ids(agent.thing_name)) == {before, agent.current_id()}
+
+
+def test_due_by_age_and_no_identity(agent: Agent, rotating: Fleet, tmp_path: Path) -> None:
+    found = rotate(agent, "--check", "--json", rotation={"before_expiry": "3650d"})
+    assert found.status in (0, 1)
+    (tmp_path / "empty").mkdir()
+    empty = Agent(rotating, tmp_path / "empty")
+    assert rotate(empty, "--check").status == 2
+    assert rotate(empty, "--force").status == 78
+
+
+def test_running_agent_reconnects_with_the_new_one(agent: Agent) -> None:
+    before = agent.current_id()
+    with agent.running() as daemon:
+        daemon.wait_connected()
+        done = rotate(agent, "--force", "--json")
+        assert done.status == 0, done.stderr + daemon.log
+        assert agent.current_id() != before
+        until(lambda: daemon.log.count("connected to") == 2, "connected again")
+        until(lambda: daemon.shown().get("readings_acknowledged", 0) >= 1, "published again")
+        assert daemon.end() == 0
+
+
+def test_refused_by_policy_the_agent_goes_on_with_what_it_had(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    agent = Agent(fleet, tmp_path)
+    assert agent.provision().status == 0
+    before = agent.current_id()
+    with agent.running() as daemon:
+        daemon.wait_connected()
+        done = rotate(agent, "--force", "--json", "--timeout", "60")
+        assert done.status == 75, done.stderr
+        assert "The thing's policy does not allow iot:Subscribe" in done.stderr
+        until(lambda: daemon.log.count("connected to") == 2, "connected again")
+        daemon.wait_for_problem("rotation-failed")
+        assert daemon.end() == 0
+    assert agent.current_id() == before
+
+
+def test_by_a_message(agent: Agent) -> None:
+    # Straight after provisioning an order is left alone: make the credential older.
+    proven = agent.credentials / "current" / "proven"
+    proven.write_text(json.dumps({**json.loads(proven.read_text()), "proven": time.time() - 9999}))
+    before = agent.current_id()
+    config = agent.configuration(
+        agent.folder / "orders.yaml", rotation={"order_topic": "cmd/{thing}/rotate"}
+    )
+    with agent.running(config=config) as daemon:
+        daemon.wait_for_line("subscribed to")
+        cloud = aws_client(agent.fleet.sandbox, "iot-data")
+        cloud.publish(topic=f"cmd/{agent.thing_name}/rotate", qos=1, payload=b"{}")
+        until(lambda: agent.current_id() != before, "rotated", 30)
+        until(lambda: daemon.log.count("connected to") == 2, "connected again")
+        assert daemon.end() == 0
