@@ -23,9 +23,7 @@ def effective(settings: Settings) -> dict[str, Any]:
 def plain(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type of settings, any YAML value
     """Return one value, of one annotated type, as the file would have it."""
     kind, meta = unwrap(kind)
-    if value is None:
-        return None
-    if said(meta, Duration):
+    if said(meta, Duration) and value is not None:
         return format_duration(value)
     if said(meta, Size):
         return format_size(value)
