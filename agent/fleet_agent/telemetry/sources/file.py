@@ -110,7 +110,7 @@ class File:
             return self._take(
                 opened, opened.size if self._starts_at_end and not self._missed else 0
             )
-        found = position.find(self._path, before)
+        found = position.find(self._path, before, self._record.stat().st_mtime_ns)
         if found is not None:
             return self._take(found, before.offset)
         opened = Opened(self._path)
@@ -168,6 +168,8 @@ class File:
         before = self._refused
         for line in data[: end - 1].split(b"\n")[:_MAX_WAITING]:
             self._hand_in(line, self._offset + len(line) + 1)
+        if self._head[1] == 0:
+            self._save_at = 0.0  # known again by its beginning from now on
         self._head = file.head(self._offset)
         if self._refused == before:
             self._feed_is_fine()

@@ -103,12 +103,22 @@ def save(record: Path, path: Path, position: Position) -> None:
     files.write(record, json.dumps(value).encode() + b"\n", 0o600)
 
 
-def find(path: Path, position: Position) -> Opened | None:
+def find(path: Path, position: Position, since: int | None = None) -> Opened | None:
     """The file of this position: under its own name, or one that it was rotated to; None: it is gone.
+
+    Args:
+        path: Its own name.
+        position: How far it was read.
+        since: When the position was saved (nanoseconds), if it was. Of a file that was empty then, a younger rotated
+            one may be a copy, and the file cut since.
 
     Raises:
         OSError: It cannot be read.
     """
+    if since is not None and position.head_size == 0:
+        copies = [one for one in _rotated(path) if _age(one) > since]
+        if copies:
+            return Opened(min(copies, key=_age))
     if (current := _open(path)) is not None:
         if current.inode == position.inode and current.is_of(position):
             return current

@@ -248,6 +248,20 @@ def test_two_rotations_while_the_agent_was_away(bench: Bench, log: Path) -> None
     bench.turn(lambda: numbers(bench) == [1, 2, 3, 4, 5])
 
 
+def test_one_that_was_empty_grew_and_was_cut_while_the_agent_was_away(
+    bench: Bench, log: Path
+) -> None:
+    log.touch()
+    begin(bench, log)
+    look_around(bench)
+    bench.close()
+    append(log, "1", "2")
+    copy_and_cut(log)
+    append(log, "3")
+    begin(bench, log)
+    bench.turn(lambda: numbers(bench) == [1, 2, 3])
+
+
 def test_who_writes_to_the_old_one_a_while_longer_is_heard(bench: Bench, log: Path) -> None:
     append(log, "1")
     writer = log.open("a", buffering=1)
