@@ -70,6 +70,9 @@ def carry(
         try:
             _Years(settings, credential, store, mailbox, health, failure).pass_by()
         except Reload:
+            mailbox.sleep(
+                _CONNECT_INTERVAL
+            )  # before reading: another request meanwhile is dropped
             former, settings = settings, _reloaded(settings, load, health)
             credential = store.current()
         except Rotate:

@@ -30,6 +30,7 @@ FILTERS_A_PACKET = 8  # AWS's limit
 TOPIC_ALIASES = 8  # AWS's grant
 
 NOT_AUTHORIZED = 135
+CUT = "OFFLINE_QUEUE_POLICY"  # in the error of a packet whose connection ended before its answer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

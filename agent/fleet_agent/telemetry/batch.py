@@ -32,6 +32,12 @@ class Stored:
     content_type: str
     expires: float | None
 
+    def left(self, now: float) -> float | None:
+        """Seconds until it expires; None: never, or unknown, since it was made before the clock was set."""
+        if self.expires is None or self.expires < clock.BUILT:
+            return None
+        return self.expires - now
+
 
 def share(readings: Sequence[Stored], batch: Batch) -> int:
     """How many of the first readings (there is at least one) go into one message."""
@@ -78,7 +84,7 @@ def compose(topic: str, readings: Sequence[Stored], batch: Batch, now: float) ->
             ("sequence", str(first.sequence)),
             ("count", str(len(readings))),
         ),
-        expiry=None if first.expires is None else _left(first.expires - now),
+        expiry=None if (left := first.left(now)) is None else _whole(left),
     )
 
 
@@ -94,5 +100,5 @@ def _second(reading: Stored) -> int | None:
     return None if reading.expires is None else math.ceil(reading.expires)
 
 
-def _left(seconds: float) -> int:
+def _whole(seconds: float) -> int:
     return min(max(math.ceil(seconds), 1), _LONGEST_EXPIRY)

@@ -44,6 +44,13 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 
 
+def full() -> sqlite3.Error:
+    """As SQLite says it."""
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
 def unusable(path: Path, error: sqlite3.Error) -> StateDirectoryError:
     """What to tell of a queue that cannot be used now."""
     code = getattr(error, "sqlite_errorcode", 0) & _MASK

@@ -5,18 +5,24 @@ Foreign errors stop here: what heals (disk full, read-only) is a ``StateDirector
 
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fleet_agent import files
-from fleet_agent.telemetry.damage import is_damage, set_aside, unusable
+from fleet_agent.telemetry.damage import full, is_damage, set_aside, unusable
 
 _log = logging.getLogger(__name__)
 
 _SCHEMA = 1
 _CHECKPOINT = 500  # pages of the log until it is worked into the file: 2 MB
+_LOG_KEPT = 4 << 20  # bytes of the log that stay on disk once it is empty
+_LARGE = 8 << 20  # bytes from which on a file with little in it gives its space back
+
+# Bytes of the disk that readings leave free: deleting needs some, too, and so do other files of the agent.
+_ROOM = 4 << 20
 
 _TABLES = """
 CREATE TABLE topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -41,7 +47,7 @@ class Database:
         self._look = look
         self._synchronous = ""
         self._connection: sqlite3.Connection | None = None
-        self.replaced: Path | None = None  # what a damaged file is called now
+        self.replaced: tuple[Path, str] | None = None  # what a damaged file is called now, and why
         self._guarded(self._ensure_open)
 
     def write(self, change: Callable[[], None], synchronous: str) -> None:
@@ -87,6 +93,23 @@ class Database:
         """One statement for many rows, inside of a change or a look."""
         self._connected.executemany(statement, rows)
 
+    def ensure_room(self) -> None:
+        """Be sure that the disk takes more readings.
+
+        Raises:
+            StateDirectoryError: It is as good as full.
+        """
+        disk = os.statvfs(self._path.parent)
+        if disk.f_bavail * disk.f_frsize < _ROOM:
+            raise unusable(self._path, full())
+
+    def shrink(self) -> None:
+        """Give disk space back after a backlog; call it when there is little in the file. No harm if that fails."""
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if self._path.stat().st_size > _LARGE:
+                self.execute("VACUUM")
+                self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Let go of the file."""
         with contextlib.suppress(sqlite3.Error):
@@ -101,8 +124,8 @@ class Database:
             if not is_damage(error):
                 raise unusable(self._path, error) from error
             self.close()
-            self.replaced = set_aside(self._path)
-            _log.error("the queue %s is damaged (%s): now %s", self._path, error, self.replaced)
+            self.replaced = set_aside(self._path), str(error)
+            _log.error("the queue %s: %s: now %s", self._path, error, self.replaced[0])
         else:
             return
         try:
@@ -157,6 +180,8 @@ class Database:
             "locking_mode = EXCLUSIVE",
             "journal_mode = WAL",
             f"wal_autocheckpoint = {_CHECKPOINT}",
+            f"journal_size_limit = {_LOG_KEPT}",
+            "temp_store = MEMORY",
             "cache_size = -512",  # KiB
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -39,7 +39,10 @@ _log = logging.getLogger(__name__)
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
 # Seconds, at most, until it shows what came and went; a write for each would be too many.
 SHOW_SOON = 5.0
-FLUSH_LIMIT = 5.0  # seconds that what is under way may take to be acknowledged when the agent is asked to stop
+FLUSH_LIMIT = (
+    4.0  # seconds that are spent on sending what waits when the agent is asked to stop, ...
+)
+ACKNOWLEDGE_LIMIT = 1.0  # ... and then on acknowledgements of what was sent
 TURNS = 64  # events between two commits while they pour in
 TAKEN_OVER = 142  # DISCONNECT: another client connected under this client id
 
@@ -147,17 +150,22 @@ class TelemetryLoop:
         self._publisher.settle(at_once=True)
         if self._is_connected and self._presence:
             self._say(self._presence.offline)
-        until = self._clock.monotonic() + FLUSH_LIMIT
-        while self._is_connected and not self._publisher.is_idle:
+        self._drain(FLUSH_LIMIT)
+        self._publisher.disconnected()
+        self._drain(ACKNOWLEDGE_LIMIT)
+        self._show()
+
+    def _drain(self, seconds: float) -> None:
+        until = self._clock.monotonic() + seconds
+        while self._is_connected and not self._publisher.is_idle(until):
             due = min(until, self._publisher.due)
             event = self._mailbox.wait(due, although_stopping=True)
+            if event is None and due == until:
+                return
             if event is not None:
                 with contextlib.suppress(Reload, Rotate):  # it ends anyway
                     self._take(event)
-            elif due == until:
-                break
             self._publisher.settle(at_once=True)
-        self._show()
 
     def _due(self) -> float:
         return min(self._show_at, self._publisher.due, *(actor.due for actor in self._actors))
@@ -184,6 +192,16 @@ class TelemetryLoop:
                     self._show()  # that AWS has the first one is what everybody waits to read
             case Message():
                 self._arrived(event)
+            case Connected() | ConnectFailed() | Disconnected() | Subscribed():
+                if event.session is self._session:  # not late news of one that is closed
+                    self._hear(event)
+            case ReloadRequested() | RotateRequested():
+                raise Reload if isinstance(event, ReloadRequested) else Rotate
+            case _:
+                pass
+
+    def _hear(self, event: Connected | ConnectFailed | Disconnected | Subscribed) -> None:
+        match event:
             case Connected():
                 self._connected()
             case ConnectFailed():
@@ -192,10 +210,6 @@ class TelemetryLoop:
                 self._disconnected(event)
             case Subscribed():
                 self._subscribed(event)
-            case ReloadRequested() | RotateRequested():
-                raise Reload if isinstance(event, ReloadRequested) else Rotate
-            case _:
-                pass
 
     # The status -------------------------------------------------------------------------------------------------------
 
@@ -205,13 +219,14 @@ class TelemetryLoop:
     def _show(self) -> None:
         self._show_at = self._clock.monotonic() + SHOW_EVERY
         with contextlib.suppress(StateDirectoryError):  # the publisher told of it
-            self._queue.drop_old()
-            self._report.update(is_connected=self._is_connected)
+            self._queue.tidy()
+        self._report.update(is_connected=self._is_connected)
         if self._queue.replaced:
+            name, why = self._queue.replaced
             self._health.raise_problem(
                 Problem(
                     code=QUEUE_DAMAGED,
-                    title=f"The queue of readings was damaged, and begun anew; it is {self._queue.replaced} now.",
+                    title=f"The queue of readings was damaged ({why}), and begun anew; it is {name} now.",
                     remedy="Look at the disk (dmesg). `sqlite3 FILE .recover` may find readings. Remove it, restart.",
                 )
             )

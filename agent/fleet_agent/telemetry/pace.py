@@ -1,16 +1,14 @@
 """How fast one connection may publish. Pure: the time comes in, what to wait comes out.
 
 AWS IoT Core takes 100 publishes and 512 KiB a second on a connection and throttles, later disconnects, who sends more.
-Two token buckets, each a tenth of a second deep and filled below the rate, so that no second that AWS may look at holds
-more than the limit.
+Two token buckets, shallow and filled below the rate, so that no second that AWS may look at holds more than the limit.
 """
 
-_DEPTH = 0.1  # of a second's allowance may go out at once
+_DEPTH = 0.1  # of a second's messages may go out at once
 _FILL = 0.9
-_FILL_BYTES = (
-    0.8  # the message that empties the bucket goes out whole: that, too, must fit into the second
-)
-
+# The message that empties the bucket goes out whole, and may have a quarter of what AWS takes in a second.
+_DEPTH_BYTES = 0.01
+_FILL_BYTES = 0.73
 
 _HAIR = 1e-6  # short of one is one: waiting for it would be a wake-up for nothing
 
@@ -24,8 +22,8 @@ class Pace:
     """
 
     def __init__(self, publishes: float, bytes_a_second: float) -> None:
-        self._publishes = _Bucket(publishes, _FILL)
-        self._bytes = _Bucket(bytes_a_second, _FILL_BYTES)
+        self._publishes = _Bucket(publishes, _FILL, _DEPTH)
+        self._bytes = _Bucket(bytes_a_second, _FILL_BYTES, _DEPTH_BYTES)
 
     def wait(self, now: float) -> float:
         """Seconds (of the monotonic ``now``) until a message may go; 0 when it may go now."""
@@ -38,9 +36,9 @@ class Pace:
 
 
 class _Bucket:
-    def __init__(self, rate: float, fill: float) -> None:
+    def __init__(self, rate: float, fill: float, depth: float) -> None:
         self._rate = rate * fill
-        self._depth = max(rate * _DEPTH, 1.0)
+        self._depth = max(rate * depth, 1.0)
         self._left = self._depth
         self._at: float | None = None
 

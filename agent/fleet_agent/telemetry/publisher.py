@@ -7,30 +7,32 @@ A reading goes through three moments: *put* (in memory, for a moment), *stored* 
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from fleet_agent.clock import Clock, is_doubtful
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.errors import AgentError, NotAllowedError, RefusedError, StateDirectoryError
 from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, Published, Session
-from fleet_agent.telemetry import batch
+from fleet_agent.session.mqtt import CUT, NOT_AUTHORIZED, Published, Session
+from fleet_agent.telemetry import batch, blocks, runs
 from fleet_agent.telemetry.batch import Stored
+from fleet_agent.telemetry.blocks import Blocks
+from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.pace import Pace
-from fleet_agent.telemetry.queue import Queue, Topic
+from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
 
 COMMIT_AT = 1000  # readings that are committed without waiting for more
+COMMIT_BYTES = (
+    1 << 20
+)  # and bytes of them: they are in memory until then, and once more in the log
 FLUSH_EVERY = 1.0  # seconds until what AWS has is deleted when nothing else is committed
-BLOCKED_FIRST = 30.0  # seconds until a refused topic is tried again; doubled each time
-BLOCKED_LONGEST = 3600.0
+SINGLES = 32  # readings that are read from the queue at once to go in a message each
+REFUSED_KEPT = 100  # topics of which is remembered that they were refused
 
 _SUCCESS = (0, 16)  # PUBACK: success, no matching subscribers
-_NEVER = (
-    144,
-    149,
-    153,
-)  # PUBACK: topic name, size or payload format that AWS will not take at any time
+# PUBACK: topic name, size or payload format that AWS will not take at any time.
+_NEVER = (144, 149, 153)
 
 _Told = Callable[[str], None]
 
@@ -51,14 +53,6 @@ class _Sent:
     topic: Topic | None
     readings: list[Stored]
     message: Outgoing
-
-
-@dataclasses.dataclass(slots=True)
-class _Block:
-    """A topic that AWS refused, left alone until then (monotonic seconds)."""
-
-    until: float
-    seconds: float
 
 
 @dataclasses.dataclass(slots=True)
@@ -95,16 +89,21 @@ class Publisher:
         self._pace = Pace(settings.limits.publishes, settings.limits.bytes)
         self._session: Session | None = None
         self._put: list[_Put] = []
+        self._put_size = 0
         self._put_at = math.inf
         self._flush_at = math.inf
         self._answers: collections.deque[Outgoing] = collections.deque(maxlen=100)
+        # Taken from the queue to be sent as soon as the pace allows: each the readings of a message.
+        self._hand: collections.deque[tuple[Topic, list[Stored]]] = collections.deque()
         self._sent: set[_Sent] = set()
-        self._gathering: dict[
-            int, float
-        ] = {}  # topic → when its readings wait for no others any more
-        self._blocks: dict[int, _Block] = {}
+        # Topic's number → when its readings wait for no others any more.
+        self._gathering: dict[int, float] = {}
+        self._refused_topics: set[str] = set()
+        self._blocks = Blocks()
         self._waiting_for: dict[tuple[int, int], _Told] = {}
+        self._replaced = queue.replaced
         self._is_troubled = False
+        self._is_hasty = False  # readings do not wait for others
         self.counts = Counts()
 
     # In -------------------------------------------------------------------------------------------------------------
@@ -123,6 +122,7 @@ class Publisher:
         if not self._put:
             self._put_at = self._clock.monotonic() + self._settings.queue.commit_delay
         self._put.append(_Put(reading, on_stored, on_acknowledged))
+        self._put_size += len(reading.payload)
 
     def answer(self, message: Outgoing) -> None:
         """Send a message that is not kept on disk: goes before readings, survives a lost connection, not a crash."""
@@ -133,11 +133,15 @@ class Publisher:
     def connected(self, session: Session) -> None:
         """The connection stands: send."""
         self._session = session
-        self._blocks.clear()  # a new connection, perhaps a new policy
+        self._blocks.clear()  # a new connection, perhaps a new policy: all is tried again
+        for topic in self._refused_topics:
+            self._tell(topic, None)
+        self._refused_topics.clear()
 
     def disconnected(self) -> None:
-        """The connection ended: what was not acknowledged comes back by its ``Published`` events."""
+        """Send no more. What was sent and is not acknowledged comes back by its ``Published`` events."""
         self._session = None
+        self._empty_hand()
 
     def published(self, event: Published) -> None:
         """A PUBACK, or the end of waiting for one."""
@@ -151,31 +155,48 @@ class Publisher:
         elif event.reason_code in _SUCCESS:
             self.counts.acknowledged += len(sent.readings)
             self._forget(topic, sent.readings, "")
-            if self._blocks.pop(topic.number, None):
-                self._tell(topic.name, None)
-        elif event.reason_code is None and self._session is None:
-            self._queue.give_back(
-                topic, sent.readings
-            )  # at least once: it may arrive twice, it is not lost
+            self._blocks.clear(topic.number)
+            self._taken(topic.name)
+        elif self._is_cut(event):
+            # At least once: it may arrive twice, it is not lost.
+            self._queue.give_back(topic, sent.readings)
         else:
             self._refused(topic, sent, event)
 
     def _answered(self, message: Outgoing, event: Published) -> None:
-        if event.reason_code is None and self._session is None:
+        if event.reason_code in _SUCCESS:
+            self._taken(message.topic)
+        elif self._is_cut(event):
             self._answers.appendleft(message)
-        elif event.reason_code not in _SUCCESS:
-            self._tell(message.topic, _refusal(message.topic, event))
+        else:
+            self._not_taken(message.topic, event)
+
+    def _is_cut(self, event: Published) -> bool:
+        """Whether the connection ended before the PUBACK came."""
+        return event.reason_code is None and (self._session is None or CUT in event.error)
 
     def _refused(self, topic: Topic, sent: _Sent, event: Published) -> None:
         code = event.reason_code
         is_policy = code == NOT_AUTHORIZED
-        self._tell(topic.name, _refusal(topic.name, event))
+        self._not_taken(topic.name, event)
         if code in _NEVER or (is_policy and self._settings.when_refused == "drop"):
             self._queue.dropped.refused += len(sent.readings)
             self._forget(topic, sent.readings, "AWS IoT refused it")
             return
         self._queue.give_back(topic, sent.readings)
-        self._block(topic, BLOCKED_FIRST if is_policy else 1.0)
+        patience = blocks.POLICY if is_policy else blocks.OTHERS
+        self._blocks.block(topic.number, patience, self._clock.monotonic())
+        self._empty_hand(topic)
+
+    def _not_taken(self, topic: str, event: Published) -> None:
+        if topic in self._refused_topics or len(self._refused_topics) < REFUSED_KEPT:
+            self._refused_topics.add(topic)
+            self._tell(topic, _refusal(topic, event))
+
+    def _taken(self, topic: str) -> None:
+        if topic in self._refused_topics:
+            self._refused_topics.remove(topic)
+            self._tell(topic, None)
 
     # Between events ---------------------------------------------------------------------------------------------------
 
@@ -189,17 +210,16 @@ class Publisher:
         """Readings that AWS has not acknowledged yet."""
         return self._queue.count + len(self._put)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing that could still be sent now."""
-        return (
-            not self._put and not self._sent and self._send_at(self._clock.monotonic()) == math.inf
-        )
+    def is_idle(self, until: float) -> bool:
+        """Whether nothing can be sent, nor be acknowledged, up to then (monotonic seconds)."""
+        return not self._put and not self._sent and self._send_at(self._clock.monotonic()) > until
 
     def settle(self, *, at_once: bool = False) -> None:
-        """Commit what came in, then send what may go; ``at_once``: wait for no more to share a commit."""
+        """Commit what came in, then send what may go; ``at_once``: nothing waits to share a commit or a message."""
+        self._is_hasty = at_once
         now = self._clock.monotonic()
-        if self._put and (at_once or now >= self._put_at or len(self._put) >= COMMIT_AT):
+        is_much = len(self._put) >= COMMIT_AT or self._put_size >= COMMIT_BYTES
+        if self._put and (at_once or now >= self._put_at or is_much):
             self._commit()
         if now >= self._flush_at:
             self._flush()
@@ -209,7 +229,7 @@ class Publisher:
             self._flush_at = min(self._flush_at, now + FLUSH_EVERY)
 
     def _commit(self) -> None:
-        batch_of, self._put, self._put_at = self._put, [], math.inf
+        batch_of, self._put, self._put_size, self._put_at = self._put, [], 0, math.inf
         try:
             places = self._queue.add([one.reading for one in batch_of])
         except StateDirectoryError as error:
@@ -260,7 +280,7 @@ class Publisher:
                 return
             sent = self._next(now)
             if sent is None:
-                continue  # a topic of which nothing was left
+                continue  # nothing was left of a topic, or it cannot be read now
             self._sent.add(sent)
             message = sent.message
             self._pace.spend(now, len(message.payload) + len(message.topic))
@@ -271,70 +291,82 @@ class Publisher:
         """When the next message may go (monotonic seconds); ``math.inf``: something else must happen first."""
         if not self._session or len(self._sent) >= self._settings.limits.unacknowledged:
             return math.inf
-        ready = (
-            now
-            if self._answers
-            else min(map(self._ready_at, self._queue.topics), default=math.inf)
-        )
+        is_ready = self._answers or self._hand
+        ready = now if is_ready else min(map(self._ready_at, self._queue.topics), default=math.inf)
         return ready if ready == math.inf else max(ready, now + self._pace.wait(now))
 
     def _ready_at(self, topic: Topic) -> float:
         """When a message of this topic may go: after a refusal later, and perhaps others share it until then."""
-        block = self._blocks.get(topic.number)
-        if block:
-            return block.until
+        blocked = self._blocks.until(topic.number)
+        if blocked > -math.inf:
+            return blocked
         delay = self._settings.batch.max_delay
-        if (
-            not delay
-            or topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings
-        ):
+        if not delay or self._is_hasty:
+            return 0.0
+        if topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings:
             return 0.0
         return self._gathering.setdefault(topic.number, self._clock.monotonic() + delay)
 
     def _next(self, now: float) -> _Sent | None:
         if self._answers:
             return _Sent(None, [], self._answers.popleft())
-        topic = next(one for one in self._queue.topics if self._ready_at(one) <= now)
+        if not self._hand:
+            self._draw(next(one for one in self._queue.topics if self._ready_at(one) <= now))
+        if not self._hand:
+            return None
+        topic, readings = self._hand.popleft()
+        message = batch.compose(topic.name, readings, self._settings.batch, self._clock.wall())
+        return _Sent(topic, readings, message)
+
+    def _draw(self, topic: Topic) -> None:
+        """Take readings of a topic in hand, as messages."""
         self._gathering.pop(topic.number, None)
         wanted = self._settings.batch
+        is_newest = self._settings.drain == "newest-first"
+        most = (
+            min(SINGLES, wanted.max_readings) if wanted.format == "none" else wanted.max_readings
+        )
         try:
-            found = self._queue.take(
-                topic,
-                1 if wanted.format == "none" else wanted.max_readings,
-                wanted.max_bytes,
-                newest=self._settings.drain == "newest-first",
-            )
+            found = self._queue.take(topic, most, wanted.max_bytes - 2, newest=is_newest)
         except StateDirectoryError as error:
             self._trouble(error)
-            self._block(topic, 1.0)
-            return None
+            self._blocks.block(topic.number, blocks.DISK, self._clock.monotonic())
+            return
         readings = self._without_expired(topic, found)
-        if not readings:
-            return None
-        count = batch.share(readings, wanted)
-        self._queue.give_back(topic, readings[count:])
-        message = batch.compose(topic.name, readings[:count], wanted, self._clock.wall())
-        return _Sent(topic, readings[:count], message)
+        while readings:
+            count = batch.share(readings, wanted)
+            part, readings = readings[:count], readings[count:]
+            if is_newest:
+                self._hand.appendleft((topic, part))
+            else:
+                self._hand.append((topic, part))
+
+    def _empty_hand(self, only: Topic | None = None) -> None:
+        """Give back what is in hand, all or of one topic."""
+        hand = list(self._hand)
+        self._hand.clear()
+        for topic, readings in hand:
+            if only in (None, topic):
+                self._queue.give_back(topic, readings)
+            else:
+                self._hand.append((topic, readings))
 
     def _without_expired(self, topic: Topic, readings: list[Stored]) -> list[Stored]:
         now = self._clock.wall()
-        expired = [one for one in readings if one.expires is not None and one.expires <= now]
+        expired = [one for one in readings if (left := one.left(now)) is not None and left <= 0]
         if not expired or is_doubtful(self._clock):
             return readings
         self._queue.dropped.expired += len(expired)
         self._forget(topic, expired, "it expired")
-        return [one for one in readings if one.expires is None or one.expires > now]
-
-    def _block(self, topic: Topic, first: float) -> None:
-        before = self._blocks.get(topic.number)
-        seconds = min(before.seconds * 2, BLOCKED_LONGEST) if before else first
-        self._blocks[topic.number] = _Block(self._clock.monotonic() + seconds, seconds)
+        return [one for one in readings if one not in expired]
 
     def _forget(self, topic: Topic, readings: list[Stored], why: str) -> None:
-        for first, last in _runs(readings):
-            part = readings[first:last]
-            size = sum(len(one.payload) for one in part)
-            self._queue.forget(topic, part[0].sequence, len(part), size)
+        at = 0
+        for first, end in runs.of([one.sequence for one in readings]):
+            count = end - first
+            size = sum(len(one.payload) for one in readings[at : at + count])
+            self._queue.forget(topic, first, count, size)
+            at += count
         for one in readings if self._waiting_for else ():
             if told := self._waiting_for.pop((topic.number, one.sequence), None):
                 told(why)
@@ -344,15 +376,16 @@ class Publisher:
             if told := self._waiting_for.pop(place, None):
                 told("it was dropped: the queue was full, or it waited for too long")
         self._queue.lost.clear()
+        if self._queue.replaced is not self._replaced:
+            self._replaced = self._queue.replaced
+            self._tell_damaged()
 
-
-def _runs(readings: list[Stored]) -> Iterator[tuple[int, int]]:
-    """Where readings follow each other: first and end of each stretch of the list."""
-    start = 0
-    for index in range(1, len(readings) + 1):
-        if index == len(readings) or readings[index].sequence != readings[index - 1].sequence + 1:
-            yield start, index
-            start = index
+    def _tell_damaged(self) -> None:
+        """What is neither in hand nor under way was in the damaged file."""
+        parts = [*self._hand, *((one.topic, one.readings) for one in self._sent)]
+        held = {(topic.number, one.sequence) for topic, part in parts if topic for one in part}
+        for place in self._waiting_for.keys() - held:
+            self._waiting_for.pop(place)("the queue was damaged, and the reading with it")
 
 
 def _refusal(topic: str, event: Published) -> AgentError:

@@ -8,8 +8,8 @@ Which readings are under way is known in memory only: after a crash they are sen
 """
 
 import contextlib
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +19,15 @@ from fleet_agent.errors import StateDirectoryError
 from fleet_agent.telemetry import runs
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.database import Database
+from fleet_agent.telemetry.inventory import SHIFT, Dropped, Growth, Topic, take_stock
 from fleet_agent.telemetry.reading import BINARY, JSON, TEXT, Reading
 
 NAME = "telemetry.sqlite3"
 
-_SHIFT = 40  # bits of an id that count within a topic
+TOPICS_KEPT = 1000  # with nothing in the file, that keep their sequence
+
 _TYPES = (JSON, TEXT, BINARY)
-_TOPICS_KEPT = 1000  # empty ones that keep their sequence over a restart
-
-
-@dataclasses.dataclass(slots=True)
-class Topic:
-    """What is known of one topic without looking into the file."""
-
-    number: int
-    name: str
-    next: int = 0  # the sequence of the next reading
-    priority: int = 1  # of its newest reading
-    unsent: runs.Runs = dataclasses.field(default_factory=list)
-    oldest: float | None = None  # time of the first unsent reading; None: not looked up
-    marker: int | None = None  # id of the emptied row that keeps the sequence
-
-
-@dataclasses.dataclass(slots=True)
-class Dropped:
-    """Readings that will never be sent, by what was the matter with them."""
-
-    full: int = 0
-    age: int = 0
-    expired: int = 0
-    refused: int = 0
+_SMALL = 1 << 20  # bytes of readings that are quickly copied when the file gives space back
 
 
 class Queue:
@@ -67,14 +46,16 @@ class Queue:
         self._bounds = bounds
         self._clock = clock
         self._names: dict[str, Topic] = {}
+        self._number = 0  # the highest of a topic
         self._busy: dict[int, Topic] = {}  # with something unsent, in the order of their turns
-        self._removed: list[tuple[int, int]] = []  # id ranges that AWS has, to be deleted
+        self._idle: dict[int, Topic] = {}  # with nothing left, longest idle first
+        # Topic, first, end: AWS has these, to be deleted.
+        self._removed: list[tuple[Topic, int, int]] = []
         self.count = 0
         self.bytes = 0
         self.dropped = Dropped()
-        self.lost: list[
-            tuple[int, int]
-        ] = []  # topic and sequence of what was dropped, for whoever waits for them
+        # Topic's number and sequence of what was dropped, for whoever waits for them; emptied by the publisher.
+        self.lost: list[tuple[int, int]] = []
         self._file = Database(path, self._look_around)
 
     # In -------------------------------------------------------------------------------------------------------------
@@ -88,57 +69,73 @@ class Queue:
         Raises:
             StateDirectoryError: Nothing of it was stored: disk full, read-only, failing.
         """
-        topics = {reading.topic: self._topic(reading.topic) for reading in readings}
-        before = {name: topic.next for name, topic in topics.items()}
-        rows, places = [], []
-        for reading in readings:
-            topic = topics[reading.topic]
-            places.append((topic, topic.next))
-            rows.append(_row(topic, reading))
-            topic.next += 1
-        try:
-            self._write(lambda: self._insert(topics.values(), rows), self._bounds.synchronous)
-        except StateDirectoryError:
-            for name, topic in topics.items():
-                topic.next = before[name]
-            raise
-        self._written.update(topic.number for topic in topics.values())
-        for (topic, sequence), reading in zip(places, readings, strict=True):
-            runs.add(topic.unsent, sequence, sequence + 1)
+        self._file.ensure_room()
+        growth = self._write(readings, self._bounds.synchronous)
+        for name, topic in growth.topics.items():
+            end = growth.ends[name]
+            runs.add(topic.unsent, topic.next, end)
+            topic.left += end - topic.next
+            topic.next, topic.is_new = end, False
+            self._names[name] = topic
+            self._idle.pop(topic.number, None)
             self._busy.setdefault(topic.number, topic)
-            topic.priority = reading.priority
+        for reading in readings:
+            growth.topics[reading.topic].priority = reading.priority
+            self.bytes += len(reading.payload)
         self.count += len(readings)
-        self.bytes += sum(len(reading.payload) for reading in readings)
-        return self._kept(places)
+        return self._kept(growth.places)
 
-    def _insert(self, topics: Iterable[Topic], rows: list[tuple[object, ...]]) -> None:
-        new = [(topic.number, topic.name) for topic in topics if topic.number not in self._written]
-        self._file.execute_many("INSERT INTO topic VALUES(?, ?)", new)
-        self._file.execute_many("INSERT INTO reading VALUES(?, ?, ?, ?, ?, ?)", rows)
+    def _grow(self, readings: Sequence[Reading]) -> Growth:
+        """Where each reading comes to stand."""
+        growth = Growth()
+        for reading in readings:
+            name = reading.topic
+            topic = growth.topics.get(name)
+            if topic is None:
+                topic = self._names.get(name)
+                if topic is None:
+                    self._number += 1
+                    topic = Topic(self._number, name)
+                growth.topics[name] = topic
+                growth.ends[name] = topic.next
+            sequence = growth.ends[name]
+            growth.ends[name] = sequence + 1
+            growth.places.append((topic, sequence))
+            growth.rows.append(_row(topic.number << SHIFT | sequence, reading))
+        return growth
 
     def _kept(self, places: list[tuple[Topic, int]]) -> list[tuple[Topic, int] | None]:
-        if self.count <= self._bounds.max_messages and self.bytes <= self._bounds.max_bytes:
+        before = len(self.lost)
+        with contextlib.suppress(StateDirectoryError):  # they are stored: room is made next time
+            self._make_room()
+        if len(self.lost) == before:
             return list(places)
-        gone = set(self._make_room())
+        gone = set(self.lost[before:])
         return [None if (t.number, sequence) in gone else (t, sequence) for t, sequence in places]
 
-    def _make_room(self) -> Iterator[tuple[int, int]]:
+    def _make_room(self) -> None:
         """Drop the oldest of the lowest priority; what is under way stays, its answer comes soon."""
         while self.count > self._bounds.max_messages or self.bytes > self._bounds.max_bytes:
-            if not self._busy:
+            topics = self.topics
+            if not topics:
                 return
-            topic = min(self._busy.values(), key=lambda one: (one.priority, self._oldest(one)))
-            self.dropped.full += 1
-            yield topic.number, self._drop_oldest(topic)
+            topic = min(topics, key=lambda one: (one.priority, self._oldest(one)))
+            self.dropped.full += self._drop_oldest(topic)
 
     def _drop_oldest(self, topic: Topic) -> int:
+        """Drop one; 0 when it is gone already, with a damaged file."""
+        if not topic.unsent:
+            return 0
+        size = self._size(topic, topic.unsent[0][0])
+        if not topic.unsent:
+            return 0
         sequence, _ = runs.take(topic.unsent, 1)
+        topic.oldest = None
         if not topic.unsent:
             del self._busy[topic.number]
-        self.forget(topic, sequence, 1, self._size(topic, sequence))
-        topic.oldest = None
+        self.forget(topic, sequence, 1, size)
         self.lost.append((topic.number, sequence))
-        return sequence
+        return 1
 
     # Out ------------------------------------------------------------------------------------------------------------
 
@@ -153,21 +150,24 @@ class Queue:
         Args:
             topic: One of ``topics``.
             most: How many, at most.
-            size: Bytes of their payloads, at most, unless the first alone has more.
+            size: Bytes of their payloads and what separates them, at most, unless the first alone has more.
             newest: From the newest ones on.
 
+        Returns:
+            Ascending; none when a damaged file was replaced.
+
         Raises:
-            StateDirectoryError: The file cannot be read.
+            StateDirectoryError: The file cannot be read; nothing is under way.
         """
         first, end = runs.take(topic.unsent, most, from_end=newest)
         left = size
 
         def is_enough(row: tuple[Any, ...]) -> bool:
             nonlocal left
-            left -= len(row[1] or b"")
+            left -= len(row[1]) + 1
             return left < 0
 
-        base = topic.number << _SHIFT
+        base = topic.number << SHIFT
         order = "DESC" if newest else "ASC"
         try:
             rows = self._file.select(
@@ -187,8 +187,9 @@ class Queue:
                 expires=row[4],
             )
             for row in (reversed(rows) if newest else rows)
-            if row[1] is not None
         ]
+        if not self._has(topic):
+            return []
         if found and newest and first < found[0].sequence:
             runs.add(topic.unsent, first, found[0].sequence)
         elif found and not newest and found[-1].sequence + 1 < end:
@@ -201,17 +202,14 @@ class Queue:
 
     def give_back(self, topic: Topic, readings: Sequence[Stored]) -> None:
         """They are not under way any more: to be sent again."""
-        start = 0
-        for index in range(1, len(readings) + 1):  # a run at a time
-            last = readings[index - 1].sequence
-            if index == len(readings) or readings[index].sequence != last + 1:
-                self._put_back(topic, readings[start].sequence, last + 1)
-                start = index
+        for first, end in runs.of([reading.sequence for reading in readings]):
+            self._put_back(topic, first, end)
 
     def _put_back(self, topic: Topic, first: int, end: int) -> None:
-        runs.add(topic.unsent, first, end)
-        topic.oldest = None
-        self._busy.setdefault(topic.number, topic)
+        if self._has(topic):
+            runs.add(topic.unsent, first, end)
+            topic.oldest = None
+            self._busy.setdefault(topic.number, topic)
 
     def forget(self, topic: Topic, first: int, count: int, size: int) -> None:
         """AWS has these, or nobody wants them; deleted with the next commit.
@@ -222,32 +220,49 @@ class Queue:
             count: How many, one after the other.
             size: Bytes of their payloads, together.
         """
-        base = topic.number << _SHIFT
-        self._removed.append((base + first, base + first + count - 1))
-        # Never below nothing: what was under way when a damaged file was replaced is not in the new one's count.
-        self.count = max(0, self.count - count)
-        self.bytes = max(0, self.bytes - size)
-
-    def drop_old(self) -> None:
-        """Drop what waits for longer than the bound allows, unless the clock cannot be believed."""
-        if is_doubtful(self._clock):
+        if not self._has(topic):
             return
-        limit = self._clock.wall() - self._bounds.max_age
-        for topic in self.topics:
-            while topic.unsent and BUILT <= self._oldest(topic) < limit:
-                self._drop_oldest(topic)
-                self.dropped.age += 1
+        last = self._removed[-1] if self._removed else None
+        if (
+            last and last[0] is topic and last[2] == first
+        ):  # mostly: one statement deletes them all
+            self._removed[-1] = (topic, last[1], first + count)
+        else:
+            self._removed.append((topic, first, first + count))
+        self.count -= count
+        self.bytes -= size
+        topic.left -= count
+        if not topic.left:
+            self._idle[topic.number] = topic
+
+    def tidy(self) -> None:
+        """Drop what waits for longer than the bound allows, unless the clock cannot be believed; return disk space.
+
+        Raises:
+            StateDirectoryError: The file cannot be read.
+        """
+        if not is_doubtful(self._clock):
+            limit = self._clock.wall() - self._bounds.max_age
+            for topic in self.topics:
+                while topic.unsent and BUILT <= self._oldest(topic) < limit:
+                    self.dropped.age += self._drop_oldest(topic)
+        if self.bytes < _SMALL and not self._removed:
+            self._file.shrink()
 
     def oldest(self) -> float | None:
-        """The time (Unix seconds) of the oldest reading that waits; None: nothing waits."""
-        return min((self._oldest(topic) for topic in self.topics), default=None)
+        """The time (Unix seconds) of the oldest reading that waits; None: nothing waits.
+
+        Raises:
+            StateDirectoryError: The file cannot be read.
+        """
+        return min((self._oldest(topic) for topic in self.topics if topic.unsent), default=None)
 
     @property
-    def replaced(self) -> Path | None:
-        """What a damaged file is called now; None: there was none."""
+    def replaced(self) -> tuple[Path, str] | None:
+        """What a damaged file is called now, and what was wrong with it; None: there was none."""
         return self._file.replaced
 
-    # The file ---------------------------------------------------------------------------------------------------------
+    # The file -------------------------------------------------------------------------------------------------------
 
     @property
     def has_unwritten(self) -> bool:
@@ -261,7 +276,7 @@ class Queue:
             StateDirectoryError: The file cannot be written; tried again with the next commit.
         """
         if self._removed:
-            self._write(lambda: None, "normal")
+            self._write((), "normal")
 
     def close(self) -> None:
         """Write what is left to write and let go of the file."""
@@ -269,95 +284,109 @@ class Queue:
             self.flush()
         self._file.close()
 
-    def _write(self, change: Callable[[], None], synchronous: str) -> None:
-        """Delete what AWS has and make the change."""
+    def _has(self, topic: Topic) -> bool:
+        return self._names.get(topic.name) is topic
 
-        def both() -> None:
-            self._delete_removed()
-            change()
+    def _write(self, readings: Sequence[Reading], synchronous: str) -> Growth:
+        """Delete what AWS has and insert the readings; what is known in memory changes once that is committed."""
+        growth = Growth()
+        markers: dict[int, int] = {}
+        surplus: list[Topic] = []
 
-        self._file.write(both, synchronous)
+        def change() -> None:  # once more, and all of it anew, when a damaged file was replaced
+            nonlocal growth, surplus
+            growth = self._grow(readings)
+            markers.clear()
+            for topic, first, end in self._removed:
+                self._delete(topic, first, end, growth.topics, markers)
+            surplus = self._surplus(growth.topics)
+            for topic in surplus:
+                self._delete_row(topic, markers.get(topic.number, topic.marker))
+                self._file.execute("DELETE FROM topic WHERE id = ?", (topic.number,))
+            names = [(one.number, name) for name, one in growth.topics.items() if one.is_new]
+            self._file.execute_many("INSERT INTO topic VALUES(?, ?)", names)
+            self._file.execute_many("INSERT INTO reading VALUES(?, ?, ?, ?, ?, ?)", growth.rows)
+
+        self._file.write(change, synchronous)
+        for topic, _, _ in self._removed:
+            topic.marker = markers.get(topic.number, topic.marker)
         self._removed.clear()
+        for topic in surplus:
+            del self._names[topic.name], self._idle[topic.number]
+        return growth
 
-    def _delete_removed(self) -> None:
-        """Delete, but leave each topic's last row behind, emptied, to keep its sequence."""
-        topics = {topic.number: topic for topic in self._names.values()}
-        for first, last in self._removed:
-            topic = topics[first >> _SHIFT]
-            if topic.marker is not None and topic.marker < first:
-                self._file.execute("DELETE FROM reading WHERE id = ?", (topic.marker,))
-            end = last
-            if last == (topic.number << _SHIFT) + topic.next - 1:
-                self._file.execute("UPDATE reading SET payload = NULL WHERE id = ?", (last,))
-                topic.marker, end = last, last - 1
-            self._file.execute("DELETE FROM reading WHERE id BETWEEN ? AND ?", (first, end))
+    def _delete(
+        self,
+        topic: Topic,
+        first: int,
+        end: int,
+        growing: Mapping[str, Topic],
+        markers: dict[int, int],
+    ) -> None:
+        """Delete from ``first`` up to ``end``, but leave the topic's last row behind, emptied, to keep its sequence."""
+        base = topic.number << SHIFT
+        marker = markers.get(topic.number, topic.marker)
+        if marker is not None and marker < first:
+            self._delete_row(topic, marker)
+        if end == topic.next and topic.name not in growing:
+            end -= 1
+            markers[topic.number] = end
+            self._file.execute("UPDATE reading SET payload = NULL WHERE id = ?", (base + end,))
+        self._file.execute(
+            "DELETE FROM reading WHERE id >= ? AND id < ?", (base + first, base + end)
+        )
+
+    def _delete_row(self, topic: Topic, sequence: int | None) -> None:
+        if sequence is not None:
+            identifier = (topic.number << SHIFT) + sequence
+            self._file.execute("DELETE FROM reading WHERE id = ?", (identifier,))
+
+    def _surplus(self, growing: Mapping[str, Topic]) -> list[Topic]:
+        """Topics that lose their sequence: there is no end to names that programs may think of."""
+        count = max(0, len(self._idle) - TOPICS_KEPT)
+        return [
+            topic
+            for topic in itertools.islice(self._idle.values(), count)
+            if topic.name not in growing
+        ]
 
     def _look_around(self, file: Database) -> None:
         """Learn what is in the file: all of it is read, so that damage shows now.
 
         A new file after a damaged one finds topics here that are known already: they keep their sequences.
         """
-        for topic in self._names.values():
-            topic.unsent, topic.marker, topic.oldest = [], None, None
-        self._busy.clear()
-        self._removed.clear()
-        self.count = self.bytes = 0
-        topics = {}
-        for number, name in file.execute("SELECT id, name FROM topic"):
-            topics[number] = self._names.setdefault(name, Topic(number=number, name=name))
-        self._written = set(topics)
-        stale = []
-        for identifier, priority, size in file.execute(
-            "SELECT id, priority, length(payload) FROM reading ORDER BY id"
-        ):
-            topic = topics[identifier >> _SHIFT]
-            sequence = identifier & (1 << _SHIFT) - 1
-            if topic.marker is not None:
-                stale.append((topic.marker,))  # it is not the last one
-            topic.next, topic.priority, topic.marker = sequence + 1, priority, None
-            if size is None:
-                topic.marker = identifier
-            else:
-                runs.add(topic.unsent, sequence, sequence + 1)
-                self._busy.setdefault(topic.number, topic)
-                self.count += 1
-                self.bytes += size
-        file.execute_many("DELETE FROM reading WHERE id = ?", stale)
-        self._forget_topics(file)
-
-    def _forget_topics(self, file: Database) -> None:
-        """Of topics with nothing to send only the newest keep their sequence: they may come without end."""
-        empty = sorted((t for t in self._names.values() if not t.unsent), key=lambda t: t.number)
-        for topic in empty[: max(0, len(empty) - _TOPICS_KEPT)]:
-            if topic.marker is not None:
-                file.execute("DELETE FROM reading WHERE id = ?", (topic.marker,))
-            file.execute("DELETE FROM topic WHERE id = ?", (topic.number,))
-            self._written.discard(topic.number)
-            del self._names[topic.name]
-
-    def _topic(self, name: str) -> Topic:
-        topic = self._names.get(name)
-        if topic is None:
-            number = max((one.number for one in self._names.values()), default=0) + 1
-            topic = self._names[name] = Topic(number=number, name=name)
-        return topic
+        found, self._removed = take_stock(file)
+        for name, topic in self._names.items():
+            known = found.setdefault(name, Topic(topic.number, name))
+            known.next = max(known.next, topic.next)
+        self._names = found
+        self._number = max([self._number, *(topic.number for topic in found.values())])
+        self.count = sum(topic.left for topic in found.values())
+        self.bytes = file.execute(
+            "SELECT coalesce(sum(length(payload)), 0) FROM reading"
+        ).fetchone()[0]
+        self._busy, self._idle = {}, {}
+        for topic in found.values():
+            (self._busy if topic.left else self._idle)[topic.number] = topic
 
     def _oldest(self, topic: Topic) -> float:
         if topic.oldest is None:
-            first = (topic.number << _SHIFT) + topic.unsent[0][0]
+            if not topic.unsent:
+                return 0.0  # gone with a damaged file
+            first = (topic.number << SHIFT) + topic.unsent[0][0]
             rows = self._file.select("SELECT time FROM reading WHERE id = ?", (first,))
             topic.oldest = rows[0][0] if rows else 0.0
         return topic.oldest
 
     def _size(self, topic: Topic, sequence: int) -> int:
-        identifier = (topic.number << _SHIFT) + sequence
+        identifier = (topic.number << SHIFT) + sequence
         rows = self._file.select("SELECT length(payload) FROM reading WHERE id = ?", (identifier,))
-        return rows[0][0] or 0 if rows else 0
+        return rows[0][0] if rows else 0
 
 
-def _row(topic: Topic, reading: Reading) -> tuple[object, ...]:
+def _row(identifier: int, reading: Reading) -> tuple[object, ...]:
     return (
-        topic.number << _SHIFT | topic.next,
+        identifier,
         reading.time,
         reading.expires,
         reading.priority,

@@ -1,5 +1,6 @@
 """What the status shows of telemetry: counters, rates, what waits; in Prometheus' words, too, when asked for."""
 
+import contextlib
 import dataclasses
 import logging
 from pathlib import Path
@@ -61,11 +62,7 @@ class Report:
         self._before = (clock.monotonic(), 0, 0)
 
     def update(self, *, is_connected: bool) -> None:
-        """Look at everything.
-
-        Raises:
-            StateDirectoryError: The queue cannot be read.
-        """
+        """Look at everything."""
         traffic, counts = self._traffic, self._publisher.counts
         traffic.readings_stored = counts.stored
         traffic.readings_acknowledged = counts.acknowledged
@@ -75,8 +72,11 @@ class Report:
         traffic.messages_published = counts.messages
         traffic.dropped = dataclasses.asdict(self._queue.dropped)
         traffic.readings_dropped = sum(traffic.dropped.values())
-        oldest = self._queue.oldest()
-        traffic.oldest_waiting = None if oldest is None else clocks.text(oldest)
+        with contextlib.suppress(
+            StateDirectoryError
+        ):  # the publisher tells of it; the last one stands
+            oldest = self._queue.oldest()
+            traffic.oldest_waiting = None if oldest is None else clocks.text(oldest)
         traffic.handlers = {
             name: dataclasses.asdict(counters)
             for name, counters in self._commands.counters.items()

@@ -4,6 +4,7 @@ A list of ``[first, end)`` pairs, ascending and apart from each other; mostly th
 """
 
 import bisect
+from collections.abc import Iterator, Sequence
 
 Runs = list[tuple[int, int]]
 
@@ -35,3 +36,12 @@ def take(runs: Runs, most: int, *, from_end: bool = False) -> tuple[int, int]:
         return end - most, end
     runs[at] = (first + most, end)
     return first, first + most
+
+
+def of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The runs that ascending numbers make: the first and the end of each."""
+    start = 0
+    for index in range(1, len(numbers) + 1):
+        if index == len(numbers) or numbers[index] != numbers[index - 1] + 1:
+            yield numbers[start], numbers[index - 1] + 1
+            start = index

@@ -10,7 +10,8 @@ import pytest
 from fleet_agent.config.telemetry import Batch, Limits, Telemetry
 from fleet_agent.errors import AgentError
 from fleet_agent.session.mqtt import NOT_AUTHORIZED
-from fleet_agent.telemetry.publisher import BLOCKED_FIRST, Publisher
+from fleet_agent.telemetry.blocks import POLICY
+from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
 from support.clock import FakeClock
@@ -124,7 +125,7 @@ def test_a_refused_topic_is_kept_named_and_tried_again_slower_and_slower(bench: 
     assert f"iot:Publish on topic/{TOPIC}" in error.title
     bench.put(2, topic="dt/pump/other")  # another topic goes on
     bench.answer(0)
-    for wait in (BLOCKED_FIRST, BLOCKED_FIRST * 2):
+    for wait in (POLICY.first, POLICY.first * 2):
         assert bench.wire.flying == []
         bench.clock.go(wait - 1)
         bench.publisher.settle()
@@ -132,7 +133,7 @@ def test_a_refused_topic_is_kept_named_and_tried_again_slower_and_slower(bench: 
         bench.clock.go(1.1)
         bench.publisher.settle()
         bench.answer(NOT_AUTHORIZED)
-    bench.clock.go(BLOCKED_FIRST * 4 + 1)
+    bench.clock.go(POLICY.first * 4 + 1)
     bench.publisher.settle()
     bench.answer(0)
     assert bench.told[-1] == (TOPIC, None)
