@@ -105,7 +105,7 @@ class Machine:
     def cut_power(self) -> None:
         """Take the power away: everything in it is killed where it stands."""
         if self._process is not None:
-            leader = self._leader()
+            leader = self.leader()
             for pid in filter(None, (leader, self._process.pid)):
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -114,7 +114,7 @@ class Machine:
             self._process.wait(30)
             self._process = None
 
-    def _leader(self) -> int | None:
+    def leader(self) -> int | None:
         """Our process id of its process 1, once there is one."""
         if self._process is None:
             return None
@@ -135,7 +135,7 @@ class Machine:
 
     def attempt(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command inside, whatever comes of it."""
-        leader = until(self._leader, "the machine's process 1")
+        leader = until(self.leader, "the machine's process 1")
         return subprocess.run(
             ["nsenter", "--all", "--target", str(leader), "/usr/bin/env", "-i",
              "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", *command],

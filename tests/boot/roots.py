@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,10 +93,10 @@ def install(root: Path, deb: Path) -> str:
     return inside(root, "dpkg", "-i", f"/root/{deb.name}")
 
 
-def inside(root: Path, *command: str) -> str:
+def inside(root: Path, *command: str, options: Sequence[str] = ()) -> str:
     """Run a command in a root that is not running, without any network; give its stdout and stderr."""
-    options = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe"]
-    said = run("systemd-nspawn", *options, "-D", str(root), *command)
+    ours = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe"]
+    said = run("systemd-nspawn", *ours, *options, "-D", str(root), *command)
     noise = "Attempted to remove disk file system"  # systemd-nspawn's, at its end; harmless
     return "".join(line for line in said.splitlines(keepends=True) if not line.startswith(noise))
 

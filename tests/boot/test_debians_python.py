@@ -1,0 +1,70 @@
+"""The agent's own tests again, on Debian's Python with Debian's cryptography, yaml and systemd packages.
+
+They run inside a root with the package installed: ``fleet-agent`` is the packaged command there, and awscrt and awsiot
+are the package's. pytest and what else the tests need is borrowed from the environment that runs this.
+"""
+
+import sysconfig
+from pathlib import Path
+
+from boot import roots
+
+# What the package or Debian has: nothing of this may come from elsewhere.
+THEIRS = (
+    "cryptography",
+    "yaml",
+    "_yaml",
+    "systemd",
+    "awscrt",
+    "_awscrt",
+    "awsiot",
+    "cffi",
+    "_cffi",
+    "__editable__",
+)
+SUITES = (
+    "tests/unit/credentials",
+    "tests/unit/device",
+    "tests/unit/provisioning",
+    "tests/e2e/test_methods.py",
+)
+FOUND = """
+import cryptography, yaml, systemd.daemon, awscrt, awsiot, sys
+print(cryptography.__version__, *(m.__file__ for m in (cryptography, yaml, systemd.daemon, awscrt, awsiot)))
+"""
+
+
+def test_the_suite_on_debians_packages(installed: Path, root_dir: Path, tmp_path: Path) -> None:
+    root = roots.mount(installed, tmp_path / "machine")
+    try:
+        environment = borrowed(root)
+        found = roots.inside(root, "python3", "-c", FOUND, options=environment)
+        version, *files = found.split()
+        assert version.startswith("38.")
+        assert all(
+            file.startswith(("/usr/lib/python3/", "/usr/lib/fleet-agent/")) for file in files
+        )
+        command = ["python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command += ["--basetemp=/var/tmp/pytest", "-m", "not slow", *SUITES]
+        checkout = [f"--bind-ro={root_dir}:/checkout", "--chdir=/checkout"]
+        said = roots.inside(root, *command, options=[*environment, *checkout])
+        assert " passed" in said
+        assert "failed" not in said
+    finally:
+        roots.unmount(root)
+
+
+def borrowed(root: Path) -> list[str]:
+    """Show the root our own packages but for ``THEIRS``; give what systemd-nspawn must be told for that."""
+    site = Path(sysconfig.get_paths()["purelib"])
+    links = root / "borrowed"
+    links.mkdir()
+    for entry in site.iterdir():
+        if not entry.name.lower().startswith(tuple(name.lower() for name in THEIRS)):
+            (links / entry.name).symlink_to(Path("/site") / entry.name)
+    path = "/usr/lib/fleet-agent:/usr/lib/fleet-agent/vendor:/borrowed"
+    (root / "etc" / "hosts").write_text("127.0.0.1 localhost\n")  # where the sandbox is
+    storage = (
+        "--setenv=HYPOTHESIS_STORAGE_DIRECTORY=/var/tmp/hypothesis"  # the checkout is read-only
+    )
+    return [f"--bind-ro={site}:/site", f"--setenv=PYTHONPATH={path}", storage]
