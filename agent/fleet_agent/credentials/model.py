@@ -115,14 +115,6 @@ class Credential:
         """The MQTT client id to connect with: the thing's name, or the certificate's id where there is no thing."""
         return self.thing_name or self.certificate_id
 
-    def topic(self, template: str, source: str = "") -> str:
-        """Fill ``{thing}``, ``{certificate_id}`` and ``{source}`` into a topic or a filter."""
-        return (
-            template.replace("{thing}", self.client_id)
-            .replace("{certificate_id}", self.certificate_id)
-            .replace("{source}", source)
-        )
-
 
 class Event(enum.Enum):
     """What the ledger says of a certificate."""

@@ -87,7 +87,6 @@ def test_a_thing_without_a_name_connects_by_its_certificates_id(store: Store) ->
     found = store.keep_registration(found, Registration(thing_name=None, device_configuration={}))
     credential = store.describe(found)
     assert credential.client_id == "c-a"
-    assert credential.topic("dt/{thing}/{source}/{certificate_id}", "s") == "dt/c-a/s/c-a"
 
 
 def test_the_token_is_erased_before_the_credential_is_current(
