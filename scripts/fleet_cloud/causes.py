@@ -14,7 +14,12 @@ _ERROR = re.compile(
 )
 _DENIED_ACTION = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)")
 _DENIED_RESOURCE = re.compile(r"on resource: (?P<resource>arn:\S+)")
-_DENIED_CODES = {"AccessDenied", "AccessDeniedException", "UnauthorizedException"}
+_DENIED_CODES = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedException",
+    "AuthorizationError",
+}
 
 # What AWS says while a new role has not reached AWS IoT or Lambda yet (seconds), while a function is being made, while
 # something detached still counts as attached (minutes), and before a deprecated thing type may go (five minutes).
@@ -202,7 +207,7 @@ def _denied(said: str, service: str, code: str) -> Explanation:
     operation = _ERROR.search(said)
     statement = {
         "Effect": "Allow",
-        "Action": action["action"]
+        "Action": _lowered(action["action"])
         if action
         else _action(service, operation["operation"] if operation else "*"),
         "Resource": resource["resource"].rstrip(".,;") if resource else "*",
@@ -217,3 +222,9 @@ def _denied(said: str, service: str, code: str) -> Explanation:
 def _action(service: str, operation: str) -> str:
     """Return what IAM calls an operation, for those whose refusal does not say it."""
     return _OTHERWISE.get(operation, f"{service.removesuffix('api')}:{operation}")
+
+
+def _lowered(action: str) -> str:
+    """Return an action as policies spell it: SNS says its own name in capitals."""
+    service, colon, operation = action.partition(":")
+    return service.lower() + colon + operation

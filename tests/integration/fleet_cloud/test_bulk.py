@@ -14,7 +14,7 @@ from support.companion import FleetCloud, answer
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_things_are_registered_kept_private_checked_and_taken_away(
     fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -62,6 +62,7 @@ def test_things_are_registered_kept_private_checked_and_taken_away(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_one_certificate_can_be_everybodys_and_a_printed_script_registers(
     fleet_cloud: FleetCloud, sandbox: Sandbox, operator: dict[str, str], tmp_path: Path
 ) -> None:

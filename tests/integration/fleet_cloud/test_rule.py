@@ -14,7 +14,7 @@ from support.fleets import Fleet
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_reading_arrives_and_everything_is_taken_away_again(
     fleet_cloud: FleetCloud, fleet: Fleet, tmp_path: Path
 ) -> None:
@@ -49,7 +49,7 @@ def test_a_reading_arrives_and_everything_is_taken_away_again(
     telemetry = {"sources": [{"system": {"interval": "1s"}}]}
     config = agent.configuration(tmp_path / "config.yaml", telemetry=telemetry)
     with agent.running(config=config) as daemon:
-        daemon.wait_connected()
+        daemon.wait_for_line("connected to", 90)
         told = aws(
             sandbox,
             *("sqs", "receive-message", "--endpoint-url", sandbox.http_url),
