@@ -97,6 +97,12 @@ def _things(folder: BulkFolder, arguments: argparse.Namespace) -> list[str]:
             code="record-missing",
         )
     made = set(record.things) - {*folder.pending(record)}
+    if not made:
+        raise FleetCloudError(
+            f"no thing of {folder.path} has a certificate yet",
+            remedy="run fleet-cloud bulk again: it goes on where it stopped",
+            code="nothing-to-check",
+        )
     unknown = [name for name in given if name not in made]
     if unknown:
         raise UsageError(

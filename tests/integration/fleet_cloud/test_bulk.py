@@ -111,6 +111,9 @@ def test_check_without_the_environment_says_what_is_missing(
     root_dir: Path, operator: dict[str, str], tmp_path: Path
 ) -> None:
     write_record(tmp_path, fleet="fleet")
+    made = tmp_path / "things" / "x-1" / "certificate.pem.crt"
+    made.parent.mkdir(parents=True)
+    made.touch()
     done = subprocess.run(
         [
             # -S leaves out what is installed
