@@ -33,20 +33,18 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="power-cut-", dir=arguments.folder) as temporary:
         folder = Path(temporary)
-        with bench(folder) as its_bench:
-            machine = _machine(its_bench, arguments)
-            _tell(f"machine built, {time.monotonic() - began:.0f} s; booting it (QEMU, no KVM)")
-            console = machine.boot()
-        if arguments.verbose:
-            _tell(console)
+        if arguments.again:
+            _copy_log(arguments.again, folder)
+        else:
+            _record(folder, arguments)
         if arguments.keep:
-            shutil.copy(folder / "log.img", arguments.keep)
+            _copy_log(folder, arguments.keep)
         entries = blocklog.read(folder / "log.img")
         marks = sum(entry.mark is not None for entry in entries)
         flushes = sum(entry.flushes for entry in entries)
         _tell(
-            f"provisioned twice, queue filled, {time.monotonic() - began:.0f} s: {len(entries)} requests to the disk, "
-            f"{flushes} flushes, {marks} marks; seed {seed}"
+            f"{time.monotonic() - began:.0f} s: {len(entries)} requests to the disk, {flushes} flushes, {marks} marks; "
+            f"seed {seed}"
         )
         cuts = blocklog.cuts(entries, arguments.subsets, random.Random(seed))
         images, failures = _try_all(cuts, folder)
@@ -55,6 +53,22 @@ def main() -> int:
     good = images - failures.total()
     print(f"{good} of {images} images whole, {time.monotonic() - began:.0f} s")
     return 0 if images and good == images and marks else 1
+
+
+def _record(folder: Path, arguments: argparse.Namespace) -> None:
+    """Run the machine; it leaves its disk as it was, and the log of all it did to it."""
+    began = time.monotonic()
+    with bench(folder) as its_bench:
+        machine = _machine(its_bench, arguments)
+        _tell(f"machine built, {time.monotonic() - began:.0f} s; booting it (QEMU, no KVM)")
+        console = machine.boot()
+    if arguments.verbose:
+        _tell(console)
+
+
+def _copy_log(source: Path, target: Path) -> None:
+    for name in ("log.img", "start.img"):
+        shutil.copy(source / name, target)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--kernel", type=Path, required=True, help="an unpacked linux-image package")
     add("--folder", type=Path, default=Path("/dev/shm"), help="to work in (/dev/shm)")
-    add("--keep", type=Path, metavar="FILE", help="keep the log of the disk")
+    add("--keep", type=Path, metavar="FOLDER", help="copy the log there, to be tried with --again")
+    add("--again", type=Path, metavar="FOLDER", help="boot no machine, try this log")
     add("-v", "--verbose", action="store_true", help="show the machine's console")
     return parser
 
@@ -113,11 +128,13 @@ def _machine(its_bench: Bench, arguments: argparse.Namespace) -> guest.Guest:
 
 def _try_all(cuts: Iterator[blocklog.Cut], folder: Path) -> tuple[int, Counter[str]]:
     """Mount and open every disk; how many, and what was wrong with some."""
-    base, image, mounted = folder / "start.img", folder / "image.img", folder / "mounted"
+    base, mounted = folder / "start.img", folder / "mounted"
     mounted.mkdir()
     images, failures = 0, Counter[str]()
     for cut in cuts:
         _apply(cut.base, base)
+        # A file of its own for each: the kernel shows one file that is mounted twice as it was the first time.
+        image = folder / f"image-{images}.img"
         subprocess.run(["cp", "--sparse=always", str(base), str(image)], check=True)
         _apply(cut.survived, image)
         images += 1
@@ -126,6 +143,7 @@ def _try_all(cuts: Iterator[blocklog.Cut], folder: Path) -> tuple[int, Counter[s
                 _look(disk / STATE_DIR.name, cut.marks)
         except (AssertionError, AgentError, OSError) as error:
             failures[f"{type(error).__name__}: {str(error).replace(str(mounted), '')}"] += 1
+        image.unlink()
     return images, failures
 
 
