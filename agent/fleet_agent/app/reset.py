@@ -87,7 +87,8 @@ def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bo
     statedir.become_owner(state_dir)
     statedir.take_lock(state_dir)
     found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
-    Store(state_dir, SystemClock()).clear()
+    Store(state_dir, SystemClock()).disown()
+    _remove_identity(state_dir)
     for path in found.remove:
         if path.is_dir():
             files.remove_folders(path)
@@ -97,6 +98,15 @@ def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bo
             with contextlib.suppress(StateDirectoryError):
                 files.remove(path, sync=False)
     return found
+
+
+def _remove_identity(state_dir: Path) -> None:
+    """By one rename, so that no power cut leaves half of it; what an earlier one left behind goes first."""
+    aside = state_dir / "credentials.cleared"
+    files.remove_folders(aside)
+    if (credentials := state_dir / "credentials").is_dir():
+        files.move(credentials, aside)
+        files.remove_folders(aside)
 
 
 def _to_retire(ledger: Mapping[str, str], credential: Credential | None) -> list[str]:

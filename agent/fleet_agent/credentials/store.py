@@ -37,8 +37,6 @@ REGISTRATION = "registration.json"
 PROVEN = "proven"
 CURRENT = "current"
 
-_CLEARED = "credentials.cleared"  # for the moment that removing takes
-
 
 class Store:
     """The folder ``credentials`` and the ledger of one state directory.
@@ -263,19 +261,11 @@ class Store:
             if event == Event.CURRENT.value:
                 self.ledger.record(certificate_id, Event.RETIRED, number, self._clock.wall())
 
-    def clear(self) -> None:
-        """Forget every generation at one stroke; before that, the ledger says that nobody uses their certificates.
-
-        What an interrupted ``clear`` left is removed by the next one.
-        """
+    def disown(self) -> None:
+        """Let the ledger say that nobody will use the certificates of any generation again."""
         for number in self._numbers():
             self._name_dropped(number)
             self._retire(number)
-        aside = self._root.with_name(_CLEARED)
-        files.remove_folders(aside)
-        if self._root.is_dir():
-            files.move(self._root, aside)
-            files.remove_folders(aside)
 
     # How it is kept -------------------------------------------------------------------------------------------------
 

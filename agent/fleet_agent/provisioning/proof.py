@@ -84,6 +84,7 @@ class Proof:
                 case Connected(session=opened) if opened is session:
                     session.publish(Outgoing(topic=topic, payload=self._reading()))
                     until = patient_until + CONNECT_LIMIT
+                    lost = "no answer in time"
                 case Published(session=used, reason_code=0 | 16) if used is session:
                     return None
                 case Published(session=used, reason_code=code) if (
@@ -119,7 +120,7 @@ class Proof:
 
 def _lost(why: str) -> UnreachableError:
     return UnreachableError(
-        f"The new identity's connection ended before its first reading was acknowledged: {why}.",
+        f"The new identity's first reading was not acknowledged: {why}.",
         remedy="It is tried again.",
         code="connection-lost",
     )

@@ -51,7 +51,7 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
     if failure is not None and failure.error.startswith(_HANG_UP):
         return _hung_up(session)
     what = failure.error if failure else "no answer in time"
-    if failure is None or _SLOW_TLS in failure.error:
+    if _SLOW_TLS in what:
         return UnreachableError(
             f"{_where(session)} accepts connections, but does not get through a TLS and MQTT handshake: {what}.",
             remedy="Something on the way may swallow it (a captive portal, a proxy), or the line is very slow.",
