@@ -47,8 +47,8 @@ function _shtab_fleet_agent_using
   test "$_shtab_fleet_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_fleet_agent_commands run provision status publish parameters config rotate import reset
-set -g _shtab_fleet_agent_opts_with_value --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout
+set -g _shtab_fleet_agent_commands run provision status doctor publish parameters config rotate import reset
+set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout
 
 complete -c fleet-agent -e
 complete -c fleet-agent -f
@@ -113,6 +113,28 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l telemetry-topic 
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a doctor -d 'find out what is wrong, and what to type'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -s h -l help -d 'show this help message and exit'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l json -d 'answer in JSON on stdout'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -s v -l verbose -d 'say more on stderr'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l endpoint -x -d 'endpoint (aws iot describe-endpoint --endpoint-type iot:Data-ATS)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l port -x -d '8883 (default), or 443 through firewalls'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'CA of the endpoint (default: the system'"'"'s)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l cert -xka "(__fish_complete_path (commandline -ct))" -d 'claim certificate'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'the claim'"'"'s private key'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l template-name -x -d 'provisioning template'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l method -xka "csr keys" -d 'key made here (csr, default) or by AWS (keys)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l key-type -xka "ec-p256 rsa-2048" -d 'kind of key (default ec-p256)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l telemetry-topic -x -d 'default dt/{thing}/{source}'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l online -d 'ask AWS IoT, too: the way there, and each topic that the claim and the device need'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l fix -d 'mend modes and owners'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l image -x -d 'look at an image that is mounted there, not at this device'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l bundle -xka "(__fish_complete_path (commandline -ct))" -d 'write what support needs to a new .tar.gz, without secrets'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l account -x -d 'the AWS account'"'"'s number, for policy statements (default: ask the AWS CLI)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a publish -d 'hand a reading to the running agent'
 complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

@@ -7,6 +7,7 @@
 _shtab_fleet_agent_commands() {
   local _commands=(
     config:'check, show or install the configuration, or print its JSON Schema'
+    doctor:'find out what is wrong, and what to type'
     import:'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
     parameters:'show the template parameters'"'"' values and where they come from'
     provision:'give this device an identity'
@@ -52,6 +53,33 @@ _shtab_fleet_agent_config_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_config_defaults_added=0
+
+_shtab_fleet_agent_doctor_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
+  "--port[8883 (default), or 443 through firewalls]:PORT:"
+  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--cert[claim certificate]:FILE:_files"
+  "--key[the claim\'s private key]:FILE:_files"
+  "--template-name[provisioning template]:NAME:"
+  "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
+  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
+  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--online[ask AWS IoT, too\: the way there, and each topic that the claim and the device need]"
+  "--fix[mend modes and owners]"
+  "--image[look at an image that is mounted there, not at this device]:ROOT:"
+  "--bundle[write what support needs to a new .tar.gz, without secrets]:FILE:_files"
+  "--account[the AWS account\'s number, for policy statements (default\: ask the AWS CLI)]:ID:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_doctor_defaults_added=0
 
 _shtab_fleet_agent_import_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -251,6 +279,7 @@ _shtab_fleet_agent() {
       curcontext="${curcontext%:*:*}:_shtab_fleet_agent-$line[1]:"
       case $line[1] in
         config) _arguments -C -s $_shtab_fleet_agent_config_options ;;
+        doctor) _arguments -C -s $_shtab_fleet_agent_doctor_options ;;
         import) _arguments -C -s $_shtab_fleet_agent_import_options ;;
         parameters) _arguments -C -s $_shtab_fleet_agent_parameters_options ;;
         provision) _arguments -C -s $_shtab_fleet_agent_provision_options ;;

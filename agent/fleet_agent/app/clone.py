@@ -16,17 +16,24 @@ _SYSTEM = Path("/")
 
 def look(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Problem | None:
     """Compare the hardware with what the identity was proven on; where nothing is wrong, write down what it is."""
-    kind = fingerprint.difference(state_dir, credential.certificate_id, root)
-    if kind is not None:
-        return Problem(
-            code=CODE,
-            title=f"The identity {credential.thing_name or credential.certificate_id} was proven on other hardware "
-            f"(its {kind} differs): was this storage copied from another device?",
-            remedy="If so, give this device an identity of its own: fleet-agent reset --yes, then provision. If its "
-            f"hardware was replaced, remove {state_dir / fingerprint.FILE} and restart the agent.",
-        )
+    if problem := compare(state_dir, credential, root):
+        return problem
     try:
         fingerprint.keep(state_dir, credential.certificate_id, root)
     except StateDirectoryError as error:  # a full disk is no reason to stop here
         _log.warning("%s %s", error.title, error.remedy)
     return None
+
+
+def compare(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Problem | None:
+    """Compare the hardware with what the identity was proven on, and change nothing."""
+    kind = fingerprint.difference(state_dir, credential.certificate_id, root)
+    if kind is None:
+        return None
+    return Problem(
+        code=CODE,
+        title=f"The identity {credential.thing_name or credential.certificate_id} was proven on other hardware "
+        f"(its {kind} differs): was this storage copied from another device?",
+        remedy="If so, give this device an identity of its own: fleet-agent reset --yes, then provision. If its "
+        f"hardware was replaced, remove {state_dir / fingerprint.FILE} and restart the agent.",
+    )

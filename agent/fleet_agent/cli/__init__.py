@@ -20,6 +20,7 @@ VERBS = (
     "run",
     "provision",
     "status",
+    "doctor",
     "publish",
     "parameters",
     "config",

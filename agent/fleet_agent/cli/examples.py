@@ -43,6 +43,16 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("for people", "fleet-agent status"),
         ("the thing's name alone", "fleet-agent status --json | jq -r .thing_name"),
     ),
+    "doctor": (
+        ("everything that can be seen without the network", "fleet-agent doctor"),
+        (
+            "and whether AWS IoT lets claim and device do what they need",
+            "fleet-agent doctor --online --account 123456789012",
+        ),
+        ("put owners and modes right", "fleet-agent doctor --fix"),
+        ("an image mounted at /mnt, before it is copied", "fleet-agent doctor --image /mnt"),
+        ("for a support case", "fleet-agent doctor --online --bundle support.tar.gz"),
+    ),
     "publish": (
         ("a reading; returns once it is durable", "fleet-agent publish '{\"celsius\": 21.5}'"),
         (
@@ -71,6 +81,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "fleet-agent reset --yes",
         ),
         ("before an image is taken of this disk", "fleet-agent reset --for-image --yes"),
+    ),
+    "rotate": (
+        ("is it due? 0 yes, 1 no, 2 no identity, 255 error", "fleet-agent rotate --check"),
+        ("if it is due; a running agent is asked to do it", "fleet-agent rotate"),
+        ("now", "fleet-agent rotate --force"),
     ),
     "import": (
         (

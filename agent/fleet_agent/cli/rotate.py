@@ -37,10 +37,6 @@ def register(
         help="replace this device's key and certificate",
         description="Makes a new key, has a certificate made for it, proves it by a session, and only then uses it. "
         "A running agent is asked to do it, and reconnects by itself.",
-        epilog="Examples:\n  fleet-agent rotate --check      is it due? 0 yes, 1 no, 2 no identity, 255 error\n"
-        "  fleet-agent rotate              rotate if it is due\n"
-        "  fleet-agent rotate --force      rotate now\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     flags.add_settings(parser)
     parser.add_argument(

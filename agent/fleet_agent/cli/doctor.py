@@ -1,0 +1,196 @@
+"""``fleet-agent doctor``: what is wrong with this device, or with an image, and what to type."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from fleet_agent import statedir
+from fleet_agent.cli import flags, terminal
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.paths import config_file
+from fleet_agent.config.settings import STATE_DIR, Settings
+from fleet_agent.doctor import bundle, configuration, examine
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Finding, Level, Subject
+from fleet_agent.errors import AgentError, UsageError
+from fleet_agent.health import runtime_dir
+
+_MARKS = {
+    Level.OK: ("ok", "green"),
+    Level.NOTE: ("note", "dim"),
+    Level.WARNING: ("warn", "yellow"),
+    Level.FAILED: ("FAIL", "red"),
+    Level.MENDED: ("mended", "green"),
+}
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "doctor",
+        parents=[common],
+        help="find out what is wrong, and what to type",
+        description="Looks at everything that the agent needs and changes nothing, but for --fix. Started as root it "
+        "looks with the eyes of the agent's user. Exit status: 0 nothing failed, 1 something did.",
+    )
+    flags.add_settings(parser)
+    group = parser.add_argument_group("what to do")
+    group.add_argument(
+        "--online",
+        action="store_true",
+        help="ask AWS IoT, too: the way there, and each topic that the claim and the device need",
+    )
+    group.add_argument("--fix", action="store_true", help="mend modes and owners")
+    group.add_argument(
+        "--image",
+        metavar="ROOT",
+        help="look at an image that is mounted there, not at this device",
+    )
+    group.add_argument(
+        "--bundle",
+        metavar="FILE",
+        help="write what support needs to a new .tar.gz, without secrets",
+    )
+    group.add_argument(
+        "--account",
+        metavar="ID",
+        type=_account,
+        help="the AWS account's number, for policy statements (default: ask the AWS CLI)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    if arguments.image and (arguments.online or arguments.bundle):
+        raise UsageError(
+            "--image looks at a folder: --online and --bundle are for a device.",
+            remedy="See fleet-agent doctor --help",
+            code="usage",
+        )
+    shown = _Shown(as_json=arguments.json)
+    findings: list[Finding] = []
+    for found in _image(arguments) if arguments.image else _device(arguments, findings):
+        findings.append(found)
+        shown.show(found)
+    shown.finish(findings, arguments.bundle)
+    return int(any(one.level is Level.FAILED for one in findings))
+
+
+def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[Finding]:
+    from fleet_agent.doctor.arn import arn_of
+
+    archive = bundle.open_archive(Path(arguments.bundle)) if arguments.bundle else None
+    path, _ = config_file(arguments.config, os.environ)
+    settings, told = configuration.read(lambda: flags.settings(arguments), path)
+    yield from told
+    device = _subject(arguments, settings, path)
+    online = None
+    if arguments.online:
+        endpoint = settings.endpoint if settings else ""
+        online = examine.Online(arn=arn_of(endpoint, arguments.account, asks=True))
+    yield from examine.before(device, fixes=arguments.fix)
+    texts = bundle.collect(device) if archive else {}
+    try:
+        statedir.become_owner(device.state_dir)
+    except AgentError as error:
+        yield from Subject("owners and modes").error(error, device.state_dir)
+    else:
+        yield from examine.after(device, online)
+    if archive:
+        bundle.write(archive, {"doctor.json": json.dumps(_answer(findings), indent=1), **texts})
+
+
+def _subject(arguments: argparse.Namespace, settings: Settings | None, path: Path) -> Device:
+    state_dir = Path(
+        settings.state_dir if settings else getattr(arguments, "state_dir", None) or STATE_DIR
+    )
+    given = settings.runtime_dir if settings else arguments.runtime_dir
+    return Device(
+        settings=settings,
+        config=path,
+        state_dir=state_dir,
+        runtime_dir=runtime_dir(state_dir, given),
+        clock=SystemClock(),
+    )
+
+
+def _image(arguments: argparse.Namespace) -> Iterator[Finding]:
+    from fleet_agent.config.load import load
+    from fleet_agent.doctor import image
+    from fleet_agent.doctor.mend import mend
+
+    found = image.check(Path(arguments.image).absolute(), load, SystemClock())
+    yield from mend(found) if arguments.fix else found
+
+
+def _answer(findings: list[Finding]) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "failed": sum(one.level is Level.FAILED for one in findings),
+        "warnings": sum(one.level is Level.WARNING for one in findings),
+        "findings": [_entry(one) for one in findings],
+    }
+
+
+def _entry(found: Finding) -> dict[str, object]:
+    values = dataclasses.asdict(found)
+    del values["mend"]
+    return {**values, "level": found.level.value, "fixable": found.mend is not None}
+
+
+class _Shown:
+    """Tells findings as they come: a heading a check, a line a finding, what to type below."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._is_quiet = as_json
+        self._style = terminal.Style(sys.stdout)
+        self._check = ""
+
+    def show(self, found: Finding) -> None:
+        """One more."""
+        if self._is_quiet:
+            return
+        if found.check != self._check:
+            self._check = found.check
+            print(self._style(found.check, "bold"))
+        word, colour = _MARKS[found.level]
+        print(f"  {self._style(f'{word:6}', colour)} {found.title}")
+        if found.level in (Level.OK, Level.MENDED):
+            return
+        if found.where and found.where not in found.title:
+            print(f"         {found.where}")
+        if found.remedy:
+            print(f"         {self._style('→', 'dim')} {found.remedy}")
+        if found.statement:
+            print(f"           {json.dumps(dict(found.statement))}")
+        sys.stdout.flush()
+
+    def finish(self, findings: list[Finding], archive: str | None) -> None:
+        """The sum."""
+        answer = _answer(findings)
+        if self._is_quiet:
+            print(json.dumps({**answer, "bundle": archive}))
+            return
+        counts = {level: sum(one.level is level for one in findings) for level in Level}
+        words = [f"{counts[Level.FAILED]} failed", f"{counts[Level.WARNING]} to look at"]
+        if counts[Level.MENDED]:
+            words.append(f"{counts[Level.MENDED]} mended")
+        print(f"\n{', '.join(words)}, {counts[Level.OK]} fine")
+        if archive:
+            print(
+                f"{archive}: read it before you send it; secrets are taken out, names and topics are not"
+            )
+
+
+def _account(text: str) -> str:
+    if not (text.isascii() and text.isdecimal() and len(text) == 12):  # noqa: PLR2004 - an AWS account
+        raise argparse.ArgumentTypeError(f"{text!r} is no AWS account: 12 digits")
+    return text

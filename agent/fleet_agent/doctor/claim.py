@@ -1,0 +1,137 @@
+"""The claim: there, readable, its two files a pair, in its dates. A provisioned device can do without for a while."""
+
+import os
+from pathlib import Path
+
+from fleet_agent.clock import text
+from fleet_agent.config.paths import CREDENTIAL
+from fleet_agent.config.settings import Claim
+from fleet_agent.credentials import keys
+from fleet_agent.credentials.model import KeyPair, Secret
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Findings, Level, Subject
+from fleet_agent.errors import AgentError
+
+_ABOUT = Subject("claim")
+_SOON = 30 * 86400.0  # seconds
+_NEW = "Put a new one there: fleet-cloud claim new"
+
+
+def check(device: Device) -> Findings:
+    """Look at the claim."""
+    if device.settings is None:
+        return
+    claim, is_provisioned = device.settings.claim, device.credential() is not None
+    level = Level.WARNING if is_provisioned else Level.FAILED
+    if claim is None:
+        yield from _none(device, is_provisioned=is_provisioned)
+        return
+    for reference in (claim.certificate, claim.private_key):
+        if not reference.startswith("/") and "CREDENTIALS_DIRECTORY" not in device.environment:
+            how = "the unit" if reference.startswith(CREDENTIAL) else "a token"
+            yield _ABOUT.note(
+                "claim-elsewhere",
+                f"{reference} comes from {how}: it cannot be looked at from a shell.",
+                reference,
+            )
+            return
+    try:
+        pair = read(claim, device)
+    except OSError as error:
+        yield from _missing(claim, error, level, is_provisioned=is_provisioned)
+        return
+    except AgentError as error:
+        yield from _ABOUT.error(error, claim.certificate, level)
+        return
+    yield from judge(pair, device.clock.wall(), level)
+
+
+def read(claim: Claim, device: Device) -> KeyPair:
+    """The claim's two files.
+
+    Raises:
+        OSError: One cannot be read.
+        ConfigurationError: It is a credential that nobody passed.
+    """
+    from fleet_agent.config.paths import resolve_path
+
+    paths = [
+        resolve_path(name, device.environment) for name in (claim.certificate, claim.private_key)
+    ]
+    certificate, private_key = (
+        (device.root / path.relative_to("/") if path.is_absolute() else path) for path in paths
+    )
+    return pair_of(certificate, private_key)
+
+
+def pair_of(certificate: Path, private_key: Path) -> KeyPair:
+    """A certificate and its key from two files.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    return KeyPair(
+        certificate=certificate.read_text("ascii", errors="replace"),
+        private_key=Secret(private_key.read_text("ascii", errors="replace")),
+        certificate_file=str(certificate),
+        private_key_file=str(private_key),
+    )
+
+
+def judge(pair: KeyPair, now: float, level: Level) -> Findings:
+    """Whether the two belong together, and are in their dates; ``level`` is what a failure counts for."""
+    try:
+        keys.check_pair(pair)
+        dates = keys.validity(pair.certificate, pair.certificate_file)
+    except AgentError as error:
+        yield from _ABOUT.error(error, pair.certificate_file, level)
+        return
+    where = pair.certificate_file
+    if now > dates.not_after:
+        title = f"The claim expired on {text(dates.not_after)}."
+        found = _ABOUT.failed if level is Level.FAILED else _ABOUT.warning
+        yield found("claim-expired", title, where, _NEW)
+    elif now < dates.not_before:
+        title = f"The claim is valid from {text(dates.not_before)}; the clock says {text(now)}."
+        yield _ABOUT.failed(
+            "claim-not-yet-valid", title, where, "Set the clock: timedatectl set-ntp true"
+        )
+    elif now > dates.not_after - _SOON:
+        title = f"The claim expires on {text(dates.not_after)}."
+        yield _ABOUT.warning("claim-expires", title, where, _NEW)
+    else:
+        yield _ABOUT.ok(f"The claim is a pair, valid until {text(dates.not_after)}.", where)
+
+
+def _none(device: Device, *, is_provisioned: bool) -> Findings:
+    if is_provisioned:
+        yield _ABOUT.ok("No claim is configured, and none is needed.")
+    else:
+        yield _ABOUT.failed(
+            "no-claim",
+            "No claim is configured, and this device has no identity yet.",
+            device.config,
+            "Add the section `claim` (docs/reference/configuration.md), or give --cert and --key.",
+        )
+
+
+def _missing(claim: Claim, error: OSError, level: Level, *, is_provisioned: bool) -> Findings:
+    if is_provisioned and isinstance(error, FileNotFoundError):
+        yield _ABOUT.ok(
+            "The claim is gone from this device, which has an identity.", claim.certificate
+        )
+        return
+    path = error.filename or claim.certificate
+    is_missing = isinstance(error, FileNotFoundError)
+    remedy = (
+        f"Put it there: fleet-cloud claim new --out {os.path.dirname(path)}"  # noqa: PTH120 - a text
+        if is_missing
+        else f"chgrp _fleet-agent {path}; chmod 640 {path}   (fleet-agent doctor --fix)"
+    )
+    found = _ABOUT.failed if level is Level.FAILED else _ABOUT.warning
+    yield found(
+        "claim-missing" if is_missing else "claim-unreadable",
+        f"{path} cannot be read: {error.strerror}.",
+        path,
+        remedy,
+    )

@@ -1,0 +1,41 @@
+"""The clock: whether it can be believed."""
+
+import math
+
+from fleet_agent.clock import BUILT, patience, text
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Findings, Subject
+
+_ABOUT = Subject("clock")
+_REMEDY = "timedatectl set-ntp true   (or timedatectl set-time, or a clock with a battery)"
+
+
+def check(device: Device) -> Findings:
+    """Look at the clock."""
+    now, vouched = device.clock.wall(), device.clock.is_synchronised()
+    wait = patience(now, vouched)
+    if wait == math.inf:
+        yield _ABOUT.failed(
+            "clock-unset",
+            f"The clock says {text(now)}; this agent was made after {text(BUILT)}.",
+            "",
+            _REMEDY,
+        )
+        return
+    credential = device.credential()
+    if credential and credential.proven and now < credential.proven:
+        yield _ABOUT.failed(
+            "clock-back",
+            f"The clock says {text(now)}, before this device was provisioned ({text(credential.proven)}).",
+            "",
+            _REMEDY,
+        )
+    elif wait > 0:
+        yield _ABOUT.warning(
+            "clock-not-synchronised",
+            f"The clock says {text(now)}, and nobody vouches for it: systemd-timesyncd has not set it.",
+            "/run/systemd/timesync/synchronized",
+            _REMEDY,
+        )
+    else:
+        yield _ABOUT.ok(f"It is {text(now)}" + (", set from the network." if vouched else "."))

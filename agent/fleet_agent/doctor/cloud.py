@@ -1,0 +1,285 @@
+"""What the broker says: CONNACK, and a SUBACK or PUBACK for each topic that the claim and the device need.
+
+Nothing is made: the two requests of provisioning that are published carry an empty object, which AWS IoT rejects (no
+CSR, no token). CreateKeysAndCertificate would make a certificate of whatever it gets, so it is never published to. The
+device's own topics get a message that says ``"doctor": true``.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+from fleet_agent import statedir
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.telemetry import (
+    CommandSource,
+    FileSource,
+    FromGrowingFile,
+    FromProgram,
+    FromSocket,
+    FromSystem,
+    SocketSource,
+    SystemSource,
+)
+from fleet_agent.credentials.model import Credential, KeyPair
+from fleet_agent.doctor.arn import Arn
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
+from fleet_agent.doctor.visit import REFUSED, Visit
+from fleet_agent.errors import NotAllowedError
+from fleet_agent.session.message import Outgoing
+from fleet_agent.session.mqtt import NOT_AUTHORIZED, Route
+from fleet_agent.telemetry import orders
+from fleet_agent.telemetry.reading import timed
+from fleet_agent.telemetry.topics import Topics
+
+_CREATE_KEYS = "$aws/certificates/create/json"
+_CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
+_THING = "${iot:Connection.Thing.ThingName}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Policy:
+    """Whose policy it is, and how its statements are written.
+
+    ``name`` stands in topics and is a variable in the policy; ``level``: what a refusal counts for.
+    """
+
+    about: Subject
+    who: str
+    arn: Arn
+    level: Level = Level.FAILED
+    name: str | None = None
+
+    def lacks(self, action: str, resource: str, told: str) -> Finding:
+        """The finding that a statement is missing."""
+        general = resource.replace(self.name, _THING) if self.name else resource
+        statement = self.arn.statement(action, general)
+        return Finding(
+            check=self.about.check,
+            level=self.level,
+            code="not-allowed",
+            title=f"{told}: the {self.who}'s policy does not allow {action}.",
+            where=resource.partition("/")[2],
+            remedy=f"Add this statement to that policy{self.arn.missing}:",
+            statement=statement,
+        )
+
+
+# The claim -----------------------------------------------------------------------------------------------------------
+
+
+def check_claim(device: Device, route: Route, pair: KeyPair, arn: Arn) -> Findings:
+    """Connect as the claim, and try what provisioning needs."""
+    about = Subject("as the claim")
+    wanted = device.settings.provisioning if device.settings else None
+    if wanted is None:
+        yield about.note(
+            "no-provisioning", "No section `provisioning` says what the claim is for."
+        )
+        return
+    policy = _Policy(about=about, who="claim", arn=arn)
+    # as in provisioning: a client id of its own, so that it throws nobody out
+    visit = Visit(
+        route,
+        pair,
+        f"claim-{os.urandom(12).hex()}",
+        [(name, 0) for name in _replies(wanted.template, wanted.method)],
+        is_thing=False,
+        clock=device.clock,
+    )
+    yield from _visited(
+        visit, policy, lambda: _provisioning(visit, policy, wanted.template, wanted.method)
+    )
+
+
+def _operations(template: str, method: str) -> tuple[str, str]:
+    create = _CREATE_KEYS if method == "keys" else _CREATE_FROM_CSR
+    return create, f"$aws/provisioning-templates/{template}/provision/json"
+
+
+def _replies(template: str, method: str) -> list[str]:
+    topics = _operations(template, method)
+    return [f"{topic}/{way}" for topic in topics for way in ("accepted", "rejected")]
+
+
+def _provisioning(visit: Visit, policy: _Policy, template: str, method: str) -> Findings:
+    for topic in _operations(template, method):
+        replies = [f"{topic}/{way}" for way in ("accepted", "rejected")]
+        found = list(_granted(visit, policy, replies, f"{topic}/*"))
+        yield from found
+        if visit.loss():
+            return
+        if topic == _CREATE_KEYS:
+            yield policy.about.note(
+                "publish-not-tried",
+                "Publishing is not tried: it would make a certificate.",
+                topic,
+                f"The policy needs {policy.arn.statement('iot:Publish', f'topic/{topic}')}",
+            )
+            continue
+        yield from _published(visit, policy, Outgoing(topic=topic, payload=b"{}"))
+        if visit.loss():
+            return
+        is_granted = all(one.level is Level.OK for one in found)
+        if is_granted and not visit.hears(topic):
+            yield policy.lacks("iot:Receive", f"topic/{topic}/*", "No answer came")
+
+
+# The device ----------------------------------------------------------------------------------------------------------
+
+
+def check_device(device: Device, route: Route, arn: Arn) -> Findings:
+    """Connect as the device, unless its agent does, and try each topic of the configuration."""
+    about = Subject("as the device")
+    credential = device.credential()
+    if credential is None or device.settings is None:
+        yield about.note("not-provisioned", "There is no identity to connect with yet.")
+        return
+    if statedir.holder(device.state_dir) is not None:
+        yield about.note(
+            "device-in-use",
+            f"The agent runs as {credential.client_id}: a second connection would throw it out.",
+            credential.client_id,
+            "fleet-agent status says what it hears; or stop it first: systemctl stop fleet-agent",
+        )
+        return
+    policy = _Policy(about=about, who="device", arn=arn, name=credential.thing_name)
+    topics = Topics(
+        credential, device.settings.provisioning.parameters if device.settings.provisioning else {}
+    )
+    filters = _filters(device.settings, credential, topics)
+    rotation = _rotation(device.settings)
+    visit = Visit(
+        route,
+        device.store().key_pair(credential.generation),
+        credential.client_id,
+        [*filters, *((name, 0) for name in (_replies(*rotation) if rotation else ()))],
+        is_thing=True,
+        clock=device.clock,
+    )
+
+    def everything() -> Findings:
+        for name, _ in filters:
+            yield from _granted(visit, policy, [name], name)
+        for message in _messages(device, credential, topics):
+            if not visit.loss():
+                yield from _published(visit, policy, message)
+        if rotation and not visit.loss():
+            warning = dataclasses.replace(
+                policy, level=Level.WARNING, about=Subject("as the device, to rotate")
+            )
+            yield from _provisioning(visit, warning, *rotation)
+
+    yield from _visited(visit, policy, everything)
+
+
+def _rotation(settings: Settings) -> tuple[str, str] | None:
+    """Template and method, where the device is to rotate with its own credential."""
+    wanted = settings.provisioning
+    if wanted is None or settings.rotation.credential != "own":
+        return None
+    return wanted.template, wanted.method
+
+
+def _filters(settings: Settings, credential: Credential, topics: Topics) -> list[tuple[str, int]]:
+    order_topic = settings.rotation.order_topic and topics.fill(settings.rotation.order_topic)
+    ordering = orders.wanted(credential, order_topic, takes_jobs=settings.rotation.jobs)
+    return [*((topics.fill(one.topic), one.qos) for one in settings.subscriptions), *ordering]
+
+
+def _messages(device: Device, credential: Credential, topics: Topics) -> Iterator[Outgoing]:
+    settings = device.settings
+    if settings is None:
+        return
+    payload = timed(device.clock.wall(), {"doctor": True})
+    for topic in dict.fromkeys(_telemetry(settings, topics)):
+        yield Outgoing(topic=topic, payload=payload)
+    if presence := settings.connection.presence:  # no agent runs: it is what stands there already
+        yield Outgoing(
+            topic=topics.fill(presence.topic),
+            payload=presence.offline.encode(),
+            retain=presence.retain,
+        )
+    if settings.rotation.jobs:
+        yield Outgoing(topic=f"$aws/things/{credential.client_id}/jobs/$next/get", payload=b"{}")
+
+
+def _telemetry(settings: Settings, topics: Topics) -> Iterator[str]:
+    for one in settings.telemetry.sources:
+        source: SystemSource | CommandSource | FileSource | SocketSource
+        match one:
+            case FromSystem():
+                source = one.system
+            case FromProgram():
+                source = one.command
+            case FromGrowingFile():
+                source = one.file
+            case FromSocket():
+                source = one.socket
+        yield topics.fill(source.topic or settings.telemetry.topic, source.name)
+
+
+# Both ----------------------------------------------------------------------------------------------------------------
+
+
+def _visited(visit: Visit, policy: _Policy, ask: Callable[[], Findings]) -> Findings:
+    try:
+        if error := visit.open():
+            if isinstance(error, NotAllowedError):
+                resource = f"client/{policy.name}" if policy.name else "client/claim-*"
+                yield policy.lacks("iot:Connect", resource, "CONNACK 135")
+            else:
+                yield from policy.about.error(error)
+            return
+        yield policy.about.ok("CONNACK 0: it may connect.")
+        yield from ask()
+        if visit.loss():
+            yield policy.about.failed(
+                "connection-lost",
+                f"AWS IoT ended the connection: {visit.loss()}.",
+                "",
+                "Topics after this one were not tried; mend it and ask again",
+            )
+    finally:
+        visit.close()
+
+
+def _granted(visit: Visit, policy: _Policy, filters: Sequence[str], general: str) -> Findings:
+    """What the SUBACK said to filters that one statement allows."""
+    codes = [visit.codes.get(name) for name in filters]
+    worst = max((code for code in codes if code is not None), default=None)
+    if worst is None:
+        yield policy.about.warning(
+            "no-suback", "No SUBACK came.", general, "Ask again: fleet-agent doctor --online"
+        )
+    elif worst == NOT_AUTHORIZED:
+        yield policy.lacks("iot:Subscribe", f"topicfilter/{general}", f"SUBACK {worst}")
+    elif worst >= REFUSED:
+        yield _odd(policy, f"SUBACK {worst}", general)
+    else:
+        yield policy.about.ok(f"SUBACK {worst}: {general}", general)
+
+
+def _published(visit: Visit, policy: _Policy, message: Outgoing) -> Findings:
+    code = visit.publish(message)
+    if code == NOT_AUTHORIZED or (code is None and visit.loss()):
+        told = f"PUBACK {code}" if code else f"The connection ended ({visit.loss()})"
+        yield policy.lacks("iot:Publish", f"topic/{message.topic}", told)
+    elif code is None:
+        yield policy.about.warning(
+            "no-puback", "No PUBACK came.", message.topic, "Ask again: fleet-agent doctor --online"
+        )
+    elif code >= REFUSED:
+        yield _odd(policy, f"PUBACK {code}", message.topic)
+    else:
+        yield policy.about.ok(f"PUBACK {code}: {message.topic}", message.topic)
+
+
+def _odd(policy: _Policy, told: str, topic: str) -> Finding:
+    return policy.about.failed(
+        "topic-refused",
+        f"{told}: AWS IoT does not take {topic}.",
+        topic,
+        "144, 143: no topic that AWS IoT takes; 151: a quota; others: ask again",
+    )

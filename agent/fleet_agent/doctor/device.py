@@ -1,0 +1,67 @@
+"""The device as the checks see it."""
+
+import dataclasses
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError
+
+USER = "_fleet-agent"  # whom package and unit give everything to
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Device:
+    """Where to look.
+
+    Args:
+        settings: None when the configuration is wrong: then only what needs none is looked at.
+        config: The configuration file.
+        state_dir: The state directory.
+        runtime_dir: Where a running agent shows its status.
+        clock: For dates.
+        root: Where the file system begins.
+        environment: The process's own.
+    """
+
+    settings: Settings | None
+    config: Path
+    state_dir: Path
+    runtime_dir: Path
+    clock: Clock
+    root: Path = Path("/")
+    environment: Mapping[str, str] = dataclasses.field(default_factory=lambda: os.environ)
+
+    def store(self) -> Store:
+        """Its credential store."""
+        return Store(self.state_dir, self.clock)
+
+    def credential(self) -> Credential | None:
+        """The current credential; None also when it cannot be read, which ``identity`` tells."""
+        try:
+            return self.store().current()
+        except AgentError:
+            return None
+
+
+def agent_user(state_dir: Path) -> tuple[int, int] | None:
+    """User and group id that the agent runs with: the package's user, else the state directory's owner.
+
+    None when that is nobody in particular.
+    """
+    try:
+        found = state_dir.stat()
+    except OSError:
+        found = None
+    if found is not None and found.st_uid != 0:
+        return found.st_uid, found.st_gid
+    try:
+        user = pwd.getpwnam(USER)
+    except KeyError:
+        return None
+    return user.pw_uid, user.pw_gid

@@ -1,0 +1,86 @@
+"""All checks in order: first as whoever asks, then, where that is root, with the eyes of the agent's user."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from fleet_agent.app.provision import route
+from fleet_agent.credentials.model import KeyPair
+from fleet_agent.doctor import (
+    claim,
+    clock,
+    cloud,
+    identity,
+    parameters,
+    queue,
+    rights,
+    sdk,
+    service,
+    state,
+    unit,
+    way,
+)
+from fleet_agent.doctor.arn import Arn
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
+from fleet_agent.doctor.mend import mend
+from fleet_agent.errors import AgentError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Online:
+    """That AWS IoT is to be asked, too, and what ARNs begin with."""
+
+    arn: Arn
+
+
+def before(device: Device, *, fixes: bool) -> Iterator[Finding]:
+    """What only root sees whole, and alone can mend."""
+    found = rights.check(device)
+    yield from mend(found) if fixes else found
+    yield from unit.check(device)
+    yield from service.check_unit(device)
+
+
+def after(device: Device, online: Online | None) -> Iterator[Finding]:
+    """What the agent's user sees."""
+    for check in (state.check, identity.check, claim.check, clock.check, parameters.check):
+        yield from check(device)
+    yield from sdk.check()
+    yield from queue.check(device)
+    yield from service.check_agent(device)
+    if online is not None:
+        yield from _online(device, online)
+
+
+def _online(device: Device, online: Online) -> Findings:
+    about = Subject("way to AWS IoT")
+    if device.settings is None:
+        yield about.note("no-configuration", "Without a configuration nobody knows where to.")
+        return
+    to = route(device.settings)
+    pair = _claim_pair(device)
+    found = list(way.check(to, pair))
+    yield from found
+    if any(one.level is Level.FAILED for one in found):
+        yield about.note("not-tried", "Connecting was not tried: the way there is not open.")
+        return
+    if pair is not None:
+        yield from _seen("as the claim", lambda: cloud.check_claim(device, to, pair, online.arn))
+    yield from _seen("as the device", lambda: cloud.check_device(device, to, online.arn))
+
+
+def _seen(name: str, check: Callable[[], Findings]) -> Findings:
+    try:
+        yield from check()
+    except AgentError as error:
+        yield from Subject(name).error(error)
+
+
+def _claim_pair(device: Device) -> KeyPair | None:
+    wanted = device.settings.claim if device.settings else None
+    if wanted is None:
+        return None
+    try:
+        return claim.read(wanted, device)
+    except (OSError, AgentError):  # ``claim.check`` tells of it
+        return None

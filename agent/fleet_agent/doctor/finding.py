@@ -1,0 +1,132 @@
+"""What a check found, as a value. Pure."""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from fleet_agent.errors import AgentError, ConfigurationError
+
+
+class Level(enum.Enum):
+    """How bad it is: only ``FAILED`` makes the exit status 1."""
+
+    OK = "ok"
+    NOTE = "note"  # not looked at, and why
+    WARNING = "warning"
+    FAILED = "failed"
+    MENDED = "mended"  # was wrong, --fix put it right
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mend:
+    """What ``--fix`` does to one file or folder.
+
+    Args:
+        base: A folder whose path is trusted as it stands.
+        name: Below it, ``.`` for itself; no link on the way is followed.
+        mode: Permission bits to set, None to leave them.
+        owner: User and group id to give it to, -1 to leave one; None to leave both.
+    """
+
+    base: Path
+    name: str
+    mode: int | None = None
+    owner: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        check: Its subject, such as ``claim``.
+        level: How bad it is.
+        code: Stable slug for scripts; ``ok`` when nothing is wrong.
+        title: One sentence.
+        where: The file or topic; empty when there is none.
+        remedy: What to type or change; empty when nothing is wrong.
+        statement: The policy statement that is missing.
+        mend: What ``--fix`` does about it.
+    """
+
+    check: str
+    level: Level
+    code: str
+    title: str
+    where: str = ""
+    remedy: str = ""
+    statement: Mapping[str, str] | None = None
+    mend: Mend | None = None
+
+
+Findings = Iterator[Finding]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """Makes findings of one check: ``claim.failed("claim-expired", …)``."""
+
+    check: str
+
+    def ok(self, title: str, where: object = "") -> Finding:
+        """Nothing is wrong."""
+        return Finding(check=self.check, level=Level.OK, code="ok", title=title, where=str(where))
+
+    def note(self, code: str, title: str, where: object = "", remedy: str = "") -> Finding:
+        """It was not looked at, or it is as it may be and worth a word."""
+        return self._finding(Level.NOTE, code, title, where, remedy)
+
+    def warning(
+        self, code: str, title: str, where: object, remedy: str, mend: Mend | None = None
+    ) -> Finding:
+        """It works, and somebody should look at it."""
+        return self._finding(Level.WARNING, code, title, where, remedy, mend)
+
+    def failed(
+        self, code: str, title: str, where: object, remedy: str, mend: Mend | None = None
+    ) -> Finding:
+        """It does not work, or is not safe."""
+        return self._finding(Level.FAILED, code, title, where, remedy, mend)
+
+    def error(
+        self, error: AgentError, where: object = "", level: Level = Level.FAILED
+    ) -> Findings:
+        """What the agent itself would have stopped with; a finding a line of a wrong configuration."""
+        problems = error.problems if isinstance(error, ConfigurationError) else ()
+        for title in problems or (error.title,):
+            yield self._finding(level, error.code, title, where, error.remedy)
+
+    def _finding(
+        self,
+        level: Level,
+        code: str,
+        title: str,
+        where: object,
+        remedy: str,
+        mend: Mend | None = None,
+    ) -> Finding:
+        return Finding(
+            check=self.check,
+            level=level,
+            code=code,
+            title=title,
+            where=str(where),
+            remedy=remedy,
+            mend=mend,
+        )
+
+
+def guarded(subject: Subject, where: object, check: Callable[[], Findings]) -> Findings:
+    """Run a check; what it raises is a finding, too."""
+    try:
+        yield from check()
+    except AgentError as error:
+        yield from subject.error(error, where)
+    except OSError as error:
+        yield subject.failed(
+            "not-readable",
+            f"{error.filename or where} cannot be looked at: {error.strerror or error}.",
+            where,
+            "Run as root (sudo fleet-agent doctor), or look at its owner and mode.",
+        )

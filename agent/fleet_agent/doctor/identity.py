@@ -1,0 +1,117 @@
+"""The identity: complete, its key the certificate's own, in its dates, on the hardware it was proven on."""
+
+from fleet_agent.app import clone
+from fleet_agent.clock import text
+from fleet_agent.credentials import keys
+from fleet_agent.credentials.keys import Validity
+from fleet_agent.credentials.model import Credential, Event
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Findings, Subject, guarded
+
+_ABOUT = Subject("identity")
+_SOON = 30 * 86400.0  # seconds, where no configuration says when to rotate
+_LEFT_BEHIND = (Event.UNRESOLVED.value, Event.DROPPED.value)
+_MANY = 5  # tries
+
+
+def check(device: Device) -> Findings:
+    """Look at what this device is."""
+    where = device.state_dir / "credentials"
+    yield from guarded(_ABOUT, where, lambda: _current(device))
+    yield from guarded(_ABOUT, where, lambda: _pending(device))
+    yield from guarded(_ABOUT, device.state_dir / "ledger.jsonl", lambda: _ledger(device))
+
+
+def _current(device: Device) -> Findings:
+    store = device.store()
+    credential = store.current()
+    if credential is None:
+        yield _ABOUT.warning(
+            "not-provisioned",
+            "This device has no identity yet.",
+            device.state_dir,
+            "fleet-agent provision, or systemctl start fleet-agent, which does it first",
+        )
+        return
+    pair = store.key_pair(credential.generation)
+    keys.check_pair(pair)
+    name = credential.thing_name or "(no thing)"
+    yield _ABOUT.ok(
+        f"{name}: certificate {credential.certificate_id[:8]}… with its key.",
+        pair.certificate_file,
+    )
+    dates = keys.validity(pair.certificate, pair.certificate_file)
+    yield from _dates(device, dates, pair.certificate_file)
+    yield from _endpoint(device, credential)
+    if problem := clone.compare(device.state_dir, credential, device.root):
+        yield _ABOUT.failed(
+            problem.code, problem.title, device.state_dir / "fingerprint.json", problem.remedy
+        )
+
+
+def _dates(device: Device, dates: Validity, where: str) -> Findings:
+    now = device.clock.wall()
+    before = device.settings.rotation.before_expiry if device.settings else _SOON
+    if now < dates.not_before:
+        yield _ABOUT.failed(
+            "certificate-not-yet-valid",
+            f"The certificate is valid from {text(dates.not_before)}; the clock says {text(now)}.",
+            where,
+            "Set the clock: timedatectl set-ntp true",
+        )
+    elif now > dates.not_after:
+        yield _ABOUT.failed(
+            "certificate-expired",
+            f"The certificate expired on {text(dates.not_after)}.",
+            where,
+            "Get a new one with the claim: fleet-agent provision --force",
+        )
+    elif now > dates.not_after - before:
+        yield _ABOUT.warning(
+            "certificate-expires",
+            f"The certificate expires on {text(dates.not_after)}.",
+            where,
+            "fleet-agent rotate",
+        )
+    else:
+        yield _ABOUT.ok(f"Its certificate is valid until {text(dates.not_after)}.", where)
+
+
+def _endpoint(device: Device, credential: Credential) -> Findings:
+    if device.settings and device.settings.endpoint != credential.endpoint:
+        yield _ABOUT.warning(
+            "endpoint-changed",
+            f"The identity was made at {credential.endpoint}; the configuration says {device.settings.endpoint}.",
+            device.config,
+            "If that is another account or region, provision anew: fleet-agent provision --force",
+        )
+
+
+def _pending(device: Device) -> Findings:
+    found = device.store().pending()
+    if found is None:
+        return
+    tries, wait = found.attempt.tries, found.attempt.not_before - device.clock.wall()
+    later = f"; the next try is not before {text(found.attempt.not_before)}" if wait > 0 else ""
+    times = "once" if tries == 1 else f"{tries} times"
+    yield _ABOUT.warning(
+        "attempt-stuck" if tries >= _MANY else "attempt-under-way",
+        f"Provisioning was begun and not finished (generation {found.number}, tried {times}{later}).",
+        device.store().folder(found.number),
+        "See why with fleet-agent doctor --online; it goes on with fleet-agent provision, "
+        "or begins anew with --restart",
+    )
+
+
+def _ledger(device: Device) -> Findings:
+    credential = device.credential()
+    in_use = credential.certificate_id if credential else None
+    for certificate_id, event in device.store().ledger.latest().items():
+        if event in _LEFT_BEHIND and certificate_id != in_use:
+            yield _ABOUT.warning(
+                "certificate-left-behind",
+                f"The certificate {certificate_id} may be active in the cloud, and this device does not use it.",
+                device.state_dir / "ledger.jsonl",
+                f"fleet-cloud devices prune, or aws iot update-certificate --new-status INACTIVE "
+                f"--certificate-id {certificate_id}",
+            )

@@ -1,0 +1,163 @@
+"""An image that is mounted: nothing in it that must differ from device to device, and everything that it needs."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from fleet_agent.app.image import HOME
+from fleet_agent.app.reset import image_hints
+from fleet_agent.clock import Clock
+from fleet_agent.config.paths import CREDENTIAL
+from fleet_agent.config.settings import STATE_DIR, Claim, Settings
+from fleet_agent.doctor import claim, rights, unit
+from fleet_agent.doctor.finding import Finding, Findings, Level, Subject, guarded
+from fleet_agent.errors import AgentError, UsageError
+
+_ABOUT = Subject("image")
+
+# What a first start leaves in the state directory: pattern → code, what it is.
+_BAKED_IN = {
+    "credentials/[0-9]*": (
+        "image-identity",
+        "an identity, which every device made from it would share",
+    ),
+    "ledger.jsonl": ("image-ledger", "the ledger of another device's certificates"),
+    "telemetry.sqlite3*": ("image-queue", "readings of another device"),
+    "first-contact.json": (
+        "image-first-contact",
+        "the moment of first contact: all devices would call at once",
+    ),
+    "fingerprint.json": ("image-fingerprint", "the fingerprint of another device's hardware"),
+    "commands/*": ("image-commands", "commands for another device"),
+    "source-*.json": ("image-position", "how far another device has read a file"),
+}
+_RANDOM_SEED = "random-seed"
+
+
+def check(root: Path, load: Callable[[Path], Settings], clock: Clock) -> Findings:
+    """Look at an image.
+
+    Args:
+        root: Where its root partition is mounted.
+        load: Reads its configuration.
+        clock: For the claim's dates.
+
+    Raises:
+        UsageError: That is no root file system.
+    """
+    if not (root / "etc").is_dir():
+        raise UsageError(
+            f"{root} is no root file system: it has no etc.",
+            remedy="Mount the image's root partition (losetup -P, mount) and give the mount point with --image.",
+            code="no-root",
+        )
+    settings = None
+    config = root / HOME / "config.yaml"
+    try:
+        settings = load(config) if config.exists() else None
+    except AgentError as error:
+        yield from _ABOUT.error(error, config)
+    else:
+        yield from _config(config, settings)
+    yield from guarded(_ABOUT, root, lambda: _baked_in(root, settings))
+    yield from guarded(_ABOUT, root, lambda: _claim(root, settings, clock))
+    yield from guarded(_ABOUT, root, lambda: _package(root))
+
+
+def _config(config: Path, settings: Settings | None) -> Findings:
+    if settings is None:
+        yield _ABOUT.failed(
+            "image-no-config",
+            f"{config} is missing.",
+            config,
+            f"fleet-agent config install --root {config.parents[2]} --config image/config.yaml",
+        )
+    else:
+        yield _ABOUT.ok(f"Its configuration names {settings.endpoint}.", config)
+
+
+def _baked_in(root: Path, settings: Settings | None) -> Findings:
+    state_dir = _inside(root, settings.state_dir if settings else STATE_DIR)
+    found = []
+    for pattern, (code, what) in _BAKED_IN.items():
+        paths = sorted(state_dir.glob(pattern))
+        if paths:
+            reset = f"fleet-agent reset --for-image --yes --state-dir {state_dir}"
+            found.append(
+                _ABOUT.failed(
+                    code, f"{paths[0]} is baked in: {what}.", paths[0], f"{reset}   (or rm it)"
+                )
+            )
+    for hint in image_hints(root):
+        path = hint.rpartition(" ")[2]
+        code = "image-random-seed" if path.endswith(_RANDOM_SEED) else "image-machine-id"
+        what = (
+            "devices would start with the same randomness"
+            if code == "image-random-seed"
+            else "every device would have the same"
+        )
+        found.append(_ABOUT.failed(code, f"{path} is baked in: {what}.", path, hint))
+    yield from found
+    if not found:
+        yield _ABOUT.ok("Nothing of another device is baked in.", state_dir)
+
+
+def _inside(root: Path, path: str) -> Path:
+    """Where a path of the device is now; relative ones were resolved inside the image already."""
+    found = Path(path)
+    return found if found.is_relative_to(root) else root / found.relative_to("/")
+
+
+def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
+    if settings is None:
+        return
+    if settings.claim is None:
+        yield _ABOUT.failed(
+            "image-no-claim",
+            "Its configuration names no claim: no device made from it can get an identity.",
+            root / HOME,
+            f"fleet-agent config install --root {root} --cert FILE --key FILE",
+        )
+        return
+    if not settings.claim.private_key.startswith("/"):
+        yield _in_unit(root, settings.claim)
+        return
+    certificate, key = (
+        _inside(root, name) for name in (settings.claim.certificate, settings.claim.private_key)
+    )
+    for path in (certificate, key):
+        if not path.exists():
+            yield _ABOUT.failed(
+                "image-claim-missing",
+                f"{path} is missing, which the configuration names.",
+                path,
+                f"fleet-cloud claim new --out DIR, then fleet-agent config install --root {root} --cert … --key …",
+            )
+            return
+    for found in rights.claim_key_mode(key, key.stat()):
+        yield dataclasses.replace(found, check="image")
+    yield from claim.judge(claim.pair_of(certificate, key), clock.wall(), Level.FAILED)
+
+
+def _in_unit(root: Path, wanted: Claim) -> Finding:
+    name = wanted.private_key.removeprefix(CREDENTIAL)
+    drop_ins = unit.files_of(root)
+    text = "".join(path.read_text(errors="replace") for path in drop_ins if path.is_file())
+    if not wanted.private_key.startswith(CREDENTIAL) or f"Credential={name}:" in text:
+        return _ABOUT.ok(f"The claim's key comes from {wanted.private_key}.")
+    return _ABOUT.failed(
+        "credential-not-loaded",
+        f"The configuration names {wanted.private_key}, and no LoadCredential= of the image's unit passes it.",
+        root / f"etc/systemd/system/{unit.NAME}.d",
+        f"In a drop-in there, under [Service]: LoadCredential={name}:/etc/credstore/{name}",
+    )
+
+
+def _package(root: Path) -> Findings:
+    if not (root / "usr/bin/fleet-agent").exists():
+        yield _ABOUT.warning(
+            "image-no-agent",
+            "There is no /usr/bin/fleet-agent in it.",
+            root / "usr/bin/fleet-agent",
+            "Install the package into the image: docs/how-to/bake-an-image.md",
+        )

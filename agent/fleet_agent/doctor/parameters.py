@@ -1,0 +1,39 @@
+"""Each template parameter: its value, where it comes from, and whether many devices would say the same."""
+
+from fleet_agent import device as parameters_of
+from fleet_agent.device import Unusable
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Findings, Subject
+
+_ABOUT = Subject("parameters")
+
+
+def check(device: Device) -> Findings:
+    """Look at each parameter."""
+    wanted = device.settings.provisioning if device.settings else None
+    if wanted is None:
+        return
+    found = parameters_of.examine(
+        wanted.parameters, root=device.root, environment=device.environment
+    )
+    if not found:
+        yield _ABOUT.ok("The configuration names none.")
+    for one in found:
+        where = f"provisioning.parameters.{one.name}"
+        if isinstance(one, Unusable):
+            report = _ABOUT.warning if device.credential() else _ABOUT.failed
+            yield report(
+                "parameter-unusable",
+                f"{one.name} has no usable value: {'; '.join(one.reasons)}.",
+                where,
+                "Name another source or a literal there, then see fleet-agent parameters",
+            )
+            continue
+        yield _ABOUT.ok(f"{one.name} = {one.value}  ({one.source})", where)
+        for warning in one.warnings:
+            yield _ABOUT.warning(
+                "parameter-doubtful",
+                f"{one.name}: {warning}",
+                where,
+                "Name a better source there: docs/reference/parameters.md",
+            )

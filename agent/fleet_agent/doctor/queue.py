@@ -1,0 +1,114 @@
+"""The queue of readings: how full, and whether its file is sound. The live file of a running agent is never opened."""
+
+import contextlib
+import json
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fleet_agent import files, statedir
+from fleet_agent.config.telemetry import Queue as Bounds
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.telemetry.queue import NAME
+
+_ABOUT = Subject("queue")
+_COPIED = 256 << 20  # bytes: a larger file is not copied to be looked at
+_NEARLY = 0.8
+
+
+def check(device: Device) -> Findings:
+    """Look at the queue."""
+    yield from guarded(_ABOUT, device.state_dir / NAME, lambda: _check(device))
+
+
+def _check(device: Device) -> Findings:
+    path = device.state_dir / NAME
+    for aside in sorted(device.state_dir.glob(f"{NAME}.damaged-*[0-9]")):
+        yield _ABOUT.warning(
+            "queue-set-aside",
+            f"{aside} was damaged and replaced: readings in it were not sent.",
+            aside,
+            f"Look at the disk (journalctl -k), then rm {aside}*",
+        )
+    if not path.is_file():
+        yield _ABOUT.ok("There is none yet.", path)
+    elif statedir.holder(device.state_dir) is not None:
+        yield from _as_told(device, path)
+    else:
+        yield from _as_found(device, path)
+
+
+def shown(device: Device) -> dict[str, Any]:
+    """What the running agent shows; empty when it shows nothing that can be read."""
+    with contextlib.suppress(ValueError):
+        value = json.loads(files.read(device.runtime_dir / "status.json") or b"null")
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def _as_told(device: Device, path: Path) -> Findings:
+    """By what the agent says of it, and by its size."""
+    status = shown(device)
+    waiting, size = status.get("readings_waiting"), status.get("bytes_waiting")
+    if not isinstance(waiting, int) or not isinstance(size, int):
+        yield _ABOUT.note("queue-untold", "The running agent does not say how full it is.", path)
+        return
+    bounds = device.settings.telemetry.queue if device.settings else Bounds()
+    dropped = status.get("readings_dropped") or 0
+    if waiting > _NEARLY * bounds.max_messages or size > _NEARLY * bounds.max_bytes:
+        yield _ABOUT.warning(
+            "queue-nearly-full",
+            f"{waiting} readings wait, {size >> 10} KiB: soon the oldest are dropped.",
+            path,
+            "See why nothing is sent: fleet-agent status; or raise telemetry.queue",
+        )
+    elif dropped:
+        yield _ABOUT.warning(
+            "readings-dropped",
+            f"{dropped} readings were dropped since the agent started; {waiting} wait.",
+            path,
+            "See why (`dropped` in fleet-agent status --json), or raise telemetry.queue",
+        )
+    else:
+        yield _ABOUT.ok(f"{waiting} readings wait, none was dropped.", path)
+
+
+def _as_found(device: Device, path: Path) -> Findings:
+    """By a copy: with its log beside it, and without a trace on the original."""
+    size = path.stat().st_size
+    if size > _COPIED:
+        yield _ABOUT.note(
+            "queue-large", f"{path} is {size >> 20} MiB: not copied to be looked at.", path
+        )
+        return
+    with tempfile.TemporaryDirectory(prefix="fleet-agent-doctor-") as folder:
+        copy = Path(folder) / NAME
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(path.with_name(NAME + suffix), copy.with_name(NAME + suffix))
+        trouble = _trouble(copy)
+    if statedir.holder(device.state_dir) is not None:
+        yield _ABOUT.note("queue-busy", "An agent started meanwhile; ask again.", path)
+    elif trouble:
+        yield _ABOUT.failed(
+            "queue-damaged",
+            f"{path} is damaged: {trouble}.",
+            path,
+            "The agent sets it aside by itself at its next start, and begins a new one; look at the disk "
+            "(journalctl -k)",
+        )
+    else:
+        yield _ABOUT.ok(f"The file is sound ({size >> 10} KiB).", path)
+
+
+def _trouble(copy: Path) -> str:
+    try:
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return "" if said == "ok" else str(said)

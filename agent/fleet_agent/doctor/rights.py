@@ -1,0 +1,184 @@
+"""Owners and modes: of the state directory, and of what the agent's user reads. Each finding says how to mend it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from fleet_agent.config.load import files
+from fleet_agent.credentials import store
+from fleet_agent.doctor.device import Device, agent_user
+from fleet_agent.doctor.finding import Finding, Findings, Mend, Subject, guarded
+
+_ABOUT = Subject("owners and modes")
+_FIX = "fleet-agent doctor --fix"
+
+_SECRET = frozenset({store.KEY, store.ISSUED})  # issued.json: the token of an attempt under way
+_OTHERS, _WRITE = 0o077, 0o022
+_READERS = 0o066  # of a folder; 0711 lets others pass to what they may read
+_NOT_OURS = frozenset({"run"})  # for others to read; the agent makes it anew
+
+
+def check(device: Device) -> Findings:
+    """Look at owners and modes, as whoever runs the doctor."""
+    yield from guarded(_ABOUT, device.state_dir, lambda: _summed_up(device))
+
+
+def _summed_up(device: Device) -> Findings:
+    found = [*_state(device.state_dir), *_read_by_agent(device), *_claim_key(device)]
+    yield from found or [_ABOUT.ok("Everything belongs to the right user, and to nobody else.")]
+
+
+# The state directory -------------------------------------------------------------------------------------------------
+
+
+def _state(folder: Path) -> Findings:
+    if not folder.is_dir():
+        return
+    top = folder.stat()
+    user = agent_user(folder)
+    if os.geteuid() == 0 and top.st_uid == 0 and user is not None:
+        yield _owned(folder, ".", top, user)
+    elif os.geteuid() not in (0, top.st_uid):
+        yield _ABOUT.failed(
+            "state-owner",
+            f"{folder} belongs to user {top.st_uid}, and you are user {os.geteuid()}.",
+            folder,
+            "Run as root or as that user: sudo fleet-agent doctor",
+        )
+        return
+    owner = user if os.geteuid() == 0 and user else (top.st_uid, top.st_gid)
+    yield from _moded(folder, ".", top, wanted=_folder_mode(top))
+    for name in _below(folder):
+        found = (folder / name).lstat()
+        if stat.S_ISLNK(found.st_mode):
+            continue
+        if found.st_uid != owner[0]:
+            yield _owned(folder, name, found, owner)
+        yield from _moded(folder, name, found, wanted=_wanted(name, found))
+
+
+def _below(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if name.parts[0] not in _NOT_OURS:
+            yield str(name)
+
+
+def _folder_mode(found: os.stat_result) -> int:
+    mode = stat.S_IMODE(found.st_mode)
+    return 0o700 if mode & _READERS or mode & 0o700 != 0o700 else mode  # noqa: PLR2004 - rwx
+
+
+def _wanted(name: str, found: os.stat_result) -> int:
+    mode = stat.S_IMODE(found.st_mode)
+    if stat.S_ISDIR(found.st_mode):
+        return mode & ~_WRITE | 0o700
+    if Path(name).name in _SECRET:
+        return 0o600
+    return mode & ~_WRITE | 0o600
+
+
+def _owned(base: Path, name: str, found: os.stat_result, owner: tuple[int, int]) -> Finding:
+    path = _path(base, name)
+    return _ABOUT.failed(
+        "state-owner",
+        f"{path} belongs to user {found.st_uid}; the agent's is user {owner[0]}.",
+        path,
+        f"chown {owner[0]}:{owner[1]} {path}   ({_FIX})",
+        Mend(base=base, name=name, owner=owner),
+    )
+
+
+def _moded(base: Path, name: str, found: os.stat_result, *, wanted: int) -> Findings:
+    mode, path = stat.S_IMODE(found.st_mode), _path(base, name)
+    if mode == wanted:
+        return
+    is_secret = Path(name).name in _SECRET and mode & _OTHERS
+    what = (
+        "others than the agent can read it" if is_secret or mode & _OTHERS else "the agent cannot"
+    )
+    code = "key-readable" if is_secret else "state-mode"
+    yield _ABOUT.failed(
+        code,
+        f"{path} has mode {mode:04o}: {what}; {wanted:04o} is right.",
+        path,
+        f"chmod {wanted:o} {path}   ({_FIX})",
+        Mend(base=base, name=name, mode=wanted),
+    )
+
+
+def _path(base: Path, name: str) -> Path:
+    return base if name == "." else base / name
+
+
+# What the agent's user reads -----------------------------------------------------------------------------------------
+
+
+def _read_by_agent(device: Device) -> Findings:
+    """Root alone can tell for somebody else, and put it right."""
+    user = agent_user(device.state_dir)
+    if os.geteuid() != 0 or user is None:
+        return
+    for path in _files_read(device):
+        for part in (path.parent, path):
+            found = part.stat() if part.exists() else None
+            if found is None or _may(found, user, is_folder=part.is_dir()):
+                continue
+            mode = stat.S_IMODE(found.st_mode) | (0o050 if part.is_dir() else 0o040)
+            yield _ABOUT.failed(
+                "not-readable-by-agent",
+                f"{part} cannot be read by the agent's user {user[0]} "
+                f"(owner {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}).",
+                part,
+                f"chgrp {user[1]} {part}; chmod {mode:o} {part}   ({_FIX})",
+                Mend(base=part.parent, name=part.name, mode=mode, owner=(-1, user[1])),
+            )
+
+
+def _files_read(device: Device) -> Iterator[Path]:
+    if device.config.exists():
+        yield from files(device.config)
+    yield from claim_files(device)
+
+
+def claim_files(device: Device) -> Iterator[Path]:
+    """The claim's files, those that are files."""
+    claim = device.settings.claim if device.settings else None
+    for reference in (claim.certificate, claim.private_key) if claim else ():
+        if reference.startswith("/"):
+            yield Path(reference)
+
+
+def _may(found: os.stat_result, user: tuple[int, int], *, is_folder: bool) -> bool:
+    """Whether a user may read a file, or pass through a folder, by its mode."""
+    bit = 0o1 if is_folder else 0o4
+    if found.st_uid == user[0]:
+        return bool(found.st_mode & (bit << 6))
+    if found.st_gid == user[1]:
+        return bool(found.st_mode & (bit << 3))
+    return bool(found.st_mode & bit)
+
+
+def _claim_key(device: Device) -> Findings:
+    claim = device.settings.claim if device.settings else None
+    if claim is None or not claim.private_key.startswith("/"):
+        return
+    path = Path(claim.private_key)
+    if path.exists():
+        yield from claim_key_mode(path, path.stat())
+
+
+def claim_key_mode(path: Path, found: os.stat_result) -> Findings:
+    """Whether everybody on the device could take the claim's key, which every device of the batch has."""
+    mode = stat.S_IMODE(found.st_mode)
+    if not mode & 0o007:
+        return
+    wanted = mode & 0o770
+    yield _ABOUT.failed(
+        "claim-readable",
+        f"{path} is readable by all (mode {mode:04o}): whoever is on a device has the batch's claim.",
+        path,
+        f"chmod {wanted:o} {path}   ({_FIX})",
+        Mend(base=path.parent, name=path.name, mode=wanted),
+    )

@@ -1,0 +1,114 @@
+"""The service as systemd and the running agent tell of it; asked while still root, where that is who asks."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from fleet_agent import statedir
+from fleet_agent.device.programs import ENVIRONMENT
+from fleet_agent.doctor import queue
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.doctor.unit import NAME
+
+_ABOUT = Subject("service")
+_LIMIT = 15.0  # seconds for systemctl and its like
+_BOOTED = Path("/run/systemd/system")
+
+
+def ask(*words: str) -> str | None:
+    """What a program of systemd's prints; None when there is none, or it does not answer."""
+    program = shutil.which(words[0], path=ENVIRONMENT["PATH"])
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, *words[1:]],
+            env=ENVIRONMENT,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_LIMIT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return (done.stdout + done.stderr).decode(errors="replace")
+
+
+def check_unit(device: Device) -> Findings:
+    """What systemd says of the unit; nothing where it does not run."""
+    if device.root != Path("/") or not _BOOTED.is_dir():
+        return
+    told = ask(
+        "systemctl", "show", NAME, "-pLoadState,ActiveState,Result,UnitFileState,NeedDaemonReload"
+    )
+    state = dict(line.split("=", 1) for line in (told or "").splitlines() if "=" in line)
+    if state.get("LoadState") != "loaded":
+        return
+    found = [*_state(state), *_verified()]
+    yield from found or [
+        _ABOUT.ok(f"systemd has it {state.get('ActiveState')}, {state.get('UnitFileState')}.")
+    ]
+
+
+def _state(state: dict[str, str]) -> Findings:
+    if state.get("ActiveState") == "failed":
+        yield _ABOUT.failed(
+            "service-failed",
+            f"The service has failed ({state.get('Result')}).",
+            NAME,
+            "journalctl -u fleet-agent says why; then systemctl restart fleet-agent",
+        )
+    if state.get("NeedDaemonReload") == "yes":
+        yield _ABOUT.warning(
+            "service-stale",
+            "The unit's files changed since systemd read them.",
+            NAME,
+            "systemctl daemon-reload; systemctl restart fleet-agent",
+        )
+    if state.get("UnitFileState") == "disabled":
+        yield _ABOUT.warning(
+            "service-disabled",
+            "The service does not start at boot.",
+            NAME,
+            "systemctl enable --now fleet-agent",
+        )
+
+
+def _verified() -> Findings:
+    """What systemd-analyze has against it: keys that it does not know, programs that are not there."""
+    for line in (ask("systemd-analyze", "verify", NAME) or "").splitlines():
+        if NAME in line:
+            yield _ABOUT.warning(
+                "unit-verify",
+                line.strip(),
+                NAME,
+                f"systemctl edit {NAME}, then systemctl daemon-reload",
+            )
+
+
+def check_agent(device: Device) -> Findings:
+    """What the running agent itself finds wrong."""
+    yield from guarded(_ABOUT, device.state_dir / "lock", lambda: _agent(device))
+
+
+def _agent(device: Device) -> Findings:
+    process = statedir.holder(device.state_dir)
+    if process is None:
+        yield _ABOUT.note(
+            "agent-not-running", "No agent runs.", remedy="systemctl start fleet-agent"
+        )
+        return
+    status = queue.shown(device)
+    where = device.runtime_dir / "status.json"
+    problems = [problem for problem in status.get("problems") or () if isinstance(problem, dict)]
+    for problem in problems:
+        yield _ABOUT.failed(
+            str(problem.get("code")), str(problem.get("title")), where, str(problem.get("remedy"))
+        )
+    if not status:
+        yield _ABOUT.note(
+            "agent-untold", f"An agent runs (process {process}) and shows nothing.", where
+        )
+    elif not problems:
+        yield _ABOUT.ok(f"The agent runs (process {process}): {status.get('doing')}.", where)

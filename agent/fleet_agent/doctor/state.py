@@ -1,0 +1,78 @@
+"""The state directory: persistent, with room, and what is written there is really on the disk."""
+
+import os
+from pathlib import Path
+
+from fleet_agent import files, statedir
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Findings, Subject, guarded
+
+_ABOUT = Subject("state directory")
+_PROBE = ".doctor"
+_LEAST = 1 << 20  # bytes: an identity and a ledger
+_MOVE = "Free some space (df -h), or put state_dir on a larger disk."
+
+
+def check(device: Device) -> Findings:
+    """Look at the place; before anything was written there, at the nearest folder that exists."""
+    folder = device.state_dir
+    if os.path.lexists(folder) and not folder.is_dir():
+        yield _ABOUT.failed(
+            "state-not-a-folder",
+            f"{folder} is not a folder.",
+            folder,
+            f"Move it out of the way (mv {folder} {folder}.old), or set state_dir to another place.",
+        )
+        return
+    yield from guarded(_ABOUT, folder, lambda: _persistent(folder))
+    yield from guarded(_ABOUT, folder, lambda: _space(device))
+    if not folder.exists():
+        yield _ABOUT.note(
+            "state-not-there", f"{folder} does not exist yet: the first start makes it.", folder
+        )
+        return
+    yield from guarded(_ABOUT, folder, lambda: _writable(folder))
+
+
+def _persistent(folder: Path) -> Findings:
+    if warning := statedir.refuse_volatile(folder):
+        yield _ABOUT.warning(
+            "state-not-judged",
+            warning,
+            folder,
+            "If it is not, put state_dir on a persistent partition: docs/how-to/bake-an-image.md",
+        )
+    else:
+        yield _ABOUT.ok(f"{folder} outlasts a reboot.", folder)
+
+
+def _space(device: Device) -> Findings:
+    folder = device.state_dir
+    while not folder.exists():
+        folder = folder.parent
+    found = os.statvfs(folder)
+    free = found.f_bavail * found.f_frsize
+    bound = device.settings.telemetry.queue.max_bytes if device.settings else 0
+    if free < _LEAST or (found.f_files and not found.f_favail):
+        what = f"{free // 1024} KiB" if free < _LEAST else "no inode"
+        yield _ABOUT.failed(
+            "state-full", f"The disk of {device.state_dir} has {what} left.", folder, _MOVE
+        )
+    elif free < bound:
+        yield _ABOUT.warning(
+            "state-space",
+            f"The disk of {device.state_dir} has {free >> 20} MiB left; the queue may take {bound >> 20} MiB.",
+            folder,
+            f"{_MOVE} Or lower telemetry.queue.max_bytes.",
+        )
+    else:
+        yield _ABOUT.ok(f"{free >> 20} MiB are free.", folder)
+
+
+def _writable(folder: Path) -> Findings:
+    probe = folder / _PROBE
+    try:
+        files.write(probe, b"x" * 4096, 0o600)
+    finally:
+        files.remove(probe)
+    yield _ABOUT.ok("A file can be written and synced there.", folder)
