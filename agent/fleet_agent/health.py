@@ -82,6 +82,7 @@ class Health:
         self._is_untold = False  # the last status could not be written, and that was said
         self._rotation: Mapping[str, object] | None = None
         self.traffic = Traffic()
+        self.certificate_id: str | None = None  # for `systemctl status`, beside the thing
         files.make_folder(folder, 0o755)
 
     def doing(self, words: str) -> None:
@@ -118,7 +119,10 @@ class Health:
     def show(self) -> None:
         """Write status.json and the unit's STATUS line."""
         worst = next(iter(self._problems.values()), None)
-        notify.status(f"{self._doing}: {worst.title}" if worst else self._doing)
+        words = f"{self._doing}: {worst.title}" if worst else self._doing
+        notify.status(
+            f"{words} (certificate {self.certificate_id})" if self.certificate_id else words
+        )
         status = {
             "schema": SCHEMA,
             "pid": os.getpid(),

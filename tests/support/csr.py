@@ -38,6 +38,7 @@ def key_pem(key: Key) -> bytes:
 
 
 def is_key_of(key: Key, certificate_pem: str) -> bool:
-    """Whether a certificate is over this key."""
+    """Whether a certificate is over this key; compared as bytes, since Debian 12's cryptography compares no keys."""
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
-    return certificate.public_key() == key.public_key()
+    return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)

@@ -62,6 +62,7 @@ def carry(
     credential = store.current()
     while credential is not None:
         log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
+        health.certificate_id = credential.certificate_id
         folder = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
         _show_identity(folder, store, credential)
         if problem := clone.look(Path(settings.state_dir), credential):
