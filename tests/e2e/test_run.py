@@ -277,7 +277,7 @@ def test_another_client_with_the_same_identity(provisioned: Agent) -> None:
         with connected(provisioned.fleet.sandbox, twin, twin.thing_name):
             problem = daemon.wait_for_problem("cloned?")
             assert provisioned.thing_name in problem["title"]
-            assert "--force" in problem["remedy"]
+            assert "fleet-agent reset" in problem["remedy"]
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,7 @@ class TelemetryLoop:
                 Problem(
                     code=CLONED,
                     title=f"Another client connected as {self._session.client_id}.",
-                    remedy="Two devices with one identity? Provision one of them anew: fleet-agent provision --force",
+                    remedy="Two devices with one identity? On the copy: fleet-agent reset, then fleet-agent provision",
                 )
             )
 
