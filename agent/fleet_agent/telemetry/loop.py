@@ -144,7 +144,9 @@ class TelemetryLoop:
 
     def finish(self) -> None:
         """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
-        self._publisher.settle(at_once=True)  # so that senders hear of it, and positions in files are saved
+        self._publisher.settle(
+            at_once=True
+        )  # so that senders hear of it, and positions in files are saved
         for source in self._sources:
             source.close()
         self._commands.close()
