@@ -25,7 +25,6 @@ THEIRS = (
 SUITES = (
     "tests/unit/credentials",
     "tests/unit/device",
-    "tests/unit/provisioning",
     "tests/e2e/test_methods.py",
 )
 FOUND = """
