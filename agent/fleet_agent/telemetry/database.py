@@ -100,8 +100,15 @@ class Database:
             StateDirectoryError: It is as good as full.
         """
         disk = os.statvfs(self._path.parent)
-        if disk.f_bavail * disk.f_frsize < _ROOM:
+        room = disk.f_bavail * disk.f_frsize
+        if room < _ROOM and room + self._unused() < _ROOM:
             raise unusable(self._path, full())
+
+    def _unused(self) -> int:
+        """Bytes of the file that hold nothing."""
+        ((pages,),) = self.select("PRAGMA freelist_count", ())
+        ((size,),) = self.select("PRAGMA page_size", ())
+        return int(pages * size)
 
     def shrink(self) -> None:
         """Give disk space back after a backlog; call it when there is little in the file. No harm if that fails."""

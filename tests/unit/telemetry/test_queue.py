@@ -1,0 +1,528 @@
+"""The queue on a real file: against a model, crashes between any two steps, damage, bounds, clocks, size."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from fleet_agent.clock import BUILT
+from fleet_agent.config.telemetry import Queue as Bounds
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.telemetry import queue as module
+from fleet_agent.telemetry.batch import Stored
+from fleet_agent.telemetry.inventory import Topic
+from fleet_agent.telemetry.queue import Queue
+from fleet_agent.telemetry.reading import Reading
+from support.clock import FakeClock
+
+BOUNDS = Bounds(max_messages=30, max_bytes=1 << 20, synchronous="normal")
+DAY = 86400.0
+
+
+def reading(
+    number: int, topic: str = "t", *, time: float = 1.8e9, size: int = 0, priority: int = 1
+) -> Reading:
+    return Reading(
+        topic=topic, payload=str(number).encode().ljust(size), time=time, priority=priority
+    )
+
+
+def take(queue: Queue, most: int = 1000, *, newest: bool = False) -> tuple[Topic, list[Stored]]:
+    topic = queue.topics[0]
+    return topic, queue.take(topic, most, 1 << 20, newest=newest)
+
+
+def numbers(found: list[Stored]) -> list[int]:
+    return [int(one.payload) for one in found]
+
+
+def drained(queue: Queue) -> dict[str, list[int]]:
+    """All that waits, by topic; they stay under way."""
+    found: dict[str, list[int]] = {}
+    while queue.topics:
+        topic, readings = take(queue)
+        found.setdefault(topic.name, []).extend(numbers(readings))
+    return found
+
+
+def forget(queue: Queue, topic: Topic, found: list[Stored]) -> None:
+    for one in found:
+        queue.forget(topic, one.sequence, 1, len(one.payload))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "q"
+
+
+class Model(RuleBasedStateMachine):
+    """Two topics; what AWS has must not come back but by a crash, what it has not must never be missing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm"))  # thousands of files: no disk waits
+        self.clock = FakeClock()
+        self.runs = 0
+        self.number = 0
+        self.waiting: dict[str, list[int]] = {"a": [], "b": []}  # not under way
+        self.flying: list[tuple[Topic, list[Stored]]] = []
+        self.gone: dict[str, list[int]] = {"a": [], "b": []}  # forgotten, perhaps not yet deleted
+        self.sequences: dict[str, int] = {"a": -1, "b": -1}
+        self.queue = self.open()
+
+    def open(self) -> Queue:
+        return Queue(self.folder / f"q{self.runs}", BOUNDS, self.clock)
+
+    def teardown(self) -> None:
+        self.queue.close()
+        shutil.rmtree(self.folder)
+
+    @rule(
+        names=st.lists(st.sampled_from("ab"), min_size=1, max_size=6), priority=st.integers(0, 2)
+    )
+    def add(self, names: list[str], priority: int) -> None:
+        batch = []
+        for name in names:
+            self.number += 1
+            batch.append(reading(self.number, name, priority=priority))
+            self.waiting[name].append(self.number)
+        places = self.queue.add(batch)
+        for one, place in zip(batch, places, strict=True):
+            if place:
+                assert place[1] > self.sequences[one.topic]
+                self.sequences[one.topic] = place[1]
+        assert self.queue.count <= BOUNDS.max_messages or not self.queue.topics
+        dropped = set(self.queue.lost)
+        self.queue.lost.clear()
+        for number, _ in sorted(dropped):
+            name = next(n for n, t in self.queue._names.items() if t.number == number)
+            self.gone[name].append(self.waiting[name].pop(0))
+        for one, place in zip(batch, places, strict=True):
+            assert (place is None) == (int(one.payload) not in self.waiting[one.topic])
+
+    @precondition(lambda self: self.queue.topics)
+    @rule(most=st.integers(1, 4), newest=st.booleans())
+    def take(self, most: int, newest: bool) -> None:
+        topic, found = take(self.queue, most, newest=newest)
+        waits = self.waiting[topic.name]
+        assert 1 <= len(found) <= most
+        expected = waits[-len(found) :] if newest else waits[: len(found)]
+        assert numbers(found) == expected
+        for one in expected:
+            waits.remove(one)
+        self.flying.append((topic, found))
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        topic, found = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+        forget(self.queue, topic, found)
+        self.gone[topic.name] += numbers(found)
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        topic, found = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+        self.queue.give_back(topic, found)
+        self.waiting[topic.name] = sorted(self.waiting[topic.name] + numbers(found))
+
+    @rule()
+    def flush(self) -> None:
+        self.queue.flush()
+        self.gone = {"a": [], "b": []}
+
+    @rule()
+    def restart(self) -> None:
+        self.queue.close()
+        self.gone = {"a": [], "b": []}
+        self.reopen()
+
+    @rule()
+    def crash(self) -> None:
+        """What is on disk at this moment, opened by another process."""
+        before, self.runs = self.runs, self.runs + 1
+        for suffix in ("", "-wal"):
+            if (file := self.folder / f"q{before}{suffix}").exists():
+                shutil.copy(file, self.folder / f"q{self.runs}{suffix}")
+        self.queue.close()
+        self.reopen()
+
+    def reopen(self) -> None:
+        for topic, found in self.flying:
+            self.waiting[topic.name] += numbers(found)
+        self.flying.clear()
+        self.queue = self.open()
+        for name, waits in self.waiting.items():
+            again: list[int] = []
+            for topic in [one for one in self.queue.topics if one.name == name]:
+                back_again: list[Stored] = []
+                while topic.unsent:
+                    back_again += self.queue.take(topic, 1000, 1 << 20)
+                again = numbers(back_again)
+                self.queue.give_back(topic, back_again)
+            assert again == sorted(again)
+            back = set(again) - set(waits)
+            assert back <= set(self.gone[name])
+            assert set(waits) <= set(again)
+            waits[:] = again
+            self.gone[name] = [one for one in self.gone[name] if one not in back]
+
+    @invariant()
+    def counts(self) -> None:
+        flying = sum(len(found) for _, found in self.flying)
+        waiting = sum(map(len, self.waiting.values()))
+        assert self.queue.count == flying + waiting
+        everything = [one for waits in self.waiting.values() for one in waits]
+        everything += [one for _, found in self.flying for one in numbers(found)]
+        assert self.queue.bytes == sum(len(str(one)) for one in everything)
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+
+
+# Killed while it works ------------------------------------------------------------------------------------------------
+
+_CHILD = """
+import sys
+import tempfile
+from pathlib import Path
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.telemetry import Queue as Bounds
+from fleet_agent.telemetry.queue import Queue
+from fleet_agent.telemetry.reading import Reading
+queue = Queue(Path(sys.argv[1]), Bounds(synchronous="normal"), SystemClock())
+number = int(sys.argv[2])
+while True:
+    count = 1 + number % 7
+    queue.add([Reading(topic=f"t{n % 3}", payload=b"%d" % n, time=0.0) for n in range(number, number + count)])
+    print("+", number, count, flush=True)
+    number += count
+    topic = queue.topics[0]
+    found = queue.take(topic, 5, 1000)
+    print("-", *(int(one.payload) for one in found), flush=True)
+    for one in found:
+        queue.forget(topic, one.sequence, 1, len(one.payload))
+    if number % 5 == 0:
+        queue.flush()
+"""
+
+
+def test_what_was_acknowledged_to_its_sender_outlives_kill_9(path: Path, clock: FakeClock) -> None:
+    stored: set[int] = set()
+    sent: set[int] = set()
+    chance = random.Random(int(os.environ["CRASH_SEED"]))
+    start = 0
+    for _ in range(12):
+        child = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, path, str(start)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout
+        lines = [child.stdout.readline() for _ in range(chance.randrange(2, 120))]
+        child.send_signal(signal.SIGKILL)
+        lines += child.stdout.readlines()
+        child.stdout.close()
+        child.wait()
+        for line in lines:
+            what, *words = line.split()
+            if what == "+":
+                first, count = map(int, words)
+                stored |= set(range(first, first + count))
+                start = first + count
+            else:
+                sent |= set(map(int, words))
+        start += 10  # one more add may have happened that nobody was told of
+        queue = Queue(path, BOUNDS, clock)
+        found = drained(queue)
+        queue.close()
+        there = {one for each in found.values() for one in each}
+        assert stored - sent <= there, sorted(stored - sent - there)
+        assert all(each == sorted(each) for each in found.values())
+
+
+# Damage ---------------------------------------------------------------------------------------------------------------
+
+
+def broken(path: Path) -> None:
+    """Overwrite the middle of the file."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 4)
+        file.write(b"\xa5" * (size // 2))
+
+
+@pytest.fixture
+def full_file(path: Path, clock: FakeClock) -> Path:
+    queue = Queue(path, Bounds(), clock)
+    queue.add([reading(number, size=300) for number in range(500)])
+    queue.close()
+    return path
+
+
+def test_a_damaged_file_is_set_aside_and_named_when_it_is_opened(
+    full_file: Path, clock: FakeClock
+) -> None:
+    broken(full_file)
+    queue = Queue(full_file, Bounds(), clock)
+    assert queue.replaced is not None
+    assert queue.replaced[0] == full_file.with_name("q.damaged-1")
+    assert queue.replaced[0].stat().st_size > 100_000
+    assert queue.count == 0
+    queue.add([reading(1)])
+    assert drained(queue) == {"t": [1]}
+    queue.close()
+
+
+def test_damage_while_it_runs_leaves_no_count_wrong(full_file: Path, clock: FakeClock) -> None:
+    queue = Queue(full_file, Bounds(), clock)
+    topic, flying = take(queue, 5)
+    _, given = take(queue, 5)
+    queue._file._connected.execute("PRAGMA shrink_memory")
+    queue._file._connected.execute("PRAGMA cache_size = 1")
+    broken(full_file)
+    while not queue.replaced:
+        take(queue, 100)
+    assert (queue.count, queue.bytes, queue.topics) == (0, 0, [])
+    assert queue.oldest() is None
+    places = queue.add([reading(1), reading(2)])
+    assert [place and place[1] for place in places] == [
+        500,
+        501,
+    ]  # a subscriber sees no number twice
+    forget(queue, topic, flying)
+    queue.give_back(topic, given)
+    assert (queue.count, queue.bytes) == (2, 2)
+    queue.flush()
+    assert drained(queue) == {"t": [1, 2]}
+    queue.close()
+
+
+def test_the_file_of_another_version_is_kept(full_file: Path, clock: FakeClock) -> None:
+    with contextlib.closing(sqlite3.connect(full_file)) as other:
+        other.execute("PRAGMA user_version = 99")
+    queue = Queue(full_file, Bounds(), clock)
+    assert queue.replaced is not None
+    assert "made by another version, 99" in queue.replaced[1]
+    assert queue.count == 0
+    queue.close()
+    with contextlib.closing(sqlite3.connect(queue.replaced[0])) as other:
+        assert other.execute("SELECT count(*) FROM reading").fetchone() == (500,)
+
+
+def test_a_file_that_is_no_database_is_set_aside_and_only_two_are_kept(
+    path: Path, clock: FakeClock
+) -> None:
+    for _ in range(5):
+        path.write_bytes(b"what is this" * 1000)
+        queue = Queue(path, Bounds(), clock)
+        queue.add([reading(1)])
+        queue.close()
+        path.unlink()
+    assert sorted(one.name for one in path.parent.iterdir()) == ["q.damaged-4", "q.damaged-5"]
+
+
+# Bounds ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_of_the_lowest_priority_go_first(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(max_messages=100), clock)
+    queue.add([reading(n, "low", time=2e9 + n, priority=0) for n in range(50)])
+    queue.add([reading(n, "old", time=1.8e9 + n) for n in range(25)])
+    queue.add([reading(n, "new", time=1.9e9 + n) for n in range(25)])
+    queue.add([reading(n, "high", time=1.0 + n, priority=2) for n in range(60)])
+    found = drained(queue)
+    assert {name: len(each) for name, each in found.items()} == {"old": 15, "new": 25, "high": 60}
+    assert found["old"] == list(range(10, 25))
+    assert queue.dropped.full == 60
+    queue.close()
+
+
+def test_a_reading_of_low_priority_is_not_taken_when_the_queue_is_full_of_others(
+    path: Path, clock: FakeClock
+) -> None:
+    queue = Queue(path, Bounds(max_messages=100), clock)
+    queue.add([reading(n, "high", priority=2) for n in range(100)])
+    assert queue.add([reading(1, "low", priority=0)]) == [None]
+    assert queue.count == 100
+    queue.close()
+
+
+def test_smaller_bounds_than_before_are_kept_to(full_file: Path, clock: FakeClock) -> None:
+    queue = Queue(full_file, Bounds(max_messages=100), clock)
+    queue.add([reading(500)])
+    assert (queue.count, queue.dropped.full) == (100, 401)
+    assert drained(queue)["t"] == list(range(401, 501))
+    queue.close()
+
+
+def test_the_file_stays_bounded_and_gives_its_space_back(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(max_bytes=4 << 20, synchronous="normal"), clock)
+    chance = random.Random(7)
+    largest = 0
+
+    def size() -> int:
+        return sum(one.stat().st_size for one in path.parent.iterdir())
+
+    for step in range(400):
+        topic = f"t{chance.randrange(20)}"
+        queue.add([reading(n, topic, size=chance.choice([50, 200, 5000])) for n in range(30)])
+        if step % 3 == 0:
+            of, found = take(queue, 60)
+            forget(queue, of, found)
+        largest = max(largest, size())
+    assert queue.dropped.full > 0
+    assert largest < 3.5 * (4 << 20)  # log and half-filled pages included
+    while queue.topics:
+        of, found = take(queue)
+        forget(queue, of, found)
+    queue.flush()
+    queue.tidy()
+    assert size() < 1 << 20 or path.stat().st_size < 8 << 20
+    queue.close()
+
+
+def test_topics_without_end_leave_nothing_behind(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOPICS_KEPT", 10)
+    queue = Queue(path, Bounds(synchronous="normal"), clock)
+    for number in range(100):
+        queue.add([reading(number, f"t{number}")])
+        topic, found = take(queue)
+        forget(queue, topic, found)
+    queue.flush()
+    assert len(queue._names) == 10
+    for table in ("topic", "reading"):
+        assert queue._file.select(f"SELECT count(*) FROM {table}", ()) == [(10,)]
+    queue.close()
+
+
+def test_a_sequence_goes_on_after_everything_was_sent(path: Path, clock: FakeClock) -> None:
+    for number in range(5):
+        queue = Queue(path, Bounds(), clock)
+        ((topic, sequence),) = [place for place in queue.add([reading(number)]) if place]
+        assert sequence == number
+        _, found = take(queue)
+        forget(queue, topic, found)
+        queue.close()
+
+
+# Clocks ---------------------------------------------------------------------------------------------------------------
+
+
+def test_age_counts_only_when_the_clock_can_be_believed(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+    queue.add([reading(1, "unset", time=60.0)])  # made before the clock was set
+    queue.add([reading(2, "now", time=clock.wall())])
+    clock.now = 100.0  # a battery is empty
+    queue.tidy()
+    clock.now, clock.synchronised = 3e9, False  # nobody vouches for that
+    queue.tidy()
+    assert queue.count == 2
+    clock.now, clock.synchronised = 1.8e9 - 30 * DAY, True  # back
+    queue.tidy()
+    assert queue.count == 2
+    clock.now = 1.8e9 + 8 * DAY
+    queue.tidy()
+    assert drained(queue) == {"unset": [1]}
+    assert (queue.dropped.age, queue.dropped.full) == (1, 0)
+    assert clock.now > BUILT
+    queue.close()
+
+
+# A disk in trouble ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_full_disk_takes_nothing_and_can_still_be_emptied(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "none", disk], check=False
+    ).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        queue = Queue(disk / "q", Bounds(), clock)
+        stored: list[int] = []
+        with pytest.raises(StateDirectoryError, match="the disk is full"):  # noqa: PT012 - until it is
+            for number in range(100_000):
+                queue.add([reading(number * 10 + n, size=1000) for n in range(10)])
+                stored += range(number * 10, number * 10 + 10)
+        assert len(stored) > 2000
+        (disk / "others").write_bytes(b"x" * (1 << 20))  # others come near
+        sent: list[int] = []
+        while queue.topics:
+            topic, found = take(queue, 100)
+            sent += numbers(found)
+            forget(queue, topic, found)
+            queue.flush()
+        assert sent == stored
+        (disk / "others").unlink()
+        queue.flush()
+        queue.tidy()
+        queue.add([reading(1)])
+        queue.close()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_disk_that_fails_loses_and_tears_nothing(full_file: Path) -> None:
+    """A process that may write no byte any more, and then may again."""
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.telemetry import Queue as Bounds
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.telemetry.queue import Queue
+from fleet_agent.telemetry.reading import Reading
+import json
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+queue = Queue(Path(sys.argv[1]), Bounds(), SystemClock())
+add = lambda n: queue.add([Reading(topic="t", payload=b"%d" % n, time=0.0)])
+add(500)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+told = []
+for number in (501, 502):
+    try:
+        add(number)
+    except StateDirectoryError as error:
+        told.append(error.title)
+found = queue.take(queue.topics[0], 1000, 1 << 20)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+queue.give_back(queue.topics[0] if queue.topics else queue._names["t"], found)
+places = add(503)
+queue.close()
+print(json.dumps([told, len(found), places[0][1]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, full_file], capture_output=True, text=True, check=True
+    )
+    told, found, sequence = json.loads(done.stdout)
+    assert len(told) == 2
+    assert "cannot be used" in told[0]
+    assert (found, sequence) == (501, 501)
+    queue = Queue(full_file, Bounds(), FakeClock())
+    assert drained(queue)["t"] == [*range(501), 503]
+    assert queue.replaced is None
+    queue.close()

@@ -1,0 +1,31 @@
+"""Runs against sets of numbers."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet_agent.telemetry import runs
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["add", "first", "last"]), st.integers(0, 30), st.integers(1, 6))
+    )
+)
+def test_runs_are_a_set_of_numbers(steps: list[tuple[str, int, int]]) -> None:
+    held: runs.Runs = []
+    model: set[int] = set()
+    for what, number, count in steps:
+        if what == "add":
+            new = set(range(number, number + count)) - model
+            for first, end in runs.of(sorted(new)):
+                runs.add(held, first, end)
+            model |= new
+        elif model:
+            first, end = runs.take(held, count, from_end=what == "last")
+            taken = set(range(first, end))
+            assert 0 < len(taken) <= count
+            assert taken <= model
+            assert (max(taken) == max(model)) if what == "last" else (min(taken) == min(model))
+            model -= taken
+        assert {one for first, end in held for one in range(first, end)} == model
+        assert list(runs.of(sorted(model))) == held
