@@ -25,7 +25,7 @@ def test_a_sample_of_the_points_is_survived() -> None:
     with Matrix({"provision": way, "queue": Readings}, workers=2, tell=lambda _: None) as matrix:
         points = matrix.points()
         changing = [point for point in points if point.changes]
-        chosen = sample(changing, 7, seed) + sample(list(with_errors(points)), 5, seed)
+        chosen = sample(changing, 5, seed) + sample(list(with_errors(points)), 4, seed)
         tallies = matrix.run(chosen).values()
     failures = [failure for tally in tallies for failure in tally.failures]
     assert not failures, f"CRASH_SEED={seed}: {method}, {again=}\n" + "\n".join(failures)

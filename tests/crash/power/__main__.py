@@ -23,6 +23,7 @@ from fleet_agent.telemetry.queue import NAME
 
 ROOT = Path(__file__).resolve().parents[3]
 STATE_DIR = Path("/data/state")
+GIVEN = Path("/etc/fleet-agent")
 INSIDE = ROOT / "tests/crash/power/inside.py"
 
 
@@ -104,23 +105,23 @@ def _parser() -> argparse.ArgumentParser:
 def _machine(its_bench: Bench, arguments: argparse.Namespace) -> guest.Guest:
     fleet = its_bench.fleet
     sandbox, claim = fleet.sandbox, fleet.claim
+    given = {
+        "--ca-file": sandbox.ca_file,
+        "--cert": claim.certificate,
+        "--key": claim.private_key,
+    }
     words = ["--endpoint", sandbox.endpoint, "--port", sandbox.mqtt_port]
-    words += [
-        "--ca-file",
-        sandbox.ca_file,
-        "--cert",
-        claim.certificate,
-        "--key",
-        claim.private_key,
-    ]
+    for flag, source in given.items():
+        words += [flag, GIVEN / source.name]
     words += ["--template-name", fleet.template, "--state-dir", STATE_DIR, "--timeout", 200]
     words += ["--template-parameters", '\'{"SerialNumber":"1"}\'']
     agent = ROOT / "agent"
     command = [guest.BUSYBOX, "env", f"PYTHONPATH={agent}:{guest.site_packages()}", "HOME=/"]
     command += [Path(sys.executable).resolve(), INSIDE, guest.DISK, arguments.writer]
     crash = ROOT / "tests/crash"
-    files = [agent, INSIDE, crash / "wrong_agent.py", crash / "fill_queue.py", guest.BUSYBOX]
-    files += [sandbox.ca_file, claim.certificate, claim.private_key]
+    own = (agent, INSIDE, crash / "wrong_agent.py", crash / "fill_queue.py", guest.BUSYBOX)
+    files = {path: path for path in own}
+    files |= {GIVEN / source.name: source for source in given.values()}
     return guest.build(
         its_bench.folder, arguments.kernel, files, [*map(str, command), *map(str, words)]
     )

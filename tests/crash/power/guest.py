@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
@@ -102,13 +102,13 @@ class Guest:
         return console
 
 
-def build(folder: Path, kernel: Path, files: Sequence[Path], command: Sequence[str]) -> Guest:
+def build(folder: Path, kernel: Path, files: Mapping[Path, Path], command: Sequence[str]) -> Guest:
     """Make kernel, initramfs, root and an empty data disk.
 
     Args:
         folder: Gets them.
         kernel: An unpacked ``linux-image`` package of Debian.
-        files: Files and folders to have in the guest, under the paths they have here.
+        files: What to have in the guest beside Python: a path there to the file or folder here.
         command: What it runs; its state directory goes below ``/data``.
     """
     shutil.copy(next(kernel.glob("boot/vmlinuz-*")), folder / "vmlinuz")
@@ -120,8 +120,10 @@ def build(folder: Path, kernel: Path, files: Sequence[Path], command: Sequence[s
         (root / "etc/hosts").write_text("10.0.2.2 localhost\n")  # user-mode networking: the host
         (root / "etc/nsswitch.conf").write_text("hosts: files\n")
         (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
-        for path in (*_python(), *files):
-            _copy(path, root)
+        for path in _python():
+            _copy(path, root / _absolute(path))
+        for target, path in files.items():
+            _copy(path, root / _absolute(target))
         megabytes = 64 + sum(p.lstat().st_size for p in root.rglob("*")) // (1 << 20) * 3 // 2
         _make_ext4(folder / "root.img", f"{megabytes}M", "-d", str(root))
     _make_ext4(folder / "data.img", f"{DISK >> 20}M")
@@ -132,7 +134,11 @@ def build(folder: Path, kernel: Path, files: Sequence[Path], command: Sequence[s
 
 
 def _make_ext4(image: Path, size: str, *more: str) -> None:
-    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", *more, str(image), size], check=True)
+    subprocess.run(
+        ["mke2fs", "-q", "-F", "-t", "ext4", *more, str(image), size],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def _initramfs(image: Path, kernel: Path, command: str) -> None:
@@ -190,8 +196,12 @@ def _packages() -> list[Path]:
     return sorted(found)
 
 
-def _copy(path: Path, root: Path) -> None:
-    target = root / os.path.abspath(path).lstrip("/")  # noqa: PTH100 - links must stay what they are called
+def _absolute(path: Path) -> str:
+    """The path below the root; links stay what they are called."""
+    return os.path.abspath(path).lstrip("/")  # noqa: PTH100
+
+
+def _copy(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         shutil.copytree(path, target, ignore=_LEFT_OUT, dirs_exist_ok=True)
