@@ -81,6 +81,7 @@ def carry(
             if failure is None:
                 return
             _tell_failed(health, failure)
+            mailbox.sleep(_CONNECT_INTERVAL)  # the rotation's session had the same client id
             credential = store.current()
         except DeviceError as error:
             if former is settings:

@@ -7,21 +7,20 @@ builder would read its own package metadata first (26 ms, 4 MB).
 
 import contextlib
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 from awscrt import io, mqtt5
 
 from fleet_agent.credentials.model import KeyPair
-from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.session import tls
 from fleet_agent.session.message import Outgoing, Upkeep
+from fleet_agent.session.route import Route
 
-ALPN_PORT = 443  # AWS IoT speaks MQTT there to who asks by ALPN
 CONNACK_LIMIT = 20_000  # ms from TCP to CONNACK
 ACK_LIMIT = 30  # seconds to a PUBACK or SUBACK
 CLOSE_LIMIT = 5.0  # seconds for a DISCONNECT to leave
@@ -31,16 +30,6 @@ TOPIC_ALIASES = 8  # AWS's grant
 
 NOT_AUTHORIZED = 135
 CUT = "OFFLINE_QUEUE_POLICY"  # in the error of a packet whose connection ended before its answer
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Route:
-    """Where AWS IoT is and how to get there."""
-
-    host: str
-    port: int
-    ca_file: str | None
-    proxy: str | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +90,9 @@ class Message:
     correlation_data: bytes | None = None
     content_type: str | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
+    retain: bool = (
+        False  # kept by AWS: sent because we subscribed, not because somebody published it now
+    )
     acknowledge: Callable[[], None] = dataclasses.field(default=lambda: None, repr=False)
 
 
@@ -191,7 +183,7 @@ class Session:
         """Look for what keeps it from opening while awscrt is silent; None when nothing is found."""
         from fleet_agent.session import diagnosis
 
-        return None if self.route.proxy else diagnosis.probe(self, now)
+        return diagnosis.probe(self, now)
 
     def close(self) -> None:
         """End with a real MQTT DISCONNECT, so that no will fires; waits until it has left.
@@ -214,8 +206,8 @@ class Session:
             "port": self.route.port,
             "bootstrap": _bootstrap(),
             "socket_options": io.SocketOptions(),
-            "tls_ctx": _tls_context(self.route, self.pair),
-            "http_proxy_options": _proxy(self.route.proxy),
+            "tls_ctx": tls.context(self.route, self.pair),
+            "http_proxy_options": tls.proxy(self.route),
             "connect_options": mqtt5.ConnectPacket(
                 client_id=self.client_id,
                 keep_alive_interval_sec=self._upkeep.keep_alive,
@@ -273,6 +265,7 @@ class Session:
                 user_properties=tuple(
                     (one.name, one.value) for one in packet.user_properties or ()
                 ),
+                retain=bool(packet.retain),
                 acknowledge=self._hold(data),
             )
         )
@@ -360,47 +353,3 @@ def _text(error: BaseException | None) -> str:
         return ""
     words = f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
     return words.rstrip(".")
-
-
-def _proxy(address: str | None) -> Any:  # noqa: ANN401 - awscrt has no types
-    if address is None:
-        return None
-    from urllib.parse import urlsplit
-
-    from awscrt import http
-
-    parts = urlsplit(address)
-    return http.HttpProxyOptions(host_name=parts.hostname, port=parts.port or 3128)
-
-
-def _tls_context(route: Route, pair: KeyPair) -> io.ClientTlsContext:
-    try:
-        options = io.TlsContextOptions.create_client_with_mtls(
-            pair.certificate.encode(), pair.private_key.reveal().encode()
-        )
-        if route.port == ALPN_PORT:
-            options.alpn_list = ["x-amzn-mqtt-ca"]
-        if route.ca_file is not None:
-            # awscrt would load these first, 6 ms, and then put the CA in their place.
-            os.environ.pop("SSL_CERT_FILE", None)
-            os.environ.pop("SSL_CERT_DIR", None)
-            options.override_default_trust_store(_read_ca(route.ca_file))
-        return io.ClientTlsContext(options)
-    except AgentError:
-        raise
-    except Exception as error:
-        from fleet_agent.session import diagnosis
-
-        raise diagnosis.why_no_context(route, pair, _text(error)) from error
-
-
-def _read_ca(name: str) -> bytes:
-    try:
-        data = Path(name).read_bytes()
-    except OSError as error:
-        raise DeviceError(
-            f"Cannot read the CA file {name}: {error.strerror}.",
-            remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
-            code="ca-unreadable",
-        ) from error
-    return data

@@ -2,7 +2,8 @@
 
 A job is carried out without a note of our own: its ``statusDetails`` say from which certificate the device is to get
 away. While that is still the current one there is something to do; when it is not, the job has succeeded, whatever
-happened in between.
+happened in between. AWS must have those details before anything is done: a job that could not be taken down would be
+begun again after every connect, a certificate each time.
 """
 
 import json
@@ -23,6 +24,7 @@ OPERATION = "rotate-credential"
 PAUSE = (
     600.0  # seconds after a rotation in which a message orders no other: QoS 1 may bring it twice
 )
+PAUSE_FAILED = 60.0  # seconds; the same after one that failed
 
 _DETAIL = 1024  # characters of a statusDetails value that AWS takes
 
@@ -33,6 +35,9 @@ class _Arrived(Protocol):
 
     @property
     def payload(self) -> bytes: ...
+
+    @property
+    def retain(self) -> bool: ...
 
 
 class Orders:
@@ -64,6 +69,8 @@ class Orders:
         self._send = send
         self._clock = clock
         self._jobs = f"$aws/things/{credential.client_id}/jobs"
+        self._began = clock.monotonic()
+        self._failed = failure is not None
         self.is_ordered = False
 
     def connected(self) -> None:
@@ -78,19 +85,27 @@ class Orders:
             f"{self._jobs}/$next/get/accepted",
         ):
             self._look(message)
+        elif self._takes_jobs and filters.matches(f"{self._jobs}/+/update/+", message.topic):
+            self._answered(message)
         elif self._topic is not None and filters.matches(self._topic, message.topic):
-            self._order(message.topic)
+            self._order(message)
         else:
             return False
         return True
 
-    def _order(self, topic: str) -> None:
-        proven = self._credential.proven
-        if proven is not None and 0 <= self._clock.wall() - proven < PAUSE:
+    def _order(self, message: _Arrived) -> None:
+        proven, topic = self._credential.proven, message.topic
+        if message.retain:
+            _log.info(
+                "a retained message on %s orders nothing: it comes with every connect", topic
+            )
+        elif proven is not None and 0 <= self._clock.wall() - proven < PAUSE:
             _log.info("an order to rotate on %s was left: the credential is new", topic)
-            return
-        _log.info("a message on %s orders a rotation", topic)
-        self.is_ordered = True
+        elif self._failed and self._clock.monotonic() - self._began < PAUSE_FAILED:
+            _log.info("an order to rotate on %s was left: one failed a moment ago", topic)
+        else:
+            _log.info("a message on %s orders a rotation", topic)
+            self.is_ordered = True
 
     def _look(self, message: _Arrived) -> None:
         try:
@@ -111,23 +126,47 @@ class Orders:
         elif status == "QUEUED" or began_with is None:
             self._begin(job)
         elif began_with != self._credential.certificate_id:
-            self._update(job, "SUCCEEDED", certificate=self._credential.certificate_id)
+            # Both ids: the cloud retires the one, now that the device is seen with the other.
+            _log.info("the job %s is done", printable(job.encode()))
+            self._update(
+                job,
+                "SUCCEEDED",
+                {"from": str(began_with), "certificate": self._credential.certificate_id},
+            )
         elif self._failure is not None:
             reason = f"{self._failure.code}: {self._failure.title}"
             self._failure = None
-            self._update(job, "FAILED", reason=reason[:_DETAIL])
+            details = {"from": self._credential.certificate_id, "reason": reason[:_DETAIL]}
+            self._update(job, "FAILED", details)
         else:
             self.is_ordered = True
 
     def _begin(self, job: str) -> None:
         _log.info("the job %s orders a rotation", printable(job.encode()))
-        self._update(job, "IN_PROGRESS")
         self._failure = None
-        self.is_ordered = True
+        self._update(job, "IN_PROGRESS", {"from": self._credential.certificate_id})
 
-    def _update(self, job: str, status: str, **more: str) -> None:
-        begun_with = {} if status == "SUCCEEDED" else {"from": self._credential.certificate_id}
-        self._publish(f"{job}/update", {"status": status, "statusDetails": {**begun_with, **more}})
+    def _answered(self, message: _Arrived) -> None:
+        """AWS has, or has not, what was said of a job."""
+        if not message.topic.endswith("/accepted"):
+            _log.warning(
+                "AWS IoT did not take what was said of a job: %s", printable(message.payload)
+            )
+            return
+        try:
+            state: Any = json.loads(message.payload).get("executionState") or {}
+            details: Any = state.get("statusDetails") or {}
+            status, began_with = state.get("status"), details.get("from")
+        except (ValueError, AttributeError, RecursionError):
+            return
+        if status == "IN_PROGRESS" and began_with == self._credential.certificate_id:
+            self.is_ordered = True
+
+    def _update(self, job: str, status: str, details: Mapping[str, str]) -> None:
+        self._publish(
+            f"{job}/update",
+            {"status": status, "statusDetails": details, "includeJobExecutionState": True},
+        )
 
     def _publish(self, what: str, payload: Mapping[str, object]) -> None:
         topic = f"{self._jobs}/{what}"
@@ -141,5 +180,6 @@ def wanted(
 ) -> list[tuple[str, int]]:
     """The topic filters to subscribe to, with their QoS."""
     jobs = f"$aws/things/{credential.client_id}/jobs"
-    names = [f"{jobs}/notify-next", f"{jobs}/$next/get/accepted"] if takes_jobs else []
+    ours = ("notify-next", "$next/get/accepted", "+/update/+")
+    names = [f"{jobs}/{name}" for name in ours] if takes_jobs else []
     return [(name, 1) for name in (*names, *([topic] if topic else []))]

@@ -1,0 +1,168 @@
+"""Orders to rotate: which messages are orders, and what a job is answered, whatever comes twice or is refused."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from fleet_agent.credentials.model import Credential
+from fleet_agent.errors import AgentError, UnreachableError
+from fleet_agent.session.message import Outgoing
+from fleet_agent.telemetry import orders
+from fleet_agent.telemetry.orders import Orders
+from support.clock import FakeClock
+
+JOBS = "$aws/things/pump-7/jobs"
+OLD, NEW = "a" * 64, "b" * 64
+
+
+@dataclasses.dataclass
+class Arrived:
+    topic: str
+    payload: bytes = b"{}"
+    retain: bool = False
+
+
+class Device:
+    """One process of the agent with this certificate."""
+
+    def __init__(
+        self,
+        certificate: str = OLD,
+        *,
+        failure: AgentError | None = None,
+        clock: FakeClock | None = None,
+        proven: float = 0.0,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        credential = Credential(
+            generation=1,
+            certificate_id=certificate,
+            certificate_file="c",
+            private_key_file="k",
+            thing_name="pump-7",
+            device_configuration={},
+            endpoint="e",
+            template="t",
+            is_proven=True,
+            proven=proven,
+        )
+        self.orders = Orders(
+            credential=credential,
+            topic="cmd/pump-7/rotate",
+            takes_jobs=True,
+            failure=failure,
+            send=self._send,
+            clock=self.clock,
+        )
+
+    def _send(self, message: Outgoing) -> None:
+        self.sent.append((message.topic.removeprefix(f"{JOBS}/"), json.loads(message.payload)))
+
+    def hears(self, topic: str, document: object = None, *, retain: bool = False) -> bool:
+        payload = json.dumps(document).encode()
+        assert self.orders.take(Arrived(topic, payload, retain))
+        found, self.orders.is_ordered = self.orders.is_ordered, False
+        return found
+
+    def job(
+        self,
+        status: str,
+        details: Mapping[str, str] | None = None,
+        operation: str = "rotate-credential",
+    ) -> bool:
+        execution = {
+            "jobId": "j1",
+            "status": status,
+            "jobDocument": {"operation": operation},
+            "statusDetails": details,
+        }
+        return self.hears(f"{JOBS}/notify-next", {"execution": execution})
+
+    def accepted(self, status: str, details: Mapping[str, str]) -> bool:
+        state = {"status": status, "statusDetails": details}
+        return self.hears(f"{JOBS}/j1/update/accepted", {"executionState": state})
+
+
+def update(status: str, **details: str) -> tuple[str, dict[str, Any]]:
+    return "j1/update", {
+        "status": status,
+        "statusDetails": details,
+        "includeJobExecutionState": True,
+    }
+
+
+def test_a_job_is_begun_only_once_aws_has_noted_from_what() -> None:
+    device = Device()
+    assert not device.job("QUEUED")
+    assert device.sent == [update("IN_PROGRESS", **{"from": OLD})]
+    assert device.accepted("IN_PROGRESS", {"from": OLD})
+
+
+def test_a_job_whose_update_is_refused_is_never_begun() -> None:
+    device = Device()
+    for _ in range(3):  # delivered again after each connect
+        assert not device.job("QUEUED")
+        assert not device.hears(f"{JOBS}/j1/update/rejected", {"code": "InvalidRequest"})
+
+
+def test_with_the_new_certificate_the_job_has_succeeded() -> None:
+    device = Device(NEW)
+    assert not device.job("IN_PROGRESS", {"from": OLD})
+    assert device.sent == [update("SUCCEEDED", **{"from": OLD, "certificate": NEW})]
+    assert not device.accepted("SUCCEEDED", {"from": OLD, "certificate": NEW})
+
+
+def test_a_restart_in_the_middle_goes_on() -> None:
+    device = Device()
+    assert device.job("IN_PROGRESS", {"from": OLD})
+    assert device.sent == []
+
+
+def test_failure_is_reported_once_and_not_tried_again() -> None:
+    failure = UnreachableError("No way.", remedy="Wait.", code="gone")
+    device = Device(failure=failure)
+    assert not device.job("IN_PROGRESS", {"from": OLD})
+    assert device.sent == [update("FAILED", **{"from": OLD, "reason": "gone: No way."})]
+    assert not device.accepted("FAILED", {"from": OLD})
+    assert not device.job("QUEUED")  # the next job has its own chance
+    assert device.accepted("IN_PROGRESS", {"from": OLD})
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"[]", b"{", b'{"execution": {"jobId": 1}}', b"\xff" * 9]
+)
+def test_what_is_no_job_orders_nothing(payload: bytes) -> None:
+    device = Device()
+    for topic in ("notify-next", "$next/get/accepted", "j1/update/accepted"):
+        assert device.orders.take(Arrived(f"{JOBS}/{topic}", payload))
+    assert not device.orders.is_ordered
+    assert not device.job("QUEUED", operation="reboot")
+    assert device.sent == []
+
+
+def test_an_id_cannot_lead_to_another_topic() -> None:
+    device = Device()
+    execution = {
+        "jobId": "+/x",
+        "status": "QUEUED",
+        "jobDocument": {"operation": "rotate-credential"},
+    }
+    assert not device.hears(f"{JOBS}/notify-next", {"execution": execution})
+    assert device.sent == []
+
+
+def test_messages_that_are_retained_or_repeated_do_not_loop() -> None:
+    clock = FakeClock()
+    old = clock.wall() - 3600
+    assert Device(clock=clock, proven=old).hears("cmd/pump-7/rotate")
+    assert not Device(clock=clock, proven=old).hears("cmd/pump-7/rotate", retain=True)
+    assert not Device(NEW, clock=clock, proven=clock.wall()).hears("cmd/pump-7/rotate")
+    failure = UnreachableError("No way.", remedy="Wait.", code="gone")
+    after = Device(failure=failure, clock=clock, proven=old)
+    assert not after.hears("cmd/pump-7/rotate")
+    clock.go(orders.PAUSE_FAILED)
+    assert after.hears("cmd/pump-7/rotate")
