@@ -1,6 +1,7 @@
 """The package's life on a device: installed offline, upgraded in place, removed, purged; and its unit, as installed."""
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -24,6 +25,15 @@ def test_sizes_and_what_stays_out(deb: Path) -> None:
     assert "vendor/awsiot/greengrass" not in names
     assert "./etc/fleet-agent/config.yaml" not in names  # or an unconfigured machine would run it
     assert "./usr/share/fleet-agent/examples/config.yaml" in names
+
+
+def test_two_builds_have_the_same_bits(deb: Path, root_dir: Path) -> None:
+    if "FLEET_AGENT_DEB" in os.environ:
+        pytest.skip("the package was not built here")
+    command = ["bash", "-c", 'umask 077; exec "$0"', str(root_dir / "scripts" / "build-deb")]
+    env = os.environ | {"TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    again = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    assert Path(again.strip()).read_bytes() == deb.read_bytes()
 
 
 def test_lintian_finds_nothing(deb: Path) -> None:
