@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from fleet_agent.clock import text
-from fleet_agent.config.paths import CREDENTIAL
+from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.settings import Claim
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair, Secret
@@ -53,15 +53,10 @@ def read(claim: Claim, device: Device) -> KeyPair:
         OSError: One cannot be read.
         ConfigurationError: It is a credential that nobody passed.
     """
-    from fleet_agent.config.paths import resolve_path
-
-    paths = [
-        resolve_path(name, device.environment) for name in (claim.certificate, claim.private_key)
-    ]
-    certificate, private_key = (
-        (device.root / path.relative_to("/") if path.is_absolute() else path) for path in paths
+    return pair_of(
+        resolve_path(claim.certificate, device.environment),
+        resolve_path(claim.private_key, device.environment),
     )
-    return pair_of(certificate, private_key)
 
 
 def pair_of(certificate: Path, private_key: Path) -> KeyPair:

@@ -28,7 +28,8 @@ from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.doctor.visit import REFUSED, Visit
 from fleet_agent.errors import NotAllowedError
 from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, Route
+from fleet_agent.session.mqtt import NOT_AUTHORIZED
+from fleet_agent.session.route import Route
 from fleet_agent.telemetry import orders
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.topics import Topics
@@ -118,11 +119,11 @@ def _provisioning(visit: Visit, policy: _Policy, template: str, method: str) -> 
                 f"The policy needs {policy.arn.statement('iot:Publish', f'topic/{topic}')}",
             )
             continue
-        yield from _published(visit, policy, Outgoing(topic=topic, payload=b"{}"))
+        found += _published(visit, policy, Outgoing(topic=topic, payload=b"{}"))
+        yield found[-1]
         if visit.loss():
             return
-        is_granted = all(one.level is Level.OK for one in found)
-        if is_granted and not visit.hears(topic):
+        if all(one.level is Level.OK for one in found) and not visit.hears(topic):
             yield policy.lacks("iot:Receive", f"topic/{topic}/*", "No answer came")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fleet_agent.clock import Clock
-from fleet_agent.config.settings import Settings
+from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
@@ -50,16 +50,15 @@ class Device:
 
 
 def agent_user(state_dir: Path) -> tuple[int, int] | None:
-    """User and group id that the agent runs with: the package's user, else the state directory's owner.
+    """User and group id that the agent runs with: the state directory's owner; the package's user in its own place.
 
-    None when that is nobody in particular.
+    None when that is nobody in particular: root's own, on a bench.
     """
-    try:
-        found = state_dir.stat()
-    except OSError:
-        found = None
+    found = state_dir.stat() if state_dir.exists() else None
     if found is not None and found.st_uid != 0:
         return found.st_uid, found.st_gid
+    if str(state_dir) != STATE_DIR:
+        return None
     try:
         user = pwd.getpwnam(USER)
     except KeyError:

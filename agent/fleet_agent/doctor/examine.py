@@ -1,9 +1,9 @@
 """All checks in order: first as whoever asks, then, where that is root, with the eyes of the agent's user."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 
-from fleet_agent.app.provision import route
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.doctor import (
     claim,
@@ -24,6 +24,7 @@ from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.doctor.mend import mend
 from fleet_agent.errors import AgentError
+from fleet_agent.session.route import route
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,12 +44,18 @@ def before(device: Device, *, fixes: bool) -> Iterator[Finding]:
 
 def after(device: Device, online: Online | None) -> Iterator[Finding]:
     """What the agent's user sees."""
-    for check in (state.check, identity.check, claim.check, clock.check, parameters.check):
-        yield from check(device)
+    has_place = device.state_dir.is_dir() or not os.path.lexists(device.state_dir)
+    yield from state.check(device)
+    if has_place:
+        yield from identity.check(device)
+    yield from claim.check(device)
+    yield from clock.check(device)
+    yield from parameters.check(device)
     yield from sdk.check()
-    yield from queue.check(device)
-    yield from service.check_agent(device)
-    if online is not None:
+    if has_place:
+        yield from queue.check(device)
+        yield from service.check_agent(device)
+    if has_place and online is not None:
         yield from _online(device, online)
 
 

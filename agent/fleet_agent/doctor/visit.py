@@ -13,10 +13,10 @@ from fleet_agent.session.mqtt import (
     Disconnected,
     Message,
     Published,
-    Route,
     Session,
     Subscribed,
 )
+from fleet_agent.session.route import Route
 
 _CONNECT = 25.0  # seconds; TLS failures take awscrt long, but ``way`` has named those before
 _ACK = 10.0  # seconds to a SUBACK or PUBACK

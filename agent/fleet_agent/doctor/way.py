@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
-from fleet_agent.session.mqtt import ALPN_PORT, Route
+from fleet_agent.session.route import ALPN_PORT, Route
 
 _ABOUT = Subject("way to AWS IoT")
 _LIMIT = 5.0  # seconds a step
@@ -176,14 +176,14 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError) -> Findings:
     if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
         yield _ABOUT.failed(
             "server-certificate-dates",
-            f"The certificate of {where} looks out of date: {error.verify_message}.",
+            f"The certificate of {where} looks out of date: {_why(error)}.",
             where,
             "Set the clock (timedatectl set-ntp true); if it is right, the server is wrong.",
         )
     elif error.verify_code == _WRONG_NAME:
         yield _ABOUT.failed(
             "server-name",
-            f"The certificate of {where} is not for that name: {error.verify_message}.",
+            f"The certificate of {where} is not for that name: {_why(error)}.",
             where,
             f"Use the endpoint's own name: {_DESCRIBE}",
         )
@@ -193,10 +193,14 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError) -> Findings:
         yield _ABOUT.failed(
             "ca-missing",
             f"The CA in {route.ca_file or 'the system store'} does not vouch for {where}: "
-            f"{error.verify_message}{missing}.",
+            f"{_why(error)}{missing}.",
             route.ca_file or "/etc/ssl/certs",
             "Add that CA to ca_file; for AWS IoT: AmazonRootCA1.pem from https://www.amazontrust.com/repository/",
         )
+
+
+def _why(error: ssl.SSLCertVerificationError) -> str:
+    return error.verify_message.rstrip(".")
 
 
 def _issuer(route: Route) -> str:

@@ -1,0 +1,67 @@
+"""Each fault put into a healthy device or image is found, named, and nothing else is."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.doctor.finding import Level
+from support.seeded import DEVICE, IMAGE, Bench, Seeded
+
+_QUIET = {Level.OK, Level.NOTE}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "root")
+    yield made
+    if (folder := Path(made.settings["state_dir"])).is_relative_to("/dev/shm"):
+        shutil.rmtree(folder)
+
+
+def test_a_healthy_device_has_nothing(bench: Bench) -> None:
+    found = bench.examine()
+    assert [one for one in found if one.level not in _QUIET] == []
+    checks = {one.check for one in found}
+    assert {
+        "configuration",
+        "state directory",
+        "identity",
+        "claim",
+        "clock",
+        "parameters",
+    } < checks
+    assert {"SDK", "queue", "unit", "owners and modes"} < checks
+
+
+def test_a_clean_image_has_nothing(tmp_path: Path) -> None:
+    found = Bench(tmp_path / "root", is_image=True).examine()
+    assert [one for one in found if one.level not in _QUIET] == []
+
+
+@pytest.mark.parametrize("fault", DEVICE, ids=lambda fault: fault.title)
+def test_a_fault_of_a_device(bench: Bench, fault: Seeded) -> None:
+    if fault.as_root and os.geteuid() != 0:
+        pytest.skip("only root can do that")
+    fault.seed(bench)
+    _assert_found(bench, fault)
+
+
+@pytest.mark.parametrize("fault", IMAGE, ids=lambda fault: fault.title)
+def test_a_fault_of_an_image(tmp_path: Path, fault: Seeded) -> None:
+    bench = Bench(tmp_path / "root", is_image=True)
+    fault.seed(bench)
+    _assert_found(bench, fault)
+
+
+def _assert_found(bench: Bench, fault: Seeded) -> None:
+    found = [one for one in bench.examine() if one.level not in _QUIET]
+    told = [one for one in found if one.code == fault.code]
+    assert told, [one.code for one in found]
+    assert {one.level.value for one in told} == {fault.level}
+    assert any(fault.names in f"{one.title} {one.where} {one.remedy}" for one in told), told
+    assert all(one.remedy for one in found)
+    others = {one.code for one in found} - {fault.code, *fault.also}
+    assert others == set(), [one for one in found if one.code in others]
