@@ -24,6 +24,8 @@ from fleet_cloud.commands import (
     devices_show,
     down,
     operator_policy,
+    rotate_start,
+    rotate_status,
     rule_down,
     rule_up,
     status,
@@ -49,6 +51,8 @@ COMMANDS = cast(
         devices_show,
         devices_clean,
         devices_prune,
+        rotate_start,
+        rotate_status,
         down,
         operator_policy,
         verify,
@@ -62,6 +66,7 @@ COMMANDS = cast(
     ),
 )
 GROUPS = {
+    "rotate": "replace the certificates of devices in the field",
     "rule": "readings of devices, told to people by SNS",
     "things": "numbered things to try with, and a record of them",
     "claim": "claim certificates: what a device has before it has an identity",

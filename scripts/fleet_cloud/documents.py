@@ -89,12 +89,18 @@ def lambda_trust_policy() -> Document:
     }
 
 
-def device_policy(account: Account) -> Document:
+def device_policy(account: Account, rotating: FleetNames | None = None) -> Document:
     """Return what a provisioned device may do: connect as its own thing, and use that thing's topics.
 
     ``IsAttached`` matters: without it a certificate could take the client id, and so the variable, of a thing that
     it does not belong to.
+
+    Args:
+        account: Where.
+        rotating: The fleet whose devices may replace their own certificates. They may provision then, as a claim
+            may, and hear of their jobs.
     """
+    topics = (*DEVICE_TOPICS, *(rotation_topics(rotating) if rotating else ()))
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -104,10 +110,27 @@ def device_policy(account: Account) -> Document:
                 "Resource": account.iot(f"client/{THING}"),
                 "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}},
             },
-            _allow(account, ["iot:Publish", "iot:Receive"], "topic", DEVICE_TOPICS),
-            _allow(account, "iot:Subscribe", "topicfilter", DEVICE_TOPICS),
+            _allow(account, ["iot:Publish", "iot:Receive"], "topic", topics),
+            _allow(account, "iot:Subscribe", "topicfilter", topics),
         ],
     }
+
+
+def rotation_topics(names: FleetNames) -> tuple[str, ...]:
+    """Return what a device reaches to replace its certificate: provisioning, and the jobs that order it."""
+    return (*_provisioning_topics(names), f"$aws/things/{THING}/jobs/*")
+
+
+def lets_rotate(policy: object, account: Account) -> bool:
+    """Whether a device policy has what rotation needs, or had it and was changed since."""
+    statements = policy.get("Statement") if isinstance(policy, Mapping) else None
+    resources = [
+        resource
+        for statement in (statements if isinstance(statements, list) else [])
+        if isinstance(statement, Mapping) and isinstance(statement.get("Resource"), list)
+        for resource in statement["Resource"]
+    ]
+    return account.iot(f"topic/$aws/things/{THING}/jobs/*") in resources
 
 
 def claim_policy(account: Account, names: FleetNames) -> Document:
@@ -116,11 +139,7 @@ def claim_policy(account: Account, names: FleetNames) -> Document:
     ``create/*`` does not cover ``create-from-csr/*``: they are two entries. The client id is narrowed so that a
     leaked claim cannot throw a device out by connecting under its name.
     """
-    topics = (
-        "$aws/certificates/create/*",
-        "$aws/certificates/create-from-csr/*",
-        f"$aws/provisioning-templates/{names.template}/provision/*",
-    )
+    topics = _provisioning_topics(names)
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -216,6 +235,14 @@ def differences(found: object, wanted: object, at: str = "") -> Iterator[str]:
             yield from differences(*pair, f"{at}[{index}]")
     elif found != wanted:
         yield at or "everything"
+
+
+def _provisioning_topics(names: FleetNames) -> tuple[str, ...]:
+    return (
+        "$aws/certificates/create/*",
+        "$aws/certificates/create-from-csr/*",
+        f"$aws/provisioning-templates/{names.template}/provision/*",
+    )
 
 
 def _name(value: object) -> str | None:

@@ -275,6 +275,23 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
     ),
     "devices clean": (*_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS),
     "devices prune": (*_SEE_DEVICES, *_RETIRE),
+    "rotate start": (
+        *_WHO,
+        *_SEE_TEMPLATE,
+        Grant(("policies",), ("iot:GetPolicy",)),
+        Grant(("all",), ("iot:ListThings",)),
+        Grant(("jobs",), ("iot:CreateJob", "iot:TagResource")),
+    ),
+    "rotate status": (
+        *_SEE_CERTIFICATES,
+        Grant(("all",), ("iot:ListJobs",)),
+        Grant(
+            ("jobs",),
+            ("iot:DescribeJob", "iot:ListJobExecutionsForJob", "iot:DescribeJobExecution"),
+        ),
+        Grant(("things",), ("iot:ListThingPrincipals",)),
+        *_RETIRE,
+    ),
     "verify": (
         *_WHO,
         *_SEE_TEMPLATE,
@@ -349,6 +366,7 @@ def _resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
         ],
         "certificates": [account.iot("cert/*")],
         "things": [account.iot("thing/*")],
+        "jobs": [account.iot(f"{kind}/*") for kind in ("job", "thing", "thinggroup")],
         "function": [account.function(names.hook)],
         "bulk role": [account.role(bulk.role)],
         "bulk policy": [account.iot(f"policy/{bulk.policy}")],

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleet_cloud import hooks, registry, resources, templates
+from fleet_cloud import documents, hooks, registry, resources, templates
 from fleet_cloud.aws import Answer, Aws, text
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.hooks import Rules
@@ -46,7 +46,13 @@ def check_hook(wanted: Plan, rules: Rules | None) -> None:
 
 
 def of_fleet(
-    aws: Aws, names: FleetNames, said: Said, rules: Rules | None = None, folder: Path = Path()
+    aws: Aws,
+    names: FleetNames,
+    said: Said,
+    rules: Rules | None = None,
+    folder: Path = Path(),
+    *,
+    rotation: bool | None = None,
 ) -> Plan:
     """Return what is wanted of this fleet.
 
@@ -56,18 +62,33 @@ def of_fleet(
         said: What the flags say about its template.
         rules: What its hook is to decide; nothing for what it decides already.
         folder: Where a file that is sent to AWS may lie.
+        rotation: Whether its devices may replace their certificates; nothing for what the policy says already.
     """
     account, template = look(aws, names)
     if rules:
         said = dataclasses.replace(said, hook=account.function(names.hook))
     design = templates.design(names, template, said)
     wanted = [
-        *resources.of_fleet(aws, names, account),
+        *resources.of_fleet(aws, names, account, rotation=bool(rotation)),
         *registry.of_fleet(aws, names, design.registry),
     ]
     if design.hook == account.function(names.hook):
         wanted += hooks.of_fleet(aws, names, account, rules, folder)
     answers = aws.ask_all([resource.read for resource in wanted])
-    pairs = [*zip(wanted, answers, strict=True)]
+    pairs = [
+        (_as_it_was(aws, names, account, one, answer) if rotation is None else one, answer)
+        for one, answer in zip(wanted, answers, strict=True)
+    ]
     pairs.append((templates.template(aws, names, account, design), template))
     return Plan(account=account, design=design, wanted=pairs)
+
+
+def _as_it_was(
+    aws: Aws, names: FleetNames, account: Account, wanted: Resource, answer: Answer | None
+) -> Resource:
+    """Return the device policy with rotation when it has that, anything else as it is."""
+    if wanted.kind != resources.DEVICE_POLICY or answer is None:
+        return wanted
+    found = wanted.facts(answer) or {}
+    rotation = documents.lets_rotate(found.get("document"), account)
+    return resources.device_policy(aws, names, account, rotation=rotation)

@@ -14,6 +14,8 @@ from fleet_cloud.shell import Command
 
 Facts = Mapping[str, object]
 
+DEVICE_POLICY = "device policy"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resource:
@@ -80,12 +82,14 @@ class Versions:
         return [self.delete(str(number)) for number in others[: max(0, len(found) - kept)]]
 
 
-def of_fleet(aws: Aws, names: FleetNames, account: Account) -> list[Resource]:
+def of_fleet(
+    aws: Aws, names: FleetNames, account: Account, *, rotation: bool = False
+) -> list[Resource]:
     """Return what every fleet needs, but for its template, in the order in which it is made."""
     return [
         role(aws, names, account),
         role_policy(aws, names.role, account.registration_policy),
-        device_policy(aws, names, account),
+        device_policy(aws, names, account, rotation=rotation),
         claim_policy(aws, names, account),
     ]
 
@@ -174,10 +178,12 @@ def inline_policy(aws: Aws, role_name: str, name: str, action: str, arn: str) ->
     )
 
 
-def device_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:
-    """Return the policy of this fleet's devices."""
-    document = documents.device_policy(account)
-    return policy(aws, names, "device policy", names.device_policy, document)
+def device_policy(
+    aws: Aws, names: FleetNames, account: Account, *, rotation: bool = False
+) -> Resource:
+    """Return the policy of this fleet's devices; ``rotation``: they may replace their certificates."""
+    document = documents.device_policy(account, names if rotation else None)
+    return policy(aws, names, DEVICE_POLICY, names.device_policy, document)
 
 
 def claim_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:

@@ -99,6 +99,16 @@ def facts(answer: Answer) -> Facts:
     }
 
 
+def is_ours(answer: Answer) -> bool:
+    """Whether a template has our own body, and so its devices our own policy."""
+    return answer.get("description") == _DESCRIPTION
+
+
+def registry_of(answer: Answer) -> Registry:
+    """Return where a template puts its things."""
+    return Registry.of(facts(answer)["body"])
+
+
 def read(aws: Aws, names: FleetNames) -> Command:
     """Return the command that tells about the template."""
     return aws.command("iot", "describe-provisioning-template", "--template-name", names.template)

@@ -1,7 +1,7 @@
 """``fleet-cloud devices clean``: deletes devices from the cloud, with their certificates."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fleet_cloud import confirm, inventory, retire
 from fleet_cloud.aws import Aws
@@ -65,7 +65,7 @@ def delete(aws: Aws, chosen: Sequence[Thing]) -> dict[str, CommandError]:
     return retire.run_all(aws, tasks, "deleting devices")
 
 
-def told(left: dict[str, CommandError]) -> list[str]:
+def told(left: Mapping[str, CommandError]) -> list[str]:
     """Return for people what could not be deleted."""
     return [f"{name} is left: {error.said}" for name, error in left.items()]
 

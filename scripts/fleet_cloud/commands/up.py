@@ -29,6 +29,10 @@ are remembered in the cloud: a later up without the flags keeps them.
 A template file is checked before it is uploaded: size, sections, functions, the certificate, no policy that allows
 everything. All faults are told at once.
 
+--rotation lets devices replace their own certificates (fleet-agent rotate) and hear of AWS IoT Jobs that order it. It
+opens to every device what a claim may do: ask for certificates and register with this template, under any serial
+number that the hook takes. Remembered in the cloud, too; --no-rotation takes it back.
+
 The hook is a Lambda function, NAME-hook, that AWS IoT asks before it registers a device: only serial numbers
 (parameter SerialNumber) that are on the list, or that match the pattern as a whole, may register.
 """
@@ -51,6 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--default-template",
         action="store_true",
         help="go back to the body of fleet-cloud, without the file, type and groups of earlier runs",
+    )
+    parser.add_argument(
+        "--rotation",
+        action="store_true",
+        default=None,
+        help="let devices replace their own certificates, and hear of jobs that order it",
+    )
+    parser.add_argument(
+        "--no-rotation",
+        dest="rotation",
+        action="store_false",
+        help="let devices do that no more",
     )
     hook = parser.add_argument_group("pre-provisioning hook")
     hook.add_argument(
@@ -77,7 +93,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         # By hand the file is made where the script runs.
         uploads = Path() if context.shell.dry_run else Path(folder)
-        wanted = plan.of_fleet(aws, context.names, said, rules, uploads)
+        wanted = plan.of_fleet(
+            aws, context.names, said, rules, uploads, rotation=arguments.rotation
+        )
         plan.check_hook(wanted, rules)
         account = wanted.account
         context.console.say(

@@ -124,15 +124,38 @@ def test_template_makes_a_thing_that_has_its_certificate_alone() -> None:
 
 
 def test_everything_fits_aws_limits_with_the_longest_names() -> None:
-    policies = (documents.device_policy(BIGGEST), documents.claim_policy(BIGGEST, LONGEST))
+    policies = (
+        documents.device_policy(BIGGEST),
+        documents.device_policy(BIGGEST, LONGEST),
+        documents.claim_policy(BIGGEST, LONGEST),
+    )
     for policy in policies:
         assert len(documents.compact(policy)) <= documents.POLICY_CHARACTERS
     template = documents.compact(documents.template_body(LONGEST))
     assert len(template) <= documents.TEMPLATE_CHARACTERS
 
 
+def test_rotation_adds_provisioning_and_the_things_own_jobs() -> None:
+    plain, rotating = documents.device_policy(ACCOUNT), documents.device_policy(ACCOUNT, NAMES)
+    (before, after) = (
+        json.loads(documents.compact(one))["Statement"] for one in (plain, rotating)
+    )
+    assert before[0] == after[0]
+    for kind, had, has in (("topic", before[1], after[1]), ("topicfilter", before[2], after[2])):
+        assert [one for one in has["Resource"] if one not in had["Resource"]] == [
+            f"{IOT}:{kind}/$aws/certificates/create/*",
+            f"{IOT}:{kind}/$aws/certificates/create-from-csr/*",
+            f"{IOT}:{kind}/$aws/provisioning-templates/fleet/provision/*",
+            f"{IOT}:{kind}/$aws/things/{THING}/jobs/*",
+        ]
+    assert documents.lets_rotate(rotating, ACCOUNT)
+    assert not documents.lets_rotate(plain, ACCOUNT)
+    assert not documents.lets_rotate("no policy", ACCOUNT)
+
+
 def test_no_document_allows_everything() -> None:
-    for document in (documents.device_policy(ACCOUNT), documents.claim_policy(ACCOUNT, NAMES)):
+    policies = documents.device_policy(ACCOUNT), documents.device_policy(ACCOUNT, NAMES)
+    for document in (*policies, documents.claim_policy(ACCOUNT, NAMES)):
         assert '"*"' not in documents.compact(document)
         assert "client/*" not in documents.compact(document)
 

@@ -1,0 +1,160 @@
+"""``fleet-cloud rotate status``: how far a rotation is, and retirement of the certificates that it replaced."""
+
+import argparse
+import collections
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from fleet_cloud import confirm, jobs, retire, times
+from fleet_cloud.commands import Outcome, table
+from fleet_cloud.commands.devices_clean import told
+from fleet_cloud.errors import CommandError, Exit, FleetCloudError
+from fleet_cloud.jobs import Execution, Retirement
+from fleet_cloud.options import Context
+
+NAME = ("rotate", "status")
+SUMMARY = "show how far a rotation is; retire the certificates that it replaced"
+DESCRIPTION = """\
+Shows how far the fleet's last rotation is (or the one that --job names): how many devices are waiting, at it, done,
+failed, and each of those that have begun. Exit status 1 when a device failed.
+
+With --retire it retires the certificates that were replaced: detach, switch off, delete. Only where the device itself
+has reported success in a session with its new certificate, and the thing has both and the new one is active. Asks
+before; --dry-run shows. It may be run as often as one likes while a rotation goes on.
+"""
+
+_ORDER = ("QUEUED", "IN_PROGRESS", jobs.SUCCEEDED, *jobs.FAILURES, "CANCELED", "REMOVED")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which, and whether to retire."""
+    parser.add_argument("--job", metavar="ID", help="another job than the fleet's last")
+    parser.add_argument(
+        "--retire", action="store_true", help="retire the certificates that were replaced"
+    )
+    confirm.add_to(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Ask, show, retire."""
+    aws, names = context.aws(), context.names
+    identifier = arguments.job or jobs.latest(aws, names)
+    (job,) = aws.ask_all([jobs.describe(aws, identifier)]) if identifier else (None,)
+    if identifier is None or job is None:
+        raise FleetCloudError(
+            f"there is no job {identifier}" if identifier else "no rotation was started",
+            remedy="start one: fleet-cloud rotate start --fleet",
+            code="no-rotation",
+        )
+    found = jobs.executions(aws, identifier)
+    begun = jobs.with_details(
+        aws, identifier, [one for one in found if one.status in {jobs.SUCCEEDED, *jobs.FAILURES}]
+    )
+    by_thing = {one.thing: one for one in begun}
+    found = [by_thing.get(one.thing, one) for one in found]
+    plans: list[Retirement] = []
+    left: Mapping[str, CommandError] = {}
+    if arguments.retire:
+        plans = jobs.retirements(
+            aws, names, [one for one in begun if one.status == jobs.SUCCEEDED]
+        )
+        left = _retire(context, plans, yes=arguments.yes)
+    state = _state(job)
+    counts = collections.Counter(one.status for one in found)
+    failed = any(one.status in jobs.FAILURES for one in found)
+    return Outcome(
+        data={
+            "fleet": names.fleet,
+            "dry_run": context.shell.dry_run,
+            "job": identifier,
+            "state": state,
+            "targets": jobs.targets_of(job),
+            "counts": {status: counts[status] for status in _ORDER if counts[status]},
+            "devices": [_describe(one) for one in found],
+            "retired": [_retired(plan, left) for plan in plans],
+        },
+        lines=[
+            f"job {identifier}: {state.lower().replace('_', ' ')}",
+            _counted(counts),
+            *_rows(found),
+            *_retired_lines(plans, left),
+        ],
+        status=Exit.FAILED if failed or left else Exit.DONE,
+    )
+
+
+def _retire(
+    context: Context, plans: Sequence[Retirement], *, yes: bool
+) -> Mapping[str, CommandError]:
+    aws = context.aws()
+    chosen = [
+        (plan.certificate, plan.execution.thing) for plan in plans if plan.certificate is not None
+    ]
+    if not chosen:
+        return {}
+    if not context.shell.dry_run:
+        for certificate, thing in chosen:
+            context.console.say(f"  {thing}  {certificate.identifier}")
+        question = f"Retire these {len(chosen)} replaced certificates for good?"
+        confirm.confirm(context, question, yes=yes)
+    tasks = [
+        (certificate.identifier, retire.certificate_commands(aws, certificate, [thing]))
+        for certificate, thing in chosen
+    ]
+    return retire.run_all(aws, tasks, "retiring certificates")
+
+
+def _state(job: Mapping[str, object]) -> str:
+    found = job.get("job")
+    return str(found.get("status")) if isinstance(found, Mapping) else "unknown"
+
+
+def _describe(one: Execution) -> dict[str, object]:
+    return {
+        "thing": one.thing,
+        "status": one.status,
+        "changed": times.text(one.changed),
+        "replaced": one.replaced,
+        "certificate_id": one.taken,
+        "reason": one.details.get("reason"),
+    }
+
+
+def _retired(plan: Retirement, left: Mapping[str, CommandError]) -> dict[str, object]:
+    certificate = plan.certificate
+    return {
+        "thing": plan.execution.thing,
+        "certificate_id": certificate.identifier if certificate else plan.execution.replaced,
+        "retired": certificate is not None and certificate.identifier not in left,
+        "why": plan.why or None,
+    }
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    told_of = [f"{counts[one]} {one.lower()}" for one in _ORDER if counts.get(one)]
+    return ", ".join(told_of).replace("_", " ") or "no device has got it yet"
+
+
+def _rows(found: Sequence[Execution]) -> list[str]:
+    now = dt.datetime.now(dt.UTC)
+    rows = [
+        [
+            one.thing,
+            one.status.lower().replace("_", " "),
+            times.age(one.changed, now),
+            (one.replaced or "-")[:12],
+            (one.taken or "-")[:12],
+            str(one.details.get("reason") or ""),
+        ]
+        for one in found
+        if one.status != "QUEUED"
+    ]
+    return table([["THING", "STATE", "SINCE", "FROM", "TO", "REASON"], *rows]) if rows else []
+
+
+def _retired_lines(plans: Sequence[Retirement], left: Mapping[str, CommandError]) -> list[str]:
+    if not plans:
+        return []
+    done = sum(plan.certificate is not None for plan in plans) - len(left)
+    kept = [f"{plan.execution.thing}: {plan.why}" for plan in plans if plan.why]
+    return [*kept, *told(left), f"{done} replaced certificates retired"]
