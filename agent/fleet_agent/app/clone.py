@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 from fleet_agent.credentials.model import Credential
-from fleet_agent.device import fingerprint
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Problem
 
@@ -16,6 +15,8 @@ _SYSTEM = Path("/")
 
 def look(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Problem | None:
     """Compare the hardware with what the identity was proven on; where nothing is wrong, write down what it is."""
+    from fleet_agent.device import fingerprint  # with OpenSSL: only where it is needed
+
     if problem := compare(state_dir, credential, root):
         return problem
     try:
@@ -27,6 +28,8 @@ def look(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Probl
 
 def compare(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Problem | None:
     """Compare the hardware with what the identity was proven on, and change nothing."""
+    from fleet_agent.device import fingerprint
+
     kind = fingerprint.difference(state_dir, credential.certificate_id, root)
     if kind is None:
         return None

@@ -4,10 +4,10 @@ import argparse
 import logging
 
 from fleet_agent import log
+from fleet_agent.apart import apart
 from fleet_agent.app import daemon
 from fleet_agent.app.provision import Request
 from fleet_agent.cli import flags
-from fleet_agent.config.apart import load_apart
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
 from fleet_agent.log import Moment
@@ -37,7 +37,7 @@ def register(
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; ends by ``StopRequested`` or an error."""
     request = Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
-    daemon.run(lambda: load_apart(lambda: flags.settings(arguments)), request, _Log)
+    daemon.run(lambda: apart(lambda: flags.settings(arguments)), request, _Log)
     return 0
 
 

@@ -19,10 +19,7 @@ from fleet_agent.session import filters
 from fleet_agent.telemetry.commands import deduplicate
 from fleet_agent.telemetry.commands.answer import failure
 from fleet_agent.telemetry.commands.command import Arrived, Command
-from fleet_agent.telemetry.commands.exec import ExecWork
-from fleet_agent.telemetry.commands.file import FileWork
 from fleet_agent.telemetry.commands.handler import Counters, Handler, Shared
-from fleet_agent.telemetry.commands.socket import SocketWork
 from fleet_agent.telemetry.commands.work import Work
 
 _log = logging.getLogger(__name__)
@@ -147,11 +144,18 @@ class Commands:
         return wanted if wanted not in taken else next(name for name in names if name not in taken)
 
     def _work(self, subscription: Subscription, name: str) -> Work | None:
+        # Each kind is imported when there is one: what it needs would stay in the daemon's memory.
         if subscription.exec is not None:
+            from fleet_agent.telemetry.commands.exec import ExecWork
+
             return ExecWork(subscription.exec, name, self._mailbox, self._shared.clock)
         if subscription.file is not None:
+            from fleet_agent.telemetry.commands.file import FileWork
+
             return FileWork(subscription.file)
         if subscription.socket is not None:
+            from fleet_agent.telemetry.commands.socket import SocketWork
+
             return SocketWork(subscription.socket, name, self._mailbox, self._shared.clock)
         return None
 
