@@ -86,7 +86,7 @@ def look(device: Device) -> None:
     pair = store.key_pair(in_use.generation)
     name = in_use.certificate_id.removeprefix("c-")
     assert name in ("a", "b")
-    assert (pair.certificate, pair.private_key.reveal()) == (f"certificate {name}", f"key {name}")
+    assert (pair.certificate, pair.private_key) == (f"certificate {name}", Secret(f"key {name}"))
     store.pending()
     known = store.ledger.latest()
     for path in device.state_dir.rglob("*"):
@@ -115,9 +115,8 @@ def go_on(device: Device) -> None:
     store.tell_ledger()
     in_use = current(store)
     pair = store.key_pair(in_use.generation)
-    assert pair.certificate.removeprefix("certificate") == pair.private_key.reveal().removeprefix(
-        "key"
-    )
+    name = pair.certificate.removeprefix("certificate")
+    assert pair.private_key == Secret(f"key{name}")
     latest = store.ledger.latest()
     assert latest.pop("c-a") == "retired"
     assert latest.pop(in_use.certificate_id) == "current"

@@ -9,25 +9,7 @@ import pytest
 
 from support.agent import Agent, run_command, until
 from support.aws import aws_client
-from support.fleets import THING, Fleet, make_fleet
-
-
-def allow_rotation(fleet: Fleet) -> None:
-    """What `fleet-cloud up --rotation` adds to the device policy."""
-    found = fleet.iot.get_policy(policyName=fleet.device_policy)
-    document = json.loads(found["policyDocument"])
-    arn = document["Statement"][0]["Resource"].partition(":client/")[0]
-    topics = ["$aws/certificates/create-from-csr/*", "$aws/certificates/create/*"]
-    topics += [f"$aws/provisioning-templates/{fleet.template}/provision/*"]
-    topics += [f"$aws/things/{THING}/jobs/*"]
-    for action, kind in (("Publish", "topic"), ("Receive", "topic"), ("Subscribe", "topicfilter")):
-        resources = [f"{arn}:{kind}/{topic}" for topic in topics]
-        document["Statement"].append(
-            {"Effect": "Allow", "Action": f"iot:{action}", "Resource": resources}
-        )
-    fleet.iot.create_policy_version(
-        policyName=fleet.device_policy, policyDocument=json.dumps(document), setAsDefault=True
-    )
+from support.fleets import Fleet, allow_rotation, make_fleet
 
 
 @pytest.fixture(scope="module")

@@ -259,3 +259,21 @@ def _allow(action: str, resource: str) -> Statement:
 
 def _deny_nothing() -> Statement:
     return {"Effect": "Deny", "Action": "iot:Connect", "Resource": "arn:aws:iot:*:*:client/nobody"}
+
+
+def allow_rotation(fleet: Fleet) -> None:
+    """What `fleet-cloud up --rotation` adds to the device policy."""
+    found = fleet.iot.get_policy(policyName=fleet.device_policy)
+    document = json.loads(found["policyDocument"])
+    arn = document["Statement"][0]["Resource"].partition(":client/")[0]
+    topics = ["$aws/certificates/create-from-csr/*", "$aws/certificates/create/*"]
+    topics += [f"$aws/provisioning-templates/{fleet.template}/provision/*"]
+    topics += [f"$aws/things/{THING}/jobs/*"]
+    for action, kind in (("Publish", "topic"), ("Receive", "topic"), ("Subscribe", "topicfilter")):
+        resources = [f"{arn}:{kind}/{topic}" for topic in topics]
+        document["Statement"].append(
+            {"Effect": "Allow", "Action": f"iot:{action}", "Resource": resources}
+        )
+    fleet.iot.create_policy_version(
+        policyName=fleet.device_policy, policyDocument=json.dumps(document), setAsDefault=True
+    )

@@ -9,21 +9,29 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from fleet_agent import statedir
 from fleet_agent.app import clone
 from fleet_agent.clock import SystemClock
+from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
-from fleet_agent.config.settings import Claim, Settings
-from fleet_agent.credentials.model import Credential, Csr, KeyPair, Secret
+from fleet_agent.config.settings import Claim, Key, Settings
+from fleet_agent.config.shape import WrongValueError
+from fleet_agent.credentials.model import (
+    Credential,
+    Csr,
+    KeyPair,
+    Place,
+    PrivateKey,
+    Secret,
+    TokenKey,
+)
 from fleet_agent.credentials.store import CURRENT, Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
-
-if TYPE_CHECKING:
-    from fleet_agent.session.mqtt import Route
+from fleet_agent.session.route import route
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +61,7 @@ class Result:
 
 def open_store(settings: Settings) -> Store:
     """The credential store of the settings' state directory."""
-    return Store(Path(settings.state_dir), SystemClock())
+    return Store(Path(settings.state_dir), SystemClock(), _place(settings))
 
 
 def provision(settings: Settings, request: Request, report: Report) -> Result:
@@ -134,7 +142,7 @@ def walk(
         _log.warning("%s", warning)
     report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
     values = {item.name: item.value for item in parameters}
-    csr, csr_key = _given_csr(request)
+    csr, csr_key = _given_csr(request, settings)
     plan = Plan(
         endpoint=settings.endpoint,
         template=wanted.template,
@@ -143,6 +151,8 @@ def walk(
         parameters=values,
         csr=csr,
         csr_key=csr_key,
+        place=_place(settings),
+        label=wanted.key.label,
     )
     clock = SystemClock()
     state_dir = Path(settings.state_dir)
@@ -155,7 +165,7 @@ def walk(
         clock=clock,
         report=report,
         jitter=jitter,
-        read_claim=lambda: store.key_pair(own.generation) if own else _read_claim(claim),
+        read_claim=lambda: store.key_pair(own.generation) if own else read_claim(claim, settings),
         client_id=own.client_id if own else None,
         reading=lambda: timed(clock.wall(), system.read(state_dir)),
     )
@@ -163,15 +173,6 @@ def walk(
     if credential.is_proven:
         clone.look(state_dir, credential)
     return stable(store, credential)
-
-
-def route(settings: Settings) -> "Route":
-    """The way to AWS IoT Core that the settings describe."""
-    from fleet_agent.session.mqtt import Route
-
-    return Route(
-        host=settings.endpoint, port=settings.port, ca_file=settings.ca_file, proxy=settings.proxy
-    )
 
 
 def _needed(section: T | None, name: str) -> T:
@@ -184,18 +185,73 @@ def _needed(section: T | None, name: str) -> T:
     return section
 
 
-def _read_claim(claim: Claim) -> KeyPair:
-    certificate = resolve_path(claim.certificate, os.environ)
-    private_key = resolve_path(claim.private_key, os.environ)
-    return KeyPair(
-        certificate=_read_text(certificate, "the claim certificate"),
-        private_key=Secret(_read_text(private_key, "the claim's private key")),
-        certificate_file=str(certificate),
-        private_key_file=str(private_key),
+def _place(settings: Settings) -> Place | None:
+    """The token of the device's own key."""
+    key = settings.provisioning.key if settings.provisioning else Key()
+    if key.store != "pkcs11" or not (key.module and key.token and key.pin_file):
+        return None
+    return Place(
+        module=key.module,
+        token=key.token,
+        pin_file=key.pin_file,
+        state_dir=settings.state_dir,
     )
 
 
-def _given_csr(request: Request) -> tuple[Csr | None, Secret | None]:
+def token_key(uri: str, settings: Settings) -> TokenKey:
+    """The key that a PKCS#11 URI names; what it leaves out is as for the device's own key.
+
+    Raises:
+        DeviceError: It is no such URI, or module or PIN file are named nowhere.
+    """
+    try:
+        named = token_uri.read(uri)
+    except WrongValueError as error:
+        raise DeviceError(
+            f"The PKCS#11 URI {error.problem}.",
+            remedy=f"{error.suggestion.capitalize()}.",
+            code="token-uri",
+        ) from None
+    own = _place(settings)
+    module = named.get("module-path") or (own.module if own else None)
+    pin_file = named.get("pin-source") or (own.pin_file if own else None)
+    if not module or not pin_file:
+        raise DeviceError(
+            f"The PKCS#11 URI of the key {named['object']!r} names no {'PIN file' if module else 'module'}.",
+            remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/the/pin to it.",
+            code="token-uri",
+        )
+    place = Place(
+        module=module, token=named["token"], pin_file=pin_file, state_dir=settings.state_dir
+    )
+    return TokenKey(place=place, label=named["object"])
+
+
+def read_claim(claim: Claim, settings: Settings) -> KeyPair:
+    """The claim's certificate and key.
+
+    Raises:
+        DeviceError: A file of them cannot be read.
+    """
+    certificate = resolve_path(claim.certificate, os.environ)
+    text = _read_text(certificate, "the claim certificate")
+    key: PrivateKey
+    if token_uri.is_one(claim.private_key):
+        key = token_key(claim.private_key, settings)
+        name = str(key)
+    else:
+        file = resolve_path(claim.private_key, os.environ)
+        key = Secret(_read_text(file, "the claim's private key"))
+        name = str(file)
+    return KeyPair(
+        certificate=text,
+        private_key=key,
+        certificate_file=str(certificate),
+        private_key_file=name,
+    )
+
+
+def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, PrivateKey | None]:
     """The CSR of ``--csr``, checked, and its key when ``--csr-key`` gives it."""
     if request.csr_file is None:
         if request.csr_key_file is not None:
@@ -209,7 +265,11 @@ def _given_csr(request: Request) -> tuple[Csr | None, Secret | None]:
     csr = keys.read_csr(pem.encode(), request.csr_file)
     if request.csr_key_file is None:
         return csr, None
-    key = Secret(_read_text(Path(request.csr_key_file), "the CSR's private key"))
+    key: PrivateKey
+    if token_uri.is_one(request.csr_key_file):
+        key = token_key(request.csr_key_file, settings)
+    else:
+        key = Secret(_read_text(Path(request.csr_key_file), "the CSR's private key"))
     if keys.public_key_of_key(key, request.csr_key_file) != csr.public_key:
         raise DeviceError(
             f"The key in {request.csr_key_file} is not that of the CSR in {request.csr_file}.",
@@ -243,7 +303,7 @@ def stable(store: Store, credential: Credential) -> Credential:
             ("certificate_file", credential.certificate_file),
             ("private_key_file", credential.private_key_file),
         )
-        if path is not None
+        if path is not None and not token_uri.is_one(path)
     }
     return dataclasses.replace(credential, **files_of)  # type: ignore[arg-type]
 

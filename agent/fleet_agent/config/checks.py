@@ -10,7 +10,7 @@ from fleet_agent.config.shape import WrongValueError
 
 TEMPLATE_PATTERN = r"^[0-9A-Za-z_-]{1,36}$"
 HOST_PATTERN = r"^[0-9A-Za-z._:-]{1,253}$"
-PROXY_PATTERN = r"^http://[^/@]+:[0-9]{1,5}/?$"
+PROXY_PATTERN = r"^(none|http://[^/@]+:[0-9]{1,5}/?)$"
 
 # AWS IoT Core: a topic has at most 256 bytes of UTF-8 and 7 slashes; the prefix of Basic Ingest
 # and of a shared subscription does not count.
@@ -78,11 +78,14 @@ def _host(text: str) -> None:
 
 
 def proxy(text: str) -> None:
-    """Check a proxy: http://host:port, without user and password: no secret in this file."""
+    """Check a proxy: none, or http://host:port, without user and password: no secret in this file."""
     example = "write proxy: http://proxy.example.com:3128"
+    if text == "none":
+        return
     if "@" in text:
         raise WrongValueError(
-            "has a user or a password in it, which this version does not support", example
+            "has a user or a password in it",
+            "write user:password into a file, and name that: proxy_credentials: FILE",
         )
     found = re.fullmatch(r"http://\[?([^/\[\]]+?)\]?:([0-9]{1,5})/?", text)
     if not found:
@@ -147,6 +150,20 @@ def _topic_limits(text: str) -> None:
     slashes = text.count("/")
     if slashes > TOPIC_SLASHES:
         raise WrongValueError(f"has {slashes} slashes, AWS IoT allows {TOPIC_SLASHES}")
+
+
+def token_label(text: str) -> None:
+    """Check the label of a PKCS#11 token, which Cryptoki keeps in 32 bytes."""
+    if not 1 <= len(text.encode()) <= 32 or text != text.strip():  # noqa: PLR2004
+        raise WrongValueError("is no token's label: 1 to 32 bytes", "pkcs11-tool -L shows it")
+    _no_control_characters(text)
+
+
+def key_label(text: str) -> None:
+    """Check the label of a key in a token."""
+    if not 1 <= len(text) <= 64:  # noqa: PLR2004 - longer ones are no help to anybody
+        raise WrongValueError("is no key's label: 1 to 64 characters")
+    _no_control_characters(text)
 
 
 def parameter_name(text: str) -> None:

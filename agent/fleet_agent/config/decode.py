@@ -22,7 +22,7 @@ from fleet_agent.config.annotations import (
 )
 from fleet_agent.config.positions import Mapping, Mark, Node, Problem, Scalar, Sequence, shown
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.shape import Doc, FilePath, Items, Keys, WrongValueError
+from fleet_agent.config.shape import Doc, Items, Keys, WrongValueError
 
 # Stands for a value that has a problem; never leaves this module.
 _WRONG: Any = object()
@@ -114,10 +114,6 @@ class _Decoder:
         kind = hints(cls)[name]
         if isinstance(node, Scalar):
             instead = later.VALUES.get((cls, name, node.text), "")
-            is_path = said(unwrap(kind)[1], FilePath) is not None
-            for prefix, words in later.PREFIXES.items():
-                if is_path and node.text.startswith(prefix):
-                    instead = words
             if instead:
                 return self._wrong(node.mark, key, _not_yet(shown(node.text), instead))
         return self.value(kind, node, key)

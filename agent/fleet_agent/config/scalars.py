@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Literal
 
-from fleet_agent.config import units
+from fleet_agent.config import token_uri, units
 from fleet_agent.config.annotations import Meta, said
 from fleet_agent.config.positions import Mapping, Node, Scalar, Sequence, shown
 from fleet_agent.config.shape import Duration, FilePath, Range, Size, Text, WrongValueError
@@ -138,6 +138,11 @@ def _path(node: Scalar, rules: FilePath) -> str:
         raise WrongValueError("is no path")
     if text.startswith("~"):
         raise WrongValueError('begins with "~", which is not expanded', "write the whole path")
+    if token_uri.is_one(text):
+        if not rules.token:
+            raise WrongValueError("cannot be in a token", "name a path")
+        token_uri.read(text)
+        return text
     if not text.startswith(CREDENTIAL):
         return str(PurePath(node.mark.folder) / text)
     name = text.removeprefix(CREDENTIAL)

@@ -13,12 +13,22 @@ from typing import Annotated, Literal
 
 from fleet_agent.config import checks
 from fleet_agent.config.rotation import Rotation
-from fleet_agent.config.shape import Doc, Duration, FilePath, Items, Keys, Range, Text
+from fleet_agent.config.shape import (
+    Doc,
+    Duration,
+    FilePath,
+    Items,
+    Keys,
+    Range,
+    Text,
+    WrongValueError,
+)
 from fleet_agent.config.subscriptions import Connection, Subscription
 from fleet_agent.config.telemetry import Telemetry
 
 STATE_DIR = "/var/lib/fleet-agent"
 CONFIG_FILE = "/etc/fleet-agent/config.yaml"
+DIRECT = "none"  # instead of a proxy: no proxy, whatever the environment says
 
 Method = Literal["csr", "keys"]
 KeyType = Literal["ec-p256", "rsa-2048"]
@@ -40,16 +50,27 @@ class Claim:
     ]
     private_key: Annotated[
         str,
-        FilePath(credential=True),
-        Doc("The claim certificate's private key, PEM.", "private_key: credential:claim-key"),
+        FilePath(credential=True, token=True),
+        Doc(
+            "The claim certificate's private key: PEM, or in a token, `pkcs11:token=…;object=…`.",
+            "private_key: credential:claim-key",
+        ),
     ]
     after_success: Annotated[
         Literal["keep", "delete"],
         Doc(
-            "What becomes of the claim once the device has an identity of its own.",
-            "after_success: keep",
+            "What becomes of the claim once the device has an identity of its own; `delete` after `good_starts`.",
+            "after_success: delete",
         ),
     ] = "keep"
+    good_starts: Annotated[
+        int,
+        Range(1, 1000),
+        Doc(
+            "With `after_success: delete`: so many starts must have a reading acknowledged before the claim goes.",
+            "good_starts: 3",
+        ),
+    ] = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +84,58 @@ class Key:
             "type: rsa-2048",
         ),
     ] = "ec-p256"
-    store: Annotated[Literal["file"], Doc("Where the private key lives.", "store: file")] = "file"
+    store: Annotated[
+        Literal["file", "pkcs11"],
+        Doc(
+            "Where the private key lives: in the state directory, or in a PKCS#11 token.",
+            "store: pkcs11",
+        ),
+    ] = "file"
+    module: Annotated[
+        str | None,
+        FilePath(),
+        Doc(
+            "The token's PKCS#11 module, a shared library.",
+            "module: /usr/lib/softhsm/libsofthsm2.so",
+        ),
+    ] = None
+    token: Annotated[
+        str | None,
+        Text(checks.token_label, length=32),
+        Doc("The token's label, 1 to 32 bytes.", "token: fleet"),
+    ] = None
+    label: Annotated[
+        str,
+        Text(checks.key_label, length=64),
+        Doc(
+            "The key's label: one that is there is used, else it is made. A rotation's key gets "
+            "a number: `fleet-agent-0002`.",
+            "label: fleet-agent",
+        ),
+    ] = "fleet-agent"
+    pin_file: Annotated[
+        str | None,
+        FilePath(credential=True),
+        Doc("The file that holds the token's PIN.", "pin_file: credential:pkcs11-pin"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """A token takes all three that say which, and a file none of them.
+
+        Raises:
+            WrongValueError: It is not so.
+        """
+        said = {"module": self.module, "token": self.token, "pin_file": self.pin_file}
+        if self.store == "pkcs11" and (missing := [name for name, one in said.items() if not one]):
+            raise WrongValueError(
+                f"is in a token and lacks {', '.join(missing)}",
+                "write {store: pkcs11, module: /usr/lib/….so, token: LABEL, pin_file: FILE}",
+            )
+        if self.store == "file" and (useless := [name for name, one in said.items() if one]):
+            raise WrongValueError(
+                f"has {', '.join(useless)}, which a key in a file does not take",
+                "write store: pkcs11",
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,6 +283,17 @@ class Provisioning:
         Doc("The window over which a fleet's first contacts are spread, 0s to 7d.", "spread: 10m"),
     ] = 0.0
 
+    def __post_init__(self) -> None:
+        """A key that AWS makes is in no token.
+
+        Raises:
+            WrongValueError: It is to be.
+        """
+        if self.method == "keys" and self.key.store == "pkcs11":
+            raise WrongValueError(
+                "lets AWS make the key, which a token cannot take", "write method: csr"
+            )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -239,7 +322,19 @@ class Settings:
     proxy: Annotated[
         str | None,
         Text(checks.proxy, checks.PROXY_PATTERN),
-        Doc("An HTTP proxy that lets CONNECT through.", "proxy: http://proxy.example.com:3128"),
+        Doc(
+            "An HTTP proxy that lets CONNECT through; `none` for none. When null, the "
+            "environment's: `https_proxy`, `all_proxy`, but for the hosts of `no_proxy`.",
+            "proxy: http://proxy.example.com:3128",
+        ),
+    ] = None
+    proxy_credentials: Annotated[
+        str | None,
+        FilePath(credential=True),
+        Doc(
+            "A file with `user:password` for the proxy.",
+            "proxy_credentials: credential:proxy",
+        ),
     ] = None
     claim: Annotated[
         Claim | None,

@@ -61,10 +61,12 @@ class Text:
 class FilePath:
     """A path; relative ones start at the folder of the configuration.
 
-    ``credential`` allows ``credential:NAME``, a file of ``$CREDENTIALS_DIRECTORY``.
+    ``credential`` allows ``credential:NAME``, a file of ``$CREDENTIALS_DIRECTORY``; ``token`` allows ``pkcs11:…``, a
+    key in a token.
     """
 
     credential: bool = False
+    token: bool = False
 
 
 @_light

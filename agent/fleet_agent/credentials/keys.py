@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fleet_agent.credentials.model import Csr, KeyPair, Secret
+from fleet_agent.credentials.model import Csr, KeyPair, PrivateKey, Secret, TokenKey
 from fleet_agent.errors import DeviceError
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 # AWS's own Device Client refuses longer ones, and the HTTP twin of the call stops at 4096 characters.
 MAX_CSR_BYTES = 2000
@@ -48,7 +48,7 @@ def make_private_key(kind: str) -> Secret:
     return Secret(pem.decode())
 
 
-def make_csr(private_key: Secret) -> Csr:
+def make_csr(private_key: PrivateKey) -> Csr:
     """A request for this key. AWS takes the subject as it is and never looks at it."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -56,8 +56,13 @@ def make_csr(private_key: Secret) -> Csr:
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "AWS IoT Certificate")])
     )
-    key = _load_key(private_key, "the device's private key")
-    request = builder.sign(key, hashes.SHA256())  # type: ignore[arg-type]  # ours are EC or RSA
+    if isinstance(private_key, TokenKey):
+        from fleet_agent.credentials import token
+
+        key = token.signer(private_key)
+    else:
+        key = _load_key(private_key, "the device's private key")
+    request = builder.sign(key, hashes.SHA256())
     pem = request.public_bytes(serialization.Encoding.PEM).decode()
     return Csr(pem=pem, hash=_sha256(pem), public_key=_public_der(request))
 
@@ -117,12 +122,16 @@ def _weakness(request: "x509.CertificateSigningRequest") -> str | None:
     return "a key that is neither RSA nor EC"
 
 
-def public_key_of_key(private_key: Secret, name: str) -> bytes:
+def public_key_of_key(private_key: PrivateKey, name: str) -> bytes:
     """The public key (DER) of a private key.
 
     Raises:
-        DeviceError: ``name`` holds no readable private key.
+        DeviceError: ``name`` holds no readable private key, or the token cannot be asked.
     """
+    if isinstance(private_key, TokenKey):
+        from fleet_agent.credentials import token
+
+        return _encode(token.public_key(private_key))
     return _public_der(_load_key(private_key, name))
 
 
@@ -202,9 +211,13 @@ def _load_certificate(certificate: str, name: str) -> "x509.Certificate":
 def _public_der(
     holder: "x509.Certificate | x509.CertificateSigningRequest | PrivateKeyTypes",
 ) -> bytes:
+    return _encode(holder.public_key())
+
+
+def _encode(public: "PublicKeyTypes") -> bytes:
     from cryptography.hazmat.primitives import serialization
 
-    return holder.public_key().public_bytes(
+    return public.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 

@@ -28,11 +28,43 @@ class Secret:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """A PKCS#11 token: the module that knows it, its label, and the file of its PIN.
+
+    ``pin_file`` is a path or ``credential:NAME``; ``state_dir`` is where a refused PIN is remembered.
+    """
+
+    module: str
+    token: str
+    pin_file: str
+    state_dir: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenKey:
+    """A private key in a token, by its label. ``is_ours``: the agent made it, and destroys it when it is replaced."""
+
+    place: Place
+    label: str
+    is_ours: bool = False
+
+    def __str__(self) -> str:
+        from fleet_agent.config import token_uri
+
+        return token_uri.write(
+            {"token": self.place.token, "object": self.label, "type": "private"}
+        )
+
+
+PrivateKey = Secret | TokenKey
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class KeyPair:
-    """A certificate (PEM) with its private key (PEM), and the files they came from."""
+    """A certificate (PEM) with its private key (PEM, or in a token), and the files they came from."""
 
     certificate: str
-    private_key: Secret
+    private_key: PrivateKey
     certificate_file: str
     private_key_file: str
 

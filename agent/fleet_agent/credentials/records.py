@@ -6,7 +6,7 @@ Every function raises ``KeyError``, ``TypeError``, ``ValueError`` or ``OverflowE
 from collections.abc import Mapping
 from typing import Any
 
-from fleet_agent.credentials.model import Attempt, Issued, Registration, Secret
+from fleet_agent.credentials.model import Attempt, Issued, Place, Registration, Secret, TokenKey
 
 
 def attempt(value: Mapping[str, Any]) -> Attempt:
@@ -42,6 +42,17 @@ def registration(value: Mapping[str, Any]) -> Registration:
         thing_name=None if value["thing_name"] is None else _string(value, "thing_name"),
         device_configuration={str(key): str(item) for key, item in configuration.items()},
     )
+
+
+def token_key(value: Mapping[str, Any], state_dir: str) -> TokenKey:
+    """``key.json``."""
+    place = Place(
+        module=_string(value, "module"),
+        token=_string(value, "token"),
+        pin_file=_string(value, "pin_file"),
+        state_dir=state_dir,
+    )
+    return TokenKey(place=place, label=_string(value, "label"), is_ours=value["is_ours"] is True)
 
 
 def _string(value: Mapping[str, Any], key: str) -> str:

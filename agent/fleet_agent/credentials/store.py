@@ -9,6 +9,7 @@ What it does not do: decide what comes next (``provisioning.machine``), or talk 
 import contextlib
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,19 @@ from fleet_agent.credentials.model import (
     Generation,
     Issued,
     KeyPair,
+    Place,
+    PrivateKey,
     Registration,
     Secret,
+    TokenKey,
 )
-from fleet_agent.errors import DeviceError, StateDirectoryError
+from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
+
+_log = logging.getLogger(__name__)
 
 ATTEMPT = "attempt.json"
 KEY = "private.pem.key"
+TOKEN_KEY = "key.json"  # noqa: S105 - instead: which key of which token
 CERTIFICATE = "certificate.pem.crt"
 ISSUED = "issued.json"
 REGISTRATION = "registration.json"
@@ -44,8 +51,10 @@ class Store:
     Every method that writes raises ``StateDirectoryError`` when it cannot, and leaves what was there.
     """
 
-    def __init__(self, state_dir: Path, clock: Clock) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, place: Place | None = None) -> None:
         self._clock = clock
+        self._place = place
+        self._state_dir = state_dir
         self._root = state_dir / "credentials"
         self.ledger = Ledger(state_dir / "ledger.jsonl")
 
@@ -98,7 +107,7 @@ class Store:
             generation=found.number,
             certificate_id=found.issued.certificate_id,
             certificate_file=str(folder / CERTIFICATE),
-            private_key_file=str(folder / KEY) if found.has_key else None,
+            private_key_file=self._key_name(found.number) if found.has_key else None,
             thing_name=found.registration.thing_name,
             device_configuration=found.registration.device_configuration,
             endpoint=found.attempt.endpoint,
@@ -115,13 +124,21 @@ class Store:
         """
         return KeyPair(
             certificate=self._text(number, CERTIFICATE),
-            private_key=self.private_key(number),
+            private_key=self.key(number),
             certificate_file=str(self.folder(number) / CERTIFICATE),
-            private_key_file=str(self.folder(number) / KEY),
+            private_key_file=self._key_name(number),
         )
 
+    def key(self, number: int) -> PrivateKey:
+        """The private key of a generation: PEM, or which key of a token it is.
+
+        Raises:
+            DeviceError: It is missing.
+        """
+        return self._token_key(number) or self.private_key(number)
+
     def private_key(self, number: int) -> Secret:
-        """The private key (PEM) of a generation.
+        """The private key (PEM) of a generation that has it in a file.
 
         Raises:
             DeviceError: It is missing.
@@ -147,7 +164,7 @@ class Store:
         files.make_folder(self.folder(number))
         self._write_json(number, ATTEMPT, dataclasses.asdict(attempt))
         for dropped in older:
-            files.remove_folder(self.folder(dropped))
+            self._remove(dropped)
         return Generation(number=number, attempt=attempt)
 
     def keep_attempt(self, found: Generation, attempt: Attempt) -> Generation:
@@ -161,6 +178,22 @@ class Store:
             self.folder(found.number) / KEY, private_key.reveal().encode(), 0o600, new=True
         )
         return dataclasses.replace(found, has_key=True)
+
+    def keep_token_key(self, found: Generation, key: TokenKey) -> Generation:
+        """Store which key of a token is this generation's: before it is made, so that none is made and forgotten."""
+        value = {
+            "module": key.place.module,
+            "token": key.place.token,
+            "pin_file": key.place.pin_file,
+            "label": key.label,
+            "is_ours": key.is_ours,
+        }
+        self._write_json(found.number, TOKEN_KEY, value)
+        return dataclasses.replace(found, has_key=True)
+
+    def has_current(self) -> bool:
+        """Whether there is a credential in use, be it damaged."""
+        return self._current_number() > 0
 
     def keep_certificate(
         self, found: Generation, issued: Issued, certificate: str, private_key: Secret | None
@@ -219,7 +252,7 @@ class Store:
         self.tell_ledger()
         for number in self._numbers():
             if number not in (found.number, previous):
-                files.remove_folder(self.folder(number))
+                self._remove(number)
         return self.describe(dataclasses.replace(found, issued=without_token))
 
     def remove_former(self) -> None:
@@ -228,7 +261,7 @@ class Store:
         current = self._current_number()
         for number in self._numbers():
             if number < current:
-                files.remove_folder(self.folder(number))
+                self._remove(number)
 
     def is_told(self, credential: Credential) -> bool:
         """Whether the ledger says of the credential in use that it is."""
@@ -266,6 +299,11 @@ class Store:
         for number in self._numbers():
             self._name_dropped(number)
             self._retire(number)
+
+    def destroy_token_keys(self) -> None:
+        """Destroy every generation's key that the agent made in a token; before the folders go."""
+        for number in self._numbers():
+            self._destroy_token_key(number)
 
     # How it is kept -------------------------------------------------------------------------------------------------
 
@@ -325,13 +363,45 @@ class Store:
             return Generation(
                 number=number,
                 attempt=records.attempt(attempt),
-                has_key=files.is_there(folder / KEY),
+                has_key=files.is_there(folder / KEY) or files.is_there(folder / TOKEN_KEY),
                 issued=None if issued is None else records.issued(issued),
                 registration=None if registration is None else records.registration(registration),
                 proven=None if proven is None else records.number(proven, "proven"),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self._damaged(number, folder, str(error)) from error
+
+    def _remove(self, number: int) -> None:
+        self._destroy_token_key(number)
+        files.remove_folder(self.folder(number))
+
+    def _destroy_token_key(self, number: int) -> None:
+        """A token that cannot be asked now keeps its key: that stops nothing here, and is said."""
+        try:
+            key = self._token_key(number)
+            if key is not None and key.is_ours:
+                from fleet_agent.credentials import token
+
+                token.destroy(key)
+        except AgentError as error:
+            _log.warning("the key of generation %s stays in its token: %s", number, error.title)
+
+    def _token_key(self, number: int) -> TokenKey | None:
+        value = self._read_json(number, TOKEN_KEY)
+        if value is None:
+            return None
+        try:
+            key = records.token_key(value, str(self._state_dir))
+        except (KeyError, TypeError) as error:
+            raise self._damaged(number, self.folder(number) / TOKEN_KEY, str(error)) from error
+        # Module and PIN file may have moved since; the configuration knows.
+        if self._place is not None and self._place.token == key.place.token:
+            return dataclasses.replace(key, place=self._place)
+        return key
+
+    def _key_name(self, number: int) -> str:
+        key = self._token_key(number)
+        return str(key) if key is not None else str(self.folder(number) / KEY)
 
     def _name_dropped(self, number: int) -> None:
         """Say in the ledger what becomes of a given-up attempt's certificate: it is registered, or may be.

@@ -26,10 +26,10 @@ from fleet_agent.session.mqtt import (
     ConnectFailed,
     Disconnected,
     Message,
-    Route,
     Session,
     Subscribed,
 )
+from fleet_agent.session.route import Route
 
 CONNECT_LIMIT = 35.0  # seconds; TLS failures reach awscrt's callback after up to 30
 DIAGNOSE_AFTER = 4.0  # seconds of silence before we look for the cause ourselves

@@ -5,7 +5,7 @@ import enum
 from collections.abc import Mapping
 
 from fleet_agent.credentials import keys
-from fleet_agent.credentials.model import Attempt, Csr, Secret
+from fleet_agent.credentials.model import Attempt, Csr, Place, PrivateKey
 from fleet_agent.errors import AgentError
 from fleet_agent.session.backoff import Patience
 
@@ -15,6 +15,7 @@ class Plan:
     """What is asked for now: by flags, file or both.
 
     ``csr`` is somebody else's request and ``csr_key`` its key, where the device shall have it.
+    ``place`` is the token that the device's key is made in, ``label`` its first key's.
     """
 
     endpoint: str
@@ -23,7 +24,9 @@ class Plan:
     key_type: str
     parameters: Mapping[str, str]
     csr: Csr | None = None
-    csr_key: Secret | None = None
+    csr_key: PrivateKey | None = None
+    place: Place | None = None
+    label: str = ""
 
     @property
     def provides_key(self) -> bool:

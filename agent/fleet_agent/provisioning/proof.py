@@ -17,9 +17,9 @@ from fleet_agent.session.mqtt import (
     ConnectFailed,
     Disconnected,
     Published,
-    Route,
     Session,
 )
+from fleet_agent.session.route import Route
 
 CONNECT_LIMIT = 35.0  # seconds, as for the claim's session
 TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its way

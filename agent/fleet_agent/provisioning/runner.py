@@ -7,7 +7,7 @@ learned so far is on disk and the next call goes on from there.
 import dataclasses
 
 from fleet_agent import clock, log
-from fleet_agent.credentials import keys, topic
+from fleet_agent.credentials import keys, token, topic
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
@@ -15,7 +15,9 @@ from fleet_agent.credentials.model import (
     Event,
     Generation,
     Issued,
+    Place,
     Registration,
+    TokenKey,
 )
 from fleet_agent.errors import (
     DATES,
@@ -211,9 +213,23 @@ class Runner:
     def _make_key(self, found: Generation) -> Generation:
         if found.issued is None:
             self._open_claim(found)  # the handshake goes on while the key is made
-        if self._plan.csr_key is not None:
-            return self._store.keep_key(found, self._plan.csr_key)
+        given = self._plan.csr_key
+        if isinstance(given, TokenKey):
+            return self._store.keep_token_key(found, given)
+        if given is not None:
+            return self._store.keep_key(found, given)
+        if self._plan.place is not None:
+            return self._choose_token_key(found, self._plan.place)
         return self._store.keep_key(found, keys.make_private_key(self._plan.key_type))
+
+    def _choose_token_key(self, found: Generation, place: Place) -> Generation:
+        """The key that is in the token under the label already, or a new one: for a replacement always a new one."""
+        label = self._plan.label
+        if self._store.has_current():
+            label = f"{label}-{found.number:04d}"
+        key = TokenKey(place=place, label=label)
+        is_there = token.exists(key)
+        return self._store.keep_token_key(found, dataclasses.replace(key, is_ours=not is_there))
 
     def _issue(self, found: Generation) -> Generation:
         identity = self._open_claim(found)
@@ -243,7 +259,14 @@ class Runner:
     def _csr(self, found: Generation) -> Csr | None:
         if self._plan.method == "keys":
             return None
-        return self._plan.csr or keys.make_csr(self._store.private_key(found.number))
+        if self._plan.csr is not None:
+            return self._plan.csr
+        key = self._store.key(found.number)
+        if isinstance(key, TokenKey) and key.is_ours:
+            token.make(
+                key, self._plan.key_type
+            )  # does nothing where an interrupted walk has made it
+        return keys.make_csr(key)
 
     def _check_key(self, found: Generation, certificate: Certificate, csr: Csr | None) -> None:
         """A certificate for another key is somebody else's answer: name it, never use it."""

@@ -8,7 +8,7 @@ from fleet_agent.credentials.model import KeyPair
 from fleet_agent.credentials.store import Store
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
-from fleet_agent.session.mqtt import Route
+from fleet_agent.session.route import Route
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

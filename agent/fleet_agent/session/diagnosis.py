@@ -9,7 +9,7 @@ import ssl
 import threading
 
 from fleet_agent import clock
-from fleet_agent.credentials.model import KeyPair
+from fleet_agent.credentials.model import KeyPair, TokenKey
 from fleet_agent.errors import (
     DATES,
     HUNG_UP,
@@ -20,7 +20,9 @@ from fleet_agent.errors import (
     TemporaryError,
     UnreachableError,
 )
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, ConnectFailed, Route, Session
+from fleet_agent.session import proxy
+from fleet_agent.session.mqtt import NOT_AUTHORIZED, ConnectFailed, Session
+from fleet_agent.session.route import ALPN, ALPN_PORT, Route
 
 PROBE_LIMIT = (
     10.0  # seconds for all of it: the deciding thread waits meanwhile, and the watchdog with it
@@ -31,6 +33,9 @@ ALERT_LIMIT = 1.0  # seconds for TLS 1.3's refusal of our certificate to arrive
 _HANG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
 _SLOW_TLS = "NEGOTIATION_TIMEOUT"
 _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
+_NO_TLS = frozenset(
+    {"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
+)
 _CLIENT_ID_NOT_VALID = 133
 # not specified, unavailable, busy, quota, rate
 _BUSY = frozenset({128, 136, 137, 151, 159})
@@ -134,33 +139,56 @@ def probe(session: Session, now: float) -> AgentError | None:
 
 
 def _walk(session: Session, now: float) -> AgentError | None:
-    route = session.route
     try:
-        addresses = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return UnreachableError(
-            f"The endpoint {route.host} does not resolve: {error.strerror}.",
-            remedy="Check its spelling (aws iot describe-endpoint --endpoint-type iot:Data-ATS) and DNS.",
-            code="endpoint-unknown",
+        _ask_token(session.pair)
+        plain = (
+            proxy.tunnel(session.route, CONNECT_LIMIT)
+            if session.route.proxy
+            else _connect(session)
         )
-    try:
-        plain = socket.create_connection(addresses[0][4][:2], timeout=CONNECT_LIMIT)  # type: ignore[arg-type]
-    except OSError as error:
-        return UnreachableError(
-            f"{_where(session)} does not answer: {error.strerror or error}.",
-            remedy="Check the network, the port (8883, or 443 through many firewalls) and the endpoint.",
-            code="endpoint-unreachable",
-        )
+    except AgentError as found:
+        return found
     with plain:
         return _probe_tls(session, plain, now)
 
 
+def _ask_token(pair: KeyPair) -> None:
+    """A key that cannot be used keeps TLS from being set up, and awscrt does not say so."""
+    if isinstance(pair.private_key, TokenKey):
+        from fleet_agent.credentials import token
+
+        token.check(pair.private_key)
+
+
+def _connect(session: Session) -> socket.socket:
+    route = session.route
+    try:
+        socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UnreachableError(
+            f"The endpoint {route.host} does not resolve: {error.strerror}.",
+            remedy="Check its spelling (aws iot describe-endpoint --endpoint-type iot:Data-ATS) and DNS.",
+            code="endpoint-unknown",
+        ) from error
+    try:
+        return socket.create_connection((route.host, route.port), timeout=CONNECT_LIMIT)
+    except OSError as error:
+        raise UnreachableError(
+            f"{_where(session)} does not answer: {error.strerror or error}.",
+            remedy="Check the network, the port (8883, or 443 through many firewalls) and the endpoint.",
+            code="endpoint-unreachable",
+        ) from error
+
+
 def _probe_tls(session: Session, plain: socket.socket, now: float) -> AgentError | None:
+    # Python cannot use one in a token: to be refused without is no news.
+    has_key = not isinstance(session.pair.private_key, TokenKey)
     try:
         context = ssl.create_default_context(cafile=session.route.ca_file)
-        context.load_cert_chain(session.pair.certificate_file, session.pair.private_key_file)
-        if session.route.port == 443:  # noqa: PLR2004 - as the session does
-            context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+        if has_key:
+            context.load_cert_chain(session.pair.certificate_file, session.pair.private_key_file)
+        if session.route.port == ALPN_PORT:
+            context.set_alpn_protocols([ALPN])
         with context.wrap_socket(plain, server_hostname=session.route.host) as secured:
             secured.settimeout(ALERT_LIMIT)
             secured.recv(1)
@@ -168,10 +196,20 @@ def _probe_tls(session: Session, plain: socket.socket, now: float) -> AgentError
         return _server_not_trusted(session, error, now)
     except ssl.SSLError as error:
         if "ALERT" in (error.reason or ""):
-            return _certificate_refused(session, error.reason or "")
+            return _certificate_refused(session, error.reason or "") if has_key else None
+        if error.reason in _NO_TLS and session.route.proxy:
+            return _proxy_lies(session, "something answers there that speaks no TLS")
     except OSError:
         pass  # silence is what a good connection gives; a reset is no cause that we could name
     return None
+
+
+def _proxy_lies(session: Session, words: str) -> AgentError:
+    return UnreachableError(
+        f"The proxy {session.route.proxy_address} says that it is connected to {_where(session)}, and {words}.",
+        remedy="Have the endpoint passed through untouched there (no inspection of TLS), or go another way.",
+        code="proxy-lies",
+    )
 
 
 def _certificate_refused(session: Session, reason: str) -> AgentError:
@@ -195,6 +233,11 @@ def _server_not_trusted(
             remedy="Set the clock (timedatectl), then it goes on; if the clock is right, the server is wrong.",
             code=DATES,
         )
+    if session.route.proxy:
+        words = (
+            f"another server answers there, or the proxy takes TLS apart: {error.verify_message}"
+        )
+        return _proxy_lies(session, words)
     if error.verify_code == _WRONG_NAME:
         return DeviceError(
             f"The certificate of {where} is not for that name.",

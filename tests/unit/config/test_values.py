@@ -134,7 +134,11 @@ def test_a_wrong_template_name(value_problem: ValueProblem, name: str) -> None:
             "{type: p256}",
             'is "p256"; ec-p256 or rsa-2048 is wanted (did you mean ec-p256?)',
         ),
-        ("key", "ec-p256", 'is "ec-p256"; a mapping is wanted (keys: type, store)'),
+        (
+            "key",
+            "ec-p256",
+            'is "ec-p256"; a mapping is wanted (keys: type, store, module, token, label, pin_file)',
+        ),
         ("spread", "60", 'is 60, a number without a unit (write the unit, for example "60s")'),
         ("spread", "1.5", 'is 1.5, a number without a unit (write the unit, for example "1.5s")'),
         ("spread", "10 m", 'is "10 m", which is no duration'),
@@ -303,21 +307,15 @@ def test_a_good_filter(folder: Folder, topic: str) -> None:
         ("state_dir: credential:x", "state_dir: cannot be a credential (name a path)"),
         ("claim: {certificate: a, private_key: 'credential:'}", "private_key: names no credential"),
         ("claim: {certificate: a, private_key: 'credential:../k'}", "private_key: names no credential"),
+        ("claim: {certificate: a, private_key: 'pkcs11:token=x'}", "private_key: lacks token or object"),
+        ("claim: {certificate: a, private_key: 'pkcs11:token=x;object=y?pin-value=1'}", "key: has the PIN in it"),
+        ("claim: {certificate: a, private_key: 'pkcs11:token=x;object=y;slot-id=1'}", "key: has 'slot-id' where"),
+        ("claim: {certificate: 'pkcs11:token=x;object=y', private_key: a}", "certificate: cannot be in a token"),
+        ("provisioning: {template: t, key: {store: pkcs11}}", "key: is in a token and lacks module, token, pin_file"),
+        ("provisioning: {template: t, key: {pin_file: a}}", "key: has pin_file, which a key in a file does not take"),
+        ("provisioning: {template: t, method: keys, key: {store: pkcs11, module: /m, token: t, pin_file: /p}}",
+         "provisioning: lets AWS make the key"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_elsewhere(value_problem: ValueProblem, line: str, expected: str) -> None:
     assert expected in value_problem(line)
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("claim: {certificate: a, private_key: b, after_success: delete}", "claim.after_success: delete"),
-        ("claim: {certificate: a, private_key: 'pkcs11:token=x'}", "claim.private_key: pkcs11:token=x"),
-        ("provisioning: {template: t, key: {store: pkcs11}}", "provisioning.key.store: pkcs11"),
-    ],
-)  # fmt: skip
-def test_what_comes_later_is_refused_by_name(
-    value_problem: ValueProblem, line: str, expected: str
-) -> None:
-    assert f"{expected} is not supported by this version (" in value_problem(line)

@@ -78,7 +78,7 @@ def test_the_credential_in_use(store: Store, state_dir: Path, clock: FakeClock) 
     assert found.proven == clock.wall()
     assert found.private_key_file == str(state_dir / "credentials/0001/private.pem.key")
     pair = store.key_pair(1)
-    assert (pair.certificate, pair.private_key.reveal()) == ("certificate a", "key a")
+    assert (pair.certificate, pair.private_key) == ("certificate a", Secret("key a"))
     assert store.pending() is None
 
 
@@ -127,7 +127,7 @@ def test_one_is_kept_for_going_back_and_older_ones_are_removed(
         "current",
     ]
     assert current(store).certificate_id == "c-c"
-    assert store.key_pair(2).private_key.reveal() == "key b"
+    assert store.key_pair(2).private_key == Secret("key b")
 
 
 def test_a_number_is_never_used_twice(store: Store) -> None:
@@ -144,7 +144,7 @@ def test_a_new_attempt_leaves_the_current_credential_alone(store: Store, until: 
     before = current(store)
     walk(store, "b", until)
     assert current(store) == before
-    assert store.key_pair(before.generation).private_key.reveal() == "key a"
+    assert store.key_pair(before.generation).private_key == Secret("key a")
 
 
 def test_a_generation_that_is_not_proven_cannot_become_current(store: Store) -> None:

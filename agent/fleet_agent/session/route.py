@@ -1,0 +1,132 @@
+"""Where AWS IoT is and how to get there: directly, or through an HTTP proxy that lets CONNECT through."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleet_agent.config.paths import resolve_path
+from fleet_agent.config.settings import DIRECT, Settings
+from fleet_agent.errors import DeviceError
+
+ALPN_PORT = 443  # AWS IoT speaks MQTT there to who asks by ALPN
+ALPN = "x-amzn-mqtt-ca"
+
+# In curl's order: the small ones first.
+_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_HTTP_PORT = 80
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Route:
+    """Host, port, the CA's file (None: the system's store), and the proxy as a URL, with user and password if any."""
+
+    host: str
+    port: int
+    ca_file: str | None
+    proxy: str | None = dataclasses.field(repr=False)
+
+    @property
+    def proxy_address(self) -> str:
+        """The proxy's host:port, for people."""
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(self.proxy or "")
+        return f"{parts.hostname}:{parts.port}"
+
+
+def route(settings: Settings, environment: Mapping[str, str] = os.environ) -> Route:
+    """The way that the settings describe; a proxy that they leave open is the environment's.
+
+    Raises:
+        DeviceError: The file of the proxy's user and password cannot be read, or the environment names no HTTP proxy.
+    """
+    host, port = settings.endpoint, settings.port
+    proxy = settings.proxy
+    if proxy is None:
+        proxy = _of_environment(host, port, environment)
+    elif proxy == DIRECT:
+        proxy = None
+    if proxy is not None and settings.proxy_credentials is not None:
+        who = _credentials(resolve_path(settings.proxy_credentials, environment))
+        parts = proxy.removeprefix("http://").rpartition("@")[2]
+        proxy = f"http://{who}@{parts}"
+    return Route(host=host, port=port, ca_file=settings.ca_file, proxy=proxy)
+
+
+def _credentials(path: Path) -> str:
+    """``user:password`` of a file, as a URL has it."""
+    from urllib.parse import quote
+
+    remedy = "Write one line into it, user:password, and chmod 400; in the service LoadCredential= passes it."
+    try:
+        user, colon, password = path.read_text("utf-8").strip("\n").partition(":")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise DeviceError(
+            f"The proxy's user and password cannot be read from {path}: {why}.",
+            remedy=remedy,
+            code="proxy-credentials",
+        ) from None  # the cause may quote the input
+    if not user or not colon or "\n" in password:
+        raise DeviceError(
+            f"{path} does not hold user:password in one line.",
+            remedy=remedy,
+            code="proxy-credentials",
+        )
+    return f"{quote(user, safe='')}:{quote(password, safe='')}"
+
+
+def _of_environment(host: str, port: int, environment: Mapping[str, str]) -> str | None:
+    name = next((one for one in _VARIABLES if environment.get(one)), None)
+    if name is None or _is_exempt(host, port, environment):
+        return None
+    from urllib.parse import urlsplit
+
+    text = environment[name]
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        address = (parts.hostname, parts.port or _HTTP_PORT)
+    except ValueError:
+        address = (None, 0)
+        parts = urlsplit("")
+    if parts.scheme != "http" or not address[0]:
+        raise DeviceError(
+            f"The environment's {name} names no HTTP proxy (http://host:port).",
+            remedy="Say which one in the configuration: proxy: http://host:port; or proxy: none for no proxy.",
+            code="proxy-kind",
+        )
+    where = f"[{address[0]}]" if ":" in address[0] else address[0]
+    who, at, _ = parts.netloc.rpartition("@")
+    return f"http://{who}{at}{where}:{address[1]}"
+
+
+def _is_exempt(host: str, port: int, environment: Mapping[str, str]) -> bool:
+    """Whether NO_PROXY names this host: ``*``, a name with all below it, an address, a network; each with a port."""
+    text = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    host = host.lower().rstrip(".")
+    return any(_fits(one.strip().lower(), host, port) for one in text.split(",") if one.strip())
+
+
+def _fits(entry: str, host: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    name, colon, last = entry.rpartition(":")
+    if colon and last.isdecimal() and (":" not in name or name.startswith("[")):
+        if int(last) != port:
+            return False
+        entry = name
+    entry = entry.strip("[]")
+    if host.replace(".", "").isdecimal() or ":" in host:
+        return _is_in_network(host, entry)
+    entry = entry.removeprefix("*").strip(".")
+    return host == entry or host.endswith(f".{entry}")
+
+
+def _is_in_network(host: str, entry: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return False
