@@ -15,14 +15,14 @@ class _TwiceError(ValueError):
     """A key stands twice in one object; Python would silently take the last."""
 
 
-def read(text: str) -> tuple[Mapping[str, object], list[str]]:
-    """Return a body and everything that is wrong with its text; the body is empty when it cannot be read."""
+def read(text: str) -> tuple[Mapping[str, object] | None, list[str]]:
+    """Return a body, or nothing when it cannot be read, and everything that is wrong with its text."""
     try:
         body = json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
-        return {}, [f"it is not JSON: {error}"]
+        return None, [f"it is not JSON: {error}"]
     if not isinstance(body, dict):
-        return {}, ["it is no JSON object"]
+        return None, ["it is no JSON object"]
     size = len(documents.compact(body))
     limit = documents.TEMPLATE_CHARACTERS
     return body, [f"it has {size} characters without white space, AWS takes {limit}"] * (

@@ -1,10 +1,12 @@
-"""The ``aws`` command without its half second of imports: a process that has them forks for every call.
+"""The ``aws`` command without its second of imports: a process that has them forks for every call.
 
-What runs is the command's own ``main``, with the caller's words, environment, folder and streams, in a process of its
-own; so it is the real command, only warm. Run as a program it is that process: ``python warm_aws.py SOCKET``.
+What runs is the command's own driver, with the caller's words, environment, folder and streams, in a process of its
+own; so it is the real command, only warm: it has read what comes with it, and nothing of the caller's. Run as a program
+it is that process: ``python warm_aws.py SOCKET``.
 """
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -13,10 +15,14 @@ import stat
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+Run = Callable[[list[str]], int]
+
 _LONGEST_REQUEST = 1_000_000
+# What the companion calls, and so worth reading before.
+_SERVICES = ("iot", "iam", "sts", "s3", "sns", "lambda")
 
 _CLIENT = """\
 #!{python} -IS
@@ -53,9 +59,8 @@ def warm_aws(folder: Path) -> Iterator[Path]:
 
 
 def _serve(path: str) -> None:
-    import awscli.clidriver  # type: ignore[import-untyped]
-
-    awscli.clidriver.create_clidriver()  # imports what the first call would
+    run = _driver()
+    gc.freeze()  # what is never looked at again stays shared with the forks
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)
@@ -67,8 +72,26 @@ def _serve(path: str) -> None:
         if os.fork() == 0:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _answer(connection, awscli.clidriver.main)
+            _answer(connection, run)
         connection.close()
+
+
+def _driver() -> Run:
+    """Give the command's driver, which has read the descriptions of the services, and no settings."""
+    import awscli.clidriver  # type: ignore[import-untyped]
+
+    driver = awscli.clidriver.create_clidriver()
+    nobody = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "eu-west-1"}
+    for service in _SERVICES:
+        driver.session.create_client(service, **nobody)
+    driver._get_command_table()
+
+    def run(words: list[str]) -> int:
+        driver.session._config = driver.session._profile_map = None  # of the caller's files, then
+        status: int = driver.main(words)
+        return status
+
+    return run
 
 
 def _reap() -> None:
@@ -77,7 +100,7 @@ def _reap() -> None:
             pass
 
 
-def _answer(connection: socket.socket, main) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - awscli's
+def _answer(connection: socket.socket, run: Run) -> None:
     """Be the command for one caller; does not return."""
     status = 255
     try:
@@ -93,7 +116,7 @@ def _answer(connection: socket.socket, main) -> None:  # type: ignore[no-untyped
         os.environ.update(environment | ours)
         os.chdir(folder)
         sys.argv = ["aws", *words]
-        status = main()
+        status = run(words)
         sys.stdout.flush()
         sys.stderr.flush()
     except SystemExit as error:

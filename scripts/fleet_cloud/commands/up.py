@@ -151,9 +151,9 @@ def _body(path: Path, *, allow_wildcard: bool) -> Document:
     if text is None:
         raise UsageError(f"--template-file {path}: there is no such file", remedy="check its name")
     body, found = bodycheck.read(text)
-    if body:
+    if body is not None:
         found += bodycheck.problems(body, allow_wildcard=allow_wildcard)
-    if found:
+    if body is None or found:
         raise UsageError(
             "\n    ".join([f"--template-file {path} cannot be a fleet's template:", *found]),
             remedy="put that right; AWS has not been asked yet",

@@ -15,6 +15,7 @@ def body() -> Any:
 
 def told(changed: object, *, allow_wildcard: bool = False) -> list[str]:
     read, found = bodycheck.read(json.dumps(changed))
+    assert read is not None
     return [*found, *bodycheck.problems(read, allow_wildcard=allow_wildcard)]
 
 

@@ -143,6 +143,10 @@ def test_template_file_that_cannot_be_one_is_told_with_all_its_faults(
         "    Resources: must have at least a certificate",
         "  next: put that right; AWS has not been asked yet",
     ]
+    (tmp_path / "body.json").write_text("{}")
+    done = run("up", "--template-file", "body.json")
+    assert done.returncode == 2
+    assert "must have at least a certificate" in done.stderr
 
 
 def test_dry_run_on_an_empty_account_prints_all_that_up_would_make(
