@@ -123,9 +123,9 @@ class Bench:
         """Write a drop-in of the unit."""
         self.write(f"etc/systemd/system/fleet-agent.service.d/{name}", text)
 
-    def new_claim(self, **dates: dt.datetime) -> None:
+    def new_claim(self, valid_to: dt.datetime) -> None:
         """Put another claim in the place of the one there."""
-        make_pair(self.home / "claim", **dates)
+        make_pair(self.home / "claim", valid_to=valid_to)
         self.claim.private_key.chmod(0o600)
 
     # What the doctor says --------------------------------------------------------------------------------------------
@@ -258,6 +258,18 @@ def _link(bench: Bench) -> None:
     link.symlink_to("0009")
 
 
+def _each(*acts: Callable[[Bench], object]) -> Callable[[Bench], None]:
+    def seed(bench: Bench) -> None:
+        for act in acts:
+            act(bench)
+
+    return seed
+
+
+def _unprovision(bench: Bench) -> None:
+    shutil.rmtree(bench.state_dir / "credentials")
+
+
 DEVICE = (
     Seeded("an unknown key in the configuration", "configuration",
            lambda b: b.save(enpoint="x"), "enpoint"),
@@ -270,7 +282,7 @@ DEVICE = (
     Seeded("a file in it that belongs to another user", "state-owner",
            lambda b: os.chown(b.state_dir / "ledger.jsonl", NOBODY, NOBODY), "ledger.jsonl", as_root=True),
     Seeded("a queue that may grow larger than the disk", "state-space",
-           lambda b: (_in_memory(b), b.save(telemetry={"queue": {"max_bytes": "64GiB"}})), "max_bytes",
+           _each(_in_memory, lambda b: b.save(telemetry={"queue": {"max_bytes": "64GiB"}})), "max_bytes",
            also=("state-volatile",), level="warning"),
     Seeded("the device's private key readable by others", "key-readable",
            lambda b: (b.current / "private.pem.key").chmod(0o644), "private.pem.key"),
@@ -290,15 +302,15 @@ DEVICE = (
     Seeded("a certificate that nobody uses, active or not", "certificate-left-behind", _left_behind, "ab" * 32,
            level="warning"),
     Seeded("the claim missing, before provisioning", "claim-missing",
-           lambda b: (shutil.rmtree(b.state_dir / "credentials"), shutil.rmtree(b.home / "claim")),
+           _each(_unprovision, lambda b: shutil.rmtree(b.home / "claim")),
            "claim/certificate.pem", also=("not-provisioned",)),
     Seeded("the claim's key readable by all", "claim-readable",
            lambda b: b.claim.private_key.chmod(0o644), "claim/key.pem"),
     Seeded("the claim's key another one's, before provisioning", "key-mismatch",
-           lambda b: (shutil.rmtree(b.state_dir / "credentials"), _other_claim_key(b)), "claim/key.pem",
+           _each(_unprovision, _other_claim_key), "claim/key.pem",
            also=("not-provisioned",)),
     Seeded("the claim expired, before provisioning", "claim-expired",
-           lambda b: (shutil.rmtree(b.state_dir / "credentials"), b.new_claim(valid_to=YESTERDAY)),
+           _each(_unprovision, lambda b: b.new_claim(valid_to=YESTERDAY)),
            "claim/certificate.pem", also=("not-provisioned",)),
     Seeded("the claim cut off", "certificate-invalid",
            lambda b: b.claim.certificate.write_text("-----BEGIN CERTIFICATE-----\nMII"), "claim/certificate.pem",
@@ -310,12 +322,10 @@ DEVICE = (
     Seeded("a clock that nobody has set", "clock-not-synchronised",
            lambda b: setattr(b.clock, "synchronised", False), "systemd-timesyncd", level="warning"),
     Seeded("a serial number that the manufacturer never wrote, before provisioning", "parameter-unusable",
-           lambda b: (shutil.rmtree(b.state_dir / "credentials"),
-                      b.write("sys/class/dmi/id/product_serial", "To be filled by O.E.M.")),
+           _each(_unprovision, lambda b: b.write("sys/class/dmi/id/product_serial", "To be filled by O.E.M.")),
            "SerialNumber", also=("not-provisioned",)),
     Seeded("a parameter whose source is not there, before provisioning", "parameter-unusable",
-           lambda b: (shutil.rmtree(b.state_dir / "credentials"),
-                      (b.root / "sys/class/dmi/id/product_serial").unlink()),
+           _each(_unprovision, lambda b: (b.root / "sys/class/dmi/id/product_serial").unlink()),
            "dmi:product_serial", also=("not-provisioned",)),
     Seeded("a damaged queue", "queue-damaged", _damaged_queue, "telemetry.sqlite3"),
     Seeded("a queue that was damaged and set aside", "queue-set-aside", _queue_set_aside, "damaged-1", level="warning"),

@@ -127,7 +127,7 @@ WAY = (
              lambda _folder, _stack: {"host": "nowhere.invalid"}),
     OnTheWay(Fault("a port that nobody answers on", "port-closed", "does not answer"),
              lambda _folder, _stack: {"port": _free_port()}),
-    OnTheWay(Fault("a proxy that is not there", "proxy-silent", "127.0.0.1"),
+    OnTheWay(Fault("a proxy that is not there", "proxy-unreachable", "127.0.0.1"),
              lambda _folder, _stack: {"proxy": f"http://127.0.0.1:{_free_port()}"}),
     OnTheWay(Fault("a proxy that lets nobody through", "proxy-refuses", "403 Forbidden"),
              lambda _folder, stack: {"proxy": _refusing_proxy(stack)}),

@@ -1,4 +1,6 @@
-"""The table in docs/reference/doctor.md, made of the faults that the tests put in: ``python tests/support/seededtable.py``.
+"""The table in docs/reference/doctor.md, made of the faults that the tests put in.
+
+    PYTHONPATH=tests:sandbox python tests/support/seededtable.py
 
 A row cannot say what no test has seen: each is one.
 """
@@ -7,10 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from support.seeded import DEVICE, IMAGE, Seeded  # noqa: E402
-from support.seeded_online import CLOUD, WAY, Fault  # noqa: E402
+from support.seeded import DEVICE, IMAGE, Seeded
+from support.seeded_online import CLOUD, WAY, Fault
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "reference" / "doctor.md"

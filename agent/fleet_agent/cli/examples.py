@@ -41,6 +41,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "status": (
         ("for people", "fleet-agent status"),
+        ("in a script, until it is connected", "fleet-agent status --wait 60"),
         ("the thing's name alone", "fleet-agent status --json | jq -r .thing_name"),
     ),
     "doctor": (
@@ -86,6 +87,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("is it due? 0 yes, 1 no, 2 no identity, 255 error", "fleet-agent rotate --check"),
         ("if it is due; a running agent is asked to do it", "fleet-agent rotate"),
         ("now", "fleet-agent rotate --force"),
+    ),
+    "claim": (
+        ("what would go", "fleet-agent claim delete --dry-run"),
+        ("now, by hand and as root", "fleet-agent claim delete"),
     ),
     "import": (
         (

@@ -5,11 +5,25 @@ import json
 import sys
 import time
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from fleet_agent.app.provision import Request, Result, provision
-from fleet_agent.cli import flags
+from fleet_agent.cli import flags, terminal
 from fleet_agent.clock import SystemClock
 from fleet_agent.errors import AgentError
+
+# In the order in which they are done.
+_STEPS = (
+    "parameters",
+    "clock",
+    "claim session",
+    "certificate",
+    "stored",
+    "registered",
+    "proven",
+    "current",
+)
 
 
 def register(
@@ -64,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         allow_volatile=arguments.allow_volatile,
         timeout=arguments.timeout,
     )
-    result = provision(settings, request, Steps())
+    with Steps() as steps:
+        result = provision(settings, request, steps)
     credential = result.credential
     if arguments.json:
         answer = {
@@ -99,24 +114,52 @@ def _print_for_people(result: Result) -> None:
 
 
 class Steps:
-    """Tells the steps on stderr, each with its time since the one before."""
+    """Tells the steps on stderr, each with its time since the one before; on a terminal, also what is waited for.
+
+    Used as a context, so that the line which moves is gone before anything else is said.
+    """
 
     def __init__(self) -> None:
         self._last = time.perf_counter()
+        self._spinner = terminal.Spinner(sys.stderr)
+        self._style = terminal.Style(sys.stderr)
+
+    def __enter__(self) -> Self:
+        self._spinner.show(_STEPS[0])
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._spinner.__exit__(kind, error, trace)
 
     def step(self, name: str, detail: str = "") -> None:
         """A step is done."""
         now = time.perf_counter()
-        print(f"{now - self._last:7.3f} s  {name:<14} {detail}".rstrip(), file=sys.stderr)
+        line = f"{now - self._last:7.3f} s  {self._style(f'{name:<14}', 'green')} {detail}"
+        self._spinner.say(line.rstrip())
+        self._spinner.show(_after(name))
         self._last = now
 
     def waiting(self, why: str, seconds: float) -> None:
         """Something is tried again."""
-        print(f"           {why} Trying again in {seconds:.0f} s.", file=sys.stderr)
+        self._spinner.say(
+            f"           {self._style(why, 'yellow')} Trying again in {seconds:.0f} s."
+        )
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""
-        print(f"           {problem.title}\n           {problem.remedy}", file=sys.stderr)
+        title = self._style(problem.title, "yellow")
+        self._spinner.say(f"           {title}\n           {problem.remedy}")
+
+
+def _after(name: str) -> str:
+    """What is waited for once a step is done."""
+    known = name in _STEPS[:-1]
+    return _STEPS[_STEPS.index(name) + 1] if known else ""
 
 
 def seconds(text: str) -> float:

@@ -119,7 +119,8 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     before = store.current()
     process = statedir.holder(Path(settings.state_dir))
     if process is None:
-        credential = rotate.rotate(settings, Steps(), timeout=arguments.timeout)
+        with Steps() as steps:
+            credential = rotate.rotate(settings, steps, timeout=arguments.timeout)
     else:
         _ask(process)
         credential = _await(settings, before, arguments.timeout)

@@ -1,17 +1,26 @@
 """``fleet-agent status``: who this device is, what it does, and what is wrong."""
 
 import argparse
+import dataclasses
+import datetime as dt
 import json
+import math
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 from fleet_agent import files, statedir
-from fleet_agent.cli import flags
+from fleet_agent.cli import flags, terminal
+from fleet_agent.cli.provision import seconds
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
+
+_LOOK_EVERY = 0.2  # seconds
+_WAIT = 120.0  # seconds
 
 
 def register(
@@ -26,47 +35,107 @@ def register(
         description="Exit status: 0 healthy, 1 provisioned but with a problem, 3 not running, 4 not provisioned.",
     )
     flags.add_settings(parser)
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        type=seconds,
+        const=_WAIT,
+        metavar="SECONDS",
+        help=f"until it is healthy and connected, at most that long (default {_WAIT:g}; 0: for ever)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
     state_dir, runtime_dir = flags.directories(arguments)
-    store = Store(state_dir, SystemClock())
-    credential, pending = store.current(), store.pending()
-    process = statedir.holder(state_dir)
-    daemon = _daemon(runtime_dir) if process is not None else None
-    problems = list(daemon.get("problems", ())) if daemon else []
-    status = _exit_status(credential, process, problems)
-    if arguments.json:
-        answer = {
-            "schema": 1,
-            "provisioned": credential is not None,
-            "thing_name": credential.thing_name if credential else None,
-            "certificate_id": credential.certificate_id if credential else None,
-            "template": credential.template if credential else None,
-            "proven": text(credential.proven) if credential and credential.proven else None,
-            "endpoint": credential.endpoint if credential else None,
-            "attempt": _attempt(pending),
-            "running": process is not None,
-            "daemon": daemon,
-            "problems": problems,
-            "state_dir": str(state_dir),
-        }
-        print(json.dumps(answer))
+    if arguments.wait is None:
+        seen = _look(state_dir, runtime_dir)
+        status = seen.status
     else:
-        _print_for_people(credential, pending, process, daemon)
+        seen = _wait(state_dir, runtime_dir, arguments.wait)
+        status = seen.status if seen.is_well else seen.status or UNHEALTHY
+    if arguments.json:
+        print(json.dumps(_answer(seen, state_dir)))
+    else:
+        _Shown().show(seen)
     return status
 
 
-def _exit_status(
-    credential: Credential | None, process: int | None, problems: list[dict[str, str]]
-) -> int:
-    if credential is None:
-        return NOT_PROVISIONED
-    if process is None:
-        return NOT_RUNNING
-    return UNHEALTHY if problems else HEALTHY
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What there is at one moment."""
+
+    credential: Credential | None
+    pending: Generation | None
+    process: int | None
+    daemon: dict[str, Any] | None
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """What the daemon finds wrong."""
+        return list(self.daemon.get("problems", ())) if self.daemon else []
+
+    @property
+    def doing(self) -> str:
+        """What the daemon does, in its words."""
+        return str(self.daemon.get("doing")) if self.daemon else ""
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        if self.credential is None:
+            return NOT_PROVISIONED
+        if self.process is None:
+            return NOT_RUNNING
+        return UNHEALTHY if self.problems else HEALTHY
+
+    @property
+    def is_well(self) -> bool:
+        """What ``--wait`` waits for: healthy, and connected."""
+        return self.status == HEALTHY and self.doing.startswith("connected")
+
+
+def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
+    store = Store(state_dir, SystemClock())
+    process = statedir.holder(state_dir)
+    return _Seen(
+        credential=store.current(),
+        pending=store.pending(),
+        process=process,
+        daemon=_daemon(runtime_dir) if process is not None else None,
+    )
+
+
+def _wait(state_dir: Path, runtime_dir: Path, limit: float) -> _Seen:
+    """Look until all is well, or the limit (seconds; 0: none) has passed."""
+    clock = SystemClock()
+    until = clock.monotonic() + (limit or math.inf)
+    with terminal.Spinner(sys.stderr) as spinner:
+        while True:
+            seen = _look(state_dir, runtime_dir)
+            if seen.is_well or clock.monotonic() >= until:
+                return seen
+            spinner.show(seen.doing or "no agent runs")
+            threading.Event().wait(_LOOK_EVERY)
+
+
+def _answer(seen: _Seen, state_dir: Path) -> dict[str, object]:
+    credential = seen.credential
+    return {
+        "schema": 1,
+        "provisioned": credential is not None,
+        "thing_name": credential.thing_name if credential else None,
+        "certificate_id": credential.certificate_id if credential else None,
+        "template": credential.template if credential else None,
+        "proven": text(credential.proven) if credential and credential.proven else None,
+        "endpoint": credential.endpoint if credential else None,
+        "attempt": _attempt(seen.pending),
+        "running": seen.process is not None,
+        "daemon": seen.daemon,
+        "problems": seen.problems,
+        "state_dir": str(state_dir),
+    }
 
 
 def _daemon(runtime_dir: Path) -> dict[str, Any] | None:
@@ -90,33 +159,75 @@ def _attempt(pending: Generation | None) -> dict[str, object] | None:
     }
 
 
-def _print_for_people(
-    credential: Credential | None,
-    pending: Generation | None,
-    process: int | None,
-    daemon: dict[str, Any] | None,
-) -> None:
-    if credential is None:
-        print("thing        not provisioned")
-    else:
+class _Shown:
+    """The status for people: a line that says it all, then what there is, then what to do."""
+
+    def __init__(self) -> None:
+        self._style = terminal.Style(sys.stdout)
+
+    def show(self, seen: _Seen) -> None:
+        """Print it."""
+        self._headline(seen)
+        if seen.credential is not None:
+            self._identity(seen.credential)
+        if seen.pending is not None:
+            tries = seen.pending.attempt.tries
+            times = "once" if tries == 1 else f"{tries} times"
+            self._row("attempt", f"generation {seen.pending.number}, tried {times}")
+        if seen.process is not None:
+            self._row("daemon", f"running{_since(seen.daemon)}, process {seen.process}")
+        if seen.daemon:
+            self._row("doing", seen.doing)
+            self._traffic(seen.daemon)
+        for problem in seen.problems:
+            self._row("problem", self._style(problem["title"], "yellow"))
+            self._row("", f"→ {problem['remedy']}")
+
+    def _headline(self, seen: _Seen) -> None:
+        count = len(seen.problems)
+        words, colour = {
+            HEALTHY: (seen.doing or "running", "green"),
+            UNHEALTHY: (f"{count} problem{'s' if count > 1 else ''}", "yellow"),
+            NOT_RUNNING: ("no agent runs (systemctl start fleet-agent)", "red"),
+            NOT_PROVISIONED: ("no identity yet (fleet-agent provision)", "red"),
+        }[seen.status]
+        if seen.status == NOT_PROVISIONED and seen.process is not None:
+            words, colour = seen.doing or "no identity yet", "yellow"
+        name = seen.credential.client_id if seen.credential else "this device"
+        print(
+            f"{self._style('●', colour)} {self._style(name, 'bold')}: {self._style(words, colour)}"
+        )
+
+    def _identity(self, credential: Credential) -> None:
         proven = f", proven {text(credential.proven)}" if credential.proven else ""
-        print(
-            f"thing        {credential.thing_name or '(none)'}  (template {credential.template}{proven})"
+        self._row(
+            "thing",
+            f"{credential.thing_name or '(none)'}  (template {credential.template}{proven})",
         )
-        print(f"certificate  {credential.certificate_id}")
-        print(f"endpoint     {credential.endpoint}")
-    if pending is not None:
-        tries = pending.attempt.tries
-        times = "once" if tries == 1 else f"{tries} times"
-        print(f"attempt      generation {pending.number}, tried {times}")
-    print(
-        f"daemon       {f'running, process {process}' if process is not None else 'not running'}"
-    )
-    if daemon:
-        print(f"doing        {daemon.get('doing')}")
-        print(
-            f"readings     {daemon.get('readings_acknowledged')} acknowledged, "
-            f"{daemon.get('readings_waiting')} waiting, {daemon.get('readings_dropped')} dropped"
+        self._row("certificate", credential.certificate_id)
+        self._row("endpoint", credential.endpoint)
+
+    def _traffic(self, daemon: dict[str, Any]) -> None:
+        self._row(
+            "readings",
+            f"{daemon.get('readings_acknowledged')} acknowledged, "
+            f"{daemon.get('readings_waiting')} waiting, {daemon.get('readings_dropped')} dropped",
         )
-        for problem in daemon.get("problems", ()):
-            print(f"problem      {problem['title']}\n             {problem['remedy']}")
+
+    def _row(self, name: str, words: str) -> None:
+        print(f"  {self._style(f'{name:11}', 'dim')}  {words}")
+
+
+def _since(daemon: dict[str, Any] | None) -> str:
+    """For how long it runs, as people say it; by its own word, which a stepping clock can make wrong."""
+    try:
+        began = dt.datetime.fromisoformat(str((daemon or {})["started"]))
+    except (KeyError, ValueError):
+        return ""
+    passed = int(SystemClock().wall() - began.timestamp())
+    if passed < 0:
+        return ""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if passed >= size:
+            return f" for {passed // size} {unit}"
+    return f" for {passed} s"

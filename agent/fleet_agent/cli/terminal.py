@@ -4,9 +4,17 @@
 """
 
 import os
-from typing import TextIO
+import threading
+import time
+from types import TracebackType
+from typing import Self, TextIO
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_PLAIN_FRAMES = "|/-\\"
+_FRAME = 0.1  # seconds
+_CLEAR = "\r\x1b[K"
+_WIDTH = 79  # characters: a line that wrapped could not be taken back
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -23,3 +31,63 @@ class Style:
     def __call__(self, words: str, name: str) -> str:
         """The words in a style: ``bold``, ``dim``, ``red``, ``green``, ``yellow``."""
         return f"\x1b[{_CODES[name]}m{words}\x1b[0m" if self._is_on else words
+
+
+class Spinner:
+    """A line at the bottom that says what is waited for, and for how long; nothing where no terminal is.
+
+    Used as a context; ``show`` begins another wait, ``say`` prints a line above it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_on = is_terminal(stream)
+        encoding = (stream.encoding or "").lower().replace("-", "")
+        self._frames = _FRAMES if encoding == "utf8" else _PLAIN_FRAMES
+        self._words = ""
+        self._since = 0.0
+        self._lock = threading.Lock()  # one line at a time
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def show(self, words: str) -> None:
+        """Wait for something else; its time starts again when the words differ."""
+        if words != self._words:
+            self._words, self._since = words, time.perf_counter()
+        if self._is_on and self._thread is None:
+            self._thread = threading.Thread(target=self._turn, daemon=True)
+            self._thread.start()
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        with self._lock:
+            self._stream.write(f"{_CLEAR if self._thread else ''}{line}\n")
+            self._stream.flush()
+
+    def _turn(self) -> None:
+        count = 0
+        while not self._ended.is_set():
+            frame = self._frames[count % len(self._frames)]
+            line = f"{frame} {time.perf_counter() - self._since:5.1f} s  {self._words}"
+            with self._lock:
+                # The cursor goes back, so that what somebody else prints begins at the left.
+                self._stream.write(f"{_CLEAR}{line[:_WIDTH]}\r")
+                self._stream.flush()
+            count += 1
+            self._ended.wait(_FRAME)
+        with self._lock:
+            self._stream.write(_CLEAR)
+            self._stream.flush()

@@ -4,6 +4,7 @@ Private keys are never put in; tokens, passwords and what looks like one are tak
 far as they are known here, by their very words.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from fleet_agent.doctor import service, unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.rights import claim_files
 from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.session.route import route
 
 _GONE = "(redacted)"
 _JOURNAL_LINES = "2000"
@@ -187,8 +189,12 @@ def _known(device: Device) -> Iterator[str]:
             continue
         if token:
             yield str(token)
-    proxy = device.settings.proxy if device.settings else None
-    for address in filter(None, (proxy, *(device.environment.get(name) for name in _PROXIES))):
+    addresses = [device.environment.get(name) for name in _PROXIES]
+    with contextlib.suppress(AgentError):
+        addresses.append(
+            route(device.settings, device.environment).proxy if device.settings else None
+        )
+    for address in filter(None, addresses):
         password = urlsplit(address).password
         if password and len(password) >= _SHORTEST:
             yield password

@@ -8,7 +8,6 @@ from fleet_agent.credentials.model import KeyPair
 from fleet_agent.doctor import (
     claim,
     clock,
-    cloud,
     identity,
     parameters,
     queue,
@@ -17,7 +16,6 @@ from fleet_agent.doctor import (
     service,
     state,
     unit,
-    way,
 )
 from fleet_agent.doctor.arn import Arn
 from fleet_agent.doctor.device import Device
@@ -64,7 +62,16 @@ def _online(device: Device, online: Online) -> Findings:
     if device.settings is None:
         yield about.note("no-configuration", "Without a configuration nobody knows where to.")
         return
-    to = route(device.settings)
+    if not sdk.is_there():
+        yield about.note("not-tried", "Without the SDK nothing can be tried.")
+        return
+    from fleet_agent.doctor import cloud, way  # what imports the SDK, which may be broken
+
+    try:
+        to = route(device.settings, device.environment)
+    except AgentError as error:
+        yield from about.error(error, device.config)
+        return
     pair = _claim_pair(device)
     found = list(way.check(to, pair))
     yield from found

@@ -59,6 +59,11 @@ def check() -> Findings:
         yield from _optional()
 
 
+def is_there() -> bool:
+    """Whether nothing is missing."""
+    return not any(_missing())
+
+
 def _missing() -> Iterator[str]:
     for module, names in NEEDED.items():
         try:

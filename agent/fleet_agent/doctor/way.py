@@ -1,20 +1,18 @@
 """The way to AWS IoT, a step at a time: name, ports, proxy, TLS. With Python's own sockets, which name the cause."""
 
-import base64
 import contextlib
 import socket
 import ssl
-from urllib.parse import unquote, urlsplit
 
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
-from fleet_agent.session.route import ALPN_PORT, Route
+from fleet_agent.errors import AgentError
+from fleet_agent.session import proxy
+from fleet_agent.session.route import ALPN, ALPN_PORT, Route
 
 _ABOUT = Subject("way to AWS IoT")
 _LIMIT = 5.0  # seconds a step
 _PORTS = (8883, ALPN_PORT)
-_PROXY_PORT = 3128
-_ANSWER = 4096  # bytes of a proxy's answer that are looked at
 _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 _DESCRIBE = "aws iot describe-endpoint --endpoint-type iot:Data-ATS"
 
@@ -79,57 +77,18 @@ def _ports(route: Route) -> Findings:
 
 
 def _proxied(route: Route) -> Findings:
-    proxy = urlsplit(route.proxy or "")
-    where = f"{proxy.hostname}:{proxy.port or _PROXY_PORT}"
+    where = route.proxy_address
     try:
-        answer, tunnel = _tunnel(route)
-        tunnel.close()
-    except OSError as error:
-        yield _ABOUT.failed(
-            "proxy-silent",
-            f"The proxy {where} does not answer: {error.strerror or error}.",
-            where,
-            "Check `proxy` in the configuration, and that the proxy is reached from here.",
-        )
-        return
-    words = answer.split(" ", 2)
-    if len(words) > 1 and words[1] == "200":
+        proxy.tunnel(route, _LIMIT).close()
+    except AgentError as error:
+        yield from _ABOUT.error(error, where)
+    else:
         yield _ABOUT.ok(f"The proxy {where} lets through to {route.host}:{route.port}.", where)
-        return
-    needs_password = len(words) > 1 and words[1] == "407"
-    yield _ABOUT.failed(
-        "proxy-password" if needs_password else "proxy-refuses",
-        f"The proxy {where} refuses CONNECT {route.host}:{route.port}: {answer[:80] or 'no answer'}.",
-        where,
-        "Give it user and password."
-        if needs_password
-        else f"Let it allow CONNECT to port {route.port}, or use 443.",
-    )
-
-
-def _tunnel(route: Route) -> tuple[str, socket.socket]:
-    """The first line of the proxy's answer, and the connection."""
-    proxy = urlsplit(route.proxy or "")
-    address = (proxy.hostname or "", proxy.port or _PROXY_PORT)
-    plain = socket.create_connection(address, timeout=_LIMIT)
-    target = f"{route.host}:{route.port}"
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if proxy.username:
-        who = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        lines.append(f"Proxy-Authorization: Basic {base64.b64encode(who.encode()).decode()}")
-    plain.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-    answer = b""
-    while b"\r\n\r\n" not in answer and len(answer) < _ANSWER:
-        more = plain.recv(1)  # no byte of what comes after it
-        if not more:
-            break
-        answer += more
-    return answer.partition(b"\r\n")[0].decode(errors="replace"), plain
 
 
 def _connect(route: Route) -> socket.socket:
     if route.proxy:
-        return _tunnel(route)[1]
+        return proxy.tunnel(route, _LIMIT)
     return socket.create_connection((route.host, route.port), timeout=_LIMIT)
 
 
@@ -154,6 +113,8 @@ def _tls(route: Route, pair: KeyPair | None) -> Findings:
             yield _ABOUT.ok(f"{secured.version()}: chain and name of {where} are fine.", where)
     except ssl.SSLCertVerificationError as error:
         yield from _not_trusted(route, error)
+    except AgentError as error:  # the proxy, this time
+        yield from _ABOUT.error(error, where)
     except OSError as error:
         yield _ABOUT.failed(
             "tls-refused",
@@ -168,7 +129,7 @@ def _prepare(context: ssl.SSLContext, route: Route, pair: KeyPair | None) -> Non
         with contextlib.suppress(OSError):  # `claim` and `identity` tell of a pair that is none
             context.load_cert_chain(pair.certificate_file, pair.private_key_file)
     if route.port == ALPN_PORT:
-        context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+        context.set_alpn_protocols([ALPN])
 
 
 def _not_trusted(route: Route, error: ssl.SSLCertVerificationError) -> Findings:

@@ -1,0 +1,87 @@
+"""No secret gets into a bundle, however it is written down."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.doctor import bundle
+from support.secrets import secrets_in
+from support.seeded import Bench, attempt
+
+TOKEN = "eyJ" + "aB3-_xY9" * 12
+PASSWORD = "hunter2!"
+
+
+def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "root")
+    key = (bench.current / "private.pem.key").read_text()
+    claim_key = bench.claim.private_key.read_text()
+    # a key in the certificate's file, as some keep them; a token under way; secrets all over the place
+    bench.claim.certificate.write_text(bench.claim.certificate.read_text() + claim_key)
+    generation = bench.store.open(attempt())
+    folder = bench.store.folder(generation.number)
+    (folder / "issued.json").write_text(f'{{"ownership_token": "{TOKEN}"}}')
+    bench.write(
+        "etc/fleet-agent/config.d/50-more.yaml", f"# password: {PASSWORD}\n# {TOKEN}\n{{}}\n"
+    )
+    bench.drop_in("claim.conf", f"[Service]\nSetCredential=claim-key:{claim_key.splitlines()[1]}\n"
+                  f"Environment=HTTPS_PROXY=http://user:{PASSWORD}@proxy:3128\n")  # fmt: skip
+    bench.write("var/lib/fleet-agent/first-contact.json", f'{{"odd": "{key.splitlines()[1]}"}}')
+    (bench.state_dir / "run").mkdir()
+    bench.write(
+        "var/lib/fleet-agent/run/status.json", f'{{"doing": "connected", "token": "{TOKEN}"}}'
+    )
+
+    archive = tmp_path / "support.tar.gz"
+    opened = bundle.open_archive(archive)
+    bundle.write(opened, bundle.collect(bench.device()))
+
+    assert archive.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(archive) as tar:
+        assert {member.mode for member in tar.getmembers()} == {0o600}
+        texts = {
+            member.name: file.read().decode()
+            for member in tar.getmembers()
+            if (file := tar.extractfile(member)) is not None
+        }
+    whole = "\n".join(texts.values())
+    assert secrets_in(whole) == []
+    for secret in (TOKEN, PASSWORD, *key.splitlines()[1:-1], *claim_key.splitlines()[1:-1]):
+        assert secret not in whole
+    assert "fleet-agent/config/config.yaml" in texts
+    assert "pump-B8827EF01C22" in texts["fleet-agent/state/credentials/0001/registration.json"]
+    assert "-----BEGIN CERTIFICATE-----" in texts["fleet-agent/claim/certificate.pem"]
+    assert "5e" * 32 in texts["fleet-agent/state/ledger.jsonl"]
+    assert "connected" in texts["fleet-agent/state/run/status.json"]
+    assert "private.pem.key" in texts["fleet-agent/state/listing.txt"]
+    assert not [name for name in texts if name.endswith(("private.pem.key", "issued.json"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("proxy: http://user:pa%3Ass@proxy.example.com:3128", "pa%3Ass"),
+        ("pkcs11:token=t;object=k?pin-value=1234&x=y", "1234"),
+        ('"ownership_token": "short"', "short"),
+        ("db_password = 'correct horse'", "correct horse"),
+        ("API_KEY: abc", "abc"),
+        ("Proxy-Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+        ("-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEI", "MHcCAQEEI"),
+        (f"got {TOKEN} from AWS", TOKEN),
+    ],
+)
+def test_a_secret_is_taken_out(text: str, secret: str) -> None:
+    assert secret not in bundle.redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "certificate " + "0123456789abcdef" * 4,
+        "topic dt/pump-7/system, port: 8883, private_key: /etc/fleet-agent/claim/key.pem",
+        "SerialNumber: {dmi: product_serial}",
+    ],
+)
+def test_what_support_needs_stays(text: str) -> None:
+    assert bundle.redact(text) == text
