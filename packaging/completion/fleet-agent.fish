@@ -47,8 +47,8 @@ function _shtab_fleet_agent_using
   test "$_shtab_fleet_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_fleet_agent_commands run provision status doctor publish parameters config rotate import reset
-set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout
+set -g _shtab_fleet_agent_commands run provision status doctor publish parameters config rotate claim import reset
+set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout --wait
 
 complete -c fleet-agent -e
 complete -c fleet-agent -f
@@ -113,6 +113,7 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l telemetry-topic 
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
+complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l wait -x -d 'until it is healthy and connected, at most that long (default 120; 0: for ever)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a doctor -d 'find out what is wrong, and what to type'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
@@ -206,6 +207,27 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l check -d 'only s
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l force -d 'rotate though it is not due'
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l dry-run -d 'say what would be done'
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l timeout -x -d 'give up after that long; 0: never (default: 180)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a claim -d 'delete the claim from this device'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -s h -l help -d 'show this help message and exit'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l json -d 'answer in JSON on stdout'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -s v -l verbose -d 'say more on stderr'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l served -d 'only if the configuration says after_success: delete; for the service, which has counted good starts'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l force -d 'though this device has no identity of its own'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l dry-run -d 'say what would be deleted'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l endpoint -x -d 'endpoint (aws iot describe-endpoint --endpoint-type iot:Data-ATS)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l port -x -d '8883 (default), or 443 through firewalls'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'CA of the endpoint (default: the system'"'"'s)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l cert -xka "(__fish_complete_path (commandline -ct))" -d 'claim certificate'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'the claim'"'"'s private key'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l template-name -x -d 'provisioning template'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l method -xka "csr keys" -d 'key made here (csr, default) or by AWS (keys)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l key-type -xka "ec-p256 rsa-2048" -d 'kind of key (default ec-p256)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l telemetry-topic -x -d 'default dt/{thing}/{source}'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
+complete -c fleet-agent -n '_shtab_fleet_agent_using claim; and test $_shtab_fleet_agent_npos -eq 0' -ka "delete" -d action
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a import -d 'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

@@ -6,6 +6,7 @@
 
 _shtab_fleet_agent_commands() {
   local _commands=(
+    claim:'delete the claim from this device'
     config:'check, show or install the configuration, or print its JSON Schema'
     doctor:'find out what is wrong, and what to type'
     import:'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
@@ -27,6 +28,32 @@ _shtab_fleet_agent_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_defaults_added=0
+
+_shtab_fleet_agent_claim_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--served[only if the configuration says after_success\: delete\; for the service, which has counted good starts]"
+  "--force[though this device has no identity of its own]"
+  "--dry-run[say what would be deleted]"
+  "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
+  "--port[8883 (default), or 443 through firewalls]:PORT:"
+  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--cert[claim certificate]:FILE:_files"
+  "--key[the claim\'s private key]:FILE:_files"
+  "--template-name[provisioning template]:NAME:"
+  "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
+  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
+  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  ":action:(delete)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_claim_defaults_added=0
 
 _shtab_fleet_agent_config_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -254,6 +281,7 @@ _shtab_fleet_agent_status_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--wait[until it is healthy and connected, at most that long (default 120\; 0\: for ever)]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -278,6 +306,7 @@ _shtab_fleet_agent() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_fleet_agent-$line[1]:"
       case $line[1] in
+        claim) _arguments -C -s $_shtab_fleet_agent_claim_options ;;
         config) _arguments -C -s $_shtab_fleet_agent_config_options ;;
         doctor) _arguments -C -s $_shtab_fleet_agent_doctor_options ;;
         import) _arguments -C -s $_shtab_fleet_agent_import_options ;;

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, statedir
-from fleet_agent.app import spread
+from fleet_agent.app import retire, spread
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.model import Credential, Event
 from fleet_agent.credentials.store import Store
@@ -14,7 +14,10 @@ from fleet_agent.device import fingerprint
 from fleet_agent.errors import AgentError, StateDirectoryError
 
 _QUEUE = "telemetry.sqlite3*"  # the journal beside it, and what was set aside as damaged
-_OF_A_LIFE = (fingerprint.FILE, spread.FILE, "commands", "source-*.json")
+_OF_A_LIFE = (
+    *(fingerprint.FILE, spread.FILE, retire.STARTS, retire.SERVED),
+    *("commands", "source-*.json"),
+)
 _SHOWN = ("status.json", "identity.json", "telemetry.sock")
 _LEDGER = "ledger.jsonl"
 _SYSTEM = Path("/")

@@ -1,13 +1,15 @@
 """The daemon's long part: the real queue, sources, handlers and session, joined; and joined anew after SIGHUP."""
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.app import clone, rotate
-from fleet_agent.app.provision import route, stable
+from fleet_agent.apart import apart
+from fleet_agent.app import clone, retire, rotate
+from fleet_agent.app.provision import stable
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Presence
@@ -19,6 +21,7 @@ from fleet_agent.mailbox import Mailbox, StopRequested
 from fleet_agent.provisioning.report import Report as ProvisioningReport
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
+from fleet_agent.session.route import route
 from fleet_agent.telemetry import orders, queue
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
@@ -58,18 +61,18 @@ def carry(
         StopRequested: Asked to end, and everything is closed.
     """
     former = settings
-    failure: AgentError | None = None
+    memory = _Memory(starts=retire.Starts(Path(settings.state_dir), SystemClock(), health))
     credential = store.current()
     while credential is not None:
         log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
         health.certificate_id = credential.certificate_id
         folder = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
         _show_identity(folder, store, credential)
-        if problem := clone.look(Path(settings.state_dir), credential):
+        if problem := _look_for_copy(Path(settings.state_dir), credential):
             _log.warning("%s %s", problem.title, problem.remedy)
             health.raise_problem(problem)
         try:
-            _Years(settings, credential, store, mailbox, health, failure).pass_by()
+            _Years(settings, credential, store, mailbox, health, memory).pass_by()
         except Reload:
             mailbox.sleep(
                 _CONNECT_INTERVAL
@@ -77,10 +80,10 @@ def carry(
             former, settings = settings, _reloaded(settings, load, health)
             credential = store.current()
         except Rotate:
-            failure = rotate.replace_within(settings, store, mailbox, SystemClock(), report)
-            if failure is None:
+            memory.failure = rotate.replace_within(settings, store, mailbox, SystemClock(), report)
+            if memory.failure is None:
                 return
-            _tell_failed(health, failure)
+            _tell_failed(health, memory.failure)
             mailbox.sleep(_CONNECT_INTERVAL)  # the rotation's session had the same client id
             credential = store.current()
         except DeviceError as error:
@@ -88,6 +91,10 @@ def carry(
                 raise
             _keep(health, error)
             settings = former
+
+
+def _look_for_copy(state_dir: Path, credential: Credential) -> Problem | None:
+    return apart(lambda: clone.look(state_dir, credential))
 
 
 def _reloaded(settings: Settings, load: Callable[[], Settings], health: Health) -> Settings:
@@ -120,6 +127,14 @@ def _keep(health: Health, error: AgentError) -> None:
     health.raise_problem(Problem(code=_NOT_RELOADED, title=title, remedy=error.remedy))
 
 
+@dataclasses.dataclass(kw_only=True)
+class _Memory:
+    """What this process remembers from one composition to the next: why the last rotation failed, and its own start."""
+
+    starts: retire.Starts
+    failure: AgentError | None = None
+
+
 class _Years:
     """One composition, from the opening of the queue to its closing."""
 
@@ -130,9 +145,9 @@ class _Years:
         store: Store,
         mailbox: Mailbox,
         health: Health,
-        failure: AgentError | None,
+        memory: _Memory,
     ) -> None:
-        self._failure = failure
+        self._memory = memory
         self._settings = settings
         self._credential = credential
         self._store = store
@@ -193,6 +208,7 @@ class _Years:
     ) -> TelemetryLoop:
         settings, health = self._settings, self._health
         publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health).tell)
+        self._memory.starts.watch(settings.claim, publisher.counts)
         commands = Commands(
             self._state_dir / "commands",
             self._mailbox,
@@ -230,7 +246,7 @@ class _Years:
                 credential=self._credential,
                 topic=order_topic,
                 takes_jobs=settings.rotation.jobs,
-                failure=self._failure,
+                failure=self._memory.failure,
                 send=publisher.answer,
                 clock=self._clock,
             ),
@@ -239,7 +255,10 @@ class _Years:
             clock=self._clock,
             health=health,
             report=report,
-            chores=[rotate.Former(self._store, self._credential, self._clock)],
+            chores=[
+                rotate.Former(self._store, self._credential, self._clock),
+                self._memory.starts,
+            ],
         )
 
     def _session(self, filters: Sequence[tuple[str, int]], presence: Presence | None) -> Session:

@@ -25,6 +25,7 @@ VERBS = (
     "parameters",
     "config",
     "rotate",
+    "claim",
     "import",
     "reset",
 )

@@ -1,0 +1,95 @@
+"""``fleet-agent claim delete``: the claim's files, deleted from this device."""
+
+import argparse
+import json
+
+from fleet_agent.app import retire
+from fleet_agent.app.provision import open_store
+from fleet_agent.cli import flags
+from fleet_agent.config.settings import Settings
+from fleet_agent.errors import DeviceError
+
+_REMAINS = (
+    "Flash memory keeps what was deleted until it erases those blocks, and nobody can say when: the key may be read "
+    "from the memory itself. Once the last device of the batch has its identity, revoke the claim: "
+    "fleet-cloud claim revoke"
+)
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "claim",
+        parents=[common],
+        help="delete the claim from this device",
+        description="delete: deletes the claim's certificate and key, those that the configuration names or that the "
+        "service loads as credentials, from a device that has an identity of its own. The service does it by itself "
+        "with `claim: {after_success: delete}`. As root.",
+    )
+    parser.add_argument("action", choices=("delete",))
+    parser.add_argument(
+        "--served",
+        action="store_true",
+        help="only if the configuration says after_success: delete; for the service, which has counted good starts",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="though this device has no identity of its own"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
+    flags.add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    settings = flags.settings(arguments)
+    claim = settings.claim
+    if claim is None:
+        raise DeviceError(
+            "The configuration names no claim.",
+            remedy="There is nothing to delete; see: fleet-agent config show",
+            code="no-claim",
+        )
+    if arguments.served and claim.after_success == "keep":
+        _tell(arguments, retire.Plan(delete=[], gone=[], stays=["The configuration keeps it."]))
+        return 0
+    if not (arguments.served or arguments.force):
+        _refuse_without_identity(settings)
+    wanted = retire.plan(claim)
+    if not arguments.dry_run:
+        retire.delete(wanted)
+    _tell(arguments, wanted)
+    return 0
+
+
+def _refuse_without_identity(settings: Settings) -> None:
+    if open_store(settings).current() is None:
+        raise DeviceError(
+            "This device has no identity of its own: without the claim it could not get one.",
+            remedy="Provision it first: fleet-agent provision; or delete the claim all the same with --force.",
+            code="not-provisioned",
+        )
+
+
+def _tell(arguments: argparse.Namespace, wanted: retire.Plan) -> None:
+    deleted = [str(path) for path in wanted.delete]
+    if arguments.json:
+        answer = {
+            "schema": 1,
+            "dry_run": arguments.dry_run,
+            "deleted": [] if arguments.dry_run else deleted,
+            "would_delete": deleted if arguments.dry_run else [],
+            "gone": [str(path) for path in wanted.gone],
+            "stays": list(wanted.stays),
+            "remains": _REMAINS if deleted else None,
+        }
+        print(json.dumps(answer))
+        return
+    verb = "would be deleted" if arguments.dry_run else "deleted"
+    lines = [f"{path}  {verb}" for path in deleted]
+    lines += [f"{path}  gone already" for path in wanted.gone]
+    lines += [*wanted.stays, *([_REMAINS] if deleted else [])]
+    print("\n".join(lines))
