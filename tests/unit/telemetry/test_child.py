@@ -128,7 +128,7 @@ def test_past_its_time_it_and_its_children_are_ended(
     monkeypatch.setattr(children, "GRACE", 0.3)
     started = tmp_path / "started"
     # The leader heeds SIGTERM, its child does not.
-    script = f"(trap '' TERM; sh -c 'echo $PPID' > {started}; sleep 600) & wait"
+    script = f"(trap '' TERM; sh -c 'echo $PPID' > {started}; echo; sleep 600) & wait"
     child = bench.start("sh", "-c", script, timeout=1e9)
     bench.turn(child, lambda: started.exists() and started.read_text().endswith("\n"))
     child.due = CLOCK.monotonic()

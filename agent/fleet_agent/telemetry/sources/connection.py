@@ -9,7 +9,7 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet
 from fleet_agent.telemetry.sources.feed import Feed
-from fleet_agent.telemetry.sources.packet import MAX_PACKET, OK, RefusedError, answer
+from fleet_agent.telemetry.sources.packet import MAX_PACKET, OK, PacketError, answer
 from fleet_agent.telemetry.sources.rights import Rights
 
 SCRATCH = MAX_PACKET + 1  # bytes: one more shows that a packet is too large
@@ -110,7 +110,7 @@ class Connection:
         self._slots.append(slot)
         try:
             if len(data) > MAX_PACKET:
-                raise RefusedError(  # noqa: TRY301 - one place turns refusals into answers
+                raise PacketError(  # noqa: TRY301 - one place turns refusals into answers
                     packet.TOO_LARGE,
                     f"The packet has more than {MAX_PACKET} bytes.",
                     "Send less at a time.",
@@ -119,12 +119,12 @@ class Connection:
             slot.name = wish.name
             topic = self._rights.topic(wish.topic)
             if wish.waits and self._waits >= MAX_WAITS:
-                raise RefusedError(  # noqa: TRY301 - as above
+                raise PacketError(  # noqa: TRY301 - as above
                     packet.BUSY,
                     f"{MAX_WAITS} readings of this connection wait for AWS already.",
                     "Send it again later, or without `wait`.",
                 )
-        except RefusedError as error:
+        except PacketError as error:
             slot.answer = answer(error.name or slot.name, error)
             self._answer()
             return
@@ -155,7 +155,7 @@ class Connection:
             return
         self._size -= slot.size
         if why_not:
-            error = RefusedError(
+            error = PacketError(
                 packet.NOT_STORED, f"The reading is not stored: {why_not}", "Send it again later."
             )
             slot.answer = answer(slot.name, error)
@@ -169,7 +169,7 @@ class Connection:
             return
         error = None
         if why_not:
-            error = RefusedError(
+            error = PacketError(
                 packet.NEVER_SENT, f"AWS does not get the reading: {why_not}", "See the status."
             )
         told = answer(slot.name, error, "acknowledged")

@@ -33,7 +33,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=
 _decode = json.JSONDecoder().decode
 
 
-class RefusedError(Exception):
+class PacketError(Exception):
     """A packet is refused: ``code`` for programs, ``title`` what is wrong, ``remedy`` what to do."""
 
     def __init__(self, code: str, title: str, remedy: str, name: object = None) -> None:
@@ -60,7 +60,7 @@ def parse(data: bytes | bytearray | memoryview) -> Wish:
     """Read a packet of at most ``MAX_PACKET`` bytes.
 
     Raises:
-        RefusedError: It is not as the protocol wants it.
+        PacketError: It is not as the protocol wants it.
     """
     try:
         value = _decode(str(data, "utf-8"))
@@ -79,7 +79,7 @@ def parse(data: bytes | bytearray | memoryview) -> Wish:
         )
     try:
         return _wish(value, name)
-    except RefusedError as error:
+    except PacketError as error:
         error.name = name
         raise
 
@@ -100,7 +100,7 @@ def _wish(value: dict[str, object], name: object) -> Wish:
         raise _bad("`wait` is neither true nor false.")
     payload, content_type = _payload(value["payload"], value.get("encoding"))
     if len(payload) > MAX_PAYLOAD:
-        raise RefusedError(
+        raise PacketError(
             TOO_LARGE,
             f"The payload has {len(payload)} bytes, AWS IoT takes {MAX_PAYLOAD}.",
             "Send less at a time.",
@@ -143,11 +143,11 @@ def _is_name(name: object) -> bool:
     return isinstance(name, int) and not isinstance(name, bool) and abs(name) < 1 << 53
 
 
-def _bad(title: str) -> RefusedError:
-    return RefusedError(BAD_PACKET, title, "See docs/reference/socket.md.")
+def _bad(title: str) -> PacketError:
+    return PacketError(BAD_PACKET, title, "See docs/reference/socket.md.")
 
 
-def answer(name: object, error: RefusedError | None = None, member: str = "ok") -> bytes:
+def answer(name: object, error: PacketError | None = None, member: str = "ok") -> bytes:
     """The answer to a packet, or with ``member="acknowledged"`` what became of the reading."""
     if error is None and name is None and member == "ok":
         return OK

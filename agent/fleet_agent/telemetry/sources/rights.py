@@ -9,7 +9,7 @@ from fleet_agent.config.shape import WrongValueError
 from fleet_agent.config.telemetry import Allow
 from fleet_agent.errors import DeviceError
 from fleet_agent.session import filters
-from fleet_agent.telemetry.sources.packet import BAD_TOPIC, NOT_ALLOWED, RefusedError
+from fleet_agent.telemetry.sources.packet import BAD_TOPIC, NOT_ALLOWED, PacketError
 
 _EVERYBODY = "*"
 _USER_MAP = Path("/proc/self/uid_map")
@@ -104,7 +104,7 @@ class Rights:
         """The topic that a reading for ``wanted`` goes to.
 
         Raises:
-            RefusedError: There is no such topic, or it is not allowed.
+            PacketError: There is no such topic, or it is not allowed.
         """
         topic = self._known.get(wanted)
         if topic is None:
@@ -122,11 +122,11 @@ class Rights:
                 topic = self._fill(wanted)
             except WrongValueError as error:
                 title = f"The topic {wanted[:300]!r} {error.problem}."
-                raise RefusedError(BAD_TOPIC, title, error.suggestion or "Change it.") from None
+                raise PacketError(BAD_TOPIC, title, error.suggestion or "Change it.") from None
             except DeviceError as error:
-                raise RefusedError(BAD_TOPIC, error.title, error.remedy) from None
+                raise PacketError(BAD_TOPIC, error.title, error.remedy) from None
         if not any(filters.matches(text, topic) for text in self._allowed):
-            raise RefusedError(
+            raise PacketError(
                 NOT_ALLOWED,
                 f"User {self._user} may not send to {topic}.",
                 f"Add to the socket's `allow`: {{user: {self._user}, topics: ['{topic}']}}; then restart the agent.",

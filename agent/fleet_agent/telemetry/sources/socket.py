@@ -16,7 +16,7 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.connection import Connection
 from fleet_agent.telemetry.sources.feed import Feed
-from fleet_agent.telemetry.sources.packet import BUSY, NAME, RefusedError, answer
+from fleet_agent.telemetry.sources.packet import BUSY, NAME, PacketError, answer
 from fleet_agent.telemetry.sources.rights import AllowList, sees_users
 
 MAX_CONNECTIONS = 64
@@ -135,7 +135,7 @@ class Socket:
             return
         client.setblocking(False)
         if len(self._connections) >= MAX_CONNECTIONS:
-            busy = RefusedError(
+            busy = PacketError(
                 BUSY, f"{MAX_CONNECTIONS} programs are connected already.", "Close some; keep one."
             )
             with contextlib.suppress(OSError):

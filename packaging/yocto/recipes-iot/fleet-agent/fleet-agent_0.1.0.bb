@@ -69,6 +69,7 @@ RDEPENDS:${PN} += "\
     python3-core \
     python3-crypt \
     python3-cryptography \
+    python3-ctypes \
     python3-datetime \
     python3-difflib \
     python3-fcntl \
