@@ -12,7 +12,8 @@ from fleet_agent.errors import AgentError, DeviceError, UnreachableError
 from fleet_agent.session.route import Route
 
 _HEAD_LIMIT = 8192  # bytes of an answer that are looked at
-_OK, _NEEDS_PASSWORD, _SERVER_ERRORS = 200, 407, 500
+_OK, _SERVER_ERRORS = 200, 500
+_NEEDS_PASSWORD = (407, 401)  # tinyproxy says the latter to a wrong one
 
 
 def tunnel(route: Route, limit: float) -> socket.socket:
@@ -94,7 +95,7 @@ def _judge(route: Route, head: bytes) -> AgentError | None:
     words = f"{status}{found[2][:60].decode('ascii', 'replace')}"
     if status == _OK:
         return None
-    if status == _NEEDS_PASSWORD:
+    if status in _NEEDS_PASSWORD:
         has_one = bool(urlsplit(route.proxy or "").username)
         what = "does not take this user and password" if has_one else "wants a user and a password"
         return DeviceError(

@@ -49,7 +49,7 @@ def proxy(route: Route) -> Any:  # noqa: ANN401 - awscrt has no types
 
     parts = urlsplit(route.proxy)
     options = http.HttpProxyOptions(host_name=parts.hostname, port=parts.port)
-    options.connection_type = http.HttpProxyConnectionType.Tunnel
+    options.connection_type = http.HttpProxyConnectionType.Tunneling
     if parts.username:
         options.auth_type = http.HttpProxyAuthenticationType.Basic
         options.auth_username = unquote(parts.username)
