@@ -1,12 +1,14 @@
 """Readings through the agent against a bare awscrt QoS 1 loop, over mutual TLS to one mosquitto, in turns.
 
-Four rows: flow control off with batches and without, AWS's limits on, and an idle agent.
+Rows: flow control off with batches and without, AWS's limits on with batches plain, compressed and of small readings;
+then an idle agent, and for --memory-minutes the memory of one that is used.
 """
 
 import argparse
 import dataclasses
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -41,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readings", type=int, default=20_000)
     parser.add_argument("--idle", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--memory-minutes", type=int, default=0, metavar="MINUTES")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fleet-telemetry-", dir="/var/tmp") as name:
         folder = Path(name)
@@ -68,7 +71,12 @@ def measure(broker: Mosquitto, device: Device, arguments: argparse.Namespace) ->
     show("bare awscrt loop, AWS's limits", limited, limited)
     found = agent(broker, device, count, {})
     show("agent, durable, AWS's limits, in batches", found, limited)
+    found = agent(broker, device, count * 4, {"batch": {"gzip": True, "max_bytes": "128KiB"}})
+    show("agent, durable, AWS's limits, compressed batches", found, limited)
+    found = agent(broker, device, count * 4, {}, size=25)
+    show("agent, durable, AWS's limits, batches of 25 bytes", found, limited)
     idle(broker, device, arguments.idle)
+    memory(broker, device, arguments.memory_minutes)
 
 
 def show(words: str, found: Figures, peer: Figures) -> None:
@@ -153,13 +161,15 @@ class Running:
         self.process.wait(30)
 
 
-def agent(broker: Mosquitto, device: Device, count: int, telemetry: dict[str, Any]) -> Figures:
+def agent(
+    broker: Mosquitto, device: Device, count: int, telemetry: dict[str, Any], size: int = SIZE
+) -> Figures:
     """From the first packet into the socket to the PUBACK of the last reading."""
     running = Running(broker, device, telemetry)
     try:
         cpu, written = running.cpu(), running.written()
         began = time.monotonic()
-        send(running.socket, count)
+        send(running.socket, count, size)
         ended = time.monotonic()
         return Figures(
             rate=count / (ended - began),
@@ -170,13 +180,24 @@ def agent(broker: Mosquitto, device: Device, count: int, telemetry: dict[str, An
         running.end()
 
 
-def send(path: Path, count: int) -> None:
+def payloads(size: int) -> list[bytes]:
+    """JSON of about that many bytes: names that come again, numbers that do not."""
+    chance = random.Random(1)
+    found = []
+    for number in range(1000):
+        value: dict[str, float] = {"n": number}
+        while len(json.dumps(value)) + 16 < size:
+            value[f"sensor{len(value)}"] = round(chance.gauss(20, 5), 2)
+        found.append(json.dumps(value).encode())
+    return found
+
+
+def send(path: Path, count: int, size: int) -> None:
     """Readings with their answers in flight; the last one waits for its PUBACK, which is the last of its topic."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
         client.connect(str(path))
-        payload = "x" * (SIZE - 2)
-        packet = json.dumps({"payload": {"": payload[7:]}}).encode()
-        last = json.dumps({"payload": {"": payload[7:]}, "wait": True}).encode()
+        packets = [b'{"payload": %s}' % one for one in payloads(size)]
+        last = b'{"payload": 0, "wait": true}'
         free = threading.Semaphore(IN_FLIGHT)
         answers = count + 1
 
@@ -190,7 +211,7 @@ def send(path: Path, count: int) -> None:
         reader.start()
         for number in range(count):
             free.acquire()
-            client.send(packet if number < count - 1 else last)
+            client.send(packets[number % 1000] if number < count - 1 else last)
         reader.join()
 
 
@@ -210,6 +231,23 @@ def idle(broker: Mosquitto, device: Device, seconds: float) -> None:
             f"idle over {passed:.0f} s: {(running.wakeups() - wakeups) / passed:.2f} wake-ups a second, "
             f"{(running.cpu() - cpu) / passed * 60_000:.0f} ms CPU a minute, PSS {running.memory() / 1024:.1f} MiB"
         )
+    finally:
+        running.end()
+
+
+def memory(broker: Mosquitto, device: Device, minutes: int) -> None:
+    """Of an agent that carries 500 readings a second."""
+    if not minutes:
+        return
+    running = Running(broker, device, {})
+    try:
+        for minute in range(minutes + 1):
+            print(f"memory after {minute} min: PSS {running.memory() / 1024:.1f} MiB", flush=True)
+            until = time.monotonic() + 60
+            while minute < minutes and time.monotonic() < until:
+                began = time.monotonic()
+                send(running.socket, 500, SIZE)
+                time.sleep(max(0.0, began + 1 - time.monotonic()))
     finally:
         running.end()
 

@@ -16,6 +16,7 @@ from support.csr import key_pem, make_key
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 _SETTINGS = """
+user root
 listener {port} localhost
 cafile {folder}/trusted.pem
 certfile {folder}/server.pem
@@ -53,7 +54,6 @@ class Mosquitto:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)  # started as root it becomes the user mosquitto
         self.folder = folder
         self.ca_file = folder / "server.pem"
         key = make_key()
@@ -103,7 +103,6 @@ class Mosquitto:
         (self.folder / "trusted.pem").write_text(self._trusted)
         settings = self.folder / "mosquitto.conf"
         settings.write_text(_SETTINGS.format(port=self.port, folder=self.folder))
-        subprocess.run(["chown", "-R", "mosquitto:", str(self.folder)], check=False)
         self._process = subprocess.Popen([PROGRAM, "-c", str(settings)])
         until = time.monotonic() + 30
         while True:
