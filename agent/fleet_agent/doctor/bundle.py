@@ -21,7 +21,7 @@ from fleet_agent import __version__, files
 from fleet_agent.config.load import files as configuration_files
 from fleet_agent.doctor import service, unit
 from fleet_agent.doctor.device import Device
-from fleet_agent.doctor.rights import claim_files
+from fleet_agent.doctor.rights import claim_files, secret_files
 from fleet_agent.errors import AgentError, StateDirectoryError
 from fleet_agent.session.route import route
 
@@ -178,7 +178,7 @@ def _listing(folder: Path) -> Iterator[str]:
 
 def _known(device: Device) -> Iterator[str]:
     """Secrets that this device has, word by word."""
-    for path in list(claim_files(device))[1:]:
+    for path in secret_files(device):
         yield from _lines_of_key(_read(path))
     for path in device.state_dir.glob("credentials/*/private.pem.key"):
         yield from _lines_of_key(_read(path))
@@ -205,7 +205,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY
 
 
 def _lines_of_key(text: str) -> Iterator[str]:
-    """Each line of a key, for a piece of it is one too much."""
+    """Each line of a key or another secret, for a piece of it is one too much."""
     yield from (
-        line for line in text.splitlines() if len(line) > 2 * _SHORTEST and "-----" not in line
+        line for line in text.splitlines() if len(line) >= _SHORTEST and "-----" not in line
     )

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from fleet_agent.app.provision import token_key
 from fleet_agent.clock import text
-from fleet_agent.config.paths import CREDENTIAL, resolve_path
+from fleet_agent.config import token_uri
+from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import Claim
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair, Secret
@@ -27,16 +29,19 @@ def check(device: Device) -> Findings:
         yield from _none(device, is_provisioned=is_provisioned)
         return
     for reference in (claim.certificate, claim.private_key):
-        if not reference.startswith("/") and "CREDENTIALS_DIRECTORY" not in device.environment:
-            how = "the unit" if reference.startswith(CREDENTIAL) else "a token"
+        if device.is_elsewhere(reference):
             yield _ABOUT.note(
                 "claim-elsewhere",
-                f"{reference} comes from {how}: it cannot be looked at from a shell.",
+                f"{reference} comes from the unit: it cannot be looked at from a shell.",
                 reference,
             )
             return
     try:
         pair = read(claim, device)
+        if device.pin_is_elsewhere(pair.private_key):
+            title = f"The unit passes the PIN of {pair.private_key_file}: it cannot be looked at from a shell."
+            yield _ABOUT.note("claim-elsewhere", title, claim.private_key)
+            return
     except OSError as error:
         yield from _missing(claim, error, level, is_provisioned=is_provisioned)
         return
@@ -51,11 +56,17 @@ def read(claim: Claim, device: Device) -> KeyPair:
 
     Raises:
         OSError: One cannot be read.
-        ConfigurationError: It is a credential that nobody passed.
+        DeviceError: It is a credential that nobody passed, or no such token.
     """
-    return pair_of(
-        resolve_path(claim.certificate, device.environment),
-        resolve_path(claim.private_key, device.environment),
+    certificate = resolve_path(claim.certificate, device.environment)
+    if device.settings is None or not token_uri.is_one(claim.private_key):
+        return pair_of(certificate, resolve_path(claim.private_key, device.environment))
+    key = token_key(claim.private_key, device.settings)
+    return KeyPair(
+        certificate=certificate.read_text("ascii", errors="replace"),
+        private_key=key,
+        certificate_file=str(certificate),
+        private_key_file=str(key),
     )
 
 

@@ -145,6 +145,14 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
             "fleet-agent status says what it hears; or stop it first: systemctl stop fleet-agent",
         )
         return
+    pair = device.store().key_pair(credential.generation)
+    if device.pin_is_elsewhere(pair.private_key):
+        yield about.note(
+            "key-elsewhere",
+            "The unit passes the PIN of its key: not tried from a shell.",
+            pair.private_key_file,
+        )
+        return
     policy = _Policy(about=about, who="device", arn=arn, name=credential.thing_name)
     topics = Topics(
         credential, device.settings.provisioning.parameters if device.settings.provisioning else {}
@@ -153,7 +161,7 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
     rotation = _rotation(device.settings)
     visit = Visit(
         route,
-        device.store().key_pair(credential.generation),
+        pair,
         credential.client_id,
         [*filters, *((name, 0) for name in (_replies(*rotation) if rotation else ()))],
         is_thing=True,
@@ -166,7 +174,13 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
         for message in _messages(device, credential, topics):
             if not visit.loss():
                 yield from _published(visit, policy, message)
-        if rotation and not visit.loss():
+        if rotation is None:
+            yield policy.about.note(
+                "rotation-not-tried",
+                "Whether it may rotate was not tried: nothing asks for that before its certificate expires.",
+                remedy="When `rotation` is to: fleet-cloud up --rotation adds what the policy needs",
+            )
+        elif not visit.loss():
             warning = dataclasses.replace(
                 policy, level=Level.WARNING, about=Subject("as the device, to rotate")
             )
@@ -176,9 +190,12 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
 
 
 def _rotation(settings: Settings) -> tuple[str, str] | None:
-    """Template and method, where the device is to rotate with its own credential."""
-    wanted = settings.provisioning
-    if wanted is None or settings.rotation.credential != "own":
+    """Template and method, where the configuration has the device rotate with its own credential."""
+    wanted, rotation = settings.provisioning, settings.rotation
+    is_asked_for = (
+        rotation.max_age is not None or rotation.jobs or rotation.order_topic is not None
+    )
+    if wanted is None or rotation.credential != "own" or not is_asked_for:
         return None
     return wanted.template, wanted.method
 

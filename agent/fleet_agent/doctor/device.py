@@ -3,12 +3,14 @@
 import dataclasses
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from fleet_agent.app.provision import open_store
 from fleet_agent.clock import Clock
+from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
-from fleet_agent.credentials.model import Credential
+from fleet_agent.credentials.model import Credential, PrivateKey, TokenKey
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
 
@@ -39,7 +41,19 @@ class Device:
 
     def store(self) -> Store:
         """Its credential store."""
-        return Store(self.state_dir, self.clock)
+        return open_store(self.settings) if self.settings else Store(self.state_dir, self.clock)
+
+    def is_elsewhere(self, reference: str | None) -> bool:
+        """Whether a file comes from the service manager, which passes it to the unit and to no shell."""
+        return bool(
+            reference
+            and reference.startswith(CREDENTIAL)
+            and "CREDENTIALS_DIRECTORY" not in self.environment
+        )
+
+    def pin_is_elsewhere(self, key: PrivateKey) -> bool:
+        """Whether a key is in a token whose PIN cannot be read from here."""
+        return isinstance(key, TokenKey) and self.is_elsewhere(key.place.pin_file)
 
     def credential(self) -> Credential | None:
         """The current credential; None also when it cannot be read, which ``identity`` tells."""
@@ -47,6 +61,16 @@ class Device:
             return self.store().current()
         except AgentError:
             return None
+
+
+def secrets(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What the settings name that is secret: reference, and what it is."""
+    if settings.claim:
+        yield settings.claim.private_key, "the batch's claim"
+    if settings.provisioning and settings.provisioning.key.pin_file:
+        yield settings.provisioning.key.pin_file, "the token's PIN"
+    if settings.proxy_credentials:
+        yield settings.proxy_credentials, "the proxy's password"
 
 
 def agent_user(state_dir: Path) -> tuple[int, int] | None:

@@ -67,6 +67,14 @@ def _online(device: Device, online: Online) -> Findings:
         return
     from fleet_agent.doctor import cloud, way  # what imports the SDK, which may be broken
 
+    if device.is_elsewhere(device.settings.proxy_credentials):
+        yield about.note(
+            "proxy-elsewhere",
+            f"{device.settings.proxy_credentials} comes from the unit: the way cannot be tried from a shell.",
+            device.settings.proxy_credentials or "",
+            "Name a file with --config OTHER, or read the journal: journalctl -u fleet-agent",
+        )
+        return
     try:
         to = route(device.settings, device.environment)
     except AgentError as error:
@@ -95,6 +103,7 @@ def _claim_pair(device: Device) -> KeyPair | None:
     if wanted is None:
         return None
     try:
-        return claim.read(wanted, device)
+        pair = claim.read(wanted, device)
     except (OSError, AgentError):  # ``claim.check`` tells of it
         return None
+    return None if device.pin_is_elsewhere(pair.private_key) else pair

@@ -34,10 +34,17 @@ def _current(device: Device) -> Findings:
         )
         return
     pair = store.key_pair(credential.generation)
-    keys.check_pair(pair)
+    if device.pin_is_elsewhere(pair.private_key):
+        yield _ABOUT.note(
+            "key-elsewhere",
+            f"The key {pair.private_key_file} is in a token, and the unit passes its PIN: not looked at from a shell.",
+            pair.private_key_file,
+        )
+    else:
+        keys.check_pair(pair)
     name = credential.thing_name or "(no thing)"
     yield _ABOUT.ok(
-        f"{name}: certificate {credential.certificate_id[:8]}… with its key.",
+        f"{name}: certificate {credential.certificate_id[:8]}…, key {pair.private_key_file}.",
         pair.certificate_file,
     )
     dates = keys.validity(pair.certificate, pair.certificate_file)

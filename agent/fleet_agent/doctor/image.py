@@ -134,7 +134,7 @@ def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
                 f"fleet-cloud claim new --out DIR, then fleet-agent config install --root {root} --cert … --key …",
             )
             return
-    for found in rights.claim_key_mode(key, key.stat()):
+    for found in rights.secret_mode(key, key.stat()):
         yield dataclasses.replace(found, check="image")
     yield from claim.judge(claim.pair_of(certificate, key), clock.wall(), Level.FAILED)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fleet_agent.config.load import files
 from fleet_agent.credentials import store
-from fleet_agent.doctor.device import Device, agent_user
+from fleet_agent.doctor.device import Device, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Mend, Subject, guarded
 
 _ABOUT = Subject("owners and modes")
@@ -25,7 +25,7 @@ def check(device: Device) -> Findings:
 
 
 def _summed_up(device: Device) -> Findings:
-    found = [*_state(device.state_dir), *_read_by_agent(device), *_claim_key(device)]
+    found = [*_state(device.state_dir), *_read_by_agent(device), *_secrets(device)]
     yield from found or [_ABOUT.ok("Everything belongs to the right user, and to nobody else.")]
 
 
@@ -139,13 +139,20 @@ def _read_by_agent(device: Device) -> Findings:
 def _files_read(device: Device) -> Iterator[Path]:
     if device.config.exists():
         yield from files(device.config)
-    yield from claim_files(device)
+    yield from dict.fromkeys([*claim_files(device), *secret_files(device)])
 
 
 def claim_files(device: Device) -> Iterator[Path]:
     """The claim's files, those that are files."""
     claim = device.settings.claim if device.settings else None
     for reference in (claim.certificate, claim.private_key) if claim else ():
+        if reference.startswith("/"):
+            yield Path(reference)
+
+
+def secret_files(device: Device) -> Iterator[Path]:
+    """The files with secrets that the configuration names."""
+    for reference, _ in secrets(device.settings) if device.settings else ():
         if reference.startswith("/"):
             yield Path(reference)
 
@@ -160,24 +167,22 @@ def _may(found: os.stat_result, user: tuple[int, int], *, is_folder: bool) -> bo
     return bool(found.st_mode & bit)
 
 
-def _claim_key(device: Device) -> Findings:
-    claim = device.settings.claim if device.settings else None
-    if claim is None or not claim.private_key.startswith("/"):
-        return
-    path = Path(claim.private_key)
-    if path.exists():
-        yield from claim_key_mode(path, path.stat())
+def _secrets(device: Device) -> Findings:
+    for reference, what in secrets(device.settings) if device.settings else ():
+        path = Path(reference)
+        if reference.startswith("/") and path.exists():
+            yield from secret_mode(path, path.stat(), what)
 
 
-def claim_key_mode(path: Path, found: os.stat_result) -> Findings:
-    """Whether everybody on the device could take the claim's key, which every device of the batch has."""
+def secret_mode(path: Path, found: os.stat_result, what: str = "the batch's claim") -> Findings:
+    """Whether everybody on the device could take a secret that the configuration names."""
     mode = stat.S_IMODE(found.st_mode)
     if not mode & 0o007:
         return
     wanted = mode & 0o770
     yield _ABOUT.failed(
-        "claim-readable",
-        f"{path} is readable by all (mode {mode:04o}): whoever is on a device has the batch's claim.",
+        "claim-readable" if "claim" in what else "secret-readable",
+        f"{path} is readable by all (mode {mode:04o}): whoever is on a device has {what}.",
         path,
         f"chmod {wanted:o} {path}   ({_FIX})",
         Mend(base=path.parent, name=path.name, mode=wanted),

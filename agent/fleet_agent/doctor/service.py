@@ -77,7 +77,7 @@ def _state(state: dict[str, str]) -> Findings:
 
 def _verified() -> Findings:
     """What systemd-analyze has against it: keys that it does not know, programs that are not there."""
-    for line in (ask("systemd-analyze", "verify", NAME) or "").splitlines():
+    for line in (ask("systemd-analyze", "verify", "--man=no", NAME) or "").splitlines():
         if NAME in line:
             yield _ABOUT.warning(
                 "unit-verify",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
-from fleet_agent.doctor.device import USER, Device, agent_user
+from fleet_agent.doctor.device import USER, Device, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
 
 _ABOUT = Subject("unit")
@@ -152,9 +152,11 @@ def _number(user: str) -> int | None:
 
 def _credentials(settings: Settings, lines: Lines) -> Findings:
     claim = settings.claim
+    references = [claim.certificate] if claim else []
+    references += [reference for reference, _ in secrets(settings)]
     loaded = {value.partition(":")[0] for _, value in _values(lines, *_LOADING)}
     imported = any(True for _ in _values(lines, "ImportCredential"))
-    for reference in (claim.certificate, claim.private_key) if claim else ():
+    for reference in references:
         name = reference.removeprefix(CREDENTIAL)
         if reference.startswith(CREDENTIAL) and name not in loaded and not imported:
             yield _ABOUT.failed(
