@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -199,40 +198,42 @@ def _checked(path: Path) -> Path:
 
 
 def _loaded() -> Mapping[str, Path]:
-    """The credentials that the service loads, by name."""
+    """The credentials that the service loads, by name. ``systemctl show`` of Debian 12 has no words for them."""
     import subprocess
 
-    properties = ("LoadCredential", "LoadCredentialEncrypted")
-    command = ["systemctl", "show", *(f"--property={name}" for name in properties), UNIT]
+    command = ["systemctl", "cat", "--no-pager", UNIT]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
         raise DeviceError(
             f"Where the service's credentials come from cannot be found out: {error}.",
-            remedy=f"Look for LoadCredential= in: systemctl cat {UNIT}",
+            remedy=f"Look for LoadCredential= in: systemctl cat {UNIT}; delete those files by hand.",
             code="systemctl",
         ) from None
     return parse(done.stdout)
 
 
-def parse(shown: str) -> Mapping[str, Path]:
-    """Read what ``systemctl show`` says of credentials: ``LoadCredential=NAME:PATH``, a line or a word each."""
-    found: dict[str, Path] = {}
-    for line in shown.splitlines():
-        key, _, value = line.partition("=")
-        if key in ("LoadCredential", "LoadCredentialEncrypted"):
-            for name, path in re.findall(r"([^\s:]+):(\S+)", value):
-                found[name] = Path(path)
-    return found
+def parse(unit: str) -> Mapping[str, Path]:
+    """Read ``LoadCredential=`` and ``LoadCredentialEncrypted=`` of a unit with its drop-ins; an empty one forgets."""
+    found: dict[str, dict[str, Path]] = {"LoadCredential": {}, "LoadCredentialEncrypted": {}}
+    for line in unit.splitlines():
+        key, _, value = (part.strip() for part in line.partition("="))
+        if key not in found:
+            continue
+        if not value:
+            found[key].clear()
+        name, _, path = value.partition(":")
+        found[key][name] = Path(path or name)
+    return {name: path for each in found.values() for name, path in each.items() if name}
 
 
 def _source(reference: str, loaded: Mapping[str, Path]) -> Path:
     name = reference.removeprefix(CREDENTIAL)
     path = loaded.get(name)
-    if path is None:
+    if path is None or "%" in str(path):  # a specifier, which only systemd fills in
         raise DeviceError(
-            f"{UNIT} loads no credential {name}, which the configuration names.",
-            remedy=f"Look for LoadCredential={name}:… in: systemctl cat {UNIT}",
+            f"{UNIT} names no file for the credential {name}, which the configuration names.",
+            remedy=f"Look for LoadCredential={name}:/… in: systemctl cat {UNIT}",
             code="credential-unknown",
         )
     if path.is_absolute():

@@ -133,9 +133,23 @@ def test_a_key_in_a_token_stays(tmp_path: Path) -> None:
     assert "token" in wanted.stays[0]
 
 
-def test_credentials_as_systemctl_shows_them() -> None:
-    shown = "LoadCredential=claim-certificate:/a/c\nLoadCredential=claim-key:/a/k\nLoadCredentialEncrypted=pin:/b\n"
-    found = {"claim-certificate": Path("/a/c"), "claim-key": Path("/a/k"), "pin": Path("/b")}
-    assert retire.parse(shown) == found
-    assert retire.parse("LoadCredential=\nLoadCredentialEncrypted=\n") == {}
-    assert retire.parse("LoadCredential=a:/x b:/y\n") == {"a": Path("/x"), "b": Path("/y")}
+UNIT = """\
+# /lib/systemd/system/fleet-agent.service
+[Service]
+LoadCredential=old:/a/old
+LoadCredential=
+LoadCredential=claim-certificate:/a/c
+SetCredential=claim-certificate:gone
+
+# /etc/systemd/system/fleet-agent.service.d/claim.conf
+[Service]
+LoadCredentialEncrypted = claim-key:/a/k
+LoadCredential=pin
+# LoadCredential=remarked:/x
+"""
+
+
+def test_credentials_as_the_unit_and_its_drop_ins_name_them() -> None:
+    found = {"claim-certificate": "/a/c", "claim-key": "/a/k", "pin": "pin"}
+    assert {name: str(path) for name, path in retire.parse(UNIT).items()} == found
+    assert retire.parse("") == {}
