@@ -90,7 +90,9 @@ def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bo
     statedir.become_owner(state_dir)
     statedir.take_lock(state_dir)
     found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
-    Store(state_dir, SystemClock()).disown()
+    store = Store(state_dir, SystemClock())
+    store.disown()
+    store.destroy_token_keys()
     _remove_identity(state_dir)
     for path in found.remove:
         if path.is_dir():
