@@ -105,7 +105,11 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
     else:
         yield from examine.after(device, online)
     if archive:
-        bundle.write(archive, {"doctor.json": json.dumps(_answer(findings), indent=1), **texts})
+        bundle.write(
+            archive,
+            {"doctor.json": json.dumps(_answer(findings), indent=1), **texts},
+            device.clock.wall(),
+        )
 
 
 def _subject(arguments: argparse.Namespace, settings: Settings | None, path: Path) -> Device:

@@ -84,13 +84,13 @@ def collect(device: Device) -> dict[str, str]:
     return {name: redact(text, known) for name, text in _texts(device)}
 
 
-def write(archive: io.BufferedWriter, texts: Mapping[str, str]) -> None:
-    """Write the archive and close it."""
+def write(archive: io.BufferedWriter, texts: Mapping[str, str], now: float) -> None:
+    """Write the archive and close it; ``now`` in Unix seconds."""
     with archive, tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for name, text in texts.items():
             data = text.encode(errors="replace")
             entry = tarfile.TarInfo(f"fleet-agent/{name}")
-            entry.size, entry.mode = len(data), 0o600
+            entry.size, entry.mode, entry.mtime = len(data), 0o600, int(now)
             tar.addfile(entry, io.BytesIO(data))
 
 
@@ -141,7 +141,7 @@ def _about() -> str:
         platform.platform(),
         f"user {os.geteuid()}",
     ]
-    for name in ("awscrt", "awsiot", "cryptography", "yaml", "msgspec", "sqlite3"):
+    for name in ("awscrt", "awsiot", "cryptography", "yaml", "sqlite3"):
         try:
             module = importlib.import_module(name)
         except ImportError as error:
