@@ -36,7 +36,8 @@ class Problem:
 class Traffic:
     """What went over the session since the agent started.
 
-    ``dropped`` says why, by cause; ``oldest_waiting`` is the time of the oldest reading in the queue.
+    ``dropped`` says why, by cause; ``oldest_waiting`` is the time of the oldest reading in the queue; ``sources`` the
+    last error, and when, of each source that ever had one.
     """
 
     readings_stored: int = 0
@@ -52,6 +53,7 @@ class Traffic:
     messages_published: int = 0
     messages_received: int = 0
     handlers: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
 
 def runtime_dir(state_dir: Path, given: str | None) -> Path:
@@ -95,6 +97,10 @@ class Health:
         is_news = self._problems.get(problem.code) != problem
         if is_news:
             self._problems[problem.code] = problem
+            kind, _, name = problem.code.partition("-")
+            if kind == "source":
+                now = clocks.text(self._clock.wall())
+                self.traffic.sources[name] = {"last_error": problem.title, "last_error_time": now}
             self.show()
         return is_news
 

@@ -213,6 +213,22 @@ class _Shown:
             f"{daemon.get('readings_acknowledged')} acknowledged, "
             f"{daemon.get('readings_waiting')} waiting, {daemon.get('readings_dropped')} dropped",
         )
+        if daemon.get("readings_waiting") and daemon.get("oldest_waiting"):
+            self._row(
+                "oldest", f"{daemon['oldest_waiting']} ({daemon['bytes_waiting']} bytes wait)"
+            )
+        rates = [
+            daemon.get(f"readings_{what}_per_second") or 0 for what in ("stored", "acknowledged")
+        ]
+        if any(rates):
+            self._row("rates", f"{rates[0]} stored, {rates[1]} acknowledged a second")
+        if dropped := {why: n for why, n in daemon.get("dropped", {}).items() if n}:
+            self._row("dropped", ", ".join(f"{n} {why}" for why, n in dropped.items()))
+        for kind in ("source", "handler"):
+            for name, counters in daemon.get(f"{kind}s", {}).items():
+                if counters.get("last_error"):
+                    when, what = counters["last_error_time"], counters["last_error"]
+                    self._row(kind, f"{name}: last error {when}: {what}")
 
     def _row(self, name: str, words: str) -> None:
         print(f"  {self._style(f'{name:11}', 'dim')}  {words}")
