@@ -1,0 +1,34 @@
+"""The timer's service on a booted device: it asks the running agent, through both sandboxes; or does nothing."""
+
+import json
+
+from boot.machine import UNIT, Machine
+from support.agent import until
+from support.fleets import allow_rotation
+
+SERVICE = "fleet-agent-rotate.service"
+
+
+def test_the_service_has_the_running_agent_rotate_when_it_is_due(device: Machine) -> None:
+    allow_rotation(device.fleet)
+    device.configure(rotation={"max_age": "90d"})
+    with device.booted():
+        device.wait_connected()
+        before = device.certificate_id()
+        agent = device.show()["MainPID"]
+        device.run("systemctl", "start", SERVICE)  # not due: skipped, which is no failure
+        assert device.run("systemctl", "show", "--property=Result", SERVICE).strip() == (
+            "Result=exec-condition"
+        )
+        assert device.certificate_id() == before
+        proven = device.state / "credentials" / "current" / "proven"
+        found = json.loads(proven.read_text())
+        proven.write_text(json.dumps({**found, "proven": found["proven"] - 100 * 86400}))
+        device.run("systemctl", "start", SERVICE)
+        assert device.certificate_id() != before
+        device.wait_connected()
+        assert device.show()["MainPID"] == agent  # the same process, begun afresh
+        until(lambda: device.journal_text().count("connected to") == 2, "connected again", 60)
+        timers = device.run("systemctl", "enable", "--now", "fleet-agent-rotate.timer")
+        assert timers == ""
+        assert device.run("systemctl", "is-active", "fleet-agent-rotate.timer", UNIT)
