@@ -9,7 +9,7 @@ import pytest
 
 from fleet_agent.config.telemetry import Batch, Limits, Telemetry
 from fleet_agent.errors import AgentError
-from fleet_agent.session.mqtt import NOT_AUTHORIZED
+from fleet_agent.session.mqtt import NOT_AUTHORIZED, Published
 from fleet_agent.telemetry.blocks import POLICY
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
@@ -231,3 +231,101 @@ def test_topics_take_turns(bench: Bench) -> None:
     bench.put(9, topic="dt/b")
     bench.connect()
     assert [one.topic for one in bench.wire.carried] == ["dt/a", "dt/b"]
+
+
+def test_many_refusals_of_one_moment_count_once_and_a_new_connection_tries_at_once(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, batch=Batch(format="none"))
+    bench.connect()
+    bench.put(*range(8))
+    while bench.wire.flying:
+        bench.publisher.published(bench.wire.answer(0, NOT_AUTHORIZED))
+    bench.publisher.settle()
+    bench.clock.go(POLICY.first + 0.1)
+    bench.publisher.settle()
+    assert bench.wire.flying, "it was left alone for longer than the first time"
+    bench.publisher.disconnected()
+    while bench.wire.flying:
+        bench.answer(None)
+    bench.connect()
+    assert bench.told[-1] == (TOPIC, None)
+    for _ in range(8):
+        bench.clock.go(1)
+        bench.answer(0)
+    assert bench.publisher.waiting == 0
+
+
+def test_a_refusal_is_over_with_the_next_success_although_readings_were_dropped(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, when_refused="drop")
+    bench.connect()
+    for code in (NOT_AUTHORIZED, 0):
+        bench.put(1)
+        bench.answer(code)
+    assert bench.told[-1] == (TOPIC, None)
+
+
+def test_a_cut_connection_is_no_refusal_whichever_news_comes_first(bench: Bench) -> None:
+    bench.connect()
+    bench.put(1)
+    message, tag = bench.wire.flying.pop()
+    cut = Published(
+        session=bench.wire,
+        topic=message.topic,
+        tag=tag,
+        reason_code=None,
+        error="AWS_ERROR_MQTT5_OPERATION_FAILED_DUE_TO_OFFLINE_QUEUE_POLICY: …",
+    )
+    bench.publisher.published(cut)
+    bench.publisher.disconnected()
+    assert bench.told == []
+    bench.connect()
+    assert bench.carried() == [1, 1]
+
+
+def test_who_waits_for_a_reading_hears_that_the_file_was_damaged(bench: Bench) -> None:
+    told: list[str] = []
+    for number in range(300):
+        payload = str(number).encode().ljust(3000)
+        reading = Reading(topic=TOPIC, payload=payload, time=0.0)
+        bench.publisher.put(reading, None, told.append)
+    bench.publisher.settle()
+    path = bench.queue._file._path
+    bench.queue._file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    bench.queue._file.execute("PRAGMA cache_size = 1")
+    bench.queue._file.execute("PRAGMA shrink_memory")
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xa5" * 400_000)
+    bench.connect()
+    while bench.wire.flying:
+        bench.answer(0)
+    bench.publisher.settle()
+    assert bench.queue.replaced
+    assert len(told) == 300
+    assert any("damaged" in words for words in told)
+    assert bench.publisher.waiting == 0
+
+
+def test_readings_made_before_the_clock_was_set_do_not_expire(bench: Bench) -> None:
+    bench.clock.now = 100.0
+    reading = Reading(topic=TOPIC, payload=b"1", time=100.0, expires=160.0)
+    bench.publisher.put(reading)
+    bench.clock.now = 1.8e9
+    bench.publisher.settle()
+    bench.connect()
+    assert bench.carried() == [1]
+    assert bench.wire.carried[0].expiry is None
+
+
+def test_stopping_waits_for_nobody_to_share_a_message(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, batch=Batch(max_delay=3600))
+    bench.connect()
+    bench.put(1)
+    assert bench.wire.flying == []
+    bench.publisher.settle(at_once=True)
+    assert bench.carried() == [1]
+    bench.answer(0)
+    assert bench.publisher.is_idle(bench.clock.monotonic() + 10)
