@@ -87,6 +87,17 @@ def directories(arguments: argparse.Namespace) -> tuple[Path, Path]:
     return Path(state_dir), runtime_dir(Path(state_dir), runtime)
 
 
+def seconds(text: str) -> float:
+    """An argument that is a number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:  # noqa: PLR2004 - finite, and no NaN
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
 def _parameters(text: str) -> dict[str, str]:
     try:
         value = json.loads(text)

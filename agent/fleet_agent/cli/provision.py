@@ -54,7 +54,7 @@ def register(
     group.add_argument("--restart", action="store_true", help="drop an interrupted attempt")
     group.add_argument(
         "--timeout",
-        type=seconds,
+        type=flags.seconds,
         default=120.0,
         metavar="SECONDS",
         help="0: for ever (default 120)",
@@ -160,14 +160,3 @@ def _after(name: str) -> str:
     """What is waited for once a step is done."""
     known = name in _STEPS[:-1]
     return _STEPS[_STEPS.index(name) + 1] if known else ""
-
-
-def seconds(text: str) -> float:
-    """An argument that is a number of seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e9:  # noqa: PLR2004 - finite, and no NaN
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return value

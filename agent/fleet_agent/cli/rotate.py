@@ -13,7 +13,7 @@ from fleet_agent import files, statedir
 from fleet_agent.app import rotate
 from fleet_agent.app.provision import open_store
 from fleet_agent.cli import flags
-from fleet_agent.cli.provision import Steps, seconds
+from fleet_agent.cli.provision import Steps
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -46,7 +46,7 @@ def register(
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument(
         "--timeout",
-        type=seconds,
+        type=flags.seconds,
         default=180.0,
         metavar="SECONDS",
         help="give up after that long; 0: never (default: %(default)g)",

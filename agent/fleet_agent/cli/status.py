@@ -12,7 +12,6 @@ from typing import Any
 
 from fleet_agent import files, statedir
 from fleet_agent.cli import flags, terminal
-from fleet_agent.cli.provision import seconds
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
@@ -38,7 +37,7 @@ def register(
     parser.add_argument(
         "--wait",
         nargs="?",
-        type=seconds,
+        type=flags.seconds,
         const=_WAIT,
         metavar="SECONDS",
         help=f"until it is healthy and connected, at most that long (default {_WAIT:g}; 0: for ever)",
