@@ -97,19 +97,16 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
         endpoint = settings.endpoint if settings else ""
         online = examine.Online(arn=arn_of(endpoint, arguments.account, asks=True))
     yield from examine.before(device, fixes=arguments.fix)
-    texts = bundle.collect(device) if archive else {}
+    collected = bundle.Bundle(device) if archive else None
     try:
         statedir.become_owner(device.state_dir)
     except AgentError as error:
         yield from Subject("owners and modes").error(error, device.state_dir)
     else:
         yield from examine.after(device, online)
-    if archive:
-        bundle.write(
-            archive,
-            {"doctor.json": json.dumps(_answer(findings), indent=1), **texts},
-            device.clock.wall(),
-        )
+    if archive and collected:
+        collected.add_findings(_answer(findings))
+        collected.write(archive, device.clock.wall())
 
 
 def _subject(arguments: argparse.Namespace, settings: Settings | None, path: Path) -> Device:

@@ -15,6 +15,7 @@ import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from fleet_agent import __version__, files
@@ -78,20 +79,32 @@ def open_archive(path: Path) -> io.BufferedWriter:
         ) from error
 
 
-def collect(device: Device) -> dict[str, str]:
-    """The texts by their names in the archive, redacted; asked for while still root, where that is who asks."""
-    known = sorted(set(_known(device)), key=len, reverse=True)
-    return {name: redact(text, known) for name, text in _texts(device)}
+class Bundle:
+    """What goes into the archive; looked for while still root, where that is who asks."""
 
+    def __init__(self, device: Device) -> None:
+        self._known = sorted(set(_known(device)), key=len, reverse=True)
+        self._texts = {name: redact(text, self._known) for name, text in _texts(device)}
 
-def write(archive: io.BufferedWriter, texts: Mapping[str, str], now: float) -> None:
-    """Write the archive and close it; ``now`` in Unix seconds."""
-    with archive, tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for name, text in texts.items():
-            data = text.encode(errors="replace")
-            entry = tarfile.TarInfo(f"fleet-agent/{name}")
-            entry.size, entry.mode, entry.mtime = len(data), 0o600, int(now)
-            tar.addfile(entry, io.BytesIO(data))
+    def add_findings(self, answer: Mapping[str, Any]) -> None:
+        """Put in what the doctor said: a wrong configuration is quoted there."""
+        findings = [
+            {key: self._redacted(value) for key, value in one.items()}
+            for one in answer["findings"]
+        ]
+        self._texts["doctor.json"] = json.dumps({**answer, "findings": findings}, indent=1)
+
+    def _redacted(self, value: object) -> object:
+        return redact(value, self._known) if isinstance(value, str) else value
+
+    def write(self, archive: io.BufferedWriter, now: float) -> None:
+        """Write the archive and close it; ``now`` in Unix seconds."""
+        with archive, tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            for name, text in sorted(self._texts.items()):
+                data = text.encode(errors="replace")
+                entry = tarfile.TarInfo(f"fleet-agent/{name}")
+                entry.size, entry.mode, entry.mtime = len(data), 0o600, int(now)
+                tar.addfile(entry, io.BytesIO(data))
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:

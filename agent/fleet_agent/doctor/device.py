@@ -5,6 +5,7 @@ import os
 import pwd
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from fleet_agent.app.provision import open_store
 from fleet_agent.clock import Clock
@@ -63,14 +64,22 @@ class Device:
             return None
 
 
-def secrets(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What the settings name that is secret: reference, and what it is."""
+class SecretFile(NamedTuple):
+    """A secret that the settings name: where it is, what it is, and the code when all can read it."""
+
+    reference: str
+    what: str
+    code: str
+
+
+def secrets(settings: Settings) -> Iterator[SecretFile]:
+    """What the settings name that is secret."""
     if settings.claim:
-        yield settings.claim.private_key, "the batch's claim"
+        yield SecretFile(settings.claim.private_key, "the batch's claim", "claim-readable")
     if settings.provisioning and settings.provisioning.key.pin_file:
-        yield settings.provisioning.key.pin_file, "the token's PIN"
+        yield SecretFile(settings.provisioning.key.pin_file, "the token's PIN", "secret-readable")
     if settings.proxy_credentials:
-        yield settings.proxy_credentials, "the proxy's password"
+        yield SecretFile(settings.proxy_credentials, "the proxy's password", "secret-readable")
 
 
 def agent_user(state_dir: Path) -> tuple[int, int] | None:

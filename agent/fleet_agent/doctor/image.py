@@ -10,6 +10,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Claim, Settings
 from fleet_agent.doctor import claim, rights, unit
+from fleet_agent.doctor.device import secrets
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject, guarded
 from fleet_agent.errors import AgentError, UsageError
 
@@ -134,7 +135,8 @@ def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
                 f"fleet-cloud claim new --out DIR, then fleet-agent config install --root {root} --cert … --key …",
             )
             return
-    for found in rights.secret_mode(key, key.stat()):
+    secret = next(secrets(settings))  # the first is the claim's key
+    for found in rights.secret_mode(key, secret):
         yield dataclasses.replace(found, check="image")
     yield from claim.judge(claim.pair_of(certificate, key), clock.wall(), Level.FAILED)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fleet_agent.config.load import files
 from fleet_agent.credentials import store
-from fleet_agent.doctor.device import Device, agent_user, secrets
+from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Mend, Subject, guarded
 
 _ABOUT = Subject("owners and modes")
@@ -152,9 +152,9 @@ def claim_files(device: Device) -> Iterator[Path]:
 
 def secret_files(device: Device) -> Iterator[Path]:
     """The files with secrets that the configuration names."""
-    for reference, _ in secrets(device.settings) if device.settings else ():
-        if reference.startswith("/"):
-            yield Path(reference)
+    for one in secrets(device.settings) if device.settings else ():
+        if one.reference.startswith("/"):
+            yield Path(one.reference)
 
 
 def _may(found: os.stat_result, user: tuple[int, int], *, is_folder: bool) -> bool:
@@ -168,21 +168,21 @@ def _may(found: os.stat_result, user: tuple[int, int], *, is_folder: bool) -> bo
 
 
 def _secrets(device: Device) -> Findings:
-    for reference, what in secrets(device.settings) if device.settings else ():
-        path = Path(reference)
-        if reference.startswith("/") and path.exists():
-            yield from secret_mode(path, path.stat(), what)
+    for one in secrets(device.settings) if device.settings else ():
+        path = Path(one.reference)
+        if one.reference.startswith("/") and path.exists():
+            yield from secret_mode(path, one)
 
 
-def secret_mode(path: Path, found: os.stat_result, what: str = "the batch's claim") -> Findings:
-    """Whether everybody on the device could take a secret that the configuration names."""
-    mode = stat.S_IMODE(found.st_mode)
+def secret_mode(path: Path, secret: SecretFile) -> Findings:
+    """Whether everybody on the device could take a secret, which lies at ``path`` here."""
+    mode = stat.S_IMODE(path.stat().st_mode)
     if not mode & 0o007:
         return
     wanted = mode & 0o770
     yield _ABOUT.failed(
-        "claim-readable" if "claim" in what else "secret-readable",
-        f"{path} is readable by all (mode {mode:04o}): whoever is on a device has {what}.",
+        secret.code,
+        f"{path} is readable by all (mode {mode:04o}): whoever is on a device has {secret.what}.",
         path,
         f"chmod {wanted:o} {path}   ({_FIX})",
         Mend(base=path.parent, name=path.name, mode=wanted),

@@ -85,10 +85,11 @@ def _read(path: Path) -> tuple[Lines, list[Finding]]:
         key, equals, value = line.partition("=")
         if not section or not equals:
             what = "stands before any section" if equals else "is no assignment"
+            shown = f"the line {key.strip()!r}" if key.strip().isidentifier() else "a line"
             strays.append(
                 _ABOUT.failed(
                     "drop-in-line",
-                    f"{path}: the line {key!r} {what}: systemd leaves it out.",
+                    f"{path}: {shown} {what}: systemd leaves it out.",
                     path,
                     f"Put [Service] above it, {_RELOAD}",
                 )
@@ -153,7 +154,7 @@ def _number(user: str) -> int | None:
 def _credentials(settings: Settings, lines: Lines) -> Findings:
     claim = settings.claim
     references = [claim.certificate] if claim else []
-    references += [reference for reference, _ in secrets(settings)]
+    references += [one.reference for one in secrets(settings)]
     loaded = {value.partition(":")[0] for _, value in _values(lines, *_LOADING)}
     imported = any(True for _ in _values(lines, "ImportCredential"))
     for reference in references:

@@ -1,5 +1,6 @@
 """No secret gets into a bundle, however it is written down."""
 
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -36,7 +37,11 @@ def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
 
     archive = tmp_path / "support.tar.gz"
     opened = bundle.open_archive(archive)
-    bundle.write(opened, bundle.collect(bench.device()), bench.clock.wall())
+    collected = bundle.Bundle(bench.device())
+    collected.add_findings(
+        {"findings": [{"title": f"proxy: http://me:{PASSWORD}@p:1, {TOKEN}", "level": "failed"}]}
+    )
+    collected.write(opened, bench.clock.wall())
     shutil.rmtree(bench.root)  # with what was strewn there on purpose
 
     assert archive.stat().st_mode & 0o777 == 0o600
@@ -52,6 +57,7 @@ def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
     for secret in (TOKEN, PASSWORD, *key.splitlines()[1:-1], *claim_key.splitlines()[1:-1]):
         assert secret not in whole
     assert "fleet-agent/config/config.yaml" in texts
+    assert json.loads(texts["fleet-agent/doctor.json"])["findings"][0]["level"] == "failed"
     assert "pump-B8827EF01C22" in texts["fleet-agent/state/credentials/0001/registration.json"]
     assert "-----BEGIN CERTIFICATE-----" in texts["fleet-agent/claim/certificate.pem"]
     assert "5e" * 32 in texts["fleet-agent/state/ledger.jsonl"]
