@@ -9,6 +9,11 @@ _ABOUT = Subject("SDK")
 
 # module → what session.mqtt and provisioning.identity cannot do without
 NEEDED = {
+    "awscrt.http": (
+        "HttpProxyAuthenticationType",
+        "HttpProxyConnectionType",
+        "HttpProxyOptions",
+    ),
     "awscrt.io": (
         "ClientBootstrap",
         "ClientTlsContext",
@@ -17,7 +22,7 @@ NEEDED = {
         "SocketOptions",
         "TlsContextOptions",
     ),
-    "awscrt.http": ("HttpProxyOptions",),
+    "awscrt.mqtt": ("QoS",),
     "awscrt.mqtt5": (
         "Client",
         "ClientOperationQueueBehaviorType",
@@ -34,15 +39,22 @@ NEEDED = {
         "UserProperty",
     ),
     "awsiot.iotidentity": (
-        "IotIdentityClient",
         "CreateCertificateFromCsrRequest",
+        "CreateCertificateFromCsrResponse",
+        "CreateKeysAndCertificateRequest",
+        "CreateKeysAndCertificateResponse",
+        "ErrorResponse",
+        "IotIdentityClient",
         "RegisterThingRequest",
+        "RegisterThingResponse",
     ),
 }
 # what is used where it is there → what is lost without it
 OPTIONAL = {
-    "TopicAliasingOptions": "topics are sent in full each time",
-    "PublishAcknowledgementControlHandle": "a message counts as received before its handler has it",
+    "awscrt.io.Pkcs11Lib": "keys in a PKCS#11 token cannot be used",
+    "awscrt.mqtt5.OutboundTopicAliasBehaviorType": "topics are sent in full each time",
+    "awscrt.mqtt5.TopicAliasingOptions": "topics are sent in full each time",
+    "awscrt.mqtt5.PublishAcknowledgementControlHandle": "a message counts as received before its handler has it",
 }
 _REMEDY = "Install the versions that are tested: pip install -r requirements/device.txt, or the Debian package"
 
@@ -75,10 +87,10 @@ def _missing() -> Iterator[str]:
 
 
 def _optional() -> Findings:
-    mqtt5 = importlib.import_module("awscrt.mqtt5")
     for name, loss in OPTIONAL.items():
-        if not hasattr(mqtt5, name):
-            yield _ABOUT.note("sdk-old", f"awscrt has no {name}: {loss}.", f"awscrt.mqtt5.{name}")
+        module, _, attribute = name.rpartition(".")
+        if not hasattr(importlib.import_module(module), attribute):
+            yield _ABOUT.note("sdk-old", f"There is no {name}: {loss}.", name)
 
 
 def _version(module: str) -> str:
