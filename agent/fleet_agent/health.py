@@ -104,6 +104,10 @@ class Health:
             self.show()
         return is_news
 
+    def has_problem(self, code: str) -> bool:
+        """Whether a problem is told."""
+        return code in self._problems
+
     def clear_problem(self, code: str) -> None:
         """It is not wrong any more."""
         if self._problems.pop(code, None):

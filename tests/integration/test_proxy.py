@@ -28,8 +28,8 @@ def configured(agent: Agent, **sections: object) -> Path:
 
 def provision(config: Path, *more: str, **environment: str) -> tuple[int, str]:
     """The exit status and the error's code."""
-    words = ("provision", "--json", "--config", config, "--allow-volatile", *more)
-    done = run_command(*words, env=environment)
+    words: tuple[str | Path, ...] = ("provision", "--json", "--config", config, "--allow-volatile")
+    done = run_command(*words, *more, env=environment)
     return done.status, done.error["code"] if done.status else done.stderr
 
 

@@ -110,7 +110,7 @@ class LyingProxy:
 
 
 class Front:
-    """A port of this machine, for IPv4 and IPv6, that leads to another one and keeps what clients say first."""
+    """A port of this machine (0: any), for IPv4 and IPv6, that leads to another one; keeps what clients say first."""
 
     def __init__(self, port: int, target: int) -> None:
         self._target = target
@@ -118,6 +118,7 @@ class Front:
             ("::", port), family=socket.AF_INET6, dualstack_ipv6=True
         )
         self._open: list[socket.socket] = []
+        self.port: int = self._listener.getsockname()[1]
         self.hellos: list[bytes] = []
 
     def __enter__(self) -> Self:
@@ -126,6 +127,11 @@ class Front:
 
     def __exit__(self, *_: object) -> None:
         _close(self._listener, *self._open)
+
+    def cut(self) -> None:
+        """End every connection."""
+        _close(*self._open)
+        self._open.clear()
 
     def _serve(self, near: socket.socket) -> None:
         self._open.append(near)

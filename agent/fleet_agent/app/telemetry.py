@@ -9,6 +9,7 @@ from pathlib import Path
 from fleet_agent import files, log, notify
 from fleet_agent.apart import apart
 from fleet_agent.app import clone, retire, rotate
+from fleet_agent.app.comeback import Comeback, StartAfresh
 from fleet_agent.app.provision import stable
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
@@ -25,7 +26,7 @@ from fleet_agent.session.route import route
 from fleet_agent.telemetry import orders, queue
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.loop import Reload, Rotate, TelemetryLoop
+from fleet_agent.telemetry.loop import OFFLINE, Reload, Rotate, TelemetryLoop
 from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
@@ -86,6 +87,8 @@ def carry(
             _tell_failed(health, memory.failure)
             mailbox.sleep(_CONNECT_INTERVAL)  # the rotation's session had the same client id
             credential = store.current()
+        except StartAfresh:
+            return
         except DeviceError as error:
             if former is settings:
                 raise
@@ -258,6 +261,9 @@ class _Years:
             chores=[
                 rotate.Former(self._store, self._credential, self._clock),
                 self._memory.starts,
+                Comeback(
+                    session.pair.private_key, lambda: health.has_problem(OFFLINE), self._clock
+                ),
             ],
         )
 

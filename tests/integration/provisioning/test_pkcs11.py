@@ -9,7 +9,9 @@ from iot_sandbox.launch import Sandbox
 from support.agent import Agent, Outcome, run_command, until
 from support.csr import key_pem, make_csr, make_key
 from support.fleets import Fleet, allow_rotation, make_fleet
+from support.proxy import Front
 from support.softhsm import SoftHsm
+from support.swtpm import MODULE, SwTpm, is_installed
 
 
 @pytest.fixture
@@ -128,10 +130,25 @@ def test_a_wrong_pin_is_tried_once(agent: Agent, hsm: SoftHsm) -> None:
     assert not (agent.state_dir / "pin-refused.json").exists()
 
 
+@pytest.mark.slow
 def test_token_pulled_out_of_a_running_agent(agent: Agent, hsm: SoftHsm) -> None:
-    """What is connected stays so; a new start says what is missing and waits to be started again."""
+    """What is connected stays so; a new connection, and a new start, say what is missing."""
     config = configured(agent, hsm)
     assert run("provision", config, hsm).status == 0
+    direct = config.read_text()
+    with Front(0, agent.fleet.sandbox.mqtt_port) as front:
+        text = direct.replace(f"port: {agent.fleet.sandbox.mqtt_port}", f"port: {front.port}")
+        config.write_text(text)
+        with agent.running(config=config, env=hsm.environment) as daemon:
+            daemon.wait_connected()
+            hsm.remove()
+            front.cut()
+            problem = daemon.wait_for_problem("offline", 60)
+            assert "There is no token 'fleet'" in problem["title"]
+            hsm.plug_in()
+            until(lambda: daemon.log.count("connected to") == 2, "connected again", 60)
+            assert daemon.end() == 0
+    config.write_text(direct)
     hsm.remove()
     with agent.running(config=config, env=hsm.environment) as daemon:
         assert daemon.process.wait(60) == 69, daemon.log
@@ -140,3 +157,31 @@ def test_token_pulled_out_of_a_running_agent(agent: Agent, hsm: SoftHsm) -> None
     with agent.running(config=config, env=hsm.environment) as daemon:
         daemon.wait_connected()
         assert daemon.end() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed(), reason="no swtpm, tpm2-abrmd or tpm2-pkcs11 here")
+@pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
+def test_a_life_in_a_tpm(agent: Agent, tmp_path: Path, kind: str) -> None:
+    with SwTpm(tmp_path) as tpm:
+        provisioning = {
+            "template": agent.fleet.template,
+            "parameters": {"SerialNumber": agent.serial},
+            "key": {
+                "store": "pkcs11",
+                "type": kind,
+                "module": str(MODULE),
+                "token": "fleet",
+                "pin_file": str(tpm.pin_file),
+            },
+        }
+        config = agent.configuration(tmp_path / "config.yaml", provisioning=provisioning)
+        words = ("--json", "--config", config)
+        done = run_command("provision", *words, "--allow-volatile", env=tpm.environment)
+        assert done.status == 0, done.stderr
+        for _ in range(2):
+            done = run_command("rotate", *words, "--force", env=tpm.environment)
+            assert done.status == 0, done.stderr
+        with agent.running(config=config, env=tpm.environment) as daemon:
+            daemon.wait_connected()
+            assert daemon.end() == 0
