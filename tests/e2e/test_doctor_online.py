@@ -24,6 +24,7 @@ def test_a_fault_on_the_way(seeded: OnTheWay, sandbox: Sandbox, tmp_path: Path) 
     assert failed[0].remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeded", CLOUD, ids=lambda seeded: seeded.faults[-1].title)
 def test_faults_in_the_cloud(seeded: InTheCloud, sandbox: Sandbox, tmp_path: Path) -> None:
     done = seeded.examine(sandbox, tmp_path)
@@ -37,6 +38,7 @@ def test_faults_in_the_cloud(seeded: InTheCloud, sandbox: Sandbox, tmp_path: Pat
         assert (one["statement"] or {}).get("Action", "") == fault.action
 
 
+@pytest.mark.slow
 def test_the_statements_that_it_prints_heal(sandbox: Sandbox, tmp_path: Path) -> None:
     fleet = make_fleet(sandbox, tmp_path / "claim")
     agent = Agent(fleet, tmp_path)
@@ -58,6 +60,7 @@ def test_the_statements_that_it_prints_heal(sandbox: Sandbox, tmp_path: Path) ->
     assert doctor(agent, file).status == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_made_and_nobody_thrown_out(fleet: Fleet, tmp_path: Path) -> None:
     agent = Agent(fleet, tmp_path)
     file = agent.configuration(tmp_path / "config.yaml", subscriptions=COMMANDS)
