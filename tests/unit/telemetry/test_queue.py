@@ -236,6 +236,7 @@ def test_what_was_acknowledged_to_its_sender_outlives_kill_9(path: Path, clock: 
         )
         assert child.stdout
         lines = [child.stdout.readline() for _ in range(chance.randrange(2, 120))]
+        assert all(lines), "it ended by itself"
         child.send_signal(signal.SIGKILL)
         lines += child.stdout.readlines()
         child.stdout.close()
