@@ -49,6 +49,14 @@ class Ready:
 _BURST = 64
 
 
+_ORDERS = (signal.SIGHUP, signal.SIGUSR1)
+
+
+def hold_orders() -> None:
+    """Keep orders by signal waiting until somebody takes them, over ``exec`` too: they would end the process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+
+
 class Mailbox:
     """Events for the main thread.
 
@@ -108,6 +116,7 @@ class Mailbox:
         """Turn SIGHUP and SIGUSR1 into events; whoever cannot do anything with them now drops them."""
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.put(ReloadRequested()))
         signal.signal(signal.SIGUSR1, lambda _number, _frame: self.put(RotateRequested()))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ORDERS)
 
     def stop_on_signals(self) -> None:
         """Turn SIGTERM and SIGINT into a request to stop."""

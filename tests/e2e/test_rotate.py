@@ -1,13 +1,16 @@
 """``fleet-agent rotate`` as installed: alone, by a running agent, by a message, and when it is refused."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.agent import Agent, run_command, until
+from support.agent import Agent, environment, run_command, until
 from support.aws import aws_client
 from support.fleets import Fleet, allow_rotation, make_fleet
 
@@ -66,6 +69,21 @@ def test_running_agent_reconnects_with_the_new_one(agent: Agent) -> None:
         assert daemon.end() == 0
 
 
+def test_orders_that_come_while_it_starts_afresh_do_not_end_it(agent: Agent) -> None:
+    with agent.running() as daemon:
+        daemon.wait_connected()
+        before = agent.current_id()
+        daemon.process.send_signal(signal.SIGUSR1)
+        daemon.wait_for_line("starting afresh", 60)
+        for _ in range(20):
+            daemon.process.send_signal(signal.SIGUSR1)
+            time.sleep(0.02)
+        until(lambda: daemon.log.count("connected to") >= 2, "connected again", 60)
+        assert daemon.process.poll() is None, daemon.log
+        assert agent.current_id() != before
+        assert daemon.end() == 0
+
+
 def test_refused_by_policy_the_agent_goes_on_with_what_it_had(
     fleet: Fleet, tmp_path: Path
 ) -> None:
@@ -98,3 +116,44 @@ def test_by_a_message(agent: Agent) -> None:
         until(lambda: agent.current_id() != before, "rotated", 30)
         until(lambda: daemon.log.count("connected to") == 2, "connected again")
         assert daemon.end() == 0
+
+
+def begun(agent: Agent) -> Path:
+    """A rotation that was killed once the certificate was stored: its token is still good."""
+    script = (
+        "import os, sys; from fleet_agent import cli; from fleet_agent.credentials import store\n"
+        "store.Store.keep_registration = lambda *_: os._exit(9)\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    config = agent.configuration(agent.folder / "begun.yaml")
+    words = [sys.executable, "-c", script, "rotate", "--force", "--config", str(config)]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 9, done.stderr
+    return config
+
+
+def test_one_that_was_begun_is_due_and_goes_on_with_the_same_certificate(agent: Agent) -> None:
+    before = agent.current_id()
+    config = begun(agent)
+    assert agent.current_id() == before
+    (pending,) = set(agent.ledger()) - {before}
+    look = run_command("rotate", "--check", "--json", "--config", str(config))
+    assert (look.status, look.answer["due"]) == (0, True)
+    plan = run_command("rotate", "--dry-run", "--json", "--config", str(config))
+    assert plan.answer["dry_run"]
+    assert agent.current_id() == before
+    done = run_command("rotate", "--json", "--config", str(config))
+    assert done.status == 0, done.stderr
+    assert done.answer["certificate_id"] == pending
+
+
+def test_check_tells_systemd_apart_what_is_wrong(agent: Agent) -> None:
+    wrong = agent.folder / "wrong.yaml"
+    wrong.write_text("endpoint: [")
+    assert run_command("rotate", "--check", "--config", str(wrong)).status == 255
+    failed = run_command("rotate", "--json", "--config", str(wrong))
+    assert failed.status == 78
+    assert {"code", "step", "title", "remedy"} <= set(failed.error)
+    assert rotate(agent, "--check", "--json").answer["due"] is False
+    (agent.credentials / "current" / "certificate.pem.crt").write_text("torn")
+    assert rotate(agent, "--check").status == 255

@@ -17,7 +17,7 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.mailbox import Mailbox, hold_orders
 from fleet_agent.provisioning.report import Report
 
 _log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def run(
         AgentError: Something on the device must be changed first.
         StopRequested: Asked to end, and everything is closed.
     """
+    hold_orders()
     settings = load()
     statedir.become_owner(Path(settings.state_dir))
     lock = take_state(settings, allow_volatile=request.allow_volatile)
@@ -94,6 +95,7 @@ def _reexecute(lock: statedir.Lock) -> NoReturn:
                 fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
             except OSError:
                 continue  # the descriptor of the listing itself, closed by now
+    hold_orders()
     lock.hand_over(environment)
     logging.shutdown()
     sys.stdout.flush()
