@@ -73,9 +73,15 @@ def _is_own(action: argparse.Action) -> bool:
 
 def _usage(action: argparse.Action) -> str:
     if not action.option_strings:
-        return f"[{action.metavar}...]" if action.nargs == "*" else str(action.metavar)
+        word = _positional(action)
+        return {"*": f"[{word}...]", "?": f"[{word}]"}.get(str(action.nargs), word)
     words = action.option_strings[-1] + (f" {action.metavar}" if action.metavar else "")
     return words if action.required else f"[{words}]"
+
+
+def _positional(action: argparse.Action) -> str:
+    """Return what stands for a word without a dash: its name, or what it may be."""
+    return str(action.metavar or "|".join(map(str, action.choices or [])))
 
 
 def _text(description: str) -> str:
@@ -93,7 +99,9 @@ def _text(description: str) -> str:
 def _table(actions: list[argparse.Action]) -> Iterator[str]:
     yield from ("| flag | means |", "|---|---|")
     for action in actions:
-        flag = " ".join(filter(None, [*action.option_strings[-1:], str(action.metavar or "")]))
+        names = action.option_strings[-1:] or [_positional(action)]
+        value = action.metavar if action.option_strings else None
+        flag = " ".join(filter(None, [*names, str(value or "")]))
         meaning = (action.help or "") % {"default": action.default}
         yield f"| `{flag}` | {meaning} |"
 

@@ -67,6 +67,7 @@ def until_through(root_dir: Path, operator: dict[str, str], tmp_path: Path) -> K
     return run
 
 
+@pytest.mark.thorough
 def test_up_and_down_killed_again_and_again_finish_and_leave_nothing(
     until_through: Killed, fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_up_and_down_killed_again_and_again_finish_and_leave_nothing(
     assert listing(sandbox) == before
 
 
+@pytest.mark.thorough
 def test_bulk_killed_again_and_again_registers_each_thing_once(
     until_through: Killed, fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from iot_sandbox.launch import Sandbox
 from support.aws import aws_client
 from support.companion import FleetCloud, answer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(900)]
 
 
 def test_each_command_runs_with_its_policy_and_names_what_another_lacks(

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from iot_sandbox.launch import Sandbox
 from support.companion import FleetCloud, answer
+
+Run = Callable[..., Any]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -25,9 +28,9 @@ def version_two() -> Path | None:
     return None
 
 
-def test_fleet_bulk_and_rule_are_made_and_taken_away(
-    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
-) -> None:
+@pytest.fixture
+def run(fleet_cloud: FleetCloud, tmp_path: Path) -> Run:
+    """Run a command with that ``aws``; skip where there is none."""
     program = version_two()
     if program is None:
         pytest.skip("no aws of version 2 is on PATH")
@@ -36,9 +39,23 @@ def test_fleet_bulk_and_rule_are_made_and_taken_away(
     (folder / "aws").symlink_to(program)
     path = {"PATH": f"{folder}:{os.environ['PATH']}"}
 
-    def run(*words: str | Path) -> Any:
+    def with_version_two(*words: str | Path) -> Any:
         return answer(fleet_cloud(*words, "--name", "two", "--json", credentials=path))
 
+    return with_version_two
+
+
+def test_rule_is_made_kept_and_taken_away(run: Run) -> None:
+    rule = ("rule", "up", "--topic", "dt/+/x", "--sns", "two")
+    assert run(*rule)["changed"] is True
+    assert run(*rule)["changed"] is False
+    assert len(run("rule", "down", "--yes")["deleted"]) == 3
+
+
+@pytest.mark.thorough
+def test_fleet_and_bulk_are_made_and_taken_away(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
     run("up", "--hook-pattern", "T-.*")
     assert run("up")["changed"] is False
     assert run("claim", "temporary", "--out", tmp_path / "claim")["ends"].endswith(" UTC")
@@ -46,8 +63,4 @@ def test_fleet_bulk_and_rule_are_made_and_taken_away(
     assert run("bulk", "--count", "2", "--out", out)["made"] == 2
     assert run("check", "--all", "--out", out, "--ca-file", sandbox.ca_file)["failed"] == {}
     assert run("bulk", "reset", "--out", out, "--yes")["left"] == []
-    rule = ("rule", "up", "--topic", "dt/+/x", "--sns", "two")
-    assert run(*rule)["changed"] is True
-    assert run(*rule)["changed"] is False
-    assert len(run("rule", "down", "--yes")["deleted"]) == 3
     assert run("down", "--yes")["left"] == {}
