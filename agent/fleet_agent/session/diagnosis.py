@@ -106,7 +106,13 @@ def _hung_up(session: Session) -> AgentError:
 
 def _refused(session: Session, reason_code: int) -> AgentError:
     if reason_code == NOT_AUTHORIZED and session.is_thing:
-        return NotAllowedError("thing", "iot:Connect", f"client/{session.client_id}")
+        error = NotAllowedError("thing", "iot:Connect", f"client/{session.client_id}")
+        if session.upkeep.will is not None:
+            error.remedy += (
+                f" The last will on {session.upkeep.will.topic} needs iot:Publish, and iot:RetainPublish where it is "
+                "retained (connection.presence)."
+            )
+        return error
     if reason_code == NOT_AUTHORIZED:  # a claim's client id is another one each time
         return NotAllowedError("claim", "iot:Connect", "client/claim-*")
     if reason_code in _BUSY:

@@ -131,7 +131,7 @@ class Session:
         self.is_thing = is_thing
         self._mailbox = mailbox
         self._filters = filters
-        self._upkeep = upkeep
+        self.upkeep = upkeep
         self._stopped = threading.Event()
         self._started = False
         self._is_up = False
@@ -210,14 +210,14 @@ class Session:
             "http_proxy_options": tls.proxy(self.route),
             "connect_options": mqtt5.ConnectPacket(
                 client_id=self.client_id,
-                keep_alive_interval_sec=self._upkeep.keep_alive,
-                session_expiry_interval_sec=self._upkeep.expiry if self.is_thing else None,
-                will=_packet(self._upkeep.will) if self._upkeep.will else None,
+                keep_alive_interval_sec=self.upkeep.keep_alive,
+                session_expiry_interval_sec=self.upkeep.expiry if self.is_thing else None,
+                will=_packet(self.upkeep.will) if self.upkeep.will else None,
             ),
             "session_behavior": behavior.REJOIN_ALWAYS if self.is_thing else behavior.CLEAN,
             "extended_validation_and_flow_control_options": (
                 flow.AWS_IOT_CORE_DEFAULTS
-                if self.is_thing and self._upkeep.flow_control
+                if self.is_thing and self.upkeep.flow_control
                 else flow.NONE
             ),
             # A re-sent request would make a second certificate; readings are kept and sent again by their owner.
