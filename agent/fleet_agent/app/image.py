@@ -161,6 +161,10 @@ def _paths(settings: Settings) -> Iterator[tuple[str, str, int]]:
     """Every file that the settings name: key, path, and the mode it should have."""
     if settings.ca_file:
         yield "ca_file", settings.ca_file, _PUBLIC
+    if settings.proxy_credentials:
+        yield "proxy_credentials", settings.proxy_credentials, _PRIVATE
+    if settings.provisioning and settings.provisioning.key.pin_file:
+        yield "provisioning.key.pin_file", settings.provisioning.key.pin_file, _PRIVATE
     if settings.claim:
         yield "claim.certificate", settings.claim.certificate, _PRIVATE
         yield "claim.private_key", settings.claim.private_key, _PRIVATE

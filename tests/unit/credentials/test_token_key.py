@@ -1,0 +1,79 @@
+"""What is written of a key in a token, without a token."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.config import token_uri
+from fleet_agent.config.shape import WrongValueError
+from fleet_agent.credentials.model import Place, TokenKey
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import StateDirectoryError
+from support.clock import FakeClock
+from support.walks import ATTEMPT
+
+
+def place(state_dir: Path) -> Place:
+    return Place(
+        module="/usr/lib/m.so", token="a b", pin_file="/etc/pin", state_dir=str(state_dir)
+    )
+
+
+def test_a_generation_says_which_key_is_its_own(tmp_path: Path) -> None:
+    store = Store(tmp_path, FakeClock())
+    key = TokenKey(place=place(tmp_path), label="device-0002", is_ours=True)
+    found = store.keep_token_key(store.open(ATTEMPT), key)
+    assert found.has_key
+    assert store.key(found.number) == key
+    assert Store(tmp_path, FakeClock()).pending() == found
+    assert str(key) == "pkcs11:token=a%20b;object=device-0002;type=private"
+    # Module and PIN file may move: the configuration knows, as long as it means the same token.
+    moved = dataclasses.replace(key.place, module="/opt/m.so", pin_file="credential:pin")
+    assert Store(tmp_path, FakeClock(), moved).key(1) == dataclasses.replace(key, place=moved)
+    other = dataclasses.replace(moved, token="other")
+    assert Store(tmp_path, FakeClock(), other).key(1) == key
+
+
+def test_a_damaged_one_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path, FakeClock())
+    found = store.open(ATTEMPT)
+    (store.folder(found.number) / "key.json").write_text('{"label": 1}')
+    with pytest.raises(StateDirectoryError):
+        store.key(found.number)
+
+
+def test_a_token_that_cannot_be_asked_keeps_nobody_from_going_on(tmp_path: Path) -> None:
+    store = Store(tmp_path, FakeClock())
+    key = TokenKey(place=place(tmp_path), label="x", is_ours=True)
+    store.keep_token_key(store.open(ATTEMPT), key)
+    assert store.open(ATTEMPT).number == 2  # the first one's folder is gone, its key is not
+    assert not store.folder(1).exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pkcs11:token=a%20b;object=c",
+        "pkcs11:token=a%3Bb;object=c;type=private?module-path=/usr/lib/m.so&pin-source=/etc/pin",
+        "pkcs11:token=t;object=%C3%A9?pin-source=credential:pin",
+    ],
+)
+def test_a_uri_read_and_written_is_the_same(text: str) -> None:
+    assert token_uri.write(token_uri.read(text)) == text
+
+
+def test_a_file_uri_is_a_path() -> None:
+    for source in ("file:///etc/pin", "file:/etc/pin", "/etc/pin"):
+        found = token_uri.read(f"pkcs11:token=t;object=o?pin-source={source}")
+        assert found["pin-source"] == "/etc/pin"
+
+
+@pytest.mark.parametrize(
+    "rest", ["token=t", "object=o", "token=t;object=o;type=cert", "token=t;token=u;object=o",
+             "token=t;object=o?pin-value=4321", "token=t;object=o?x=y", "token;object=o"]
+)  # fmt: skip
+def test_a_wrong_uri(rest: str) -> None:
+    with pytest.raises(WrongValueError) as caught:
+        token_uri.read(f"pkcs11:{rest}")
+    assert "4321" not in f"{caught.value.problem} {caught.value.suggestion}"
