@@ -11,6 +11,7 @@ from crash.fill_queue import ACKNOWLEDGES_FIRST
 from crash.matrix import Make, Matrix, Point, sample, with_errors
 from crash.provisioning import METHODS, Provisioning
 from crash.readings import Readings
+from crash.rotation import Rotation
 from crash.wrong_agent import WRITERS
 
 
@@ -49,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--method", choices=METHODS, action="append", help="only this way to a certificate")
     add("--queue", action="store_true", help="only the queue of readings")
+    add(
+        "--rotation",
+        action="store_true",
+        help="only a rotation, with the device's own certificate",
+    )
     add("--sample", type=int, metavar="N", help="only N points, chosen by chance")
     add("--seed", type=int, help="the same chance again")
     add(
@@ -72,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
     if arguments.queue:
         return {"queue": partial(Readings, writer=arguments.writer)}
+    if arguments.rotation:
+        return {"rotation": Rotation}
     makers: dict[str, Make] = {
         f"{method} {'again' if again else 'first'}": partial(
             Provisioning, method=method, again=again, writer=arguments.writer
@@ -81,6 +89,7 @@ def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
     }
     if not arguments.method and not arguments.writer:
         makers["queue"] = Readings
+        makers["rotation"] = Rotation
     return makers
 
 
