@@ -78,9 +78,11 @@ def test_root_looks_with_the_eyes_of_the_agents_user() -> None:
         bench.save(provisioning={"template": "fleet-v1", "parameters": {"SerialNumber": "7"}})
         subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", bench.state_dir], check=True)
         os.chown(bench.current / "private.pem.key", 0, 0)
+        bench.config.chmod(0o600)
+        bench.claim.private_key.chmod(0o644)  # mended, the agent must still read it
         found = run_command("doctor", "--json", "--config", bench.config)
         codes = {one["code"] for one in found.answer["findings"] if one["level"] == "failed"}
-        assert {"not-readable-by-agent", "state-owner"} <= codes, found.stdout
+        assert {"not-readable-by-agent", "state-owner", "claim-readable"} <= codes, found.stdout
         mended = run_command("doctor", "--json", "--fix", "--config", bench.config)
         left = [one for one in mended.answer["findings"] if one["level"] == "failed"]
         assert left in ([], _program_not_readable(left)), left

@@ -26,7 +26,7 @@ from fleet_agent.doctor.arn import Arn
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.doctor.visit import REFUSED, Visit
-from fleet_agent.errors import NotAllowedError
+from fleet_agent.errors import NotAllowedError, TemporaryError
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import NOT_AUTHORIZED
 from fleet_agent.session.route import Route
@@ -112,12 +112,7 @@ def _provisioning(visit: Visit, policy: _Policy, template: str, method: str) -> 
         if visit.loss():
             return
         if topic == _CREATE_KEYS:
-            yield policy.about.note(
-                "publish-not-tried",
-                "Publishing is not tried: it would make a certificate.",
-                topic,
-                f"The policy needs {policy.arn.statement('iot:Publish', f'topic/{topic}')}",
-            )
+            yield _not_tried(policy, topic)
             continue
         found += _published(visit, policy, Outgoing(topic=topic, payload=b"{}"))
         yield found[-1]
@@ -125,6 +120,18 @@ def _provisioning(visit: Visit, policy: _Policy, template: str, method: str) -> 
             return
         if all(one.level is Level.OK for one in found) and not visit.hears(topic):
             yield policy.lacks("iot:Receive", f"topic/{topic}/*", "No answer came")
+
+
+def _not_tried(policy: _Policy, topic: str) -> Finding:
+    note = policy.about.note(
+        "publish-not-tried",
+        "Publishing is not tried: it would make a certificate.",
+        topic,
+        f"See for yourself that the policy has this{policy.arn.missing}:",
+    )
+    return dataclasses.replace(
+        note, statement=policy.arn.statement("iot:Publish", f"topic/{topic}")
+    )
 
 
 # The device ----------------------------------------------------------------------------------------------------------
@@ -137,7 +144,9 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
     if credential is None or device.settings is None:
         yield about.note("not-provisioned", "There is no identity to connect with yet.")
         return
-    if statedir.holder(device.state_dir) is not None:
+    try:
+        lock = statedir.take_lock(device.state_dir)  # no agent begins meanwhile
+    except TemporaryError:
         yield about.note(
             "device-in-use",
             f"The agent runs as {credential.client_id}: a second connection would throw it out.",
@@ -145,6 +154,16 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
             "fleet-agent status says what it hears; or stop it first: systemctl stop fleet-agent",
         )
         return
+    try:
+        yield from _as_device(device, device.settings, credential, route, arn)
+    finally:
+        os.close(lock.descriptor)
+
+
+def _as_device(
+    device: Device, settings: Settings, credential: Credential, route: Route, arn: Arn
+) -> Findings:
+    about = Subject("as the device")
     pair = device.store().key_pair(credential.generation)
     if device.pin_is_elsewhere(pair.private_key):
         yield about.note(
@@ -154,11 +173,9 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
         )
         return
     policy = _Policy(about=about, who="device", arn=arn, name=credential.thing_name)
-    topics = Topics(
-        credential, device.settings.provisioning.parameters if device.settings.provisioning else {}
-    )
-    filters = _filters(device.settings, credential, topics)
-    rotation = _rotation(device.settings)
+    topics = Topics(credential, settings.provisioning.parameters if settings.provisioning else {})
+    filters = _filters(settings, credential, topics)
+    rotation = _rotation(settings)
     visit = Visit(
         route,
         pair,

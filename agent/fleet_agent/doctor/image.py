@@ -136,7 +136,7 @@ def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
             )
             return
     secret = next(secrets(settings))  # the first is the claim's key
-    for found in rights.secret_mode(key, secret):
+    for found in rights.secret_mode(key, secret, None):
         yield dataclasses.replace(found, check="image")
     yield from claim.judge(claim.pair_of(certificate, key), clock.wall(), Level.FAILED)
 

@@ -171,19 +171,29 @@ def _secrets(device: Device) -> Findings:
     for one in secrets(device.settings) if device.settings else ():
         path = Path(one.reference)
         if one.reference.startswith("/") and path.exists():
-            yield from secret_mode(path, one)
+            yield from secret_mode(path, one, agent_user(device.state_dir))
 
 
-def secret_mode(path: Path, secret: SecretFile) -> Findings:
-    """Whether everybody on the device could take a secret, which lies at ``path`` here."""
-    mode = stat.S_IMODE(path.stat().st_mode)
+def secret_mode(path: Path, secret: SecretFile, user: tuple[int, int] | None) -> Findings:
+    """Whether everybody on the device could take a secret, which lies at ``path`` here.
+
+    Args:
+        path: Where it is.
+        secret: What it is.
+        user: The agent's, which must go on reading it; None: whoever owns it does.
+    """
+    found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
     if not mode & 0o007:
         return
-    wanted = mode & 0o770
+    wanted, owner = mode & 0o770, None
+    group = ""
+    if user is not None and os.geteuid() == 0 and found.st_uid != user[0]:
+        wanted, owner, group = wanted | 0o040, (-1, user[1]), f"chgrp {user[1]} {path}; "
     yield _ABOUT.failed(
         secret.code,
         f"{path} is readable by all (mode {mode:04o}): whoever is on a device has {secret.what}.",
         path,
-        f"chmod {wanted:o} {path}   ({_FIX})",
-        Mend(base=path.parent, name=path.name, mode=wanted),
+        f"{group}chmod {wanted:o} {path}   ({_FIX})",
+        Mend(base=path.parent, name=path.name, mode=wanted, owner=owner),
     )
