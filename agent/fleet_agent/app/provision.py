@@ -27,7 +27,8 @@ from fleet_agent.credentials.model import (
     Secret,
     TokenKey,
 )
-from fleet_agent.credentials.store import CURRENT, Store
+from fleet_agent.credentials.folders import CURRENT
+from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report

@@ -12,11 +12,21 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.credentials import records
+from fleet_agent.credentials.folders import (
+    ATTEMPT,
+    CERTIFICATE,
+    CURRENT,
+    ISSUED,
+    KEY,
+    PROVEN,
+    REGISTRATION,
+    TOKEN_KEY,
+    Folders,
+)
 from fleet_agent.credentials.ledger import Ledger
 from fleet_agent.credentials.model import (
     Attempt,
@@ -35,15 +45,6 @@ from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
 
 _log = logging.getLogger(__name__)
 
-ATTEMPT = "attempt.json"
-KEY = "private.pem.key"
-TOKEN_KEY = "key.json"  # noqa: S105 - instead: which key of which token
-CERTIFICATE = "certificate.pem.crt"
-ISSUED = "issued.json"
-REGISTRATION = "registration.json"
-PROVEN = "proven"
-CURRENT = "current"
-
 
 class Store:
     """The folder ``credentials`` and the ledger of one state directory.
@@ -56,6 +57,7 @@ class Store:
         self._place = place
         self._state_dir = state_dir
         self._root = state_dir / "credentials"
+        self._folders = Folders(self._root)
         self.ledger = Ledger(state_dir / "ledger.jsonl")
 
     # What is there -------------------------------------------------------------------------------------------------
@@ -66,11 +68,11 @@ class Store:
         Raises:
             StateDirectoryError: One of its files is damaged.
         """
-        numbers = self._numbers()
+        numbers = self._folders.numbers()
         number = numbers[-1] if numbers else 0
-        if number <= self._current_number():
+        if number <= self._folders.current_number():
             return None
-        return self._read(number)
+        return self._folders.read(number)
 
     def current(self) -> Credential | None:
         """The credential in use.
@@ -79,11 +81,11 @@ class Store:
             DeviceError: ``current`` points to something incomplete.
             StateDirectoryError: A file is damaged or cannot be read.
         """
-        number = self._current_number()
+        number = self._folders.current_number()
         if number == 0:
             return None
-        found = self._read(number)
-        folder = self.folder(number)
+        found = self._folders.read(number)
+        folder = self._folders.folder(number)
         if (
             found is None
             or found.issued is None
@@ -102,7 +104,7 @@ class Store:
         """A registered generation as a credential, proven or not."""
         if found.issued is None or found.registration is None:
             raise ValueError(f"generation {found.number} is not registered")
-        folder = self.folder(found.number)
+        folder = self._folders.folder(found.number)
         return Credential(
             generation=found.number,
             certificate_id=found.issued.certificate_id,
@@ -123,9 +125,9 @@ class Store:
             DeviceError: One of them is missing.
         """
         return KeyPair(
-            certificate=self._text(number, CERTIFICATE),
+            certificate=self._folders.text(number, CERTIFICATE),
             private_key=self.key(number),
-            certificate_file=str(self.folder(number) / CERTIFICATE),
+            certificate_file=str(self._folders.folder(number) / CERTIFICATE),
             private_key_file=self._key_name(number),
         )
 
@@ -143,13 +145,11 @@ class Store:
         Raises:
             DeviceError: It is missing.
         """
-        return Secret(self._text(number, KEY))
+        return Secret(self._folders.text(number, KEY))
 
     def folder(self, number: int) -> Path:
         """Where a generation lives."""
-        return self._root / f"{number:04d}"
-
-    # What changes ---------------------------------------------------------------------------------------------------
+        return self._folders.folder(number)
 
     def open(self, attempt: Attempt) -> Generation:
         """Begin a generation with a number never used before; an older pending one is given up.
@@ -157,11 +157,13 @@ class Store:
         The ledger names its certificate first: once the new attempt stands, nobody looks at the older one again.
         """
         files.make_folder(self._root)
-        older = [number for number in self._numbers() if number > self._current_number()]
+        older = [
+            number for number in self._folders.numbers() if number > self._folders.current_number()
+        ]
         for dropped in older:
             self._name_dropped(dropped)
-        number = max([*self._numbers(), self._current_number()]) + 1
-        files.make_folder(self.folder(number))
+        number = max([*self._folders.numbers(), self._folders.current_number()]) + 1
+        files.make_folder(self._folders.folder(number))
         self._write_json(number, ATTEMPT, dataclasses.asdict(attempt))
         for dropped in older:
             self._remove(dropped)
@@ -175,7 +177,10 @@ class Store:
     def keep_key(self, found: Generation, private_key: Secret) -> Generation:
         """Store the device's key; one that is there already is never overwritten."""
         files.write(
-            self.folder(found.number) / KEY, private_key.reveal().encode(), 0o600, new=True
+            self._folders.folder(found.number) / KEY,
+            private_key.reveal().encode(),
+            0o600,
+            new=True,
         )
         return dataclasses.replace(found, has_key=True)
 
@@ -193,7 +198,7 @@ class Store:
 
     def has_current(self) -> bool:
         """Whether there is a credential in use, be it damaged."""
-        return self._current_number() > 0
+        return self._folders.current_number() > 0
 
     def keep_certificate(
         self, found: Generation, issued: Issued, certificate: str, private_key: Secret | None
@@ -202,7 +207,7 @@ class Store:
 
         The ledger comes first: from then on the certificate can be found again whatever happens.
         """
-        folder = self.folder(found.number)
+        folder = self._folders.folder(found.number)
         self.ledger.record(issued.certificate_id, Event.ISSUED, found.number, issued.received)
         if private_key is not None:
             # A key here without issued.json came with an answer that was never completely stored.
@@ -221,7 +226,7 @@ class Store:
         self.ledger.record(
             found.issued.certificate_id, Event.UNRESOLVED, found.number, self._clock.wall()
         )
-        folder = self.folder(found.number)
+        folder = self._folders.folder(found.number)
         files.remove(folder / ISSUED, sync=False)
         files.remove(folder / CERTIFICATE)
         return dataclasses.replace(found, issued=None)
@@ -247,10 +252,10 @@ class Store:
             raise ValueError(f"generation {found.number} is not proven")
         without_token = dataclasses.replace(found.issued, token=None)
         self._write_issued(found.number, without_token)
-        previous = self._current_number()
+        previous = self._folders.current_number()
         files.point(self._root / CURRENT, f"{found.number:04d}")
         self.tell_ledger()
-        for number in self._numbers():
+        for number in self._folders.numbers():
             if number not in (found.number, previous):
                 self._remove(number)
         return self.describe(dataclasses.replace(found, issued=without_token))
@@ -258,8 +263,8 @@ class Store:
     def remove_former(self) -> None:
         """Remove the replaced credentials: the one in use has proven itself."""
         self.tell_ledger()
-        current = self._current_number()
-        for number in self._numbers():
+        current = self._folders.current_number()
+        for number in self._folders.numbers():
             if number < current:
                 self._remove(number)
 
@@ -269,13 +274,13 @@ class Store:
 
     def tell_ledger(self) -> None:
         """Bring the ledger up to date with ``current``: a power cut may have come between the two."""
-        number = self._current_number()
+        number = self._folders.current_number()
         latest = self.ledger.latest()
-        for generation in self._numbers():
+        for generation in self._folders.numbers():
             found = None
             if generation <= number:
                 with contextlib.suppress(StateDirectoryError):  # damage there stops nothing here
-                    found = self._read(generation)
+                    found = self._folders.read(generation)
             if found is None and generation < number:
                 self._retire(generation)
             if found is None or found.issued is None or found.proven is None:
@@ -296,84 +301,20 @@ class Store:
 
     def disown(self) -> None:
         """Let the ledger say that nobody will use the certificates of any generation again."""
-        for number in self._numbers():
+        for number in self._folders.numbers():
             self._name_dropped(number)
             self._retire(number)
 
     def destroy_token_keys(self) -> None:
         """Destroy every generation's key that the agent made in a token; before the folders go."""
-        for number in self._numbers():
+        for number in self._folders.numbers():
             self._destroy_token_key(number)
 
     # How it is kept -------------------------------------------------------------------------------------------------
 
-    def _numbers(self) -> list[int]:
-        self._refuse_link()
-        try:
-            names = [path.name for path in self._root.iterdir() if path.is_dir()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StateDirectoryError(
-                f"Cannot look into {self._root}: {error.strerror}.",
-                remedy="Run as its owner or as root.",
-                code="state-not-readable",
-            ) from error
-        return sorted(int(name) for name in names if name.isdecimal())
-
-    def _refuse_link(self) -> None:
-        """Whoever may make links here could have keys written where he reads them."""
-        if files.is_link(self._root):
-            raise StateDirectoryError(
-                f"{self._root} is a symbolic link, which is refused.",
-                remedy="Put a folder there; to keep the state elsewhere, say so with --state-dir or state_dir.",
-                code="state-damaged",
-            )
-
-    def _current_number(self) -> int:
-        self._refuse_link()
-        link = self._root / CURRENT
-        try:
-            name = str(link.readlink())
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise StateDirectoryError(
-                f"{link} is no symbolic link that can be read: {error.strerror}.",
-                remedy="Look what stands there; the agent makes it a link to a generation such as 0001.",
-                code="state-damaged",
-            ) from error
-        if not name.isdecimal():
-            raise StateDirectoryError(
-                f"{link} points to {name!r}, which is no generation.",
-                remedy="Point it back to the newest complete folder beside it: ln -sfn 0001 current",
-                code="state-damaged",
-            )
-        return int(name)
-
-    def _read(self, number: int) -> Generation | None:
-        folder = self.folder(number)
-        attempt = self._read_json(number, ATTEMPT)
-        if attempt is None:
-            return None
-        issued = self._read_json(number, ISSUED)
-        registration = self._read_json(number, REGISTRATION)
-        proven = self._read_json(number, PROVEN)
-        try:
-            return Generation(
-                number=number,
-                attempt=records.attempt(attempt),
-                has_key=files.is_there(folder / KEY) or files.is_there(folder / TOKEN_KEY),
-                issued=None if issued is None else records.issued(issued),
-                registration=None if registration is None else records.registration(registration),
-                proven=None if proven is None else records.number(proven, "proven"),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise self._damaged(number, folder, str(error)) from error
-
     def _remove(self, number: int) -> None:
         self._destroy_token_key(number)
-        files.remove_folder(self.folder(number))
+        files.remove_folder(self._folders.folder(number))
 
     def _destroy_token_key(self, number: int) -> None:
         """A token that cannot be asked now keeps its key: that stops nothing here, and is said."""
@@ -387,13 +328,15 @@ class Store:
             _log.warning("the key of generation %s stays in its token: %s", number, error.title)
 
     def _token_key(self, number: int) -> TokenKey | None:
-        value = self._read_json(number, TOKEN_KEY)
+        value = self._folders.read_json(number, TOKEN_KEY)
         if value is None:
             return None
         try:
             key = records.token_key(value, str(self._state_dir))
         except (KeyError, TypeError) as error:
-            raise self._damaged(number, self.folder(number) / TOKEN_KEY, str(error)) from error
+            raise self._folders.damaged(
+                number, self._folders.folder(number) / TOKEN_KEY, str(error)
+            ) from error
         # Module and PIN file may have moved since; the configuration knows.
         if self._place is not None and self._place.token == key.place.token:
             return dataclasses.replace(key, place=self._place)
@@ -401,7 +344,7 @@ class Store:
 
     def _key_name(self, number: int) -> str:
         key = self._token_key(number)
-        return str(key) if key is not None else str(self.folder(number) / KEY)
+        return str(key) if key is not None else str(self._folders.folder(number) / KEY)
 
     def _name_dropped(self, number: int) -> None:
         """Say in the ledger what becomes of a given-up attempt's certificate: it is registered, or may be.
@@ -410,7 +353,7 @@ class Store:
         """
         said = self.ledger.latest(number)
         with contextlib.suppress(StateDirectoryError):
-            found = self._read(number)
+            found = self._folders.read(number)
             if found is not None and found.issued is not None:
                 said.setdefault(found.issued.certificate_id, Event.ISSUED.value)
         becomes = {
@@ -421,43 +364,9 @@ class Store:
             if event in becomes:
                 self.ledger.record(certificate_id, becomes[event], number, self._clock.wall())
 
-    def _text(self, number: int, name: str) -> str:
-        path = self.folder(number) / name
-        data = files.read(path)
-        if data is None:
-            raise DeviceError(
-                f"{path} is missing.",
-                remedy="Provision anew: fleet-agent provision --force",
-                code="credential-damaged",
-            )
-        return data.decode("ascii", "replace")
-
-    def _read_json(self, number: int, name: str) -> dict[str, Any] | None:
-        path = self.folder(number) / name
-        data = files.read(path)
-        if data is None:
-            return None
-        try:
-            value = json.loads(data)
-        except ValueError as error:
-            raise self._damaged(number, path, str(error)) from error
-        if not isinstance(value, dict):
-            raise self._damaged(number, path, "not a JSON object")
-        return value
-
-    def _damaged(self, number: int, path: Path, what: str) -> StateDirectoryError:
-        remedy = (
-            "Drop the attempt and begin anew: fleet-agent provision --restart"
-            if number > self._current_number()
-            else "Provision anew: fleet-agent provision --force (the ledger names the old certificate)."
-        )
-        return StateDirectoryError(
-            f"{path} is damaged: {what}.", remedy=remedy, code="state-damaged"
-        )
-
     def _write_json(self, number: int, name: str, value: Mapping[str, object]) -> None:
         data = json.dumps(value, indent=1).encode() + b"\n"
-        files.write(self.folder(number) / name, data, 0o600)
+        files.write(self._folders.folder(number) / name, data, 0o600)
 
     def _write_issued(self, number: int, issued: Issued) -> None:
         value = {
