@@ -57,6 +57,14 @@ def standing(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> Standing:
     )
 
 
+def untagged(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> list[Piece]:
+    """Return those, of what is there, that lack the tags: ``down`` would leave them."""
+    answers = aws.ask_all([piece.tags for piece in pieces])
+    return [
+        piece for piece, answer in zip(pieces, answers, strict=True) if not is_ours(answer, names)
+    ]
+
+
 def deletion(aws: Aws, piece: Piece) -> tuple[str, Sequence[Command]]:
     """Return what it is for people, and the commands that delete it, its older versions first."""
     older: list[Command] = []

@@ -4,7 +4,7 @@ import argparse
 import collections
 import datetime as dt
 
-from fleet_cloud import claims, inventory, plan, times
+from fleet_cloud import claims, inventory, plan, teardown, times
 from fleet_cloud.aws import Aws, entries
 from fleet_cloud.claims import Found
 from fleet_cloud.commands import Outcome, claim_list, table
@@ -14,6 +14,7 @@ from fleet_cloud.inventory import ACTIVE, Holdings
 from fleet_cloud.options import Context
 from fleet_cloud.plan import Plan
 from fleet_cloud.reconcile import Finding, compare
+from fleet_cloud.teardown import Piece
 from fleet_cloud.templates import Said
 
 NAME = ("status",)
@@ -22,8 +23,8 @@ DESCRIPTION = """\
 Shows role, policies, template (with its version) and hook, each unchanged, missing or differing from what up would
 make; the claims with their age; and how many devices there are. Changes nothing.
 
-The exit status is 1 when something is missing or differs, or when a certificate of an interrupted claim new lies
-about, so that it can stand in a script.
+The exit status is 1 when something is missing or differs, has lost the tags by which down knows it, or when a
+certificate of an interrupted claim new lies about, so that it can stand in a script.
 """
 
 
@@ -38,6 +39,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     aws = context.aws()
     wanted = plan.of_fleet(aws, context.names, Said())
     findings = [compare(resource, answer) for resource, answer in wanted.wanted]
+    untagged = _untagged(aws, context, wanted, findings)
     held = inventory.holdings(aws, context.names)
     found = claims.gather(aws, context.names, held, everything=False)
     version, things = _template_and_things(aws, context)
@@ -47,21 +49,39 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         for finding in findings
     ]
     leftovers = [one for one in found.claims if one.state == "leftover"]
-    is_right = all(finding.state == "unchanged" for finding in findings) and not leftovers
+    is_right = all(finding.state == "unchanged" for finding in findings)
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "account": wanted.account.number,
             "region": wanted.account.region,
             "resources": told,
+            "untagged": [{"kind": piece.kind, "name": piece.name} for piece in untagged],
             "hook": wanted.design.hook or None,
             "claims": [claim_list.describe(claim) for claim in found.claims],
             "devices": {"things": things, "certificates": dict(states)},
         },
         lines=_lines(context, wanted, findings, version)
+        + [
+            f"{piece.kind} {piece.name} lacks the fleet's tags: down would leave it"
+            for piece in untagged
+        ]
         + _claim_lines(found)
         + _device_lines(held, things),
-        status=Exit.DONE if is_right else Exit.FAILED,
+        status=Exit.DONE if is_right and not (leftovers or untagged) else Exit.FAILED,
+    )
+
+
+def _untagged(aws: Aws, context: Context, wanted: Plan, findings: list[Finding]) -> list[Piece]:
+    """Return what is there without the tags; type and groups may be somebody else's, and so lack them."""
+    there = {
+        (finding.resource.kind, finding.resource.name)
+        for finding in findings
+        if finding.state != "missing"
+    }
+    pieces = teardown.of_fleet(aws, context.names, wanted.account, None)
+    return teardown.untagged(
+        aws, context.names, [piece for piece in pieces if (piece.kind, piece.name) in there]
     )
 
 

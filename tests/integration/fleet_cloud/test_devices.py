@@ -72,6 +72,11 @@ def test_every_drift_is_shown_by_status_and_mended_by_up(
         }
 
     assert drifted(0) == {}
+    iam.untag_role(RoleName="drift-provisioning", TagKeys=["fleet"])
+    told = answer(fleet_cloud("status", *named, status=1))
+    assert told["untagged"] == [{"kind": "role", "name": "drift-provisioning"}]
+    ours = {"Key": "fleet", "Value": "drift"}
+    iam.tag_role(RoleName="drift-provisioning", Tags=[ours])
     functions.delete_function(FunctionName="drift-hook")
     iot.update_provisioning_template(templateName="drift", enabled=False)
     iot.deprecate_thing_type(thingTypeName="drift-type")
