@@ -6,9 +6,9 @@ Faults that do not hide each other share a fleet and a run of the command.
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleet_agent.session.route import Route
@@ -55,6 +55,7 @@ class InTheCloud:
     faults: tuple[Fault, ...]
     act: Callable[[Agent], object]
     is_provisioned: bool = False
+    sections: Mapping[str, object] = field(default_factory=dict)
 
     def examine(self, sandbox: Sandbox, folder: Path) -> Outcome:
         """Make the fleet, its device and the faults, and ask the doctor."""
@@ -62,7 +63,8 @@ class InTheCloud:
         if self.is_provisioned:
             assert agent.provision().status == 0
         self.act(agent)
-        return doctor(agent, agent.configuration(folder / "config.yaml", subscriptions=COMMANDS))
+        sections = {"subscriptions": COMMANDS, **self.sections}
+        return doctor(agent, agent.configuration(folder / "config.yaml", **sections))
 
 
 def _arn(fleet: Fleet) -> list[str]:
@@ -151,8 +153,11 @@ CLOUD = (
     InTheCloud((Fault("without iot:Receive of CreateCertificateFromCsr's answers", "not-allowed",
                       "$aws/certificates/create-from-csr/json/*", "iot:Receive"),
                 Fault("without iot:Subscribe on RegisterThing's topics", "not-allowed", "/provision/json/*",
-                      "iot:Subscribe")),
-               lambda agent: lose(agent, claim=["receive create-from-csr", "subscribe register-thing"])),
+                      "iot:Subscribe"),
+                Fault("a device's policy without iot:RetainPublish on the topic of `presence`", "not-allowed",
+                      "/presence", "iot:RetainPublish")),
+               lambda agent: lose(agent, claim=["receive create-from-csr", "subscribe register-thing"]),
+               is_provisioned=True, sections={"connection": {"presence": {"topic": "dt/{thing}/presence"}}}),
     InTheCloud((Fault("without iot:Publish on CreateCertificateFromCsr", "not-allowed",
                       "$aws/certificates/create-from-csr/json", "iot:Publish"),
                 Fault("a device's policy without iot:Subscribe on a topic of `subscriptions`", "not-allowed",

@@ -36,6 +36,7 @@ from fleet_agent.telemetry.topics import Topics
 
 _CREATE_KEYS = "$aws/certificates/create/json"
 _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
+_TAKEN = (0, 16)  # PUBACK; 16: nobody has subscribed
 _THING = "${iot:Connection.Thing.ThingName}"
 
 
@@ -300,7 +301,10 @@ def _published(visit: Visit, policy: _Policy, message: Outgoing) -> Findings:
     code = visit.publish(message)
     if code == NOT_AUTHORIZED or (code is None and visit.loss()):
         told = f"PUBACK {code}" if code else f"The connection ended ({visit.loss()})"
-        yield policy.lacks("iot:Publish", f"topic/{message.topic}", told)
+        action = "iot:Publish"
+        if message.retain and visit.publish(dataclasses.replace(message, retain=False)) in _TAKEN:
+            action = "iot:RetainPublish"  # a right of its own
+        yield policy.lacks(action, f"topic/{message.topic}", told)
     elif code is None:
         yield policy.about.warning(
             "no-puback", "No PUBACK came.", message.topic, "Ask again: fleet-agent doctor --online"

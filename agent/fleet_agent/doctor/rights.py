@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent.config.load import files
-from fleet_agent.credentials import store
+from fleet_agent.credentials import folders
 from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Mend, Subject, guarded
 
 _ABOUT = Subject("owners and modes")
 _FIX = "fleet-agent doctor --fix"
 
-_SECRET = frozenset({store.KEY, store.ISSUED})  # issued.json: the token of an attempt under way
+_SECRET = frozenset(
+    {folders.KEY, folders.ISSUED}
+)  # issued.json: the token of an attempt under way
 _OTHERS, _WRITE = 0o077, 0o022
 _READERS = 0o066  # of a folder; 0711 lets others pass to what they may read
 _NOT_OURS = frozenset({"run"})  # for others to read; the agent makes it anew
