@@ -165,6 +165,12 @@ TABLE = (
         "run this again: it goes on where it stopped",
     ),
     Row(
+        "target-missing",
+        r"\(ResourceNotFoundException\) when calling the CreateJob operation",
+        "there is no such thing or thing group",
+        "type: fleet-cloud devices list   to see the things; aws iot list-thing-groups shows the groups",
+    ),
+    Row(
         "old-cli",
         r"Unknown options|Invalid choice, valid choices are|argument operation",
         "this AWS CLI is too old for the command",

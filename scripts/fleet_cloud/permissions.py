@@ -116,7 +116,10 @@ _RETIRE = (
 )
 _DELETE_THINGS = (Grant(("things",), ("iot:DeleteThing",)),)
 _DELETE_FLEET = (
-    Grant(("policies", "template", "registry"), ("iot:ListTagsForResource",)),
+    *(
+        Grant((kind,), ("iot:ListTagsForResource",))
+        for kind in ("policies", "template", "registry")
+    ),
     Grant(
         ("policies",),
         ("iot:ListPolicyVersions", "iot:DeletePolicyVersion", "iot:DeletePolicy"),
@@ -254,7 +257,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         *_SEE_FLEET,
         *_SEE_CLAIMS,
         Grant(("template",), ("iot:ListProvisioningTemplateVersions",)),
-        Grant(("policies", "template"), ("iot:ListTagsForResource",)),
+        *(Grant((kind,), ("iot:ListTagsForResource",)) for kind in ("policies", "template")),
         Grant(("roles",), ("iam:ListRoleTags",)),
         Grant(("function",), ("lambda:ListTags",)),
         Grant(("all",), ("iot:ListThings",)),

@@ -32,6 +32,9 @@ SAID = {
     "LimitExceededException": CALLING.format("LimitExceededException", "CreatePolicy", "too many"),
     "MalformedPolicyException": CALLING.format("MalformedPolicyException", "CreatePolicy", "no"),
     "ServiceUnavailableException": CALLING.format("ServiceUnavailableException", "GetPolicy", ""),
+    "ResourceNotFoundException": CALLING.format(
+        "ResourceNotFoundException", "CreateJob", "Thing pump-8 cannot be found."
+    ),
     "old-cli": "Unknown options: --enabled",
 }
 
