@@ -20,7 +20,8 @@ Run again it changes nothing and says so; after an interruption it goes on.
 """
 
 _SNS = re.compile(r"[0-9A-Za-z_-]{1,256}")
-_TOPIC = re.compile(r"[^'\"\x00-\x1f]{1,256}")
+# Levels; + for a whole one, # for all that follow.
+_TOPIC = re.compile(r"""(?=.{1,256}$)(([^'"+#/\x00-\x1f]*|\+)/)*([^'"+#/\x00-\x1f]*|\+|\#)""")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -38,7 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Make what is missing, put right what differs."""
-    _check("--topic", _TOPIC, arguments.topic, "1 to 256 characters without quotes")
+    _check(
+        "--topic",
+        _TOPIC,
+        arguments.topic,
+        "1 to 256 characters without quotes; + and # stand alone between slashes, and # last",
+    )
     _check("--sns", _SNS, arguments.sns, "1 to 256 of the characters 0-9 A-Z a-z _ -")
     if arguments.email:
         _check("--email", _EMAIL, arguments.email, "an address such as ops@example.com")
