@@ -1,5 +1,7 @@
 """The drop-ins that the package brings as examples, each in place on a booted device."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 from boot import roots
@@ -89,17 +91,36 @@ def test_a_serial_number_that_only_root_may_read(device: Machine) -> None:
         assert device.fleet.certificate_ids(device.thing_name) == [device.certificate_id()]
 
 
-def test_the_group_and_the_folder_of_a_token(device: Machine) -> None:
-    """Whatever runs in the sandbox may write where SoftHSM keeps its tokens, and read the PIN."""
-    text = (device.root / EXAMPLES / "pkcs11.conf").read_text()
-    touch = "touch /var/lib/softhsm/tokens/touched"
-    read = "test 1234 = $(cat $CREDENTIALS_DIRECTORY/pkcs11-pin)"
-    device.drop_in(f"{text}\nExecStartPre=/bin/sh -c '{touch} && {read}'\n")
-    device.write("etc/fleet-agent/pkcs11.pin", "1234", 0o600)
-    make = "groupadd -r softhsm && install -d -g softhsm -m 770 /var/lib/softhsm/tokens"
-    roots.inside(device.root, "sh", "-c", make)
+def test_a_key_in_a_token(device: Machine, tmp_path: Path) -> None:
+    """SoftHSM's, made there by the service in its sandbox, with the PIN that systemd passes."""
+    packages = ("softhsm2", "libsofthsm2", "softhsm2-common", "ucf", "sensible-utils")
+    subprocess.run(["apt-get", "download", "-q", *packages], cwd=tmp_path, check=True)
+    for deb in tmp_path.glob("*.deb"):
+        shutil.copy(deb, device.root / "root")
+    roots.inside(
+        device.root, "sh", "-c", "dpkg -i /root/*softhsm2*.deb /root/ucf*.deb /root/sensible*.deb"
+    )
+    device.write("etc/fleet-agent/pkcs11.pin", "4321", 0o600)
+    user = ("setpriv", "--reuid=_fleet-agent", "--regid=_fleet-agent", "--groups=softhsm")
+    token = ("--label=fleet", "--pin=4321", "--so-pin=87654321")
+    roots.inside(device.root, *user, "softhsm2-util", "--init-token", "--free", *token)
+    example(device, "pkcs11.conf")
+    device.configure(
+        provisioning={
+            "template": device.fleet.template,
+            "parameters": {"SerialNumber": device.serial},
+            "key": {
+                "store": "pkcs11",
+                "module": "/usr/lib/softhsm/libsofthsm2.so",
+                "token": "fleet",
+                "pin_file": "credential:pkcs11-pin",
+            },
+        }
+    )
     with device.booted():
         device.wait_connected()
+        assert (device.state / "credentials/current/key.json").exists()
+        assert not (device.state / "credentials/current/private.pem.key").exists()
 
 
 def test_a_tpm_that_is_missing_stops_nobody(device: Machine) -> None:
