@@ -56,7 +56,7 @@ def run(verb: str, config: Path, hsm: SoftHsm, *more: str | Path) -> Outcome:
     return run_command(*words, env=hsm.environment)
 
 
-@pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
+@pytest.mark.parametrize("kind", ["ec-p256", pytest.param("rsa-2048", marks=pytest.mark.slow)])
 def test_a_life_in_a_token(agent: Agent, hsm: SoftHsm, kind: str) -> None:
     config = configured(agent, hsm, type=kind)
     done = run("provision", config, hsm)
