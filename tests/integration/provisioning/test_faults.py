@@ -493,6 +493,7 @@ def test_policy_that_spreads_after_a_while(
     assert_outlived(agent, faults, Case(operation, "policy-spread", {"seconds": 10}))
 
 
+@pytest.mark.thorough
 def test_topic_that_stays_refused_counts_as_proven_and_says_what_is_missing(
     fleet: Fleet, faults: FaultClient, tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def _until(mailbox: Mailbox, kind: type[T]) -> T:
     return event
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(
