@@ -42,7 +42,7 @@ class Tinyproxy:
             "LogLevel Connect",
             f'LogFile "{self._log}"',
             f"ConnectPort {allowed}",
-            *([f'BasicAuth {USER} {PASSWORD}'] if has_password else []),
+            *([f"BasicAuth {USER} {PASSWORD}"] if has_password else []),
         ]
         self._configuration.write_text("\n".join([*lines, ""]))
         self.url = f"http://127.0.0.1:{self.port}"

@@ -88,10 +88,14 @@ class Bench:
         endpoint: str = "a1b2c3-ats.iot.eu-west-1.amazonaws.com",
     ) -> None:
         """Give it an identity, in place of the one it has."""
-        made = make_pair(self.root / f"made-{time.monotonic_ns()}", valid_from=valid_from, valid_to=valid_to)
+        made = make_pair(
+            self.root / f"made-{time.monotonic_ns()}", valid_from=valid_from, valid_to=valid_to
+        )
         found = self.store.open(attempt(endpoint=endpoint))
         found = self.store.keep_key(found, Secret(made.private_key.read_text()))
-        issued = Issued(certificate_id="5e" * 32, token=Secret("t" * 64), received=self.clock.wall())
+        issued = Issued(
+            certificate_id="5e" * 32, token=Secret("t" * 64), received=self.clock.wall()
+        )
         found = self.store.keep_certificate(found, issued, made.certificate.read_text(), None)
         shutil.rmtree(made.certificate.parent)
         found = self.store.keep_registration(
@@ -240,7 +244,9 @@ def _damaged_queue(bench: Bench) -> None:
     path = bench.state_dir / "telemetry.sqlite3"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE reading (id INTEGER PRIMARY KEY, payload BLOB)")
-        connection.executemany("INSERT INTO reading VALUES (?, ?)", [(n, bytes(500)) for n in range(200)])
+        connection.executemany(
+            "INSERT INTO reading VALUES (?, ?)", [(n, bytes(500)) for n in range(200)]
+        )
     connection.close()
     path.chmod(0o600)
     with path.open("r+b") as file:

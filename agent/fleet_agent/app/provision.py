@@ -18,6 +18,7 @@ from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import Claim, Key, Settings
 from fleet_agent.config.shape import WrongValueError
+from fleet_agent.credentials.folders import CURRENT
 from fleet_agent.credentials.model import (
     Credential,
     Csr,
@@ -27,7 +28,6 @@ from fleet_agent.credentials.model import (
     Secret,
     TokenKey,
 )
-from fleet_agent.credentials.folders import CURRENT
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.mailbox import Mailbox
