@@ -30,6 +30,7 @@ from fleet_agent.telemetry.loop import OFFLINE, Reload, Rotate, TelemetryLoop
 from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
+from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.report import Report
 from fleet_agent.telemetry.sources import build
@@ -218,18 +219,6 @@ class _Years:
             Shared(answer=_answering(publisher), clock=self._clock, health=health),
         )
         commands.configure(list(zip(filters, settings.subscriptions, strict=True)))
-        sources = build.build(
-            settings.telemetry,
-            build.Place(
-                topics=self._topics,
-                intake=publisher,
-                mailbox=self._mailbox,
-                clock=self._clock,
-                health=health,
-                state_dir=self._state_dir,
-                runtime_dir=runtime_dir(self._state_dir, settings.runtime_dir),
-            ),
-        )
         metrics = settings.telemetry.prometheus_file
         report = Report(
             traffic=health.traffic,
@@ -243,7 +232,7 @@ class _Years:
             session=session,
             publisher=publisher,
             queue=with_queue,
-            sources=sources,
+            sources=self._sources(publisher),
             commands=commands,
             orders=Orders(
                 credential=self._credential,
@@ -266,6 +255,18 @@ class _Years:
                 ),
             ],
         )
+
+    def _sources(self, publisher: Publisher) -> list[Source]:
+        place = build.Place(
+            topics=self._topics,
+            intake=publisher,
+            mailbox=self._mailbox,
+            clock=self._clock,
+            health=self._health,
+            state_dir=self._state_dir,
+            runtime_dir=runtime_dir(self._state_dir, self._settings.runtime_dir),
+        )
+        return build.build(self._settings.telemetry, place)
 
     def _session(self, filters: Sequence[tuple[str, int]], presence: Presence | None) -> Session:
         wanted = self._settings.connection
