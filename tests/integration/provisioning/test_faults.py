@@ -528,7 +528,7 @@ def provisioned(agent: Agent, faults: FaultClient) -> Iterator[Agent]:
 
 @cases(
     Case(CREATE_FROM_CSR, "reject", {"status_code": 403}, first=77),
-    Case(CREATE_FROM_CSR, "answer-other-key", first=69, minted=5),
+    Case(CREATE_FROM_CSR, "answer-other-key", first=69, minted=10),
     Case(REGISTER, "reject", {"status_code": 400}, first=77),
     Case("connect", "reject", THING, first=77),
     alike=[
