@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import manpages
-from fleet_agent.config import later
 from fleet_agent.config.annotations import alternatives, annotate, choices, hints, said, unwrap
 from fleet_agent.config.settings import FirstOf, Settings
 from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size
@@ -83,7 +82,7 @@ def _row(cls: type, field: "dataclasses.Field[Any]") -> manpages.Row:
         default = _yaml(plain(annotated, field.default))
     else:
         default = "required" if field.default_factory is dataclasses.MISSING else "{}"
-    return field.name, _type(annotated, cls, field.name), default, doc.text, doc.example
+    return field.name, _type(annotated), default, doc.text, doc.example
 
 
 def _yaml(value: object) -> str:
@@ -96,11 +95,11 @@ def _yaml(value: object) -> str:
     return str(value)
 
 
-def _type(annotated: Any, cls: type, name: str) -> str:  # noqa: ANN401, PLR0911 - a line a type
+def _type(annotated: Any) -> str:  # noqa: ANN401, PLR0911 - a line a type
     kind, meta = unwrap(annotated)
     members, nullable = alternatives(kind)
     if nullable:
-        return f"{_type(annotate(members[0], meta), cls, name)} or null"
+        return f"{_type(annotate(members[0], meta))} or null"
     if limits := said(meta, Duration):
         return f"duration, {format_duration(limits.low)} to {format_duration(limits.high)}"
     if size := said(meta, Size):
@@ -111,8 +110,7 @@ def _type(annotated: Any, cls: type, name: str) -> str:  # noqa: ANN401, PLR0911
         return "path or `credential:NAME`" if path.credential else "path"
     origin = typing.get_origin(kind)
     if origin is Literal:
-        allowed = [one for one in typing.get_args(kind) if (cls, name, one) not in later.VALUES]
-        return " or ".join(f"`{one}`" for one in allowed)
+        return " or ".join(f"`{one}`" for one in typing.get_args(kind))
     words = {str: "string", bool: "`true` or `false`", tuple: "list", Mapping: "mapping"}
     return words.get(origin or kind, "mapping")
 

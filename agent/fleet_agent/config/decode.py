@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
-from fleet_agent.config import later, scalars
+from fleet_agent.config import scalars
 from fleet_agent.config.annotations import (
     Meta,
     alternatives,
@@ -20,7 +20,7 @@ from fleet_agent.config.annotations import (
     said,
     unwrap,
 )
-from fleet_agent.config.positions import Mapping, Mark, Node, Problem, Scalar, Sequence, shown
+from fleet_agent.config.positions import Mapping, Mark, Node, Problem, Scalar, Sequence
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Doc, Items, Keys, WrongValueError
 
@@ -94,10 +94,7 @@ class _Decoder:
             dotted = _join(key, name)
             if name in known:
                 excused.add(name)
-                values[name] = self._entry(cls, name, entry, dotted)
-            elif (cls, name) in later.KEYS:
-                excused |= known.keys()
-                self._wrong(mark, dotted, _not_yet("", later.KEYS[cls, name]))
+                values[name] = self.value(known[name], entry, dotted)
             else:
                 close, hint = _suggest(name, known)
                 excused.add(close)
@@ -109,14 +106,6 @@ class _Decoder:
         if missing or any(value is _WRONG for value in values.values()):
             return _WRONG
         return cls(**values)
-
-    def _entry(self, cls: type, name: str, node: Node, key: str) -> Any:  # noqa: ANN401
-        kind = hints(cls)[name]
-        if isinstance(node, Scalar):
-            instead = later.VALUES.get((cls, name, node.text), "")
-            if instead:
-                return self._wrong(node.mark, key, _not_yet(shown(node.text), instead))
-        return self.value(kind, node, key)
 
     def _union(self, kind: Any, node: Node, key: str, meta: Meta) -> Any:  # noqa: ANN401
         members, nullable = alternatives(kind)
@@ -190,10 +179,6 @@ def _plain(name: str) -> str:
     """Return a key as it would be spelled here: snake_case, from camelCase and kebab-case too."""
     spaced = "".join(f"_{c.lower()}" if c.isupper() else c for c in name.replace("-", "_"))
     return spaced.strip("_").replace("__", "_")
-
-
-def _not_yet(value: str, instead: str) -> WrongValueError:
-    return WrongValueError(f"{value} is not supported by this version".lstrip(), instead)
 
 
 def _missing(kind: Any, key: str) -> WrongValueError:  # noqa: ANN401 - a type expression

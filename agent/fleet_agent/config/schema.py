@@ -9,7 +9,6 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fleet_agent.config import later
 from fleet_agent.config.annotations import Meta, alternatives, hints, required, said, unwrap
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Doc, Duration, Items, Keys, Range, Size, Text
@@ -59,9 +58,6 @@ def _key(cls: type, field: "dataclasses.Field[Any]", definitions: dict[str, Sche
         schema["description"] = doc.text
     if field.default is not dataclasses.MISSING:
         schema["default"] = plain(annotated, field.default)
-    if "enum" in schema:
-        allowed = [one for one in schema["enum"] if (cls, field.name, one) not in later.VALUES]
-        schema["enum"] = allowed
     return schema
 
 
