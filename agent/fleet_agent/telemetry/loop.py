@@ -133,13 +133,8 @@ class TelemetryLoop:
         self._health.doing(f"connecting to {self._session.route.host}")
         while True:
             self._publisher.settle()
-            event = self._mailbox.wait(self._due())
-            for _ in range(TURNS):
-                if event is not None:
-                    self._take(event)
-                if not self._mailbox.has_events():
-                    break
-                event = self._mailbox.wait(0.0)
+            for event in self._mailbox.burst(self._due(), TURNS):
+                self._take(event)
             self._act()
 
     def finish(self) -> None:
