@@ -5,8 +5,8 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.provisioning import clockwatch
+from fleet_agent.provisioning.aws import IdentityClient
 from fleet_agent.provisioning.clockwatch import ClockWatch
-from fleet_agent.provisioning.identity import IdentityClient
 from fleet_agent.provisioning.model import Plan
 from fleet_agent.provisioning.world import World
 

@@ -29,13 +29,13 @@ from fleet_agent.errors import (
 )
 from fleet_agent.mailbox import TimeUp
 from fleet_agent.provisioning import machine
-from fleet_agent.provisioning.claim import ClaimSession
-from fleet_agent.provisioning.clockwatch import ClockWatch
-from fleet_agent.provisioning.identity import (
+from fleet_agent.provisioning.aws import (
     Certificate,
     IdentityClient,
     UnusableAnswerError,
 )
+from fleet_agent.provisioning.claim import ClaimSession
+from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.proof import Proof
 from fleet_agent.provisioning.world import World
