@@ -171,6 +171,22 @@ class Session:
 
         self.client.publish(_packet(message)).add_done_callback(done)
 
+    def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
+        """Ask for topic filters with their QoS, at most ``FILTERS_A_PACKET``; ``Subscribed`` follows."""
+        names = tuple(name for name, _ in filters)
+        packet = mqtt5.SubscribePacket(
+            subscriptions=[mqtt5.Subscription(name, mqtt5.QoS(qos)) for name, qos in filters]
+        )
+
+        def done(future: "Future[Any]") -> None:
+            error = future.exception()
+            codes = () if error else tuple(int(code) for code in future.result().reason_codes)
+            self._mailbox.put(
+                Subscribed(session=self, filters=names, reason_codes=codes, error=_text(error))
+            )
+
+        self.client.subscribe(packet).add_done_callback(done)
+
     def explain(self, failure: ConnectFailed | None, now: float) -> AgentError:
         """Why it did not open; ``failure`` is None when nothing came in time, ``now`` in Unix seconds."""
         from fleet_agent.session import (
@@ -292,22 +308,7 @@ class Session:
         # From here rather than from the main thread, which may be making a key. Asked again on a rejoined session
         # too: the configuration may be new.
         for first in range(0, len(self._filters), FILTERS_A_PACKET):
-            self._subscribe(self._filters[first : first + FILTERS_A_PACKET])
-
-    def _subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
-        names = tuple(name for name, _ in filters)
-        packet = mqtt5.SubscribePacket(
-            subscriptions=[mqtt5.Subscription(name, mqtt5.QoS(qos)) for name, qos in filters]
-        )
-
-        def done(future: "Future[Any]") -> None:
-            error = future.exception()
-            codes = () if error else tuple(int(code) for code in future.result().reason_codes)
-            self._mailbox.put(
-                Subscribed(session=self, filters=names, reason_codes=codes, error=_text(error))
-            )
-
-        self.client.subscribe(packet).add_done_callback(done)
+            self.subscribe(self._filters[first : first + FILTERS_A_PACKET])
 
     def _on_connect_failed(self, data: Any) -> None:  # noqa: ANN401
         code = int(data.connack_packet.reason_code) if data.connack_packet else None
