@@ -157,6 +157,7 @@ def walk(
             way, pair, found.client_id, mailbox, is_thing=True
         ),
         trial=trial.trial(settings, clock),
+        topics=trial.topics(settings),
     )
     done = Runner(plan, world).provision(restart=request.restart)
     if done.session is not None:

@@ -7,7 +7,6 @@ fact learned so far is on disk and the next call goes on from there.
 import dataclasses
 
 from fleet_agent import clock, log
-from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
@@ -26,7 +25,7 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.mailbox import TimeUp
-from fleet_agent.provisioning import machine
+from fleet_agent.provisioning import answers, machine
 from fleet_agent.provisioning.answers import Certificate, UnusableAnswerError
 from fleet_agent.provisioning.aws import ProvisioningClient
 from fleet_agent.provisioning.claim import ClaimSession
@@ -36,7 +35,6 @@ from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.proof import Proof
 from fleet_agent.provisioning.world import World
 from fleet_agent.session import backoff
-from fleet_agent.session.backoff import Patience
 from fleet_agent.session.mqtt import Session
 
 CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
@@ -261,18 +259,7 @@ class Runner:
 
     def _check_key(self, found: Generation, certificate: Certificate, csr: Csr | None) -> None:
         """A certificate for another key is somebody else's answer: name it, never use it."""
-        try:
-            theirs = keys.public_key_of_certificate(certificate.pem, "the answer")
-            if csr is not None:
-                ours = csr.public_key
-            elif certificate.private_key is not None:
-                ours = keys.public_key_of_key(certificate.private_key, "the answer")
-            else:
-                ours = b""
-            matches = ours == theirs
-        except DeviceError:  # no PEM at all: AWS's fault, not the device's
-            matches = False
-        if not matches:
+        if not answers.is_for(certificate, csr):
             self._name_foreign(certificate.certificate_id, found)
             raise UnreachableError(
                 f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
@@ -300,9 +287,12 @@ class Runner:
             )
             found = self._store.keep_attempt(found, attempt)
         thing_name, configuration = identity.register_thing(token, self._plan.parameters)
-        found = self._store.keep_registration(
-            found, Registration(thing_name=thing_name, device_configuration=configuration)
+        registration = Registration(thing_name=thing_name, device_configuration=configuration)
+        registered = dataclasses.replace(found, registration=registration)
+        answers.check_topics(
+            self._store.describe(registered), self._world.topics, self._plan.parameters.get
         )
+        found = self._store.keep_registration(found, registration)
         self._world.report.step("registered", thing_name or "no thing")
         self._claim.close()
         return found
@@ -371,10 +361,11 @@ class Runner:
         patience = verdict.patience
         if patience is None:
             raise verdict.error
-        if patience is Patience.REFUSED and not self._world.outlasts_refusal:
+        if patience.needs_somebody and not self._world.outlasts_refusal:
             raise verdict.error
         self._failures += 1
         self._held_up(verdict.error)
         seconds = backoff.delay(patience, self._failures, self._world.jitter())
-        self._world.report.waiting(verdict.error.title, seconds)
+        problem = verdict.error if patience.needs_somebody else None
+        self._world.report.waiting(verdict.error.title, seconds, problem)
         self._world.mailbox.sleep(seconds)

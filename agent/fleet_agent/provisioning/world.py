@@ -1,7 +1,7 @@
 """What provisioning works with: everything of it that the composition root makes."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import Credential, KeyPair
@@ -17,9 +17,10 @@ from fleet_agent.session.route import Route
 class World:
     """What the runner works with, the plan apart.
 
-    ``open_session`` makes the device's own session, and ``trial`` is what it is tried with: the proof.
-    ``outlasts_refusal``: on a bench a refusal ends the command, so that it can be mended at once; a daemon waits for
-    the cloud to change. ``client_id``: of a device that rotates under its own credential instead of a claim.
+    ``open_session`` makes the device's own session, and ``trial`` is what it is tried with: the proof. ``topics`` are
+    all templates of the configuration, each with its source. ``outlasts_refusal``: on a bench a refusal ends the
+    command, so that it can be mended at once; a daemon waits for the cloud to change. ``client_id``: of a device that
+    rotates under its own credential instead of a claim.
     """
 
     route: Route
@@ -32,4 +33,5 @@ class World:
     read_claim: Callable[[], KeyPair]
     open_session: Callable[[Credential, KeyPair], Session]
     trial: Trial
+    topics: Sequence[tuple[str, str]]
     client_id: str | None = None

@@ -97,10 +97,20 @@ class Conversation:
                 failure = event
             if event is None:
                 moments.pop(0)
-                if found := self.session.probe(self._clock.wall()):
-                    raise found
+                if moments:
+                    self._look()
         if self._connected is None:
-            raise self.session.explain(failure, self._clock.wall())
+            from fleet_agent.session import diagnosis
+
+            raise diagnosis.explain(self.session, failure, self._clock.wall())
+
+    def _look(self) -> None:
+        from fleet_agent.session import (
+            diagnosis,
+        )  # its ssl costs 4 MB: only when something is wrong
+
+        if found := diagnosis.look(self.session, self._clock.wall()):
+            raise found
 
     def granted(
         self, filters: Collection[str], limit: float = ACKNOWLEDGE_LIMIT

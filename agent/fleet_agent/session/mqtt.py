@@ -15,7 +15,6 @@ from typing import Any
 from awscrt import io, mqtt5
 
 from fleet_agent.credentials.model import KeyPair
-from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.session import tls
 from fleet_agent.session.message import Outgoing, Upkeep
@@ -186,20 +185,6 @@ class Session:
             )
 
         self.client.subscribe(packet).add_done_callback(done)
-
-    def explain(self, failure: ConnectFailed | None, now: float) -> AgentError:
-        """Why it did not open; ``failure`` is None when nothing came in time, ``now`` in Unix seconds."""
-        from fleet_agent.session import (
-            diagnosis,
-        )  # its ssl costs 4 MB: only when something is wrong
-
-        return diagnosis.explain(self, failure, now)
-
-    def probe(self, now: float) -> AgentError | None:
-        """Look for what keeps it from opening while awscrt is silent; None when nothing is found."""
-        from fleet_agent.session import diagnosis
-
-        return diagnosis.probe(self, now)
 
     def close(self) -> None:
         """End with a real MQTT DISCONNECT, so that no will fires; waits until it has left.

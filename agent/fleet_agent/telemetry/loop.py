@@ -298,7 +298,11 @@ class TelemetryLoop:
         if self._is_diagnosed:
             return
         self._is_diagnosed = True  # once an outage: looking for the cause takes seconds
-        error = event.session.explain(event, self._clock.wall())
+        from fleet_agent.session import (
+            diagnosis,
+        )  # its ssl costs 4 MB: only when something is wrong
+
+        error = diagnosis.explain(event.session, event, self._clock.wall())
         self._raise(OFFLINE, error)
         self._health.doing("waiting to connect")
 
