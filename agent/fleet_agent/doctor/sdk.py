@@ -36,6 +36,7 @@ NEEDED = {
         "QoS",
         "SubscribePacket",
         "Subscription",
+        "UnsubscribePacket",
         "UserProperty",
     ),
     "awsiot.iotidentity": (

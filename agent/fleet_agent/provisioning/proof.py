@@ -20,9 +20,11 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.session import reasons
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.reasons import NOT_AUTHORIZED, Packet
 
 TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its way
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
@@ -171,7 +173,7 @@ class Proof:
 
 def _busy(name: str, code: int) -> TemporaryError:
     return TemporaryError(
-        f"AWS IoT does not take the new identity's first reading on {name}: PUBACK {code}.",
+        f"AWS IoT does not take the new identity's first reading on {name}: {reasons.words(Packet.PUBACK, code)}.",
         remedy="It is tried again, slower and slower; 144 means that the topic is none that AWS IoT takes.",
         code="busy",
     )

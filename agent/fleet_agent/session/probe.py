@@ -25,6 +25,7 @@ from fleet_agent.errors import (
     RefusedError,
     UnreachableError,
 )
+from fleet_agent.printable import printable
 from fleet_agent.session.route import ALPN, ALPN_PORT, Route
 
 # Seconds for all of it: the deciding thread waits meanwhile, and the watchdog with it.
@@ -295,7 +296,5 @@ def issuer_of(certificate: bytes) -> str:
     for kind in _NAMES:
         found = re.search(rb"\x06\x03\x55\x04" + kind + rb".(.)", issuer, re.DOTALL)
         if found:
-            name = issuer[found.end() :][: found[1][0]].decode("utf-8", "replace")
-            printable = "".join(letter if letter.isprintable() else " " for letter in name)
-            return f'"{printable}"'
+            return f'"{printable(issuer[found.end() :][: found[1][0]])}"'
     return ""

@@ -10,6 +10,7 @@ import socket
 from urllib.parse import unquote, urlsplit
 
 from fleet_agent.errors import PROXY_PASSWORD, AgentError, UnreachableError
+from fleet_agent.printable import printable
 from fleet_agent.session.route import Route
 
 _SERVER_ERRORS = 500
@@ -81,7 +82,7 @@ def _judge(route: Route, error: OSError, *, is_reached: bool) -> AgentError:
             code="proxy-unreachable",
         )
     status = int(found[1])
-    words = "".join(letter if letter.isprintable() else " " for letter in f"{status}{found[2]}")
+    words = printable(f"{status}{found[2]}")
     if status in _NEEDS_PASSWORD:
         has_one = bool(urlsplit(route.proxy or "").username)
         what = "does not take this user and password" if has_one else "wants a user and a password"

@@ -7,6 +7,7 @@ from fleet_agent.doctor.sdk import NEEDED, OPTIONAL
 
 _IMPORTERS = (
     "session/mqtt.py",
+    "session/packets.py",
     "session/tls.py",
     "provisioning/aws.py",
     "provisioning/answers.py",
