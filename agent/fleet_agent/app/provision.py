@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
@@ -132,8 +134,10 @@ def walk(
         StopRequested: It was interrupted.
     """
     from fleet_agent.app import trial
+    from fleet_agent.provisioning.aws import ProvisioningClient
+    from fleet_agent.provisioning.dependencies import Dependencies
+    from fleet_agent.provisioning.proof import Proof
     from fleet_agent.provisioning.runner import Runner
-    from fleet_agent.provisioning.world import World
     from fleet_agent.session.mqtt import Session
 
     wanted = _needed(settings.provisioning, "provisioning")
@@ -141,30 +145,34 @@ def walk(
         claim = _needed(settings.claim, "claim")
     plan = _plan(settings, wanted, request, report)
     clock = SystemClock()
-    state_dir = Path(settings.state_dir)
     way = route(settings)
-    world = World(
-        route=way,
-        outlasts_refusal=request.outlasts_refusal,
+
+    def open_session(found: Credential, pair: KeyPair) -> Session:
+        return Session(way, pair, found.client_id, mailbox, is_thing=True)
+
+    proof = Proof(open_session, mailbox, clock, trial.trial(settings, clock), plan.parameters.get)
+    client_id = own.client_id if own else None
+    needs = Dependencies(
         store=store,
-        mailbox=mailbox,
         clock=clock,
-        report=report,
+        sleep=mailbox.sleep,
         jitter=jitter,
+        report=report,
         read_claim=lambda: store.key_pair(own.generation) if own else read_claim(claim, settings),
-        client_id=own.client_id if own else None,
-        open_session=lambda found, pair: Session(
-            way, pair, found.client_id, mailbox, is_thing=True
+        make_api=lambda pair: ProvisioningClient(
+            way, pair, plan, mailbox, clock, client_id=client_id
         ),
-        trial=trial.trial(settings, clock),
+        prove=proof.prove,
         topics=trial.topics(settings),
+        outlasts_refusal=request.outlasts_refusal,
+        pause=CONNECT_INTERVAL if own else 0.0,
     )
-    done = Runner(plan, world).provision(restart=request.restart)
+    done = Runner(plan, needs).provision(restart=request.restart)
     if done.session is not None:
         done.session.close()
     credential = done.credential
     if credential.is_proven:
-        clone.look(state_dir, credential)
+        clone.look(Path(settings.state_dir), credential)
     return stable(store, credential)
 
 

@@ -111,17 +111,17 @@ def next_try(attempt: Attempt, now: float, jitter: float) -> Attempt:
     return dataclasses.replace(attempt, tries=attempt.tries + 1, not_before=now + span)
 
 
-def heir(attempt: Attempt, former: Attempt) -> Attempt:
-    """An attempt in place of a given-up one, whose count and wait it keeps: to begin anew is no way to ask faster.
+def carry_over(attempt: Attempt, given_up: Attempt) -> Attempt:
+    """An attempt in place of one given up, whose count and wait it keeps: to begin again is no way to ask faster.
 
     At another endpoint nobody has asked before.
     """
-    if former.endpoint != attempt.endpoint:
+    if given_up.endpoint != attempt.endpoint:
         return attempt
-    return dataclasses.replace(attempt, tries=former.tries, not_before=former.not_before)
+    return dataclasses.replace(attempt, tries=given_up.tries, not_before=given_up.not_before)
 
 
-def turn_in(attempt: Attempt, now: float) -> float:
+def seconds_left(attempt: Attempt, now: float) -> float:
     """Seconds until the attempt's "not before", 0 or less when it is past.
 
     A clock that stepped back must not make that years.

@@ -79,7 +79,6 @@ class Proof:
         clock: For the limits.
         trial: What is published or subscribed to.
         parameters: Template parameters by name, for the topics.
-        report_waiting: Called with why the proof waits, and for how many seconds.
     """
 
     def __init__(
@@ -89,17 +88,25 @@ class Proof:
         clock: Clock,
         trial: Trial,
         parameters: Callable[[str], str | None],
-        report_waiting: Callable[[AgentError, float], None],
     ) -> None:
         self._open_session = open_session
         self._mailbox = mailbox
         self._clock = clock
         self._trial = trial
         self._parameters = parameters
-        self._report_waiting = report_waiting
 
-    def prove(self, credential: Credential, pair: KeyPair) -> Proven:
+    def prove(
+        self,
+        credential: Credential,
+        pair: KeyPair,
+        report_waiting: Callable[[AgentError, float], None],
+    ) -> Proven:
         """Return when the identity is proven; its session is the caller's then.
+
+        Args:
+            credential: Registered a moment ago.
+            pair: Its certificate and key.
+            report_waiting: Called with why the proof waits, and for how many seconds.
 
         Raises:
             DeviceError, RefusedError, TemporaryError, UnreachableError: It is not proven; the session is closed.
@@ -113,7 +120,7 @@ class Proof:
             if message is None:
                 how, refused = self._subscribe(conversation, credential), None
             else:
-                how, refused = self._publish(conversation, message)
+                how, refused = self._publish(conversation, message, report_waiting)
         except BaseException:
             conversation.close()
             raise
@@ -129,7 +136,10 @@ class Proof:
             yield Outgoing(topic=name, payload=one.payload(), retain=one.retain)
 
     def _publish(
-        self, conversation: Conversation, message: Outgoing
+        self,
+        conversation: Conversation,
+        message: Outgoing,
+        report_waiting: Callable[[AgentError, float], None],
     ) -> tuple[str, NotAllowedError | None]:
         refused = NotAllowedError("thing", "iot:Publish", f"topic/{message.topic}")
         patient_until = self._clock.monotonic() + TOPIC_LIMIT
@@ -140,7 +150,7 @@ class Proof:
                 case int(code) if code == NOT_AUTHORIZED:
                     if self._clock.monotonic() + TOPIC_POLL > patient_until:
                         return ", its telemetry topic refused", refused
-                    self._report_waiting(refused, TOPIC_POLL)
+                    report_waiting(refused, TOPIC_POLL)
                     conversation.wait(TOPIC_POLL)
                 case int(code):
                     raise _busy(message.topic, code)

@@ -19,9 +19,9 @@ from fleet_agent.provisioning.machine import (
     HUNG_UP_LIMIT,
     SPREADING_LIMIT,
     TOKEN_LIFE,
+    carry_over,
     damage,
     difference,
-    heir,
     judge,
     next_step,
 )
@@ -284,9 +284,9 @@ def test_the_error_code_decides_nothing(operation: Operation, status: int | None
 def test_an_attempt_begun_anew_keeps_count_and_wait_at_the_same_endpoint() -> None:
     former = dataclasses.replace(MADE_HERE.attempt(0.0), tries=7, not_before=99.0)
     other = dataclasses.replace(MADE_HERE, template="other").attempt(5.0)
-    assert heir(other, former) == dataclasses.replace(other, tries=7, not_before=99.0)
+    assert carry_over(other, former) == dataclasses.replace(other, tries=7, not_before=99.0)
     moved = dataclasses.replace(MADE_HERE, endpoint="b").attempt(5.0)
-    assert heir(moved, former) == moved
+    assert carry_over(moved, former) == moved
 
 
 def test_an_answer_without_a_word() -> None:
