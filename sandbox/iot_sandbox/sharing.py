@@ -1,0 +1,79 @@
+"""Shared subscriptions: of each group one member gets a message, in turn.
+
+ministack takes the filter, and delivers nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from iot_sandbox.limits import share_of
+
+Deliver = Callable[[str, bytes, int], Awaitable[None]]
+# Retained messages are for subscriptions of one's own [MQTT-3.8.4-4].
+NO_RETAINED = 2
+
+
+@dataclass
+class _Group:
+    subscription: str = ""
+    members: dict[str, tuple[Deliver, int]] = field(default_factory=dict)
+
+    async def deliver(self, topic: str, payload: bytes, qos: int) -> None:
+        """Give a message to the member whose turn it is."""
+        if not self.members:
+            return
+        number = next(iter(self.members))
+        member, granted = self.members[number] = self.members.pop(number)
+        await member(topic, payload, min(qos, granted))
+
+
+class SharedSubscriptions:
+    """The groups; ``subscribing`` and ``unsubscribing`` wrap what ministack subscribes with."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str, str], _Group] = {}
+
+    def subscribing(self, was: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
+        """Put a subscription to ``$share/GROUP/FILTER`` into its group."""
+
+        async def subscribe(
+            account: str,
+            region: str,
+            topic_filter: str,
+            deliver: Deliver,
+            granted_qos: int = 0,
+            **options: Any,  # noqa: ANN401
+        ) -> str:
+            share, inner = share_of(topic_filter)
+            if share is None:
+                return await was(account, region, topic_filter, deliver, granted_qos, **options)
+            key = account, region, topic_filter
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = _Group()
+                group.subscription = await was(
+                    account, region, inner, group.deliver, 1, retain_handling=NO_RETAINED
+                )
+            number = uuid4().hex
+            group.members[number] = deliver, granted_qos
+            return number
+
+        return subscribe
+
+    def unsubscribing(
+        self, was: Callable[[str], Awaitable[None]]
+    ) -> Callable[[str], Awaitable[None]]:
+        """Take a member out of its group, and the group's own subscription with the last one."""
+
+        async def unsubscribe(number: str) -> None:
+            for key, group in self._groups.items():
+                if group.members.pop(number, None):
+                    if not group.members:
+                        del self._groups[key]
+                        await was(group.subscription)
+                    return
+            await was(number)
+
+        return unsubscribe
