@@ -5,7 +5,7 @@ from itertools import islice, product
 
 import pytest
 
-from support.peer import PINGREQ, PINGRESP, PUBACK, Open, Peer, Properties, Property, Will
+from support.peer import PINGREQ, PINGRESP, Open, Peer, Properties, Property, Will
 
 KEPT: Properties = {Property.SESSION_EXPIRY: 60}
 TAKEN_OVER, TIMED_OUT = 142, 141
