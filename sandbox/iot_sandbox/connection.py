@@ -5,6 +5,7 @@ What a client may send is judged by ``inbound``; what it is sent goes through ``
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -36,6 +37,7 @@ from iot_sandbox.packets import (
     Packet,
     read_packet,
     take_frame,
+    with_topic,
 )
 from iot_sandbox.wills import DelayedWills
 
@@ -50,6 +52,8 @@ class AwsConnection(DeliveringSession):
     """ministack's session within AWS's limits."""
 
     wills: ClassVar[DelayedWills]
+    # The CONNECT, PUBLISH or SUBSCRIBE in hand.
+    packet: Packet
     _will_topic: str | None
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401  ministack's own
@@ -173,7 +177,7 @@ class AwsConnection(DeliveringSession):
             return await self._operate(kind, flags, body)
         goes_on = bool(await super().handle_packet(kind, flags, body))
         if kind == PUBACK:
-            await self._outbox.acknowledged(int.from_bytes(body[:2]))
+            self._outbox.acknowledged(int.from_bytes(body[:2]))
         return goes_on
 
     async def _operate(self, kind: int, flags: int, body: bytes) -> bool:
@@ -183,7 +187,7 @@ class AwsConnection(DeliveringSession):
             await self._reject_malformed_packet(kind, error)
             return False
         try:
-            body = self._judged(packet, body)
+            body, self.packet = self._judged(packet, body)
         except ValueError as error:
             await self._reject_malformed_packet(kind, error)
             return False
@@ -198,20 +202,23 @@ class AwsConnection(DeliveringSession):
             await self.wills.settle(self._key, is_resumed=not packet.is_clean)
         return goes_on
 
-    def _judged(self, packet: Packet, body: bytes) -> bytes:
-        """Hold a packet to the limits; give the body that ministack is to see."""
+    def _judged(self, packet: Packet, body: bytes) -> tuple[bytes, Packet]:
+        """Hold a packet to the limits; give it as ministack is to see it."""
         found, end = (
             ground.properties(body, packet.rest) if packet.version == MQTT_5 else ({}, packet.rest)
         )
         if packet.kind == PUBLISH:
             alias = found.get(ground.TOPIC_ALIAS)
-            return self._inbound.publish(packet, body, alias, len(body) - end)
+            topic = self._inbound.publish(packet, alias, len(body) - end)
+            if topic == packet.topics[0]:
+                return body, packet
+            return with_topic(body, topic), replace(packet, topics=(topic,))
         if packet.kind == SUBSCRIBE:
             has_identifier = ground.SUBSCRIPTION_IDENTIFIER in found
             self._inbound.subscribe(
                 packet, self._sub_filters.values(), has_identifier=has_identifier
             )
-            return body
+            return body, packet
         self._inbound.connect(packet)
         self._outbox.window = self.limits.window(found.get(ground.RECEIVE_MAXIMUM, UNLIMITED))
         if self.limits.has("packet-size"):
@@ -220,7 +227,7 @@ class AwsConnection(DeliveringSession):
         if packet.will is not None and packet.version == MQTT_5:
             will, _ = ground.properties(body, packet.will)
             self._will_delay = will.get(ground.WILL_DELAY_INTERVAL, 0)
-        return body
+        return body, packet
 
     async def _end(self, code: int) -> bool:
         """End the connection for what the client did."""

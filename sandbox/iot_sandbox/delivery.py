@@ -39,7 +39,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         message = Message(topic, payload, qos, properties, retain)
         successor = ground.connected_sessions.get(self._key)
         if not self._is_kept:
-            await self._outbox.put(message)
+            self._outbox.put(message)
         elif qos and successor is not None and successor is not self:
             # Taken over while the message was on its way here. Without a successor, the stored session has it.
             await successor.deliver_to_client(topic, payload, qos)

@@ -141,6 +141,8 @@ def properties(body: bytes, start: int) -> tuple[dict[int, Any], int]:
     Raises:
         ValueError: they are cut short.
     """
+    if body[start : start + 1] == b"\0":
+        return {}, start + 1
     found, end = iot._decode_properties(body, start)
     return dict(found), end
 

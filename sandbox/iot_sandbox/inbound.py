@@ -11,7 +11,7 @@ from iot_sandbox.limits import (
     TOPIC_ALIASES,
     Limits,
 )
-from iot_sandbox.packets import MQTT_5, Packet, with_topic
+from iot_sandbox.packets import MQTT_5, Packet
 
 PROTOCOL_ERROR = 130
 CLIENT_ID_NOT_VALID = 133
@@ -58,12 +58,11 @@ class Inbound:
         if packet.qos > 1:
             raise BreachError(QOS_NOT_SUPPORTED, ends=False)
 
-    def publish(self, packet: Packet, body: bytes, alias: int | None, payload: int) -> bytes:
-        """Judge a PUBLISH; give it with its topic in place of an alias.
+    def publish(self, packet: Packet, alias: int | None, payload: int) -> str:
+        """Judge a PUBLISH; give the topic it goes to.
 
         Args:
             packet: as it was read.
-            body: after the fixed header.
             alias: its topic alias.
             payload: bytes in its payload.
 
@@ -82,7 +81,7 @@ class Inbound:
                 raise BreachError(RECEIVE_MAXIMUM_EXCEEDED)
         if not self._limits.takes_topic(topic):
             raise BreachError(TOPIC_NAME_INVALID, ends=False)
-        return body if topic == packet.topics[0] else with_topic(body, topic)
+        return topic
 
     def acknowledged(self, identifier: int) -> None:
         """Note that a PUBLISH has its PUBACK."""

@@ -15,7 +15,6 @@ from iot_sandbox.packets import (
     PUBLISH,
     SUBSCRIBE,
     Packet,
-    read_packet,
     reason_code,
 )
 from iot_sandbox.provisioning import Exchange, Provisioning
@@ -76,7 +75,7 @@ class SandboxSession(AwsConnection):
     async def _dispatch_packet(self, pkt_type: int, flags: int, body: bytes) -> bool:
         if pkt_type not in OPERATIONS:
             return bool(await super()._dispatch_packet(pkt_type, flags, body))
-        packet = read_packet(pkt_type, flags, body, self.protocol_version)
+        packet = self.packet
         plan = self.faults.plan(self._request(packet))
         call = self.calls.begin(
             packet.operation,
