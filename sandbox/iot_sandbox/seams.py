@@ -15,7 +15,7 @@ from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
 from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
 from iot_sandbox.settings import Settings
-from iot_sandbox.sharing import SharedSubscriptions
+from iot_sandbox.subscriptions import SharedSubscriptions
 
 ALPN = "x-amzn-mqtt-ca"
 # What a session keeps while its client is away. AWS names no number; ministack's own 1000 would lose a burst.
