@@ -175,6 +175,8 @@ class AwsConnection(DeliveringSession):
             return await self._end(PROTOCOL_ERROR)
         if kind in OPERATIONS:
             return await self._operate(kind, flags, body)
+        if kind == DISCONNECT and not self._is_last_word_valid(body):
+            return await self._end(PROTOCOL_ERROR)
         goes_on = bool(await super().handle_packet(kind, flags, body))
         if kind == PUBACK:
             self._outbox.acknowledged(int.from_bytes(body[:2]))
@@ -201,6 +203,19 @@ class AwsConnection(DeliveringSession):
                 self._keep_alive.start(self._keep_alive_seconds)
             await self.wills.settle(self._key, is_resumed=not packet.is_clean)
         return goes_on
+
+    def _is_last_word_valid(self, body: bytes) -> bool:
+        """Take the session's expiry from a DISCONNECT; say whether it may change it so."""
+        # Behind the reason code.
+        if self.protocol_version != MQTT_5 or len(body) <= 1:
+            return True
+        asked = ground.properties(body, 1)[0].get(ground.SESSION_EXPIRY_INTERVAL)
+        if asked is not None:
+            if asked and not self._expiry:
+                return False  # [MQTT-3.14.2-2]: without a session there is none to keep
+            self._session_expiry_interval = asked
+            self._persist_session = asked > 0
+        return True
 
     def _judged(self, packet: Packet, body: bytes) -> tuple[bytes, Packet]:
         """Hold a packet to the limits; give it as ministack is to see it."""

@@ -82,7 +82,9 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         """Send again what waited for its PUBACK for too long, on this connection or a former one."""
         now = asyncio.get_running_loop().time()
         for identifier, message in [*self._in_flight.items()]:
-            if now - message.sent_at < self.limits.resend_seconds:
+            # Some were acknowledged while others were being sent.
+            is_due = now - message.sent_at >= self.limits.resend_seconds
+            if identifier not in self._in_flight or not is_due:
                 continue
             message.sent_at = now
             if identifier not in self._outbox.sent and not self._outbox.has_room():

@@ -15,7 +15,7 @@ from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
 from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
 from iot_sandbox.settings import Settings
-from iot_sandbox.subscriptions import SharedSubscriptions
+from iot_sandbox.subscriptions import Subscriptions
 
 ALPN = "x-amzn-mqtt-ca"
 # What a session keeps while its client is away. AWS names no number; ministack's own 1000 would lose a burst.
@@ -40,9 +40,9 @@ def install(
     ground.wrap(
         "_WSSession", lambda _: session_class(settings.limits, faults, calls, provisioning)
     )
-    shared = SharedSubscriptions()
-    ground.wrap("broker_subscribe", shared.subscribing)
-    ground.wrap("broker_unsubscribe", shared.unsubscribing)
+    subscriptions = Subscriptions()
+    ground.wrap("broker_subscribe", subscriptions.subscribing)
+    ground.wrap("broker_unsubscribe", subscriptions.unsubscribing)
     ground.wrap("_reserved_filter_subscribe_allowed", lambda was: _within(was, settings.limits))
     if settings.limits.has("unsuback"):
         ground.wrap("_make_unsuback", _forgiving)

@@ -1,6 +1,7 @@
-"""Shared subscriptions: of each group one member gets a message, in turn.
+"""What ministack's subscriptions lack: shared ones, of whose members one gets a message in turn, and a bounded QoS.
 
-ministack takes the filter, and delivers nothing.
+ministack takes the filter of a shared subscription and delivers nothing; a retained message it delivers at the QoS it
+was published with, whatever was granted.
 """
 
 from collections.abc import Awaitable, Callable
@@ -29,14 +30,14 @@ class _Group:
         await member(topic, payload, min(qos, granted))
 
 
-class SharedSubscriptions:
-    """The groups; ``subscribing`` and ``unsubscribing`` wrap what ministack subscribes with."""
+class Subscriptions:
+    """``subscribing`` and ``unsubscribing`` wrap what ministack subscribes with."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str, str], _Group] = {}
 
     def subscribing(self, was: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
-        """Put a subscription to ``$share/GROUP/FILTER`` into its group."""
+        """Bound the QoS, and put a subscription to ``$share/GROUP/FILTER`` into its group."""
 
         async def subscribe(
             account: str,
@@ -48,7 +49,8 @@ class SharedSubscriptions:
         ) -> str:
             share, inner = share_of(topic_filter)
             if share is None:
-                return await was(account, region, topic_filter, deliver, granted_qos, **options)
+                bounded = _bounded(deliver, granted_qos)
+                return await was(account, region, topic_filter, bounded, granted_qos, **options)
             key = account, region, topic_filter
             group = self._groups.get(key)
             if group is None:
@@ -77,3 +79,10 @@ class SharedSubscriptions:
             await was(number)
 
         return unsubscribe
+
+
+def _bounded(deliver: Deliver, granted_qos: int) -> Deliver:
+    async def bounded(topic: str, payload: bytes, qos: int) -> None:
+        await deliver(topic, payload, min(qos, granted_qos))
+
+    return bounded

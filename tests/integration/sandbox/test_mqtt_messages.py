@@ -97,6 +97,13 @@ def test_a_retained_message_waits_for_who_names_its_topic(
     assert other.arrived() == []
 
 
+def test_a_retained_message_comes_at_the_lower_qos(one: Peer, place: str) -> None:
+    one.publish(place, b"x", retain=True)
+    for options in (0, 1):
+        one.subscribe(place, options=options)
+        assert one.message().qos == options
+
+
 def test_retain_as_published_and_without(one: Peer, other: Peer, place: str) -> None:
     one.subscribe(place, options=1 | AS_PUBLISHED)
     other.subscribe(place, options=1)

@@ -5,7 +5,17 @@ from itertools import islice, product
 
 import pytest
 
-from support.peer import PINGREQ, PINGRESP, Open, Peer, Properties, Property, Will
+from support.peer import (
+    DISCONNECT,
+    PINGREQ,
+    PINGRESP,
+    Open,
+    Peer,
+    Properties,
+    Property,
+    Will,
+    pack,
+)
 
 KEPT: Properties = {Property.SESSION_EXPIRY: 60}
 TAKEN_OVER, TIMED_OUT = 142, 141
@@ -83,6 +93,20 @@ def test_a_session_is_there_as_long_as_it_was_asked_for(
     assert third.arrived() == []
     third.disconnect()
     assert peer(place).connect(clean=False).is_session_present is False
+
+
+def test_a_disconnect_may_change_how_long_the_session_lives(peer: Open, place: str) -> None:
+    for expiry, is_kept in ((60, True), (10, True), (0, False)):
+        first = peer(place)
+        first.connect(KEPT)
+        first.disconnect(properties={Property.SESSION_EXPIRY: expiry})
+        second = peer(place)
+        assert second.connect(clean=False).is_session_present is is_kept
+        second.disconnect()
+    without = peer(place)
+    without.connect()
+    without.send(DISCONNECT << 4, b"\x00" + pack({Property.SESSION_EXPIRY: 1}))
+    assert without.end() == 130
 
 
 def test_a_session_ends_with_its_time(peer: Open, place: str) -> None:
