@@ -1,7 +1,7 @@
-"""What ministack's subscriptions lack: shared ones, of whose members one gets a message in turn, and a bounded QoS.
+"""What ministack's subscriptions lack: shared ones, of whose members one gets a message in turn, and their options.
 
 ministack takes the filter of a shared subscription and delivers nothing; a retained message it delivers at the QoS it
-was published with, whatever was granted.
+was published with, whatever was granted; and a session it resumes has the filters alone of what was subscribed to.
 """
 
 from collections.abc import Awaitable, Callable
@@ -35,6 +35,8 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str, str], _Group] = {}
+        # What each client was granted for each filter.
+        self._granted: dict[tuple[str, ...], tuple[int, dict[str, Any]]] = {}
 
     def subscribing(self, was: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
         """Bound the QoS, and put a subscription to ``$share/GROUP/FILTER`` into its group."""
@@ -47,11 +49,14 @@ class Subscriptions:
             granted_qos: int = 0,
             **options: Any,  # noqa: ANN401
         ) -> str:
+            key = account, region, topic_filter
+            if (client_id := options.get("client_id")) is not None:
+                granted_qos, more = self._remembered((*key, client_id), granted_qos, options)
+                options |= more
             share, inner = share_of(topic_filter)
             if share is None:
                 bounded = _bounded(deliver, granted_qos)
                 return await was(account, region, topic_filter, bounded, granted_qos, **options)
-            key = account, region, topic_filter
             group = self._groups.get(key)
             if group is None:
                 group = self._groups[key] = _Group()
@@ -79,6 +84,16 @@ class Subscriptions:
             await was(number)
 
         return unsubscribe
+
+    def _remembered(
+        self, key: tuple[str, ...], granted_qos: int, options: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        """Give what a SUBSCRIBE grants, and to a session that is resumed what it was granted before."""
+        if "retain_as_published" not in options:  # no SUBSCRIBE: ministack resumes a session
+            return self._granted.get(key, (granted_qos, {}))
+        more = {"retain_as_published": options["retain_as_published"]}
+        self._granted[key] = granted_qos, more
+        return granted_qos, more
 
 
 def _bounded(deliver: Deliver, granted_qos: int) -> Deliver:
