@@ -7,7 +7,8 @@ import pytest
 from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox
 from support.fleets import Claim
-from support.peer import AUTH, CONNECT, PUBLISH, Open, Peer, Properties, Property, Will, pack, text
+from support.peer import AUTH, CONNECT, PUBLISH, Open, Peer, Will
+from support.properties import Properties, Property, pack, text
 
 KIB_128 = 128 * 1024
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from support.peer import Open, Peer, Properties, Property
+from support.peer import Open, Peer
+from support.properties import Properties, Property
 
 NO_LOCAL, AS_PUBLISHED = 0b100, 0b1000
 RETAINED_IF_NEW, RETAINED_NEVER = 1 << 4, 2 << 4

@@ -5,17 +5,8 @@ from itertools import islice, product
 
 import pytest
 
-from support.peer import (
-    DISCONNECT,
-    PINGREQ,
-    PINGRESP,
-    Open,
-    Peer,
-    Properties,
-    Property,
-    Will,
-    pack,
-)
+from support.peer import DISCONNECT, PINGREQ, PINGRESP, Open, Peer, Will
+from support.properties import Properties, Property, pack
 
 KEPT: Properties = {Property.SESSION_EXPIRY: 60}
 TAKEN_OVER, TIMED_OUT = 142, 141
