@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from fleet_agent.clock import Clock
-from fleet_agent.credentials.model import PrivateKey, TokenKey
+from fleet_agent.credentials.model import HardwareKey, PrivateKey
 from fleet_agent.errors import AgentError
 
 _INTERVAL = 20.0  # seconds between looks, while there is no connection
@@ -16,9 +16,9 @@ _LIMIT = 20.0  # seconds for a look
 _LONG = 3600.0  # seconds without a connection, after which it may have been away and back unseen
 # Modules keep what they saw when they were initialised, and the SDK a session with the token.
 _LOOK = (
-    "import json, sys; from fleet_agent.credentials import model, token; "
-    "key = json.loads(sys.argv[1]); place = model.Place(**key.pop('place')); "
-    "token.check(model.TokenKey(place=place, **key))"
+    "import json, sys; from fleet_agent.credentials import model; from fleet_agent.credentials.hsm import keys; "
+    "key = json.loads(sys.argv[1]); token = model.HardwareToken(**key.pop('token')); "
+    "keys.check(model.HardwareKey(token=token, **key))"
 )
 
 
@@ -41,7 +41,7 @@ class Comeback:
         self._since: float | None = None  # monotonic seconds
         self._was_away = False
         self._clock = clock
-        self.due = math.inf if not isinstance(key, TokenKey) else clock.monotonic() + _INTERVAL
+        self.due = math.inf if not isinstance(key, HardwareKey) else clock.monotonic() + _INTERVAL
 
     def act(self) -> None:
         """Look.
@@ -51,7 +51,7 @@ class Comeback:
         """
         now = self._clock.monotonic()
         self.due = now + _INTERVAL
-        if not isinstance(self._key, TokenKey) or not self._is_offline():
+        if not isinstance(self._key, HardwareKey) or not self._is_offline():
             self._since, self._was_away = None, False
             return
         self._since = self._since or now
@@ -60,18 +60,18 @@ class Comeback:
             raise StartAfresh
 
 
-def _answers(key: TokenKey) -> bool:
+def _answers(key: HardwareKey) -> bool:
     """Ask in this process."""
-    from fleet_agent.credentials import token
+    from fleet_agent.credentials.hsm import keys as hsm
 
     try:
-        token.check(key)
+        hsm.check(key)
     except AgentError:
         return False
     return True
 
 
-def _is_there(key: TokenKey) -> bool:
+def _is_there(key: HardwareKey) -> bool:
     """Ask in a process of its own."""
     import subprocess
 

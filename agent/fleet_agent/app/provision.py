@@ -22,11 +22,11 @@ from fleet_agent.credentials.folders import CURRENT
 from fleet_agent.credentials.model import (
     Credential,
     Csr,
+    HardwareKey,
+    HardwareToken,
     KeyPair,
-    Place,
     PrivateKey,
     Secret,
-    TokenKey,
 )
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
@@ -62,7 +62,7 @@ class Result:
 
 def open_store(settings: Settings) -> Store:
     """The credential store of the settings' state directory."""
-    return Store(Path(settings.state_dir), SystemClock(), _place(settings))
+    return Store(Path(settings.state_dir), SystemClock(), _hardware_token(settings))
 
 
 def provision(settings: Settings, request: Request, report: Report) -> Result:
@@ -152,7 +152,7 @@ def walk(
         parameters=values,
         csr=csr,
         csr_key=csr_key,
-        place=_place(settings),
+        token=_hardware_token(settings),
         label=wanted.key.label,
     )
     clock = SystemClock()
@@ -186,20 +186,20 @@ def _needed(section: T | None, name: str) -> T:
     return section
 
 
-def _place(settings: Settings) -> Place | None:
+def _hardware_token(settings: Settings) -> HardwareToken | None:
     """The token of the device's own key."""
     key = settings.provisioning.key if settings.provisioning else Key()
     if key.store != "pkcs11" or not (key.module and key.token and key.pin_file):
         return None
-    return Place(
+    return HardwareToken(
         module=key.module,
-        token=key.token,
+        label=key.token,
         pin_file=key.pin_file,
         state_dir=settings.state_dir,
     )
 
 
-def token_key(uri: str, settings: Settings) -> TokenKey:
+def hardware_key(uri: str, settings: Settings) -> HardwareKey:
     """The key that a PKCS#11 URI names; what it leaves out is as for the device's own key.
 
     Raises:
@@ -213,7 +213,7 @@ def token_key(uri: str, settings: Settings) -> TokenKey:
             remedy=f"{error.suggestion.capitalize()}.",
             code="token-uri",
         ) from None
-    own = _place(settings)
+    own = _hardware_token(settings)
     module = named.get("module-path") or (own.module if own else None)
     pin_file = named.get("pin-source") or (own.pin_file if own else None)
     if not module or not pin_file:
@@ -222,10 +222,10 @@ def token_key(uri: str, settings: Settings) -> TokenKey:
             remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/the/pin to it.",
             code="token-uri",
         )
-    place = Place(
-        module=module, token=named["token"], pin_file=pin_file, state_dir=settings.state_dir
+    token = HardwareToken(
+        module=module, label=named["token"], pin_file=pin_file, state_dir=settings.state_dir
     )
-    return TokenKey(place=place, label=named["object"])
+    return HardwareKey(token=token, label=named["object"])
 
 
 def read_claim(claim: Claim, settings: Settings) -> KeyPair:
@@ -238,7 +238,7 @@ def read_claim(claim: Claim, settings: Settings) -> KeyPair:
     text = _read_text(certificate, "the claim certificate")
     key: PrivateKey
     if token_uri.is_one(claim.private_key):
-        key = token_key(claim.private_key, settings)
+        key = hardware_key(claim.private_key, settings)
         name = str(key)
     else:
         file = resolve_path(claim.private_key, os.environ)
@@ -268,7 +268,7 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
         return csr, None
     key: PrivateKey
     if token_uri.is_one(request.csr_key_file):
-        key = token_key(request.csr_key_file, settings)
+        key = hardware_key(request.csr_key_file, settings)
     else:
         key = Secret(_read_text(Path(request.csr_key_file), "the CSR's private key"))
     if keys.public_key_of_key(key, request.csr_key_file) != csr.public_key:

@@ -92,7 +92,7 @@ def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bo
     found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
     store = Store(state_dir, SystemClock())
     store.disown()
-    store.destroy_token_keys()
+    store.destroy_hardware_keys()
     _remove_identity(state_dir)
     for path in found.remove:
         if path.is_dir():

@@ -14,7 +14,7 @@ from fleet_agent.errors import DeviceError, StateDirectoryError
 
 ATTEMPT = "attempt.json"
 KEY = "private.pem.key"
-TOKEN_KEY = "key.json"  # noqa: S105 - instead: which key of which token
+HARDWARE_KEY = "key.json"
 CERTIFICATE = "certificate.pem.crt"
 ISSUED = "issued.json"
 REGISTRATION = "registration.json"
@@ -96,7 +96,7 @@ class Folders:
             return Generation(
                 number=number,
                 attempt=records.attempt(attempt),
-                has_key=files.is_there(folder / KEY) or files.is_there(folder / TOKEN_KEY),
+                has_key=files.is_there(folder / KEY) or files.is_there(folder / HARDWARE_KEY),
                 issued=None if issued is None else records.issued(issued),
                 registration=None if registration is None else records.registration(registration),
                 proven=None if proven is None else records.number(proven, "proven"),

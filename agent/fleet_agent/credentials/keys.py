@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fleet_agent.credentials.model import Csr, KeyPair, PrivateKey, Secret, TokenKey
+from fleet_agent.credentials.model import Csr, HardwareKey, KeyPair, PrivateKey, Secret
 from fleet_agent.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def make_csr(private_key: PrivateKey) -> Csr:
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "AWS IoT Certificate")])
     )
-    if isinstance(private_key, TokenKey):
-        from fleet_agent.credentials import token
+    if isinstance(private_key, HardwareKey):
+        from fleet_agent.credentials.hsm import keys as hsm
 
-        key = token.signer(private_key)
+        key = hsm.signer(private_key)
     else:
         key = _load_key(private_key, "the device's private key")
     request = builder.sign(key, hashes.SHA256())
@@ -128,10 +128,10 @@ def public_key_of_key(private_key: PrivateKey, name: str) -> bytes:
     Raises:
         DeviceError: ``name`` holds no readable private key, or the token cannot be asked.
     """
-    if isinstance(private_key, TokenKey):
-        from fleet_agent.credentials import token
+    if isinstance(private_key, HardwareKey):
+        from fleet_agent.credentials.hsm import keys as hsm
 
-        return _encode(token.public_key(private_key))
+        return _encode(hsm.public_key(private_key))
     return _public_der(_load_key(private_key, name))
 
 

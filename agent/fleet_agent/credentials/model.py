@@ -28,23 +28,26 @@ class Secret:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """A PKCS#11 token: the module that knows it, its label, and the file of its PIN.
+class HardwareToken:
+    """A hardware token (PKCS#11): the module that knows it, its label, and the file of its PIN.
 
     ``pin_file`` is a path or ``credential:NAME``; ``state_dir`` is where a refused PIN is remembered.
     """
 
     module: str
-    token: str
+    label: str
     pin_file: str
     state_dir: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TokenKey:
-    """A private key in a token, by its label. ``is_ours``: the agent made it, and destroys it when it is replaced."""
+class HardwareKey:
+    """A private key in a hardware token, by its label.
 
-    place: Place
+    ``is_ours``: the agent made it, and destroys it when it is replaced.
+    """
+
+    token: HardwareToken
     label: str
     is_ours: bool = False
 
@@ -52,11 +55,11 @@ class TokenKey:
         from fleet_agent.config import token_uri
 
         return token_uri.write(
-            {"token": self.place.token, "object": self.label, "type": "private"}
+            {"token": self.token.label, "object": self.label, "type": "private"}
         )
 
 
-PrivateKey = Secret | TokenKey
+PrivateKey = Secret | HardwareKey
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,14 @@ Every function raises ``KeyError``, ``TypeError``, ``ValueError`` or ``OverflowE
 from collections.abc import Mapping
 from typing import Any
 
-from fleet_agent.credentials.model import Attempt, Issued, Place, Registration, Secret, TokenKey
+from fleet_agent.credentials.model import (
+    Attempt,
+    HardwareKey,
+    HardwareToken,
+    Issued,
+    Registration,
+    Secret,
+)
 
 
 def attempt(value: Mapping[str, Any]) -> Attempt:
@@ -44,15 +51,17 @@ def registration(value: Mapping[str, Any]) -> Registration:
     )
 
 
-def token_key(value: Mapping[str, Any], state_dir: str) -> TokenKey:
+def hardware_key(value: Mapping[str, Any], state_dir: str) -> HardwareKey:
     """``key.json``."""
-    place = Place(
+    token = HardwareToken(
         module=_string(value, "module"),
-        token=_string(value, "token"),
+        label=_string(value, "token"),
         pin_file=_string(value, "pin_file"),
         state_dir=state_dir,
     )
-    return TokenKey(place=place, label=_string(value, "label"), is_ours=value["is_ours"] is True)
+    return HardwareKey(
+        token=token, label=_string(value, "label"), is_ours=value["is_ours"] is True
+    )
 
 
 def _string(value: Mapping[str, Any], key: str) -> str:

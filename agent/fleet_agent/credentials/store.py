@@ -20,11 +20,11 @@ from fleet_agent.credentials.folders import (
     ATTEMPT,
     CERTIFICATE,
     CURRENT,
+    HARDWARE_KEY,
     ISSUED,
     KEY,
     PROVEN,
     REGISTRATION,
-    TOKEN_KEY,
     Folders,
 )
 from fleet_agent.credentials.ledger import Ledger
@@ -33,13 +33,13 @@ from fleet_agent.credentials.model import (
     Credential,
     Event,
     Generation,
+    HardwareKey,
+    HardwareToken,
     Issued,
     KeyPair,
-    Place,
     PrivateKey,
     Registration,
     Secret,
-    TokenKey,
 )
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
 
@@ -52,9 +52,9 @@ class Store:
     Every method that writes raises ``StateDirectoryError`` when it cannot, and leaves what was there.
     """
 
-    def __init__(self, state_dir: Path, clock: Clock, place: Place | None = None) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, token: HardwareToken | None = None) -> None:
         self._clock = clock
-        self._place = place
+        self._configured = token
         self._state_dir = state_dir
         self._root = state_dir / "credentials"
         self._folders = Folders(self._root)
@@ -137,7 +137,7 @@ class Store:
         Raises:
             DeviceError: It is missing.
         """
-        return self._token_key(number) or self.private_key(number)
+        return self._hardware_key(number) or self.private_key(number)
 
     def private_key(self, number: int) -> Secret:
         """The private key (PEM) of a generation that has it in a file.
@@ -184,16 +184,16 @@ class Store:
         )
         return dataclasses.replace(found, has_key=True)
 
-    def keep_token_key(self, found: Generation, key: TokenKey) -> Generation:
+    def keep_hardware_key(self, found: Generation, key: HardwareKey) -> Generation:
         """Store which key of a token is this generation's: before it is made, so that none is made and forgotten."""
         value = {
-            "module": key.place.module,
-            "token": key.place.token,
-            "pin_file": key.place.pin_file,
+            "module": key.token.module,
+            "token": key.token.label,
+            "pin_file": key.token.pin_file,
             "label": key.label,
             "is_ours": key.is_ours,
         }
-        self._write_json(found.number, TOKEN_KEY, value)
+        self._write_json(found.number, HARDWARE_KEY, value)
         return dataclasses.replace(found, has_key=True)
 
     def has_current(self) -> bool:
@@ -305,45 +305,45 @@ class Store:
             self._name_dropped(number)
             self._retire(number)
 
-    def destroy_token_keys(self) -> None:
+    def destroy_hardware_keys(self) -> None:
         """Destroy every generation's key that the agent made in a token; before the folders go."""
         for number in self._folders.numbers():
-            self._destroy_token_key(number)
+            self._destroy_hardware_key(number)
 
     # How it is kept -------------------------------------------------------------------------------------------------
 
     def _remove(self, number: int) -> None:
-        self._destroy_token_key(number)
+        self._destroy_hardware_key(number)
         files.remove_folder(self._folders.folder(number))
 
-    def _destroy_token_key(self, number: int) -> None:
+    def _destroy_hardware_key(self, number: int) -> None:
         """A token that cannot be asked now keeps its key: that stops nothing here, and is said."""
         try:
-            key = self._token_key(number)
+            key = self._hardware_key(number)
             if key is not None and key.is_ours:
-                from fleet_agent.credentials import token
+                from fleet_agent.credentials.hsm import keys as hsm
 
-                token.destroy(key)
+                hsm.destroy(key)
         except AgentError as error:
             _log.warning("the key of generation %s stays in its token: %s", number, error.title)
 
-    def _token_key(self, number: int) -> TokenKey | None:
-        value = self._folders.read_json(number, TOKEN_KEY)
+    def _hardware_key(self, number: int) -> HardwareKey | None:
+        value = self._folders.read_json(number, HARDWARE_KEY)
         if value is None:
             return None
         try:
-            key = records.token_key(value, str(self._state_dir))
+            key = records.hardware_key(value, str(self._state_dir))
         except (KeyError, TypeError) as error:
             raise self._folders.damaged(
-                number, self._folders.folder(number) / TOKEN_KEY, str(error)
+                number, self._folders.folder(number) / HARDWARE_KEY, str(error)
             ) from error
         # Module and PIN file may have moved since; the configuration knows.
-        if self._place is not None and self._place.token == key.place.token:
-            return dataclasses.replace(key, place=self._place)
+        if self._configured is not None and self._configured.label == key.token.label:
+            return dataclasses.replace(key, token=self._configured)
         return key
 
     def _key_name(self, number: int) -> str:
-        key = self._token_key(number)
+        key = self._hardware_key(number)
         return str(key) if key is not None else str(self._folders.folder(number) / KEY)
 
     def _name_dropped(self, number: int) -> None:

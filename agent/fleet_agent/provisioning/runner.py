@@ -7,17 +7,18 @@ learned so far is on disk and the next call goes on from there.
 import dataclasses
 
 from fleet_agent import clock, log
-from fleet_agent.credentials import keys, token, topic
+from fleet_agent.credentials import keys, topic
+from fleet_agent.credentials.hsm import keys as hsm
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
     Csr,
     Event,
     Generation,
+    HardwareKey,
+    HardwareToken,
     Issued,
-    Place,
     Registration,
-    TokenKey,
 )
 from fleet_agent.errors import (
     DATES,
@@ -214,22 +215,22 @@ class Runner:
         if found.issued is None:
             self._open_claim(found)  # the handshake goes on while the key is made
         given = self._plan.csr_key
-        if isinstance(given, TokenKey):
-            return self._store.keep_token_key(found, given)
+        if isinstance(given, HardwareKey):
+            return self._store.keep_hardware_key(found, given)
         if given is not None:
             return self._store.keep_key(found, given)
-        if self._plan.place is not None:
-            return self._choose_token_key(found, self._plan.place)
+        if self._plan.token is not None:
+            return self._choose_hardware_key(found, self._plan.token)
         return self._store.keep_key(found, keys.make_private_key(self._plan.key_type))
 
-    def _choose_token_key(self, found: Generation, place: Place) -> Generation:
+    def _choose_hardware_key(self, found: Generation, token: HardwareToken) -> Generation:
         """The key that is in the token under the label already, or a new one: for a replacement always a new one."""
         label = self._plan.label
         if self._store.has_current():
             label = f"{label}-{found.number:04d}"
-        key = TokenKey(place=place, label=label)
-        is_there = token.exists(key)
-        return self._store.keep_token_key(found, dataclasses.replace(key, is_ours=not is_there))
+        key = HardwareKey(token=token, label=label)
+        is_there = hsm.exists(key)
+        return self._store.keep_hardware_key(found, dataclasses.replace(key, is_ours=not is_there))
 
     def _issue(self, found: Generation) -> Generation:
         identity = self._open_claim(found)
@@ -262,8 +263,8 @@ class Runner:
         if self._plan.csr is not None:
             return self._plan.csr
         key = self._store.key(found.number)
-        if isinstance(key, TokenKey) and key.is_ours:
-            token.make(
+        if isinstance(key, HardwareKey) and key.is_ours:
+            hsm.make(
                 key, self._plan.key_type
             )  # does nothing where an interrupted walk has made it
         return keys.make_csr(key)

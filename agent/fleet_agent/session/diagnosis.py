@@ -9,7 +9,7 @@ import ssl
 import threading
 
 from fleet_agent import clock
-from fleet_agent.credentials.model import KeyPair, TokenKey
+from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import (
     DATES,
     HUNG_UP,
@@ -160,10 +160,10 @@ def _walk(session: Session, now: float) -> AgentError | None:
 
 def _ask_token(pair: KeyPair) -> None:
     """A key that cannot be used keeps TLS from being set up, and awscrt does not say so."""
-    if isinstance(pair.private_key, TokenKey):
-        from fleet_agent.credentials import token
+    if isinstance(pair.private_key, HardwareKey):
+        from fleet_agent.credentials.hsm import keys as hsm
 
-        token.check(pair.private_key)
+        hsm.check(pair.private_key)
 
 
 def _connect(session: Session) -> socket.socket:
@@ -188,7 +188,7 @@ def _connect(session: Session) -> socket.socket:
 
 def _probe_tls(session: Session, plain: socket.socket, now: float) -> AgentError | None:
     # Python cannot use one in a token: to be refused without is no news.
-    has_key = not isinstance(session.pair.private_key, TokenKey)
+    has_key = not isinstance(session.pair.private_key, HardwareKey)
     try:
         context = ssl.create_default_context(cafile=session.route.ca_file)
         if has_key:

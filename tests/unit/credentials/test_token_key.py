@@ -7,31 +7,31 @@ import pytest
 
 from fleet_agent.config import token_uri
 from fleet_agent.config.shape import WrongValueError
-from fleet_agent.credentials.model import Place, TokenKey
+from fleet_agent.credentials.model import HardwareKey, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import StateDirectoryError
 from support.clock import FakeClock
 from support.walks import ATTEMPT
 
 
-def place(state_dir: Path) -> Place:
-    return Place(
-        module="/usr/lib/m.so", token="a b", pin_file="/etc/pin", state_dir=str(state_dir)
+def place(state_dir: Path) -> HardwareToken:
+    return HardwareToken(
+        module="/usr/lib/m.so", label="a b", pin_file="/etc/pin", state_dir=str(state_dir)
     )
 
 
 def test_a_generation_says_which_key_is_its_own(tmp_path: Path) -> None:
     store = Store(tmp_path, FakeClock())
-    key = TokenKey(place=place(tmp_path), label="device-0002", is_ours=True)
-    found = store.keep_token_key(store.open(ATTEMPT), key)
+    key = HardwareKey(token=place(tmp_path), label="device-0002", is_ours=True)
+    found = store.keep_hardware_key(store.open(ATTEMPT), key)
     assert found.has_key
     assert store.key(found.number) == key
     assert Store(tmp_path, FakeClock()).pending() == found
     assert str(key) == "pkcs11:token=a%20b;object=device-0002;type=private"
     # Module and PIN file may move: the configuration knows, as long as it means the same token.
-    moved = dataclasses.replace(key.place, module="/opt/m.so", pin_file="credential:pin")
-    assert Store(tmp_path, FakeClock(), moved).key(1) == dataclasses.replace(key, place=moved)
-    other = dataclasses.replace(moved, token="other")
+    moved = dataclasses.replace(key.token, module="/opt/m.so", pin_file="credential:pin")
+    assert Store(tmp_path, FakeClock(), moved).key(1) == dataclasses.replace(key, token=moved)
+    other = dataclasses.replace(moved, label="other")
     assert Store(tmp_path, FakeClock(), other).key(1) == key
 
 
@@ -45,8 +45,8 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
 
 def test_a_token_that_cannot_be_asked_keeps_nobody_from_going_on(tmp_path: Path) -> None:
     store = Store(tmp_path, FakeClock())
-    key = TokenKey(place=place(tmp_path), label="x", is_ours=True)
-    store.keep_token_key(store.open(ATTEMPT), key)
+    key = HardwareKey(token=place(tmp_path), label="x", is_ours=True)
+    store.keep_hardware_key(store.open(ATTEMPT), key)
     assert store.open(ATTEMPT).number == 2  # the first one's folder is gone, its key is not
     assert not store.folder(1).exists()
 
