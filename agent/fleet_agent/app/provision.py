@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,7 +63,7 @@ class Result:
 
 def open_store(settings: Settings) -> Store:
     """The credential store of the settings' state directory."""
-    return Store(Path(settings.state_dir), SystemClock(), _hardware_token(settings))
+    return Store(Path(settings.state_dir), SystemClock(), *hardware_tokens(settings))
 
 
 def provision(settings: Settings, request: Request, report: Report) -> Result:
@@ -184,6 +185,15 @@ def _needed(section: T | None, name: str) -> T:
             code="configuration",
         )
     return section
+
+
+def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
+    """Every hardware token that the configuration names; the device's own last, which wins."""
+    if settings.claim and token_uri.is_one(settings.claim.private_key):
+        with contextlib.suppress(DeviceError):  # told when the claim is needed
+            yield hardware_key(settings.claim.private_key, settings).token
+    if own := _hardware_token(settings):
+        yield own
 
 
 def _hardware_token(settings: Settings) -> HardwareToken | None:

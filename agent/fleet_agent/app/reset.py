@@ -2,13 +2,13 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, statedir
 from fleet_agent.app import retire, spread
 from fleet_agent.clock import SystemClock
-from fleet_agent.credentials.model import Credential, Event
+from fleet_agent.credentials.model import Credential, Event, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.device import fingerprint
 from fleet_agent.errors import AgentError, StateDirectoryError
@@ -78,8 +78,22 @@ def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: boo
     )
 
 
-def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bool) -> Leftover:
+def reset(
+    state_dir: Path,
+    runtime_dir: Path,
+    *,
+    keep_queue: bool,
+    for_image: bool,
+    tokens: Iterable[HardwareToken] = (),
+) -> Leftover:
     """Remove identity, attempts, readings and commands that wait, fingerprint, what was shown; of an image the ledger.
+
+    Args:
+        state_dir: The state directory.
+        runtime_dir: Where a running agent shows its status.
+        keep_queue: Leave the readings.
+        for_image: The disk becomes an image.
+        tokens: The hardware tokens that the configuration names: the agent's keys in them go, too.
 
     Raises:
         TemporaryError: An agent is running.
@@ -90,7 +104,7 @@ def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bo
     statedir.become_owner(state_dir)
     statedir.take_lock(state_dir)
     found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
-    store = Store(state_dir, SystemClock())
+    store = Store(state_dir, SystemClock(), *tokens)
     store.disown()
     store.destroy_hardware_keys()
     _remove_identity(state_dir)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 import threading
@@ -39,6 +38,7 @@ def register(
         "A running agent is asked to do it, and reconnects by itself.",
     )
     flags.add_settings(parser)
+    flags.add_owner(parser)
     parser.add_argument(
         "--check", action="store_true", help="only say whether it is due, by the exit status, too"
     )
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
     try:
         settings = flags.settings(arguments)
+        flags.become_owner(arguments, Path(settings.state_dir))
         due = rotate.look(settings, SystemClock())
     except AgentError as error:
         if not arguments.check:
@@ -122,7 +123,7 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
         with Steps() as steps:
             credential = rotate.rotate(settings, steps, timeout=arguments.timeout)
     else:
-        _ask(process)
+        _ask(Path(settings.state_dir))
         credential = _await(settings, before, arguments.timeout)
     if arguments.json:
         answer = {
@@ -141,16 +142,18 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _ask(process: int) -> None:
+def _ask(state_dir: Path) -> None:
     try:
-        os.kill(process, signal.SIGUSR1)
+        statedir.ask(state_dir, signal.SIGUSR1)
     except ProcessLookupError:
         raise TemporaryError(
-            "The agent ended just now.", remedy="Run the command again.", code="agent-ended"
+            f"The agent ended just now, or {state_dir / 'lock'} does not name the process that holds it.",
+            remedy="Run the command again; should it say so again: systemctl restart fleet-agent",
+            code="agent-ended",
         ) from None
     except PermissionError:
         raise DeviceError(
-            f"The agent (process {process}) belongs to another user.",
+            f"The agent that uses {state_dir} belongs to another user.",
             remedy="Run as that user or as root: sudo fleet-agent rotate",
             code="not-permitted",
         ) from None

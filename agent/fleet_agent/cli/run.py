@@ -2,12 +2,14 @@
 
 import argparse
 import logging
+from pathlib import Path
 
 from fleet_agent import log
 from fleet_agent.apart import apart
 from fleet_agent.app import daemon
 from fleet_agent.app.provision import Request
 from fleet_agent.cli import flags
+from fleet_agent.config.settings import Settings
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
 from fleet_agent.log import Moment
@@ -28,6 +30,7 @@ def register(
         "configured topics, until SIGTERM.",
     )
     flags.add_settings(parser)
+    flags.add_owner(parser)
     parser.add_argument(
         "--allow-volatile", action="store_true", help="accept a state directory in memory"
     )
@@ -37,7 +40,13 @@ def register(
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; ends by ``StopRequested`` or an error."""
     request = Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
-    daemon.run(lambda: apart(lambda: flags.settings(arguments)), request, _Log)
+
+    def load() -> Settings:
+        settings = apart(lambda: flags.settings(arguments))
+        flags.become_owner(arguments, Path(settings.state_dir))
+        return settings
+
+    daemon.run(load, request, _Log)
     return 0
 
 

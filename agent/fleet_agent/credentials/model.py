@@ -51,12 +51,31 @@ class HardwareKey:
     label: str
     is_ours: bool = False
 
+    @property
+    def name(self) -> "KeyName":
+        """What is kept of it on disk."""
+        return KeyName(token=self.token.label, label=self.label, is_ours=self.is_ours)
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeyName:
+    """Which key of which hardware token a generation has, by their labels: what is kept of it on disk.
+
+    Where the token's module and PIN are stands in the configuration alone, so that whoever may write the state
+    directory cannot have a library loaded.
+    """
+
+    token: str
+    label: str
+    is_ours: bool
+
     def __str__(self) -> str:
         from fleet_agent.config import token_uri
 
-        return token_uri.write(
-            {"token": self.token.label, "object": self.label, "type": "private"}
-        )
+        return token_uri.write({"token": self.token, "object": self.label, "type": "private"})
 
 
 PrivateKey = Secret | HardwareKey

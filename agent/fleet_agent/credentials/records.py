@@ -8,9 +8,8 @@ from typing import Any
 
 from fleet_agent.credentials.model import (
     Attempt,
-    HardwareKey,
-    HardwareToken,
     Issued,
+    KeyName,
     Registration,
     Secret,
 )
@@ -51,16 +50,12 @@ def registration(value: Mapping[str, Any]) -> Registration:
     )
 
 
-def hardware_key(value: Mapping[str, Any], state_dir: str) -> HardwareKey:
-    """``key.json``."""
-    token = HardwareToken(
-        module=_string(value, "module"),
-        label=_string(value, "token"),
-        pin_file=_string(value, "pin_file"),
-        state_dir=state_dir,
-    )
-    return HardwareKey(
-        token=token, label=_string(value, "label"), is_ours=value["is_ours"] is True
+def key_name(value: Mapping[str, Any]) -> KeyName:
+    """``key.json``; older ones name a module and a PIN file, too, which nobody looks at."""
+    return KeyName(
+        token=_string(value, "token"),
+        label=_string(value, "label"),
+        is_ours=value["is_ours"] is True,
     )
 
 

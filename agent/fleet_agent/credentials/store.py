@@ -36,6 +36,7 @@ from fleet_agent.credentials.model import (
     HardwareKey,
     HardwareToken,
     Issued,
+    KeyName,
     KeyPair,
     PrivateKey,
     Registration,
@@ -50,12 +51,16 @@ class Store:
     """The folder ``credentials`` and the ledger of one state directory.
 
     Every method that writes raises ``StateDirectoryError`` when it cannot, and leaves what was there.
+
+    Args:
+        state_dir: The state directory.
+        clock: For the ledger.
+        tokens: The hardware tokens that the configuration names; no other is asked.
     """
 
-    def __init__(self, state_dir: Path, clock: Clock, token: HardwareToken | None = None) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, *tokens: HardwareToken) -> None:
         self._clock = clock
-        self._configured = token
-        self._state_dir = state_dir
+        self._tokens = {token.label: token for token in tokens}
         self._root = state_dir / "credentials"
         self._folders = Folders(self._root)
         self.ledger = Ledger(state_dir / "ledger.jsonl")
@@ -186,14 +191,8 @@ class Store:
 
     def keep_hardware_key(self, found: Generation, key: HardwareKey) -> Generation:
         """Store which key of a token is this generation's: before it is made, so that none is made and forgotten."""
-        value = {
-            "module": key.token.module,
-            "token": key.token.label,
-            "pin_file": key.token.pin_file,
-            "label": key.label,
-            "is_ours": key.is_ours,
-        }
-        self._write_json(found.number, HARDWARE_KEY, value)
+        self._tokens[key.token.label] = key.token
+        self._write_json(found.number, HARDWARE_KEY, dataclasses.asdict(key.name))
         return dataclasses.replace(found, has_key=True)
 
     def has_current(self) -> bool:
@@ -328,23 +327,34 @@ class Store:
             _log.warning("the key of generation %s stays in its token: %s", number, error.title)
 
     def _hardware_key(self, number: int) -> HardwareKey | None:
+        name = self._name_of_key(number)
+        if name is None:
+            return None
+        token = self._tokens.get(name.token)
+        if token is None:
+            raise DeviceError(
+                f"The key of generation {number} is in the hardware token {name.token!r}, which the configuration does "
+                "not name.",
+                remedy="Name it: provisioning.key: {store: pkcs11, module: /usr/lib/….so, "
+                f"token: {json.dumps(name.token)}, pin_file: FILE}} (docs/how-to/hardware-keys.md).",
+                code="token-not-configured",
+            )
+        return HardwareKey(token=token, label=name.label, is_ours=name.is_ours)
+
+    def _name_of_key(self, number: int) -> KeyName | None:
         value = self._folders.read_json(number, HARDWARE_KEY)
         if value is None:
             return None
         try:
-            key = records.hardware_key(value, str(self._state_dir))
+            return records.key_name(value)
         except (KeyError, TypeError) as error:
             raise self._folders.damaged(
                 number, self._folders.folder(number) / HARDWARE_KEY, str(error)
             ) from error
-        # Module and PIN file may have moved since; the configuration knows.
-        if self._configured is not None and self._configured.label == key.token.label:
-            return dataclasses.replace(key, token=self._configured)
-        return key
 
     def _key_name(self, number: int) -> str:
-        key = self._hardware_key(number)
-        return str(key) if key is not None else str(self._folders.folder(number) / KEY)
+        name = self._name_of_key(number)
+        return str(name) if name is not None else str(self._folders.folder(number) / KEY)
 
     def _name_dropped(self, number: int) -> None:
         """Say in the ledger what becomes of a given-up attempt's certificate: it is registered, or may be.

@@ -1,23 +1,14 @@
-"""Private keys in a PKCS#11 token: made, found, signed with and destroyed there. They never leave it.
+"""Private keys in a hardware token: made, found, signed with and destroyed there. They never leave it."""
 
-A wrong PIN is never tried twice, since tokens lock after a few: what the PIN's file held is remembered (salted and
-stretched, not as it is), and not given again. The remembered folder is the state directory.
-"""
-
-import contextlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_agent import files
-from fleet_agent.config.paths import resolve_path
-from fleet_agent.credentials.hsm import cryptoki
+from fleet_agent.credentials.hsm import cryptoki, pin
 from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Module, ModuleError, Session
 from fleet_agent.credentials.model import HardwareKey, HardwareToken
-from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.errors import DeviceError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -25,7 +16,6 @@ if TYPE_CHECKING:
 MISSING = "token-missing"
 FAILED = "token-failed"
 MAY_COME_BACK = frozenset({MISSING, FAILED})  # it may be plugged in again
-REFUSED_PIN = "pin-refused.json"
 
 _P256 = bytes.fromhex("06082a8648ce3d030107")  # the curve's OID, DER
 _SHA256_PREFIX = bytes.fromhex("3031300d060960864801650304020105000420")  # DigestInfo
@@ -99,20 +89,22 @@ def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKe
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     with _open(key.token) as session:
-        private = _the_one(session, key)
+        private = _only_key(session, key)
         kind = int.from_bytes(session.attribute(private, cryptoki.KEY_TYPE), "little")
         publics = _find(session, cryptoki.PUBLIC_KEY, key.label)
-        sources = [*publics[:1], private]  # some tokens tell it of one, some of the other
+        sources = [*publics[:1], private]  # some tokens have it in one, some in the other
 
-        def told(attribute: int) -> bytes:
-            return next(filter(None, (session.attribute(one, attribute) for one in sources)), b"")
+        def read(attribute: int) -> bytes:
+            return next(
+                filter(None, (session.attribute(item, attribute) for item in sources)), b""
+            )
 
         try:
             if kind == cryptoki.RSA:
-                numbers = (told(cryptoki.PUBLIC_EXPONENT), told(cryptoki.MODULUS))
+                numbers = (read(cryptoki.PUBLIC_EXPONENT), read(cryptoki.MODULUS))
                 return rsa.RSAPublicNumbers(*(int.from_bytes(n) for n in numbers)).public_key()
-            if kind == cryptoki.EC and told(cryptoki.EC_PARAMS) == _P256:
-                point = told(cryptoki.EC_POINT)
+            if kind == cryptoki.EC and read(cryptoki.EC_PARAMS) == _P256:
+                point = read(cryptoki.EC_POINT)
                 # An OCTET STRING, by the book; some tokens give what is in it.
                 point = point[2:] if point[:2] == b"\x04\x41" else point
                 return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
@@ -144,8 +136,8 @@ def check(key: HardwareKey) -> str:
         DeviceError: The module, the token, the PIN or the key is not as it should be.
     """
     with _open(key.token) as session:
-        _the_one(session, key)
-    return _read_pin(key.token).decode()
+        _only_key(session, key)
+    return pin.read(key.token).decode()
 
 
 # How ----------------------------------------------------------------------------------------------------------------
@@ -153,7 +145,7 @@ def check(key: HardwareKey) -> str:
 
 def _sign(key: HardwareKey, mechanism: int, data: bytes) -> bytes:
     with _open(key.token) as session:
-        return session.sign(_the_one(session, key), mechanism, data)
+        return session.sign(_only_key(session, key), mechanism, data)
 
 
 def _sha256(data: bytes) -> bytes:
@@ -214,7 +206,7 @@ def _open(token: HardwareToken) -> Iterator[Session]:
     try:
         module = Module.load(token.module)
         with module.session(_slot(module, token)) as session:
-            _log_in(session, token)
+            pin.log_in(session, token)
             yield session
     except ModuleError as error:
         raise DeviceError(
@@ -233,11 +225,16 @@ def _open(token: HardwareToken) -> Iterator[Session]:
 
 def _slot(module: Module, token: HardwareToken) -> int:
     there = list(module.tokens())
-    for slot, label, flags in there:
-        if label != token.label:
-            continue
+    found = [(slot, flags) for slot, label, flags in there if label == token.label]
+    if len(found) > 1:
+        raise DeviceError(
+            f"{len(found)} hardware tokens have the label {token.label!r}: which one is meant cannot be told.",
+            remedy="Pull one out, or give one another label (which erases it): pkcs11-tool --init-token --label NAME",
+            code="token-ambiguous",
+        )
+    for slot, flags in found:
         if flags & cryptoki.LOCKED:
-            raise _locked(token)
+            raise pin.locked(token)
         if flags & cryptoki.LAST_TRY:
             raise DeviceError(
                 f"The token {token.label!r} takes one more wrong PIN before it locks; nothing is tried.",
@@ -255,91 +252,11 @@ def _slot(module: Module, token: HardwareToken) -> int:
     )
 
 
-def _log_in(session: Session, token: HardwareToken) -> None:
-    pin = _read_pin(token)
-    memory = Path(token.state_dir) / REFUSED_PIN
-    if _was_refused(memory, pin):
-        raise _wrong_pin(token, "was refused before and is not tried again")
-    try:
-        session.log_in(pin)
-    except CryptokiError as error:
-        if error.code == cryptoki.PIN_LOCKED:
-            raise _locked(token) from error
-        if error.code not in cryptoki.PIN_WRONG:
-            raise
-        _remember(memory, pin)
-        raise _wrong_pin(token, "is wrong") from error
-    if files.is_there(memory):
-        with contextlib.suppress(AgentError):
-            files.remove(memory)
-
-
-def _wrong_pin(token: HardwareToken, words: str) -> DeviceError:
-    return DeviceError(
-        f"The PIN of the token {token.label!r} in {token.pin_file} {words}.",
-        remedy=f"Put the right one into {token.pin_file}; until that file changes the token is left alone, so that "
-        "it does not lock.",
-        code="pin-wrong",
-    )
-
-
-def _locked(token: HardwareToken) -> DeviceError:
-    return DeviceError(
-        f"The token {token.label!r} is locked: too many wrong PINs.",
-        remedy=f"Unlock it with the security officer's PIN: pkcs11-tool --module {token.module} --token-label "
-        f"{token.label} --login --login-type so --init-pin",
-        code="pin-locked",
-    )
-
-
-def _read_pin(token: HardwareToken) -> bytes:
-    path = resolve_path(token.pin_file, os.environ)
-    try:
-        pin = path.read_bytes().strip()
-    except OSError as error:
-        raise DeviceError(
-            f"The PIN of the token {token.label!r} cannot be read from {path}: {error.strerror}.",
-            remedy=f"Write it there, readable by the agent's user alone (chown _fleet-agent {path}; chmod 400 "
-            f"{path}), or use LoadCredential= and credential:NAME.",
-            code="pin-unreadable",
-        ) from error
-    if not pin:
-        raise DeviceError(
-            f"The PIN file {path} is empty.",
-            remedy="Write the PIN into it.",
-            code="pin-unreadable",
-        )
-    return pin
-
-
-def _stretch(pin: bytes, salt: bytes) -> str:
-    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
-    return Scrypt(salt=salt, length=32, n=2**14, r=8, p=1).derive(pin).hex()
-
-
-def _remember(memory: Path, pin: bytes) -> None:
-    salt = os.urandom(16)
-    record = {"salt": salt.hex(), "pin": _stretch(pin, salt)}
-    files.write(memory, json.dumps(record).encode() + b"\n", 0o600)
-
-
-def _was_refused(memory: Path, pin: bytes) -> bool:
-    data = files.read(memory)
-    if data is None:
-        return False
-    try:
-        record = json.loads(data)
-        return bool(_stretch(pin, bytes.fromhex(record["salt"])) == record["pin"])
-    except (ValueError, KeyError, TypeError):
-        return False  # not written to the end
-
-
 def _find(session: Session, kind: int, label: str) -> list[int]:
     return session.find({cryptoki.CLASS: kind, cryptoki.LABEL: label.encode()})
 
 
-def _the_one(session: Session, key: HardwareKey) -> int:
+def _only_key(session: Session, key: HardwareKey) -> int:
     found = _find(session, cryptoki.PRIVATE_KEY, key.label)
     if len(found) == 1:
         return found[0]
