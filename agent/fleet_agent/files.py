@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.pinned import pinned
+from fleet_agent.pinned import open_to_read, pinned
 
 _REMEDIES = {
     errno.ENOSPC: "Free some space on that file system (df -h), then start again.",
@@ -256,6 +256,22 @@ def read(path: Path, limit: int = 1 << 20) -> bytes | None:
         if len(data) > limit:
             raise OSError(errno.EFBIG, f"larger than {limit} bytes")
         return data
+
+
+def read_given(path: Path, limit: int = 1 << 20) -> bytes:
+    """The content of a file that the configuration names: links are followed, and what was opened is judged.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, is larger than ``limit`` bytes, or, as root, lies behind a
+            link of another user's.
+    """
+    with open(open_to_read(path), "rb") as file:  # noqa: PTH123 - opened so that a FIFO holds nobody up
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes")
+    return data
 
 
 def _refuse_irregular(path: Path, *, may_exist: bool) -> bool:

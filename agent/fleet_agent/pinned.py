@@ -38,6 +38,22 @@ def pinned(path: Path) -> Iterator[Path]:
         os.close(folder)
 
 
+def open_to_read(path: Path) -> int:
+    """Open what the configuration names: links are followed, for root those that only root can have made.
+
+    Raises:
+        OSError: It is not there, may not be read, or a link on the way is another user's.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    if os.geteuid() != 0:
+        return os.open(path, flags)
+    held, _ = _open_folder(path)
+    try:
+        return os.open(f"/proc/self/fd/{held}", flags)
+    finally:
+        os.close(held)
+
+
 def foreign_part(path: Path) -> Path | None:
     """The first part of a path that a user other than root could exchange; None: root alone can.
 
@@ -64,7 +80,7 @@ def others_may_write(found: os.stat_result) -> bool:
 
 
 def _open_folder(folder: Path) -> tuple[int, bool]:
-    """The folder, opened, and whether all of the way to it is root's alone."""
+    """The folder (or file), opened to hold it, and whether all of the way to it is root's alone."""
     parts = _parts(os.path.join(os.getcwd(), folder))  # noqa: PTH109, PTH118 - `..` means what the kernel takes it for
     here, is_roots, links = os.open("/", _LOOK | os.O_DIRECTORY), True, 0
     try:

@@ -29,6 +29,7 @@ from fleet_agent.credentials.model import (
     PrivateKey,
     Secret,
 )
+from fleet_agent.credentials.pair import read_pair, read_text
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.mailbox import Mailbox
@@ -245,21 +246,9 @@ def read_claim(claim: Claim, settings: Settings) -> KeyPair:
         DeviceError: A file of them cannot be read.
     """
     certificate = resolve_path(claim.certificate, os.environ)
-    text = _read_text(certificate, "the claim certificate")
-    key: PrivateKey
     if token_uri.is_one(claim.private_key):
-        key = hardware_key(claim.private_key, settings)
-        name = str(key)
-    else:
-        file = resolve_path(claim.private_key, os.environ)
-        key = Secret(_read_text(file, "the claim's private key"))
-        name = str(file)
-    return KeyPair(
-        certificate=text,
-        private_key=key,
-        certificate_file=str(certificate),
-        private_key_file=name,
-    )
+        return read_pair(certificate, hardware_key(claim.private_key, settings))
+    return read_pair(certificate, resolve_path(claim.private_key, os.environ))
 
 
 def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, PrivateKey | None]:
@@ -270,17 +259,17 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
                 "--csr-key is the key of a CSR.", remedy="Give that with --csr FILE.", code="usage"
             )
         return None, None
-    from fleet_agent.credentials import keys
+    from fleet_agent.credentials import keys, pem_file
 
-    pem = _read_text(Path(request.csr_file), "the CSR")
-    csr = keys.read_csr(pem.encode(), request.csr_file)
+    csr = keys.read_csr(read_text(Path(request.csr_file), "the CSR"), request.csr_file)
     if request.csr_key_file is None:
         return csr, None
     key: PrivateKey
     if token_uri.is_one(request.csr_key_file):
         key = hardware_key(request.csr_key_file, settings)
     else:
-        key = Secret(_read_text(Path(request.csr_key_file), "the CSR's private key"))
+        data = read_text(Path(request.csr_key_file), "the CSR's private key")
+        key = Secret(pem_file.private_key(data, request.csr_key_file))
     if keys.public_key_of_key(key, request.csr_key_file) != csr.public_key:
         raise DeviceError(
             f"The key in {request.csr_key_file} is not that of the CSR in {request.csr_file}.",
@@ -288,18 +277,6 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
             code="key-mismatch",
         )
     return csr, key
-
-
-def _read_text(path: Path, what: str) -> str:
-    try:
-        return path.read_text("ascii", errors="replace")
-    except OSError as error:
-        raise DeviceError(
-            f"Cannot read {what} {path}: {error.strerror}.",
-            remedy="Check the path and that the agent's user may read it "
-            f"(chgrp _fleet-agent {path}; chmod 640 {path}).",
-            code="file-unreadable",
-        ) from error
 
 
 def stable(store: Store, credential: Credential) -> Credential:

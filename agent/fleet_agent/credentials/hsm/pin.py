@@ -7,7 +7,6 @@ import codecs
 import contextlib
 import json
 import os
-import stat
 from pathlib import Path
 
 from fleet_agent import files
@@ -64,7 +63,7 @@ def read(token: HardwareToken) -> bytes:
     """
     path = resolve_path(token.pin_file, os.environ)
     try:
-        data = _read_file(path)
+        data = files.read_given(path, _MOST_BYTES)
     except OSError as error:
         raise DeviceError(
             f"The PIN of the token {token.label!r} cannot be read from {path}: {error.strerror}.",
@@ -79,7 +78,7 @@ def read(token: HardwareToken) -> bytes:
         problem = "is empty"
     elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in pin:
         problem = "is UTF-16, or no text"
-    elif len(data) > _MOST_BYTES or len(pin.splitlines()) > 1:
+    elif len(pin.splitlines()) > 1:
         problem = "holds more than one line"
     if problem:
         raise DeviceError(
@@ -88,14 +87,6 @@ def read(token: HardwareToken) -> bytes:
             code="pin-unreadable",
         )
     return pin
-
-
-def _read_file(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - opened so that a FIFO holds nobody up
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "it is not a regular file")
-        return file.read(_MOST_BYTES + 1)
 
 
 # How it is remembered ------------------------------------------------------------------------------------------------
