@@ -86,8 +86,8 @@ def _open_folder(folder: Path) -> tuple[int, bool]:
     try:
         while parts:
             name = parts.pop()
-            is_roots = is_roots and not others_may_write(os.fstat(here))
             there = os.open(name, _LOOK, dir_fd=here)
+            is_roots = is_roots and _is_fixed(os.fstat(here), os.fstat(there))
             if not stat.S_ISLNK(os.fstat(there).st_mode):
                 os.close(here)
                 here = there
@@ -106,11 +106,15 @@ def _open_folder(folder: Path) -> tuple[int, bool]:
     return here, is_roots
 
 
+def _is_fixed(folder: os.stat_result, entry: os.stat_result) -> bool:
+    """Whether root alone can put something else in an entry's place."""
+    is_sticky_own = bool(folder.st_mode & stat.S_ISVTX) and entry.st_uid == folder.st_uid == 0
+    return is_sticky_own or not others_may_write(folder)
+
+
 def _read_link(folder: int, name: str, links: int) -> str:
     """Where a link leads that root alone can have made."""
-    holder, found = os.fstat(folder), os.lstat(name, dir_fd=folder)
-    is_sticky_own = bool(holder.st_mode & stat.S_ISVTX) and found.st_uid == holder.st_uid == 0
-    if others_may_write(holder) and not is_sticky_own:
+    if not _is_fixed(os.fstat(folder), os.lstat(name, dir_fd=folder)):
         raise OSError(errno.ELOOP, f"{name} on the way is another user's symbolic link")
     if links > _MOST_LINKS:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

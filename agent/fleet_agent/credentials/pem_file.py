@@ -4,7 +4,6 @@ Only what was asked for is passed on: a key beside a certificate stays where it 
 parsers to find.
 """
 
-import codecs
 import re
 import shlex
 
@@ -18,7 +17,8 @@ _KEYS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 _BLOCK = re.compile(
     r"-----BEGIN ([A-Z0-9 ]+)-----\r?\n?(.*?)-----END \1-----", re.DOTALL | re.ASCII
 )
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Marks at the beginning of a text (BOM).
+_UTF8, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _DER_SEQUENCE = b"\x30"
 _PRINTABLE_FROM = 0x20
 # PKCS#8 of an RSA-PSS key, as base64 has it at any of the three places: 1.2.840.113549.1.1.10.
@@ -112,7 +112,7 @@ def blocks(data: bytes, name: str) -> list[tuple[str, str]]:
             remedy=f"Convert it: iconv -f UTF-16 -t ASCII {_quoted(name)} > converted.pem",
             code="file-encoding",
         )
-    text = data.removeprefix(codecs.BOM_UTF8).decode("ascii", "replace")
+    text = data.removeprefix(_UTF8).decode("ascii", "replace")
     if "-----BEGIN" in text and "\\n" in text:
         raise DeviceError(
             f"{name} has the two characters \\n where lines should end, as JSON and environment files write them.",

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from fleet_agent import __version__, files
 from fleet_agent.config.load import files as configuration_files
+from fleet_agent.contents import CONTENTS
 from fleet_agent.doctor import service, unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.redaction import GONE, keep, redact
@@ -31,16 +32,7 @@ _JOURNAL_LINES = "2000"
 _SHORTEST = 4  # characters of a known secret that are worth looking for
 
 # Files of the state directory that hold no secret by design.
-_STATE = (
-    "ledger.jsonl",
-    "first-contact.json",
-    "run/status.json",
-    "run/identity.json",
-    "credentials/*/attempt.json",
-    "credentials/*/registration.json",
-    "credentials/*/proven",
-    "credentials/*/certificate.pem.crt",
-)
+_STATE = tuple(entry.pattern for entry in CONTENTS if entry.is_bundled)
 
 # The fields of those files, and of what a running agent shows: what is in none of these stays on the device.
 _FIELDS = frozenset({

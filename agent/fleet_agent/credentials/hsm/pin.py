@@ -3,7 +3,6 @@
 What the PIN's file held is remembered in the state directory (salted and stretched, not as it is), and not given again.
 """
 
-import codecs
 import contextlib
 import json
 import os
@@ -18,6 +17,7 @@ from fleet_agent.errors import AgentError, DeviceError
 
 REFUSED = "pin-refused.json"
 _MOST_BYTES = 4096
+_UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 
 def log_in(session: Session, token: HardwareToken) -> None:
@@ -72,11 +72,11 @@ def read(token: HardwareToken) -> bytes:
             code="pin-unreadable",
         ) from error
     # Editors elsewhere put a mark there that nobody sees, and that no token takes for a part of the PIN.
-    pin = data.removeprefix(codecs.BOM_UTF8).strip()
+    pin = data.removeprefix(_UTF8_MARK).strip()
     problem = None
     if not pin:
         problem = "is empty"
-    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in pin:
+    elif data.startswith(_UTF16_MARKS) or b"\0" in pin:
         problem = "is UTF-16, or no text"
     elif len(pin.splitlines()) > 1:
         problem = "holds more than one line"
