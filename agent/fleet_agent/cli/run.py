@@ -5,14 +5,14 @@ import logging
 from pathlib import Path
 
 from fleet_agent import log
-from fleet_agent.apart import apart
-from fleet_agent.app import daemon
 from fleet_agent.app.provision import Request
 from fleet_agent.cli import flags
 from fleet_agent.config.settings import Settings
+from fleet_agent.daemon import service
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
 from fleet_agent.log import Moment
+from fleet_agent.programs.apart import apart
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         flags.become_owner(arguments, Path(settings.state_dir))
         return settings
 
-    daemon.run(load, request, _Log)
+    service.run(load, request, _Log)
     return 0
 
 
@@ -75,4 +75,4 @@ class _Log:
             problem.remedy,
             extra=log.fields(Moment.PROBLEM, problem=problem.code),
         )
-        self._health.raise_problem(daemon.as_problem(problem))
+        self._health.raise_problem(service.as_problem(problem))
