@@ -171,13 +171,13 @@ class Disk:
         yield
         previous, self.current = self.current, found.number
         yield
-        yield from self.tell_ledger()
+        yield from self.update_ledger()
         for number in list(self.generations):
             if number not in (found.number, previous):
                 self._remove(number)
                 yield
 
-    def tell_ledger(self) -> Iterator[None]:
+    def update_ledger(self) -> Iterator[None]:
         """Bring the ledger up to date with ``current``."""
         latest = self.latest()
         for number, found in self.generations.items():

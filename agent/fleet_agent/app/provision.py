@@ -81,7 +81,7 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     store = open_store(settings)
     if not request.force and (found := store.current()):
         _refuse_half_wish(request, store)
-        _tell_ledger(Path(settings.state_dir), store, found)
+        _update_ledger(Path(settings.state_dir), store, found)
         if problem := clone.look(Path(settings.state_dir), found):
             _log.warning("%s %s", problem.title, problem.remedy)
         return Result(credential=stable(store, found), was_there=True)
@@ -100,14 +100,14 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     )
 
 
-def _tell_ledger(state_dir: Path, store: Store, found: Credential) -> None:
+def _update_ledger(state_dir: Path, store: Store, found: Credential) -> None:
     """Say in the ledger what is in use, should the last walk have ended right after the swap."""
-    if not store.is_told(found):
+    if not store.is_recorded(found):
         with contextlib.suppress(
             AgentError
         ):  # ``run`` tells it too; who may only look has the answer all the same
             statedir.take_lock(state_dir)
-            store.tell_ledger()
+            store.update_ledger()
 
 
 def walk(

@@ -144,7 +144,7 @@ class Former:
         """The day is over."""
         self.due = math.inf
         try:
-            self._store.remove_former()
+            self._store.remove_replaced()
         except StateDirectoryError as error:
             _log.warning("%s %s", error.title, error.remedy)
             self.due = self._clock.monotonic() + KEPT_FOR

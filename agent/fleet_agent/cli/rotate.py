@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import files, statedir
+from fleet_agent import statedir, status_file
 from fleet_agent.app import rotate
 from fleet_agent.app.provision import open_store
 from fleet_agent.cli import flags
@@ -162,14 +162,14 @@ def _ask(state_dir: Path) -> None:
 def _await(settings: Settings, before: Credential | None, timeout: float) -> Credential:
     """Look until the running agent has another credential, or says why not."""
     clock, store = SystemClock(), open_store(settings)
-    path = runtime_dir(Path(settings.state_dir), settings.runtime_dir) / "status.json"
+    shown = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)
     known = before.certificate_id if before else None
     while clock.monotonic() < until:
         found = store.current()
         if found is not None and found.certificate_id != known:
             return found
-        failure = _failure(path)
+        failure = _failure(shown)
         if failure and failure["failed"] >= text(asked):
             error = TemporaryError(
                 str(failure["title"]), remedy=str(failure["remedy"]), code=str(failure["code"])
@@ -184,10 +184,6 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
     )
 
 
-def _failure(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(files.read(path) or b"null")
-    except ValueError:
-        return None
-    found = value.get("rotation") if isinstance(value, dict) else None
+def _failure(shown: Path) -> dict[str, Any] | None:
+    found = status_file.read(shown).get("rotation")
     return found if isinstance(found, dict) else None

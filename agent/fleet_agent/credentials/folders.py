@@ -35,7 +35,7 @@ class Folders:
         """Where a generation lives."""
         return self.root / f"{number:04d}"
 
-    # What changes ---------------------------------------------------------------------------------------------------
+    # What is there --------------------------------------------------------------------------------------------------
 
     def numbers(self) -> list[int]:
         """The numbers of all generations, ascending."""
@@ -95,11 +95,13 @@ class Folders:
         try:
             return Generation(
                 number=number,
-                attempt=records.attempt(attempt),
+                attempt=records.load_attempt(attempt),
                 has_key=files.is_there(folder / KEY) or files.is_there(folder / HARDWARE_KEY),
-                issued=None if issued is None else records.issued(issued),
-                registration=None if registration is None else records.registration(registration),
-                proven=None if proven is None else records.number(proven, "proven"),
+                issued=None if issued is None else records.load_issued(issued),
+                registration=None
+                if registration is None
+                else records.load_registration(registration),
+                proven=None if proven is None else records.load_proven(proven),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self.damaged(number, folder, str(error)) from error

@@ -62,7 +62,7 @@ def run(
         credential = walk(settings, request, make_report(health), store, mailbox)
         if _REEXECUTED not in os.environ:
             _reexecute(lock)
-    store.tell_ledger()
+    store.update_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
     from fleet_agent.daemon import composition
 

@@ -329,7 +329,7 @@ class Walk(RuleBasedStateMachine):
                 break
             self.now += 0.0 if self.is_running else 1000.0
         assert not self.is_wanted or self.is_kept, "it never gets there"
-        for _ in self.disk.tell_ledger():
+        for _ in self.disk.update_ledger():
             pass
         latest = self.disk.latest()
         settled = NAMED | ({Event.REGISTERED, Event.ISSUED} if self.is_kept else set())
