@@ -1,18 +1,16 @@
 """``fleet-agent run``: what the service starts."""
 
 import argparse
+import functools
 import logging
-from pathlib import Path
 
 from fleet_agent import log
 from fleet_agent.app.provision import Request
 from fleet_agent.cli import flags
-from fleet_agent.config.settings import Settings
 from fleet_agent.daemon import service
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
 from fleet_agent.log import Moment
-from fleet_agent.programs.apart import apart
 
 _log = logging.getLogger(__name__)
 
@@ -38,15 +36,13 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb; ends by ``StopRequested`` or an error."""
-    request = Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
-
-    def load() -> Settings:
-        settings = apart(lambda: flags.settings(arguments))
-        flags.become_owner(arguments, Path(settings.state_dir))
-        return settings
-
-    service.run(load, request, _Log)
+    """Run the verb; ends when it is asked to, or by an error."""
+    request = Request(
+        allow_volatile=arguments.allow_volatile,
+        outlasts_refusal=True,
+        any_owner=arguments.as_owner,
+    )
+    service.run(functools.partial(flags.settings, arguments), request, _Log)
     return 0
 
 
