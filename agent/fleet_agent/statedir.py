@@ -13,6 +13,7 @@ from pathlib import Path
 from fleet_agent import files, relay
 from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
 from fleet_agent.pinned import pinned
+from fleet_agent.printable import printable
 
 USER = "_fleet-agent"  # whom package and unit give everything to
 
@@ -125,6 +126,7 @@ def take_lock(state_dir: Path) -> Lock:
         ) from error
     if not _is_taken(descriptor):
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        holder = holder if holder.isascii() and holder.isdecimal() else ""
         os.close(descriptor)
         raise TemporaryError(
             f"Another agent uses {state_dir}: process {holder or 'unknown'}{_command_of(holder)}.",
@@ -254,8 +256,8 @@ def _command_of(process: str) -> str:
     except OSError:
         return ""
     # Folders would push what tells, the script and its verb, out of a line's length.
-    names = [word.rpartition(b"/")[2].decode(errors="replace") for word in words]
-    return f" ({' '.join(names).strip()[:80]})"
+    names = b" ".join(word.rpartition(b"/")[2] for word in words).strip()
+    return f" ({printable(names[:80])})"
 
 
 def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:

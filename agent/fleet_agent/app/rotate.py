@@ -137,7 +137,7 @@ def replace_within(
         mailbox.limit(None)
 
 
-class Former:
+class ReplacedCredential:
     """Removes the replaced credential once the new one has served for a day."""
 
     def __init__(self, store: Store, credential: Credential, clock: Clock) -> None:

@@ -26,6 +26,7 @@ from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.redaction import GONE, keep, redact
 from fleet_agent.doctor.rights import claim_files, secret_files
 from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.pinned import pinned
 from fleet_agent.session.route import route
 
 _JOURNAL_LINES = "2000"
@@ -67,7 +68,8 @@ def open_archive(path: Path) -> io.BufferedWriter:
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.fdopen(os.open(path, flags, 0o600), "wb")
+        with pinned(path) as safe:
+            return os.fdopen(os.open(safe, flags, 0o600), "wb")
     except OSError as error:
         raise StateDirectoryError(
             f"Cannot make {path}: {error.strerror}.",
