@@ -191,7 +191,7 @@ class Composition:
             connectivity=Connectivity(session, self._clock, health, self._calmed),
             presence=own_session.presence(self._settings, topics),
             chores=[
-                rotate.Former(store, credential, self._clock),
+                rotate.ReplacedCredential(store, credential, self._clock),
                 TokenWatch(
                     session.pair.private_key, lambda: health.has_problem(OFFLINE), self._clock
                 ),
