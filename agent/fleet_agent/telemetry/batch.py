@@ -22,21 +22,23 @@ _LONGEST_EXPIRY = 604_800
 _AGENT = ("agent", f"fleet-agent/{__version__}")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+# Not frozen: that would make half of the time that taking them from the queue needs.
+@dataclasses.dataclass(slots=True)
 class Stored:
-    """A reading as the queue gives it out; ``sequence`` counts within its topic."""
+    """A reading as the queue gives it out; ``sequence`` counts within its topic.
+
+    ``era`` and ``moment`` are when it was stored (``ages``), and ``lifetime`` the seconds from then on that it is of
+    use; ``source`` is the number of whoever made it.
+    """
 
     sequence: int
     payload: bytes
     time: float
     content_type: str
-    expires: float | None
-
-    def left(self, now: float) -> float | None:
-        """Seconds until it expires; None: never, or unknown, since it was made before the clock was set."""
-        if self.expires is None or self.expires < clock.BUILT:
-            return None
-        return self.expires - now
+    source: int = 0
+    era: int = 0
+    moment: float = 0.0
+    lifetime: float | None = None
 
 
 def share(readings: Sequence[Stored], batch: Batch) -> int:
@@ -53,15 +55,15 @@ def share(readings: Sequence[Stored], batch: Batch) -> int:
             or index >= batch.max_readings
             or reading.sequence != readings[index - 1].sequence + 1
             or reading.content_type != first.content_type
-            or _second(reading) != _second(first)
+            or _end(reading) != _end(first)
             or not _joins(reading, batch)
         ):
             return index
     return len(readings)
 
 
-def compose(topic: str, readings: Sequence[Stored], batch: Batch, now: float) -> Outgoing:
-    """Put together what ``share`` found to fit; ``now`` in Unix seconds, for what is left of their time."""
+def compose(topic: str, readings: Sequence[Stored], batch: Batch, left: float | None) -> Outgoing:
+    """Put together what ``share`` found to fit; ``left``: seconds that they are of use, None: always."""
     first = readings[0]
     payload, content_type = first.payload, first.content_type
     if _joins(first, batch) and (len(readings) > 1 or batch.always):
@@ -84,7 +86,7 @@ def compose(topic: str, readings: Sequence[Stored], batch: Batch, now: float) ->
             ("sequence", str(first.sequence)),
             ("count", str(len(readings))),
         ),
-        expiry=None if (left := first.left(now)) is None else _whole(left),
+        expiry=None if left is None else _whole(left),
     )
 
 
@@ -96,8 +98,11 @@ def _joins(reading: Stored, batch: Batch) -> bool:
     return reading.content_type in (JSON, TEXT) and b"\n" not in reading.payload
 
 
-def _second(reading: Stored) -> int | None:
-    return None if reading.expires is None else math.ceil(reading.expires)
+def _end(reading: Stored) -> tuple[int, int] | None:
+    """The second from which on it is of no use."""
+    if reading.lifetime is None:
+        return None
+    return reading.era, math.ceil(reading.moment + reading.lifetime)
 
 
 def _whole(seconds: float) -> int:

@@ -9,14 +9,15 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from fleet_agent.clock import Clock, is_doubtful
+from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.errors import AgentError, NotAllowedError, RefusedError, StateDirectoryError
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import CUT, NOT_AUTHORIZED, Published, Session
-from fleet_agent.telemetry import batch, blocks, runs
+from fleet_agent.telemetry import batch, blocks
+from fleet_agent.telemetry.accounts import Cause
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.blocks import Blocks
+from fleet_agent.telemetry.blocks import Blocks, Patience
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.pace import Pace
 from fleet_agent.telemetry.queue import Queue
@@ -134,6 +135,8 @@ class Publisher:
         """The connection stands: send."""
         self._session = session
         self._blocks.clear()  # a new connection, perhaps a new policy: all is tried again
+        self._gathering.clear()
+        self._queue.wake()
         for topic in self._refused_topics:
             self._tell(topic, None)
         self._refused_topics.clear()
@@ -154,7 +157,7 @@ class Publisher:
             self._answered(sent.message, event)
         elif event.reason_code in _SUCCESS:
             self.counts.acknowledged += len(sent.readings)
-            self._forget(topic, sent.readings, "")
+            self._forget(topic, sent.readings)
             self._blocks.clear(topic.number)
             self._taken(topic.name)
         elif self._is_cut(event):
@@ -180,13 +183,16 @@ class Publisher:
         is_policy = code == NOT_AUTHORIZED
         self._not_taken(topic.name, event)
         if code in _NEVER or (is_policy and self._settings.when_refused == "drop"):
-            self._queue.dropped.refused += len(sent.readings)
-            self._forget(topic, sent.readings, "AWS IoT refused it")
+            self._forget(topic, sent.readings, "AWS IoT refused it", "refused")
             return
         self._queue.give_back(topic, sent.readings)
         patience = blocks.POLICY if is_policy else blocks.OTHERS
-        self._blocks.block(topic.number, patience, self._clock.monotonic())
+        self._block(topic, patience)
         self._empty_hand(topic)
+
+    def _block(self, topic: Topic, patience: Patience) -> None:
+        self._blocks.block(topic.number, patience, self._clock.monotonic())
+        self._queue.rest(topic, self._blocks.until(topic.number))
 
     def _not_taken(self, topic: str, event: Published) -> None:
         if topic in self._refused_topics or len(self._refused_topics) < REFUSED_KEPT:
@@ -216,6 +222,8 @@ class Publisher:
 
     def settle(self, *, at_once: bool = False) -> None:
         """Commit what came in, then send what may go; ``at_once``: nothing waits to share a commit or a message."""
+        if at_once and not self._is_hasty:
+            self._queue.wake()
         self._is_hasty = at_once
         now = self._clock.monotonic()
         is_much = len(self._put) >= COMMIT_AT or self._put_size >= COMMIT_BYTES
@@ -241,6 +249,8 @@ class Publisher:
             return
         self._well()
         self._flush_at = math.inf  # what AWS has was deleted in the same transaction
+        if self._gathering:
+            self._wake_full(places)
         for one, place in zip(batch_of, places, strict=True):
             if place and one.on_acknowledged:
                 self._waiting_for[place[0].number, place[1]] = one.on_acknowledged
@@ -249,6 +259,12 @@ class Publisher:
                     "" if place else "the queue is full of readings of a higher priority"
                 )
         self.counts.stored += sum(place is not None for place in places)
+
+    def _wake_full(self, places: list[tuple[Topic, int] | None]) -> None:
+        """Topics that wait for others no more: there are enough for a message."""
+        for topic in {place[0] for place in places if place}:
+            if topic.number in self._gathering and topic.unsent and self._is_full(topic):
+                self._queue.wake(topic)
 
     def _flush(self) -> None:
         self._flush_at = math.inf
@@ -292,31 +308,36 @@ class Publisher:
         if not self._session or len(self._sent) >= self._settings.limits.unacknowledged:
             return math.inf
         is_ready = self._answers or self._hand
-        ready = now if is_ready else min(map(self._ready_at, self._queue.topics), default=math.inf)
+        ready = now if is_ready else self._queue.due()
         return ready if ready == math.inf else max(ready, now + self._pace.wait(now))
-
-    def _ready_at(self, topic: Topic) -> float:
-        """When a message of this topic may go: after a refusal later, and perhaps others share it until then."""
-        blocked = self._blocks.until(topic.number)
-        if blocked > -math.inf:
-            return blocked
-        delay = self._settings.batch.max_delay
-        if not delay or self._is_hasty:
-            return 0.0
-        if topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings:
-            return 0.0
-        return self._gathering.setdefault(topic.number, self._clock.monotonic() + delay)
 
     def _next(self, now: float) -> _Sent | None:
         if self._answers:
             return _Sent(None, [], self._answers.popleft())
-        if not self._hand:
-            self._draw(next(one for one in self._queue.topics if self._ready_at(one) <= now))
+        if not self._hand and (topic := self._queue.next(now)):
+            if self._is_to_wait(topic, now):
+                return None
+            self._draw(topic)
         if not self._hand:
             return None
         topic, readings = self._hand.popleft()
-        message = batch.compose(topic.name, readings, self._settings.batch, self._clock.wall())
+        first = readings[0]
+        left = self._queue.ages.left(first.era, first.moment, first.lifetime)
+        message = batch.compose(topic.name, readings, self._settings.batch, left)
         return _Sent(topic, readings, message)
+
+    def _is_to_wait(self, topic: Topic, now: float) -> bool:
+        """Leave a topic alone that AWS refused, and one whose readings others may join."""
+        until = self._blocks.until(topic.number)
+        delay = self._settings.batch.max_delay
+        if until <= now and delay and not self._is_hasty and not self._is_full(topic):
+            until = self._gathering.setdefault(topic.number, now + delay)
+        if until > now:
+            self._queue.rest(topic, until)
+        return until > now
+
+    def _is_full(self, topic: Topic) -> bool:
+        return topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings
 
     def _draw(self, topic: Topic) -> None:
         """Take readings of a topic in hand, as messages."""
@@ -330,7 +351,7 @@ class Publisher:
             found = self._queue.take(topic, most, wanted.max_bytes - 2, newest=is_newest)
         except StateDirectoryError as error:
             self._trouble(error)
-            self._blocks.block(topic.number, blocks.DISK, self._clock.monotonic())
+            self._block(topic, blocks.DISK)
             return
         readings = self._without_expired(topic, found)
         while readings:
@@ -352,21 +373,22 @@ class Publisher:
                 self._hand.append((topic, readings))
 
     def _without_expired(self, topic: Topic, readings: list[Stored]) -> list[Stored]:
-        now = self._clock.wall()
-        expired = [one for one in readings if (left := one.left(now)) is not None and left <= 0]
-        if not expired or is_doubtful(self._clock):
+        left = self._queue.ages.left
+        expired = [
+            one
+            for one in readings
+            if one.lifetime is not None and (left(one.era, one.moment, one.lifetime) or 0.0) <= 0
+        ]
+        if not expired:
             return readings
-        self._queue.dropped.expired += len(expired)
-        self._forget(topic, expired, "it expired")
-        return [one for one in readings if one not in expired]
+        self._forget(topic, expired, "it expired", "expired")
+        gone = {one.sequence for one in expired}
+        return [one for one in readings if one.sequence not in gone]
 
-    def _forget(self, topic: Topic, readings: list[Stored], why: str) -> None:
-        at = 0
-        for first, end in runs.of([one.sequence for one in readings]):
-            count = end - first
-            size = sum(len(one.payload) for one in readings[at : at + count])
-            self._queue.forget(topic, first, count, size)
-            at += count
+    def _forget(
+        self, topic: Topic, readings: list[Stored], why: str = "", cause: Cause | None = None
+    ) -> None:
+        self._queue.forget(topic, readings, cause)
         for one in readings if self._waiting_for else ():
             if told := self._waiting_for.pop((topic.number, one.sequence), None):
                 told(why)

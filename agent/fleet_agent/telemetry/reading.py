@@ -22,7 +22,9 @@ PRIORITIES = ("low", "normal", "high")
 class Reading:
     """What is published under ``topic``, alone or together with others of that topic.
 
-    ``time`` and ``expires`` in Unix seconds; ``priority`` is an index of ``PRIORITIES``.
+    ``time`` and ``expires`` in Unix seconds: of what is between them the queue keeps the length, so that a clock that
+    is set meanwhile makes nothing expire. ``priority`` is an index of ``PRIORITIES``; ``source`` says who made it, for
+    turns and shares.
     """
 
     topic: str
@@ -31,6 +33,7 @@ class Reading:
     content_type: str = JSON
     expires: float | None = None
     priority: int = 1
+    source: str = ""
 
 
 class Intake(Protocol):

@@ -57,6 +57,7 @@ class Connection:
         self._client = client
         self._rights = rights
         self._feed = feed
+        self._source = f"{feed.name}/{rights.user}"
         self._mailbox = mailbox
         self._on_close = on_close
         self._scratch = scratch
@@ -137,6 +138,7 @@ class Connection:
             content_type=wish.content_type,
             expires=None if wish.lifetime is None else now + wish.lifetime,
             priority=feed.priority,
+            source=self._source,
         )
         slot.size = len(wish.payload)
         self._size += slot.size

@@ -33,6 +33,7 @@ class Feed:
             time=self.clock.wall(),
             content_type=content_type,
             priority=self.priority,
+            source=self.name,
         )
         self.intake.put(reading, on_stored)
 
