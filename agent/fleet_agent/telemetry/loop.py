@@ -16,6 +16,7 @@ from fleet_agent.errors import AgentError, NotAllowedError, StateDirectoryError
 from fleet_agent.health import Health, Problem
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested
+from fleet_agent.printable import printable
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import (
     Connected,
@@ -28,7 +29,6 @@ from fleet_agent.session.mqtt import (
 )
 from fleet_agent.telemetry.commands.router import Commands
 from fleet_agent.telemetry.orders import Orders
-from fleet_agent.telemetry.printable import printable
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Source
@@ -133,13 +133,8 @@ class TelemetryLoop:
         self._health.doing(f"connecting to {self._session.route.host}")
         while True:
             self._publisher.settle()
-            event = self._mailbox.wait(self._due())
-            for _ in range(TURNS):
-                if event is not None:
-                    self._take(event)
-                if not self._mailbox.has_events():
-                    break
-                event = self._mailbox.wait(0.0)
+            for event in self._mailbox.burst(self._due(), TURNS):
+                self._take(event)
             self._act()
 
     def finish(self) -> None:
@@ -298,7 +293,7 @@ class TelemetryLoop:
         if self._is_diagnosed:
             return
         self._is_diagnosed = True  # once an outage: looking for the cause takes seconds
-        error = event.session.explain(event, self._clock.wall())
+        error = self._session.explain(event, self._clock.wall())
         self._raise(OFFLINE, error)
         self._health.doing("waiting to connect")
 

@@ -15,6 +15,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Health, Problem
+from fleet_agent.printable import printable
 from fleet_agent.telemetry.commands.answer import (
     Answering,
     Outcome,
@@ -26,7 +27,6 @@ from fleet_agent.telemetry.commands.command import Command
 from fleet_agent.telemetry.commands.deduplicate import Remembered
 from fleet_agent.telemetry.commands.line import Line, Waiting
 from fleet_agent.telemetry.commands.work import Work
-from fleet_agent.telemetry.printable import printable
 
 _log = logging.getLogger(__name__)
 
