@@ -211,7 +211,7 @@ class _Years:
         order_topic: str | None,
     ) -> TelemetryLoop:
         settings, health = self._settings, self._health
-        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health).tell)
+        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health))
         self._memory.starts.watch(settings.claim, publisher.counts)
         commands = Commands(
             self._state_dir / "commands",

@@ -19,6 +19,10 @@ GZIP = "+gzip"
 # AWS IoT Core's bounds of a message's expiry, seconds.
 _LONGEST_EXPIRY = 604_800
 
+# Bytes of an MQTT packet besides topic, payload and texts: header, packet id, lengths, expiry; and of each text.
+_FRAME = 32
+_FIELD = 3
+
 _AGENT = ("agent", f"fleet-agent/{__version__}")
 
 
@@ -88,6 +92,17 @@ def compose(topic: str, readings: Sequence[Stored], batch: Batch, left: float | 
         ),
         expiry=None if left is None else _whole(left),
     )
+
+
+def packet_size(message: Outgoing) -> int:
+    """Bytes of a message as an MQTT packet, rather too many than too few."""
+    size = _FRAME + len(message.topic.encode()) + len(message.payload)
+    for text in (
+        message.content_type or "",
+        *(word for pair in message.properties for word in pair),
+    ):
+        size += _FIELD + len(text.encode())
+    return size + len(message.correlation_data or b"")
 
 
 def _joins(reading: Stored, batch: Batch) -> bool:

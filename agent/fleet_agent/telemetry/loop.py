@@ -17,7 +17,7 @@ from fleet_agent.health import Health, Problem
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested
 from fleet_agent.printable import printable
-from fleet_agent.session.message import Outgoing
+from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.session.mqtt import (
     Connected,
     ConnectFailed,
@@ -201,7 +201,7 @@ class TelemetryLoop:
     def _hear(self, event: Connected | ConnectFailed | Disconnected | Subscribed) -> None:
         match event:
             case Connected():
-                self._connected()
+                self._connected(event.limits)
             case ConnectFailed():
                 self._connect_failed(event)
             case Disconnected():
@@ -262,7 +262,7 @@ class TelemetryLoop:
 
     # The connection -----------------------------------------------------------------------------------------------
 
-    def _connected(self) -> None:
+    def _connected(self, limits: Limits) -> None:
         self._is_connected = True
         self._is_diagnosed = False
         self._health.clear_problem(OFFLINE)
@@ -273,7 +273,7 @@ class TelemetryLoop:
             self._session.client_id,
             extra=log.fields(Moment.CONNECTED),
         )
-        self._publisher.connected(self._session)
+        self._publisher.connected(self._session, limits)
         if self._presence:
             self._say(self._presence.online)
         self._orders.connected()

@@ -129,7 +129,7 @@ class Queue:
 
     def rest(self, topic: Topic, until: float) -> None:
         """It is not this topic's turn until then (monotonic seconds)."""
-        if self._has(topic):
+        if self.has(topic):
             self._waiting.turns.rest(topic, until)
 
     def wake(self, topic: Topic | None = None) -> None:
@@ -173,7 +173,7 @@ class Queue:
         except StateDirectoryError:
             runs.add(topic.unsent, first, end)
             raise
-        if not self._has(topic):
+        if not self.has(topic):
             return []
         if newest:
             found.reverse()
@@ -192,7 +192,7 @@ class Queue:
 
     def give_back(self, topic: Topic, readings: Sequence[Stored]) -> None:
         """They are not under way any more: to be sent again."""
-        if not self._has(topic):
+        if not self.has(topic):
             return
         for first, end in runs.of([reading.sequence for reading in readings]):
             runs.add(topic.unsent, first, end)
@@ -213,7 +213,7 @@ class Queue:
             readings: Under way until now; ascending.
             cause: Why they are dropped, and counted as that.
         """
-        if not self._has(topic):
+        if not self.has(topic):
             return
         for number, part in _by_source(readings).items():
             source = topic.lanes[number].source
@@ -239,7 +239,7 @@ class Queue:
                 f"SELECT {rows.SOURCE}, length(payload) FROM reading WHERE id = ?",  # noqa: S608
                 ((topic.number << SHIFT) + sequence,),
             )
-            if row is not None and self._has(topic):
+            if row is not None and self.has(topic):
                 self._drop(topic, topic.lanes[row[0]].source, sequence, row[1], "age")
         if self.bytes < _SMALL and not self._accounts.removed:
             self._file.shrink()
@@ -283,7 +283,8 @@ class Queue:
             self.flush()
         self._file.close()
 
-    def _has(self, topic: Topic) -> bool:
+    def has(self, topic: Topic) -> bool:
+        """Whether it is of the file as it is now."""
         return self._accounts.names.get(topic.name) is topic
 
     def _write(self, readings: Sequence[Reading], synchronous: str) -> Growth:

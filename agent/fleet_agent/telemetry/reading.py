@@ -36,21 +36,25 @@ class Reading:
     source: str = ""
 
 
+# Hears the outcome for a reading: None when it came to pass, else why it did not.
+Heard = Callable[[str | None], None]
+
+
 class Intake(Protocol):
     """Takes readings: what every source is given."""
 
     def put(
         self,
         reading: Reading,
-        on_stored: Callable[[str], None] | None = None,
-        on_acknowledged: Callable[[str], None] | None = None,
+        on_stored: Heard | None = None,
+        on_acknowledged: Heard | None = None,
     ) -> None:
         """Take a reading; both calls come later, on the deciding thread.
 
         Args:
             reading: At most ``MAX_PAYLOAD`` bytes.
-            on_stored: Told "" once the reading is durable, else why it was not taken.
-            on_acknowledged: Told "" once AWS has it, else why it never will be.
+            on_stored: Hears None once the reading is durable, else why it was not taken.
+            on_acknowledged: Hears None once AWS has it, else why it never will be.
         """
 
 

@@ -49,7 +49,7 @@ def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path)
     health = Health(tmp_path, clock)
     telemetry = Telemetry()
     queue = Queue(tmp_path / "q", telemetry.queue, clock)
-    publisher = Publisher(queue, telemetry, clock, Refusals(health).tell)
+    publisher = Publisher(queue, telemetry, clock, Refusals(health))
     shared = Shared(answer=cast("Any", None), clock=clock, health=health)
     commands = Commands(tmp_path / "commands", mailbox, shared)
     loop = TelemetryLoop(

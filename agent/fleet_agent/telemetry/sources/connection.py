@@ -152,7 +152,7 @@ class Connection:
 
     # Out ------------------------------------------------------------------------------------------------------------
 
-    def _stored(self, slot: _Slot, why_not: str) -> None:
+    def _stored(self, slot: _Slot, why_not: str | None) -> None:
         if not self._is_open:
             return
         self._size -= slot.size
@@ -165,7 +165,7 @@ class Connection:
             slot.answer = OK if slot.name is None else answer(slot.name)
         self._answer()
 
-    def _acknowledged(self, slot: _Slot, why_not: str) -> None:
+    def _acknowledged(self, slot: _Slot, why_not: str | None) -> None:
         self._waits -= 1
         if not self._is_open:
             return
