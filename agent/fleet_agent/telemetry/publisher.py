@@ -20,12 +20,12 @@ from fleet_agent.telemetry.accounts import Cause
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.blocks import Blocks, Patience
 from fleet_agent.telemetry.commits import Commits
+from fleet_agent.telemetry.culprits import Culprits
 from fleet_agent.telemetry.hand import Hand
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.pace import Pace
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Heard, Reading
-from fleet_agent.telemetry.suspects import Suspects
 from fleet_agent.telemetry.verdict import Verdict
 
 REFUSED_KEPT = 100  # topics of which is remembered that they were refused
@@ -98,7 +98,7 @@ class Publisher:
         self._sent: dict[_Sent, None] = {}
         self._refused_topics: set[str] = set()
         self._blocks = Blocks()
-        self._suspects = Suspects()
+        self._suspects = Culprits()
         self._culprit: _Sent | None = None
         self._is_cut = False
         self._enders = (

@@ -1,83 +1,51 @@
-"""Which message ends the connection, found without losing others. Pure: the time comes in.
+"""Finds a message whose arrival ends the connection each time that it comes, so that it can be set aside.
 
-A server that does not like a message may end the connection rather than answer, and all that is under way is cut with
-it. What was cut soon after it was sent, and so again with the next connection, goes one message at a time from then on,
-until it is acknowledged. Of a topic that was alone when the connection ended readings go one by one; what was alone
-twice is the culprit. A connection that ends long after the last message was sent ended for another reason, such as the
-network's.
+AWS sends a message again until it is acknowledged. Where handling it, or its acknowledgement, has the connection ended,
+that goes on for ever, and nothing behind it is reached. Suspected is only the last message that was handled before an
+end, and only when the end followed soon; after ``TIMES`` ends it is acknowledged and not handled any more.
 """
 
 import collections
-import dataclasses
-from collections.abc import Hashable, Iterator, Sequence
+import zlib
 
-# Seconds from sending to the end: a server that minds a message ends the connection at once.
-QUICK = 10.0
-_TWICE = 2
+from fleet_agent.session.events import Message
 
-
-@dataclasses.dataclass(slots=True)
-class _Suspect:
-    left: int = 0  # messages to be sent alone
-    cuts: int = 0  # how often some of them were among others when the connection ended, ...
-    strikes: int = 0  # ... and how often one was alone
+SOON = 5.0  # seconds from a message to the end that it is suspected of
+TIMES = 3  # ends after which a message is set aside
+_KEPT = 64  # messages that are remembered
 
 
 class Suspects:
-    """Topics and answers, by themselves."""
+    """Remembers which messages came right before an end of the connection."""
 
     def __init__(self) -> None:
-        self._suspects: dict[Hashable, _Suspect] = {}
+        self._ends: collections.OrderedDict[tuple[str, int, int], int] = collections.OrderedDict()
+        self._last: tuple[tuple[str, int, int], float] | None = None
 
-    def cut(self, flying: Sequence[tuple[Hashable, int, float]], now: float) -> bool:
-        """The connection ended.
+    def is_set_aside(self, message: Message) -> bool:
+        """Whether it ended the connection too often."""
+        return self._ends.get(_mark(message), 0) >= TIMES
 
-        Args:
-            flying: What was under way: whose, how many readings, and when it was sent (monotonic seconds).
-            now: Monotonic seconds.
+    def handled(self, message: Message, now: float) -> None:
+        """It was handled, or is being handled, at ``now`` (monotonic seconds)."""
+        self._last = (_mark(message), now)
 
-        Returns:
-            Whether the only one that was under way is the culprit.
-        """
-        if not flying or now - max(at for _, _, at in flying) > QUICK:
-            return False
-        if len(flying) > 1:
-            for key, count in collections.Counter(key for key, _, _ in flying).items():
-                suspect = self._suspects.setdefault(key, _Suspect())
-                suspect.left = max(suspect.left, count)
-                suspect.cuts += 1
-            return False
-        ((key, count, _),) = flying
-        suspect = self._suspects.setdefault(key, _Suspect())
-        suspect.left = max(suspect.left, count, 1)
-        suspect.strikes += 1
-        if suspect.strikes < _TWICE:
-            return False
-        # Those that shared a message with it were cut once, too.
-        suspect.strikes = 1
-        self.cleared(key)
-        return True
+    def ended(self, now: float) -> None:
+        """The connection ended."""
+        if self._last is not None and now - self._last[1] <= SOON:
+            mark = self._last[0]
+            self._ends[mark] = self._ends.pop(mark, 0) + 1
+            if len(self._ends) > _KEPT:
+                self._ends.popitem(last=False)
+        self._last = None
 
-    def cleared(self, key: Hashable) -> None:
-        """A message of this was answered, or dropped."""
-        if suspect := self._suspects.get(key):
-            suspect.left -= 1
-            if suspect.left <= 0:
-                del self._suspects[key]
+    def calmed(self) -> None:
+        """The connection has stood for a while: a message that looks the same is a new one."""
+        self._ends.clear()
 
-    def discard(self, key: Hashable) -> None:
-        """There is nothing of it any more."""
-        self._suspects.pop(key, None)
 
-    def was_alone(self, key: Hashable) -> bool:
-        """Whether one of its messages was alone when the connection ended."""
-        return key in self._suspects and self._suspects[key].strikes > 0
-
-    def __bool__(self) -> bool:
-        return bool(self._suspects)
-
-    def __iter__(self) -> Iterator[Hashable]:
-        """Those to be sent alone."""
-        return iter(
-            [key for key, one in self._suspects.items() if one.strikes or one.cuts >= _TWICE]
-        )
+def _mark(message: Message) -> tuple[str, int, int]:
+    """What a message is recognised by when it comes again."""
+    beside = repr((message.response_topic, message.correlation_data, message.user_properties))
+    content = zlib.crc32(beside.encode(errors="replace"), zlib.crc32(message.payload))
+    return message.topic, len(message.payload), content
