@@ -66,8 +66,7 @@ class Queue:
         self._accounts.grow(growth)
         for one in growth.lanes.values():
             lane = one.grown.topic.lane(one.source)
-            lane.priority = one.priority
-            self._waiting.put(lane, one.count, one.first, moment)
+            self._waiting.put(lane, one.count, one.first, moment, one.priority)
         return self._kept(growth.places)
 
     def _kept(self, places: list[tuple[Topic, int]]) -> list[tuple[Topic, int] | None]:

@@ -13,6 +13,8 @@ from fleet_agent.telemetry.inventory import SHIFT, Lane, Source, Topic
 from fleet_agent.telemetry.rows import MOMENT, SOURCE
 from fleet_agent.telemetry.turns import Turns
 
+_EARLIEST: Key = (0, 0.0)
+
 
 class Waiting:
     """Keeps ``Topic.unsent`` and the lanes' counts, and what follows from them.
@@ -27,15 +29,31 @@ class Waiting:
         self._topics: Heads[Topic] = Heads(self._look_at_topic)
         self._lanes: dict[int, Heads[Lane]] = {}  # by the sources' numbers
 
-    def put(self, lane: Lane, count: int, first: int, moment: Key) -> None:
-        """So many readings of a lane wait (again), from the sequence ``first`` on, which is from that moment."""
+    def put(
+        self, lane: Lane, count: int, first: int, moment: Key, priority: int | None = None
+    ) -> None:
+        """Readings of a lane wait (again).
+
+        Args:
+            lane: Whose.
+            count: How many.
+            first: The sequence of the first of them.
+            moment: When that was stored: era and moment.
+            priority: The lane's from now on, when it changes.
+        """
+        oldest = moment
+        if priority is not None:
+            if lane.unsent and priority < lane.priority:
+                # Those that wait already are older: how much is looked up when it matters.
+                oldest = _EARLIEST
+            lane.priority = priority
         lane.first = min(lane.first, first) if lane.unsent else first
         lane.unsent += count
         number = lane.source.number
         heads = self._lanes.get(number)
         if heads is None:
             heads = self._lanes[number] = Heads(self._look_at_lane)
-        heads.put(lane, (lane.priority, *moment))
+        heads.put(lane, (lane.priority, *oldest))
         self._topics.put(lane.topic, moment)
         self.turns.enter(number, lane.topic)
 

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,10 @@ class Model(RuleBasedStateMachine):
         self.flying: list[tuple[Topic, list[Stored]]] = []
         self.gone: dict[str, list[int]] = {"a": [], "b": []}  # forgotten, perhaps not yet deleted
         self.sequences: dict[str, int] = {"a": -1, "b": -1}
+        self.sources: dict[int, str] = {}  # of each reading
+        self.moments: dict[int, float] = {}
+        self.numbers: dict[tuple[str, int], int] = {}  # of readings by topic and sequence
+        self.priorities: dict[tuple[str, str], int] = {}  # of the newest, by source and topic
         self.queue = self.open()
 
     def open(self) -> Queue:
@@ -95,27 +100,55 @@ class Model(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     @rule(
-        names=st.lists(st.sampled_from("ab"), min_size=1, max_size=6), priority=st.integers(0, 2)
+        names=st.lists(st.sampled_from("ab"), min_size=1, max_size=6),
+        source=st.sampled_from(["", "one", "two"]),
+        priority=st.integers(0, 2),
     )
-    def add(self, names: list[str], priority: int) -> None:
+    def add(self, names: list[str], source: str, priority: int) -> None:
+        self.clock.go(1)
         batch = []
+        known = self.queue._accounts.names
+        following = {name: known[name].next if name in known else 0 for name in "ab"}
         for name in names:
             self.number += 1
-            batch.append(reading(self.number, name, priority=priority))
+            batch.append(of(source, self.number, name, priority=priority))
             self.waiting[name].append(self.number)
+            self.sources[self.number] = source
+            self.moments[self.number] = self.clock.passed
+            self.numbers[name, following[name]] = self.number
+            self.priorities[source, name] = priority
+            following[name] += 1
         places = self.queue.add(batch)
         for one, place in zip(batch, places, strict=True):
             if place:
                 assert place[1] > self.sequences[one.topic]
                 self.sequences[one.topic] = place[1]
         assert self.queue.count <= BOUNDS.max_messages or not self.queue.topics
-        dropped = set(self.queue.lost)
+        for topic_number, sequence in self.queue.lost:
+            name = next(n for n, t in known.items() if t.number == topic_number)
+            number = self.numbers[name, sequence]
+            assert number in self.to_be_spared(self.sources[number])
+            self.gone[name].append(number)
+            self.waiting[name].remove(number)
         self.queue.lost.clear()
-        for number, _ in sorted(dropped):
-            name = next(n for n, t in self.queue._accounts.names.items() if t.number == number)
-            self.gone[name].append(self.waiting[name].pop(0))
         for one, place in zip(batch, places, strict=True):
             assert (place is None) == (int(one.payload) not in self.waiting[one.topic])
+
+    def to_be_spared(self, source: str) -> list[int]:
+        """The oldest of the lowest priority of this source, which is the greediest of those that have some.
+
+        Of what was stored together any topic's first.
+        """
+        waiting = [number for numbers_of in self.waiting.values() for number in numbers_of]
+        flying = [number for _, found in self.flying for number in numbers(found)]
+        count = Counter(self.sources[number] for number in waiting + flying)
+        assert count[source] == max(count[self.sources[number]] for number in waiting)
+        firsts = {
+            number: (self.priorities[source, name], self.moments[number])
+            for name, numbers_of in self.waiting.items()
+            for number in [one for one in numbers_of if self.sources[one] == source][:1]
+        }
+        return [number for number, key in firsts.items() if key == min(firsts.values())]
 
     @precondition(lambda self: self.queue.topics)
     @rule(most=st.integers(1, 4), newest=st.booleans())
@@ -182,6 +215,9 @@ class Model(RuleBasedStateMachine):
             assert back <= set(self.gone[name])
             assert set(waits) <= set(again)
             waits[:] = again
+            known = self.queue._accounts.names
+            for lane in known[name].lanes.values() if name in known else ():
+                self.priorities[lane.source.name, name] = lane.priority
             self.gone[name] = [one for one in self.gone[name] if one not in back]
 
     @invariant()
@@ -203,6 +239,7 @@ TestModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=
 _CHILD = """
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Queue as Bounds
