@@ -9,6 +9,7 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Telemetry
+from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, TimeUp
 from fleet_agent.session.events import Connected, Published
@@ -17,7 +18,6 @@ from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.loop import TelemetryLoop
 from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
