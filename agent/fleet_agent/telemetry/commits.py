@@ -22,7 +22,8 @@ _LOST = "it was dropped: the queue was full, or it waited for too long"
 _DAMAGED = "the queue was damaged, and the reading with it"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+# Not frozen: there is one a reading, and that costs.
+@dataclasses.dataclass(slots=True)
 class _Put:
     """A reading that waits for the next commit."""
 
@@ -121,8 +122,9 @@ class Commits:
                 self._waiting_for[place[0].number, place[1]] = each.on_acknowledged
             if each.on_stored:
                 each.on_stored(None if place else _FULL)
-        self.stored += sum(place is not None for place in places)
-        return {place[0] for place in places if place}
+        taken = [place for place in places if place]
+        self.stored += len(taken)
+        return {topic for topic, _ in taken}
 
     def _flush(self) -> None:
         self._flush_at = math.inf

@@ -21,6 +21,9 @@ from fleet_agent.telemetry.queue import Queue
 # Messages that are taken in hand at once: a topic whose readings do not go together has no longer turn than others.
 SINGLES = 32
 
+# Bytes of a packet besides its payload, at most: a topic of four bytes a character, and what the agent adds.
+_AROUND = 4 * 256 + 512
+
 
 class Watcher(Protocol):
     """Hears what becomes of readings that are not sent."""
@@ -38,7 +41,8 @@ class Watcher(Protocol):
         """They cannot be read now."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+# Not frozen: there is one a message, and that costs.
+@dataclasses.dataclass(slots=True)
 class Drawn:
     """A message made of a topic's readings."""
 
@@ -119,10 +123,15 @@ class Hand:
             return None
         topic, readings = self._parts.popleft()
         first = readings[0]
-        left = self._queue.ages.left(first.era, first.moment, first.lifetime)
+        left = None
+        if first.lifetime is not None:
+            left = self._queue.ages.left(first.era, first.moment, first.lifetime)
         message = batch.compose(topic.name, readings, self._batch, left)
         most = self._packet
-        if most is None or (size := batch.packet_size(message)) <= most:
+        # Mostly far below the limit: counting every byte of each would cost more than making it.
+        if most is None or len(message.payload) + _AROUND <= most:
+            return Drawn(topic, readings, message)
+        if (size := batch.packet_size(message)) <= most:
             return Drawn(topic, readings, message)
         if len(readings) > 1:
             half = len(readings) // 2

@@ -50,7 +50,8 @@ class _Answer:
     message: Outgoing
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+# Not frozen: there is one a message, and that costs.
+@dataclasses.dataclass(slots=True, eq=False)
 class _Sent:
     """A message under way, of a topic's readings or an answer, since when (monotonic seconds)."""
 
@@ -92,6 +93,7 @@ class Publisher:
         self._pace = Pace(settings.limits.publishes, settings.limits.bytes)
         self._session: Session | None = None
         self._limits = Limits()
+        self._window = settings.limits.unacknowledged
         self._answers: collections.deque[_Answer] = collections.deque()
         self._cut_answers: list[_Answer] = []  # to be sent again, in the order of before
         self._hand = Hand(queue, settings, clock, self)
@@ -139,6 +141,8 @@ class Publisher:
         now = self._clock.monotonic()
         self._session = session
         self._limits = limits or Limits()
+        most = self._settings.limits.unacknowledged
+        self._window = min(most, self._limits.unacknowledged or most)
         self._is_cut, self._culprit = False, None
         self._answers.extendleft(reversed(self._cut_answers))
         self._cut_answers.clear()
@@ -213,8 +217,8 @@ class Publisher:
         if found is Verdict.TAKEN:
             self._counts.acknowledged += len(readings)
             self._forget(topic, readings)
-            for each in (self._blocks, self._enders):
-                each.clear(topic.number)
+            self._blocks.clear(topic.number)
+            self._enders.clear(topic.number)
             self._taken(topic.name)
             return
         if found is Verdict.AGAIN:
@@ -298,7 +302,7 @@ class Publisher:
     def _send_at(self, now: float) -> float:
         """When the next message may go (monotonic seconds); ``math.inf``: something else must happen first."""
         suspect = self._suspect(now) if self._suspects else None
-        window = min(self._settings.limits.unacknowledged, self._limits.unacknowledged or math.inf)
+        window = self._window
         if not self._session or self._is_cut or len(self._sent) >= (1 if suspect else window):
             return math.inf
         ready = now if self._answers or suspect else self._hand.due()

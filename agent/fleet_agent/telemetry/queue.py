@@ -176,9 +176,10 @@ class Queue:
             return []
         if newest:
             found.reverse()
+        types = rows.TYPES
         taken = [
-            Stored(identifier - base, payload, time, rows.TYPES[kind], *others)
-            for identifier, payload, time, kind, *others in found
+            Stored(row[0] - base, row[1], row[2], types[row[3]], row[4], row[5], row[6], row[7])
+            for row in found
         ]
         if taken and newest and first < taken[0].sequence:
             runs.add(topic.unsent, first, taken[0].sequence)
@@ -333,6 +334,8 @@ class Queue:
 
 def _by_source(readings: Sequence[Stored]) -> dict[int, Sequence[Stored]]:
     """Mostly all are of one."""
+    if len(readings) == 1:
+        return {readings[0].source: readings}
     sources = {one.source for one in readings}
     if len(sources) <= 1:
         return dict.fromkeys(sources, readings)

@@ -62,6 +62,9 @@ def _first(run: tuple[int, int]) -> int:
 
 def of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
     """The runs that ascending numbers make: the first and the end of each."""
+    if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
+        yield numbers[0], numbers[-1] + 1
+        return
     start = 0
     for index in range(1, len(numbers) + 1):
         if index == len(numbers) or numbers[index] != numbers[index - 1] + 1:

@@ -47,6 +47,8 @@ _WITHOUT_ANSWER = {
 
 def judge(event: Published) -> Verdict:
     """What the answer, or its lack, calls for."""
+    if event.reason_code == 0:
+        return Verdict.TAKEN
     if event.reason_code is None:
         return _WITHOUT_ANSWER[event.no_answer]
     if event.reason_code == reasons.TOO_LARGE:
