@@ -38,8 +38,8 @@ class Accounts:
     def load(self, stock: rows.Stock) -> None:
         """Begin with what is in the file.
 
-        A new file after a damaged one finds topics here that are known already: they keep their sequences; and what
-        was dropped keeps its count.
+        A new file after a damaged one, and one that was opened again, find topics here that are known already: they
+        keep their sequences; and what was dropped keeps its count.
         """
         self.removed = stock.removed
         found = {topic.name: topic for topic in stock.topics.values()}
@@ -48,7 +48,8 @@ class Accounts:
             known.next = max(known.next, topic.next)
         sources = {source.name: source for source in stock.sources.values()}
         for name, source in self.sources.items():
-            sources[name] = Source(source.number, name, dropped=source.dropped)
+            same = sources.setdefault(name, Source(source.number, name))
+            same.dropped, same.is_changed = source.dropped, True
         self.names, self.sources = found, sources
         self._number = max([self._number, *(topic.number for topic in found.values())])
         self.count = sum(topic.left for topic in found.values())

@@ -157,20 +157,31 @@ class Database:
         self._connection = None
 
     def _guarded(self, act: Callable[[], None]) -> None:
+        damage = self._damage(act)
+        if damage is None:
+            return
+        # A disk that fails to read a page of the schema looks like damage, too: only what stays is damage.
+        self.close()
+        damage = self._damage(act)
+        if damage is None:
+            return
+        self.close()
+        self.replaced = set_aside(self._path), str(damage)
+        _log.error("the queue %s: %s: now %s", self._path, damage, self.replaced[0])
+        try:
+            act()
+        except sqlite3.Error as error:
+            raise unusable(self._path, error) from error
+
+    def _damage(self, act: Callable[[], None]) -> sqlite3.Error | None:
+        """Do it; what is wrong with the file when it is damaged."""
         try:
             act()
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise unusable(self._path, error) from error
-            self.close()
-            self.replaced = set_aside(self._path), str(error)
-            _log.error("the queue %s: %s: now %s", self._path, error, self.replaced[0])
-        else:
-            return
-        try:
-            act()
-        except sqlite3.Error as error:
-            raise unusable(self._path, error) from error
+            return error
+        return None
 
     def _commit(self, change: Callable[[], None], synchronous: str) -> None:
         if synchronous != self._synchronous:

@@ -87,7 +87,8 @@ class Queue:
             if found is None:
                 return
             lane, sequence, size = found
-            self._drop(lane.topic, lane.source, sequence, size, "full")
+            if self.has(lane.topic):
+                self._drop(lane.topic, lane.source, sequence, size, "full")
 
     def _drop(self, topic: Topic, source: Source, sequence: int, size: int, cause: Cause) -> None:
         runs.remove(topic.unsent, sequence)

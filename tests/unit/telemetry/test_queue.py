@@ -354,6 +354,24 @@ def test_damage_while_it_runs_leaves_no_count_wrong(full_file: Path, clock: Fake
     queue.close()
 
 
+def test_a_file_that_is_opened_again_has_what_it_had(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(max_messages=100), clock)
+    queue.add([of("one", n, "t") for n in range(60)] + [of("two", n, "u") for n in range(60)])
+    assert queue.dropped.full == 20
+    queue.flush()
+    topic, flying = take(queue, 5)
+    queue._file.close()  # as when a page could not be read
+    queue.add([of("one", 60, "t")])
+    assert queue.replaced is None
+    queue.forget(topic, flying)
+    queue.give_back(topic, flying)
+    assert (queue.count, queue.dropped.full) == (100, 21)
+    found = drained(queue)
+    assert found["u"] == list(range(60 - len(found["u"]), 60))
+    assert found["t"] == list(range(61 - len(found["t"]), 61))
+    queue.close()
+
+
 def test_the_file_of_another_version_is_kept(full_file: Path, clock: FakeClock) -> None:
     with contextlib.closing(sqlite3.connect(full_file)) as other:
         other.execute("PRAGMA user_version = 99")
