@@ -114,7 +114,7 @@ class Composition:
         self, with_queue: Queue, credential: Credential, session: Session | None
     ) -> TelemetryLoop:
         settings, health, around = self._settings, self._health, self._around
-        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health).tell)
+        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health))
         commands = self._commands(publisher, credential)
         starts = retire.Starts(self._state_dir, self._clock, health)
         if around.follows is None:

@@ -64,7 +64,7 @@ def _as_told(device: Device, path: Path) -> Findings:
     elif dropped:
         yield _ABOUT.warning(
             "readings-dropped",
-            f"{dropped} readings were dropped since the agent started; {waiting} wait.",
+            f"{dropped} readings were dropped so far; {waiting} wait.",
             path,
             "See why (`dropped` in fleet-agent status --json), or raise telemetry.queue",
         )
