@@ -16,8 +16,10 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
-from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import Connected, Message, Published, Session
+from fleet_agent.session.events import Connected, Message, Published
+from fleet_agent.session.message import Outgoing, Upkeep
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry import loop
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
@@ -37,6 +39,7 @@ class Broker(Session):
         self.mailbox = mailbox
         self.route = cast("Any", SimpleNamespace(host="broker"))
         self.client_id = "pump"
+        self.upkeep = Upkeep()
 
     def start(self, *, is_hasty: bool = False) -> None:
         assert not is_hasty
@@ -63,6 +66,7 @@ class Made:
         self.session = Broker(mailbox)
         self.loop = TelemetryLoop(
             session=self.session,
+            subscriptions=Subscriptions(self.session, [], clock, health, lambda: 0.5),
             publisher=self.publisher,
             queue=self.queue,
             sources=[],
