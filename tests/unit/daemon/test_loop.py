@@ -14,16 +14,16 @@ from hypothesis import strategies as some
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Telemetry
+from fleet_agent.daemon import loop
+from fleet_agent.daemon.loop import Actor, Reload, Rotate, TelemetryLoop
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.session.events import Connected, Message, Published
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
-from fleet_agent.telemetry import loop
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.loop import Actor, Reload, Rotate, TelemetryLoop
 from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue

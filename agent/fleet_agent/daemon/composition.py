@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.apart import apart
 from fleet_agent.app import clone, retire, rotate
-from fleet_agent.app.comeback import Comeback, StartAfresh
 from fleet_agent.app.provision import jitter, stable
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
+from fleet_agent.daemon.loop import Reload, Rotate, TelemetryLoop
+from fleet_agent.daemon.token_watch import Comeback, StartAfresh
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
 from fleet_agent.mailbox import Mailbox, StopRequested
+from fleet_agent.programs.apart import apart
 from fleet_agent.provisioning.report import Report as ProvisioningReport
 from fleet_agent.session.connectivity import OFFLINE
 from fleet_agent.session.message import Outgoing, Upkeep
@@ -28,7 +29,6 @@ from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry import orders, queue
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.loop import Reload, Rotate, TelemetryLoop
 from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
