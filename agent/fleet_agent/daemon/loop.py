@@ -251,11 +251,12 @@ class TelemetryLoop:
             return
         if self._commands.is_logged(event.topic):
             _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
-        self._suspects.handled(event, self._clock.monotonic())
-        if self._orders.take(event):
+        is_done = self._orders.take(event)
+        if is_done:
             event.acknowledge()
-        else:
-            self._commands.take(event)
+        if is_done or self._commands.take(event):
+            # What is held is not suspected: set aside, it would be lost before anything handled it.
+            self._suspects.handled(event, self._clock.monotonic())
         if self._orders.is_ordered:
             self._orders.is_ordered = False
             raise Rotate
