@@ -41,11 +41,11 @@ def in_bursts(folder: Path, place: Place, commands: int, readings: int) -> Found
 @needs_mosquitto
 def test_bursts_through_stops_and_cuts_lose_and_repeat_nothing(tmp_path: Path) -> None:
     with at_mosquitto(tmp_path) as place:
-        found = in_bursts(tmp_path, place, 1_000, 10_000)
+        found = in_bursts(tmp_path, place, 600, 10_000)
     assert found.is_good, found
     assert found.stops + found.cuts >= 3
 
 
 def test_bursts_at_the_local_cloud_lose_and_repeat_nothing(fleet: Fleet, tmp_path: Path) -> None:
-    found = in_bursts(tmp_path, of_fleet(fleet, tmp_path), 500, 5_000)
+    found = in_bursts(tmp_path, of_fleet(fleet, tmp_path), 300, 2_000)
     assert found.is_good, found
