@@ -29,8 +29,9 @@ from support.wire import Wire
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 PROGRAMS = 2  # that hand in readings
-QUIET = 40.0  # seconds without progress after which what is missing is given up
-HEALED = 30.0  # seconds after a disturbance until which a problem may be told
+QUIET = 40.0  # seconds without progress after which what is missing is given up, beside ...
+RECONNECT = (1.5, 300.0)  # ... the longest wait after a first cut, and after any; it doubles
+HEALED = 30.0  # seconds after a disturbance until which a problem may be told, beside the wait
 LOOK_EVERY = 0.05  # seconds between two looks at the status
 
 # The third cut is a problem of its own, and stays one for longer than a run lasts.
@@ -180,7 +181,8 @@ class Watch(threading.Thread):
     def disturbed(self, cuts: int) -> None:
         """Something was done to the agent; so many times by now its connection was cut."""
         self._cuts = cuts
-        self._healed = time.monotonic() + HEALED
+        first, longest = RECONNECT
+        self._healed = time.monotonic() + HEALED + min(longest, first * 2.0 ** min(cuts, 30))
 
     def _is_true(self, problem: Mapping[str, str], now: float) -> bool:
         if problem["code"] in OF_MANY_CUTS:
@@ -271,7 +273,7 @@ class Bursts:
         sender = threading.Thread(target=self._send, daemon=True)
         sender.start()
         last, moved = (0, 0, 0), time.monotonic()
-        while not self._is_done() and time.monotonic() < moved + QUIET:
+        while not self._is_done() and time.monotonic() < moved + self._patience:
             done = self._done()
             if done != last:
                 last, moved = done, time.monotonic()
@@ -309,6 +311,11 @@ class Bursts:
         if how != "cut":
             self._agent.send_signal(signal.SIGCONT)
         self._watch.disturbed(self._found.cuts)
+
+    @property
+    def _patience(self) -> float:
+        first, longest = RECONNECT
+        return QUIET + min(longest, first * 2.0 ** min(self._found.cuts, 30))
 
     # How far it is --------------------------------------------------------------------------------------------------
 

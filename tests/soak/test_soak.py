@@ -46,6 +46,7 @@ def test_bursts_through_stops_and_cuts_lose_and_repeat_nothing(tmp_path: Path) -
     assert found.stops + found.cuts >= 3
 
 
+@pytest.mark.thorough  # its broker sends again after 30 s only
 def test_bursts_at_the_local_cloud_lose_and_repeat_nothing(fleet: Fleet, tmp_path: Path) -> None:
     found = in_bursts(tmp_path, of_fleet(fleet, tmp_path), 300, 2_000)
     assert found.is_good, found
