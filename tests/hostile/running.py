@@ -58,20 +58,20 @@ class Running(Daemon):
         """What its status has."""
         return list(self.shown().get("problems", ()))
 
+    def said(self, *words: str) -> list[dict[str, str]]:
+        """The problems that have all these words, in title or remedy, in any case."""
+        return [
+            item
+            for item in self.problems
+            if all(word.lower() in f"{item['title']} {item['remedy']}".lower() for word in words)
+        ]
+
     def wait_until_said(self, *words: str, seconds: float = 30.0) -> dict[str, str]:
-        """Wait until a problem has all these words, in title or remedy, in any case; give it."""
-
-        def found() -> list[dict[str, str]]:
-            return [
-                item
-                for item in self.problems
-                if all(
-                    word.lower() in f"{item['title']} {item['remedy']}".lower() for word in words
-                )
-            ]
-
+        """Wait until a problem has all these words; give it."""
         try:
-            return until(found, f"{self.name}: a problem with {words}", seconds)[0]
+            return until(
+                lambda: self.said(*words), f"{self.name}: a problem with {words}", seconds
+            )[0]
         except AssertionError as error:
             raise AssertionError(f"{error}; problems: {self.problems}\n{self.log}") from None
 

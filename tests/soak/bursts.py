@@ -426,8 +426,8 @@ class Bursts:
 
 @contextmanager
 def at_mosquitto(folder: Path) -> Iterator[Place]:
-    """Debian's mosquitto, which queues without a limit."""
-    broker = Mosquitto(folder / "broker")
+    """Debian's mosquitto, which queues without a limit, and has as many under way as AWS."""
+    broker = Mosquitto(folder / "broker", under_way=100)
     device = broker.make_device(folder / "state", "pump")
     operator = broker.make_device(folder / "operator", "the-cloud")
     broker.start()

@@ -21,7 +21,7 @@ keyfile {folder}/server.key
 require_certificate true
 allow_anonymous true
 set_tcp_nodelay true
-max_inflight_messages 0
+max_inflight_messages {under_way}
 max_queued_messages 0
 persistence true
 persistence_location {folder}/
@@ -37,11 +37,17 @@ def is_installed() -> bool:
 
 
 class Mosquitto:
-    """A broker on a port of its own that only knows the devices it was made with."""
+    """A broker on a port of its own that only knows the devices it was made with.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Gets its files.
+        under_way: Messages that a client has not acknowledged, at a time, whatever it says itself; 0: no limit.
+    """
+
+    def __init__(self, folder: Path, *, under_way: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._under_way = under_way
         self.ca_file = folder / "server.pem"
         key = make_key()
         self.ca_file.write_text(make_certificate(key, name="localhost"))
@@ -61,7 +67,9 @@ class Mosquitto:
         """Start it and wait until it listens."""
         (self.folder / "trusted.pem").write_text(self._trusted)
         settings = self.folder / "mosquitto.conf"
-        settings.write_text(_SETTINGS.format(port=self.port, folder=self.folder))
+        settings.write_text(
+            _SETTINGS.format(port=self.port, folder=self.folder, under_way=self._under_way)
+        )
         self._process = subprocess.Popen([PROGRAM, "-c", str(settings)])
         until = time.monotonic() + 30
         while True:
