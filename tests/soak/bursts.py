@@ -357,7 +357,7 @@ class Bursts:
         found.commands_missing = sorted(set(self._names) - done)
         found.commands_twice = [name for name, count in self._listener.counts.items() if count > 1]
         over = self._counted(shown, "handled") - len(self._names) + len(found.commands_missing)
-        if over and not found.commands_twice:
+        if over > 0 and not found.commands_twice:
             found.commands_twice = [f"{over} more were handled than sent"]
         found.duplicates = self._counted(shown, "duplicates")
         found.arrived = len(self._cloud.seen)
