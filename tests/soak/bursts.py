@@ -334,14 +334,11 @@ class Bursts:
         return sum(one.count for one in self._programs)
 
     def _is_done(self) -> bool:
-        handled, acknowledged, seen = self._done()
-        everything = len(self._names) + self._readings
-        shown = self._watch.shown()
+        progress, acknowledged, seen = self._done()
         return (
-            handled == everything
+            progress == len(self._names) + self._readings
             and (acknowledged, seen) == (self._readings, self._readings)
-            and self._counted(shown, "handled") == len(self._names)
-            and all(one["code"] in OF_MANY_CUTS for one in shown["problems"])
+            and all(one["code"] in OF_MANY_CUTS for one in self._watch.shown()["problems"])
         )
 
     @staticmethod
@@ -349,8 +346,10 @@ class Bursts:
         return sum(one[what] for one in shown.get("handlers", {}).values())
 
     def _judge(self, seconds: float) -> Found:
-        found, shown = self._found, self._watch.shown()
+        found, acknowledged = self._found, self._watch.shown()["readings_acknowledged"]
         self._watch.close()
+        self._end()
+        shown = self._watch.shown()  # what handlers did last is written at the end
         found.seconds = seconds
         files = set(os.listdir(self._out))  # noqa: PTH208
         done = {f"file/{name}" for name in files} | self._listener.counts.keys()
@@ -362,7 +361,7 @@ class Bursts:
         found.duplicates = self._counted(shown, "duplicates")
         found.arrived = len(self._cloud.seen)
         found.readings_missing = self._readings - found.arrived
-        found.readings_unacknowledged = self._readings - shown["readings_acknowledged"]
+        found.readings_unacknowledged = self._readings - acknowledged
         found.refused = [words for one in self._programs for words in one.refused]
         if count := self._counted(shown, "refused"):
             found.refused.append(f"{count} commands")
@@ -408,8 +407,9 @@ class Bursts:
             return subprocess.Popen([*words, "--allow-volatile"], env=environment, stderr=log)
 
     def _end(self) -> None:
-        self._agent.send_signal(signal.SIGTERM)
-        self._agent.wait(60)
+        if self._agent.poll() is None:
+            self._agent.send_signal(signal.SIGTERM)
+            self._agent.wait(60)
 
     def _log(self) -> str:
         return (self._folder / "agent.log").read_text()
