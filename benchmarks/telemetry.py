@@ -22,7 +22,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "agent"), str(ROOT / "tests")]
 
-from support.mosquitto import Device, Mosquitto  # noqa: E402
+from support.mosquitto import Mosquitto  # noqa: E402
+from support.provisioned import Device  # noqa: E402
 
 SIZE = 200  # bytes of a reading
 IN_FLIGHT = 512  # packets that a client sends ahead of their answers

@@ -144,6 +144,41 @@ def test_device_client_that_does_not_provision_brings_no_claim(tmp_path: Path) -
     assert "no fleet provisioning" in answer["notes"][0]
 
 
+def test_system_information_that_device_client_collects_is_sent_under_its_names(
+    tmp_path: Path,
+) -> None:
+    section = {"enabled": True, "template-name": "t", "collect-system-information": True}
+    (tmp_path / "dc.conf").write_text(json.dumps(DEVICE_CLIENT | {"fleet-provisioning": section}))
+    done = run_command("import", tmp_path / "dc.conf", "--out", tmp_path / "config.yaml")
+    assert done.status == 0
+    settings = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert settings["provisioning"]["parameters"] == {
+        "DeviceMACAddress": {"first_of": [{"mac": "eth0"}, {"mac": "auto"}]}
+    }
+    for name in ("DeviceIPAddress", "IoTDeviceClient-SHA256Hash", "ProvisioningCertSerialNumber"):
+        assert name in done.stderr
+    assert "collect-system-information: has no equivalent" not in done.stderr
+    assert run_command("config", "check", "--config", tmp_path / "config.yaml").status == 0
+
+
+def test_what_stands_in_device_clients_template_parameters_wins_over_what_it_collects(
+    tmp_path: Path,
+) -> None:
+    section = {
+        "enabled": True,
+        "template-name": "t",
+        "template-parameters": '{"DeviceMACAddress": "00:11:22:33:44:55"}',
+        "collect-system-information": True,
+    }
+    (tmp_path / "dc.conf").write_text(json.dumps(DEVICE_CLIENT | {"fleet-provisioning": section}))
+    settings = json.loads(run_command("import", tmp_path / "dc.conf", "--json").stdout)["settings"]
+    assert settings["provisioning"]["parameters"] == {"DeviceMACAddress": "00:11:22:33:44:55"}
+    section["collect-system-information"] = False
+    (tmp_path / "dc.conf").write_text(json.dumps(DEVICE_CLIENT | {"fleet-provisioning": section}))
+    answer = json.loads(run_command("import", tmp_path / "dc.conf", "--json").stdout)
+    assert not any("collect" in words for words in answer["notes"])
+
+
 def test_nucleus_lite(tmp_path: Path) -> None:
     (tmp_path / "greengrass-config.yaml").write_text(LITE)
     done = run_command("import", tmp_path / "greengrass-config.yaml")

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,13 +21,14 @@ from typing import Any
 
 from awscrt import io, mqtt5
 
-from support.mosquitto import Device, Mosquitto
+from soak import bursts
+from soak.program import Program
+from support.mosquitto import Mosquitto
+from support.provisioned import Device
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 PROGRAMS = 4  # each with a topic and a connection of its own
-# Packets that a program sends before it reads the answers: fewer than the socket holds answers of.
-WINDOW = 128
 QUIET = 120.0  # seconds without an arrival after which it is given up
 
 
@@ -45,41 +45,6 @@ class Figures:
     kills: int = 0
     restarts: int = 0
     refused: list[str] = dataclasses.field(default_factory=list)
-
-
-class Program(threading.Thread):
-    """Sends numbered readings to one topic, in order; after a lost connection from the first unanswered one on."""
-
-    def __init__(self, path: Path, topic: str, count: int) -> None:
-        super().__init__(daemon=True)
-        self.topic = topic
-        self.count = count
-        self.acknowledged = 0
-        self.refused: list[str] = []
-        self._path = path
-
-    def run(self) -> None:
-        while self.acknowledged < self.count and not self.refused:
-            try:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-                    client.connect(str(self._path))
-                    self._send(client)
-            except OSError:
-                time.sleep(0.02)
-
-    def _send(self, client: socket.socket) -> None:
-        following = self.acknowledged
-        while self.acknowledged < self.count:
-            while following < min(self.count, self.acknowledged + WINDOW):
-                client.send(b'{"topic": "%s", "payload": %d}' % (self.topic.encode(), following))
-                following += 1
-            answer = client.recv(4096)
-            if not answer:
-                return
-            if answer != b'{"ok": true}':
-                self.refused.append(answer.decode())
-                return
-            self.acknowledged += 1
 
 
 class Subscriber:
@@ -237,18 +202,29 @@ def say(words: str) -> None:
 
 
 def main() -> int:
-    """Run one and print what it found."""
+    """Run what is asked for and print what it found."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
-    parser.add_argument("--readings", type=int, default=1_000_000, metavar="N")
+    parser.add_argument("--readings", type=int, metavar="N", help="1000000; with --bursts 100000")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), metavar="S")
     parser.add_argument("--kills", type=int, default=10, metavar="N", help="of the agent, with -9")
     parser.add_argument("--restarts", type=int, default=10, metavar="N", help="of the broker")
+    parser.add_argument(
+        "--bursts", action="store_true", help="commands and readings in bursts, instead"
+    )
+    parser.add_argument("--commands", type=int, default=10_000, metavar="N", help="with --bursts")
+    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="with --bursts")
+    parser.add_argument("--disturbances", type=int, default=20, metavar="N", help="of a round")
+    parser.add_argument("--at", choices=bursts.PLACES, help="with --bursts; else by turns")
     arguments = parser.parse_args()
-    say(f"{arguments.readings} readings, seed {arguments.seed}")
+    return run_bursts(arguments) if arguments.bursts else run_soak(arguments)
+
+
+def run_soak(arguments: argparse.Namespace) -> int:
+    """Readings, with kills and restarts."""
+    readings = arguments.readings or 1_000_000
+    say(f"{readings} readings, seed {arguments.seed}")
     with tempfile.TemporaryDirectory(prefix="fleet-soak-", dir="/var/tmp") as name:
-        soak = Soak(
-            Path(name), arguments.readings, arguments.seed, arguments.kills, arguments.restarts
-        )
+        soak = Soak(Path(name), readings, arguments.seed, arguments.kills, arguments.restarts)
         try:
             found = soak.run()
         finally:
@@ -256,6 +232,35 @@ def main() -> int:
     say(json.dumps(dataclasses.asdict(found)))
     say(f"{found.readings / found.seconds:.0f} readings a second; load {os.getloadavg()[0]:.1f}")
     return 1 if found.missing or found.out_of_order or found.refused else 0
+
+
+def run_bursts(arguments: argparse.Namespace) -> int:
+    """Rounds of bursts, each with a seed of its own that follows from the first one."""
+    names = [arguments.at] if arguments.at else list(bursts.PLACES)
+    bad = 0
+    for number in range(arguments.rounds):
+        seed, at = arguments.seed + number, names[number % len(names)]
+        say(f"round {number + 1}: --rounds 1 --seed {seed} --at {at}")
+        with (
+            tempfile.TemporaryDirectory(prefix="fleet-bursts-", dir="/var/tmp") as name,
+            bursts.PLACES[at](Path(name)) as place,
+        ):
+            run = bursts.Bursts(
+                Path(name),
+                place,
+                commands=arguments.commands,
+                readings=arguments.readings or 100_000,
+                seed=seed,
+                disturbances=arguments.disturbances,
+            )
+            try:
+                found = run.run()
+            finally:
+                run.close()
+        say(json.dumps(dataclasses.asdict(found)))
+        bad += not found.is_good
+    say(f"{bad} of {arguments.rounds} rounds lost, repeated or misreported something")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
@@ -254,10 +254,19 @@ class Agent:
         return found
 
 
+class Place(Protocol):
+    """What a daemon's files are below: an ``Agent``'s own, or any folder."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def state_dir(self) -> Path: ...
+
+
 class Daemon:
     """A command that runs beside the test."""
 
-    def __init__(self, agent: Agent, words: list[str], env: dict[str, str]) -> None:
+    def __init__(self, agent: Place, words: list[str], env: dict[str, str]) -> None:
         self.agent = agent
         self._what = " ".join(Path(word).name for word in words[:3])
         self._files = agent.folder / "daemon.out", agent.folder / "daemon.err"

@@ -15,7 +15,7 @@ from typing import Any
 
 from awscrt import mqtt5
 
-from support.fleets import Fleet, make_claim
+from support.fleets import Claim, Fleet, make_claim
 from support.mqtt import Device
 
 POLICY = "operators"
@@ -52,14 +52,19 @@ class Operator(Device):
         return found
 
 
-@contextmanager
-def operating(fleet: Fleet, folder: Path) -> Iterator[Operator]:
-    """Connect one for as long as the block lasts."""
+def make_operator(fleet: Fleet, folder: Path) -> Claim:
+    """Make a certificate that may do everything; ``folder`` gets its files."""
     with contextlib.suppress(fleet.iot.exceptions.ResourceAlreadyExistsException):
         statement = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         fleet.iot.create_policy(policyName=POLICY, policyDocument=document)
-    identity = make_claim(fleet.sandbox, folder, POLICY)
+    return make_claim(fleet.sandbox, folder, POLICY)
+
+
+@contextmanager
+def operating(fleet: Fleet, folder: Path) -> Iterator[Operator]:
+    """Connect one for as long as the block lasts."""
+    identity = make_operator(fleet, folder)
     operator = Operator(fleet.sandbox, identity, f"operator-{next(_numbers)}")
     try:
         yield operator

@@ -36,7 +36,14 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        for one in (self._listener, *self._open):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """End every connection that is open, both ways; the next ones are taken as before."""
+        ended, self._open = self._open, []
+        for one in ended:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()

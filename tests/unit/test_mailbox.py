@@ -1,3 +1,5 @@
+import functools
+import itertools
 import os
 import signal
 import subprocess
@@ -6,6 +8,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.mailbox import (
@@ -157,6 +161,99 @@ def test_neither_events_nor_descriptors_starve_the_others(pipe: tuple[int, int])
         found.append(mailbox.wait(clock.monotonic()))
     events = found.count("event")
     assert 300 < events < 999
+
+
+@pytest.fixture
+def orders_by_signal() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGUSR1)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class Exchange:
+    """A mailbox with pipes that it watches: what was put and what was taken."""
+
+    def __init__(self) -> None:
+        self.put: list[object] = []
+        self.taken: list[object] = []
+        self.signals = self.reloads = 0
+        self.written, self.read = [0, 0, 0], [0, 0, 0]
+        self._clock = SystemClock()
+        self._mailbox = Mailbox(self._clock)
+        self._mailbox.take_orders_by_signal()
+        self._pipes = [os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) for _ in self.read]
+        for number, (reading, _) in enumerate(self._pipes):
+            self._mailbox.watch(reading, functools.partial(self._drain, number))
+
+    def do(self, kind: str, value: int) -> None:
+        """One step of the test."""
+        now = self._clock.monotonic()
+        match kind:
+            case "put":
+                for _ in range(value):
+                    self.put.append(len(self.put))
+                    self._mailbox.put(self.put[-1])
+            case "ready":
+                self.written[value] += os.write(self._pipes[value][1], b"x")
+            case "signal":
+                self.signals += 1
+                signal.raise_signal(signal.SIGHUP)
+            case "take":
+                for _ in range(value):
+                    self._keep(self._mailbox.wait(now))
+            case "burst":
+                for event in self._mailbox.burst(now, value):
+                    self._keep(event)
+            case _:  # a burst that ends in the midst, as an exception would end it
+                for event in itertools.islice(self._mailbox.burst(now, value), value // 2):
+                    self._keep(event)
+
+    def finish(self) -> None:
+        """Take all that is left."""
+        is_more = True
+        while is_more:
+            is_more = False
+            for event in self._mailbox.burst(self._clock.monotonic(), 100):
+                self._keep(event)
+                is_more = True
+        for end in itertools.chain(*self._pipes):
+            os.close(end)
+
+    def _keep(self, event: object) -> None:
+        if isinstance(event, Ready):
+            event.act()
+        elif isinstance(event, ReloadRequested):
+            self.reloads += 1
+        elif event is not None:
+            self.taken.append(event)
+
+    def _drain(self, number: int) -> None:
+        self.read[number] += len(os.read(self._pipes[number][0], 1))
+
+
+_COUNTS = some.integers(1, 200)
+_STEPS = some.one_of(
+    some.tuples(some.sampled_from(["put", "take", "burst", "cut short"]), _COUNTS),
+    some.tuples(some.just("ready"), some.integers(0, 2)),
+    some.just(("signal", 1)),
+)
+
+
+@given(steps=some.lists(_STEPS, max_size=20))
+@settings(max_examples=100, deadline=None)
+@pytest.mark.usefixtures("orders_by_signal")
+def test_every_event_is_taken_once_in_order_whatever_comes_between(
+    steps: list[tuple[str, int]],
+) -> None:
+    exchange = Exchange()
+    for kind, value in steps:
+        exchange.do(kind, value)
+    exchange.finish()
+    assert exchange.read == exchange.written
+    assert exchange.taken == exchange.put
+    # Several that came while nobody took them are one.
+    assert min(1, exchange.signals) <= exchange.reloads <= exchange.signals
 
 
 def test_no_wake_up_is_lost_between_threads() -> None:

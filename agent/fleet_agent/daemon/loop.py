@@ -266,10 +266,10 @@ class TelemetryLoop:
             return Heard.TAKEN
         if self._commands.is_logged(event.topic):
             _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
-        self._suspects.handled(event, self._clock.monotonic())
         heard = self._orders.take(event)
-        if heard is Heard.NOT_OURS:
-            self._commands.take(event)
+        if heard is not Heard.NOT_OURS or self._commands.take(event):
+            # What is held is not suspected: set aside, it would be lost before anything handled it.
+            self._suspects.handled(event, self._clock.monotonic())
         return heard
 
     def _set_aside(self, event: Message) -> None:

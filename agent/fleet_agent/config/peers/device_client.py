@@ -15,6 +15,13 @@ from fleet_agent.config.peers.document import (
 
 _KNOWN = ("endpoint", "cert", "fleet-provisioning", "runtime-config", "root-ca", "thing-name")
 
+# What ``collect-system-information`` sends under the name that it has there; its interface is the first eth….
+_COLLECTED = {"DeviceMACAddress": {"first_of": [{"mac": "eth0"}, {"mac": "auto"}]}}
+_COLLECTED_NOTE = (
+    "collect-system-information: DeviceMACAddress is sent as before. DeviceIPAddress, IoTDeviceClient-SHA256Hash and "
+    "ProvisioningCertSerialNumber are not: name a {command: [PROGRAM]} for each that the template or its hook reads"
+)
+
 _INSTEAD = {
     "cert": "the device's own certificate stays with Device Client: fleet-agent gets one with a claim "
     "(fleet-cloud claim new)",
@@ -54,6 +61,9 @@ def translate(document: Mapping[str, Any]) -> Imported:
     theirs.take("samples/pub-sub/enabled", "samples/pub-sub/publish-on-change")
     subscribed = theirs.take_text("samples/pub-sub/subscribe-topic")
     notes = literal_notes(values)
+    collected: Mapping[str, Any] = {}
+    if theirs.take("fleet-provisioning/collect-system-information") in (True, "true"):
+        collected, notes = _COLLECTED, (*notes, _COLLECTED_NOTE)
     ours: dict[str, Any] = {
         "endpoint": theirs.take_text("endpoint"),
         "ca_file": theirs.take_text("root-ca"),
@@ -69,7 +79,7 @@ def translate(document: Mapping[str, Any]) -> Imported:
         ours["provisioning"] = {
             "template": theirs.take_text("fleet-provisioning/template-name"),
             "method": method,
-            "parameters": values,
+            "parameters": {**collected, **values},
         }
     else:
         notes = (NO_PROVISIONING, *notes)

@@ -127,13 +127,16 @@ class Handler:
 
     def take(
         self, command: Command, acknowledge: Callable[[], None], *, comes_again: bool = True
-    ) -> None:
+    ) -> bool:
         """Handle it, or have it wait; refuse or leave it otherwise. Once closed, wait for the agent to run again.
 
         Args:
             command: What to do.
             acknowledge: Called once it need not come again.
             comes_again: Whether it does until then.
+
+        Returns:
+            Whether it was acknowledged; else it is held.
         """
         identity = command.identity
         if len(command.payload) > self._max_size:
@@ -142,7 +145,7 @@ class Handler:
         elif identity is not None and identity in self._held_ids:
             # Perhaps the same packet: its acknowledgement would be that of the one that is held.
             self._held_ids[identity].acknowledge.append(acknowledge)
-            return
+            return False
         elif identity is not None and self._knows(identity):
             self.counters.duplicates += 1
             _log.info("%s: a duplicate on %s was left alone", self.name, _shown(command))
@@ -151,11 +154,12 @@ class Handler:
             self._accept(command)
         elif comes_again and self._held_bytes + len(command.payload) <= HELD_BYTES:
             self._hold(_Held(command=command, acknowledge=[acknowledge]))
-            return
+            return False
         else:
             words = f"{len(self._line) + len(self._held)} messages wait already"
             self.refuse(command, failure("busy", words))
         acknowledge()
+        return True
 
     @property
     def _has_to_wait(self) -> bool:

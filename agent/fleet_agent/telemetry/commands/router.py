@@ -62,13 +62,17 @@ class Commands:
             self._entries.append(self._entry(found, subscription))
         self._tidy()
 
-    def take(self, message: Arrived) -> None:
-        """Give a message to its handler, which acknowledges it once it is safe; one that has none is done with."""
+    def take(self, message: Arrived) -> bool:
+        """Give a message to its handler, which acknowledges it once it is safe; one that has none is done with.
+
+        Returns:
+            Whether it was acknowledged; else its handler has no place for it yet, and holds it.
+        """
         for item in self._entries:
             if item.handler is not None and filters.matches(item.filter, message.topic):
-                self._hand(message, item, item.handler)
-                return
+                return self._hand(message, item, item.handler)
         message.acknowledge()
+        return True
 
     def disconnected(self) -> None:
         """The connection ended: what is not acknowledged comes again."""
@@ -108,7 +112,7 @@ class Commands:
     def _handlers(self) -> list[Handler]:
         return [item.handler for item in self._entries if item.handler is not None]
 
-    def _hand(self, message: Arrived, item: _Entry, handler: Handler) -> None:
+    def _hand(self, message: Arrived, item: _Entry, handler: Handler) -> bool:
         if message.retain and not item.subscription.retained:
             _log.info(
                 "%s: a retained message on %s is not a new one and was left alone",
@@ -116,7 +120,7 @@ class Commands:
                 printable(message.topic),
             )
             message.acknowledge()
-            return
+            return True
         topic = message.response_topic
         if topic is not None and any(filters.matches(one.filter, topic) for one in self._entries):
             _log.warning(
@@ -140,9 +144,9 @@ class Commands:
             except ValueError as error:
                 handler.refuse(command, failure("bad-id", str(error)))
                 message.acknowledge()
-                return
+                return True
             command = dataclasses.replace(command, identity=identity)
-        handler.take(command, message.acknowledge, comes_again=message.qos > 0)
+        return handler.take(command, message.acknowledge, comes_again=message.qos > 0)
 
     def _entry(self, found: str, subscription: Subscription) -> _Entry:
         name = self._name(subscription.name or found)
