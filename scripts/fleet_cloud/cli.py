@@ -5,12 +5,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast
 
 from fleet_cloud import options
 from fleet_cloud.commands import (
-    CommandModule,
-    Outcome,
     bulk,
     check,
     claim_list,
@@ -36,6 +34,27 @@ from fleet_cloud.commands import (
     verify,
 )
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
+from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+
+
+class CommandModule(Protocol):
+    """What each module in ``commands`` has."""
+
+    NAME: tuple[str, ...]
+    SUMMARY: str
+    DESCRIPTION: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's own flags."""
+
+    def run(self, context: Context, arguments: argparse.Namespace) -> Outcome:
+        """Carry it out.
+
+        Raises:
+            FleetCloudError: What failed, and what to do.
+        """
+
 
 COMMANDS = cast(
     "tuple[CommandModule, ...]",

@@ -3,10 +3,10 @@
 import argparse
 import dataclasses
 
-from fleet_cloud.aws import Aws, Options
+from fleet_cloud.aws.calls import Aws, Options
+from fleet_cloud.aws.names import FleetNames
 from fleet_cloud.console import Console
-from fleet_cloud.names import FleetNames
-from fleet_cloud.shell import Shell
+from fleet_cloud.local.shell import Shell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

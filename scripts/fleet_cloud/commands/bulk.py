@@ -3,18 +3,15 @@
 import argparse
 from pathlib import Path
 
-from fleet_cloud import (
-    bulkfolder,
-    bulkreset,
-    confirm,
-    registry,
-)
-from fleet_cloud.bulkfolder import BulkFolder, Record
-from fleet_cloud.bulkregister import Done, Registration
-from fleet_cloud.commands import Outcome
+from fleet_cloud import confirm
+from fleet_cloud.aws.names import BulkNames
+from fleet_cloud.bulk import layout, reset
+from fleet_cloud.bulk.layout import BulkFolder, Record
+from fleet_cloud.bulk.registration import Done, Registration
 from fleet_cloud.errors import Exit, UsageError
-from fleet_cloud.names import BulkNames
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import registry
 
 NAME = ("bulk",)
 SUMMARY = "register many things at once, with keys and requests made here"
@@ -70,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Register, go on with it, or take it away."""
     if arguments.action == "reset":
-        return bulkreset.run(context, arguments.out, yes=arguments.yes)
+        return reset.run(context, arguments.out, yes=arguments.yes)
     _check(arguments)
     context.shell.need("openssl")
     aws = context.aws()
@@ -85,7 +82,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         count=arguments.count,
         shared=arguments.shared_certificate,
     )
-    record = bulkfolder.continued(folder.read(), wanted, folder.path)
+    record = layout.continued(folder.read(), wanted, folder.path)
     return _outcome(context, record, folder, Registration(context, aws, bulk, folder).run(record))
 
 

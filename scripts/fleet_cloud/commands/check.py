@@ -4,12 +4,12 @@ import argparse
 import time
 from pathlib import Path
 
-from fleet_cloud import device
-from fleet_cloud.bulkfolder import BulkFolder
-from fleet_cloud.commands import Outcome
-from fleet_cloud.device import Connection, Identity, Place, RefusedError
+from fleet_cloud.bulk.layout import BulkFolder
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
+from fleet_cloud.fleet import connection
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("check",)
 SUMMARY = "connect as every thing made in bulk, and do a round trip"
@@ -44,10 +44,10 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Connect as each."""
     folder = BulkFolder(arguments.out)
     things = _things(folder, arguments)
-    device.check_ca_file(arguments.ca_file)
-    device.need_environment()
+    connection.check_ca_file(arguments.ca_file)
+    connection.need_environment()
     aws = context.aws()
-    told = device.told_endpoint(aws.ask(device.ask_endpoint(aws)))
+    told = connection.told_endpoint(aws.ask(connection.ask_endpoint(aws)))
     place = Place(endpoint=told, ca_file=arguments.ca_file)
     if context.shell.dry_run:
         context.console.script(f"# would connect as {len(things)} things")

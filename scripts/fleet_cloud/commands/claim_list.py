@@ -3,10 +3,11 @@
 import argparse
 import datetime as dt
 
-from fleet_cloud import claims, inventory, times
-from fleet_cloud.claims import Claim
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud.aws import times
+from fleet_cloud.fleet import claims, inventory
+from fleet_cloud.fleet.claims import Claim
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("claim", "list")
 SUMMARY = "list the claims with batch, state and age"

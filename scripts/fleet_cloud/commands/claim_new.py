@@ -4,15 +4,18 @@ import argparse
 import datetime as dt
 import re
 
-from fleet_cloud import certify, openssl, resources, templates
-from fleet_cloud.aws import Aws, text
-from fleet_cloud.claimfolder import ClaimFolder
-from fleet_cloud.commands import Outcome, config
+from fleet_cloud.aws.calls import Aws, text
+from fleet_cloud.aws.names import Account
+from fleet_cloud.commands import config
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.names import Account
+from fleet_cloud.fleet import certify
+from fleet_cloud.fleet.claim_folder import ClaimFolder
+from fleet_cloud.local import openssl
+from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
-from fleet_cloud.reconcile import compare, ensure
-from fleet_cloud.shell import Variable
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import resources, templates
+from fleet_cloud.plan.reconcile import compare, ensure
 
 NAME = ("claim", "new")
 SUMMARY = "make a long-lived claim certificate for a batch of devices"

@@ -4,13 +4,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleet_cloud import claims, confirm, files, inventory, openssl, retire
-from fleet_cloud.claimfolder import ClaimFolder
-from fleet_cloud.claims import Claim
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud import confirm
 from fleet_cloud.errors import UsageError
-from fleet_cloud.inventory import ACTIVE
+from fleet_cloud.fleet import claims, inventory, retire
+from fleet_cloud.fleet.claim_folder import ClaimFolder
+from fleet_cloud.fleet.claims import Claim
+from fleet_cloud.fleet.inventory import ACTIVE
+from fleet_cloud.local import files, openssl
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("claim", "revoke")
 SUMMARY = "switch claims off at once"

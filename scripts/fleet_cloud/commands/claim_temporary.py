@@ -2,11 +2,12 @@
 
 import argparse
 
-from fleet_cloud import times
-from fleet_cloud.aws import text
-from fleet_cloud.commands import Outcome, config
+from fleet_cloud.aws import times
+from fleet_cloud.aws.calls import text
+from fleet_cloud.commands import config
 from fleet_cloud.errors import CommandError, FleetCloudError
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("claim", "temporary")
 SUMMARY = "get a claim that ends in five minutes"

@@ -4,13 +4,15 @@ import argparse
 import os
 from pathlib import Path
 
-from fleet_cloud import configuration, device, files, spread, templates
-from fleet_cloud.claimfolder import ClaimFolder
-from fleet_cloud.commands import Outcome
-from fleet_cloud.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
+from fleet_cloud.aws.names import CLAIM_CERTIFICATE_FILE, CLAIM_KEY_FILE
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.names import CLAIM_CERTIFICATE_FILE, CLAIM_KEY_FILE
+from fleet_cloud.fleet import configuration, connection, spread
+from fleet_cloud.fleet.claim_folder import ClaimFolder
+from fleet_cloud.fleet.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
+from fleet_cloud.local import files
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import templates
 
 NAME = ("config",)
 SUMMARY = "write the agent's config.yaml for this fleet"
@@ -234,7 +236,7 @@ def _ask_endpoint(context: Context) -> Endpoint:
     aws = context.aws()
     described, template = aws.ask_all(
         [
-            device.ask_endpoint(aws),
+            connection.ask_endpoint(aws),
             templates.read(aws, context.names),
         ]
     )
@@ -245,7 +247,7 @@ def _ask_endpoint(context: Context) -> Endpoint:
             remedy="set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
             code="template-missing",
         )
-    return device.told_endpoint(described)
+    return connection.told_endpoint(described)
 
 
 def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:

@@ -3,12 +3,14 @@
 import argparse
 from collections.abc import Mapping, Sequence
 
-from fleet_cloud import confirm, inventory, retire
-from fleet_cloud.aws import Aws
-from fleet_cloud.commands import Outcome, devices_show
+from fleet_cloud import confirm
+from fleet_cloud.aws.calls import Aws
+from fleet_cloud.commands import devices_show
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
-from fleet_cloud.inventory import Thing
+from fleet_cloud.fleet import inventory, retire
+from fleet_cloud.fleet.inventory import Thing
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("devices", "clean")
 SUMMARY = "delete devices from the cloud, with their certificates"

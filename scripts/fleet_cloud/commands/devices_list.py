@@ -4,10 +4,11 @@ import argparse
 import collections
 import datetime as dt
 
-from fleet_cloud import inventory, times
-from fleet_cloud.commands import Outcome, table
-from fleet_cloud.inventory import Certificate, Thing
+from fleet_cloud.aws import times
+from fleet_cloud.fleet import inventory
+from fleet_cloud.fleet.inventory import Certificate, Thing
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("devices", "list")
 SUMMARY = "list the fleet's things with their certificates"

@@ -7,13 +7,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fleet_cloud import confirm, files, inventory, retire, times
-from fleet_cloud.aws import Aws, strings
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud import confirm
+from fleet_cloud.aws import times
+from fleet_cloud.aws.calls import Aws, strings
 from fleet_cloud.commands.devices_clean import told
 from fleet_cloud.errors import Exit, UsageError
-from fleet_cloud.inventory import ACTIVE, Certificate, Devices, Holdings
+from fleet_cloud.fleet import inventory, retire
+from fleet_cloud.fleet.inventory import ACTIVE, Certificate, Devices, Holdings
+from fleet_cloud.local import files
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("devices", "prune")
 SUMMARY = "retire certificates that no device uses any more"

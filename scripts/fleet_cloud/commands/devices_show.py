@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Mapping
 
-from fleet_cloud import times
-from fleet_cloud.aws import Answer, Aws, entries, text
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud.aws import times
+from fleet_cloud.aws.calls import Answer, Aws, entries, text
+from fleet_cloud.aws.names import REGISTRY_NAME
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.names import REGISTRY_NAME
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("devices", "show")
 SUMMARY = "show one device: attributes, type, groups, certificates, policies"

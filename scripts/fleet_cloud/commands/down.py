@@ -3,15 +3,17 @@
 import argparse
 from collections.abc import Mapping, Sequence
 
-from fleet_cloud import claims, confirm, inventory, plan, retire, teardown
-from fleet_cloud.aws import Aws
-from fleet_cloud.claims import Claim
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud import confirm
+from fleet_cloud.aws.calls import Aws
 from fleet_cloud.errors import CommandError, Exit
-from fleet_cloud.inventory import Devices
+from fleet_cloud.fleet import claims, inventory, retire
+from fleet_cloud.fleet.claims import Claim
+from fleet_cloud.fleet.inventory import Devices
+from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
-from fleet_cloud.shell import Command
-from fleet_cloud.teardown import Piece, Standing
+from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.plan import plan, teardown
+from fleet_cloud.plan.teardown import Piece, Standing
 
 NAME = ("down",)
 SUMMARY = "take everything of the fleet away again"

@@ -4,11 +4,11 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from fleet_cloud import permissions
-from fleet_cloud.commands import Outcome
+from fleet_cloud.aws import permissions
+from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import UsageError
-from fleet_cloud.names import Account
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("operator-policy",)
 SUMMARY = "print the least IAM policy that lets somebody run these commands"

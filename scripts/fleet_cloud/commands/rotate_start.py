@@ -4,12 +4,13 @@ import argparse
 import datetime as dt
 import re
 
-from fleet_cloud import documents, inventory, jobs, registry, templates
-from fleet_cloud.aws import Answer, Aws, entries, text
-from fleet_cloud.commands import Outcome
+from fleet_cloud.aws.calls import Answer, Aws, entries, text
+from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.names import Account
+from fleet_cloud.fleet import inventory, jobs
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import documents, registry, templates
 
 NAME = ("rotate", "start")
 SUMMARY = "order devices to replace their certificates"

@@ -5,12 +5,14 @@ import collections
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from fleet_cloud import confirm, jobs, retire, times
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud import confirm
+from fleet_cloud.aws import times
 from fleet_cloud.commands.devices_clean import told
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
-from fleet_cloud.jobs import Execution, Retirement
+from fleet_cloud.fleet import jobs, retire
+from fleet_cloud.fleet.jobs import Execution, Retirement
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("rotate", "status")
 SUMMARY = "show how far a rotation is; retire the certificates that it replaced"

@@ -4,18 +4,21 @@ import argparse
 import collections
 import datetime as dt
 
-from fleet_cloud import claims, inventory, plan, teardown, times
-from fleet_cloud.aws import Aws, entries
-from fleet_cloud.claims import Found
-from fleet_cloud.commands import Outcome, claim_list, table
+from fleet_cloud.aws import times
+from fleet_cloud.aws.calls import Aws, entries
+from fleet_cloud.commands import claim_list
 from fleet_cloud.commands.up import describe
 from fleet_cloud.errors import Exit
-from fleet_cloud.inventory import ACTIVE, Holdings
+from fleet_cloud.fleet import claims, inventory
+from fleet_cloud.fleet.claims import Found
+from fleet_cloud.fleet.inventory import ACTIVE, Holdings
 from fleet_cloud.options import Context
-from fleet_cloud.plan import Plan
-from fleet_cloud.reconcile import Finding, compare
-from fleet_cloud.teardown import Piece
-from fleet_cloud.templates import Said
+from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.plan import plan, teardown
+from fleet_cloud.plan.plan import Plan
+from fleet_cloud.plan.reconcile import Finding, compare
+from fleet_cloud.plan.teardown import Piece
+from fleet_cloud.plan.templates import Said
 
 NAME = ("status",)
 SUMMARY = "show what the fleet has in the cloud, and what differs from what up would make"

@@ -2,14 +2,18 @@
 
 import argparse
 
-from fleet_cloud import confirm, resources, retire, trials
-from fleet_cloud.aws import Aws
-from fleet_cloud.commands import Outcome, things_create
+from fleet_cloud import confirm
+from fleet_cloud.aws import names
+from fleet_cloud.aws.calls import Aws
+from fleet_cloud.commands import things_create
 from fleet_cloud.errors import Exit
-from fleet_cloud.inventory import ACTIVE, Certificate
+from fleet_cloud.fleet import retire
+from fleet_cloud.fleet.inventory import ACTIVE, Certificate
+from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
-from fleet_cloud.shell import Command
-from fleet_cloud.trials import TrialFolder
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import resources
+from fleet_cloud.practice.trials import TrialFolder
 
 NAME = ("things", "clean")
 SUMMARY = "delete these things, their certificates, policies and files"
@@ -57,7 +61,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 def _commands(context: Context, aws: Aws, thing: str, arn: str) -> list[Command]:
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
-    name = trials.policy_name(thing)
+    name = names.trial_policy(thing)
     versions = resources.policy(aws, context.names, "policy", name, {}).versions
     commands = retire.certificate_commands(aws, certificate, [thing])
     commands.append(aws.command("iot", "delete-thing", "--thing-name", thing))

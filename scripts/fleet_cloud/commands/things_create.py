@@ -5,14 +5,15 @@ import dataclasses
 import json
 from pathlib import Path
 
-from fleet_cloud import certify, openssl
-from fleet_cloud.aws import Aws
-from fleet_cloud.commands import Outcome
+from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import UsageError
-from fleet_cloud.names import Account
+from fleet_cloud.fleet import certify
+from fleet_cloud.local import openssl
+from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
-from fleet_cloud.shell import Variable
-from fleet_cloud.trials import TrialFolder
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.practice.trials import TrialFolder
 
 NAME = ("things", "create")
 SUMMARY = "make numbered things with certificates"

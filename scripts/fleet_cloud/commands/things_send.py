@@ -5,15 +5,19 @@ import re
 import time
 from pathlib import Path
 
-from fleet_cloud import device, resources, trials
-from fleet_cloud.aws import Aws
-from fleet_cloud.commands import Outcome, things_create
-from fleet_cloud.device import Connection, Identity, Place, RefusedError
+from fleet_cloud.aws import names
+from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.names import Account
+from fleet_cloud.commands import things_create
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.names import Account
+from fleet_cloud.fleet import connection
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
 from fleet_cloud.options import Context
-from fleet_cloud.reconcile import ensure
-from fleet_cloud.trials import Record, TrialFolder
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import resources
+from fleet_cloud.plan.reconcile import ensure
+from fleet_cloud.practice import trials
+from fleet_cloud.practice.trials import Record, TrialFolder
 
 NAME = ("things", "send")
 SUMMARY = "publish as each of these things"
@@ -48,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Allow it, and publish."""
     _check(arguments)
-    device.check_ca_file(arguments.ca_file)
-    device.need_environment()
+    connection.check_ca_file(arguments.ca_file)
+    connection.need_environment()
     aws, folder = context.aws(), TrialFolder(arguments.out)
     account = aws.account()
     record = folder.of_account(account)
@@ -59,7 +63,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             remedy=f"make some: fleet-cloud things create --out {folder.path}",
             code="record-missing",
         )
-    told_endpoint = device.told_endpoint(aws.ask(device.ask_endpoint(aws)))
+    told_endpoint = connection.told_endpoint(aws.ask(connection.ask_endpoint(aws)))
     place = Place(endpoint=told_endpoint, ca_file=arguments.ca_file)
     _allow(context, aws, account, record, arguments.topic)
     if context.shell.dry_run:
@@ -107,7 +111,7 @@ def _allow(
             aws,
             context.names,
             "policy",
-            trials.policy_name(thing),
+            names.trial_policy(thing),
             trials.policy(account, thing, topic or trials.topic_of(thing)),
         )
         for thing in record.things

@@ -4,13 +4,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from fleet_cloud import bodycheck, files, hooks, plan, registry
-from fleet_cloud.commands import Outcome, table
-from fleet_cloud.documents import Document, Registry
 from fleet_cloud.errors import Exit, UsageError
+from fleet_cloud.local import files
 from fleet_cloud.options import Context
-from fleet_cloud.reconcile import Finding, ensure
-from fleet_cloud.templates import Said
+from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.plan import hooks, plan, registry, template_check
+from fleet_cloud.plan.documents import Document, Registry
+from fleet_cloud.plan.reconcile import Finding, ensure
+from fleet_cloud.plan.templates import Said
 
 NAME = ("up",)
 SUMMARY = "set up the role, the policies, the provisioning template and its hook"
@@ -150,9 +151,9 @@ def _body(path: Path, *, allow_wildcard: bool) -> Document:
     text = files.read(path)
     if text is None:
         raise UsageError(f"--template-file {path}: there is no such file", remedy="check its name")
-    body, found = bodycheck.read(text)
+    body, found = template_check.read(text)
     if body is not None:
-        found += bodycheck.problems(body, allow_wildcard=allow_wildcard)
+        found += template_check.problems(body, allow_wildcard=allow_wildcard)
     if body is None or found:
         raise UsageError(
             "\n    ".join([f"--template-file {path} cannot be a fleet's template:", *found]),

@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fleet_cloud import certify, configuration, device, openssl, retire, templates
-from fleet_cloud.aws import Aws, entries, text
-from fleet_cloud.commands import Outcome
-from fleet_cloud.device import Identity, Place, RefusedError
+from fleet_cloud.aws.calls import Aws, entries, text
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.hooks import SERIAL_PARAMETER
-from fleet_cloud.inventory import ACTIVE, Certificate
+from fleet_cloud.fleet import certify, configuration, connection, retire
+from fleet_cloud.fleet.connection import Identity, Place, RefusedError
+from fleet_cloud.fleet.inventory import ACTIVE, Certificate
+from fleet_cloud.local import openssl
+from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
-from fleet_cloud.shell import Variable
-from fleet_cloud.trial import Registered, Trial
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import templates
+from fleet_cloud.plan.hooks import SERIAL_PARAMETER
+from fleet_cloud.practice.verification import Registered, Trial
 
 NAME = ("verify",)
 SUMMARY = "connect as a claim and as a fresh device, and check what is allowed and refused"
@@ -67,10 +69,10 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "verify has no dry run: what it does is connect as a device",
             remedy="run it without; it deletes what it makes",
         )
-    device.check_ca_file(arguments.ca_file)
+    connection.check_ca_file(arguments.ca_file)
     serial = arguments.serial or f"verify-{secrets.token_hex(4)}"
     parameters = {SERIAL_PARAMETER: serial, **_parameters(arguments.parameter)}
-    device.need_environment()
+    connection.need_environment()
     context.shell.need("openssl")
     aws = context.aws()
     place, before = _look(context, aws, arguments)
@@ -117,7 +119,7 @@ def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Pl
     """Ask where devices connect, and which things there are already."""
     endpoint, template, things = aws.ask_all(
         [
-            device.ask_endpoint(aws),
+            connection.ask_endpoint(aws),
             templates.read(aws, context.names),
             aws.command("iot", "list-things"),
         ]
@@ -129,7 +131,7 @@ def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Pl
             code="template-missing",
         )
     given: str | None = arguments.device_endpoint
-    found = configuration.endpoint(given) if given else device.told_endpoint(endpoint)
+    found = configuration.endpoint(given) if given else connection.told_endpoint(endpoint)
     place = Place(endpoint=found, ca_file=arguments.ca_file)
     return place, {text(entry, "thingName") for entry in entries(things, "things")}
 

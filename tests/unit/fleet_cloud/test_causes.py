@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fleet_cloud.causes import NOT_YET, TABLE, error_code, explain
+from fleet_cloud.aws.causes import NOT_YET, TABLE, error_code, explain
 
 CALLING = "An error occurred ({}) when calling the {} operation: {}"
 ROLE_NEW = CALLING.format(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fleet_agent.config.load import load
-from fleet_cloud.configuration import DeviceConfiguration, Endpoint, endpoint, render
 from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet.configuration import DeviceConfiguration, Endpoint, endpoint, render
 
 SAID = DeviceConfiguration(
     endpoint=Endpoint("a1b2c3-ats.iot.eu-west-1.amazonaws.com", 8883),

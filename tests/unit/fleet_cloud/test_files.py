@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import files
 from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.local import files
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask 000", "umask 022", "umask 077"])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import hooks
 from fleet_cloud.errors import UsageError
-from fleet_cloud.hook.handler import permits
-from fleet_cloud.hooks import Rules
+from fleet_cloud.plan import hooks
+from fleet_cloud.plan.hook.handler import permits
+from fleet_cloud.plan.hooks import Rules
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import inventory, teardown, times
+from fleet_cloud.aws import times
+from fleet_cloud.aws.names import FleetNames
 from fleet_cloud.commands import devices_prune
 from fleet_cloud.errors import UsageError
-from fleet_cloud.inventory import Certificate, Devices, Thing
-from fleet_cloud.names import FleetNames
+from fleet_cloud.fleet import inventory
+from fleet_cloud.fleet.inventory import Certificate, Devices, Thing
+from fleet_cloud.plan import teardown
 
 NAMES = FleetNames("fleet")
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)

@@ -1,7 +1,7 @@
 import pytest
 
+from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.names import Account, FleetNames
 
 
 def test_all_names_derive_from_the_fleets() -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import permissions
-from fleet_cloud.cli import COMMANDS
-from fleet_cloud.commands import CommandModule
-from fleet_cloud.names import Account, FleetNames
+from fleet_cloud.aws import permissions
+from fleet_cloud.aws.names import Account, FleetNames
+from fleet_cloud.cli import COMMANDS, CommandModule
 
 ACCOUNT = Account(partition="aws", number="123456789012", region="eu-west-1")
 SERVICES = {"iot", "iam", "sts", "lambda", "logs", "s3api", "sns"}
@@ -63,7 +62,8 @@ def reached(name: str, seen: set[str]) -> set[str]:
 
 
 def is_package(name: str | None) -> bool:
-    return name in {"fleet_cloud", "fleet_cloud.commands"}
+    found = importlib.util.find_spec(str(name))
+    return found is not None and found.submodule_search_locations is not None
 
 
 def actions(command: str) -> set[str]:

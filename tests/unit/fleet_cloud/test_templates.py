@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from fleet_cloud import documents, templates
-from fleet_cloud.documents import Registry
-from fleet_cloud.names import FleetNames
-from fleet_cloud.templates import Design, Said
+from fleet_cloud.aws.names import FleetNames
+from fleet_cloud.plan import documents, templates
+from fleet_cloud.plan.documents import Registry
+from fleet_cloud.plan.templates import Design, Said
 
 NAMES = FleetNames("fleet")
 ROLE = "arn:aws:iam::1:role/fleet-provisioning"

@@ -1,0 +1,151 @@
+"""The folder of a bulk registration: a record of what was asked for, and each thing's key and certificate (0600)."""
+
+import base64
+import contextlib
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet.connection import Identity
+from fleet_cloud.local import records
+
+RECORD = "bulk.json"
+PARAMETERS = "parameters.jsonl"
+KEY = "private.pem.key"
+CERTIFICATE = "certificate.pem.crt"
+SHARED = "shared"
+
+_PEM = re.compile(r"-----BEGIN [A-Z ]+-----\s(?P<body>[A-Za-z0-9+/=\s]+)-----END")
+_THING = re.compile(r":thing/([0-9A-Za-z:_-]+)")
+# How a P-256 public key begins in a request and in a certificate; the point itself follows.
+_PUBLIC_KEY = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
+_POINT_BYTES = 65
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """What was asked for, and how far it is. ``key`` is the parameters' place while a task may be under way."""
+
+    fleet: str
+    account: str
+    region: str
+    prefix: str
+    thing_type: str
+    count: int
+    shared: bool
+    key: str = ""
+    task: str = ""
+
+    @property
+    def things(self) -> list[str]:
+        """The names of its things."""
+        return [f"{self.prefix}-{number}" for number in range(1, self.count + 1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class BulkFolder:
+    """The folder."""
+
+    path: Path
+
+    def key(self, thing: str) -> Path:
+        """Where a thing's private key is."""
+        return self.path / "things" / thing / KEY
+
+    def certificate(self, thing: str) -> Path:
+        """Where a thing's certificate is."""
+        return self.path / "things" / thing / CERTIFICATE
+
+    def identity(self, thing: str) -> Identity:
+        """Return what a thing connects with."""
+        return Identity(certificate=self.certificate(thing), key=self.key(thing))
+
+    def read(self) -> Record | None:
+        """Return the record; nothing when there is none.
+
+        Raises:
+            FleetCloudError: It is none.
+        """
+        return records.read(self.path / RECORD, Record, "a bulk registration")
+
+    def write(self, record: Record) -> None:
+        """Keep the record."""
+        records.write(self.path / RECORD, record)
+
+    def pending(self, record: Record) -> list[str]:
+        """Return the things without a certificate here."""
+        return [thing for thing in record.things if not self.certificate(thing).is_file()]
+
+    def clear(self, record: Record) -> None:
+        """Remove what was made here, and nothing else."""
+        for thing in [*record.things, SHARED]:
+            for path in (self.key(thing), self.certificate(thing)):
+                path.unlink(missing_ok=True)
+            _remove_empty(self.key(thing).parent)
+        for name in (PARAMETERS, RECORD):
+            (self.path / name).unlink(missing_ok=True)
+        _remove_empty(self.path / "things")
+        _remove_empty(self.path)
+
+
+def continued(found: Record | None, wanted: Record, folder: Path) -> Record:
+    """Return the record to go on with: what is wanted, with the task of an earlier run.
+
+    Raises:
+        UsageError: The folder is another registration's.
+    """
+    if found is None:
+        return wanted
+    for name in ("fleet", "account", "region", "prefix", "thing_type", "shared"):
+        if getattr(found, name) != getattr(wanted, name):
+            raise UsageError(
+                f"{folder} is a registration with {name.replace('_', ' ')} {getattr(found, name)}, "
+                f"not {getattr(wanted, name)}",
+                remedy="choose another --out, or give the flags of that one",
+            )
+    return dataclasses.replace(found, count=max(found.count, wanted.count))
+
+
+def certificates_in(report: Sequence[str]) -> Iterator[str]:
+    """Yield the certificates in a report's lines, wherever in a line they stand: AWS documents no form."""
+    for line in report:
+        try:
+            yield from _pems(json.loads(line))
+        except ValueError:
+            continue
+
+
+def things_in(report: Sequence[str]) -> set[str]:
+    """Return the things that a report's lines name by their ARNs."""
+    return {name for line in report for name in _THING.findall(line)}
+
+
+def public_key(pem: str) -> bytes | None:
+    """Return the P-256 public key in a request or a certificate; nothing when there is none."""
+    found = _PEM.search(pem)
+    try:
+        der = base64.b64decode(found["body"]) if found else b""
+    except ValueError:
+        return None
+    start = der.find(_PUBLIC_KEY)
+    point = der[start + len(_PUBLIC_KEY) :][:_POINT_BYTES] if start >= 0 else b""
+    return point if len(point) == _POINT_BYTES else None
+
+
+def _pems(value: object) -> Iterator[str]:
+    if isinstance(value, str) and "-----BEGIN CERTIFICATE-----" in value:
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _pems(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _pems(inner)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # somebody's files lie in it, or it is gone
+        folder.rmdir()

@@ -1,0 +1,95 @@
+"""Numbered things to try with, and the record of them: thing_0, thing_1, …, each with a policy policy-thing_N."""
+
+import dataclasses
+from pathlib import Path
+
+from fleet_cloud.aws.names import Account
+from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.fleet.connection import Identity
+from fleet_cloud.local import records
+from fleet_cloud.plan.documents import Document
+
+RECORD = "things.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """Where the things are, and each with its certificate's ARN."""
+
+    account: str
+    region: str
+    things: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialFolder:
+    """The folder with the record, the keys and the certificates."""
+
+    path: Path
+
+    def identity(self, thing: str) -> Identity:
+        """Return what a thing connects with."""
+        return Identity(
+            certificate=self.path / f"{thing}.certificate.pem.crt",
+            key=self.path / f"{thing}.private.pem.key",
+        )
+
+    def read(self) -> Record | None:
+        """Return the record; nothing when there is none.
+
+        Raises:
+            FleetCloudError: It is none.
+        """
+        return records.read(self.path / RECORD, Record, "things")
+
+    def of_account(self, account: Account) -> Record:
+        """Return the record, or an empty one.
+
+        Raises:
+            FleetCloudError: It is another account's or region's.
+        """
+        found = self.read()
+        here = Record(account=account.number, region=account.region, things={})
+        if found and (found.account, found.region) != (here.account, here.region):
+            raise FleetCloudError(
+                f"the things of {self.path} are in account {found.account}, {found.region}",
+                remedy="give the --region and --profile they were made with, or another --out",
+                code="record-of-another",
+            )
+        return found or here
+
+    def write(self, record: Record) -> None:
+        """Keep the record."""
+        records.write(self.path / RECORD, record)
+
+    def clear(self, record: Record) -> None:
+        """Remove the files of these things, and the record."""
+        for thing in record.things:
+            who = self.identity(thing)
+            who.certificate.unlink(missing_ok=True)
+            who.key.unlink(missing_ok=True)
+        (self.path / RECORD).unlink(missing_ok=True)
+
+
+def topic_of(thing: str) -> str:
+    """Return where a thing publishes unless something else is said."""
+    return f"elf/{thing}"
+
+
+def policy(account: Account, thing: str, topic: str) -> Document:
+    """Return what a thing may do: connect under its name, and publish to one topic."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "iot:Connect",
+                "Resource": account.iot(f"client/{thing}"),
+            },
+            {
+                "Effect": "Allow",
+                "Action": "iot:Publish",
+                "Resource": account.iot(f"topic/{topic}"),
+            },
+        ],
+    }
