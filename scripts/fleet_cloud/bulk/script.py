@@ -1,7 +1,6 @@
 """What a dry run of ``bulk`` prints: a script that registers, and after which ``bulk`` itself saves what came of it."""
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 
 from fleet_cloud.aws.calls import Aws
@@ -9,7 +8,7 @@ from fleet_cloud.aws.names import BulkNames
 from fleet_cloud.bulk import cloud, layout, tasks
 from fleet_cloud.bulk.layout import KEY, SHARED, BulkFolder, Record
 from fleet_cloud.fleet import certify
-from fleet_cloud.local import files, openssl, records
+from fleet_cloud.local import files, openssl, quoting, records
 from fleet_cloud.local.shell import Variable
 
 _REQUEST, _CERTIFICATE_ID = Variable("request"), Variable("certificate_id")
@@ -39,8 +38,8 @@ def show(
     if record.shared:
         loop = _SHARED_LOOP.format(identifier=shared_certificate(aws, folder))
     else:
-        loop = _LOOP.format(things=shlex.quote(str(things)))
-    say(f"for name in {' '.join(pending)}; do\n{loop}\ndone > {shlex.quote(str(parameters))}")
+        loop = _LOOP.format(things=quoting.word(things))
+    say(f"for name in {quoting.line(pending)}; do\n{loop}\ndone > {quoting.word(parameters)}")
     aws.change(tasks.upload(aws, bulk, key, parameters))
     under_way = dataclasses.replace(record, key=key)
     shell.write_public(folder.path / layout.RECORD, records.render(under_way))
@@ -49,7 +48,9 @@ def show(
     say(str(tasks.describe(aws, tasks.TASK)))
     say(str(tasks.reports(aws, tasks.TASK, "RESULTS")))
     say(
-        "# then fleet-cloud bulk with the same flags waits for the task and saves the certificates"
+        quoting.comment(
+            "then fleet-cloud bulk with the same flags waits for the task and saves the certificates"
+        )
     )
 
 

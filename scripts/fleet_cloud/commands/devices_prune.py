@@ -16,7 +16,7 @@ from fleet_cloud.fleet import inventory, retire
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate, Devices, Holdings
 from fleet_cloud.local import files
 from fleet_cloud.options import Context
-from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.outcome import Outcome
 
 NAME = ("devices", "prune")
 SUMMARY = "retire certificates that no device uses any more"
@@ -77,11 +77,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     rows = [
         [one.certificate.identifier, one.reason, ", ".join(one.things) or "-"] for one in chosen
     ]
-    if chosen and not context.shell.dry_run:
-        for line in table(rows):
-            context.console.say(f"  {line}")
+    if chosen:
         question = f"Retire these {len(chosen)} certificates for good?"
-        confirm.confirm(context, question, yes=arguments.yes)
+        confirm.confirm(context, question, yes=arguments.yes, rows=rows)
     tasks = [
         (one.certificate.identifier, retire.certificate_commands(aws, one.certificate, one.things))
         for one in chosen

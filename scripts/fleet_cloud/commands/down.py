@@ -11,7 +11,7 @@ from fleet_cloud.fleet.claims import Claim
 from fleet_cloud.fleet.inventory import Devices
 from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
-from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import plan, teardown
 from fleet_cloud.plan.teardown import Piece, Standing
 
@@ -62,10 +62,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             f"  {piece.kind} {piece.name} does not bear the fleet's tags: left alone"
         )
     if rows:
-        for line in table(rows):
-            context.console.say(f"  {line}")
         question = f"Delete all this in account {account.number}, {account.region}, for good?"
-        confirm.confirm(context, question, yes=arguments.yes)
+        confirm.confirm(context, question, yes=arguments.yes, rows=rows)
     left = _take_away(aws, there.ours, found, devices, arguments.patience)
     return Outcome(
         data={

@@ -94,11 +94,9 @@ def _retire(
     ]
     if not chosen:
         return {}
-    if not context.shell.dry_run:
-        for certificate, thing in chosen:
-            context.console.say(f"  {thing}  {certificate.identifier}")
-        question = f"Retire these {len(chosen)} replaced certificates for good?"
-        confirm.confirm(context, question, yes=yes)
+    rows = [[thing, certificate.identifier] for certificate, thing in chosen]
+    question = f"Retire these {len(chosen)} replaced certificates for good?"
+    confirm.confirm(context, question, yes=yes, rows=rows)
     tasks = [
         (certificate.identifier, retire.certificate_commands(aws, certificate, [thing]))
         for certificate, thing in chosen

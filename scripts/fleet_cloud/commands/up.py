@@ -156,8 +156,9 @@ def _body(path: Path, *, allow_wildcard: bool) -> Document:
         found += template_check.problems(body, allow_wildcard=allow_wildcard)
     if body is None or found:
         raise UsageError(
-            "\n    ".join([f"--template-file {path} cannot be a fleet's template:", *found]),
+            f"--template-file {path} cannot be a fleet's template:",
             remedy="put that right; AWS has not been asked yet",
+            details=found,
         )
     return body
 

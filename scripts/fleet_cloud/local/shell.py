@@ -8,14 +8,13 @@ print, a value when run.
 import base64
 import dataclasses
 import os
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 from fleet_cloud.console import Console
 from fleet_cloud.errors import CommandError, FleetCloudError
-from fleet_cloud.local import files
+from fleet_cloud.local import files, quoting
 
 # The AWS CLI itself gives up after a minute per try; nothing here takes longer than its five tries.
 TIMEOUT_SECONDS = 360
@@ -23,6 +22,15 @@ TIMEOUT_SECONDS = 360
 _INSTALL = {
     "aws": "install the AWS CLI, version 1 or 2: sudo apt-get install awscli",
     "openssl": "install it: sudo apt-get install openssl",
+}
+
+_ENVIRONMENT = {
+    # Version 2 sends output through a pager and may ask for missing words; here nobody would answer.
+    "AWS_PAGER": "",
+    "AWS_CLI_AUTO_PROMPT": "off",
+    # In a console that is not UTF-8 the AWS CLI could not print what stands in the registry.
+    "PYTHONUTF8": "1",
+    "AWS_CLI_OUTPUT_ENCODING": "UTF-8",
 }
 
 
@@ -52,11 +60,11 @@ class Command:
     def __str__(self) -> str:
         """Return a line for a POSIX shell."""
         line = " ".join(
-            f'"${word.name}"' if isinstance(word, Variable) else shlex.quote(word)
+            f'"${word.name}"' if isinstance(word, Variable) else quoting.word(word)
             for word in self.words
         )
         if self.secret_file:
-            return f"(umask 077; set -C; {line} > {shlex.quote(str(self.secret_file))})"
+            return f"(umask 077; set -C; {line} > {quoting.word(self.secret_file)})"
         return f"{self.into.name}=$({line})" if self.into else line
 
 
@@ -90,7 +98,7 @@ class Shell:
     def show(self, command: Command) -> None:
         """Tell about a command that only reads and is about to run."""
         if self.dry_run:
-            self.console.script(f"# asked: {command}")
+            self.console.script(quoting.comment(f"asked: {command}"))
         else:
             self.console.verbose(f"+ {command}")
 
@@ -116,19 +124,19 @@ class Shell:
         if not self.dry_run:
             files.make_folder(folder, mode)
         elif not folder.is_dir():
-            self.console.script(f"mkdir -p -m {mode:o} {shlex.quote(str(folder))}")
+            self.console.script(f"mkdir -p -m {mode:o} {quoting.word(folder)}")
 
     def make_private(self, path: Path) -> None:
         """Let nobody else read a file (0600), or print that in a dry run."""
         if self.dry_run:
-            self.console.script(f"chmod 600 {shlex.quote(str(path))}")
+            self.console.script(f"chmod 600 {quoting.word(path)}")
         else:
             files.make_private(path)
 
     def write_public(self, path: Path, text: str) -> None:
         """Write a file without secrets, or print that in a dry run."""
         if self.dry_run:
-            self.console.script(f"cat > {shlex.quote(str(path))} <<'END'\n{text}END")
+            self.console.script(quoting.written(path, text))
         else:
             files.write_public(path, text)
 
@@ -136,7 +144,7 @@ class Shell:
         """Write a file that a later command sends to AWS, or print that in a dry run."""
         if self.dry_run:
             lines = base64.encodebytes(content).decode()
-            self.console.script(f"base64 -d > {shlex.quote(str(path))} <<'END'\n{lines}END")
+            self.console.script(quoting.written(path, lines, "base64 -d"))
         else:
             path.write_bytes(content)
 
@@ -152,15 +160,14 @@ class Shell:
         ]
         try:
             done = subprocess.run(
-                words,
+                [_encoded(word, command) for word in words],
                 check=False,
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
                 stdin=subprocess.DEVNULL,
                 timeout=TIMEOUT_SECONDS,
-                # Version 2 sends output through a pager and may ask for missing words; here nobody would answer.
-                env={**os.environ, "AWS_PAGER": "", "AWS_CLI_AUTO_PROMPT": "off"},
+                env={**os.environ, **_ENVIRONMENT},
             )
         except OSError as error:
             raise CommandError(
@@ -193,3 +200,23 @@ class Shell:
     def value(self, variable: Variable) -> str:
         """Return what a command that was run put into this variable; in a dry run its shell spelling."""
         return self._variables.get(variable.name, f"${variable.name}")
+
+
+def _encoded(word: str, command: Command) -> bytes:
+    """Return a word as the program gets it.
+
+    Raises:
+        CommandError: No program can get it.
+    """
+    if "\0" in word:
+        raise CommandError(
+            f"{command.words[0]} cannot be given text with a NUL character in it",
+            remedy="look at the text in the command above",
+            code="cannot-start",
+            command=str(command),
+            said="",
+        )
+    try:
+        return os.fsencode(word)
+    except UnicodeEncodeError:  # not in this console's encoding: programs take UTF-8
+        return word.encode("utf-8", "replace")
