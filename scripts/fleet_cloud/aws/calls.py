@@ -6,7 +6,6 @@ different places.
 """
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fleet_cloud.aws import causes
 from fleet_cloud.aws.names import REGION, Account
 from fleet_cloud.errors import CommandError, FleetCloudError, UsageError
+from fleet_cloud.local.json_text import parsed
 from fleet_cloud.local.shell import Command, Shell, Variable, Word
 
 Answer = Mapping[str, object]
@@ -211,7 +211,7 @@ def parse(printed: str, command: Command) -> Answer:
         CommandError: It is no JSON object; what it is is not told, since it may hold a key.
     """
     try:
-        answer = json.loads(printed)
+        answer = parsed(printed)
     except ValueError:
         answer = None
     if isinstance(answer, dict):

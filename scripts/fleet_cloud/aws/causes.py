@@ -7,13 +7,16 @@ import dataclasses
 import json
 import re
 
+from fleet_cloud.local import quoting
+
 _ERROR = re.compile(
     r"An error occurred \((?P<code>\w+)\) when calling the (?P<operation>\w+) operation"
     r"(?: \(reached max retries: \d+\))?: (?P<message>.*)",
     re.DOTALL,
 )
 _DENIED_ACTION = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)")
-_DENIED_RESOURCE = re.compile(r"on resource: (?P<resource>arn:\S+)")
+# Never one with a wildcard: what is offered to be added to a policy is no wider than what was asked.
+_DENIED_RESOURCE = re.compile(r"on resource: (?P<resource>arn:[\w:/.@=+,$-]+)(?=\s|$)")
 _DENIED_CODES = {
     "AccessDenied",
     "AccessDeniedException",
@@ -198,7 +201,8 @@ def explain(said: str, service: str) -> Explanation:
     for row in TABLE:
         found = re.search(row.pattern, said, re.IGNORECASE | re.DOTALL)
         if found:
-            return Explanation(code or row.code, row.cause, row.remedy.format(**found.groupdict()))
+            words = {name: quoting.word(value or "") for name, value in found.groupdict().items()}
+            return Explanation(code or row.code, row.cause, row.remedy.format(**words))
     return Explanation(
         code or "command-failed",
         "",
@@ -207,22 +211,23 @@ def explain(said: str, service: str) -> Explanation:
 
 
 def _denied(said: str, service: str, code: str) -> Explanation:
-    """Return the missing permission, as the statement to add."""
+    """Return the missing permission, as the statement to add; without a resource where AWS does not say one."""
     action = _DENIED_ACTION.search(said)
     resource = _DENIED_RESOURCE.search(said)
     operation = _ERROR.search(said)
-    statement = {
-        "Effect": "Allow",
-        "Action": _lowered(action["action"])
-        if action
-        else _action(service, operation["operation"] if operation else "*"),
-        "Resource": resource["resource"].rstrip(".,;") if resource else "*",
-    }
-    return Explanation(
-        code,
-        f"these credentials may not {statement['Action']}",
-        f"have this statement added to their IAM policy: {json.dumps(statement)}",
-    )
+    named = _lowered(action["action"]) if action else ""
+    if not named and operation:
+        named = _action(service, operation["operation"])
+    statement = {"Effect": "Allow", "Action": named}
+    if resource:
+        statement["Resource"] = resource["resource"].rstrip(".,;")
+        remedy = f"have this statement added to their IAM policy: {json.dumps(statement)}"
+    else:
+        remedy = (
+            f"have {json.dumps(statement)} added to their IAM policy, with the resource that "
+            "fleet-cloud operator-policy prints for it"
+        )
+    return Explanation(code, f"these credentials may not {named}", remedy)
 
 
 def _action(service: str, operation: str) -> str:

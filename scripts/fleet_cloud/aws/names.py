@@ -12,6 +12,17 @@ FLEET_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,35}")
 REGISTRY_NAME = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_:-]{0,127}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
+# How a region's name begins tells its partition; every other region is in ``aws``.
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "us-isof-": "aws-iso-f",
+    "eu-isoe-": "aws-iso-e",
+    "eusc-": "aws-eusc",
+}
+
 _SLUG_CHARACTERS = 20  # so that a bucket's name, with account and region, stays within 63
 
 # The client id of a claim session; the agent takes "claim-" and a random rest (its provisioning runner).
@@ -150,6 +161,11 @@ class BulkNames:
         if slug != fleet:
             slug += f"-{hashlib.sha256(fleet.encode()).hexdigest()[:6]}"
         return f"{slug}-bulk-{self.account.number}-{self.account.region}"
+
+
+def partition_of(region: str) -> str:
+    """Return the partition that a region is in."""
+    return next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
 
 
 def trial_policy(thing: str) -> str:

@@ -325,6 +325,9 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
     ),
     "things clean": (
         *_WHO,
+        Grant(("things",), ("iot:DescribeThing",)),
+        Grant(("all",), ("iot:ListPrincipalThings",)),
+        Grant(("certificates",), ("iot:ListAttachedPolicies",)),
         *_RETIRE,
         *_DELETE_THINGS,
         Grant(

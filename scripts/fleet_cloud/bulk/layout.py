@@ -3,21 +3,25 @@
 import base64
 import contextlib
 import dataclasses
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fleet_cloud.errors import UsageError
+from fleet_cloud.aws.names import REGISTRY_NAME, BulkNames
+from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet.connection import Identity
-from fleet_cloud.local import records
+from fleet_cloud.local import files, records
+from fleet_cloud.local.json_text import parsed
+from fleet_cloud.local.records import RecordFile
 
 RECORD = "bulk.json"
 PARAMETERS = "parameters.jsonl"
 KEY = "private.pem.key"
 CERTIFICATE = "certificate.pem.crt"
 SHARED = "shared"
+MOST = 100_000  # things
 
+_PLACE = re.compile(r"[0-9A-Za-z:._-]{0,256}")  # of parameters in the bucket, or a task's id
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----\s(?P<body>[A-Za-z0-9+/=\s]+)-----END")
 _THING = re.compile(r":thing/([0-9A-Za-z:_-]+)")
 # How a P-256 public key begins in a request and in a certificate; the point itself follows.
@@ -39,6 +43,21 @@ class Record:
     key: str = ""
     task: str = ""
 
+    def __post_init__(self) -> None:
+        """Check the values: paths, names and words of commands are made of them.
+
+        Raises:
+            ValueError: One cannot be what it stands for.
+        """
+        for name in ("fleet", "account", "region", "prefix", "thing_type"):
+            if not REGISTRY_NAME.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} {getattr(self, name)!r}")
+        for name in ("key", "task"):
+            if not _PLACE.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} {getattr(self, name)!r}")
+        if not 1 <= self.count <= MOST:
+            raise ValueError(f"count {self.count}")
+
     @property
     def things(self) -> list[str]:
         """The names of its things."""
@@ -53,11 +72,16 @@ class BulkFolder:
 
     def key(self, thing: str) -> Path:
         """Where a thing's private key is."""
-        return self.path / "things" / thing / KEY
+        return files.inside(self.path, "things", thing, KEY)
 
     def certificate(self, thing: str) -> Path:
         """Where a thing's certificate is."""
-        return self.path / "things" / thing / CERTIFICATE
+        return files.inside(self.path, "things", thing, CERTIFICATE)
+
+    @property
+    def parameters(self) -> Path:
+        """Where the parameters of the last task are."""
+        return files.inside(self.path, PARAMETERS)
 
     def identity(self, thing: str) -> Identity:
         """Return what a thing connects with."""
@@ -69,11 +93,15 @@ class BulkFolder:
         Raises:
             FleetCloudError: It is none.
         """
-        return records.read(self.path / RECORD, Record, "a bulk registration")
+        return self._record.read()
 
     def write(self, record: Record) -> None:
         """Keep the record."""
-        records.write(self.path / RECORD, record)
+        self._record.write(record)
+
+    @property
+    def _record(self) -> RecordFile[Record]:
+        return RecordFile(self.path, RECORD, Record, "a bulk registration")
 
     def pending(self, record: Record) -> list[str]:
         """Return the things without a certificate here."""
@@ -85,8 +113,8 @@ class BulkFolder:
             for path in (self.key(thing), self.certificate(thing)):
                 path.unlink(missing_ok=True)
             _remove_empty(self.key(thing).parent)
-        for name in (PARAMETERS, RECORD):
-            (self.path / name).unlink(missing_ok=True)
+        self.parameters.unlink(missing_ok=True)
+        self._record.remove()
         _remove_empty(self.path / "things")
         _remove_empty(self.path)
 
@@ -99,21 +127,42 @@ def continued(found: Record | None, wanted: Record, folder: Path) -> Record:
     """
     if found is None:
         return wanted
-    for name in ("fleet", "account", "region", "prefix", "thing_type", "shared"):
-        if getattr(found, name) != getattr(wanted, name):
-            raise UsageError(
-                f"{folder} is a registration with {name.replace('_', ' ')} {getattr(found, name)}, "
-                f"not {getattr(wanted, name)}",
-                remedy="choose another --out, or give the flags of that one",
-            )
+    where = ("fleet", "account", "region", "prefix", "thing_type", "shared")
+    if other := records.difference(found, wanted, where):
+        raise UsageError(
+            f"{folder} is a registration with {other}",
+            remedy="choose another --out, or give the flags of that one",
+        )
     return dataclasses.replace(found, count=max(found.count, wanted.count))
+
+
+def check_place(found: Record | None, bulk: BulkNames, folder: Path) -> None:
+    """Check that a record, if there is one, is of this fleet, account and region.
+
+    Raises:
+        FleetCloudError: It is another's.
+    """
+    if found is None:
+        return
+    here = dataclasses.replace(
+        found,
+        fleet=bulk.names.fleet,
+        account=bulk.account.number,
+        region=bulk.account.region,
+    )
+    if other := records.difference(found, here, ("fleet", "account", "region")):
+        raise FleetCloudError(
+            f"{folder} is a registration with {other}",
+            remedy="give the --name, --region and --profile of that one, or another --out",
+            code="record-of-another",
+        )
 
 
 def certificates_in(report: Sequence[str]) -> Iterator[str]:
     """Yield the certificates in a report's lines, wherever in a line they stand: AWS documents no form."""
     for line in report:
         try:
-            yield from _pems(json.loads(line))
+            yield from _pems(parsed(line))
         except ValueError:
             continue
 

@@ -1,5 +1,6 @@
 """One run of a bulk registration: finish an earlier task, make keys and requests, start a task, save what it made."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,7 +9,9 @@ from fleet_cloud.aws.calls import Aws, text
 from fleet_cloud.aws.names import BulkNames
 from fleet_cloud.bulk import cloud, layout, script, tasks
 from fleet_cloud.bulk.layout import SHARED, BulkFolder, Record
+from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local import files, openssl
+from fleet_cloud.local.json_text import parsed
 from fleet_cloud.options import Context
 from fleet_cloud.plan.reconcile import ensure
 
@@ -55,7 +58,7 @@ class Registration:
         files.make_folder(self._folder.path, 0o700)
         self._folder.write(record)
         lines = self._shared_lines(pending) if record.shared else self._lines(pending)
-        parameters = self._folder.path / layout.PARAMETERS
+        parameters = self._folder.parameters
         files.write_public(parameters, "".join(f"{json.dumps(line)}\n" for line in lines))
         os.sync()  # the keys, before there is anything that they belong to
         record = dataclasses.replace(record, key=tasks.new_key(record.prefix))
@@ -87,11 +90,11 @@ class Registration:
             self._save_shared(record, layout.things_in(results))
             return
         found = {layout.public_key(pem): pem for pem in layout.certificates_in(results)}
-        parameters = files.read(self._folder.path / layout.PARAMETERS) or ""
+        parameters = files.read(self._folder.parameters) or ""
         for line in parameters.splitlines():
-            asked = json.loads(line)
+            asked = _asked(line)
             made = found.get(layout.public_key(asked.get("CSR", "")))
-            certificate = self._folder.certificate(asked["ThingName"])
+            certificate = self._folder.certificate(asked.get("ThingName", ""))
             if made and not certificate.exists():
                 files.create_secret(certificate, made)
 
@@ -124,3 +127,20 @@ class Registration:
     def _shared_lines(self, pending: list[str]) -> list[dict[str, str]]:
         identifier = script.shared_certificate(self._aws, self._folder)
         return [{"ThingName": thing, "CertificateId": identifier} for thing in pending]
+
+
+def _asked(line: str) -> dict[str, str]:
+    """Return one line of the parameters, as it was written before the task.
+
+    Raises:
+        FleetCloudError: Somebody has written something else.
+    """
+    with contextlib.suppress(ValueError):
+        found = parsed(line)
+        if isinstance(found, dict) and all(isinstance(one, str) for one in found.values()):
+            return found
+    raise FleetCloudError(
+        f"a line of {layout.PARAMETERS} is not what bulk wrote: {line[:80]!r}",
+        remedy="choose another --out",
+        code="record-unreadable",
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 from fleet_cloud import confirm
 from fleet_cloud.aws.calls import Aws, entries, strings, text
 from fleet_cloud.aws.names import BulkNames
-from fleet_cloud.bulk import cloud
+from fleet_cloud.bulk import cloud, layout
 from fleet_cloud.bulk.layout import BulkFolder, Record
 from fleet_cloud.errors import Exit
 from fleet_cloud.fleet import inventory, retire
@@ -28,6 +28,7 @@ def run(context: Context, path: Path, *, yes: bool) -> Outcome:
     aws, folder = context.aws(), BulkFolder(path)
     bulk = BulkNames(context.names, aws.account())
     record = folder.read()
+    layout.check_place(record, bulk, path)
     certificates = _certificates(aws, bulk)
     bare = _bare_things(aws, bulk, {name for names in certificates.values() for name in names})
     things = sum(len(names) for names in certificates.values()) + len(bare)

@@ -31,7 +31,7 @@ def show(
 ) -> None:
     """Print the script, all but what makes role, policy, type and bucket."""
     shell, say = aws.shell, aws.shell.console.script
-    parameters, key = folder.path / layout.PARAMETERS, tasks.new_key(record.prefix)
+    parameters, key = folder.parameters, tasks.new_key(record.prefix)
     things = folder.path / "things"
     shell.make_folder(folder.path, 0o700)
     shell.make_folder(things, 0o700)

@@ -9,6 +9,7 @@ from fleet_cloud.bulk import layout, reset
 from fleet_cloud.bulk.layout import BulkFolder, Record
 from fleet_cloud.bulk.registration import Done, Registration
 from fleet_cloud.errors import Exit, UsageError
+from fleet_cloud.local import quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import registry
@@ -32,7 +33,6 @@ bulk reset deletes from the cloud every thing that has the policy NAME-bulk, wit
 made for them; and from DIR the keys and certificates.
 """
 
-_MOST = 100_000
 _SHOWN = 10  # lines of the error report
 
 
@@ -91,7 +91,7 @@ def _outcome(context: Context, record: Record, folder: BulkFolder, done: Done) -
     end = f"{total} of {record.count} things registered"
     if not done.made and not done.left:
         end = f"nothing to do: {record.count} things are registered"
-    hint = f"next: fleet-cloud check --all --out {folder.path}"
+    hint = f"next: fleet-cloud check --all --out {quoting.word(folder.path)}"
     return Outcome(
         data={
             "fleet": record.fleet,
@@ -112,10 +112,10 @@ def _outcome(context: Context, record: Record, folder: BulkFolder, done: Done) -
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.count is None or not 1 <= arguments.count <= _MOST:
+    if arguments.count is None or not 1 <= arguments.count <= layout.MOST:
         raise UsageError(
             "--count is missing" if arguments.count is None else f"--count {arguments.count}",
-            remedy=f"give a number from 1 to {_MOST}, such as --count 10",
+            remedy=f"give a number from 1 to {layout.MOST}, such as --count 10",
         )
     registry.check("--prefix", arguments.prefix)
     registry.check("--thing-type", arguments.thing_type)

@@ -9,7 +9,7 @@ from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet import configuration, connection, spread
 from fleet_cloud.fleet.claim_folder import ClaimFolder
 from fleet_cloud.fleet.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
-from fleet_cloud.local import files
+from fleet_cloud.local import files, quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import templates
@@ -122,7 +122,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if inner.is_file() and not arguments.force:
         raise FleetCloudError(
             f"{inner} is there, which claim new wrote, and a second configuration would differ from it",
-            remedy=f"change that one: --out {inner.parent}; or delete it, or add --force",
+            remedy=f"change that one: --out {quoting.word(inner.parent)}; or delete it, or add --force",
             code="file-exists",
         )
     found = _claim_folder(out, arguments.claim_dir)

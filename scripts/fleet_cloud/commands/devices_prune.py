@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import datetime as dt
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from fleet_cloud.errors import Exit, UsageError
 from fleet_cloud.fleet import inventory, retire
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate, Devices, Holdings
 from fleet_cloud.local import files
+from fleet_cloud.local.json_text import parsed
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 
@@ -131,7 +131,7 @@ def read_ledger(path: Path) -> list[str]:
     last: dict[str, object] = {}
     for line in (text or "").splitlines():
         try:
-            entry = json.loads(line)
+            entry = parsed(line)
         except ValueError:
             continue  # torn by a power cut: the agent passes over it too
         if isinstance(entry, Mapping) and isinstance(entry.get("certificate_id"), str):

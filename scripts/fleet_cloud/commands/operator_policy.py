@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from fleet_cloud.aws import permissions
-from fleet_cloud.aws.names import Account
+from fleet_cloud.aws.names import Account, partition_of
 from fleet_cloud.errors import UsageError
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
@@ -68,6 +68,4 @@ def _account(context: Context, number: str | None) -> Account:
         return aws.account()
     if not number.isdecimal() or len(number) != _ACCOUNT_DIGITS:
         raise UsageError(f"--account {number!r} is no account", remedy="give its twelve digits")
-    chinese, government = aws.region.startswith("cn-"), aws.region.startswith("us-gov-")
-    partition = "aws-cn" if chinese else "aws-us-gov" if government else "aws"
-    return Account(partition=partition, number=number, region=aws.region)
+    return Account(partition=partition_of(aws.region), number=number, region=aws.region)

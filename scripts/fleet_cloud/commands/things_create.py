@@ -9,10 +9,11 @@ from fleet_cloud.aws.calls import Aws
 from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import UsageError
 from fleet_cloud.fleet import certify
-from fleet_cloud.local import openssl
+from fleet_cloud.local import openssl, quoting
 from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
+from fleet_cloud.practice import trials
 from fleet_cloud.practice.trials import TrialFolder
 
 NAME = ("things", "create")
@@ -70,17 +71,14 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "things": record.things,
             "folder": str(folder.path),
         },
-        lines=[done, f"next: fleet-cloud things send --out {folder.path}"],
+        lines=[done, f"next: fleet-cloud things send --out {quoting.word(folder.path)}"],
     )
 
 
 def _make(context: Context, aws: Aws, account: Account, folder: TrialFolder, thing: str) -> str:
-    """Make one, or the rest of it; returns its certificate's ARN.
-
-    The attributes matter: with others of that name AWS says that it exists already, so nobody else's is taken.
-    """
+    """Make one, or the rest of it; returns its certificate's ARN."""
     shell, who = context.shell, folder.identity(thing)
-    attributes = json.dumps({"attributes": {"madeBy": "fleet-cloud"}})
+    attributes = json.dumps({"attributes": trials.ATTRIBUTES})
     named = ("--thing-name", thing)
     aws.change(aws.command("iot", "create-thing", *named, "--attribute-payload", attributes))
     if not who.key.exists():

@@ -12,6 +12,7 @@ from fleet_cloud.commands import things_create
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import connection
 from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.local import quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import resources
@@ -60,7 +61,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if not record.things:
         raise FleetCloudError(
             f"no things are recorded in {folder.path}",
-            remedy=f"make some: fleet-cloud things create --out {folder.path}",
+            remedy=f"make some: fleet-cloud things create --out {quoting.word(folder.path)}",
             code="record-missing",
         )
     told_endpoint = connection.told_endpoint(aws.ask(connection.ask_endpoint(aws)))

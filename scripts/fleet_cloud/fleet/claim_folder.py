@@ -6,7 +6,7 @@ from pathlib import Path
 from fleet_cloud.aws.calls import Answer, Aws, parse, text
 from fleet_cloud.aws.names import CLAIM_CERTIFICATE_FILE, CLAIM_KEY_FILE
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.local import files, openssl
+from fleet_cloud.local import files, openssl, quoting
 from fleet_cloud.local.shell import Command, Shell, Variable
 
 _OTHERS = 0o077
@@ -101,4 +101,5 @@ class ClaimFolder:
     def _check_key(self, shell: Shell) -> None:
         openssl.public_key(shell, self.key)
         if self.key.stat().st_mode & _OTHERS:
-            shell.console.say(f"warning: others can read {self.key}; type: chmod 600 {self.key}")
+            mode = quoting.line(["chmod", "600", self.key])
+            shell.console.say(f"warning: others can read {self.key}; type: {mode}")

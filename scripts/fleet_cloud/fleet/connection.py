@@ -20,6 +20,7 @@ from fleet_cloud.aws.calls import Answer, Aws, text
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet import configuration
 from fleet_cloud.fleet.configuration import Endpoint
+from fleet_cloud.local.json_text import parsed
 from fleet_cloud.local.shell import Command
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Connection:
         except queue.Empty as error:
             raise RefusedError("the message did not come") from error
         try:
-            found = json.loads(payload)
+            found = parsed(payload)
         except ValueError:
             found = None
         return topic, found if isinstance(found, Mapping) else {}

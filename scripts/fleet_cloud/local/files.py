@@ -19,6 +19,30 @@ def make_folder(folder: Path, mode: int) -> None:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
 
 
+def inside(folder: Path, *names: str) -> Path:
+    """Return a path below a folder, out of names that a file or AWS gave; no link on the way is followed.
+
+    Raises:
+        FleetCloudError: A name leads elsewhere, or something on the way is a symbolic link.
+    """
+    path = folder
+    for name in names:
+        if name in {"", ".", ".."} or not {"/", "\0"}.isdisjoint(name):
+            raise FleetCloudError(
+                f"{name!r} cannot be a name in {folder}",
+                remedy="look at the record in that folder; choose another --out",
+                code="path-refused",
+            )
+        path /= name
+        if path.is_symlink():
+            raise FleetCloudError(
+                f"{path} is a symbolic link, and links below {folder} are not followed",
+                remedy="put the file itself there, or choose another --out",
+                code="path-refused",
+            )
+    return path
+
+
 def create_secret(path: Path, text: str) -> None:
     """Write a private key to a file that does not exist yet: 0600 from its first moment.
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from fleet_cloud.aws.names import CLAIM_CLIENT_PREFIX, Account, FleetNames
 from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.local import json_text
 
 TEMPLATE_CHARACTERS = 10240  # AWS's limit of a template body
 POLICY_CHARACTERS = 2048  # AWS's limit of an IoT policy, white space not counted
@@ -214,7 +215,7 @@ def parsed(text: str, *, of: str) -> object:
         FleetCloudError: It is not JSON.
     """
     try:
-        return json.loads(text)
+        return json_text.parsed(text)
     except ValueError as error:
         raise FleetCloudError(
             f"{of} is not JSON: {error}",

@@ -1,8 +1,8 @@
 """Checks a template body before AWS sees it: AWS tells one fault at a time, and some only to a device. Pure."""
 
-import json
 from collections.abc import Iterator, Mapping
 
+from fleet_cloud.local.json_text import parsed
 from fleet_cloud.plan import documents
 
 _CERTIFICATE_ID = "AWS::IoT::Certificate::Id"
@@ -18,7 +18,7 @@ class _TwiceError(ValueError):
 def read(text: str) -> tuple[Mapping[str, object] | None, list[str]]:
     """Return a body, or nothing when it cannot be read, and everything that is wrong with its text."""
     try:
-        body = json.loads(text, object_pairs_hook=_once)
+        body = parsed(text, _once)
     except ValueError as error:
         return None, [f"it is not JSON: {error}"]
     if not isinstance(body, dict):
@@ -114,7 +114,7 @@ def _policy(at: str, properties: Mapping[str, object], *, allow_wildcard: bool) 
     document = properties.get("PolicyDocument")
     if isinstance(document, str):
         try:
-            document = json.loads(document)
+            document = parsed(document)
         except ValueError as error:
             yield f"{at}.PolicyDocument: is not JSON: {error}"
     if not allow_wildcard and isinstance(document, Mapping):

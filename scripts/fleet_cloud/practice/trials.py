@@ -1,15 +1,23 @@
 """Numbered things to try with, and the record of them: thing_0, thing_1, …, each with a policy policy-thing_N."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.fleet.connection import Identity
-from fleet_cloud.local import records
+from fleet_cloud.local import files, records
+from fleet_cloud.local.records import RecordFile
 from fleet_cloud.plan.documents import Document
 
 RECORD = "things.json"
+ATTRIBUTES = {
+    "madeBy": "fleet-cloud"
+}  # of each thing: with others of that name AWS says that it exists already
+
+_THING = re.compile(r"thing_[0-9]{1,4}")
+_CERTIFICATE = re.compile(r"arn:[a-z-]+:iot:[0-9a-z-]+:[0-9]+:cert/[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,6 +27,19 @@ class Record:
     account: str
     region: str
     things: dict[str, str]
+
+    def __post_init__(self) -> None:
+        """Check the values: what they name is deleted.
+
+        Raises:
+            ValueError: One is not what things create writes.
+        """
+        place = f":iot:{self.region}:{self.account}:"
+        for thing, arn in self.things.items():
+            if not _THING.fullmatch(thing):
+                raise ValueError(f"{thing!r} is not the name of a thing to try with")
+            if not _CERTIFICATE.fullmatch(arn) or place not in arn:
+                raise ValueError(f"{arn!r} is no certificate in {self.region} of {self.account}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +51,8 @@ class TrialFolder:
     def identity(self, thing: str) -> Identity:
         """Return what a thing connects with."""
         return Identity(
-            certificate=self.path / f"{thing}.certificate.pem.crt",
-            key=self.path / f"{thing}.private.pem.key",
+            certificate=files.inside(self.path, f"{thing}.certificate.pem.crt"),
+            key=files.inside(self.path, f"{thing}.private.pem.key"),
         )
 
     def read(self) -> Record | None:
@@ -40,7 +61,7 @@ class TrialFolder:
         Raises:
             FleetCloudError: It is none.
         """
-        return records.read(self.path / RECORD, Record, "things")
+        return self._record.read()
 
     def of_account(self, account: Account) -> Record:
         """Return the record, or an empty one.
@@ -50,9 +71,9 @@ class TrialFolder:
         """
         found = self.read()
         here = Record(account=account.number, region=account.region, things={})
-        if found and (found.account, found.region) != (here.account, here.region):
+        if found and (other := records.difference(found, here, ("account", "region"))):
             raise FleetCloudError(
-                f"the things of {self.path} are in account {found.account}, {found.region}",
+                f"the things of {self.path} have {other}",
                 remedy="give the --region and --profile they were made with, or another --out",
                 code="record-of-another",
             )
@@ -60,7 +81,7 @@ class TrialFolder:
 
     def write(self, record: Record) -> None:
         """Keep the record."""
-        records.write(self.path / RECORD, record)
+        self._record.write(record)
 
     def clear(self, record: Record) -> None:
         """Remove the files of these things, and the record."""
@@ -68,7 +89,11 @@ class TrialFolder:
             who = self.identity(thing)
             who.certificate.unlink(missing_ok=True)
             who.key.unlink(missing_ok=True)
-        (self.path / RECORD).unlink(missing_ok=True)
+        self._record.remove()
+
+    @property
+    def _record(self) -> RecordFile[Record]:
+        return RecordFile(self.path, RECORD, Record, "things")
 
 
 def topic_of(thing: str) -> str:
