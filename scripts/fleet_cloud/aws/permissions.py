@@ -279,7 +279,11 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         Grant(("certificates",), ("iot:DescribeCertificate", "iot:ListAttachedPolicies")),
     ),
     "devices clean": (*_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS),
-    "devices prune": (*_SEE_DEVICES, *_RETIRE),
+    "devices prune": (
+        *_SEE_DEVICES,
+        Grant(("certificates",), ("iot:ListAttachedPolicies",)),
+        *_RETIRE,
+    ),
     "rotate start": (
         *_WHO,
         *_SEE_TEMPLATE,

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 from fleet_cloud.aws.calls import Answer, Aws, entries, text
 from fleet_cloud.aws.names import FleetNames
-from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet import inventory
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate, Holdings
 
 # Beyond this many certificates of others, looking for leftovers is a matter of minutes and is left to --all.
 _LOOKED_THROUGH = 100
-_SHORTEST_ID = 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,16 +65,9 @@ def pick(found: Sequence[Claim], given: Sequence[str]) -> list[Claim]:
     Raises:
         UsageError: One begins no claim's id, or several.
     """
-    picked = []
-    for beginning in given:
-        fits = [one for one in found if one.certificate.identifier.startswith(beginning.lower())]
-        if len(beginning) < _SHORTEST_ID or len(fits) != 1:
-            raise UsageError(
-                f"{beginning!r} is not the beginning of one claim's id but of {len(fits)}",
-                remedy=f"give {_SHORTEST_ID} or more characters of what fleet-cloud claim list shows",
-            )
-        picked += [one for one in fits if one not in picked]
-    return picked
+    certificates = [one.certificate for one in found]
+    picked = inventory.pick(certificates, given, "claim list", "claim")
+    return [found[certificates.index(one)] for one in picked]
 
 
 def batch_of(pem: str, names: FleetNames) -> str:

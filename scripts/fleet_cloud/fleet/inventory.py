@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from fleet_cloud.aws import times
 from fleet_cloud.aws.calls import Answer, Aws, entries, strings, text
 from fleet_cloud.aws.names import FleetNames
+from fleet_cloud.errors import UsageError
 from fleet_cloud.local.shell import Command
 
 ACTIVE = "ACTIVE"
+
+_SHORTEST_ID = 6  # characters that name a certificate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,6 +119,32 @@ def things(aws: Aws, names: FleetNames, held: Holdings) -> Devices:
         things=sorted(found, key=lambda thing: thing.name),
         orphans=[one for one in rest if not elsewhere[one.arn]],
     )
+
+
+def pick(
+    found: Sequence[Certificate], given: Sequence[str], shown_by: str, of: str = "certificate"
+) -> list[Certificate]:
+    """Return the certificates whose ids begin so, each once.
+
+    Args:
+        found: Of these.
+        given: The beginnings.
+        shown_by: The command that shows ids.
+        of: What they are, for people.
+
+    Raises:
+        UsageError: One begins no id, or several.
+    """
+    picked: list[Certificate] = []
+    for beginning in given:
+        fits = [one for one in found if one.identifier.startswith(beginning.lower())]
+        if len(beginning) < _SHORTEST_ID or len(fits) != 1:
+            raise UsageError(
+                f"{beginning!r} is not the beginning of one {of}'s id but of {len(fits)}",
+                remedy=f"give {_SHORTEST_ID} or more characters of what fleet-cloud {shown_by} shows",
+            )
+        picked += [one for one in fits if one not in picked]
+    return picked
 
 
 def is_named(names: FleetNames, name: str, attributes: Mapping[str, object]) -> bool:
