@@ -26,11 +26,12 @@ _LONGEST_PAUSE_SECONDS = 10.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the user said that is passed on to every ``aws`` command."""
+    """What the flags say that goes for every ``aws`` command; ``role_boundary`` for those that make a role."""
 
     profile: str | None
     region: str | None
     endpoint_url: str | None
+    role_boundary: str | None = None
 
 
 class Aws:
@@ -47,6 +48,7 @@ class Aws:
     ) -> None:
         shell.need("aws")
         self.shell = shell
+        self.role_boundary = options.role_boundary
         self._options = options
         self._sleep = sleep
         self.region = self._find_region()

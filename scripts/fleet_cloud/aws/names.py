@@ -163,6 +163,20 @@ class BulkNames:
         return f"{slug}-bulk-{self.account.number}-{self.account.region}"
 
 
+def check_beside_claims(flag: str, name: str) -> None:
+    """Check that things whose names begin so never have a client id that is a claim's.
+
+    Raises:
+        UsageError: They would: whoever has a claim could connect under a device's name and throw it out.
+    """
+    if f"{name}-".startswith(CLAIM_CLIENT_PREFIX):
+        raise UsageError(
+            f"{flag} {name}: its devices would connect as {name}-…, and every claim may connect as "
+            f"{CLAIM_CLIENT_PREFIX}…, too",
+            remedy=f"take another name, one that does not begin with {CLAIM_CLIENT_PREFIX[:-1]}",
+        )
+
+
 def partition_of(region: str) -> str:
     """Return the partition that a region is in."""
     return next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")

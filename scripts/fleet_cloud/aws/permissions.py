@@ -6,25 +6,40 @@ Where AWS knows no resource for an action, or lists over the whole account, the 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from fleet_cloud.aws.names import Account, BulkNames, FleetNames, trial_policy
+# What the code calls and no printed policy allows: with it, any role of the fleet could be taken over, and what it may.
+# ``up`` needs it only to put a changed trust policy right, which is then an administrator's to do.
+WITHHELD = frozenset({"iam:UpdateAssumeRolePolicy"})
 
-Statement = Mapping[str, object]
+# With these a role may be given any right, and then be used: whoever has them has the account, unless a permissions
+# boundary limits what such roles may.
+ADMINISTRATION = frozenset({"iam:PutRolePolicy"})
 
 
 @dataclasses.dataclass(frozen=True)
 class Grant:
-    """Actions on the resources of these kinds (the keys of :func:`_resources`)."""
+    """Actions on the resources of these kinds (the keys of :func:`fleet_cloud.aws.operator_policy.resources`).
+
+    Args:
+        kinds: On these.
+        actions: These.
+        only: Under which condition (a key of :func:`fleet_cloud.aws.operator_policy.conditions`); empty for none.
+    """
 
     kinds: tuple[str, ...]
     actions: tuple[str, ...]
+    only: str = ""
 
+
+_ATTACHING = ("iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:ListAttachedRolePolicies")
 
 _WHO = (Grant(("all",), ("sts:GetCallerIdentity",)),)
 _SEE_TEMPLATE = (Grant(("template",), ("iot:DescribeProvisioningTemplate",)),)
 _SEE_FLEET = (
     *_WHO,
     *_SEE_TEMPLATE,
-    Grant(("roles",), ("iam:GetRole", "iam:ListAttachedRolePolicies")),
+    Grant(("role", "hook role"), ("iam:GetRole",)),
+    Grant(("role",), _ATTACHING[2:], "registration"),
+    Grant(("hook role",), _ATTACHING[2:], "logs"),
     Grant(("policies",), ("iot:GetPolicy",)),
     Grant(
         ("registry",),
@@ -55,16 +70,11 @@ _CHANGE_POLICY = (
 _MAKE_FLEET = (
     # Its name is in the request's body: whether AWS compares it is not documented.
     Grant(("all",), ("iot:CreateProvisioningTemplate",)),
-    Grant(
-        ("roles",),
-        (
-            "iam:CreateRole",
-            "iam:TagRole",
-            "iam:UpdateAssumeRolePolicy",
-            "iam:AttachRolePolicy",
-            "iam:PassRole",
-        ),
-    ),
+    Grant(("role", "hook role"), ("iam:CreateRole", "iam:TagRole")),
+    Grant(("role",), _ATTACHING[:1], "registration"),
+    Grant(("hook role",), _ATTACHING[:1], "logs"),
+    Grant(("role",), ("iam:PassRole",), "to iot"),
+    Grant(("hook role",), ("iam:PassRole",), "to lambda"),
     Grant(("policies",), _CHANGE_POLICY),
     Grant(
         ("template",),
@@ -146,7 +156,9 @@ _DELETE_FLEET = (
         ("lambda:GetFunctionConfiguration", "lambda:ListTags", "lambda:DeleteFunction"),
     ),
     Grant(("logs",), ("logs:DeleteLogGroup",)),
-    Grant(("roles",), ("iam:ListRoleTags", "iam:DetachRolePolicy", "iam:DeleteRole")),
+    Grant(("role", "hook role"), ("iam:ListRoleTags", "iam:DeleteRole")),
+    Grant(("role",), _ATTACHING[1:2], "registration"),
+    Grant(("hook role",), _ATTACHING[1:2], "logs"),
 )
 
 _SEE_BULK = (
@@ -161,16 +173,14 @@ _BULK = (
     Grant(
         ("bulk role",),
         (
-            "iam:ListAttachedRolePolicies",
             "iam:GetRolePolicy",
             "iam:CreateRole",
             "iam:TagRole",
-            "iam:UpdateAssumeRolePolicy",
-            "iam:AttachRolePolicy",
             "iam:PutRolePolicy",
-            "iam:PassRole",
         ),
     ),
+    Grant(("bulk role",), (_ATTACHING[0], _ATTACHING[2]), "registration"),
+    Grant(("bulk role",), ("iam:PassRole",), "to iot"),
     Grant(("bulk policy",), _CHANGE_POLICY),
     Grant(("registry",), ("iot:CreateThingType", "iot:DeprecateThingType", "iot:TagResource")),
     Grant(("bucket",), ("s3:CreateBucket", "s3:PutBucketTagging")),
@@ -205,10 +215,8 @@ _BULK_RESET = (
     ),
     Grant(("bucket",), ("s3:ListBucket", "s3:DeleteBucket")),
     Grant(("bucket objects",), ("s3:DeleteObject",)),
-    Grant(
-        ("bulk role",),
-        ("iam:ListRoleTags", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRole"),
-    ),
+    Grant(("bulk role",), ("iam:ListRoleTags", "iam:DeleteRolePolicy", "iam:DeleteRole")),
+    Grant(("bulk role",), _ATTACHING[1:2], "registration"),
     *_RETIRE,
     *_DELETE_THINGS,
 )
@@ -226,11 +234,10 @@ _RULE_UP = (
         (
             "iam:CreateRole",
             "iam:TagRole",
-            "iam:UpdateAssumeRolePolicy",
             "iam:PutRolePolicy",
-            "iam:PassRole",
         ),
     ),
+    Grant(("rule role",), ("iam:PassRole",), "to iot"),
     Grant(
         ("topics",),
         (
@@ -257,7 +264,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         *_SEE_CLAIMS,
         Grant(("template",), ("iot:ListProvisioningTemplateVersions",)),
         *(Grant((kind,), ("iot:ListTagsForResource",)) for kind in ("policies", "template")),
-        Grant(("roles",), ("iam:ListRoleTags",)),
+        Grant(("role", "hook role"), ("iam:ListRoleTags",)),
         Grant(("function",), ("lambda:ListTags",)),
         Grant(("all",), ("iot:ListThings",)),
     ),
@@ -342,51 +349,10 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
 }
 
 
-def policy(commands: Sequence[str], names: FleetNames, account: Account) -> Statement:
-    """Return the least IAM policy for some commands: a statement for each kind of resource."""
-    by_kinds: dict[tuple[str, ...], set[str]] = {}
-    for command in commands:
-        for grant in COMMANDS[command]:
-            by_kinds.setdefault(grant.kinds, set()).update(grant.actions)
-    resources = _resources(names, account)
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": sorted(actions),
-                "Resource": [arn for kind in kinds for arn in resources[kind]],
-            }
-            for kinds, actions in by_kinds.items()
-        ],
-    }
-
-
-def _resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
-    bulk, topic = BulkNames(names, account), account.sns_topic("*")
-    bucket = f"arn:{account.partition}:s3:::{bulk.bucket}"
-    return {
-        "all": ["*"],
-        "roles": [account.role(names.role), account.role(names.hook)],
-        "policies": [
-            account.iot(f"policy/{names.device_policy}"),
-            account.iot(f"policy/{names.claim_policy}"),
-        ],
-        "template": [account.iot(f"provisioningtemplate/{names.template}")],
-        "registry": [
-            account.iot(f"{kind}/*") for kind in ("thingtype", "thinggroup", "billinggroup")
-        ],
-        "certificates": [account.iot("cert/*")],
-        "things": [account.iot("thing/*")],
-        "jobs": [account.iot(f"{kind}/*") for kind in ("job", "thing", "thinggroup")],
-        "function": [account.function(names.hook)],
-        "bulk role": [account.role(bulk.role)],
-        "bulk policy": [account.iot(f"policy/{bulk.policy}")],
-        "bucket": [bucket],
-        "bucket objects": [f"{bucket}/*"],
-        "rule": [account.iot(f"rule/{names.rule}")],
-        "rule role": [account.role(names.rule_role)],
-        "topics": [topic],
-        "trial policies": [account.iot(f"policy/{trial_policy('thing_*')}")],
-        "logs": [account.log_group(f"/aws/lambda/{names.hook}")],
-    }
+def administrates(commands: Sequence[str]) -> list[str]:
+    """Return those of the commands whose policy, without a permissions boundary, amounts to administrator."""
+    return [
+        command
+        for command in commands
+        if any(ADMINISTRATION & {*grant.actions} for grant in COMMANDS[command])
+    ]

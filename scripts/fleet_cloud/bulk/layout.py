@@ -11,7 +11,7 @@ from fleet_cloud.aws.names import REGISTRY_NAME, BulkNames
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet.connection import Identity
 from fleet_cloud.local import files, records
-from fleet_cloud.local.json_text import parsed
+from fleet_cloud.local.json_text import parsed, shallow
 from fleet_cloud.local.records import RecordFile
 
 RECORD = "bulk.json"
@@ -162,7 +162,7 @@ def certificates_in(report: Sequence[str]) -> Iterator[str]:
     """Yield the certificates in a report's lines, wherever in a line they stand: AWS documents no form."""
     for line in report:
         try:
-            yield from _pems(parsed(line))
+            yield from _pems(shallow(parsed(line)))
         except ValueError:
             continue
 

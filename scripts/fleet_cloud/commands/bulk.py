@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fleet_cloud import confirm
-from fleet_cloud.aws.names import BulkNames
+from fleet_cloud.aws.names import BulkNames, check_beside_claims
 from fleet_cloud.bulk import layout, reset
 from fleet_cloud.bulk.layout import BulkFolder, Record
 from fleet_cloud.bulk.registration import Done, Registration
@@ -118,5 +118,6 @@ def _check(arguments: argparse.Namespace) -> None:
             remedy=f"give a number from 1 to {layout.MOST}, such as --count 10",
         )
     registry.check("--prefix", arguments.prefix)
+    check_beside_claims("--prefix", arguments.prefix)
     registry.check("--thing-type", arguments.thing_type)
     registry.check("--prefix", f"{arguments.prefix}-{arguments.count}")

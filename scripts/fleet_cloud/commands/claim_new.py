@@ -5,7 +5,7 @@ import datetime as dt
 import re
 
 from fleet_cloud.aws.calls import Aws, text
-from fleet_cloud.aws.names import Account
+from fleet_cloud.aws.names import Account, check_beside_claims
 from fleet_cloud.commands import config
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet import certify
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Make the claim, or the rest of it."""
+    check_beside_claims("--name", context.names.fleet)
     batch, folder = _batch(arguments.batch), config.claim_folder(arguments)
     context.shell.need("openssl")
     aws = context.aws()

@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from fleet_cloud.aws import permissions
+from fleet_cloud.aws import operator_policy, permissions
 from fleet_cloud.aws.names import Account, partition_of
 from fleet_cloud.errors import UsageError
 from fleet_cloud.options import Context
@@ -16,6 +16,16 @@ DESCRIPTION = """\
 Prints, as JSON, the least IAM policy with which the named commands run for this fleet, such as: fleet-cloud
 operator-policy status "claim new". Without names, for all of them. Account and region are those of the credentials;
 with --account nothing is asked of AWS.
+
+Roles may be passed to AWS IoT and to the hook's function only, and only the two managed policies of up may be attached.
+Nobody may change who may take a role that is there (iam:UpdateAssumeRolePolicy): up then says that an administrator has
+to. What is left:
+
+  bulk, rule up   write a policy into a role, so whoever may run them can have every right in the account
+  up              decides what each device of the fleet may do, and registers things in the whole account
+
+With --role-boundary ARN roles can be made, and policies written into them, only where that permissions boundary limits
+the role; give the same flag to the commands. An administrator makes it: what it allows is what such roles can at most.
 
   fleet-cloud operator-policy up status > policy.json
   aws iam put-user-policy --user-name USER --policy-name fleet --policy-document file://policy.json
@@ -41,7 +51,13 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Print it; it is JSON with and without --json."""
     commands = _commands(arguments.commands)
     account = _account(context, arguments.account)
-    policy = permissions.policy(commands, context.names, account)
+    boundary = context.aws_options.role_boundary
+    policy = operator_policy.policy(commands, context.names, account, boundary)
+    for command in () if boundary else permissions.administrates(commands):
+        context.console.say(
+            f"warning: who may {command} may give a role any right, and so has the whole account; "
+            "limit that with --role-boundary ARN"
+        )
     return Outcome(data=policy, lines=json.dumps(policy, indent=2).splitlines())
 
 

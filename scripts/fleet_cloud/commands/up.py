@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from fleet_cloud.aws.names import check_beside_claims
 from fleet_cloud.errors import Exit, UsageError
 from fleet_cloud.local import files
 from fleet_cloud.options import Context
@@ -86,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Make what is missing, put right what differs."""
+    check_beside_claims("--name", context.names.fleet)
     said = _said(arguments)
     rules = hooks.read_rules(arguments.hook_allow, arguments.hook_pattern)
     if rules and arguments.no_hook:

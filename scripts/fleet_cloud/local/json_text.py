@@ -3,6 +3,9 @@
 import json
 from collections.abc import Callable
 
+_DEEPEST = 64
+_TOO_DEEP = "its brackets are nested too deeply"
+
 
 def parsed(
     text: str | bytes, pairs: Callable[[list[tuple[str, object]]], object] | None = None
@@ -17,6 +20,26 @@ def parsed(
         ValueError: It is not JSON, or goes deeper than anything that means something.
     """
     try:
-        return json.loads(text, object_pairs_hook=pairs)
+        found: object = json.loads(text, object_pairs_hook=pairs)
     except RecursionError:
-        raise ValueError("its brackets are nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+    return found
+
+
+def shallow(value: object) -> object:
+    """Return a value that may be walked through by functions that call themselves.
+
+    Raises:
+        ValueError: It goes deeper than anything that means something.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return value
+    raise ValueError(_TOO_DEEP)

@@ -127,6 +127,7 @@ def any_role(
             "create-role",
             *named,
             *["--assume-role-policy-document", documents.compact(trust)],
+            *(["--permissions-boundary", aws.role_boundary] if aws.role_boundary else []),
             *tags(names),
         ),
         mend={

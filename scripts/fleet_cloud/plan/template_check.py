@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from fleet_cloud.local.json_text import parsed
+from fleet_cloud.aws.names import CLAIM_CLIENT_PREFIX
+from fleet_cloud.local.json_text import parsed, shallow
 from fleet_cloud.plan import documents
 
 _CERTIFICATE_ID = "AWS::IoT::Certificate::Id"
@@ -18,7 +19,7 @@ class _TwiceError(ValueError):
 def read(text: str) -> tuple[Mapping[str, object] | None, list[str]]:
     """Return a body, or nothing when it cannot be read, and everything that is wrong with its text."""
     try:
-        body = parsed(text, _once)
+        body = shallow(parsed(text, _once))
     except ValueError as error:
         return None, [f"it is not JSON: {error}"]
     if not isinstance(body, dict):
@@ -96,6 +97,8 @@ def _resources(resources: object, *, allow_wildcard: bool) -> Iterator[str]:
             yield from _policy(at, properties, allow_wildcard=allow_wildcard)
         elif "ThingName" not in properties:
             yield f"{at}: has no ThingName"
+        elif _beginning(properties["ThingName"]).startswith(CLAIM_CLIENT_PREFIX):
+            yield f"{at}: its ThingName begins with {CLAIM_CLIENT_PREFIX}, as the client ids of claims do"
     if certificates != 1:
         yield f"Resources: must have one AWS::IoT::Certificate, and there are {certificates}"
 
@@ -147,6 +150,15 @@ def _calls(value: object, declared: set[str], at: str) -> Iterator[str]:
         if key == "Ref" and len(value) == 1 and entry not in {*declared, _CERTIFICATE_ID}:
             yield f"{at}: Ref to {entry!r}, which Parameters does not declare"
         yield from _calls(entry, declared, f"{at}.{key}" if at else key)
+
+
+def _beginning(name: object) -> str:
+    """Return what a name begins with, as far as it stands there in so many words."""
+    if isinstance(name, Mapping):
+        joined = name.get("Fn::Join")
+        if isinstance(joined, list) and len(joined) == 2 and isinstance(joined[1], list):  # noqa: PLR2004 - its shape
+            return _beginning(joined[1][0] if joined[1] else "")
+    return name if isinstance(name, str) else ""
 
 
 def _is_call(value: Mapping[str, object]) -> bool:

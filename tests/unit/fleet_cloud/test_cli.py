@@ -97,6 +97,10 @@ def test_launcher_works_through_a_link_from_anywhere(
         ("things", "send", "--duration", "nan"),
         ("claim", "new", "--out", "a", "--image", "b"),
         ("up", "--region", "moon"),
+        ("up", "--role-boundary", "admin"),
+        ("up", "--name", "claim"),
+        ("claim", "new", "--out", "d", "--name", "claim-b"),
+        ("bulk", "--count", "2", "--prefix", "claim"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_makes_nothing(

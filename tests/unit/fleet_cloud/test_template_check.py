@@ -28,6 +28,8 @@ def test_own_template_that_is_right_has_no_problems() -> None:
     [
         ("{", "not JSON"),
         ("[]", "no JSON object"),
+        ('{"a":' * 900 + "1" + "}" * 900, "nested too deeply"),
+        ("[" * 100_000, "nested too deeply"),
         ('{"a": 1, "a": 2}', "'a' stands twice"),
         (json.dumps({"a": "x" * 10240}), "AWS takes 10240"),
     ],
@@ -77,6 +79,15 @@ def test_policy_that_allows_everything_is_refused_unless_it_is_asked_for(*, as_t
         "Resources.policy.PolicyDocument.Statement[0].Resource",
     ]
     assert told(wide, allow_wildcard=True) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["claim-x", {"Fn::Join": ["", ["claim-", {"Ref": "SerialNumber"}]]}]
+)
+def test_template_whose_things_have_the_client_ids_of_claims_is_refused(name: object) -> None:
+    changed = body()
+    changed["Resources"]["thing"]["Properties"]["ThingName"] = name
+    assert any("begins with claim-" in problem for problem in told(changed))
 
 
 def test_template_without_a_certificate_is_no_template() -> None:
