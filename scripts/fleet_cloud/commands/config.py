@@ -9,7 +9,7 @@ from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet import configuration, connection, spread
 from fleet_cloud.fleet.claim_folder import ClaimFolder
 from fleet_cloud.fleet.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
-from fleet_cloud.local import files, quoting
+from fleet_cloud.local import files, pem, quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import templates
@@ -33,7 +33,6 @@ asked. A config.yaml that says something else already is replaced only with --fo
 
 CONFIG_FILE = "config.yaml"
 CA_FILE = "ca.pem"
-_BEGIN_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -203,8 +202,8 @@ def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str
     """Return the CA's text to write into the folder, and the path that the configuration names."""
     if given is None:
         return None, None
-    pem = files.read(Path(given))
-    if pem is None:
+    found = pem.certificates(Path(given), "--ca-file")
+    if found is None:
         if not given.startswith("/"):
             raise UsageError(
                 f"--ca-file {given}: there is no such file",
@@ -212,14 +211,9 @@ def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str
             )
         context.console.say(f"{given} is not here: taken as a path on the device")
         return None, given
-    if _BEGIN_CERTIFICATE not in pem:
-        raise UsageError(
-            f"--ca-file {given} holds no certificate",
-            remedy=f"give a PEM file: it has a line {_BEGIN_CERTIFICATE}",
-        )
     if Path(given).resolve() == (out / CA_FILE).resolve():
         return None, CA_FILE
-    return pem, CA_FILE
+    return found, CA_FILE
 
 
 def _claim_folder(out: Path, given: str | None) -> str:

@@ -18,7 +18,7 @@ from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import templates
 from fleet_cloud.plan.hooks import SERIAL_PARAMETER
-from fleet_cloud.practice.verification import Registered, Trial
+from fleet_cloud.practice.verification import Registered, Takeover, Trial
 
 NAME = ("verify",)
 SUMMARY = "connect as a claim and as a fresh device, and check what is allowed and refused"
@@ -26,6 +26,9 @@ DESCRIPTION = """\
 Makes a claim, provisions a device with it, and connects as both: they must be able to do their work, and must be
 refused everything else: a claim publishing readings or taking a device's name, a device publishing to another thing's
 topic or connecting under another client id. Then deletes the claim, the thing and both certificates again.
+
+Last it registers the device that is there by now once more, with the claim and another key, as whoever has a claim and
+knows a serial number could, and says whether that takes the device over. It changes no exit status.
 
 The device's serial number is verify- and eight random digits; a fleet with a hook needs one that the hook permits:
 --serial, of a device that is not there yet. A template of your own may need more parameters: --parameter.
@@ -85,6 +88,11 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         made = _provision(context, trial, claim, folder, parameters)
         afterwards.callback(_delete_device, aws, made, is_new=made.thing not in before)
         trial.of_device(made, other)
+        request, key = _request(context, folder / "second.key")
+        takeover = trial.take_over(claim, f"claim-{serial}", request, key, parameters)
+        if takeover.taken:
+            is_new = takeover.taken.thing not in {*before, made.thing}
+            afterwards.callback(_delete_device, aws, takeover.taken, is_new=is_new)
     wrong = [check for check in trial.checks if not check.is_right]
     return Outcome(
         data={
@@ -94,6 +102,11 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
                 {"what": one.what, "must_be": one.must_be, "was": one.was, "said": one.said}
                 for one in trial.checks
             ],
+            "takeover": {
+                "was": "possible" if takeover.taken else "refused",
+                "thing": takeover.taken.thing if takeover.taken else None,
+                "said": takeover.said,
+            },
             "right": not wrong,
         },
         lines=[
@@ -102,6 +115,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
                 for one in wrong
             ),
             f"{len(trial.checks) - len(wrong)} of {len(trial.checks)} checks are right",
+            *_about(takeover, made),
         ],
         status=Exit.FAILED if wrong else Exit.DONE,
     )
@@ -154,10 +168,7 @@ def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack)
 def _provision(
     context: Context, trial: Trial, claim: Identity, folder: Path, parameters: Mapping[str, str]
 ) -> Registered:
-    key = folder / "device.pem.key"
-    context.shell.change(openssl.make_key(key))
-    context.shell.change(openssl.make_request(key, "device", _REQUEST))
-    request = context.shell.value(_REQUEST) + "\n"
+    request, key = _request(context, folder / "device.key")
     serial = parameters[SERIAL_PARAMETER]
     try:
         return trial.provision(claim, f"claim-{serial}", request, key, parameters)
@@ -167,6 +178,26 @@ def _provision(
             remedy="with a hook, give a --serial that it permits; with a template of your own, its --parameter",
             code="provisioning-refused",
         ) from error
+
+
+def _request(context: Context, key: Path) -> tuple[str, Path]:
+    """Make a key and a request, as a device does."""
+    context.shell.change(openssl.make_key(key))
+    context.shell.change(openssl.make_request(key, "device", _REQUEST))
+    return context.shell.value(_REQUEST) + "\n", key
+
+
+def _about(takeover: Takeover, made: Registered) -> list[str]:
+    """Return for people what came of the takeover."""
+    if takeover.taken is None:
+        return [f"a claim does not take over a device that is there: {takeover.said}"]
+    if takeover.taken.thing != made.thing:
+        return [f"registered once more, the device became another thing, {takeover.taken.thing}"]
+    return [
+        f"whoever has a claim and knows a serial number becomes that device: {made.thing} got a second certificate",
+        "  so keep claims secret, and switch them off when their batch is made: fleet-cloud claim revoke",
+        "  a thing with two active certificates may be such a case: fleet-cloud devices prune names them",
+    ]
 
 
 def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:

@@ -20,6 +20,7 @@ from fleet_cloud.aws.calls import Answer, Aws, text
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet import configuration
 from fleet_cloud.fleet.configuration import Endpoint
+from fleet_cloud.local import pem
 from fleet_cloud.local.json_text import parsed
 from fleet_cloud.local.shell import Command
 
@@ -74,12 +75,12 @@ def need_environment() -> None:
 
 
 def check_ca_file(ca_file: Path | None) -> None:
-    """Check that a CA file that somebody named is there.
+    """Check that a CA file that somebody named is there and holds certificates.
 
     Raises:
-        UsageError: It is not.
+        FleetCloudError: It is not, or holds something else.
     """
-    if ca_file and not ca_file.is_file():
+    if ca_file and pem.certificates(ca_file, "--ca-file") is None:
         raise UsageError(f"--ca-file {ca_file}: there is no such file", remedy="check its name")
 
 

@@ -1,5 +1,6 @@
 """The only writer of files: a private key is made exclusively and 0600, everything else is replaced whole."""
 
+import codecs
 import os
 import tempfile
 from collections.abc import Iterator
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.local import quoting
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def make_folder(folder: Path, mode: int) -> None:
@@ -108,19 +112,47 @@ def make_private(path: Path) -> None:
 def read(path: Path) -> str | None:
     """Return a file's text, or nothing when there is no such file.
 
+    A byte order mark and line ends of Windows are no part of it.
+
     Raises:
-        FleetCloudError: It is there and cannot be read.
+        FleetCloudError: It is there and cannot be read, or is no text in UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise FleetCloudError(
             f"{path} cannot be read: {error}",
             remedy="look at it with ls -l, or choose another --out",
             code="file-unreadable",
         ) from error
+    try:
+        if not content.startswith(_UTF_16):
+            text = content.decode("utf-8-sig")
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        pass
+    what, remedy = _named(content, path)
+    raise FleetCloudError(
+        f"{path} cannot be read: it is {what}", remedy=remedy, code="file-unreadable"
+    )
+
+
+def _named(content: bytes, path: Path) -> tuple[str, str]:
+    """Return what a file is that is no text in UTF-8, and what to type."""
+    given, new = quoting.word(path), quoting.word(path.with_suffix(".new"))
+    if content.startswith(_UTF_16):
+        return (
+            "text in UTF-16",
+            f"type: iconv -f UTF-16 -t UTF-8 {given} > {new}   and take that file",
+        )
+    if content[:1] == b"\x30" and content[1:2] > b"\x7f":
+        return (
+            "binary, as DER is",
+            f"type: openssl x509 -inform DER -in {given} -out {new}   and take that file; a key: openssl pkey",
+        )
+    return "no text in UTF-8", "save it as UTF-8"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from fleet_cloud.errors import CommandError, FleetCloudError
+from fleet_cloud.local import files, pem
 from fleet_cloud.local.shell import Command, Shell, Variable
 
 _CERTIFICATE = re.compile(
@@ -90,8 +91,12 @@ def _public_key(shell: Shell, path: Path, *words: str) -> str:
     try:
         return shell.run(Command(words=("openssl", *words)))
     except CommandError as error:
+        # A pair is one of a certificate and a key: what the key is instead can be said.
+        known = pem.of_key(files.read(path) or "", path) if words[0] == "pkey" else None
+        why = known[0] if known else next(iter(error.said.splitlines()), "")
+        otherwise = "choose another --out for a new claim, or move that file away yourself"
         raise FleetCloudError(
-            f"{path} cannot be read by openssl: {error.said.splitlines()[0]}",
-            remedy="choose another --out for a new claim, or move that file away yourself",
+            f"{path} cannot be read by openssl: {why}",
+            remedy=f"{known[1]}; or {otherwise}" if known else otherwise,
             code="file-unreadable",
         ) from error

@@ -24,6 +24,9 @@ _RUNTIME = "python3.12"
 _HANDLER = "handler.handler"
 _SECONDS = "4"  # AWS IoT waits for five
 _STATEMENT = "fleet-cloud"
+_SEPARATORS = ((",", "comma"), (";", "semicolon"), ('"', "quote"), ("'", "quote"), ("\t", "tab"))
+_SHOWN = 5  # faulty lines of a list
+
 _LONGEST_AGO = (1980, 1, 1, 0, 0, 0)
 
 
@@ -56,8 +59,17 @@ def read_rules(allow_file: Path | None, pattern: str | None) -> Rules | None:
 
 def _serials(path: Path) -> tuple[str, ...]:
     listed = files.read(path)
-    lines = [line.strip() for line in (listed or "").splitlines()]
-    serials = tuple(sorted({line for line in lines if line and not line.startswith("#")}))
+    lines = [line.strip() for line in (listed or "").split("\n")]
+    named = [(number, line) for number, line in enumerate(lines, 1) if line and line[0] != "#"]
+    wrong = [f"line {number}: {line!r}{why}" for number, line in named if (why := _fault(line))]
+    if wrong:
+        more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
+        raise UsageError(
+            f"--hook-allow {path} is not one serial number a line:",
+            remedy="write one serial number a line, and a remark on a line of its own that begins with #",
+            details=[*wrong[:_SHOWN], *more],
+        )
+    serials = tuple(sorted({line for _, line in named}))
     if not serials:
         what = "there is no such file" if listed is None else "names no serial number"
         raise UsageError(
@@ -65,6 +77,18 @@ def _serials(path: Path) -> tuple[str, ...]:
             remedy="write one serial number a line; # begins a remark",
         )
     return serials
+
+
+def _fault(serial: str) -> str | None:
+    """Return what makes a line no serial number, or nothing: a device would be refused, and nobody would know why."""
+    if "#" in serial:
+        return " has a remark in it"
+    for character, name in _SEPARATORS:
+        if character in serial:
+            return f" has a {name} in it"
+    if not serial.isprintable() or any(map(str.isspace, serial)):
+        return " has a blank or a control character in it"
+    return None
 
 
 def package(rules: Rules) -> bytes:

@@ -41,6 +41,19 @@ class Registered:
     identity: Identity
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Takeover:
+    """What came of registering a device that is there once more, with the claim and another key.
+
+    Args:
+        taken: What AWS IoT gave, or nothing.
+        said: How it refused.
+    """
+
+    taken: Registered | None
+    said: str = ""
+
+
 class Trial:
     """Makes the attempts and keeps how they ended.
 
@@ -119,7 +132,7 @@ class Trial:
         """
         with Connection(self._place, claim, client_id) as session:
             made = session.ask(CREATE_FROM_CSR, {"certificateSigningRequest": request})
-            certificate = key.with_name("device.pem.crt")
+            certificate = key.with_suffix(".crt")
             files.write_public(certificate, text(made, "certificatePem"))
             registered = session.ask(
                 f"$aws/provisioning-templates/{self._names.template}/provision/json",
@@ -133,6 +146,23 @@ class Trial:
             certificate_id=text(made, "certificateId"),
             identity=Identity(certificate=certificate, key=key),
         )
+
+    def take_over(
+        self,
+        claim: Identity,
+        client_id: str,
+        request: str,
+        key: Path,
+        parameters: Mapping[str, str],
+    ) -> Takeover:
+        """Try to become a device that is there, by the claim and what anybody may know of it."""
+        try:
+            taken = self.provision(claim, client_id, request, key, parameters)
+        except RefusedError as error:
+            self._say("  note a claim and a known serial number take over a device: refused")
+            return Takeover(taken=None, said=str(error))
+        self._say("  note a claim and a known serial number take over a device: possible")
+        return Takeover(taken=taken)
 
     def _allowed(
         self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
