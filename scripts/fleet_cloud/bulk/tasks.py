@@ -1,7 +1,7 @@
 """One bulk registration task: start it, find it again, wait for it, fetch its reports."""
 
+import http.client
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +110,7 @@ def report(aws: Aws, task: str, kind: str) -> list[str]:
         try:
             with urllib.request.urlopen(link, timeout=_FETCH_SECONDS) as answer:  # noqa: S310 - looked at above
                 lines += answer.read().decode("utf-8", "replace").splitlines()
-        except (OSError, urllib.error.URLError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise FleetCloudError(
                 f"the report {kind} of task {task} cannot be fetched: {error}",
                 remedy="look at the network and the proxy (HTTPS_PROXY), then run this again",

@@ -9,7 +9,7 @@ from fleet_cloud.aws.calls import Aws
 from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import UsageError
 from fleet_cloud.fleet import certify
-from fleet_cloud.local import openssl, quoting
+from fleet_cloud.local import files, openssl, quoting
 from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
@@ -85,7 +85,7 @@ def _make(context: Context, aws: Aws, account: Account, folder: TrialFolder, thi
         shell.change(openssl.make_key(who.key))
     arn: str | Variable = _ARN
     if who.certificate.exists():
-        identifier = openssl.certificate_id(who.certificate.read_text(), who.certificate)
+        identifier = openssl.certificate_id(files.read(who.certificate) or "", who.certificate)
         arn = account.iot(f"cert/{identifier}")
     else:
         shell.change(openssl.make_request(who.key, thing, _REQUEST))

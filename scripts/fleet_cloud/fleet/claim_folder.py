@@ -1,6 +1,7 @@
 """The folder of a claim: what ``claim`` writes, and what ``config`` finds."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from fleet_cloud.aws.calls import Answer, Aws, parse, text
@@ -40,12 +41,7 @@ class ClaimFolder:
             FleetCloudError: One is.
         """
         for path in (self.key, self.certificate):
-            if path.is_symlink() or path.exists():
-                raise FleetCloudError(
-                    f"{path} exists, and a claim is never overwritten",
-                    remedy="choose another --out, or move that file away yourself",
-                    code="file-exists",
-                )
+            self._check_free(path)
 
     def certificate_id(self, shell: Shell) -> str | None:
         """Return the id of the certificate that is there; nothing when it is yet to be made.
@@ -54,6 +50,8 @@ class ClaimFolder:
             FleetCloudError: What is there cannot be used: a certificate without its key, files cut off.
         """
         pem = files.read(self.certificate)
+        if pem is None:
+            self._check_free(self.certificate)
         if not self.key.exists():
             if pem is None:
                 return None
@@ -93,6 +91,16 @@ class ClaimFolder:
         return Command(
             words=("python3", "-c", lines, str(self._answer)), into=into, secret_file=secret_file
         )
+
+    @staticmethod
+    def _check_free(path: Path) -> None:
+        """Check that nothing is in a file's place, such as a link that would lead what is written elsewhere."""
+        if os.path.lexists(path):
+            raise FleetCloudError(
+                f"{path} exists, and a claim is never overwritten",
+                remedy="choose another --out, or move that file away yourself",
+                code="file-exists",
+            )
 
     @property
     def _answer(self) -> Path:

@@ -66,7 +66,7 @@ def create_secret(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError:
+        except (OSError, UnicodeEncodeError):
             path.unlink()  # ours, half written: the next run would take it for a key
             raise
         _sync_folder(path.parent)
@@ -93,7 +93,7 @@ def write_public(path: Path, text: str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
-        except OSError:
+        except (OSError, UnicodeEncodeError):
             Path(name).unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
@@ -167,6 +167,12 @@ def _sync_folder(folder: Path) -> None:
 def _told(title: str) -> Iterator[None]:
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise FleetCloudError(
+            f"{title}: there is half a character in its text",
+            remedy="look at where that text comes from",
+            code="file-unwritable",
+        ) from error
     except OSError as error:
         raise FleetCloudError(
             f"{title}: {error.strerror or error}",
