@@ -87,7 +87,7 @@ COMMANDS = cast(
 )
 GROUPS = {
     "rotate": "replace the certificates of devices in the field",
-    "rule": "readings of devices, told to people by SNS",
+    "rule": "readings of devices, sent to people by SNS",
     "things": "numbered things to try with, and a record of them",
     "claim": "claim certificates: what a device has before it has an identity",
     "devices": "the things of this fleet and their certificates",
@@ -169,7 +169,7 @@ def report(error: FleetCloudError, *, as_json: bool) -> None:
     facts = {"code": error.code, "title": error.title, "remedy": error.remedy}
     lines = [f"fleet-cloud: {error}", *(f"    {detail}" for detail in error.details)]
     if error.details:
-        facts["title"] = "\n".join([error.title, *(f"    {one}" for one in error.details)])
+        facts["title"] = "\n".join([error.title, *(f"    {detail}" for detail in error.details)])
     if isinstance(error, CommandError):
         facts |= {"command": error.command, "said": error.said, "cause": error.cause}
         first, *more = error.said.splitlines() or [""]
@@ -190,7 +190,7 @@ def _check_text(words: Sequence[str]) -> None:
         UsageError: A word is not.
     """
     for word in words:
-        if any("\ud800" <= one <= "\udfff" for one in word):
+        if any("\ud800" <= character <= "\udfff" for character in word):
             raise UsageError(
                 f"{word!r} is not text in this console's encoding, {sys.getfilesystemencoding()}",
                 remedy="type it in that encoding, or choose another: LC_ALL=C.UTF-8",

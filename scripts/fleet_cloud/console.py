@@ -88,7 +88,7 @@ class Console:
     def answer(self, data: Mapping[str, object], lines: Sequence[str]) -> None:
         """Print the outcome: ``data`` for programs, ``lines`` for people.
 
-        In a dry run the script has been the answer for people, and ``lines`` would tell of things not done.
+        In a dry run the script has been the answer for people, and ``lines`` would report things not done.
         """
         if self.as_json:
             shown = {**data, "script": self._script} if self._script else data

@@ -18,7 +18,7 @@ class Exit(enum.IntEnum):
 
 
 class FleetCloudError(Exception):
-    """A failure with a cause that the user can be told.
+    """A failure whose cause and remedy the user is shown.
 
     Args:
         title: One sentence: what failed, naming the file, ARN or command.

@@ -210,7 +210,7 @@ def parse(printed: str, command: Command) -> Answer:
     """Read what a command printed.
 
     Raises:
-        CommandError: It is no JSON object; what it is is not told, since it may hold a key.
+        CommandError: It is no JSON object; it is not shown, since it may hold a key.
     """
     try:
         answer = parsed(printed)

@@ -159,7 +159,7 @@ TABLE = (
         "endpoint-is-no-aws",
         r"\([0-9]{3}\) when calling",
         "what answers there is not AWS, or an emulator that does not know this version of the AWS CLI",
-        "check --endpoint-url and AWS_ENDPOINT_URL; for an emulator take a newer AWS CLI (aws --version tells yours)",
+        "check --endpoint-url and AWS_ENDPOINT_URL; for an emulator take a newer AWS CLI (aws --version shows yours)",
     ),
     Row(
         "aws-is-ill",

@@ -12,7 +12,7 @@ FLEET_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,35}")
 REGISTRY_NAME = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_:-]{0,127}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
-# How a region's name begins tells its partition; every other region is in ``aws``.
+# How a region's name begins shows its partition; every other region is in ``aws``.
 _PARTITIONS = {
     "cn-": "aws-cn",
     "us-gov-": "aws-us-gov",
@@ -96,11 +96,11 @@ class Account:
 
     @classmethod
     def of_caller(cls, caller_arn: str, region: str) -> "Account":
-        """Read it from the ARN that ``aws sts get-caller-identity`` tells."""
+        """Read it from the ARN that ``aws sts get-caller-identity`` gives."""
         parts = caller_arn.split(":")
         if len(parts) < 6 or parts[0] != "arn":  # noqa: PLR2004 - arn:partition:service:region:account:resource
             raise FleetCloudError(
-                f"aws sts get-caller-identity told no ARN but {caller_arn!r}",
+                f"aws sts get-caller-identity gave no ARN but {caller_arn!r}",
                 remedy="run it by hand to see whose credentials these are",
                 code="caller-unknown",
             )

@@ -1,16 +1,16 @@
-"""Moments as AWS tells them, and how long ago they were. Pure."""
+"""Moments as AWS writes them, and how long ago they were. Pure."""
 
 import datetime as dt
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
-def moment(told: object) -> dt.datetime | None:
-    """Return a moment: version 1 of the AWS CLI tells seconds, version 2 a date; nothing for anything else."""
+def moment(value: object) -> dt.datetime | None:
+    """Return a moment: version 1 of the AWS CLI writes seconds, version 2 a date; nothing for anything else."""
     try:
-        if isinstance(told, int | float):
-            return dt.datetime.fromtimestamp(told, dt.UTC)
-        return dt.datetime.fromisoformat(str(told)).astimezone(dt.UTC)
+        if isinstance(value, int | float):
+            return dt.datetime.fromtimestamp(value, dt.UTC)
+        return dt.datetime.fromisoformat(str(value)).astimezone(dt.UTC)
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -89,8 +89,8 @@ def _bucket(aws: Aws, bulk: BulkNames) -> list[Resource]:
     tagging = documents.compact({"TagSet": tag_set})
 
     def tags(answer: Answer) -> Facts | None:
-        told = {entry.get("Key"): entry.get("Value") for entry in entries(answer, "TagSet")}
-        return {} if marks.items() <= told.items() else None
+        found = {entry.get("Key"): entry.get("Value") for entry in entries(answer, "TagSet")}
+        return {} if marks.items() <= found.items() else None
 
     return [
         Resource(

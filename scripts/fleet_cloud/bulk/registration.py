@@ -75,10 +75,10 @@ class Registration:
         task = record.task or tasks.find(self._aws, record.key)
         errors: list[str] = []
         if task:
-            told = tasks.wait(self._aws, task)
-            if text(told, "status") != "Completed":
+            ended = tasks.wait(self._aws, task)
+            if text(ended, "status") != "Completed":
                 self._console.say(
-                    f"  the task ended as {told['status']}: {told.get('message', '')}"
+                    f"  the task ended as {ended['status']}: {ended.get('message', '')}"
                 )
             errors = tasks.report(self._aws, task, "ERRORS")
             self._save(record, tasks.report(self._aws, task, "RESULTS"))
@@ -137,7 +137,7 @@ def _asked(line: str) -> dict[str, str]:
     """
     with contextlib.suppress(ValueError):
         found = parsed(line)
-        if isinstance(found, dict) and all(isinstance(one, str) for one in found.values()):
+        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
             return found
     raise FleetCloudError(
         f"a line of {layout.PARAMETERS} is not what bulk wrote: {line[:80]!r}",

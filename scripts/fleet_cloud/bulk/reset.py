@@ -53,8 +53,8 @@ def run(context: Context, path: Path, *, yes: bool) -> Outcome:
 
 def _certificates(aws: Aws, bulk: BulkNames) -> dict[str, list[str]]:
     """Ask which certificates have the policy, and which things they belong to."""
-    (told,) = aws.ask_all([inventory.targets(aws, bulk.policy)])
-    arns = strings(told, "targets")
+    (attached,) = aws.ask_all([inventory.targets(aws, bulk.policy)])
+    arns = strings(attached, "targets")
     answers = aws.ask_all(
         [aws.command("iot", "list-principal-things", "--principal", arn) for arn in arns],
         "asking which thing each certificate has",
@@ -63,7 +63,7 @@ def _certificates(aws: Aws, bulk: BulkNames) -> dict[str, list[str]]:
 
 
 def _bare_things(aws: Aws, bulk: BulkNames, held: set[str]) -> list[str]:
-    """Ask for things that an interrupted reset took the certificate from: their attribute tells whose they are."""
+    """Ask for things that an interrupted reset took the certificate from: their attribute shows whose they are."""
     attribute = ("--attribute-name", cloud.ATTRIBUTE, "--attribute-value", bulk.names.fleet)
     listed = aws.ask(aws.command("iot", "list-things", *attribute))
     names = [text(entry, "thingName") for entry in entries(listed, "things")]
@@ -83,7 +83,7 @@ def _pieces(aws: Aws, bulk: BulkNames, record: Record | None) -> list[Piece]:
 
 def _delete(aws: Aws, bulk: BulkNames, tasks: Sequence[Task], there: Standing) -> list[str]:
     """Delete in AWS's order; returns what could not be."""
-    first = [(f"{one.kind} {one.name}", one.first) for one in there.ours if one.first]
+    first = [(f"{piece.kind} {piece.name}", piece.first) for piece in there.ours if piece.first]
     left = retire.run_all(aws, first, "")
     left |= retire.run_all(aws, tasks, "deleting things and their certificates")
     if not left:
@@ -98,7 +98,11 @@ def _delete(aws: Aws, bulk: BulkNames, tasks: Sequence[Task], there: Standing) -
 def _certificate_task(aws: Aws, arn: str, things: Sequence[str]) -> Task:
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
     *before, delete = retire.certificate_commands(aws, certificate, things)
-    return certificate.identifier, [*before, *(_delete_thing(aws, one) for one in things), delete]
+    return certificate.identifier, [
+        *before,
+        *(_delete_thing(aws, thing) for thing in things),
+        delete,
+    ]
 
 
 def _delete_thing(aws: Aws, name: str) -> Command:

@@ -64,7 +64,9 @@ def shared_certificate(aws: Aws, folder: BulkFolder) -> str:
     if not key.exists():
         shell.change(openssl.make_key(key))
     shell.change(openssl.make_request(key, SHARED, _REQUEST))
-    command = certify.command(aws, _REQUEST, certificate, _CERTIFICATE_ID, told="certificateId")
+    command = certify.command(
+        aws, _REQUEST, certificate, _CERTIFICATE_ID, named_by="certificateId"
+    )
     aws.change(command)
     shell.make_private(certificate)
     return shell.value(_CERTIFICATE_ID)

@@ -45,12 +45,12 @@ def start(aws: Aws, bulk: BulkNames, key: str, body: Document) -> Command:
 
 
 def describe(aws: Aws, task: str | Variable) -> Command:
-    """Return the command that tells how far a task is."""
+    """Return the command that reports how far a task is."""
     return aws.command("iot", "describe-thing-registration-task", "--task-id", task)
 
 
 def reports(aws: Aws, task: str | Variable, kind: str) -> Command:
-    """Return the command that tells where a task's report is: ``RESULTS`` or ``ERRORS``."""
+    """Return the command that says where a task's report is: ``RESULTS`` or ``ERRORS``."""
     return aws.command(
         "iot",
         "list-thing-registration-task-reports",
@@ -84,13 +84,13 @@ def find(aws: Aws, key: str) -> str | None:
 
 
 def wait(aws: Aws, task: str, sleep: Callable[[float], None] = time.sleep) -> Answer:
-    """Wait until a task has ended, telling how far it is; return what AWS says of it."""
+    """Wait until a task has ended, reporting how far it is; return what AWS says of it."""
     shown = ""
     while True:
-        told = aws.ask(describe(aws, task))
-        if text(told, "status") not in _RUNNING:
-            return told
-        now = f"  registering: {told.get('percentageProgress', 0)} %"
+        described = aws.ask(describe(aws, task))
+        if text(described, "status") not in _RUNNING:
+            return described
+        now = f"  registering: {described.get('percentageProgress', 0)} %"
         if now != shown:
             aws.shell.console.say(now)
             shown = now

@@ -27,7 +27,7 @@ What that takes is made unless it is there: the role NAME-bulk, the policy NAME-
 below dt/ and cmd/), the thing type, and a bucket. AWS runs one such task at a time in an account.
 
 Run again it goes on where it stopped, and with a larger --count it adds the rest. Lines that AWS IoT refused are
-told, and the exit status is 1.
+shown, and the exit status is 1.
 
 bulk reset deletes from the cloud every thing that has the policy NAME-bulk, with the certificates, and then what was
 made for them; and from DIR the keys and certificates.

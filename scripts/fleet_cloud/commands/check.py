@@ -15,7 +15,7 @@ NAME = ("check",)
 SUMMARY = "connect as every thing made in bulk, and do a round trip"
 DESCRIPTION = """\
 Connects as each thing of DIR under its own name, subscribes to cmd/THING/check, publishes there and waits for the
-message to come back; many at a time. What a thing could not do is told, and the exit status is 1.
+message to come back; many at a time. What a thing could not do is named, and the exit status is 1.
 
 It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
 makes it).
@@ -47,17 +47,17 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     connection.check_ca_file(arguments.ca_file)
     connection.need_environment()
     aws = context.aws()
-    told = connection.told_endpoint(aws.ask(connection.ask_endpoint(aws)))
-    place = Place(endpoint=told, ca_file=arguments.ca_file)
+    endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
+    place = Place(endpoint=endpoint, ca_file=arguments.ca_file)
     if context.shell.dry_run:
         context.console.script(f"# would connect as {len(things)} things")
         return Outcome(data={"checked": 0, "failed": {}, "dry_run": True}, lines=[])
 
-    def one(thing: str) -> str | None:
+    def check(thing: str) -> str | None:
         return round_trip(place, folder.identity(thing), thing)
 
     began = time.monotonic()
-    found = context.console.spread(one, things, "checking things", _AT_ONCE)
+    found = context.console.spread(check, things, "checking things", _AT_ONCE)
     seconds = round(time.monotonic() - began, 2)
     failed = {thing: why for thing, why in zip(things, found, strict=True) if why is not None}
     good = len(things) - len(failed)

@@ -194,7 +194,7 @@ def _attach(context: Context, aws: Aws, arn: str | Variable) -> None:
 def _outcome(
     context: Context, folder: ClaimFolder, arn: str, state: str, configured: Outcome | None
 ) -> Outcome:
-    told = {"created": "made", "unchanged": "is there, nothing to do", "finished": "finished"}
+    words = {"created": "made", "unchanged": "is there, nothing to do", "finished": "finished"}
     certificate_id = arn.rpartition("/")[2]
     return Outcome(
         data={
@@ -210,7 +210,7 @@ def _outcome(
             "config": dict(configured.data) if configured else None,
         },
         lines=[
-            f"claim {certificate_id} {told.get(state, state)}",
+            f"claim {certificate_id} {words.get(state, state)}",
             f"  {folder.certificate}",
             f"  {folder.key}   (secret: who has it can register devices)",
             *([f"  {line}" for line in configured.lines] if configured else []),

@@ -67,7 +67,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def end_of(expiration: object) -> str:
-    """Return the end of a claim in UTC: version 1 of the AWS CLI tells seconds, version 2 a date.
+    """Return the end of a claim in UTC: version 1 of the AWS CLI writes seconds, version 2 a date.
 
     Raises:
         FleetCloudError: It is neither.
@@ -75,7 +75,7 @@ def end_of(expiration: object) -> str:
     end = times.moment(expiration)
     if end is None:
         raise FleetCloudError(
-            f"AWS told no end of the claim but {expiration!r}",
+            f"AWS gave no end of the claim but {expiration!r}",
             remedy="check --endpoint-url; the claim itself is written and ends in about five minutes",
             code="answer-unknown",
         )

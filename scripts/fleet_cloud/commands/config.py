@@ -241,7 +241,7 @@ def _ask_endpoint(context: Context) -> Endpoint:
             remedy="set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
             code="template-missing",
         )
-    return connection.told_endpoint(described)
+    return connection.endpoint_of(described)
 
 
 def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:

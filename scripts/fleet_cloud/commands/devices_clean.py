@@ -54,7 +54,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "left": {name: error.said for name, error in left.items()},
         },
         lines=[
-            *told(left),
+            *left_lines(left),
             f"{len(gone)} devices deleted" if chosen else "nothing to do: no devices",
         ],
         status=Exit.FAILED if left else Exit.DONE,
@@ -67,7 +67,7 @@ def delete(aws: Aws, chosen: Sequence[Thing]) -> dict[str, CommandError]:
     return retire.run_all(aws, tasks, "deleting devices")
 
 
-def told(left: Mapping[str, CommandError]) -> list[str]:
+def left_lines(left: Mapping[str, CommandError]) -> list[str]:
     """Return for people what could not be deleted."""
     return [f"{name} is left: {error.said}" for name, error in left.items()]
 

@@ -40,7 +40,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         data={
             "fleet": context.names.fleet,
             "devices": [describe(thing) for thing in found.things],
-            "certificates_without_thing": [certificate(one) for one in found.orphans],
+            "certificates_without_thing": [certificate(held) for held in found.orphans],
         },
         lines=[
             *(table([["THING", "STATE", "CERTIFICATE", "AGE", "MORE"], *rows]) if rows else []),
@@ -55,17 +55,17 @@ def describe(thing: Thing) -> dict[str, object]:
         "thing": thing.name,
         "state": thing.state,
         "attributes": dict(thing.attributes),
-        "certificates": [certificate(one) for one in thing.certificates],
+        "certificates": [certificate(held) for held in thing.certificates],
     }
 
 
-def certificate(one: Certificate) -> dict[str, object]:
+def certificate(found: Certificate) -> dict[str, object]:
     """Return a certificate for programs."""
     return {
-        "certificate_id": one.identifier,
-        "certificate_arn": one.arn,
-        "status": one.status,
-        "created": times.text(one.created),
+        "certificate_id": found.identifier,
+        "certificate_arn": found.arn,
+        "status": found.status,
+        "created": times.text(found.created),
     }
 
 

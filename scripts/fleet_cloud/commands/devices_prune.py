@@ -8,7 +8,7 @@ from pathlib import Path
 from fleet_cloud import confirm
 from fleet_cloud.aws import times
 from fleet_cloud.commands import devices_show
-from fleet_cloud.commands.devices_clean import told
+from fleet_cloud.commands.devices_clean import left_lines
 from fleet_cloud.errors import CommandError, Exit
 from fleet_cloud.fleet import inventory, ledger, prune, retire
 from fleet_cloud.fleet.inventory import Thing
@@ -75,27 +75,37 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     held = inventory.holdings(aws, context.names)
     devices = inventory.things(aws, context.names, held)
     before = dt.datetime.now(dt.UTC) - dt.timedelta(hours=arguments.min_age)
-    ours = [*(one for thing in devices.things for one in thing.certificates), *devices.orphans]
+    ours = [
+        *(certificate for thing in devices.things for certificate in thing.certificates),
+        *devices.orphans,
+    ]
     found = [
         *prune.by_age(devices, before),
         *(
             candidate
-            for one in ledgers
-            for candidate in prune.by_ledger(aws, held, devices, one, arguments.thing)
+            for given in ledgers
+            for candidate in prune.by_ledger(aws, held, devices, given, arguments.thing)
         ),
         *prune.named(devices, inventory.pick(ours, arguments.certificates, "devices show")),
     ]
-    chosen = [*{one.certificate.arn: one for one in found}.values()]
+    chosen = [*{candidate.certificate.arn: candidate for candidate in found}.values()]
     if chosen:
         rows = [
-            [one.certificate.identifier, one.reason, ", ".join(one.things) or "-"]
-            for one in chosen
+            [
+                candidate.certificate.identifier,
+                candidate.reason,
+                ", ".join(candidate.things) or "-",
+            ]
+            for candidate in chosen
         ]
         question = f"Retire these {len(chosen)} certificates for good?"
         confirm.confirm(context, question, yes=arguments.yes, rows=rows)
     tasks = [
-        (one.certificate.identifier, retire.certificate_commands(aws, one.certificate, one.things))
-        for one in chosen
+        (
+            candidate.certificate.identifier,
+            retire.certificate_commands(aws, candidate.certificate, candidate.things),
+        )
+        for candidate in chosen
     ]
     left = retire.run_all(aws, tasks, "retiring certificates")
     return _outcome(context, chosen, left, prune.undecided(devices, chosen))
@@ -113,24 +123,26 @@ def _outcome(
             "dry_run": context.shell.dry_run,
             "certificates": [
                 {
-                    "certificate_id": one.certificate.identifier,
-                    "reason": one.reason,
-                    "things": [*one.things],
-                    "age": times.text(one.certificate.created),
-                    "left": one.certificate.identifier in left,
+                    "certificate_id": candidate.certificate.identifier,
+                    "reason": candidate.reason,
+                    "things": [*candidate.things],
+                    "age": times.text(candidate.certificate.created),
+                    "left": candidate.certificate.identifier in left,
                 }
-                for one in chosen
+                for candidate in chosen
             ],
             "undecided": [
                 {
                     "thing": thing.name,
-                    "certificates": [one.identifier for one in prune.active_on(thing)],
+                    "certificates": [
+                        certificate.identifier for certificate in prune.active_on(thing)
+                    ],
                 }
                 for thing in undecided
             ],
         },
         lines=[
-            *told(left),
+            *left_lines(left),
             *(
                 f"{thing.name} has {len(prune.active_on(thing))} active certificates, and none is retired by its age: "
                 f"look with fleet-cloud devices show {quoting.word(thing.name)}"

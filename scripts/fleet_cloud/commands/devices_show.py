@@ -43,15 +43,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         )
     found = principals.get("principals") if principals else None
     arns = [str(arn) for arn in found] if isinstance(found, list) else []
-    told = described.get("attributes")
-    attributes = dict(told) if isinstance(told, Mapping) else {}
+    given = described.get("attributes")
+    attributes = dict(given) if isinstance(given, Mapping) else {}
     group_names = [text(entry, "groupName") for entry in entries(groups, "thingGroups")]
     certificates = _certificates(aws, arns)
     kind = described.get("thingTypeName")
     rows = [["thing", name], ["type", str(kind or "-")], ["groups", ", ".join(group_names) or "-"]]
     rows += [[f"attribute {key}", str(value)] for key, value in sorted(attributes.items())]
-    for one in certificates:
-        rows += [[key.replace("_", " "), str(value)] for key, value in one.items()]
+    for row in certificates:
+        rows += [[key.replace("_", " "), str(value)] for key, value in row.items()]
     return Outcome(
         data={
             "thing": name,
@@ -95,14 +95,14 @@ def _certificates(aws: Aws, arns: list[str]) -> list[dict[str, object]]:
 
 def _certificate(arn: str, answer: Answer | None, policies: Answer | None) -> dict[str, object]:
     found = answer.get("certificateDescription") if answer else None
-    told = found if isinstance(found, Mapping) else {}
-    validity = told.get("validity")
+    facts = found if isinstance(found, Mapping) else {}
+    validity = facts.get("validity")
     dates = validity if isinstance(validity, Mapping) else {}
     names = [text(entry, "policyName") for entry in entries(policies, "policies")]
     return {
         "certificate": arn.rpartition("/")[2],
-        "status": told.get("status"),
-        "created": times.text(times.moment(told.get("creationDate"))),
+        "status": facts.get("status"),
+        "created": times.text(times.moment(facts.get("creationDate"))),
         "ends": times.text(times.moment(dates.get("notAfter"))),
         "policies": ", ".join(names) or "-",
     }

@@ -95,7 +95,7 @@ def _rows(there: Standing, found: Sequence[Claim], devices: Devices) -> list[lis
     return [
         *(["claim", claim.certificate.identifier] for claim in found),
         *(["device", thing.name] for thing in devices.things),
-        *(["certificate", one.identifier] for one in devices.orphans),
+        *(["certificate", certificate.identifier] for certificate in devices.orphans),
         *([piece.kind, piece.name] for piece in there.ours),
     ]
 
@@ -110,43 +110,48 @@ def _take_away(
     """Delete in AWS's order; returns what could not be, by kind and name, and why."""
     say = aws.shell.console.say
     off = [
-        (f"claim {one.certificate.identifier}", [retire.switch_off(aws, one.certificate)])
-        for one in found
-        if one.certificate.status == inventory.ACTIVE
+        (f"claim {claim.certificate.identifier}", [retire.switch_off(aws, claim.certificate)])
+        for claim in found
+        if claim.certificate.status == inventory.ACTIVE
     ]
     before = [(f"{piece.kind} {piece.name}", piece.first) for piece in pieces if piece.first]
     if off or before:
         say("  disabling template and claims")
-    left = _said(retire.run_all(aws, [*off, *before], "disabling"))
+    left = _reasons(retire.run_all(aws, [*off, *before], "disabling"))
     # Switched off above, so what remains is to delete them.
     tasks: list[tuple[str, Sequence[Command]]] = [
         *((f"device {thing.name}", retire.thing_commands(aws, thing)) for thing in devices.things),
         *(
-            (f"certificate {one.identifier}", retire.certificate_commands(aws, one))
-            for one in devices.orphans
+            (
+                f"certificate {certificate.identifier}",
+                retire.certificate_commands(aws, certificate),
+            )
+            for certificate in devices.orphans
         ),
         *(
             (
-                f"claim {one.certificate.identifier}",
-                retire.certificate_commands(aws, one.certificate)[-1:],
+                f"claim {claim.certificate.identifier}",
+                retire.certificate_commands(aws, claim.certificate)[-1:],
             )
-            for one in found
+            for claim in found
         ),
     ]
     if tasks:
         say(f"  deleting {len(devices.things)} devices, {len(found)} claims")
-    left |= _said(retire.run_all(aws, tasks, "deleting"))
+    left |= _reasons(retire.run_all(aws, tasks, "deleting"))
     for piece in pieces:
         waiting = [
-            name for one in pieces if one.remembered and (name := f"{one.kind} {one.name}") in left
+            name
+            for piece in pieces
+            if piece.remembered and (name := f"{piece.kind} {piece.name}") in left
         ]
         if piece.kind == "template" and waiting:
             left[f"template {piece.name}"] = f"it is what remembers {', '.join(waiting)}"
             continue
         say(f"  {'would delete' if aws.shell.dry_run else 'deleting'} {piece.kind} {piece.name}")
-        left |= _said(retire.run_all(aws, [teardown.deletion(aws, piece)], "", patience))
+        left |= _reasons(retire.run_all(aws, [teardown.deletion(aws, piece)], "", patience))
     return left
 
 
-def _said(left: Mapping[str, CommandError]) -> dict[str, str]:
+def _reasons(left: Mapping[str, CommandError]) -> dict[str, str]:
     return {name: error.said for name, error in left.items()}

@@ -65,16 +65,16 @@ def _commands(given: Sequence[str]) -> list[str]:
     """Return the commands that are named; ``claim new`` may come as one word or two."""
     left, found = " ".join(given).split(), []
     while left:
-        two, one = " ".join(left[:2]), left[0]
-        name = next((name for name in (two, one) if name in permissions.COMMANDS), None)
-        group = [name for name in permissions.COMMANDS if name.split()[0] == one]
+        both, first = " ".join(left[:2]), left[0]
+        name = next((name for name in (both, first) if name in permissions.COMMANDS), None)
+        group = [name for name in permissions.COMMANDS if name.split()[0] == first]
         if name is None and not group:
             raise UsageError(
-                f"there is no command {one!r}",
+                f"there is no command {first!r}",
                 remedy=f"name some of: {', '.join(permissions.COMMANDS)}",
             )
         found += [name] if name else group
-        left = left[2 if name == two and two != one else 1 :]
+        left = left[2 if name == both and both != first else 1 :]
     return found or [*permissions.COMMANDS]
 
 

@@ -71,7 +71,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         },
         lines=[
             f"job {identifier}, {arguments.rate} devices a minute, for",
-            *(f"  {one.rpartition(':')[2]}" for one in targets),
+            *(f"  {target.rpartition(':')[2]}" for target in targets),
             f"next: fleet-cloud rotate status{flag}",
         ],
     )

@@ -68,5 +68,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _is_ours(context: Context, aws: Aws, target: str) -> bool:
-    (told,) = aws.ask_all([aws.command("sns", "list-tags-for-resource", "--resource-arn", target)])
-    return teardown.is_ours(told, context.names)
+    (tagged,) = aws.ask_all(
+        [aws.command("sns", "list-tags-for-resource", "--resource-arn", target)]
+    )
+    return teardown.is_ours(tagged, context.names)

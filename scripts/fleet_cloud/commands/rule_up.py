@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what devices publish, such as dt/+/system",
     )
     parser.add_argument("--sns", metavar="NAME", required=True, help="the SNS topic")
-    parser.add_argument("--email", metavar="ADDRESS", help="somebody to tell")
+    parser.add_argument("--email", metavar="ADDRESS", help="who gets them by e-mail")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:

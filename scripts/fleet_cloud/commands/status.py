@@ -18,7 +18,7 @@ from fleet_cloud.plan import plan, teardown
 from fleet_cloud.plan.plan import Plan
 from fleet_cloud.plan.reconcile import Finding, compare
 from fleet_cloud.plan.teardown import Piece
-from fleet_cloud.plan.templates import Said
+from fleet_cloud.plan.templates import TemplateFlags
 
 NAME = ("status",)
 SUMMARY = "show what the fleet has in the cloud, and what differs from what up would make"
@@ -40,25 +40,25 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Ask and show."""
     del arguments
     aws = context.aws()
-    wanted = plan.of_fleet(aws, context.names, Said())
+    wanted = plan.of_fleet(aws, context.names, TemplateFlags())
     findings = [compare(resource, answer) for resource, answer in wanted.wanted]
     untagged = _untagged(aws, context, wanted, findings)
     held = inventory.holdings(aws, context.names)
     found = claims.gather(aws, context.names, held, everything=False)
     version, things = _template_and_things(aws, context)
-    states = collections.Counter(one.status.lower() for one in held.devices)
-    told = [
+    states = collections.Counter(certificate.status.lower() for certificate in held.devices)
+    described = [
         {**describe(finding), "version": version if finding.resource.kind == "template" else None}
         for finding in findings
     ]
-    leftovers = [one for one in found.claims if one.state == "leftover"]
+    leftovers = [claim for claim in found.claims if claim.state == "leftover"]
     is_right = all(finding.state == "unchanged" for finding in findings)
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "account": wanted.account.number,
             "region": wanted.account.region,
-            "resources": told,
+            "resources": described,
             "untagged": [{"kind": piece.kind, "name": piece.name} for piece in untagged],
             "hook": wanted.design.hook or None,
             "claims": [claim_list.describe(claim) for claim in found.claims],
@@ -145,6 +145,6 @@ def _claim_lines(found: Found) -> list[str]:
 
 
 def _device_lines(held: Holdings, things: int) -> list[str]:
-    active = sum(one.status == ACTIVE for one in held.devices)
+    active = sum(certificate.status == ACTIVE for certificate in held.devices)
     others = len(held.devices) - active
     return ["", f"{things} devices; certificates: {active} active, {others} not active"]

@@ -84,9 +84,11 @@ def _not_ours(aws: Aws, record: Record) -> dict[str, str]:
         ]
     )
     found = {}
-    for thing, told, holds, has in zip(record.things, described, holders, attached, strict=True):
+    for thing, thing_found, holds, has in zip(
+        record.things, described, holders, attached, strict=True
+    ):
         policies = {str(entry.get("policyName")) for entry in entries(has, "policies")}
-        if told is not None and told.get("attributes") != trials.ATTRIBUTES:
+        if thing_found is not None and thing_found.get("attributes") != trials.ATTRIBUTES:
             found[thing] = "the thing of that name was not made by things create"
         elif {*strings(holds, "things")} - {thing}:
             found[thing] = "its certificate is another thing's, too"

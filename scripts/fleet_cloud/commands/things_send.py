@@ -64,27 +64,27 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             remedy=f"make some: fleet-cloud things create --out {quoting.word(folder.path)}",
             code="record-missing",
         )
-    told_endpoint = connection.told_endpoint(aws.ask(connection.ask_endpoint(aws)))
-    place = Place(endpoint=told_endpoint, ca_file=arguments.ca_file)
+    endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
+    place = Place(endpoint=endpoint, ca_file=arguments.ca_file)
     _allow(context, aws, account, record, arguments.topic)
     if context.shell.dry_run:
         return Outcome(data={"dry_run": True, "sent": {}, "failed": {}}, lines=[])
     things = [*record.things]
 
-    def one(thing: str) -> tuple[int, str | None]:
+    def send(thing: str) -> tuple[int, str | None]:
         return _send(place, folder.identity(thing), thing, arguments)
 
-    results = context.console.spread(one, things, "", len(things))
-    told = dict(zip(record.things, results, strict=True))
-    failed = {thing: why for thing, (_, why) in told.items() if why}
+    results = context.console.spread(send, things, "", len(things))
+    sent_by = dict(zip(record.things, results, strict=True))
+    failed = {thing: why for thing, (_, why) in sent_by.items() if why}
     return Outcome(
         data={
             "dry_run": False,
-            "sent": {thing: count for thing, (count, _) in told.items()},
+            "sent": {thing: count for thing, (count, _) in sent_by.items()},
             "failed": failed,
         },
         lines=[
-            *(f"{thing}: {count} messages" for thing, (count, _) in told.items()),
+            *(f"{thing}: {count} messages" for thing, (count, _) in sent_by.items()),
             *(f"{thing}: {why}" for thing, why in failed.items()),
         ],
         status=Exit.FAILED if failed else Exit.DONE,

@@ -12,7 +12,7 @@ from fleet_cloud.outcome import Outcome, table
 from fleet_cloud.plan import hooks, plan, registry, template_check
 from fleet_cloud.plan.documents import Document, Registry
 from fleet_cloud.plan.reconcile import Finding, ensure
-from fleet_cloud.plan.templates import Said
+from fleet_cloud.plan.templates import TemplateFlags
 
 NAME = ("up",)
 SUMMARY = "set up the role, the policies, the provisioning template and its hook"
@@ -29,7 +29,7 @@ A thing type, thing group or billing group that is there already is used as it i
 are remembered in the cloud: a later up without the flags keeps them.
 
 A template file is checked before it is uploaded: size, sections, functions, the certificate, no policy that allows
-everything. All faults are told at once.
+everything. All faults are named at once.
 
 --rotation lets devices replace their own certificates (fleet-agent rotate) and hear of AWS IoT Jobs that order it. It
 opens to every device what a claim may do: ask for certificates and register with this template, under any serial
@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Make what is missing, put right what differs."""
     check_beside_claims("--name", context.names.fleet)
-    said = _said(arguments)
+    flags = _flags(arguments)
     rules = hooks.read_rules(arguments.hook_allow, arguments.hook_pattern)
     if rules and arguments.no_hook:
         raise UsageError("--no-hook and another hook flag", remedy="give one of them")
@@ -97,7 +97,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         # By hand the file is made where the script runs.
         uploads = Path() if context.shell.dry_run else Path(folder)
         wanted = plan.of_fleet(
-            aws, context.names, said, rules, uploads, rotation=arguments.rotation
+            aws, context.names, flags, rules, uploads, rotation=arguments.rotation
         )
         plan.check_hook(wanted, rules)
         account = wanted.account
@@ -130,7 +130,7 @@ def describe(finding: Finding) -> dict[str, object]:
     }
 
 
-def _said(arguments: argparse.Namespace) -> Said:
+def _flags(arguments: argparse.Namespace) -> TemplateFlags:
     if arguments.default_template and arguments.template_file:
         raise UsageError("--default-template and --template-file", remedy="give one of them")
     names = {
@@ -141,7 +141,7 @@ def _said(arguments: argparse.Namespace) -> Said:
     for name, value in names.items():
         registry.check(f"--{name.replace('_', '-')}", value)
     path: Path | None = arguments.template_file
-    return Said(
+    return TemplateFlags(
         body=_body(path, allow_wildcard=arguments.allow_wildcard_policy) if path else None,
         registry=Registry(**names),
         hook="" if arguments.no_hook else None,

@@ -93,14 +93,23 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         if takeover.taken:
             is_new = takeover.taken.thing not in {*before, made.thing}
             afterwards.callback(_delete_device, aws, takeover.taken, is_new=is_new)
+    return _outcome(context, trial, made, takeover)
+
+
+def _outcome(context: Context, trial: Trial, made: Registered, takeover: Takeover) -> Outcome:
     wrong = [check for check in trial.checks if not check.is_right]
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "thing": made.thing,
             "checks": [
-                {"what": one.what, "must_be": one.must_be, "was": one.was, "said": one.said}
-                for one in trial.checks
+                {
+                    "what": check.what,
+                    "must_be": check.must_be,
+                    "was": check.was,
+                    "said": check.said,
+                }
+                for check in trial.checks
             ],
             "takeover": {
                 "was": "possible" if takeover.taken else "refused",
@@ -111,8 +120,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         },
         lines=[
             *(
-                f"{one.what}: must be {one.must_be}, was {one.was} {one.said}".rstrip()
-                for one in wrong
+                f"{check.what}: must be {check.must_be}, was {check.was} {check.said}".rstrip()
+                for check in wrong
             ),
             f"{len(trial.checks) - len(wrong)} of {len(trial.checks)} checks are right",
             *_about(takeover, made),
@@ -122,7 +131,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _parameters(given: Sequence[str]) -> dict[str, str]:
-    pairs = [one.partition("=") for one in given]
+    pairs = [text.partition("=") for text in given]
     for name, equals, _ in pairs:
         if not name or not equals:
             raise UsageError(f"--parameter {name!r} has no value", remedy="write NAME=VALUE")
@@ -145,7 +154,7 @@ def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Pl
             code="template-missing",
         )
     given: str | None = arguments.device_endpoint
-    found = configuration.endpoint(given) if given else connection.told_endpoint(endpoint)
+    found = configuration.endpoint(given) if given else connection.endpoint_of(endpoint)
     place = Place(endpoint=found, ca_file=arguments.ca_file)
     return place, {text(entry, "thingName") for entry in entries(things, "things")}
 
@@ -202,7 +211,7 @@ def _about(takeover: Takeover, made: Registered) -> list[str]:
 
 def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
-    _tell(
+    _report(
         aws,
         retire.run_all(aws, [(what, retire.certificate_commands(aws, certificate, things))], ""),
     )
@@ -213,9 +222,9 @@ def _delete_device(aws: Aws, made: Registered, *, is_new: bool) -> None:
     _delete(aws, account.iot(f"cert/{made.certificate_id}"), "the certificate", [made.thing])
     if is_new:
         command = aws.command("iot", "delete-thing", "--thing-name", made.thing)
-        _tell(aws, retire.run_all(aws, [(made.thing, [command])], ""))
+        _report(aws, retire.run_all(aws, [(made.thing, [command])], ""))
 
 
-def _tell(aws: Aws, left: Mapping[str, Exception]) -> None:
+def _report(aws: Aws, left: Mapping[str, Exception]) -> None:
     for name, error in left.items():
         aws.shell.console.say(f"  {name} could not be deleted: {error}")

@@ -7,7 +7,11 @@ from fleet_cloud.local.shell import Command, Variable
 
 
 def command(
-    aws: Aws, request: Variable, certificate: Path, into: Variable, told: str = "certificateArn"
+    aws: Aws,
+    request: Variable,
+    certificate: Path,
+    into: Variable,
+    named_by: str = "certificateArn",
 ) -> Command:
     """Return the command.
 
@@ -16,7 +20,7 @@ def command(
         request: The certificate signing request, in PEM.
         certificate: The file for the certificate.
         into: What AWS calls the certificate.
-        told: In which of its ways: ``certificateArn`` or ``certificateId``.
+        named_by: In which of its ways: ``certificateArn`` or ``certificateId``.
     """
     return aws.command(
         "iot",
@@ -24,6 +28,6 @@ def command(
         *("--certificate-signing-request", request),
         "--set-as-active",
         *("--certificate-pem-outfile", str(certificate)),
-        *("--query", told),
+        *("--query", named_by),
         into=into,
     )

@@ -34,25 +34,30 @@ class Found:
 
 def gather(aws: Aws, names: FleetNames, held: Holdings, *, everything: bool) -> Found:
     """Ask what each claim is for, and find certificates that have a claim's subject and no policy."""
-    own = {one.arn for one in [*held.claims, *held.devices]}
-    others = [one for one in held.certificates.values() if one.arn not in own]
+    own = {certificate.arn for certificate in [*held.claims, *held.devices]}
+    others = [
+        certificate for certificate in held.certificates.values() if certificate.arn not in own
+    ]
     looked = others if everything or len(others) <= _LOOKED_THROUGH else []
     batches = _batches(aws, names, [*held.claims, *looked])
-    suspects = [one for one in looked if batches[one.arn]]
+    suspects = [certificate for certificate in looked if batches[certificate.arn]]
     attached = aws.ask_all(
-        [aws.command("iot", "list-attached-policies", "--target", one.arn) for one in suspects]
+        [
+            aws.command("iot", "list-attached-policies", "--target", certificate.arn)
+            for certificate in suspects
+        ]
     )
     leftovers = [
-        one
-        for one, answer in zip(suspects, attached, strict=True)
+        certificate
+        for certificate, answer in zip(suspects, attached, strict=True)
         if not entries(answer, "policies")
     ]
     return Found(
         claims=[
-            *(_claim(one, batches[one.arn]) for one in held.claims),
+            *(_claim(certificate, batches[certificate.arn]) for certificate in held.claims),
             *(
-                Claim(certificate=one, batch=batches[one.arn], state="leftover")
-                for one in leftovers
+                Claim(certificate=certificate, batch=batches[certificate.arn], state="leftover")
+                for certificate in leftovers
             ),
         ],
         unseen=len(others) - len(looked),
@@ -65,9 +70,9 @@ def pick(found: Sequence[Claim], given: Sequence[str]) -> list[Claim]:
     Raises:
         UsageError: One begins no claim's id, or several.
     """
-    certificates = [one.certificate for one in found]
+    certificates = [claim.certificate for claim in found]
     picked = inventory.pick(certificates, given, "claim list", "claim")
-    return [found[certificates.index(one)] for one in picked]
+    return [found[certificates.index(certificate)] for certificate in picked]
 
 
 def batch_of(pem: str, names: FleetNames) -> str:
@@ -94,14 +99,14 @@ def _claim(certificate: Certificate, batch: str) -> Claim:
 def _batches(aws: Aws, names: FleetNames, certificates: Sequence[Certificate]) -> dict[str, str]:
     described = aws.ask_all(
         [
-            aws.command("iot", "describe-certificate", "--certificate-id", one.identifier)
-            for one in certificates
+            aws.command("iot", "describe-certificate", "--certificate-id", certificate.identifier)
+            for certificate in certificates
         ],
         "looking at certificates",
     )
     return {
-        one.arn: batch_of(_pem(answer), names)
-        for one, answer in zip(certificates, described, strict=True)
+        certificate.arn: batch_of(_pem(answer), names)
+        for certificate, answer in zip(certificates, described, strict=True)
     }
 
 

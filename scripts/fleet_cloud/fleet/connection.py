@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 15.0
 _NEVER_MS = 3_600_000  # it must not connect again by itself: that would be another answer
-_HTTPS_PORT = 443  # where AWS IoT tells MQTT from HTTP by ALPN
+_HTTPS_PORT = 443  # where AWS IoT knows MQTT from HTTP by ALPN
 _FIRST_REFUSAL = 128  # MQTT 5: from here on a reason code is a refusal
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -85,12 +85,12 @@ def check_ca_file(ca_file: Path | None) -> None:
 
 
 def ask_endpoint(aws: Aws) -> Command:
-    """Return the command that tells where the account's devices connect."""
+    """Return the command that says where the account's devices connect."""
     return aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:Data-ATS")
 
 
-def told_endpoint(answer: Answer | None) -> Endpoint:
-    """Read what that command tells."""
+def endpoint_of(answer: Answer | None) -> Endpoint:
+    """Read what that command gives."""
     return configuration.endpoint(text(answer, "endpointAddress"))
 
 
@@ -166,8 +166,8 @@ class Connection:
             RefusedError: One of the filters was refused, or the connection ended.
         """
         wanted = [
-            self._mqtt5.Subscription(topic_filter=one, qos=self._mqtt5.QoS.AT_LEAST_ONCE)
-            for one in filters
+            self._mqtt5.Subscription(topic_filter=topic_filter, qos=self._mqtt5.QoS.AT_LEAST_ONCE)
+            for topic_filter in filters
         ]
         packet = self._mqtt5.SubscribePacket(subscriptions=wanted)
         what = f"subscribe to {', '.join(filters)}"

@@ -1,6 +1,6 @@
 """What of the account's things and certificates is this fleet's.
 
-A certificate is told by the policy it has: NAME-claim makes it a claim, NAME-device a device's. A thing is told by its
+A certificate is known by its policy: NAME-claim makes it a claim, NAME-device a device's. A thing is known by its
 certificate, or by its name being the fleet's prefix and its own attribute serialNumber; a name alone that begins so
 may be another fleet's.
 """
@@ -47,7 +47,11 @@ class Thing:
         """``active`` when it could connect, ``inactive``, or ``no certificate``."""
         if not self.certificates:
             return "no certificate"
-        return "active" if any(one.status == ACTIVE for one in self.certificates) else "inactive"
+        return (
+            "active"
+            if any(certificate.status == ACTIVE for certificate in self.certificates)
+            else "inactive"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,16 +103,16 @@ def things(aws: Aws, names: FleetNames, held: Holdings) -> Devices:
     prefix = names.thing_prefix
     listed = aws.ask(aws.command("iot", "list-things"))
     known = {text(entry, "thingName"): attributes(entry) for entry in entries(listed, "things")}
-    beginning = {name: told for name, told in known.items() if name.startswith(prefix)}
+    beginning = {name: its for name, its in known.items() if name.startswith(prefix)}
     principals = of_things(aws, beginning)
-    ours = {one.arn for one in held.devices}
+    ours = {certificate.arn for certificate in held.devices}
     found = [
         Thing(name=name, attributes=beginning[name], certificates=_newest(held, arns))
         for name, arns in principals.items()
         if ours & {*arns} or is_named(names, name, beginning[name])
     ]
-    with_thing = {one.arn for thing in found for one in thing.certificates}
-    rest = [one for one in held.devices if one.arn not in with_thing]
+    with_thing = {certificate.arn for thing in found for certificate in thing.certificates}
+    rest = [certificate for certificate in held.devices if certificate.arn not in with_thing]
     elsewhere = _things_of(aws, rest)
     named = {name for held_by in elsewhere.values() for name in held_by}
     found += [
@@ -117,7 +121,7 @@ def things(aws: Aws, names: FleetNames, held: Holdings) -> Devices:
     ]
     return Devices(
         things=sorted(found, key=lambda thing: thing.name),
-        orphans=[one for one in rest if not elsewhere[one.arn]],
+        orphans=[certificate for certificate in rest if not elsewhere[certificate.arn]],
     )
 
 
@@ -137,13 +141,17 @@ def pick(
     """
     picked: list[Certificate] = []
     for beginning in given:
-        fits = [one for one in found if one.identifier.startswith(beginning.lower())]
+        fits = [
+            certificate
+            for certificate in found
+            if certificate.identifier.startswith(beginning.lower())
+        ]
         if len(beginning) < _SHORTEST_ID or len(fits) != 1:
             raise UsageError(
                 f"{beginning!r} is not the beginning of one {of}'s id but of {len(fits)}",
                 remedy=f"give {_SHORTEST_ID} or more characters of what fleet-cloud {shown_by} shows",
             )
-        picked += [one for one in fits if one not in picked]
+        picked += [certificate for certificate in fits if certificate not in picked]
     return picked
 
 
@@ -168,14 +176,14 @@ def of_things(aws: Aws, named: Iterable[str]) -> dict[str, list[str]]:
 def _things_of(aws: Aws, certificates: Sequence[Certificate]) -> dict[str, list[str]]:
     answers = aws.ask_all(
         [
-            aws.command("iot", "list-principal-things", "--principal", one.arn)
-            for one in certificates
+            aws.command("iot", "list-principal-things", "--principal", certificate.arn)
+            for certificate in certificates
         ],
         "asking which thing each certificate has",
     )
     return {
-        one.arn: strings(answer, "things")
-        for one, answer in zip(certificates, answers, strict=True)
+        certificate.arn: strings(answer, "things")
+        for certificate, answer in zip(certificates, answers, strict=True)
     }
 
 
@@ -194,7 +202,7 @@ def _known(known: Mapping[str, Certificate], answer: Answer | None) -> list[Cert
 def _newest(held: Holdings, arns: Iterable[str]) -> list[Certificate]:
     found = [held.certificates[arn] for arn in arns if arn in held.certificates]
     never = dt.datetime.fromtimestamp(0, dt.UTC)
-    return sorted(found, key=lambda one: one.created or never, reverse=True)
+    return sorted(found, key=lambda certificate: certificate.created or never, reverse=True)
 
 
 def attributes(entry: Mapping[str, object]) -> Mapping[str, object]:

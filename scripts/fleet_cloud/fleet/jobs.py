@@ -94,7 +94,7 @@ def latest(aws: Aws, names: FleetNames) -> str | None:
     """Ask for the fleet's last rotation job."""
     listed = aws.ask(aws.command("iot", "list-jobs"))
     found = [text(entry, "jobId") for entry in entries(listed, "jobs")]
-    return max((one for one in found if is_of(one, names)), default=None)
+    return max((identifier for identifier in found if is_of(identifier, names)), default=None)
 
 
 def is_of(identifier: str, names: FleetNames) -> bool:
@@ -103,7 +103,7 @@ def is_of(identifier: str, names: FleetNames) -> bool:
 
 
 def describe(aws: Aws, identifier: str) -> Command:
-    """Return the command that tells about a job."""
+    """Return the command that describes a job."""
     return aws.command("iot", "describe-job", "--job-id", identifier)
 
 
@@ -113,15 +113,15 @@ def executions(aws: Aws, identifier: str) -> list[Execution]:
     found = []
     for entry in entries(listed, "executionSummaries"):
         summary = entry.get("jobExecutionSummary")
-        told = summary if isinstance(summary, Mapping) else {}
+        progress = summary if isinstance(summary, Mapping) else {}
         found.append(
             Execution(
                 thing=text(entry, "thingArn").rpartition("/")[2],
-                status=text(told, "status"),
-                changed=times.moment(told.get("lastUpdatedAt")),
+                status=text(progress, "status"),
+                changed=times.moment(progress.get("lastUpdatedAt")),
             )
         )
-    return sorted(found, key=lambda one: one.thing)
+    return sorted(found, key=lambda execution: execution.thing)
 
 
 def with_details(aws: Aws, identifier: str, chosen: Sequence[Execution]) -> list[Execution]:
@@ -132,23 +132,23 @@ def with_details(aws: Aws, identifier: str, chosen: Sequence[Execution]) -> list
                 "iot",
                 "describe-job-execution",
                 *("--job-id", identifier),
-                *("--thing-name", one.thing),
+                *("--thing-name", execution.thing),
             )
-            for one in chosen
+            for execution in chosen
         ],
         "asking what each device said",
     )
     return [
-        dataclasses.replace(one, details=_details(answer))
-        for one, answer in zip(chosen, answers, strict=True)
+        dataclasses.replace(execution, details=_details(answer))
+        for execution, answer in zip(chosen, answers, strict=True)
     ]
 
 
 def retirements(aws: Aws, names: FleetNames, done: Sequence[Execution]) -> list[Retirement]:
     """Ask which replaced certificates may go: the thing has both, and the new one is in force."""
     held = inventory.holdings(aws, names)
-    has = inventory.of_things(aws, [one.thing for one in done])
-    return [judge(one, has[one.thing], held) for one in done]
+    has = inventory.of_things(aws, [execution.thing for execution in done])
+    return [judge(execution, has[execution.thing], held) for execution in done]
 
 
 def judge(execution: Execution, principals: Iterable[str], held: Holdings) -> Retirement:
@@ -160,9 +160,9 @@ def judge(execution: Execution, principals: Iterable[str], held: Holdings) -> Re
         held: The account's certificates.
     """
     its = {
-        one.identifier: one
+        certificate.identifier: certificate
         for arn in principals
-        if (one := held.certificates.get(arn)) is not None
+        if (certificate := held.certificates.get(arn)) is not None
     }
     replaced, taken = execution.replaced, execution.taken
     old = its.get(replaced) if replaced else None

@@ -31,24 +31,24 @@ def by_age(devices: Devices, before: dt.datetime) -> Iterator[Candidate]:
         active = active_on(thing)
         if len(active) != 1 or active[0].created is None or active[0].created > before:
             continue
-        for one in thing.certificates[thing.certificates.index(active[0]) + 1 :]:
-            yield Candidate(certificate=one, reason="superseded", things=[thing.name])
-    for one in devices.orphans:
-        yield Candidate(certificate=one, reason="orphaned")
+        for certificate in thing.certificates[thing.certificates.index(active[0]) + 1 :]:
+            yield Candidate(certificate=certificate, reason="superseded", things=[thing.name])
+    for certificate in devices.orphans:
+        yield Candidate(certificate=certificate, reason="orphaned")
 
 
 def active_on(thing: Thing) -> list[Certificate]:
     """Return the certificates that a thing may connect with."""
-    return [one for one in thing.certificates if one.status == ACTIVE]
+    return [certificate for certificate in thing.certificates if certificate.status == ACTIVE]
 
 
 def undecided(devices: Devices, chosen: Sequence[Candidate]) -> list[Thing]:
     """Return the things that keep more than one active certificate."""
-    gone = {one.certificate.arn for one in chosen}
+    gone = {candidate.certificate.arn for candidate in chosen}
     return [
         thing
         for thing in devices.things
-        if sum(one.arn not in gone for one in active_on(thing)) > 1
+        if sum(certificate.arn not in gone for certificate in active_on(thing)) > 1
     ]
 
 
@@ -78,25 +78,27 @@ def by_ledger(
     """
     claims = {claim.arn for claim in held.claims}
     listed = [
-        one
-        for one in held.certificates.values()
-        if one.identifier in ledger.given_up and one.arn not in claims
+        certificate
+        for certificate in held.certificates.values()
+        if certificate.identifier in ledger.given_up and certificate.arn not in claims
     ]
     on = holders(devices)
     own = thing or _own(devices, ledger)
-    loose = [one for one in listed if one.arn not in on]
+    loose = [certificate for certificate in listed if certificate.arn not in on]
     nobodys = _nobodys(aws, held, loose)
-    for one in listed:
-        if on.get(one.arn) == [own] or one in nobodys:
-            yield Candidate(certificate=one, reason="ledger", things=on.get(one.arn, []))
+    for certificate in listed:
+        if on.get(certificate.arn) == [own] or certificate in nobodys:
+            yield Candidate(
+                certificate=certificate, reason="ledger", things=on.get(certificate.arn, [])
+            )
 
 
 def holders(devices: Devices) -> Mapping[str, Sequence[str]]:
     """Return the fleet's things that have a certificate, by its ARN."""
     found: dict[str, list[str]] = {}
     for thing in devices.things:
-        for one in thing.certificates:
-            found.setdefault(one.arn, []).append(thing.name)
+        for certificate in thing.certificates:
+            found.setdefault(certificate.arn, []).append(thing.name)
     return found
 
 
@@ -105,8 +107,8 @@ def _own(devices: Devices, ledger: Ledger) -> str | None:
     found = {
         thing.name
         for thing in devices.things
-        for one in active_on(thing)
-        if one.identifier in ledger.in_use
+        for certificate in active_on(thing)
+        if certificate.identifier in ledger.in_use
     }
     return found.pop() if len(found) == 1 else None
 
@@ -114,16 +116,24 @@ def _own(devices: Devices, ledger: Ledger) -> str | None:
 def _nobodys(aws: Aws, held: Holdings, loose: Sequence[Certificate]) -> list[Certificate]:
     """Return those on no thing that have this fleet's policy alone, or none and are still pending."""
     things = aws.ask_all(
-        [aws.command("iot", "list-principal-things", "--principal", one.arn) for one in loose]
+        [
+            aws.command("iot", "list-principal-things", "--principal", certificate.arn)
+            for certificate in loose
+        ]
     )
     policies = aws.ask_all(
-        [aws.command("iot", "list-attached-policies", "--target", one.arn) for one in loose]
+        [
+            aws.command("iot", "list-attached-policies", "--target", certificate.arn)
+            for certificate in loose
+        ]
     )
-    ours = {one.arn for one in held.devices}
+    ours = {certificate.arn for certificate in held.devices}
     found = []
-    for one, holds, has in zip(loose, things, policies, strict=True):
+    for certificate, holds, has in zip(loose, things, policies, strict=True):
         attached = len(entries(has, "policies"))
-        is_ours = (one.arn in ours and attached == 1) or (attached == 0 and one.status == PENDING)
+        is_ours = (certificate.arn in ours and attached == 1) or (
+            attached == 0 and certificate.status == PENDING
+        )
         if is_ours and not strings(holds, "things"):
-            found.append(one)
+            found.append(certificate)
     return found

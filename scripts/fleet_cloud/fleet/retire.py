@@ -49,8 +49,10 @@ def certificate_commands(
 
 def thing_commands(aws: Aws, thing: Thing) -> list[Command]:
     """Return the commands that delete a thing with its certificates."""
-    commands = [certificate_commands(aws, one, [thing.name]) for one in thing.certificates]
-    # The certificates last: after an interruption they are what tells whose the rest is.
+    commands = [
+        certificate_commands(aws, certificate, [thing.name]) for certificate in thing.certificates
+    ]
+    # The certificates last: after an interruption they are what shows whose the rest is.
     return [
         *(command for those in commands for command in those[:-1]),
         aws.command("iot", "delete-thing", "--thing-name", thing.name),
@@ -69,7 +71,7 @@ def run_all(
     What is gone already, by an earlier run or another hand, is no failure.
     """
 
-    def one(task: tuple[str, Sequence[Command]]) -> tuple[str, CommandError | None]:
+    def run(task: tuple[str, Sequence[Command]]) -> tuple[str, CommandError | None]:
         name, commands = task
         try:
             for command in commands:
@@ -80,7 +82,7 @@ def run_all(
 
     # A dry run's script has its lines in order.
     spread = aws.shell.console.spread
-    results = [one(task) for task in tasks] if aws.shell.dry_run else spread(one, tasks, doing)
+    results = [run(task) for task in tasks] if aws.shell.dry_run else spread(run, tasks, doing)
     return {name: error for name, error in results if error}
 
 

@@ -19,7 +19,7 @@ def make_folder(folder: Path, mode: int) -> None:
     Raises:
         FleetCloudError: It cannot be made.
     """
-    with _told(f"the folder {folder} cannot be made"):
+    with _reported(f"the folder {folder} cannot be made"):
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
 
 
@@ -59,7 +59,7 @@ def create_secret(path: Path, text: str) -> None:
             remedy="choose another --out, or move that file away yourself",
             code="file-exists",
         )
-    with _told(f"{path} cannot be written"):
+    with _reported(f"{path} cannot be written"):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -84,7 +84,7 @@ def write_public(path: Path, text: str) -> None:
             remedy="choose another --out, or move it away yourself",
             code="file-exists",
         )
-    with _told(f"{path} cannot be written"):
+    with _reported(f"{path} cannot be written"):
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -105,7 +105,7 @@ def make_private(path: Path) -> None:
     Raises:
         FleetCloudError: It is not ours.
     """
-    with _told(f"the mode of {path} cannot be set"):
+    with _reported(f"the mode of {path} cannot be set"):
         path.chmod(0o600)
 
 
@@ -164,7 +164,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _told(title: str) -> Iterator[None]:
+def _reported(title: str) -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError as error:

@@ -79,7 +79,7 @@ def certificate_id(pem: str, path: Path) -> str:
         if found:
             return hashlib.sha256(base64.b64decode(found["body"], validate=False)).hexdigest()
     except binascii.Error:
-        pass  # cut off in the middle: told like a file without any
+        pass  # cut off in the middle: reported like a file without any
     raise FleetCloudError(
         f"{path} holds no whole certificate",
         remedy="remove it and run this again: the key beside it is used for a new certificate",

@@ -19,7 +19,7 @@ def word(text: str | Path) -> str:
 
 def line(words: Iterable[str | Path]) -> str:
     """Return a command."""
-    return " ".join(word(one) for one in words)
+    return " ".join(word(text) for text in words)
 
 
 def comment(text: str) -> str:

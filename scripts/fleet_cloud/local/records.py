@@ -89,6 +89,6 @@ def _values(kind: type, found: object) -> dict[str, object]:
         plain = typing.get_origin(wanted) or wanted
         if name in found and type(found[name]) is not plain:
             raise TypeError(f"{name} must be {plain.__name__}, not {type(found[name]).__name__}")
-        if plain is dict and not all(isinstance(one, str) for one in found[name].values()):
+        if plain is dict and not all(isinstance(value, str) for value in found[name].values()):
             raise TypeError(f"{name} must be an object of strings")
     return found

@@ -209,7 +209,7 @@ def compact(document: Document) -> str:
 
 
 def parsed(text: str, *, of: str) -> object:
-    """Read a document as AWS tells it.
+    """Read a document as AWS gives it.
 
     Raises:
         FleetCloudError: It is not JSON.

@@ -138,8 +138,8 @@ def _function(
     def facts(answer: Answer) -> Facts:
         found = answer.get("Configuration")
         configuration = found if isinstance(found, Mapping) else {}
-        told = {name.lower(): configuration.get(name) for name in ("Role", "Handler", "Timeout")}
-        return {**told, "code": configuration.get("CodeSha256")} if rules else told
+        known = {name.lower(): configuration.get(name) for name in ("Role", "Handler", "Timeout")}
+        return {**known, "code": configuration.get("CodeSha256")} if rules else known
 
     wanted: dict[str, object] = {
         "role": account.role(names.hook),

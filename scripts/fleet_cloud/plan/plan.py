@@ -10,7 +10,7 @@ from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.plan import documents, hooks, registry, resources, templates
 from fleet_cloud.plan.hooks import Rules
 from fleet_cloud.plan.resources import Resource
-from fleet_cloud.plan.templates import Design, Said
+from fleet_cloud.plan.templates import Design, TemplateFlags
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def check_hook(wanted: Plan, rules: Rules | None) -> None:
 def of_fleet(
     aws: Aws,
     names: FleetNames,
-    said: Said,
+    flags: TemplateFlags,
     rules: Rules | None = None,
     folder: Path = Path(),
     *,
@@ -59,15 +59,15 @@ def of_fleet(
     Args:
         aws: Asks.
         names: The fleet's.
-        said: What the flags say about its template.
+        flags: What the flags say about its template.
         rules: What its hook is to decide; nothing for what it decides already.
         folder: Where a file that is sent to AWS may lie.
         rotation: Whether its devices may replace their certificates; nothing for what the policy says already.
     """
     account, template = look(aws, names)
     if rules:
-        said = dataclasses.replace(said, hook=account.function(names.hook))
-    design = templates.design(names, template, said)
+        flags = dataclasses.replace(flags, hook=account.function(names.hook))
+    design = templates.design(names, template, flags)
     wanted = [
         *resources.of_fleet(aws, names, account, rotation=bool(rotation)),
         *registry.of_fleet(aws, names, design.registry),
@@ -76,8 +76,11 @@ def of_fleet(
         wanted += hooks.of_fleet(aws, names, account, rules, folder)
     answers = aws.ask_all([resource.read for resource in wanted])
     pairs = [
-        (_as_it_was(aws, names, account, one, answer) if rotation is None else one, answer)
-        for one, answer in zip(wanted, answers, strict=True)
+        (
+            _as_it_was(aws, names, account, resource, answer) if rotation is None else resource,
+            answer,
+        )
+        for resource, answer in zip(wanted, answers, strict=True)
     ]
     pairs.append((templates.template(aws, names, account, design), template))
     return Plan(account=account, design=design, wanted=pairs)

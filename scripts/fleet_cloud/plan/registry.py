@@ -39,8 +39,8 @@ def _thing_type(aws: Aws, names: FleetNames, name: str) -> Resource:
     named = ["--thing-type-name", name]
 
     def facts(answer: Answer) -> Facts:
-        told = answer.get("thingTypeMetadata")
-        is_deprecated = isinstance(told, Mapping) and told.get("deprecated") is True
+        metadata = answer.get("thingTypeMetadata")
+        is_deprecated = isinstance(metadata, Mapping) and metadata.get("deprecated") is True
         return {"deprecated": is_deprecated}
 
     return Resource(

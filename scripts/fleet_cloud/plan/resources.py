@@ -1,6 +1,6 @@
 """What a fleet needs in the cloud, as data: how to read each thing, what it must be, how to make it and mend it.
 
-``up`` walks over this list; what is added here is made, compared and told without another line there.
+``up`` walks over this list; what is added here is made, compared and reported without another line there.
 """
 
 import dataclasses

@@ -74,12 +74,12 @@ def deletion(aws: Aws, piece: Piece) -> tuple[str, Sequence[Command]]:
 
 
 def is_ours(answer: Answer | None, names: FleetNames) -> bool:
-    """Whether tags, in any of the ways in which AWS tells them, are those that ``up`` gives."""
+    """Whether tags, in any of the ways in which AWS gives them, are those that ``up`` gives."""
     tags = (answer or {}).get("Tags")
-    told = dict(tags) if isinstance(tags, Mapping) else {}
+    known = dict(tags) if isinstance(tags, Mapping) else {}
     for key in ("Tags", "tags", "TagSet"):
-        told |= {str(entry.get("Key")): entry.get("Value") for entry in entries(answer, key)}
-    return resources.marks(names).items() <= told.items()
+        known |= {str(entry.get("Key")): entry.get("Value") for entry in entries(answer, key)}
+    return resources.marks(names).items() <= known.items()
 
 
 def of_fleet(

@@ -1,4 +1,4 @@
-"""Checks a template body before AWS sees it: AWS tells one fault at a time, and some only to a device. Pure."""
+"""Checks a template body before AWS sees it: AWS reports one fault at a time, and some only to a device. Pure."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,6 +1,6 @@
 """The provisioning template: what it is to be, from what was said now and what an earlier run said.
 
-What an earlier ``up`` was told (a body from a file, thing type and groups, a hook) is read back from the template
+What an earlier ``up`` was given (a body from a file, thing type and groups, a hook) is read back from the template
 itself, so that a later ``up`` or ``status`` without those flags compares with that and takes nothing back.
 """
 
@@ -24,7 +24,7 @@ _FROM_FILE_DIGEST = re.compile(re.escape(_FROM_FILE).replace(r"\{\}", "([0-9a-f]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Said:
+class TemplateFlags:
     """What the flags say about the template; nothing for what they leave as it is.
 
     Args:
@@ -55,31 +55,31 @@ def digest(body: object) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def design(names: FleetNames, found: Answer | None, said: Said) -> Design:
+def design(names: FleetNames, found: Answer | None, flags: TemplateFlags) -> Design:
     """Return what the template is to be.
 
     Args:
         names: The fleet's.
         found: What AWS says of the template, or nothing.
-        said: What was said now.
+        flags: What was said now.
     """
-    told = facts(found) if found else {}
-    kept = None if said.forget else told.get("body")
+    known = facts(found) if found else {}
+    kept = None if flags.forget else known.get("body")
     was = Registry.of(kept)
     registry = Registry(
-        thing_type=said.registry.thing_type or was.thing_type,
-        thing_group=said.registry.thing_group or was.thing_group,
-        billing_group=said.registry.billing_group or was.billing_group,
+        thing_type=flags.registry.thing_type or was.thing_type,
+        thing_group=flags.registry.thing_group or was.thing_group,
+        billing_group=flags.registry.billing_group or was.billing_group,
     )
-    hook = str(told.get("hook", "")) if said.hook is None else said.hook
-    from_file = _FROM_FILE_DIGEST.fullmatch(str(told.get("description", "")))
+    hook = str(known.get("hook", "")) if flags.hook is None else flags.hook
+    from_file = _FROM_FILE_DIGEST.fullmatch(str(known.get("description", "")))
     body: object
-    if said.body is not None:
-        body, description = said.body, _FROM_FILE.format(digest(said.body))
+    if flags.body is not None:
+        body, description = flags.body, _FROM_FILE.format(digest(flags.body))
         # What the file names in so many words must be there before the first device comes.
-        registry = Registry.of(body) if said.registry == documents.NOWHERE else said.registry
+        registry = Registry.of(body) if flags.registry == documents.NOWHERE else flags.registry
     elif from_file and kept is not None:
-        # Its file is not at hand; only whether it still is what was uploaded can be told.
+        # Its file is not at hand; only whether it still is what was uploaded can be known.
         body = kept if digest(kept) == from_file[1] else f"sha256 {from_file[1]}"
         description = from_file[0]
     else:
@@ -110,7 +110,7 @@ def registry_of(answer: Answer) -> Registry:
 
 
 def read(aws: Aws, names: FleetNames) -> Command:
-    """Return the command that tells about the template."""
+    """Return the command that describes the template."""
     return aws.command("iot", "describe-provisioning-template", "--template-name", names.template)
 
 

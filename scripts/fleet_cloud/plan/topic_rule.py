@@ -19,7 +19,7 @@ def needed(
     role, trust = account.role(names.rule_role), documents.trust_policy(account)
     return [
         resources.any_role(aws, names, "rule role", role, trust),
-        # Before the SNS topic: after an interruption it is what tells which topic is this fleet's.
+        # Before the SNS topic: after an interruption it is what shows which topic is this fleet's.
         resources.inline_policy(aws, names.rule_role, INLINE, "sns:Publish", target),
         _topic(aws, names, target),
         *([_subscription(aws, target, email)] if email else []),
@@ -46,8 +46,8 @@ def rule(aws: Aws, names: FleetNames, account: Account, topic: str, target: str)
 
     def facts(answer: Answer) -> Facts:
         found = answer.get("rule")
-        told = found if isinstance(found, Mapping) else {}
-        return {key: told.get(key) for key in wanted}
+        described = found if isinstance(found, Mapping) else {}
+        return {key: described.get(key) for key in wanted}
 
     return Resource(
         kind="topic rule",
@@ -74,21 +74,21 @@ def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
     listed = aws.ask(aws.command("iot", "list-topic-rules"))
     if name not in [entry.get("ruleName") for entry in entries(listed, "rules")]:
         return None
-    told = aws.ask(aws.command("iot", "get-topic-rule", "--rule-name", name))
-    if account.role(names.rule_role) not in json.dumps(told):
+    described = aws.ask(aws.command("iot", "get-topic-rule", "--rule-name", name))
+    if account.role(names.rule_role) not in json.dumps(described):
         raise FleetCloudError(
             f"the topic rule {name} is not this fleet's: it does not use the role {names.rule_role}",
             remedy="take another --name",
             code="rule-of-another",
         )
-    return told
+    return described
 
 
 def read_target(aws: Aws, names: FleetNames) -> str | None:
     """Ask which SNS topic the role may publish to; nothing when there is no such role."""
     named = ("--role-name", names.rule_role, "--policy-name", INLINE)
-    (told,) = aws.ask_all([aws.command("iam", "get-role-policy", *named)])
-    document = (told or {}).get("PolicyDocument")
+    (described,) = aws.ask_all([aws.command("iam", "get-role-policy", *named)])
+    document = (described or {}).get("PolicyDocument")
     statements = document.get("Statement") if isinstance(document, Mapping) else None
     return text(statements[0], "Resource") if isinstance(statements, list) and statements else None
 

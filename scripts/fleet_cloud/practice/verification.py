@@ -78,26 +78,29 @@ class Trial:
             "claim publishes readings",
             claim,
             client_id,
-            lambda one: one.publish(f"dt/{other}/x", {}),
+            lambda session: session.publish(f"dt/{other}/x", {}),
         )
         self._refused(
-            "claim subscribes to everything", claim, client_id, lambda one: one.subscribe("#")
+            "claim subscribes to everything",
+            claim,
+            client_id,
+            lambda session: session.subscribe("#"),
         )
         self._refused(
             "claim registers with another template",
             claim,
             client_id,
-            lambda one: one.publish(template, {}),
+            lambda session: session.publish(template, {}),
         )
 
     def of_device(self, device: Registered, other: str) -> None:
         """Try what a device must and must not do; ``other`` is another thing's name."""
         thing, own = device.thing, f"cmd/{device.thing}/verify"
 
-        def talk(one: Connection) -> None:
-            one.subscribe(f"cmd/{thing}/#")
-            one.publish(own, {"verify": True})
-            one.receive()
+        def talk(session: Connection) -> None:
+            session.subscribe(f"cmd/{thing}/#")
+            session.publish(own, {"verify": True})
+            session.receive()
 
         me = device.identity
         self._allowed("device connects as its thing", me, thing, lambda _: None)
@@ -107,15 +110,17 @@ class Trial:
             "device publishes to another thing's topic",
             me,
             thing,
-            lambda one: one.publish(f"dt/{other}/system", {}),
+            lambda session: session.publish(f"dt/{other}/system", {}),
         )
         self._refused(
             "device subscribes to another thing's topic",
             me,
             thing,
-            lambda one: one.subscribe(f"cmd/{other}/#"),
+            lambda session: session.subscribe(f"cmd/{other}/#"),
         )
-        self._refused("device subscribes to everything", me, thing, lambda one: one.subscribe("#"))
+        self._refused(
+            "device subscribes to everything", me, thing, lambda session: session.subscribe("#")
+        )
 
     def provision(
         self,

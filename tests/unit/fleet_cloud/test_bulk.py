@@ -110,8 +110,8 @@ def test_task_is_waited_for_with_its_progress_told_once_each(
     pauses: list[float] = []
     assert tasks.wait(aws(), "t", pauses.append)["status"] == "Completed"
     assert len(pauses) == 3
-    told = [line.strip() for line in capsys.readouterr().err.splitlines()]
-    assert told == ["registering: 10 %", "registering: 60 %"]
+    printed = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert printed == ["registering: 10 %", "registering: 60 %"]
 
 
 def test_task_of_somebody_else_under_way_is_named(programs: Programs) -> None:

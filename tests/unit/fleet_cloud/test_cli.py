@@ -116,10 +116,10 @@ def test_wrong_usage_ends_with_2_and_makes_nothing(
         status = main(words)
     except SystemExit as ended:  # argparse's own
         status = int(str(ended.code))
-    told = capsys.readouterr()
-    assert status == 2, told.err
-    assert told.out == ""
-    assert "next:" in told.err or told.err.startswith("usage:")
+    printed = capsys.readouterr()
+    assert status == 2, printed.err
+    assert printed.out == ""
+    assert "next:" in printed.err or printed.err.startswith("usage:")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -46,8 +46,8 @@ def test_rule_has_a_name_without_hyphen_and_notices_a_change(programs: Programs)
 
 def test_rule_of_that_name_with_another_role_is_nobody_of_ours(programs: Programs) -> None:
     listed = json.dumps({"rules": [{"ruleName": NAMES.rule}]})
-    told = json.dumps({"rule": {"actions": [{"sns": {"roleArn": ACCOUNT.role("other")}}]}})
-    programs("aws", f"case $2 in list*) echo '{listed}' ;; *) echo '{told}' ;; esac")
+    printed = json.dumps({"rule": {"actions": [{"sns": {"roleArn": ACCOUNT.role("other")}}]}})
+    programs("aws", f"case $2 in list*) echo '{listed}' ;; *) echo '{printed}' ;; esac")
     with pytest.raises(FleetCloudError) as refused:
         topic_rule.read_rule(aws(), NAMES, ACCOUNT)
     assert refused.value.code == "rule-of-another"

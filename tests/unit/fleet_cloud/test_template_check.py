@@ -13,14 +13,14 @@ def body() -> Any:
     return json.loads(documents.compact(documents.template_body(FleetNames("fleet"))))
 
 
-def told(changed: object, *, allow_wildcard: bool = False) -> list[str]:
+def problems_of(changed: object, *, allow_wildcard: bool = False) -> list[str]:
     read, found = template_check.read(json.dumps(changed))
     assert read is not None
     return [*found, *template_check.problems(read, allow_wildcard=allow_wildcard)]
 
 
 def test_own_template_that_is_right_has_no_problems() -> None:
-    assert told(body()) == []
+    assert problems_of(body()) == []
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_all_faults_are_told_at_once_with_their_place() -> None:
     resources["bucket"] = {"Type": "AWS::S3::Bucket"}
     wrong["Mappings"] = {"a": {"b": {"Ref": "SerialNumber"}}}
     wrong["DeviceConfiguration"] = {"nested": {"a": "b"}}
-    found = told(wrong)
+    found = problems_of(wrong)
     for words in (
         "section 'Outputs'",
         "Parameters.Size",
@@ -74,11 +74,11 @@ def test_policy_that_allows_everything_is_refused_unless_it_is_asked_for(*, as_t
     wide["Resources"]["policy"]["Properties"] = {
         "PolicyDocument": json.dumps(document) if as_text else document
     }
-    assert [problem.split(":")[0] for problem in told(wide)] == [
+    assert [problem.split(":")[0] for problem in problems_of(wide)] == [
         "Resources.policy.PolicyDocument.Statement[0].Action",
         "Resources.policy.PolicyDocument.Statement[0].Resource",
     ]
-    assert told(wide, allow_wildcard=True) == []
+    assert problems_of(wide, allow_wildcard=True) == []
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_policy_that_allows_everything_is_refused_unless_it_is_asked_for(*, as_t
 def test_template_whose_things_have_the_client_ids_of_claims_is_refused(name: object) -> None:
     changed = body()
     changed["Resources"]["thing"]["Properties"]["ThingName"] = name
-    assert any("begins with claim-" in problem for problem in told(changed))
+    assert any("begins with claim-" in problem for problem in problems_of(changed))
 
 
 def test_template_without_a_certificate_is_no_template() -> None:
     without = body()
     del without["Resources"]["certificate"]
-    assert "there are 0" in told(without)[0]
+    assert "there are 0" in problems_of(without)[0]

@@ -1,4 +1,4 @@
-"""Says whether a device may register: AWS IoT calls this on every RegisterThing, and refuses unless told yes.
+"""Decides whether a device may register: AWS IoT calls this on every RegisterThing, and refuses unless it says yes.
 
 Standard library only. Beside it lies ``rules.json``: ``{"parameter", "pattern", "allow"}``. What it decides goes into
 its CloudWatch log, one JSON line a device.
