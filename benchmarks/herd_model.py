@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from fleet_agent.credentials.model import Generation, Issued, Registration, Secret
 from fleet_agent.errors import AgentError, TemporaryError, UnreachableError
 from fleet_agent.provisioning import machine
-from fleet_agent.provisioning.identity import ANSWER_LIMIT
+from fleet_agent.provisioning.aws import ANSWER_LIMIT
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience

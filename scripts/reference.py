@@ -18,6 +18,7 @@ from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size
 from fleet_agent.config.units import format_duration, format_size
 from fleet_agent.config.write import plain
 from fleet_agent.device.placeholders import KNOWN
+from fleet_agent.session import reasons
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -120,10 +121,22 @@ def placeholders() -> str:
     return "".join(f"- `{word}`\n" for word in sorted(KNOWN))
 
 
+def reason_codes() -> str:
+    """Every reason code with its words."""
+    head = "| code | in | name | usual cause | what to do |\n|---|---|---|---|---|\n"
+    lines = (
+        f"| {code} | {packet or 'any'} | {row.name} | {row.cause} | {row.remedy} |\n"
+        for code, packet, row in reasons.rows()
+        if row.is_failure
+    )
+    return head + "".join(lines)
+
+
 # page → what stands between its markers
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": tables,
     "parameters.md": placeholders,
+    "reason-codes.md": reason_codes,
 }
 
 

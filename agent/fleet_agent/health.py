@@ -139,6 +139,7 @@ class Health:
             "started": clocks.text(self._started),
             "updated": clocks.text(self._clock.wall()),
             "doing": self._doing,
+            "certificate_id": self.certificate_id,
             "rotation": self._rotation,
             "problems": [dataclasses.asdict(problem) for problem in self._problems.values()],
             **dataclasses.asdict(self.traffic),

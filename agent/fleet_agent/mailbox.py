@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fleet_agent.clock import Clock
 
@@ -108,10 +108,6 @@ class Mailbox:
         if self._watched.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 
-    def has_events(self) -> bool:
-        """Whether ``wait`` would return an event that was put at once; watched descriptors are not looked at."""
-        return bool(self._events)
-
     def take_orders_by_signal(self) -> None:
         """Turn SIGHUP and SIGUSR1 into events; whoever cannot do anything with them now drops them."""
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.put(ReloadRequested()))
@@ -155,6 +151,25 @@ class Mailbox:
             self._stopping = True
         raise StopRequested
 
+    def burst(self, until: float, most: int) -> Iterator[object]:
+        """Take the next event and those that came with it, each when it is asked for, so that none is taken unseen.
+
+        Args:
+            until: When to give up on the first one (monotonic seconds); then nothing comes.
+            most: How many at a time; watched descriptors are looked at again in between.
+
+        Raises:
+            StopRequested: The agent is to end.
+            TimeUp: The overall limit had passed before.
+        """
+        event = self.wait(until)
+        while event is not None:
+            yield event
+            most -= 1
+            if most <= 0 or not self._events:
+                return
+            event = self.wait(-math.inf)
+
     def _next(self, seconds: float) -> object | None:
         """The next event, or a descriptor that is ready; None when nothing came in time."""
         while self._ready:
@@ -181,12 +196,17 @@ class Mailbox:
         return self._events.popleft() if self._events else None
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, dropping what arrives: for waits between attempts, when no session is open.
+        """Let time pass, dropping what arrives of sessions that are closed; orders by signal are kept for later.
 
         Raises:
             StopRequested: The agent is to end.
             TimeUp: The overall limit has passed.
         """
         until = self._clock.monotonic() + seconds
-        while self.wait(until) is not None:
-            pass
+        kept: dict[type, object] = {}
+        try:
+            while (event := self.wait(until)) is not None:
+                if isinstance(event, ReloadRequested | RotateRequested):
+                    kept[type(event)] = event
+        finally:
+            self._events.extend(kept.values())

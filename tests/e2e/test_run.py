@@ -275,7 +275,7 @@ def test_another_client_with_the_same_identity(provisioned: Agent) -> None:
     with provisioned.running() as daemon:
         daemon.wait_connected()
         with connected(provisioned.fleet.sandbox, twin, twin.thing_name):
-            problem = daemon.wait_for_problem("cloned?")
+            problem = daemon.wait_for_problem("maybe-cloned")
             assert provisioned.thing_name in problem["title"]
             assert "fleet-agent reset" in problem["remedy"]
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from fleet_agent.errors import AgentError
-from fleet_agent.provisioning import identity, machine
+from fleet_agent.provisioning import answers, machine
 from fleet_agent.provisioning.model import Operation, Step
 from support.csr import key_pem, make_key
 
@@ -54,14 +54,14 @@ def read(operation: Operation, payload: bytes) -> Any:
     from awsiot import iotidentity
 
     if operation is Operation.REGISTER:
-        answer = identity._parsed(iotidentity.RegisterThingResponse, payload, operation)
-        return identity._registration(answer)
+        answer = answers.parsed(iotidentity.RegisterThingResponse, payload, operation)
+        return answers.registration(answer)
     model = (
         iotidentity.CreateKeysAndCertificateResponse
         if operation is Operation.CREATE_KEYS
         else iotidentity.CreateCertificateFromCsrResponse
     )
-    return identity._certificate(identity._parsed(model, payload, operation), operation)
+    return answers.certificate(answers.parsed(model, payload, operation), operation)
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -89,7 +89,7 @@ def test_accepted(operation: Operation, payload: bytes) -> None:
 @given(payload=PAYLOADS, step=some.sampled_from(Step), age=some.floats(allow_nan=False))
 @settings(max_examples=150, deadline=None)
 def test_rejected(operation: Operation, payload: bytes, step: Step, age: float) -> None:
-    found, error = outcome(lambda: identity._rejection(operation, payload))
+    found, error = outcome(lambda: answers.rejection(operation, payload))
     verdict = machine.judge(error or found, step, 0.0, age)
     said = f"{verdict.error.title} {verdict.error.remedy}"
     assert said.isprintable()

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.mailbox import Mailbox, Ready, StopRequested, TimeUp
+from fleet_agent.mailbox import (
+    Mailbox,
+    Ready,
+    ReloadRequested,
+    RotateRequested,
+    StopRequested,
+    TimeUp,
+)
 from support.clock import FakeClock
 
 
@@ -219,3 +226,31 @@ def test_a_signal_ends_a_long_wait_at_once(number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.stdout.readline() == "unwinding\n"
         assert process.wait(10) == 0
+
+
+def test_bursts_take_every_event_once_and_in_order(mailbox: Mailbox, clock: FakeClock) -> None:
+    for number in range(200):
+        mailbox.put(number)
+    bursts = []
+    while burst := list(mailbox.burst(clock.passed, 64)):
+        bursts.append(burst)
+    assert [len(burst) for burst in bursts] == [64, 64, 64, 8]
+    assert [number for burst in bursts for number in burst] == list(range(200))
+
+
+def test_a_burst_that_is_left_early_takes_nothing_that_was_not_seen(
+    mailbox: Mailbox, clock: FakeClock
+) -> None:
+    for number in range(3):
+        mailbox.put(number)
+    assert next(mailbox.burst(clock.passed, 64)) == 0
+    assert list(mailbox.burst(clock.passed, 64)) == [1, 2]
+
+
+def test_sleeping_keeps_orders_by_signal_and_nothing_else() -> None:
+    mailbox = Mailbox(SystemClock())
+    for event in ("of a closed session", ReloadRequested(), RotateRequested(), RotateRequested()):
+        mailbox.put(event)
+    mailbox.sleep(0.01)
+    kinds = [type(event) for event in mailbox.burst(SystemClock().monotonic(), 64)]
+    assert kinds == [ReloadRequested, RotateRequested]

@@ -9,7 +9,7 @@ from fleet_agent.health import Problem
 
 _log = logging.getLogger(__name__)
 
-CODE = "cloned?"
+CODE = "maybe-cloned"
 _SYSTEM = Path("/")
 
 

@@ -9,14 +9,14 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fleet_agent import statedir
 from fleet_agent.app import clone
 from fleet_agent.clock import SystemClock
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
-from fleet_agent.config.settings import Claim, Key, Settings
+from fleet_agent.config.settings import Claim, Key, Provisioning, Settings
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.credentials.folders import CURRENT
 from fleet_agent.credentials.model import (
@@ -33,6 +33,9 @@ from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, Usa
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.route import route
+
+if TYPE_CHECKING:
+    from fleet_agent.provisioning.model import Plan
 
 _log = logging.getLogger(__name__)
 
@@ -128,38 +131,20 @@ def walk(
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
-    from fleet_agent import device
-    from fleet_agent.provisioning.model import Plan
+    from fleet_agent.app import trial
     from fleet_agent.provisioning.runner import Runner
     from fleet_agent.provisioning.world import World
-    from fleet_agent.telemetry.reading import timed
-    from fleet_agent.telemetry.sources import system
+    from fleet_agent.session.mqtt import Session
 
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
         claim = _needed(settings.claim, "claim")
-    parameters = device.resolve(wanted.parameters)
-    for warning in (text for item in parameters for text in item.warnings):
-        _log.warning("%s", warning)
-    report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
-    values = {item.name: item.value for item in parameters}
-    csr, csr_key = _given_csr(request, settings)
-    plan = Plan(
-        endpoint=settings.endpoint,
-        template=wanted.template,
-        method="csr" if csr else wanted.method,
-        key_type=wanted.key.type,
-        parameters=values,
-        csr=csr,
-        csr_key=csr_key,
-        place=_place(settings),
-        label=wanted.key.label,
-    )
+    plan = _plan(settings, wanted, request, report)
     clock = SystemClock()
     state_dir = Path(settings.state_dir)
+    way = route(settings)
     world = World(
-        route=route(settings),
-        telemetry_topic=settings.telemetry.topic,
+        route=way,
         outlasts_refusal=request.outlasts_refusal,
         store=store,
         mailbox=mailbox,
@@ -168,12 +153,41 @@ def walk(
         jitter=jitter,
         read_claim=lambda: store.key_pair(own.generation) if own else read_claim(claim, settings),
         client_id=own.client_id if own else None,
-        reading=lambda: timed(clock.wall(), system.read(state_dir)),
+        open_session=lambda found, pair: Session(
+            way, pair, found.client_id, mailbox, is_thing=True
+        ),
+        trial=trial.trial(settings, clock),
     )
-    credential = Runner(plan, world).provision(restart=request.restart)
+    done = Runner(plan, world).provision(restart=request.restart)
+    if done.session is not None:
+        done.session.close()
+    credential = done.credential
     if credential.is_proven:
         clone.look(state_dir, credential)
     return stable(store, credential)
+
+
+def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":
+    """What is asked for: by the settings, by flags, and by the device's own facts."""
+    from fleet_agent import device
+    from fleet_agent.provisioning.model import Plan
+
+    parameters = device.resolve(wanted.parameters)
+    for warning in (text for item in parameters for text in item.warnings):
+        _log.warning("%s", warning)
+    report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
+    csr, csr_key = _given_csr(request, settings)
+    return Plan(
+        endpoint=settings.endpoint,
+        template=wanted.template,
+        method="csr" if csr else wanted.method,
+        key_type=wanted.key.type,
+        parameters={item.name: item.value for item in parameters},
+        csr=csr,
+        csr_key=csr_key,
+        place=_place(settings),
+        label=wanted.key.label,
+    )
 
 
 def _needed(section: T | None, name: str) -> T:

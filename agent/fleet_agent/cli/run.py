@@ -4,13 +4,13 @@ import argparse
 import logging
 
 from fleet_agent import log
-from fleet_agent.apart import apart
-from fleet_agent.app import daemon
 from fleet_agent.app.provision import Request
 from fleet_agent.cli import flags
+from fleet_agent.daemon import service
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
 from fleet_agent.log import Moment
+from fleet_agent.programs.apart import apart
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def register(
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; ends by ``StopRequested`` or an error."""
     request = Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
-    daemon.run(lambda: apart(lambda: flags.settings(arguments)), request, _Log)
+    service.run(lambda: apart(lambda: flags.settings(arguments)), request, _Log)
     return 0
 
 
@@ -66,4 +66,4 @@ class _Log:
             problem.remedy,
             extra=log.fields(Moment.PROBLEM, problem=problem.code),
         )
-        self._health.raise_problem(daemon.as_problem(problem))
+        self._health.raise_problem(service.as_problem(problem))

@@ -113,6 +113,14 @@ class Subscription:
         SocketHandler | None,
         Doc("Pass each message to a local program.", "socket: {path: /run/app/commands.sock}"),
     ] = None
+    retained: Annotated[
+        bool,
+        Doc(
+            "Whether the handler also gets messages that AWS had kept (retained). They come because of the "
+            "subscription and are not new; without this they are logged only.",
+            "retained: true",
+        ),
+    ] = False
     deduplicate: Annotated[
         str | None,
         Text(checks.deduplicate, r"^(property|payload):.{1,128}$"),

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Sequence
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.device import programs
 from fleet_agent.device.finding import Finding, NothingFoundError
+from fleet_agent.programs import launch
 
 # A value has at most 4096 characters, of at most four bytes each.
 MAX_BYTES = 16 * 1024
@@ -23,18 +23,18 @@ def command(argv: Sequence[str], timeout: float) -> Finding:
     """
     source = f"command:{argv[0]}"
     try:
-        child = programs.start(argv)
+        child = launch.start(argv)
     except OSError as error:
         raise NothingFoundError(f"{source} cannot be started: {error.strerror}") from error
     with child:
         try:
             output, errors = _Collected(child, source, timeout).all()
         except BaseException:
-            programs.signal_group(child, signal.SIGKILL)
+            launch.signal_group(child, signal.SIGKILL)
             raise
     if child.returncode != 0:
         raise NothingFoundError(
-            f"{source} {programs.ending(child.returncode)}{programs.last_line(errors)}"
+            f"{source} {launch.ending(child.returncode)}{launch.last_line(errors)}"
         )
     try:
         return Finding(output.decode().strip(), source)
@@ -81,11 +81,11 @@ class _Collected:
 
     def _late(self) -> NothingFoundError:
         words = f"{self._source} did not end within {self._timeout:g} s"
-        return NothingFoundError(words + programs.last_line(self._errors))
+        return NothingFoundError(words + launch.last_line(self._errors))
 
     def _take(self, chunk: bytes, *, is_output: bool) -> None:
         if not is_output:
-            self._errors = (self._errors + chunk)[-programs.ERROR_BYTES :]
+            self._errors = (self._errors + chunk)[-launch.ERROR_BYTES :]
             return
         self._output += chunk
         if len(self._output) > MAX_BYTES:

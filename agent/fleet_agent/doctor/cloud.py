@@ -10,25 +10,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from fleet_agent import statedir
+from fleet_agent.app.trial import sources
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.telemetry import (
-    CommandSource,
-    FileSource,
-    FromGrowingFile,
-    FromProgram,
-    FromSocket,
-    FromSystem,
-    SocketSource,
-    SystemSource,
-)
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.doctor.arn import Arn
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
-from fleet_agent.doctor.visit import REFUSED, Visit
-from fleet_agent.errors import NotAllowedError, TemporaryError
-from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import NOT_AUTHORIZED
+from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.session.conversation import Conversation, Ended, Unsent
+from fleet_agent.session.message import Outgoing, Upkeep
+from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
 from fleet_agent.session.route import Route
 from fleet_agent.telemetry import orders
 from fleet_agent.telemetry.reading import timed
@@ -36,6 +28,8 @@ from fleet_agent.telemetry.topics import Topics
 
 _CREATE_KEYS = "$aws/certificates/create/json"
 _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
+_ANSWER_LIMIT = 6.0  # seconds to an answer of the provisioning API
+_REFUSED = 128  # reason codes from here on are errors
 _TAKEN = (0, 16)  # PUBACK; 16: nobody has subscribed
 _THING = "${iot:Connection.Thing.ThingName}"
 
@@ -82,17 +76,36 @@ def check_claim(device: Device, route: Route, pair: KeyPair, arn: Arn) -> Findin
         return
     policy = _Policy(about=about, who="claim", arn=arn)
     # as in provisioning: a client id of its own, so that it throws nobody out
-    visit = Visit(
+    client_id = f"claim-{os.urandom(12).hex()}"
+    filters = [(name, 0) for name in _replies(wanted.template, wanted.method)]
+    talk = _conversation(device, route, pair, client_id, filters, is_thing=False)
+    yield from _connected(
+        talk, filters, policy, lambda: _provisioning(talk, policy, wanted.template, wanted.method)
+    )
+
+
+def _conversation(
+    device: Device,
+    route: Route,
+    pair: KeyPair,
+    client_id: str,
+    filters: Sequence[tuple[str, int]],
+    *,
+    is_thing: bool,
+) -> Conversation:
+    """One under this credential. A device's own keeps what AWS has queued: nothing that comes is acknowledged."""
+    mailbox = Mailbox(device.clock)
+    mailbox.stop_on_signals()
+    session = Session(
         route,
         pair,
-        f"claim-{os.urandom(12).hex()}",
-        [(name, 0) for name in _replies(wanted.template, wanted.method)],
-        is_thing=False,
-        clock=device.clock,
+        client_id,
+        mailbox,
+        filters=filters,
+        is_thing=is_thing,
+        upkeep=Upkeep(flow_control=False),
     )
-    yield from _visited(
-        visit, policy, lambda: _provisioning(visit, policy, wanted.template, wanted.method)
-    )
+    return Conversation(session, mailbox, device.clock)
 
 
 def _operations(template: str, method: str) -> tuple[str, str]:
@@ -105,21 +118,23 @@ def _replies(template: str, method: str) -> list[str]:
     return [f"{topic}/{way}" for topic in topics for way in ("accepted", "rejected")]
 
 
-def _provisioning(visit: Visit, policy: _Policy, template: str, method: str) -> Findings:
+def _provisioning(talk: Conversation, policy: _Policy, template: str, method: str) -> Findings:
     for topic in _operations(template, method):
         replies = [f"{topic}/{way}" for way in ("accepted", "rejected")]
-        found = list(_granted(visit, policy, replies, f"{topic}/*"))
+        found = list(_granted(talk, policy, replies, f"{topic}/*"))
         yield from found
-        if visit.loss():
+        if talk.ended:
             return
         if topic == _CREATE_KEYS:
             yield _not_tried(policy, topic)
             continue
-        found += _published(visit, policy, Outgoing(topic=topic, payload=b"{}"))
+        found += _published(talk, policy, Outgoing(topic=topic, payload=b"{}"))
         yield found[-1]
-        if visit.loss():
+        if talk.ended:
             return
-        if all(one.level is Level.OK for one in found) and not visit.hears(topic):
+        if all(one.level is Level.OK for one in found) and not talk.hears_below(
+            topic, _ANSWER_LIMIT
+        ):
             yield policy.lacks("iot:Receive", f"topic/{topic}/*", "No answer came")
 
 
@@ -177,34 +192,28 @@ def _as_device(
     topics = Topics(credential, settings.provisioning.parameters if settings.provisioning else {})
     filters = _filters(settings, credential, topics)
     rotation = _rotation(settings)
-    visit = Visit(
-        route,
-        pair,
-        credential.client_id,
-        [*filters, *((name, 0) for name in (_replies(*rotation) if rotation else ()))],
-        is_thing=True,
-        clock=device.clock,
-    )
+    asked = [*filters, *((name, 0) for name in (_replies(*rotation) if rotation else ()))]
+    talk = _conversation(device, route, pair, credential.client_id, asked, is_thing=True)
 
     def everything() -> Findings:
         for name, _ in filters:
-            yield from _granted(visit, policy, [name], name)
+            yield from _granted(talk, policy, [name], name)
         for message in _messages(device, credential, topics):
-            if not visit.loss():
-                yield from _published(visit, policy, message)
+            if not talk.ended:
+                yield from _published(talk, policy, message)
         if rotation is None:
             yield policy.about.note(
                 "rotation-not-tried",
                 "Whether it may rotate was not tried: nothing asks for that before its certificate expires.",
                 remedy="When `rotation` is to: fleet-cloud up --rotation adds what the policy needs",
             )
-        elif not visit.loss():
+        elif not talk.ended:
             warning = dataclasses.replace(
                 policy, level=Level.WARNING, about=Subject("as the device, to rotate")
             )
-            yield from _provisioning(visit, warning, *rotation)
+            yield from _provisioning(talk, warning, *rotation)
 
-    yield from _visited(visit, policy, everything)
+    yield from _connected(talk, asked, policy, everything)
 
 
 def _rotation(settings: Settings) -> tuple[str, str] | None:
@@ -229,7 +238,11 @@ def _messages(device: Device, credential: Credential, topics: Topics) -> Iterato
     if settings is None:
         return
     payload = timed(device.clock.wall(), {"doctor": True})
-    for topic in dict.fromkeys(_telemetry(settings, topics)):
+    readings = (
+        topics.fill(source.topic or settings.telemetry.topic, source.name)
+        for source in sources(settings)
+    )
+    for topic in dict.fromkeys(readings):
         yield Outgoing(topic=topic, payload=payload)
     if presence := settings.connection.presence:  # no agent runs: it is what stands there already
         yield Outgoing(
@@ -241,49 +254,45 @@ def _messages(device: Device, credential: Credential, topics: Topics) -> Iterato
         yield Outgoing(topic=f"$aws/things/{credential.client_id}/jobs/$next/get", payload=b"{}")
 
 
-def _telemetry(settings: Settings, topics: Topics) -> Iterator[str]:
-    for one in settings.telemetry.sources:
-        source: SystemSource | CommandSource | FileSource | SocketSource
-        match one:
-            case FromSystem():
-                source = one.system
-            case FromProgram():
-                source = one.command
-            case FromGrowingFile():
-                source = one.file
-            case FromSocket():
-                source = one.socket
-        yield topics.fill(source.topic or settings.telemetry.topic, source.name)
-
-
 # Both ----------------------------------------------------------------------------------------------------------------
 
 
-def _visited(visit: Visit, policy: _Policy, ask: Callable[[], Findings]) -> Findings:
+def _connected(
+    talk: Conversation,
+    filters: Sequence[tuple[str, int]],
+    policy: _Policy,
+    ask: Callable[[], Findings],
+) -> Findings:
     try:
-        if error := visit.open():
-            if isinstance(error, NotAllowedError):
-                resource = f"client/{policy.name}" if policy.name else "client/claim-*"
-                yield policy.lacks("iot:Connect", resource, "CONNACK 135")
-            else:
-                yield from policy.about.error(error)
+        talk.start()
+        try:
+            talk.connect()
+        except NotAllowedError:
+            resource = f"client/{policy.name}" if policy.name else "client/claim-*"
+            yield policy.lacks("iot:Connect", resource, "CONNACK 135")
+            return
+        except AgentError as error:
+            yield from policy.about.error(error)
             return
         yield policy.about.ok("CONNACK 0: it may connect.")
+        talk.granted([name for name, _ in filters])
         yield from ask()
-        if visit.loss():
+        if talk.ended:
             yield policy.about.failed(
                 "connection-lost",
-                f"AWS IoT ended the connection: {visit.loss()}.",
+                f"AWS IoT ended the connection: {talk.ended}.",
                 "",
                 "Topics after this one were not tried; mend it and ask again",
             )
     finally:
-        visit.close()
+        talk.close()
 
 
-def _granted(visit: Visit, policy: _Policy, filters: Sequence[str], general: str) -> Findings:
+def _granted(
+    talk: Conversation, policy: _Policy, filters: Sequence[str], general: str
+) -> Findings:
     """What the SUBACK said to filters that one statement allows."""
-    codes = [visit.codes.get(name) for name in filters]
+    codes = [talk.codes.get(name) for name in filters]
     worst = max((code for code in codes if code is not None), default=None)
     if worst is None:
         yield policy.about.warning(
@@ -291,28 +300,37 @@ def _granted(visit: Visit, policy: _Policy, filters: Sequence[str], general: str
         )
     elif worst == NOT_AUTHORIZED:
         yield policy.lacks("iot:Subscribe", f"topicfilter/{general}", f"SUBACK {worst}")
-    elif worst >= REFUSED:
+    elif worst >= _REFUSED:
         yield _odd(policy, f"SUBACK {worst}", general)
     else:
         yield policy.about.ok(f"SUBACK {worst}: {general}", general)
 
 
-def _published(visit: Visit, policy: _Policy, message: Outgoing) -> Findings:
-    code = visit.publish(message)
-    if code == NOT_AUTHORIZED or (code is None and visit.loss()):
-        told = f"PUBACK {code}" if code else f"The connection ended ({visit.loss()})"
-        action = "iot:Publish"
-        if message.retain and visit.publish(dataclasses.replace(message, retain=False)) in _TAKEN:
-            action = "iot:RetainPublish"  # a right of its own
-        yield policy.lacks(action, f"topic/{message.topic}", told)
-    elif code is None:
-        yield policy.about.warning(
-            "no-puback", "No PUBACK came.", message.topic, "Ask again: fleet-agent doctor --online"
-        )
-    elif code >= REFUSED:
-        yield _odd(policy, f"PUBACK {code}", message.topic)
-    else:
-        yield policy.about.ok(f"PUBACK {code}: {message.topic}", message.topic)
+def _published(talk: Conversation, policy: _Policy, message: Outgoing) -> Findings:
+    answer = talk.publish(message)
+    match answer:
+        case int(code) if code == NOT_AUTHORIZED:
+            yield _may_not_publish(talk, policy, message, f"PUBACK {code}")
+        case Ended():
+            yield _may_not_publish(talk, policy, message, f"The connection ended ({answer})")
+        case int(code) if code >= _REFUSED:
+            yield _odd(policy, f"PUBACK {code}", message.topic)
+        case int(code):
+            yield policy.about.ok(f"PUBACK {code}: {message.topic}", message.topic)
+        case Unsent() | None:
+            yield policy.about.warning(
+                "no-puback",
+                "No PUBACK came.",
+                message.topic,
+                "Ask again: fleet-agent doctor --online",
+            )
+
+
+def _may_not_publish(talk: Conversation, policy: _Policy, message: Outgoing, told: str) -> Finding:
+    action = "iot:Publish"
+    if message.retain and talk.publish(dataclasses.replace(message, retain=False)) in _TAKEN:
+        action = "iot:RetainPublish"  # a right of its own
+    return policy.lacks(action, f"topic/{message.topic}", told)
 
 
 def _odd(policy: _Policy, told: str, topic: str) -> Finding:

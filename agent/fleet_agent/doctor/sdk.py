@@ -7,7 +7,7 @@ from fleet_agent.doctor.finding import Findings, Subject
 
 _ABOUT = Subject("SDK")
 
-# module → what session.mqtt and provisioning.identity cannot do without
+# module → what session.mqtt and provisioning.aws cannot do without
 NEEDED = {
     "awscrt.http": (
         "HttpProxyAuthenticationType",
@@ -36,6 +36,7 @@ NEEDED = {
         "QoS",
         "SubscribePacket",
         "Subscription",
+        "UnsubscribePacket",
         "UserProperty",
     ),
     "awsiot.iotidentity": (

@@ -5,11 +5,11 @@ import subprocess
 from pathlib import Path
 
 from fleet_agent import statedir
-from fleet_agent.device.programs import ENVIRONMENT
 from fleet_agent.doctor import queue
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 from fleet_agent.doctor.unit import NAME
+from fleet_agent.programs.launch import ENVIRONMENT
 
 _ABOUT = Subject("service")
 _LIMIT = 15.0  # seconds for systemctl and its like

@@ -5,8 +5,8 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.provisioning import clockwatch
+from fleet_agent.provisioning.aws import ProvisioningClient
 from fleet_agent.provisioning.clockwatch import ClockWatch
-from fleet_agent.provisioning.identity import IdentityClient
 from fleet_agent.provisioning.model import Plan
 from fleet_agent.provisioning.world import World
 
@@ -26,9 +26,9 @@ class ClaimSession:
         self._plan = plan
         self._world = world
         self._watch = watch
-        self.identity: IdentityClient | None = None
+        self.identity: ProvisioningClient | None = None
 
-    def begin(self) -> IdentityClient:
+    def begin(self) -> ProvisioningClient:
         """A session that may still be connecting.
 
         Raises:
@@ -40,7 +40,7 @@ class ClaimSession:
             is_fine = clockwatch.looks_valid(pair.certificate, self._world.clock.wall())
             if not is_fine:
                 self._check(pair)
-            self.identity = IdentityClient(
+            self.identity = ProvisioningClient(
                 self._world.route,
                 pair,
                 self._plan,

@@ -1,121 +1,180 @@
-"""Proves a new credential by using it: a session as the thing, and one reading that AWS acknowledges.
+"""Proves a new credential by using it: a session as the thing, and one message that AWS acknowledges.
 
 A connect alone proves little: AWS may end an untrusted client a moment after a good CONNACK. Policies made a moment ago
-spread slowly, so a refusal is not the last word at once.
+spread slowly, so a refusal is not the last word at once. The session that proved the credential is still open
+afterwards: it is the device's own from then on.
 """
 
-from collections.abc import Callable
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 
 from fleet_agent.clock import Clock
+from fleet_agent.credentials import topic
 from fleet_agent.credentials.model import Credential, KeyPair
-from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError, UnreachableError
-from fleet_agent.mailbox import Mailbox
-from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import (
-    NOT_AUTHORIZED,
-    Connected,
-    ConnectFailed,
-    Disconnected,
-    Published,
-    Session,
+from fleet_agent.errors import (
+    AgentError,
+    DeviceError,
+    NotAllowedError,
+    TemporaryError,
+    UnreachableError,
 )
-from fleet_agent.session.route import Route
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.session.conversation import Conversation, Ended, Unsent
+from fleet_agent.session.message import Outgoing
+from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
 
-CONNECT_LIMIT = 35.0  # seconds, as for the claim's session
 TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its way
-END_LIMIT = 1.0  # seconds for the end of a connection to be told after what failed with it
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
+PUBACK_LIMIT = 35.0  # seconds; awscrt gives up after 30
+
+_PUBLISHED = (0, 16)  # 16: nobody has subscribed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProofMessage:
+    """Something that this device will publish anyway, once it is in service.
+
+    Args:
+        topic: A template.
+        source: What ``{source}`` in it stands for.
+        payload: Made when it is published; a real one, since it will be seen.
+        retain: Whether AWS is to keep it.
+    """
+
+    topic: str
+    source: str = ""
+    payload: Callable[[], bytes]
+    retain: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What a new credential is tried with: the first of the messages whose topic can be filled in.
+
+    ``subscription`` is for a device that publishes nothing: the template of a filter that it will ask for anyway.
+    """
+
+    messages: Sequence[ProofMessage] = ()
+    subscription: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Proven:
+    """A credential proven by this session, which is open; ``refused``: what its policy lacks all the same."""
+
+    session: Session
+    how: str
+    refused: NotAllowedError | None = None
 
 
 class Proof:
-    """Opens a session with a candidate credential and publishes a reading.
+    """Opens a session with a candidate credential and has AWS acknowledge something.
 
     Args:
-        route: Where AWS IoT is.
+        open_session: Makes the device's own session, as it will be in service.
         mailbox: Where events come in.
         clock: For the limits.
-        topic: The topic of the reading, once there is a thing.
-        reading: Gives the payload: a real reading, since it will be seen.
-        tell_waiting: Hears why the proof waits, and for how many seconds.
+        trial: What is published or subscribed to.
+        parameters: Template parameters by name, for the topics.
+        report_waiting: Called with why the proof waits, and for how many seconds.
     """
 
     def __init__(
         self,
-        route: Route,
+        open_session: Callable[[Credential, KeyPair], Session],
         mailbox: Mailbox,
         clock: Clock,
-        topic: Callable[[Credential], str],
-        reading: Callable[[], bytes],
-        tell_waiting: Callable[[AgentError, float], None],
+        trial: Trial,
+        parameters: Callable[[str], str | None],
+        report_waiting: Callable[[AgentError, float], None],
     ) -> None:
-        self._route = route
+        self._open_session = open_session
         self._mailbox = mailbox
         self._clock = clock
-        self._topic = topic
-        self._reading = reading
-        self._tell_waiting = tell_waiting
+        self._trial = trial
+        self._parameters = parameters
+        self._report_waiting = report_waiting
 
-    def prove(self, credential: Credential, pair: KeyPair) -> NotAllowedError | None:
-        """Return when the identity is proven.
-
-        Returns:
-            None; or, when the connection stands but the topic stays refused, what the policy lacks.
+    def prove(self, credential: Credential, pair: KeyPair) -> Proven:
+        """Return when the identity is proven; its session is the caller's then.
 
         Raises:
-            DeviceError, RefusedError, TemporaryError, UnreachableError: It is not proven.
+            DeviceError, RefusedError, TemporaryError, UnreachableError: It is not proven; the session is closed.
         """
-        topic = self._topic(credential)
-        session = Session(self._route, pair, credential.client_id, self._mailbox, is_thing=True)
-        session.start(is_hasty=True)
+        session = self._open_session(credential, pair)
+        conversation = Conversation(session, self._mailbox, self._clock)
+        conversation.start(is_hasty=True)
         try:
-            return self._publish_one(session, topic)
-        finally:
-            session.close()
+            conversation.connect()
+            message = next(self._filled(credential), None)
+            if message is None:
+                how, refused = self._subscribe(conversation, credential), None
+            else:
+                how, refused = self._publish(conversation, message)
+        except BaseException:
+            conversation.close()
+            raise
+        how = f"a session as {credential.client_id}{how}"
+        return Proven(session=conversation.release(), how=how, refused=refused)
 
-    def _publish_one(self, session: Session, topic: str) -> NotAllowedError | None:
-        refused = NotAllowedError("thing", "iot:Publish", f"topic/{topic}")
-        now = self._clock.monotonic()
-        until, patient_until = now + CONNECT_LIMIT, now + TOPIC_LIMIT
-        lost = ""
-        while (event := self._mailbox.wait(until)) is not None:
-            match event:
-                case ConnectFailed(session=failed) if failed is session:
-                    raise session.explain(event, self._clock.wall())
-                case Connected(session=opened) if opened is session:
-                    session.publish(Outgoing(topic=topic, payload=self._reading()))
-                    until = patient_until + CONNECT_LIMIT
-                    lost = "no answer in time"
-                case Published(session=used, reason_code=0 | 16) if used is session:
-                    return None
-                case Published(session=used, reason_code=code) if (
-                    used is session and code == NOT_AUTHORIZED
-                ):
+    def _filled(self, credential: Credential) -> Iterator[Outgoing]:
+        for one in self._trial.messages:
+            try:
+                name = topic.fill(one.topic, credential, one.source, self._parameters)
+            except DeviceError:  # who publishes there reports it
+                continue
+            yield Outgoing(topic=name, payload=one.payload(), retain=one.retain)
+
+    def _publish(
+        self, conversation: Conversation, message: Outgoing
+    ) -> tuple[str, NotAllowedError | None]:
+        refused = NotAllowedError("thing", "iot:Publish", f"topic/{message.topic}")
+        patient_until = self._clock.monotonic() + TOPIC_LIMIT
+        while True:
+            match conversation.publish(message, PUBACK_LIMIT):
+                case int(code) if code in _PUBLISHED:
+                    return "", None
+                case int(code) if code == NOT_AUTHORIZED:
                     if self._clock.monotonic() + TOPIC_POLL > patient_until:
-                        return refused
-                    self._tell_waiting(refused, TOPIC_POLL)
-                    self._mailbox.sleep(TOPIC_POLL)
-                    session.publish(Outgoing(topic=topic, payload=self._reading()))
-                case Published(session=used, reason_code=int()) if used is session:
-                    raise self._busy(event)
-                case Published(session=used) if used is session:
-                    # The connection's end says more; it comes next, if that is why.
-                    lost = event.error
-                    until = self._clock.monotonic() + END_LIMIT
-                case Disconnected(session=ended) if ended is session:
-                    raise self._ended(event, refused)
-        raise _lost(lost) if lost else session.explain(None, self._clock.wall())
+                        return ", its telemetry topic refused", refused
+                    self._report_waiting(refused, TOPIC_POLL)
+                    conversation.wait(TOPIC_POLL)
+                case int(code):
+                    raise _busy(message.topic, code)
+                case Ended(reason_code=code) if code == NOT_AUTHORIZED:
+                    raise refused
+                case Ended() as ended:
+                    raise _lost(str(ended))
+                case Unsent() as unsent:
+                    raise _lost(unsent.error)
+                case None:
+                    raise _lost("no answer in time")
 
-    def _ended(self, event: Disconnected, refused: NotAllowedError) -> Exception:
-        if event.reason_code == NOT_AUTHORIZED:
-            return refused
-        return _lost(f"DISCONNECT {event.reason_code}" if event.reason_code else event.error)
+    def _subscribe(self, conversation: Conversation, credential: Credential) -> str:
+        """Where there is nothing to publish: any word of the broker to a subscription, be it no, is a round trip."""
+        quiet = f"$aws/things/{credential.client_id}/shadow/get/accepted"
+        if self._trial.subscription is not None:
+            with contextlib.suppress(DeviceError):  # who subscribes in service reports it
+                quiet = topic.fill(self._trial.subscription, credential, "", self._parameters)
+        conversation.session.subscribe([(quiet, 1)])
+        match conversation.granted([quiet]):
+            case Ended() as ended:
+                raise _lost(str(ended))
+            case Unsent() as unsent:
+                raise _lost(unsent.error)
+            case None:
+                raise _lost("no answer in time")
+            case _:
+                return ", which publishes nothing yet"
 
-    def _busy(self, event: Published) -> TemporaryError:
-        return TemporaryError(
-            f"AWS IoT does not take the new identity's first reading on {event.topic}: PUBACK {event.reason_code}.",
-            remedy="It is tried again, slower and slower; 144 means that the topic is none that AWS IoT takes.",
-            code="busy",
-        )
+
+def _busy(name: str, code: int) -> TemporaryError:
+    return TemporaryError(
+        f"AWS IoT does not take the new identity's first reading on {name}: PUBACK {code}.",
+        remedy="It is tried again, slower and slower; 144 means that the topic is none that AWS IoT takes.",
+        code="busy",
+    )
 
 
 def _lost(why: str) -> UnreachableError:

@@ -1,13 +1,13 @@
 """The only hands of provisioning: does what ``machine`` decided, with the identity client, the store and the clock.
 
-``Runner.provision`` is the whole walk. It returns a credential, or raises what stopped it; when that happens every fact
-learned so far is on disk and the next call goes on from there.
+``Runner.provision`` is the whole walk. It returns what it came to, or raises what stopped it; when that happens every
+fact learned so far is on disk and the next call goes on from there.
 """
 
 import dataclasses
 
 from fleet_agent import clock, log
-from fleet_agent.credentials import keys, token, topic
+from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
@@ -15,9 +15,7 @@ from fleet_agent.credentials.model import (
     Event,
     Generation,
     Issued,
-    Place,
     Registration,
-    TokenKey,
 )
 from fleet_agent.errors import (
     DATES,
@@ -29,22 +27,32 @@ from fleet_agent.errors import (
 )
 from fleet_agent.mailbox import TimeUp
 from fleet_agent.provisioning import machine
+from fleet_agent.provisioning.answers import Certificate, UnusableAnswerError
+from fleet_agent.provisioning.aws import ProvisioningClient
 from fleet_agent.provisioning.claim import ClaimSession
 from fleet_agent.provisioning.clockwatch import ClockWatch
-from fleet_agent.provisioning.identity import (
-    Certificate,
-    IdentityClient,
-    UnusableAnswerError,
-)
+from fleet_agent.provisioning.device_key import DeviceKey
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.proof import Proof
 from fleet_agent.provisioning.world import World
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
+from fleet_agent.session.mqtt import Session
 
 CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
 CLOCK_POLL = 2.0  # seconds between looks at a clock that is not set yet
 CLOCK_TOLD = 300.0  # seconds between two lines about it
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Provisioned:
+    """What the walk came to; ``session`` is the one that proved the credential, open, and the caller's now.
+
+    None where nothing was proven (the key is elsewhere), or an earlier run had proven it.
+    """
+
+    credential: Credential
+    session: Session | None
 
 
 class Runner:
@@ -55,16 +63,16 @@ class Runner:
         self._world = world
         self._store = world.store
         self._clock = world.clock
+        self._key = DeviceKey(plan, world.store)
         self._proof = Proof(
-            world.route,
+            world.open_session,
             world.mailbox,
             world.clock,
-            lambda credential: topic.fill(
-                world.telemetry_topic, credential, "system", plan.parameters.get
-            ),
-            world.reading,
+            world.trial,
+            plan.parameters.get,
             self._tell_waiting,
         )
+        self._session: Session | None = None  # that proved the credential
         self._failures = 0
         self._refused_since: float | None = None  # monotonic seconds
         self._last_error: AgentError | None = None
@@ -77,7 +85,7 @@ class Runner:
         # Of the certificate issued by this process: its id, and when (monotonic seconds).
         self._issued_at: tuple[str, float] | None = None
 
-    def provision(self, *, restart: bool = False) -> Credential:
+    def provision(self, *, restart: bool = False) -> Provisioned:
         """Walk to the end.
 
         Args:
@@ -93,18 +101,28 @@ class Runner:
             while step not in (Step.PROMOTE, Step.KEPT):
                 found = self._try(step, found)
                 step = machine.next_step(found, self._plan)
+            if found is None:  # next_step says OPEN then
+                raise AssertionError(step)
+            return self._finish(step, found)
         except TimeUp:
             raise self._out_of_time(step) from None
         finally:
             self._claim.close()
-        if found is None:  # next_step says OPEN then
-            raise AssertionError(step)
+            self._close_session()
+
+    def _finish(self, step: Step, found: Generation) -> Provisioned:
         if step is Step.KEPT:
-            return self._store.describe(found)
+            return Provisioned(credential=self._store.describe(found), session=None)
         self._tell_log(step, found)
         credential = self._store.promote(found)
         self._world.report.step("current", self._store.folder(found.number).name)
-        return credential
+        session, self._session = self._session, None
+        return Provisioned(credential=credential, session=session)
+
+    def _close_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     def _resume(self, *, restart: bool) -> Generation | None:
         """The attempt to go on with; None to open one.
@@ -134,6 +152,7 @@ class Runner:
             after = self._do(step, found)
         except (RejectedError, AgentError) as failure:
             self._claim.close()  # one failure, one connection: a late answer finds nobody
+            self._close_session()
             if found is not None:
                 found = self._store.pending()  # the step may have kept something before it failed
             verdict = self._judge(failure, step, found)
@@ -213,27 +232,11 @@ class Runner:
     def _make_key(self, found: Generation) -> Generation:
         if found.issued is None:
             self._open_claim(found)  # the handshake goes on while the key is made
-        given = self._plan.csr_key
-        if isinstance(given, TokenKey):
-            return self._store.keep_token_key(found, given)
-        if given is not None:
-            return self._store.keep_key(found, given)
-        if self._plan.place is not None:
-            return self._choose_token_key(found, self._plan.place)
-        return self._store.keep_key(found, keys.make_private_key(self._plan.key_type))
-
-    def _choose_token_key(self, found: Generation, place: Place) -> Generation:
-        """The key that is in the token under the label already, or a new one: for a replacement always a new one."""
-        label = self._plan.label
-        if self._store.has_current():
-            label = f"{label}-{found.number:04d}"
-        key = TokenKey(place=place, label=label)
-        is_there = token.exists(key)
-        return self._store.keep_token_key(found, dataclasses.replace(key, is_ours=not is_there))
+        return self._key.make(found)
 
     def _issue(self, found: Generation) -> Generation:
         identity = self._open_claim(found)
-        csr = self._csr(found)
+        csr = self._key.csr(found)
         self._claim.use()
         found = self._count_try(found)
         try:
@@ -255,18 +258,6 @@ class Runner:
         )
         self._world.report.step("stored", self._store.folder(found.number).name)
         return found
-
-    def _csr(self, found: Generation) -> Csr | None:
-        if self._plan.method == "keys":
-            return None
-        if self._plan.csr is not None:
-            return self._plan.csr
-        key = self._store.key(found.number)
-        if isinstance(key, TokenKey) and key.is_ours:
-            token.make(
-                key, self._plan.key_type
-            )  # does nothing where an interrupted walk has made it
-        return keys.make_csr(key)
 
     def _check_key(self, found: Generation, certificate: Certificate, csr: Csr | None) -> None:
         """A certificate for another key is somebody else's answer: name it, never use it."""
@@ -323,16 +314,15 @@ class Runner:
                 CONNECT_INTERVAL
             )  # the session before had the same client id
         credential = self._store.describe(found)
-        refused = self._proof.prove(credential, self._store.key_pair(found.number))
-        how = f"a session as {credential.client_id}"
-        if refused is not None:
-            how = f"{how}, its telemetry topic refused"
-            self._world.report.problem(refused)
-        found = self._store.mark_proven(found, how)
-        self._world.report.step("proven", how)
+        proven = self._proof.prove(credential, self._store.key_pair(found.number))
+        self._session = proven.session
+        if proven.refused is not None:
+            self._world.report.problem(proven.refused)
+        found = self._store.mark_proven(found, proven.how)
+        self._world.report.step("proven", proven.how)
         return found
 
-    def _open_claim(self, found: Generation | None = None) -> IdentityClient:
+    def _open_claim(self, found: Generation | None = None) -> ProvisioningClient:
         """The claim session, begun if there is none; it may still be connecting."""
         if self._claim.identity is not None:
             return self._claim.identity

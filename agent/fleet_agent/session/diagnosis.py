@@ -20,8 +20,11 @@ from fleet_agent.errors import (
     TemporaryError,
     UnreachableError,
 )
-from fleet_agent.session import proxy
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, ConnectFailed, Session
+from fleet_agent.printable import printable
+from fleet_agent.session import proxy, reasons
+from fleet_agent.session.events import ConnectFailed
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.reasons import Kind, Packet
 from fleet_agent.session.route import ALPN, ALPN_PORT, Route
 
 PROBE_LIMIT = (
@@ -32,13 +35,11 @@ ALERT_LIMIT = 1.0  # seconds for TLS 1.3's refusal of our certificate to arrive
 
 _HANG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
 _SLOW_TLS = "NEGOTIATION_TIMEOUT"
+_NO_MQTT_5 = "PROTOCOL_ERROR"
 _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
-_CLIENT_ID_NOT_VALID = 133
-# not specified, unavailable, busy, quota, rate
-_BUSY = frozenset({128, 136, 137, 151, 159})
 
 
 def explain(session: Session, failure: ConnectFailed | None, now: float) -> AgentError:
@@ -50,12 +51,19 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
         now: Unix seconds, to tell a wrong certificate from a wrong clock.
     """
     if failure is not None and failure.reason_code is not None:
-        return _refused(session, failure.reason_code)
+        return _refused(session, failure)
     if found := session.probe(now):
         return found
     if failure is not None and failure.error.startswith(_HANG_UP):
         return _hung_up(session)
     what = failure.error if failure else "no answer in time"
+    if _NO_MQTT_5 in what:
+        return UnreachableError(
+            f"{_where(session)} does not speak MQTT 5: {what}.",
+            remedy="A broker of MQTT 3.1.1 answers there. Compare `endpoint` with: aws iot describe-endpoint "
+            "--endpoint-type iot:Data-ATS",
+            code="no-mqtt-5",
+        )
     if _SLOW_TLS in what:
         return UnreachableError(
             f"{_where(session)} accepts connections, but does not get through a TLS and MQTT handshake: {what}.",
@@ -104,8 +112,13 @@ def _hung_up(session: Session) -> AgentError:
     )
 
 
-def _refused(session: Session, reason_code: int) -> AgentError:
-    if reason_code == NOT_AUTHORIZED and session.is_thing:
+def _refused(session: Session, failure: ConnectFailed) -> AgentError:
+    code = reasons.UNKNOWN if failure.reason_code is None else failure.reason_code
+    found = reasons.reason(Packet.CONNACK, code)
+    words = reasons.words(Packet.CONNACK, code)
+    if failure.reason_string:
+        words = f"{words} ({printable(failure.reason_string, 200)})"
+    if found.kind is Kind.POLICY and session.is_thing:
         error = NotAllowedError("thing", "iot:Connect", f"client/{session.client_id}")
         if session.upkeep.will is not None:
             error.remedy += (
@@ -113,21 +126,18 @@ def _refused(session: Session, reason_code: int) -> AgentError:
                 "retained (connection.presence)."
             )
         return error
-    if reason_code == NOT_AUTHORIZED:  # a claim's client id is another one each time
+    if found.kind is Kind.POLICY:  # a claim's client id is another one each time
         return NotAllowedError("claim", "iot:Connect", "client/claim-*")
-    if reason_code in _BUSY:
+    if found.kind is Kind.BUSY:
         return TemporaryError(
-            f"AWS IoT refuses connections for now (CONNACK {reason_code}).",
-            remedy="It is tried again, slower and slower.",
+            f"AWS IoT refuses connections for now: {words}; {found.cause}.",
+            remedy=found.remedy,
             code="busy",
         )
-    if reason_code == _CLIENT_ID_NOT_VALID:
-        words = f"client id {session.client_id!r} is not valid"
-    else:
-        words = f"CONNACK {reason_code}"
     return RefusedError(
-        f"AWS IoT refuses the connection with {session.pair.certificate_file}: {words}.",
-        remedy="Is the certificate ACTIVE and of this account? aws iot describe-certificate --certificate-id ID",
+        f"AWS IoT refuses the connection of {session.client_id!r} with {session.pair.certificate_file}: {words}; "
+        f"{found.cause}.",
+        remedy=found.remedy,
         code="connect-refused",
     )
 

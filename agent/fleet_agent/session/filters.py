@@ -20,6 +20,24 @@ def levels(filter_: str, topic: str) -> tuple[str, ...]:
     return _stood_for(filter_, topic) or ()
 
 
+def covers(general: str, special: str) -> bool:
+    """Whether every message that ``special`` asks for is one that ``general`` asks for, too; of itself it is none.
+
+    On AWS IoT ``a/#`` does not stand for ``a``, and each member of a shared subscription gets a part only.
+    """
+    if general == special or general.startswith(_SHARED) or special.startswith(_SHARED):
+        return False
+    if special.startswith("$") and general[:1] in ("+", "#"):
+        return False
+    wide, narrow = general.split("/"), special.split("/")
+    for index, level in enumerate(wide):
+        if level == "#":
+            return index < len(narrow)
+        if index == len(narrow) or narrow[index] == "#" or level not in ("+", narrow[index]):
+            return False
+    return len(wide) == len(narrow)
+
+
 def _stood_for(filter_: str, topic: str) -> tuple[str, ...] | None:
     if filter_.startswith(_SHARED):
         filter_ = filter_.removeprefix(_SHARED).partition("/")[2]

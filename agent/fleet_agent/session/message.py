@@ -16,6 +16,22 @@ class Outgoing:
     retain: bool = False
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What the server said in its CONNACK that it takes and keeps; sizes in bytes, times in seconds.
+
+    ``packet`` is the largest packet, ``unacknowledged`` how many messages may be under way, ``expiry`` how long it
+    keeps a session whose device is away.
+    """
+
+    packet: int | None = None
+    unacknowledged: int | None = None
+    qos: int = 1
+    can_retain: bool = True
+    expiry: int | None = None
+    keep_alive: int | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Upkeep:
     """How a session is kept; ``keep_alive`` and ``expiry`` in seconds. AWS publishes the will when it is lost."""

@@ -1,4 +1,4 @@
-"""One MQTT 5 connection under one credential. Besides ``provisioning.identity``, the only importer of the SDK.
+"""One MQTT 5 connection under one credential. Besides ``provisioning.aws``, the only importer of the SDK.
 
 The network runs on awscrt's own thread; its callbacks put one event into the mailbox and return. Every event carries
 the session it belongs to, so that a late one of a closed session is recognised. Built on awscrt directly: the SDK's
@@ -10,16 +10,44 @@ import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from awscrt import io, mqtt5
 
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.session import tls
+from fleet_agent.session import packets, tls
+from fleet_agent.session.events import (
+    CallbackFailed,
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Message,
+    NoAnswer,
+    Published,
+    Subscribed,
+)
 from fleet_agent.session.message import Outgoing, Upkeep
+from fleet_agent.session.packets import CUT
+from fleet_agent.session.reasons import NOT_AUTHORIZED
 from fleet_agent.session.route import Route
+
+__all__ = [
+    "CUT",
+    "NOT_AUTHORIZED",
+    "CallbackFailed",
+    "ConnectFailed",
+    "Connected",
+    "Disconnected",
+    "Message",
+    "NoAnswer",
+    "Published",
+    "Session",
+    "Subscribed",
+]
+
+T = TypeVar("T")
 
 CONNACK_LIMIT = 20_000  # ms from TCP to CONNACK
 ACK_LIMIT = 30  # seconds to a PUBACK or SUBACK
@@ -28,72 +56,9 @@ CLOSE_LIMIT = 5.0  # seconds for a DISCONNECT to leave
 FILTERS_A_PACKET = 8  # AWS's limit
 TOPIC_ALIASES = 8  # AWS's grant
 
-NOT_AUTHORIZED = 135
-CUT = "OFFLINE_QUEUE_POLICY"  # in the error of a packet whose connection ended before its answer
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Connected:
-    """CONNACK 0; ``rejoined``: AWS had kept the session and what was queued in it."""
-
-    session: "Session"
-    rejoined: bool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ConnectFailed:
-    """No CONNACK 0; ``reason_code`` is CONNACK's if there was one, ``error`` awscrt's words."""
-
-    session: "Session"
-    reason_code: int | None
-    error: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Disconnected:
-    """An open connection ended; ``reason_code`` is the server's DISCONNECT's if there was one."""
-
-    session: "Session"
-    reason_code: int | None
-    error: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Subscribed:
-    """SUBACK: a reason code a filter, in the order asked; empty with ``error`` when none came."""
-
-    session: "Session"
-    filters: tuple[str, ...]
-    reason_codes: tuple[int, ...]
-    error: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Published:
-    """PUBACK, or none (``reason_code`` None, ``error`` says why); ``tag`` is the publisher's own."""
-
-    session: "Session"
-    topic: str
-    tag: object
-    reason_code: int | None
-    error: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Message:
-    """Something arrived. ``acknowledge`` sends its PUBACK: when the message is safe, or needs to be no more."""
-
-    session: "Session"
-    topic: str
-    payload: bytes = dataclasses.field(repr=False)  # provisioning's answers hold keys and tokens
-    response_topic: str | None = None
-    correlation_data: bytes | None = None
-    content_type: str | None = None
-    user_properties: tuple[tuple[str, str], ...] = ()
-    retain: bool = (
-        False  # kept by AWS: sent because we subscribed, not because somebody published it now
-    )
-    acknowledge: Callable[[], None] = dataclasses.field(default=lambda: None, repr=False)
+# What may be on its way to this device unacknowledged, and how large it may be: both bound the agent's memory.
+RECEIVE_MAXIMUM = 100
+PACKET_MAXIMUM = 256 * 1024
 
 
 class Session:
@@ -104,7 +69,8 @@ class Session:
         pair: The credential to open it with.
         client_id: MQTT client id; for a device the thing's name.
         mailbox: Gets the events.
-        filters: Topic filters with their QoS, asked for whenever the connection stands (again).
+        filters: Topic filters with their QoS, asked for whenever the connection stands (again); who asks again after a
+            refusal does so with ``subscribe``.
         is_thing: A device's own session: AWS keeps it between connections, the client reconnects by itself and keeps
             to AWS's 100 publishes a second. Otherwise a claim's: clean, short, without the 10 ms that flow control
             costs a packet.
@@ -135,6 +101,7 @@ class Session:
         self._stopped = threading.Event()
         self._started = False
         self._is_up = False
+        self._is_restarting = False
         self.client = mqtt5.Client(self._options())
 
     def start(self, *, is_hasty: bool = False) -> None:
@@ -154,22 +121,82 @@ class Session:
         nodelay.on_new_connection(before, self._stopped.wait)
 
     def publish(self, message: Outgoing, tag: object = None) -> None:
-        """Publish at QoS 1; ``Published`` follows."""
+        """Publish at QoS 1; ``Published`` follows, also for what awscrt refuses to send. Never raises."""
 
-        def done(future: "Future[Any]") -> None:
-            error = future.exception()
-            code = None if error else int(future.result().puback.reason_code)
+        def done(code: int | None, error: BaseException | None) -> None:
             self._mailbox.put(
                 Published(
                     session=self,
                     topic=message.topic,
                     tag=tag,
                     reason_code=code,
-                    error=_text(error),
+                    error=packets.text(error),
+                    no_answer=packets.why(error),
                 )
             )
 
-        self.client.publish(_packet(message)).add_done_callback(done)
+        self._submit(
+            lambda: self.client.publish(packets.packet(message)),
+            lambda found: packets.code(found.puback.reason_code),
+            done,
+        )
+
+    def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
+        """Ask for at most ``FILTERS_A_PACKET`` topic filters with their QoS; ``Subscribed`` follows. Never raises."""
+        names = tuple(name for name, _ in filters)
+
+        def done(codes: tuple[int, ...] | None, error: BaseException | None) -> None:
+            self._mailbox.put(
+                Subscribed(
+                    session=self,
+                    filters=names,
+                    reason_codes=codes or (),
+                    error=packets.text(error),
+                    no_answer=packets.why(error),
+                )
+            )
+
+        self._submit(
+            lambda: self.client.subscribe(packets.subscription(filters)),
+            lambda found: tuple(packets.code(code) for code in found.reason_codes),
+            done,
+        )
+
+    def unsubscribe(self, names: Sequence[str]) -> None:
+        """Give up at most ``FILTERS_A_PACKET`` topic filters; nothing follows. Never raises."""
+        packet = mqtt5.UnsubscribePacket(topic_filters=list(names))
+        self._submit(lambda: self.client.unsubscribe(packet), lambda _: None, lambda *_: None)
+
+    def reconnect(self) -> None:
+        """End the connection and open another: ``Disconnected`` follows, then as after ``start``."""
+        if self._started and not self._is_restarting:
+            self._is_restarting = True
+            self.client.stop(mqtt5.DisconnectPacket())
+
+    def _submit(
+        self,
+        submit: "Callable[[], Future[Any]]",
+        read: Callable[[Any], T],
+        done: Callable[[T | None, BaseException | None], None],
+    ) -> None:
+        """Hand a packet to awscrt; ``done`` gets what was read of the answer, or why there is none, exactly once."""
+
+        def answered(future: "Future[Any]") -> None:
+            error = future.exception()
+            found = None
+            if error is None:
+                try:
+                    found = read(future.result())
+                except Exception as unreadable:  # noqa: BLE001 - an answer of any shape
+                    error = unreadable
+            done(found, error)
+
+        try:
+            future = submit()
+        except Exception as refused:  # noqa: BLE001 - of any kind: it never left, and never will
+            done(None, packets.NeverSentError(refused))
+        else:
+            future.add_done_callback(answered)
 
     def explain(self, failure: ConnectFailed | None, now: float) -> AgentError:
         """Why it did not open; ``failure`` is None when nothing came in time, ``now`` in Unix seconds."""
@@ -212,7 +239,9 @@ class Session:
                 client_id=self.client_id,
                 keep_alive_interval_sec=self.upkeep.keep_alive,
                 session_expiry_interval_sec=self.upkeep.expiry if self.is_thing else None,
-                will=_packet(self.upkeep.will) if self.upkeep.will else None,
+                receive_maximum=RECEIVE_MAXIMUM,
+                maximum_packet_size=PACKET_MAXIMUM,
+                will=packets.packet(self.upkeep.will) if self.upkeep.will else None,
             ),
             "session_behavior": behavior.REJOIN_ALWAYS if self.is_thing else behavior.CLEAN,
             "extended_validation_and_flow_control_options": (
@@ -229,11 +258,11 @@ class Session:
             "ping_timeout_ms": 30_000,
             "connack_timeout_ms": CONNACK_LIMIT,
             "ack_timeout_sec": ACK_LIMIT,
-            "on_publish_callback_fn": self._on_publish,
-            "on_lifecycle_event_stopped_fn": lambda _data: self._stopped.set(),
-            "on_lifecycle_event_connection_success_fn": self._on_connected,
-            "on_lifecycle_event_connection_failure_fn": self._on_connect_failed,
-            "on_lifecycle_event_disconnection_fn": self._on_disconnected,
+            "on_publish_callback_fn": self._guarded(self._on_publish),
+            "on_lifecycle_event_stopped_fn": self._guarded(self._on_stopped),
+            "on_lifecycle_event_connection_success_fn": self._guarded(self._on_connected),
+            "on_lifecycle_event_connection_failure_fn": self._guarded(self._on_connect_failed),
+            "on_lifecycle_event_disconnection_fn": self._guarded(self._on_disconnected),
             "disable_metrics": True,
         }
         if hasattr(mqtt5, "TopicAliasingOptions"):
@@ -250,6 +279,25 @@ class Session:
 
     # Callbacks, on awscrt's thread ------------------------------------------------------------------------------------
 
+    def _guarded(self, act: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A callback whose failure reaches the main thread: an exception would be lost in awscrt's."""
+
+        def guarded(data: Any) -> None:  # noqa: ANN401 - awscrt has no types
+            try:
+                act(data)
+            except Exception as error:  # noqa: BLE001 - whatever the server made of it
+                name = act.__name__.strip("_")
+                self._mailbox.put(CallbackFailed(session=self, name=name, error=error))
+
+        return guarded
+
+    def _on_stopped(self, _data: Any) -> None:  # noqa: ANN401
+        if self._is_restarting and self._started:
+            self._is_restarting = False
+            self.client.start()
+        else:
+            self._stopped.set()
+
     def _on_publish(self, data: Any) -> None:  # noqa: ANN401 - awscrt has no types
         packet = data.publish_packet
         self._mailbox.put(
@@ -263,9 +311,10 @@ class Session:
                 ),
                 content_type=packet.content_type,
                 user_properties=tuple(
-                    (one.name, one.value) for one in packet.user_properties or ()
+                    (item.name, item.value) for item in packet.user_properties or ()
                 ),
                 retain=bool(packet.retain),
+                qos=int(packet.qos or 0),
                 acknowledge=self._hold(data),
             )
         )
@@ -288,52 +337,27 @@ class Session:
     def _on_connected(self, data: Any) -> None:  # noqa: ANN401
         self._is_up = True
         rejoined = bool(data.connack_packet and data.connack_packet.session_present)
-        self._mailbox.put(Connected(session=self, rejoined=rejoined))
+        limits = packets.limits(data.negotiated_settings)
+        self._mailbox.put(Connected(session=self, rejoined=rejoined, limits=limits))
         # From here rather than from the main thread, which may be making a key. Asked again on a rejoined session
         # too: the configuration may be new.
         for first in range(0, len(self._filters), FILTERS_A_PACKET):
-            self._subscribe(self._filters[first : first + FILTERS_A_PACKET])
-
-    def _subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
-        names = tuple(name for name, _ in filters)
-        packet = mqtt5.SubscribePacket(
-            subscriptions=[mqtt5.Subscription(name, mqtt5.QoS(qos)) for name, qos in filters]
-        )
-
-        def done(future: "Future[Any]") -> None:
-            error = future.exception()
-            codes = () if error else tuple(int(code) for code in future.result().reason_codes)
-            self._mailbox.put(
-                Subscribed(session=self, filters=names, reason_codes=codes, error=_text(error))
-            )
-
-        self.client.subscribe(packet).add_done_callback(done)
+            self.subscribe(self._filters[first : first + FILTERS_A_PACKET])
 
     def _on_connect_failed(self, data: Any) -> None:  # noqa: ANN401
-        code = int(data.connack_packet.reason_code) if data.connack_packet else None
+        code, words = packets.ending(data.connack_packet)
+        error = packets.text(data.exception)
         self._mailbox.put(
-            ConnectFailed(session=self, reason_code=code, error=_text(data.exception))
+            ConnectFailed(session=self, reason_code=code, error=error, reason_string=words)
         )
 
     def _on_disconnected(self, data: Any) -> None:  # noqa: ANN401
         self._is_up = False
-        code = int(data.disconnect_packet.reason_code) if data.disconnect_packet else None
+        code, words = packets.ending(data.disconnect_packet)
+        error = packets.text(data.exception)
         self._mailbox.put(
-            Disconnected(session=self, reason_code=code, error=_text(data.exception))
+            Disconnected(session=self, reason_code=code, error=error, reason_string=words)
         )
-
-
-def _packet(message: Outgoing) -> mqtt5.PublishPacket:
-    return mqtt5.PublishPacket(
-        topic=message.topic,
-        payload=message.payload,
-        qos=mqtt5.QoS.AT_LEAST_ONCE,
-        retain=message.retain,
-        content_type=message.content_type,
-        message_expiry_interval_sec=message.expiry,
-        correlation_data=message.correlation_data,
-        user_properties=[mqtt5.UserProperty(name, value) for name, value in message.properties],
-    )
 
 
 _shared: io.ClientBootstrap | None = None
@@ -346,10 +370,3 @@ def _bootstrap() -> io.ClientBootstrap:
         group = io.EventLoopGroup(1)
         _shared = io.ClientBootstrap(group, io.DefaultHostResolver(group))
     return _shared
-
-
-def _text(error: BaseException | None) -> str:
-    if error is None:
-        return ""
-    words = f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
-    return words.rstrip(".")

@@ -500,7 +500,7 @@ def test_topic_that_stays_refused_counts_as_proven_and_says_what_is_missing(
     del faults
     lacking = make_fleet(fleet.sandbox, tmp_path / "claim", device_without=["publish"])
     agent = Agent(lacking, tmp_path)
-    done = agent.provision("--timeout", "100")
+    done = agent.provision("--timeout", "100", limit=110)  # it waits a minute
     assert done.status == 0, done.stderr
     assert done.answer["proven"]
     statement = f"iot:Publish on topic/dt/{agent.thing_name}/system"
@@ -528,13 +528,13 @@ def provisioned(agent: Agent, faults: FaultClient) -> Iterator[Agent]:
 
 @cases(
     Case(CREATE_FROM_CSR, "reject", {"status_code": 403}, first=77),
-    Case(CREATE_FROM_CSR, "answer-other-key", first=69, minted=10),
+    Case(CREATE_FROM_CSR, "answer-other-key", first=69, minted=5, timeout="2"),
     Case(REGISTER, "reject", {"status_code": 400}, first=77),
     Case("connect", "reject", THING, first=77),
     alike=[
-        Case(CREATE_FROM_CSR, "lose-answer", first=69, minted=2),
+        Case(CREATE_FROM_CSR, "lose-answer", first=69, minted=2, timeout="4"),
         Case("publish", "reject", THING, first=77),
-        Case(REGISTER, "close-after", first=69),
+        Case(REGISTER, "close-after", first=69, timeout="4"),
     ],
 )
 def test_old_identity_stays_until_the_new_one_is_proven(
@@ -542,7 +542,7 @@ def test_old_identity_stays_until_the_new_one_is_proven(
 ) -> None:
     before = provisioned.current_id()
     faults.add(case.operation, case.kind, calls="every", **case.parameters)
-    done = provisioned.provision("--force", "--timeout", "4" if case.first == 69 else "30")
+    done = provisioned.provision("--force", "--timeout", case.timeout)
     assert done.status == case.first, done.stderr
     assert provisioned.current_id() == before
     assert provisioned.provision().answer["certificate_id"] == before

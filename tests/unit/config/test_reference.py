@@ -13,7 +13,7 @@ from fleet_agent.config.positions import MAX_DEPTH, MAX_NODES
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Doc
 from fleet_agent.device.machine_id import APPLICATION
-from fleet_agent.device.programs import ENVIRONMENT
+from fleet_agent.programs.launch import ENVIRONMENT
 from support.configurations import Folder
 
 

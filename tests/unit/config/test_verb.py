@@ -49,7 +49,8 @@ def test_show_prints_what_comes_of_all_layers(folder: Folder, capsys: Output) ->
     assert main(["config", "show", "--config", str(file), "--port", "443"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["port"] == 443
-    assert shown["telemetry"]["sources"][0]["system"]["interval"] == "1m30s"
+    system = {"interval": "1m30s", "name": "system", "topic": None, "priority": "normal"}
+    assert shown["telemetry"]["sources"] == [{"system": system}]
     assert main(["config", "show", "--config", str(file), "--port", "443", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"schema": 1, "settings": shown}
 

@@ -5,7 +5,13 @@ from pathlib import Path
 
 from fleet_agent.doctor.sdk import NEEDED, OPTIONAL
 
-_IMPORTERS = ("session/mqtt.py", "session/tls.py", "provisioning/identity.py")
+_IMPORTERS = (
+    "session/mqtt.py",
+    "session/packets.py",
+    "session/tls.py",
+    "provisioning/aws.py",
+    "provisioning/answers.py",
+)
 _MODULES = {"io": "awscrt.io", "http": "awscrt.http", "mqtt5": "awscrt.mqtt5", "mqtt": "awscrt.mqtt",
             "iotidentity": "awsiot.iotidentity"}  # fmt: skip
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_agent.session.filters import levels, matches
+from fleet_agent.session.filters import covers, levels, matches
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,29 @@ def test_a_filter_stands_for_what_its_regular_expression_does(
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_nothing_that_arrives_makes_it_fail(filter_: str, topic: str) -> None:
     assert matches(filter_, topic) or levels(filter_, topic) == ()
+
+
+@pytest.mark.parametrize(
+    ("general", "special", "is_covered"),
+    [
+        ("a/#", "a/b", True),
+        ("a/#", "a/+/c", True),
+        ("a/#", "a/b/#", True),
+        ("+/b", "a/b", True),
+        ("a/+", "a/#", False),
+        ("a/b", "a/+", False),
+        ("a/#", "a", False),
+        ("a/+", "a/b/c", False),
+        ("#", "a/b", True),
+        ("#", "$aws/things/x", False),
+        ("+/x", "$aws/x", False),
+        ("$aws/#", "$aws/things/x", True),
+        ("$share/g/a/#", "a/b", False),
+        ("a/#", "$share/g/a/b", False),
+        ("a/b", "a/b", False),
+    ],
+)
+def test_which_filter_brings_all_that_another_would(
+    general: str, special: str, is_covered: bool
+) -> None:
+    assert covers(general, special) is is_covered

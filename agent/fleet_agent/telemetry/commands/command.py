@@ -3,6 +3,7 @@
 import binascii
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any, Protocol
 
 
@@ -32,6 +33,18 @@ class Arrived(Protocol):
     @property
     def user_properties(self) -> tuple[tuple[str, str], ...]:
         """What the sender put beside it."""
+
+    @property
+    def retain(self) -> bool:
+        """Whether AWS had kept it, and sends it because somebody subscribed."""
+
+    @property
+    def qos(self) -> int:
+        """Whether it comes again until it is acknowledged (1), or not (0)."""
+
+    @property
+    def acknowledge(self) -> Callable[[], None]:
+        """Tells AWS that it need not come again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,16 @@
 """One handler: takes a command at a time, lets others wait, refuses what it cannot take, and tells how it went.
 
-``take`` returns before the message is acknowledged to AWS: by then a file is written, a program is started, and what
-waits or is asked of a socket is in a file of its own. So a command survives the agent; a program that was started is
-not started again, a socket is asked until it has answered.
+A message is acknowledged to AWS when it is safe: a file is written, a program is started, and what waits or is asked of
+a socket is in a file of its own. So a command survives the agent; a program that was started is not started again, a
+socket is asked until it has answered. Where so many wait that no more may, messages are held: AWS keeps what is not
+acknowledged, and sends it again when the connection ends before its turn has come.
 """
 
+import collections
 import dataclasses
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from fleet_agent import clock as clocks
@@ -15,6 +18,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Health, Problem
+from fleet_agent.printable import printable
 from fleet_agent.telemetry.commands.answer import (
     Answering,
     Outcome,
@@ -26,11 +30,13 @@ from fleet_agent.telemetry.commands.command import Command
 from fleet_agent.telemetry.commands.deduplicate import Remembered
 from fleet_agent.telemetry.commands.line import Line, Waiting
 from fleet_agent.telemetry.commands.work import Work
-from fleet_agent.telemetry.printable import printable
 
 _log = logging.getLogger(__name__)
 
 NOT_KEPT = "commands-not-kept"
+
+# Bytes that are held for one handler. AWS has at most 100 messages under way; another broker may not keep to that.
+HELD_BYTES = 16 * 1024 * 1024
 
 _REMEDIES = {
     "not-started": "Look at the handler's argv: the program's path, its mode, and what the unit allows.",
@@ -43,15 +49,27 @@ _REMEDY = "Look into the log of that program; the next command that goes well cl
 
 @dataclasses.dataclass(kw_only=True)
 class Counters:
-    """What a handler did since it was configured; ``last_error`` with its time, None while there was none."""
+    """What a handler did since it was configured; ``last_error`` with its time, None while there was none.
+
+    ``waiting`` commands are in the line, ``held`` ones are not acknowledged yet.
+    """
 
     handled: int = 0
     failed: int = 0
     refused: int = 0
     duplicates: int = 0
     waiting: int = 0
+    held: int = 0
     last_error: str | None = None
     last_error_time: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Held:
+    """A command without a place in the line; of one that came again, what acknowledges each."""
+
+    command: Command
+    acknowledge: list[Callable[[], None]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,6 +103,9 @@ class Handler:
         self._line = Line(folder)
         self._remembered = Remembered(folder / "ids")
         self._current: tuple[Waiting, Command] | None = None
+        self._held: collections.deque[_Held] = collections.deque()
+        self._held_ids: dict[str, _Held] = {}
+        self._held_bytes = 0
         self._is_going = False
         self._is_closed = False
         self.counters.waiting = len(self._line)
@@ -102,33 +123,90 @@ class Handler:
             self._work.act()
         else:
             self._go()
+            self._admit()
 
-    def take(self, command: Command) -> None:
-        """Handle it, or have it wait; refuse or leave it otherwise. Once closed, wait for the agent to run again."""
-        has_to_wait = self._current is not None or (self._is_closed and not self._work.is_instant)
+    def take(
+        self, command: Command, acknowledge: Callable[[], None], *, comes_again: bool = True
+    ) -> None:
+        """Handle it, or have it wait; refuse or leave it otherwise. Once closed, wait for the agent to run again.
+
+        Args:
+            command: What to do.
+            acknowledge: Called once it need not come again.
+            comes_again: Whether it does until then.
+        """
+        identity = command.identity
         if len(command.payload) > self._max_size:
             words = f"it has {len(command.payload)} bytes, {self._max_size} are allowed"
             self.refuse(command, failure("too-large", words))
-        elif command.identity is not None and self._knows(command.identity):
+        elif identity is not None and identity in self._held_ids:
+            # Perhaps the same packet: its acknowledgement would be that of the one that is held.
+            self._held_ids[identity].acknowledge.append(acknowledge)
+            return
+        elif identity is not None and self._knows(identity):
             self.counters.duplicates += 1
             _log.info("%s: a duplicate on %s was left alone", self.name, _shown(command))
             self._answer(command, failure("duplicate", "a message of that id was taken before"))
-        elif has_to_wait and len(self._line) >= self._max_waiting:
-            words = f"{len(self._line)} messages wait already"
-            self.refuse(command, failure("busy", words))
+        elif not self._is_full and not self._held:
+            self._accept(command)
+        elif comes_again and self._held_bytes + len(command.payload) <= HELD_BYTES:
+            self._hold(_Held(command=command, acknowledge=[acknowledge]))
+            return
         else:
-            is_stored = has_to_wait or (self._work.is_repeated and not self._work.is_instant)
-            try:
-                self._line.add(command, is_stored=is_stored)
-            except StateDirectoryError as error:
-                self._tell_not_kept(error)
-            else:
-                if is_stored:
-                    self._shared.health.clear_problem(NOT_KEPT)
-            self._go()
+            words = f"{len(self._line) + len(self._held)} messages wait already"
+            self.refuse(command, failure("busy", words))
+        acknowledge()
+
+    @property
+    def _has_to_wait(self) -> bool:
+        return self._current is not None or (self._is_closed and not self._work.is_instant)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._has_to_wait and len(self._line) >= self._max_waiting
+
+    def _hold(self, item: _Held) -> None:
+        self._held.append(item)
+        self._held_bytes += len(item.command.payload)
+        if item.command.identity is not None:
+            self._held_ids[item.command.identity] = item
+        self.counters.held = len(self._held)
+
+    def _release(self) -> _Held:
+        item = self._held.popleft()
+        self._held_bytes -= len(item.command.payload)
+        if item.command.identity is not None:
+            del self._held_ids[item.command.identity]
+        self.counters.held = len(self._held)
+        return item
+
+    def _accept(self, command: Command) -> None:
+        """Put it into the line; when this returns it need not come again."""
+        is_stored = self._has_to_wait or (self._work.is_repeated and not self._work.is_instant)
+        try:
+            self._line.add(command, is_stored=is_stored)
+        except StateDirectoryError as error:
+            self._tell_not_kept(error)
+        else:
+            if is_stored:
+                self._shared.health.clear_problem(NOT_KEPT)
+        self._go()
+
+    def _admit(self) -> None:
+        """Give what is held the places that came free; while others are begun it is not known which do."""
+        while self._held and not (self._is_going or self._is_full):
+            item = self._release()
+            self._accept(item.command)
+            for acknowledge in item.acknowledge:
+                acknowledge()
+
+    def disconnected(self) -> None:
+        """The connection ended: what is held comes again."""
+        while self._held:
+            self._release()
 
     def refuse(self, command: Command, outcome: Outcome) -> None:
-        """Leave it, and tell its sender."""
+        """Leave it, and answer its sender so; the caller acknowledges it."""
         self.counters.refused += 1
         self._note(outcome)
         _log.warning("%s: refused what came on %s: %s", self.name, _shown(command), outcome.reason)
@@ -180,6 +258,7 @@ class Handler:
             self._unremember(command)
         self._conclude(command, outcome)
         self._go()
+        self._admit()
 
     def _conclude(self, command: Command, outcome: Outcome) -> None:
         if outcome.is_good:

@@ -15,6 +15,7 @@ from fleet_agent import files
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.printable import printable
 from fleet_agent.session import filters
 from fleet_agent.telemetry.commands import deduplicate
 from fleet_agent.telemetry.commands.answer import failure
@@ -62,11 +63,17 @@ class Commands:
         self._tidy()
 
     def take(self, message: Arrived) -> None:
-        """Give a message to its handler. When this returns it can be acknowledged."""
+        """Give a message to its handler, which acknowledges it once it is safe; one that has none is done with."""
         for item in self._entries:
             if item.handler is not None and filters.matches(item.filter, message.topic):
                 self._hand(message, item, item.handler)
                 return
+        message.acknowledge()
+
+    def disconnected(self) -> None:
+        """The connection ended: what is not acknowledged comes again."""
+        for handler in self._handlers():
+            handler.disconnected()
 
     def is_logged(self, topic: str) -> bool:
         """Whether a subscription asks that messages of this topic are logged."""
@@ -102,6 +109,14 @@ class Commands:
         return [item.handler for item in self._entries if item.handler is not None]
 
     def _hand(self, message: Arrived, item: _Entry, handler: Handler) -> None:
+        if message.retain and not item.subscription.retained:
+            _log.info(
+                "%s: a retained message on %s is not a new one and was left alone",
+                handler.name,
+                printable(message.topic),
+            )
+            message.acknowledge()
+            return
         topic = message.response_topic
         if topic is not None and any(filters.matches(one.filter, topic) for one in self._entries):
             _log.warning(
@@ -124,9 +139,10 @@ class Commands:
                 )
             except ValueError as error:
                 handler.refuse(command, failure("bad-id", str(error)))
+                message.acknowledge()
                 return
             command = dataclasses.replace(command, identity=identity)
-        handler.take(command)
+        handler.take(command, message.acknowledge, comes_again=message.qos > 0)
 
     def _entry(self, found: str, subscription: Subscription) -> _Entry:
         name = self._name(subscription.name or found)

@@ -30,6 +30,9 @@ class Arriving:
     correlation_data: bytes | None = b"\x00c"
     content_type: str | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
+    retain: bool = False
+    qos: int = 1
+    acknowledge: Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

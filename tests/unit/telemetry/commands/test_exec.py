@@ -117,7 +117,7 @@ def test_it_runs_once_at_a_time_in_order_and_beyond_the_line_it_is_busy(
     script = f'read x; echo "begin $x" >>{log}; sleep 0.05; echo "end $x" >>{log}; echo "$x"'
     bench.listen(running("sh", "-c", script, max_waiting=2))
     for number in range(5):
-        bench.send("cmd/a", b"%d\n" % number)
+        bench.send("cmd/a", b"%d\n" % number, qos=0)
     answers = [answer.said for answer in bench.answered(5)]
     assert [found.get("error") for found in answers] == ["busy", "busy", None, None, None]
     assert log.read_text().split() == " ".join(f"begin {n} end {n}" for n in range(3)).split()

@@ -68,7 +68,7 @@ def test_what_comes_while_the_agent_stops_waits_for_the_next_start(
     bench.listen(catting, writing)
     bench.commands.close()
     for number in range(3):
-        bench.send("a", b"%d" % number)
+        bench.send("a", b"%d" % number, qos=0)
     assert bench.answered()[0].said["error"] == "busy"
     assert bench.ask("b", b"x") == {"status": 0}
     assert bench.commands.due == math.inf

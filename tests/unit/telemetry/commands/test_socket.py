@@ -115,7 +115,7 @@ def test_it_is_asked_again_when_the_agent_ended_before_it_answered(
 def test_beyond_the_line_it_is_busy(bench: Bench, program: Program) -> None:
     bench.listen(asking(program.path, max_waiting=1))
     for number in range(3):
-        bench.send("cmd/a", b"%d" % number)
+        bench.send("cmd/a", b"%d" % number, qos=0)
     assert bench.answered()[0].said["error"] == "busy"
     for number in range(2):
         connection, received = program.accept()

@@ -9,46 +9,44 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Presence
-from fleet_agent.errors import AgentError, NotAllowedError, StateDirectoryError
+from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Health, Problem
-from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested
-from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import (
+from fleet_agent.printable import printable
+from fleet_agent.session.connectivity import Connectivity
+from fleet_agent.session.events import (
+    CallbackFailed,
     Connected,
     ConnectFailed,
     Disconnected,
     Message,
     Published,
-    Session,
     Subscribed,
 )
+from fleet_agent.session.message import Limits, Outgoing
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry.commands.router import Commands
 from fleet_agent.telemetry.orders import Orders
-from fleet_agent.telemetry.printable import printable
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.report import Report
+from fleet_agent.telemetry.suspects import TIMES, Suspects
 
 _log = logging.getLogger(__name__)
 
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
 # Seconds, at most, until it shows what came and went; a write for each would be too many.
 SHOW_SOON = 5.0
-FLUSH_LIMIT = (
-    4.0  # seconds that are spent on sending what waits when the agent is asked to stop, ...
-)
-ACKNOWLEDGE_LIMIT = 1.0  # ... and then on acknowledgements of what was sent
+# Seconds that are spent on sending what waits when the agent is asked to stop, and then on acknowledgements of that.
+FLUSH_LIMIT = 4.0
+ACKNOWLEDGE_LIMIT = 1.0
 TURNS = 64  # events between two commits while they pour in
-TAKEN_OVER = 142  # DISCONNECT: another client connected under this client id
 
-OFFLINE = "offline"
-CLONED = "cloned?"
-SUBSCRIBE_REFUSED = "subscribe-refused"
+SET_ASIDE = "message-set-aside"
 QUEUE_DAMAGED = "queue-damaged"
 
 
@@ -76,6 +74,7 @@ class TelemetryLoop:
 
     Args:
         session: As the thing; started here, closed by the caller.
+        subscriptions: What comes down on it.
         publisher: The way up.
         queue: Where readings wait; closed by the caller.
         sources: Make readings.
@@ -93,6 +92,7 @@ class TelemetryLoop:
         self,
         *,
         session: Session,
+        subscriptions: Subscriptions,
         publisher: Publisher,
         queue: Queue,
         sources: Sequence[Source],
@@ -106,6 +106,10 @@ class TelemetryLoop:
         chores: Sequence[Actor] = (),
     ) -> None:
         self._session = session
+        self._subscriptions = subscriptions
+        self._suspects = Suspects()
+        self._connectivity = Connectivity(session, clock, health, self._calmed)
+        self._limits = Limits()
         self._publisher = publisher
         self._queue = queue
         self._sources = sources
@@ -116,9 +120,13 @@ class TelemetryLoop:
         self._clock = clock
         self._health = health
         self._report = report
-        self._actors: list[Actor] = [*sources, commands, *chores]
-        self._is_connected = False
-        self._is_diagnosed = False
+        self._actors: list[Actor] = [
+            *sources,
+            commands,
+            subscriptions,
+            self._connectivity,
+            *chores,
+        ]
         self._show_at = clock.monotonic() + SHOW_EVERY
 
     def run(self) -> None:
@@ -133,25 +141,19 @@ class TelemetryLoop:
         self._health.doing(f"connecting to {self._session.route.host}")
         while True:
             self._publisher.settle()
-            event = self._mailbox.wait(self._due())
-            for _ in range(TURNS):
-                if event is not None:
-                    self._take(event)
-                if not self._mailbox.has_events():
-                    break
-                event = self._mailbox.wait(0.0)
+            for event in self._mailbox.burst(self._due(), TURNS):
+                self._take(event)
             self._act()
 
     def finish(self) -> None:
         """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
-        self._publisher.settle(
-            at_once=True
-        )  # so that senders hear of it, and positions in files are saved
+        # So that senders hear of it, and positions in files are saved.
+        self._publisher.settle(at_once=True)
         for source in self._sources:
             source.close()
         self._commands.close()
         self._publisher.settle(at_once=True)
-        if self._is_connected and self._presence:
+        if self._connectivity.is_connected and self._presence:
             self._say(self._presence.offline)
         self._drain(FLUSH_LIMIT)
         self._publisher.disconnected()
@@ -160,7 +162,7 @@ class TelemetryLoop:
 
     def _drain(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
-        while self._is_connected and not self._publisher.is_idle(until):
+        while self._connectivity.is_connected and not self._publisher.is_idle(until):
             due = min(until, self._publisher.due)
             event = self._mailbox.wait(due, although_stopping=True)
             if event is None and due == until:
@@ -195,7 +197,7 @@ class TelemetryLoop:
                     self._show()  # that AWS has the first one is what everybody waits to read
             case Message():
                 self._arrived(event)
-            case Connected() | ConnectFailed() | Disconnected() | Subscribed():
+            case Connected() | ConnectFailed() | Disconnected() | Subscribed() | CallbackFailed():
                 if event.session is self._session:  # not late news of one that is closed
                     self._hear(event)
             case ReloadRequested() | RotateRequested():
@@ -203,16 +205,20 @@ class TelemetryLoop:
             case _:
                 pass
 
-    def _hear(self, event: Connected | ConnectFailed | Disconnected | Subscribed) -> None:
+    def _hear(
+        self, event: Connected | ConnectFailed | Disconnected | Subscribed | CallbackFailed
+    ) -> None:
         match event:
             case Connected():
-                self._connected()
+                self._connected(event)
             case ConnectFailed():
-                self._connect_failed(event)
+                self._connectivity.failed(event)
             case Disconnected():
                 self._disconnected(event)
             case Subscribed():
-                self._subscribed(event)
+                self._subscriptions.subscribed(event)
+            case CallbackFailed():
+                self._connectivity.callback_failed(event)
 
     # The status -------------------------------------------------------------------------------------------------------
 
@@ -223,7 +229,7 @@ class TelemetryLoop:
         self._show_at = self._clock.monotonic() + SHOW_EVERY
         with contextlib.suppress(StateDirectoryError):  # the publisher told of it
             self._queue.tidy()
-        self._report.update(is_connected=self._is_connected)
+        self._report.update(is_connected=self._connectivity.is_connected)
         if self._queue.replaced:
             name, why = self._queue.replaced
             self._health.raise_problem(
@@ -237,52 +243,56 @@ class TelemetryLoop:
 
     # Down -------------------------------------------------------------------------------------------------------------
 
-    def _subscribed(self, event: Subscribed) -> None:
-        refused = [
-            name
-            for name, code in zip(event.filters, event.reason_codes, strict=False)
-            if code >= 128  # noqa: PLR2004 - MQTT 5: an error
-        ]
-        if refused:
-            self._raise(
-                SUBSCRIBE_REFUSED,
-                NotAllowedError("thing", "iot:Subscribe", f"topicfilter/{refused[0]}"),
-            )
-        elif not event.error:
-            self._health.clear_problem(SUBSCRIBE_REFUSED)
-            _log.info("subscribed to %s", ", ".join(event.filters))
-
     def _arrived(self, event: Message) -> None:
         self._health.traffic.messages_received += 1
         self._show_soon()
+        if self._suspects.is_set_aside(event):
+            self._set_aside(event)
+            return
         if self._commands.is_logged(event.topic):
-            topic = printable(event.topic.encode())
-            _log.info("message on %s: %s", topic, printable(event.payload))
-        if not self._orders.take(event):
+            _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
+        self._suspects.handled(event, self._clock.monotonic())
+        if self._orders.take(event):
+            event.acknowledge()
+        else:
             self._commands.take(event)
-        event.acknowledge()
         if self._orders.is_ordered:
             self._orders.is_ordered = False
             raise Rotate
 
+    def _set_aside(self, event: Message) -> None:
+        event.acknowledge()
+        problem = Problem(
+            code=SET_ASIDE,
+            title=f"A message on {printable(event.topic)} ({len(event.payload)} bytes) was set aside: "
+            f"{TIMES} times the connection ended right after it came.",
+            remedy="Look at what sent it, and at its response topic; sent again later it is a new one.",
+        )
+        if self._health.raise_problem(problem):
+            _log.warning("%s %s", problem.title, problem.remedy)
+
     # The connection -----------------------------------------------------------------------------------------------
 
-    def _connected(self) -> None:
-        self._is_connected = True
-        self._is_diagnosed = False
-        self._health.clear_problem(OFFLINE)
-        self._health.doing(f"connected as {self._session.client_id}")
-        _log.info(
-            "connected to %s as %s",
-            self._session.route.host,
-            self._session.client_id,
-            extra=log.fields(Moment.CONNECTED),
-        )
+    def _connected(self, event: Connected) -> None:
+        self._limits = event.limits
+        self._connectivity.connected(event)
         self._publisher.connected(self._session)
+        self._subscriptions.connected(rejoined=event.rejoined)
         if self._presence:
             self._say(self._presence.online)
         self._orders.connected()
         self._show()
+
+    def _disconnected(self, event: Disconnected) -> None:
+        self._connectivity.ended(event)
+        self._suspects.ended(self._clock.monotonic())
+        self._publisher.disconnected()
+        self._subscriptions.disconnected()
+        self._commands.disconnected()
+
+    def _calmed(self) -> None:
+        self._suspects.calmed()
+        self._health.clear_problem(SET_ASIDE)
 
     def _say(self, payload: str) -> None:
         if self._presence:
@@ -290,38 +300,6 @@ class TelemetryLoop:
                 Outgoing(
                     topic=self._presence.topic,
                     payload=payload.encode(),
-                    retain=self._presence.retain,
+                    retain=self._presence.retain and self._limits.can_retain,
                 )
             )
-
-    def _connect_failed(self, event: ConnectFailed) -> None:
-        if self._is_diagnosed:
-            return
-        self._is_diagnosed = True  # once an outage: looking for the cause takes seconds
-        error = event.session.explain(event, self._clock.wall())
-        self._raise(OFFLINE, error)
-        self._health.doing("waiting to connect")
-
-    def _disconnected(self, event: Disconnected) -> None:
-        self._is_connected = False
-        self._publisher.disconnected()
-        code = f"DISCONNECT {event.reason_code}" if event.reason_code else event.error
-        _log.info("connection ended: %s", code)
-        self._health.doing("reconnecting")
-        if event.reason_code == TAKEN_OVER:
-            self._health.raise_problem(
-                Problem(
-                    code=CLONED,
-                    title=f"Another client connected as {self._session.client_id}.",
-                    remedy="Two devices with one identity? On the copy: fleet-agent reset, then fleet-agent provision",
-                )
-            )
-
-    def _raise(self, code: str, error: AgentError) -> None:
-        _log.warning(
-            "%s %s",
-            error.title,
-            error.remedy,
-            extra=log.fields(Moment.PROBLEM, problem=code),
-        )
-        self._health.raise_problem(Problem(code=code, title=error.title, remedy=error.remedy))

@@ -11,8 +11,8 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.telemetry import child as children
-from fleet_agent.telemetry.child import Cause, Child, Ended
+from fleet_agent.programs import child as children
+from fleet_agent.programs.child import Cause, Child, Ended
 
 CLOCK = SystemClock()
 

@@ -1,6 +1,6 @@
 """One run of another program, watched through the mailbox: nothing blocks, and how it ended is a value.
 
-The program gets ``programs.ENVIRONMENT`` and what is given beside it, no descriptor of the agent's but its three pipes,
+The program gets ``launch.ENVIRONMENT`` and what is given beside it, no descriptor of the agent's but its three pipes,
 and a session of its own, so that its children can be ended with it. It is over when the program itself has ended; what
 its children would still print is not waited for. Past its time it is told to end (SIGTERM) and then made to (SIGKILL),
 with its children. One that the agent's own death leaves behind goes on; systemd ends it with the unit.
@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from fleet_agent.clock import Clock
-from fleet_agent.device import programs
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs import launch
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and again until it is left to itself
 _CHUNK = 64 * 1024  # bytes, a pipe's usual capacity
@@ -103,7 +103,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self.due = clock.monotonic() + timeout
         try:
-            self._process = programs.start(argv, environment=environment, has_stdin=bool(stdin))
+            self._process = launch.start(argv, environment=environment, has_stdin=bool(stdin))
             self._watch(self._process)
         except (
             OSError,
@@ -180,7 +180,7 @@ class Child:
 
     def _read_errors(self) -> bool:
         chunk = self._read(self._process.stderr if self._process else None)
-        self._errors = (self._errors + chunk)[-programs.ERROR_BYTES :]
+        self._errors = (self._errors + chunk)[-launch.ERROR_BYTES :]
         return bool(chunk)
 
     def _read(self, pipe: IO[bytes] | None) -> bytes:
@@ -214,7 +214,7 @@ class Child:
         if self._cause is not None:
             self._tell(self._cause, status, self._why())
         else:
-            self._tell(Cause.ENDED, status, programs.ending(status) if status else "")
+            self._tell(Cause.ENDED, status, launch.ending(status) if status else "")
 
     # Ends -------------------------------------------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class Child:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
-            programs.signal_group(self._process, number)
+            launch.signal_group(self._process, number)
 
     def _why(self) -> str:
         if self._cause is Cause.TOO_MUCH:
@@ -239,7 +239,7 @@ class Child:
                 status=status,
                 output=bytes(self._output),
                 is_cut=self._is_cut,
-                words=words + programs.last_line(self._errors) if words else "",
+                words=words + launch.last_line(self._errors) if words else "",
             )
         )
 

@@ -64,9 +64,9 @@ def run(
             _reexecute(lock)
     store.tell_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
-    from fleet_agent.app import telemetry
+    from fleet_agent.daemon import composition
 
-    telemetry.carry(settings, load, store, mailbox, health, make_report(health))
+    composition.carry(settings, load, store, mailbox, health, make_report(health))
     _reexecute(lock)  # with the credential that replaced the one before
 
 

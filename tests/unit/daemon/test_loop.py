@@ -9,13 +9,15 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Telemetry
+from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, TimeUp
-from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import Connected, Published, Session
+from fleet_agent.session.events import Connected, Published
+from fleet_agent.session.message import Outgoing, Upkeep
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.loop import TelemetryLoop
 from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
@@ -31,6 +33,7 @@ class Broker(Session):
         self.mailbox = mailbox
         self.route = cast("Any", SimpleNamespace(host="broker"))
         self.client_id = "pump"
+        self.upkeep = Upkeep()
 
     def start(self, *, is_hasty: bool = False) -> None:
         assert not is_hasty
@@ -52,8 +55,10 @@ def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path)
     publisher = Publisher(queue, telemetry, clock, Refusals(health).tell)
     shared = Shared(answer=cast("Any", None), clock=clock, health=health)
     commands = Commands(tmp_path / "commands", mailbox, shared)
+    session = Broker(mailbox)
     loop = TelemetryLoop(
-        session=Broker(mailbox),
+        session=session,
+        subscriptions=Subscriptions(session, [], clock, health, lambda: 0.5),
         publisher=publisher,
         queue=queue,
         sources=[],

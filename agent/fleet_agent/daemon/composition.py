@@ -7,26 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.apart import apart
 from fleet_agent.app import clone, retire, rotate
-from fleet_agent.app.comeback import Comeback, StartAfresh
-from fleet_agent.app.provision import stable
+from fleet_agent.app.provision import jitter, stable
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
+from fleet_agent.daemon.loop import Reload, Rotate, TelemetryLoop
+from fleet_agent.daemon.token_watch import Comeback, StartAfresh
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
 from fleet_agent.mailbox import Mailbox, StopRequested
+from fleet_agent.programs.apart import apart
 from fleet_agent.provisioning.report import Report as ProvisioningReport
+from fleet_agent.session.connectivity import OFFLINE
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import route
+from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry import orders, queue
 from fleet_agent.telemetry.commands.handler import Shared
 from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.loop import OFFLINE, Reload, Rotate, TelemetryLoop
 from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
@@ -182,9 +184,12 @@ class _Years:
             self._state_dir / queue.NAME, self._settings.telemetry.queue, self._clock
         )
         try:
-            session = self._session([*filters, *ordering], presence)
+            session = self._session(presence)
+            subscriptions = Subscriptions(
+                session, [*ordering, *filters], self._clock, self._health, jitter
+            )
             names = [name for name, _ in filters]
-            loop = self._loop(session, with_queue, presence, names, order_topic)
+            loop = self._loop(session, subscriptions, with_queue, presence, names, order_topic)
             self._await_connect()
             try:
                 loop.run()
@@ -205,6 +210,7 @@ class _Years:
     def _loop(
         self,
         session: Session,
+        subscriptions: Subscriptions,
         with_queue: Queue,
         presence: Presence | None,
         filters: Sequence[str],
@@ -230,6 +236,7 @@ class _Years:
         )
         return TelemetryLoop(
             session=session,
+            subscriptions=subscriptions,
             publisher=publisher,
             queue=with_queue,
             sources=self._sources(publisher),
@@ -268,7 +275,7 @@ class _Years:
         )
         return build.build(self._settings.telemetry, place)
 
-    def _session(self, filters: Sequence[tuple[str, int]], presence: Presence | None) -> Session:
+    def _session(self, presence: Presence | None) -> Session:
         wanted = self._settings.connection
         will = None
         if presence:
@@ -280,7 +287,6 @@ class _Years:
             self._store.key_pair(self._credential.generation),
             self._credential.client_id,
             self._mailbox,
-            filters=filters,
             is_thing=True,
             upkeep=Upkeep(
                 keep_alive=round(wanted.keep_alive),

@@ -1,0 +1,61 @@
+"""The device's own key, and its request for a certificate: made here, given with a CSR, or kept in a hardware token."""
+
+import dataclasses
+
+from fleet_agent.credentials import keys, token
+from fleet_agent.credentials.model import Csr, Generation, Place, TokenKey
+from fleet_agent.credentials.store import Store
+from fleet_agent.provisioning.model import Plan
+
+
+class DeviceKey:
+    """The key of the generation under way.
+
+    Args:
+        plan: Says where the key is to come from.
+        store: Keeps it.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self._plan = plan
+        self._store = store
+
+    def make(self, found: Generation) -> Generation:
+        """Make the key, or take the one that is given, and store it.
+
+        Raises:
+            AgentError: It cannot be made or stored.
+        """
+        given = self._plan.csr_key
+        if isinstance(given, TokenKey):
+            return self._store.keep_token_key(found, given)
+        if given is not None:
+            return self._store.keep_key(found, given)
+        if self._plan.place is not None:
+            return self._choose_token_key(found, self._plan.place)
+        return self._store.keep_key(found, keys.make_private_key(self._plan.key_type))
+
+    def _choose_token_key(self, found: Generation, place: Place) -> Generation:
+        """The key that is in the token under the label already, or a new one: for a replacement always a new one."""
+        label = self._plan.label
+        if self._store.has_current():
+            label = f"{label}-{found.number:04d}"
+        key = TokenKey(place=place, label=label)
+        is_there = token.exists(key)
+        return self._store.keep_token_key(found, dataclasses.replace(key, is_ours=not is_there))
+
+    def csr(self, found: Generation) -> Csr | None:
+        """The request for a certificate; None where AWS makes the key.
+
+        Raises:
+            AgentError: The key cannot be used.
+        """
+        if self._plan.method == "keys":
+            return None
+        if self._plan.csr is not None:
+            return self._plan.csr
+        key = self._store.key(found.number)
+        if isinstance(key, TokenKey) and key.is_ours:
+            # Does nothing where an interrupted walk has made it.
+            token.make(key, self._plan.key_type)
+        return keys.make_csr(key)

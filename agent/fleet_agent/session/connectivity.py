@@ -1,0 +1,178 @@
+"""What the status says of the connection: why there is none, that it ends again and again, what the server lacks.
+
+Problems here go away by themselves: ``offline`` with the next connection, the others once one has stood undisturbed for
+``CALM``. A single reconnect is no problem; the third within an hour is.
+"""
+
+import collections
+import logging
+import math
+from collections.abc import Callable
+
+from fleet_agent import clock as clocks
+from fleet_agent import log
+from fleet_agent.clock import Clock
+from fleet_agent.errors import AgentError
+from fleet_agent.health import Health, Problem
+from fleet_agent.log import Moment
+from fleet_agent.printable import printable
+from fleet_agent.session import reasons
+from fleet_agent.session.events import CallbackFailed, Connected, ConnectFailed, Disconnected
+from fleet_agent.session.message import Limits
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.reasons import TAKEN_OVER, Packet
+
+_log = logging.getLogger(__name__)
+
+OFFLINE = "offline"
+MAYBE_CLONED = "maybe-cloned"
+THROWN_OUT = "thrown-out"
+SERVER_LIMITS = "server-limits"
+
+CALM = 600.0  # seconds; longer than the longest wait between two connects of a twin
+WINDOW = 3600.0  # seconds in which endings of the connection count together
+OFTEN = 3  # of them are a problem
+DIAGNOSE_AGAIN = (
+    300.0  # seconds between looks for the cause of the same failure: one takes seconds
+)
+
+_REASON_STRING = 200  # characters of the server's own words that are shown
+
+_HANG_UP = "UNEXPECTED_HANGUP"
+_NO_PING = "TIMEOUT"
+_LOOK = "Look at the network, at AWS IoT's log of this client id in CloudWatch, and at: fleet-agent doctor --online"
+
+
+class Connectivity:
+    """Hears of the session's connection; a deadline of its own says when it has been calm.
+
+    Args:
+        session: The one it is about.
+        clock: Times are its seconds.
+        health: Where problems go.
+        calmed: Called when a connection has stood undisturbed for ``CALM``.
+    """
+
+    def __init__(
+        self, session: Session, clock: Clock, health: Health, calmed: Callable[[], None]
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._health = health
+        self._calmed = calmed
+        self._endings: collections.deque[tuple[float, float]] = collections.deque()
+        self._explained: tuple[int | None, str] | None = None
+        self._explain_at = -math.inf
+        self.is_connected = False
+        self.due = math.inf
+
+    def connected(self, event: Connected) -> None:
+        """The connection stands."""
+        self.is_connected = True
+        self._explained = None
+        self.due = self._clock.monotonic() + CALM
+        self._health.clear_problem(OFFLINE)
+        self._health.doing(f"connected as {self._session.client_id}")
+        _log.info(
+            "connected to %s as %s",
+            self._session.route.host,
+            self._session.client_id,
+            extra=log.fields(Moment.CONNECTED),
+        )
+        self._show_limits(event.limits)
+
+    def failed(self, event: ConnectFailed) -> None:
+        """There is none, and why; the cause of the same failure is looked for once in a while."""
+        now = self._clock.monotonic()
+        found = (event.reason_code, event.error)
+        if found == self._explained and now < self._explain_at:
+            return
+        self._explained, self._explain_at = found, now + DIAGNOSE_AGAIN
+        self._raise(OFFLINE, self._session.explain(event, self._clock.wall()))
+        self._health.doing("waiting to connect")
+
+    def ended(self, event: Disconnected) -> None:
+        """It ended, and another is tried."""
+        self.is_connected = False
+        self.due = math.inf
+        words = _ending(event)
+        _log.info("connection ended: %s", words)
+        self._health.doing("reconnecting")
+        if event.reason_code == TAKEN_OVER:
+            self._show(
+                MAYBE_CLONED,
+                f"Another client connected as {self._session.client_id}.",
+                reasons.reason(Packet.DISCONNECT, TAKEN_OVER).remedy,
+            )
+        elif "USER_REQUESTED_STOP" not in event.error:
+            self._count(event, words)
+
+    def callback_failed(self, event: CallbackFailed) -> None:
+        """What the callback was to report is lost: a new connection brings it again."""
+        _log.error("%s failed, connecting again", event.name, exc_info=event.error)
+        self._session.reconnect()
+
+    def act(self) -> None:
+        """The connection has stood for a while: whoever disturbed it is gone."""
+        self.due = math.inf
+        self._endings.clear()
+        for code in (THROWN_OUT, MAYBE_CLONED):
+            self._health.clear_problem(code)
+        self._calmed()
+
+    def _count(self, event: Disconnected, words: str) -> None:
+        now = self._clock.monotonic()
+        self._endings.append((now, self._clock.wall()))
+        while self._endings[0][0] < now - WINDOW:
+            self._endings.popleft()
+        if len(self._endings) < OFTEN:
+            return
+        since = clocks.text(self._endings[0][1])
+        remedy = _LOOK
+        if event.reason_code is not None:
+            remedy = reasons.reason(Packet.DISCONNECT, event.reason_code).remedy
+        title = f"The connection ended {len(self._endings)} times since {since}, last by {words}."
+        self._show(THROWN_OUT, title, remedy)
+
+    def _show_limits(self, limits: Limits) -> None:
+        """Say what the server takes or keeps less of than was asked for."""
+        wanted = self._session.upkeep
+        found = []
+        if limits.qos < 1:
+            found.append("takes no messages of QoS 1, so that readings wait in the queue")
+        if not limits.can_retain and wanted.will is not None and wanted.will.retain:
+            found.append("keeps no retained messages (connection.presence.retain)")
+        if limits.expiry is not None and limits.expiry < wanted.expiry:
+            found.append(
+                f"keeps what is sent to a device that is away for {limits.expiry} s, and not for the "
+                f"{wanted.expiry} s of connection.expiry"
+            )
+        if not found:
+            self._health.clear_problem(SERVER_LIMITS)
+            return
+        title = f"{self._session.route.host} {'; it '.join(found)}."
+        remedy = "Compare `endpoint` and `connection` with what the server grants (AWS raises some quotas on request)."
+        self._show(SERVER_LIMITS, title, remedy)
+
+    def _raise(self, code: str, error: AgentError) -> None:
+        self._show(code, error.title, error.remedy)
+
+    def _show(self, code: str, title: str, remedy: str) -> None:
+        if self._health.raise_problem(Problem(code=code, title=title, remedy=remedy)):
+            fields = log.fields(Moment.PROBLEM, problem=code)
+            _log.warning("%s %s", title, remedy, extra=fields)
+
+
+def _ending(event: Disconnected) -> str:
+    if event.reason_code is not None:
+        words = reasons.words(Packet.DISCONNECT, event.reason_code)
+        cause = reasons.reason(Packet.DISCONNECT, event.reason_code).cause
+        own = (
+            f' ("{printable(event.reason_string, _REASON_STRING)}")' if event.reason_string else ""
+        )
+        return f"{words}{own}: {cause}"
+    if _HANG_UP in event.error:
+        return "the server, which closed it without a reason"
+    if _NO_PING in event.error:
+        return "a time-out: the server did not answer a ping"
+    return event.error

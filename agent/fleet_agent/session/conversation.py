@@ -1,0 +1,238 @@
+"""One short session that asks and hears answers: of provisioning with AWS, of the proof, of the doctor.
+
+Everything is waited for here, in one place, with a limit; whoever uses it says what to ask and judges the answer. What
+came back is a value: a code, a message, ``Unsent``, ``Ended``, or None when nothing came in time.
+
+A session that is to go on afterwards is given up with ``release``. Whoever takes it over hears in the mailbox what it
+would have heard had it opened the session itself: that it stands, and each message that nobody here asked for.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from fleet_agent.clock import Clock
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.session.message import Outgoing
+from fleet_agent.session.mqtt import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Message,
+    Published,
+    Session,
+    Subscribed,
+)
+
+CONNECT_LIMIT = 35.0  # seconds; TLS failures reach awscrt's callback after up to 30
+DIAGNOSE_AFTER = 4.0  # seconds of silence before we look for the cause ourselves
+ACKNOWLEDGE_LIMIT = 10.0  # seconds to a SUBACK or PUBACK
+END_LIMIT = 1.0  # seconds for the end of a connection to be heard of after what failed with it
+
+# AWS has no more than 100 messages unacknowledged; of those at QoS 0 none is promised to arrive.
+KEPT_MESSAGES = 128
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The connection ended before the answer came; ``reason_code`` is the server's DISCONNECT's if there was one."""
+
+    reason_code: int | None
+    error: str
+
+    def __str__(self) -> str:
+        return f"DISCONNECT {self.reason_code}" if self.reason_code else self.error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unsent:
+    """A request of the SDK did not go out, or its PUBACK was an error; ``error`` is awscrt's name for it."""
+
+    request: object = dataclasses.field(repr=False)
+    error: str
+
+
+class Conversation:
+    """A session from ``start`` to ``close`` or ``release``.
+
+    Args:
+        session: Made, and not started.
+        mailbox: The session's. While something is waited for here, nobody else's events are expected in it.
+        clock: For the limits.
+    """
+
+    def __init__(self, session: Session, mailbox: Mailbox, clock: Clock) -> None:
+        self.session = session
+        # How the connection ended the first time; a session of a device's own connects again by itself.
+        self.ended: Ended | None = None
+        # What the broker said to each filter so far.
+        self.codes: dict[str, int] = {}
+        self._mailbox = mailbox
+        self._clock = clock
+        self._connected: Connected | None = None
+        self._subscribe_error = ""
+        self._messages: list[Message] = []
+
+    def start(self, *, is_hasty: bool = False) -> None:
+        """Begin to connect and to subscribe; the caller can do something else meanwhile.
+
+        Args:
+            is_hasty: As for ``Session.start``.
+        """
+        self.session.start(is_hasty=is_hasty)
+
+    def connect(self, limit: float = CONNECT_LIMIT) -> None:
+        """Wait until the connection stands.
+
+        Raises:
+            AgentError: Why it does not: what was found when we looked, or what awscrt and the broker said.
+        """
+        started = self._clock.monotonic()
+        moments = [started + min(DIAGNOSE_AFTER, limit), started + limit]
+        failure: ConnectFailed | None = None
+        while moments and failure is None and self._connected is None:
+            event = self._hear(moments[0])
+            if isinstance(event, ConnectFailed):
+                failure = event
+            if event is None:
+                moments.pop(0)
+                if found := self.session.probe(self._clock.wall()):
+                    raise found
+        if self._connected is None:
+            raise self.session.explain(failure, self._clock.wall())
+
+    def granted(
+        self, filters: Collection[str], limit: float = ACKNOWLEDGE_LIMIT
+    ) -> Mapping[str, int] | Unsent | Ended | None:
+        """Wait for what the broker says to each of these filters: its SUBACK code.
+
+        Returns:
+            All codes heard so far, these among them.
+        """
+        until = self._clock.monotonic() + limit
+        while not self.codes.keys() >= set(filters):
+            if self._subscribe_error:
+                return Unsent(request=filters, error=self._subscribe_error)
+            if self.ended is not None:
+                return self.ended
+            if self._hear(until) is None:
+                return None
+        return self.codes
+
+    def publish(
+        self, message: Outgoing, limit: float = ACKNOWLEDGE_LIMIT
+    ) -> int | Unsent | Ended | None:
+        """Publish, and wait for the PUBACK's code."""
+        until = self._clock.monotonic() + limit
+        tag = object()
+        self.session.publish(message, tag)
+        failed: Unsent | None = None
+        while (event := self._hear(until)) is not None:
+            match event:
+                case Published(tag=mine, reason_code=int(code)) if mine is tag:
+                    return code
+                case Published(tag=mine) if mine is tag:
+                    # The connection's end says more; it comes next, if that is why.
+                    failed = Unsent(request=message, error=event.error)
+                    until = self._clock.monotonic() + END_LIMIT
+                case Disconnected():
+                    return self.ended
+                case _:
+                    pass
+        return failed
+
+    def ask(
+        self, request: Callable[[], "Future[Any]"], answers: Collection[str], limit: float
+    ) -> Message | Unsent | Ended | None:
+        """Have the SDK publish a request, and wait for a message on one of the topics of its answers."""
+        until = self._clock.monotonic() + limit
+
+        def done(future: "Future[Any]") -> None:
+            if error := future.exception():
+                self._mailbox.put(Unsent(request=request, error=_name(error)))
+
+        try:
+            request().add_done_callback(done)
+        except Exception as error:  # noqa: BLE001 - whatever awscrt refuses to send
+            return Unsent(request=request, error=_name(error))
+        while True:
+            event = self._hear(until)
+            match event:
+                case None:
+                    return None
+                case Message(topic=topic) if topic in answers:
+                    self._messages = [kept for kept in self._messages if kept is not event]
+                    return event
+                case Disconnected():
+                    return self.ended
+                case Unsent(request=mine) if mine is request:
+                    return event
+                case _:
+                    pass
+
+    def hears_below(self, topic: str, limit: float) -> bool:
+        """Whether a message comes on a topic below ``topic``; one that came already counts."""
+        until = self._clock.monotonic() + limit
+        while not any(message.topic.startswith(f"{topic}/") for message in self._messages):
+            if self.ended is not None or self._hear(until) is None:
+                return False
+        return True
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; nothing that comes meanwhile is lost."""
+        until = self._clock.monotonic() + seconds
+        while self._hear(until) is not None:
+            pass
+
+    def release(self) -> Session:
+        """Give up the session, which goes on."""
+        if self._connected is not None:
+            self._mailbox.put(self._connected)
+        for message in self._messages:
+            self._mailbox.put(message)
+        return self.session
+
+    def close(self) -> None:
+        """Disconnect; nothing of this session is listened to afterwards."""
+        self.session.close()
+
+    def _hear(self, until: float) -> object | None:
+        """The next event of this session, noted; None once ``until`` has passed."""
+        while (event := self._mailbox.wait(until)) is not None:
+            match event:
+                case Unsent():
+                    return event
+                case (
+                    Connected()
+                    | ConnectFailed()
+                    | Disconnected()
+                    | Subscribed()
+                    | Published()
+                    | Message()
+                ) if event.session is self.session:
+                    self._note(event)
+                    return event
+                case _:
+                    pass
+        return None
+
+    def _note(self, event: object) -> None:
+        match event:
+            case Connected():
+                self._connected = event
+            case Disconnected():
+                end = Ended(reason_code=event.reason_code, error=event.error)
+                self._connected, self.ended = None, self.ended or end
+                self._messages.clear()  # AWS sends them again
+            case Subscribed():
+                self.codes |= dict(zip(event.filters, event.reason_codes, strict=False))
+                self._subscribe_error = event.error
+            case Message() if len(self._messages) < KEPT_MESSAGES:
+                self._messages.append(event)
+            case _:
+                pass
+
+
+def _name(error: BaseException) -> str:
+    return str(getattr(error, "name", type(error).__name__))

@@ -1,0 +1,100 @@
+"""What a session reports: values that its callbacks put into the mailbox. Pure.
+
+Every event carries the session it belongs to, so that a late one of a closed session is recognised (``is``). A reason
+code that the SDK does not know is ``reasons.UNKNOWN``; ``reason_string`` and ``error`` are the server's and awscrt's
+words.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable
+
+from fleet_agent.session.message import Limits
+
+
+class NoAnswer(enum.Enum):
+    """Why no acknowledgement came of a packet."""
+
+    CUT = "the connection ended before it came"
+    LATE = "none came within its time"
+    NOT_HERE = "the server said that it takes no such packet"
+    IMPOSSIBLE = "the packet is one that can never be sent"
+    FAILED = "it failed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Connected:
+    """CONNACK 0; ``rejoined``: AWS had kept the session and what was queued in it."""
+
+    session: object
+    rejoined: bool
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConnectFailed:
+    """No CONNACK 0; ``reason_code`` is CONNACK's if there was one."""
+
+    session: object
+    reason_code: int | None
+    error: str
+    reason_string: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Disconnected:
+    """An open connection ended; ``reason_code`` is the server's DISCONNECT's if there was one."""
+
+    session: object
+    reason_code: int | None
+    error: str
+    reason_string: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CallbackFailed:
+    """One of this session's callbacks raised: what it was to report is lost, a new connection brings it again."""
+
+    session: object
+    name: str
+    error: Exception
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subscribed:
+    """SUBACK: a reason code a filter, in the order asked; empty with ``error`` and ``no_answer`` when none came."""
+
+    session: object
+    filters: tuple[str, ...]
+    reason_codes: tuple[int, ...]
+    error: str
+    no_answer: NoAnswer | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Published:
+    """PUBACK, or none (``no_answer`` and ``error`` say why); ``tag`` is the publisher's own."""
+
+    session: object
+    topic: str
+    tag: object
+    reason_code: int | None
+    error: str
+    no_answer: NoAnswer | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Message:
+    """Something arrived. ``acknowledge`` sends its PUBACK: when the message is safe, or needs to be no more."""
+
+    session: object
+    topic: str
+    payload: bytes = dataclasses.field(repr=False)  # provisioning's answers hold keys and tokens
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
+    content_type: str | None = None
+    user_properties: tuple[tuple[str, str], ...] = ()
+    # Kept by AWS: sent because we subscribed, not because somebody published it now.
+    retain: bool = False
+    qos: int = 1
+    acknowledge: Callable[[], None] = dataclasses.field(default=lambda: None, repr=False)

@@ -1,0 +1,95 @@
+"""awscrt's packets made of our values, and our values read from awscrt's: the translation that ``mqtt`` needs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from awscrt import mqtt5
+
+from fleet_agent.session import reasons
+from fleet_agent.session.events import NoAnswer
+from fleet_agent.session.message import Limits, Outgoing
+
+# In the error of a packet whose connection ended before its answer.
+CUT = "OFFLINE_QUEUE_POLICY"
+
+
+class NeverSentError(Exception):
+    """awscrt raised ``cause`` when it was given a packet."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def code(value: Any) -> int:  # noqa: ANN401 - awscrt's enum
+    """The number of a reason code; awscrt has None for one that it does not know."""
+    return reasons.UNKNOWN if value is None else int(value)
+
+
+def ending(packet: Any) -> tuple[int | None, str]:  # noqa: ANN401
+    """The reason code and the reason string of a CONNACK or DISCONNECT; None and nothing where there was none."""
+    return (None, "") if packet is None else (code(packet.reason_code), packet.reason_string or "")
+
+
+def limits(settings: Any) -> Limits:  # noqa: ANN401
+    """What client and server agreed on."""
+    if settings is None:
+        return Limits()
+    return Limits(
+        packet=settings.maximum_packet_size_to_server or None,
+        unacknowledged=settings.receive_maximum_from_server or None,
+        qos=1 if settings.maximum_qos is None else int(settings.maximum_qos),
+        can_retain=settings.retain_available is not False,
+        expiry=settings.session_expiry_interval_sec,
+        keep_alive=settings.server_keep_alive_sec or None,
+    )
+
+
+def why(error: BaseException | None) -> NoAnswer | None:
+    """What kind of lack an error stands for."""
+    if error is None:
+        return None
+    if isinstance(error, NeverSentError):
+        error = error.cause
+        if not hasattr(error, "name"):
+            # Python's own: a type or a text that does not fit.
+            return NoAnswer.IMPOSSIBLE
+    name = getattr(error, "name", "")
+    if CUT in name or "USER_REQUESTED_STOP" in name:
+        return NoAnswer.CUT
+    if "OPTIONS_VALIDATION" in name:
+        return NoAnswer.IMPOSSIBLE
+    if "PACKET_VALIDATION" in name:
+        return NoAnswer.NOT_HERE
+    return NoAnswer.LATE if "TIMEOUT" in name else NoAnswer.FAILED
+
+
+def subscription(filters: Sequence[tuple[str, int]]) -> mqtt5.SubscribePacket:
+    """A SUBSCRIBE for topic filters with their QoS."""
+    return mqtt5.SubscribePacket(
+        subscriptions=[mqtt5.Subscription(name, mqtt5.QoS(qos)) for name, qos in filters]
+    )
+
+
+def packet(message: Outgoing) -> mqtt5.PublishPacket:
+    """A PUBLISH at QoS 1."""
+    return mqtt5.PublishPacket(
+        topic=message.topic,
+        payload=message.payload,
+        qos=mqtt5.QoS.AT_LEAST_ONCE,
+        retain=message.retain,
+        content_type=message.content_type,
+        message_expiry_interval_sec=message.expiry,
+        correlation_data=message.correlation_data,
+        user_properties=[mqtt5.UserProperty(name, value) for name, value in message.properties],
+    )
+
+
+def text(error: BaseException | None) -> str:
+    """An error in awscrt's words, or nothing."""
+    if error is None:
+        return ""
+    if isinstance(error, NeverSentError):
+        error = error.cause
+    words = f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
+    return words.rstrip(".")

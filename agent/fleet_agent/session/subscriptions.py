@@ -1,0 +1,249 @@
+"""A session's topic filters: asked for whenever the connection stands, and again while it lives until they are granted.
+
+AWS IoT throttles the subscriptions of a fleet that comes back together, and policies are mended while devices are
+connected: what is refused, or not answered, is asked for again, slower and slower. A filter that another one covers is
+not asked for, so that one message comes once; it is, when the covering one is refused. When the connection ended
+before a SUBACK came, filters go one at a time until all is well: one of them may have ended it.
+"""
+
+import dataclasses
+import itertools
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from fleet_agent import log
+from fleet_agent.clock import Clock
+from fleet_agent.errors import AgentError, NotAllowedError, RefusedError, UnreachableError
+from fleet_agent.health import Health, Problem
+from fleet_agent.log import Moment
+from fleet_agent.session import backoff, filters, reasons
+from fleet_agent.session.backoff import Patience
+from fleet_agent.session.events import NoAnswer, Subscribed
+from fleet_agent.session.mqtt import ACK_LIMIT, FILTERS_A_PACKET, Session
+from fleet_agent.session.reasons import Kind, Packet
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SUBSCRIBE_REFUSED = "subscribe-refused"
+SUBSCRIBE_UNANSWERED = "subscribe-unanswered"
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class _Filter:
+    """A filter and how asking for it went; ``due`` (monotonic seconds) is when it is asked for next."""
+
+    name: str
+    qos: int
+    due: float = math.inf
+    tries: int = 0
+    is_asked: bool = False
+    is_granted: bool = False
+    # Why it is not granted: the last SUBACK's code, or that none came.
+    code: int | None = None
+    no_answer: NoAnswer | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        return self.code is not None or self.no_answer is not None
+
+
+class Subscriptions:
+    """Asks, and hears what was granted.
+
+    Args:
+        session: Whose they are.
+        wanted: Topic filters with their QoS.
+        clock: Deadlines are its monotonic seconds.
+        health: Where refusals are shown.
+        jitter: A random number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        wanted: Sequence[tuple[str, int]],
+        clock: Clock,
+        health: Health,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._health = health
+        self._jitter = jitter
+        self._filters = {name: _Filter(name=name, qos=qos) for name, qos in wanted}
+        self._is_connected = False
+        self._is_cautious = False
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        if not self._is_connected or (self._is_cautious and self._under_way()):
+            return math.inf
+        return min((item.due for item in self._filters.values()), default=math.inf)
+
+    def connected(self, *, rejoined: bool) -> None:
+        """The connection stands: ask for all, on a rejoined session too, since the configuration may be new."""
+        self._is_connected = True
+        now = self._clock.monotonic()
+        for item in self._filters.values():
+            item.is_asked = item.is_granted = False
+            if not (self._is_cautious and item.tries):
+                item.due = now
+        covered = [item.name for item in self._filters.values() if self._is_covered(item)]
+        for item in (self._filters[name] for name in covered):
+            item.due = math.inf
+        if rejoined:
+            for names in _packets(covered, FILTERS_A_PACKET):
+                self._session.unsubscribe(names)
+        self.act()
+
+    def disconnected(self) -> None:
+        """Nothing is under way any more. What was may have ended the connection: it waits for its turn."""
+        self._is_connected = False
+        now = self._clock.monotonic()
+        for item in self._under_way():
+            self._is_cautious = True
+            item.is_asked = False
+            self._postpone(item, Patience.BUSY, now)
+            _log.info("the connection ended while the subscription to %s was asked for", item.name)
+
+    def act(self) -> None:
+        """Ask for what is due."""
+        now = self._clock.monotonic()
+        due = [item for item in self._filters.values() if item.due <= now]
+        most = 1 if self._is_cautious else FILTERS_A_PACKET
+        for part in _packets(due, most):
+            for item in part:
+                item.is_asked, item.due = True, math.inf
+            self._session.subscribe([(item.name, item.qos) for item in part])
+            if self._is_cautious:
+                return
+
+    def subscribed(self, event: Subscribed) -> None:
+        """Hear a SUBACK, or that none came."""
+        if event.no_answer is NoAnswer.CUT:
+            return  # ``disconnected`` deals with it
+        now = self._clock.monotonic()
+        granted = []
+        codes: Sequence[int | None] = event.reason_codes or [None] * len(event.filters)
+        for name, code in itertools.zip_longest(event.filters, codes[: len(event.filters)]):
+            item = self._filters.get(name)
+            if item is None or not item.is_asked:
+                continue
+            item.is_asked = False
+            if code is None:
+                self._not_answered(item, event.no_answer, now)
+            elif reasons.reason(Packet.SUBACK, code).is_failure:
+                self._refused(item, code, now)
+            else:
+                self._granted(item, code)
+                granted.append(name)
+        if granted:
+            _log.info("subscribed to %s", ", ".join(granted))
+        self._is_cautious = self._is_cautious and any(
+            item.tries for item in self._filters.values()
+        )
+        self._show()
+
+    def _granted(self, item: _Filter, code: int) -> None:
+        item.is_granted, item.tries, item.code, item.no_answer = True, 0, None, None
+        if code < item.qos:
+            _log.warning("%s is granted with QoS %d only: what comes may be lost", item.name, code)
+        covered = [
+            other
+            for other in self._filters.values()
+            if other.is_granted and self._is_covered(other)
+        ]
+        for other in covered:
+            other.is_granted = False
+        for part in _packets([other.name for other in covered], FILTERS_A_PACKET):
+            self._session.unsubscribe(part)
+
+    def _refused(self, item: _Filter, code: int, now: float) -> None:
+        never = reasons.reason(Packet.SUBACK, code).kind is Kind.NEVER
+        item.code, item.no_answer = code, None
+        self._postpone(item, Patience.REFUSED if never else Patience.BUSY, now)
+        self._ask_for_covered(now)
+
+    def _not_answered(self, item: _Filter, why: NoAnswer | None, now: float) -> None:
+        item.code, item.no_answer = None, why or NoAnswer.FAILED
+        self._postpone(
+            item, Patience.REFUSED if why is NoAnswer.IMPOSSIBLE else Patience.BUSY, now
+        )
+        self._ask_for_covered(now)
+
+    def _ask_for_covered(self, now: float) -> None:
+        """What the refused filter covered is asked for by itself."""
+        for item in self._filters.values():
+            is_idle = item.due == math.inf and not item.is_asked and not item.is_granted
+            if is_idle and not self._is_covered(item):
+                item.due = now
+
+    def _postpone(self, item: _Filter, patience: Patience, now: float) -> None:
+        item.tries += 1
+        item.due = now + backoff.delay(patience, item.tries, self._jitter())
+
+    def _under_way(self) -> list[_Filter]:
+        return [item for item in self._filters.values() if item.is_asked]
+
+    def _is_covered(self, item: _Filter) -> bool:
+        """Whether another filter brings all that this one would, unless that was refused."""
+        return any(
+            filters.covers(other.name, item.name)
+            and other.qos >= item.qos
+            and not other.is_doubtful
+            for other in self._filters.values()
+            if other is not item
+        )
+
+    # Problems ---------------------------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        refused = [item for item in self._filters.values() if item.code is not None]
+        silent = [item for item in self._filters.values() if item.no_answer is not None]
+        self._raise(SUBSCRIBE_REFUSED, refused, _refusal)
+        self._raise(SUBSCRIBE_UNANSWERED, silent, _silence)
+
+    def _raise(
+        self, code: str, found: Sequence[_Filter], error_for: Callable[[_Filter], AgentError]
+    ) -> None:
+        if not found:
+            self._health.clear_problem(code)
+            return
+        error = error_for(found[0])
+        more = f" So it is with {len(found) - 1} more." if len(found) > 1 else ""
+        problem = Problem(code=code, title=error.title + more, remedy=error.remedy)
+        if self._health.raise_problem(problem):
+            fields = log.fields(Moment.PROBLEM, problem=code)
+            _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
+
+
+def _refusal(item: _Filter) -> AgentError:
+    code = reasons.UNKNOWN if item.code is None else item.code
+    found = reasons.reason(Packet.SUBACK, code)
+    if found.kind is Kind.POLICY:
+        return NotAllowedError("thing", "iot:Subscribe", f"topicfilter/{item.name}")
+    return RefusedError(
+        f"AWS IoT did not grant the subscription to {item.name}: "
+        f"{reasons.words(Packet.SUBACK, code)}; {found.cause}.",
+        remedy=found.remedy,
+        code=SUBSCRIBE_REFUSED,
+    )
+
+
+def _silence(item: _Filter) -> AgentError:
+    why = item.no_answer or NoAnswer.FAILED
+    words = f"no SUBACK came within {ACK_LIMIT} s" if why is NoAnswer.LATE else why.value
+    return UnreachableError(
+        f"AWS IoT did not acknowledge the subscription to {item.name}: {words}.",
+        remedy="It is asked for again, slower and slower; messages on it may not arrive until then.",
+        code=SUBSCRIBE_UNANSWERED,
+    )
+
+
+def _packets(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    return [items[first : first + most] for first in range(0, len(items), most)]

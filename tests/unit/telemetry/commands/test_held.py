@@ -1,0 +1,91 @@
+"""What comes when no more may wait is held: not acknowledged, so that AWS keeps it."""
+
+from fleet_agent.config.subscriptions import ExecHandler, Subscription
+from fleet_agent.telemetry.commands import handler
+from unit.telemetry.commands.conftest import Bench
+
+
+def catting(max_waiting: int = 1, deduplicate: str | None = None) -> Subscription:
+    """A handler that does one after the other."""
+    return Subscription(
+        topic="cmd",
+        name="h",
+        exec=ExecHandler(argv=("cat",), max_waiting=max_waiting),
+        deduplicate=deduplicate,
+    )
+
+
+def test_what_finds_no_place_is_acknowledged_when_its_turn_comes(bench: Bench) -> None:
+    acknowledged: list[int] = []
+    bench.listen(catting())
+    for number in range(20):
+        bench.send(
+            "cmd", b"%d" % number, acknowledge=lambda number=number: acknowledged.append(number)
+        )
+    assert acknowledged == [0, 1]
+    assert bench.counters().held == 18
+    said = [answer.said["stdout"] for answer in bench.answered(20)]
+    assert said == [str(number) for number in range(20)]
+    assert acknowledged == list(range(20))
+    assert (bench.counters().handled, bench.counters().refused, bench.counters().held) == (
+        20,
+        0,
+        0,
+    )
+
+
+def test_what_is_held_when_the_connection_ends_comes_again_and_is_done_once(bench: Bench) -> None:
+    acknowledged: list[str] = []
+    bench.listen(catting())
+
+    def send(numbers: range, how: str) -> None:
+        for number in numbers:
+            bench.send("cmd", b"%d" % number, acknowledge=lambda: acknowledged.append(how))
+
+    send(range(5), "first")
+    bench.commands.disconnected()
+    assert bench.counters().held == 0
+    send(range(2, 5), "again")
+    assert [answer.said["stdout"] for answer in bench.answered(5)] == ["0", "1", "2", "3", "4"]
+    assert acknowledged == ["first"] * 2 + ["again"] * 3
+
+
+def test_one_that_comes_twice_while_it_is_held_is_acknowledged_twice_and_done_once(
+    bench: Bench,
+) -> None:
+    acknowledged: list[str] = []
+    bench.listen(catting(deduplicate="property:id"))
+    for name in ("a", "b", "c", "c"):
+        bench.send(
+            "cmd",
+            name.encode(),
+            user_properties=(("id", name),),
+            acknowledge=lambda name=name: acknowledged.append(name),
+        )
+    assert acknowledged == ["a", "b"]
+    assert [answer.said["stdout"] for answer in bench.answered(3)] == ["a", "b", "c"]
+    assert acknowledged == ["a", "b", "c", "c"]
+
+
+def test_what_is_held_has_a_bound(bench: Bench) -> None:
+    bench.listen(Subscription(topic="cmd", name="h", exec=ExecHandler(argv=("sleep", "60"))))
+    payload = bytes(64 * 1024)
+    places = handler.HELD_BYTES // len(payload)
+    waiting = ExecHandler(argv=("x",)).max_waiting
+    for _ in range(1 + waiting + places + 1):
+        bench.send("cmd", payload)
+    assert bench.answered()[0].said["error"] == "busy"
+    assert (bench.counters().held, bench.counters().refused) == (places, 1)
+
+
+def test_a_retained_message_is_done_only_where_that_is_wanted(bench: Bench) -> None:
+    acknowledged: list[int] = []
+    argv = ExecHandler(argv=("cat",))
+    bench.listen(
+        Subscription(topic="a", name="h", exec=argv),
+        Subscription(topic="b", exec=argv, retained=True),
+    )
+    bench.send("a", b"old", retain=True, acknowledge=lambda: acknowledged.append(1))
+    bench.send("b", b"kept", retain=True)
+    assert [answer.said["stdout"] for answer in bench.answered(1)] == ["kept"]
+    assert (acknowledged, bench.counters().handled) == ([1], 0)
