@@ -111,9 +111,9 @@ class BulkFolder:
         """Remove what was made here, and nothing else."""
         for thing in [*record.things, SHARED]:
             for path in (self.key(thing), self.certificate(thing)):
-                path.unlink(missing_ok=True)
+                files.remove(path)
             _remove_empty(self.key(thing).parent)
-        self.parameters.unlink(missing_ok=True)
+        files.remove(self.parameters)
         self._record.remove()
         _remove_empty(self.path / "things")
         _remove_empty(self.path)

@@ -1,7 +1,6 @@
 """``fleet-cloud up``: makes what a fleet needs in the cloud, and puts right what differs."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from fleet_cloud.aws.names import check_beside_claims
@@ -93,9 +92,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if rules and arguments.no_hook:
         raise UsageError("--no-hook and another hook flag", remedy="give one of them")
     aws = context.aws()
-    with tempfile.TemporaryDirectory() as folder:
+    with files.temporary_folder() as folder:
         # By hand the file is made where the script runs.
-        uploads = Path() if context.shell.dry_run else Path(folder)
+        uploads = Path() if context.shell.dry_run else folder
         wanted = plan.of_fleet(
             aws, context.names, flags, rules, uploads, rotation=arguments.rotation
         )

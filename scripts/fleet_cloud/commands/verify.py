@@ -2,7 +2,6 @@
 
 import argparse
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import certify, configuration, connection, retire
 from fleet_cloud.fleet.connection import Identity, Place, RefusedError
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
-from fleet_cloud.local import openssl
+from fleet_cloud.local import files, openssl
 from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
@@ -81,7 +80,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     place, before = _look(context, aws, arguments)
     trial = Trial(place, context.names, context.console.say)
     with ExitStack() as afterwards:
-        folder = Path(afterwards.enter_context(tempfile.TemporaryDirectory()))
+        folder = afterwards.enter_context(files.temporary_folder())
         claim = _make_claim(context, aws, folder, afterwards)
         other = f"{context.names.fleet}-verify-other"
         trial.of_claim(claim, f"claim-{serial}", other)

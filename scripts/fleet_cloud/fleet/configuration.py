@@ -13,6 +13,7 @@ DEVICE_CLAIM_FOLDER = "/etc/fleet-agent/claim"
 SECURE_MQTT_PORT = 8883
 
 _HIGHEST_PORT = 65535
+_HIGHEST_SHORT = 0xFFFF  # that four digits can say
 _ENDPOINT = re.compile(
     r"(?P<host>[0-9A-Za-z_]([0-9A-Za-z_.-]*[0-9A-Za-z])?)(:(?P<port>[0-9]{1,5}))?|"
     r"(?P<bare6>[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)|"
@@ -89,7 +90,16 @@ def _remarked(line: str, remark: str) -> str:
 
 
 def _quoted(value: str | None) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """Return a value as YAML and JSON both have it; what is not printable by its number, which YAML asks for."""
+    return "".join(
+        character if character.isprintable() else _numbered(character)
+        for character in json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _numbered(character: str) -> str:
+    number = ord(character)
+    return f"\\U{number:08x}" if number > _HIGHEST_SHORT else f"\\u{number:04x}"
 
 
 def _no_endpoint(given: str) -> UsageError:

@@ -99,6 +99,39 @@ def write_public(path: Path, text: str) -> None:
         _sync_folder(path.parent)
 
 
+def write_upload(path: Path, content: bytes) -> None:
+    """Write a file that is sent to AWS, in a folder of ours.
+
+    Raises:
+        FleetCloudError: It cannot be written.
+    """
+    with _reported(f"{path} cannot be written"):
+        path.write_bytes(content)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        FleetCloudError: It cannot be removed.
+    """
+    with _reported(f"{path} cannot be removed"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder that is removed afterwards.
+
+    Raises:
+        FleetCloudError: There is no place for one.
+    """
+    with _reported("no temporary folder can be made"):
+        folder = tempfile.TemporaryDirectory()
+    with folder as path:
+        yield Path(path)
+
+
 def make_private(path: Path) -> None:
     """Let nobody else read a file (0600), whatever the umask was when another program made it.
 

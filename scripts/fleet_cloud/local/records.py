@@ -62,7 +62,7 @@ class RecordFile(Generic[_Record]):
 
     def remove(self) -> None:
         """Remove the record."""
-        files.inside(self.folder, self.name).unlink(missing_ok=True)
+        files.remove(files.inside(self.folder, self.name))
 
 
 def render(record: "DataclassInstance") -> str:

@@ -146,7 +146,7 @@ class Shell:
             lines = base64.encodebytes(content).decode()
             self.console.script(quoting.written(path, lines, "base64 -d"))
         else:
-            path.write_bytes(content)
+            files.write_upload(path, content)
 
     def run(self, command: Command) -> str:
         """Run a command and return what it printed.

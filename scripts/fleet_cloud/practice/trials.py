@@ -12,9 +12,8 @@ from fleet_cloud.local.records import RecordFile
 from fleet_cloud.plan.documents import Document
 
 RECORD = "things.json"
-ATTRIBUTES = {
-    "madeBy": "fleet-cloud"
-}  # of each thing: with others of that name AWS says that it exists already
+# Of each thing: with others of that name AWS says that it exists already.
+ATTRIBUTES = {"madeBy": "fleet-cloud"}
 
 _THING = re.compile(r"thing_[0-9]{1,4}")
 _CERTIFICATE = re.compile(r"arn:[a-z-]+:iot:[0-9a-z-]+:[0-9]+:cert/[0-9a-f]{64}")
@@ -87,8 +86,8 @@ class TrialFolder:
         """Remove the files of these things, and the record."""
         for thing in record.things:
             who = self.identity(thing)
-            who.certificate.unlink(missing_ok=True)
-            who.key.unlink(missing_ok=True)
+            files.remove(who.certificate)
+            files.remove(who.key)
         self._record.remove()
 
     @property
