@@ -36,6 +36,7 @@ from fleet_agent.session.route import route
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.model import Plan
+    from fleet_agent.provisioning.runner import Provisioned
 
 _log = logging.getLogger(__name__)
 
@@ -92,10 +93,10 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     mailbox.stop_on_signals()
     if request.timeout > 0:
         mailbox.limit(clock.monotonic() + request.timeout)
-    return Result(
-        credential=walk(settings, request, report, store, mailbox),
-        was_there=False,
-    )
+    done = walk(settings, request, report, store, mailbox)
+    if done.session is not None:
+        done.session.close()
+    return Result(credential=stable(store, done.credential), was_there=False)
 
 
 def _tell_ledger(state_dir: Path, store: Store, found: Credential) -> None:
@@ -116,7 +117,7 @@ def walk(
     mailbox: Mailbox,
     *,
     own: Credential | None = None,
-) -> Credential:
+) -> "Provisioned":
     """Walk through provisioning, from wherever the last attempt stopped.
 
     Args:
@@ -131,10 +132,9 @@ def walk(
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
-    from fleet_agent.app import trial
+    from fleet_agent.app import own_session, trial
     from fleet_agent.provisioning.runner import Runner
     from fleet_agent.provisioning.world import World
-    from fleet_agent.session.mqtt import Session
 
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
@@ -142,9 +142,8 @@ def walk(
     plan = _plan(settings, wanted, request, report)
     clock = SystemClock()
     state_dir = Path(settings.state_dir)
-    way = route(settings)
     world = World(
-        route=way,
+        route=route(settings),
         outlasts_refusal=request.outlasts_refusal,
         store=store,
         mailbox=mailbox,
@@ -153,18 +152,13 @@ def walk(
         jitter=jitter,
         read_claim=lambda: store.key_pair(own.generation) if own else read_claim(claim, settings),
         client_id=own.client_id if own else None,
-        open_session=lambda found, pair: Session(
-            way, pair, found.client_id, mailbox, is_thing=True
-        ),
+        open_session=lambda found, pair: own_session.open_session(settings, found, pair, mailbox),
         trial=trial.trial(settings, clock),
     )
     done = Runner(plan, world).provision(restart=request.restart)
-    if done.session is not None:
-        done.session.close()
-    credential = done.credential
-    if credential.is_proven:
-        clone.look(state_dir, credential)
-    return stable(store, credential)
+    if done.credential.is_proven:
+        clone.look(state_dir, done.credential)
+    return done
 
 
 def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":
