@@ -47,10 +47,10 @@ class CommandModule(Protocol):
     DESCRIPTION: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the command's own flags."""
+        """Adds the command's own flags."""
 
     def run(self, context: Context, arguments: argparse.Namespace) -> Outcome:
-        """Carry it out.
+        """Carries it out.
 
         Raises:
             FleetCloudError: What failed, and what to do.
@@ -110,7 +110,7 @@ exit status: 0 done, 1 failed or something differs, 2 wrong usage
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of everything."""
+    """Returns the parser of everything."""
     parser = argparse.ArgumentParser(
         prog="fleet-cloud",
         description=DESCRIPTION,
@@ -134,7 +134,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; returns the exit status."""
+    """Runs the command that the arguments name; returns the exit status."""
     streams.prepare()
     try:
         return _run(arguments)
@@ -165,7 +165,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def report(error: FleetCloudError, *, as_json: bool) -> None:
-    """Report a failure: what failed, in AWS's words too, why, and what to type next."""
+    """Reports a failure: what failed, in AWS's words too, why, and what to type next."""
     facts = {"code": error.code, "title": error.title, "remedy": error.remedy}
     lines = [f"fleet-cloud: {error}", *(f"    {detail}" for detail in error.details)]
     if error.details:
@@ -184,7 +184,7 @@ def report(error: FleetCloudError, *, as_json: bool) -> None:
 
 
 def _check_text(words: Sequence[str]) -> None:
-    """Check that what was typed is text: bytes that this console's encoding lacks could be written nowhere.
+    """Checks that what was typed is text: bytes that this console's encoding lacks could be written nowhere.
 
     Raises:
         UsageError: A word is not.

@@ -9,14 +9,14 @@ from fleet_cloud.outcome import table
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that answers beforehand."""
+    """Adds the flag that answers beforehand."""
     parser.add_argument("--yes", action="store_true", help="do not ask before anything is deleted")
 
 
 def confirm(
     context: Context, question: str, *, yes: bool, rows: Sequence[Sequence[str]] = ()
 ) -> None:
-    """Show what would be lost, and ask a person; a dry run changes nothing and so asks nothing.
+    """Shows what would be lost, and asks a person; a dry run changes nothing and so asks nothing.
 
     Args:
         context: What a command gets.

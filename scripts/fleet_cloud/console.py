@@ -35,11 +35,11 @@ class Console:
         self._script: list[str] = []
 
     def say(self, line: str) -> None:
-        """Report what happens."""
+        """Reports what happens."""
         streams.say(printable(line))
 
     def ask(self, question: str) -> str | None:
-        """Ask a person; returns the answer, or nothing when there is nobody at stdin."""
+        """Asks a person; returns the answer, or nothing when there is nobody at stdin."""
         if not streams.is_terminal(sys.stdin):
             return None
         streams.say(printable(question), end=" ")
@@ -49,7 +49,7 @@ class Console:
             return None
 
     def verbose(self, line: str) -> None:
-        """Report it only where that was asked for."""
+        """Reports it only where that was asked for."""
         if self._is_verbose:
             self.say(line)
 
@@ -60,7 +60,7 @@ class Console:
         doing: str,
         at_once: int = _AT_ONCE,
     ) -> list[_Result]:
-        """Run tasks, some at the same time, and show how far they are when there are many."""
+        """Runs tasks, some at the same time, and shows how far they are when there are many."""
         results: list[_Result] = []
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
         try:
@@ -80,13 +80,13 @@ class Console:
             self.say(f"  {doing}: {done} of {whole}")
 
     def script(self, line: str) -> None:
-        """Print a line of a dry run's script; :mod:`fleet_cloud.local.quoting` has made it fit to be shown."""
+        """Prints a line of a dry run's script; :mod:`fleet_cloud.local.quoting` has made it fit to be shown."""
         self._script.append(line)
         if not self.as_json:
             streams.answer(line)
 
     def answer(self, data: Mapping[str, object], lines: Sequence[str]) -> None:
-        """Print the outcome: ``data`` for programs, ``lines`` for people.
+        """Prints the outcome: ``data`` for programs, ``lines`` for people.
 
         In a dry run the script has been the answer for people, and ``lines`` would report things not done.
         """

@@ -23,7 +23,7 @@ class Context:
     aws_options: Options
 
     def aws(self) -> Aws:
-        """Return the AWS CLI, for those commands that need it."""
+        """Returns the AWS CLI, for those commands that need it."""
         return Aws(self.shell, self.aws_options)
 
 
@@ -50,7 +50,7 @@ FLAGS = (
 
 
 def add_to(parser: argparse.ArgumentParser, *, top: bool) -> None:
-    """Add the flags; below the top they have no default, so that a flag before the command's name stands."""
+    """Adds the flags; below the top they have no default, so that a flag before the command's name stands."""
     group = parser.add_argument_group("for every command")
     for flag in FLAGS:
         text = f"{flag.help} (default: {flag.default})" if flag.default else flag.help
@@ -63,7 +63,7 @@ def add_to(parser: argparse.ArgumentParser, *, top: bool) -> None:
 
 
 def context(arguments: argparse.Namespace) -> Context:
-    """Return what the flags ask for.
+    """Returns what the flags ask for.
 
     Raises:
         UsageError: The fleet's name is none.
@@ -83,7 +83,7 @@ def context(arguments: argparse.Namespace) -> Context:
 
 
 def _boundary(given: str | None) -> str | None:
-    """Check a permissions boundary.
+    """Checks a permissions boundary.
 
     Raises:
         UsageError: It is no policy's ARN.

@@ -2,7 +2,7 @@
 
 
 def printable(text: str) -> str:
-    r"""Return text as one line that looks like what it is: everything that is not printable is escaped, as ``\x1b``.
+    r"""Returns text as one line that looks like what it is: everything that is not printable is escaped, as ``\x1b``.
 
     Control characters, line breaks, text direction marks and halves of surrogate pairs are all not printable.
     """

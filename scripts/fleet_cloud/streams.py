@@ -12,7 +12,7 @@ class OutputError(Exception):
 
 
 def prepare() -> None:
-    """Make writing safe: what the console's encoding lacks is escaped, and no file of ours gets a stream's number."""
+    """Makes writing safe: what the console's encoding lacks is escaped, and no file of ours gets a stream's number."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -24,7 +24,7 @@ def prepare() -> None:
 
 
 def answer(text: str) -> None:
-    """Print to stdout at once.
+    """Prints to stdout at once.
 
     Raises:
         OutputError: It does not take it.
@@ -41,7 +41,7 @@ def answer(text: str) -> None:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print to stderr; where that cannot be, the work goes on in silence."""
+    """Prints to stderr; where that cannot be, the work goes on in silence."""
     try:
         print(text, end=end, file=sys.stderr, flush=True)
     except (OSError, ValueError):
@@ -49,7 +49,7 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def finish() -> bool:
-    """Write out what is left, as argparse's help; returns whether all that was printed went out."""
+    """Writes out what is left, as argparse's help; returns whether all that was printed went out."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -68,7 +68,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def _drop(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere: Python would complain once more while it ends."""
+    """Lets what a stream still holds go nowhere: Python would complain once more while it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

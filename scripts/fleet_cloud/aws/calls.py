@@ -54,19 +54,19 @@ class Aws:
         self.region = self._find_region()
 
     def command(self, service: str, *words: Word, into: Variable | None = None) -> Command:
-        """Return a command for this region and endpoint; without ``into`` it answers in JSON."""
+        """Returns a command for this region and endpoint; without ``into`` it answers in JSON."""
         form = "text" if into else "json"
         return Command(
             words=("aws", service, *words, *self._where(service), "--output", form), into=into
         )
 
     def account(self) -> Account:
-        """Ask whose credentials these are, and so where everything is."""
+        """Asks whose credentials these are, and so where everything is."""
         command = self.command("sts", "get-caller-identity")
         return Account.of_caller(text(self.ask(command), "Arn"), self.region)
 
     def ask(self, command: Command) -> Answer:
-        """Run a command that only reads, in a dry run too.
+        """Runs a command that only reads, in a dry run too.
 
         Raises:
             CommandError: It failed; says AWS's words and the likely cause.
@@ -75,7 +75,7 @@ class Aws:
         return parse(self._explained(self.shell.run, command), command)
 
     def ask_all(self, commands: Sequence[Command], doing: str = "") -> list[Answer | None]:
-        """Run commands that only read, at the same time; nothing stands for what is not there.
+        """Runs commands that only read, at the same time; nothing stands for what is not there.
 
         Args:
             commands: These.
@@ -86,7 +86,7 @@ class Aws:
         return self.shell.console.spread(self._ask_or_nothing, commands, doing)
 
     def change(self, command: Command, patience: float = PATIENCE_SECONDS) -> str:
-        """Run a command that changes something, or print it in a dry run; returns what it printed.
+        """Runs a command that changes something, or prints it in a dry run; returns what it printed.
 
         Waits out what AWS needs time for: a new role that is not everywhere, a policy that still counts as attached.
 
@@ -144,7 +144,7 @@ class Aws:
         ]
 
     def _find_region(self) -> str:
-        """Return the region as the flag, the environment or the AWS configuration says."""
+        """Returns the region as the flag, the environment or the AWS configuration says."""
         region = (
             self._options.region
             or os.environ.get("AWS_REGION")
@@ -175,7 +175,7 @@ class Aws:
 
 
 def text(answer: object, *path: str) -> str:
-    """Return a string out of an answer.
+    """Returns a string out of an answer.
 
     Raises:
         FleetCloudError: It is not there: what answers is not AWS, or has changed.
@@ -193,7 +193,7 @@ def text(answer: object, *path: str) -> str:
 
 
 def entries(answer: Answer | None, key: str) -> list[Mapping[str, object]]:
-    """Return a list of objects out of an answer; empty when there is none."""
+    """Returns a list of objects out of an answer; empty when there is none."""
     found = answer.get(key) if answer else None
     return (
         [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
@@ -201,13 +201,13 @@ def entries(answer: Answer | None, key: str) -> list[Mapping[str, object]]:
 
 
 def strings(answer: Answer | None, key: str) -> list[str]:
-    """Return a list of strings out of an answer; empty when there is none."""
+    """Returns a list of strings out of an answer; empty when there is none."""
     found = answer.get(key) if answer else None
     return [entry for entry in found if isinstance(entry, str)] if isinstance(found, list) else []
 
 
 def parse(printed: str, command: Command) -> Answer:
-    """Read what a command printed.
+    """Reads what a command printed.
 
     Raises:
         CommandError: It is no JSON object; it is not shown, since it may hold a key.

@@ -183,13 +183,13 @@ TABLE = (
 
 
 def error_code(said: str) -> str | None:
-    """Return the code that AWS gave, such as ``NoSuchEntity``; nothing when AWS was not reached."""
+    """Returns the code that AWS gave, such as ``NoSuchEntity``; nothing when AWS was not reached."""
     found = _ERROR.search(said)
     return found["code"] if found else None
 
 
 def explain(said: str, service: str) -> Explanation:
-    """Return what is known of a failed call.
+    """Returns what is known of a failed call.
 
     Args:
         said: What ``aws`` wrote on stderr.
@@ -211,7 +211,7 @@ def explain(said: str, service: str) -> Explanation:
 
 
 def _denied(said: str, service: str, code: str) -> Explanation:
-    """Return the missing permission, as the statement to add; without a resource where AWS does not say one."""
+    """Returns the missing permission, as the statement to add; without a resource where AWS does not say one."""
     action = _DENIED_ACTION.search(said)
     resource = _DENIED_RESOURCE.search(said)
     operation = _ERROR.search(said)
@@ -231,11 +231,11 @@ def _denied(said: str, service: str, code: str) -> Explanation:
 
 
 def _action(service: str, operation: str) -> str:
-    """Return what IAM calls an operation, for those whose refusal does not say it."""
+    """Returns what IAM calls an operation, for those whose refusal does not say it."""
     return _OTHERWISE.get(operation, f"{service.removesuffix('api')}:{operation}")
 
 
 def _lowered(action: str) -> str:
-    """Return an action as policies spell it: SNS says its own name in capitals."""
+    """Returns an action as policies spell it: SNS says its own name in capitals."""
     service, colon, operation = action.partition(":")
     return service.lower() + colon + operation

@@ -96,7 +96,7 @@ class Account:
 
     @classmethod
     def of_caller(cls, caller_arn: str, region: str) -> "Account":
-        """Read it from the ARN that ``aws sts get-caller-identity`` gives."""
+        """Reads it from the ARN that ``aws sts get-caller-identity`` gives."""
         parts = caller_arn.split(":")
         if len(parts) < 6 or parts[0] != "arn":  # noqa: PLR2004 - arn:partition:service:region:account:resource
             raise FleetCloudError(
@@ -107,27 +107,27 @@ class Account:
         return cls(partition=parts[1], number=parts[4], region=region)
 
     def iot(self, resource: str) -> str:
-        """Return the ARN of something in AWS IoT."""
+        """Returns the ARN of something in AWS IoT."""
         return f"arn:{self.partition}:iot:{self.region}:{self.number}:{resource}"
 
     def function(self, name: str) -> str:
-        """Return the ARN of a Lambda function."""
+        """Returns the ARN of a Lambda function."""
         return f"arn:{self.partition}:lambda:{self.region}:{self.number}:function:{name}"
 
     def log_group(self, name: str) -> str:
-        """Return the ARN of a log group, as a policy names it."""
+        """Returns the ARN of a log group, as a policy names it."""
         return f"arn:{self.partition}:logs:{self.region}:{self.number}:log-group:{name}:*"
 
     def sns_topic(self, name: str) -> str:
-        """Return the ARN of an SNS topic."""
+        """Returns the ARN of an SNS topic."""
         return f"arn:{self.partition}:sns:{self.region}:{self.number}:{name}"
 
     def managed_policy(self, name: str) -> str:
-        """Return the ARN of a policy that AWS manages."""
+        """Returns the ARN of a policy that AWS manages."""
         return f"arn:{self.partition}:iam::aws:policy/{name}"
 
     def role(self, name: str) -> str:
-        """Return the ARN of a role."""
+        """Returns the ARN of a role."""
         return f"arn:{self.partition}:iam::{self.number}:role/{name}"
 
     @property
@@ -164,7 +164,7 @@ class BulkNames:
 
 
 def check_beside_claims(flag: str, name: str) -> None:
-    """Check that things whose names begin so never have a client id that is a claim's.
+    """Checks that things whose names begin so never have a client id that is a claim's.
 
     Raises:
         UsageError: They would: whoever has a claim could connect under a device's name and throw it out.
@@ -178,10 +178,10 @@ def check_beside_claims(flag: str, name: str) -> None:
 
 
 def partition_of(region: str) -> str:
-    """Return the partition that a region is in."""
+    """Returns the partition that a region is in."""
     return next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
 
 
 def trial_policy(thing: str) -> str:
-    """Return the name of the policy of a thing to try with."""
+    """Returns the name of the policy of a thing to try with."""
     return f"policy-{thing}"

@@ -16,7 +16,7 @@ _TOGETHER = {"logs": "function", "topics": "rule", "bucket objects": "bucket"}
 def policy(
     commands: Sequence[str], names: FleetNames, account: Account, boundary: str | None = None
 ) -> Policy:
-    """Return the policy: a statement for each kind of resource and condition.
+    """Returns the policy: a statement for each kind of resource and condition.
 
     Args:
         commands: What it is for.
@@ -46,7 +46,7 @@ def policy(
 def _granted(
     commands: Sequence[str], *, bounded: bool
 ) -> Iterator[tuple[_Key, Sequence[str], str]]:
-    """Yield every action with its kinds and what its statement is known by.
+    """Yields every action with its kinds and what its statement is known by.
 
     Actions on roles are grouped by the roles that they share, since the names of roles are long.
     """
@@ -64,7 +64,7 @@ def _granted(
 
 
 def conditions(account: Account, boundary: str | None) -> dict[str, dict[str, object]]:
-    """Return the conditions of statements, by their names in the table."""
+    """Returns the conditions of statements, by their names in the table."""
 
     def condition(operator: str, key: str, value: str | None) -> dict[str, object]:
         return {"Condition": {operator: {key: value}}}
@@ -83,7 +83,7 @@ def conditions(account: Account, boundary: str | None) -> dict[str, dict[str, ob
 
 
 def resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
-    """Return the ARNs of each kind of resource in the table."""
+    """Returns the ARNs of each kind of resource in the table."""
     bulk, topic = BulkNames(names, account), account.sns_topic("*")
     bucket = f"arn:{account.partition}:s3:::{bulk.bucket}"
     return {

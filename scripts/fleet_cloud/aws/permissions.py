@@ -350,7 +350,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
 
 
 def administrates(commands: Sequence[str]) -> list[str]:
-    """Return those of the commands whose policy, without a permissions boundary, amounts to administrator."""
+    """Returns those of the commands whose policy, without a permissions boundary, amounts to administrator."""
     return [
         command
         for command in commands

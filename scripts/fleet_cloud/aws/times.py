@@ -6,7 +6,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def moment(value: object) -> dt.datetime | None:
-    """Return a moment: version 1 of the AWS CLI writes seconds, version 2 a date; nothing for anything else."""
+    """Returns a moment: version 1 of the AWS CLI writes seconds, version 2 a date; nothing for anything else."""
     try:
         if isinstance(value, int | float):
             return dt.datetime.fromtimestamp(value, dt.UTC)
@@ -16,12 +16,12 @@ def moment(value: object) -> dt.datetime | None:
 
 
 def text(at: dt.datetime | None) -> str:
-    """Return a moment for people and scripts."""
+    """Returns a moment for people and scripts."""
     return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else "unknown"
 
 
 def age(since: dt.datetime | None, now: dt.datetime) -> str:
-    """Return how long ago a moment was, in its largest unit."""
+    """Returns how long ago a moment was, in its largest unit."""
     if since is None:
         return "?"
     seconds = max(0, int((now - since).total_seconds()))

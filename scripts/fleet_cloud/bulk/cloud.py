@@ -12,7 +12,7 @@ ATTRIBUTE = "fleet"  # of a thing: which fleet's bulk registration made it
 
 
 def needed(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
-    """Return everything, in the order in which it is made."""
+    """Returns everything, in the order in which it is made."""
     account, names = bulk.account, bulk.names
     trust = documents.trust_policy(account)
     return [
@@ -34,7 +34,7 @@ def needed(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
 
 
 def template(bulk: BulkNames, thing_type: str, *, shared: bool) -> Document:
-    """Return the template of one thing; its parameters are ``ThingName``, and ``CSR`` or ``CertificateId``."""
+    """Returns the template of one thing; its parameters are ``ThingName``, and ``CSR`` or ``CertificateId``."""
     certificate = "CertificateId" if shared else "CertificateSigningRequest"
     parameter = "CertificateId" if shared else "CSR"
     return {
@@ -64,7 +64,7 @@ def template(bulk: BulkNames, thing_type: str, *, shared: bool) -> Document:
 
 
 def bucket_piece(aws: Aws, bulk: BulkNames) -> Piece:
-    """Return the bucket, to be deleted when it is empty."""
+    """Returns the bucket, to be deleted when it is empty."""
     named = ["--bucket", bulk.bucket]
     return Piece(
         kind="bucket",

@@ -44,7 +44,7 @@ class Record:
     task: str = ""
 
     def __post_init__(self) -> None:
-        """Check the values: paths, names and words of commands are made of them.
+        """Checks the values: paths, names and words of commands are made of them.
 
         Raises:
             ValueError: One cannot be what it stands for.
@@ -84,11 +84,11 @@ class BulkFolder:
         return files.inside(self.path, PARAMETERS)
 
     def identity(self, thing: str) -> Identity:
-        """Return what a thing connects with."""
+        """Returns what a thing connects with."""
         return Identity(certificate=self.certificate(thing), key=self.key(thing))
 
     def read(self) -> Record | None:
-        """Return the record; nothing when there is none.
+        """Returns the record; nothing when there is none.
 
         Raises:
             FleetCloudError: It is none.
@@ -96,7 +96,7 @@ class BulkFolder:
         return self._record.read()
 
     def write(self, record: Record) -> None:
-        """Keep the record."""
+        """Keeps the record."""
         self._record.write(record)
 
     @property
@@ -104,11 +104,11 @@ class BulkFolder:
         return RecordFile(self.path, RECORD, Record, "a bulk registration")
 
     def pending(self, record: Record) -> list[str]:
-        """Return the things without a certificate here."""
+        """Returns the things without a certificate here."""
         return [thing for thing in record.things if not self.certificate(thing).is_file()]
 
     def clear(self, record: Record) -> None:
-        """Remove what was made here, and nothing else."""
+        """Removes what was made here, and nothing else."""
         for thing in [*record.things, SHARED]:
             for path in (self.key(thing), self.certificate(thing)):
                 files.remove(path)
@@ -120,7 +120,7 @@ class BulkFolder:
 
 
 def continued(found: Record | None, wanted: Record, folder: Path) -> Record:
-    """Return the record to go on with: what is wanted, with the task of an earlier run.
+    """Returns the record to go on with: what is wanted, with the task of an earlier run.
 
     Raises:
         UsageError: The folder is another registration's.
@@ -137,7 +137,7 @@ def continued(found: Record | None, wanted: Record, folder: Path) -> Record:
 
 
 def check_place(found: Record | None, bulk: BulkNames, folder: Path) -> None:
-    """Check that a record, if there is one, is of this fleet, account and region.
+    """Checks that a record, if there is one, is of this fleet, account and region.
 
     Raises:
         FleetCloudError: It is another's.
@@ -159,7 +159,7 @@ def check_place(found: Record | None, bulk: BulkNames, folder: Path) -> None:
 
 
 def certificates_in(report: Sequence[str]) -> Iterator[str]:
-    """Yield the certificates in a report's lines, wherever in a line they stand: AWS documents no form."""
+    """Yields the certificates in a report's lines, wherever in a line they stand: AWS documents no form."""
     for line in report:
         try:
             yield from _pems(shallow(parsed(line)))
@@ -168,12 +168,12 @@ def certificates_in(report: Sequence[str]) -> Iterator[str]:
 
 
 def things_in(report: Sequence[str]) -> set[str]:
-    """Return the things that a report's lines name by their ARNs."""
+    """Returns the things that a report's lines name by their ARNs."""
     return {name for line in report for name in _THING.findall(line)}
 
 
 def public_key(pem: str) -> bytes | None:
-    """Return the P-256 public key in a request or a certificate; nothing when there is none."""
+    """Returns the P-256 public key in a request or a certificate; nothing when there is none."""
     found = _PEM.search(pem)
     try:
         der = base64.b64decode(found["body"]) if found else b""

@@ -33,7 +33,7 @@ class Registration:
         self._aws, self._bulk, self._folder = aws, bulk, folder
 
     def run(self, record: Record) -> Done:
-        """Finish an earlier task, then register what is pending."""
+        """Finishes an earlier task, then registers what is pending."""
         before = self._folder.pending(record)
         errors = self._finish(record) if record.key and not self._shell.dry_run else []
         record = dataclasses.replace(record, key="", task="")
@@ -71,7 +71,7 @@ class Registration:
         return self._finish(record)
 
     def _finish(self, record: Record) -> list[str]:
-        """Wait for the task, save what it made; return the lines of its error report."""
+        """Waits for the task and saves what it made; returns the lines of its error report."""
         task = record.task or tasks.find(self._aws, record.key)
         errors: list[str] = []
         if task:
@@ -130,7 +130,7 @@ class Registration:
 
 
 def _asked(line: str) -> dict[str, str]:
-    """Return one line of the parameters, as it was written before the task.
+    """Returns one line of the parameters, as it was written before the task.
 
     Raises:
         FleetCloudError: Somebody has written something else.

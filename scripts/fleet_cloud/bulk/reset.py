@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 330.0
 
 
 def run(context: Context, path: Path, *, yes: bool) -> Outcome:
-    """Ask, and delete."""
+    """Asks, and deletes."""
     aws, folder = context.aws(), BulkFolder(path)
     bulk = BulkNames(context.names, aws.account())
     record = folder.read()
@@ -52,7 +52,7 @@ def run(context: Context, path: Path, *, yes: bool) -> Outcome:
 
 
 def _certificates(aws: Aws, bulk: BulkNames) -> dict[str, list[str]]:
-    """Ask which certificates have the policy, and which things they belong to."""
+    """Asks which certificates have the policy, and which things they belong to."""
     (attached,) = aws.ask_all([inventory.targets(aws, bulk.policy)])
     arns = strings(attached, "targets")
     answers = aws.ask_all(
@@ -63,7 +63,7 @@ def _certificates(aws: Aws, bulk: BulkNames) -> dict[str, list[str]]:
 
 
 def _bare_things(aws: Aws, bulk: BulkNames, held: set[str]) -> list[str]:
-    """Ask for things that an interrupted reset took the certificate from: their attribute shows whose they are."""
+    """Asks for things that an interrupted reset took the certificate from: their attribute shows whose they are."""
     attribute = ("--attribute-name", cloud.ATTRIBUTE, "--attribute-value", bulk.names.fleet)
     listed = aws.ask(aws.command("iot", "list-things", *attribute))
     names = [text(entry, "thingName") for entry in entries(listed, "things")]
@@ -71,7 +71,7 @@ def _bare_things(aws: Aws, bulk: BulkNames, held: set[str]) -> list[str]:
 
 
 def _pieces(aws: Aws, bulk: BulkNames, record: Record | None) -> list[Piece]:
-    """Return what ``bulk`` may have made, in the order in which it is deleted: only the record knows the type."""
+    """Returns what ``bulk`` may have made, in the order in which it is deleted: only the record knows the type."""
     account, managed = bulk.account, bulk.account.registration_policy
     return [
         teardown.policy(aws, account, "policy", bulk.policy),
@@ -82,7 +82,7 @@ def _pieces(aws: Aws, bulk: BulkNames, record: Record | None) -> list[Piece]:
 
 
 def _delete(aws: Aws, bulk: BulkNames, tasks: Sequence[Task], there: Standing) -> list[str]:
-    """Delete in AWS's order; returns what could not be."""
+    """Deletes in AWS's order; returns what could not be."""
     first = [(f"{piece.kind} {piece.name}", piece.first) for piece in there.ours if piece.first]
     left = retire.run_all(aws, first, "")
     left |= retire.run_all(aws, tasks, "deleting things and their certificates")

@@ -29,7 +29,7 @@ _SHARED_LOOP = """\
 def show(
     aws: Aws, bulk: BulkNames, folder: BulkFolder, record: Record, pending: Sequence[str]
 ) -> None:
-    """Print the script, all but what makes role, policy, type and bucket."""
+    """Prints the script, all but what makes role, policy, type and bucket."""
     shell, say = aws.shell, aws.shell.console.script
     parameters, key = folder.parameters, tasks.new_key(record.prefix)
     things = folder.path / "things"
@@ -55,7 +55,7 @@ def show(
 
 
 def shared_certificate(aws: Aws, folder: BulkFolder) -> str:
-    """Make the certificate that all things share, unless it is there; return its id (in a dry run a variable)."""
+    """Makes the certificate that all things share, unless it is there; returns its id (in a dry run a variable)."""
     shell, certificate, key = aws.shell, folder.certificate(SHARED), folder.key(SHARED)
     pem = files.read(certificate)
     if pem is not None:

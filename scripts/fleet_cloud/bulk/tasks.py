@@ -20,18 +20,18 @@ _FETCH_SECONDS = 60
 
 
 def new_key(prefix: str) -> str:
-    """Return a name for parameters in the bucket, by which their task is found again."""
+    """Returns a name for parameters in the bucket, by which their task is found again."""
     return f"{prefix}-{time.time_ns()}.jsonl"
 
 
 def upload(aws: Aws, bulk: BulkNames, key: str, path: Path) -> Command:
-    """Return the command that puts the parameters where AWS IoT reads them."""
+    """Returns the command that puts the parameters where AWS IoT reads them."""
     place = ("--bucket", bulk.bucket, "--key", key)
     return aws.command("s3api", "put-object", *place, "--body", str(path))
 
 
 def start(aws: Aws, bulk: BulkNames, key: str, body: Document) -> Command:
-    """Return the command that starts the task."""
+    """Returns the command that starts the task."""
     return aws.command(
         "iot",
         "start-thing-registration-task",
@@ -45,12 +45,12 @@ def start(aws: Aws, bulk: BulkNames, key: str, body: Document) -> Command:
 
 
 def describe(aws: Aws, task: str | Variable) -> Command:
-    """Return the command that reports how far a task is."""
+    """Returns the command that reports how far a task is."""
     return aws.command("iot", "describe-thing-registration-task", "--task-id", task)
 
 
 def reports(aws: Aws, task: str | Variable, kind: str) -> Command:
-    """Return the command that says where a task's report is: ``RESULTS`` or ``ERRORS``."""
+    """Returns the command that says where a task's report is: ``RESULTS`` or ``ERRORS``."""
     return aws.command(
         "iot",
         "list-thing-registration-task-reports",
@@ -59,7 +59,7 @@ def reports(aws: Aws, task: str | Variable, kind: str) -> Command:
 
 
 def check_none_runs(aws: Aws) -> None:
-    """Check that no task runs: AWS runs one at a time.
+    """Checks that no task runs: AWS runs one at a time.
 
     Raises:
         FleetCloudError: One does.
@@ -75,7 +75,7 @@ def check_none_runs(aws: Aws) -> None:
 
 
 def find(aws: Aws, key: str) -> str | None:
-    """Return the task that reads these parameters, started by a run that was cut off before it could note it."""
+    """Returns the task that reads these parameters, started by a run that was cut off before it could note it."""
     listed = aws.ask(aws.command("iot", "list-thing-registration-tasks"))
     for task in strings(listed, "taskIds"):
         if aws.ask(describe(aws, task)).get("inputFileKey") == key:
@@ -84,7 +84,7 @@ def find(aws: Aws, key: str) -> str | None:
 
 
 def wait(aws: Aws, task: str, sleep: Callable[[float], None] = time.sleep) -> Answer:
-    """Wait until a task has ended, reporting how far it is; return what AWS says of it."""
+    """Waits until a task has ended, reporting how far it is; returns what AWS says of it."""
     shown = ""
     while True:
         described = aws.ask(describe(aws, task))
@@ -98,7 +98,7 @@ def wait(aws: Aws, task: str, sleep: Callable[[float], None] = time.sleep) -> An
 
 
 def report(aws: Aws, task: str, kind: str) -> list[str]:
-    """Return a report's lines.
+    """Returns a report's lines.
 
     Raises:
         FleetCloudError: A link does not lead anywhere.

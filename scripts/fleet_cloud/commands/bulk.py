@@ -37,7 +37,7 @@ _SHOWN = 10  # lines of the error report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how many, and what they are called."""
+    """Adds how many, and what they are called."""
     parser.add_argument("action", nargs="?", choices=["reset"], help="take everything away again")
     parser.add_argument("--count", metavar="N", type=int, help="how many things")
     parser.add_argument(
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Register, go on with it, or take it away."""
+    """Registers, goes on with it, or takes it away."""
     if arguments.action == "reset":
         return reset.run(context, arguments.out, yes=arguments.yes)
     _check(arguments)

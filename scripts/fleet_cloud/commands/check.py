@@ -26,7 +26,7 @@ _SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which."""
+    """Adds which."""
     parser.add_argument("things", metavar="THING", nargs="*", help="names of things in DIR")
     parser.add_argument("--all", action="store_true", help="every thing in DIR")
     parser.add_argument(
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Connect as each."""
+    """Connects as each."""
     folder = BulkFolder(arguments.out)
     things = _things(folder, arguments)
     connection.check_ca_file(arguments.ca_file)
@@ -72,7 +72,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def round_trip(place: Place, identity: Identity, thing: str) -> str | None:
-    """Send a message from a thing to itself; return what went wrong, or nothing."""
+    """Sends a message from a thing to itself; returns what went wrong, or nothing."""
     topic, message = f"cmd/{thing}/check", {"check": thing}
     try:
         with Connection(place, identity, thing) as session:

@@ -39,7 +39,7 @@ _ARN = Variable("claim_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where to, and for whom."""
+    """Adds where to, and for whom."""
     config.add_place(parser)
     parser.add_argument(
         "--batch",
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make the claim, or the rest of it."""
+    """Makes the claim, or the rest of it."""
     check_beside_claims("--name", context.names.fleet)
     batch, folder = _batch(arguments.batch), config.claim_folder(arguments)
     context.shell.need("openssl")
@@ -92,7 +92,7 @@ def _batch(given: str | None) -> str:
 
 
 def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
-    """Check that the template is there, and make the claim policy if it is not."""
+    """Checks that the template is there, and makes the claim policy if it is not."""
     policy = resources.claim_policy(aws, context.names, account)
     found, described = aws.ask_all([policy.read, templates.read(aws, context.names)])
     if described is None:
@@ -115,7 +115,7 @@ def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
 
 
 def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
-    """Make the key unless it is there, then the certificate, then attach the policy.
+    """Makes the key unless it is there, then the certificate, and then attaches the policy.
 
     In this order an interruption leaves nothing that can do anything: a key without a certificate, or a
     certificate without a policy.
@@ -134,7 +134,7 @@ def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
 
 
 def _take(context: Context, aws: Aws, folder: ClaimFolder) -> str:
-    """Have AWS make key and certificate, and attach the policy."""
+    """Has AWS make key and certificate, and attaches the policy."""
     context.shell.make_folder(folder.path, 0o700)
     context.console.say("  having AWS IoT make a key and a certificate")
     command = aws.command("iot", "create-keys-and-certificate", "--set-as-active")
@@ -147,7 +147,7 @@ def _take(context: Context, aws: Aws, folder: ClaimFolder) -> str:
 
 
 def _finish(context: Context, aws: Aws, folder: ClaimFolder, arn: str) -> str:
-    """Compare a certificate that is there with AWS; attach the policy if an earlier run could not.
+    """Compares a certificate that is there with AWS; attaches the policy if an earlier run could not.
 
     Returns:
         ``unchanged`` or ``finished``.

@@ -27,7 +27,7 @@ for good, and asks before.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which, and whether for good."""
+    """Adds which, and whether for good."""
     parser.add_argument(
         "claims", metavar="CLAIM", nargs="*", help="the beginning of an id, or a folder"
     )
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Switch off, and delete if that was asked for."""
+    """Switches off, and deletes if that was asked for."""
     given: Sequence[str] = arguments.claims
     if not given and not arguments.leftovers:
         raise UsageError(
@@ -85,7 +85,7 @@ def _switch_off(context: Context, picked: Sequence[Claim]) -> list[Claim]:
 
 
 def _identifier(given: str) -> str:
-    """Return a claim's id, or the beginning of one, from what was typed."""
+    """Returns a claim's id, or the beginning of one, from what was typed."""
     folder = ClaimFolder(Path(given))
     pem = files.read(folder.certificate) if folder.path.is_dir() else None
     return openssl.certificate_id(pem, folder.certificate) if pem else given

@@ -19,13 +19,13 @@ ends. AWS makes the key of such a claim, so it does travel, once.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where to."""
+    """Adds where to."""
     config.add_place(parser)
     config.add_beside(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Get the claim and write it."""
+    """Gets the claim and writes it."""
     folder = config.claim_folder(arguments)
     folder.check_empty()
     aws = context.aws()
@@ -67,7 +67,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def end_of(expiration: object) -> str:
-    """Return the end of a claim in UTC: version 1 of the AWS CLI writes seconds, version 2 a date.
+    """Returns the end of a claim in UTC: version 1 of the AWS CLI writes seconds, version 2 a date.
 
     Raises:
         FleetCloudError: It is neither.

@@ -36,7 +36,7 @@ CA_FILE = "ca.pem"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what goes into the file, and where it goes."""
+    """Adds what goes into the file, and where it goes."""
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="the folder for config.yaml"
     )
@@ -50,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_beside(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of :func:`beside`."""
+    """Adds the flags of :func:`beside`."""
     parser.add_argument("--no-config", action="store_true", help="write no config.yaml")
     add_content(parser)
 
 
 def add_content(parser: argparse.ArgumentParser) -> None:
-    """Add what goes into the file and cannot be known from here."""
+    """Adds what goes into the file and cannot be known from here."""
     parser.add_argument(
         "--device-endpoint",
         metavar="HOST[:PORT]",
@@ -83,7 +83,7 @@ def add_content(parser: argparse.ArgumentParser) -> None:
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Add where a claim goes."""
+    """Adds where a claim goes."""
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument(
         "--out", metavar="DIR", type=Path, help="the folder for key, certificate and config.yaml"
@@ -97,12 +97,12 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def claim_folder(arguments: argparse.Namespace) -> ClaimFolder:
-    """Return the folder that those flags mean."""
+    """Returns the folder that those flags mean."""
     return ClaimFolder(arguments.image / "claim" if arguments.image else arguments.out)
 
 
 def beside(context: Context, arguments: argparse.Namespace) -> Outcome | None:
-    """Write the configuration beside a claim; a whole one is kept when no flag says what it should be.
+    """Writes the configuration beside a claim; a whole one is kept when no flag says what it should be.
 
     Raises:
         FleetCloudError: It says something else than the flags.
@@ -115,7 +115,7 @@ def beside(context: Context, arguments: argparse.Namespace) -> Outcome | None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Write it."""
+    """Writes it."""
     out: Path = arguments.out
     inner = out / "claim" / CONFIG_FILE
     if inner.is_file() and not arguments.force:
@@ -136,7 +136,7 @@ def write(
     *,
     force: bool = False,
 ) -> Outcome:
-    """Gather what the file says, and write it.
+    """Gathers what the file says, and writes it.
 
     Args:
         context: What a command gets.
@@ -199,7 +199,7 @@ def _spread(context: Context, fleet_size: int | None, quota: float) -> tuple[int
 
 
 def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str | None]:
-    """Return the CA's text to write into the folder, and the path that the configuration names."""
+    """Returns the CA's text to write into the folder, and the path that the configuration names."""
     if given is None:
         return None, None
     found = pem.certificates(Path(given), "--ca-file")
@@ -217,7 +217,7 @@ def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str
 
 
 def _claim_folder(out: Path, given: str | None) -> str:
-    """Return the claim's folder as the configuration is to name it; empty beside the configuration."""
+    """Returns the claim's folder as the configuration is to name it; empty beside the configuration."""
     if given is not None:
         return given
     if ClaimFolder(out / "claim").is_complete:
@@ -226,7 +226,7 @@ def _claim_folder(out: Path, given: str | None) -> str:
 
 
 def _ask_endpoint(context: Context) -> Endpoint:
-    """Ask AWS where devices connect, and whether there is anything for them there."""
+    """Asks AWS where devices connect, and whether there is anything for them there."""
     aws = context.aws()
     described, template = aws.ask_all(
         [
@@ -245,7 +245,7 @@ def _ask_endpoint(context: Context) -> Endpoint:
 
 
 def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:
-    """Write the files that are not so yet; returns ``written`` (in a dry run ``stale``) or ``unchanged``."""
+    """Writes the files that are not so yet; returns ``written`` (in a dry run ``stale``) or ``unchanged``."""
     found = {path: files.read(path) for path in written}
     stale = [path for path, content in written.items() if found[path] != content]
     other = [path for path in stale if found[path] is not None]

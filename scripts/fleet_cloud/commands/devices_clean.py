@@ -24,7 +24,7 @@ Asks before. What cannot be deleted is named, and the exit status is 1; run it a
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which."""
+    """Adds which."""
     parser.add_argument(
         "things", metavar="THING", nargs="*", help="names (default: all of the fleet)"
     )
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask, and delete."""
+    """Asks, and deletes."""
     given: Sequence[str] = arguments.things
     for name in given:
         devices_show.check_name(name)
@@ -62,13 +62,13 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def delete(aws: Aws, chosen: Sequence[Thing]) -> dict[str, CommandError]:
-    """Delete things with their certificates; returns what could not be."""
+    """Deletes things with their certificates; returns what could not be."""
     tasks = [(thing.name, retire.thing_commands(aws, thing)) for thing in chosen]
     return retire.run_all(aws, tasks, "deleting devices")
 
 
 def left_lines(left: Mapping[str, CommandError]) -> list[str]:
-    """Return for people what could not be deleted."""
+    """Returns for people what could not be deleted."""
     return [f"{name} is left: {error.said}" for name, error in left.items()]
 
 

@@ -19,12 +19,12 @@ their own attribute serialNumber. A device is active when one of its certificate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the global flags say it all."""
+    """Adds nothing: the global flags say it all."""
     del parser
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask and show."""
+    """Asks and shows."""
     del arguments
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
@@ -50,7 +50,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def describe(thing: Thing) -> dict[str, object]:
-    """Return a thing for programs."""
+    """Returns a thing for programs."""
     return {
         "thing": thing.name,
         "state": thing.state,
@@ -60,7 +60,7 @@ def describe(thing: Thing) -> dict[str, object]:
 
 
 def certificate(found: Certificate) -> dict[str, object]:
-    """Return a certificate for programs."""
+    """Returns a certificate for programs."""
     return {
         "certificate_id": found.identifier,
         "certificate_arn": found.arn,

@@ -38,7 +38,7 @@ or none and are still pending. Everything else in it is left alone. Asks before;
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what else to look at."""
+    """Adds what else to look at."""
     parser.add_argument(
         "certificates",
         metavar="CERTIFICATE",
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Find, ask, retire."""
+    """Finds, asks, retires."""
     if arguments.thing:
         devices_show.check_name(arguments.thing)
     ledgers = [ledger.read(path) for path in arguments.ledger]

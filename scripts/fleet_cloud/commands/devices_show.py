@@ -19,12 +19,12 @@ state, its dates and its policies.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which."""
+    """Adds which."""
     parser.add_argument("thing", metavar="THING", help="the thing's name")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask and show."""
+    """Asks and shows."""
     name: str = arguments.thing
     check_name(name)
     aws = context.aws()
@@ -65,7 +65,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def check_name(name: str) -> None:
-    """Check the name of a thing.
+    """Checks the name of a thing.
 
     Raises:
         UsageError: AWS does not take it.

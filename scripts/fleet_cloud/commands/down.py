@@ -32,7 +32,7 @@ AWS takes up to five minutes until a detached policy or a deprecated thing type 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what stays, and how long to wait."""
+    """Adds what stays, and how long to wait."""
     parser.add_argument("--keep-devices", action="store_true", help="leave the devices working")
     parser.add_argument(
         "--patience",
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Look, ask, disable, delete."""
+    """Looks, asks, disables, deletes."""
     aws, names = context.aws(), context.names
     account, template = plan.look(aws, names)
     there = teardown.standing(aws, names, teardown.of_fleet(aws, names, account, template))
@@ -84,7 +84,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _without_devices(there: Standing) -> Standing:
-    """Return what may go while the devices go on."""
+    """Returns what may go while the devices go on."""
     needed = {"device policy", "thing type", "thing group", "billing group"}
     return Standing(
         ours=[piece for piece in there.ours if piece.kind not in needed], others=there.others
@@ -107,7 +107,7 @@ def _take_away(
     devices: Devices,
     patience: float,
 ) -> dict[str, str]:
-    """Delete in AWS's order; returns what could not be, by kind and name, and why."""
+    """Deletes in AWS's order; returns what could not be, by kind and name, and why."""
     say = aws.shell.console.say
     off = [
         (f"claim {claim.certificate.identifier}", [retire.switch_off(aws, claim.certificate)])

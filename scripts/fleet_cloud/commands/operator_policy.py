@@ -35,7 +35,7 @@ _ACCOUNT_DIGITS = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add for what, and for where."""
+    """Adds for what, and for where."""
     parser.add_argument(
         "commands",
         metavar="COMMAND",
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Print it; it is JSON with and without --json."""
+    """Prints it; it is JSON with and without --json."""
     commands = _commands(arguments.commands)
     account = _account(context, arguments.account)
     boundary = context.aws_options.role_boundary
@@ -62,7 +62,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _commands(given: Sequence[str]) -> list[str]:
-    """Return the commands that are named; ``claim new`` may come as one word or two."""
+    """Returns the commands that are named; ``claim new`` may come as one word or two."""
     left, found = " ".join(given).split(), []
     while left:
         both, first = " ".join(left[:2]), left[0]

@@ -30,7 +30,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,3})(/min)?")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add whom, and how fast."""
+    """Adds whom, and how fast."""
     whom = parser.add_mutually_exclusive_group(required=True)
     whom.add_argument("--fleet", action="store_true", help="all devices of this fleet")
     whom.add_argument("--group", metavar="GROUP", help="the things of this thing group")
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Check, and start."""
+    """Checks, and starts."""
     registry.check("--group", arguments.group)
     registry.check("--thing", arguments.thing)
     aws, names = context.aws(), context.names
@@ -80,7 +80,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 def _check(
     context: Context, account: Account, policy: Answer | None, template: Answer | None
 ) -> None:
-    """Look whether devices may rotate, as far as the policy is ours: a template file may give them another."""
+    """Looks whether devices may rotate, as far as the policy is ours: a template file may give them another."""
     names = context.names
     if template is None:
         raise FleetCloudError(

@@ -29,7 +29,7 @@ _ORDER = ("QUEUED", "IN_PROGRESS", jobs.SUCCEEDED, *jobs.FAILURES, "CANCELED", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which, and whether to retire."""
+    """Adds which, and whether to retire."""
     parser.add_argument("--job", metavar="ID", help="another job than the fleet's last")
     parser.add_argument(
         "--retire", action="store_true", help="retire the certificates that were replaced"
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask, show, retire."""
+    """Asks, shows, retires."""
     aws, names = context.aws(), context.names
     identifier = arguments.job or jobs.latest(aws, names)
     (job,) = aws.ask_all([jobs.describe(aws, identifier)]) if identifier else (None,)

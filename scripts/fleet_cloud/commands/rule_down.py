@@ -21,12 +21,12 @@ the role NAME-rule. Asks before. Run again it says that nothing is there; after 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the answer beforehand."""
+    """Adds the answer beforehand."""
     confirm.add_to(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask, and delete."""
+    """Asks, and deletes."""
     aws, names = context.aws(), context.names
     found = topic_rule.read_rule(aws, names, aws.account())
     target = topic_rule.read_target(aws, names)

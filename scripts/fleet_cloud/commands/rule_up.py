@@ -27,7 +27,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add from where and where to."""
+    """Adds from where and where to."""
     parser.add_argument(
         "--topic",
         metavar="FILTER",
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make what is missing, put right what differs."""
+    """Makes what is missing, puts right what differs."""
     _check(
         "--topic",
         _TOPIC,

@@ -32,12 +32,12 @@ certificate of an interrupted claim new lies about, so that it can stand in a sc
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the global flags say it all."""
+    """Adds nothing: the global flags say it all."""
     del parser
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask and show."""
+    """Asks and shows."""
     del arguments
     aws = context.aws()
     wanted = plan.of_fleet(aws, context.names, TemplateFlags())
@@ -76,7 +76,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _untagged(aws: Aws, context: Context, wanted: Plan, findings: list[Finding]) -> list[Piece]:
-    """Return what is there without the tags; type and groups may be somebody else's, and so lack them."""
+    """Returns what is there without the tags; type and groups may be somebody else's, and so lack them."""
     there = {
         (finding.resource.kind, finding.resource.name)
         for finding in findings
@@ -89,7 +89,7 @@ def _untagged(aws: Aws, context: Context, wanted: Plan, findings: list[Finding])
 
 
 def _template_and_things(aws: Aws, context: Context) -> tuple[int | None, int]:
-    """Return the template's default version and how many things have the fleet's names."""
+    """Returns the template's default version and how many things have the fleet's names."""
     names = context.names
     versions, listed = aws.ask_all(
         [

@@ -28,14 +28,14 @@ or that has another policy, are left and named.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how much."""
+    """Adds how much."""
     parser.add_argument("--only-local", action="store_true", help="delete the files only")
     things_create.add_folder(parser)
     confirm.add_to(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask, and delete."""
+    """Asks, and deletes."""
     folder = TrialFolder(arguments.out)
     record = folder.read()
     left: dict[str, str] = {}
@@ -67,7 +67,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _not_ours(aws: Aws, record: Record) -> dict[str, str]:
-    """Return what AWS says against the record, by thing: a file may name what somebody else uses."""
+    """Returns what AWS says against the record, by thing: a file may name what somebody else uses."""
     described = aws.ask_all(
         [aws.command("iot", "describe-thing", "--thing-name", thing) for thing in record.things]
     )

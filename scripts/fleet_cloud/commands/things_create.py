@@ -30,13 +30,13 @@ _REQUEST, _ARN = Variable("request"), Variable("certificate_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how many."""
+    """Adds how many."""
     parser.add_argument("count", metavar="N", nargs="?", type=int, default=1, help="how many (1)")
     add_folder(parser)
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
-    """Add where the record is."""
+    """Adds where the record is."""
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -47,7 +47,7 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make those that are missing."""
+    """Makes those that are missing."""
     if not 1 <= arguments.count <= _MOST:
         raise UsageError(f"{arguments.count} things", remedy=f"give a number from 1 to {_MOST}")
     context.shell.need("openssl")
@@ -76,7 +76,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _make(context: Context, aws: Aws, account: Account, folder: TrialFolder, thing: str) -> str:
-    """Make one, or the rest of it; returns its certificate's ARN."""
+    """Makes one, or the rest of it; returns its certificate's ARN."""
     shell, who = context.shell, folder.identity(thing)
     attributes = json.dumps({"attributes": trials.ATTRIBUTES})
     named = ("--thing-name", thing)

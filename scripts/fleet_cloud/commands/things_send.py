@@ -36,7 +36,7 @@ _EVERY_SECONDS = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what, where to, how long."""
+    """Adds what, where to, how long."""
     parser.add_argument(
         "message", metavar="MESSAGE", nargs="?", default="IoT ELF Hello", help="(IoT ELF Hello)"
     )
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Allow it, and publish."""
+    """Allows it, and publishes."""
     _check(arguments)
     connection.check_ca_file(arguments.ca_file)
     connection.need_environment()
@@ -106,7 +106,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _allow(
     context: Context, aws: Aws, account: Account, record: Record, topic: str | None
 ) -> None:
-    """Make each thing's policy, or change it, and attach it."""
+    """Makes each thing's policy, or change it, and attaches it."""
     policies = [
         resources.policy(
             aws,
@@ -128,7 +128,7 @@ def _allow(
 def _send(
     place: Place, identity: Identity, thing: str, arguments: argparse.Namespace
 ) -> tuple[int, str | None]:
-    """Publish until the time is over; return how many, and what went wrong."""
+    """Publishes until the time is over; returns how many, and what went wrong."""
     topic, sent = arguments.topic or trials.topic_of(thing), 0
     end = time.monotonic() + arguments.duration
     try:

@@ -40,7 +40,7 @@ The hook is a Lambda function, NAME-hook, that AWS IoT asks before it registers 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the template may have beyond the least."""
+    """Adds what the template may have beyond the least."""
     parser.add_argument("--thing-type", metavar="TYPE", help="the type of the fleet's things")
     parser.add_argument("--thing-group", metavar="GROUP", help="a group to put them into")
     parser.add_argument("--billing-group", metavar="GROUP", help="their billing group")
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make what is missing, put right what differs."""
+    """Makes what is missing, puts right what differs."""
     check_beside_claims("--name", context.names.fleet)
     flags = _flags(arguments)
     rules = hooks.read_rules(arguments.hook_allow, arguments.hook_pattern)
@@ -119,7 +119,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def describe(finding: Finding) -> dict[str, object]:
-    """Return a finding for programs."""
+    """Returns a finding for programs."""
     return {
         "kind": finding.resource.kind,
         "name": finding.resource.name,

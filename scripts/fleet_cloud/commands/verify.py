@@ -40,7 +40,7 @@ _ARN = Variable("claim_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where, and as which device."""
+    """Adds where, and as which device."""
     parser.add_argument(
         "--serial", metavar="SERIAL", help="the trial device's serial number (default: verify-…)"
     )
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make, try, delete."""
+    """Makes, tries, deletes."""
     if context.shell.dry_run:
         raise UsageError(
             "verify has no dry run: what it does is connect as a device",
@@ -138,7 +138,7 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
 
 
 def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Place, set[str]]:
-    """Ask where devices connect, and which things there are already."""
+    """Asks where devices connect, and which things there are already."""
     endpoint, template, things = aws.ask_all(
         [
             connection.ask_endpoint(aws),
@@ -159,7 +159,7 @@ def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Pl
 
 
 def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack) -> Identity:
-    """Make a claim with the fleet's claim policy; it is deleted afterwards, come what may."""
+    """Makes a claim with the fleet's claim policy; it is deleted afterwards, come what may."""
     shell, policy = context.shell, context.names.claim_policy
     identity = Identity(certificate=folder / "claim.pem.crt", key=folder / "claim.pem.key")
     shell.change(openssl.make_key(identity.key))
@@ -189,14 +189,14 @@ def _provision(
 
 
 def _request(context: Context, key: Path) -> tuple[str, Path]:
-    """Make a key and a request, as a device does."""
+    """Makes a key and a request, as a device does."""
     context.shell.change(openssl.make_key(key))
     context.shell.change(openssl.make_request(key, "device", _REQUEST))
     return context.shell.value(_REQUEST) + "\n", key
 
 
 def _about(takeover: Takeover, made: Registered) -> list[str]:
-    """Return for people what came of the takeover."""
+    """Returns for people what came of the takeover."""
     if takeover.taken is None:
         return [f"a claim does not take over a device that is there: {takeover.said}"]
     if takeover.taken.thing != made.thing:

@@ -13,7 +13,7 @@ def command(
     into: Variable,
     named_by: str = "certificateArn",
 ) -> Command:
-    """Return the command.
+    """Returns the command.
 
     Args:
         aws: Makes it.

@@ -35,7 +35,7 @@ class ClaimFolder:
         return self.certificate.is_file() and self.key.is_file()
 
     def check_empty(self) -> None:
-        """Check that neither file is there.
+        """Checks that neither file is there.
 
         Raises:
             FleetCloudError: One is.
@@ -44,7 +44,7 @@ class ClaimFolder:
             self._check_free(path)
 
     def certificate_id(self, shell: Shell) -> str | None:
-        """Return the id of the certificate that is there; nothing when it is yet to be made.
+        """Returns the id of the certificate that is there; nothing when it is yet to be made.
 
         Raises:
             FleetCloudError: What is there cannot be used: a certificate without its key, files cut off.
@@ -68,7 +68,7 @@ class ClaimFolder:
         return found
 
     def take(self, aws: Aws, command: Command) -> Answer | None:
-        """Write the key and the certificate that a command answers with; in a dry run print that.
+        """Writes the key and the certificate that a command answers with; in a dry run print that.
 
         By hand the answer goes into a file, never onto the terminal: it holds the key.
         """
@@ -86,7 +86,7 @@ class ClaimFolder:
     def out_of_answer(
         self, key: str, *, into: Variable | None = None, secret_file: Path | None = None
     ) -> Command:
-        """Return the command that takes something out of the answer's file."""
+        """Returns the command that takes something out of the answer's file."""
         lines = f"import json, sys; print(json.load(open(sys.argv[1])){key})"
         return Command(
             words=("python3", "-c", lines, str(self._answer)), into=into, secret_file=secret_file
@@ -94,7 +94,7 @@ class ClaimFolder:
 
     @staticmethod
     def _check_free(path: Path) -> None:
-        """Check that nothing is in a file's place, such as a link that would lead what is written elsewhere."""
+        """Checks that nothing is in a file's place, such as a link that would lead what is written elsewhere."""
         if os.path.lexists(path):
             raise FleetCloudError(
                 f"{path} exists, and a claim is never overwritten",

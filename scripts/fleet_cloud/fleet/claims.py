@@ -33,7 +33,7 @@ class Found:
 
 
 def gather(aws: Aws, names: FleetNames, held: Holdings, *, everything: bool) -> Found:
-    """Ask what each claim is for, and find certificates that have a claim's subject and no policy."""
+    """Asks what each claim is for, and find certificates that have a claim's subject and no policy."""
     own = {certificate.arn for certificate in [*held.claims, *held.devices]}
     others = [
         certificate for certificate in held.certificates.values() if certificate.arn not in own
@@ -65,7 +65,7 @@ def gather(aws: Aws, names: FleetNames, held: Holdings, *, everything: bool) -> 
 
 
 def pick(found: Sequence[Claim], given: Sequence[str]) -> list[Claim]:
-    """Return the claims whose ids begin so.
+    """Returns the claims whose ids begin so.
 
     Raises:
         UsageError: One begins no claim's id, or several.
@@ -76,7 +76,7 @@ def pick(found: Sequence[Claim], given: Sequence[str]) -> list[Claim]:
 
 
 def batch_of(pem: str, names: FleetNames) -> str:
-    """Return the batch out of a claim's subject, as ``claim new`` writes it; empty for another subject."""
+    """Returns the batch out of a claim's subject, as ``claim new`` writes it; empty for another subject."""
     body = "".join(line for line in pem.splitlines() if line and not line.startswith("-----"))
     try:
         der = base64.b64decode(body)

@@ -43,7 +43,7 @@ class DeviceConfiguration:
 
 
 def endpoint(given: str) -> Endpoint:
-    """Read ``HOST`` or ``HOST:PORT``; an IPv6 address with a port stands in brackets.
+    """Reads ``HOST`` or ``HOST:PORT``; an IPv6 address with a port stands in brackets.
 
     Raises:
         UsageError: It is something else, such as a URL.
@@ -58,7 +58,7 @@ def endpoint(given: str) -> Endpoint:
 
 
 def render(wanted: DeviceConfiguration) -> str:
-    """Return the text of config.yaml."""
+    """Returns the text of config.yaml."""
     ca_file = f"ca_file: {_quoted(wanted.ca_file)}"
     if wanted.ca_file is None:
         ca_file = _remarked(ca_file, "the system's store, which has Amazon's root CAs")
@@ -90,7 +90,7 @@ def _remarked(line: str, remark: str) -> str:
 
 
 def _quoted(value: str | None) -> str:
-    """Return a value as YAML and JSON both have it; what is not printable by its number, which YAML asks for."""
+    """Returns a value as YAML and JSON both have it; what is not printable by its number, which YAML asks for."""
     return "".join(
         character if character.isprintable() else _numbered(character)
         for character in json.dumps(value, ensure_ascii=False)

@@ -55,7 +55,7 @@ class Place:
 
 
 def need_environment() -> None:
-    """Go on in the project's environment when this Python lacks awscrt; does not return then.
+    """Goes on in the project's environment when this Python lacks awscrt; does not return then.
 
     Raises:
         FleetCloudError: There is no such environment.
@@ -75,7 +75,7 @@ def need_environment() -> None:
 
 
 def check_ca_file(ca_file: Path | None) -> None:
-    """Check that a CA file that somebody named is there and holds certificates.
+    """Checks that a CA file that somebody named is there and holds certificates.
 
     Raises:
         FleetCloudError: It is not, or holds something else.
@@ -85,12 +85,12 @@ def check_ca_file(ca_file: Path | None) -> None:
 
 
 def ask_endpoint(aws: Aws) -> Command:
-    """Return the command that says where the account's devices connect."""
+    """Returns the command that says where the account's devices connect."""
     return aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:Data-ATS")
 
 
 def endpoint_of(answer: Answer | None) -> Endpoint:
-    """Read what that command gives."""
+    """Reads what that command gives."""
     return configuration.endpoint(text(answer, "endpointAddress"))
 
 
@@ -147,7 +147,7 @@ class Connection:
         self._stop()
 
     def publish(self, topic: str, payload: object) -> None:
-        """Publish JSON at QoS 1.
+        """Publishes JSON at QoS 1.
 
         Raises:
             RefusedError: By a reason code, or by ending the connection.
@@ -160,7 +160,7 @@ class Connection:
         _check([answer.puback.reason_code], what)
 
     def subscribe(self, *filters: str) -> None:
-        """Subscribe in one packet.
+        """Subscribes in one packet.
 
         Raises:
             RefusedError: One of the filters was refused, or the connection ended.
@@ -174,7 +174,7 @@ class Connection:
         _check(_wait(self._client.subscribe(packet), what).reason_codes, what)
 
     def receive(self) -> tuple[str, Mapping[str, object]]:
-        """Return the next message.
+        """Returns the next message.
 
         Raises:
             RefusedError: None came.
@@ -190,7 +190,7 @@ class Connection:
         return topic, found if isinstance(found, Mapping) else {}
 
     def ask(self, topic: str, request: object) -> Mapping[str, object]:
-        """Make a provisioning request and return its answer.
+        """Makes a provisioning request and returns its answer.
 
         Raises:
             RefusedError: It was rejected; says why.

@@ -78,12 +78,12 @@ class Devices:
 
 
 def targets(aws: Aws, policy: str) -> Command:
-    """Return the command that lists what a policy is attached to."""
+    """Returns the command that lists what a policy is attached to."""
     return aws.command("iot", "list-targets-for-policy", "--policy-name", policy)
 
 
 def holdings(aws: Aws, names: FleetNames) -> Holdings:
-    """Ask for the account's certificates and the fleet's policies' targets."""
+    """Asks for the account's certificates and the fleet's policies' targets."""
     claims, devices, listed = aws.ask_all(
         [
             targets(aws, names.claim_policy),
@@ -99,7 +99,7 @@ def holdings(aws: Aws, names: FleetNames) -> Holdings:
 
 
 def things(aws: Aws, names: FleetNames, held: Holdings) -> Devices:
-    """Ask for the fleet's things and which certificate each has: a question a thing."""
+    """Asks for the fleet's things and which certificate each has: a question a thing."""
     prefix = names.thing_prefix
     listed = aws.ask(aws.command("iot", "list-things"))
     known = {text(entry, "thingName"): attributes(entry) for entry in entries(listed, "things")}
@@ -128,7 +128,7 @@ def things(aws: Aws, names: FleetNames, held: Holdings) -> Devices:
 def pick(
     found: Sequence[Certificate], given: Sequence[str], shown_by: str, of: str = "certificate"
 ) -> list[Certificate]:
-    """Return the certificates whose ids begin so, each once.
+    """Returns the certificates whose ids begin so, each once.
 
     Args:
         found: Of these.
@@ -162,7 +162,7 @@ def is_named(names: FleetNames, name: str, attributes: Mapping[str, object]) -> 
 
 
 def of_things(aws: Aws, named: Iterable[str]) -> dict[str, list[str]]:
-    """Ask which certificates each thing has."""
+    """Asks which certificates each thing has."""
     asked = [*named]
     answers = aws.ask_all(
         [aws.command("iot", "list-thing-principals", "--thing-name", name) for name in asked],
@@ -206,6 +206,6 @@ def _newest(held: Holdings, arns: Iterable[str]) -> list[Certificate]:
 
 
 def attributes(entry: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a thing's attributes out of a listing."""
+    """Returns a thing's attributes out of a listing."""
     found = entry.get("attributes")
     return found if isinstance(found, Mapping) else {}

@@ -63,19 +63,19 @@ class Retirement:
 
 
 def prefix(names: FleetNames) -> str:
-    """Return what the ids of this fleet's rotation jobs begin with."""
+    """Returns what the ids of this fleet's rotation jobs begin with."""
     return f"{names.fleet}-rotate-"
 
 
 def new_id(names: FleetNames, now: dt.datetime) -> str:
-    """Return the id of a job that is started now; ids in order are jobs in order."""
+    """Returns the id of a job that is started now; ids in order are jobs in order."""
     return prefix(names) + now.strftime("%Y%m%dT%H%M%SZ")
 
 
 def start(
     aws: Aws, names: FleetNames, identifier: str, targets: Sequence[str], rate: int
 ) -> Command:
-    """Return the command that starts a job on these ARNs, ``rate`` devices a minute."""
+    """Returns the command that starts a job on these ARNs, ``rate`` devices a minute."""
     rollout = {"maximumPerMinute": rate}
     return aws.command(
         "iot",
@@ -91,7 +91,7 @@ def start(
 
 
 def latest(aws: Aws, names: FleetNames) -> str | None:
-    """Ask for the fleet's last rotation job."""
+    """Asks for the fleet's last rotation job."""
     listed = aws.ask(aws.command("iot", "list-jobs"))
     found = [text(entry, "jobId") for entry in entries(listed, "jobs")]
     return max((identifier for identifier in found if is_of(identifier, names)), default=None)
@@ -103,12 +103,12 @@ def is_of(identifier: str, names: FleetNames) -> bool:
 
 
 def describe(aws: Aws, identifier: str) -> Command:
-    """Return the command that describes a job."""
+    """Returns the command that describes a job."""
     return aws.command("iot", "describe-job", "--job-id", identifier)
 
 
 def executions(aws: Aws, identifier: str) -> list[Execution]:
-    """Ask how far each device is, without what it said of it."""
+    """Asks how far each device is, without what it said of it."""
     listed = aws.ask(aws.command("iot", "list-job-executions-for-job", "--job-id", identifier))
     found = []
     for entry in entries(listed, "executionSummaries"):
@@ -125,7 +125,7 @@ def executions(aws: Aws, identifier: str) -> list[Execution]:
 
 
 def with_details(aws: Aws, identifier: str, chosen: Sequence[Execution]) -> list[Execution]:
-    """Ask what these devices said: a question a device."""
+    """Asks what these devices said: a question a device."""
     answers = aws.ask_all(
         [
             aws.command(
@@ -145,14 +145,14 @@ def with_details(aws: Aws, identifier: str, chosen: Sequence[Execution]) -> list
 
 
 def retirements(aws: Aws, names: FleetNames, done: Sequence[Execution]) -> list[Retirement]:
-    """Ask which replaced certificates may go: the thing has both, and the new one is in force."""
+    """Asks which replaced certificates may go: the thing has both, and the new one is in force."""
     held = inventory.holdings(aws, names)
     has = inventory.of_things(aws, [execution.thing for execution in done])
     return [judge(execution, has[execution.thing], held) for execution in done]
 
 
 def judge(execution: Execution, principals: Iterable[str], held: Holdings) -> Retirement:
-    """Return what is to become of the certificate that a device replaced.
+    """Returns what is to become of the certificate that a device replaced.
 
     Args:
         execution: Succeeded, with its details.
@@ -191,6 +191,6 @@ def _identifier(value: object) -> str | None:
 
 
 def targets_of(job: Answer | None) -> list[str]:
-    """Return the things and groups that a job is for, by their ARNs."""
+    """Returns the things and groups that a job is for, by their ARNs."""
     found = job.get("job") if job else None
     return strings(found if isinstance(found, Mapping) else None, "targets")

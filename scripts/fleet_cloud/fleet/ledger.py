@@ -31,7 +31,7 @@ class Ledger:
 
 
 def read(path: Path) -> Ledger:
-    """Return what a ledger says.
+    """Returns what a ledger says.
 
     Raises:
         UsageError: There is no such file, or it is no ledger.

@@ -26,7 +26,7 @@ class Candidate:
 
 
 def by_age(devices: Devices, before: dt.datetime) -> Iterator[Candidate]:
-    """Yield what a thing's one active certificate, made before a moment, supersedes; and what has no thing."""
+    """Yields what a thing's one active certificate, made before a moment, supersedes; and what has no thing."""
     for thing in devices.things:
         active = active_on(thing)
         if len(active) != 1 or active[0].created is None or active[0].created > before:
@@ -38,12 +38,12 @@ def by_age(devices: Devices, before: dt.datetime) -> Iterator[Candidate]:
 
 
 def active_on(thing: Thing) -> list[Certificate]:
-    """Return the certificates that a thing may connect with."""
+    """Returns the certificates that a thing may connect with."""
     return [certificate for certificate in thing.certificates if certificate.status == ACTIVE]
 
 
 def undecided(devices: Devices, chosen: Sequence[Candidate]) -> list[Thing]:
-    """Return the things that keep more than one active certificate."""
+    """Returns the things that keep more than one active certificate."""
     gone = {candidate.certificate.arn for candidate in chosen}
     return [
         thing
@@ -53,7 +53,7 @@ def undecided(devices: Devices, chosen: Sequence[Candidate]) -> list[Thing]:
 
 
 def named(devices: Devices, chosen: Sequence[Certificate]) -> Iterator[Candidate]:
-    """Yield what an operator named, with what that does to its thing."""
+    """Yields what an operator named, with what that does to its thing."""
     for certificate in chosen:
         things = [thing for thing in devices.things if certificate in thing.certificates]
         is_last = any(active_on(thing) == [certificate] for thing in things)
@@ -67,7 +67,7 @@ def named(devices: Devices, chosen: Sequence[Certificate]) -> Iterator[Candidate
 def by_ledger(
     aws: Aws, held: Holdings, devices: Devices, ledger: Ledger, thing: str | None
 ) -> Iterator[Candidate]:
-    """Yield what a ledger gives up and may give up.
+    """Yields what a ledger gives up and may give up.
 
     Args:
         aws: Asks what those have that are on no thing of the fleet.
@@ -94,7 +94,7 @@ def by_ledger(
 
 
 def holders(devices: Devices) -> Mapping[str, Sequence[str]]:
-    """Return the fleet's things that have a certificate, by its ARN."""
+    """Returns the fleet's things that have a certificate, by its ARN."""
     found: dict[str, list[str]] = {}
     for thing in devices.things:
         for certificate in thing.certificates:
@@ -103,7 +103,7 @@ def holders(devices: Devices) -> Mapping[str, Sequence[str]]:
 
 
 def _own(devices: Devices, ledger: Ledger) -> str | None:
-    """Return the thing that has the certificate in use, if that is one thing."""
+    """Returns the thing that has the certificate in use, if that is one thing."""
     found = {
         thing.name
         for thing in devices.things
@@ -114,7 +114,7 @@ def _own(devices: Devices, ledger: Ledger) -> str | None:
 
 
 def _nobodys(aws: Aws, held: Holdings, loose: Sequence[Certificate]) -> list[Certificate]:
-    """Return those on no thing that have this fleet's policy alone, or none and are still pending."""
+    """Returns those on no thing that have this fleet's policy alone, or none and are still pending."""
     things = aws.ask_all(
         [
             aws.command("iot", "list-principal-things", "--principal", certificate.arn)

@@ -13,7 +13,7 @@ from fleet_cloud.local.shell import Command
 
 
 def switch_off(aws: Aws, certificate: Certificate) -> Command:
-    """Return the command that lets nobody connect with a certificate any more."""
+    """Returns the command that lets nobody connect with a certificate any more."""
     return aws.command(
         "iot",
         "update-certificate",
@@ -25,7 +25,7 @@ def switch_off(aws: Aws, certificate: Certificate) -> Command:
 def certificate_commands(
     aws: Aws, certificate: Certificate, things: Sequence[str] = ()
 ) -> list[Command]:
-    """Return the commands that delete a certificate that these things have."""
+    """Returns the commands that delete a certificate that these things have."""
     return [
         *([switch_off(aws, certificate)] if certificate.status == ACTIVE else []),
         *(
@@ -48,7 +48,7 @@ def certificate_commands(
 
 
 def thing_commands(aws: Aws, thing: Thing) -> list[Command]:
-    """Return the commands that delete a thing with its certificates."""
+    """Returns the commands that delete a thing with its certificates."""
     commands = [
         certificate_commands(aws, certificate, [thing.name]) for certificate in thing.certificates
     ]
@@ -66,7 +66,7 @@ def run_all(
     doing: str,
     patience: float = PATIENCE_SECONDS,
 ) -> dict[str, CommandError]:
-    """Run the commands of each task in their order, several tasks at a time; what fails is returned by name.
+    """Runs the commands of each task in their order, several tasks at a time; what fails is returned by name.
 
     What is gone already, by an earlier run or another hand, is no failure.
     """

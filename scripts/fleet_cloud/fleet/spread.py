@@ -17,7 +17,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def window_seconds(fleet_size: int, per_second: float = REGISTRATIONS_PER_SECOND) -> int:
-    """Return the window, in seconds, within which every device picks a moment at random.
+    """Returns the window, in seconds, within which every device picks a moment at random.
 
     Args:
         fleet_size: Devices that may be switched on together.
@@ -44,7 +44,7 @@ def window_seconds(fleet_size: int, per_second: float = REGISTRATIONS_PER_SECOND
 
 
 def duration(seconds: int) -> str:
-    """Return seconds as the agent's configuration has them, such as ``20m50s``."""
+    """Returns seconds as the agent's configuration has them, such as ``20m50s``."""
     parts = []
     for unit, size in _UNITS.items():
         count, seconds = divmod(seconds, size)

@@ -14,7 +14,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def make_folder(folder: Path, mode: int) -> None:
-    """Make a folder, and those above it, unless it is there.
+    """Makes a folder, and those above it, unless it is there.
 
     Raises:
         FleetCloudError: It cannot be made.
@@ -24,7 +24,7 @@ def make_folder(folder: Path, mode: int) -> None:
 
 
 def inside(folder: Path, *names: str) -> Path:
-    """Return a path below a folder, out of names that a file or AWS gave; no link on the way is followed.
+    """Returns a path below a folder, out of names that a file or AWS gave; no link on the way is followed.
 
     Raises:
         FleetCloudError: A name leads elsewhere, or something on the way is a symbolic link.
@@ -48,7 +48,7 @@ def inside(folder: Path, *names: str) -> Path:
 
 
 def create_secret(path: Path, text: str) -> None:
-    """Write a private key to a file that does not exist yet: 0600 from its first moment.
+    """Writes a private key to a file that does not exist yet: 0600 from its first moment.
 
     Raises:
         FleetCloudError: The file exists, or cannot be written.
@@ -73,7 +73,7 @@ def create_secret(path: Path, text: str) -> None:
 
 
 def write_public(path: Path, text: str) -> None:
-    """Write a file without secrets, 0644: the old one or the new one, never a half.
+    """Writes a file without secrets, 0644: the old one or the new one, never a half.
 
     Raises:
         FleetCloudError: It cannot be written, or something else than a file is in its place.
@@ -100,7 +100,7 @@ def write_public(path: Path, text: str) -> None:
 
 
 def write_upload(path: Path, content: bytes) -> None:
-    """Write a file that is sent to AWS, in a folder of ours.
+    """Writes a file that is sent to AWS, in a folder of ours.
 
     Raises:
         FleetCloudError: It cannot be written.
@@ -110,7 +110,7 @@ def write_upload(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there.
+    """Removes a file, if it is there.
 
     Raises:
         FleetCloudError: It cannot be removed.
@@ -121,7 +121,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Make a folder that is removed afterwards.
+    """Makes a folder that is removed afterwards.
 
     Raises:
         FleetCloudError: There is no place for one.
@@ -133,7 +133,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def make_private(path: Path) -> None:
-    """Let nobody else read a file (0600), whatever the umask was when another program made it.
+    """Lets nobody else read a file (0600), whatever the umask was when another program made it.
 
     Raises:
         FleetCloudError: It is not ours.
@@ -143,7 +143,7 @@ def make_private(path: Path) -> None:
 
 
 def read(path: Path) -> str | None:
-    """Return a file's text, or nothing when there is no such file.
+    """Returns a file's text, or nothing when there is no such file.
 
     A byte order mark and line ends of Windows are no part of it.
 
@@ -173,7 +173,7 @@ def read(path: Path) -> str | None:
 
 
 def _named(content: bytes, path: Path) -> tuple[str, str]:
-    """Return what a file is that is no text in UTF-8, and what to type."""
+    """Returns what a file is that is no text in UTF-8, and what to type."""
     given, new = quoting.word(path), quoting.word(path.with_suffix(".new"))
     if content.startswith(_UTF_16):
         return (

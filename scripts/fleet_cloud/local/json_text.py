@@ -10,7 +10,7 @@ _TOO_DEEP = "its brackets are nested too deeply"
 def parsed(
     text: str | bytes, pairs: Callable[[list[tuple[str, object]]], object] | None = None
 ) -> object:
-    """Return what a JSON text says.
+    """Returns what a JSON text says.
 
     Args:
         text: The text.
@@ -27,7 +27,7 @@ def parsed(
 
 
 def shallow(value: object) -> object:
-    """Return a value that may be walked through by functions that call themselves.
+    """Returns a value that may be walked through by functions that call themselves.
 
     Raises:
         ValueError: It goes deeper than anything that means something.

@@ -16,7 +16,7 @@ _CERTIFICATE = re.compile(
 
 
 def make_key(path: Path) -> Command:
-    """Return the command for a new P-256 key; its output is the key."""
+    """Returns the command for a new P-256 key; its output is the key."""
     return Command(
         words=("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"),
         secret_file=path,
@@ -24,14 +24,14 @@ def make_key(path: Path) -> Command:
 
 
 def make_request(key: Path, subject: str, into: Variable | None = None) -> Command:
-    """Return the command for a certificate signing request with this subject's common name."""
+    """Returns the command for a certificate signing request with this subject's common name."""
     return Command(
         words=("openssl", "req", "-new", "-key", str(key), "-subj", f"/CN={subject}"), into=into
     )
 
 
 def make_key_and_request(key: Path, subject: str) -> Command:
-    """Return the command for a new P-256 key in a file, 0600, and a request, which it prints: one process for both.
+    """Returns the command for a new P-256 key in a file, 0600, and a request, which it prints: one process for both.
 
     It would replace a key that is there: look first.
     """
@@ -42,7 +42,7 @@ def make_key_and_request(key: Path, subject: str) -> Command:
 
 
 def check_pair(shell: Shell, certificate: Path, key: Path) -> None:
-    """Check that a key is the certificate's.
+    """Checks that a key is the certificate's.
 
     Raises:
         FleetCloudError: It is not, or one of them cannot be read.
@@ -59,7 +59,7 @@ def check_pair(shell: Shell, certificate: Path, key: Path) -> None:
 
 
 def public_key(shell: Shell, key: Path) -> str:
-    """Return the public half of a key file.
+    """Returns the public half of a key file.
 
     Raises:
         FleetCloudError: It is no key that openssl can read without a passphrase.
@@ -69,7 +69,7 @@ def public_key(shell: Shell, key: Path) -> str:
 
 
 def certificate_id(pem: str, path: Path) -> str:
-    """Return the id that AWS IoT gives this certificate: the SHA-256 of its DER.
+    """Returns the id that AWS IoT gives this certificate: the SHA-256 of its DER.
 
     Raises:
         FleetCloudError: The file holds no certificate.

@@ -16,7 +16,7 @@ _ESCAPED = r"-----\n"  # as in a string of JSON
 
 
 def certificates(path: Path, flag: str) -> str | None:
-    """Return the certificates in a CA file, and nothing else that stands there; nothing when there is no such file.
+    """Returns the certificates in a CA file, and nothing else that stands there; nothing when there is no such file.
 
     Args:
         path: The file.
@@ -50,7 +50,7 @@ def certificates(path: Path, flag: str) -> str | None:
 
 
 def of_key(text: str, path: Path) -> tuple[str, str] | None:
-    """Return why a text is no private key that can be used here, and what to type; nothing when that is not known."""
+    """Returns why a text is no private key that can be used here, and what to type; nothing when that is not known."""
     given, new = quoting.word(path), quoting.word(path.with_suffix(".new"))
     if "ENCRYPTED" in text:
         return "it is protected by a passphrase", f"openssl pkey -in {given} -out {new}"

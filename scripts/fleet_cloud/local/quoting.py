@@ -10,7 +10,7 @@ from fleet_cloud.printable import printable
 
 
 def word(text: str | Path) -> str:
-    """Return one word: what is not printable is spelled as an octal number, so that a terminal can show it."""
+    """Returns one word: what is not printable is spelled as an octal number, so that a terminal can show it."""
     runs = ("".join(run) for _, run in itertools.groupby(str(text), _is_shown))
     return (
         "".join(shlex.quote(run) if _is_shown(run[0]) else _spelled(run) for run in runs) or "''"
@@ -18,17 +18,17 @@ def word(text: str | Path) -> str:
 
 
 def line(words: Iterable[str | Path]) -> str:
-    """Return a command."""
+    """Returns a command."""
     return " ".join(word(text) for text in words)
 
 
 def comment(text: str) -> str:
-    """Return a comment that ends where its line does, whatever the text has in it."""
+    """Returns a comment that ends where its line does, whatever the text has in it."""
     return f"# {printable(text)}"
 
 
 def written(path: Path, text: str, command: str = "cat") -> str:
-    """Return the lines that put a text into a file: a heredoc that no line of the text can end.
+    """Returns the lines that put a text into a file: a heredoc that no line of the text can end.
 
     Args:
         path: The file.

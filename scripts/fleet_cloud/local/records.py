@@ -38,7 +38,7 @@ class RecordFile(Generic[_Record]):
     of: str
 
     def read(self) -> _Record | None:
-        """Return the record; nothing when there is no such file.
+        """Returns the record; nothing when there is no such file.
 
         Raises:
             FleetCloudError: It is none.
@@ -57,23 +57,23 @@ class RecordFile(Generic[_Record]):
             ) from error
 
     def write(self, record: _Record) -> None:
-        """Keep the record."""
+        """Keeps the record."""
         files.write_public(files.inside(self.folder, self.name), render(record))
 
     def remove(self) -> None:
-        """Remove the record."""
+        """Removes the record."""
         files.remove(files.inside(self.folder, self.name))
 
 
 def render(record: "DataclassInstance") -> str:
-    """Return a record's text."""
+    """Returns a record's text."""
     return json.dumps(dataclasses.asdict(record), indent=2) + "\n"
 
 
 def difference(
     found: "DataclassInstance", wanted: "DataclassInstance", names: Sequence[str]
 ) -> str | None:
-    """Return for people in which of these fields two records differ; nothing when they do not."""
+    """Returns for people in which of these fields two records differ; nothing when they do not."""
     for name in names:
         has, must_have = getattr(found, name), getattr(wanted, name)
         if has != must_have:
@@ -82,7 +82,7 @@ def difference(
 
 
 def _values(kind: type, found: object) -> dict[str, object]:
-    """Return the values of a record, each of the type that its field has."""
+    """Returns the values of a record, each of the type that its field has."""
     if not isinstance(found, dict):
         raise TypeError("it is no JSON object")
     for name, wanted in typing.get_type_hints(kind).items():

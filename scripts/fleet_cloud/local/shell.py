@@ -58,7 +58,7 @@ class Command:
     secret_file: Path | None = None
 
     def __str__(self) -> str:
-        """Return a line for a POSIX shell."""
+        """Returns a line for a POSIX shell."""
         line = " ".join(
             f'"${word.name}"' if isinstance(word, Variable) else quoting.word(word)
             for word in self.words
@@ -82,7 +82,7 @@ class Shell:
         self._variables: dict[str, str] = {}
 
     def need(self, *programs: str) -> None:
-        """Check that these programs are installed, before anything is begun.
+        """Checks that these programs are installed, before anything is begun.
 
         Raises:
             FleetCloudError: One is missing; says how to get it.
@@ -96,14 +96,14 @@ class Shell:
                 )
 
     def show(self, command: Command) -> None:
-        """Tell about a command that only reads and is about to run."""
+        """Tells about a command that only reads and is about to run."""
         if self.dry_run:
             self.console.script(quoting.comment(f"asked: {command}"))
         else:
             self.console.verbose(f"+ {command}")
 
     def change(self, command: Command) -> str:
-        """Run a command that changes something, or print it in a dry run; returns what it printed.
+        """Runs a command that changes something, or prints it in a dry run; returns what it printed.
 
         Raises:
             CommandError: It failed; ``said`` has its words.
@@ -120,28 +120,28 @@ class Shell:
         return printed
 
     def make_folder(self, folder: Path, mode: int) -> None:
-        """Make a folder unless it is there, or print that in a dry run."""
+        """Makes a folder unless it is there, or prints that in a dry run."""
         if not self.dry_run:
             files.make_folder(folder, mode)
         elif not folder.is_dir():
             self.console.script(f"mkdir -p -m {mode:o} {quoting.word(folder)}")
 
     def make_private(self, path: Path) -> None:
-        """Let nobody else read a file (0600), or print that in a dry run."""
+        """Lets nobody else read a file (0600), or prints that in a dry run."""
         if self.dry_run:
             self.console.script(f"chmod 600 {quoting.word(path)}")
         else:
             files.make_private(path)
 
     def write_public(self, path: Path, text: str) -> None:
-        """Write a file without secrets, or print that in a dry run."""
+        """Writes a file without secrets, or prints that in a dry run."""
         if self.dry_run:
             self.console.script(quoting.written(path, text))
         else:
             files.write_public(path, text)
 
     def write_upload(self, path: Path, content: bytes) -> None:
-        """Write a file that a later command sends to AWS, or print that in a dry run."""
+        """Writes a file that a later command sends to AWS, or prints that in a dry run."""
         if self.dry_run:
             lines = base64.encodebytes(content).decode()
             self.console.script(quoting.written(path, lines, "base64 -d"))
@@ -149,7 +149,7 @@ class Shell:
             files.write_upload(path, content)
 
     def run(self, command: Command) -> str:
-        """Run a command and return what it printed.
+        """Runs a command and returns what it printed.
 
         Raises:
             CommandError: It failed; ``said`` has its words.
@@ -198,12 +198,12 @@ class Shell:
         return done.stdout
 
     def value(self, variable: Variable) -> str:
-        """Return what a command that was run put into this variable; in a dry run its shell spelling."""
+        """Returns what a command that was run put into this variable; in a dry run its shell spelling."""
         return self._variables.get(variable.name, f"${variable.name}")
 
 
 def _encoded(word: str, command: Command) -> bytes:
-    """Return a word as the program gets it.
+    """Returns a word as the program gets it.
 
     Raises:
         CommandError: No program can get it.

@@ -32,7 +32,7 @@ class Registry:
 
     @classmethod
     def of(cls, body: object) -> "Registry":
-        """Return what a template's body names in so many words."""
+        """Returns what a template's body names in so many words."""
         sections = body.get("Resources") if isinstance(body, Mapping) else None
         for resource in sections.values() if isinstance(sections, Mapping) else ():
             if isinstance(resource, Mapping) and resource.get("Type") == "AWS::IoT::Thing":
@@ -47,7 +47,7 @@ class Registry:
         return cls()
 
     def properties(self) -> dict[str, object]:
-        """Return the properties of a thing in a template."""
+        """Returns the properties of a thing in a template."""
         return {
             **({"ThingTypeName": self.thing_type} if self.thing_type else {}),
             **({"ThingGroups": [self.thing_group]} if self.thing_group else {}),
@@ -59,7 +59,7 @@ NOWHERE = Registry()
 
 
 def trust_policy(account: Account) -> Document:
-    """Return who may take the provisioning role: AWS IoT, and only on behalf of this account.
+    """Returns who may take the provisioning role: AWS IoT, and only on behalf of this account.
 
     Without the condition, somebody else's account could make AWS IoT act here with our role (confused deputy).
     """
@@ -77,7 +77,7 @@ def trust_policy(account: Account) -> Document:
 
 
 def lambda_trust_policy() -> Document:
-    """Return who may take the hook's role: Lambda, which does not say for which account it does."""
+    """Returns who may take the hook's role: Lambda, which does not say for which account it does."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -91,7 +91,7 @@ def lambda_trust_policy() -> Document:
 
 
 def device_policy(account: Account, rotating: FleetNames | None = None) -> Document:
-    """Return what a provisioned device may do: connect as its own thing, and use that thing's topics.
+    """Returns what a provisioned device may do: connect as its own thing, and use that thing's topics.
 
     ``IsAttached`` matters: without it a certificate could take the client id, and so the variable, of a thing that
     it does not belong to.
@@ -118,7 +118,7 @@ def device_policy(account: Account, rotating: FleetNames | None = None) -> Docum
 
 
 def rotation_topics(names: FleetNames) -> tuple[str, ...]:
-    """Return what a device reaches to replace its certificate: provisioning, and the jobs that order it."""
+    """Returns what a device reaches to replace its certificate: provisioning, and the jobs that order it."""
     return (*_provisioning_topics(names), f"$aws/things/{THING}/jobs/*")
 
 
@@ -135,7 +135,7 @@ def lets_rotate(policy: object, account: Account) -> bool:
 
 
 def claim_policy(account: Account, names: FleetNames) -> Document:
-    """Return what a claim may do: ask for a certificate, in both ways, and register with this fleet's template.
+    """Returns what a claim may do: ask for a certificate, in both ways, and register with this fleet's template.
 
     ``create/*`` does not cover ``create-from-csr/*``: they are two entries. The client id is narrowed so that a
     leaked claim cannot throw a device out by connecting under its name.
@@ -156,7 +156,7 @@ def claim_policy(account: Account, names: FleetNames) -> Document:
 
 
 def template_body(names: FleetNames, registry: Registry = NOWHERE) -> Document:
-    """Return what AWS IoT makes of one device: a thing, its certificate, its policy.
+    """Returns what AWS IoT makes of one device: a thing, its certificate, its policy.
 
     The device must send ``SerialNumber``; ``DeviceLocation`` has a default. All override settings are stated, since
     what AWS does without them to a thing that exists already is not documented. The certificate is the thing's alone
@@ -204,12 +204,12 @@ def template_body(names: FleetNames, registry: Registry = NOWHERE) -> Document:
 
 
 def compact(document: Document) -> str:
-    """Return a document as it is sent: AWS counts characters."""
+    """Returns a document as it is sent: AWS counts characters."""
     return json.dumps(document, separators=(",", ":"))
 
 
 def parsed(text: str, *, of: str) -> object:
-    """Read a document as AWS gives it.
+    """Reads a document as AWS gives it.
 
     Raises:
         FleetCloudError: It is not JSON.
@@ -225,7 +225,7 @@ def parsed(text: str, *, of: str) -> object:
 
 
 def differences(found: object, wanted: object, at: str = "") -> Iterator[str]:
-    """Yield where two documents differ, as paths such as ``Statement[1].Resource``."""
+    """Yields where two documents differ, as paths such as ``Statement[1].Resource``."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         for key in sorted({*found, *wanted}, key=str):
             yield from differences(

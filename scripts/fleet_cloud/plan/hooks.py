@@ -39,7 +39,7 @@ class Rules:
 
 
 def read_rules(allow_file: Path | None, pattern: str | None) -> Rules | None:
-    """Return the rules that the flags say, or nothing when they say none.
+    """Returns the rules that the flags say, or nothing when they say none.
 
     Raises:
         UsageError: The file is not there or empty, or the pattern is none.
@@ -80,7 +80,7 @@ def _serials(path: Path) -> tuple[str, ...]:
 
 
 def _fault(serial: str) -> str | None:
-    """Return what makes a line no serial number, or nothing: a device would be refused, and nobody would know why."""
+    """Returns what makes a line no serial number, or nothing: a device would be refused, and nobody would know why."""
     if "#" in serial:
         return " has a remark in it"
     for character, name in _SEPARATORS:
@@ -92,7 +92,7 @@ def _fault(serial: str) -> str | None:
 
 
 def package(rules: Rules) -> bytes:
-    """Return the function as Lambda takes it: the same rules always make the same bytes."""
+    """Returns the function as Lambda takes it: the same rules always make the same bytes."""
     rule = {"parameter": SERIAL_PARAMETER, **dataclasses.asdict(rules)}
     code = Path(__file__).with_name("hook").joinpath("handler.py").read_text(encoding="utf-8")
     made = io.BytesIO()
@@ -107,7 +107,7 @@ def package(rules: Rules) -> bytes:
 def of_fleet(
     aws: Aws, names: FleetNames, account: Account, rules: Rules | None, folder: Path
 ) -> list[Resource]:
-    """Return the hook's role, function and permission, in the order in which they are made.
+    """Returns the hook's role, function and permission, in the order in which they are made.
 
     Args:
         aws: Makes the commands.
@@ -176,7 +176,7 @@ def _function(
 
 
 def _permission(aws: Aws, names: FleetNames, account: Account) -> Resource:
-    """Return the permission of AWS IoT, on behalf of this account, to call the function."""
+    """Returns the permission of AWS IoT, on behalf of this account, to call the function."""
     named = ["--function-name", names.hook]
 
     def facts(answer: Answer) -> Facts | None:

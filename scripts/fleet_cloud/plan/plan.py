@@ -23,7 +23,7 @@ class Plan:
 
 
 def look(aws: Aws, names: FleetNames) -> tuple[Account, Answer | None]:
-    """Ask whose credentials these are, and for the template."""
+    """Asks whose credentials these are, and for the template."""
     caller, template = aws.ask_all(
         [aws.command("sts", "get-caller-identity"), templates.read(aws, names)]
     )
@@ -31,7 +31,7 @@ def look(aws: Aws, names: FleetNames) -> tuple[Account, Answer | None]:
 
 
 def check_hook(wanted: Plan, rules: Rules | None) -> None:
-    """Check that all of it can be made.
+    """Checks that all of it can be made.
 
     Raises:
         FleetCloudError: The template asks a hook that is gone, and nothing says what it decided.
@@ -54,7 +54,7 @@ def of_fleet(
     *,
     rotation: bool | None = None,
 ) -> Plan:
-    """Return what is wanted of this fleet.
+    """Returns what is wanted of this fleet.
 
     Args:
         aws: Asks.
@@ -89,7 +89,7 @@ def of_fleet(
 def _as_it_was(
     aws: Aws, names: FleetNames, account: Account, wanted: Resource, answer: Answer | None
 ) -> Resource:
-    """Return the device policy with rotation when it has that, anything else as it is."""
+    """Returns the device policy with rotation when it has that, anything else as it is."""
     if wanted.kind != resources.DEVICE_POLICY or answer is None:
         return wanted
     found = wanted.facts(answer) or {}

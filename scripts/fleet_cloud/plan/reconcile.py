@@ -27,7 +27,7 @@ class Finding:
 
 
 def compare(resource: Resource, answer: Answer | None) -> Finding:
-    """Return whether a resource is there, and whether it is what it must be; changes nothing.
+    """Returns whether a resource is there, and whether it is what it must be; changes nothing.
 
     Args:
         resource: What is wanted.
@@ -41,7 +41,7 @@ def compare(resource: Resource, answer: Answer | None) -> Finding:
 
 
 def ensure(aws: Aws, resource: Resource, answer: Answer | None) -> Finding:
-    """Make a resource that is not there; mend one that differs, as far as there is a command for it.
+    """Makes a resource that is not there; mends one that differs, as far as there is a command for it.
 
     Args:
         aws: Makes and mends it.
@@ -70,7 +70,7 @@ def _make(aws: Aws, missing: Finding) -> Finding:
 
 
 def _mend(aws: Aws, differing: Finding) -> Finding:
-    """Put right what differs; what no command can put right stays ``differs``."""
+    """Puts right what differs; what no command can put right stays ``differs``."""
     resource, console = differing.resource, aws.shell.console
     console.say(f"  {resource.kind} {resource.name} differs in {', '.join(differing.drift)}")
     mendable = [path for path in differing.drift if resource.mending([path])]

@@ -11,7 +11,7 @@ from fleet_cloud.plan.resources import Facts, Resource
 
 
 def check(flag: str, name: str | None) -> None:
-    """Check a name that somebody gave.
+    """Checks a name that somebody gave.
 
     Raises:
         UsageError: AWS does not take it.
@@ -24,7 +24,7 @@ def check(flag: str, name: str | None) -> None:
 
 
 def of_fleet(aws: Aws, names: FleetNames, wanted: Registry) -> list[Resource]:
-    """Return those that are wanted; one that is there already is used as it is, whoever made it."""
+    """Returns those that are wanted; one that is there already is used as it is, whoever made it."""
     made = []
     if wanted.thing_type:
         made.append(_thing_type(aws, names, wanted.thing_type))

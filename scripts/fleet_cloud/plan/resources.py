@@ -44,11 +44,11 @@ class Resource:
     upload: tuple[Path, bytes] | None = None
 
     def drift(self, found: Facts) -> list[str]:
-        """Return where it differs from what it must be, as paths."""
+        """Returns where it differs from what it must be, as paths."""
         return list(documents.differences(found, self.wanted))
 
     def mending(self, drift: list[str]) -> list[Command]:
-        """Return the commands that would put this drift right."""
+        """Returns the commands that would put this drift right."""
         commands = [
             command
             for fact, command in self.mend.items()
@@ -72,7 +72,7 @@ class Versions:
     delete: Callable[[str], Command]
 
     def beyond(self, answer: Answer | None, kept: int) -> list[Command]:
-        """Return the commands that delete the oldest, but never the default one, until so many are left."""
+        """Returns the commands that delete the oldest, but never the default one, until so many are left."""
         found = entries(answer, self.key)
         others = sorted(
             int(str(entry.get("versionId")))
@@ -85,7 +85,7 @@ class Versions:
 def of_fleet(
     aws: Aws, names: FleetNames, account: Account, *, rotation: bool = False
 ) -> list[Resource]:
-    """Return what every fleet needs, but for its template, in the order in which it is made."""
+    """Returns what every fleet needs, but for its template, in the order in which it is made."""
     return [
         role(aws, names, account),
         role_policy(aws, names.role, account.registration_policy),
@@ -95,17 +95,17 @@ def of_fleet(
 
 
 def marks(names: FleetNames) -> dict[str, str]:
-    """Return the tags that mark what is ours."""
+    """Returns the tags that mark what is ours."""
     return {"fleet": names.fleet, "made-by": "fleet-cloud"}
 
 
 def tags(names: FleetNames) -> list[str]:
-    """Return the flag that gives these tags, as most commands take it."""
+    """Returns the flag that gives these tags, as most commands take it."""
     return ["--tags", *(f"Key={key},Value={value}" for key, value in marks(names).items())]
 
 
 def role(aws: Aws, names: FleetNames, account: Account) -> Resource:
-    """Return the role that AWS IoT takes to register things."""
+    """Returns the role that AWS IoT takes to register things."""
     trust = documents.trust_policy(account)
     return any_role(aws, names, "role", account.role(names.role), trust)
 
@@ -113,7 +113,7 @@ def role(aws: Aws, names: FleetNames, account: Account) -> Resource:
 def any_role(
     aws: Aws, names: FleetNames, kind: str, arn: str, trust: documents.Document
 ) -> Resource:
-    """Return a role."""
+    """Returns a role."""
     name = arn.rpartition("/")[2]
     named = ["--role-name", name]
     return Resource(
@@ -142,7 +142,7 @@ def any_role(
 
 
 def role_policy(aws: Aws, role_name: str, arn: str, kind: str = "role policy") -> Resource:
-    """Return a managed policy on a role."""
+    """Returns a managed policy on a role."""
     named = ["--role-name", role_name]
 
     def facts(answer: Answer) -> Facts | None:
@@ -161,7 +161,7 @@ def role_policy(aws: Aws, role_name: str, arn: str, kind: str = "role policy") -
 
 
 def inline_policy(aws: Aws, role_name: str, name: str, action: str, arn: str) -> Resource:
-    """Return a policy that is part of a role and allows one action."""
+    """Returns a policy that is part of a role and allows one action."""
     named = ["--role-name", role_name, "--policy-name", name]
     allowed = {"Effect": "Allow", "Action": action, "Resource": arn}
     document = {"Version": "2012-10-17", "Statement": [allowed]}
@@ -182,13 +182,13 @@ def inline_policy(aws: Aws, role_name: str, name: str, action: str, arn: str) ->
 def device_policy(
     aws: Aws, names: FleetNames, account: Account, *, rotation: bool = False
 ) -> Resource:
-    """Return the policy of this fleet's devices; ``rotation``: they may replace their certificates."""
+    """Returns the policy of this fleet's devices; ``rotation``: they may replace their certificates."""
     document = documents.device_policy(account, names if rotation else None)
     return policy(aws, names, DEVICE_POLICY, names.device_policy, document)
 
 
 def claim_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:
-    """Return the policy of this fleet's claims."""
+    """Returns the policy of this fleet's claims."""
     document = documents.claim_policy(account, names)
     return policy(aws, names, "claim policy", names.claim_policy, document)
 
@@ -196,7 +196,7 @@ def claim_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:
 def policy(
     aws: Aws, names: FleetNames, kind: str, name: str, document: documents.Document
 ) -> Resource:
-    """Return a policy of AWS IoT."""
+    """Returns a policy of AWS IoT."""
     named = ["--policy-name", name]
     body = [*named, "--policy-document", documents.compact(document)]
     return Resource(

@@ -44,7 +44,7 @@ class Standing:
 
 
 def standing(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> Standing:
-    """Ask what of this is there, and whose it is."""
+    """Asks what of this is there, and whose it is."""
     answers = aws.ask_all([command for piece in pieces for command in (piece.read, piece.tags)])
     there = [
         (piece, is_ours(answers[2 * number + 1], names))
@@ -58,7 +58,7 @@ def standing(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> Standing:
 
 
 def untagged(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> list[Piece]:
-    """Return those, of what is there, that lack the tags: ``down`` would leave them."""
+    """Returns those, of what is there, that lack the tags: ``down`` would leave them."""
     answers = aws.ask_all([piece.tags for piece in pieces])
     return [
         piece for piece, answer in zip(pieces, answers, strict=True) if not is_ours(answer, names)
@@ -66,7 +66,7 @@ def untagged(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> list[Piece
 
 
 def deletion(aws: Aws, piece: Piece) -> tuple[str, Sequence[Command]]:
-    """Return what it is for people, and the commands that delete it, its older versions first."""
+    """Returns what it is for people, and the commands that delete it, its older versions first."""
     older: list[Command] = []
     if piece.versions:
         older = piece.versions.beyond(aws.ask(piece.versions.read), 1)
@@ -85,7 +85,7 @@ def is_ours(answer: Answer | None, names: FleetNames) -> bool:
 def of_fleet(
     aws: Aws, names: FleetNames, account: Account, template: Answer | None
 ) -> list[Piece]:
-    """Return everything that ``up`` may have made, in the order in which it is deleted.
+    """Returns everything that ``up`` may have made, in the order in which it is deleted.
 
     The template goes after type and groups: it is what remembers their names, should this be interrupted.
     """
@@ -116,7 +116,7 @@ def _iot_tags(aws: Aws, account: Account, resource: str) -> Command:
 
 
 def policy(aws: Aws, account: Account, kind: str, name: str) -> Piece:
-    """Return a policy of AWS IoT."""
+    """Returns a policy of AWS IoT."""
     found = resources.policy(aws, FleetNames("fleet"), kind, name, {})
     return Piece(
         kind=kind,
@@ -143,7 +143,7 @@ def _template(aws: Aws, names: FleetNames, account: Account) -> Piece:
 
 
 def in_registry(aws: Aws, account: Account, kind: str, name: str) -> Piece:
-    """Return a ``thing-type``, ``thing-group`` or ``billing-group``."""
+    """Returns a ``thing-type``, ``thing-group`` or ``billing-group``."""
     named = [f"--{kind}-name", name]
     resource = f"{kind.replace('-', '')}/{name}"
     # A thing type may be deleted five minutes after it was deprecated: the sooner, the better.
@@ -178,7 +178,7 @@ def _function(aws: Aws, names: FleetNames, account: Account) -> Piece:
 
 
 def role(aws: Aws, kind: str, name: str, *, managed: str = "", inline: str = "") -> Piece:
-    """Return a role with a managed policy, or one that is part of it, or both."""
+    """Returns a role with a managed policy, or one that is part of it, or both."""
     named = ["--role-name", name]
     part, attached = ("--policy-name", inline), ("--policy-arn", managed)
     return Piece(

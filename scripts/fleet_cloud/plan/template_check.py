@@ -17,7 +17,7 @@ class _TwiceError(ValueError):
 
 
 def read(text: str) -> tuple[Mapping[str, object] | None, list[str]]:
-    """Return a body, or nothing when it cannot be read, and everything that is wrong with its text."""
+    """Returns a body, or nothing when it cannot be read, and everything that is wrong with its text."""
     try:
         body = shallow(parsed(text, _once))
     except ValueError as error:
@@ -32,7 +32,7 @@ def read(text: str) -> tuple[Mapping[str, object] | None, list[str]]:
 
 
 def problems(body: Mapping[str, object], *, allow_wildcard: bool) -> list[str]:
-    """Return everything that is wrong with a body, in the order of its sections."""
+    """Returns everything that is wrong with a body, in the order of its sections."""
     parameters = body.get("Parameters", {})
     declared = {*parameters} if isinstance(parameters, Mapping) else set()
     found = [
@@ -138,7 +138,7 @@ def _wide(at: str, statement: object) -> Iterator[str]:
 
 
 def _calls(value: object, declared: set[str], at: str) -> Iterator[str]:
-    """Yield what is wrong with the calls of functions anywhere below."""
+    """Yields what is wrong with the calls of functions anywhere below."""
     if isinstance(value, list):
         for number, entry in enumerate(value):
             yield from _calls(entry, declared, f"{at}[{number}]")
@@ -153,7 +153,7 @@ def _calls(value: object, declared: set[str], at: str) -> Iterator[str]:
 
 
 def _beginning(name: object) -> str:
-    """Return what a name begins with, as far as it stands there in so many words."""
+    """Returns what a name begins with, as far as it stands there in so many words."""
     if isinstance(name, Mapping):
         joined = name.get("Fn::Join")
         if isinstance(joined, list) and len(joined) == 2 and isinstance(joined[1], list):  # noqa: PLR2004 - its shape

@@ -51,12 +51,12 @@ class Design:
 
 
 def digest(body: object) -> str:
-    """Return what a body is recognised by, whatever the order of its keys."""
+    """Returns what a body is recognised by, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def design(names: FleetNames, found: Answer | None, flags: TemplateFlags) -> Design:
-    """Return what the template is to be.
+    """Returns what the template is to be.
 
     Args:
         names: The fleet's.
@@ -88,7 +88,7 @@ def design(names: FleetNames, found: Answer | None, flags: TemplateFlags) -> Des
 
 
 def facts(answer: Answer) -> Facts:
-    """Return what of AWS's answer must fit."""
+    """Returns what of AWS's answer must fit."""
     hook = answer.get("preProvisioningHook")
     return {
         "body": documents.parsed(text(answer, "templateBody"), of="the template's body"),
@@ -105,17 +105,17 @@ def is_ours(answer: Answer) -> bool:
 
 
 def registry_of(answer: Answer) -> Registry:
-    """Return where a template puts its things."""
+    """Returns where a template puts its things."""
     return Registry.of(facts(answer)["body"])
 
 
 def read(aws: Aws, names: FleetNames) -> Command:
-    """Return the command that describes the template."""
+    """Returns the command that describes the template."""
     return aws.command("iot", "describe-provisioning-template", "--template-name", names.template)
 
 
 def template(aws: Aws, names: FleetNames, account: Account, wanted: Design) -> Resource:
-    """Return the provisioning template; disabled, it refuses every device."""
+    """Returns the provisioning template; disabled, it refuses every device."""
     named = ["--template-name", names.template]
     role_arn = ["--provisioning-role-arn", account.role(names.role)]
     described = ["--description", wanted.description]
@@ -164,7 +164,7 @@ def template(aws: Aws, names: FleetNames, account: Account, wanted: Design) -> R
 
 
 def versions(aws: Aws, names: FleetNames) -> Versions:
-    """Return the template's versions."""
+    """Returns the template's versions."""
     named = ["--template-name", names.template]
     return Versions(
         read=aws.command("iot", "list-provisioning-template-versions", *named),

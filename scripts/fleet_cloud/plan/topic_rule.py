@@ -15,7 +15,7 @@ INLINE = "publish"
 def needed(
     aws: Aws, names: FleetNames, account: Account, target: str, email: str | None
 ) -> list[Resource]:
-    """Return everything but the rule, in the order in which it is made."""
+    """Returns everything but the rule, in the order in which it is made."""
     role, trust = account.role(names.rule_role), documents.trust_policy(account)
     return [
         resources.any_role(aws, names, "rule role", role, trust),
@@ -27,7 +27,7 @@ def needed(
 
 
 def rule(aws: Aws, names: FleetNames, account: Account, topic: str, target: str) -> Resource:
-    """Return the rule."""
+    """Returns the rule."""
     named = ["--rule-name", names.rule]
     action = {
         "targetArn": target,
@@ -63,7 +63,7 @@ def rule(aws: Aws, names: FleetNames, account: Account, topic: str, target: str)
 
 
 def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
-    """Ask for the rule.
+    """Asks for the rule.
 
     AWS answers Unauthorized for one that is not there, as it does for a missing permission: so ask for the list first.
 
@@ -85,7 +85,7 @@ def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
 
 
 def read_target(aws: Aws, names: FleetNames) -> str | None:
-    """Ask which SNS topic the role may publish to; nothing when there is no such role."""
+    """Asks which SNS topic the role may publish to; nothing when there is no such role."""
     named = ("--role-name", names.rule_role, "--policy-name", INLINE)
     (described,) = aws.ask_all([aws.command("iam", "get-role-policy", *named)])
     document = (described or {}).get("PolicyDocument")

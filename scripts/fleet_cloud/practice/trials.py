@@ -28,7 +28,7 @@ class Record:
     things: dict[str, str]
 
     def __post_init__(self) -> None:
-        """Check the values: what they name is deleted.
+        """Checks the values: what they name is deleted.
 
         Raises:
             ValueError: One is not what things create writes.
@@ -48,14 +48,14 @@ class TrialFolder:
     path: Path
 
     def identity(self, thing: str) -> Identity:
-        """Return what a thing connects with."""
+        """Returns what a thing connects with."""
         return Identity(
             certificate=files.inside(self.path, f"{thing}.certificate.pem.crt"),
             key=files.inside(self.path, f"{thing}.private.pem.key"),
         )
 
     def read(self) -> Record | None:
-        """Return the record; nothing when there is none.
+        """Returns the record; nothing when there is none.
 
         Raises:
             FleetCloudError: It is none.
@@ -63,7 +63,7 @@ class TrialFolder:
         return self._record.read()
 
     def of_account(self, account: Account) -> Record:
-        """Return the record, or an empty one.
+        """Returns the record, or an empty one.
 
         Raises:
             FleetCloudError: It is another account's or region's.
@@ -79,11 +79,11 @@ class TrialFolder:
         return found or here
 
     def write(self, record: Record) -> None:
-        """Keep the record."""
+        """Keeps the record."""
         self._record.write(record)
 
     def clear(self, record: Record) -> None:
-        """Remove the files of these things, and the record."""
+        """Removes the files of these things, and the record."""
         for thing in record.things:
             who = self.identity(thing)
             files.remove(who.certificate)
@@ -96,12 +96,12 @@ class TrialFolder:
 
 
 def topic_of(thing: str) -> str:
-    """Return where a thing publishes unless something else is said."""
+    """Returns where a thing publishes unless something else is said."""
     return f"elf/{thing}"
 
 
 def policy(account: Account, thing: str, topic: str) -> Document:
-    """Return what a thing may do: connect under its name, and publish to one topic."""
+    """Returns what a thing may do: connect under its name, and publish to one topic."""
     return {
         "Version": "2012-10-17",
         "Statement": [

@@ -70,7 +70,7 @@ class Trial:
         self._say = say
 
     def of_claim(self, claim: Identity, client_id: str, other: str) -> None:
-        """Try what a claim must not do; ``other`` is a thing's name that is not there."""
+        """Tries what a claim must not do; ``other`` is a thing's name that is not there."""
         template = f"$aws/provisioning-templates/{other}/provision/json"
         self._allowed("claim connects as claim-…", claim, client_id, lambda _: None)
         self._refused("claim connects under a thing's name", claim, other, lambda _: None)
@@ -94,7 +94,7 @@ class Trial:
         )
 
     def of_device(self, device: Registered, other: str) -> None:
-        """Try what a device must and must not do; ``other`` is another thing's name."""
+        """Tries what a device must and must not do; ``other`` is another thing's name."""
         thing, own = device.thing, f"cmd/{device.thing}/verify"
 
         def talk(session: Connection) -> None:
@@ -130,7 +130,7 @@ class Trial:
         key: Path,
         parameters: Mapping[str, str],
     ) -> Registered:
-        """Provision a device with its own key.
+        """Provisions a device with its own key.
 
         Raises:
             RefusedError: AWS IoT says no; says why.
@@ -160,7 +160,7 @@ class Trial:
         key: Path,
         parameters: Mapping[str, str],
     ) -> Takeover:
-        """Try to become a device that is there, by the claim and what anybody may know of it."""
+        """Tries to become a device that is there, by the claim and what anybody may know of it."""
         try:
             taken = self.provision(claim, client_id, request, key, parameters)
         except RefusedError as error:
@@ -186,7 +186,7 @@ class Trial:
         self._note(what, "refused", self._attempt(me, client_id, attempt))
 
     def _attempt(self, me: Identity, client_id: str, attempt: Callable[[Connection], None]) -> str:
-        """Return how AWS IoT refused it; empty when it was allowed."""
+        """Returns how AWS IoT refused it; empty when it was allowed."""
         try:
             with Connection(self._place, me, client_id) as session:
                 attempt(session)

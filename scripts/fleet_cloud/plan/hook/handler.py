@@ -13,13 +13,13 @@ from pathlib import Path
 
 @cache
 def rules() -> Mapping[str, object]:
-    """Return what ``rules.json`` says; read once for as long as Lambda keeps this process."""
+    """Returns what ``rules.json`` says; read once for as long as Lambda keeps this process."""
     found: Mapping[str, object] = json.loads(Path(__file__).with_name("rules.json").read_text())
     return found
 
 
 def permits(rule: Mapping[str, object], serial: object) -> bool:
-    """Return whether a serial number is on the list, or wholly matches the pattern."""
+    """Returns whether a serial number is on the list, or wholly matches the pattern."""
     if not isinstance(serial, str):
         return False
     allow, pattern = rule.get("allow"), rule.get("pattern")
@@ -29,7 +29,7 @@ def permits(rule: Mapping[str, object], serial: object) -> bool:
 
 
 def handler(event: Mapping[str, object], _context: object) -> dict[str, object]:
-    """Answer AWS IoT."""
+    """Answers AWS IoT."""
     parameters = event.get("parameters")
     name = str(rules()["parameter"])
     serial = parameters.get(name) if isinstance(parameters, Mapping) else None
