@@ -123,7 +123,7 @@ def _outcome(context: Context, trial: Trial, made: Registered, takeover: Takeove
                 for check in wrong
             ),
             f"{len(trial.checks) - len(wrong)} of {len(trial.checks)} checks are right",
-            *_about(takeover, made),
+            *about(takeover, made),
         ],
         status=Exit.FAILED if wrong else Exit.DONE,
     )
@@ -195,7 +195,7 @@ def _request(context: Context, key: Path) -> tuple[str, Path]:
     return context.shell.value(_REQUEST) + "\n", key
 
 
-def _about(takeover: Takeover, made: Registered) -> list[str]:
+def about(takeover: Takeover, made: Registered) -> list[str]:
     """Returns for people what came of the takeover."""
     if takeover.taken is None:
         return [f"a claim does not take over a device that is there: {takeover.said}"]

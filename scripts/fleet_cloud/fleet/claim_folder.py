@@ -107,6 +107,8 @@ class ClaimFolder:
         return self.path / "claim.json"
 
     def _check_key(self, shell: Shell) -> None:
+        # openssl reads a key in DER, too, and a device does not.
+        files.read(self.key)
         openssl.public_key(shell, self.key)
         if self.key.stat().st_mode & _OTHERS:
             mode = quoting.line(["chmod", "600", self.key])

@@ -10,6 +10,8 @@ from pathlib import Path
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local import quoting
 
+# From here on the second byte of DER says how many bytes of length follow.
+_SHORT_LENGTHS = 0x80
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -180,12 +182,22 @@ def _named(content: bytes, path: Path) -> tuple[str, str]:
             "text in UTF-16",
             f"type: iconv -f UTF-16 -t UTF-8 {given} > {new}   and take that file",
         )
-    if content[:1] == b"\x30" and content[1:2] > b"\x7f":
+    if _is_der(content):
         return (
             "binary, as DER is",
             f"type: openssl x509 -inform DER -in {given} -out {new}   and take that file; a key: openssl pkey",
         )
     return "no text in UTF-8", "save it as UTF-8"
+
+
+def _is_der(content: bytes) -> bool:
+    """Whether it is one ASN.1 sequence, as certificates and keys are, that ends with the file."""
+    if content[:1] != b"\x30" or len(content) < len(b"\x30\x00"):
+        return False
+    more = max(0, content[1] - _SHORT_LENGTHS)
+    head = 2 + more
+    length = int.from_bytes(content[2:head], "big") if more else content[1]
+    return head + length == len(content)
 
 
 def _sync_folder(folder: Path) -> None:

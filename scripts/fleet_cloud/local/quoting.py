@@ -10,8 +10,14 @@ from fleet_cloud.printable import printable
 
 
 def word(text: str | Path) -> str:
-    """Returns one word: what is not printable is spelled as an octal number, so that a terminal can show it."""
-    runs = ("".join(run) for _, run in itertools.groupby(str(text), _is_shown))
+    """Returns one word: what is not printable is spelled as an octal number, so that a terminal can show it.
+
+    A path never reads as a flag.
+    """
+    given = str(text)
+    if isinstance(text, Path) and given.startswith("-"):
+        given = f"./{given}"
+    runs = ("".join(run) for _, run in itertools.groupby(given, _is_shown))
     return (
         "".join(shlex.quote(run) if _is_shown(run[0]) else _spelled(run) for run in runs) or "''"
     )

@@ -44,6 +44,11 @@ def test_quoted_word_arrives_as_it_was_and_is_shown_without_control_characters(
     assert [*tmp_path.iterdir()] == []
 
 
+def test_path_is_no_flag() -> None:
+    assert quoting.line(["chmod", "600", Path("-rf")]) == "chmod 600 ./-rf"
+    assert quoting.word("-rf") == "-rf"
+
+
 @given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])))
 def test_any_text_survives_quoting(text: str) -> None:
     assert quoting.word(text).replace("\n", "").isprintable()
