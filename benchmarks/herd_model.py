@@ -260,7 +260,7 @@ class Herd:
             raise AssertionError(step)
         if not device.has_claim_session:
             if step is Step.ISSUE and not device.is_first_try:
-                left = machine.turn_in(found.attempt, EPOCH + now)
+                left = machine.seconds_left(found.attempt, EPOCH + now)
                 if left > 0:
                     self._at(now + left, device)
                     return

@@ -34,7 +34,7 @@ class Quiet:
     def step(self, name: str, detail: str = "") -> None:
         """A step is done."""
 
-    def waiting(self, why: str, seconds: float) -> None:
+    def waiting(self, why: str, seconds: float, problem: object = None) -> None:
         """Something is tried again."""
 
     def problem(self, problem: AgentError) -> None:

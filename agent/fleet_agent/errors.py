@@ -14,6 +14,15 @@ HUNG_UP = "hung-up"
 # The server's certificate looks out of date: its fault, or our clock's.
 DATES = "server-certificate-dates"
 
+# Whoever answers at the endpoint has shown no certificate that the CA vouches for.
+SERVER_UNTRUSTED = "server-untrusted"
+
+# The proxy wants a user and a password, or others.
+PROXY_PASSWORD = "proxy-password"  # noqa: S105 - a code
+
+# A certificate and a key that belong together, and TLS takes them not.
+PAIR_UNUSABLE = "pair-unusable"
+
 
 class Exit(enum.IntEnum):
     """Exit statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""

@@ -6,6 +6,7 @@ or waits next, gets ``StopRequested`` and unwinds.
 """
 
 import collections
+import contextlib
 import math
 import os
 import select
@@ -80,6 +81,10 @@ class Mailbox:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._wake, select.POLLIN)
+        # The same without the watched descriptors.
+        self._quiet_poll = select.poll()
+        self._quiet_poll.register(self._wake, select.POLLIN)
+        self._is_quiet = False
         self._beat = beat
         self._beat_every = beat_every
         self._stopping = False
@@ -109,6 +114,15 @@ class Mailbox:
         """Watch it no more; one that is not watched is fine. Call it before closing the descriptor."""
         if self._watched.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Look at no watched descriptor meanwhile: they wait in the kernel for whoever watches them."""
+        self._is_quiet = True
+        try:
+            yield
+        finally:
+            self._is_quiet = False
 
     def take_orders_by_signal(self) -> None:
         """Turn SIGHUP and SIGUSR1 into events, which only ``burst`` gives out: they wait for whoever takes that."""
@@ -185,7 +199,7 @@ class Mailbox:
 
     def _next(self, seconds: float) -> object | None:
         """The next event, or a descriptor that is ready; None when nothing came in time."""
-        while self._ready:
+        while self._ready and not self._is_quiet:
             descriptor, ready = self._ready.popleft()
             # Not unwatched, nor another of the same number, since.
             if self._watched.get(descriptor) is ready:
@@ -196,14 +210,15 @@ class Mailbox:
         self._burst = 0
         self._is_asleep = True
         # Rounded up: to wake a little early would be to come back at once.
-        found = self._poll.poll(0 if self._events else math.ceil(seconds * 1000))
+        poll = self._quiet_poll if self._is_quiet else self._poll
+        found = poll.poll(0 if self._events else math.ceil(seconds * 1000))
         self._is_asleep = False
         for descriptor, _ in found:
             if descriptor == self._wake:
                 os.eventfd_read(self._wake)
             else:
                 self._ready.append((descriptor, self._watched[descriptor]))
-        if self._ready:
+        if self._ready and not self._is_quiet:
             return self._ready.popleft()[1]
         return self._events.popleft() if self._events else None
 

@@ -4,16 +4,25 @@ import argparse
 import json
 import os
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from iot_sandbox import environment, listeners, state
+from iot_sandbox.limits import RULES, Limits
 from iot_sandbox.settings import EXIT_UNAVAILABLE, SandboxError, Settings
 
 
 def parse(arguments: list[str] | None) -> Settings:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="iot_sandbox", description="A local AWS IoT Core for tests, demos and benches."
+        prog="iot_sandbox",
+        description="A local AWS IoT Core for tests, demos and benches.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(
+            ["AWS's limits, each of which --without leaves out:"]
+            + [f"  {rule:<16} {what}" for rule, what in RULES.items()]
+        ),
     )
     parser.add_argument("--state-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
@@ -23,18 +32,48 @@ def parse(arguments: list[str] | None) -> Settings:
         default=[],
         help="a further name or address for the server certificate; devices are sent to the first",
     )
-    parser.add_argument("--mqtt-port", type=_port, default=8883, help="0 picks a free one (8883)")
+    parser.add_argument(
+        "--mqtt-port",
+        type=_port,
+        action="append",
+        dest="mqtt_ports",
+        metavar="PORT",
+        help="0 picks a free one (8883); may be repeated, as for 8883 and 443; devices are sent to the first",
+    )
     parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
     parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=RULES,
+        metavar="RULE",
+        help="leave out one of AWS's limits, listed below; may be repeated",
+    )
+    parser.add_argument(
+        "--shortest-keep-alive",
+        type=_seconds,
+        default=30,
+        metavar="SECONDS",
+        help="what a shorter keep-alive counts as (30)",
+    )
+    parser.add_argument(
+        "--resend",
+        type=_seconds,
+        default=30,
+        metavar="SECONDS",
+        help="a message without PUBACK is sent again after so long (30)",
+    )
     parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
     parsed = parser.parse_args(arguments)
     return Settings(
         state_dir=parsed.state_dir,
         host=parsed.host,
         names=tuple(parsed.name),
-        mqtt_port=parsed.mqtt_port,
+        mqtt_ports=tuple(parsed.mqtt_ports or (8883,)),
         http_port=parsed.http_port,
         region=parsed.region,
+        limits=Limits(frozenset(parsed.without), parsed.shortest_keep_alive, parsed.resend),
         follow_stdin=parsed.follow_stdin,
     )
 
@@ -46,6 +85,12 @@ def _port(text: str) -> int:
     return port
 
 
+def _seconds(text: str) -> int:
+    if (seconds := int(text)) < 1:
+        raise argparse.ArgumentTypeError("it takes a second at least")
+    return seconds
+
+
 def _take_stdout() -> int:
     """Keep stdout for the ready line: what anybody else prints goes to stderr."""
     answer = os.dup(1)
@@ -54,12 +99,12 @@ def _take_stdout() -> int:
 
 
 def _run(settings: Settings) -> None:
-    with (
-        state.claimed(settings.state_dir) as state_dir,
-        listeners.listen(settings.host, settings.http_port, "--http-port") as http,
-        listeners.listen(settings.host, settings.mqtt_port, "--mqtt-port") as mqtt,
-    ):
-        environment.prepare(settings, state_dir, listeners.port_of(http), listeners.port_of(mqtt))
+    with ExitStack() as stack:
+        state_dir = stack.enter_context(state.claimed(settings.state_dir))
+        listen = partial(listeners.listen, settings.host)
+        http = stack.enter_context(listen(settings.http_port, "--http-port"))
+        mqtt = [stack.enter_context(listen(port, "--mqtt-port")) for port in settings.mqtt_ports]
+        environment.prepare(settings, state_dir, http, mqtt[0])
         try:
             from iot_sandbox import server  # only now: ministack reads its environment on import
         except ModuleNotFoundError as error:
@@ -72,7 +117,7 @@ def _run(settings: Settings) -> None:
             with os.fdopen(answer, "w") as stdout:
                 stdout.write(json.dumps(ready) + "\n")
 
-        server.run(settings, state_dir, (http, mqtt), announce)
+        server.run(settings, state_dir, http, mqtt, announce)
 
 
 def main(arguments: list[str] | None = None) -> int:

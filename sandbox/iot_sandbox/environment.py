@@ -1,8 +1,10 @@
 """ministack's settings, which it reads from the environment while it is imported."""
 
 import os
+import socket
 from pathlib import Path
 
+from iot_sandbox.listeners import port_of
 from iot_sandbox.settings import ACCESS_KEY_ID, ACCOUNT_ID, SECRET_ACCESS_KEY, Settings
 
 # What devices, their companion and rule actions need. Others would bring listeners of their own.
@@ -25,14 +27,14 @@ _FOREIGN = (
 )
 
 
-def prepare(settings: Settings, state_dir: Path, http_port: int, mqtt_port: int) -> None:
+def prepare(settings: Settings, state_dir: Path, http: socket.socket, mqtt: socket.socket) -> None:
     """Set this process's environment; call it before anything of ministack is imported.
 
     Args:
         settings: the sandbox asked for.
         state_dir: absolute.
-        http_port: the port really bound.
-        mqtt_port: the port really bound.
+        http: the socket for HTTP.
+        mqtt: the first of those for MQTT.
     """
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[name]
@@ -44,8 +46,9 @@ def prepare(settings: Settings, state_dir: Path, http_port: int, mqtt_port: int)
             "BIND_HOST": settings.host,
             # ministack removes containers it thinks are its own; the sandbox has none.
             "DOCKER_HOST": f"unix://{state_dir}/no-docker.sock",
-            "GATEWAY_PORT": str(http_port),
-            "IOT_MTLS_PORT": str(mqtt_port),
+            "GATEWAY_PORT": str(port_of(http)),
+            "IOT_RETRANSMIT_SECONDS": str(settings.limits.resend_seconds),
+            "IOT_MTLS_PORT": str(port_of(mqtt)),
             "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
             "MINISTACK_HOST": "localhost",
             "MINISTACK_REGION": settings.region,

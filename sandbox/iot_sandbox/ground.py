@@ -24,17 +24,30 @@ __all__ = [
     "MAXIMUM_PACKET_SIZE",
     "OWNERSHIP_TOKEN_SECONDS",
     "RECEIVE_MAXIMUM",
+    "SERVER_KEEP_ALIVE",
+    "SESSION_EXPIRY_INTERVAL",
+    "SHARED_SUBSCRIPTION_AVAILABLE",
+    "SUBSCRIPTION_IDENTIFIER",
+    "TOPIC_ALIAS",
+    "TOPIC_ALIAS_MAXIMUM",
+    "WILL_DELAY_INTERVAL",
     "BaseSession",
+    "InFlight",
     "RegistrationRejected",
+    "aged_properties",
     "apply_plan",
     "ca_pem",
     "certificate_record",
     "certificates",
     "connack",
+    "connected_sessions",
+    "delivered_properties",
+    "delivered_retain",
     "disconnect",
     "ensure_ca",
     "error_response_json",
     "every_scope",
+    "expires_at",
     "get_account_id",
     "get_certificate_id",
     "get_region",
@@ -42,19 +55,25 @@ __all__ = [
     "is_match",
     "is_role_usable",
     "json_response",
+    "keep_queued",
     "listener_failed",
     "ministack_app",
     "object_content",
     "ownership_tokens",
     "plan_of",
+    "properties",
     "provisioning_reply",
     "puback",
+    "publish",
+    "publish_packet",
     "publishing_events",
     "request_scope",
     "role_allows",
     "server_context",
     "sign_certificate_request",
+    "stored_sessions",
     "suback",
+    "unsubscribe",
     "wrap",
     "wrap_routing",
 ]
@@ -81,13 +100,29 @@ object_content: Callable[[str, str], bytes | None] = s3._get_object_data  # buck
 
 # The MQTT session and its packets.
 BaseSession: Any = iot._WSSession
+InFlight: Any = iot._InFlightMessage  # (identifier, topic, payload, properties, retain)
+publish_packet: Callable[..., bytes] = iot._make_publish
 connack: Callable[..., bytes] = iot._make_connack
 puback: Callable[..., bytes] = iot._make_puback
 suback: Callable[..., bytes] = iot._make_suback
-unsubscribe: Callable[[str], Awaitable[None]] = iot.broker_unsubscribe  # subscription id
 disconnect: Callable[..., bytes] = iot._make_disconnect
 RECEIVE_MAXIMUM: int = iot.PROP_RECEIVE_MAXIMUM
 MAXIMUM_PACKET_SIZE: int = iot.PROP_MAXIMUM_PACKET_SIZE
+TOPIC_ALIAS: int = iot.PROP_TOPIC_ALIAS
+TOPIC_ALIAS_MAXIMUM: int = iot.PROP_TOPIC_ALIAS_MAXIMUM
+SERVER_KEEP_ALIVE: int = iot.PROP_SERVER_KEEP_ALIVE
+SESSION_EXPIRY_INTERVAL: int = iot.PROP_SESSION_EXPIRY_INTERVAL
+SHARED_SUBSCRIPTION_AVAILABLE: int = iot.PROP_SHARED_SUBSCRIPTION_AVAILABLE
+SUBSCRIPTION_IDENTIFIER: int = iot.PROP_SUBSCRIPTION_IDENTIFIER
+WILL_DELAY_INTERVAL: int = iot.PROP_WILL_DELAY_INTERVAL
+# The properties and the RETAIN flag of the message that is being delivered; what becomes of the former with time.
+delivered_properties: Callable[[], bytes] = iot._delivery_properties.get
+delivered_retain: Callable[[], bool] = iot._delivery_retain.get
+expires_at: Callable[[bytes, float], float | None] = iot._message_expires_at
+aged_properties: Callable[[bytes, float, float], bytes | None] = iot._aged_properties
+# Both by (account id, region, client id).
+stored_sessions: Any = iot._persistent_sessions
+connected_sessions: Any = iot._connected_clients
 publishing_events: Callable[[], Any] = iot.publishing_events
 is_match: Callable[[str, str], bool] = iot._subscription_matches  # topic filter, topic
 server_context: Callable[[], Any] = iot._mtls_context
@@ -98,6 +133,37 @@ def every_scope(records: Any) -> dict[Any, Any]:  # noqa: ANN401  ministack has 
     """Give what lies under a registry: (account id, region, key) to record."""
     found: dict[Any, Any] = records._data
     return found
+
+
+def properties(body: bytes, start: int) -> tuple[dict[int, Any], int]:
+    """Read the MQTT 5 properties that begin there, and give where they end.
+
+    Raises:
+        ValueError: they are cut short.
+    """
+    if body[start : start + 1] == b"\0":
+        return {}, start + 1
+    found, end = iot._decode_properties(body, start)
+    return dict(found), end
+
+
+def unsubscribe(subscription: str) -> Awaitable[None]:
+    """Take a subscription back, as ministack is wrapped now."""
+    taking: Awaitable[None] = iot.broker_unsubscribe(subscription)
+    return taking
+
+
+def publish(*arguments: object, **options: object) -> Awaitable[None]:
+    """Publish as the broker: (account id, region, topic, payload), and ``qos``, ``retain``, ``properties``."""
+    publishing: Awaitable[None] = iot.broker_publish(*arguments, **options)
+    return publishing
+
+
+def keep_queued(messages: int) -> None:
+    """Keep so many messages for a session whose client is away."""
+    if not isinstance(iot._MAX_QUEUED_MESSAGES, int):
+        raise TypeError("ministack's _MAX_QUEUED_MESSAGES is no number any more")
+    iot._MAX_QUEUED_MESSAGES = messages
 
 
 def provisioning_reply(*arguments: object) -> Awaitable[tuple[str, dict[str, Any]]]:

@@ -1,13 +1,14 @@
-"""The two listening sockets: bound before anything else starts, and only where they were asked for.
+"""The listening sockets: bound before anything else starts, and only where they were asked for.
 
-ministack's MQTT listener binds every interface and cannot pick a port. ``SandboxLoop`` hands it a socket of ours
-instead. The socket listens from the start, so that nobody can take the port between choosing it and serving it.
+ministack's MQTT listener binds every interface and cannot pick a port. ``SandboxLoop`` hands it sockets of ours
+instead, one for each port asked for. A socket listens from the start, so that nobody can take the port between
+choosing it and serving it.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from iot_sandbox.settings import EXIT_UNAVAILABLE, SandboxError
 
@@ -37,8 +38,9 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         listener.listen(1024)
     except OSError as error:
         listener.close()
+        hint = ", and below 1024 it takes root" if isinstance(error, PermissionError) else ""
         raise SandboxError(
-            f"cannot listen on {host}:{port}: {error.strerror}; {option} 0 picks a free port",
+            f"cannot listen on {host}:{port}: {error.strerror}; {option} 0 picks a free port{hint}",
             EXIT_UNAVAILABLE,
         ) from error
     listener.setblocking(False)
@@ -50,10 +52,21 @@ def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-class SandboxLoop(asyncio.SelectorEventLoop):
-    """An event loop on which nobody listens on every interface: they get the socket we opened for MQTT."""
+class _Together:
+    """Several servers that are closed as one."""
 
-    def __init__(self, mqtt: socket.socket) -> None:
+    def __init__(self, servers: Sequence[asyncio.Server]) -> None:
+        self._servers = servers
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+class SandboxLoop(asyncio.SelectorEventLoop):
+    """An event loop on which nobody listens on every interface: they get the sockets we opened for MQTT."""
+
+    def __init__(self, mqtt: Sequence[socket.socket]) -> None:
         super().__init__()
         self._mqtt = mqtt
 
@@ -64,15 +77,21 @@ class SandboxLoop(asyncio.SelectorEventLoop):
         port: Any = None,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> asyncio.Server:
-        """Serve as asked, but on our own socket what was meant for every interface.
+        """Serve as asked, but on our own sockets what was meant for every interface.
 
         Raises:
             SandboxError: a listener other than MQTT's wants every interface.
         """
-        if host == ANY_INTERFACE and port == port_of(self._mqtt):
-            # A duplicate: the port stays ours when ministack closes and reopens its listener.
-            host, port, options["sock"] = None, None, self._mqtt.dup()
-        elif host == ANY_INTERFACE:
+        if host == ANY_INTERFACE and port == port_of(self._mqtt[0]):
+            # Duplicates: the ports stay ours when ministack closes and reopens its listener.
+            servers = []
+            for one in self._mqtt:
+                server = await super().create_server(protocol_factory, sock=one.dup(), **options)
+                servers.append(server)
+            return cast(
+                "asyncio.Server", _Together(servers)
+            )  # all that ministack does is to close it
+        if host == ANY_INTERFACE:
             raise SandboxError(
                 f"refused to listen on every interface, port {port}", EXIT_UNAVAILABLE
             )

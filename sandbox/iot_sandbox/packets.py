@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
+UNSUBACK, DISCONNECT, AUTH = 11, 14, 15
 MQTT_5 = 5
 FAILURE = 128
 
 OPERATIONS = {CONNECT: "connect", PUBLISH: "publish", SUBSCRIBE: "subscribe"}
+# The type and up to four bytes of length.
+_LONGEST_HEADER = 5
 ANSWERS = {CONNECT: CONNACK, PUBLISH: PUBACK, SUBSCRIBE: SUBACK}
 
 
@@ -20,6 +23,11 @@ class Packet:
         topics: topic of a PUBLISH, topic filters of a SUBSCRIBE.
         client_id: of a CONNECT.
         identifier: packet identifier; None for a CONNECT and at QoS 0.
+        qos: of a PUBLISH, or of a CONNECT's will.
+        keep_alive: of a CONNECT, in seconds.
+        is_clean: whether a CONNECT wants no former session.
+        will: where the properties of a CONNECT's will begin; None without one.
+        rest: where a PUBLISH goes on behind topic and identifier, and where the properties of another begin.
     """
 
     kind: int
@@ -27,6 +35,11 @@ class Packet:
     topics: tuple[str, ...] = ()
     client_id: str = ""
     identifier: int | None = None
+    qos: int = 0
+    keep_alive: int = 0
+    is_clean: bool = False
+    will: int | None = None
+    rest: int = 0
 
     @property
     def operation(self) -> str:
@@ -66,16 +79,36 @@ def reason_code(packet: bytes) -> tuple[int, int]:
 
 def _read_connect(body: bytes) -> Packet:
     _, at = _text(body, 0)
-    version, at = body[at], at + 4  # level, flags, keep-alive
+    version, flags, keep_alive = body[at], body[at + 1], int.from_bytes(body[at + 2 : at + 4])
+    at = rest = at + 4
     if version == MQTT_5:
         at = _skip_properties(body, at)
-    return Packet(CONNECT, version, client_id=_text(body, at)[0])
+    client_id, at = _text(body, at)
+    return Packet(
+        CONNECT,
+        version,
+        client_id=client_id,
+        qos=flags >> 3 & 0b11,
+        keep_alive=keep_alive,
+        is_clean=bool(flags & 0b10),
+        will=at if flags & 0b100 else None,
+        rest=rest,
+    )
 
 
 def _read_publish(flags: int, body: bytes, version: int) -> Packet:
     topic, at = _text(body, 0)
-    identifier = int.from_bytes(body[at : at + 2]) if flags & 0b0110 else None
-    return Packet(PUBLISH, version, (topic,), identifier=identifier)
+    qos = flags >> 1 & 0b11
+    identifier = int.from_bytes(body[at : at + 2]) if qos else None
+    return Packet(
+        PUBLISH, version, (topic,), identifier=identifier, qos=qos, rest=at + 2 if qos else at
+    )
+
+
+def with_topic(body: bytes, topic: str) -> bytes:
+    """Give the body of a PUBLISH with another topic."""
+    _, at = _text(body, 0)
+    return len(topic.encode()).to_bytes(2) + topic.encode() + body[at:]
 
 
 def _read_subscribe(body: bytes, version: int) -> Packet:
@@ -85,7 +118,24 @@ def _read_subscribe(body: bytes, version: int) -> Packet:
         topic, at = _text(body, at)
         topics.append(topic)
         at += 1  # options
-    return Packet(SUBSCRIBE, version, tuple(topics), identifier=int.from_bytes(body[:2]))
+    return Packet(SUBSCRIBE, version, tuple(topics), identifier=int.from_bytes(body[:2]), rest=2)
+
+
+def take_frame(buffer: bytearray) -> tuple[int, int] | None:
+    """Give where the first packet's body begins and ends, None as long as its header is not all there.
+
+    Raises:
+        ValueError: its length is none.
+    """
+    length = shift = 0
+    for at in range(1, min(len(buffer), _LONGEST_HEADER)):
+        length |= (buffer[at] & 0x7F) << shift
+        shift += 7
+        if not buffer[at] & 0x80:
+            return at + 1, at + 1 + length
+    if len(buffer) >= _LONGEST_HEADER:
+        raise ValueError("a packet's length has more than four bytes")
+    return None
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:

@@ -10,10 +10,16 @@ from iot_sandbox.billing import BillingGroups
 from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
+from iot_sandbox.limits import Limits
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
 from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
 from iot_sandbox.settings import Settings
+from iot_sandbox.subscriptions import Subscriptions
+
+ALPN = "x-amzn-mqtt-ca"
+# What a session keeps while its client is away. AWS names no number; ministack's own 1000 would lose a burst.
+QUEUED_MESSAGES = 100_000
 
 
 def install(
@@ -31,7 +37,16 @@ def install(
     address = f"{settings.endpoint}:{mqtt_port}"
     ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
     ground.wrap("_fleet_provisioning_reply", with_csr)
-    ground.wrap("_WSSession", lambda _: session_class(faults, calls, provisioning))
+    ground.wrap(
+        "_WSSession", lambda _: session_class(settings.limits, faults, calls, provisioning)
+    )
+    subscriptions = Subscriptions()
+    ground.wrap("broker_subscribe", subscriptions.subscribing)
+    ground.wrap("broker_unsubscribe", subscriptions.unsubscribing)
+    ground.wrap("_reserved_filter_subscribe_allowed", lambda was: _within(was, settings.limits))
+    if settings.limits.has("unsuback"):
+        ground.wrap("_make_unsuback", _forgiving)
+    ground.keep_queued(QUEUED_MESSAGES)
     ground.wrap("_endpoint_address", lambda was: _data_endpoint(was, address))
     ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, address))
     ground.wrap("_mtls_server_cert_sans", lambda was: _with_names(was, settings))
@@ -78,11 +93,26 @@ def _with_names(
     return names
 
 
+def _within(was: Callable[[str], bool], limits: Limits) -> Callable[[str], bool]:
+    return lambda topic_filter: limits.takes_filter(topic_filter) and was(topic_filter)
+
+
+def _forgiving(was: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Answer success to whom MQTT 5 would answer that there was no subscription (17), as AWS does."""
+
+    def unsuback(identifier: int, codes: list[int] | None = None, *more: object) -> bytes:
+        return was(identifier, None if codes is None else [0] * len(codes), *more)
+
+    return unsuback
+
+
 def _with_client_certificate(was: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
     def build() -> ssl.SSLContext:
         context = was()
         # ministack lets a client without a certificate do anything; AWS refuses it in the handshake.
         context.verify_mode = ssl.CERT_REQUIRED
+        # What AWS takes on port 443. Who offers none, or others, is served all the same, on any port.
+        context.set_alpn_protocols([ALPN])
         return context
 
     return build

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +35,8 @@ POLL_SECONDS = 0.01
 def run(
     settings: Settings,
     state_dir: Path,
-    sockets: tuple[socket.socket, socket.socket],
+    http: socket.socket,
+    mqtt: Sequence[socket.socket],
     announce: Callable[[dict[str, object]], None],
     faults: Faults | None = None,
 ) -> None:
@@ -44,18 +45,18 @@ def run(
     Args:
         settings: the sandbox asked for.
         state_dir: absolute, exclusively ours.
-        sockets: the listening sockets for HTTP and MQTT.
+        http: the listening socket for HTTP.
+        mqtt: the listening sockets for MQTT, one at least.
         announce: gets the ready line's values, once.
         faults: for an embedding program that sets faults without HTTP.
 
     Raises:
         SandboxError: the MQTT listener did not start.
     """
-    http, mqtt = sockets
     table, calls, bulk = faults or Faults(), Calls(), BulkTasks()
     provisioning = Provisioning(table, calls, time.monotonic)
-    mqtt_port = listeners.port_of(mqtt)
-    seams.install(settings, mqtt_port, table, calls, provisioning)
+    mqtt_ports = [listeners.port_of(one) for one in mqtt]
+    seams.install(settings, mqtt_ports[0], table, calls, provisioning)
     seams.install_bulk(bulk)
     app = cast(
         "Framework", control.beside(ground.ministack_app.app, control.Control(table, calls, bulk))
@@ -74,7 +75,7 @@ def run(
             await serving
             raise failure
         else:
-            announce(_ready_line(settings, state_dir, listeners.port_of(http), mqtt_port))
+            announce(_ready_line(settings, state_dir, listeners.port_of(http), mqtt_ports))
         await serving
 
     with asyncio.Runner(loop_factory=lambda: listeners.SandboxLoop(mqtt)) as runner:
@@ -118,14 +119,15 @@ async def _until_ready(http: socket.socket) -> None:
 
 
 def _ready_line(
-    settings: Settings, state_dir: Path, http_port: int, mqtt_port: int
+    settings: Settings, state_dir: Path, http_port: int, mqtt_ports: list[int]
 ) -> dict[str, Any]:
     ca_file = state_dir / "ca.pem"
     ca_file.write_text(ground.ca_pem())
     return {
         "ready": True,
         "endpoint": settings.endpoint,
-        "mqtt_port": mqtt_port,
+        "mqtt_port": mqtt_ports[0],
+        "mqtt_ports": mqtt_ports,
         "http_url": f"http://{settings.http_host}:{http_port}",
         "ca_file": str(ca_file),
         "region": settings.region,

@@ -5,31 +5,26 @@ from typing import ClassVar
 
 from iot_sandbox import ground
 from iot_sandbox.calls import Calls
+from iot_sandbox.connection import AwsConnection
 from iot_sandbox.faults import Faults, Plan, Request
+from iot_sandbox.limits import Limits
 from iot_sandbox.packets import (
     ANSWERS,
-    CONNECT,
     FAILURE,
-    MQTT_5,
     OPERATIONS,
     PUBLISH,
     SUBSCRIBE,
     Packet,
-    read_packet,
     reason_code,
 )
 from iot_sandbox.provisioning import Exchange, Provisioning
+from iot_sandbox.wills import DelayedWills
 
-# What AWS IoT Core says in its CONNACK where ministack says nothing, or less.
-AWS_LIMITS: dict[int, object] = {
-    ground.RECEIVE_MAXIMUM: 100,
-    ground.MAXIMUM_PACKET_SIZE: 149_504,
-}
 _PROVISIONING_TOPICS = ("$aws/certificates/", "$aws/provisioning-templates/")
 
 
-class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has no types
-    """ministack's session under faults, with its calls recorded."""
+class SandboxSession(AwsConnection):
+    """A connection under faults, with its calls recorded."""
 
     faults: ClassVar[Faults]
     calls: ClassVar[Calls]
@@ -40,36 +35,27 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
     _answer_code: int = 0
     _is_mute: bool = False
 
-    @property
-    def client_id(self) -> str:
-        """The client id the CONNECT named."""
-        return str(self._client_id)
-
-    async def close(self) -> None:
-        """End the connection without a DISCONNECT packet."""
-        await self._send({"type": "websocket.close", "code": 1000})
-
     async def deliver_answer(self, topic: str, payload: bytes) -> bool:
         """Send an answer to this connection, subscribed or not; say whether its policy lets it receive.
 
         QoS 1 for who subscribed with QoS 1, otherwise 0.
         """
-        if not self._policy_allows("iot:Receive", f"topic/{topic}"):
+        # A late answer to a connection that is gone is lost.
+        if self._cleaned_up or not self._policy_allows("iot:Receive", f"topic/{topic}"):
             return False
         granted = [
             self._sub_granted_qos[number]
             for number, topic_filter in self._sub_filters.items()
             if ground.is_match(topic_filter, topic)
         ]
-        try:
-            await self.deliver_to_client(topic, payload, max(granted, default=0))
-        except OSError:
-            return False  # a late answer to a connection that is gone
+        await self.deliver_to_client(topic, payload, max(granted, default=0))
         return True
 
-    def _connack_properties(self, assigned_client_id: str | None) -> list[tuple[int, object]]:
-        properties = dict(super()._connack_properties(assigned_client_id))
-        return [*(properties | AWS_LIMITS).items()]
+    def breached(self, packet: Packet, code: int) -> None:
+        """Record a packet that was refused for a limit."""
+        client_id = packet.client_id or self.client_id
+        call = self.calls.begin(packet.operation, client_id, self.certificate_id, packet.topics)
+        self.calls.settle(call, "rejected", code)
 
     async def send_bytes(self, b: bytes) -> None:
         """Send a packet, unless it is the answer that is to be lost."""
@@ -89,7 +75,7 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
     async def _dispatch_packet(self, pkt_type: int, flags: int, body: bytes) -> bool:
         if pkt_type not in OPERATIONS:
             return bool(await super()._dispatch_packet(pkt_type, flags, body))
-        packet = read_packet(pkt_type, flags, body, self.protocol_version)
+        packet = self.packet
         plan = self.faults.plan(self._request(packet))
         call = self.calls.begin(
             packet.operation,
@@ -104,7 +90,7 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
             await asyncio.sleep(plan.delay)
         if plan.refusal is not None:
             self.calls.settle(call, "rejected", plan.refusal["reason_code"])
-            return await self._refuse(packet, plan.refusal["reason_code"])
+            return await self.refuse(packet, plan.refusal["reason_code"])
         goes_on = await self._under(plan, pkt_type, flags, body)
         refused = self._answer_code >= FAILURE or not goes_on
         self.calls.settle(
@@ -143,31 +129,13 @@ class SandboxSession(ground.BaseSession):  # type: ignore[misc]  # ministack has
             registered_for=since,
         )
 
-    async def _refuse(self, packet: Packet, code: int) -> bool:
-        """Answer a packet with a failure, as the protocol version has it; say whether the connection stays."""
-        self.protocol_version = packet.version
-        if packet.version != MQTT_5:
-            return False  # MQTT 3.1.1: AWS closes
-        answer, stays = _refusal(packet, code)
-        await self.send_bytes(answer)
-        return stays
-
-
-def _refusal(packet: Packet, code: int) -> tuple[bytes, bool]:
-    if packet.kind == CONNECT:
-        return ground.connack(return_code=code, protocol_version=MQTT_5), False
-    if packet.kind == SUBSCRIBE:
-        codes = [code] * len(packet.topics)
-        return ground.suback(packet.identifier, codes, protocol_version=MQTT_5), True
-    if packet.identifier is None:
-        return ground.disconnect(code), False
-    return ground.puback(packet.identifier, reason_code=code), True
-
 
 def session_class(
-    faults: Faults, calls: Calls, provisioning: Provisioning
+    limits: Limits, faults: Faults, calls: Calls, provisioning: Provisioning
 ) -> type[SandboxSession]:
     """Make the class ministack is to open its sessions with."""
+    SandboxSession.limits = limits
+    SandboxSession.wills = DelayedWills()
     SandboxSession.faults = faults
     SandboxSession.calls = calls
     SandboxSession.provisioning = provisioning

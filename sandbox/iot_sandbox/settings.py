@@ -2,8 +2,10 @@
 
 import ipaddress
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from iot_sandbox.limits import Limits
 
 EXIT_UNAVAILABLE = 69
 EXIT_CANNOT_WRITE = 73
@@ -34,18 +36,20 @@ class Settings:
         state_dir: where the state is kept over a clean restart.
         host: address or name both listeners bind.
         names: further names and addresses for the server certificate.
-        mqtt_port: port of the MQTT listener; 0 picks a free one.
+        mqtt_ports: ports of the MQTT listener; 0 picks a free one. Devices are sent to the first.
         http_port: port of the HTTP listener; 0 picks a free one.
         region: the AWS region it says it is.
+        limits: what connections are held to.
         follow_stdin: end when standard input is closed.
     """
 
     state_dir: Path
     host: str = "127.0.0.1"
     names: tuple[str, ...] = ()
-    mqtt_port: int = 8883
+    mqtt_ports: tuple[int, ...] = (8883,)
     http_port: int = 4566
     region: str = "eu-west-1"
+    limits: Limits = field(default_factory=Limits)
     follow_stdin: bool = False
 
     @property

@@ -1,12 +1,13 @@
 """``doctor --online`` against the sandbox: each fault is found and named, and the statement that it prints heals it."""
 
 import json
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from fleet_agent.doctor import way
+from fleet_agent.doctor import network
 from fleet_agent.doctor.finding import Level
 from iot_sandbox.launch import Sandbox
 from support.agent import Agent
@@ -17,7 +18,7 @@ from support.seeded_online import CLOUD, COMMANDS, WAY, InTheCloud, OnTheWay, do
 @pytest.mark.parametrize("seeded", WAY, ids=lambda seeded: seeded.fault.title)
 def test_a_fault_on_the_way(seeded: OnTheWay, sandbox: Sandbox, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        found = list(way.check(seeded.route(sandbox, tmp_path, stack), None))
+        found = list(network.check(seeded.route(sandbox, tmp_path, stack), None, time.time()))
     failed = [one for one in found if one.level is Level.FAILED]
     assert [one.code for one in failed] == [seeded.fault.code]
     assert seeded.fault.names in f"{failed[0].title} {failed[0].where}"

@@ -331,7 +331,9 @@ def test_port_refused(agent: Agent) -> None:
 def test_ca_that_does_not_vouch_for_the_endpoint(agent: Agent, tmp_path: Path) -> None:
     other = make_pair(tmp_path / "other").certificate
     done = agent.provision(ca_file=other)
-    assert_error(done, 78, "ca-mismatch", other, f"localhost:{agent.fleet.sandbox.mqtt_port}")
+    assert_error(
+        done, 69, "server-untrusted", other, "the CA", f"localhost:{agent.fleet.sandbox.mqtt_port}"
+    )
     assert "AmazonRootCA1.pem" in done.error["remedy"]
     assert done.seconds < 8
     assert_nothing_issued(agent)
@@ -340,7 +342,7 @@ def test_ca_that_does_not_vouch_for_the_endpoint(agent: Agent, tmp_path: Path) -
 
 def test_no_ca_file_where_the_system_does_not_know_the_ca(agent: Agent) -> None:
     done = agent.provision(ca_file=None)
-    assert done.status == 78, done.stderr
+    assert (done.status, done.error["code"]) == (69, "server-untrusted"), done.stderr
     assert "system" in done.error["title"]
     assert done.seconds < 8
 
@@ -361,7 +363,8 @@ def test_server_with_a_certificate_for_another_name(agent: Agent, tmp_path: Path
     server = make_pair(tmp_path / "server", name="elsewhere.example")
     with tls_server(server) as port:
         done = agent.provision(port=port, ca_file=server.certificate)
-    assert_error(done, 78, "endpoint-name", f"localhost:{port}")
+    names = server.certificate, "elsewhere.example", f"localhost:{port}"
+    assert_error(done, 69, "server-untrusted", *names)
     assert "describe-endpoint" in done.error["remedy"]
     assert done.seconds < 8
 

@@ -94,7 +94,6 @@ def test_refused_by_policy_the_agent_goes_on_with_what_it_had(
     before = agent.current_id()
     with agent.running() as daemon:
         daemon.wait_connected()
-        process = daemon.shown()["started"], daemon.shown()["pid"]
         done = rotate(agent, "--force", "--json", "--timeout", "60")
         assert done.status == 75, done.stderr
         assert "The thing's policy does not allow iot:Subscribe" in done.stderr

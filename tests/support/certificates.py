@@ -5,6 +5,9 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificatePublicKeyTypes as PublicKey,
+)
 
 from support.csr import Key, key_pem, make_key
 from support.fleets import Claim
@@ -13,6 +16,7 @@ _NOW = dt.datetime.now(dt.UTC)
 LONG_AGO = _NOW - dt.timedelta(days=3650)
 YESTERDAY = _NOW - dt.timedelta(days=1)
 TOMORROW = _NOW + dt.timedelta(days=1)
+END_OF_TIME = dt.datetime(2199, 1, 1, tzinfo=dt.UTC)
 FAR_AWAY = _NOW + dt.timedelta(days=3650)
 
 
@@ -22,14 +26,18 @@ def make_certificate(
     valid_from: dt.datetime = LONG_AGO,
     valid_to: dt.datetime = FAR_AWAY,
     name: str = "test",
+    public_key: "PublicKey | None" = None,
 ) -> str:
-    """Make a self-signed certificate, PEM: valid for ``name`` as a server, and its own CA."""
+    """Make a self-signed certificate, PEM: valid for ``name`` as a server, and its own CA.
+
+    With ``public_key`` it is for that one, signed by ``key``.
+    """
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
-        .public_key(key.public_key())
+        .public_key(public_key or key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(valid_from)
         .not_valid_after(valid_to)

@@ -38,8 +38,9 @@ _ENDS = {
     69: "tries again until `--timeout`, then 69; the next run goes on from there",
     75: "tries again, slower and slower, until `--timeout`, then 75",
     77: "`provision` ends with 77; `run` waits, slower and slower, up to an hour",
-    78: "ends with 78: waiting cannot heal it",
+    78: "`provision` ends with 78; `run` waits, slower and slower, up to an hour",
 }
+_AT_ONCE = "`provision` ends with {status}; `run` waits, slower and slower, up to five minutes"
 
 _HEAD = """\
 # Faults
@@ -65,6 +66,7 @@ class Seen:
         status: Exit status of the run that met it; None: `run`, which goes on.
         minted: Certificates made in all.
         said: Everything on stderr.
+        at_once: Whether `provision` ends although there is time left.
     """
 
     step: str
@@ -72,6 +74,7 @@ class Seen:
     status: int | None
     minted: int
     said: str
+    at_once: bool = False
 
 
 def tell(seen: Seen) -> None:
@@ -95,6 +98,8 @@ def _write_down(key: str, seen: Seen, line: str) -> None:
         says = [*facts.get(key, {"says": []})["says"], line]
         facts[key] = {**asdict(seen), "says": sorted(set(says), key=says.index)}
         del facts[key]["said"]
+        if not seen.at_once:
+            del facts[key]["at_once"]
         text = json.dumps(dict(sorted(facts.items())), indent=1, ensure_ascii=False)
         FACTS.write_text(f"{text}\n")
 
@@ -156,6 +161,8 @@ def _does(fact: dict[str, Any]) -> str:
     if status is None:
         return "`run` goes on, and tries again by itself"
     does = "goes on as if nothing were" if not status and not any(fact["says"]) else _ENDS[status]
+    if fact.get("at_once"):
+        does = _AT_ONCE.format(status=status)
     more = fact["minted"] - 1
     if more > 0:
         does += f"; costs {'one certificate' if more == 1 else f'{more} certificates'}"

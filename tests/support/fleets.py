@@ -208,6 +208,14 @@ def make_claim(sandbox: Sandbox, directory: Path, claim_policy: str) -> Claim:
     return _write_claim(directory, made["certificateId"], *pair)
 
 
+def make_unbound(sandbox: Sandbox, directory: Path) -> Claim:
+    """Make a certificate that may do everything, once a sandbox; ``directory`` gets its two files."""
+    statement = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    aws_client(sandbox, "iot").create_policy(policyName="everything", policyDocument=document)
+    return make_claim(sandbox, directory, "everything")
+
+
 def make_temporary_claim(fleet: Fleet, directory: Path) -> Claim:
     """Make a claim of five minutes, as ``create-provisioning-claim`` does."""
     made = fleet.iot.create_provisioning_claim(templateName=fleet.template)

@@ -133,11 +133,11 @@ WAY = (
              lambda _folder, _stack: {"proxy": f"http://127.0.0.1:{_free_port()}"}),
     OnTheWay(Fault("a proxy that lets nobody through", "proxy-refuses", "403 Forbidden"),
              lambda _folder, stack: {"proxy": _refusing_proxy(stack)}),
-    OnTheWay(Fault("a CA file without the CA of the endpoint", "ca-missing", "missing is the CA"),
+    OnTheWay(Fault("a CA file without the CA of the endpoint", "server-untrusted", "missing is the CA"),
              lambda folder, _stack: {"ca_file": _other_ca(folder)}),
     OnTheWay(Fault("a CA file that is none", "ca-unreadable", "nothing.pem"),
              lambda folder, _stack: {"ca_file": str(folder / "nothing.pem")}),
-    OnTheWay(Fault("a name that the endpoint's certificate does not have", "server-name", "127.1"),
+    OnTheWay(Fault("a name that the endpoint's certificate does not have", "server-untrusted", "127.1"),
              lambda _folder, _stack: {"host": "127.1"}),
 )  # fmt: skip
 

@@ -254,3 +254,17 @@ def test_sleeping_keeps_orders_by_signal_and_nothing_else() -> None:
     mailbox.sleep(0.01)
     kinds = [type(event) for event in mailbox.burst(SystemClock().monotonic(), 64)]
     assert kinds == [ReloadRequested, RotateRequested]
+
+
+def test_quiet_leaves_watched_descriptors_alone(mailbox: Mailbox, clock: FakeClock) -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"x")
+    mailbox.watch(ours, lambda: None)
+    with mailbox.quiet():
+        assert mailbox.wait(clock.passed) is None
+        mailbox.put("event")
+        assert mailbox.wait(clock.passed) == "event"
+    assert isinstance(mailbox.wait(clock.passed), Ready)
+    mailbox.unwatch(ours)
+    os.close(ours)
+    os.close(theirs)

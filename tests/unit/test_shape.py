@@ -1,7 +1,7 @@
-"""The shape of the code: two numbers, no exceptions."""
+"""The shape of the code: two numbers and no circles, no exceptions."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -46,3 +46,53 @@ def test_what_is_too_long_is_found() -> None:
     assert not list(too_long(f'def f():\n    """Doc.\n\n    More.\n    """\n{body}'))
     assert list(too_long(f"def f():\n{body}    x = 2\n")) == ["f has 51 lines"]
     assert list(too_long("x = 1\n" * 401)) == ["the module has 401 lines"]
+
+
+def imports(source: str, known: Collection[str]) -> set[str]:
+    """The known modules that a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            # What is no module of its own is something in the one that it is imported from.
+            found |= {name if name in known else node.module for name in names}
+    return found & set(known)
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that import each other, in the end."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for name in graph[waiting.pop()] & graph.keys() - seen:
+                seen.add(name)
+                waiting.append(name)
+        return seen
+
+    all_reached = {name: reached(name) for name in graph}
+    found = {
+        tuple(sorted(other for other in all_reached[name] if name in all_reached[other]))
+        for name in graph
+    }
+    return sorted([*circle] for circle in found if circle)
+
+
+def test_no_modules_import_each_other() -> None:
+    agent = ROOT / "agent"
+    sources = {}
+    for path in MODULES:
+        if path.is_relative_to(agent / "fleet_agent"):
+            parts = path.relative_to(agent).with_suffix("").parts
+            sources[".".join(part for part in parts if part != "__init__")] = path.read_text()
+    assert circles({name: imports(text, sources) for name, text in sources.items()}) == []
+
+
+def test_a_circle_is_found() -> None:
+    lazily = "def f():\n    from fleet_agent import b\n"
+    assert imports(lazily, ["fleet_agent", "fleet_agent.b"]) == {"fleet_agent.b"}
+    assert imports(lazily, ["fleet_agent"]) == {"fleet_agent"}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d2"}}) == [["b", "c"]]

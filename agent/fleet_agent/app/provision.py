@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
@@ -133,31 +135,43 @@ def walk(
         StopRequested: It was interrupted.
     """
     from fleet_agent.app import own_session, trial
+    from fleet_agent.provisioning.aws import ProvisioningClient
+    from fleet_agent.provisioning.dependencies import Dependencies
+    from fleet_agent.provisioning.proof import Proof
     from fleet_agent.provisioning.runner import Runner
-    from fleet_agent.provisioning.world import World
 
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
         claim = _needed(settings.claim, "claim")
     plan = _plan(settings, wanted, request, report)
     clock = SystemClock()
-    state_dir = Path(settings.state_dir)
-    world = World(
-        route=route(settings),
-        outlasts_refusal=request.outlasts_refusal,
-        store=store,
-        mailbox=mailbox,
-        clock=clock,
-        report=report,
-        jitter=jitter,
-        read_claim=lambda: store.key_pair(own.generation) if own else read_claim(claim, settings),
-        client_id=own.client_id if own else None,
-        open_session=lambda found, pair: own_session.open_session(settings, found, pair, mailbox),
-        trial=trial.trial(settings, clock),
+    way = route(settings)
+    proof = Proof(
+        lambda found, pair: own_session.open_session(settings, found, pair, mailbox),
+        mailbox,
+        clock,
+        trial.trial(settings, clock),
+        plan.parameters.get,
     )
-    done = Runner(plan, world).provision(restart=request.restart)
+    client_id = own.client_id if own else None
+    needs = Dependencies(
+        store=store,
+        clock=clock,
+        sleep=mailbox.sleep,
+        jitter=jitter,
+        report=report,
+        read_claim=lambda: store.key_pair(own.generation) if own else read_claim(claim, settings),
+        make_api=lambda pair: ProvisioningClient(
+            way, pair, plan, mailbox, clock, client_id=client_id
+        ),
+        prove=proof.prove,
+        topics=trial.topics(settings),
+        outlasts_refusal=request.outlasts_refusal,
+        pause=CONNECT_INTERVAL if own else 0.0,
+    )
+    done = Runner(plan, needs).provision(restart=request.restart)
     if done.credential.is_proven:
-        clone.look(state_dir, done.credential)
+        clone.look(Path(settings.state_dir), done.credential)
     return done
 
 

@@ -57,3 +57,16 @@ def trial(settings: Settings, clock: Clock) -> Trial:
         )
     subscription = settings.subscriptions[0].topic if settings.subscriptions else None
     return Trial(messages=messages, subscription=subscription)
+
+
+def topics(settings: Settings) -> list[tuple[str, str]]:
+    """Every template of a topic or filter, with what ``{source}`` stands for in it."""
+    found = [
+        (source.topic or settings.telemetry.topic, source.name) for source in sources(settings)
+    ]
+    found += [(one.topic, "") for one in settings.subscriptions]
+    if settings.connection.presence:
+        found.append((settings.connection.presence.topic, ""))
+    if settings.rotation.order_topic is not None:
+        found.append((settings.rotation.order_topic, ""))
+    return found

@@ -144,7 +144,7 @@ class Steps:
         self._spinner.show(_after(name))
         self._last = now
 
-    def waiting(self, why: str, seconds: float) -> None:
+    def waiting(self, why: str, seconds: float, _problem: AgentError | None = None) -> None:
         """Something is tried again."""
         self._spinner.say(
             f"           {self._style(why, 'yellow')} Trying again in {seconds:.0f} s."

@@ -46,15 +46,22 @@ class _Log:
 
     def __init__(self, health: Health) -> None:
         self._health = health
+        self._waits_for: AgentError | None = None  # which is a problem meanwhile
 
     def step(self, name: str, detail: str = "") -> None:
         """A step is done."""
+        self._clear()
         moment = Moment.PROVISIONED if name == "current" else None
         _log.info("%s: %s", name, detail, extra=log.fields(moment))
         self._health.doing(f"provisioning: {name}")
 
-    def waiting(self, why: str, seconds: float) -> None:
+    def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
         """Something is tried again."""
+        if problem is None or self._waits_for is None or problem.code != self._waits_for.code:
+            self._clear()
+        if problem is not None:
+            self._waits_for = problem
+            self._health.raise_problem(service.as_problem(problem))
         _log.warning("%s Trying again in %.0f s.", why, seconds, extra=log.fields(Moment.WAITING))
         self._health.doing(f"provisioning: {why} Trying again in {seconds:.0f} s")
 
@@ -67,3 +74,8 @@ class _Log:
             extra=log.fields(Moment.PROBLEM, problem=problem.code),
         )
         self._health.raise_problem(service.as_problem(problem))
+
+    def _clear(self) -> None:
+        if self._waits_for is not None:
+            self._health.clear_problem(self._waits_for.code)
+            self._waits_for = None

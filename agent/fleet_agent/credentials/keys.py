@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # AWS's own Device Client refuses longer ones, and the HTTP twin of the call stops at 4096 characters.
 MAX_CSR_BYTES = 2000
 _MIN_RSA_BITS = 2048
+_RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as a public key's kind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,8 @@ def _weakness(request: "x509.CertificateSigningRequest") -> str | None:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     key = request.public_key()
+    if _RSA_PSS in request.tbs_certrequest_bytes:
+        return "an RSA-PSS key, which TLS here cannot use"
     if isinstance(key, rsa.RSAPublicKey):
         return f"an RSA key of {key.key_size} bits" if key.key_size < _MIN_RSA_BITS else None
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -139,9 +142,29 @@ def public_key_of_certificate(certificate: str, name: str) -> bytes:
     """The public key (DER) of a certificate.
 
     Raises:
+        DeviceError: ``name`` holds no certificate, or the certificate no public key.
+    """
+    loaded = _load_certificate(certificate, name)
+    try:
+        return _public_der(loaded)
+    except Exception as error:  # many types
+        raise DeviceError(
+            f"The certificate in {name} has no usable public key (no point of its curve, or of an unknown kind).",
+            remedy="Have another certificate made; this one is worth nothing.",
+            code="certificate-invalid",
+        ) from error
+
+
+def alone(certificate: str, name: str) -> str:
+    """The first certificate of a text and nothing else of it, as PEM.
+
+    Raises:
         DeviceError: ``name`` holds no certificate.
     """
-    return _public_der(_load_certificate(certificate, name))
+    from cryptography.hazmat.primitives import serialization
+
+    loaded = _load_certificate(certificate, name)
+    return loaded.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def validity(certificate: str, name: str) -> Validity:

@@ -227,11 +227,11 @@ class TelemetryLoop:
         self._publisher.settle(at_once=True)
         self._leave()
         self._serving.session.close()
-        match self._requests.rotate(self._serving):
-            case Ending() as ending:
-                return ending
-            case Serving() as serving:
-                self._serving = serving
+        with self._mailbox.quiet():
+            found = self._requests.rotate(self._serving)
+        if isinstance(found, Ending):
+            return found
+        self._serving = found
         self._start()
         return None
 

@@ -65,7 +65,7 @@ def _online(device: Device, online: Online) -> Findings:
     if not sdk.is_there():
         yield about.note("not-tried", "Without the SDK nothing can be tried.")
         return
-    from fleet_agent.doctor import cloud, way  # what imports the SDK, which may be broken
+    from fleet_agent.doctor import cloud, network  # what imports the SDK, which may be broken
 
     if device.is_elsewhere(device.settings.proxy_credentials):
         yield about.note(
@@ -81,7 +81,7 @@ def _online(device: Device, online: Online) -> Findings:
         yield from about.error(error, device.config)
         return
     pair = _claim_pair(device)
-    found = list(way.check(to, pair))
+    found = list(network.check(to, pair, device.clock.wall()))
     yield from found
     if any(one.level is Level.FAILED for one in found):
         yield about.note("not-tried", "Connecting was not tried: the way there is not open.")

@@ -6,13 +6,20 @@ No answer is logged or quoted: it holds keys and tokens.
 import dataclasses
 import json
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from fleet_agent.credentials.model import Secret
-from fleet_agent.errors import UnreachableError
-from fleet_agent.provisioning.model import Operation, RejectedError
+from fleet_agent.credentials import keys, topic
+from fleet_agent.credentials.model import Credential, Csr, Secret
+from fleet_agent.errors import DeviceError, UnreachableError
+from fleet_agent.provisioning.model import ANSWER_UNFIT, Operation, RejectedError
 
 _THING_NAME = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT's own rule
+
+# AWS IoT carries 128 KiB; what is longer is looked at for the certificate's id, within reason.
+_MAX_PAYLOAD = 4 * 1024 * 1024  # bytes
+_MAX_TEXT = 16 * 1024  # bytes of a PEM or a token; AWS's are below 2 KiB
+_MAX_CONFIGURATION = 128 * 1024  # bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,8 @@ def _unusable(operation: Operation, why: str) -> UnusableAnswerError:
 
 
 def _object(payload: bytes, operation: Operation) -> dict[str, Any]:
+    if len(payload) > _MAX_PAYLOAD:
+        raise _unusable(operation, f"it has {len(payload)} bytes")
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):
@@ -87,7 +96,7 @@ def certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN40
         token = _text(model.certificate_ownership_token, "certificateOwnershipToken", operation)
         return Certificate(
             certificate_id=certificate_id,
-            pem=_text(model.certificate_pem, "certificatePem", operation),
+            pem=_pem(model.certificate_pem, operation),
             token=Secret(token),
             private_key=private_key,
         )
@@ -96,11 +105,22 @@ def certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN40
         raise
 
 
+def _pem(value: object, operation: Operation) -> str:
+    """What was parsed, and nothing that came beside it."""
+    text = _text(value, "certificatePem", operation)
+    try:
+        return keys.alone(text, "the answer")
+    except DeviceError:
+        raise _unusable(operation, "its certificatePem is no certificate") from None
+
+
 def _text(value: object, field: str, operation: Operation) -> str:
     if not isinstance(value, str) or not value:
         raise _unusable(operation, f"it has no {field}")
     if _encodable(value) != value:
         raise _unusable(operation, f"its {field} is no text")
+    if len(value) > _MAX_TEXT:
+        raise _unusable(operation, f"its {field} has {len(value)} characters")
     return value
 
 
@@ -117,6 +137,50 @@ def registration(model: Any) -> tuple[str | None, dict[str, str]]:  # noqa: ANN4
         raise _unusable(Operation.REGISTER, "its thingName is no name of a thing")
     if not isinstance(configuration, dict):
         raise _unusable(Operation.REGISTER, "its deviceConfiguration is no object")
-    return name, {
-        _encodable(str(key)): _encodable(str(value)) for key, value in configuration.items()
-    }
+    texts = {_encodable(str(key)): _encodable(str(value)) for key, value in configuration.items()}
+    if sum(len(text) for item in texts.items() for text in item) > _MAX_CONFIGURATION:
+        raise _unusable(Operation.REGISTER, "its deviceConfiguration is too long")
+    return name, texts
+
+
+def is_for(certificate: Certificate, csr: Csr | None) -> bool:
+    """Whether a certificate is for our key: the CSR's, or the one that came with it."""
+    try:
+        theirs = keys.public_key_of_certificate(certificate.pem, "the answer")
+        if csr is not None:
+            return csr.public_key == theirs
+        if certificate.private_key is None:
+            return False
+        return keys.public_key_of_key(certificate.private_key, "the answer") == theirs
+    except DeviceError:  # no key at all: AWS's fault, not the device's
+        return False
+
+
+def check_topics(
+    credential: Credential,
+    topics: Iterable[tuple[str, str]],
+    parameters: Callable[[str], str | None],
+) -> None:
+    """Make sure that no value of the device configuration makes a topic impossible.
+
+    Args:
+        credential: As the answer would have it.
+        topics: Every template of a topic or filter, with what ``{source}`` stands for in it.
+        parameters: Template parameters by name.
+
+    Raises:
+        UnreachableError: One does; names the template.
+    """
+    for template, source in topics:
+        used = [name for name in credential.device_configuration if f"{{{name}}}" in template]
+        if not used:
+            continue
+        try:
+            topic.fill(template, credential, source, parameters)
+        except DeviceError as error:
+            raise UnreachableError(
+                f"The device configuration that RegisterThing answers cannot be used: {error.title}",
+                remedy=f"Change {', '.join(used)} in the template's DeviceConfiguration, or the topic here; then "
+                "RegisterThing is asked again.",
+                code=ANSWER_UNFIT,
+            ) from error

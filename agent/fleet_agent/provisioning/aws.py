@@ -18,9 +18,12 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning import answers
 from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.model import Operation, Plan
+from fleet_agent.session import reasons
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
+from fleet_agent.session.events import Message
 from fleet_agent.session.message import Upkeep
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, Message, Session
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.reasons import NOT_AUTHORIZED, Packet
 from fleet_agent.session.route import Route
 
 ANSWER_LIMIT = 20.0  # seconds; a hook may take 5, and AWS's own agents wait 10 to 30
@@ -114,15 +117,19 @@ class ProvisioningClient:
         self.is_open = True
 
     def _check_granted(self, codes: Mapping[str, int]) -> None:
+        refused = None
         for topic, code in codes.items():
             if code == NOT_AUTHORIZED:
                 # accepted and rejected go together: one statement for both
                 raise self._not_allowed(
                     "iot:Subscribe", f"topicfilter/{topic.rpartition('/')[0]}/*"
                 )
-        if refused := [code for code in codes.values() if code >= 128]:  # noqa: PLR2004 - MQTT 5: an error
+            if reasons.reason(Packet.SUBACK, code).is_failure:
+                words = reasons.words(Packet.SUBACK, code)
+                refused = f"AWS IoT does not grant the reply topics for now: {words}."
+        if refused is not None:
             raise TemporaryError(
-                f"AWS IoT does not grant the reply topics for now: SUBACK {refused[0]}.",
+                refused,
                 remedy="It is tried again, slower and slower.",
                 code="busy",
             )

@@ -17,13 +17,23 @@ import dataclasses
 from fleet_agent.credentials.model import Attempt, Generation
 from fleet_agent.errors import (
     HUNG_UP,
+    PAIR_UNUSABLE,
+    PROXY_PASSWORD,
+    SERVER_UNTRUSTED,
     AgentError,
     DeviceError,
     RefusedError,
     StateDirectoryError,
     TemporaryError,
 )
-from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step, Verdict
+from fleet_agent.provisioning.model import (
+    ANSWER_UNFIT,
+    Operation,
+    Plan,
+    RejectedError,
+    Step,
+    Verdict,
+)
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
 
@@ -101,17 +111,17 @@ def next_try(attempt: Attempt, now: float, jitter: float) -> Attempt:
     return dataclasses.replace(attempt, tries=attempt.tries + 1, not_before=now + span)
 
 
-def heir(attempt: Attempt, former: Attempt) -> Attempt:
-    """An attempt in place of a given-up one, whose count and wait it keeps: to begin anew is no way to ask faster.
+def carry_over(attempt: Attempt, given_up: Attempt) -> Attempt:
+    """An attempt in place of one given up, whose count and wait it keeps: to begin again is no way to ask faster.
 
     At another endpoint nobody has asked before.
     """
-    if former.endpoint != attempt.endpoint:
+    if given_up.endpoint != attempt.endpoint:
         return attempt
-    return dataclasses.replace(attempt, tries=former.tries, not_before=former.not_before)
+    return dataclasses.replace(attempt, tries=given_up.tries, not_before=given_up.not_before)
 
 
-def turn_in(attempt: Attempt, now: float) -> float:
+def seconds_left(attempt: Attempt, now: float) -> float:
     """Seconds until the attempt's "not before", 0 or less when it is past.
 
     A clock that stepped back must not make that years.
@@ -146,10 +156,17 @@ def judge(
     is_fresh = refused_for < patient_for and (step is Step.PROVE or failure.code == HUNG_UP)
     if isinstance(failure, RefusedError) and is_fresh:
         return Verdict(error=failure, patience=Patience.SPREADING)
+    if step is Step.PROVE and failure.code == PAIR_UNUSABLE:
+        # The certificate came over the network: for another one somebody must do something in the cloud.
+        return Verdict(error=failure, patience=Patience.REFUSED)
     return Verdict(error=failure, patience=_patience_for(failure))
 
 
 def _patience_for(error: AgentError) -> Patience | None:
+    if error.code == SERVER_UNTRUSTED:
+        return Patience.UNTRUSTED
+    if error.code in (PROXY_PASSWORD, ANSWER_UNFIT):
+        return Patience.REFUSED
     if isinstance(error, DeviceError | StateDirectoryError):
         return None  # above all: ask AWS for nothing more while its answers cannot be stored
     if isinstance(error, RefusedError):
@@ -183,7 +200,7 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
             remedy="Make another one: RSA from 2048 bits, P-256, P-384 or P-521, at most 2000 bytes.",
             code="csr-refused",
         )
-        return Verdict(error=error, patience=None)
+        return Verdict(error=error, patience=Patience.REFUSED)
     error = RefusedError(
         f"{rejected.operation.value} was refused: {words}.",
         remedy=_REMEDIES.get(status, _OTHER_REMEDY),

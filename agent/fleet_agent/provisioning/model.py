@@ -9,6 +9,9 @@ from fleet_agent.credentials.model import Attempt, Csr, Place, PrivateKey
 from fleet_agent.errors import AgentError
 from fleet_agent.session.backoff import Patience
 
+# RegisterThing's answer makes a topic of the configuration impossible; nothing of it was kept.
+ANSWER_UNFIT = "answer-unfit"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:

@@ -20,9 +20,11 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.session import reasons
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.reasons import NOT_AUTHORIZED, Packet
 
 TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its way
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
@@ -77,7 +79,6 @@ class Proof:
         clock: For the limits.
         trial: What is published or subscribed to.
         parameters: Template parameters by name, for the topics.
-        report_waiting: Called with why the proof waits, and for how many seconds.
     """
 
     def __init__(
@@ -87,17 +88,25 @@ class Proof:
         clock: Clock,
         trial: Trial,
         parameters: Callable[[str], str | None],
-        report_waiting: Callable[[AgentError, float], None],
     ) -> None:
         self._open_session = open_session
         self._mailbox = mailbox
         self._clock = clock
         self._trial = trial
         self._parameters = parameters
-        self._report_waiting = report_waiting
 
-    def prove(self, credential: Credential, pair: KeyPair) -> Proven:
+    def prove(
+        self,
+        credential: Credential,
+        pair: KeyPair,
+        report_waiting: Callable[[AgentError, float], None],
+    ) -> Proven:
         """Return when the identity is proven; its session is the caller's then.
+
+        Args:
+            credential: Registered a moment ago.
+            pair: Its certificate and key.
+            report_waiting: Called with why the proof waits, and for how many seconds.
 
         Raises:
             DeviceError, RefusedError, TemporaryError, UnreachableError: It is not proven; the session is closed.
@@ -111,7 +120,7 @@ class Proof:
             if message is None:
                 how, refused = self._subscribe(conversation, credential), None
             else:
-                how, refused = self._publish(conversation, message)
+                how, refused = self._publish(conversation, message, report_waiting)
         except BaseException:
             conversation.close()
             raise
@@ -127,7 +136,10 @@ class Proof:
             yield Outgoing(topic=name, payload=one.payload(), retain=one.retain)
 
     def _publish(
-        self, conversation: Conversation, message: Outgoing
+        self,
+        conversation: Conversation,
+        message: Outgoing,
+        report_waiting: Callable[[AgentError, float], None],
     ) -> tuple[str, NotAllowedError | None]:
         refused = NotAllowedError("thing", "iot:Publish", f"topic/{message.topic}")
         patient_until = self._clock.monotonic() + TOPIC_LIMIT
@@ -138,7 +150,7 @@ class Proof:
                 case int(code) if code == NOT_AUTHORIZED:
                     if self._clock.monotonic() + TOPIC_POLL > patient_until:
                         return ", its telemetry topic refused", refused
-                    self._report_waiting(refused, TOPIC_POLL)
+                    report_waiting(refused, TOPIC_POLL)
                     conversation.wait(TOPIC_POLL)
                 case int(code):
                     raise _busy(message.topic, code)
@@ -171,7 +183,7 @@ class Proof:
 
 def _busy(name: str, code: int) -> TemporaryError:
     return TemporaryError(
-        f"AWS IoT does not take the new identity's first reading on {name}: PUBACK {code}.",
+        f"AWS IoT does not take the new identity's first reading on {name}: {reasons.words(Packet.PUBACK, code)}.",
         remedy="It is tried again, slower and slower; 144 means that the topic is none that AWS IoT takes.",
         code="busy",
     )

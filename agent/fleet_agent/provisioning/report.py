@@ -11,8 +11,8 @@ class Report(Protocol):
     def step(self, name: str, detail: str = "") -> None:
         """A step is done; ``name`` as in the flow, ``detail`` a few words."""
 
-    def waiting(self, why: str, seconds: float) -> None:
-        """Something did not work and is tried again after ``seconds``."""
+    def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
+        """Something did not work and is tried again after ``seconds``; ``problem``: somebody must look at it first."""
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""

@@ -5,9 +5,9 @@ fact learned so far is on disk and the next call goes on from there.
 """
 
 import dataclasses
+from typing import assert_never
 
 from fleet_agent import clock, log
-from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
@@ -26,22 +26,18 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.mailbox import TimeUp
-from fleet_agent.provisioning import machine
+from fleet_agent.provisioning import answers, machine
 from fleet_agent.provisioning.answers import Certificate, UnusableAnswerError
-from fleet_agent.provisioning.aws import ProvisioningClient
 from fleet_agent.provisioning.claim import ClaimSession
 from fleet_agent.provisioning.clockwatch import ClockWatch
+from fleet_agent.provisioning.dependencies import Api, Dependencies
 from fleet_agent.provisioning.device_key import DeviceKey
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
-from fleet_agent.provisioning.proof import Proof
-from fleet_agent.provisioning.world import World
 from fleet_agent.session import backoff
-from fleet_agent.session.backoff import Patience
 from fleet_agent.session.mqtt import Session
 
-CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
 CLOCK_POLL = 2.0  # seconds between looks at a clock that is not set yet
-CLOCK_TOLD = 300.0  # seconds between two lines about it
+CLOCK_REPORT_INTERVAL = 300.0  # seconds between two lines about it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,32 +52,24 @@ class Provisioned:
 
 
 class Runner:
-    """One attempt at ``plan``, resumed from what is on disk, in ``world``."""
+    """One attempt at ``plan``, resumed from what is on disk."""
 
-    def __init__(self, plan: Plan, world: World) -> None:
+    def __init__(self, plan: Plan, needs: Dependencies) -> None:
         self._plan = plan
-        self._world = world
-        self._store = world.store
-        self._clock = world.clock
-        self._key = DeviceKey(plan, world.store)
-        self._proof = Proof(
-            world.open_session,
-            world.mailbox,
-            world.clock,
-            world.trial,
-            plan.parameters.get,
-            self._tell_waiting,
-        )
+        self._needs = needs
+        self._store = needs.store
+        self._clock = needs.clock
+        self._key = DeviceKey(plan, needs.store)
         self._session: Session | None = None  # that proved the credential
         self._failures = 0
         self._refused_since: float | None = None  # monotonic seconds
         self._last_error: AgentError | None = None
         # This process opened the attempt and has not asked for a certificate yet.
         self._is_first_try = False
-        self._former: Attempt | None = None  # given up for the one to be opened
-        self._watch = ClockWatch(world.clock)
-        self._claim = ClaimSession(plan, world, self._watch)
-        self._was_clock_told = False
+        self._given_up: Attempt | None = None  # given up for the one to be opened
+        self._watch = ClockWatch(needs.clock)
+        self._claim = ClaimSession(plan.endpoint, needs, self._watch)
+        self._is_clock_reported = False
         # Of the certificate issued by this process: its id, and when (monotonic seconds).
         self._issued_at: tuple[str, float] | None = None
 
@@ -113,9 +101,9 @@ class Runner:
     def _finish(self, step: Step, found: Generation) -> Provisioned:
         if step is Step.KEPT:
             return Provisioned(credential=self._store.describe(found), session=None)
-        self._tell_log(step, found)
+        self._set_log_context(step, found)
         credential = self._store.promote(found)
-        self._world.report.step("current", self._store.folder(found.number).name)
+        self._needs.report.step("current", self._store.folder(found.number).name)
         session, self._session = self._session, None
         return Provisioned(credential=credential, session=session)
 
@@ -140,14 +128,14 @@ class Runner:
             return None
         error = machine.difference(found.attempt, self._plan)
         if restart or (error is not None and found.issued is None):  # nothing that could be lost
-            self._former = found.attempt
+            self._given_up = found.attempt
             return None
         if error := error or machine.damage(found):
             raise error
         return found
 
     def _try(self, step: Step, found: Generation | None) -> Generation | None:
-        self._tell_log(step, found)
+        self._set_log_context(step, found)
         try:
             after = self._do(step, found)
         except (RejectedError, AgentError) as failure:
@@ -167,7 +155,7 @@ class Runner:
         log.about(problem=None)
         return after
 
-    def _tell_log(self, step: Step, found: Generation | None) -> None:
+    def _set_log_context(self, step: Step, found: Generation | None) -> None:
         log.about(
             step=step.value,
             attempt=found.number if found else None,
@@ -210,13 +198,8 @@ class Runner:
         return error
 
     def _do(self, step: Step, found: Generation | None) -> Generation:
-        if step is Step.OPEN or found is None:
-            self._open_claim()
-            attempt = self._plan.attempt(self._clock.wall())
-            if self._former is not None:
-                attempt = machine.heir(attempt, self._former)
-            self._is_first_try = self._former is None
-            return self._store.open(attempt)
+        if found is None:
+            return self._open()
         match step:
             case Step.KEY:
                 return self._make_key(found)
@@ -224,10 +207,24 @@ class Runner:
                 return self._issue(found)
             case Step.REGISTER:
                 return self._register(found)
-            case _:
+            case Step.PROVE:
                 return self._prove(found)
+            case Step.OPEN | Step.PROMOTE | Step.KEPT:
+                raise AssertionError(
+                    step
+                )  # of an attempt under way nothing that could fail and be tried again
+            case _:
+                assert_never(step)
 
     # Steps ----------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> Generation:
+        self._open_claim()
+        attempt = self._plan.attempt(self._clock.wall())
+        if self._given_up is not None:
+            attempt = machine.carry_over(attempt, self._given_up)
+        self._is_first_try = self._given_up is None
+        return self._store.open(attempt)
 
     def _make_key(self, found: Generation) -> Generation:
         if found.issued is None:
@@ -235,17 +232,17 @@ class Runner:
         return self._key.make(found)
 
     def _issue(self, found: Generation) -> Generation:
-        identity = self._open_claim(found)
+        api = self._open_claim(found)
         csr = self._key.csr(found)
         self._claim.use()
         found = self._count_try(found)
         try:
-            certificate = identity.create_certificate(csr.pem if csr else None)
+            certificate = api.create_certificate(csr.pem if csr else None)
         except UnusableAnswerError as error:
             if error.certificate_id is not None:
                 self._name_foreign(error.certificate_id, found)
             raise
-        self._world.report.step("certificate", certificate.certificate_id[:12] + "…")
+        self._needs.report.step("certificate", certificate.certificate_id[:12] + "…")
         self._check_key(found, certificate, csr)
         self._issued_at = certificate.certificate_id, self._clock.monotonic()
         issued = Issued(
@@ -256,23 +253,12 @@ class Runner:
         found = self._store.keep_certificate(
             found, issued, certificate.pem, certificate.private_key
         )
-        self._world.report.step("stored", self._store.folder(found.number).name)
+        self._needs.report.step("stored", self._store.folder(found.number).name)
         return found
 
     def _check_key(self, found: Generation, certificate: Certificate, csr: Csr | None) -> None:
         """A certificate for another key is somebody else's answer: name it, never use it."""
-        try:
-            theirs = keys.public_key_of_certificate(certificate.pem, "the answer")
-            if csr is not None:
-                ours = csr.public_key
-            elif certificate.private_key is not None:
-                ours = keys.public_key_of_key(certificate.private_key, "the answer")
-            else:
-                ours = b""
-            matches = ours == theirs
-        except DeviceError:  # no PEM at all: AWS's fault, not the device's
-            matches = False
-        if not matches:
+        if not answers.is_for(certificate, csr):
             self._name_foreign(certificate.certificate_id, found)
             raise UnreachableError(
                 f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
@@ -285,7 +271,7 @@ class Runner:
         self._store.ledger.record(certificate_id, Event.FOREIGN, found.number, now)
 
     def _register(self, found: Generation) -> Generation:
-        identity = self._open_claim(found)
+        api = self._open_claim(found)
         self._claim.use()
         token = found.issued.token if found.issued else None
         if token is None:
@@ -299,33 +285,35 @@ class Runner:
                 found.attempt, parameters_hash=self._plan.parameters_hash
             )
             found = self._store.keep_attempt(found, attempt)
-        thing_name, configuration = identity.register_thing(token, self._plan.parameters)
-        found = self._store.keep_registration(
-            found, Registration(thing_name=thing_name, device_configuration=configuration)
+        thing_name, configuration = api.register_thing(token, self._plan.parameters)
+        registration = Registration(thing_name=thing_name, device_configuration=configuration)
+        registered = dataclasses.replace(found, registration=registration)
+        answers.check_topics(
+            self._store.describe(registered), self._needs.topics, self._plan.parameters.get
         )
-        self._world.report.step("registered", thing_name or "no thing")
+        found = self._store.keep_registration(found, registration)
+        self._needs.report.step("registered", thing_name or "no thing")
         self._claim.close()
         return found
 
     def _prove(self, found: Generation) -> Generation:
         self._await_clock()
-        if self._world.client_id is not None:
-            self._world.mailbox.sleep(
-                CONNECT_INTERVAL
-            )  # the session before had the same client id
+        if self._needs.pause > 0:
+            self._needs.sleep(self._needs.pause)
         credential = self._store.describe(found)
-        proven = self._proof.prove(credential, self._store.key_pair(found.number))
+        pair = self._store.key_pair(found.number)
+        proven = self._needs.prove(credential, pair, self._report_waiting)
         self._session = proven.session
         if proven.refused is not None:
-            self._world.report.problem(proven.refused)
+            self._needs.report.problem(proven.refused)
         found = self._store.mark_proven(found, proven.how)
-        self._world.report.step("proven", proven.how)
+        self._needs.report.step("proven", proven.how)
         return found
 
-    def _open_claim(self, found: Generation | None = None) -> ProvisioningClient:
+    def _open_claim(self, found: Generation | None = None) -> Api:
         """The claim session, begun if there is none; it may still be connecting."""
-        if self._claim.identity is not None:
-            return self._claim.identity
+        if self._claim.api is not None:
+            return self._claim.api
         self._await_clock()
         if found is not None and found.issued is None:
             self._await_turn(found)
@@ -338,32 +326,32 @@ class Runner:
         if self._is_first_try:
             self._is_first_try = False  # counted when the attempt was opened
             return found
-        attempt = machine.next_try(found.attempt, self._clock.wall(), self._world.jitter())
+        attempt = machine.next_try(found.attempt, self._clock.wall(), self._needs.jitter())
         return self._store.keep_attempt(found, attempt)
 
     def _await_turn(self, found: Generation) -> None:
-        left = machine.turn_in(found.attempt, self._clock.wall())
+        left = machine.seconds_left(found.attempt, self._clock.wall())
         if left > 0:
-            self._world.report.waiting("the last try was a moment ago", left)
-            self._world.mailbox.sleep(left)
+            self._needs.report.waiting("the last try was a moment ago", left)
+            self._needs.sleep(left)
 
     def _await_clock(self) -> None:
         """Wait until the clock can be believed: certificates cannot be judged before, on either side."""
-        tell_at = self._clock.monotonic()
+        report_at = self._clock.monotonic()
         while self._watch.left() > 0:
             error = self._held_up(self._watch.error())
-            if self._clock.monotonic() >= tell_at:
-                self._world.report.waiting(error.title, CLOCK_POLL)
-                tell_at = self._clock.monotonic() + CLOCK_TOLD
-            self._world.mailbox.sleep(CLOCK_POLL)
-        if not self._was_clock_told:
-            self._was_clock_told = True
-            self._world.report.step("clock", clock.text(self._clock.wall()))
+            if self._clock.monotonic() >= report_at:
+                self._needs.report.waiting(error.title, CLOCK_POLL)
+                report_at = self._clock.monotonic() + CLOCK_REPORT_INTERVAL
+            self._needs.sleep(CLOCK_POLL)
+        if not self._is_clock_reported:
+            self._is_clock_reported = True
+            self._needs.report.step("clock", clock.text(self._clock.wall()))
 
-    def _tell_waiting(self, error: AgentError, seconds: float) -> None:
+    def _report_waiting(self, error: AgentError, seconds: float) -> None:
         """A step goes on, and would be done by now but for this."""
         if self._last_error is None:  # once, not with every try
-            self._world.report.waiting(error.title, seconds)
+            self._needs.report.waiting(error.title, seconds)
         self._held_up(error)
 
     def _wait(self, verdict: Verdict) -> None:
@@ -371,10 +359,11 @@ class Runner:
         patience = verdict.patience
         if patience is None:
             raise verdict.error
-        if patience is Patience.REFUSED and not self._world.outlasts_refusal:
+        if patience.needs_somebody and not self._needs.outlasts_refusal:
             raise verdict.error
         self._failures += 1
         self._held_up(verdict.error)
-        seconds = backoff.delay(patience, self._failures, self._world.jitter())
-        self._world.report.waiting(verdict.error.title, seconds)
-        self._world.mailbox.sleep(seconds)
+        seconds = backoff.delay(patience, self._failures, self._needs.jitter())
+        problem = verdict.error if patience.needs_somebody else None
+        self._needs.report.waiting(verdict.error.title, seconds, problem)
+        self._needs.sleep(seconds)

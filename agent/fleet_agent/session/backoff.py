@@ -13,12 +13,21 @@ class Patience(enum.Enum):
     NETWORK = (1.0, 300.0)  # nothing answered: a route or a name heals by itself
     BUSY = (2.0, 600.0)  # 429 and 5xx: the account's quota is 10 registrations a second
     REFUSED = (30.0, 3600.0)  # AWS said no: somebody must change something in the cloud
+    UNTRUSTED = (
+        5.0,
+        300.0,
+    )  # another server answers, or the CA's file is another's: either may change
     SPREADING = (1.0, 4.0)  # a policy made a moment ago spreads within seconds
 
     @property
     def first(self) -> float:
         """The span of the first wait."""
         return self.value[0]
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether somebody must change something first: on a bench at once, in service some day."""
+        return self in (Patience.REFUSED, Patience.UNTRUSTED)
 
     @property
     def ceiling(self) -> float:

@@ -43,6 +43,13 @@ _NO_PING = "TIMEOUT"
 _LOOK = "Look at the network, at AWS IoT's log of this client id in CloudWatch, and at: fleet-agent doctor --online"
 
 
+def _explain(session: Session, failure: ConnectFailed, now: float) -> AgentError:
+    # Its ssl costs 4 MB: only when something is wrong.
+    from fleet_agent.session import diagnosis
+
+    return diagnosis.explain(session, failure, now)
+
+
 class Connectivity:
     """Hears of the session's connection; a deadline of its own says when it has been calm.
 
@@ -51,15 +58,22 @@ class Connectivity:
         clock: Times are its seconds.
         health: Where problems go.
         calmed: Called when a connection has stood undisturbed for ``CALM``.
+        explain: Looks for the cause of a failed connect, which may take seconds; at a time in Unix seconds.
     """
 
     def __init__(
-        self, session: Session, clock: Clock, health: Health, calmed: Callable[[], None]
+        self,
+        session: Session,
+        clock: Clock,
+        health: Health,
+        calmed: Callable[[], None],
+        explain: Callable[[Session, ConnectFailed, float], AgentError] = _explain,
     ) -> None:
         self._session = session
         self._clock = clock
         self._health = health
         self._calmed = calmed
+        self._explain = explain
         self._endings: collections.deque[tuple[float, float]] = collections.deque()
         self._explained: tuple[int | None, str] | None = None
         self._explain_at = -math.inf
@@ -90,13 +104,12 @@ class Connectivity:
         if found == self._explained and now < self._explain_at:
             return
         self._explained, self._explain_at = found, now + DIAGNOSE_AGAIN
-        self._raise(OFFLINE, self._session.explain(event, self._clock.wall()))
+        self._raise(OFFLINE, self._explain(self._session, event, self._clock.wall()))
         self._health.doing("waiting to connect")
 
     def ended(self, event: Disconnected) -> None:
         """It ended, and another is tried."""
         self.is_connected = False
-        self.connected_at = 0.0
         self.due = math.inf
         words = _ending(event)
         _log.info("connection ended: %s", words)

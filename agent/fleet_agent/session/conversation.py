@@ -14,16 +14,19 @@ from typing import Any
 
 from fleet_agent.clock import Clock
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import (
+from fleet_agent.session import reasons
+from fleet_agent.session.events import (
+    CallbackFailed,
     Connected,
     ConnectFailed,
     Disconnected,
     Message,
     Published,
-    Session,
     Subscribed,
 )
+from fleet_agent.session.message import Outgoing
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.reasons import Packet
 
 CONNECT_LIMIT = 35.0  # seconds; TLS failures reach awscrt's callback after up to 30
 DIAGNOSE_AFTER = 4.0  # seconds of silence before we look for the cause ourselves
@@ -42,7 +45,9 @@ class Ended:
     error: str
 
     def __str__(self) -> str:
-        return f"DISCONNECT {self.reason_code}" if self.reason_code else self.error
+        if self.reason_code is None:
+            return self.error
+        return reasons.words(Packet.DISCONNECT, self.reason_code)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,7 @@ class Conversation:
         self._mailbox = mailbox
         self._clock = clock
         self._connected: Connected | None = None
-        self._subscribe_error = ""
+        self._subscribe_error: str | None = None
         self._messages: list[Message] = []
 
     def start(self, *, is_hasty: bool = False) -> None:
@@ -97,10 +102,19 @@ class Conversation:
                 failure = event
             if event is None:
                 moments.pop(0)
-                if found := self.session.probe(self._clock.wall()):
-                    raise found
+                if moments:
+                    self._look()
         if self._connected is None:
-            raise self.session.explain(failure, self._clock.wall())
+            from fleet_agent.session import diagnosis
+
+            raise diagnosis.explain(self.session, failure, self._clock.wall())
+
+    def _look(self) -> None:
+        # Its ssl costs 4 MB: only when something is wrong.
+        from fleet_agent.session import diagnosis
+
+        if found := diagnosis.look(self.session, self._clock.wall()):
+            raise found
 
     def granted(
         self, filters: Collection[str], limit: float = ACKNOWLEDGE_LIMIT
@@ -112,7 +126,7 @@ class Conversation:
         """
         until = self._clock.monotonic() + limit
         while not self.codes.keys() >= set(filters):
-            if self._subscribe_error:
+            if self._subscribe_error is not None:
                 return Unsent(request=filters, error=self._subscribe_error)
             if self.ended is not None:
                 return self.ended
@@ -136,7 +150,7 @@ class Conversation:
                     # The connection's end says more; it comes next, if that is why.
                     failed = Unsent(request=message, error=event.error)
                     until = self._clock.monotonic() + END_LIMIT
-                case Disconnected():
+                case Disconnected() | CallbackFailed():
                     return self.ended
                 case _:
                     pass
@@ -164,7 +178,7 @@ class Conversation:
                 case Message(topic=topic) if topic in answers:
                     self._messages = [kept for kept in self._messages if kept is not event]
                     return event
-                case Disconnected():
+                case Disconnected() | CallbackFailed():
                     return self.ended
                 case Unsent(request=mine) if mine is request:
                     return event
@@ -204,7 +218,8 @@ class Conversation:
                 case Unsent():
                     return event
                 case (
-                    Connected()
+                    CallbackFailed()
+                    | Connected()
                     | ConnectFailed()
                     | Disconnected()
                     | Subscribed()
@@ -225,9 +240,12 @@ class Conversation:
                 end = Ended(reason_code=event.reason_code, error=event.error)
                 self._connected, self.ended = None, self.ended or end
                 self._messages.clear()  # AWS sends them again
+            case CallbackFailed():
+                # What it was to report is lost: as if the connection were.
+                self.ended = self.ended or Ended(reason_code=None, error=str(event.error))
             case Subscribed():
                 self.codes |= dict(zip(event.filters, event.reason_codes, strict=False))
-                self._subscribe_error = event.error
+                self._subscribe_error = event.error if event.no_answer is not None else None
             case Message() if len(self._messages) < KEPT_MESSAGES:
                 self._messages.append(event)
             case _:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from awscrt import io, mqtt5
 
 from fleet_agent.credentials.model import KeyPair
-from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.session import packets, tls
 from fleet_agent.session.events import (
@@ -197,20 +196,6 @@ class Session:
             done(None, packets.NeverSentError(refused))
         else:
             future.add_done_callback(answered)
-
-    def explain(self, failure: ConnectFailed | None, now: float) -> AgentError:
-        """Why it did not open; ``failure`` is None when nothing came in time, ``now`` in Unix seconds."""
-        from fleet_agent.session import (
-            diagnosis,
-        )  # its ssl costs 4 MB: only when something is wrong
-
-        return diagnosis.explain(self, failure, now)
-
-    def probe(self, now: float) -> AgentError | None:
-        """Look for what keeps it from opening while awscrt is silent; None when nothing is found."""
-        from fleet_agent.session import diagnosis
-
-        return diagnosis.probe(self, now)
 
     def close(self) -> None:
         """End with a real MQTT DISCONNECT, so that no will fires; waits until it has left.

@@ -4,16 +4,20 @@ The SDK makes its own tunnel; nothing here runs while all is well.
 """
 
 import base64
+import http.client
 import re
 import socket
 from urllib.parse import unquote, urlsplit
 
-from fleet_agent.errors import AgentError, DeviceError, UnreachableError
+from fleet_agent.errors import PROXY_PASSWORD, AgentError, UnreachableError
+from fleet_agent.printable import printable
 from fleet_agent.session.route import Route
 
-_HEAD_LIMIT = 8192  # bytes of an answer that are looked at
-_OK, _SERVER_ERRORS = 200, 500
+_SERVER_ERRORS = 500
 _NEEDS_PASSWORD = (407, 401)  # tinyproxy says the latter to a wrong one
+_REFUSED = re.compile(
+    r"Tunnel connection failed: (\d{3})(.{0,60})", re.DOTALL
+)  # http.client's words
 
 
 def tunnel(route: Route, limit: float) -> socket.socket:
@@ -24,84 +28,68 @@ def tunnel(route: Route, limit: float) -> socket.socket:
         limit: Seconds for each thing that is waited for.
 
     Raises:
-        UnreachableError: The proxy is not there, does not let through, or is none.
-        DeviceError: It wants a user and a password, or others.
+        UnreachableError: The proxy is not there, does not let through, is none, or wants a user and a password.
     """
     parts = urlsplit(route.proxy or "")
     where = route.proxy_address
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=limit)
+    connection.set_tunnel(route.host, route.port, _headers(parts.username, parts.password))
     try:
-        plain = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=limit)
+        connection.connect()
     except socket.gaierror as error:
         raise UnreachableError(
             f"The proxy {parts.hostname} does not resolve: {error.strerror}.",
             remedy="Check `proxy` in the configuration (or HTTPS_PROXY) and DNS.",
             code="proxy-unknown",
         ) from error
-    except OSError as error:
+    except http.client.HTTPException as error:
+        is_end = isinstance(error, http.client.RemoteDisconnected)
+        what = "nothing and hangs up" if is_end else "something that is no HTTP"
+        connection.close()
         raise UnreachableError(
-            f"The proxy {where} does not answer: {error.strerror or error}.",
-            remedy="Check `proxy` in the configuration (or HTTPS_PROXY), and that the proxy is reached from here.",
-            code="proxy-unreachable",
-        ) from error
-    try:
-        plain.sendall(_request(route, parts.username, parts.password))
-        head = _answer(plain)
-    except OSError as error:
-        plain.close()
-        raise UnreachableError(
-            f"The proxy {where} accepts a connection and does not answer: {error.strerror or error}.",
-            remedy="Ask whoever runs it; or try without: proxy: none",
-            code="proxy-silent",
-        ) from error
-    if problem := _judge(route, head):
-        plain.close()
-        raise problem
-    return plain
-
-
-def _request(route: Route, user: str | None, password: str | None) -> bytes:
-    host = f"[{route.host}]" if ":" in route.host else route.host
-    lines = [f"CONNECT {host}:{route.port} HTTP/1.1", f"Host: {host}:{route.port}"]
-    if user:
-        who = f"{unquote(user)}:{unquote(password or '')}"
-        lines.append(f"Proxy-Authorization: Basic {base64.b64encode(who.encode()).decode()}")
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def _answer(plain: socket.socket) -> bytes:
-    """The head of the answer, and nothing behind it: that is the endpoint's already."""
-    head = b""
-    while not head.endswith(b"\r\n\r\n") and len(head) < _HEAD_LIMIT:
-        data = plain.recv(1)
-        if not data:
-            break
-        head += data
-        if len(head) >= 5 and not head.startswith(b"HTTP/"):  # noqa: PLR2004 - of "HTTP/"
-            break
-    return head
-
-
-def _judge(route: Route, head: bytes) -> AgentError | None:
-    where, to = route.proxy_address, f"{route.host}:{route.port}"
-    found = re.match(rb"HTTP/1\.[01] ([0-9]{3})([^\r\n]*)", head)
-    if not found:
-        what = "something that is no HTTP" if head else "nothing and hangs up"
-        return UnreachableError(
             f"The proxy {where} answers {what}.",
             remedy="Is that an HTTP proxy, and its port? Check `proxy` in the configuration (or HTTPS_PROXY).",
             code="proxy-garbage",
+        ) from error
+    except OSError as error:
+        # Looked at before the socket goes: without one it was never reached.
+        problem = _judge(route, error, is_reached=connection.sock is not None)
+        connection.close()
+        raise problem from error
+    return connection.sock
+
+
+def _headers(user: str | None, password: str | None) -> dict[str, str]:
+    if not user:
+        return {}
+    who = f"{unquote(user)}:{unquote(password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(who.encode()).decode()}"}
+
+
+def _judge(route: Route, error: OSError, *, is_reached: bool) -> AgentError:
+    where, to = route.proxy_address, f"{route.host}:{route.port}"
+    found = _REFUSED.match(str(error))
+    if found is None and is_reached:
+        return UnreachableError(
+            f"The proxy {where} accepts a connection and does not answer: {error.strerror or error}.",
+            remedy="Ask whoever runs it; or try without: proxy: none",
+            code="proxy-silent",
+        )
+    if found is None:
+        return UnreachableError(
+            f"The proxy {where} does not answer: {error.strerror or error}.",
+            remedy="Check `proxy` in the configuration (or HTTPS_PROXY), and that the proxy is reached from here.",
+            code="proxy-unreachable",
         )
     status = int(found[1])
-    words = f"{status}{found[2][:60].decode('ascii', 'replace')}"
-    if status == _OK:
-        return None
+    words = printable(f"{status}{found[2]}")
     if status in _NEEDS_PASSWORD:
         has_one = bool(urlsplit(route.proxy or "").username)
         what = "does not take this user and password" if has_one else "wants a user and a password"
-        return DeviceError(
+        return UnreachableError(
             f"The proxy {where} {what} ({words}).",
             remedy="Write user:password into a file and name it: proxy_credentials: /etc/fleet-agent/proxy",
-            code="proxy-password",
+            code=PROXY_PASSWORD,
         )
     if status >= _SERVER_ERRORS:
         return UnreachableError(

@@ -1,13 +1,14 @@
 """TLS and the proxy as awscrt takes them. With ``session.mqtt`` the importer of the SDK."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from awscrt import io
 
 from fleet_agent.credentials.model import KeyPair, TokenKey
-from fleet_agent.errors import AgentError, DeviceError, UnreachableError
+from fleet_agent.errors import PAIR_UNUSABLE, AgentError, DeviceError, UnreachableError
 from fleet_agent.session.route import ALPN, ALPN_PORT, Route
 
 
@@ -31,12 +32,10 @@ def context(route: Route, pair: KeyPair) -> io.ClientTlsContext:
     except AgentError:
         raise
     except Exception as error:
-        from fleet_agent.session import diagnosis
-
         words = (
             f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
         )
-        raise diagnosis.why_no_context(route, pair, words.rstrip(".")) from error
+        raise _why_not(route, pair, words.rstrip(".")) from error
 
 
 def proxy(route: Route) -> Any:  # noqa: ANN401 - awscrt has no types
@@ -57,11 +56,52 @@ def proxy(route: Route) -> Any:  # noqa: ANN401 - awscrt has no types
     return options
 
 
+def _why_not(route: Route, pair: KeyPair, error: str) -> AgentError:
+    """Say which file keeps TLS from being set up; awscrt says only that it failed."""
+    from fleet_agent.credentials import keys
+
+    try:
+        keys.check_pair(pair)
+    except AgentError as found:
+        return found
+    if not _takes_ca(route):
+        return DeviceError(
+            f"The CA file {route.ca_file} holds no readable certificate in PEM form (truncated, or something else).",
+            remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
+            code="ca-invalid",
+        )
+    remedy = (
+        "Is there one hardware token alone with that label? pkcs11-tool --module MODULE --list-token-slots"
+        if isinstance(pair.private_key, TokenKey)
+        else "Is it an RSA or EC key (not RSA-PSS, not Ed25519)? Write both anew: openssl pkey -in KEY -out new.key; "
+        "openssl x509 -in CERTIFICATE -out new.crt"
+    )
+    return DeviceError(
+        f"TLS cannot use the key in {pair.private_key_file} with the certificate in {pair.certificate_file}: {error}.",
+        remedy=remedy,
+        code=PAIR_UNUSABLE,
+    )
+
+
+def _takes_ca(route: Route) -> bool:
+    """Whether it is not the CA: tried without the certificate and the key."""
+    options = io.TlsContextOptions()
+    try:
+        if route.ca_file is not None:
+            options.override_default_trust_store(_read_ca(route.ca_file))
+        io.ClientTlsContext(options)
+    except AgentError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, it is about the CA
+        return False
+    return True
+
+
 def _options(pair: KeyPair) -> io.TlsContextOptions:
     key = pair.private_key
     if not isinstance(key, TokenKey):
         return io.TlsContextOptions.create_client_with_mtls(
-            pair.certificate.encode(), key.reveal().encode()
+            _blocks(pair.certificate, "CERTIFICATE"), _blocks(key.reveal(), "PRIVATE KEY")
         )
     from fleet_agent.credentials import token
 
@@ -78,6 +118,18 @@ def _options(pair: KeyPair) -> io.TlsContextOptions:
         private_key_label=key.label,
         cert_file_contents=pair.certificate,
     )
+
+
+def _blocks(text: str, kind: str) -> bytes:
+    """The PEM blocks of one kind: awscrt stumbles over others beside them, and over an older name of a certificate's.
+
+    The whole text where there is none: what awscrt then says is looked into.
+    """
+    text = text.replace(" X509 CERTIFICATE-----", " CERTIFICATE-----")
+    label = rf"(?:[A-Z0-9]+ )*{kind}"
+    found = re.findall(rf"-----BEGIN ({label})-----(.*?)-----END \1-----", text, re.DOTALL)
+    blocks = [f"-----BEGIN {name}-----{body}-----END {name}-----\n" for name, body in found]
+    return ("".join(blocks) or text).encode()
 
 
 _modules: dict[str, io.Pkcs11Lib] = {}

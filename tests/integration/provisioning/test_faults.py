@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from iot_sandbox.client import FaultClient
-from support.agent import Agent
+from support.agent import Agent, run_command
 from support.claimant import Provisioned
 from support.faulttable import Seen, tell
 from support.fleets import Fleet, make_fleet
@@ -316,6 +316,23 @@ def test_answer_that_cannot_be_used(agent: Agent, faults: FaultClient, case: Cas
 )
 def test_answer_with_a_field_missing(agent: Agent, faults: FaultClient, case: Case) -> None:
     assert_outlived(agent, faults, case)
+
+
+def test_device_configuration_that_makes_a_topic_impossible(
+    agent: Agent, faults: FaultClient, tmp_path: Path
+) -> None:
+    """Nothing of the answer is kept: it is asked for again."""
+    payload = {"thingName": agent.thing_name, "deviceConfiguration": {"Site": "north/#"}}
+    faults.add(REGISTER, "replace", payload=payload)
+    config = agent.configuration(
+        tmp_path / "config.yaml", telemetry={"topic": "dt/{thing}/{Site}/{source}"}
+    )
+    done = run_command("provision", "--json", "--allow-volatile", "--config", config)
+    assert (done.status, done.error["code"]) == (69, "answer-unfit"), done.stderr
+    assert "dt/{thing}/{Site}/{source}" in done.error["title"]
+    assert not list(agent.credentials.glob("*/registration.json"))
+    assert agent.provision().status == 0
+    assert len(faults.certificates()) == 1
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,25 @@ def test_servers_certificate(agent: Agent, tmp_path: Path, fault: str) -> None:
         done = agent.provision("--timeout", "8", port=port, ca_file=known)
     assert (done.status, done.error["code"]) == {
         "expired": (69, "server-certificate-dates"),
-        "of another name": (78, "endpoint-name"),
-        "of another CA": (78, "ca-mismatch"),
+        "of another name": (69, "server-untrusted"),
+        "of another CA": (69, "server-untrusted"),
     }[fault], done.stderr
-    tell(Seen("TLS", f"server certificate {fault}", done.status, 1, done.stderr))
+    ends = fault != "expired"
+    tell(Seen("TLS", f"server certificate {fault}", done.status, 1, done.stderr, at_once=ends))
     assert agent.provision().status == 0
+
+
+def test_run_waits_for_a_server_that_it_can_trust(agent: Agent, tmp_path: Path) -> None:
+    """Another server at first boot, a proxy's 407 or a CA's file that is another's: nothing that ends a service."""
+    server = make_pair(tmp_path / "server", name="localhost")
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(server.certificate.read_bytes())
+    with agent.running(ca_file=ca_file) as daemon:
+        daemon.wait_for_problem("server-untrusted", 30)
+        assert daemon.process.poll() is None
+        ca_file.write_bytes(agent.fleet.sandbox.ca_file.read_bytes())
+        daemon.wait_for_line("connected to", 60)
+        assert daemon.end() == 0
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The command: its ready line, where it listens, how it ends, what it keeps, and how it fails."""
 
 import json
+import os
+import re
 import signal
 import socket
 import ssl
@@ -13,12 +15,13 @@ import pytest
 from cryptography import x509
 
 from iot_sandbox.launch import LaunchError, Sandbox, launch, start
+from iot_sandbox.limits import RULES
 from support.claimant import Claimant
 from support.fleets import make_fleet
 from support.mqtt import connected
 
 READY = {
-    "ready", "endpoint", "mqtt_port", "http_url", "ca_file", "region", "access_key_id",
+    "ready", "endpoint", "mqtt_port", "mqtt_ports", "http_url", "ca_file", "region", "access_key_id",
     "secret_access_key",
 }  # fmt: skip
 
@@ -84,6 +87,45 @@ def test_it_listens_on_loopback_and_nowhere_else(sandbox: Sandbox) -> None:
         ("127.0.0.1", sandbox.mqtt_port),
         ("127.0.0.1", http_port),
     }
+
+
+def test_several_mqtt_ports_are_served_and_devices_sent_to_the_first(broker: Sandbox) -> None:
+    http_port = int(broker.http_url.rpartition(":")[2])
+    assert len({*broker.mqtt_ports}) == 2
+    assert broker.mqtt_port == broker.mqtt_ports[0]
+    ports = {*broker.mqtt_ports, http_port}
+    assert listening(broker.pid) == {("127.0.0.1", port) for port in ports}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="port 443 takes root")
+def test_ports_443_and_8883_together(tmp_path: Path) -> None:
+    arguments = ("--host", "127.0.0.44", "--mqtt-port", "443", "--mqtt-port", "8883")
+    with launch(tmp_path, arguments=arguments) as sandbox:
+        assert sandbox.mqtt_ports == [443, 8883]
+        for port in sandbox.mqtt_ports:
+            pem = ssl.get_server_certificate(("127.0.0.44", port), ca_certs=str(sandbox.ca_file))
+            assert "BEGIN CERTIFICATE" in pem
+
+
+def test_every_option_is_in_the_help_and_in_the_readme(root_dir: Path) -> None:
+    shown = run("--help").stdout
+    readme = (root_dir / "sandbox" / "README.md").read_text()
+    options = {*re.findall(r"--[a-z][a-z-]+", shown)} - {"--help"}
+    assert len(options) > 8
+    assert {option for option in options if f"`{option}" not in readme} == set()
+    for rule in RULES:
+        assert f"  {rule} " in shown
+        assert f"| `{rule}` |" in readme
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--without", "gravity"), ("--resend", "0"), ("--shortest-keep-alive", "0")],
+)
+def test_a_switch_that_is_none_is_a_usage_error(tmp_path: Path, flag: str, value: str) -> None:
+    done = run("--state-dir", tmp_path, flag, value)
+    assert done.returncode == 2
+    assert f"argument {flag}: " in done.stderr
 
 
 def test_another_host_is_bound_alone_and_in_the_certificate(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import dataclasses
 import json
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from fleet_agent.credentials.model import Event, Registration, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError, StateDirectoryError
 from support.clock import FakeClock
-from support.provisioning import Disk
 from support.users import as_nobody
 from support.walks import ATTEMPT, BY_AWS, STEPS, aws_key, current, issued, walk
 
@@ -437,62 +436,6 @@ def test_a_folder_that_may_not_be_looked_into(store: Store, state_dir: Path) -> 
     finally:
         folder.chmod(0o700)
     assert caught.value.remedy
-
-
-# The model that the walk is tested on ---------------------------------------------------------------------------------
-
-
-def run(facts: Iterator[None]) -> None:
-    for _ in facts:
-        pass
-
-
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
-)
-@given(
-    acts=some.lists(
-        some.tuples(some.sampled_from([*STEPS, "token refused", "tell"]), some.booleans()),
-        max_size=8,
-    )
-)
-def test_the_model_keeps_facts_as_the_store_does(
-    tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, bool]]
-) -> None:
-    store, disk = Store(tmp_path_factory.mktemp("state"), FakeClock()), Disk()
-    for index, (act, by_aws) in enumerate(acts):
-        if act == "tell":
-            store.tell_ledger()
-            run(disk.tell_ledger())
-        else:
-            attempt = BY_AWS if by_aws else ATTEMPT
-            until = "certificate" if act == "token refused" else act
-            found = walk(store, str(index), until, attempt=attempt)
-            walk_model(disk, str(index), until, by_aws=by_aws)
-            if act == "token refused":
-                store.drop_certificate(found)
-                run(disk.drop_certificate())
-        assert store.pending() == disk.pending()
-        credential = store.current()
-        assert (credential.generation if credential else 0) == disk.current
-        words = {key: event.value for key, event in disk.latest().items()}
-        assert store.ledger.latest() == words
-
-
-def walk_model(disk: Disk, name: str, until: str, *, by_aws: bool) -> None:
-    last = STEPS.index(until)
-    run(disk.open(BY_AWS if by_aws else ATTEMPT))
-    if last >= 1 and not by_aws:
-        run(disk.keep_key(f"key {name}"))
-    if last >= 2:
-        run(disk.keep_certificate(issued(name), f"key {name}" if by_aws else None))
-    if last >= 3:
-        answer = Registration(thing_name=f"thing-{name}", device_configuration={"a": "1"})
-        run(disk.keep_registration(answer))
-    if last >= 4:
-        run(disk.mark_proven(FakeClock().wall()))
-    if last >= 5:
-        run(disk.promote())
 
 
 def test_a_folder_of_generations_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from fleet_agent.provisioning.machine import (
     HUNG_UP_LIMIT,
     SPREADING_LIMIT,
     TOKEN_LIFE,
+    carry_over,
     damage,
     difference,
-    heir,
     judge,
     next_step,
 )
@@ -191,7 +191,8 @@ def test_the_remedy_of_a_refusal_fits_its_status(status: int, word: str) -> None
 
 def test_a_csr_that_aws_does_not_take() -> None:
     verdict = judge(rejected(Operation.CREATE_FROM_CSR, 400), Step.ISSUE, 0.0)
-    assert verdict.patience is None
+    # What comes over the network never ends `run`.
+    assert verdict.patience is Patience.REFUSED
     assert (verdict.error.code, verdict.error.exit_status) == (
         "csr-refused",
         Exit.WRONG_ON_DEVICE,
@@ -283,9 +284,9 @@ def test_the_error_code_decides_nothing(operation: Operation, status: int | None
 def test_an_attempt_begun_anew_keeps_count_and_wait_at_the_same_endpoint() -> None:
     former = dataclasses.replace(MADE_HERE.attempt(0.0), tries=7, not_before=99.0)
     other = dataclasses.replace(MADE_HERE, template="other").attempt(5.0)
-    assert heir(other, former) == dataclasses.replace(other, tries=7, not_before=99.0)
+    assert carry_over(other, former) == dataclasses.replace(other, tries=7, not_before=99.0)
     moved = dataclasses.replace(MADE_HERE, endpoint="b").attempt(5.0)
-    assert heir(moved, former) == moved
+    assert carry_over(moved, former) == moved
 
 
 def test_an_answer_without_a_word() -> None:

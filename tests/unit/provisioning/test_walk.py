@@ -1,10 +1,20 @@
-"""The walk under everything that can happen to it, against a model of AWS; and machines that walk wrongly, caught."""
+"""The walk under everything that can happen to it, with a model of AWS; and walks that go wrong, caught.
 
+The runner is the real one, over the real store in memory; time passes when it sleeps. What AWS does to each request is
+drawn, and at which change of the disk the power goes, or the disk is full.
+"""
+
+import contextlib
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+import errno
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import (
@@ -15,62 +25,101 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from fleet_agent.credentials.model import Event, Generation, Issued, Registration, Secret
-from fleet_agent.errors import (
-    AgentError,
-    Exit,
-    RefusedError,
-    StateDirectoryError,
-    TemporaryError,
-    UnreachableError,
+from fleet_agent import files
+from fleet_agent.credentials import folders, keys
+from fleet_agent.credentials.model import (
+    Credential,
+    Event,
+    Generation,
+    Issued,
+    KeyPair,
+    Secret,
 )
-from fleet_agent.provisioning import machine
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError, Exit, RefusedError, TemporaryError, UnreachableError
+from fleet_agent.mailbox import StopRequested
+from fleet_agent.provisioning.answers import Certificate
+from fleet_agent.provisioning.dependencies import Dependencies, ReportWaiting
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step, Verdict
-from fleet_agent.session import backoff
-from fleet_agent.session.backoff import Patience
-from support.provisioning import GIVEN_CSR, TOKEN_LIFE, Cloud, Disk, make_plan
+from fleet_agent.provisioning.proof import Proven
+from fleet_agent.provisioning.runner import Provisioned, Runner
+from fleet_agent.session.mqtt import Session
+from support.certificates import END_OF_TIME, make_certificate
+from support.changes import Changes, KilledError
+from support.clock import FakeClock
+from support.csr import key_pem, make_key
+from support.provisioning import TOKEN_LIFE, Cloud, make_plan
 
-PLANS = (
-    make_plan("csr"),
-    make_plan("keys"),
-    make_plan("csr", GIVEN_CSR, has_csr_key=True),
-    make_plan("csr", GIVEN_CSR),
+_KEY, _OTHER = make_key(), make_key()
+_CSR = keys.make_csr(Secret(key_pem(_KEY).decode()))
+_WITH_KEY = dataclasses.replace(make_plan("csr", _CSR), csr_key=Secret(key_pem(_KEY).decode()))
+PLANS = (make_plan("csr"), make_plan("keys"), _WITH_KEY, make_plan("csr", _CSR))
+CLAIM = KeyPair(
+    certificate=make_certificate(_KEY, valid_to=END_OF_TIME),
+    private_key=Secret(key_pem(_KEY).decode()),
+    certificate_file="claim.crt",
+    private_key_file="claim.key",
 )
 NAMED = frozenset({Event.UNRESOLVED, Event.DROPPED, Event.CURRENT, Event.RETIRED})
+MEMORY = Path("/dev/shm")
 
 
-class KilledError(Exception):
-    """The power went."""
+class FakeSession:
+    """The session that proved a credential."""
+
+    is_open = True
+
+    def close(self) -> None:
+        self.is_open = False
 
 
-class Machine:
-    """The one under test; wrong ones override a method."""
+class Report:
+    """Nobody who listens."""
 
-    def next_step(self, found: Generation | None, plan: Plan) -> Step:
-        return machine.next_step(found, plan)
+    def step(self, name: str, detail: str = "") -> None: ...
 
-    def judge(
-        self, failure: RejectedError | AgentError, step: Step, refused_for: float, token_age: float
-    ) -> Verdict:
-        return machine.judge(failure, step, refused_for, token_age)
+    def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None: ...
+
+    def problem(self, problem: AgentError) -> None: ...
+
+
+@dataclasses.dataclass
+class Happening:
+    """What comes of one request, or of the proof; of a refusal its status and text."""
+
+    kind: str = "well"
+    status: int | None = None
+    text: str = ""
+
+
+HAPPENINGS = some.builds(
+    Happening,
+    kind=some.sampled_from(
+        ("well", "well", "request lost", "answer lost", "foreign", "refused", "refused")
+    ),
+    status=some.sampled_from((None, 200, 400, 403, 404, 409, 429, 500, 503)),
+    text=some.sampled_from(("", "Parameter SerialNumber is missing", "ownership TOKEN")),
+)
 
 
 class Walk(RuleBasedStateMachine):
-    """A device that is killed, refused, ignored and misled, one step at a time."""
+    """A device that is killed, refused, ignored and misled."""
 
-    machine = Machine()
-    disk_type = Disk
+    runner_type: type[Runner] = Runner
+    store_type: type[Store] = Store
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 1.8e9
-        self.clock_error = 0.0  # of the device's clock
-        self.disk = self.disk_type()
-        self.found: Generation | None = None
-        self.is_running = False
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.clock = FakeClock()
+        self.clock.synchronised = True
+        self.changes = Changes(self.folder)
+        self.script: list[Happening] = []
+        self.sleeps = 0
+        self.slept = 0.0
         self.is_wanted = True  # provisioning is asked for: at first, and by --force
         self.is_kept = False
-        self.failures = 0
+        self.current: str | None = None
         self.allowed = 1  # certificates: one a provisioning, and one an interruption
 
     @initialize(
@@ -88,49 +137,34 @@ class Walk(RuleBasedStateMachine):
 
     # What happens -----------------------------------------------------------------------------------------------------
 
-    @rule(steps=some.integers(1, 5))
-    def all_is_well(self, steps: int) -> None:
-        for _ in range(steps):
-            self.act("well")
+    @rule(script=some.lists(HAPPENINGS, max_size=4), sleeps=some.integers(0, 4))
+    def run(self, script: list[Happening], sleeps: int) -> None:
+        self.walk(script, sleeps)
 
-    @rule(
-        happens=some.sampled_from(("well", "request lost", "answer lost", "foreign", "disk full"))
-    )
-    def something_is_lost(self, happens: str) -> None:
-        self.act(happens)
+    @rule(script=some.lists(HAPPENINGS, max_size=2), change=some.integers(0, 24))
+    def run_and_be_killed(self, script: list[Happening], change: int) -> None:
+        self.walk(script, 2, change, KilledError())
 
-    @rule(
-        status=some.sampled_from((None, 200, 400, 403, 404, 409, 429, 500, 503)),
-        text=some.sampled_from(("", "Parameter SerialNumber is missing", "ownership TOKEN")),
-    )
-    def aws_refuses(self, status: int | None, text: str) -> None:
-        self.act("refused", (status, text))
-
-    @rule(facts=some.integers(0, 6), happens=some.sampled_from(("well", "answer lost", "refused")))
-    def killed_after_so_many_facts(self, facts: int, happens: str) -> None:
-        self.act(happens, (400, "token"), kill_after=facts)
+    @rule(change=some.integers(0, 24))
+    def run_with_a_full_disk(self, change: int) -> None:
+        self.walk([], 2, change, OSError(errno.ENOSPC, "No space left on device"))
 
     @rule(seconds=some.sampled_from((1.0, 60.0, 1800.0, 4000.0)))
     def time_passes(self, seconds: float) -> None:
-        self.now += seconds
+        self.clock.go(seconds)
         self.allowed += seconds > TOKEN_LIFE / 2
 
     @rule(seconds=some.sampled_from((-1e8, 1e8)))
     def the_clock_steps(self, seconds: float) -> None:
-        self.clock_error = max(0.0, self.clock_error + seconds)
+        self.clock.now = max(1.8e9 + self.clock.passed, self.clock.now + seconds)
         self.allowed += 1
-
-    @rule()
-    def killed_between_steps(self) -> None:
-        self.is_running = False
 
     @precondition(lambda self: self.is_wanted)
-    @rule(kill_after=some.none() | some.integers(0, 4))
-    def restart(self, kill_after: int | None) -> None:
+    @rule(change=some.none() | some.integers(0, 12))
+    def restart(self, change: int | None) -> None:
         self.allowed += 1
         self.is_kept = False
-        self.is_running, self.found = True, None
-        self.act("well", kill_after=kill_after)
+        self.walk([], 2, change, KilledError(), restart=True)
 
     @precondition(lambda self: not self.is_wanted)
     @rule()
@@ -142,213 +176,219 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def bring_the_key(self) -> None:
         self.is_kept = False
-        self.plan = PLANS[2]
+        self.plan = _WITH_KEY
 
-    # One step ---------------------------------------------------------------------------------------------------------
+    # One run ----------------------------------------------------------------------------------------------------------
 
-    def act(
+    def walk(
         self,
-        happens: str,
-        refusal: tuple[int | None, str] = (None, ""),
-        kill_after: int | None = None,
+        script: list[Happening],
+        sleeps: int,
+        change: int | None = None,
+        error: BaseException = KilledError(),  # noqa: B008 - only raised
+        *,
+        restart: bool = False,
     ) -> None:
+        """One start of the agent, until it ends or is stopped at a sleep."""
         if not self.is_wanted or self.is_kept:
             return
-        if not self.is_running:
-            self.is_running, self.failures = True, 0
-            self.found = self.disk.pending()
-            if self.found is not None:
-                assert machine.difference(self.found.attempt, self.plan) is None
-                assert machine.damage(self.found) is None
-        self.kill_after = kill_after
-        step = self.machine.next_step(self.found, self.plan)
-        if step is Step.KEPT:
-            self.is_kept, self.is_running = True, False
-            return
-        try:
-            self.do(step, happens, refusal)
-        except KilledError:
-            self.is_running = False
-        except (RejectedError, AgentError) as failure:
-            try:
-                self.take(failure, step)
-            except KilledError:
-                self.is_running = False
-        else:
-            self.failures = 0
-            self.found = self.disk.pending()
-
-    def take(self, failure: RejectedError | AgentError, step: Step) -> None:
-        """What the runner does about a failure."""
-        if self.found is not None:
-            self.found = self.disk.pending()
-        issued = self.found.issued if self.found else None
-        age = self.now + self.clock_error - issued.received if issued else 0.0
-        verdict = self.machine.judge(failure, step, 60.0, age)
-        assert verdict.error.code
-        assert verdict.error.remedy
-        assert verdict.error.exit_status in Exit
-        if verdict.drop_certificate:
-            self.keep(self.disk.drop_certificate())
-            self.found = self.disk.pending()
-        if verdict.patience is None or (
-            verdict.patience is Patience.REFUSED and not self.outlasts_refusal
+        self.script, self.sleeps, self.slept = list(script), sleeps, 0.0
+        self.answered: list[str] = []
+        self.allowed += change is not None
+        with (
+            contextlib.suppress(KilledError, StopRequested),
+            self.changes.stopping_at(change, error),
         ):
-            self.is_running = False  # a named final state, until somebody starts it again
-            return
-        self.failures += 1
-        self.now += backoff.delay(verdict.patience, self.failures, 0.5)
+            self.provision(restart=restart)
+        if not self.changes.has_stopped:
+            for certificate_id in self.answered:
+                self.cloud.certificates[certificate_id].answered = True
+        self.look()
 
-    def do(self, step: Step, happens: str, refusal: tuple[int | None, str]) -> None:
-        if happens == "disk full" and step is not Step.PROMOTE:
-            raise StateDirectoryError("Full.", remedy="Free some space.", code="state-enospc")
-        if step is Step.OPEN:
-            self.keep(self.disk.open(self.plan.attempt(self.now)))
-        elif step is Step.KEY:
-            self.keep(self.disk.keep_key("its key" if self.plan.csr else f"key at {self.now}"))
-        elif step is Step.ISSUE:
-            self.issue(happens, refusal)
-        elif step is Step.REGISTER:
-            self.register(happens, refusal)
-        elif step is Step.PROVE:
-            self.prove(happens)
+    def provision(self, *, restart: bool) -> None:
+        runner = self.runner_type(self.plan, self.needs())
+        try:
+            done = runner.provision(restart=restart)
+        except AgentError as error:
+            failure = error
         else:
-            self.keep(self.disk.promote())
-            self.is_running = False
+            self.take(done)
+            return
+        assert failure.code
+        assert failure.remedy
+        assert failure.exit_status in Exit
 
-    def issue(self, happens: str, refusal: tuple[int | None, str]) -> None:
-        found = self.there()
-        counted = dataclasses.replace(found.attempt, tries=found.attempt.tries + 1)
-        self.keep(self.disk.keep_attempt(counted))
-        self.check_nothing_live_is_unnamed()
-        if happens == "request lost":
-            raise no_answer()
-        if happens == "refused":
-            is_keys = self.plan.method == "keys"
-            operation = Operation.CREATE_KEYS if is_keys else Operation.CREATE_FROM_CSR
-            raise RejectedError(operation, refusal[0], "", refusal[1])
-        key = "its key" if self.plan.csr else self.disk.keys.get(found.number, "")
-        if self.plan.method == "keys":
-            key = f"AWS's key {len(self.cloud.certificates)}"
-        certificate_id = self.cloud.create(key, self.now)
-        if happens != "well" or self.kill_after is not None:
-            self.allowed += 1
-        assert len(self.cloud.certificates) <= self.allowed, "a certificate nobody had to ask for"
-        if happens == "answer lost":
-            raise no_answer()
-        self.cloud.certificates[certificate_id].answered = True
-        if happens == "foreign":
-            self.disk.ledger.append((certificate_id, Event.FOREIGN, found.number))
-            raise no_answer()
-        token = Secret(f"token of {certificate_id}")
-        issued = Issued(
-            certificate_id=certificate_id, token=token, received=self.now + self.clock_error
+    def take(self, done: Provisioned) -> None:
+        if done.credential.private_key_file is None:
+            self.is_kept = True
+            return
+        if done.session is not None:
+            assert cast("FakeSession", done.session).is_open
+
+    def needs(self) -> Dependencies:
+        return Dependencies(
+            store=self.store(),
+            clock=self.clock,
+            sleep=self.sleep,
+            jitter=lambda: 0.5,
+            report=Report(),
+            read_claim=lambda: CLAIM,
+            make_api=lambda _pair: self,
+            prove=self.prove,
+            topics=(),
+            outlasts_refusal=self.outlasts_refusal,
         )
-        made_by_aws = key if self.plan.method == "keys" else None
-        self.keep(self.disk.keep_certificate(issued, made_by_aws))
 
-    def register(self, happens: str, refusal: tuple[int | None, str]) -> None:
-        issued = self.there().issued
-        assert issued is not None
-        assert issued.token is not None
-        if happens in ("request lost", "foreign"):
-            raise no_answer()
-        if happens == "refused":
-            self.allowed += "token" in refusal[1].lower()
-            raise RejectedError(Operation.REGISTER, refusal[0], "", refusal[1])
-        if happens != "well" or self.kill_after is not None:
+    def store(self) -> Store:
+        return self.store_type(self.folder, self.clock)
+
+    def sleep(self, seconds: float) -> None:
+        if self.sleeps == 0:
+            raise StopRequested
+        self.sleeps -= 1
+        self.clock.go(seconds)
+        self.slept += seconds
+        if self.slept > TOKEN_LIFE / 2:
+            self.slept = 0.0
             self.allowed += 1
-        self.cloud.register(issued.token.reveal(), self.now)
-        if happens == "answer lost":
-            raise no_answer()
-        answer = Registration(thing_name="pump-7", device_configuration={})
-        self.keep(self.disk.keep_registration(answer))
 
-    def prove(self, happens: str) -> None:
-        found = self.there()
-        assert found.issued is not None
-        certificate = self.cloud.certificates[found.issued.certificate_id]
+    def next_happening(self) -> Happening:
+        return self.script.pop(0) if self.script else Happening()
+
+    # AWS's side: an ``Api``, and the proof ----------------------------------------------------------------------------
+
+    is_open = False
+
+    def start(self) -> None: ...
+
+    def wait_open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def create_certificate(self, csr: str | None) -> Certificate:
+        happens = self.next_happening()
+        self.check_nothing_live_is_unnamed()
+        if happens.kind == "request lost":
+            raise no_answer()
+        if happens.kind == "refused":
+            operation = Operation.CREATE_KEYS if csr is None else Operation.CREATE_FROM_CSR
+            raise RejectedError(operation, happens.status, "", happens.text)
+        self.allowed += happens.kind != "well"
+        made = make_key() if csr is None else None
+        public = public_key_of(csr) if made is None else made.public_key()
+        der = public.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        certificate_id = self.cloud.create(der, self.clock.monotonic())
+        assert len(self.cloud.certificates) <= self.allowed, "a certificate nobody had to ask for"
+        if happens.kind == "answer lost":
+            raise no_answer()
+        self.answered.append(certificate_id)
+        if happens.kind == "foreign":
+            public = _OTHER.public_key()
+        return Certificate(
+            certificate_id=certificate_id,
+            pem=make_certificate(_KEY, valid_to=END_OF_TIME, public_key=public),
+            token=Secret(f"token of {certificate_id}"),
+            private_key=Secret(key_pem(made).decode()) if made else None,
+        )
+
+    def register_thing(
+        self, token: Secret, parameters: Mapping[str, str]
+    ) -> tuple[str | None, dict[str, str]]:
+        assert parameters == self.plan.parameters
+        happens = self.next_happening()
+        if happens.kind in ("request lost", "foreign"):
+            raise no_answer()
+        if happens.kind == "refused":
+            self.allowed += "token" in happens.text.lower()
+            raise RejectedError(Operation.REGISTER, happens.status, "", happens.text)
+        self.allowed += happens.kind != "well"
+        self.cloud.register(token.reveal(), self.clock.monotonic())
+        if happens.kind == "answer lost":
+            raise no_answer()
+        return "pump-7", {}
+
+    def prove(self, credential: Credential, pair: KeyPair, _report: ReportWaiting) -> Proven:
+        certificate = self.cloud.certificates[credential.certificate_id]
         assert certificate.is_active
-        assert self.disk.keys[found.number] == certificate.key
-        if happens == "refused":
-            raise RefusedError("No.", remedy="Look at the policy.", code="not-allowed")
-        if happens == "foreign":
-            raise TemporaryError("Busy.", remedy="Wait.", code="busy")
-        if happens != "well":
-            raise no_answer()
-        self.keep(self.disk.mark_proven(self.now))
-
-    def there(self) -> Generation:
-        found = self.disk.pending()
-        assert found is not None
-        assert found == self.found
-        return found
+        assert keys.public_key_of_key(pair.private_key, "key") == certificate.key
+        assert keys.public_key_of_certificate(pair.certificate, "it") == certificate.key
+        match self.next_happening().kind:
+            case "well":
+                return Proven(session=cast("Session", FakeSession()), how="a session")
+            case "refused":
+                raise RefusedError("No.", remedy="Look at the policy.", code="not-allowed")
+            case "foreign":
+                raise TemporaryError("Busy.", remedy="Wait.", code="busy")
+            case _:
+                raise no_answer()
 
     # Properties -------------------------------------------------------------------------------------------------------
 
-    def keep(self, facts: Iterator[None]) -> None:
-        """Make facts durable one by one, until the kill if there is one; look at the disk after each."""
-        if self.kill_after == 0:
-            raise KilledError
-        current = self.disk.current
-        for _ in facts:
-            if self.disk.current != current:
-                current = self.disk.current
-                new = self.disk.generations[current]
-                assert new is not None
-                assert new.proven is not None, "current moved before the new one was proven"
-                self.is_wanted = False  # the commit point: the next start finds it provisioned
-            self.check_every_certificate_is_named()
-            if self.kill_after is not None:
-                self.kill_after -= 1
-                if self.kill_after == 0:
-                    raise KilledError
-
-    def check_every_certificate_is_named(self) -> None:
-        known = self.disk.latest()
-        for found in self.disk.generations.values():
+    def look(self) -> None:
+        """At the disk, as the next start would find it."""
+        store = Store(self.folder, self.clock)
+        latest = store.ledger.latest()
+        for path in (self.folder / "credentials").glob("[0-9]*/issued.json"):
+            found = store._folders.read(int(path.parent.name))
             if found is not None and found.issued is not None:
-                assert found.issued.certificate_id in known, "stored before the ledger named it"
+                assert found.issued.certificate_id in latest, "stored before the ledger named it"
+        credential = store.current()
+        if credential is not None and credential.certificate_id != self.current:
+            assert credential.is_proven, "current moved before the new one was proven"
+            self.current = credential.certificate_id
+            self.is_wanted = False  # the commit point: the next start finds it provisioned
 
     def check_nothing_live_is_unnamed(self) -> None:
-        latest = self.disk.latest()
-        current = self.disk.generations.get(self.disk.current)
-        mine = current.issued.certificate_id if current and current.issued else None
+        store = Store(self.folder, self.clock)
+        latest = store.ledger.latest()
+        credential = store.current()
+        mine = credential.certificate_id if credential else None
+        named = {event.value for event in NAMED}
         for certificate_id, certificate in self.cloud.certificates.items():
             if certificate.is_active and certificate_id != mine:
-                assert latest.get(certificate_id) in NAMED, "a live certificate is left behind"
+                assert latest.get(certificate_id) in named, "a live certificate is left behind"
 
     def teardown(self) -> None:
         """The world heals: whatever happened, the device gets where it is to go, and the ledger says how."""
-        if not hasattr(self, "cloud"):
-            return
-        self.is_running = False
-        for _ in range(60):
-            self.act("well")
+        try:
+            if hasattr(self, "cloud"):
+                self.settle()
+        finally:
+            shutil.rmtree(self.folder)
+
+    def settle(self) -> None:
+        for _ in range(20):
             if not self.is_wanted or self.is_kept:
                 break
-            self.now += 0.0 if self.is_running else 1000.0
+            self.walk([], 8)
+            self.clock.go(1000.0)
         assert not self.is_wanted or self.is_kept, "it never gets there"
-        for _ in self.disk.tell_ledger():
-            pass
-        latest = self.disk.latest()
+        store = Store(self.folder, self.clock)
+        store.tell_ledger()
+        latest = store.ledger.latest()
         settled = NAMED | ({Event.REGISTERED, Event.ISSUED} if self.is_kept else set())
         for certificate_id, certificate in self.cloud.certificates.items():
             assert not certificate.answered or certificate_id in latest
-            assert not certificate.is_active or latest[certificate_id] in settled
+            assert not certificate.is_active or latest[certificate_id] in {
+                event.value for event in settled
+            }
+
+
+def public_key_of(csr: str | None) -> Any:
+    from cryptography import x509
+
+    return x509.load_pem_x509_csr((csr or "").encode()).public_key()
 
 
 def no_answer() -> UnreachableError:
     return UnreachableError("No answer.", remedy="It is tried again.", code="no-answer")
 
 
-def walk(machine_: Machine, disk: type[Disk]) -> type[Walk]:
-    return type("Walk", (Walk,), {"machine": machine_, "disk_type": disk})
-
-
 MANY = settings(
-    max_examples=120,
-    stateful_step_count=20,
+    max_examples=40,
+    stateful_step_count=12,
     report_multiple_bugs=False,
     deadline=None,
     database=None,
@@ -360,102 +400,107 @@ def test_whatever_happens_it_ends_provisioned_or_in_a_named_state() -> None:
     run_state_machine_as_test(Walk, settings=MANY)
 
 
-# Machines and disks that are wrong ------------------------------------------------------------------------------------
+@pytest.mark.thorough
+@pytest.mark.timeout(1200)
+def test_whatever_happens_at_length() -> None:
+    run_state_machine_as_test(
+        Walk, settings=settings(MANY, max_examples=1500, stateful_step_count=25)
+    )
 
 
-class AsksAgainAfterALostRegistration(Machine):
+# Runners and stores that are wrong ------------------------------------------------------------------------------------
+
+
+class AsksAgainAfterALostRegistration(Runner):
     """What most clients do: no answer to RegisterThing, so begin anew."""
 
-    def next_step(self, found: Generation | None, plan: Plan) -> Step:
-        step = super().next_step(found, plan)
-        return Step.ISSUE if step is Step.REGISTER and self.lost else step
-
-    lost = False
-
-    def judge(self, failure: Any, step: Step, refused_for: float, token_age: float) -> Verdict:
-        self.lost = step is Step.REGISTER
-        return super().judge(failure, step, refused_for, token_age)
+    def _judge(self, failure: Any, step: Step, found: Generation | None) -> Verdict:
+        verdict = super()._judge(failure, step, found)
+        is_lost = step is Step.REGISTER and verdict.error.code == "no-answer"
+        if is_lost and found is not None and found.issued is not None:
+            files.remove(self._store.folder(found.number) / folders.ISSUED)
+        return verdict
 
 
-class HoldsOnToItsToken(Machine):
+class HoldsOnToItsToken(Runner):
     """A refused token is tried for ever."""
 
-    def judge(self, failure: Any, step: Step, refused_for: float, token_age: float) -> Verdict:
-        verdict = super().judge(failure, step, refused_for, token_age)
+    def _judge(self, failure: Any, step: Step, found: Generation | None) -> Verdict:
+        verdict = super()._judge(failure, step, found)
         return dataclasses.replace(verdict, drop_certificate=False)
 
 
-class DropsOnAnyRefusal(Machine):
+class DropsOnAnyRefusal(Runner):
     """Throttled, it throws its certificate away."""
 
-    def judge(self, failure: Any, step: Step, refused_for: float, token_age: float) -> Verdict:
-        verdict = super().judge(failure, step, refused_for, token_age)
+    def _judge(self, failure: Any, step: Step, found: Generation | None) -> Verdict:
+        verdict = super()._judge(failure, step, found)
         return dataclasses.replace(verdict, drop_certificate=step is Step.REGISTER)
 
 
-class TrustsWithoutProof(Machine):
+class TrustsWithoutProof(Runner):
     """Registered is good enough."""
 
-    def next_step(self, found: Generation | None, plan: Plan) -> Step:
-        step = super().next_step(found, plan)
-        return Step.PROMOTE if step is Step.PROVE else step
+    def _prove(self, found: Generation) -> Generation:
+        self._store.promote(dataclasses.replace(found, proven=1.0))
+        raise StopRequested
 
 
-class WaitsForTheWord(Machine):
+class WaitsForTheWord(Runner):
     """An expired token counts as refused only when AWS says token."""
 
-    def judge(self, failure: Any, step: Step, refused_for: float, token_age: float) -> Verdict:
-        return super().judge(failure, step, refused_for, 0.0 * token_age)
+    def _token_age(self, issued: Issued) -> float:
+        return 0.0 * super()._token_age(issued)
 
 
-class DropsWithoutAWord(Disk):
+class DropsWithoutAWord(Store):
     """A refused certificate is forgotten, and no ledger knows."""
 
-    def drop_certificate(self) -> Iterator[None]:
-        self._change(issued=None)
-        yield
+    def drop_certificate(self, found: Generation) -> Generation:
+        files.remove(self.folder(found.number) / folders.ISSUED)
+        return dataclasses.replace(found, issued=None)
 
 
-class StoresBeforeTheLedger(Disk):
+class StoresBeforeTheLedger(Store):
     """The certificate first, the ledger when there is time."""
 
-    def keep_certificate(self, issued: Issued, key: str | None) -> Iterator[None]:
-        list(super().keep_certificate(issued, key))
-        said = self.ledger.pop()
-        yield
-        self.ledger.append(said)
-        yield
+    def keep_certificate(
+        self, found: Generation, issued: Issued, certificate: str, private_key: Secret | None
+    ) -> Generation:
+        ledger, folder = self.ledger, self.folder(found.number)
+        if private_key is not None:
+            files.remove(folder / folders.KEY)
+            files.write(folder / folders.KEY, private_key.reveal().encode(), 0o600)
+        files.write(folder / folders.CERTIFICATE, certificate.encode(), 0o644)
+        self._write_issued(found.number, issued)
+        ledger.record(issued.certificate_id, Event.ISSUED, found.number, issued.received)
+        return dataclasses.replace(found, issued=issued, has_key=True)
 
 
-class RestartsWithoutAWord(Disk):
-    """--restart opens the new attempt first and names the old one's certificate after."""
+class RestartsWithoutAWord(Store):
+    """--restart gives up the old attempt, and its certificate with it."""
 
-    def open(self, attempt: Any) -> Iterator[None]:
-        older = [number for number in self.generations if number > self.current]
-        new = max([*self.generations, self.current]) + 1
-        self.generations[new] = Generation(number=new, attempt=attempt)
-        yield
-        for number in older:
-            yield from self._name_dropped(number)
-            self._remove(number)
-            yield
+    def _name_dropped(self, number: int) -> None:
+        del number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("wrong", "disk", "caught"),
+    ("runner", "store", "caught"),
     [
-        (AsksAgainAfterALostRegistration(), Disk, "left behind|nobody had to ask"),
-        (HoldsOnToItsToken(), Disk, "never gets there"),
-        (DropsOnAnyRefusal(), Disk, "nobody had to ask"),
-        (TrustsWithoutProof(), Disk, "before the new one was proven"),
-        (WaitsForTheWord(), Disk, "never gets there"),
-        (Machine(), DropsWithoutAWord, "left behind"),
-        (Machine(), StoresBeforeTheLedger, "before the ledger"),
-        (Machine(), RestartsWithoutAWord, "left behind"),
+        (AsksAgainAfterALostRegistration, Store, "left behind|nobody had to ask"),
+        (HoldsOnToItsToken, Store, "never gets there"),
+        (DropsOnAnyRefusal, Store, "nobody had to ask"),
+        (TrustsWithoutProof, Store, "before the new one was proven"),
+        (WaitsForTheWord, Store, "never gets there"),
+        (Runner, DropsWithoutAWord, "left behind"),
+        (Runner, StoresBeforeTheLedger, "before the ledger"),
+        (Runner, RestartsWithoutAWord, "left behind"),
     ],
-    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+    ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_wrong_walk_is_caught(wrong: Machine, disk: type[Disk], caught: str) -> None:
+def test_a_wrong_walk_is_caught(runner: type[Runner], store: type[Store], caught: str) -> None:
     fast = settings(MANY, max_examples=3000, phases=(Phase.generate,), derandomize=True)
+    wrong = type("Wrong", (Walk,), {"runner_type": runner, "store_type": store})
     with pytest.raises(AssertionError, match=caught):
-        run_state_machine_as_test(walk(wrong, disk), settings=fast)
+        run_state_machine_as_test(wrong, settings=fast)

@@ -2,7 +2,15 @@
 
 import pytest
 
-from iot_sandbox.packets import CONNECT, PUBLISH, SUBSCRIBE, read_packet, reason_code
+from iot_sandbox.packets import (
+    CONNECT,
+    PUBLISH,
+    SUBSCRIBE,
+    read_packet,
+    reason_code,
+    take_frame,
+    with_topic,
+)
 
 
 def text(value: str) -> bytes:
@@ -63,3 +71,46 @@ def test_a_packet_cut_short_is_a_value_error(kind: int, body: bytes) -> None:
 )
 def test_an_answer_gives_its_kind_and_reason(packet: str, answer: tuple[int, int]) -> None:
     assert reason_code(bytes.fromhex(packet)) == answer
+
+
+def test_a_connect_says_its_keep_alive_and_its_will() -> None:
+    plain = text("MQTT") + b"\x05\x02\x00\x3c\x00" + text("c")
+    packet = read_packet(CONNECT, 0, plain, 4)
+    assert (packet.keep_alive, packet.is_clean, packet.will, packet.rest) == (60, True, None, 10)
+    with_will = (
+        text("MQTT") + b"\x05\x0c\x01\x00\x00" + text("c") + b"\x00" + text("t") + text("m")
+    )
+    packet = read_packet(CONNECT, 0, with_will, 4)
+    assert (packet.keep_alive, packet.is_clean, packet.qos) == (256, False, 1)
+    assert with_will[packet.will :] == b"\x00" + text("t") + text("m")
+
+
+@pytest.mark.parametrize(("flags", "qos", "rest"), [(0, 0, 5), (0b0010, 1, 7), (0b0100, 2, 7)])
+def test_a_publish_says_where_it_goes_on(flags: int, qos: int, rest: int) -> None:
+    packet = read_packet(PUBLISH, flags, text("a/b") + b"\x01\x02\x00x", 5)
+    assert (packet.qos, packet.rest) == (qos, rest)
+
+
+def test_a_publish_gets_another_topic_and_keeps_the_rest() -> None:
+    assert with_topic(text("") + b"\x00\x01rest", "ü/b") == text("ü/b") + b"\x00\x01rest"
+
+
+@pytest.mark.parametrize(
+    ("data", "frame"),
+    [
+        ("", None),
+        ("30", None),
+        ("30 80", None),
+        ("30 00", (2, 2)),
+        ("30 7f 00", (2, 129)),
+        ("30 80 01", (3, 131)),
+        ("30 ff ff ff 7f", (5, 5 + 268_435_455)),
+    ],
+)
+def test_a_frame_is_known_from_its_header(data: str, frame: tuple[int, int] | None) -> None:
+    assert take_frame(bytearray.fromhex(data)) == frame
+
+
+def test_a_length_of_more_than_four_bytes_is_none() -> None:
+    with pytest.raises(ValueError, match="more than four bytes"):
+        take_frame(bytearray.fromhex("30 ff ff ff ff"))

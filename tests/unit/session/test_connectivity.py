@@ -34,10 +34,9 @@ class Line(Session):
         self.client_id = "pump"
         self.upkeep = Upkeep(will=WILL)
 
-    def explain(self, failure: ConnectFailed | None, now: float) -> AgentError:
-        del now
+    def explain(self, _session: Session, failure: ConnectFailed, _now: float) -> AgentError:
         self.looks += 1
-        code = failure.reason_code if failure else None
+        code = failure.reason_code
         return UnreachableError(f"No connection: {code}.", remedy="Wait.", code="connect-failed")
 
     def reconnect(self) -> None:
@@ -50,7 +49,9 @@ class Bench:
         self.health = Health(folder, self.clock)
         self.line = Line()
         self.calmed = 0
-        self.connectivity = Connectivity(self.line, self.clock, self.health, self._calmed)
+        self.connectivity = Connectivity(
+            self.line, self.clock, self.health, self._calmed, self.line.explain
+        )
 
     def _calmed(self) -> None:
         self.calmed += 1

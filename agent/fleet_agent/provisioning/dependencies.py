@@ -1,0 +1,72 @@
+"""What the runner needs from outside: everything of it that the composition root makes."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from fleet_agent.clock import Clock
+from fleet_agent.credentials.model import Credential, KeyPair, Secret
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError
+from fleet_agent.provisioning.answers import Certificate
+from fleet_agent.provisioning.proof import Proven
+from fleet_agent.provisioning.report import Report
+
+
+class Api(Protocol):
+    """The provisioning API over one session: ``aws.ProvisioningClient`` says what each call raises."""
+
+    is_open: bool
+
+    def start(self) -> None:
+        """Begin to connect; the caller can do something else meanwhile."""
+
+    def wait_open(self) -> None:
+        """Wait until requests can be made."""
+
+    def create_certificate(self, csr: str | None) -> Certificate:
+        """CreateCertificateFromCsr, or CreateKeysAndCertificate when ``csr`` is None."""
+
+    def register_thing(
+        self, token: Secret, parameters: Mapping[str, str]
+    ) -> tuple[str | None, dict[str, str]]:
+        """RegisterThing: the thing's name and the device configuration."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+ReportWaiting = Callable[[AgentError, float], None]
+Prove = Callable[[Credential, KeyPair, ReportWaiting], Proven]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dependencies:
+    """What a walk is carried out with.
+
+    Args:
+        store: Keeps what each step brings.
+        clock: For ages and dates.
+        sleep: Lets so many seconds pass; raises what ends the walk meanwhile.
+        jitter: A random number in [0, 1).
+        report: Hears of the steps.
+        read_claim: Reads the credential to ask with, anew for each session.
+        make_api: A session with the provisioning API under it, not started.
+        prove: Proves a credential; calls back while it waits.
+        topics: All templates of the configuration, each with its source.
+        outlasts_refusal: On a bench a refusal ends the command, so that it can be mended at once; a daemon waits for
+            the cloud to change.
+        pause: Seconds before the proof, where the session before it had the same client id.
+    """
+
+    store: Store
+    clock: Clock
+    sleep: Callable[[float], None]
+    jitter: Callable[[], float]
+    report: Report
+    read_claim: Callable[[], KeyPair]
+    make_api: Callable[[KeyPair], Api]
+    prove: Prove
+    topics: Sequence[tuple[str, str]]
+    outlasts_refusal: bool
+    pause: float = 0.0

@@ -1,0 +1,300 @@
+"""The way to AWS IoT, a step at a time: key, name, port (or proxy), TLS; with Python's sockets, which name the cause.
+
+A certificate failure reaches awscrt's callback after 10 to 30 seconds and without a cause; a plain handshake with the
+same files names it at once. The diagnosis of a failed session takes the first failure, the doctor prints every step.
+What follows on these steps, TLS with a key in a hardware token and the CONNACK, only awscrt can do: that is
+``Conversation.connect``, whose failures ``diagnosis`` puts into words.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+
+from fleet_agent import clock
+from fleet_agent.credentials.model import KeyPair, TokenKey
+from fleet_agent.errors import (
+    DATES,
+    SERVER_UNTRUSTED,
+    AgentError,
+    DeviceError,
+    RefusedError,
+    UnreachableError,
+)
+from fleet_agent.printable import printable
+from fleet_agent.session.route import ALPN, ALPN_PORT, Route
+
+# Seconds for all of it: the deciding thread waits meanwhile, and the watchdog with it.
+LIMIT = 10.0
+STEP_LIMIT = 4.0  # seconds for each thing that is waited for
+ALERT_LIMIT = 1.0  # seconds for TLS 1.3's refusal of our certificate to arrive
+ISSUER_LIMIT = 1.0  # seconds to look at the chain of a server that is not trusted
+
+TLS_REFUSED = "tls-refused"  # a handshake that failed without saying why
+
+_EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
+_NO_TLS = frozenset(
+    {"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
+)
+_DESCRIBE = "aws iot describe-endpoint --endpoint-type iot:Data-ATS"
+
+
+class Stage(enum.Enum):
+    """What a step is about."""
+
+    KEY = "key"
+    NAME = "name"
+    PORT = "port"
+    PROXY = "proxy"
+    TLS = "TLS"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of the way: ``seen``, in words, or the ``error`` that it ends with."""
+
+    stage: Stage
+    seen: str = ""
+    error: AgentError | None = None
+
+
+def first_failure(route: Route, pair: KeyPair, now: float) -> AgentError | None:
+    """What is wrong on the way; None when all of it is fine, or takes too long to tell.
+
+    On a thread of its own: neither a resolver nor a server that sends a byte a second keeps to anybody's limits.
+
+    Args:
+        route: Where to.
+        pair: The credential to show.
+        now: Unix seconds, to tell a wrong certificate from a wrong clock.
+    """
+    found: list[AgentError] = []
+
+    def walk() -> None:
+        errors = (step.error for step in steps(route, pair, now) if step.error is not None)
+        # How awscrt fares says more than a handshake that failed without a word.
+        found.extend(error for error in errors if error.code != TLS_REFUSED)
+
+    thread = threading.Thread(target=walk, daemon=True)
+    thread.start()
+    thread.join(LIMIT)
+    return found[0] if found else None
+
+
+def steps(route: Route, pair: KeyPair | None, now: float) -> Iterator[Step]:
+    """Go the way as far as it leads: what fails is the last step.
+
+    Args:
+        route: Where to.
+        pair: The credential to show, which a server of AWS's asks for; None: there is none.
+        now: Unix seconds.
+    """
+    stage = Stage.KEY
+    try:
+        if pair is not None:
+            _check_token(pair)
+        if route.proxy:
+            from fleet_agent.session import proxy
+
+            stage = Stage.PROXY
+            plain = proxy.tunnel(route, STEP_LIMIT)
+            seen = f"The proxy {route.proxy_address} lets through to {_where(route)}."
+        else:
+            stage = Stage.NAME
+            addresses = _resolve(route)
+            yield Step(stage=stage, seen=f"{route.host} is {', '.join(addresses[:4])}.")
+            stage = Stage.PORT
+            plain = _connect(route)
+            seen = f"TCP {route.port} answers."
+        with plain:
+            yield Step(stage=stage, seen=seen)
+            stage = Stage.TLS
+            yield Step(stage=stage, seen=_shake_hands(route, pair, plain, now))
+    except AgentError as error:
+        yield Step(stage=stage, error=error)
+
+
+def _where(route: Route) -> str:
+    return f"{route.host}:{route.port}"
+
+
+def _check_token(pair: KeyPair) -> None:
+    """A key that cannot be used keeps TLS from being set up, and awscrt does not say so."""
+    if isinstance(pair.private_key, TokenKey):
+        from fleet_agent.credentials import token
+
+        token.check(pair.private_key)
+
+
+def _resolve(route: Route) -> list[str]:
+    try:
+        found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UnreachableError(
+            f"The endpoint {route.host} does not resolve: {error.strerror}.",
+            remedy=f"Check its spelling ({_DESCRIBE}) and DNS.",
+            code="endpoint-unknown",
+        ) from error
+    return sorted({str(address[4][0]) for address in found})
+
+
+def _connect(route: Route) -> socket.socket:
+    try:
+        return socket.create_connection((route.host, route.port), timeout=STEP_LIMIT)
+    except OSError as error:
+        raise UnreachableError(
+            f"{_where(route)} does not answer: {error.strerror or error}.",
+            remedy="Check the network, the port (8883, or 443 through many firewalls) and the endpoint.",
+            code="endpoint-unreachable",
+        ) from error
+
+
+def _shake_hands(route: Route, pair: KeyPair | None, plain: socket.socket, now: float) -> str:
+    """Do a TLS handshake with the credential, where Python can use its key; the TLS version."""
+    context = _context(route)
+    shows_certificate = _load(context, pair)
+    version = None
+    try:
+        with context.wrap_socket(plain, server_hostname=route.host) as secured:
+            version = secured.version()
+            secured.settimeout(ALERT_LIMIT)
+            secured.recv(1)
+    except ssl.SSLCertVerificationError as error:
+        raise _not_trusted(route, error, now) from error
+    except OSError as error:  # ssl.SSLError is one
+        if pair is not None and shows_certificate and "ALERT" in _reason(error):
+            raise _certificate_refused(pair, _reason(error)) from error
+        if version is None:
+            raise _no_handshake(route, error) from error
+        # Silence is what a good connection gives; to be refused without a certificate is no news.
+    return f"{version}: chain and name of {_where(route)} are fine."
+
+
+def _reason(error: OSError) -> str:
+    return str(getattr(error, "reason", None) or "")
+
+
+def _context(route: Route) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=route.ca_file)
+    except OSError as error:
+        raise DeviceError(
+            f"TLS cannot be set up with CA {route.ca_file or 'of the system'}: {error.strerror or error}.",
+            remedy="Give AWS IoT's CA, AmazonRootCA1.pem, with ca_file; or apt-get install ca-certificates",
+            code="ca-unreadable",
+        ) from error
+    if route.port == ALPN_PORT:
+        context.set_alpn_protocols([ALPN])
+    return context
+
+
+def _load(context: ssl.SSLContext, pair: KeyPair | None) -> bool:
+    """Have the certificate shown, where Python can: not with a key in a hardware token."""
+    if pair is None or isinstance(pair.private_key, TokenKey):
+        return False
+    with contextlib.suppress(OSError):  # whoever made the pair says what is wrong with it
+        context.load_cert_chain(pair.certificate_file, pair.private_key_file)
+        return True
+    return False
+
+
+def _no_handshake(route: Route, error: OSError) -> AgentError:
+    if route.proxy and _reason(error) in _NO_TLS:
+        return _proxy_lies(route, "something answers there that speaks no TLS")
+    # The tunnel's reader may have taken what came behind the proxy's answer.
+    if route.proxy and isinstance(error, ssl.SSLEOFError | ConnectionError):
+        return _proxy_lies(route, "the connection ends in the handshake")
+    return UnreachableError(
+        f"No TLS with {_where(route)}: {_reason(error) or error.strerror or error}.",
+        remedy="Something on the way may take TLS apart; or it is another service: check endpoint and port.",
+        code=TLS_REFUSED,
+    )
+
+
+def _proxy_lies(route: Route, words: str) -> AgentError:
+    return UnreachableError(
+        f"The proxy {route.proxy_address} says that it is connected to {_where(route)}, and {words}.",
+        remedy="Have the endpoint passed through untouched there (no inspection of TLS), or go another way.",
+        code="proxy-lies",
+    )
+
+
+def _certificate_refused(pair: KeyPair, reason: str) -> AgentError:
+    return RefusedError(
+        f"AWS IoT does not accept the certificate in {pair.certificate_file} "
+        f"({reason.lower().replace('_', ' ')}).",
+        remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
+        code="certificate-refused",
+    )
+
+
+def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) -> AgentError:
+    """Whoever answers there has proven nothing: the network's doing, or the CA's file, and never the end of ``run``."""
+    where, why = _where(route), error.verify_message.rstrip(".")
+    if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
+        word = "expired" if error.verify_code == _EXPIRED else "not yet valid"
+        return UnreachableError(
+            f"The certificate of {where} looks {word}: this device's clock says {clock.text(now)}.",
+            remedy="Set the clock (timedatectl), then it goes on; if the clock is right, the server is wrong.",
+            code=DATES,
+        )
+    if route.proxy:
+        words = f"another server answers there, or the proxy takes TLS apart: {why}"
+        return _proxy_lies(route, words)
+    authority = route.ca_file or "the system store"
+    issuer = _issuer(route)
+    if error.verify_code == _WRONG_NAME:
+        return UnreachableError(
+            f"The certificate of {where} is not for that name: {why} "
+            f"(issued by {issuer or 'nobody known'}, trusted by the CA in {authority}).",
+            remedy=f"Use the endpoint's own name: {_DESCRIBE}",
+            code=SERVER_UNTRUSTED,
+        )
+    missing = f"; missing is the CA {issuer}" if issuer else ""
+    return UnreachableError(
+        f"The CA in {authority} does not vouch for {where}: {why}{missing}.",
+        remedy="Give the CA of that endpoint with --ca-file or ca_file; for AWS IoT: AmazonRootCA1.pem (and 3) from "
+        "https://www.amazontrust.com/repository/",
+        code=SERVER_UNTRUSTED,
+    )
+
+
+def _issuer(route: Route) -> str:
+    """Who signed the topmost certificate that the server shows; empty when that cannot be read."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # only to be read
+    try:
+        with (
+            socket.create_connection((route.host, route.port), timeout=ISSUER_LIMIT) as plain,
+            context.wrap_socket(plain, server_hostname=route.host) as secured,
+        ):
+            get_chain = getattr(secured, "get_unverified_chain", None)  # Python 3.13
+            chain = get_chain() if get_chain else None
+            shown = chain[-1] if chain else secured.getpeercert(binary_form=True)
+    except OSError:
+        return ""
+    return issuer_of(shown or b"")
+
+
+_DATE = re.compile(
+    rb"\x17\x0d\d{12}Z|\x18\x0f\d{14}Z"
+)  # UTCTime, GeneralizedTime: what follows the issuer
+_NAMES = (b"\x03", b"\x0a", b"\x0b")  # common name, organisation, unit: the last byte of 2.5.4.…
+
+
+def issuer_of(certificate: bytes) -> str:
+    """A certificate's issuer, in quotes, by its common name or else its organisation; empty when it has neither.
+
+    Read off its DER without a parser, which would stay in the daemon's memory for years.
+    """
+    issuer = _DATE.split(certificate, maxsplit=1)[0]
+    for kind in _NAMES:
+        found = re.search(rb"\x06\x03\x55\x04" + kind + rb".(.)", issuer, re.DOTALL)
+        if found:
+            return f'"{printable(issuer[found.end() :][: found[1][0]])}"'
+    return ""

@@ -1,0 +1,57 @@
+"""The steps to AWS IoT, and what is read off a server's certificate without a parser."""
+
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from fleet_agent.errors import SERVER_UNTRUSTED, Exit
+from fleet_agent.session import probe
+from fleet_agent.session.probe import Stage
+from fleet_agent.session.route import Route
+from support.certificates import make_pair
+from support.tls import free_port, tls_server
+
+
+def route(port: int, ca_file: Path) -> Route:
+    return Route(host="localhost", port=port, ca_file=str(ca_file), proxy=None)
+
+
+def test_the_whole_way(tmp_path: Path) -> None:
+    server = make_pair(tmp_path / "server", name="localhost")
+    with tls_server(server) as port:
+        steps = list(probe.steps(route(port, server.certificate), None, time.time()))
+    assert [step.stage for step in steps] == [Stage.NAME, Stage.PORT, Stage.TLS]
+    assert all(step.error is None and step.seen for step in steps)
+
+
+def test_it_ends_with_the_first_failure(tmp_path: Path) -> None:
+    steps = list(probe.steps(route(free_port(), tmp_path / "ca.pem"), None, time.time()))
+    assert [step.stage for step in steps] == [Stage.NAME, Stage.PORT]
+    assert steps[-1].error is not None
+    assert steps[-1].error.code == "endpoint-unreachable"
+
+
+@pytest.mark.parametrize("name", ["localhost", "elsewhere.example"])
+def test_a_server_that_is_not_trusted_is_named_with_ca_file_and_issuer(
+    tmp_path: Path, name: str
+) -> None:
+    server = make_pair(tmp_path / "server", name=name)
+    other = make_pair(tmp_path / "other").certificate
+    ca_file = other if name == "localhost" else server.certificate
+    with tls_server(server) as port:
+        error = list(probe.steps(route(port, ca_file), None, time.time()))[-1].error
+    assert error is not None
+    assert (error.code, error.exit_status) == (SERVER_UNTRUSTED, Exit.UNREACHABLE)
+    assert str(ca_file) in error.title
+    issuer = x509.load_pem_x509_certificate(server.certificate.read_bytes()).issuer
+    (common_name,) = issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    assert f'"{common_name.value!s}"' in error.title
+
+
+@pytest.mark.parametrize(
+    "certificate", [b"", b"\x30\x03\x06\x03\x55", b"\x06\x03\x55\x04\x03\x0c\xff"]
+)
+def test_an_issuer_that_cannot_be_read_off(certificate: bytes) -> None:
+    assert probe.issuer_of(certificate) in ("", '""')
