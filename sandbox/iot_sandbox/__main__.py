@@ -42,6 +42,22 @@ def parse(arguments: list[str] | None) -> Settings:
     )
     parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
     parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
+    _add_limits(parser)
+    parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
+    parsed = parser.parse_args(arguments)
+    return Settings(
+        state_dir=parsed.state_dir,
+        host=parsed.host,
+        names=tuple(parsed.name),
+        mqtt_ports=tuple(parsed.mqtt_ports or (8883,)),
+        http_port=parsed.http_port,
+        region=parsed.region,
+        limits=Limits(frozenset(parsed.without), parsed.shortest_keep_alive, parsed.resend),
+        follow_stdin=parsed.follow_stdin,
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without",
         action="append",
@@ -63,18 +79,6 @@ def parse(arguments: list[str] | None) -> Settings:
         default=30,
         metavar="SECONDS",
         help="a message without PUBACK is sent again after so long (30)",
-    )
-    parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
-    parsed = parser.parse_args(arguments)
-    return Settings(
-        state_dir=parsed.state_dir,
-        host=parsed.host,
-        names=tuple(parsed.name),
-        mqtt_ports=tuple(parsed.mqtt_ports or (8883,)),
-        http_port=parsed.http_port,
-        region=parsed.region,
-        limits=Limits(frozenset(parsed.without), parsed.shortest_keep_alive, parsed.resend),
-        follow_stdin=parsed.follow_stdin,
     )
 
 

@@ -2,15 +2,12 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast
 
-from fleet_cloud import options
+from fleet_cloud import options, streams
 from fleet_cloud.commands import (
-    CommandModule,
-    Outcome,
     bulk,
     check,
     claim_list,
@@ -35,7 +32,30 @@ from fleet_cloud.commands import (
     up,
     verify,
 )
-from fleet_cloud.errors import CommandError, Exit, FleetCloudError
+from fleet_cloud.errors import CommandError, Exit, FleetCloudError, UsageError
+from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.printable import printable
+from fleet_cloud.streams import OutputError
+
+
+class CommandModule(Protocol):
+    """What each module in ``commands`` has."""
+
+    NAME: tuple[str, ...]
+    SUMMARY: str
+    DESCRIPTION: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Adds the command's own flags."""
+
+    def run(self, context: Context, arguments: argparse.Namespace) -> Outcome:
+        """Carries it out.
+
+        Raises:
+            FleetCloudError: What failed, and what to do.
+        """
+
 
 COMMANDS = cast(
     "tuple[CommandModule, ...]",
@@ -67,7 +87,7 @@ COMMANDS = cast(
 )
 GROUPS = {
     "rotate": "replace the certificates of devices in the field",
-    "rule": "readings of devices, told to people by SNS",
+    "rule": "readings of devices, sent to people by SNS",
     "things": "numbered things to try with, and a record of them",
     "claim": "claim certificates: what a device has before it has an identity",
     "devices": "the things of this fleet and their certificates",
@@ -90,7 +110,7 @@ exit status: 0 done, 1 failed or something differs, 2 wrong usage
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of everything."""
+    """Returns the parser of everything."""
     parser = argparse.ArgumentParser(
         prog="fleet-cloud",
         description=DESCRIPTION,
@@ -114,39 +134,67 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; returns the exit status."""
+    """Runs the command that the arguments name; returns the exit status."""
+    streams.prepare()
+    try:
+        return _run(arguments)
+    except OutputError as error:
+        if str(error):
+            streams.say(f"fleet-cloud: {error}")
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        streams.say("\nfleet-cloud: interrupted; run it again to go on")
+        return Exit.INTERRUPTED
+    finally:
+        if not streams.finish():
+            sys.exit(Exit.FAILED)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         context = options.context(parsed)
         command: CommandModule = parsed.command
         outcome: Outcome = command.run(context, parsed)
         context.console.answer(outcome.data, outcome.lines)
     except FleetCloudError as error:
-        tell(error, as_json=parsed.json)
+        report(error, as_json=parsed.json)
         return error.exit_status
-    except BrokenPipeError:
-        # Whoever read the answer has enough; without this, Python complains once more while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
-    except KeyboardInterrupt:
-        print("\nfleet-cloud: interrupted; run it again to go on", file=sys.stderr)
-        return Exit.INTERRUPTED
     return outcome.status
 
 
-def tell(error: FleetCloudError, *, as_json: bool) -> None:
-    """Tell a failure: what failed, in AWS's words too, why, and what to type next."""
-    facts = {"code": error.code, "title": error.args[0], "remedy": error.remedy}
-    lines = [f"fleet-cloud: {error}"]
+def report(error: FleetCloudError, *, as_json: bool) -> None:
+    """Reports a failure: what failed, in AWS's words too, why, and what to type next."""
+    facts = {"code": error.code, "title": error.title, "remedy": error.remedy}
+    lines = [f"fleet-cloud: {error}", *(f"    {detail}" for detail in error.details)]
+    if error.details:
+        facts["title"] = "\n".join([error.title, *(f"    {detail}" for detail in error.details)])
     if isinstance(error, CommandError):
         facts |= {"command": error.command, "said": error.said, "cause": error.cause}
+        first, *more = error.said.splitlines() or [""]
         lines += [f"  command: {error.command}"]
-        lines += [f"  it said: {error.said}"] if error.said else []
+        lines += [f"  it said: {first}"] if first else []
+        lines += more
         lines += [f"  likely cause: {error.cause}"] if error.cause else []
     lines += [f"  next: {error.remedy}"]
-    print("\n".join(lines), file=sys.stderr)
+    streams.say("\n".join(map(printable, lines)))
     if as_json:
-        print(json.dumps({"error": facts}, indent=2))
+        streams.answer(json.dumps({"error": facts}, indent=2))
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Checks that what was typed is text: bytes that this console's encoding lacks could be written nowhere.
+
+    Raises:
+        UsageError: A word is not.
+    """
+    for word in words:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise UsageError(
+                f"{word!r} is not text in this console's encoding, {sys.getfilesystemencoding()}",
+                remedy="type it in that encoding, or choose another: LC_ALL=C.UTF-8",
+            )
 
 
 def _add(

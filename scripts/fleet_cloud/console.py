@@ -9,6 +9,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from fleet_cloud import streams
+from fleet_cloud.printable import printable
+
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
@@ -32,11 +35,21 @@ class Console:
         self._script: list[str] = []
 
     def say(self, line: str) -> None:
-        """Tell the user what happens."""
-        print(line, file=sys.stderr, flush=True)
+        """Reports what happens."""
+        streams.say(printable(line))
+
+    def ask(self, question: str) -> str | None:
+        """Asks a person; returns the answer, or nothing when there is nobody at stdin."""
+        if not streams.is_terminal(sys.stdin):
+            return None
+        streams.say(printable(question), end=" ")
+        try:
+            return sys.stdin.readline().strip()
+        except (OSError, ValueError):
+            return None
 
     def verbose(self, line: str) -> None:
-        """Tell it only to those who asked for it."""
+        """Reports it only where that was asked for."""
         if self._is_verbose:
             self.say(line)
 
@@ -47,7 +60,7 @@ class Console:
         doing: str,
         at_once: int = _AT_ONCE,
     ) -> list[_Result]:
-        """Run tasks, some at the same time, and show how far they are when there are many."""
+        """Runs tasks, some at the same time, and shows how far they are when there are many."""
         results: list[_Result] = []
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
         try:
@@ -60,28 +73,28 @@ class Console:
         return results
 
     def _progress(self, doing: str, done: int, whole: int) -> None:
-        if sys.stderr.isatty():
+        if streams.is_terminal(sys.stderr):
             end = "\n" if done == whole else ""
-            print(f"\r  {doing}: {done} of {whole}", end=end, file=sys.stderr, flush=True)
+            streams.say(f"\r  {doing}: {done} of {whole}", end=end)
         elif done == whole or done % max(1, whole // _STEPS) == 0:
             self.say(f"  {doing}: {done} of {whole}")
 
     def script(self, line: str) -> None:
-        """Print a line of a dry run's script."""
+        """Prints a line of a dry run's script; :mod:`fleet_cloud.local.quoting` has made it fit to be shown."""
         self._script.append(line)
         if not self.as_json:
-            print(line, flush=True)
+            streams.answer(line)
 
     def answer(self, data: Mapping[str, object], lines: Sequence[str]) -> None:
-        """Print the outcome: ``data`` for programs, ``lines`` for people.
+        """Prints the outcome: ``data`` for programs, ``lines`` for people.
 
-        In a dry run the script has been the answer for people, and ``lines`` would tell of things not done.
+        In a dry run the script has been the answer for people, and ``lines`` would report things not done.
         """
         if self.as_json:
-            print(json.dumps({**data, "script": self._script} if self._script else data, indent=2))
+            shown = {**data, "script": self._script} if self._script else data
+            streams.answer(json.dumps(shown, indent=2))
         elif self._script:
             if all(line.startswith("#") for line in self._script):
-                print("# nothing would change")
-        else:
-            for line in lines:
-                print(line)
+                streams.answer("# nothing would change")
+        elif lines:
+            streams.answer("\n".join(map(printable, lines)))

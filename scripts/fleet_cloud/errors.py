@@ -4,6 +4,7 @@ Anything else that is raised is a bug and shows its traceback.
 """
 
 import enum
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -17,21 +18,23 @@ class Exit(enum.IntEnum):
 
 
 class FleetCloudError(Exception):
-    """A failure with a cause that the user can be told.
+    """A failure whose cause and remedy the user is shown.
 
     Args:
         title: One sentence: what failed, naming the file, ARN or command.
         remedy: What to type or change next.
         code: Stable slug for scripts.
+        details: More about what failed, a line each.
     """
 
     exit_status: ClassVar[Exit] = Exit.FAILED
 
-    def __init__(self, title: str, *, remedy: str, code: str) -> None:
+    def __init__(self, title: str, *, remedy: str, code: str, details: Sequence[str] = ()) -> None:
         super().__init__(title)
         self.title = title
         self.remedy = remedy
         self.code = code
+        self.details = details
 
 
 class UsageError(FleetCloudError):
@@ -39,8 +42,8 @@ class UsageError(FleetCloudError):
 
     exit_status = Exit.USAGE
 
-    def __init__(self, title: str, *, remedy: str) -> None:
-        super().__init__(title, remedy=remedy, code="usage")
+    def __init__(self, title: str, *, remedy: str, details: Sequence[str] = ()) -> None:
+        super().__init__(title, remedy=remedy, code="usage", details=details)
 
 
 class CommandError(FleetCloudError):

@@ -2,11 +2,15 @@
 
 import argparse
 import dataclasses
+import re
 
-from fleet_cloud.aws import Aws, Options
+from fleet_cloud.aws.calls import Aws, Options
+from fleet_cloud.aws.names import FleetNames
 from fleet_cloud.console import Console
-from fleet_cloud.names import FleetNames
-from fleet_cloud.shell import Shell
+from fleet_cloud.errors import UsageError
+from fleet_cloud.local.shell import Shell
+
+_POLICY = re.compile(r"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[0-9A-Za-z+=,.@_/-]{1,256}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +23,7 @@ class Context:
     aws_options: Options
 
     def aws(self) -> Aws:
-        """Return the AWS CLI, for those commands that need it."""
+        """Returns the AWS CLI, for those commands that need it."""
         return Aws(self.shell, self.aws_options)
 
 
@@ -38,6 +42,7 @@ FLAGS = (
     Flag("--profile", "the profile of the AWS CLI to use", "NAME"),
     Flag("--region", "the AWS region", "REGION"),
     Flag("--endpoint-url", "another place than AWS that answers its calls", "URL"),
+    Flag("--role-boundary", "the permissions boundary of every role that is made", "ARN"),
     Flag("--dry-run", "print the aws commands that would change something, and change nothing"),
     Flag("--verbose", "show every command as it runs"),
     Flag("--json", "print one JSON object"),
@@ -45,7 +50,7 @@ FLAGS = (
 
 
 def add_to(parser: argparse.ArgumentParser, *, top: bool) -> None:
-    """Add the flags; below the top they have no default, so that a flag before the command's name stands."""
+    """Adds the flags; below the top they have no default, so that a flag before the command's name stands."""
     group = parser.add_argument_group("for every command")
     for flag in FLAGS:
         text = f"{flag.help} (default: {flag.default})" if flag.default else flag.help
@@ -58,7 +63,7 @@ def add_to(parser: argparse.ArgumentParser, *, top: bool) -> None:
 
 
 def context(arguments: argparse.Namespace) -> Context:
-    """Return what the flags ask for.
+    """Returns what the flags ask for.
 
     Raises:
         UsageError: The fleet's name is none.
@@ -72,5 +77,20 @@ def context(arguments: argparse.Namespace) -> Context:
             profile=arguments.profile,
             region=arguments.region,
             endpoint_url=arguments.endpoint_url,
+            role_boundary=_boundary(arguments.role_boundary),
         ),
     )
+
+
+def _boundary(given: str | None) -> str | None:
+    """Checks a permissions boundary.
+
+    Raises:
+        UsageError: It is no policy's ARN.
+    """
+    if given and not _POLICY.fullmatch(given):
+        raise UsageError(
+            f"--role-boundary {given!r} is no policy's ARN",
+            remedy="write it as arn:aws:iam::123456789012:policy/NAME",
+        )
+    return given

@@ -32,7 +32,7 @@ A dry run asks AWS what is there (shown as `# asked:`) and prints the rest as a 
 
 
 def page() -> str:
-    """Return the page."""
+    """Returns the page."""
     parts = [_HEAD]
     parser = build_parser()
     for command in COMMANDS:
@@ -80,12 +80,12 @@ def _usage(action: argparse.Action) -> str:
 
 
 def _positional(action: argparse.Action) -> str:
-    """Return what stands for a word without a dash: its name, or what it may be."""
+    """Returns what stands for a word without a dash: its name, or what it may be."""
     return str(action.metavar or "|".join(map(str, action.choices or [])))
 
 
 def _text(description: str) -> str:
-    """Return a description as Markdown: what is indented in a terminal is a code block here."""
+    """Returns a description as Markdown: what is indented in a terminal is a code block here."""
     paragraphs = description.strip().split("\n\n")
     return (
         "\n\n".join(

@@ -116,6 +116,6 @@ def _print_for_people(found: Leftover, state_dir: Path, hints: list[str]) -> Non
             f"  aws iot update-certificate --new-status INACTIVE --certificate-id {certificate_id}"
         )
     if found.retire:
-        print("  or all that no device uses any more: fleet-cloud devices prune")
+        print("  or delete them as well: fleet-cloud devices prune CERTIFICATE...")
     for hint in hints:
         print(f"image        {hint}")

@@ -138,7 +138,10 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
         print(f"thing        {credential.thing_name or '(none)'}")
         print(f"certificate  {credential.certificate_id}")
         print(f"replaced     {before.certificate_id if before else '-'}")
-        print("             retire it in the cloud: fleet-cloud devices prune")
+        if before:
+            print(
+                f"             retire it in the cloud: fleet-cloud devices prune {before.certificate_id}"
+            )
     return 0
 
 

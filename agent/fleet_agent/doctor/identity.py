@@ -119,6 +119,6 @@ def _ledger(device: Device) -> Findings:
                 "certificate-left-behind",
                 f"The certificate {certificate_id} may be active in the cloud, and this device does not use it.",
                 device.state_dir / "ledger.jsonl",
-                f"fleet-cloud devices prune, or aws iot update-certificate --new-status INACTIVE "
+                f"fleet-cloud devices prune --ledger ledger.jsonl, or aws iot update-certificate --new-status INACTIVE "
                 f"--certificate-id {certificate_id}",
             )

@@ -3,18 +3,16 @@
 import argparse
 from pathlib import Path
 
-from fleet_cloud import (
-    bulkfolder,
-    bulkreset,
-    confirm,
-    registry,
-)
-from fleet_cloud.bulkfolder import BulkFolder, Record
-from fleet_cloud.bulkregister import Done, Registration
-from fleet_cloud.commands import Outcome
+from fleet_cloud import confirm
+from fleet_cloud.aws.names import BulkNames, check_beside_claims
+from fleet_cloud.bulk import layout, reset
+from fleet_cloud.bulk.layout import BulkFolder, Record
+from fleet_cloud.bulk.registration import Done, Registration
 from fleet_cloud.errors import Exit, UsageError
-from fleet_cloud.names import BulkNames
+from fleet_cloud.local import quoting
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import registry
 
 NAME = ("bulk",)
 SUMMARY = "register many things at once, with keys and requests made here"
@@ -29,18 +27,17 @@ What that takes is made unless it is there: the role NAME-bulk, the policy NAME-
 below dt/ and cmd/), the thing type, and a bucket. AWS runs one such task at a time in an account.
 
 Run again it goes on where it stopped, and with a larger --count it adds the rest. Lines that AWS IoT refused are
-told, and the exit status is 1.
+shown, and the exit status is 1.
 
 bulk reset deletes from the cloud every thing that has the policy NAME-bulk, with the certificates, and then what was
 made for them; and from DIR the keys and certificates.
 """
 
-_MOST = 100_000
 _SHOWN = 10  # lines of the error report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how many, and what they are called."""
+    """Adds how many, and what they are called."""
     parser.add_argument("action", nargs="?", choices=["reset"], help="take everything away again")
     parser.add_argument("--count", metavar="N", type=int, help="how many things")
     parser.add_argument(
@@ -68,9 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Register, go on with it, or take it away."""
+    """Registers, goes on with it, or takes it away."""
     if arguments.action == "reset":
-        return bulkreset.run(context, arguments.out, yes=arguments.yes)
+        return reset.run(context, arguments.out, yes=arguments.yes)
     _check(arguments)
     context.shell.need("openssl")
     aws = context.aws()
@@ -85,7 +82,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         count=arguments.count,
         shared=arguments.shared_certificate,
     )
-    record = bulkfolder.continued(folder.read(), wanted, folder.path)
+    record = layout.continued(folder.read(), wanted, folder.path)
     return _outcome(context, record, folder, Registration(context, aws, bulk, folder).run(record))
 
 
@@ -94,7 +91,7 @@ def _outcome(context: Context, record: Record, folder: BulkFolder, done: Done) -
     end = f"{total} of {record.count} things registered"
     if not done.made and not done.left:
         end = f"nothing to do: {record.count} things are registered"
-    hint = f"next: fleet-cloud check --all --out {folder.path}"
+    hint = f"next: fleet-cloud check --all --out {quoting.word(folder.path)}"
     return Outcome(
         data={
             "fleet": record.fleet,
@@ -115,11 +112,12 @@ def _outcome(context: Context, record: Record, folder: BulkFolder, done: Done) -
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.count is None or not 1 <= arguments.count <= _MOST:
+    if arguments.count is None or not 1 <= arguments.count <= layout.MOST:
         raise UsageError(
             "--count is missing" if arguments.count is None else f"--count {arguments.count}",
-            remedy=f"give a number from 1 to {_MOST}, such as --count 10",
+            remedy=f"give a number from 1 to {layout.MOST}, such as --count 10",
         )
     registry.check("--prefix", arguments.prefix)
+    check_beside_claims("--prefix", arguments.prefix)
     registry.check("--thing-type", arguments.thing_type)
     registry.check("--prefix", f"{arguments.prefix}-{arguments.count}")

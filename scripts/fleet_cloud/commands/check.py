@@ -4,18 +4,18 @@ import argparse
 import time
 from pathlib import Path
 
-from fleet_cloud import device
-from fleet_cloud.bulkfolder import BulkFolder
-from fleet_cloud.commands import Outcome
-from fleet_cloud.device import Connection, Identity, Place, RefusedError
+from fleet_cloud.bulk.layout import BulkFolder
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
+from fleet_cloud.fleet import connection
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("check",)
 SUMMARY = "connect as every thing made in bulk, and do a round trip"
 DESCRIPTION = """\
 Connects as each thing of DIR under its own name, subscribes to cmd/THING/check, publishes there and waits for the
-message to come back; many at a time. What a thing could not do is told, and the exit status is 1.
+message to come back; many at a time. What a thing could not do is named, and the exit status is 1.
 
 It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
 makes it).
@@ -26,7 +26,7 @@ _SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which."""
+    """Adds which."""
     parser.add_argument("things", metavar="THING", nargs="*", help="names of things in DIR")
     parser.add_argument("--all", action="store_true", help="every thing in DIR")
     parser.add_argument(
@@ -41,23 +41,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Connect as each."""
+    """Connects as each."""
     folder = BulkFolder(arguments.out)
     things = _things(folder, arguments)
-    device.check_ca_file(arguments.ca_file)
-    device.need_environment()
+    connection.check_ca_file(arguments.ca_file)
+    connection.need_environment()
     aws = context.aws()
-    told = device.told_endpoint(aws.ask(device.ask_endpoint(aws)))
-    place = Place(endpoint=told, ca_file=arguments.ca_file)
+    endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
+    place = Place(endpoint=endpoint, ca_file=arguments.ca_file)
     if context.shell.dry_run:
         context.console.script(f"# would connect as {len(things)} things")
         return Outcome(data={"checked": 0, "failed": {}, "dry_run": True}, lines=[])
 
-    def one(thing: str) -> str | None:
+    def check(thing: str) -> str | None:
         return round_trip(place, folder.identity(thing), thing)
 
     began = time.monotonic()
-    found = context.console.spread(one, things, "checking things", _AT_ONCE)
+    found = context.console.spread(check, things, "checking things", _AT_ONCE)
     seconds = round(time.monotonic() - began, 2)
     failed = {thing: why for thing, why in zip(things, found, strict=True) if why is not None}
     good = len(things) - len(failed)
@@ -72,7 +72,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def round_trip(place: Place, identity: Identity, thing: str) -> str | None:
-    """Send a message from a thing to itself; return what went wrong, or nothing."""
+    """Sends a message from a thing to itself; returns what went wrong, or nothing."""
     topic, message = f"cmd/{thing}/check", {"check": thing}
     try:
         with Connection(place, identity, thing) as session:

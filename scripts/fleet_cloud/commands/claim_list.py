@@ -3,10 +3,11 @@
 import argparse
 import datetime as dt
 
-from fleet_cloud import claims, inventory, times
-from fleet_cloud.claims import Claim
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud.aws import times
+from fleet_cloud.fleet import claims, inventory
+from fleet_cloud.fleet.claims import Claim
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("claim", "list")
 SUMMARY = "list the claims with batch, state and age"
@@ -21,7 +22,7 @@ call each. Claims of claim temporary are not listed: AWS does not list them eith
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how far to look."""
+    """Adds how far to look."""
     parser.add_argument(
         "--all",
         action="store_true",
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask and show."""
+    """Asks and shows."""
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
     found = claims.gather(aws, context.names, held, everything=arguments.all)
@@ -59,7 +60,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def describe(claim: Claim) -> dict[str, object]:
-    """Return a claim for programs."""
+    """Returns a claim for programs."""
     return {
         "certificate_id": claim.certificate.identifier,
         "certificate_arn": claim.certificate.arn,

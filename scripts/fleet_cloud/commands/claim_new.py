@@ -4,15 +4,18 @@ import argparse
 import datetime as dt
 import re
 
-from fleet_cloud import certify, openssl, resources, templates
-from fleet_cloud.aws import Aws, text
-from fleet_cloud.claimfolder import ClaimFolder
-from fleet_cloud.commands import Outcome, config
+from fleet_cloud.aws.calls import Aws, text
+from fleet_cloud.aws.names import Account, check_beside_claims
+from fleet_cloud.commands import config
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.names import Account
+from fleet_cloud.fleet import certify
+from fleet_cloud.fleet.claim_folder import ClaimFolder
+from fleet_cloud.local import openssl
+from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
-from fleet_cloud.reconcile import compare, ensure
-from fleet_cloud.shell import Variable
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import resources, templates
+from fleet_cloud.plan.reconcile import compare, ensure
 
 NAME = ("claim", "new")
 SUMMARY = "make a long-lived claim certificate for a batch of devices"
@@ -36,7 +39,7 @@ _ARN = Variable("claim_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where to, and for whom."""
+    """Adds where to, and for whom."""
     config.add_place(parser)
     parser.add_argument(
         "--batch",
@@ -50,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make the claim, or the rest of it."""
+    """Makes the claim, or the rest of it."""
+    check_beside_claims("--name", context.names.fleet)
     batch, folder = _batch(arguments.batch), config.claim_folder(arguments)
     context.shell.need("openssl")
     aws = context.aws()
@@ -88,7 +92,7 @@ def _batch(given: str | None) -> str:
 
 
 def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
-    """Check that the template is there, and make the claim policy if it is not."""
+    """Checks that the template is there, and makes the claim policy if it is not."""
     policy = resources.claim_policy(aws, context.names, account)
     found, described = aws.ask_all([policy.read, templates.read(aws, context.names)])
     if described is None:
@@ -111,7 +115,7 @@ def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
 
 
 def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
-    """Make the key unless it is there, then the certificate, then attach the policy.
+    """Makes the key unless it is there, then the certificate, and then attaches the policy.
 
     In this order an interruption leaves nothing that can do anything: a key without a certificate, or a
     certificate without a policy.
@@ -130,7 +134,7 @@ def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
 
 
 def _take(context: Context, aws: Aws, folder: ClaimFolder) -> str:
-    """Have AWS make key and certificate, and attach the policy."""
+    """Has AWS make key and certificate, and attaches the policy."""
     context.shell.make_folder(folder.path, 0o700)
     context.console.say("  having AWS IoT make a key and a certificate")
     command = aws.command("iot", "create-keys-and-certificate", "--set-as-active")
@@ -143,7 +147,7 @@ def _take(context: Context, aws: Aws, folder: ClaimFolder) -> str:
 
 
 def _finish(context: Context, aws: Aws, folder: ClaimFolder, arn: str) -> str:
-    """Compare a certificate that is there with AWS; attach the policy if an earlier run could not.
+    """Compares a certificate that is there with AWS; attaches the policy if an earlier run could not.
 
     Returns:
         ``unchanged`` or ``finished``.
@@ -190,7 +194,7 @@ def _attach(context: Context, aws: Aws, arn: str | Variable) -> None:
 def _outcome(
     context: Context, folder: ClaimFolder, arn: str, state: str, configured: Outcome | None
 ) -> Outcome:
-    told = {"created": "made", "unchanged": "is there, nothing to do", "finished": "finished"}
+    words = {"created": "made", "unchanged": "is there, nothing to do", "finished": "finished"}
     certificate_id = arn.rpartition("/")[2]
     return Outcome(
         data={
@@ -206,7 +210,7 @@ def _outcome(
             "config": dict(configured.data) if configured else None,
         },
         lines=[
-            f"claim {certificate_id} {told.get(state, state)}",
+            f"claim {certificate_id} {words.get(state, state)}",
             f"  {folder.certificate}",
             f"  {folder.key}   (secret: who has it can register devices)",
             *([f"  {line}" for line in configured.lines] if configured else []),

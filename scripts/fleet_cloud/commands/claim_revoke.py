@@ -4,13 +4,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fleet_cloud import claims, confirm, files, inventory, openssl, retire
-from fleet_cloud.claimfolder import ClaimFolder
-from fleet_cloud.claims import Claim
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud import confirm
 from fleet_cloud.errors import UsageError
-from fleet_cloud.inventory import ACTIVE
+from fleet_cloud.fleet import claims, inventory, retire
+from fleet_cloud.fleet.claim_folder import ClaimFolder
+from fleet_cloud.fleet.claims import Claim
+from fleet_cloud.fleet.inventory import ACTIVE
+from fleet_cloud.local import files, openssl
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("claim", "revoke")
 SUMMARY = "switch claims off at once"
@@ -25,7 +27,7 @@ for good, and asks before.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which, and whether for good."""
+    """Adds which, and whether for good."""
     parser.add_argument(
         "claims", metavar="CLAIM", nargs="*", help="the beginning of an id, or a folder"
     )
@@ -37,35 +39,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Switch off, and delete if that was asked for."""
+    """Switches off, and deletes if that was asked for."""
     given: Sequence[str] = arguments.claims
     if not given and not arguments.leftovers:
         raise UsageError(
             "no claim is named", remedy="name one, as fleet-cloud claim list shows it"
         )
-    wanted = [_identifier(one) for one in given]
+    wanted = [_identifier(name) for name in given]
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
     found = claims.gather(aws, context.names, held, everything=arguments.leftovers).claims
     picked = claims.pick(found, wanted)
     if arguments.leftovers:
-        picked += [one for one in found if one.state == "leftover" and one not in picked]
+        picked += [claim for claim in found if claim.state == "leftover" and claim not in picked]
     changed = _switch_off(context, picked)
     if arguments.delete and picked:
         confirm.confirm(context, f"Delete {len(picked)} claims for good?", yes=arguments.yes)
-        for one in picked:
+        for claim in picked:
             # It is off by now.
-            for command in retire.certificate_commands(aws, one.certificate)[-1:]:
+            for command in retire.certificate_commands(aws, claim.certificate)[-1:]:
                 aws.change(command)
     state = "deleted" if arguments.delete else "revoked"
-    rows = [[one.certificate.identifier, one.batch or "-", state] for one in picked]
+    rows = [[claim.certificate.identifier, claim.batch or "-", state] for claim in picked]
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "dry_run": context.shell.dry_run,
             "changed": bool(changed or (arguments.delete and picked)),
             "claims": [
-                {"certificate_id": one.certificate.identifier, "state": state} for one in picked
+                {"certificate_id": claim.certificate.identifier, "state": state}
+                for claim in picked
             ],
         },
         lines=table(rows) if rows else ["nothing to do: there are no leftovers"],
@@ -74,15 +77,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 def _switch_off(context: Context, picked: Sequence[Claim]) -> list[Claim]:
     aws = context.aws()
-    changed = [one for one in picked if one.certificate.status == ACTIVE]
-    for one in changed:
-        context.console.say(f"  switching off {one.certificate.identifier}")
-        aws.change(retire.switch_off(aws, one.certificate))
+    changed = [claim for claim in picked if claim.certificate.status == ACTIVE]
+    for claim in changed:
+        context.console.say(f"  switching off {claim.certificate.identifier}")
+        aws.change(retire.switch_off(aws, claim.certificate))
     return changed
 
 
 def _identifier(given: str) -> str:
-    """Return a claim's id, or the beginning of one, from what was typed."""
+    """Returns a claim's id, or the beginning of one, from what was typed."""
     folder = ClaimFolder(Path(given))
     pem = files.read(folder.certificate) if folder.path.is_dir() else None
     return openssl.certificate_id(pem, folder.certificate) if pem else given

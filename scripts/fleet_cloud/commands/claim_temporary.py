@@ -2,11 +2,12 @@
 
 import argparse
 
-from fleet_cloud import times
-from fleet_cloud.aws import text
-from fleet_cloud.commands import Outcome, config
+from fleet_cloud.aws import times
+from fleet_cloud.aws.calls import text
+from fleet_cloud.commands import config
 from fleet_cloud.errors import CommandError, FleetCloudError
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("claim", "temporary")
 SUMMARY = "get a claim that ends in five minutes"
@@ -18,13 +19,13 @@ ends. AWS makes the key of such a claim, so it does travel, once.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where to."""
+    """Adds where to."""
     config.add_place(parser)
     config.add_beside(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Get the claim and write it."""
+    """Gets the claim and writes it."""
     folder = config.claim_folder(arguments)
     folder.check_empty()
     aws = context.aws()
@@ -66,7 +67,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def end_of(expiration: object) -> str:
-    """Return the end of a claim in UTC: version 1 of the AWS CLI tells seconds, version 2 a date.
+    """Returns the end of a claim in UTC: version 1 of the AWS CLI writes seconds, version 2 a date.
 
     Raises:
         FleetCloudError: It is neither.
@@ -74,7 +75,7 @@ def end_of(expiration: object) -> str:
     end = times.moment(expiration)
     if end is None:
         raise FleetCloudError(
-            f"AWS told no end of the claim but {expiration!r}",
+            f"AWS gave no end of the claim but {expiration!r}",
             remedy="check --endpoint-url; the claim itself is written and ends in about five minutes",
             code="answer-unknown",
         )

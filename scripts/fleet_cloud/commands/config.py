@@ -4,13 +4,15 @@ import argparse
 import os
 from pathlib import Path
 
-from fleet_cloud import configuration, device, files, spread, templates
-from fleet_cloud.claimfolder import ClaimFolder
-from fleet_cloud.commands import Outcome
-from fleet_cloud.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
+from fleet_cloud.aws.names import CLAIM_CERTIFICATE_FILE, CLAIM_KEY_FILE
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.names import CLAIM_CERTIFICATE_FILE, CLAIM_KEY_FILE
+from fleet_cloud.fleet import configuration, connection, spread
+from fleet_cloud.fleet.claim_folder import ClaimFolder
+from fleet_cloud.fleet.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
+from fleet_cloud.local import files, pem, quoting
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import templates
 
 NAME = ("config",)
 SUMMARY = "write the agent's config.yaml for this fleet"
@@ -31,11 +33,10 @@ asked. A config.yaml that says something else already is replaced only with --fo
 
 CONFIG_FILE = "config.yaml"
 CA_FILE = "ca.pem"
-_BEGIN_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what goes into the file, and where it goes."""
+    """Adds what goes into the file, and where it goes."""
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="the folder for config.yaml"
     )
@@ -49,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_beside(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of :func:`beside`."""
+    """Adds the flags of :func:`beside`."""
     parser.add_argument("--no-config", action="store_true", help="write no config.yaml")
     add_content(parser)
 
 
 def add_content(parser: argparse.ArgumentParser) -> None:
-    """Add what goes into the file and cannot be known from here."""
+    """Adds what goes into the file and cannot be known from here."""
     parser.add_argument(
         "--device-endpoint",
         metavar="HOST[:PORT]",
@@ -82,7 +83,7 @@ def add_content(parser: argparse.ArgumentParser) -> None:
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Add where a claim goes."""
+    """Adds where a claim goes."""
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument(
         "--out", metavar="DIR", type=Path, help="the folder for key, certificate and config.yaml"
@@ -96,12 +97,12 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def claim_folder(arguments: argparse.Namespace) -> ClaimFolder:
-    """Return the folder that those flags mean."""
+    """Returns the folder that those flags mean."""
     return ClaimFolder(arguments.image / "claim" if arguments.image else arguments.out)
 
 
 def beside(context: Context, arguments: argparse.Namespace) -> Outcome | None:
-    """Write the configuration beside a claim; a whole one is kept when no flag says what it should be.
+    """Writes the configuration beside a claim; a whole one is kept when no flag says what it should be.
 
     Raises:
         FleetCloudError: It says something else than the flags.
@@ -114,13 +115,13 @@ def beside(context: Context, arguments: argparse.Namespace) -> Outcome | None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Write it."""
+    """Writes it."""
     out: Path = arguments.out
     inner = out / "claim" / CONFIG_FILE
     if inner.is_file() and not arguments.force:
         raise FleetCloudError(
             f"{inner} is there, which claim new wrote, and a second configuration would differ from it",
-            remedy=f"change that one: --out {inner.parent}; or delete it, or add --force",
+            remedy=f"change that one: --out {quoting.word(inner.parent)}; or delete it, or add --force",
             code="file-exists",
         )
     found = _claim_folder(out, arguments.claim_dir)
@@ -135,7 +136,7 @@ def write(
     *,
     force: bool = False,
 ) -> Outcome:
-    """Gather what the file says, and write it.
+    """Gathers what the file says, and writes it.
 
     Args:
         context: What a command gets.
@@ -198,11 +199,11 @@ def _spread(context: Context, fleet_size: int | None, quota: float) -> tuple[int
 
 
 def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str | None]:
-    """Return the CA's text to write into the folder, and the path that the configuration names."""
+    """Returns the CA's text to write into the folder, and the path that the configuration names."""
     if given is None:
         return None, None
-    pem = files.read(Path(given))
-    if pem is None:
+    found = pem.certificates(Path(given), "--ca-file")
+    if found is None:
         if not given.startswith("/"):
             raise UsageError(
                 f"--ca-file {given}: there is no such file",
@@ -210,18 +211,13 @@ def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str
             )
         context.console.say(f"{given} is not here: taken as a path on the device")
         return None, given
-    if _BEGIN_CERTIFICATE not in pem:
-        raise UsageError(
-            f"--ca-file {given} holds no certificate",
-            remedy=f"give a PEM file: it has a line {_BEGIN_CERTIFICATE}",
-        )
     if Path(given).resolve() == (out / CA_FILE).resolve():
         return None, CA_FILE
-    return pem, CA_FILE
+    return found, CA_FILE
 
 
 def _claim_folder(out: Path, given: str | None) -> str:
-    """Return the claim's folder as the configuration is to name it; empty beside the configuration."""
+    """Returns the claim's folder as the configuration is to name it; empty beside the configuration."""
     if given is not None:
         return given
     if ClaimFolder(out / "claim").is_complete:
@@ -230,11 +226,11 @@ def _claim_folder(out: Path, given: str | None) -> str:
 
 
 def _ask_endpoint(context: Context) -> Endpoint:
-    """Ask AWS where devices connect, and whether there is anything for them there."""
+    """Asks AWS where devices connect, and whether there is anything for them there."""
     aws = context.aws()
     described, template = aws.ask_all(
         [
-            device.ask_endpoint(aws),
+            connection.ask_endpoint(aws),
             templates.read(aws, context.names),
         ]
     )
@@ -245,11 +241,11 @@ def _ask_endpoint(context: Context) -> Endpoint:
             remedy="set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
             code="template-missing",
         )
-    return device.told_endpoint(described)
+    return connection.endpoint_of(described)
 
 
 def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:
-    """Write the files that are not so yet; returns ``written`` (in a dry run ``stale``) or ``unchanged``."""
+    """Writes the files that are not so yet; returns ``written`` (in a dry run ``stale``) or ``unchanged``."""
     found = {path: files.read(path) for path in written}
     stale = [path for path, content in written.items() if found[path] != content]
     other = [path for path in stale if found[path] is not None]

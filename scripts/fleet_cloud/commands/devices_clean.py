@@ -3,12 +3,14 @@
 import argparse
 from collections.abc import Mapping, Sequence
 
-from fleet_cloud import confirm, inventory, retire
-from fleet_cloud.aws import Aws
-from fleet_cloud.commands import Outcome, devices_show
+from fleet_cloud import confirm
+from fleet_cloud.aws.calls import Aws
+from fleet_cloud.commands import devices_show
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
-from fleet_cloud.inventory import Thing
+from fleet_cloud.fleet import inventory, retire
+from fleet_cloud.fleet.inventory import Thing
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("devices", "clean")
 SUMMARY = "delete devices from the cloud, with their certificates"
@@ -22,7 +24,7 @@ Asks before. What cannot be deleted is named, and the exit status is 1; run it a
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which."""
+    """Adds which."""
     parser.add_argument(
         "things", metavar="THING", nargs="*", help="names (default: all of the fleet)"
     )
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask, and delete."""
+    """Asks, and deletes."""
     given: Sequence[str] = arguments.things
     for name in given:
         devices_show.check_name(name)
@@ -52,7 +54,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "left": {name: error.said for name, error in left.items()},
         },
         lines=[
-            *told(left),
+            *left_lines(left),
             f"{len(gone)} devices deleted" if chosen else "nothing to do: no devices",
         ],
         status=Exit.FAILED if left else Exit.DONE,
@@ -60,13 +62,13 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def delete(aws: Aws, chosen: Sequence[Thing]) -> dict[str, CommandError]:
-    """Delete things with their certificates; returns what could not be."""
+    """Deletes things with their certificates; returns what could not be."""
     tasks = [(thing.name, retire.thing_commands(aws, thing)) for thing in chosen]
     return retire.run_all(aws, tasks, "deleting devices")
 
 
-def told(left: Mapping[str, CommandError]) -> list[str]:
-    """Return for people what could not be deleted."""
+def left_lines(left: Mapping[str, CommandError]) -> list[str]:
+    """Returns for people what could not be deleted."""
     return [f"{name} is left: {error.said}" for name, error in left.items()]
 
 

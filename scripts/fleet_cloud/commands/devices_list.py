@@ -4,10 +4,11 @@ import argparse
 import collections
 import datetime as dt
 
-from fleet_cloud import inventory, times
-from fleet_cloud.commands import Outcome, table
-from fleet_cloud.inventory import Certificate, Thing
+from fleet_cloud.aws import times
+from fleet_cloud.fleet import inventory
+from fleet_cloud.fleet.inventory import Certificate, Thing
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("devices", "list")
 SUMMARY = "list the fleet's things with their certificates"
@@ -18,12 +19,12 @@ their own attribute serialNumber. A device is active when one of its certificate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the global flags say it all."""
+    """Adds nothing: the global flags say it all."""
     del parser
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask and show."""
+    """Asks and shows."""
     del arguments
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
@@ -39,7 +40,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         data={
             "fleet": context.names.fleet,
             "devices": [describe(thing) for thing in found.things],
-            "certificates_without_thing": [certificate(one) for one in found.orphans],
+            "certificates_without_thing": [certificate(held) for held in found.orphans],
         },
         lines=[
             *(table([["THING", "STATE", "CERTIFICATE", "AGE", "MORE"], *rows]) if rows else []),
@@ -49,22 +50,22 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def describe(thing: Thing) -> dict[str, object]:
-    """Return a thing for programs."""
+    """Returns a thing for programs."""
     return {
         "thing": thing.name,
         "state": thing.state,
         "attributes": dict(thing.attributes),
-        "certificates": [certificate(one) for one in thing.certificates],
+        "certificates": [certificate(held) for held in thing.certificates],
     }
 
 
-def certificate(one: Certificate) -> dict[str, object]:
-    """Return a certificate for programs."""
+def certificate(found: Certificate) -> dict[str, object]:
+    """Returns a certificate for programs."""
     return {
-        "certificate_id": one.identifier,
-        "certificate_arn": one.arn,
-        "status": one.status,
-        "created": times.text(one.created),
+        "certificate_id": found.identifier,
+        "certificate_arn": found.arn,
+        "status": found.status,
+        "created": times.text(found.created),
     }
 
 

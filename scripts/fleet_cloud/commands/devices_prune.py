@@ -1,48 +1,50 @@
 """``fleet-cloud devices prune``: retires certificates that no device uses any more."""
 
 import argparse
-import dataclasses
 import datetime as dt
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fleet_cloud import confirm, files, inventory, retire, times
-from fleet_cloud.aws import Aws, strings
-from fleet_cloud.commands import Outcome, table
-from fleet_cloud.commands.devices_clean import told
-from fleet_cloud.errors import Exit, UsageError
-from fleet_cloud.inventory import ACTIVE, Certificate, Devices, Holdings
+from fleet_cloud import confirm
+from fleet_cloud.aws import times
+from fleet_cloud.commands import devices_show
+from fleet_cloud.commands.devices_clean import left_lines
+from fleet_cloud.errors import CommandError, Exit
+from fleet_cloud.fleet import inventory, ledger, prune, retire
+from fleet_cloud.fleet.inventory import Thing
+from fleet_cloud.fleet.prune import Candidate
+from fleet_cloud.local import quoting
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("devices", "prune")
 SUMMARY = "retire certificates that no device uses any more"
 DESCRIPTION = """\
 Finds certificates of this fleet that no device uses any more and retires them: detach, switch off, delete.
 
-  superseded  a thing has a newer active certificate, and has had it for --min-age hours
+  superseded  a thing's one active certificate is newer, and has been there for --min-age hours
   orphaned    the certificate has the policy NAME-device, and no thing
   ledger      a device's ledger.jsonl, given with --ledger, says last of it: unresolved, retired or dropped
+  named       it is named here, by the beginning of its id as devices show and devices list --json have it
 
-A device that takes a new certificate goes on with the old one until the new one is proven: --min-age leaves it that
-time. A ledger's certificate that belongs to another fleet is left alone. Asks before; --dry-run shows.
+Where a thing has more than one active certificate, none is retired by its age: whoever took the thing over would have
+the newer one. Such things are named. What a rotation by a job replaced: rotate status --retire. Otherwise give the
+device's ledger, or name the certificate.
+
+A ledger is believed for its own thing (the one with the certificate that it says is in use; after fleet-agent reset
+there is none, and --thing says whose it is), and for certificates on no thing that have the policy NAME-device alone,
+or none and are still pending. Everything else in it is left alone. Asks before; --dry-run shows.
 """
-
-# What a device's ledger may say last of a certificate that it will never use again.
-_GIVEN_UP = {"unresolved", "retired", "dropped"}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A certificate to retire, why, and the things it is on."""
-
-    certificate: Certificate
-    reason: str
-    things: Sequence[str] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what else to look at."""
+    """Adds what else to look at."""
+    parser.add_argument(
+        "certificates",
+        metavar="CERTIFICATE",
+        nargs="*",
+        help="the beginning of a certificate's id, to be retired whatever its age",
+    )
     parser.add_argument(
         "--ledger",
         metavar="FILE",
@@ -50,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="a device's ledger.jsonl; may be repeated",
+    )
+    parser.add_argument(
+        "--thing", metavar="THING", help="whose ledgers these are, where they name none in use"
     )
     parser.add_argument(
         "--min-age",
@@ -62,105 +67,88 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Find, ask, retire."""
-    given_up = {one for path in arguments.ledger for one in read_ledger(path)}
+    """Finds, asks, retires."""
+    if arguments.thing:
+        devices_show.check_name(arguments.thing)
+    ledgers = [ledger.read(path) for path in arguments.ledger]
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
     devices = inventory.things(aws, context.names, held)
     before = dt.datetime.now(dt.UTC) - dt.timedelta(hours=arguments.min_age)
-    found = {one.certificate.arn: one for one in _named(aws, held, devices, given_up)}
-    found |= {one.certificate.arn: one for one in candidates(devices, before)}
-    chosen = [*found.values()]
-    rows = [
-        [one.certificate.identifier, one.reason, ", ".join(one.things) or "-"] for one in chosen
+    ours = [
+        *(certificate for thing in devices.things for certificate in thing.certificates),
+        *devices.orphans,
     ]
-    if chosen and not context.shell.dry_run:
-        for line in table(rows):
-            context.console.say(f"  {line}")
+    found = [
+        *prune.by_age(devices, before),
+        *(
+            candidate
+            for given in ledgers
+            for candidate in prune.by_ledger(aws, held, devices, given, arguments.thing)
+        ),
+        *prune.named(devices, inventory.pick(ours, arguments.certificates, "devices show")),
+    ]
+    chosen = [*{candidate.certificate.arn: candidate for candidate in found}.values()]
+    if chosen:
+        rows = [
+            [
+                candidate.certificate.identifier,
+                candidate.reason,
+                ", ".join(candidate.things) or "-",
+            ]
+            for candidate in chosen
+        ]
         question = f"Retire these {len(chosen)} certificates for good?"
-        confirm.confirm(context, question, yes=arguments.yes)
+        confirm.confirm(context, question, yes=arguments.yes, rows=rows)
     tasks = [
-        (one.certificate.identifier, retire.certificate_commands(aws, one.certificate, one.things))
-        for one in chosen
+        (
+            candidate.certificate.identifier,
+            retire.certificate_commands(aws, candidate.certificate, candidate.things),
+        )
+        for candidate in chosen
     ]
     left = retire.run_all(aws, tasks, "retiring certificates")
+    return _outcome(context, chosen, left, prune.undecided(devices, chosen))
+
+
+def _outcome(
+    context: Context,
+    chosen: Sequence[Candidate],
+    left: Mapping[str, CommandError],
+    undecided: Sequence[Thing],
+) -> Outcome:
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "dry_run": context.shell.dry_run,
             "certificates": [
                 {
-                    "certificate_id": one.certificate.identifier,
-                    "reason": one.reason,
-                    "things": [*one.things],
-                    "age": times.text(one.certificate.created),
-                    "left": one.certificate.identifier in left,
+                    "certificate_id": candidate.certificate.identifier,
+                    "reason": candidate.reason,
+                    "things": [*candidate.things],
+                    "age": times.text(candidate.certificate.created),
+                    "left": candidate.certificate.identifier in left,
                 }
-                for one in chosen
+                for candidate in chosen
+            ],
+            "undecided": [
+                {
+                    "thing": thing.name,
+                    "certificates": [
+                        certificate.identifier for certificate in prune.active_on(thing)
+                    ],
+                }
+                for thing in undecided
             ],
         },
         lines=[
-            *told(left),
+            *left_lines(left),
+            *(
+                f"{thing.name} has {len(prune.active_on(thing))} active certificates, and none is retired by its age: "
+                f"look with fleet-cloud devices show {quoting.word(thing.name)}"
+                for thing in undecided
+            ),
             f"{len(chosen) - len(left)} certificates retired" if chosen else "nothing to do",
         ],
         status=Exit.FAILED if left else Exit.DONE,
     )
-
-
-def candidates(devices: Devices, before: dt.datetime) -> Iterator[Candidate]:
-    """Yield what is superseded by a certificate made before a moment, and what has no thing."""
-    for thing in devices.things:
-        active = [one for one in thing.certificates if one.status == ACTIVE]
-        newest = active[0] if active else None
-        if newest is None or newest.created is None or newest.created > before:
-            continue
-        for one in thing.certificates[thing.certificates.index(newest) + 1 :]:
-            yield Candidate(certificate=one, reason="superseded", things=[thing.name])
-    for one in devices.orphans:
-        yield Candidate(certificate=one, reason="orphaned")
-
-
-def read_ledger(path: Path) -> list[str]:
-    """Return the certificates that a device has given up.
-
-    Raises:
-        UsageError: There is no such file, or it is no ledger.
-    """
-    text = files.read(path)
-    last: dict[str, object] = {}
-    for line in (text or "").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue  # torn by a power cut: the agent passes over it too
-        if isinstance(entry, Mapping) and isinstance(entry.get("certificate_id"), str):
-            last[entry["certificate_id"]] = entry.get("event")
-    if not last:
-        raise UsageError(
-            f"--ledger {path}: {'there is no such file' if text is None else 'is no ledger'}",
-            remedy="give the ledger.jsonl of a device's state directory",
-        )
-    return [identifier for identifier, event in last.items() if event in _GIVEN_UP]
-
-
-def _named(aws: Aws, held: Holdings, devices: Devices, given_up: set[str]) -> Iterator[Candidate]:
-    """Yield those of the ledgers that are this fleet's, or nobody's."""
-    ours = {one.arn for one in held.devices}
-    on = {one.arn: [thing.name] for thing in devices.things for one in thing.certificates}
-    rest = [
-        one
-        for one in held.certificates.values()
-        if one.identifier in given_up and one.arn not in {claim.arn for claim in held.claims}
-    ]
-    strangers = [one for one in rest if one.arn not in ours and one.arn not in on]
-    answers = aws.ask_all(
-        [aws.command("iot", "list-principal-things", "--principal", one.arn) for one in strangers]
-    )
-    foreign = {
-        one.arn
-        for one, answer in zip(strangers, answers, strict=True)
-        if strings(answer, "things")
-    }
-    for one in rest:
-        if one.arn not in foreign:
-            yield Candidate(certificate=one, reason="ledger", things=on.get(one.arn, []))

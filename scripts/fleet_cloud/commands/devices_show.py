@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Mapping
 
-from fleet_cloud import times
-from fleet_cloud.aws import Answer, Aws, entries, text
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud.aws import times
+from fleet_cloud.aws.calls import Answer, Aws, entries, text
+from fleet_cloud.aws.names import REGISTRY_NAME
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.names import REGISTRY_NAME
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("devices", "show")
 SUMMARY = "show one device: attributes, type, groups, certificates, policies"
@@ -19,12 +19,12 @@ state, its dates and its policies.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which."""
+    """Adds which."""
     parser.add_argument("thing", metavar="THING", help="the thing's name")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask and show."""
+    """Asks and shows."""
     name: str = arguments.thing
     check_name(name)
     aws = context.aws()
@@ -43,15 +43,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         )
     found = principals.get("principals") if principals else None
     arns = [str(arn) for arn in found] if isinstance(found, list) else []
-    told = described.get("attributes")
-    attributes = dict(told) if isinstance(told, Mapping) else {}
+    given = described.get("attributes")
+    attributes = dict(given) if isinstance(given, Mapping) else {}
     group_names = [text(entry, "groupName") for entry in entries(groups, "thingGroups")]
     certificates = _certificates(aws, arns)
     kind = described.get("thingTypeName")
     rows = [["thing", name], ["type", str(kind or "-")], ["groups", ", ".join(group_names) or "-"]]
     rows += [[f"attribute {key}", str(value)] for key, value in sorted(attributes.items())]
-    for one in certificates:
-        rows += [[key.replace("_", " "), str(value)] for key, value in one.items()]
+    for row in certificates:
+        rows += [[key.replace("_", " "), str(value)] for key, value in row.items()]
     return Outcome(
         data={
             "thing": name,
@@ -65,7 +65,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def check_name(name: str) -> None:
-    """Check the name of a thing.
+    """Checks the name of a thing.
 
     Raises:
         UsageError: AWS does not take it.
@@ -95,14 +95,14 @@ def _certificates(aws: Aws, arns: list[str]) -> list[dict[str, object]]:
 
 def _certificate(arn: str, answer: Answer | None, policies: Answer | None) -> dict[str, object]:
     found = answer.get("certificateDescription") if answer else None
-    told = found if isinstance(found, Mapping) else {}
-    validity = told.get("validity")
+    facts = found if isinstance(found, Mapping) else {}
+    validity = facts.get("validity")
     dates = validity if isinstance(validity, Mapping) else {}
     names = [text(entry, "policyName") for entry in entries(policies, "policies")]
     return {
         "certificate": arn.rpartition("/")[2],
-        "status": told.get("status"),
-        "created": times.text(times.moment(told.get("creationDate"))),
+        "status": facts.get("status"),
+        "created": times.text(times.moment(facts.get("creationDate"))),
         "ends": times.text(times.moment(dates.get("notAfter"))),
         "policies": ", ".join(names) or "-",
     }

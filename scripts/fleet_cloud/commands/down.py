@@ -3,15 +3,17 @@
 import argparse
 from collections.abc import Mapping, Sequence
 
-from fleet_cloud import claims, confirm, inventory, plan, retire, teardown
-from fleet_cloud.aws import Aws
-from fleet_cloud.claims import Claim
-from fleet_cloud.commands import Outcome, table
+from fleet_cloud import confirm
+from fleet_cloud.aws.calls import Aws
 from fleet_cloud.errors import CommandError, Exit
-from fleet_cloud.inventory import Devices
+from fleet_cloud.fleet import claims, inventory, retire
+from fleet_cloud.fleet.claims import Claim
+from fleet_cloud.fleet.inventory import Devices
+from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
-from fleet_cloud.shell import Command
-from fleet_cloud.teardown import Piece, Standing
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import plan, teardown
+from fleet_cloud.plan.teardown import Piece, Standing
 
 NAME = ("down",)
 SUMMARY = "take everything of the fleet away again"
@@ -30,7 +32,7 @@ AWS takes up to five minutes until a detached policy or a deprecated thing type 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what stays, and how long to wait."""
+    """Adds what stays, and how long to wait."""
     parser.add_argument("--keep-devices", action="store_true", help="leave the devices working")
     parser.add_argument(
         "--patience",
@@ -43,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Look, ask, disable, delete."""
+    """Looks, asks, disables, deletes."""
     aws, names = context.aws(), context.names
     account, template = plan.look(aws, names)
     there = teardown.standing(aws, names, teardown.of_fleet(aws, names, account, template))
@@ -60,10 +62,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             f"  {piece.kind} {piece.name} does not bear the fleet's tags: left alone"
         )
     if rows:
-        for line in table(rows):
-            context.console.say(f"  {line}")
         question = f"Delete all this in account {account.number}, {account.region}, for good?"
-        confirm.confirm(context, question, yes=arguments.yes)
+        confirm.confirm(context, question, yes=arguments.yes, rows=rows)
     left = _take_away(aws, there.ours, found, devices, arguments.patience)
     return Outcome(
         data={
@@ -84,7 +84,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _without_devices(there: Standing) -> Standing:
-    """Return what may go while the devices go on."""
+    """Returns what may go while the devices go on."""
     needed = {"device policy", "thing type", "thing group", "billing group"}
     return Standing(
         ours=[piece for piece in there.ours if piece.kind not in needed], others=there.others
@@ -95,7 +95,7 @@ def _rows(there: Standing, found: Sequence[Claim], devices: Devices) -> list[lis
     return [
         *(["claim", claim.certificate.identifier] for claim in found),
         *(["device", thing.name] for thing in devices.things),
-        *(["certificate", one.identifier] for one in devices.orphans),
+        *(["certificate", certificate.identifier] for certificate in devices.orphans),
         *([piece.kind, piece.name] for piece in there.ours),
     ]
 
@@ -107,46 +107,51 @@ def _take_away(
     devices: Devices,
     patience: float,
 ) -> dict[str, str]:
-    """Delete in AWS's order; returns what could not be, by kind and name, and why."""
+    """Deletes in AWS's order; returns what could not be, by kind and name, and why."""
     say = aws.shell.console.say
     off = [
-        (f"claim {one.certificate.identifier}", [retire.switch_off(aws, one.certificate)])
-        for one in found
-        if one.certificate.status == inventory.ACTIVE
+        (f"claim {claim.certificate.identifier}", [retire.switch_off(aws, claim.certificate)])
+        for claim in found
+        if claim.certificate.status == inventory.ACTIVE
     ]
     before = [(f"{piece.kind} {piece.name}", piece.first) for piece in pieces if piece.first]
     if off or before:
         say("  disabling template and claims")
-    left = _said(retire.run_all(aws, [*off, *before], "disabling"))
+    left = _reasons(retire.run_all(aws, [*off, *before], "disabling"))
     # Switched off above, so what remains is to delete them.
     tasks: list[tuple[str, Sequence[Command]]] = [
         *((f"device {thing.name}", retire.thing_commands(aws, thing)) for thing in devices.things),
         *(
-            (f"certificate {one.identifier}", retire.certificate_commands(aws, one))
-            for one in devices.orphans
+            (
+                f"certificate {certificate.identifier}",
+                retire.certificate_commands(aws, certificate),
+            )
+            for certificate in devices.orphans
         ),
         *(
             (
-                f"claim {one.certificate.identifier}",
-                retire.certificate_commands(aws, one.certificate)[-1:],
+                f"claim {claim.certificate.identifier}",
+                retire.certificate_commands(aws, claim.certificate)[-1:],
             )
-            for one in found
+            for claim in found
         ),
     ]
     if tasks:
         say(f"  deleting {len(devices.things)} devices, {len(found)} claims")
-    left |= _said(retire.run_all(aws, tasks, "deleting"))
+    left |= _reasons(retire.run_all(aws, tasks, "deleting"))
     for piece in pieces:
         waiting = [
-            name for one in pieces if one.remembered and (name := f"{one.kind} {one.name}") in left
+            name
+            for piece in pieces
+            if piece.remembered and (name := f"{piece.kind} {piece.name}") in left
         ]
         if piece.kind == "template" and waiting:
             left[f"template {piece.name}"] = f"it is what remembers {', '.join(waiting)}"
             continue
         say(f"  {'would delete' if aws.shell.dry_run else 'deleting'} {piece.kind} {piece.name}")
-        left |= _said(retire.run_all(aws, [teardown.deletion(aws, piece)], "", patience))
+        left |= _reasons(retire.run_all(aws, [teardown.deletion(aws, piece)], "", patience))
     return left
 
 
-def _said(left: Mapping[str, CommandError]) -> dict[str, str]:
+def _reasons(left: Mapping[str, CommandError]) -> dict[str, str]:
     return {name: error.said for name, error in left.items()}

@@ -4,11 +4,11 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from fleet_cloud import permissions
-from fleet_cloud.commands import Outcome
+from fleet_cloud.aws import operator_policy, permissions
+from fleet_cloud.aws.names import Account, partition_of
 from fleet_cloud.errors import UsageError
-from fleet_cloud.names import Account
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
 
 NAME = ("operator-policy",)
 SUMMARY = "print the least IAM policy that lets somebody run these commands"
@@ -16,6 +16,16 @@ DESCRIPTION = """\
 Prints, as JSON, the least IAM policy with which the named commands run for this fleet, such as: fleet-cloud
 operator-policy status "claim new". Without names, for all of them. Account and region are those of the credentials;
 with --account nothing is asked of AWS.
+
+Roles may be passed to AWS IoT and to the hook's function only, and only the two managed policies of up may be attached.
+Nobody may change who may take a role that is there (iam:UpdateAssumeRolePolicy): up then says that an administrator has
+to. What is left:
+
+  bulk, rule up   write a policy into a role, so whoever may run them can have every right in the account
+  up              decides what each device of the fleet may do, and registers things in the whole account
+
+With --role-boundary ARN roles can be made, and policies written into them, only where that permissions boundary limits
+the role; give the same flag to the commands. An administrator makes it: what it allows is what such roles can at most.
 
   fleet-cloud operator-policy up status > policy.json
   aws iam put-user-policy --user-name USER --policy-name fleet --policy-document file://policy.json
@@ -25,7 +35,7 @@ _ACCOUNT_DIGITS = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add for what, and for where."""
+    """Adds for what, and for where."""
     parser.add_argument(
         "commands",
         metavar="COMMAND",
@@ -38,27 +48,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Print it; it is JSON with and without --json."""
+    """Prints it; it is JSON with and without --json."""
     commands = _commands(arguments.commands)
     account = _account(context, arguments.account)
-    policy = permissions.policy(commands, context.names, account)
+    boundary = context.aws_options.role_boundary
+    policy = operator_policy.policy(commands, context.names, account, boundary)
+    for command in () if boundary else permissions.administrates(commands):
+        context.console.say(
+            f"warning: who may {command} may give a role any right, and so has the whole account; "
+            "limit that with --role-boundary ARN"
+        )
     return Outcome(data=policy, lines=json.dumps(policy, indent=2).splitlines())
 
 
 def _commands(given: Sequence[str]) -> list[str]:
-    """Return the commands that are named; ``claim new`` may come as one word or two."""
+    """Returns the commands that are named; ``claim new`` may come as one word or two."""
     left, found = " ".join(given).split(), []
     while left:
-        two, one = " ".join(left[:2]), left[0]
-        name = next((name for name in (two, one) if name in permissions.COMMANDS), None)
-        group = [name for name in permissions.COMMANDS if name.split()[0] == one]
+        both, first = " ".join(left[:2]), left[0]
+        name = next((name for name in (both, first) if name in permissions.COMMANDS), None)
+        group = [name for name in permissions.COMMANDS if name.split()[0] == first]
         if name is None and not group:
             raise UsageError(
-                f"there is no command {one!r}",
+                f"there is no command {first!r}",
                 remedy=f"name some of: {', '.join(permissions.COMMANDS)}",
             )
         found += [name] if name else group
-        left = left[2 if name == two and two != one else 1 :]
+        left = left[2 if name == both and both != first else 1 :]
     return found or [*permissions.COMMANDS]
 
 
@@ -68,6 +84,4 @@ def _account(context: Context, number: str | None) -> Account:
         return aws.account()
     if not number.isdecimal() or len(number) != _ACCOUNT_DIGITS:
         raise UsageError(f"--account {number!r} is no account", remedy="give its twelve digits")
-    chinese, government = aws.region.startswith("cn-"), aws.region.startswith("us-gov-")
-    partition = "aws-cn" if chinese else "aws-us-gov" if government else "aws"
-    return Account(partition=partition, number=number, region=aws.region)
+    return Account(partition=partition_of(aws.region), number=number, region=aws.region)

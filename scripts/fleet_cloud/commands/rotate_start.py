@@ -4,12 +4,13 @@ import argparse
 import datetime as dt
 import re
 
-from fleet_cloud import documents, inventory, jobs, registry, templates
-from fleet_cloud.aws import Answer, Aws, entries, text
-from fleet_cloud.commands import Outcome
+from fleet_cloud.aws.calls import Answer, Aws, entries, text
+from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.names import Account
+from fleet_cloud.fleet import inventory, jobs
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import documents, registry, templates
 
 NAME = ("rotate", "start")
 SUMMARY = "order devices to replace their certificates"
@@ -29,7 +30,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,3})(/min)?")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add whom, and how fast."""
+    """Adds whom, and how fast."""
     whom = parser.add_mutually_exclusive_group(required=True)
     whom.add_argument("--fleet", action="store_true", help="all devices of this fleet")
     whom.add_argument("--group", metavar="GROUP", help="the things of this thing group")
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Check, and start."""
+    """Checks, and starts."""
     registry.check("--group", arguments.group)
     registry.check("--thing", arguments.thing)
     aws, names = context.aws(), context.names
@@ -70,7 +71,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         },
         lines=[
             f"job {identifier}, {arguments.rate} devices a minute, for",
-            *(f"  {one.rpartition(':')[2]}" for one in targets),
+            *(f"  {target.rpartition(':')[2]}" for target in targets),
             f"next: fleet-cloud rotate status{flag}",
         ],
     )
@@ -79,7 +80,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 def _check(
     context: Context, account: Account, policy: Answer | None, template: Answer | None
 ) -> None:
-    """Look whether devices may rotate, as far as the policy is ours: a template file may give them another."""
+    """Looks whether devices may rotate, as far as the policy is ours: a template file may give them another."""
     names = context.names
     if template is None:
         raise FleetCloudError(

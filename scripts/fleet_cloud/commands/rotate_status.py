@@ -5,12 +5,14 @@ import collections
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from fleet_cloud import confirm, jobs, retire, times
-from fleet_cloud.commands import Outcome, table
-from fleet_cloud.commands.devices_clean import told
+from fleet_cloud import confirm
+from fleet_cloud.aws import times
+from fleet_cloud.commands.devices_clean import left_lines
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
-from fleet_cloud.jobs import Execution, Retirement
+from fleet_cloud.fleet import jobs, retire
+from fleet_cloud.fleet.jobs import Execution, Retirement
 from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
 
 NAME = ("rotate", "status")
 SUMMARY = "show how far a rotation is; retire the certificates that it replaced"
@@ -27,7 +29,7 @@ _ORDER = ("QUEUED", "IN_PROGRESS", jobs.SUCCEEDED, *jobs.FAILURES, "CANCELED", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which, and whether to retire."""
+    """Adds which, and whether to retire."""
     parser.add_argument("--job", metavar="ID", help="another job than the fleet's last")
     parser.add_argument(
         "--retire", action="store_true", help="retire the certificates that were replaced"
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask, show, retire."""
+    """Asks, shows, retires."""
     aws, names = context.aws(), context.names
     identifier = arguments.job or jobs.latest(aws, names)
     (job,) = aws.ask_all([jobs.describe(aws, identifier)]) if identifier else (None,)
@@ -48,20 +50,22 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         )
     found = jobs.executions(aws, identifier)
     begun = jobs.with_details(
-        aws, identifier, [one for one in found if one.status in {jobs.SUCCEEDED, *jobs.FAILURES}]
+        aws,
+        identifier,
+        [execution for execution in found if execution.status in {jobs.SUCCEEDED, *jobs.FAILURES}],
     )
-    by_thing = {one.thing: one for one in begun}
-    found = [by_thing.get(one.thing, one) for one in found]
+    by_thing = {execution.thing: execution for execution in begun}
+    found = [by_thing.get(execution.thing, execution) for execution in found]
     plans: list[Retirement] = []
     left: Mapping[str, CommandError] = {}
     if arguments.retire:
         plans = jobs.retirements(
-            aws, names, [one for one in begun if one.status == jobs.SUCCEEDED]
+            aws, names, [execution for execution in begun if execution.status == jobs.SUCCEEDED]
         )
         left = _retire(context, plans, yes=arguments.yes)
     state = _state(job)
-    counts = collections.Counter(one.status for one in found)
-    failed = any(one.status in jobs.FAILURES for one in found)
+    counts = collections.Counter(execution.status for execution in found)
+    failed = any(execution.status in jobs.FAILURES for execution in found)
     return Outcome(
         data={
             "fleet": names.fleet,
@@ -70,7 +74,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "state": state,
             "targets": jobs.targets_of(job),
             "counts": {status: counts[status] for status in _ORDER if counts[status]},
-            "devices": [_describe(one) for one in found],
+            "devices": [_describe(execution) for execution in found],
             "retired": [_retired(plan, left) for plan in plans],
         },
         lines=[
@@ -92,11 +96,9 @@ def _retire(
     ]
     if not chosen:
         return {}
-    if not context.shell.dry_run:
-        for certificate, thing in chosen:
-            context.console.say(f"  {thing}  {certificate.identifier}")
-        question = f"Retire these {len(chosen)} replaced certificates for good?"
-        confirm.confirm(context, question, yes=yes)
+    rows = [[thing, certificate.identifier] for certificate, thing in chosen]
+    question = f"Retire these {len(chosen)} replaced certificates for good?"
+    confirm.confirm(context, question, yes=yes, rows=rows)
     tasks = [
         (certificate.identifier, retire.certificate_commands(aws, certificate, [thing]))
         for certificate, thing in chosen
@@ -109,14 +111,14 @@ def _state(job: Mapping[str, object]) -> str:
     return str(found.get("status")) if isinstance(found, Mapping) else "unknown"
 
 
-def _describe(one: Execution) -> dict[str, object]:
+def _describe(execution: Execution) -> dict[str, object]:
     return {
-        "thing": one.thing,
-        "status": one.status,
-        "changed": times.text(one.changed),
-        "replaced": one.replaced,
-        "certificate_id": one.taken,
-        "reason": one.details.get("reason"),
+        "thing": execution.thing,
+        "status": execution.status,
+        "changed": times.text(execution.changed),
+        "replaced": execution.replaced,
+        "certificate_id": execution.taken,
+        "reason": execution.details.get("reason"),
     }
 
 
@@ -131,23 +133,23 @@ def _retired(plan: Retirement, left: Mapping[str, CommandError]) -> dict[str, ob
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    told_of = [f"{counts[one]} {one.lower()}" for one in _ORDER if counts.get(one)]
-    return ", ".join(told_of).replace("_", " ") or "no device has got it yet"
+    counted = [f"{counts[status]} {status.lower()}" for status in _ORDER if counts.get(status)]
+    return ", ".join(counted).replace("_", " ") or "no device has got it yet"
 
 
 def _rows(found: Sequence[Execution]) -> list[str]:
     now = dt.datetime.now(dt.UTC)
     rows = [
         [
-            one.thing,
-            one.status.lower().replace("_", " "),
-            times.age(one.changed, now),
-            (one.replaced or "-")[:12],
-            (one.taken or "-")[:12],
-            str(one.details.get("reason") or ""),
+            execution.thing,
+            execution.status.lower().replace("_", " "),
+            times.age(execution.changed, now),
+            (execution.replaced or "-")[:12],
+            (execution.taken or "-")[:12],
+            str(execution.details.get("reason") or ""),
         ]
-        for one in found
-        if one.status != "QUEUED"
+        for execution in found
+        if execution.status != "QUEUED"
     ]
     return table([["THING", "STATE", "SINCE", "FROM", "TO", "REASON"], *rows]) if rows else []
 
@@ -157,4 +159,4 @@ def _retired_lines(plans: Sequence[Retirement], left: Mapping[str, CommandError]
         return []
     done = sum(plan.certificate is not None for plan in plans) - len(left)
     kept = [f"{plan.execution.thing}: {plan.why}" for plan in plans if plan.why]
-    return [*kept, *told(left), f"{done} replaced certificates retired"]
+    return [*kept, *left_lines(left), f"{done} replaced certificates retired"]

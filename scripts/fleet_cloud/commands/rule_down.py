@@ -3,12 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from fleet_cloud import confirm, retire, rulecloud, teardown
-from fleet_cloud.aws import Aws
-from fleet_cloud.commands import Outcome
+from fleet_cloud import confirm
+from fleet_cloud.aws.calls import Aws
 from fleet_cloud.errors import Exit
+from fleet_cloud.fleet import retire
+from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
-from fleet_cloud.shell import Command
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import teardown, topic_rule
 
 NAME = ("rule", "down")
 SUMMARY = "take away what rule up made"
@@ -19,15 +21,15 @@ the role NAME-rule. Asks before. Run again it says that nothing is there; after 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the answer beforehand."""
+    """Adds the answer beforehand."""
     confirm.add_to(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask, and delete."""
+    """Asks, and deletes."""
     aws, names = context.aws(), context.names
-    found = rulecloud.read_rule(aws, names, aws.account())
-    target = rulecloud.read_target(aws, names)
+    found = topic_rule.read_rule(aws, names, aws.account())
+    target = topic_rule.read_target(aws, names)
     tasks: list[tuple[str, Sequence[Command]]] = []
     if found:
         name = names.rule
@@ -36,7 +38,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if target and _is_ours(context, aws, target):
         delete = aws.command("sns", "delete-topic", "--topic-arn", target)
         tasks.append((f"SNS topic {target}", [delete]))
-    role = teardown.role(aws, "role", names.rule_role, inline=rulecloud.INLINE)
+    role = teardown.role(aws, "role", names.rule_role, inline=topic_rule.INLINE)
     there = teardown.standing(aws, names, [role])
     tasks += [teardown.deletion(aws, piece) for piece in there.ours]
     if tasks:
@@ -66,5 +68,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _is_ours(context: Context, aws: Aws, target: str) -> bool:
-    (told,) = aws.ask_all([aws.command("sns", "list-tags-for-resource", "--resource-arn", target)])
-    return teardown.is_ours(told, context.names)
+    (tagged,) = aws.ask_all(
+        [aws.command("sns", "list-tags-for-resource", "--resource-arn", target)]
+    )
+    return teardown.is_ours(tagged, context.names)

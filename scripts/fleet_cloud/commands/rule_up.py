@@ -3,11 +3,12 @@
 import argparse
 import re
 
-from fleet_cloud import rulecloud
-from fleet_cloud.commands import Outcome, table, up
+from fleet_cloud.commands import up
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.options import Context
-from fleet_cloud.reconcile import ensure
+from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.plan import topic_rule
+from fleet_cloud.plan.reconcile import ensure
 
 NAME = ("rule", "up")
 SUMMARY = "send what devices publish on a topic to SNS"
@@ -26,7 +27,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add from where and where to."""
+    """Adds from where and where to."""
     parser.add_argument(
         "--topic",
         metavar="FILTER",
@@ -34,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what devices publish, such as dt/+/system",
     )
     parser.add_argument("--sns", metavar="NAME", required=True, help="the SNS topic")
-    parser.add_argument("--email", metavar="ADDRESS", help="somebody to tell")
+    parser.add_argument("--email", metavar="ADDRESS", help="who gets them by e-mail")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make what is missing, put right what differs."""
+    """Makes what is missing, puts right what differs."""
     _check(
         "--topic",
         _TOPIC,
@@ -51,18 +52,18 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     aws, names = context.aws(), context.names
     account = aws.account()
     target = account.sns_topic(arguments.sns)
-    before = rulecloud.read_target(aws, names)
+    before = topic_rule.read_target(aws, names)
     if before not in (None, target):
         raise FleetCloudError(
             f"this fleet's rule sends to {before}",
             remedy="take it away first: fleet-cloud rule down; or take another --name for a second rule",
             code="rule-sends-elsewhere",
         )
-    found = rulecloud.read_rule(aws, names, account)
-    wanted = rulecloud.needed(aws, names, account, target, arguments.email)
+    found = topic_rule.read_rule(aws, names, account)
+    wanted = topic_rule.needed(aws, names, account, target, arguments.email)
     answers = aws.ask_all([resource.read for resource in wanted])
     pairs = [*zip(wanted, answers, strict=True)]
-    pairs.append((rulecloud.rule(aws, names, account, arguments.topic, target), found))
+    pairs.append((topic_rule.rule(aws, names, account, arguments.topic, target), found))
     findings = [ensure(aws, resource, answer) for resource, answer in pairs]
     states = {finding.state for finding in findings}
     rows = [[finding.resource.kind, finding.resource.name, finding.state] for finding in findings]

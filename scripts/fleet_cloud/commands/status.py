@@ -4,18 +4,21 @@ import argparse
 import collections
 import datetime as dt
 
-from fleet_cloud import claims, inventory, plan, teardown, times
-from fleet_cloud.aws import Aws, entries
-from fleet_cloud.claims import Found
-from fleet_cloud.commands import Outcome, claim_list, table
+from fleet_cloud.aws import times
+from fleet_cloud.aws.calls import Aws, entries
+from fleet_cloud.commands import claim_list
 from fleet_cloud.commands.up import describe
 from fleet_cloud.errors import Exit
-from fleet_cloud.inventory import ACTIVE, Holdings
+from fleet_cloud.fleet import claims, inventory
+from fleet_cloud.fleet.claims import Found
+from fleet_cloud.fleet.inventory import ACTIVE, Holdings
 from fleet_cloud.options import Context
-from fleet_cloud.plan import Plan
-from fleet_cloud.reconcile import Finding, compare
-from fleet_cloud.teardown import Piece
-from fleet_cloud.templates import Said
+from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.plan import plan, teardown
+from fleet_cloud.plan.plan import Plan
+from fleet_cloud.plan.reconcile import Finding, compare
+from fleet_cloud.plan.teardown import Piece
+from fleet_cloud.plan.templates import TemplateFlags
 
 NAME = ("status",)
 SUMMARY = "show what the fleet has in the cloud, and what differs from what up would make"
@@ -29,33 +32,33 @@ certificate of an interrupted claim new lies about, so that it can stand in a sc
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the global flags say it all."""
+    """Adds nothing: the global flags say it all."""
     del parser
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Ask and show."""
+    """Asks and shows."""
     del arguments
     aws = context.aws()
-    wanted = plan.of_fleet(aws, context.names, Said())
+    wanted = plan.of_fleet(aws, context.names, TemplateFlags())
     findings = [compare(resource, answer) for resource, answer in wanted.wanted]
     untagged = _untagged(aws, context, wanted, findings)
     held = inventory.holdings(aws, context.names)
     found = claims.gather(aws, context.names, held, everything=False)
     version, things = _template_and_things(aws, context)
-    states = collections.Counter(one.status.lower() for one in held.devices)
-    told = [
+    states = collections.Counter(certificate.status.lower() for certificate in held.devices)
+    described = [
         {**describe(finding), "version": version if finding.resource.kind == "template" else None}
         for finding in findings
     ]
-    leftovers = [one for one in found.claims if one.state == "leftover"]
+    leftovers = [claim for claim in found.claims if claim.state == "leftover"]
     is_right = all(finding.state == "unchanged" for finding in findings)
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "account": wanted.account.number,
             "region": wanted.account.region,
-            "resources": told,
+            "resources": described,
             "untagged": [{"kind": piece.kind, "name": piece.name} for piece in untagged],
             "hook": wanted.design.hook or None,
             "claims": [claim_list.describe(claim) for claim in found.claims],
@@ -73,7 +76,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _untagged(aws: Aws, context: Context, wanted: Plan, findings: list[Finding]) -> list[Piece]:
-    """Return what is there without the tags; type and groups may be somebody else's, and so lack them."""
+    """Returns what is there without the tags; type and groups may be somebody else's, and so lack them."""
     there = {
         (finding.resource.kind, finding.resource.name)
         for finding in findings
@@ -86,7 +89,7 @@ def _untagged(aws: Aws, context: Context, wanted: Plan, findings: list[Finding])
 
 
 def _template_and_things(aws: Aws, context: Context) -> tuple[int | None, int]:
-    """Return the template's default version and how many things have the fleet's names."""
+    """Returns the template's default version and how many things have the fleet's names."""
     names = context.names
     versions, listed = aws.ask_all(
         [
@@ -142,6 +145,6 @@ def _claim_lines(found: Found) -> list[str]:
 
 
 def _device_lines(held: Holdings, things: int) -> list[str]:
-    active = sum(one.status == ACTIVE for one in held.devices)
+    active = sum(certificate.status == ACTIVE for certificate in held.devices)
     others = len(held.devices) - active
     return ["", f"{things} devices; certificates: {active} active, {others} not active"]

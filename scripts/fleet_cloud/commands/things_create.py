@@ -5,14 +5,16 @@ import dataclasses
 import json
 from pathlib import Path
 
-from fleet_cloud import certify, openssl
-from fleet_cloud.aws import Aws
-from fleet_cloud.commands import Outcome
+from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import UsageError
-from fleet_cloud.names import Account
+from fleet_cloud.fleet import certify
+from fleet_cloud.local import files, openssl, quoting
+from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
-from fleet_cloud.shell import Variable
-from fleet_cloud.trials import TrialFolder
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.practice import trials
+from fleet_cloud.practice.trials import TrialFolder
 
 NAME = ("things", "create")
 SUMMARY = "make numbered things with certificates"
@@ -28,13 +30,13 @@ _REQUEST, _ARN = Variable("request"), Variable("certificate_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how many."""
+    """Adds how many."""
     parser.add_argument("count", metavar="N", nargs="?", type=int, default=1, help="how many (1)")
     add_folder(parser)
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
-    """Add where the record is."""
+    """Adds where the record is."""
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -45,7 +47,7 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make those that are missing."""
+    """Makes those that are missing."""
     if not 1 <= arguments.count <= _MOST:
         raise UsageError(f"{arguments.count} things", remedy=f"give a number from 1 to {_MOST}")
     context.shell.need("openssl")
@@ -69,24 +71,21 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "things": record.things,
             "folder": str(folder.path),
         },
-        lines=[done, f"next: fleet-cloud things send --out {folder.path}"],
+        lines=[done, f"next: fleet-cloud things send --out {quoting.word(folder.path)}"],
     )
 
 
 def _make(context: Context, aws: Aws, account: Account, folder: TrialFolder, thing: str) -> str:
-    """Make one, or the rest of it; returns its certificate's ARN.
-
-    The attributes matter: with others of that name AWS says that it exists already, so nobody else's is taken.
-    """
+    """Makes one, or the rest of it; returns its certificate's ARN."""
     shell, who = context.shell, folder.identity(thing)
-    attributes = json.dumps({"attributes": {"madeBy": "fleet-cloud"}})
+    attributes = json.dumps({"attributes": trials.ATTRIBUTES})
     named = ("--thing-name", thing)
     aws.change(aws.command("iot", "create-thing", *named, "--attribute-payload", attributes))
     if not who.key.exists():
         shell.change(openssl.make_key(who.key))
     arn: str | Variable = _ARN
     if who.certificate.exists():
-        identifier = openssl.certificate_id(who.certificate.read_text(), who.certificate)
+        identifier = openssl.certificate_id(files.read(who.certificate) or "", who.certificate)
         arn = account.iot(f"cert/{identifier}")
     else:
         shell.change(openssl.make_request(who.key, thing, _REQUEST))

@@ -5,15 +5,20 @@ import re
 import time
 from pathlib import Path
 
-from fleet_cloud import device, resources, trials
-from fleet_cloud.aws import Aws
-from fleet_cloud.commands import Outcome, things_create
-from fleet_cloud.device import Connection, Identity, Place, RefusedError
+from fleet_cloud.aws import names
+from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.names import Account
+from fleet_cloud.commands import things_create
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.names import Account
+from fleet_cloud.fleet import connection
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.local import quoting
 from fleet_cloud.options import Context
-from fleet_cloud.reconcile import ensure
-from fleet_cloud.trials import Record, TrialFolder
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import resources
+from fleet_cloud.plan.reconcile import ensure
+from fleet_cloud.practice import trials
+from fleet_cloud.practice.trials import Record, TrialFolder
 
 NAME = ("things", "send")
 SUMMARY = "publish as each of these things"
@@ -31,7 +36,7 @@ _EVERY_SECONDS = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what, where to, how long."""
+    """Adds what, where to, how long."""
     parser.add_argument(
         "message", metavar="MESSAGE", nargs="?", default="IoT ELF Hello", help="(IoT ELF Hello)"
     )
@@ -46,40 +51,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Allow it, and publish."""
+    """Allows it, and publishes."""
     _check(arguments)
-    device.check_ca_file(arguments.ca_file)
-    device.need_environment()
+    connection.check_ca_file(arguments.ca_file)
+    connection.need_environment()
     aws, folder = context.aws(), TrialFolder(arguments.out)
     account = aws.account()
     record = folder.of_account(account)
     if not record.things:
         raise FleetCloudError(
             f"no things are recorded in {folder.path}",
-            remedy=f"make some: fleet-cloud things create --out {folder.path}",
+            remedy=f"make some: fleet-cloud things create --out {quoting.word(folder.path)}",
             code="record-missing",
         )
-    told_endpoint = device.told_endpoint(aws.ask(device.ask_endpoint(aws)))
-    place = Place(endpoint=told_endpoint, ca_file=arguments.ca_file)
+    endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
+    place = Place(endpoint=endpoint, ca_file=arguments.ca_file)
     _allow(context, aws, account, record, arguments.topic)
     if context.shell.dry_run:
         return Outcome(data={"dry_run": True, "sent": {}, "failed": {}}, lines=[])
     things = [*record.things]
 
-    def one(thing: str) -> tuple[int, str | None]:
+    def send(thing: str) -> tuple[int, str | None]:
         return _send(place, folder.identity(thing), thing, arguments)
 
-    results = context.console.spread(one, things, "", len(things))
-    told = dict(zip(record.things, results, strict=True))
-    failed = {thing: why for thing, (_, why) in told.items() if why}
+    results = context.console.spread(send, things, "", len(things))
+    sent_by = dict(zip(record.things, results, strict=True))
+    failed = {thing: why for thing, (_, why) in sent_by.items() if why}
     return Outcome(
         data={
             "dry_run": False,
-            "sent": {thing: count for thing, (count, _) in told.items()},
+            "sent": {thing: count for thing, (count, _) in sent_by.items()},
             "failed": failed,
         },
         lines=[
-            *(f"{thing}: {count} messages" for thing, (count, _) in told.items()),
+            *(f"{thing}: {count} messages" for thing, (count, _) in sent_by.items()),
             *(f"{thing}: {why}" for thing, why in failed.items()),
         ],
         status=Exit.FAILED if failed else Exit.DONE,
@@ -101,13 +106,13 @@ def _check(arguments: argparse.Namespace) -> None:
 def _allow(
     context: Context, aws: Aws, account: Account, record: Record, topic: str | None
 ) -> None:
-    """Make each thing's policy, or change it, and attach it."""
+    """Makes each thing's policy, or change it, and attaches it."""
     policies = [
         resources.policy(
             aws,
             context.names,
             "policy",
-            trials.policy_name(thing),
+            names.trial_policy(thing),
             trials.policy(account, thing, topic or trials.topic_of(thing)),
         )
         for thing in record.things
@@ -123,7 +128,7 @@ def _allow(
 def _send(
     place: Place, identity: Identity, thing: str, arguments: argparse.Namespace
 ) -> tuple[int, str | None]:
-    """Publish until the time is over; return how many, and what went wrong."""
+    """Publishes until the time is over; returns how many, and what went wrong."""
     topic, sent = arguments.topic or trials.topic_of(thing), 0
     end = time.monotonic() + arguments.duration
     try:

@@ -1,16 +1,17 @@
 """``fleet-cloud up``: makes what a fleet needs in the cloud, and puts right what differs."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
-from fleet_cloud import bodycheck, files, hooks, plan, registry
-from fleet_cloud.commands import Outcome, table
-from fleet_cloud.documents import Document, Registry
+from fleet_cloud.aws.names import check_beside_claims
 from fleet_cloud.errors import Exit, UsageError
+from fleet_cloud.local import files
 from fleet_cloud.options import Context
-from fleet_cloud.reconcile import Finding, ensure
-from fleet_cloud.templates import Said
+from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.plan import hooks, plan, registry, template_check
+from fleet_cloud.plan.documents import Document, Registry
+from fleet_cloud.plan.reconcile import Finding, ensure
+from fleet_cloud.plan.templates import TemplateFlags
 
 NAME = ("up",)
 SUMMARY = "set up the role, the policies, the provisioning template and its hook"
@@ -27,7 +28,7 @@ A thing type, thing group or billing group that is there already is used as it i
 are remembered in the cloud: a later up without the flags keeps them.
 
 A template file is checked before it is uploaded: size, sections, functions, the certificate, no policy that allows
-everything. All faults are told at once.
+everything. All faults are named at once.
 
 --rotation lets devices replace their own certificates (fleet-agent rotate) and hear of AWS IoT Jobs that order it. It
 opens to every device what a claim may do: ask for certificates and register with this template, under any serial
@@ -39,7 +40,7 @@ The hook is a Lambda function, NAME-hook, that AWS IoT asks before it registers 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the template may have beyond the least."""
+    """Adds what the template may have beyond the least."""
     parser.add_argument("--thing-type", metavar="TYPE", help="the type of the fleet's things")
     parser.add_argument("--thing-group", metavar="GROUP", help="a group to put them into")
     parser.add_argument("--billing-group", metavar="GROUP", help="their billing group")
@@ -84,17 +85,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make what is missing, put right what differs."""
-    said = _said(arguments)
+    """Makes what is missing, puts right what differs."""
+    check_beside_claims("--name", context.names.fleet)
+    flags = _flags(arguments)
     rules = hooks.read_rules(arguments.hook_allow, arguments.hook_pattern)
     if rules and arguments.no_hook:
         raise UsageError("--no-hook and another hook flag", remedy="give one of them")
     aws = context.aws()
-    with tempfile.TemporaryDirectory() as folder:
+    with files.temporary_folder() as folder:
         # By hand the file is made where the script runs.
-        uploads = Path() if context.shell.dry_run else Path(folder)
+        uploads = Path() if context.shell.dry_run else folder
         wanted = plan.of_fleet(
-            aws, context.names, said, rules, uploads, rotation=arguments.rotation
+            aws, context.names, flags, rules, uploads, rotation=arguments.rotation
         )
         plan.check_hook(wanted, rules)
         account = wanted.account
@@ -117,7 +119,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def describe(finding: Finding) -> dict[str, object]:
-    """Return a finding for programs."""
+    """Returns a finding for programs."""
     return {
         "kind": finding.resource.kind,
         "name": finding.resource.name,
@@ -127,7 +129,7 @@ def describe(finding: Finding) -> dict[str, object]:
     }
 
 
-def _said(arguments: argparse.Namespace) -> Said:
+def _flags(arguments: argparse.Namespace) -> TemplateFlags:
     if arguments.default_template and arguments.template_file:
         raise UsageError("--default-template and --template-file", remedy="give one of them")
     names = {
@@ -138,7 +140,7 @@ def _said(arguments: argparse.Namespace) -> Said:
     for name, value in names.items():
         registry.check(f"--{name.replace('_', '-')}", value)
     path: Path | None = arguments.template_file
-    return Said(
+    return TemplateFlags(
         body=_body(path, allow_wildcard=arguments.allow_wildcard_policy) if path else None,
         registry=Registry(**names),
         hook="" if arguments.no_hook else None,
@@ -150,13 +152,14 @@ def _body(path: Path, *, allow_wildcard: bool) -> Document:
     text = files.read(path)
     if text is None:
         raise UsageError(f"--template-file {path}: there is no such file", remedy="check its name")
-    body, found = bodycheck.read(text)
+    body, found = template_check.read(text)
     if body is not None:
-        found += bodycheck.problems(body, allow_wildcard=allow_wildcard)
+        found += template_check.problems(body, allow_wildcard=allow_wildcard)
     if body is None or found:
         raise UsageError(
-            "\n    ".join([f"--template-file {path} cannot be a fleet's template:", *found]),
+            f"--template-file {path} cannot be a fleet's template:",
             remedy="put that right; AWS has not been asked yet",
+            details=found,
         )
     return body
 

@@ -2,21 +2,22 @@
 
 import argparse
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fleet_cloud import certify, configuration, device, openssl, retire, templates
-from fleet_cloud.aws import Aws, entries, text
-from fleet_cloud.commands import Outcome
-from fleet_cloud.device import Identity, Place, RefusedError
+from fleet_cloud.aws.calls import Aws, entries, text
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.hooks import SERIAL_PARAMETER
-from fleet_cloud.inventory import ACTIVE, Certificate
+from fleet_cloud.fleet import certify, configuration, connection, retire
+from fleet_cloud.fleet.connection import Identity, Place, RefusedError
+from fleet_cloud.fleet.inventory import ACTIVE, Certificate
+from fleet_cloud.local import files, openssl
+from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
-from fleet_cloud.shell import Variable
-from fleet_cloud.trial import Registered, Trial
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import templates
+from fleet_cloud.plan.hooks import SERIAL_PARAMETER
+from fleet_cloud.practice.verification import Registered, Takeover, Trial
 
 NAME = ("verify",)
 SUMMARY = "connect as a claim and as a fresh device, and check what is allowed and refused"
@@ -24,6 +25,9 @@ DESCRIPTION = """\
 Makes a claim, provisions a device with it, and connects as both: they must be able to do their work, and must be
 refused everything else: a claim publishing readings or taking a device's name, a device publishing to another thing's
 topic or connecting under another client id. Then deletes the claim, the thing and both certificates again.
+
+Last it registers the device that is there by now once more, with the claim and another key, as whoever has a claim and
+knows a serial number could, and says whether that takes the device over. It changes no exit status.
 
 The device's serial number is verify- and eight random digits; a fleet with a hook needs one that the hook permits:
 --serial, of a device that is not there yet. A template of your own may need more parameters: --parameter.
@@ -36,7 +40,7 @@ _ARN = Variable("claim_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where, and as which device."""
+    """Adds where, and as which device."""
     parser.add_argument(
         "--serial", metavar="SERIAL", help="the trial device's serial number (default: verify-…)"
     )
@@ -61,52 +65,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Make, try, delete."""
+    """Makes, tries, deletes."""
     if context.shell.dry_run:
         raise UsageError(
             "verify has no dry run: what it does is connect as a device",
             remedy="run it without; it deletes what it makes",
         )
-    device.check_ca_file(arguments.ca_file)
+    connection.check_ca_file(arguments.ca_file)
     serial = arguments.serial or f"verify-{secrets.token_hex(4)}"
     parameters = {SERIAL_PARAMETER: serial, **_parameters(arguments.parameter)}
-    device.need_environment()
+    connection.need_environment()
     context.shell.need("openssl")
     aws = context.aws()
     place, before = _look(context, aws, arguments)
     trial = Trial(place, context.names, context.console.say)
     with ExitStack() as afterwards:
-        folder = Path(afterwards.enter_context(tempfile.TemporaryDirectory()))
+        folder = afterwards.enter_context(files.temporary_folder())
         claim = _make_claim(context, aws, folder, afterwards)
         other = f"{context.names.fleet}-verify-other"
         trial.of_claim(claim, f"claim-{serial}", other)
         made = _provision(context, trial, claim, folder, parameters)
         afterwards.callback(_delete_device, aws, made, is_new=made.thing not in before)
         trial.of_device(made, other)
+        request, key = _request(context, folder / "second.key")
+        takeover = trial.take_over(claim, f"claim-{serial}", request, key, parameters)
+        if takeover.taken:
+            is_new = takeover.taken.thing not in {*before, made.thing}
+            afterwards.callback(_delete_device, aws, takeover.taken, is_new=is_new)
+    return _outcome(context, trial, made, takeover)
+
+
+def _outcome(context: Context, trial: Trial, made: Registered, takeover: Takeover) -> Outcome:
     wrong = [check for check in trial.checks if not check.is_right]
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "thing": made.thing,
             "checks": [
-                {"what": one.what, "must_be": one.must_be, "was": one.was, "said": one.said}
-                for one in trial.checks
+                {
+                    "what": check.what,
+                    "must_be": check.must_be,
+                    "was": check.was,
+                    "said": check.said,
+                }
+                for check in trial.checks
             ],
+            "takeover": {
+                "was": "possible" if takeover.taken else "refused",
+                "thing": takeover.taken.thing if takeover.taken else None,
+                "said": takeover.said,
+            },
             "right": not wrong,
         },
         lines=[
             *(
-                f"{one.what}: must be {one.must_be}, was {one.was} {one.said}".rstrip()
-                for one in wrong
+                f"{check.what}: must be {check.must_be}, was {check.was} {check.said}".rstrip()
+                for check in wrong
             ),
             f"{len(trial.checks) - len(wrong)} of {len(trial.checks)} checks are right",
+            *about(takeover, made),
         ],
         status=Exit.FAILED if wrong else Exit.DONE,
     )
 
 
 def _parameters(given: Sequence[str]) -> dict[str, str]:
-    pairs = [one.partition("=") for one in given]
+    pairs = [text.partition("=") for text in given]
     for name, equals, _ in pairs:
         if not name or not equals:
             raise UsageError(f"--parameter {name!r} has no value", remedy="write NAME=VALUE")
@@ -114,10 +138,10 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
 
 
 def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Place, set[str]]:
-    """Ask where devices connect, and which things there are already."""
+    """Asks where devices connect, and which things there are already."""
     endpoint, template, things = aws.ask_all(
         [
-            device.ask_endpoint(aws),
+            connection.ask_endpoint(aws),
             templates.read(aws, context.names),
             aws.command("iot", "list-things"),
         ]
@@ -129,13 +153,13 @@ def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Pl
             code="template-missing",
         )
     given: str | None = arguments.device_endpoint
-    found = configuration.endpoint(given) if given else device.told_endpoint(endpoint)
+    found = configuration.endpoint(given) if given else connection.endpoint_of(endpoint)
     place = Place(endpoint=found, ca_file=arguments.ca_file)
     return place, {text(entry, "thingName") for entry in entries(things, "things")}
 
 
 def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack) -> Identity:
-    """Make a claim with the fleet's claim policy; it is deleted afterwards, come what may."""
+    """Makes a claim with the fleet's claim policy; it is deleted afterwards, come what may."""
     shell, policy = context.shell, context.names.claim_policy
     identity = Identity(certificate=folder / "claim.pem.crt", key=folder / "claim.pem.key")
     shell.change(openssl.make_key(identity.key))
@@ -152,10 +176,7 @@ def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack)
 def _provision(
     context: Context, trial: Trial, claim: Identity, folder: Path, parameters: Mapping[str, str]
 ) -> Registered:
-    key = folder / "device.pem.key"
-    context.shell.change(openssl.make_key(key))
-    context.shell.change(openssl.make_request(key, "device", _REQUEST))
-    request = context.shell.value(_REQUEST) + "\n"
+    request, key = _request(context, folder / "device.key")
     serial = parameters[SERIAL_PARAMETER]
     try:
         return trial.provision(claim, f"claim-{serial}", request, key, parameters)
@@ -167,9 +188,29 @@ def _provision(
         ) from error
 
 
+def _request(context: Context, key: Path) -> tuple[str, Path]:
+    """Makes a key and a request, as a device does."""
+    context.shell.change(openssl.make_key(key))
+    context.shell.change(openssl.make_request(key, "device", _REQUEST))
+    return context.shell.value(_REQUEST) + "\n", key
+
+
+def about(takeover: Takeover, made: Registered) -> list[str]:
+    """Returns for people what came of the takeover."""
+    if takeover.taken is None:
+        return [f"a claim does not take over a device that is there: {takeover.said}"]
+    if takeover.taken.thing != made.thing:
+        return [f"registered once more, the device became another thing, {takeover.taken.thing}"]
+    return [
+        f"whoever has a claim and knows a serial number becomes that device: {made.thing} got a second certificate",
+        "  so keep claims secret, and switch them off when their batch is made: fleet-cloud claim revoke",
+        "  a thing with two active certificates may be such a case: fleet-cloud devices prune names them",
+    ]
+
+
 def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
-    _tell(
+    _report(
         aws,
         retire.run_all(aws, [(what, retire.certificate_commands(aws, certificate, things))], ""),
     )
@@ -180,9 +221,9 @@ def _delete_device(aws: Aws, made: Registered, *, is_new: bool) -> None:
     _delete(aws, account.iot(f"cert/{made.certificate_id}"), "the certificate", [made.thing])
     if is_new:
         command = aws.command("iot", "delete-thing", "--thing-name", made.thing)
-        _tell(aws, retire.run_all(aws, [(made.thing, [command])], ""))
+        _report(aws, retire.run_all(aws, [(made.thing, [command])], ""))
 
 
-def _tell(aws: Aws, left: Mapping[str, Exception]) -> None:
+def _report(aws: Aws, left: Mapping[str, Exception]) -> None:
     for name, error in left.items():
         aws.shell.console.say(f"  {name} could not be deleted: {error}")

@@ -13,6 +13,22 @@ from support.companion import FleetCloud, answer
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+def write_ledger(path: Path, events: list[tuple[Any, str]]) -> None:
+    lines = [
+        json.dumps({"certificate_id": one["certificateId"], "event": event})
+        for one, event in events
+    ]
+    path.write_text("\n".join([*lines, '{"torn']))
+
+
+def make_policy(iot: Any, name: str) -> None:
+    document = {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}
+    iot.create_policy(
+        policyName=name,
+        policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [document]}),
+    )
+
+
 def test_device_is_shown_and_what_its_ledger_gave_up_is_retired(
     fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -20,39 +36,55 @@ def test_device_is_shown_and_what_its_ledger_gave_up_is_retired(
     fleet_cloud("up", "--name", "pumps", "--thing-group", "pumps-north")
     iot.create_thing(thingName="pumps-7", attributePayload={"attributes": {"serialNumber": "7"}})
     iot.add_thing_to_thing_group(thingGroupName="pumps-north", thingName="pumps-7")
-    current, unresolved, foreign = (
-        iot.create_keys_and_certificate(setAsActive=True) for _ in range(3)
+    current, replaced, unresolved, foreign, operators, others, bare, second = (
+        iot.create_keys_and_certificate(setAsActive=True) for _ in range(8)
     )
-    iot.attach_policy(policyName="pumps-device", target=current["certificateArn"])
+    for one in (current, replaced, unresolved, second):
+        iot.attach_policy(policyName="pumps-device", target=one["certificateArn"])
     iot.attach_thing_principal(thingName="pumps-7", principal=current["certificateArn"])
     iot.create_thing(thingName="somebody-elses")
     iot.attach_thing_principal(thingName="somebody-elses", principal=foreign["certificateArn"])
+    fleet_cloud("up", "--name", "wells")
+    iot.attach_policy(policyName="wells-device", target=others["certificateArn"])
+    make_policy(iot, "pumps-operators")
+    iot.attach_policy(policyName="pumps-operators", target=operators["certificateArn"])
 
     shown = answer(fleet_cloud("devices", "show", "pumps-7", *named))
     assert (shown["groups"], shown["attributes"]) == (["pumps-north"], {"serialNumber": "7"})
     (certificate,) = shown["certificates"]
     assert certificate["certificate"] == current["certificateId"]
     assert (certificate["status"], certificate["policies"]) == ("ACTIVE", "pumps-device")
-    missing = answer(fleet_cloud("devices", "show", "pumps-8", *named, status=1))
+    missing = answer(fleet_cloud("devices", "show", "pumps-9", *named, status=1))
     assert missing["error"]["code"] == "thing-missing"
 
+    iot.attach_thing_principal(thingName="pumps-7", principal=replaced["certificateArn"])
+    iot.create_thing(thingName="pumps-8", attributePayload={"attributes": {"serialNumber": "8"}})
+    iot.attach_thing_principal(thingName="pumps-8", principal=second["certificateArn"])
+
+    # The ledger of a device in somebody's hands: it names what is not its own, too.
     ledger = tmp_path / "ledger.jsonl"
-    events = [(unresolved, "unresolved"), (foreign, "dropped"), (current, "current")]
-    lines = [
-        json.dumps({"certificate_id": one["certificateId"], "event": event})
-        for one, event in events
-    ]
-    ledger.write_text("\n".join([*lines, '{"torn']))
+    events = [(unresolved, "unresolved"), (replaced, "retired"), (current, "current")]
+    events += [(one, "dropped") for one in (foreign, operators, others, bare, second)]
+    write_ledger(ledger, events)
     prune = ("devices", "prune", "--ledger", ledger, *named)
     error = answer(fleet_cloud(*prune, status=1))["error"]  # nobody said yes
     assert error["code"] == "not-confirmed"
     retired = answer(fleet_cloud(*prune, "--yes"))["certificates"]
-    assert [(one["certificate_id"], one["reason"]) for one in retired] == [
-        (unresolved["certificateId"], "ledger")
-    ]
+    assert {one["certificate_id"] for one in retired if one["reason"] == "ledger"} == {
+        unresolved["certificateId"],
+        replaced["certificateId"],
+    }
+    assert {one["reason"] for one in retired} == {"ledger"}
     left = {one["certificateId"] for one in iot.list_certificates()["certificates"]}
-    assert unresolved["certificateId"] not in left
-    assert {current["certificateId"], foreign["certificateId"]} <= left
+    for one in (current, foreign, operators, others, bare, second):
+        assert one["certificateId"] in left
+
+    # After a reset the ledger names none in use: nothing on a thing goes before somebody says whose it is.
+    ledger.write_text(json.dumps({"certificate_id": second["certificateId"], "event": "retired"}))
+    for whose in ((), ("--thing", "pumps-7")):
+        assert answer(fleet_cloud(*prune, *whose, "--yes"))["certificates"] == []
+    (gone,) = answer(fleet_cloud(*prune, "--thing", "pumps-8", "--yes"))["certificates"]
+    assert (gone["certificate_id"], gone["things"]) == (second["certificateId"], ["pumps-8"])
 
 
 def test_every_drift_is_shown_by_status_and_mended_by_up(

@@ -20,10 +20,14 @@ def test_a_reading_arrives_and_everything_is_taken_away_again(
 ) -> None:
     sandbox, sns = fleet.sandbox, f"readings-{uuid.uuid4().hex[:6]}"
     iot = aws_client(sandbox, "iot")
-    up = ("rule", "up", "--name", "my-rule", "--sns", sns, "--email", "ops@example.com")
+    boundary = "arn:aws:iam::aws:policy/AmazonSNSFullAccess"
+    to = ("--sns", sns, "--email", "ops@example.com", "--role-boundary", boundary)
+    up = ("rule", "up", "--name", "my-rule", *to)
     made = answer(fleet_cloud(*up, "--topic", "dt/+/old", "--json"))
     assert made["rule"] == "my_rule_to_sns"
     assert {resource["state"] for resource in made["resources"]} == {"created"}
+    role = aws_client(sandbox, "iam").get_role(RoleName="my-rule-rule")["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
     changed = answer(fleet_cloud(*up, "--topic", "dt/+/system", "--json"))["resources"]
     assert [one["kind"] for one in changed if one["state"] == "updated"] == ["topic rule"]
     again = fleet_cloud(*up, "--topic", "dt/+/system")

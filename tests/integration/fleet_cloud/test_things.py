@@ -1,5 +1,6 @@
 """``fleet-cloud things``: create, more, send, another topic, clean."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,32 @@ def test_things_are_made_heard_and_taken_away(
         iot.get_policy(policyName="policy-thing_0")
     done = fleet_cloud("things", "clean", "--out", out, "--yes")
     assert done.stdout.startswith("nothing to do")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_a_record_names_that_is_somebody_elses_stays(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    iot, account = aws_client(sandbox, "iot"), {"account": "123456789012", "region": "eu-west-1"}
+    used, bare, policed = (iot.create_keys_and_certificate(setAsActive=True) for _ in range(3))
+    iot.create_thing(thingName="thing_900")
+    iot.create_thing(thingName="pump-900")
+    iot.attach_thing_principal(thingName="pump-900", principal=used["certificateArn"])
+    document = {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}
+    iot.create_policy(
+        policyName="operator-900",
+        policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [document]}),
+    )
+    iot.attach_policy(policyName="operator-900", target=policed["certificateArn"])
+    named = {"thing_900": bare, "thing_901": used, "thing_902": policed}
+    things = {thing: one["certificateArn"] for thing, one in named.items()}
+    (tmp_path / "things.json").write_text(json.dumps({**account, "things": things}))
+    clean = ("things", "clean", "--out", tmp_path, "--yes", "--json")
+    assert answer(fleet_cloud(*clean, status=1))["left"] == [*things]
+    found = {
+        one["certificateArn"]: one["status"] for one in iot.list_certificates()["certificates"]
+    }
+    assert {found[arn] for arn in things.values()} == {"ACTIVE"}
+    iot.describe_thing(thingName="thing_900")
+    assert (tmp_path / "things.json").is_file()

@@ -24,6 +24,8 @@ def test_policies_are_found_right_then_too_wide_and_nothing_is_left_behind(
     before = iot.list_things()["things"], iot.list_certificates()["certificates"]
     right = answer(fleet_cloud(*words))
     assert (right["right"], len(right["checks"])) == (True, 11)
+    # Without a hook that looks at what is there, AWS IoT gives the thing a second certificate.
+    assert right["takeover"] == {"was": "possible", "thing": right["thing"], "said": ""}
     assert before == (iot.list_things()["things"], iot.list_certificates()["certificates"])
 
     wide = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fleet_agent import cli
-from fleet_cloud import spread
+from fleet_cloud.fleet import spread
 from support.certificates import make_certificate
 from support.csr import key_pem, make_key
 

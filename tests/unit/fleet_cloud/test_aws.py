@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import resources
-from fleet_cloud.aws import Aws, Options, text
+from fleet_cloud.aws.calls import Aws, Options, text
+from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.console import Console
 from fleet_cloud.errors import CommandError, FleetCloudError, UsageError
-from fleet_cloud.names import Account, FleetNames
-from fleet_cloud.reconcile import compare, ensure
-from fleet_cloud.shell import Shell
+from fleet_cloud.local.shell import Shell
+from fleet_cloud.plan import resources
+from fleet_cloud.plan.reconcile import compare, ensure
 
 Programs = Callable[[str, str], Path]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import bulkfolder, bulktask
-from fleet_cloud.aws import Aws, Options
-from fleet_cloud.bulkfolder import BulkFolder, Record
+from fleet_cloud.aws.calls import Aws, Options
+from fleet_cloud.bulk import layout, tasks
+from fleet_cloud.bulk.layout import BulkFolder, Record
 from fleet_cloud.console import Console
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.shell import Shell
+from fleet_cloud.local.shell import Shell
 
 Programs = Callable[[str, str], Path]
 RECORD = Record(
@@ -32,10 +32,10 @@ def test_record_is_read_back_and_a_larger_count_goes_on_with_it(tmp_path: Path) 
     assert folder.read() is None
     folder.write(dataclasses.replace(RECORD, key="k", task="t"))
     wanted = dataclasses.replace(RECORD, count=5)
-    found = bulkfolder.continued(folder.read(), wanted, tmp_path)
+    found = layout.continued(folder.read(), wanted, tmp_path)
     assert (found.count, found.key, found.task) == (5, "k", "t")
     assert found.things == ["bin-1", "bin-2", "bin-3", "bin-4", "bin-5"]
-    fewer = bulkfolder.continued(found, dataclasses.replace(RECORD, count=1), tmp_path)
+    fewer = layout.continued(found, dataclasses.replace(RECORD, count=1), tmp_path)
     assert fewer.count == 5  # what is registered stays in the record
 
 
@@ -52,7 +52,7 @@ def test_folder_of_another_registration_is_refused(
 ) -> None:
     other = Record(**{**dataclasses.asdict(RECORD), **change})
     with pytest.raises(UsageError):
-        bulkfolder.continued(RECORD, other, tmp_path)
+        layout.continued(RECORD, other, tmp_path)
 
 
 def test_things_without_a_certificate_are_pending_and_clear_leaves_others_files(
@@ -86,12 +86,12 @@ def test_certificate_and_request_over_one_key_are_matched_wherever_the_report_ha
         "not JSON",
         json.dumps([{"ResourceArns": {"thing": "arn:aws:iot:r:1:thing/bin-1"}}, stranger]),
     ]
-    found = [*bulkfolder.certificates_in(lines)]
+    found = [*layout.certificates_in(lines)]
     assert found == [certificate, stranger]
-    assert bulkfolder.public_key(request) == bulkfolder.public_key(certificate)
-    assert bulkfolder.public_key(request) != bulkfolder.public_key(stranger)
-    assert bulkfolder.public_key("no PEM") is None
-    assert bulkfolder.things_in(lines) == {"bin-1"}
+    assert layout.public_key(request) == layout.public_key(certificate)
+    assert layout.public_key(request) != layout.public_key(stranger)
+    assert layout.public_key("no PEM") is None
+    assert layout.things_in(lines) == {"bin-1"}
 
 
 def aws() -> Aws:
@@ -108,21 +108,21 @@ def test_task_is_waited_for_with_its_progress_told_once_each(
     (tmp_path / "said").write_text("\n".join(lines) + "\n")
     programs("aws", f"head -n 1 {tmp_path}/said; sed -i 1d {tmp_path}/said")
     pauses: list[float] = []
-    assert bulktask.wait(aws(), "t", pauses.append)["status"] == "Completed"
+    assert tasks.wait(aws(), "t", pauses.append)["status"] == "Completed"
     assert len(pauses) == 3
-    told = [line.strip() for line in capsys.readouterr().err.splitlines()]
-    assert told == ["registering: 10 %", "registering: 60 %"]
+    printed = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert printed == ["registering: 10 %", "registering: 60 %"]
 
 
 def test_task_of_somebody_else_under_way_is_named(programs: Programs) -> None:
     programs("aws", 'echo \'{"taskIds": ["t-9"]}\'')
     with pytest.raises(FleetCloudError, match="t-9") as refused:
-        bulktask.check_none_runs(aws())
+        tasks.check_none_runs(aws())
     assert "describe-thing-registration-task" in refused.value.remedy
 
 
 def test_report_that_cannot_be_fetched_is_told(programs: Programs) -> None:
     programs("aws", 'echo \'{"resourceLinks": ["http://127.0.0.1:9/x", "file:///etc/passwd"]}\'')
     with pytest.raises(FleetCloudError) as failed:
-        bulktask.report(aws(), "t", "RESULTS")
+        tasks.report(aws(), "t", "RESULTS")
     assert failed.value.code == "report-unreachable"

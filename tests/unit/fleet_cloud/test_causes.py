@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fleet_cloud.causes import NOT_YET, TABLE, error_code, explain
+from fleet_cloud.aws.causes import NOT_YET, TABLE, error_code, explain
 
 CALLING = "An error occurred ({}) when calling the {} operation: {}"
 ROLE_NEW = CALLING.format(
@@ -75,6 +75,22 @@ def test_missing_permission_is_told_as_the_statement_to_add() -> None:
         "Action": "iam:PassRole",
         "Resource": "arn:aws:iam::1:role/fleet-provisioning",
     }
+
+
+@pytest.mark.parametrize(
+    "where", ["", " on resource: *", " on resource: arn:aws:iot:r:1:policy/*"]
+)
+def test_statement_is_never_wider_than_what_was_refused(where: str) -> None:
+    refused = f"User: x is not authorized to perform: iot:DeletePolicy{where}"
+    known = explain(CALLING.format("AccessDeniedException", "DeletePolicy", refused), "iot")
+    assert "iot:DeletePolicy" in known.remedy
+    assert "*" not in known.remedy
+    assert '"Resource"' not in known.remedy
+
+
+def test_profile_in_a_command_to_type_is_quoted() -> None:
+    said = "The config profile (a; rm -rf ~) could not be found"
+    assert "--profile 'a; rm -rf ~'" in explain(said, "iot").remedy
 
 
 def test_missing_permission_without_details_is_derived_from_the_call() -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from fleet_cloud import claims
-from fleet_cloud.claims import Claim
+from fleet_cloud.aws.names import FleetNames
 from fleet_cloud.errors import UsageError
-from fleet_cloud.inventory import Certificate
-from fleet_cloud.names import FleetNames
+from fleet_cloud.fleet import claims
+from fleet_cloud.fleet.claims import Claim
+from fleet_cloud.fleet.inventory import Certificate
 from support.certificates import make_certificate
 from support.csr import make_key
 

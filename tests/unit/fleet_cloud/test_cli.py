@@ -97,6 +97,10 @@ def test_launcher_works_through_a_link_from_anywhere(
         ("things", "send", "--duration", "nan"),
         ("claim", "new", "--out", "a", "--image", "b"),
         ("up", "--region", "moon"),
+        ("up", "--role-boundary", "admin"),
+        ("up", "--name", "claim"),
+        ("claim", "new", "--out", "d", "--name", "claim-b"),
+        ("bulk", "--count", "2", "--prefix", "claim"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_makes_nothing(
@@ -112,10 +116,10 @@ def test_wrong_usage_ends_with_2_and_makes_nothing(
         status = main(words)
     except SystemExit as ended:  # argparse's own
         status = int(str(ended.code))
-    told = capsys.readouterr()
-    assert status == 2, told.err
-    assert told.out == ""
-    assert "next:" in told.err or told.err.startswith("usage:")
+    printed = capsys.readouterr()
+    assert status == 2, printed.err
+    assert printed.out == ""
+    assert "next:" in printed.err or printed.err.startswith("usage:")
     assert list(tmp_path.iterdir()) == []
 
 

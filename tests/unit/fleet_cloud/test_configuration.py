@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fleet_agent.config.load import load
-from fleet_cloud.configuration import DeviceConfiguration, Endpoint, endpoint, render
 from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet.configuration import DeviceConfiguration, Endpoint, endpoint, render
 
 SAID = DeviceConfiguration(
     endpoint=Endpoint("a1b2c3-ats.iot.eu-west-1.amazonaws.com", 8883),
@@ -54,6 +55,18 @@ def test_name_that_yaml_would_take_for_something_else_stays_a_name(
 def test_path_with_spaces_quotes_and_umlauts_arrives(tmp_path: Path) -> None:
     path = '/media/a: "b" # ü \\/ca.pem'
     assert load(written(tmp_path, ca_file=path)).ca_file == path
+
+
+@pytest.mark.parametrize(
+    "odd", ["\x1b[2J", "\x7f", "\x85", "\u2028", "\u202e", "\U000e0001", "\ufeff"]
+)
+def test_character_that_is_not_printable_is_no_part_of_the_text_and_arrives(
+    tmp_path: Path, odd: str
+) -> None:
+    path = written(tmp_path, template=f"a{odd}b")
+    assert path.read_text().replace("\n", "").isprintable()
+    provisioning = yaml.safe_load(path.read_text())["provisioning"]
+    assert provisioning["template"] == f"a{odd}b"
 
 
 def test_address_is_taken_as_the_endpoint(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fleet_cloud import documents
-from fleet_cloud.names import Account, FleetNames
+from fleet_cloud.aws.names import Account, FleetNames
+from fleet_cloud.plan import documents
 
 ACCOUNT = Account(partition="aws", number="123456789012", region="eu-west-1")
 NAMES = FleetNames("fleet")

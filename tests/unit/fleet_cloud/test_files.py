@@ -4,8 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import files
 from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.local import files
+
+
+def test_no_place_for_a_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with pytest.raises(FleetCloudError, match="no temporary folder"), files.temporary_folder():
+        pass
+
+
+def test_what_cannot_be_removed_or_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FleetCloudError, match="cannot be removed"):
+        files.remove(tmp_path)
+    with pytest.raises(FleetCloudError, match="half a character"):
+        files.write_public(tmp_path / "x", "\ud800")
+    with pytest.raises(FleetCloudError, match="half a character"):
+        files.create_secret(tmp_path / "x", "\ud800")
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask 000", "umask 022", "umask 077"])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import hooks
 from fleet_cloud.errors import UsageError
-from fleet_cloud.hook.handler import permits
-from fleet_cloud.hooks import Rules
+from fleet_cloud.plan import hooks
+from fleet_cloud.plan.hook.handler import permits
+from fleet_cloud.plan.hooks import Rules
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,38 @@ def test_list_is_read_without_remarks_and_doubles(tmp_path: Path) -> None:
     path.write_text("# batch 7\nB\n\nA \nB\n")
     assert hooks.read_rules(path, None) == Rules(allow=("A", "B"))
     assert hooks.read_rules(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("A-1,A-2", "comma"),
+        ("A-1;A-2", "semicolon"),
+        ("A-1  # the first", "remark"),
+        ("A-1#first", "remark"),
+        ('"A-1"', "quote"),
+        ("A-1\tA-2", "tab"),
+        ("A-1 A-2", "blank"),
+        ("A-1\x1b[2J", "control character"),
+    ],
+)
+def test_line_of_a_list_that_is_no_serial_number_is_named(
+    tmp_path: Path, line: str, why: str
+) -> None:
+    path = tmp_path / "serials"
+    path.write_text(f"# batch 7\nA-0\n{line}\n")
+    with pytest.raises(UsageError) as refused:
+        hooks.read_rules(path, None)
+    (detail,) = refused.value.details
+    assert detail.startswith("line 3: ")
+    assert why in detail
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_list_from_windows_is_read_as_it_is_meant(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "serials"
+    path.write_bytes("A-1\r\nA-2\r\n".encode(encoding))
+    assert hooks.read_rules(path, None) == Rules(allow=("A-1", "A-2"))
 
 
 def test_rules_that_are_none_are_refused(tmp_path: Path) -> None:

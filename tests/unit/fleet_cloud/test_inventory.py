@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import inventory, teardown, times
-from fleet_cloud.commands import devices_prune
+from fleet_cloud.aws import times
+from fleet_cloud.aws.names import FleetNames
 from fleet_cloud.errors import UsageError
-from fleet_cloud.inventory import Certificate, Devices, Thing
-from fleet_cloud.names import FleetNames
+from fleet_cloud.fleet import inventory, ledger, prune
+from fleet_cloud.fleet.inventory import Certificate, Devices, Thing
+from fleet_cloud.plan import teardown
 
 NAMES = FleetNames("fleet")
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -24,25 +25,38 @@ def certificate(name: str, days: int, status: str = "ACTIVE") -> Certificate:
 def pruned(*certificates: Certificate) -> list[str]:
     thing = Thing(name="fleet-1", attributes={}, certificates=certificates)
     devices = Devices(things=[thing], orphans=[])
-    return [one.certificate.identifier for one in devices_prune.candidates(devices, NOW - DAY)]
+    return [one.certificate.identifier for one in prune.by_age(devices, NOW - DAY)]
 
 
 def test_older_certificate_goes_when_the_newer_one_has_been_there_long_enough() -> None:
-    assert pruned(certificate("new", 2), certificate("old", 9)) == ["old"]
-    assert pruned(certificate("new", 0), certificate("old", 9)) == []
+    old = certificate("old", 9, "INACTIVE")
+    assert pruned(certificate("new", 2), old) == ["old"]
+    assert pruned(certificate("new", 0), old) == []
     assert pruned(certificate("only", 9)) == []
+
+
+def test_with_more_than_one_active_certificate_age_retires_none() -> None:
+    both = certificate("new", 2), certificate("old", 9)
+    assert pruned(*both) == []
+    assert pruned(*both, certificate("oldest", 90, "INACTIVE")) == []
+    devices = Devices(things=[Thing(name="fleet-1", attributes={}, certificates=both)], orphans=[])
+    assert [thing.name for thing in prune.undecided(devices, [])] == ["fleet-1"]
+    chosen = [*prune.named(devices, [both[1]])]
+    assert [(one.reason, one.things) for one in chosen] == [("named", ["fleet-1"])]
+    assert prune.undecided(devices, chosen) == []
 
 
 def test_newer_certificate_that_is_off_supersedes_nothing() -> None:
     newer = certificate("new", 2, "INACTIVE")
-    assert pruned(newer, certificate("current", 5), certificate("old", 9)) == ["old"]
+    old = certificate("old", 9, "INACTIVE")
+    assert pruned(newer, certificate("current", 5), old) == ["old"]
     assert pruned(newer, certificate("current", 5)) == []
     assert pruned(newer) == []
 
 
 def test_certificate_without_a_thing_is_orphaned() -> None:
     devices = Devices(things=[], orphans=[certificate("lost", 0)])
-    (one,) = devices_prune.candidates(devices, NOW)
+    (one,) = prune.by_age(devices, NOW)
     assert (one.reason, one.things) == ("orphaned", ())
 
 
@@ -52,7 +66,9 @@ def test_ledger_gives_up_what_it_says_last_of(tmp_path: Path) -> None:
     lines = [json.dumps({"certificate_id": one, "event": event}) for one, event in said]
     path = tmp_path / "ledger.jsonl"
     path.write_text("\n".join([*lines, '{"torn']))
-    assert devices_prune.read_ledger(path) == ["a", "b", "f"]
+    found = ledger.read(path)
+    assert sorted(found.given_up) == ["a", "b", "f"]
+    assert sorted(found.in_use) == ["c", "d"]
 
 
 @pytest.mark.parametrize("text", [None, "", "no ledger", "[]"])
@@ -61,7 +77,7 @@ def test_file_that_is_no_ledger_is_refused(tmp_path: Path, text: str | None) -> 
     if text is not None:
         path.write_text(text)
     with pytest.raises(UsageError, match="--ledger"):
-        devices_prune.read_ledger(path)
+        ledger.read(path)
 
 
 def test_thing_is_the_fleets_by_its_own_serial_number_not_by_how_its_name_begins() -> None:

@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 
-from fleet_cloud import jobs
-from fleet_cloud.inventory import Certificate, Holdings
-from fleet_cloud.jobs import Execution
-from fleet_cloud.names import FleetNames
+from fleet_cloud.aws.names import FleetNames
+from fleet_cloud.fleet import jobs
+from fleet_cloud.fleet.inventory import Certificate, Holdings
+from fleet_cloud.fleet.jobs import Execution
 
 CERT = "arn:aws:iot:eu-west-1:123456789012:cert/"
 OLD, NEW, FOREIGN, OFF = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)

@@ -1,7 +1,7 @@
 import pytest
 
+from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.names import Account, FleetNames
 
 
 def test_all_names_derive_from_the_fleets() -> None:
@@ -34,5 +34,5 @@ def test_account_and_partition_come_from_the_callers_arn() -> None:
 
 
 def test_answer_that_is_no_arn_is_told() -> None:
-    with pytest.raises(FleetCloudError, match="told no ARN"):
+    with pytest.raises(FleetCloudError, match="gave no ARN"):
         Account.of_caller("me", "eu-west-1")

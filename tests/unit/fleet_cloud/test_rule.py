@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import rulecloud
-from fleet_cloud.aws import Aws, Options
+from fleet_cloud.aws.calls import Aws, Options
+from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.console import Console
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.names import Account, FleetNames
-from fleet_cloud.shell import Shell
+from fleet_cloud.local.shell import Shell
+from fleet_cloud.plan import topic_rule
 
 Programs = Callable[[str, str], Path]
 ACCOUNT = Account(partition="aws", number="123456789012", region="eu-west-1")
@@ -26,13 +26,13 @@ def aws() -> Aws:
 
 def test_role_names_the_topic_before_the_topic_is_made(programs: Programs) -> None:
     programs("aws", "exit 1")
-    kinds = [one.kind for one in rulecloud.needed(aws(), NAMES, ACCOUNT, TARGET, "a@example.com")]
+    kinds = [one.kind for one in topic_rule.needed(aws(), NAMES, ACCOUNT, TARGET, "a@example.com")]
     assert kinds == ["rule role", "role policy", "SNS topic", "subscription"]
 
 
 def test_rule_has_a_name_without_hyphen_and_notices_a_change(programs: Programs) -> None:
     programs("aws", "exit 1")
-    rule = rulecloud.rule(aws(), NAMES, ACCOUNT, "dt/+/system", TARGET)
+    rule = topic_rule.rule(aws(), NAMES, ACCOUNT, "dt/+/system", TARGET)
     assert rule.name == "my_bins_to_sns"
     same = {"rule": {**rule.wanted, "awsIotSqlVersion": "2016-03-23"}}
     found = rule.facts(same)
@@ -46,8 +46,8 @@ def test_rule_has_a_name_without_hyphen_and_notices_a_change(programs: Programs)
 
 def test_rule_of_that_name_with_another_role_is_nobody_of_ours(programs: Programs) -> None:
     listed = json.dumps({"rules": [{"ruleName": NAMES.rule}]})
-    told = json.dumps({"rule": {"actions": [{"sns": {"roleArn": ACCOUNT.role("other")}}]}})
-    programs("aws", f"case $2 in list*) echo '{listed}' ;; *) echo '{told}' ;; esac")
+    printed = json.dumps({"rule": {"actions": [{"sns": {"roleArn": ACCOUNT.role("other")}}]}})
+    programs("aws", f"case $2 in list*) echo '{listed}' ;; *) echo '{printed}' ;; esac")
     with pytest.raises(FleetCloudError) as refused:
-        rulecloud.read_rule(aws(), NAMES, ACCOUNT)
+        topic_rule.read_rule(aws(), NAMES, ACCOUNT)
     assert refused.value.code == "rule-of-another"

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from fleet_cloud import openssl
 from fleet_cloud.console import Console
 from fleet_cloud.errors import CommandError, FleetCloudError
-from fleet_cloud.shell import Command, Shell, Variable
+from fleet_cloud.local import openssl
+from fleet_cloud.local.shell import Command, Shell, Variable
 
 NAME = Variable("name")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from fleet_cloud.errors import UsageError
-from fleet_cloud.spread import LONGEST_SECONDS, duration, window_seconds
+from fleet_cloud.fleet.spread import LONGEST_SECONDS, duration, window_seconds
 
 
 @pytest.mark.parametrize(

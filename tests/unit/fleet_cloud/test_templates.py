@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from fleet_cloud import documents, templates
-from fleet_cloud.documents import Registry
-from fleet_cloud.names import FleetNames
-from fleet_cloud.templates import Design, Said
+from fleet_cloud.aws.names import FleetNames
+from fleet_cloud.plan import documents, templates
+from fleet_cloud.plan.documents import Registry
+from fleet_cloud.plan.templates import Design, TemplateFlags
 
 NAMES = FleetNames("fleet")
 ROLE = "arn:aws:iam::1:role/fleet-provisioning"
@@ -14,7 +14,7 @@ HOOK = "arn:aws:lambda:eu-west-1:1:function:fleet-hook"
 OWN = {**documents.template_body(NAMES), "DeviceConfiguration": {"Color": "red"}}
 
 
-def told(of: Design) -> dict[str, Any]:
+def described(of: Design) -> dict[str, Any]:
     """Return what AWS would say of a template that was made so."""
     hook = {"preProvisioningHook": {"targetArn": of.hook}} if of.hook else {}
     return {
@@ -27,40 +27,44 @@ def told(of: Design) -> dict[str, Any]:
 
 
 def test_template_is_the_default_one_unless_something_is_said() -> None:
-    made = templates.design(NAMES, None, Said())
+    made = templates.design(NAMES, None, TemplateFlags())
     assert (made.body, made.hook) == (documents.template_body(NAMES), "")
-    assert templates.design(NAMES, told(made), Said()) == made
+    assert templates.design(NAMES, described(made), TemplateFlags()) == made
 
 
 def test_type_groups_and_hook_of_an_earlier_run_are_kept_and_added_to() -> None:
-    first = Said(registry=Registry(thing_type="bike", thing_group="north"), hook=HOOK)
+    first = TemplateFlags(registry=Registry(thing_type="bike", thing_group="north"), hook=HOOK)
     made = templates.design(NAMES, None, first)
-    assert templates.design(NAMES, told(made), Said()) == made
-    more = templates.design(NAMES, told(made), Said(registry=Registry(billing_group="b")))
+    assert templates.design(NAMES, described(made), TemplateFlags()) == made
+    more = templates.design(
+        NAMES, described(made), TemplateFlags(registry=Registry(billing_group="b"))
+    )
     assert more.registry == Registry(thing_type="bike", thing_group="north", billing_group="b")
     assert more.hook == HOOK
-    back = templates.design(NAMES, told(made), Said(forget=True, hook=""))
-    assert back == templates.design(NAMES, None, Said())
+    back = templates.design(NAMES, described(made), TemplateFlags(forget=True, hook=""))
+    assert back == templates.design(NAMES, None, TemplateFlags())
 
 
 def test_own_body_is_kept_without_its_file() -> None:
-    made = templates.design(NAMES, None, Said(body=OWN))
+    made = templates.design(NAMES, None, TemplateFlags(body=OWN))
     assert made.body == OWN
-    assert templates.design(NAMES, told(made), Said()) == made
+    assert templates.design(NAMES, described(made), TemplateFlags()) == made
 
 
 def test_own_body_that_somebody_changed_since_is_not_taken_for_it() -> None:
-    made = templates.design(NAMES, None, Said(body=OWN))
-    changed = told(made) | {"templateBody": json.dumps(documents.template_body(NAMES))}
-    wanted = templates.design(NAMES, changed, Said())
+    made = templates.design(NAMES, None, TemplateFlags(body=OWN))
+    changed = described(made) | {"templateBody": json.dumps(documents.template_body(NAMES))}
+    wanted = templates.design(NAMES, changed, TemplateFlags())
     assert wanted.description == made.description
     assert wanted.body != documents.template_body(NAMES)
-    assert templates.design(NAMES, changed, Said(body=OWN)) == made
-    assert templates.design(NAMES, changed, Said(forget=True)).body == documents.template_body(
-        NAMES
-    )
+    assert templates.design(NAMES, changed, TemplateFlags(body=OWN)) == made
+    assert templates.design(
+        NAMES, changed, TemplateFlags(forget=True)
+    ).body == documents.template_body(NAMES)
 
 
 def test_names_in_an_own_body_are_made_before_the_first_device() -> None:
     own = documents.template_body(NAMES, Registry(thing_type="bike"))
-    assert templates.design(NAMES, None, Said(body=own)).registry == Registry(thing_type="bike")
+    assert templates.design(NAMES, None, TemplateFlags(body=own)).registry == Registry(
+        thing_type="bike"
+    )

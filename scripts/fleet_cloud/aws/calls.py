@@ -1,0 +1,227 @@
+"""The AWS CLI, versions 1 and 2: every call to AWS goes through here.
+
+Region and endpoint are always said to ``aws`` in so many words. Left to the environment, version 1 does not read
+AWS_REGION, and older versions 2 (Debian 12's is one) do not read AWS_ENDPOINT_URL: the same command would go to
+different places.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from fleet_cloud.aws import causes
+from fleet_cloud.aws.names import REGION, Account
+from fleet_cloud.errors import CommandError, FleetCloudError, UsageError
+from fleet_cloud.local.json_text import parsed
+from fleet_cloud.local.shell import Command, Shell, Variable, Word
+
+Answer = Mapping[str, object]
+
+# A new role reaches AWS IoT within seconds; a minute is AWS's worst case with room.
+PATIENCE_SECONDS = 90.0
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the flags say that goes for every ``aws`` command; ``role_boundary`` for those that make a role."""
+
+    profile: str | None
+    region: str | None
+    endpoint_url: str | None
+    role_boundary: str | None = None
+
+
+class Aws:
+    """Makes ``aws`` commands and runs them.
+
+    Args:
+        shell: Runs them.
+        options: Passed on.
+        sleep: Waits between tries.
+    """
+
+    def __init__(
+        self, shell: Shell, options: Options, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        shell.need("aws")
+        self.shell = shell
+        self.role_boundary = options.role_boundary
+        self._options = options
+        self._sleep = sleep
+        self.region = self._find_region()
+
+    def command(self, service: str, *words: Word, into: Variable | None = None) -> Command:
+        """Returns a command for this region and endpoint; without ``into`` it answers in JSON."""
+        form = "text" if into else "json"
+        return Command(
+            words=("aws", service, *words, *self._where(service), "--output", form), into=into
+        )
+
+    def account(self) -> Account:
+        """Asks whose credentials these are, and so where everything is."""
+        command = self.command("sts", "get-caller-identity")
+        return Account.of_caller(text(self.ask(command), "Arn"), self.region)
+
+    def ask(self, command: Command) -> Answer:
+        """Runs a command that only reads, in a dry run too.
+
+        Raises:
+            CommandError: It failed; says AWS's words and the likely cause.
+        """
+        self.shell.show(command)
+        return parse(self._explained(self.shell.run, command), command)
+
+    def ask_all(self, commands: Sequence[Command], doing: str = "") -> list[Answer | None]:
+        """Runs commands that only read, at the same time; nothing stands for what is not there.
+
+        Args:
+            commands: These.
+            doing: What that is, for people, shown as progress when there are many.
+        """
+        for command in commands:
+            self.shell.show(command)
+        return self.shell.console.spread(self._ask_or_nothing, commands, doing)
+
+    def change(self, command: Command, patience: float = PATIENCE_SECONDS) -> str:
+        """Runs a command that changes something, or prints it in a dry run; returns what it printed.
+
+        Waits out what AWS needs time for: a new role that is not everywhere, a policy that still counts as attached.
+
+        Raises:
+            CommandError: It failed; says AWS's words and the likely cause.
+        """
+        waited, pause = 0.0, _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return self._explained(self.shell.change, command)
+            except CommandError as error:
+                if waited >= patience or not causes.NOT_YET.search(error.said):
+                    raise
+            self.shell.console.say(
+                f"  AWS is not ready for {' '.join(map(str, command.words[1:3]))} yet, "
+                f"trying again for {patience - waited:.0f} s"
+            )
+            self._sleep(pause)
+            waited, pause = waited + pause, min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _ask_or_nothing(self, command: Command) -> Answer | None:
+        try:
+            return parse(self._explained(self.shell.run, command), command)
+        except CommandError as error:
+            if error.code in causes.ABSENT_CODES:
+                return None
+            raise
+
+    def _explained(self, run: Callable[[Command], str], command: Command) -> str:
+        try:
+            return run(command)
+        except CommandError as error:
+            if error.code != "command-failed":
+                raise
+            known = causes.explain(error.said, str(command.words[1]))
+            raise CommandError(
+                error.title,
+                remedy=known.remedy,
+                code=known.code,
+                command=error.command,
+                said=error.said,
+                cause=known.cause,
+            ) from error
+
+    def _where(self, service: str) -> list[str]:
+        endpoint = (
+            self._options.endpoint_url
+            or os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
+            or os.environ.get("AWS_ENDPOINT_URL")
+        )
+        return [
+            *(["--profile", self._options.profile] if self._options.profile else []),
+            *["--region", self.region],
+            *(["--endpoint-url", endpoint] if endpoint else []),
+        ]
+
+    def _find_region(self) -> str:
+        """Returns the region as the flag, the environment or the AWS configuration says."""
+        region = (
+            self._options.region
+            or os.environ.get("AWS_REGION")
+            or os.environ.get("AWS_DEFAULT_REGION")
+            or self._configured_region()
+        )
+        if not region:
+            raise FleetCloudError(
+                "no AWS region is chosen",
+                remedy="add --region, such as --region eu-west-1, or type: aws configure",
+                code="no-region",
+            )
+        if not REGION.fullmatch(region):
+            raise UsageError(
+                f"{region!r} is no AWS region",
+                remedy="a region looks like eu-west-1: add --region",
+            )
+        return region
+
+    def _configured_region(self) -> str | None:
+        profile = ("--profile", self._options.profile) if self._options.profile else ()
+        try:
+            return self.shell.run(
+                Command(words=("aws", "configure", "get", "region", *profile))
+            ).strip()
+        except CommandError:
+            return None  # that is how the CLI says "not set"; a bad profile shows at the next call
+
+
+def text(answer: object, *path: str) -> str:
+    """Returns a string out of an answer.
+
+    Raises:
+        FleetCloudError: It is not there: what answers is not AWS, or has changed.
+    """
+    found = answer
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if isinstance(found, str):
+        return found
+    raise FleetCloudError(
+        f"the answer of AWS has no {'.'.join(path)}",
+        remedy="check --endpoint-url; --verbose shows the command to try by hand",
+        code="answer-unknown",
+    )
+
+
+def entries(answer: Answer | None, key: str) -> list[Mapping[str, object]]:
+    """Returns a list of objects out of an answer; empty when there is none."""
+    found = answer.get(key) if answer else None
+    return (
+        [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+    )
+
+
+def strings(answer: Answer | None, key: str) -> list[str]:
+    """Returns a list of strings out of an answer; empty when there is none."""
+    found = answer.get(key) if answer else None
+    return [entry for entry in found if isinstance(entry, str)] if isinstance(found, list) else []
+
+
+def parse(printed: str, command: Command) -> Answer:
+    """Reads what a command printed.
+
+    Raises:
+        CommandError: It is no JSON object; it is not shown, since it may hold a key.
+    """
+    try:
+        answer = parsed(printed)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    raise CommandError(
+        "aws answered something that is not a JSON object",
+        remedy="check --endpoint-url, and run the command by hand",
+        code="answer-unknown",
+        command=str(command),
+        said=f"{len(printed)} characters on stdout",
+    )

@@ -1,0 +1,114 @@
+"""The least IAM policy for some commands, written as short as IAM wants it. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from fleet_cloud.aws.names import Account, BulkNames, FleetNames, trial_policy
+from fleet_cloud.aws.permissions import COMMANDS
+
+Policy = Mapping[str, object]
+_Key = tuple[tuple[str, ...], str]
+
+_BOUNDED = {"iam:CreateRole", "iam:PutRolePolicy"}
+# Kinds that share a statement: no action on the one applies to the other, and IAM counts characters.
+_TOGETHER = {"logs": "function", "topics": "rule", "bucket objects": "bucket"}
+
+
+def policy(
+    commands: Sequence[str], names: FleetNames, account: Account, boundary: str | None = None
+) -> Policy:
+    """Returns the policy: a statement for each kind of resource and condition.
+
+    Args:
+        commands: What it is for.
+        names: The fleet's.
+        account: Where.
+        boundary: The ARN of the permissions boundary that each role must have which is made.
+    """
+    actions: dict[_Key, set[str]] = {}
+    kinds: dict[_Key, list[str]] = {}
+    for (together, only), some, action in _granted(commands, bounded=boundary is not None):
+        actions.setdefault((together, only), set()).add(action)
+        kinds.setdefault((together, only), []).extend(some)
+    arns, under = resources(names, account), conditions(account, boundary)
+    merged: dict[_Key, list[str]] = {}
+    for key, some in kinds.items():
+        found = merged.setdefault((tuple(sorted(actions[key])), key[1]), [])
+        found += [arn for kind in dict.fromkeys(some) for arn in arns[kind] if arn not in found]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": [*some], "Resource": found, **under[only]}
+            for (some, only), found in merged.items()
+        ],
+    }
+
+
+def _granted(
+    commands: Sequence[str], *, bounded: bool
+) -> Iterator[tuple[_Key, Sequence[str], str]]:
+    """Yields every action with its kinds and what its statement is known by.
+
+    Actions on roles are grouped by the roles that they share, since the names of roles are long.
+    """
+    of_roles: dict[tuple[str, str], list[str]] = {}
+    for grant in (grant for command in commands for grant in COMMANDS[command]):
+        for action in grant.actions:
+            if action.startswith("iam:"):
+                only = "bounded" if bounded and action in _BOUNDED else grant.only
+                of_roles.setdefault((action, only), []).extend(grant.kinds)
+            else:
+                together = tuple(_TOGETHER.get(kind, kind) for kind in grant.kinds)
+                yield (together, grant.only), grant.kinds, action
+    for (action, only), roles in of_roles.items():
+        yield (tuple(sorted({*roles})), only), roles, action
+
+
+def conditions(account: Account, boundary: str | None) -> dict[str, dict[str, object]]:
+    """Returns the conditions of statements, by their names in the table."""
+
+    def condition(operator: str, key: str, value: str | None) -> dict[str, object]:
+        return {"Condition": {operator: {key: value}}}
+
+    logs = account.managed_policy("service-role/AWSLambdaBasicExecutionRole")
+    # Listing has no such key; attaching and detaching always have it.
+    attached, passed = ("ArnEqualsIfExists", "iam:PolicyARN"), "iam:PassedToService"
+    return {
+        "": {},
+        "registration": condition(*attached, account.registration_policy),
+        "logs": condition(*attached, logs),
+        "to iot": condition("StringEquals", passed, "iot.amazonaws.com"),
+        "to lambda": condition("StringEquals", passed, "lambda.amazonaws.com"),
+        "bounded": condition("StringEquals", "iam:PermissionsBoundary", boundary),
+    }
+
+
+def resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
+    """Returns the ARNs of each kind of resource in the table."""
+    bulk, topic = BulkNames(names, account), account.sns_topic("*")
+    bucket = f"arn:{account.partition}:s3:::{bulk.bucket}"
+    return {
+        "all": ["*"],
+        "role": [account.role(names.role)],
+        "hook role": [account.role(names.hook)],
+        "policies": [
+            account.iot(f"policy/{names.device_policy}"),
+            account.iot(f"policy/{names.claim_policy}"),
+        ],
+        "template": [account.iot(f"provisioningtemplate/{names.template}")],
+        "registry": [
+            account.iot(f"{kind}/*") for kind in ("thingtype", "thinggroup", "billinggroup")
+        ],
+        "certificates": [account.iot("cert/*")],
+        "things": [account.iot("thing/*")],
+        "jobs": [account.iot(f"{kind}/*") for kind in ("job", "thing", "thinggroup")],
+        "function": [account.function(names.hook)],
+        "bulk role": [account.role(bulk.role)],
+        "bulk policy": [account.iot(f"policy/{bulk.policy}")],
+        "bucket": [bucket],
+        "bucket objects": [f"{bucket}/*"],
+        "rule": [account.iot(f"rule/{names.rule}")],
+        "rule role": [account.role(names.rule_role)],
+        "topics": [topic],
+        "trial policies": [account.iot(f"policy/{trial_policy('thing_*')}")],
+        "logs": [account.log_group(f"/aws/lambda/{names.hook}")],
+    }

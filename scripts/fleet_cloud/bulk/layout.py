@@ -1,0 +1,200 @@
+"""The folder of a bulk registration: a record of what was asked for, and each thing's key and certificate (0600)."""
+
+import base64
+import contextlib
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fleet_cloud.aws.names import REGISTRY_NAME, BulkNames
+from fleet_cloud.errors import FleetCloudError, UsageError
+from fleet_cloud.fleet.connection import Identity
+from fleet_cloud.local import files, records
+from fleet_cloud.local.json_text import parsed, shallow
+from fleet_cloud.local.records import RecordFile
+
+RECORD = "bulk.json"
+PARAMETERS = "parameters.jsonl"
+KEY = "private.pem.key"
+CERTIFICATE = "certificate.pem.crt"
+SHARED = "shared"
+MOST = 100_000  # things
+
+_PLACE = re.compile(r"[0-9A-Za-z:._-]{0,256}")  # of parameters in the bucket, or a task's id
+_PEM = re.compile(r"-----BEGIN [A-Z ]+-----\s(?P<body>[A-Za-z0-9+/=\s]+)-----END")
+_THING = re.compile(r":thing/([0-9A-Za-z:_-]+)")
+# How a P-256 public key begins in a request and in a certificate; the point itself follows.
+_PUBLIC_KEY = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
+_POINT_BYTES = 65
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """What was asked for, and how far it is. ``key`` is the parameters' place while a task may be under way."""
+
+    fleet: str
+    account: str
+    region: str
+    prefix: str
+    thing_type: str
+    count: int
+    shared: bool
+    key: str = ""
+    task: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the values: paths, names and words of commands are made of them.
+
+        Raises:
+            ValueError: One cannot be what it stands for.
+        """
+        for name in ("fleet", "account", "region", "prefix", "thing_type"):
+            if not REGISTRY_NAME.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} {getattr(self, name)!r}")
+        for name in ("key", "task"):
+            if not _PLACE.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} {getattr(self, name)!r}")
+        if not 1 <= self.count <= MOST:
+            raise ValueError(f"count {self.count}")
+
+    @property
+    def things(self) -> list[str]:
+        """The names of its things."""
+        return [f"{self.prefix}-{number}" for number in range(1, self.count + 1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class BulkFolder:
+    """The folder."""
+
+    path: Path
+
+    def key(self, thing: str) -> Path:
+        """Where a thing's private key is."""
+        return files.inside(self.path, "things", thing, KEY)
+
+    def certificate(self, thing: str) -> Path:
+        """Where a thing's certificate is."""
+        return files.inside(self.path, "things", thing, CERTIFICATE)
+
+    @property
+    def parameters(self) -> Path:
+        """Where the parameters of the last task are."""
+        return files.inside(self.path, PARAMETERS)
+
+    def identity(self, thing: str) -> Identity:
+        """Returns what a thing connects with."""
+        return Identity(certificate=self.certificate(thing), key=self.key(thing))
+
+    def read(self) -> Record | None:
+        """Returns the record; nothing when there is none.
+
+        Raises:
+            FleetCloudError: It is none.
+        """
+        return self._record.read()
+
+    def write(self, record: Record) -> None:
+        """Keeps the record."""
+        self._record.write(record)
+
+    @property
+    def _record(self) -> RecordFile[Record]:
+        return RecordFile(self.path, RECORD, Record, "a bulk registration")
+
+    def pending(self, record: Record) -> list[str]:
+        """Returns the things without a certificate here."""
+        return [thing for thing in record.things if not self.certificate(thing).is_file()]
+
+    def clear(self, record: Record) -> None:
+        """Removes what was made here, and nothing else."""
+        for thing in [*record.things, SHARED]:
+            for path in (self.key(thing), self.certificate(thing)):
+                files.remove(path)
+            _remove_empty(self.key(thing).parent)
+        files.remove(self.parameters)
+        self._record.remove()
+        _remove_empty(self.path / "things")
+        _remove_empty(self.path)
+
+
+def continued(found: Record | None, wanted: Record, folder: Path) -> Record:
+    """Returns the record to go on with: what is wanted, with the task of an earlier run.
+
+    Raises:
+        UsageError: The folder is another registration's.
+    """
+    if found is None:
+        return wanted
+    where = ("fleet", "account", "region", "prefix", "thing_type", "shared")
+    if other := records.difference(found, wanted, where):
+        raise UsageError(
+            f"{folder} is a registration with {other}",
+            remedy="choose another --out, or give the flags of that one",
+        )
+    return dataclasses.replace(found, count=max(found.count, wanted.count))
+
+
+def check_place(found: Record | None, bulk: BulkNames, folder: Path) -> None:
+    """Checks that a record, if there is one, is of this fleet, account and region.
+
+    Raises:
+        FleetCloudError: It is another's.
+    """
+    if found is None:
+        return
+    here = dataclasses.replace(
+        found,
+        fleet=bulk.names.fleet,
+        account=bulk.account.number,
+        region=bulk.account.region,
+    )
+    if other := records.difference(found, here, ("fleet", "account", "region")):
+        raise FleetCloudError(
+            f"{folder} is a registration with {other}",
+            remedy="give the --name, --region and --profile of that one, or another --out",
+            code="record-of-another",
+        )
+
+
+def certificates_in(report: Sequence[str]) -> Iterator[str]:
+    """Yields the certificates in a report's lines, wherever in a line they stand: AWS documents no form."""
+    for line in report:
+        try:
+            yield from _pems(shallow(parsed(line)))
+        except ValueError:
+            continue
+
+
+def things_in(report: Sequence[str]) -> set[str]:
+    """Returns the things that a report's lines name by their ARNs."""
+    return {name for line in report for name in _THING.findall(line)}
+
+
+def public_key(pem: str) -> bytes | None:
+    """Returns the P-256 public key in a request or a certificate; nothing when there is none."""
+    found = _PEM.search(pem)
+    try:
+        der = base64.b64decode(found["body"]) if found else b""
+    except ValueError:
+        return None
+    start = der.find(_PUBLIC_KEY)
+    point = der[start + len(_PUBLIC_KEY) :][:_POINT_BYTES] if start >= 0 else b""
+    return point if len(point) == _POINT_BYTES else None
+
+
+def _pems(value: object) -> Iterator[str]:
+    if isinstance(value, str) and "-----BEGIN CERTIFICATE-----" in value:
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _pems(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _pems(inner)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # somebody's files lie in it, or it is gone
+        folder.rmdir()

@@ -1,0 +1,146 @@
+"""One run of a bulk registration: finish an earlier task, make keys and requests, start a task, save what it made."""
+
+import contextlib
+import dataclasses
+import json
+import os
+
+from fleet_cloud.aws.calls import Aws, text
+from fleet_cloud.aws.names import BulkNames
+from fleet_cloud.bulk import cloud, layout, script, tasks
+from fleet_cloud.bulk.layout import SHARED, BulkFolder, Record
+from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.local import files, openssl
+from fleet_cloud.local.json_text import parsed
+from fleet_cloud.options import Context
+from fleet_cloud.plan.reconcile import ensure
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """How far it came: things made now, things still without a certificate, lines that AWS IoT refused."""
+
+    made: int
+    left: list[str]
+    errors: list[str]
+
+
+class Registration:
+    """One run."""
+
+    def __init__(self, context: Context, aws: Aws, bulk: BulkNames, folder: BulkFolder) -> None:
+        self._shell, self._console = context.shell, context.console
+        self._aws, self._bulk, self._folder = aws, bulk, folder
+
+    def run(self, record: Record) -> Done:
+        """Finishes an earlier task, then registers what is pending."""
+        before = self._folder.pending(record)
+        errors = self._finish(record) if record.key and not self._shell.dry_run else []
+        record = dataclasses.replace(record, key="", task="")
+        pending = self._folder.pending(record)
+        if pending:
+            self._prepare(record)
+            if self._shell.dry_run:
+                script.show(self._aws, self._bulk, self._folder, record, pending)
+                return Done(0, pending, [])
+            errors = self._register(record, pending)
+        left = self._folder.pending(record)
+        return Done(len(before) - len(left), left, errors)
+
+    def _prepare(self, record: Record) -> None:
+        wanted = cloud.needed(self._aws, self._bulk, record.thing_type)
+        answers = self._aws.ask_all([resource.read for resource in wanted])
+        tasks.check_none_runs(self._aws)
+        for resource, answer in zip(wanted, answers, strict=True):
+            ensure(self._aws, resource, answer)
+
+    def _register(self, record: Record, pending: list[str]) -> list[str]:
+        files.make_folder(self._folder.path, 0o700)
+        self._folder.write(record)
+        lines = self._shared_lines(pending) if record.shared else self._lines(pending)
+        parameters = self._folder.parameters
+        files.write_public(parameters, "".join(f"{json.dumps(line)}\n" for line in lines))
+        os.sync()  # the keys, before there is anything that they belong to
+        record = dataclasses.replace(record, key=tasks.new_key(record.prefix))
+        self._aws.change(tasks.upload(self._aws, self._bulk, record.key, parameters))
+        self._folder.write(record)  # before the task: a run cut off here finds it by its key
+        body = cloud.template(self._bulk, record.thing_type, shared=record.shared)
+        self._aws.change(tasks.start(self._aws, self._bulk, record.key, body))
+        record = dataclasses.replace(record, task=self._shell.value(tasks.TASK))
+        self._folder.write(record)
+        return self._finish(record)
+
+    def _finish(self, record: Record) -> list[str]:
+        """Waits for the task and saves what it made; returns the lines of its error report."""
+        task = record.task or tasks.find(self._aws, record.key)
+        errors: list[str] = []
+        if task:
+            ended = tasks.wait(self._aws, task)
+            if text(ended, "status") != "Completed":
+                self._console.say(
+                    f"  the task ended as {ended['status']}: {ended.get('message', '')}"
+                )
+            errors = tasks.report(self._aws, task, "ERRORS")
+            self._save(record, tasks.report(self._aws, task, "RESULTS"))
+        self._folder.write(dataclasses.replace(record, key="", task=""))
+        return errors
+
+    def _save(self, record: Record, results: list[str]) -> None:
+        if record.shared:
+            self._save_shared(record, layout.things_in(results))
+            return
+        found = {layout.public_key(pem): pem for pem in layout.certificates_in(results)}
+        parameters = files.read(self._folder.parameters) or ""
+        for line in parameters.splitlines():
+            asked = _asked(line)
+            made = found.get(layout.public_key(asked.get("CSR", "")))
+            certificate = self._folder.certificate(asked.get("ThingName", ""))
+            if made and not certificate.exists():
+                files.create_secret(certificate, made)
+
+    def _save_shared(self, record: Record, registered: set[str]) -> None:
+        pem, key = (
+            files.read(path)
+            for path in (self._folder.certificate(SHARED), self._folder.key(SHARED))
+        )
+        for thing in self._folder.pending(record):
+            if pem and key and thing in registered:
+                files.make_folder(self._folder.key(thing).parent, 0o700)
+                if not self._folder.key(thing).exists():
+                    files.create_secret(self._folder.key(thing), key)
+                files.create_secret(self._folder.certificate(thing), pem)
+
+    def _lines(self, pending: list[str]) -> list[dict[str, str]]:
+        requests = self._console.spread(self._request, pending, "making keys and requests")
+        return [
+            {"ThingName": thing, "CSR": request}
+            for thing, request in zip(pending, requests, strict=True)
+        ]
+
+    def _request(self, thing: str) -> str:
+        key = self._folder.key(thing)
+        files.make_folder(key.parent, 0o700)
+        if key.exists():
+            return self._shell.run(openssl.make_request(key, thing))
+        return self._shell.change(openssl.make_key_and_request(key, thing))
+
+    def _shared_lines(self, pending: list[str]) -> list[dict[str, str]]:
+        identifier = script.shared_certificate(self._aws, self._folder)
+        return [{"ThingName": thing, "CertificateId": identifier} for thing in pending]
+
+
+def _asked(line: str) -> dict[str, str]:
+    """Returns one line of the parameters, as it was written before the task.
+
+    Raises:
+        FleetCloudError: Somebody has written something else.
+    """
+    with contextlib.suppress(ValueError):
+        found = parsed(line)
+        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+            return found
+    raise FleetCloudError(
+        f"a line of {layout.PARAMETERS} is not what bulk wrote: {line[:80]!r}",
+        remedy="choose another --out",
+        code="record-unreadable",
+    )

@@ -1,0 +1,226 @@
+"""The only writer of files: a private key is made exclusively and 0600, everything else is replaced whole."""
+
+import codecs
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.local import quoting
+
+# From here on the second byte of DER says how many bytes of length follow.
+_SHORT_LENGTHS = 0x80
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Makes a folder, and those above it, unless it is there.
+
+    Raises:
+        FleetCloudError: It cannot be made.
+    """
+    with _reported(f"the folder {folder} cannot be made"):
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+
+
+def inside(folder: Path, *names: str) -> Path:
+    """Returns a path below a folder, out of names that a file or AWS gave; no link on the way is followed.
+
+    Raises:
+        FleetCloudError: A name leads elsewhere, or something on the way is a symbolic link.
+    """
+    path = folder
+    for name in names:
+        if name in {"", ".", ".."} or not {"/", "\0"}.isdisjoint(name):
+            raise FleetCloudError(
+                f"{name!r} cannot be a name in {folder}",
+                remedy="look at the record in that folder; choose another --out",
+                code="path-refused",
+            )
+        path /= name
+        if path.is_symlink():
+            raise FleetCloudError(
+                f"{path} is a symbolic link, and links below {folder} are not followed",
+                remedy="put the file itself there, or choose another --out",
+                code="path-refused",
+            )
+    return path
+
+
+def create_secret(path: Path, text: str) -> None:
+    """Writes a private key to a file that does not exist yet: 0600 from its first moment.
+
+    Raises:
+        FleetCloudError: The file exists, or cannot be written.
+    """
+    if os.path.lexists(path):
+        raise FleetCloudError(
+            f"{path} exists, and a private key is never overwritten",
+            remedy="choose another --out, or move that file away yourself",
+            code="file-exists",
+        )
+    with _reported(f"{path} cannot be written"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, UnicodeEncodeError):
+            path.unlink()  # ours, half written: the next run would take it for a key
+            raise
+        _sync_folder(path.parent)
+
+
+def write_public(path: Path, text: str) -> None:
+    """Writes a file without secrets, 0644: the old one or the new one, never a half.
+
+    Raises:
+        FleetCloudError: It cannot be written, or something else than a file is in its place.
+    """
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise FleetCloudError(
+            f"{path} is not a regular file, so it is not replaced",
+            remedy="choose another --out, or move it away yourself",
+            code="file-exists",
+        )
+    with _reported(f"{path} cannot be written"):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                os.fchmod(file.fileno(), 0o644)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except (OSError, UnicodeEncodeError):
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def write_upload(path: Path, content: bytes) -> None:
+    """Writes a file that is sent to AWS, in a folder of ours.
+
+    Raises:
+        FleetCloudError: It cannot be written.
+    """
+    with _reported(f"{path} cannot be written"):
+        path.write_bytes(content)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, if it is there.
+
+    Raises:
+        FleetCloudError: It cannot be removed.
+    """
+    with _reported(f"{path} cannot be removed"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Makes a folder that is removed afterwards.
+
+    Raises:
+        FleetCloudError: There is no place for one.
+    """
+    with _reported("no temporary folder can be made"):
+        folder = tempfile.TemporaryDirectory()
+    with folder as path:
+        yield Path(path)
+
+
+def make_private(path: Path) -> None:
+    """Lets nobody else read a file (0600), whatever the umask was when another program made it.
+
+    Raises:
+        FleetCloudError: It is not ours.
+    """
+    with _reported(f"the mode of {path} cannot be set"):
+        path.chmod(0o600)
+
+
+def read(path: Path) -> str | None:
+    """Returns a file's text, or nothing when there is no such file.
+
+    A byte order mark and line ends of Windows are no part of it.
+
+    Raises:
+        FleetCloudError: It is there and cannot be read, or is no text in UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FleetCloudError(
+            f"{path} cannot be read: {error}",
+            remedy="look at it with ls -l, or choose another --out",
+            code="file-unreadable",
+        ) from error
+    try:
+        if not content.startswith(_UTF_16):
+            text = content.decode("utf-8-sig")
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        pass
+    what, remedy = _named(content, path)
+    raise FleetCloudError(
+        f"{path} cannot be read: it is {what}", remedy=remedy, code="file-unreadable"
+    )
+
+
+def _named(content: bytes, path: Path) -> tuple[str, str]:
+    """Returns what a file is that is no text in UTF-8, and what to type."""
+    given, new = quoting.word(path), quoting.word(path.with_suffix(".new"))
+    if content.startswith(_UTF_16):
+        return (
+            "text in UTF-16",
+            f"type: iconv -f UTF-16 -t UTF-8 {given} > {new}   and take that file",
+        )
+    if _is_der(content):
+        return (
+            "binary, as DER is",
+            f"type: openssl x509 -inform DER -in {given} -out {new}   and take that file; a key: openssl pkey",
+        )
+    return "no text in UTF-8", "save it as UTF-8"
+
+
+def _is_der(content: bytes) -> bool:
+    """Whether it is one ASN.1 sequence, as certificates and keys are, that ends with the file."""
+    if content[:1] != b"\x30" or len(content) < len(b"\x30\x00"):
+        return False
+    more = max(0, content[1] - _SHORT_LENGTHS)
+    head = 2 + more
+    length = int.from_bytes(content[2:head], "big") if more else content[1]
+    return head + length == len(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _reported(title: str) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise FleetCloudError(
+            f"{title}: there is half a character in its text",
+            remedy="look at where that text comes from",
+            code="file-unwritable",
+        ) from error
+    except OSError as error:
+        raise FleetCloudError(
+            f"{title}: {error.strerror or error}",
+            remedy="choose another --out, or look at its owner and mode with ls -ld",
+            code="file-unwritable",
+        ) from error

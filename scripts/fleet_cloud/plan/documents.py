@@ -1,0 +1,260 @@
+"""The policy documents and the template body, as values. Pure.
+
+Least privilege throughout: no statement has a bare ``*``, a device reaches its own topics only, and a claim can
+provision and nothing else.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+
+from fleet_cloud.aws.names import CLAIM_CLIENT_PREFIX, Account, FleetNames
+from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.local import json_text
+
+TEMPLATE_CHARACTERS = 10240  # AWS's limit of a template body
+POLICY_CHARACTERS = 2048  # AWS's limit of an IoT policy, white space not counted
+
+# Filled in by AWS, at every use, from the registry: the thing that this certificate is attached to.
+THING = "${iot:Connection.Thing.ThingName}"
+DEVICE_TOPICS = (f"dt/{THING}/*", f"cmd/{THING}/*")
+
+Document = Mapping[str, object]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Registry:
+    """Where in the registry the fleet's things go: names, or nothing."""
+
+    thing_type: str | None = None
+    thing_group: str | None = None
+    billing_group: str | None = None
+
+    @classmethod
+    def of(cls, body: object) -> "Registry":
+        """Returns what a template's body names in so many words."""
+        sections = body.get("Resources") if isinstance(body, Mapping) else None
+        for resource in sections.values() if isinstance(sections, Mapping) else ():
+            if isinstance(resource, Mapping) and resource.get("Type") == "AWS::IoT::Thing":
+                found = resource.get("Properties")
+                properties = found if isinstance(found, Mapping) else {}
+                groups = properties.get("ThingGroups")
+                return cls(
+                    thing_type=_name(properties.get("ThingTypeName")),
+                    thing_group=_name(groups[0]) if isinstance(groups, list) and groups else None,
+                    billing_group=_name(properties.get("BillingGroup")),
+                )
+        return cls()
+
+    def properties(self) -> dict[str, object]:
+        """Returns the properties of a thing in a template."""
+        return {
+            **({"ThingTypeName": self.thing_type} if self.thing_type else {}),
+            **({"ThingGroups": [self.thing_group]} if self.thing_group else {}),
+            **({"BillingGroup": self.billing_group} if self.billing_group else {}),
+        }
+
+
+NOWHERE = Registry()
+
+
+def trust_policy(account: Account) -> Document:
+    """Returns who may take the provisioning role: AWS IoT, and only on behalf of this account.
+
+    Without the condition, somebody else's account could make AWS IoT act here with our role (confused deputy).
+    """
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "iot.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"aws:SourceAccount": account.number}},
+            }
+        ],
+    }
+
+
+def lambda_trust_policy() -> Document:
+    """Returns who may take the hook's role: Lambda, which does not say for which account it does."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "lambda.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+
+
+def device_policy(account: Account, rotating: FleetNames | None = None) -> Document:
+    """Returns what a provisioned device may do: connect as its own thing, and use that thing's topics.
+
+    ``IsAttached`` matters: without it a certificate could take the client id, and so the variable, of a thing that
+    it does not belong to.
+
+    Args:
+        account: Where.
+        rotating: The fleet whose devices may replace their own certificates. They may provision then, as a claim
+            may, and hear of their jobs.
+    """
+    topics = (*DEVICE_TOPICS, *(rotation_topics(rotating) if rotating else ()))
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "iot:Connect",
+                "Resource": account.iot(f"client/{THING}"),
+                "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}},
+            },
+            _allow(account, ["iot:Publish", "iot:Receive"], "topic", topics),
+            _allow(account, "iot:Subscribe", "topicfilter", topics),
+        ],
+    }
+
+
+def rotation_topics(names: FleetNames) -> tuple[str, ...]:
+    """Returns what a device reaches to replace its certificate: provisioning, and the jobs that order it."""
+    return (*_provisioning_topics(names), f"$aws/things/{THING}/jobs/*")
+
+
+def lets_rotate(policy: object, account: Account) -> bool:
+    """Whether a device policy has what rotation needs, or had it and was changed since."""
+    statements = policy.get("Statement") if isinstance(policy, Mapping) else None
+    resources = [
+        resource
+        for statement in (statements if isinstance(statements, list) else [])
+        if isinstance(statement, Mapping) and isinstance(statement.get("Resource"), list)
+        for resource in statement["Resource"]
+    ]
+    return account.iot(f"topic/$aws/things/{THING}/jobs/*") in resources
+
+
+def claim_policy(account: Account, names: FleetNames) -> Document:
+    """Returns what a claim may do: ask for a certificate, in both ways, and register with this fleet's template.
+
+    ``create/*`` does not cover ``create-from-csr/*``: they are two entries. The client id is narrowed so that a
+    leaked claim cannot throw a device out by connecting under its name.
+    """
+    topics = _provisioning_topics(names)
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "iot:Connect",
+                "Resource": account.iot(f"client/{CLAIM_CLIENT_PREFIX}*"),
+            },
+            _allow(account, ["iot:Publish", "iot:Receive"], "topic", topics),
+            _allow(account, "iot:Subscribe", "topicfilter", topics),
+        ],
+    }
+
+
+def template_body(names: FleetNames, registry: Registry = NOWHERE) -> Document:
+    """Returns what AWS IoT makes of one device: a thing, its certificate, its policy.
+
+    The device must send ``SerialNumber``; ``DeviceLocation`` has a default. All override settings are stated, since
+    what AWS does without them to a thing that exists already is not documented. The certificate is the thing's alone
+    (``EXCLUSIVE_THING``).
+    """
+    return {
+        "Parameters": {
+            "SerialNumber": {"Type": "String"},
+            "DeviceLocation": {"Type": "String", "Default": "unknown"},
+            "AWS::IoT::Certificate::Id": {"Type": "String"},
+        },
+        "Resources": {
+            "thing": {
+                "Type": "AWS::IoT::Thing",
+                "Properties": {
+                    "ThingName": {"Fn::Join": ["", [names.thing_prefix, {"Ref": "SerialNumber"}]]},
+                    "AttributePayload": {
+                        "serialNumber": {"Ref": "SerialNumber"},
+                        "deviceLocation": {"Ref": "DeviceLocation"},
+                    },
+                    **registry.properties(),
+                },
+                "OverrideSettings": {
+                    "AttributePayload": "MERGE",
+                    "ThingTypeName": "DO_NOTHING",
+                    "ThingGroups": "DO_NOTHING",
+                },
+            },
+            "certificate": {
+                "Type": "AWS::IoT::Certificate",
+                "Properties": {
+                    "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"},
+                    "Status": "Active",
+                    "ThingPrincipalType": "EXCLUSIVE_THING",
+                },
+                "OverrideSettings": {"Status": "REPLACE"},
+            },
+            "policy": {
+                "Type": "AWS::IoT::Policy",
+                "Properties": {"PolicyName": names.device_policy},
+            },
+        },
+        "DeviceConfiguration": {},
+    }
+
+
+def compact(document: Document) -> str:
+    """Returns a document as it is sent: AWS counts characters."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+def parsed(text: str, *, of: str) -> object:
+    """Reads a document as AWS gives it.
+
+    Raises:
+        FleetCloudError: It is not JSON.
+    """
+    try:
+        return json_text.parsed(text)
+    except ValueError as error:
+        raise FleetCloudError(
+            f"{of} is not JSON: {error}",
+            remedy="look at it with the command that --verbose shows",
+            code="document-unreadable",
+        ) from error
+
+
+def differences(found: object, wanted: object, at: str = "") -> Iterator[str]:
+    """Yields where two documents differ, as paths such as ``Statement[1].Resource``."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        for key in sorted({*found, *wanted}, key=str):
+            yield from differences(
+                found.get(key), wanted.get(key), f"{at}.{key}" if at else str(key)
+            )
+    elif isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        for index, pair in enumerate(zip(found, wanted, strict=True)):
+            yield from differences(*pair, f"{at}[{index}]")
+    elif found != wanted:
+        yield at or "everything"
+
+
+def _provisioning_topics(names: FleetNames) -> tuple[str, ...]:
+    return (
+        "$aws/certificates/create/*",
+        "$aws/certificates/create-from-csr/*",
+        f"$aws/provisioning-templates/{names.template}/provision/*",
+    )
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _allow(
+    account: Account, action: str | list[str], kind: str, topics: tuple[str, ...]
+) -> dict[str, object]:
+    return {
+        "Effect": "Allow",
+        "Action": action,
+        "Resource": [account.iot(f"{kind}/{topic}") for topic in topics],
+    }

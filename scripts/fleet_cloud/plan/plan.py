@@ -1,0 +1,97 @@
+"""Everything a fleet needs in the cloud, and what AWS says of it: what ``up`` makes and ``status`` compares."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleet_cloud.aws.calls import Answer, Aws, text
+from fleet_cloud.aws.names import Account, FleetNames
+from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.plan import documents, hooks, registry, resources, templates
+from fleet_cloud.plan.hooks import Rules
+from fleet_cloud.plan.resources import Resource
+from fleet_cloud.plan.templates import Design, TemplateFlags
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is wanted, in the order in which it is made, each with what AWS says of it."""
+
+    account: Account
+    design: Design
+    wanted: Sequence[tuple[Resource, Answer | None]]
+
+
+def look(aws: Aws, names: FleetNames) -> tuple[Account, Answer | None]:
+    """Asks whose credentials these are, and for the template."""
+    caller, template = aws.ask_all(
+        [aws.command("sts", "get-caller-identity"), templates.read(aws, names)]
+    )
+    return Account.of_caller(text(caller, "Arn"), aws.region), template
+
+
+def check_hook(wanted: Plan, rules: Rules | None) -> None:
+    """Checks that all of it can be made.
+
+    Raises:
+        FleetCloudError: The template asks a hook that is gone, and nothing says what it decided.
+    """
+    for resource, answer in wanted.wanted:
+        if resource.kind == "hook function" and not answer and not rules:
+            raise FleetCloudError(
+                f"the template asks the hook {resource.name}, and that function is gone: no device can register",
+                remedy="run fleet-cloud up with --hook-allow FILE or --hook-pattern REGEX, or with --no-hook",
+                code="hook-missing",
+            )
+
+
+def of_fleet(
+    aws: Aws,
+    names: FleetNames,
+    flags: TemplateFlags,
+    rules: Rules | None = None,
+    folder: Path = Path(),
+    *,
+    rotation: bool | None = None,
+) -> Plan:
+    """Returns what is wanted of this fleet.
+
+    Args:
+        aws: Asks.
+        names: The fleet's.
+        flags: What the flags say about its template.
+        rules: What its hook is to decide; nothing for what it decides already.
+        folder: Where a file that is sent to AWS may lie.
+        rotation: Whether its devices may replace their certificates; nothing for what the policy says already.
+    """
+    account, template = look(aws, names)
+    if rules:
+        flags = dataclasses.replace(flags, hook=account.function(names.hook))
+    design = templates.design(names, template, flags)
+    wanted = [
+        *resources.of_fleet(aws, names, account, rotation=bool(rotation)),
+        *registry.of_fleet(aws, names, design.registry),
+    ]
+    if design.hook == account.function(names.hook):
+        wanted += hooks.of_fleet(aws, names, account, rules, folder)
+    answers = aws.ask_all([resource.read for resource in wanted])
+    pairs = [
+        (
+            _as_it_was(aws, names, account, resource, answer) if rotation is None else resource,
+            answer,
+        )
+        for resource, answer in zip(wanted, answers, strict=True)
+    ]
+    pairs.append((templates.template(aws, names, account, design), template))
+    return Plan(account=account, design=design, wanted=pairs)
+
+
+def _as_it_was(
+    aws: Aws, names: FleetNames, account: Account, wanted: Resource, answer: Answer | None
+) -> Resource:
+    """Returns the device policy with rotation when it has that, anything else as it is."""
+    if wanted.kind != resources.DEVICE_POLICY or answer is None:
+        return wanted
+    found = wanted.facts(answer) or {}
+    rotation = documents.lets_rotate(found.get("document"), account)
+    return resources.device_policy(aws, names, account, rotation=rotation)

@@ -1,0 +1,200 @@
+"""Tries what a claim and a device may do: each check is one attempt that AWS IoT must allow or must refuse."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fleet_cloud.aws.calls import text
+from fleet_cloud.aws.names import FleetNames
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.local import files
+
+CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
+
+# A policy attached a moment ago may not be everywhere yet; a device would try again, too.
+_TRIES = 6
+_PAUSE_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """One attempt and how it ended."""
+
+    what: str
+    must_be: str
+    was: str
+    said: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """It ended as it must."""
+        return self.must_be == self.was
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Registered:
+    """What provisioning gave."""
+
+    thing: str
+    certificate_id: str
+    identity: Identity
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Takeover:
+    """What came of registering a device that is there once more, with the claim and another key.
+
+    Args:
+        taken: What AWS IoT gave, or nothing.
+        said: How it refused.
+    """
+
+    taken: Registered | None
+    said: str = ""
+
+
+class Trial:
+    """Makes the attempts and keeps how they ended.
+
+    Args:
+        place: Where devices connect.
+        names: The fleet's.
+        say: Tells each check as it is made.
+    """
+
+    def __init__(self, place: Place, names: FleetNames, say: Callable[[str], None]) -> None:
+        self.checks: list[Check] = []
+        self._place = place
+        self._names = names
+        self._say = say
+
+    def of_claim(self, claim: Identity, client_id: str, other: str) -> None:
+        """Tries what a claim must not do; ``other`` is a thing's name that is not there."""
+        template = f"$aws/provisioning-templates/{other}/provision/json"
+        self._allowed("claim connects as claim-…", claim, client_id, lambda _: None)
+        self._refused("claim connects under a thing's name", claim, other, lambda _: None)
+        self._refused(
+            "claim publishes readings",
+            claim,
+            client_id,
+            lambda session: session.publish(f"dt/{other}/x", {}),
+        )
+        self._refused(
+            "claim subscribes to everything",
+            claim,
+            client_id,
+            lambda session: session.subscribe("#"),
+        )
+        self._refused(
+            "claim registers with another template",
+            claim,
+            client_id,
+            lambda session: session.publish(template, {}),
+        )
+
+    def of_device(self, device: Registered, other: str) -> None:
+        """Tries what a device must and must not do; ``other`` is another thing's name."""
+        thing, own = device.thing, f"cmd/{device.thing}/verify"
+
+        def talk(session: Connection) -> None:
+            session.subscribe(f"cmd/{thing}/#")
+            session.publish(own, {"verify": True})
+            session.receive()
+
+        me = device.identity
+        self._allowed("device connects as its thing", me, thing, lambda _: None)
+        self._allowed("device publishes and receives on its own topic", me, thing, talk)
+        self._refused("device connects under another thing's name", me, other, lambda _: None)
+        self._refused(
+            "device publishes to another thing's topic",
+            me,
+            thing,
+            lambda session: session.publish(f"dt/{other}/system", {}),
+        )
+        self._refused(
+            "device subscribes to another thing's topic",
+            me,
+            thing,
+            lambda session: session.subscribe(f"cmd/{other}/#"),
+        )
+        self._refused(
+            "device subscribes to everything", me, thing, lambda session: session.subscribe("#")
+        )
+
+    def provision(
+        self,
+        claim: Identity,
+        client_id: str,
+        request: str,
+        key: Path,
+        parameters: Mapping[str, str],
+    ) -> Registered:
+        """Provisions a device with its own key.
+
+        Raises:
+            RefusedError: AWS IoT says no; says why.
+        """
+        with Connection(self._place, claim, client_id) as session:
+            made = session.ask(CREATE_FROM_CSR, {"certificateSigningRequest": request})
+            certificate = key.with_suffix(".crt")
+            files.write_public(certificate, text(made, "certificatePem"))
+            registered = session.ask(
+                f"$aws/provisioning-templates/{self._names.template}/provision/json",
+                {
+                    "certificateOwnershipToken": text(made, "certificateOwnershipToken"),
+                    "parameters": dict(parameters),
+                },
+            )
+        return Registered(
+            thing=text(registered, "thingName"),
+            certificate_id=text(made, "certificateId"),
+            identity=Identity(certificate=certificate, key=key),
+        )
+
+    def take_over(
+        self,
+        claim: Identity,
+        client_id: str,
+        request: str,
+        key: Path,
+        parameters: Mapping[str, str],
+    ) -> Takeover:
+        """Tries to become a device that is there, by the claim and what anybody may know of it."""
+        try:
+            taken = self.provision(claim, client_id, request, key, parameters)
+        except RefusedError as error:
+            self._say("  note a claim and a known serial number take over a device: refused")
+            return Takeover(taken=None, said=str(error))
+        self._say("  note a claim and a known serial number take over a device: possible")
+        return Takeover(taken=taken)
+
+    def _allowed(
+        self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
+    ) -> None:
+        said = ""
+        for _ in range(_TRIES):
+            said = self._attempt(me, client_id, attempt)
+            if not said:
+                break
+            time.sleep(_PAUSE_SECONDS)
+        self._note(what, "allowed", said)
+
+    def _refused(
+        self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
+    ) -> None:
+        self._note(what, "refused", self._attempt(me, client_id, attempt))
+
+    def _attempt(self, me: Identity, client_id: str, attempt: Callable[[Connection], None]) -> str:
+        """Returns how AWS IoT refused it; empty when it was allowed."""
+        try:
+            with Connection(self._place, me, client_id) as session:
+                attempt(session)
+        except RefusedError as error:
+            return str(error)
+        return ""
+
+    def _note(self, what: str, must_be: str, said: str) -> None:
+        check = Check(what=what, must_be=must_be, was="refused" if said else "allowed", said=said)
+        self.checks.append(check)
+        self._say(f"  {'ok  ' if check.is_right else 'FAIL'} {what}: {check.was}")

@@ -1,0 +1,75 @@
+"""The program's streams: closed, full, cut off, or in an encoding that lacks a character; none is a traceback."""
+
+import contextlib
+import io
+import os
+import sys
+from typing import TextIO
+
+
+class OutputError(Exception):
+    """The answer cannot be written to stdout; says why, and nothing when its reader only has enough."""
+
+
+def prepare() -> None:
+    """Makes writing safe: what the console's encoding lacks is escaped, and no file of ours gets a stream's number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def answer(text: str) -> None:
+    """Prints to stdout at once.
+
+    Raises:
+        OutputError: It does not take it.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError as error:
+        _drop(sys.stdout)
+        raise OutputError from error
+    except (OSError, ValueError) as error:
+        _drop(sys.stdout)
+        why = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"stdout cannot be written: {why}") from error
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Prints to stderr; where that cannot be, the work goes on in silence."""
+    try:
+        print(text, end=end, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _drop(sys.stderr)
+
+
+def finish() -> bool:
+    """Writes out what is left, as argparse's help; returns whether all that was printed went out."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop(sys.stdout)
+        return False
+    return True
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody sits at a stream."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def _drop(stream: TextIO) -> None:
+    """Lets what a stream still holds go nowhere: Python would complain once more while it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
