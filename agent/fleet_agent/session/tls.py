@@ -7,6 +7,7 @@ from typing import Any
 
 from awscrt import io
 
+from fleet_agent import files
 from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import PAIR_UNUSABLE, AgentError, DeviceError, UnreachableError
 from fleet_agent.session.route import ALPN, ALPN_PORT, Route
@@ -145,7 +146,7 @@ def _module(path: str) -> io.Pkcs11Lib:
 
 def _read_ca(name: str) -> bytes:
     try:
-        return Path(name).read_bytes()
+        return files.read_given(Path(name))
     except OSError as error:
         raise DeviceError(
             f"Cannot read the CA file {name}: {error.strerror}.",
