@@ -54,6 +54,19 @@ class AgentError(Exception):
         self.code = code
         self.step: str | None = None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Go through a pipe as what it is, whatever its class is made from."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(
+    cls: type[AgentError], args: tuple[object, ...], values: dict[str, object]
+) -> AgentError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(values)
+    return error
+
 
 class UsageError(AgentError):
     """The command line asks for something that makes no sense."""

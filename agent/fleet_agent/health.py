@@ -77,7 +77,7 @@ class Health:
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._path = folder / "status.json"
-        self._clock = clock
+        self.clock = clock
         self._started = clock.wall()
         self._problems: dict[str, Problem] = {}
         self._doing = "starting"
@@ -99,7 +99,7 @@ class Health:
             self._problems[problem.code] = problem
             kind, _, name = problem.code.partition("-")
             if kind == "source":
-                now = clocks.text(self._clock.wall())
+                now = clocks.text(self.clock.wall())
                 self.traffic.sources[name] = {"last_error": problem.title, "last_error_time": now}
             self.show()
         return is_news
@@ -120,7 +120,7 @@ class Health:
     def tell_rotation(self, error: AgentError) -> None:
         """Replacing the credential failed; when it succeeds the agent starts afresh."""
         self._rotation = {
-            "failed": clocks.text(self._clock.wall()),
+            "failed": clocks.text(self.clock.wall()),
             "code": error.code,
             "title": error.title,
             "remedy": error.remedy,
@@ -137,7 +137,7 @@ class Health:
             "schema": SCHEMA,
             "pid": os.getpid(),
             "started": clocks.text(self._started),
-            "updated": clocks.text(self._clock.wall()),
+            "updated": clocks.text(self.clock.wall()),
             "doing": self._doing,
             "certificate_id": self.certificate_id,
             "rotation": self._rotation,

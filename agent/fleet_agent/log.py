@@ -26,6 +26,9 @@ class Moment(enum.Enum):
     CONNECTED = "fef4d7da22034c629c1f906d36edd3b3"
     PROBLEM = "64120fe622a44a66ace5ed9eadc0d65f"
     FAILED = "b944a984904044fd81c92f5f119febb0"
+    ROTATED = "9d6a3fd0a3cf4b5f8a2f3c1e5b7d4a61"
+    RELOADED = "5c1f8e0b7e1d4f7c9b0a6d2e8f3c5b17"
+    RESTARTED = "e27b4c9d1a5f4e63b8d07c6f92a1d3b8"
 
 
 # Field of the journal → its value, for every line from now on.

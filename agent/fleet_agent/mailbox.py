@@ -73,6 +73,8 @@ class Mailbox:
         self._events: collections.deque[object] = collections.deque()
         self._watched: dict[int, Ready] = {}
         self._ready: collections.deque[tuple[int, Ready]] = collections.deque()
+        # Orders by signal that came while somebody waited who takes none.
+        self._kept: dict[type, object] = {}
         self._burst = 0
         self._is_asleep = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -109,7 +111,7 @@ class Mailbox:
             self._poll.unregister(descriptor)
 
     def take_orders_by_signal(self) -> None:
-        """Turn SIGHUP and SIGUSR1 into events; whoever cannot do anything with them now drops them."""
+        """Turn SIGHUP and SIGUSR1 into events, which only ``burst`` gives out: they wait for whoever takes that."""
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.put(ReloadRequested()))
         signal.signal(signal.SIGUSR1, lambda _number, _frame: self.put(RotateRequested()))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ORDERS)
@@ -123,12 +125,15 @@ class Mailbox:
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
 
-    def wait(self, until: float, *, although_stopping: bool = False) -> object | None:
+    def wait(
+        self, until: float, *, although_stopping: bool = False, takes_orders: bool = False
+    ) -> object | None:
         """Take the next event, or None once ``until`` (monotonic seconds) has passed.
 
         Args:
             until: When to give up.
             although_stopping: For who has something to finish after ``StopRequested``.
+            takes_orders: Whether orders by signal are given out; else they are kept for ``burst``.
 
         Raises:
             StopRequested: The agent is to end.
@@ -146,13 +151,18 @@ class Mailbox:
                 if left > self._beat_every:
                     continue
                 return None
-            if not isinstance(event, _Stop):
+            if isinstance(event, _Stop):
+                self._stopping = True
+            elif isinstance(event, ReloadRequested | RotateRequested) and not takes_orders:
+                self._kept[type(event)] = event
+            else:
                 return event
-            self._stopping = True
         raise StopRequested
 
     def burst(self, until: float, most: int) -> Iterator[object]:
         """Take the next event and those that came with it, each when it is asked for, so that none is taken unseen.
+
+        Orders by signal are among them, one of a kind.
 
         Args:
             until: When to give up on the first one (monotonic seconds); then nothing comes.
@@ -162,21 +172,23 @@ class Mailbox:
             StopRequested: The agent is to end.
             TimeUp: The overall limit had passed before.
         """
-        event = self.wait(until)
-        while event is not None:
+        while most > 0:
+            kept = next(iter(self._kept), None)
+            event = self._kept.pop(kept) if kept else self.wait(until, takes_orders=True)
+            if event is None:
+                return
             yield event
             most -= 1
-            if most <= 0 or not self._events:
+            if not (self._events or self._kept):
                 return
-            event = self.wait(-math.inf)
+            until = -math.inf
 
     def _next(self, seconds: float) -> object | None:
         """The next event, or a descriptor that is ready; None when nothing came in time."""
         while self._ready:
             descriptor, ready = self._ready.popleft()
-            if (
-                self._watched.get(descriptor) is ready
-            ):  # not unwatched, nor another of the same number, since
+            # Not unwatched, nor another of the same number, since.
+            if self._watched.get(descriptor) is ready:
                 return ready
         if self._events and self._burst < _BURST:
             self._burst += 1
@@ -196,17 +208,12 @@ class Mailbox:
         return self._events.popleft() if self._events else None
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, dropping what arrives of sessions that are closed; orders by signal are kept for later.
+        """Let time pass, dropping what arrives: for waits while no session is open.
 
         Raises:
             StopRequested: The agent is to end.
             TimeUp: The overall limit has passed.
         """
         until = self._clock.monotonic() + seconds
-        kept: dict[type, object] = {}
-        try:
-            while (event := self.wait(until)) is not None:
-                if isinstance(event, ReloadRequested | RotateRequested):
-                    kept[type(event)] = event
-        finally:
-            self._events.extend(kept.values())
+        while self.wait(until) is not None:
+            pass

@@ -61,20 +61,22 @@ def test_running_agent_reconnects_with_the_new_one(agent: Agent) -> None:
     before = agent.current_id()
     with agent.running() as daemon:
         daemon.wait_connected()
+        process = daemon.shown()["started"], daemon.shown()["pid"]
         done = rotate(agent, "--force", "--json")
         assert done.status == 0, done.stderr + daemon.log
         assert agent.current_id() != before
         until(lambda: daemon.log.count("connected to") == 2, "connected again")
         until(lambda: daemon.shown().get("readings_acknowledged", 0) >= 1, "published again")
+        assert (daemon.shown()["started"], daemon.shown()["pid"]) == process
         assert daemon.end() == 0
 
 
-def test_orders_that_come_while_it_starts_afresh_do_not_end_it(agent: Agent) -> None:
+def test_orders_that_come_while_it_rotates_do_not_end_it(agent: Agent) -> None:
     with agent.running() as daemon:
         daemon.wait_connected()
         before = agent.current_id()
         daemon.process.send_signal(signal.SIGUSR1)
-        daemon.wait_for_line("starting afresh", 60)
+        daemon.wait_for_line("rotated:", 60)
         for _ in range(20):
             daemon.process.send_signal(signal.SIGUSR1)
             time.sleep(0.02)
@@ -92,6 +94,7 @@ def test_refused_by_policy_the_agent_goes_on_with_what_it_had(
     before = agent.current_id()
     with agent.running() as daemon:
         daemon.wait_connected()
+        process = daemon.shown()["started"], daemon.shown()["pid"]
         done = rotate(agent, "--force", "--json", "--timeout", "60")
         assert done.status == 75, done.stderr
         assert "The thing's policy does not allow iot:Subscribe" in done.stderr

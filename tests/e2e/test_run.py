@@ -69,7 +69,7 @@ def every_second(agent: Agent, **sections: object) -> Path:
     )
 
 
-# Starting afresh ------------------------------------------------------------------------------------------------------
+# One process ----------------------------------------------------------------------------------------------------------
 
 
 def launchers(folder: Path) -> dict[str, list[str]]:
@@ -87,24 +87,20 @@ def launchers(folder: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("way", ["console script", "python -m", "packaged launcher", "by PATH"])
-def test_provisions_and_starts_afresh_once(agent: Agent, tmp_path: Path, way: str) -> None:
+def test_the_session_that_proved_the_credential_stays(
+    agent: Agent, tmp_path: Path, way: str
+) -> None:
     with agent.running(command=launchers(tmp_path)[way]) as daemon:
         daemon.wait_connected()
-        assert daemon.log.count("starting afresh") == 1
         assert daemon.log.count("connected to") == 1
+        assert "connection ended" not in daemon.log
+        assert "started afresh" not in daemon.log
         assert daemon.shown()["pid"] == daemon.pid
         status = agent.status()
         assert status.status == 0, status.stdout
         held = agent.provision("--force")
         assert held.status == 75
         assert f"process {daemon.pid}" in held.error["title"]
-        assert daemon.end() == 0
-
-
-def test_provisioned_before_it_does_not_start_afresh(provisioned: Agent) -> None:
-    with provisioned.running() as daemon:
-        daemon.wait_connected()
-        assert "starting afresh" not in daemon.log
         assert daemon.end() == 0
 
 

@@ -21,7 +21,9 @@ def begin(bench: Bench, allow: Sequence[Allow] = EVERYBODY, **options: Any) -> S
     settings = SocketSource(allow=tuple(allow), **options)
     topics = Topics(CREDENTIAL, {})
     allowed = AllowList(settings.allow, topics.fill, topics.filler("socket"))
-    source = Socket(settings, bench.feed("socket"), bench.mailbox, bench.runtime_dir, allowed)
+    source = Socket(
+        settings, bench.feed("socket"), bench.mailbox, bench.socket, bench.listeners, allowed
+    )
     bench.sources = [source]
     bench.turn(lambda: source._listener is not None)
     return source

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.health import Health
+from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.telemetry.reading import Reading, Source
 from fleet_agent.telemetry.sources.feed import Feed
@@ -65,6 +66,8 @@ class Bench:
         self.mailbox = Mailbox(self.clock)
         self.intake = Kept()
         self.runtime_dir = folder / "run"
+        self.socket = self.runtime_dir / "telemetry.sock"
+        self.listeners = Listeners()
         self.state_dir = folder / "state"
         self.state_dir.mkdir(exist_ok=True)
         self.health = Health(self.runtime_dir, self.clock)
@@ -111,5 +114,6 @@ class Bench:
     def close(self) -> None:
         for source in self.sources:
             source.close()
+        self.listeners.close()
         for one in self.opened:
             one.close()

@@ -36,6 +36,7 @@ from fleet_agent.session.route import route
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.model import Plan
+    from fleet_agent.provisioning.runner import Provisioned
 
 _log = logging.getLogger(__name__)
 
@@ -94,10 +95,10 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     mailbox.stop_on_signals()
     if request.timeout > 0:
         mailbox.limit(clock.monotonic() + request.timeout)
-    return Result(
-        credential=walk(settings, request, report, store, mailbox),
-        was_there=False,
-    )
+    done = walk(settings, request, report, store, mailbox)
+    if done.session is not None:
+        done.session.close()
+    return Result(credential=stable(store, done.credential), was_there=False)
 
 
 def _tell_ledger(state_dir: Path, store: Store, found: Credential) -> None:
@@ -118,7 +119,7 @@ def walk(
     mailbox: Mailbox,
     *,
     own: Credential | None = None,
-) -> Credential:
+) -> "Provisioned":
     """Walk through provisioning, from wherever the last attempt stopped.
 
     Args:
@@ -133,12 +134,11 @@ def walk(
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
-    from fleet_agent.app import trial
+    from fleet_agent.app import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
     from fleet_agent.provisioning.dependencies import Dependencies
     from fleet_agent.provisioning.proof import Proof
     from fleet_agent.provisioning.runner import Runner
-    from fleet_agent.session.mqtt import Session
 
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
@@ -146,11 +146,13 @@ def walk(
     plan = _plan(settings, wanted, request, report)
     clock = SystemClock()
     way = route(settings)
-
-    def open_session(found: Credential, pair: KeyPair) -> Session:
-        return Session(way, pair, found.client_id, mailbox, is_thing=True)
-
-    proof = Proof(open_session, mailbox, clock, trial.trial(settings, clock), plan.parameters.get)
+    proof = Proof(
+        lambda found, pair: own_session.open_session(settings, found, pair, mailbox),
+        mailbox,
+        clock,
+        trial.trial(settings, clock),
+        plan.parameters.get,
+    )
     client_id = own.client_id if own else None
     needs = Dependencies(
         store=store,
@@ -168,12 +170,9 @@ def walk(
         pause=CONNECT_INTERVAL if own else 0.0,
     )
     done = Runner(plan, needs).provision(restart=request.restart)
-    if done.session is not None:
-        done.session.close()
-    credential = done.credential
-    if credential.is_proven:
-        clone.look(Path(settings.state_dir), credential)
-    return stable(store, credential)
+    if done.credential.is_proven:
+        clone.look(Path(settings.state_dir), done.credential)
+    return done
 
 
 def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":

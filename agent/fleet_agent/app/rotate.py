@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fleet_agent import statedir
 from fleet_agent.app.provision import Request, open_store, take_state, walk
@@ -19,6 +20,9 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
+
+if TYPE_CHECKING:
+    from fleet_agent.provisioning.runner import Provisioned
 
 _log = logging.getLogger(__name__)
 
@@ -86,10 +90,13 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
     mailbox.stop_on_signals()
     if timeout > 0:
         mailbox.limit(clock.monotonic() + timeout)
-    return replace(settings, store, mailbox, report)
+    done = replace(settings, store, mailbox, report)
+    if done.session is not None:
+        done.session.close()
+    return done.credential
 
 
-def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) -> Credential:
+def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) -> "Provisioned":
     """Walk to a new credential over the current one, with no session of this device open.
 
     Raises:
@@ -113,22 +120,21 @@ def no_identity() -> DeviceError:
 
 
 def replace_within(
-    settings: Settings, store: Store, mailbox: Mailbox, clock: Clock, report: Report
-) -> AgentError | None:
-    """Do it inside the daemon, in bounded time; what stopped it, None when it is done.
+    settings: Settings, store: Store, mailbox: Mailbox, report: Report
+) -> "Provisioned | AgentError":
+    """Do it inside the daemon, in bounded time; what stopped it is a value, since the daemon goes on.
 
     Raises:
         StopRequested: The agent is to end.
     """
-    mailbox.limit(clock.monotonic() + LIMIT)
+    mailbox.limit(SystemClock().monotonic() + LIMIT)
     try:
-        replace(settings, store, mailbox, report)
+        return replace(settings, store, mailbox, report)
     except AgentError as error:
         _log.warning("the rotation stopped: %s %s", error.title, error.remedy)
         return error
     finally:
         mailbox.limit(None)
-    return None
 
 
 class Former:

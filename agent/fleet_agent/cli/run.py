@@ -1,6 +1,7 @@
 """``fleet-agent run``: what the service starts."""
 
 import argparse
+import functools
 import logging
 
 from fleet_agent import log
@@ -10,7 +11,6 @@ from fleet_agent.daemon import service
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
 from fleet_agent.log import Moment
-from fleet_agent.programs.apart import apart
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +35,9 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb; ends by ``StopRequested`` or an error."""
+    """Run the verb; ends when it is asked to, or by an error."""
     request = Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
-    service.run(lambda: apart(lambda: flags.settings(arguments)), request, _Log)
+    service.run(functools.partial(flags.settings, arguments), request, _Log)
     return 0
 
 

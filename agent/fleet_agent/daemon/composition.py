@@ -1,30 +1,34 @@
-"""The daemon's long part: the real queue, sources, handlers and session, joined; and joined anew after SIGHUP."""
+"""The daemon's long part, joined: the real queue, sources, handlers and session, and the loop over them."""
 
 import dataclasses
+import functools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.app import clone, retire, rotate
+from fleet_agent.app import own_session, retire, rotate
 from fleet_agent.app.provision import jitter, stable
-from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.subscriptions import Presence
+from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
-from fleet_agent.daemon.loop import Reload, Rotate, TelemetryLoop
-from fleet_agent.daemon.token_watch import Comeback, StartAfresh
-from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.daemon.copy_watch import CopyWatch
+from fleet_agent.daemon.endings import Ending
+from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
+from fleet_agent.daemon.serving import Serving
+from fleet_agent.daemon.token_watch import TokenWatch
+from fleet_agent.errors import DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
-from fleet_agent.mailbox import Mailbox, StopRequested
-from fleet_agent.programs.apart import apart
+from fleet_agent.listeners import Listeners
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report as ProvisioningReport
-from fleet_agent.session.connectivity import OFFLINE
-from fleet_agent.session.message import Outgoing, Upkeep
+from fleet_agent.session.connectivity import OFFLINE, Connectivity
+from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
-from fleet_agent.session.route import route
 from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry import orders, queue
 from fleet_agent.telemetry.commands.handler import Shared
@@ -36,308 +40,263 @@ from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.report import Report
 from fleet_agent.telemetry.sources import build
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.telemetry.suspects import SET_ASIDE, Suspects
 
 _log = logging.getLogger(__name__)
 
-# AWS takes one connect a second of a client id: `run` may come right after the proof, or after a reload.
-_CONNECT_INTERVAL = 1.0
-
-_NOT_RELOADED = "configuration"
-_NOT_ROTATED = "rotation-failed"
+TOPIC_IMPOSSIBLE = "topic-impossible"
 
 
-def carry(
-    settings: Settings,
-    load: Callable[[], Settings],
-    store: Store,
-    mailbox: Mailbox,
-    health: Health,
-    report: ProvisioningReport,
-) -> None:
-    """Carry telemetry until asked to stop; read configuration and credential anew when asked to.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the daemon works with, whatever its configuration: made once a process."""
 
-    Returns when the credential was replaced: begin afresh, without what made it in memory.
+    load: Callable[[], Settings]
+    store: Store
+    mailbox: Mailbox
+    health: Health
+    report: ProvisioningReport
+    aside: Aside
+    listeners: Listeners
+    follows: Ending | None = None  # what this image of the process came after
+    not_before: float = 0.0  # monotonic seconds: the earliest connect
 
-    Raises:
-        DeviceError: The configuration does not fit this device.
-        StateDirectoryError: The queue can be neither opened nor made.
-        StopRequested: Asked to end, and everything is closed.
+
+class Composition:
+    """One configuration in service, from the opening of the queue to its closing.
+
+    Args:
+        settings: The configuration.
+        around: What it works with.
     """
-    former = settings
-    memory = _Memory(starts=retire.Starts(Path(settings.state_dir), SystemClock(), health))
-    credential = store.current()
-    while credential is not None:
-        log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
-        health.certificate_id = credential.certificate_id
-        folder = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
-        _show_identity(folder, store, credential)
-        if problem := _look_for_copy(Path(settings.state_dir), credential):
-            _log.warning("%s %s", problem.title, problem.remedy)
-            health.raise_problem(problem)
-        try:
-            _Years(settings, credential, store, mailbox, health, memory).pass_by()
-        except Reload:
-            mailbox.sleep(
-                _CONNECT_INTERVAL
-            )  # before reading: another request meanwhile is dropped
-            former, settings = settings, _reloaded(settings, load, health)
-            credential = store.current()
-        except Rotate:
-            memory.failure = rotate.replace_within(settings, store, mailbox, SystemClock(), report)
-            if memory.failure is None:
-                return
-            _tell_failed(health, memory.failure)
-            mailbox.sleep(_CONNECT_INTERVAL)  # the rotation's session had the same client id
-            credential = store.current()
-        except StartAfresh:
-            return
-        except DeviceError as error:
-            if former is settings:
-                raise
-            _keep(health, error)
-            settings = former
 
-
-def _look_for_copy(state_dir: Path, credential: Credential) -> Problem | None:
-    return apart(lambda: clone.look(state_dir, credential))
-
-
-def _reloaded(settings: Settings, load: Callable[[], Settings], health: Health) -> Settings:
-    """The configuration as it is now; the one before when that has errors, which are a problem then."""
-    health.clear_problems()
-    try:
-        found = load()
-        if (found.state_dir, found.runtime_dir) != (settings.state_dir, settings.runtime_dir):
-            raise DeviceError(
-                "state_dir and runtime_dir cannot change while the agent runs.",
-                remedy="Restart it: systemctl restart fleet-agent",
-                code="configuration",
-            )
-    except AgentError as error:
-        _keep(health, error)
-        return settings
-    _log.info("configuration and credential read again")
-    return found
-
-
-def _tell_failed(health: Health, failure: AgentError) -> None:
-    title = f"The credential was not replaced, the one before goes on. {failure.title}"
-    health.tell_rotation(failure)
-    health.raise_problem(Problem(code=_NOT_ROTATED, title=title, remedy=failure.remedy))
-
-
-def _keep(health: Health, error: AgentError) -> None:
-    title = f"The configuration was not taken, the one before goes on. {error.title}"
-    _log.error("%s %s", title, error.remedy)
-    health.raise_problem(Problem(code=_NOT_RELOADED, title=title, remedy=error.remedy))
-
-
-@dataclasses.dataclass(kw_only=True)
-class _Memory:
-    """What this process remembers from one composition to the next: why the last rotation failed, and its own start."""
-
-    starts: retire.Starts
-    failure: AgentError | None = None
-
-
-class _Years:
-    """One composition, from the opening of the queue to its closing."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        credential: Credential,
-        store: Store,
-        mailbox: Mailbox,
-        health: Health,
-        memory: _Memory,
-    ) -> None:
-        self._memory = memory
+    def __init__(self, settings: Settings, around: Surroundings) -> None:
         self._settings = settings
-        self._credential = credential
-        self._store = store
-        self._mailbox = mailbox
-        self._health = health
-        self._clock = SystemClock()
+        self._around = around
+        self._health = around.health
+        self._clock = around.health.clock
         self._state_dir = Path(settings.state_dir)
-        wanted = settings.provisioning
-        self._topics = Topics(credential, wanted.parameters if wanted else {})
+        self._runtime_dir = runtime_dir(self._state_dir, settings.runtime_dir)
+        self._suspects = Suspects()
+        # When a new image of the process may connect (monotonic seconds).
+        self.not_before = 0.0
 
-    def pass_by(self) -> None:
-        """Carry telemetry.
+    def run(self, credential: Credential, session: Session | None) -> Ending:
+        """Carry telemetry until there is a reason not to.
+
+        Args:
+            credential: The current one.
+            session: The one that proved it just now, open; None: one is opened.
 
         Raises:
-            DeviceError: The configuration does not fit this device; nothing was begun.
-            StopRequested: Asked to end, and everything is closed.
-            Reload: Asked to begin anew, and everything is closed.
-            Rotate: Asked for another credential, and everything is closed.
+            DeviceError: The session cannot be made.
+            StateDirectoryError: The queue can be neither opened nor made.
         """
-        filters = [
-            (self._topics.fill(item.topic), item.qos) for item in self._settings.subscriptions
-        ]
-        rotation = self._settings.rotation
-        order_topic = rotation.order_topic and self._topics.fill(rotation.order_topic)
-        ordering = orders.wanted(self._credential, order_topic, takes_jobs=rotation.jobs)
-        presence = self._presence()
         with_queue = Queue(
             self._state_dir / queue.NAME, self._settings.telemetry.queue, self._clock
         )
         try:
-            session = self._session(presence)
-            subscriptions = Subscriptions(
-                session, [*ordering, *filters], self._clock, self._health, jitter
-            )
-            names = [name for name, _ in filters]
-            loop = self._loop(session, subscriptions, with_queue, presence, names, order_topic)
-            self._await_connect()
-            try:
-                loop.run()
-            except StopRequested:
+            loop = self._loop(with_queue, credential, session)
+            if session is None:
+                self._await_connect(credential)
+            ending = loop.run()
+            if ending is Ending.STOP:
                 notify.stopping()
-                self._health.doing("stopping")
-                loop.finish()
-                raise
-            except (Reload, Rotate):
-                loop.finish()
-                raise
-            finally:
-                session.close()
-                self._health.doing("stopped")
+            self._health.doing("stopping")
+            loop.finish()
+            self.not_before = loop.connected_at + CONNECT_INTERVAL
+            self._health.doing("stopped")
+            return ending
         finally:
             with_queue.close()
 
     def _loop(
-        self,
-        session: Session,
-        subscriptions: Subscriptions,
-        with_queue: Queue,
-        presence: Presence | None,
-        filters: Sequence[str],
-        order_topic: str | None,
+        self, with_queue: Queue, credential: Credential, session: Session | None
     ) -> TelemetryLoop:
-        settings, health = self._settings, self._health
+        settings, health, around = self._settings, self._health, self._around
         publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health).tell)
-        self._memory.starts.watch(settings.claim, publisher.counts)
-        commands = Commands(
-            self._state_dir / "commands",
-            self._mailbox,
-            Shared(answer=_answering(publisher), clock=self._clock, health=health),
-        )
-        commands.configure(list(zip(filters, settings.subscriptions, strict=True)))
-        metrics = settings.telemetry.prometheus_file
-        report = Report(
-            traffic=health.traffic,
-            publisher=publisher,
-            queue=with_queue,
-            commands=commands,
+        commands = self._commands(publisher, credential)
+        starts = retire.Starts(self._state_dir, self._clock, health)
+        if around.follows is None:
+            starts.watch(settings.claim, publisher.counts)
+        listening = Orders(
+            credential=credential,
+            topic=self._order_topic(credential),
+            takes_jobs=settings.rotation.jobs,
+            send=publisher.answer,
             clock=self._clock,
-            prometheus=Path(metrics) if metrics else None,
         )
+        sources = self._sources(publisher, credential)
+        around.listeners.keep_only(*(path for path in (build.socket_path(sources),) if path))
+        metrics = settings.telemetry.prometheus_file
         return TelemetryLoop(
-            session=session,
-            subscriptions=subscriptions,
+            serving=self.put_in_service(credential, session),
+            suspects=self._suspects,
             publisher=publisher,
             queue=with_queue,
-            sources=self._sources(publisher),
+            sources=sources,
             commands=commands,
-            orders=Orders(
-                credential=self._credential,
-                topic=order_topic,
-                takes_jobs=settings.rotation.jobs,
-                failure=self._memory.failure,
-                send=publisher.answer,
-                clock=self._clock,
+            orders=listening,
+            requests=Requests(
+                settings=settings,
+                load=around.load,
+                store=around.store,
+                mailbox=around.mailbox,
+                orders=listening,
+                health=health,
+                report=around.report,
+                aside=around.aside,
+                put_in_service=self.put_in_service,
             ),
-            presence=presence,
-            mailbox=self._mailbox,
+            mailbox=around.mailbox,
             clock=self._clock,
             health=health,
-            report=report,
+            report=Report(
+                traffic=health.traffic,
+                publisher=publisher,
+                queue=with_queue,
+                commands=commands,
+                clock=self._clock,
+                prometheus=Path(metrics) if metrics else None,
+            ),
+            chores=[starts],
+        )
+
+    # What depends on the credential -----------------------------------------------------------------------------------
+
+    def put_in_service(self, credential: Credential, session: Session | None) -> Serving:
+        """Make what a credential needs in service; ``session`` is the one that proved it, or None.
+
+        Raises:
+            DeviceError: The session cannot be made.
+        """
+        store, health = self._around.store, self._health
+        log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
+        health.certificate_id = credential.certificate_id
+        _show_identity(self._runtime_dir, store, credential)
+        is_started = session is not None
+        if session is None:
+            pair = store.key_pair(credential.generation)
+            session = own_session.open_session(
+                self._settings, credential, pair, self._around.mailbox
+            )
+        topics = own_session.topics(self._settings, credential)
+        return Serving(
+            credential=credential,
+            session=session,
+            is_started=is_started,
+            subscriptions=Subscriptions(
+                session, self._filters(credential), self._clock, health, jitter
+            ),
+            connectivity=Connectivity(session, self._clock, health, self._calmed),
+            presence=own_session.presence(self._settings, topics),
             chores=[
-                rotate.Former(self._store, self._credential, self._clock),
-                self._memory.starts,
-                Comeback(
+                rotate.Former(store, credential, self._clock),
+                TokenWatch(
                     session.pair.private_key, lambda: health.has_problem(OFFLINE), self._clock
                 ),
+                CopyWatch(self._state_dir, credential, self._around.aside, self._clock, health),
             ],
         )
 
-    def _sources(self, publisher: Publisher) -> list[Source]:
-        place = build.Place(
-            topics=self._topics,
-            intake=publisher,
-            mailbox=self._mailbox,
-            clock=self._clock,
-            health=self._health,
-            state_dir=self._state_dir,
-            runtime_dir=runtime_dir(self._state_dir, self._settings.runtime_dir),
-        )
-        return build.build(self._settings.telemetry, place)
+    def _calmed(self) -> None:
+        self._suspects.calmed()
+        self._health.clear_problem(SET_ASIDE)
 
-    def _session(self, presence: Presence | None) -> Session:
-        wanted = self._settings.connection
-        will = None
-        if presence:
-            will = Outgoing(
-                topic=presence.topic, payload=presence.offline.encode(), retain=presence.retain
+    def _filters(self, credential: Credential) -> list[tuple[str, int]]:
+        order_topic = self._order_topic(credential)
+        takes_jobs = self._settings.rotation.jobs
+        listening = orders.wanted(credential, order_topic, takes_jobs=takes_jobs)
+        return [
+            *listening,
+            *((topic, item.qos) for topic, item in self._subscriptions(credential)),
+        ]
+
+    def _order_topic(self, credential: Credential) -> str | None:
+        wanted = self._settings.rotation.order_topic
+        return self._filled(credential, wanted) if wanted else None
+
+    def _subscriptions(self, credential: Credential) -> Sequence[tuple[str, Subscription]]:
+        """Those whose filter can be filled in."""
+        return [
+            (topic, item)
+            for item in self._settings.subscriptions
+            if (topic := self._filled(credential, item.topic)) is not None
+        ]
+
+    def _filled(self, credential: Credential, template: str) -> str | None:
+        """The topic; None, and a problem, where what AWS said of this device makes none: that ends no agent."""
+        try:
+            return own_session.topics(self._settings, credential).fill(template)
+        except DeviceError as error:
+            self._health.raise_problem(
+                Problem(code=TOPIC_IMPOSSIBLE, title=error.title, remedy=error.remedy)
             )
-        return Session(
-            route(self._settings),
-            self._store.key_pair(self._credential.generation),
-            self._credential.client_id,
-            self._mailbox,
-            is_thing=True,
-            upkeep=Upkeep(
-                keep_alive=round(wanted.keep_alive),
-                expiry=round(wanted.expiry),
-                will=will,
-                flow_control=False,  # the publisher keeps to AWS's limits itself
+            return None
+
+    def _await_connect(self, credential: Credential) -> None:
+        """AWS takes one connect a second of a client id: another process, or image of this one, had one just now."""
+        left = self._around.not_before - self._clock.monotonic()
+        if credential.proven is not None:
+            since = self._clock.wall() - credential.proven
+            if 0 <= since < CONNECT_INTERVAL:
+                left = max(left, CONNECT_INTERVAL - since)
+        if 0 < left <= CONNECT_INTERVAL:
+            self._around.mailbox.sleep(left)
+
+    # Parts ------------------------------------------------------------------------------------------------------------
+
+    def _commands(self, publisher: Publisher, credential: Credential) -> Commands:
+        commands = Commands(
+            self._state_dir / "commands",
+            self._around.mailbox,
+            Shared(
+                answer=functools.partial(_answer, publisher),
+                clock=self._clock,
+                health=self._health,
+            ),
+        )
+        commands.configure(self._subscriptions(credential))
+        return commands
+
+    def _sources(self, publisher: Publisher, credential: Credential) -> list[Source]:
+        return build.build(
+            self._settings.telemetry,
+            build.Place(
+                topics=own_session.topics(self._settings, credential),
+                intake=publisher,
+                mailbox=self._around.mailbox,
+                clock=self._clock,
+                health=self._health,
+                state_dir=self._state_dir,
+                runtime_dir=self._runtime_dir,
+                listeners=self._around.listeners,
             ),
         )
 
-    def _presence(self) -> Presence | None:
-        wanted = self._settings.connection.presence
-        if wanted is None:
-            return None
-        return Presence(
-            topic=self._topics.fill(wanted.topic),
-            online=wanted.online,
-            offline=wanted.offline,
-            retain=wanted.retain,
+
+def _answer(
+    publisher: Publisher,
+    topic: str,
+    payload: bytes,
+    *,
+    correlation_data: bytes | None,
+    content_type: str,
+    user_properties: tuple[tuple[str, str], ...],
+) -> None:
+    publisher.answer(
+        Outgoing(
+            topic=topic,
+            payload=payload,
+            content_type=content_type,
+            properties=user_properties,
+            correlation_data=correlation_data,
         )
-
-    def _await_connect(self) -> None:
-        if self._credential.proven is not None:
-            since = self._clock.wall() - self._credential.proven
-            if 0 <= since < _CONNECT_INTERVAL:
-                self._mailbox.sleep(_CONNECT_INTERVAL - since)
-
-
-def _answering(publisher: Publisher) -> Callable[..., None]:
-    def answer(
-        topic: str,
-        payload: bytes,
-        *,
-        correlation_data: bytes | None,
-        content_type: str,
-        user_properties: tuple[tuple[str, str], ...],
-    ) -> None:
-        publisher.answer(
-            Outgoing(
-                topic=topic,
-                payload=payload,
-                content_type=content_type,
-                properties=user_properties,
-                correlation_data=correlation_data,
-            )
-        )
-
-    return answer
+    )
 
 
 def _show_identity(folder: Path, store: Store, credential: Credential) -> None:
-    """Tell other programs who this device is: ``identity.json``, readable by all, no secret."""
+    """Let other programs know who this device is: ``identity.json``, readable by all, no secret."""
     identity: Mapping[str, object] = {
         "schema": 1,
         "thing_name": credential.thing_name,

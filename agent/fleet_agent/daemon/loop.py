@@ -5,17 +5,19 @@ publisher commits what came in and sends what may go.
 """
 
 import contextlib
+import itertools
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Presence
+from fleet_agent.daemon.endings import Ending
+from fleet_agent.daemon.requests import Requests
+from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Health, Problem
-from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested
+from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
 from fleet_agent.printable import printable
-from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.events import (
     CallbackFailed,
     Connected,
@@ -26,15 +28,13 @@ from fleet_agent.session.events import (
     Subscribed,
 )
 from fleet_agent.session.message import Limits, Outgoing
-from fleet_agent.session.mqtt import Session
-from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.orders import Orders
+from fleet_agent.telemetry.orders import Heard, Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.report import Report
-from fleet_agent.telemetry.suspects import TIMES, Suspects
+from fleet_agent.telemetry.suspects import SET_ASIDE, TIMES, Suspects
 
 _log = logging.getLogger(__name__)
 
@@ -46,41 +46,21 @@ FLUSH_LIMIT = 4.0
 ACKNOWLEDGE_LIMIT = 1.0
 TURNS = 64  # events between two commits while they pour in
 
-SET_ASIDE = "message-set-aside"
 QUEUE_DAMAGED = "queue-damaged"
 
 
-class Reload(Exception):  # noqa: N818 - nothing failed
-    """Somebody asked for the configuration to be read again (SIGHUP)."""
-
-
-class Rotate(Exception):  # noqa: N818 - nothing failed
-    """Somebody asked for the credential to be replaced."""
-
-
-class Actor(Protocol):
-    """Something with deadlines."""
-
-    @property
-    def due(self) -> float:
-        """When ``act`` is to be called (monotonic seconds)."""
-
-    def act(self) -> None:
-        """The deadline has passed."""
-
-
 class TelemetryLoop:
-    """Joins one session with what goes up and what comes down.
+    """Joins one credential in service with what goes up and what comes down.
 
     Args:
-        session: As the thing; started here, closed by the caller.
-        subscriptions: What comes down on it.
+        serving: The credential in service; its session is closed by ``finish``.
+        suspects: Messages that may end the connection.
         publisher: The way up.
         queue: Where readings wait; closed by the caller.
         sources: Make readings.
         commands: Handle what comes down.
         orders: Look at what comes down before them.
-        presence: What to say on connecting and on stopping: topic filled in; None: nothing.
+        requests: Do what is asked of the process: reload, rotate.
         mailbox: Where everything comes in.
         clock: For deadlines.
         health: Where problems go.
@@ -91,59 +71,55 @@ class TelemetryLoop:
     def __init__(  # noqa: PLR0913 - the composition of the whole loop, all named
         self,
         *,
-        session: Session,
-        subscriptions: Subscriptions,
+        serving: Serving,
+        suspects: Suspects,
         publisher: Publisher,
         queue: Queue,
         sources: Sequence[Source],
         commands: Commands,
         orders: Orders,
-        presence: Presence | None,
+        requests: Requests,
         mailbox: Mailbox,
         clock: Clock,
         health: Health,
         report: Report,
         chores: Sequence[Actor] = (),
     ) -> None:
-        self._session = session
-        self._subscriptions = subscriptions
-        self._suspects = Suspects()
-        self._connectivity = Connectivity(session, clock, health, self._calmed)
+        self._serving = serving
+        self._suspects = suspects
         self._limits = Limits()
         self._publisher = publisher
         self._queue = queue
         self._sources = sources
         self._commands = commands
         self._orders = orders
-        self._presence = presence
+        self._requests = requests
         self._mailbox = mailbox
         self._clock = clock
         self._health = health
         self._report = report
-        self._actors: list[Actor] = [
-            *sources,
-            commands,
-            subscriptions,
-            self._connectivity,
-            *chores,
-        ]
+        self._chores: list[Actor] = [*sources, commands, *chores]
         self._show_at = clock.monotonic() + SHOW_EVERY
 
-    def run(self) -> None:
-        """Go on until somebody asks to stop.
+    def run(self) -> Ending:
+        """Go on until there is a reason not to; ``finish`` comes next, whatever the ending."""
+        self._start()
+        try:
+            while True:
+                self._publisher.settle()
+                for event in self._mailbox.burst(self._due(), TURNS):
+                    if ending := self._take(event):
+                        return ending
+                if ending := self._act():
+                    return ending
+        except StopRequested:
+            return Ending.STOP
 
-        Raises:
-            StopRequested: The agent is to end; ``finish`` comes next.
-            Reload: The configuration is to be read again; ``finish`` comes next.
-            Rotate: The credential is to be replaced; ``finish`` comes next.
-        """
-        self._session.start()
-        self._health.doing(f"connecting to {self._session.route.host}")
-        while True:
-            self._publisher.settle()
-            for event in self._mailbox.burst(self._due(), TURNS):
-                self._take(event)
-            self._act()
+    def _start(self) -> None:
+        session = self._serving.session
+        if not self._serving.is_started:
+            session.start()
+        self._health.doing(f"connecting to {session.route.host}")
 
     def finish(self) -> None:
         """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
@@ -153,57 +129,75 @@ class TelemetryLoop:
             source.close()
         self._commands.close()
         self._publisher.settle(at_once=True)
-        if self._connectivity.is_connected and self._presence:
-            self._say(self._presence.offline)
+        if self._is_connected and (presence := self._serving.presence):
+            self._say(presence, presence.offline)
         self._drain(FLUSH_LIMIT)
         self._publisher.disconnected()
         self._drain(ACKNOWLEDGE_LIMIT)
         self._show()
+        self._serving.session.close()
+
+    @property
+    def connected_at(self) -> float:
+        """When the connection stood the last time (monotonic seconds)."""
+        return self._serving.connectivity.connected_at
+
+    @property
+    def _is_connected(self) -> bool:
+        return self._serving.connectivity.is_connected
 
     def _drain(self, seconds: float) -> None:
+        """Go on sending and hearing for so long; what is asked of the process is not done any more."""
         until = self._clock.monotonic() + seconds
-        while self._connectivity.is_connected and not self._publisher.is_idle(until):
+        while self._is_connected and not self._publisher.is_idle(until):
             due = min(until, self._publisher.due)
             event = self._mailbox.wait(due, although_stopping=True)
             if event is None and due == until:
                 return
-            if event is not None:
-                with contextlib.suppress(Reload, Rotate):  # it ends anyway
-                    self._take(event)
+            if isinstance(event, Message):
+                self._arrived(event)
+            elif event is not None:
+                self._take(event)
             self._publisher.settle(at_once=True)
+
+    @property
+    def _actors(self) -> Iterator[Actor]:
+        serving = self._serving
+        return itertools.chain(
+            self._chores, serving.chores, (serving.subscriptions, serving.connectivity)
+        )
 
     def _due(self) -> float:
         return min(self._show_at, self._publisher.due, *(actor.due for actor in self._actors))
 
-    def _act(self) -> None:
+    def _act(self) -> Ending | None:
         now = self._clock.monotonic()
         for actor in self._actors:
-            if actor.due <= now:
-                actor.act()
+            if actor.due <= now and (ending := actor.act()):
+                return ending
         if now >= self._show_at:
             self._show()
+        return None
 
-    def _take(self, event: object) -> None:
+    def _take(self, event: object) -> Ending | None:
         match event:
             case Ready():
                 event.act()
             case Published():
-                self._publisher.published(event)
-                self._show_soon()
-                if (
-                    self._publisher.counts.acknowledged
-                    and not self._health.traffic.readings_acknowledged
-                ):
-                    self._show()  # that AWS has the first one is what everybody waits to read
+                self._published(event)
             case Message():
-                self._arrived(event)
+                if self._arrived(event) is Heard.ROTATE:
+                    return self._rotate()
             case Connected() | ConnectFailed() | Disconnected() | Subscribed() | CallbackFailed():
-                if event.session is self._session:  # not late news of one that is closed
+                if event.session is self._serving.session:  # not late news of one that is closed
                     self._hear(event)
-            case ReloadRequested() | RotateRequested():
-                raise Reload if isinstance(event, ReloadRequested) else Rotate
+            case ReloadRequested():
+                return self._requests.reload()
+            case RotateRequested():
+                return self._rotate()
             case _:
                 pass
+        return None
 
     def _hear(
         self, event: Connected | ConnectFailed | Disconnected | Subscribed | CallbackFailed
@@ -212,13 +206,34 @@ class TelemetryLoop:
             case Connected():
                 self._connected(event)
             case ConnectFailed():
-                self._connectivity.failed(event)
+                self._serving.connectivity.failed(event)
             case Disconnected():
                 self._disconnected(event)
             case Subscribed():
-                self._subscriptions.subscribed(event)
+                self._serving.subscriptions.subscribed(event)
             case CallbackFailed():
-                self._connectivity.callback_failed(event)
+                self._serving.connectivity.callback_failed(event)
+
+    def _published(self, event: Published) -> None:
+        self._publisher.published(event)
+        self._show_soon()
+        if self._publisher.counts.acknowledged and not self._health.traffic.readings_acknowledged:
+            self._show()  # that AWS has the first one is what everybody waits to read
+
+    # Another credential -----------------------------------------------------------------------------------------------
+
+    def _rotate(self) -> Ending | None:
+        """Replace the credential, and go on with the session that proved the new one; this device has no other."""
+        self._publisher.settle(at_once=True)
+        self._leave()
+        self._serving.session.close()
+        match self._requests.rotate(self._serving):
+            case Ending() as ending:
+                return ending
+            case Serving() as serving:
+                self._serving = serving
+        self._start()
+        return None
 
     # The status -------------------------------------------------------------------------------------------------------
 
@@ -229,7 +244,7 @@ class TelemetryLoop:
         self._show_at = self._clock.monotonic() + SHOW_EVERY
         with contextlib.suppress(StateDirectoryError):  # the publisher told of it
             self._queue.tidy()
-        self._report.update(is_connected=self._connectivity.is_connected)
+        self._report.update(is_connected=self._is_connected)
         if self._queue.replaced:
             name, why = self._queue.replaced
             self._health.raise_problem(
@@ -243,22 +258,19 @@ class TelemetryLoop:
 
     # Down -------------------------------------------------------------------------------------------------------------
 
-    def _arrived(self, event: Message) -> None:
+    def _arrived(self, event: Message) -> Heard:
         self._health.traffic.messages_received += 1
         self._show_soon()
         if self._suspects.is_set_aside(event):
             self._set_aside(event)
-            return
+            return Heard.TAKEN
         if self._commands.is_logged(event.topic):
             _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
         self._suspects.handled(event, self._clock.monotonic())
-        if self._orders.take(event):
-            event.acknowledge()
-        else:
+        heard = self._orders.take(event)
+        if heard is Heard.NOT_OURS:
             self._commands.take(event)
-        if self._orders.is_ordered:
-            self._orders.is_ordered = False
-            raise Rotate
+        return heard
 
     def _set_aside(self, event: Message) -> None:
         event.acknowledge()
@@ -275,31 +287,30 @@ class TelemetryLoop:
 
     def _connected(self, event: Connected) -> None:
         self._limits = event.limits
-        self._connectivity.connected(event)
-        self._publisher.connected(self._session)
-        self._subscriptions.connected(rejoined=event.rejoined)
-        if self._presence:
-            self._say(self._presence.online)
+        self._serving.connectivity.connected(event)
+        self._publisher.connected(self._serving.session)
+        self._serving.subscriptions.connected(rejoined=event.rejoined)
+        if presence := self._serving.presence:
+            self._say(presence, presence.online)
         self._orders.connected()
         self._show()
 
     def _disconnected(self, event: Disconnected) -> None:
-        self._connectivity.ended(event)
+        self._serving.connectivity.ended(event)
         self._suspects.ended(self._clock.monotonic())
+        self._leave()
+
+    def _leave(self) -> None:
+        """The connection is gone, or about to be: what is not acknowledged is sent again, by us and by AWS."""
         self._publisher.disconnected()
-        self._subscriptions.disconnected()
+        self._serving.subscriptions.disconnected()
         self._commands.disconnected()
 
-    def _calmed(self) -> None:
-        self._suspects.calmed()
-        self._health.clear_problem(SET_ASIDE)
-
-    def _say(self, payload: str) -> None:
-        if self._presence:
-            self._publisher.answer(
-                Outgoing(
-                    topic=self._presence.topic,
-                    payload=payload.encode(),
-                    retain=self._presence.retain and self._limits.can_retain,
-                )
+    def _say(self, presence: Presence, payload: str) -> None:
+        self._publisher.answer(
+            Outgoing(
+                topic=presence.topic,
+                payload=payload.encode(),
+                retain=presence.retain and self._limits.can_retain,
             )
+        )

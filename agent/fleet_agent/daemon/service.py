@@ -1,12 +1,8 @@
-"""What the service runs: provision if need be, then carry telemetry until asked to stop."""
+"""What the unit starts: provision if need be, then carry telemetry until asked to stop."""
 
-import fcntl
 import logging
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from fleet_agent import log, notify, statedir
 from fleet_agent.app import spread
@@ -15,15 +11,17 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
+from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, hold_orders
+from fleet_agent.programs.apart import apart
+from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
+from fleet_agent.session.mqtt import Session
 
 _log = logging.getLogger(__name__)
-
-# Set for the program that takes over after provisioning, so that it happens once.
-_REEXECUTED = "FLEET_AGENT_REEXECUTED"
 
 
 def run(
@@ -32,16 +30,18 @@ def run(
     """Provision if need be, then carry telemetry until asked to stop.
 
     Args:
-        load: Reads the settings; again on SIGHUP.
+        load: Reads the settings; for a reload in another program, so it must be picklable.
         request: What the command line asks for.
         make_report: Given where problems go, what hears of provisioning's progress.
 
     Raises:
         AgentError: Something on the device must be changed first.
-        StopRequested: Asked to end, and everything is closed.
+        StopRequested: Asked to end while provisioning, and everything is closed.
     """
     hold_orders()
-    settings = load()
+    # The only fork of the agent's: before any thread lives, and the YAML parser stays behind.
+    settings = apart(load)
+    follows, not_before = follow_up()
     statedir.become_owner(Path(settings.state_dir))
     lock = take_state(settings, allow_volatile=request.allow_volatile)
     clock = SystemClock()
@@ -49,25 +49,51 @@ def run(
     mailbox.stop_on_signals()
     mailbox.take_orders_by_signal()
     store = open_store(settings)
-    folder = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
-    health = Health(folder, clock)
+    health = Health(runtime_dir(Path(settings.state_dir), settings.runtime_dir), clock)
     credential = store.current()
     _refuse_kept_elsewhere(store, credential)
     notify.ready()  # configuration and state are sound; whether AWS answers is another matter
+    report = make_report(health)
+    session: Session | None = None
     if credential is None:
-        health.doing("provisioning")
-        if settings.provisioning is not None and spread.is_due(store.pending()):
-            window = settings.provisioning.spread
-            spread.await_turn(window, Path(settings.state_dir), clock, mailbox)
-        credential = walk(settings, request, make_report(health), store, mailbox)
-        if _REEXECUTED not in os.environ:
-            _reexecute(lock)
+        credential, session = _provision(settings, request, report, store, mailbox, health)
     store.tell_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
-    from fleet_agent.daemon import composition
+    from fleet_agent.daemon.composition import Composition, Surroundings
 
-    composition.carry(settings, load, store, mailbox, health, make_report(health))
-    _reexecute(lock)  # with the credential that replaced the one before
+    around = Surroundings(
+        load=load,
+        store=store,
+        mailbox=mailbox,
+        health=health,
+        report=report,
+        aside=Aside(),
+        listeners=Listeners(),
+        follows=follows,
+        not_before=not_before,
+    )
+    composition = Composition(settings, around)
+    ending = composition.run(credential, session)
+    if ending is Ending.STOP:
+        around.listeners.close()
+        return
+    reexecute(ending, lock, around.listeners, composition.not_before)
+
+
+def _provision(
+    settings: Settings,
+    request: Request,
+    report: Report,
+    store: Store,
+    mailbox: Mailbox,
+    health: Health,
+) -> tuple[Credential, Session | None]:
+    health.doing("provisioning")
+    if settings.provisioning is not None and spread.is_due(store.pending()):
+        window = settings.provisioning.spread
+        spread.await_turn(window, Path(settings.state_dir), SystemClock(), mailbox)
+    done = walk(settings, request, report, store, mailbox)
+    return done.credential, done.session
 
 
 def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
@@ -82,24 +108,6 @@ def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
             remedy="Bring it: fleet-agent provision --csr FILE --csr-key FILE; or begin anew with --restart.",
             code="key-elsewhere",
         )
-
-
-def _reexecute(lock: statedir.Lock) -> NoReturn:
-    """Become a new process image: neither the claim's key nor the provisioning libraries stay in memory."""
-    _log.info("provisioned; starting afresh without the claim in memory")
-    environment = {**os.environ, _REEXECUTED: "1"}
-    for path in list(Path("/proc/self/fd").iterdir()):
-        descriptor = int(path.name)
-        if descriptor > 2:  # noqa: PLR2004 - keep the standard three
-            try:
-                fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-            except OSError:
-                continue  # the descriptor of the listing itself, closed by now
-    hold_orders()
-    lock.hand_over(environment)
-    logging.shutdown()
-    sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def as_problem(error: AgentError) -> Problem:

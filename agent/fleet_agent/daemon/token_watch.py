@@ -1,32 +1,19 @@
-"""A token that was pulled out of a running agent, and is back: only a process started afresh sees it again."""
+"""A hardware token that was pulled out of a running agent and is back: only a new image of the process sees it."""
 
-import dataclasses
-import json
 import math
-import os
-import sys
 from collections.abc import Callable
 
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import PrivateKey, TokenKey
+from fleet_agent.daemon.endings import Ending
 from fleet_agent.errors import AgentError
+from fleet_agent.programs.aside import Aside
 
 _INTERVAL = 20.0  # seconds between looks, while there is no connection
-_LIMIT = 20.0  # seconds for a look
 _LONG = 3600.0  # seconds without a connection, after which it may have been away and back unseen
-# Modules keep what they saw when they were initialised, and the SDK a session with the token.
-_LOOK = (
-    "import json, sys; from fleet_agent.credentials import model, token; "
-    "key = json.loads(sys.argv[1]); place = model.Place(**key.pop('place')); "
-    "token.check(model.TokenKey(place=place, **key))"
-)
 
 
-class StartAfresh(Exception):  # noqa: N818 - nothing failed
-    """The process is to be replaced by a new one."""
-
-
-class Comeback:
+class TokenWatch:
     """Looks after the token of the device's key while there is no connection; after a key in a file never.
 
     Args:
@@ -43,25 +30,21 @@ class Comeback:
         self._clock = clock
         self.due = math.inf if not isinstance(key, TokenKey) else clock.monotonic() + _INTERVAL
 
-    def act(self) -> None:
-        """Look.
-
-        Raises:
-            StartAfresh: The token is back.
-        """
+    def act(self) -> Ending | None:
+        """Look; a token that is back asks for a new image of the process."""
         now = self._clock.monotonic()
         self.due = now + _INTERVAL
         if not isinstance(self._key, TokenKey) or not self._is_offline():
             self._since, self._was_away = None, False
-            return
+            return None
         self._since = self._since or now
         self._was_away = self._was_away or not _answers(self._key)
-        if (self._was_away or now - self._since >= _LONG) and _is_there(self._key):
-            raise StartAfresh
+        is_long = now - self._since >= _LONG
+        return Ending.RESTART if (self._was_away or is_long) and _is_there(self._key) else None
 
 
 def _answers(key: TokenKey) -> bool:
-    """Ask in this process."""
+    """Ask in this process: modules keep what they saw when they were initialised, and the SDK a session with it."""
     from fleet_agent.credentials import token
 
     try:
@@ -72,18 +55,14 @@ def _answers(key: TokenKey) -> bool:
 
 
 def _is_there(key: TokenKey) -> bool:
-    """Ask in a process of its own."""
-    import subprocess
+    """Ask in a program of its own, where everything is initialised now."""
+    from fleet_agent.credentials import token
 
+    aside = Aside()
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _LOOK, json.dumps(dataclasses.asdict(key))],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=_LIMIT,
-        )
-    except (OSError, subprocess.SubprocessError):
+        aside.call(token.check, key)
+    except AgentError:
         return False
-    return done.returncode == 0
+    finally:
+        aside.close()
+    return True

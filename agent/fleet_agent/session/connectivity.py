@@ -78,13 +78,15 @@ class Connectivity:
         self._explained: tuple[int | None, str] | None = None
         self._explain_at = -math.inf
         self.is_connected = False
+        self.connected_at = 0.0
         self.due = math.inf
 
     def connected(self, event: Connected) -> None:
         """The connection stands."""
         self.is_connected = True
         self._explained = None
-        self.due = self._clock.monotonic() + CALM
+        self.connected_at = self._clock.monotonic()
+        self.due = self.connected_at + CALM
         self._health.clear_problem(OFFLINE)
         self._health.doing(f"connected as {self._session.client_id}")
         _log.info(
@@ -108,6 +110,7 @@ class Connectivity:
     def ended(self, event: Disconnected) -> None:
         """It ended, and another is tried."""
         self.is_connected = False
+        self.connected_at = 0.0
         self.due = math.inf
         words = _ending(event)
         _log.info("connection ended: %s", words)

@@ -6,6 +6,7 @@ happened in between. AWS must have those details before anything is done: a job 
 begun again after every connect, a certificate each time.
 """
 
+import enum
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -21,9 +22,8 @@ from fleet_agent.session.message import Outgoing
 _log = logging.getLogger(__name__)
 
 OPERATION = "rotate-credential"
-PAUSE = (
-    600.0  # seconds after a rotation in which a message orders no other: QoS 1 may bring it twice
-)
+# Seconds after a rotation in which a message orders no other: QoS 1 may bring it twice.
+PAUSE = 600.0
 PAUSE_FAILED = 60.0  # seconds; the same after one that failed
 
 _DETAIL = 1024  # characters of a statusDetails value that AWS takes
@@ -39,6 +39,17 @@ class _Arrived(Protocol):
     @property
     def retain(self) -> bool: ...
 
+    @property
+    def acknowledge(self) -> Callable[[], None]: ...
+
+
+class Heard(enum.Enum):
+    """What a message was."""
+
+    NOT_OURS = "for somebody else"
+    TAKEN = "taken and acknowledged"
+    ROTATE = "an order to replace the credential now"
+
 
 class Orders:
     """Listens for orders.
@@ -47,7 +58,6 @@ class Orders:
         credential: The current one.
         topic: The filter of the order topic, filled in; None: there is none.
         takes_jobs: Whether to carry out jobs.
-        failure: Why the rotation that this process tried last did not succeed.
         send: Publishes.
         clock: For the pause after a rotation.
     """
@@ -58,56 +68,75 @@ class Orders:
         credential: Credential,
         topic: str | None,
         takes_jobs: bool,
-        failure: AgentError | None,
         send: Callable[[Outgoing], None],
         clock: Clock,
     ) -> None:
         self._credential = credential
         self._topic = topic
         self._takes_jobs = takes_jobs
-        self._failure = failure
+        # Why the last rotation did not succeed, until its job has heard of it; and when that was (monotonic seconds).
+        self._failure: AgentError | None = None
+        self._failed_at: float | None = None
         self._send = send
         self._clock = clock
         self._jobs = f"$aws/things/{credential.client_id}/jobs"
-        self._began = clock.monotonic()
-        self._failed = failure is not None
-        self.is_ordered = False
+
+    def rotated(self, credential: Credential) -> None:
+        """The credential was replaced by this one."""
+        self._credential = credential
+        self._failure = self._failed_at = None
+
+    def failed(self, error: AgentError) -> None:
+        """The credential was not replaced."""
+        self._failure = error
+        self._failed_at = self._clock.monotonic()
 
     def connected(self) -> None:
         """Ask for the job that is next."""
         if self._takes_jobs:
             self._publish("$next/get", {"includeJobDocument": True})
 
-    def take(self, message: _Arrived) -> bool:
-        """Look at a message; whether it was for this."""
+    def take(self, message: _Arrived) -> Heard:
+        """Look at a message.
+
+        An order on the topic is acknowledged when it comes again after the rotation: should the agent end before, it is
+        not lost. That of a job AWS keeps anyway.
+        """
         if self._takes_jobs and message.topic in (
             f"{self._jobs}/notify-next",
             f"{self._jobs}/$next/get/accepted",
         ):
-            self._look(message)
+            heard = self._look(message)
         elif self._takes_jobs and filters.matches(f"{self._jobs}/+/update/+", message.topic):
-            self._answered(message)
+            heard = self._answered(message)
         elif self._topic is not None and filters.matches(self._topic, message.topic):
-            self._order(message)
+            heard = self._order(message)
+            if heard is Heard.ROTATE:
+                return heard
         else:
-            return False
-        return True
+            return Heard.NOT_OURS
+        message.acknowledge()
+        return heard
 
-    def _order(self, message: _Arrived) -> None:
-        proven, topic = self._credential.proven, message.topic
+    def _order(self, message: _Arrived) -> Heard:
+        proven, topic = self._credential.proven, printable(message.topic)
         if message.retain:
             _log.info(
                 "a retained message on %s orders nothing: it comes with every connect", topic
             )
         elif proven is not None and 0 <= self._clock.wall() - proven < PAUSE:
             _log.info("an order to rotate on %s was left: the credential is new", topic)
-        elif self._failed and self._clock.monotonic() - self._began < PAUSE_FAILED:
+        elif (
+            self._failed_at is not None
+            and self._clock.monotonic() - self._failed_at < PAUSE_FAILED
+        ):
             _log.info("an order to rotate on %s was left: one failed a moment ago", topic)
         else:
             _log.info("a message on %s orders a rotation", topic)
-            self.is_ordered = True
+            return Heard.ROTATE
+        return Heard.TAKEN
 
-    def _look(self, message: _Arrived) -> None:
+    def _look(self, message: _Arrived) -> Heard:
         try:
             execution: Any = json.loads(message.payload).get("execution") or {}
             job = str(execution["jobId"])
@@ -118,7 +147,7 @@ class Orders:
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             if b"jobId" in message.payload:
                 _log.warning("a job that cannot be read: %s", printable(message.payload))
-            return
+            return Heard.TAKEN
         if not is_ours:
             _log.info(
                 "the job %s is not for this agent and stays as it is", printable(job.encode())
@@ -139,28 +168,30 @@ class Orders:
             details = {"from": self._credential.certificate_id, "reason": reason[:_DETAIL]}
             self._update(job, "FAILED", details)
         else:
-            self.is_ordered = True
+            return Heard.ROTATE
+        return Heard.TAKEN
 
     def _begin(self, job: str) -> None:
         _log.info("the job %s orders a rotation", printable(job.encode()))
         self._failure = None
         self._update(job, "IN_PROGRESS", {"from": self._credential.certificate_id})
 
-    def _answered(self, message: _Arrived) -> None:
+    def _answered(self, message: _Arrived) -> Heard:
         """AWS has, or has not, what was said of a job."""
         if not message.topic.endswith("/accepted"):
             _log.warning(
                 "AWS IoT did not take what was said of a job: %s", printable(message.payload)
             )
-            return
+            return Heard.TAKEN
         try:
             state: Any = json.loads(message.payload).get("executionState") or {}
             details: Any = state.get("statusDetails") or {}
             status, began_with = state.get("status"), details.get("from")
         except (ValueError, AttributeError, RecursionError):
-            return
+            return Heard.TAKEN
         if status == "IN_PROGRESS" and began_with == self._credential.certificate_id:
-            self.is_ordered = True
+            return Heard.ROTATE
+        return Heard.TAKEN
 
     def _update(self, job: str, status: str, details: Mapping[str, str]) -> None:
         self._publish(

@@ -10,8 +10,10 @@ import pytest
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.serving import Serving
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, TimeUp
+from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.events import Connected, Published
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
@@ -24,6 +26,7 @@ from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.report import Report
+from fleet_agent.telemetry.suspects import Suspects
 
 
 class Broker(Session):
@@ -56,9 +59,18 @@ def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path)
     shared = Shared(answer=cast("Any", None), clock=clock, health=health)
     commands = Commands(tmp_path / "commands", mailbox, shared)
     session = Broker(mailbox)
+    suspects = Suspects()
     loop = TelemetryLoop(
-        session=session,
-        subscriptions=Subscriptions(session, [], clock, health, lambda: 0.5),
+        serving=Serving(
+            credential=cast("Any", SimpleNamespace(client_id="pump")),
+            session=session,
+            is_started=False,
+            subscriptions=Subscriptions(session, [], clock, health, lambda: 0.5),
+            connectivity=Connectivity(session, clock, health, suspects.calmed),
+            presence=None,
+            chores=[],
+        ),
+        suspects=suspects,
         publisher=publisher,
         queue=queue,
         sources=[],
@@ -67,11 +79,10 @@ def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path)
             credential=cast("Any", SimpleNamespace(client_id="pump")),
             topic=None,
             takes_jobs=False,
-            failure=None,
             send=publisher.answer,
             clock=clock,
         ),
-        presence=None,
+        requests=cast("Any", None),
         mailbox=mailbox,
         clock=clock,
         health=health,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry import orders
-from fleet_agent.telemetry.orders import Orders
+from fleet_agent.telemetry.orders import Heard, Orders
 from support.clock import FakeClock
 
 JOBS = "$aws/things/pump-7/jobs"
@@ -23,6 +23,7 @@ class Arrived:
     topic: str
     payload: bytes = b"{}"
     retain: bool = False
+    acknowledge: Callable[[], None] = lambda: None
 
 
 class Device:
@@ -54,19 +55,26 @@ class Device:
             credential=credential,
             topic="cmd/pump-7/rotate",
             takes_jobs=True,
-            failure=failure,
             send=self._send,
             clock=self.clock,
         )
+        if failure is not None:
+            self.orders.failed(failure)
 
     def _send(self, message: Outgoing) -> None:
         self.sent.append((message.topic.removeprefix(f"{JOBS}/"), json.loads(message.payload)))
 
     def hears(self, topic: str, document: object = None, *, retain: bool = False) -> bool:
+        """Whether it is an order; one on the topic is not acknowledged before it is carried out."""
+        acknowledged: list[bool] = []
         payload = json.dumps(document).encode()
-        assert self.orders.take(Arrived(topic, payload, retain))
-        found, self.orders.is_ordered = self.orders.is_ordered, False
-        return found
+        heard = self.orders.take(
+            Arrived(topic, payload, retain, lambda: acknowledged.append(True))
+        )
+        assert heard is not Heard.NOT_OURS
+        is_order = heard is Heard.ROTATE
+        assert bool(acknowledged) is (topic.startswith(JOBS) or not is_order)
+        return is_order
 
     def job(
         self,
@@ -138,8 +146,7 @@ def test_failure_is_reported_once_and_not_tried_again() -> None:
 def test_what_is_no_job_orders_nothing(payload: bytes) -> None:
     device = Device()
     for topic in ("notify-next", "$next/get/accepted", "j1/update/accepted"):
-        assert device.orders.take(Arrived(f"{JOBS}/{topic}", payload))
-    assert not device.orders.is_ordered
+        assert device.orders.take(Arrived(f"{JOBS}/{topic}", payload)) is Heard.TAKEN
     assert not device.job("QUEUED", operation="reboot")
     assert device.sent == []
 

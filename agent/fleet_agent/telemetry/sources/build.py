@@ -20,6 +20,7 @@ from fleet_agent.config.telemetry import (
 )
 from fleet_agent.errors import DeviceError
 from fleet_agent.health import Health
+from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import PRIORITIES, Intake, Source
 from fleet_agent.telemetry.sources.feed import Feed
@@ -37,6 +38,7 @@ class Place:
     health: Health
     state_dir: Path
     runtime_dir: Path
+    listeners: Listeners
 
 
 def build(telemetry: Telemetry, place: Place) -> list[Source]:
@@ -47,6 +49,11 @@ def build(telemetry: Telemetry, place: Place) -> list[Source]:
     """
     _refuse_namesakes(telemetry.sources)
     return [_source(item, telemetry, place) for item in telemetry.sources]
+
+
+def socket_path(sources: Sequence[Source]) -> Path | None:
+    """Where the socket source listens; None where there is none."""
+    return next((path for item in sources if (path := getattr(item, "path", None))), None)
 
 
 def _source(item: TelemetrySource, telemetry: Telemetry, place: Place) -> Source:
@@ -78,6 +85,7 @@ def _source(item: TelemetrySource, telemetry: Telemetry, place: Place) -> Source
 
 
 def _socket(settings: SocketSource, feed: Feed, place: Place) -> Source:
+    from fleet_agent.telemetry.sources.packet import NAME
     from fleet_agent.telemetry.sources.rights import AllowList
     from fleet_agent.telemetry.sources.socket import Socket
 
@@ -86,7 +94,8 @@ def _socket(settings: SocketSource, feed: Feed, place: Place) -> Source:
         lambda text: place.topics.fill(text, feed.name),
         place.topics.filler(feed.name),
     )
-    return Socket(settings, feed, place.mailbox, place.runtime_dir, allowed)
+    path = place.runtime_dir / NAME
+    return Socket(settings, feed, place.mailbox, path, place.listeners, allowed)
 
 
 def _settings(

@@ -12,11 +12,12 @@ import struct
 from pathlib import Path
 
 from fleet_agent.config.telemetry import SocketSource
+from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.connection import Connection
 from fleet_agent.telemetry.sources.feed import Feed
-from fleet_agent.telemetry.sources.packet import BUSY, NAME, PacketError, answer
+from fleet_agent.telemetry.sources.packet import BUSY, PacketError, answer
 from fleet_agent.telemetry.sources.rights import AllowList, sees_users
 
 MAX_CONNECTIONS = 64
@@ -31,7 +32,8 @@ class Socket:
         settings: The source's own.
         feed: Where readings go when they name no topic, and problems.
         mailbox: Where its descriptors are watched.
-        folder: The runtime directory.
+        path: Of the socket, in the runtime directory.
+        listeners: Keep it open when this process is replaced.
         allowed: Who may send what.
     """
 
@@ -40,11 +42,13 @@ class Socket:
         settings: SocketSource,
         feed: Feed,
         mailbox: Mailbox,
-        folder: Path,
+        path: Path,
+        listeners: Listeners,
         allowed: AllowList,
     ) -> None:
         self.name = feed.name
-        self.path = folder / NAME
+        self.path = path
+        self._listeners = listeners
         self._group = settings.group
         self._feed = feed
         self._mailbox = mailbox
@@ -58,7 +62,7 @@ class Socket:
         """Open the socket, or try to again."""
         self.due = float("inf")
         try:
-            self._listener = self._open()
+            self._listener = self._listeners.listen(self.path)
         except OSError as error:
             self._feed.fails(
                 f"cannot listen on {self.path}: {error.strerror or error}.",
@@ -79,33 +83,12 @@ class Socket:
             self._feed.works()
 
     def close(self) -> None:
-        """Let go of all clients and remove the socket."""
+        """Let go of all clients, and accept no more; who connects now waits for the next image of this process."""
         for one in list(self._connections):
             one.close()
         if self._listener is not None:
             self._mailbox.unwatch(self._listener.fileno())
-            self._listener.close()
             self._listener = None
-            with contextlib.suppress(OSError):
-                self.path.unlink()
-
-    def _open(self) -> socket.socket:
-        # Left by an agent that was killed: the state directory's lock says that there is no other.
-        if self.path.is_socket():
-            self.path.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        try:
-            mask = os.umask(0o177)
-            try:
-                listener.bind(str(self.path))
-            finally:
-                os.umask(mask)
-            self.path.chmod(0o660)
-            listener.listen(MAX_CONNECTIONS)
-        except OSError:
-            listener.close()
-            raise
-        return listener
 
     def _give_to(self, group: str) -> str:
         import grp
@@ -129,7 +112,7 @@ class Socket:
         except OSError as error:
             if error.errno not in _NOT_NOW:  # no descriptor left: later
                 self._mailbox.unwatch(self._listener.fileno())
-                self._listener.close()
+                self._listeners.drop(self.path)
                 self._listener = None
                 self.due = self._feed.clock.monotonic() + RETRY
             return

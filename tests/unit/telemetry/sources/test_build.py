@@ -33,6 +33,7 @@ def sources_of(bench: Bench, *sources: Any, **options: Any) -> list[Source]:
         health=bench.health,
         state_dir=bench.state_dir,
         runtime_dir=bench.runtime_dir,
+        listeners=bench.listeners,
     )
     bench.sources = build(Telemetry(sources=sources, **options), place)
     return bench.sources

@@ -195,6 +195,9 @@ def test_the_socket_is_for_owner_and_group_and_goes_with_the_agent(bench: Bench)
     found = source.path.stat()
     assert (found.st_mode & 0o777, found.st_gid) == (0o660, os.getgid())
     source.close()
+    # It stays for a new image of the process; who connects waits there.
+    assert source.path.exists()
+    bench.listeners.close()
     assert not source.path.exists()
 
 
@@ -231,7 +234,8 @@ def test_something_else_in_its_place_is_a_problem_that_heals(
             SocketSource(),
             bench.feed("socket"),
             bench.mailbox,
-            bench.runtime_dir,
+            bench.socket,
+            bench.listeners,
             AllowList((), str, str),
         )
     ]

@@ -1,0 +1,67 @@
+"""The device's own session as it is in service: what it connects with, how it is kept, what it says when it is lost.
+
+The proof opens it, so that the session that proved a credential is the one that stays.
+"""
+
+import logging
+
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.subscriptions import Presence
+from fleet_agent.credentials.model import Credential, KeyPair
+from fleet_agent.errors import DeviceError
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.session.message import Outgoing, Upkeep
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.route import route
+from fleet_agent.telemetry.topics import Topics
+
+_log = logging.getLogger(__name__)
+
+
+def open_session(
+    settings: Settings, credential: Credential, pair: KeyPair, mailbox: Mailbox
+) -> Session:
+    """Make the session; it is not started.
+
+    Raises:
+        DeviceError: The certificate, key or CA cannot be loaded.
+    """
+    wanted = settings.connection
+    said = presence(settings, topics(settings, credential))
+    will = None
+    if said is not None:
+        will = Outgoing(topic=said.topic, payload=said.offline.encode(), retain=said.retain)
+    return Session(
+        route(settings),
+        pair,
+        credential.client_id,
+        mailbox,
+        is_thing=True,
+        upkeep=Upkeep(
+            keep_alive=round(wanted.keep_alive),
+            expiry=round(wanted.expiry),
+            will=will,
+            flow_control=False,  # the publisher keeps to AWS's limits itself
+        ),
+    )
+
+
+def topics(settings: Settings, credential: Credential) -> Topics:
+    """What the placeholders in topics stand for."""
+    wanted = settings.provisioning
+    return Topics(credential, wanted.parameters if wanted else {})
+
+
+def presence(settings: Settings, known: Topics) -> Presence | None:
+    """What the device says of itself, its topic filled in; None where nothing is, or the topic cannot be."""
+    wanted = settings.connection.presence
+    if wanted is None:
+        return None
+    try:
+        topic = known.fill(wanted.topic)
+    except DeviceError as error:
+        _log.warning("%s %s", error.title, error.remedy)
+        return None
+    return Presence(
+        topic=topic, online=wanted.online, offline=wanted.offline, retain=wanted.retain
+    )

@@ -1,0 +1,51 @@
+"""Looks once whether this storage was copied from another device, when the connection has had its time to stand."""
+
+import logging
+import math
+from pathlib import Path
+
+from fleet_agent.app import clone
+from fleet_agent.clock import Clock
+from fleet_agent.credentials.model import Credential
+from fleet_agent.errors import AgentError
+from fleet_agent.health import Health
+from fleet_agent.programs.aside import Aside
+
+_log = logging.getLogger(__name__)
+
+AFTER = 2.0  # seconds after the start: nothing that is waited for is held up
+
+
+class CopyWatch:
+    """Compares the hardware with what the identity was proven on.
+
+    Args:
+        state_dir: Where that is written down.
+        credential: The current one.
+        aside: Calls what hashes, with OpenSSL.
+        clock: Deadlines are its monotonic seconds.
+        health: Where a difference is a problem.
+    """
+
+    def __init__(
+        self, state_dir: Path, credential: Credential, aside: Aside, clock: Clock, health: Health
+    ) -> None:
+        self._state_dir = state_dir
+        self._credential = credential
+        self._aside = aside
+        self._health = health
+        self.due = clock.monotonic() + AFTER
+
+    def act(self) -> None:
+        """Look."""
+        self.due = math.inf
+        try:
+            problem = self._aside.call(clone.look, self._state_dir, self._credential)
+        except AgentError as error:
+            _log.warning("%s %s", error.title, error.remedy)
+            return
+        finally:
+            self._aside.close()
+        if problem is not None:
+            _log.warning("%s %s", problem.title, problem.remedy)
+            self._health.raise_problem(problem)

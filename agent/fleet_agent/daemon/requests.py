@@ -1,0 +1,161 @@
+"""What is asked of the running process, and done between two events: read the configuration again, rotate.
+
+Neither ends anything by itself. A reload is an ending once the new configuration is known to work; a rotation leaves
+another credential in service, or the one before.
+"""
+
+import logging
+from collections.abc import Callable
+
+from fleet_agent import log
+from fleet_agent.app import rotate
+from fleet_agent.app.provision import open_store
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential, Secret
+from fleet_agent.credentials.store import Store
+from fleet_agent.daemon.endings import Ending
+from fleet_agent.daemon.serving import Serving
+from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.health import Health, Problem
+from fleet_agent.log import Moment
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs.aside import Aside
+from fleet_agent.provisioning.report import Report
+from fleet_agent.session.mqtt import Session
+from fleet_agent.telemetry.orders import Orders
+
+_log = logging.getLogger(__name__)
+
+CONFIGURATION = "configuration"
+ROTATION_FAILED = "rotation-failed"
+
+# AWS takes one connect a second of a client id.
+CONNECT_INTERVAL = 1.0
+
+
+class Requests:
+    """Does what is asked of the process.
+
+    Args:
+        settings: As they are in use.
+        load: Reads them again; goes to another program, so it must be picklable.
+        store: Keeps the credential.
+        mailbox: Where a rotation's events come in.
+        orders: Hear how a rotation went.
+        health: Where problems go.
+        report: Hears of a rotation's steps.
+        aside: Calls what the daemon is not to carry.
+        put_in_service: Makes what a credential needs; with the session that proved it, or None.
+    """
+
+    def __init__(  # noqa: PLR0913 - of the composition, all named
+        self,
+        *,
+        settings: Settings,
+        load: Callable[[], Settings],
+        store: Store,
+        mailbox: Mailbox,
+        orders: Orders,
+        health: Health,
+        report: Report,
+        aside: Aside,
+        put_in_service: Callable[[Credential, Session | None], Serving],
+    ) -> None:
+        self._settings = settings
+        self._load = load
+        self._store = store
+        self._mailbox = mailbox
+        self._orders = orders
+        self._health = health
+        self._report = report
+        self._aside = aside
+        self._put_in_service = put_in_service
+
+    # Reload -----------------------------------------------------------------------------------------------------------
+
+    def reload(self) -> Ending | None:
+        """Have the new configuration looked at; what would not work is a problem, and nothing changes."""
+        try:
+            self._aside.call(check_reload, self._load, self._settings)
+        except AgentError as error:
+            self._keep(error)
+            return None
+        finally:
+            self._aside.close()
+        return Ending.RELOAD
+
+    def _keep(self, error: AgentError) -> None:
+        title = f"The configuration was not taken, the one before goes on. {error.title}"
+        _log.error("%s %s", title, error.remedy)
+        self._health.raise_problem(Problem(code=CONFIGURATION, title=title, remedy=error.remedy))
+
+    # Rotate -----------------------------------------------------------------------------------------------------------
+
+    def rotate(self, before: Serving) -> Serving | Ending:
+        """Replace the credential; the session of the one before is closed.
+
+        Returns:
+            What is in service from now on; an ending where a new process has to find other topics.
+        """
+        self._health.doing("rotating")
+        done = rotate.replace_within(self._settings, self._store, self._mailbox, self._report)
+        if isinstance(done, AgentError):
+            return self._failed(before.credential, done)
+        credential = done.credential
+        self._health.clear_problem(ROTATION_FAILED)
+        log.about(certificate_id=credential.certificate_id)
+        _log.info(
+            "rotated: certificate %s is in use",
+            credential.certificate_id,
+            extra=log.fields(Moment.ROTATED),
+        )
+        self._store.tell_ledger()
+        if not self._has_same_topics(before.credential, credential):
+            if done.session is not None:
+                done.session.close()
+            return Ending.RESTART
+        self._orders.rotated(credential)
+        return self._put_in_service(credential, done.session)
+
+    def _failed(self, credential: Credential, error: AgentError) -> Serving:
+        title = f"The credential was not replaced, the one before goes on. {error.title}"
+        self._health.tell_rotation(error)
+        self._health.raise_problem(Problem(code=ROTATION_FAILED, title=title, remedy=error.remedy))
+        self._orders.failed(error)
+        # The session of the rotation, and the one before it, had the same client id.
+        self._mailbox.sleep(CONNECT_INTERVAL)
+        return self._put_in_service(credential, None)
+
+    def _has_same_topics(self, before: Credential, after: Credential) -> bool:
+        """Whether every topic of the configuration is filled in as before."""
+        # The certificate's id is another one, if any text of the settings asks for it.
+        is_alike = "{certificate_id}" not in repr(self._settings)
+        return (
+            is_alike
+            and before.client_id == after.client_id
+            and before.device_configuration == after.device_configuration
+        )
+
+
+def check_reload(load: Callable[[], Settings], running: Settings) -> None:
+    """Read the configuration and try what a start with it would need; called in a program of its own.
+
+    Raises:
+        AgentError: What is wrong with it.
+    """
+    from fleet_agent.session import tls
+    from fleet_agent.session.route import route
+
+    found = load()
+    if (found.state_dir, found.runtime_dir) != (running.state_dir, running.runtime_dir):
+        raise DeviceError(
+            "state_dir and runtime_dir cannot change while the agent runs.",
+            remedy="Restart it: systemctl restart fleet-agent",
+            code=CONFIGURATION,
+        )
+    store = open_store(found)
+    credential = store.current()
+    pair = store.key_pair(credential.generation) if credential else None
+    # A hardware token is left alone: a wrong PIN would cost a try.
+    if pair is not None and isinstance(pair.private_key, Secret):
+        tls.context(route(found), pair)

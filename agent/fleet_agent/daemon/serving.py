@@ -1,0 +1,39 @@
+"""What stands and falls with one credential in service: its session, what it listens to, what looks after it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from fleet_agent.config.subscriptions import Presence
+from fleet_agent.credentials.model import Credential
+from fleet_agent.daemon.endings import Ending
+from fleet_agent.session.connectivity import Connectivity
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.subscriptions import Subscriptions
+
+
+class Actor(Protocol):
+    """Something with deadlines."""
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+
+    def act(self) -> Ending | None:
+        """The deadline has passed; an ending when the process has to be replaced for it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Serving:
+    """A credential in service.
+
+    ``presence`` has its topic filled in. ``is_started``: the session is open already, since it proved the credential.
+    """
+
+    credential: Credential
+    session: Session
+    is_started: bool
+    subscriptions: Subscriptions
+    connectivity: Connectivity
+    presence: Presence | None
+    chores: Sequence[Actor]

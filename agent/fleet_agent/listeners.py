@@ -1,0 +1,114 @@
+"""Listening Unix sockets of the agent, which outlive a new image of the process: who connects meanwhile waits.
+
+A path is bound once; a new image finds its socket by the path and goes on accepting. The kernel keeps what connected
+and was not accepted yet.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+from pathlib import Path
+
+_INHERITED = "FLEET_AGENT_LISTENERS"
+
+BACKLOG = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Listener:
+    """A socket, and what its path led to when it was bound: a socket itself does not know."""
+
+    socket: socket.socket
+    device: int
+    inode: int
+
+    def is_at(self, path: Path) -> bool:
+        try:
+            found = path.lstat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (self.device, self.inode)
+
+
+class Listeners:
+    """All of them, by path, those of the image before among them."""
+
+    def __init__(self) -> None:
+        self._open = _inherited()
+
+    def listen(self, path: Path) -> socket.socket:
+        """The listening socket of a path (SOCK_SEQPACKET, not blocking, 0660): the one that is there, or a new one.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        found = self._open.get(path)
+        if found is None or not found.is_at(path):
+            self.drop(path)
+            found = self._open[path] = _bound(path)
+        return found.socket
+
+    def is_there(self, path: Path) -> bool:
+        """Whether the path leads to the socket; somebody may have removed it."""
+        found = self._open.get(path)
+        return found is not None and found.is_at(path)
+
+    def drop(self, path: Path) -> None:
+        """Close one, and remove its path."""
+        found = self._open.pop(path, None)
+        if found is None:
+            return
+        if found.is_at(path):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        found.socket.close()
+
+    def keep_only(self, *paths: Path) -> None:
+        """Close what the image before listened on and this one does not."""
+        for path in self._open.keys() - set(paths):
+            self.drop(path)
+
+    def hand_over(self, environment: dict[str, str]) -> None:
+        """Let the image that replaces this one keep them."""
+        found = {}
+        for path, item in self._open.items():
+            item.socket.set_inheritable(True)
+            found[str(path)] = (item.socket.fileno(), item.device, item.inode)
+        environment[_INHERITED] = json.dumps(found)
+
+    def close(self) -> None:
+        """Close all, and remove their paths."""
+        self.keep_only()
+
+
+def _inherited() -> dict[Path, _Listener]:
+    found = {}
+    given = json.loads(os.environ.pop(_INHERITED, "{}"))
+    for name, (descriptor, device, inode) in given.items():
+        with contextlib.suppress(OSError):
+            listener = socket.socket(fileno=descriptor)
+            listener.set_inheritable(False)
+            found[Path(name)] = _Listener(socket=listener, device=device, inode=inode)
+    return found
+
+
+def _bound(path: Path) -> _Listener:
+    # Left by an agent that was killed: the state directory's lock says that there is no other.
+    if path.is_socket():
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    try:
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        found = path.lstat()
+        path.chmod(0o660)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return _Listener(socket=listener, device=found.st_dev, inode=found.st_ino)
