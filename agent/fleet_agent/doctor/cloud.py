@@ -47,7 +47,7 @@ class _Policy:
     level: Level = Level.FAILED
     name: str | None = None
 
-    def lacks(self, action: str, resource: str, told: str) -> Finding:
+    def lacks(self, action: str, resource: str, words: str) -> Finding:
         """The finding that a statement is missing."""
         general = resource.replace(self.name, _THING) if self.name else resource
         statement = self.arn.statement(action, general)
@@ -55,7 +55,7 @@ class _Policy:
             check=self.about.check,
             level=self.level,
             code="not-allowed",
-            title=f"{told}: the {self.who}'s policy does not allow {action}.",
+            title=f"{words}: the {self.who}'s policy does not allow {action}.",
             where=resource.partition("/")[2],
             remedy=f"Add this statement to that policy{self.arn.missing}:",
             statement=statement,
@@ -326,17 +326,19 @@ def _published(talk: Conversation, policy: _Policy, message: Outgoing) -> Findin
             )
 
 
-def _may_not_publish(talk: Conversation, policy: _Policy, message: Outgoing, told: str) -> Finding:
+def _may_not_publish(
+    talk: Conversation, policy: _Policy, message: Outgoing, words: str
+) -> Finding:
     action = "iot:Publish"
     if message.retain and talk.publish(dataclasses.replace(message, retain=False)) in _TAKEN:
         action = "iot:RetainPublish"  # a right of its own
-    return policy.lacks(action, f"topic/{message.topic}", told)
+    return policy.lacks(action, f"topic/{message.topic}", words)
 
 
-def _odd(policy: _Policy, told: str, topic: str) -> Finding:
+def _odd(policy: _Policy, words: str, topic: str) -> Finding:
     return policy.about.failed(
         "topic-refused",
-        f"{told}: AWS IoT does not take {topic}.",
+        f"{words}: AWS IoT does not take {topic}.",
         topic,
         "144, 143: no topic that AWS IoT takes; 151: a quota; others: ask again",
     )

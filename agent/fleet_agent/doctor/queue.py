@@ -35,7 +35,7 @@ def _check(device: Device) -> Findings:
     if not path.is_file():
         yield _ABOUT.ok("There is none yet.", path)
     elif statedir.holder(device.state_dir) is not None:
-        yield from _as_told(device, path)
+        yield from _as_reported(device, path)
     else:
         yield from _as_found(device, path)
 
@@ -45,7 +45,7 @@ def shown(device: Device) -> dict[str, Any]:
     return status_file.read(device.runtime_dir)
 
 
-def _as_told(device: Device, path: Path) -> Findings:
+def _as_reported(device: Device, path: Path) -> Findings:
     """By what the agent says of it, and by its size."""
     status = shown(device)
     waiting, size = status.get("readings_waiting"), status.get("bytes_waiting")
