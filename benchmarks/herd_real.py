@@ -14,12 +14,12 @@ from pathlib import Path
 from benchmarks.herd_model import Case, Figures, Herd, agent, percentile
 from benchmarks.provision import FLEET, Bench, set_up
 
-from fleet_agent.app import spread
-from fleet_agent.app.provision import Request, open_store, walk
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.load import load
 from fleet_agent.errors import AgentError
+from fleet_agent.identity.provision import Request, open_store, walk
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.provisioning import spread
 from iot_sandbox.launch import launch
 
 AGENTS = 200

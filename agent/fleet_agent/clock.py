@@ -1,4 +1,4 @@
-"""The one place that reads time.
+"""The one place that reads time, and draws chance for waits.
 
 Wall-clock seconds (Unix time) are for what is written down and for certificates; monotonic seconds are for waits, so
 that a clock stepping during first boot breaks no time-out.
@@ -96,3 +96,8 @@ def is_doubtful(clock: Clock) -> bool:
 def text(moment: float) -> str:
     """The moment (Unix seconds) as people and JSON read it: ``2026-11-21T09:58:00Z``."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def jitter() -> float:
+    """A random number in [0, 1), without the module ``random`` and what it imports."""
+    return int.from_bytes(os.urandom(6)) / 2**48

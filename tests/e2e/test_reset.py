@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.app import reset as app
 from fleet_agent.device import fingerprint
+from fleet_agent.identity import reset as app
 from iot_sandbox.client import FaultClient
 from support.agent import COMMAND, Agent, Outcome, run_command, state_dirs
 from support.fleets import Fleet

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.app import retire, spread
-from fleet_agent.app.reset import reset
 from fleet_agent.contents import CONTENTS, Kind
 from fleet_agent.credentials import folders
 from fleet_agent.credentials.hsm import pin
 from fleet_agent.device import fingerprint
 from fleet_agent.doctor import rights
+from fleet_agent.identity import claim_removal as retire
+from fleet_agent.identity.reset import reset
+from fleet_agent.provisioning import spread
 from fleet_agent.telemetry import queue
 from support.seeded import Bench
 

@@ -3,11 +3,11 @@
 import argparse
 import json
 
-from fleet_agent.app import retire
-from fleet_agent.app.provision import open_store
 from fleet_agent.cli import flags
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import DeviceError
+from fleet_agent.identity import claim_removal as retire
+from fleet_agent.identity.provision import open_store
 
 _REMAINS = (
     "Flash memory keeps what was deleted until it erases those blocks, and nobody can say when: the key may be read "

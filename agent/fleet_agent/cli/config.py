@@ -94,8 +94,8 @@ def _schema(_arguments: argparse.Namespace) -> str:
 
 
 def _install(arguments: argparse.Namespace) -> str:
-    from fleet_agent.app.image import GROUP, install
     from fleet_agent.config.paths import config_file
+    from fleet_agent.identity.image import GROUP, install
 
     path, _ = config_file(arguments.config, os.environ)
     root = Path(arguments.root or "/").absolute()

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fleet_agent.app.provision import Request, Result, provision
 from fleet_agent.cli import flags, terminal
 from fleet_agent.clock import SystemClock
 from fleet_agent.errors import AgentError
+from fleet_agent.identity.provision import Request, Result, provision
 
 # In the order in which they are done.
 _STEPS = (

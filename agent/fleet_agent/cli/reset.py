@@ -5,12 +5,12 @@ import json
 import sys
 from pathlib import Path
 
-from fleet_agent.app import reset
-from fleet_agent.app.provision import hardware_tokens
-from fleet_agent.app.reset import Leftover
 from fleet_agent.cli import flags
 from fleet_agent.credentials.model import HardwareToken
 from fleet_agent.errors import AgentError, UsageError
+from fleet_agent.identity import reset
+from fleet_agent.identity.provision import hardware_tokens
+from fleet_agent.identity.reset import Leftover
 
 
 def register(

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fleet_agent import statedir, status_file
-from fleet_agent.app import rotate
-from fleet_agent.app.provision import open_store
 from fleet_agent.cli import flags
 from fleet_agent.cli.provision import Steps
 from fleet_agent.clock import SystemClock, text
@@ -18,6 +16,8 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, DeviceError, TemporaryError, UnreachableError
 from fleet_agent.health import runtime_dir
+from fleet_agent.identity import rotate
+from fleet_agent.identity.provision import open_store
 
 # What systemd's ExecCondition= makes of it: 0 go on, 1 to 254 skip, 255 failed.
 DUE, NOT_DUE, NO_IDENTITY, ERROR = 0, 1, 2, 255

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.app import own_session, retire, rotate
-from fleet_agent.app.provision import jitter, stable
+from fleet_agent.clock import jitter
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
@@ -17,30 +16,33 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.copy_watch import CopyWatch
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
 from fleet_agent.daemon.serving import Serving
 from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.errors import DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.identity import claim_removal, own_session, rotate
+from fleet_agent.identity.provision import stable
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.orders import rotation
+from fleet_agent.orders.handler import Shared
+from fleet_agent.orders.rotation import Orders
+from fleet_agent.orders.router import Commands
+from fleet_agent.orders.suspects import SET_ASIDE, Suspects
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report as ProvisioningReport
 from fleet_agent.session.connectivity import OFFLINE, Connectivity
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
-from fleet_agent.telemetry import orders, queue
-from fleet_agent.telemetry.commands.handler import Shared
-from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.orders import Orders
+from fleet_agent.telemetry import queue
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.refusals import Refusals
-from fleet_agent.telemetry.report import Report
 from fleet_agent.telemetry.sources import build
-from fleet_agent.telemetry.suspects import SET_ASIDE, Suspects
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +118,7 @@ class Composition:
         settings, health, around = self._settings, self._health, self._around
         publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health))
         commands = self._commands(publisher, credential)
-        starts = retire.Starts(self._state_dir, self._clock, health)
+        starts = claim_removal.Starts(self._state_dir, self._clock, health)
         if around.follows is None:
             starts.watch(settings.claim, publisher.counts)
         listening = Orders(
@@ -206,7 +208,7 @@ class Composition:
     def _filters(self, credential: Credential) -> list[tuple[str, int]]:
         order_topic = self._order_topic(credential)
         takes_jobs = self._settings.rotation.jobs
-        listening = orders.wanted(credential, order_topic, takes_jobs=takes_jobs)
+        listening = rotation.wanted(credential, order_topic, takes_jobs=takes_jobs)
         return [
             *listening,
             *((topic, item.qos) for topic, item in self._subscriptions(credential)),

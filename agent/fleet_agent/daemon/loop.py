@@ -12,11 +12,15 @@ from collections.abc import Iterator, Sequence
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.daemon.endings import Ending
+from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Health, Problem
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
+from fleet_agent.orders.rotation import Heard, Orders
+from fleet_agent.orders.router import Commands
+from fleet_agent.orders.suspects import SET_ASIDE, TIMES, Suspects
 from fleet_agent.printable import printable
 from fleet_agent.session.events import (
     CallbackFailed,
@@ -28,13 +32,9 @@ from fleet_agent.session.events import (
     Subscribed,
 )
 from fleet_agent.session.message import Limits, Outgoing
-from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.orders import Heard, Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Source
-from fleet_agent.telemetry.report import Report
-from fleet_agent.telemetry.suspects import SET_ASIDE, TIMES, Suspects
 
 _log = logging.getLogger(__name__)
 

@@ -8,8 +8,6 @@ import logging
 from collections.abc import Callable
 
 from fleet_agent import log
-from fleet_agent.app import rotate
-from fleet_agent.app.provision import open_store
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Secret
 from fleet_agent.credentials.store import Store
@@ -17,12 +15,14 @@ from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.serving import Serving
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import Health, Problem
+from fleet_agent.identity import rotate
+from fleet_agent.identity.provision import open_store
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.orders.rotation import Orders
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.mqtt import Session
-from fleet_agent.telemetry.orders import Orders
 
 _log = logging.getLogger(__name__)
 

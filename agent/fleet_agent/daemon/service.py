@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fleet_agent import log, notify, statedir
-from fleet_agent.app import spread
-from fleet_agent.app.provision import Request, open_store, take_state, walk
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -14,10 +12,12 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.identity.provision import Request, open_store, take_state, walk
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, hold_orders
 from fleet_agent.programs.apart import apart
 from fleet_agent.programs.aside import Aside
+from fleet_agent.provisioning import spread
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.mqtt import Session
 

@@ -10,19 +10,19 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from fleet_agent import statedir
-from fleet_agent.app.trial import sources
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.doctor.arn import Arn
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError
+from fleet_agent.identity.trial import sources
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.orders import rotation
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
 from fleet_agent.session.route import Route
-from fleet_agent.telemetry import orders
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.topics import Topics
 
@@ -229,7 +229,7 @@ def _rotation(settings: Settings) -> tuple[str, str] | None:
 
 def _filters(settings: Settings, credential: Credential, topics: Topics) -> list[tuple[str, int]]:
     order_topic = settings.rotation.order_topic and topics.fill(settings.rotation.order_topic)
-    ordering = orders.wanted(credential, order_topic, takes_jobs=settings.rotation.jobs)
+    ordering = rotation.wanted(credential, order_topic, takes_jobs=settings.rotation.jobs)
     return [*((topics.fill(one.topic), one.qos) for one in settings.subscriptions), *ordering]
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from fleet_agent.app.provision import open_store
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.credentials.model import Credential, HardwareKey, PrivateKey
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
+from fleet_agent.identity.provision import open_store
 
 USER = "_fleet-agent"  # whom package and unit give everything to
 

@@ -1,12 +1,12 @@
 """The identity: complete, its key the certificate's own, in its dates, on the hardware it was proven on."""
 
-from fleet_agent.app import clone
 from fleet_agent.clock import text
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.keys import Validity
 from fleet_agent.credentials.model import Credential, Event
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.identity import clone
 
 _ABOUT = Subject("identity")
 _SOON = 30 * 86400.0  # seconds, where no configuration says when to rotate

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_agent.app.image import HOME
-from fleet_agent.app.reset import image_hints
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Claim, Settings
@@ -14,6 +12,8 @@ from fleet_agent.doctor import claim, rights, unit
 from fleet_agent.doctor.device import secrets
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject, guarded
 from fleet_agent.errors import AgentError, UsageError
+from fleet_agent.identity.image import HOME
+from fleet_agent.identity.reset import image_hints
 
 _ABOUT = Subject("image")
 

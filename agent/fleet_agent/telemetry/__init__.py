@@ -1,1 +1,1 @@
-"""What goes up: ``sources`` make readings, ``publisher`` sends them at QoS 1 and keeps them until AWS has them."""
+"""The way up: readings from their sources through the durable queue to AWS IoT Core."""

@@ -18,23 +18,23 @@ from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.daemon import loop
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
+from fleet_agent.orders.handler import Shared
+from fleet_agent.orders.rotation import Orders
+from fleet_agent.orders.router import Commands
+from fleet_agent.orders.suspects import Suspects
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.events import Connected, Message, Published
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
-from fleet_agent.telemetry.commands.handler import Shared
-from fleet_agent.telemetry.commands.router import Commands
-from fleet_agent.telemetry.orders import Orders
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.refusals import Refusals
-from fleet_agent.telemetry.report import Report
-from fleet_agent.telemetry.suspects import Suspects
 
 
 class Broker(Session):

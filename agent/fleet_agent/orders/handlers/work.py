@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from fleet_agent.telemetry.commands.answer import Outcome
-from fleet_agent.telemetry.commands.command import Command
+from fleet_agent.orders.answer import Outcome
+from fleet_agent.orders.command import Command
 
 Done = Callable[[Outcome], None]
 

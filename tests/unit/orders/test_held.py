@@ -1,8 +1,8 @@
 """What comes when no more may wait is held: not acknowledged, so that AWS keeps it."""
 
 from fleet_agent.config.subscriptions import ExecHandler, Subscription
-from fleet_agent.telemetry.commands import handler
-from unit.telemetry.commands.conftest import Bench
+from fleet_agent.orders import handler
+from unit.orders.conftest import Bench
 
 
 def catting(max_waiting: int = 1, deduplicate: str | None = None) -> Subscription:

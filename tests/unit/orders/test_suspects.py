@@ -1,5 +1,5 @@
+from fleet_agent.orders.suspects import SOON, TIMES, Suspects
 from fleet_agent.session.events import Message
-from fleet_agent.telemetry.suspects import SOON, TIMES, Suspects
 
 
 def message(payload: bytes = b"x") -> Message:

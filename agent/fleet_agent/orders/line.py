@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.telemetry.commands import command as form
-from fleet_agent.telemetry.commands.command import Command
+from fleet_agent.orders import command as form
+from fleet_agent.orders.command import Command
 
 _log = logging.getLogger(__name__)
 

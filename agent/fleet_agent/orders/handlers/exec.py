@@ -9,10 +9,10 @@ import math
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import ExecHandler
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.orders.answer import Outcome, failure
+from fleet_agent.orders.command import Command
+from fleet_agent.orders.handlers.work import Done
 from fleet_agent.programs.child import Cause, Child, Ended
-from fleet_agent.telemetry.commands.answer import Outcome, failure
-from fleet_agent.telemetry.commands.command import Command
-from fleet_agent.telemetry.commands.work import Done
 
 
 class ExecWork:

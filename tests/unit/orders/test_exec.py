@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.config.subscriptions import ExecHandler, Subscription
-from unit.telemetry.commands.conftest import Bench
+from unit.orders.conftest import Bench
 
 SHOW = """
 import json, os, sys

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent import statedir
-from fleet_agent.app.provision import Request, open_store, take_state, walk
 from fleet_agent.clock import Clock, SystemClock
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
+from fleet_agent.identity.provision import Request, open_store, take_state, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 

@@ -10,7 +10,7 @@ from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Traffic
-from fleet_agent.telemetry.commands.router import Commands
+from fleet_agent.orders.router import Commands
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 

@@ -12,9 +12,9 @@ import socket
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import SocketHandler
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.telemetry.commands.answer import MAX_ANSWER, Outcome, failure
-from fleet_agent.telemetry.commands.command import Command, in_base64
-from fleet_agent.telemetry.commands.work import Done
+from fleet_agent.orders.answer import MAX_ANSWER, Outcome, failure
+from fleet_agent.orders.command import Command, in_base64
+from fleet_agent.orders.handlers.work import Done
 
 
 class SocketWork:

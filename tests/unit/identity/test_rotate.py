@@ -3,8 +3,8 @@
 import math
 from pathlib import Path
 
-from fleet_agent.app import rotate
 from fleet_agent.credentials.store import Store
+from fleet_agent.identity import rotate
 from support.clock import FakeClock
 from support.walks import current, walk
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fleet_agent import statedir
-from fleet_agent.app import clone
-from fleet_agent.clock import SystemClock
+from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import Claim, Key, Provisioning, Settings
@@ -32,6 +31,7 @@ from fleet_agent.credentials.model import (
 from fleet_agent.credentials.pair import read_pair, read_text
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
+from fleet_agent.identity import clone
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.route import route
@@ -137,7 +137,7 @@ def walk(
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
-    from fleet_agent.app import own_session, trial
+    from fleet_agent.identity import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
     from fleet_agent.provisioning.dependencies import Dependencies
     from fleet_agent.provisioning.proof import Proof
@@ -354,8 +354,3 @@ def _keep_out_of_core_dumps() -> None:
 
     with contextlib.suppress(OSError, ValueError):  # a sandbox that forbids it has its own limit
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def jitter() -> float:
-    """A random number in [0, 1), without the module ``random`` and what it imports."""
-    return int.from_bytes(os.urandom(6)) / 2**48

@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from fleet_agent.app import spread
 from fleet_agent.credentials.model import Generation
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.provisioning import spread
 from support.clock import FakeClock
 from support.walks import ATTEMPT, issued
 

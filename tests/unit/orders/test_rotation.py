@@ -9,9 +9,8 @@ import pytest
 
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, UnreachableError
+from fleet_agent.orders.rotation import Heard, Orders
 from fleet_agent.session.message import Outgoing
-from fleet_agent.telemetry import orders
-from fleet_agent.telemetry.orders import Heard, Orders
 from support.clock import FakeClock
 
 JOBS = "$aws/things/pump-7/jobs"
@@ -171,5 +170,5 @@ def test_messages_that_are_retained_or_repeated_do_not_loop() -> None:
     failure = UnreachableError("No way.", remedy="Wait.", code="gone")
     after = Device(failure=failure, clock=clock, proven=old)
     assert not after.hears("cmd/pump-7/rotate")
-    clock.go(orders.PAUSE_FAILED)
+    clock.go(rotation.PAUSE_FAILED)
     assert after.hears("cmd/pump-7/rotate")

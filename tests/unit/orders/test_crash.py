@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.config.subscriptions import ExecHandler, SocketHandler, Subscription
-from unit.telemetry.commands.conftest import Arriving, Bench, Program
+from unit.orders.conftest import Arriving, Bench, Program
 
 IDS = ("0", "1", "2")
 CHANGES = ("fsync", "replace", "unlink", "mkdir")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet_agent.config.subscriptions import ExecHandler, FileHandler, Subscription
-from unit.telemetry.commands.conftest import Bench
+from unit.orders.conftest import Bench
 
 
 def saying(topic: str, words: str, **more: object) -> Subscription:

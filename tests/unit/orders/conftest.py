@@ -14,8 +14,8 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.health import Health
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.telemetry.commands.handler import Counters, Shared
-from fleet_agent.telemetry.commands.router import Commands
+from fleet_agent.orders.handler import Counters, Shared
+from fleet_agent.orders.router import Commands
 
 LIMIT = 60.0
 

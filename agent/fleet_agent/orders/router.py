@@ -15,13 +15,13 @@ from fleet_agent import files
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.orders import deduplicate
+from fleet_agent.orders.answer import failure
+from fleet_agent.orders.command import Arrived, Command
+from fleet_agent.orders.handler import Counters, Handler, Shared
+from fleet_agent.orders.handlers.work import Work
 from fleet_agent.printable import printable
 from fleet_agent.session import filters
-from fleet_agent.telemetry.commands import deduplicate
-from fleet_agent.telemetry.commands.answer import failure
-from fleet_agent.telemetry.commands.command import Arrived, Command
-from fleet_agent.telemetry.commands.handler import Counters, Handler, Shared
-from fleet_agent.telemetry.commands.work import Work
 
 _log = logging.getLogger(__name__)
 
@@ -166,15 +166,15 @@ class Commands:
     def _work(self, subscription: Subscription, name: str) -> Work | None:
         # Each kind is imported when there is one: what it needs would stay in the daemon's memory.
         if subscription.exec is not None:
-            from fleet_agent.telemetry.commands.exec import ExecWork
+            from fleet_agent.orders.handlers.exec import ExecWork
 
             return ExecWork(subscription.exec, name, self._mailbox, self._shared.clock)
         if subscription.file is not None:
-            from fleet_agent.telemetry.commands.file import FileWork
+            from fleet_agent.orders.handlers.file import FileWork
 
             return FileWork(subscription.file)
         if subscription.socket is not None:
-            from fleet_agent.telemetry.commands.socket import SocketWork
+            from fleet_agent.orders.handlers.socket import SocketWork
 
             return SocketWork(subscription.socket, name, self._mailbox, self._shared.clock)
         return None

@@ -18,18 +18,18 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Health, Problem
-from fleet_agent.printable import printable
-from fleet_agent.telemetry.commands.answer import (
+from fleet_agent.orders.answer import (
     Answering,
     Outcome,
     failure,
     is_possible_topic,
     written,
 )
-from fleet_agent.telemetry.commands.command import Command
-from fleet_agent.telemetry.commands.deduplicate import Remembered
-from fleet_agent.telemetry.commands.line import Line, Waiting
-from fleet_agent.telemetry.commands.work import Work
+from fleet_agent.orders.command import Command
+from fleet_agent.orders.deduplicate import Remembered
+from fleet_agent.orders.handlers.work import Work
+from fleet_agent.orders.line import Line, Waiting
+from fleet_agent.printable import printable
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.config.subscriptions import ExecHandler, FileHandler, Subscription
-from fleet_agent.telemetry.commands import deduplicate
-from fleet_agent.telemetry.commands.deduplicate import Remembered, identity
-from unit.telemetry.commands.conftest import Bench
+from fleet_agent.orders import deduplicate
+from fleet_agent.orders.deduplicate import Remembered, identity
+from unit.orders.conftest import Bench
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.config.subscriptions import SocketHandler, Subscription
-from fleet_agent.telemetry.commands.command import Command
-from fleet_agent.telemetry.commands.socket import packet
-from unit.telemetry.commands.conftest import Bench, Program
+from fleet_agent.orders.command import Command
+from fleet_agent.orders.handlers.socket import packet
+from unit.orders.conftest import Bench, Program
 
 
 def asking(path: Path, **options: object) -> Subscription:

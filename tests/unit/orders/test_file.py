@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.config.subscriptions import FileHandler, Subscription
-from fleet_agent.telemetry.commands.file import place
-from unit.telemetry.commands.conftest import Bench
+from fleet_agent.orders.handlers.file import place
+from unit.orders.conftest import Bench
 
 
 def writing(path: Path | str, topic: str = "cfg/+", **options: object) -> Subscription:

@@ -9,9 +9,9 @@ from pathlib import Path
 from fleet_agent import files
 from fleet_agent.config.subscriptions import FileHandler
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.telemetry.commands.answer import Outcome, failure
-from fleet_agent.telemetry.commands.command import Command
-from fleet_agent.telemetry.commands.work import Done
+from fleet_agent.orders.answer import Outcome, failure
+from fleet_agent.orders.command import Command
+from fleet_agent.orders.handlers.work import Done
 
 _LEVEL_BYTES = 200  # a name has at most 255, and needs room for what the template puts around it
 

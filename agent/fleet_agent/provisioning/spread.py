@@ -8,8 +8,7 @@ import logging
 from pathlib import Path
 
 from fleet_agent import clock, files
-from fleet_agent.app.provision import jitter
-from fleet_agent.clock import Clock
+from fleet_agent.clock import Clock, jitter
 from fleet_agent.credentials.model import Generation
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.mailbox import Mailbox
