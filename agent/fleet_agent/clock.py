@@ -4,7 +4,9 @@ Wall-clock seconds (Unix time) are for what is written down and for certificates
 that a clock stepping during first boot breaks no time-out.
 """
 
+import contextlib
 import math
+import os
 import time
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +22,7 @@ UNVOUCHED_LIMIT = 60.0  # time servers answer within that, or they cannot be rea
 FAR_LIMIT = 3600.0
 
 TIMESYNC = Path("/run/systemd/timesync")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -30,6 +33,9 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds since some fixed moment; never steps."""
+
+    def boot(self) -> str:
+        """Which boot of the machine ``monotonic`` counts from."""
 
     def is_synchronised(self) -> bool | None:
         """Whether somebody vouches for ``wall``; None when nobody here could."""
@@ -52,6 +58,12 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since some fixed moment; never steps."""
         return time.monotonic()
+
+    def boot(self) -> str:
+        """The kernel's id of this boot; where it cannot be read, one of this process's own."""
+        with contextlib.suppress(OSError):
+            return BOOT_ID.read_text().strip()
+        return f"process {os.getpid()} at {time.time_ns()}"
 
     def is_synchronised(self) -> bool | None:
         """Whether systemd-timesyncd has set the clock; None where it does not run."""

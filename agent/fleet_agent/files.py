@@ -2,7 +2,7 @@
 
 A write goes to a temporary file in the same folder with its final mode from the first byte, is written until nothing
 is left (``os.write`` may write short on a full disk), fsynced and renamed over the target; then the folder is fsynced.
-Several writes to one folder can share that last fsync with ``sync=False`` and one ``sync_folder``. A target that is not
+Several writes to one folder can share the fsync of the last one, by ``sync=False``. A target that is not
 a regular file is refused, links included.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.pinned import open_to_read, pinned
 
 _REMEDIES = {
     errno.ENOSPC: "Free some space on that file system (df -h), then start again.",
@@ -26,9 +27,11 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def _told(action: str, path: Path) -> Iterator[None]:
+def _reported(action: str, path: Path) -> Iterator[Path]:
+    """Give the path to use for it, and turn what fails into an error that says what was done to which file."""
     try:
-        yield
+        with pinned(path) as safe:
+            yield safe
     except OSError as error:
         raise StateDirectoryError(
             f"Cannot {action} {path}: {error.strerror or error}.",
@@ -45,14 +48,14 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
     Raises:
         StateDirectoryError: It cannot be made, or something else stands there.
     """
-    with _told("make the folder", path):
-        if path.is_dir():
+    if not path.parent.is_dir():
+        make_folder(path.parent)
+    with _reported("make the folder", path) as folder:
+        if folder.is_dir():
             return
-        if not path.parent.is_dir():
-            make_folder(path.parent)
-        path.mkdir(mode=mode)
-        path.chmod(mode)
-        _fsync_folder(path.parent)
+        folder.mkdir(mode=mode)
+        folder.chmod(mode)
+        _fsync_folder(folder.parent)
 
 
 def write(
@@ -71,15 +74,15 @@ def write(
         data: All of the new content.
         mode: Permission bits, exactly.
         new: Refuse when the target exists already: a private key is never overwritten.
-        sync: Make the rename itself durable now; otherwise call ``sync_folder`` before relying on it.
+        sync: Make the rename itself durable now; otherwise another write to the folder does.
         durable: False for what need not outlive a power cut, such as the status: whole, but no fsync.
 
     Raises:
         StateDirectoryError: It cannot be written; the old content stands.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    with _told("write", path):
-        _refuse_irregular(path, may_exist=not new)
+    with _reported("write", path) as target:
+        temporary = target.with_name(f".{path.name}.tmp")
+        _refuse_irregular(target, may_exist=not new)
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()  # left by an interrupted write
         descriptor = os.open(
@@ -95,9 +98,9 @@ def write(
             raise
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
+        os.replace(temporary, target)
         if sync and durable:
-            _fsync_folder(path.parent)
+            _fsync_folder(target.parent)
 
 
 def append_line(path: Path, line: str, mode: int = 0o600) -> None:
@@ -106,10 +109,10 @@ def append_line(path: Path, line: str, mode: int = 0o600) -> None:
     Raises:
         StateDirectoryError: It cannot be written.
     """
-    with _told("append to", path):
-        is_new = not _refuse_irregular(path, may_exist=True)
+    with _reported("append to", path) as target:
+        is_new = not _refuse_irregular(target, may_exist=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, mode)
+        descriptor = os.open(target, flags, mode)
         try:
             if is_new:
                 os.fchmod(descriptor, mode)  # whatever the umask
@@ -120,7 +123,7 @@ def append_line(path: Path, line: str, mode: int = 0o600) -> None:
         finally:
             os.close(descriptor)
         if is_new:
-            _fsync_folder(path.parent)
+            _fsync_folder(target.parent)
 
 
 def point(link: Path, target: str) -> None:
@@ -129,15 +132,15 @@ def point(link: Path, target: str) -> None:
     Raises:
         StateDirectoryError: It cannot be made; the old link stands.
     """
-    temporary = link.with_name(f".{link.name}.tmp")
-    with _told("replace the link", link):
-        if os.path.lexists(link) and not link.is_symlink():
+    with _reported("replace the link", link) as safe:
+        temporary = safe.with_name(f".{link.name}.tmp")
+        if os.path.lexists(safe) and not safe.is_symlink():
             raise OSError(errno.EEXIST, "something that is not a link stands there")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         temporary.symlink_to(target)
-        os.replace(temporary, link)
-        _fsync_folder(link.parent)
+        os.replace(temporary, safe)
+        _fsync_folder(safe.parent)
 
 
 def move(path: Path, target: Path) -> None:
@@ -146,9 +149,9 @@ def move(path: Path, target: Path) -> None:
     Raises:
         StateDirectoryError: It cannot be moved; it stands where it stood.
     """
-    with _told("move", path):
-        os.replace(path, target)
-        _fsync_folder(path.parent)
+    with _reported("move", path) as safe:
+        os.replace(safe, safe.with_name(target.name))
+        _fsync_folder(safe.parent)
 
 
 def remove(path: Path, *, sync: bool = True) -> None:
@@ -157,10 +160,10 @@ def remove(path: Path, *, sync: bool = True) -> None:
     Raises:
         StateDirectoryError: It cannot be removed.
     """
-    with _told("remove", path):
-        path.unlink(missing_ok=True)
+    with _reported("remove", path) as target:
+        target.unlink(missing_ok=True)
         if sync:
-            _fsync_folder(path.parent)
+            _fsync_folder(target.parent)
 
 
 def remove_folder(path: Path) -> None:
@@ -169,15 +172,16 @@ def remove_folder(path: Path) -> None:
     Raises:
         StateDirectoryError: It cannot be removed.
     """
-    with _told("remove", path):
-        if path.is_symlink():
-            path.unlink()
-        if not path.is_dir():
+    with _reported("remove", path) as folder:
+        if folder.is_symlink():
+            folder.unlink()
+        if not folder.is_dir():
             return
-        for file in path.iterdir():
-            file.unlink()
-        path.rmdir()
-        _fsync_folder(path.parent)
+        for name in os.listdir(folder):  # noqa: PTH208 - names, to be used below what is held
+            with pinned(path / name) as file:
+                file.unlink()
+        folder.rmdir()
+        _fsync_folder(folder.parent)
 
 
 def remove_folders(path: Path) -> None:
@@ -186,22 +190,13 @@ def remove_folders(path: Path) -> None:
     Raises:
         StateDirectoryError: It cannot be removed.
     """
-    with _told("remove", path):
-        below = list(path.iterdir()) if path.is_dir() and not path.is_symlink() else []
-    for entry in below:
-        if entry.is_dir():
-            remove_folder(entry)
+    with _reported("remove", path) as folder:
+        is_one = folder.is_dir() and not folder.is_symlink()
+        names = os.listdir(folder) if is_one else []  # noqa: PTH208 - names, to be used below what is held
+    for name in names:
+        if is_folder(path / name):
+            remove_folder(path / name)
     remove_folder(path)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames and removals in the folder durable.
-
-    Raises:
-        StateDirectoryError: The file system refuses.
-    """
-    with _told("sync", path):
-        _fsync_folder(path)
 
 
 def owner(path: Path) -> int | None:
@@ -210,8 +205,8 @@ def owner(path: Path) -> int | None:
     Raises:
         StateDirectoryError: The disk does not say.
     """
-    with _told("look at", path), contextlib.suppress(FileNotFoundError):
-        return path.stat().st_uid
+    with _reported("look at", path) as target, contextlib.suppress(FileNotFoundError):
+        return target.stat().st_uid
     return None
 
 
@@ -221,8 +216,18 @@ def is_link(path: Path) -> bool:
     Raises:
         StateDirectoryError: The disk does not say.
     """
-    with _told("look at", path):
-        return path.is_symlink()
+    with _reported("look at", path) as target:
+        return target.is_symlink()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder stands there, itself or by a link.
+
+    Raises:
+        StateDirectoryError: The disk does not say.
+    """
+    with _reported("look at", path) as target:
+        return target.is_dir()
 
 
 def is_there(path: Path) -> bool:
@@ -231,8 +236,8 @@ def is_there(path: Path) -> bool:
     Raises:
         StateDirectoryError: The disk does not say.
     """
-    with _told("look at", path):
-        return path.is_file()
+    with _reported("look at", path) as target:
+        return target.is_file()
 
 
 def read(path: Path, limit: int = 1 << 20) -> bytes | None:
@@ -241,15 +246,32 @@ def read(path: Path, limit: int = 1 << 20) -> bytes | None:
     Raises:
         StateDirectoryError: It cannot be read, is no regular file, or is larger than ``limit`` bytes.
     """
-    with _told("read", path):
-        if not _refuse_irregular(path, may_exist=True):
+    with _reported("read", path) as target:
+        if not _refuse_irregular(target, may_exist=True):
             return None
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Not to wait for a writer, should a FIFO have taken its place just now.
+        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - opened above, without following links
             data = file.read(limit + 1)
         if len(data) > limit:
             raise OSError(errno.EFBIG, f"larger than {limit} bytes")
         return data
+
+
+def read_given(path: Path, limit: int = 1 << 20) -> bytes:
+    """The content of a file that the configuration names: links are followed, and what was opened is judged.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, is larger than ``limit`` bytes, or, as root, lies behind a
+            link of another user's.
+    """
+    with open(open_to_read(path), "rb") as file:  # noqa: PTH123 - opened so that a FIFO holds nobody up
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes")
+    return data
 
 
 def _refuse_irregular(path: Path, *, may_exist: bool) -> bool:

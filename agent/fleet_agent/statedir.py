@@ -5,11 +5,17 @@ import dataclasses
 import fcntl
 import os
 import pwd
+import re
+import signal
 import threading
 from pathlib import Path
 
-from fleet_agent import files
+from fleet_agent import files, relay
 from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
+from fleet_agent.pinned import pinned
+from fleet_agent.printable import printable
+
+USER = "_fleet-agent"  # whom package and unit give everything to
 
 VOLATILE = "state-volatile"
 _VOLATILE = frozenset({"tmpfs", "ramfs", "rootfs"})
@@ -30,15 +36,24 @@ class Lock:
         environment[_INHERITED] = str(self.descriptor)
 
 
-def become_owner(state_dir: Path) -> None:
+def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = False) -> None:
     """Started as root: go on as the owner of the state directory, so that no file of it ever belongs to root.
 
+    The terminal stays behind: with it, whatever runs as that user could type to root's shell. To be called before any
+    thread is started.
+
+    Args:
+        state_dir: Need not exist yet.
+        any_owner: Go on as whoever it belongs to, not only as the package's user.
+        stdin: What is typed at the terminal is still wanted.
+
     Raises:
-        DeviceError: The owner is not in the user database, or may not read this program.
-        StateDirectoryError: The disk does not say who the owner is.
+        DeviceError: The owner is not in the user database, may not read this program, or is nobody to become.
+        StateDirectoryError: The disk does not say who the owner is, or another user's link leads there.
     """
     if os.geteuid() != 0:
         return
+    _refuse_foreign_link(state_dir)
     owner = files.owner(state_dir)
     if owner in (None, 0):
         return
@@ -47,12 +62,14 @@ def become_owner(state_dir: Path) -> None:
     except KeyError as error:
         raise DeviceError(
             f"{state_dir} belongs to user id {owner}, which has no name here.",
-            remedy=f"chown it to the agent's user: chown -R _fleet-agent: {state_dir}",
+            remedy=f"chown it to the agent's user: chown -R {USER}: {state_dir}",
             code="state-owner-unknown",
         ) from error
+    relay.give_up_terminal(stdin=stdin)
     os.initgroups(user.pw_name, user.pw_gid)
     os.setgid(user.pw_gid)
     os.setuid(owner)
+    relay.end_with_parent()
     # What is imported later is read as the owner: say now what would be a traceback then.
     for program in (__file__, os.__file__):
         if not os.access(program, os.R_OK):
@@ -61,6 +78,28 @@ def become_owner(state_dir: Path) -> None:
                 remedy="Install it where that user may read (the Debian package does), or chown the state directory.",
                 code="program-unreadable",
             )
+    if user.pw_name != USER and not any_owner:
+        raise DeviceError(
+            f"{state_dir} belongs to {user.pw_name}, which is neither root nor {USER}, the agent's user.",
+            remedy=f"If the agent is to be {user.pw_name} there, add --as-owner; else chown it: "
+            f"chown -R {USER}: {state_dir}",
+            code="state-owner-other",
+        )
+
+
+def _refuse_foreign_link(state_dir: Path) -> None:
+    try:
+        with pinned(state_dir / "lock"):
+            pass
+    except NotADirectoryError:  # told by whoever wants to make the folder
+        pass
+    except OSError as error:
+        raise StateDirectoryError(
+            f"Cannot use the state directory {state_dir} as root: {error.strerror}.",
+            remedy="Name the folder itself with --state-dir or state_dir, one that only root or the agent's user may "
+            "exchange.",
+            code="state-link",
+        ) from error
 
 
 def take_lock(state_dir: Path) -> Lock:
@@ -75,7 +114,10 @@ def take_lock(state_dir: Path) -> Lock:
     files.make_folder(state_dir)
     path = state_dir / "lock"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with pinned(path) as safe:
+            descriptor = os.open(
+                safe, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
     except OSError as error:
         raise StateDirectoryError(
             f"Cannot write in the state directory {state_dir}: {error.strerror}.",
@@ -84,6 +126,7 @@ def take_lock(state_dir: Path) -> Lock:
         ) from error
     if not _is_taken(descriptor):
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        holder = holder if holder.isascii() and holder.isdecimal() else ""
         os.close(descriptor)
         raise TemporaryError(
             f"Another agent uses {state_dir}: process {holder or 'unknown'}{_command_of(holder)}.",
@@ -109,13 +152,17 @@ def _is_taken(descriptor: int) -> bool:
 
 
 def holder(state_dir: Path) -> int | None:
-    """The process id of the agent that uses the state directory now, or None.
+    """The process id of the agent that uses the state directory now; 0 when it cannot be told which; None without one.
+
+    What the lock file says is believed only of a process that has the lock.
 
     Raises:
         StateDirectoryError: The lock cannot be looked at.
     """
     try:
-        descriptor = os.open(state_dir / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with pinned(state_dir / "lock") as path:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(path, flags)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -128,11 +175,64 @@ def holder(state_dir: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-        return int(text) if text.isdecimal() else 0
+        process = int(text) if text.isascii() and text.isdecimal() else 0
+        return process if process > 1 and _has_lock(process, os.fstat(descriptor)) else 0
     else:
         return None
     finally:
         os.close(descriptor)
+
+
+def ask(state_dir: Path, number: signal.Signals) -> int:
+    """Send a signal to the agent that has the lock, and to no other process.
+
+    Returns:
+        Its process id.
+
+    Raises:
+        ProcessLookupError: It ended, or it cannot be told which process it is.
+        PermissionError: It is another user's.
+        StateDirectoryError: The lock cannot be looked at.
+    """
+    process = holder(state_dir)
+    if not process:
+        raise ProcessLookupError
+    held = os.pidfd_open(process)
+    try:
+        # Asked again: the number may have passed to another process before it was held.
+        if holder(state_dir) != process:
+            raise ProcessLookupError
+        signal.pidfd_send_signal(held, number)
+    finally:
+        os.close(held)
+    return process
+
+
+def _has_lock(process: int, lock: os.stat_result) -> bool:
+    """Whether a process has the lock: by its open files (proc(5), fdinfo), or by the table of all locks."""
+    try:
+        descriptors = os.listdir(f"/proc/{process}/fd")  # noqa: PTH208 - names are wanted
+    except OSError:  # another user's, or one that hides its memory
+        return _is_listed(process, lock)
+    for name in descriptors:
+        try:
+            found = os.stat(f"/proc/{process}/fd/{name}")  # noqa: PTH116
+            if (found.st_dev, found.st_ino) == (lock.st_dev, lock.st_ino):
+                info = Path(f"/proc/{process}/fdinfo/{name}").read_text()
+                if re.search(r"^lock:.*\bFLOCK\b.*\bWRITE\b", info, re.MULTILINE):
+                    return True
+        except OSError:
+            continue
+    return False
+
+
+def _is_listed(process: int, lock: os.stat_result) -> bool:
+    try:
+        table = Path("/proc/locks").read_text()
+    except OSError:
+        return False
+    wanted = re.compile(rf"\bFLOCK\b.*\bWRITE +{process} +\w+:\w+:{lock.st_ino} ")
+    return wanted.search(table) is not None
 
 
 def _inherited_lock(state_dir: Path) -> Lock | None:
@@ -156,8 +256,8 @@ def _command_of(process: str) -> str:
     except OSError:
         return ""
     # Folders would push what tells, the script and its verb, out of a line's length.
-    names = [word.rpartition(b"/")[2].decode(errors="replace") for word in words]
-    return f" ({' '.join(names).strip()[:80]})"
+    names = b" ".join(word.rpartition(b"/")[2] for word in words).strip()
+    return f" ({printable(names[:80])})"
 
 
 def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:

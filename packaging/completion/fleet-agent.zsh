@@ -160,6 +160,7 @@ _shtab_fleet_agent_provision_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
   "--csr[certificate signing request made elsewhere (PEM, at most 2000 bytes)]:FILE:_files"
   "--csr-key[its private key\; without it nothing is proven]:FILE:_files"
   "--force[provision anew, beside the identity in use]"
@@ -207,6 +208,7 @@ _shtab_fleet_agent_reset_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
   "--yes[do it, ask nothing]"
   "--keep-queue[keep readings not yet sent]"
   "--for-image[the disk becomes an image\: the ledger goes too, and what else is this device\'s own is named]"
@@ -232,6 +234,7 @@ _shtab_fleet_agent_rotate_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
   "--check[only say whether it is due, by the exit status, too]"
   "--force[rotate though it is not due]"
   "--dry-run[say what would be done]"
@@ -258,6 +261,7 @@ _shtab_fleet_agent_run_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
   "--allow-volatile[accept a state directory in memory]"
 )
 

@@ -58,8 +58,7 @@ def _send(queue: Queue, say: Say) -> None:
     taken = _again(partial(queue.take, topic, 3, 1 << 20))
     for one in taken:
         say("sent", topic.name, one.payload.decode())
-    size = sum(len(one.payload) for one in taken)
-    queue.forget(topic, taken[0].sequence, len(taken), size)
+    queue.forget(topic, taken)
     _again(queue.flush)
 
 

@@ -112,7 +112,7 @@ def go_on(device: Device) -> None:
             found = one_step(store, step, found, by_aws=by_aws)
         assert found is not None
         store.promote(found)
-    store.tell_ledger()
+    store.update_ledger()
     in_use = current(store)
     pair = store.key_pair(in_use.generation)
     name = pair.certificate.removeprefix("certificate")

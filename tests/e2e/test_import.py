@@ -259,6 +259,49 @@ def test_an_endpoint_nobody_filled_in_must_be_corrected(tmp_path: Path) -> None:
     assert (tmp_path / "config.yaml").exists()
 
 
+def test_values_stay_as_they_were_written(tmp_path: Path) -> None:
+    """YAML makes a number of 0123, 1.10 and 12:30:45, and nothing of an empty value."""
+    theirs = LITE.replace(
+        "{SerialNumber: a2_b9, Line: 7}",
+        "{SerialNumber: 0123, Version: 1.10, Time: 12:30:45, Day: 2024-01-02, Home: $HOME, Sure: yes, Empty: null}",
+    )
+    (tmp_path / "gg.yaml").write_text(theirs)
+    done = run_command("import", tmp_path / "gg.yaml")
+    assert yaml.safe_load(done.stdout)["provisioning"]["parameters"] == {
+        "SerialNumber": "0123",
+        "Version": "1.10",
+        "Time": "12:30:45",
+        "Day": "2024-01-02",
+        "Home": "$HOME",
+        "Sure": "yes",
+    }
+    assert "templateParams.Empty: has no value (null)" in done.stderr
+    assert "provisioning.parameters.Home has a variable in it ($HOME)" in done.stderr
+    parameters = '{"SerialNumber": 1.10, "Big": 123456789012345678901234567890, "Empty": null}'
+    device_client = DEVICE_CLIENT | {
+        "fleet-provisioning": {
+            "enabled": True,
+            "template-name": "t",
+            "template-parameters": parameters,
+        }
+    }
+    (tmp_path / "dc.conf").write_text(json.dumps(device_client))
+    done = run_command("import", tmp_path / "dc.conf")
+    assert yaml.safe_load(done.stdout)["provisioning"]["parameters"] == {
+        "SerialNumber": "1.10",
+        "Big": "123456789012345678901234567890",
+    }
+    assert "template-parameters.Empty: has no value (null)" in done.stderr
+
+
+def test_aliases_do_not_multiply(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    (tmp_path / "bomb.yaml").write_text("\n".join(["services: {}", *lines]))
+    done = run_command("import", "--json", tmp_path / "bomb.yaml")
+    assert (done.status, done.error["code"]) == (78, "import-broken"), done.stderr
+
+
 def test_what_was_imported_provisions(fleet: Fleet, tmp_path: Path) -> None:
     sandbox, claim = fleet.sandbox, fleet.claim
     theirs = DEVICE_CLIENT | {

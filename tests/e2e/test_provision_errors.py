@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from iot_sandbox.client import FaultClient
 from support.agent import Agent, Outcome, run_command, state_dirs
@@ -126,7 +128,11 @@ def test_claim_not_active(sandbox_fleet: Fleet, tmp_path: Path) -> None:
 
 
 def long_csr() -> str:
-    return make_csr(make_key("rsa-4096")) + "\n" * 2000
+    """By itself, not by what stands around it in its file."""
+    names = [x509.NameAttribute(x509.NameOID.COMMON_NAME, "x" * 60)] * 30
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+    request = builder.sign(make_key(), hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def tampered_csr() -> str:

@@ -8,6 +8,7 @@ class FakeClock:
         self.now = now
         self.passed = 100.0
         self.synchronised: bool | None = None
+        self.boot_id = "boot-1"
 
     def wall(self) -> float:
         """Unix time."""
@@ -17,9 +18,18 @@ class FakeClock:
         """Never steps."""
         return self.passed
 
+    def boot(self) -> str:
+        """Of the machine."""
+        return self.boot_id
+
     def is_synchronised(self) -> bool | None:
         """Whether somebody vouches for ``wall``."""
         return self.synchronised
+
+    def reboot(self) -> None:
+        """The machine starts again; the wall clock stays as it is."""
+        self.boot_id += "+"
+        self.passed = 5.0
 
     def go(self, seconds: float) -> None:
         """Let time pass."""

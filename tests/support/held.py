@@ -1,5 +1,6 @@
 """The network in the place of a connection: holds what was published until the test decides."""
 
+from fleet_agent.session.events import NoAnswer
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Published, Session
 
@@ -15,7 +16,15 @@ class Held(Session):
         self.flying.append((message, tag))
         self.carried.append(message)
 
-    def answer(self, index: int, code: int | None) -> Published:
+    def answer(
+        self, index: int, code: int | None, no_answer: NoAnswer = NoAnswer.CUT
+    ) -> Published:
         message, tag = self.flying.pop(index)
-        error = "" if code is not None else "the connection ended"
-        return Published(session=self, topic=message.topic, tag=tag, reason_code=code, error=error)
+        return Published(
+            session=self,
+            topic=message.topic,
+            tag=tag,
+            reason_code=code,
+            error="" if code is not None else no_answer.value,
+            no_answer=None if code is not None else no_answer,
+        )

@@ -102,7 +102,7 @@ class Bench:
             found, Registration(thing_name=f"pump-{SERIAL}", device_configuration={})
         )
         self.store.promote(self.store.mark_proven(found, "a test"))
-        self.store.remove_former()
+        self.store.remove_replaced()
 
     # What faults change ----------------------------------------------------------------------------------------------
 

@@ -34,6 +34,10 @@ class SoftHsm:
         self.environment = {"SOFTHSM2_CONF": str(configuration)}
         self.pin_file = self._folder / "pin"
         self.pin_file.write_text(f"{PIN}\n")
+        self.add_token()
+
+    def add_token(self) -> None:
+        """Plug in a token of this label: the first one, or another of the same."""
         self._run("softhsm2-util", "--init-token", "--free", "--label", TOKEN,
                   "--pin", PIN, "--so-pin", SO_PIN)  # fmt: skip
 

@@ -9,7 +9,7 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.health import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.telemetry.reading import Reading, Source
+from fleet_agent.telemetry.reading import Heard, Reading, Source
 from fleet_agent.telemetry.sources.feed import Feed
 
 LIMIT = 60.0  # seconds until a test gives up
@@ -27,23 +27,23 @@ class Kept:
     def __init__(self) -> None:
         self.readings: list[Reading] = []
         self.stored: list[Reading] = []
-        self.waiting: list[tuple[Reading, Callable[[str], None] | None]] = []
-        self.acknowledge: list[Callable[[str], None]] = []
-        self.refuses = ""  # why it takes nothing
+        self.waiting: list[tuple[Reading, Heard | None]] = []
+        self.acknowledge: list[Heard] = []
+        self.refuses: str | None = None  # why it takes nothing
         self.is_held = False  # nothing becomes durable by itself
 
     def put(
         self,
         reading: Reading,
-        on_stored: Callable[[str], None] | None = None,
-        on_acknowledged: Callable[[str], None] | None = None,
+        on_stored: Heard | None = None,
+        on_acknowledged: Heard | None = None,
     ) -> None:
         self.readings.append(reading)
         self.waiting.append((reading, on_stored))
         if on_acknowledged is not None:
             self.acknowledge.append(on_acknowledged)
 
-    def commit(self, why_not: str = "") -> None:
+    def commit(self, why_not: str | None = None) -> None:
         """What was put is durable now, or refused."""
         why_not = why_not or self.refuses
         waiting, self.waiting = self.waiting, []

@@ -12,7 +12,7 @@ import pytest
 
 from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
-from support.users import as_nobody
+from support.users import NOBODY, as_nobody
 
 
 @contextmanager
@@ -247,6 +247,66 @@ def test_removing_a_link_to_a_folder_removes_the_link(tmp_path: Path) -> None:
     files.remove_folder(tmp_path / "a")
     assert (tmp_path / "precious/f").exists()
     assert not (tmp_path / "a").is_symlink()
+
+
+# Root among other users -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Iterator[Path]:
+    """A folder of another user's, with a link in it to a folder of root's."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "f").write_text("root's")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "way").symlink_to(tmp_path / "root")
+        os.chown(folder, NOBODY, NOBODY)
+        yield folder
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be careful as root")
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda path: files.write(path, b"new", 0o600),
+        lambda path: files.append_line(path, "new"),
+        lambda path: files.point(path.with_name("link"), "new"),
+        files.remove,
+        files.remove_folder,
+        files.remove_folders,
+        files.read,
+        files.is_there,
+        files.owner,
+        lambda path: files.move(path, path.with_name("new")),
+        lambda path: files.make_folder(path.with_name("new")),
+    ],
+)
+def test_root_follows_no_link_of_another_users(
+    theirs: Path, tmp_path: Path, use: Callable[[Path], object]
+) -> None:
+    with pytest.raises(StateDirectoryError, match="another user's symbolic link"):
+        use(theirs / "way" / "f")
+    assert os.listdir(tmp_path / "root") == ["f"]  # noqa: PTH208
+    assert (tmp_path / "root" / "f").read_text() == "root's"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be careful as root")
+def test_root_reads_and_writes_in_another_users_folder(theirs: Path) -> None:
+    (theirs / "below").mkdir()
+    files.write(theirs / "below" / "f", b"data", 0o600)
+    assert files.read(theirs / "below" / "f") == b"data"
+    files.append_line(theirs / "below" / "lines", "one")
+    files.move(theirs / "below" / "f", theirs / "below" / "g")
+    files.point(theirs / "below" / "link", "g")
+    files.remove_folders(theirs / "below")
+    assert not (theirs / "below").exists()
+
+
+def test_roots_own_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "way").symlink_to("folder")
+    files.write(tmp_path / "way" / "f", b"data", 0o600)
+    assert files.read(tmp_path / "folder" / "f") == b"data"
 
 
 def test_every_known_cause_has_a_remedy_of_its_own() -> None:

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import pytest
 
 from fleet_agent import statedir
 from fleet_agent.errors import StateDirectoryError, TemporaryError
-from support.users import NOBODY
+from support.users import NOBODY, as_nobody
 
 HOLD = """
 import sys
@@ -72,6 +73,35 @@ def test_a_holder_that_left_no_name(tmp_path: Path) -> None:
         with pytest.raises(TemporaryError, match="process unknown"):
             statedir.take_lock(state_dir)
         assert statedir.holder(state_dir) == 0
+
+
+@pytest.mark.parametrize("lie", ["0", "1", "-1", "", "not a number", "ours", "1" * 30])
+def test_a_holder_is_believed_only_of_a_process_that_has_the_lock(
+    tmp_path: Path, lie: str
+) -> None:
+    """Whoever may write the file could have root signal any process, or its own group."""
+    state_dir = tmp_path / "state"
+    with another_agent(state_dir) as process:
+        (state_dir / "lock").write_text(str(os.getpid()) if lie == "ours" else lie)
+        assert statedir.holder(state_dir) == 0
+        with pytest.raises(ProcessLookupError):
+            statedir.ask(state_dir, signal.SIGTERM)
+        (state_dir / "lock").write_text(f"{process}\n")
+        assert statedir.ask(state_dir, signal.SIGWINCH) == process
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+def test_what_another_user_cannot_look_into_is_found_in_the_table_of_locks(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    with another_agent(state_dir) as process:
+        for path in (state_dir, state_dir / "lock"):
+            os.chown(path, NOBODY, NOBODY)
+        tmp_path.chmod(0o755)
+        with tempfile.TemporaryDirectory() as place:
+            Path(place).chmod(0o755)
+            state_dir.rename(Path(place) / "state")
+            with as_nobody():
+                assert statedir.holder(Path(place) / "state") == process
 
 
 def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
@@ -252,6 +282,39 @@ def test_this_machines_own_mounts_can_be_read(tmp_path: Path) -> None:
 
 
 # Its owner ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")
+def test_root_goes_on_as_the_packages_user_or_as_told() -> None:
+    """Whoever makes a folder does not decide as whom root's command runs."""
+    code = (
+        "import os, sys; from pathlib import Path; from fleet_agent import statedir; "
+        "os.access = lambda *_: True\n"
+        "statedir.become_owner(Path(sys.argv[1]), any_owner=len(sys.argv) > 2); print(os.getuid())"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+
+        def run(*more: str) -> subprocess.CompletedProcess[str]:
+            words = [sys.executable, "-c", code, folder, *more]
+            return subprocess.run(
+                words, capture_output=True, text=True, check=False, start_new_session=True
+            )
+
+        assert "which is neither root nor _fleet-agent" in run().stderr
+        assert run("any").stdout == f"{NOBODY}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")
+def test_root_is_not_led_by_another_users_link(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        (Path(folder) / "state").symlink_to(tmp_path / "mine")
+        for use in (statedir.become_owner, statedir.take_lock):
+            with pytest.raises(StateDirectoryError):
+                use(Path(folder) / "state")
+    assert not list((tmp_path / "mine").iterdir())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")

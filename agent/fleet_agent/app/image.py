@@ -18,6 +18,7 @@ from fleet_agent.config.settings import FirstOf, FromFile, Settings, Source
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
+from fleet_agent.pinned import pinned
 
 HOME = Path("etc/fleet-agent")
 FLAGS_FILE = Path("config.d/99-installed.yaml")
@@ -133,7 +134,7 @@ def _configuration(config: Path | None, flags: Mapping[str, Any]) -> Iterator[Pl
         target = Path("config.yaml") if file == config else Path("config.d") / file.name
         mode = _PRIVATE if file == config else _PUBLIC
         if target != FLAGS_FILE or not nested:
-            yield Placed(target, file.read_bytes(), mode)
+            yield Placed(target, _read(file, "--config"), mode)
     if nested:
         yield Placed(FLAGS_FILE, text.encode(), _PUBLIC)
 
@@ -146,13 +147,16 @@ def _named_files(
     for key, path, mode in _paths(settings):
         if path.startswith(_REFERENCES):
             continue
-        source = Path(path)
+        # `..` in it means a place elsewhere, not one that is below the folder by its letters.
+        source = Path(os.path.normpath(path))
         if folder and source.is_relative_to(folder) and folder != root / HOME:
-            placed.append(Placed(source.relative_to(folder), _read(source, key), mode, key))
+            data = _checked(key, _read(source, key), source)
+            placed.append(Placed(source.relative_to(folder), data, mode, key))
             if key in flags:
                 moved[key] = str(placed[-1].target)
         elif key in _NAMED and not (root / source.relative_to("/")).exists():
-            placed.append(Placed(_NAMED[key], _read(source, key, root), mode, key))
+            data = _checked(key, _read(source, key, root), source)
+            placed.append(Placed(_NAMED[key], data, mode, key))
             moved[key] = str(_NAMED[key])
     return placed, moved
 
@@ -182,9 +186,25 @@ def _source_files(source: Source) -> Iterator[str]:
             yield from _source_files(one)
 
 
+def _checked(key: str, data: bytes, path: Path) -> bytes:
+    """What goes into the image of a file, which is what its setting means and nothing that happens to lie there.
+
+    Raises:
+        DeviceError: It is something else.
+    """
+    text = data.decode(errors="replace")
+    if key == "ca_file":
+        return keys.read_ca(data, str(path)).encode()
+    if key == "claim.certificate":
+        keys.public_key_of_certificate(text, str(path))
+    elif key == "claim.private_key":
+        keys.public_key_of_key(Secret(text), str(path))
+    return data
+
+
 def _read(path: Path, key: str, root: Path | None = None) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read_given(path)
     except OSError as error:
         where = f" and not in {root} either" if root and root != Path("/") else ""
         raise DeviceError(
@@ -213,7 +233,7 @@ def _check_claim(settings: Settings, placed: list[Placed]) -> None:
 def _refuse_other(home: Path, placed: list[Placed]) -> None:
     for one in placed:
         target = home / one.target
-        if target.exists() and target.read_bytes() != one.data:
+        if files.read(target) not in (None, one.data):
             raise StateDirectoryError(
                 f"{target} exists and says something else.",
                 remedy="Compare the two, then add --force to replace it.",
@@ -241,9 +261,14 @@ def _write(home: Path, placed: list[Placed], group_id: int | None) -> None:
         files.write(target, one.data, one.mode)
         if os.geteuid() == 0:
             gid = group_id if is_private and group_id is not None else 0
-            os.chown(target, 0, gid)
+            _give(target, gid)
             if is_private and target.parent != home:
-                os.chown(target.parent, 0, gid)
+                _give(target.parent, gid)
+
+
+def _give(path: Path, gid: int) -> None:
+    with pinned(path) as safe:
+        os.chown(safe, 0, gid, follow_symlinks=False)
 
 
 def _warnings(root: Path, group_id: int | None) -> Iterator[str]:

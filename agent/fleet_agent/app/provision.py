@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,12 +23,13 @@ from fleet_agent.credentials.folders import CURRENT
 from fleet_agent.credentials.model import (
     Credential,
     Csr,
+    HardwareKey,
+    HardwareToken,
     KeyPair,
-    Place,
     PrivateKey,
     Secret,
-    TokenKey,
 )
+from fleet_agent.credentials.pair import read_pair, read_text
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.mailbox import Mailbox
@@ -56,6 +58,7 @@ class Request:
     allow_volatile: bool = False
     timeout: float = 120.0
     outlasts_refusal: bool = False
+    any_owner: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ class Result:
 
 def open_store(settings: Settings) -> Store:
     """The credential store of the settings' state directory."""
-    return Store(Path(settings.state_dir), SystemClock(), _place(settings))
+    return Store(Path(settings.state_dir), SystemClock(), *hardware_tokens(settings))
 
 
 def provision(settings: Settings, request: Request, report: Report) -> Result:
@@ -82,7 +85,7 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     store = open_store(settings)
     if not request.force and (found := store.current()):
         _refuse_half_wish(request, store)
-        _tell_ledger(Path(settings.state_dir), store, found)
+        _update_ledger(Path(settings.state_dir), store, found)
         if problem := clone.look(Path(settings.state_dir), found):
             _log.warning("%s %s", problem.title, problem.remedy)
         return Result(credential=stable(store, found), was_there=True)
@@ -101,14 +104,14 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     return Result(credential=stable(store, done.credential), was_there=False)
 
 
-def _tell_ledger(state_dir: Path, store: Store, found: Credential) -> None:
+def _update_ledger(state_dir: Path, store: Store, found: Credential) -> None:
     """Say in the ledger what is in use, should the last walk have ended right after the swap."""
-    if not store.is_told(found):
+    if not store.is_recorded(found):
         with contextlib.suppress(
             AgentError
         ):  # ``run`` tells it too; who may only look has the answer all the same
             statedir.take_lock(state_dir)
-            store.tell_ledger()
+            store.update_ledger()
 
 
 def walk(
@@ -193,7 +196,7 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
         parameters={item.name: item.value for item in parameters},
         csr=csr,
         csr_key=csr_key,
-        place=_place(settings),
+        token=_hardware_token(settings),
         label=wanted.key.label,
     )
 
@@ -208,20 +211,29 @@ def _needed(section: T | None, name: str) -> T:
     return section
 
 
-def _place(settings: Settings) -> Place | None:
+def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
+    """Every hardware token that the configuration names; the device's own last, which wins."""
+    if settings.claim and token_uri.is_one(settings.claim.private_key):
+        with contextlib.suppress(DeviceError):  # told when the claim is needed
+            yield hardware_key(settings.claim.private_key, settings).token
+    if own := _hardware_token(settings):
+        yield own
+
+
+def _hardware_token(settings: Settings) -> HardwareToken | None:
     """The token of the device's own key."""
     key = settings.provisioning.key if settings.provisioning else Key()
     if key.store != "pkcs11" or not (key.module and key.token and key.pin_file):
         return None
-    return Place(
+    return HardwareToken(
         module=key.module,
-        token=key.token,
+        label=key.token,
         pin_file=key.pin_file,
         state_dir=settings.state_dir,
     )
 
 
-def token_key(uri: str, settings: Settings) -> TokenKey:
+def hardware_key(uri: str, settings: Settings) -> HardwareKey:
     """The key that a PKCS#11 URI names; what it leaves out is as for the device's own key.
 
     Raises:
@@ -235,7 +247,7 @@ def token_key(uri: str, settings: Settings) -> TokenKey:
             remedy=f"{error.suggestion.capitalize()}.",
             code="token-uri",
         ) from None
-    own = _place(settings)
+    own = _hardware_token(settings)
     module = named.get("module-path") or (own.module if own else None)
     pin_file = named.get("pin-source") or (own.pin_file if own else None)
     if not module or not pin_file:
@@ -244,10 +256,10 @@ def token_key(uri: str, settings: Settings) -> TokenKey:
             remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/the/pin to it.",
             code="token-uri",
         )
-    place = Place(
-        module=module, token=named["token"], pin_file=pin_file, state_dir=settings.state_dir
+    token = HardwareToken(
+        module=module, label=named["token"], pin_file=pin_file, state_dir=settings.state_dir
     )
-    return TokenKey(place=place, label=named["object"])
+    return HardwareKey(token=token, label=named["object"])
 
 
 def read_claim(claim: Claim, settings: Settings) -> KeyPair:
@@ -257,21 +269,9 @@ def read_claim(claim: Claim, settings: Settings) -> KeyPair:
         DeviceError: A file of them cannot be read.
     """
     certificate = resolve_path(claim.certificate, os.environ)
-    text = _read_text(certificate, "the claim certificate")
-    key: PrivateKey
     if token_uri.is_one(claim.private_key):
-        key = token_key(claim.private_key, settings)
-        name = str(key)
-    else:
-        file = resolve_path(claim.private_key, os.environ)
-        key = Secret(_read_text(file, "the claim's private key"))
-        name = str(file)
-    return KeyPair(
-        certificate=text,
-        private_key=key,
-        certificate_file=str(certificate),
-        private_key_file=name,
-    )
+        return read_pair(certificate, hardware_key(claim.private_key, settings))
+    return read_pair(certificate, resolve_path(claim.private_key, os.environ))
 
 
 def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, PrivateKey | None]:
@@ -282,17 +282,17 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
                 "--csr-key is the key of a CSR.", remedy="Give that with --csr FILE.", code="usage"
             )
         return None, None
-    from fleet_agent.credentials import keys
+    from fleet_agent.credentials import keys, pem_file
 
-    pem = _read_text(Path(request.csr_file), "the CSR")
-    csr = keys.read_csr(pem.encode(), request.csr_file)
+    csr = keys.read_csr(read_text(Path(request.csr_file), "the CSR"), request.csr_file)
     if request.csr_key_file is None:
         return csr, None
     key: PrivateKey
     if token_uri.is_one(request.csr_key_file):
-        key = token_key(request.csr_key_file, settings)
+        key = hardware_key(request.csr_key_file, settings)
     else:
-        key = Secret(_read_text(Path(request.csr_key_file), "the CSR's private key"))
+        data = read_text(Path(request.csr_key_file), "the CSR's private key")
+        key = Secret(pem_file.private_key(data, request.csr_key_file))
     if keys.public_key_of_key(key, request.csr_key_file) != csr.public_key:
         raise DeviceError(
             f"The key in {request.csr_key_file} is not that of the CSR in {request.csr_file}.",
@@ -300,18 +300,6 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
             code="key-mismatch",
         )
     return csr, key
-
-
-def _read_text(path: Path, what: str) -> str:
-    try:
-        return path.read_text("ascii", errors="replace")
-    except OSError as error:
-        raise DeviceError(
-            f"Cannot read {what} {path}: {error.strerror}.",
-            remedy="Check the path and that the agent's user may read it "
-            f"(chgrp _fleet-agent {path}; chmod 640 {path}).",
-            code="file-unreadable",
-        ) from error
 
 
 def stable(store: Store, credential: Credential) -> Credential:

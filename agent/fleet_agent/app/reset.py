@@ -2,24 +2,22 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, statedir
-from fleet_agent.app import retire, spread
 from fleet_agent.clock import SystemClock
-from fleet_agent.credentials.model import Credential, Event
+from fleet_agent.contents import CONTENTS, Kind, patterns
+from fleet_agent.credentials.model import Credential, Event, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.device import fingerprint
 from fleet_agent.errors import AgentError, StateDirectoryError
 
-_QUEUE = "telemetry.sqlite3*"  # the journal beside it, and what was set aside as damaged
-_OF_A_LIFE = (
-    *(fingerprint.FILE, spread.FILE, retire.STARTS, retire.SERVED),
-    *("commands", "source-*.json"),
+_SHOWN = tuple(
+    entry.pattern.removeprefix("run/")
+    for entry in CONTENTS
+    if entry.kind is Kind.SHOWN and "/" in entry.pattern
 )
-_SHOWN = ("status.json", "identity.json", "telemetry.sock")
-_LEDGER = "ledger.jsonl"
 _SYSTEM = Path("/")
 
 # What the ledger says last of a certificate that may be ACTIVE.
@@ -64,9 +62,14 @@ def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: boo
     original = None
     if credential is not None:
         original = fingerprint.difference(state_dir, credential.certificate_id, _SYSTEM)
-    names = [*_OF_A_LIFE, *(() if keep_queue else (_QUEUE,))]
-    if for_image or original:  # a copied ledger names another device's certificates
-        names.append(_LEDGER)
+    names = patterns(Kind.LIFE)
+    if not keep_queue:
+        names += patterns(Kind.QUEUE)
+    if for_image:
+        names += patterns(Kind.TOKEN)
+    # A copied ledger names another device's certificates.
+    if for_image or original:
+        names += patterns(Kind.LEDGER)
     paths = [path for name in names for path in sorted(state_dir.glob(name))]
     paths += [path for name in _SHOWN if (path := runtime_dir / name).exists()]
     return Leftover(
@@ -78,8 +81,22 @@ def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: boo
     )
 
 
-def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bool) -> Leftover:
+def reset(
+    state_dir: Path,
+    runtime_dir: Path,
+    *,
+    keep_queue: bool,
+    for_image: bool,
+    tokens: Iterable[HardwareToken] = (),
+) -> Leftover:
     """Remove identity, attempts, readings and commands that wait, fingerprint, what was shown; of an image the ledger.
+
+    Args:
+        state_dir: The state directory.
+        runtime_dir: Where a running agent shows its status.
+        keep_queue: Leave the readings.
+        for_image: The disk becomes an image.
+        tokens: The hardware tokens that the configuration names: the agent's keys in them go, too.
 
     Raises:
         TemporaryError: An agent is running.
@@ -90,9 +107,9 @@ def reset(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bo
     statedir.become_owner(state_dir)
     statedir.take_lock(state_dir)
     found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
-    store = Store(state_dir, SystemClock())
+    store = Store(state_dir, SystemClock(), *tokens)
     store.disown()
-    store.destroy_token_keys()
+    store.destroy_hardware_keys()
     _remove_identity(state_dir)
     for path in found.remove:
         if path.is_dir():

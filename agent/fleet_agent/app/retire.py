@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.settings import Claim
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import Health, Problem
+from fleet_agent.pinned import foreign_part
 
 _log = logging.getLogger(__name__)
 
@@ -174,20 +176,24 @@ def delete(wanted: Plan) -> None:
 
 
 def _checked(path: Path) -> Path:
-    """Refuse a folder whose owner is neither root nor who runs this: a file there may be exchanged for a link."""
+    """Refuse a folder in which a user less trusted than who runs this may write: a file there may become a link."""
     folder = path.parent
     try:
         found, kind = folder.stat(), path.lstat().st_mode
+        part = foreign_part(folder) if os.geteuid() == 0 else None
     except OSError as error:
         raise DeviceError(
             f"Cannot look at {path}: {error.strerror}.",
             remedy="Run it as root: sudo fleet-agent claim delete",
             code="file-unreadable",
         ) from error
-    if found.st_uid not in (0, os.geteuid()) or found.st_mode & stat.S_IWOTH:
+    is_shared = bool(found.st_mode & stat.S_IWGRP) and found.st_gid not in (0, os.getegid())
+    if is_shared or found.st_uid not in (0, os.geteuid()) or found.st_mode & stat.S_IWOTH:
+        part = folder
+    if part is not None:
         raise DeviceError(
-            f"Others may write in {folder}: nothing is deleted there as root.",
-            remedy=f"chown root {folder}; chmod o-w {folder}",
+            f"Others may write in {part}: nothing is deleted there as root.",
+            remedy=f"chown root {shlex.quote(str(part))}; chmod go-w {shlex.quote(str(part))}",
             code="folder-not-safe",
         )
     if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):

@@ -137,7 +137,7 @@ def replace_within(
         mailbox.limit(None)
 
 
-class Former:
+class ReplacedCredential:
     """Removes the replaced credential once the new one has served for a day."""
 
     def __init__(self, store: Store, credential: Credential, clock: Clock) -> None:
@@ -150,7 +150,7 @@ class Former:
         """The day is over."""
         self.due = math.inf
         try:
-            self._store.remove_former()
+            self._store.remove_replaced()
         except StateDirectoryError as error:
             _log.warning("%s %s", error.title, error.remedy)
             self.due = self._clock.monotonic() + KEPT_FOR

@@ -11,6 +11,7 @@ from fleet_agent import clock, files
 from fleet_agent.app.provision import jitter
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import Generation
+from fleet_agent.errors import StateDirectoryError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.session import backoff
 
@@ -57,7 +58,7 @@ def await_turn(window: float, state_dir: Path, real: Clock, mailbox: Mailbox) ->
 def _read(path: Path) -> float | None:
     """The moment that an earlier start wrote down; a file that is not ours to understand is none."""
     try:
-        moment = json.loads(path.read_bytes())["not_before"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        moment = json.loads(files.read(path) or b"null")["not_before"]
+    except (StateDirectoryError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return moment if isinstance(moment, float) else None

@@ -45,6 +45,31 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         group.add_argument(flag, dest=_PARAMETERS, metavar="JSON", type=_parameters, help=text)
 
 
+def add_owner(parser: argparse.ArgumentParser) -> None:
+    """Give a verb that root runs as the state directory's owner the flag that allows any."""
+    parser.add_argument(
+        "--as-owner",
+        action="store_true",
+        help="started as root: go on as whoever owns the state directory, though that is not the package's user",
+    )
+
+
+def become_owner(arguments: argparse.Namespace, state_dir: Path, *, stdin: bool = False) -> None:
+    """Started as root: go on as the owner of the state directory, without the terminal.
+
+    Args:
+        arguments: Of a verb that has the flag of ``add_owner``.
+        state_dir: The state directory.
+        stdin: What is typed at the terminal is still wanted.
+
+    Raises:
+        AgentError: There is nobody that root may become there.
+    """
+    from fleet_agent import statedir
+
+    statedir.become_owner(state_dir, any_owner=arguments.as_owner, stdin=stdin)
+
+
 def overrides(arguments: argparse.Namespace) -> dict[str, object]:
     """What the flags say: dotted key → value, for those that were given."""
     named = (*(setting for _, setting, *_ in _SETTINGS), _PARAMETERS, SPREAD)

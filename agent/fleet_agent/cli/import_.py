@@ -1,6 +1,7 @@
 """``fleet-agent import``: our configuration from another agent's, and a name for all that has no equivalent."""
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -45,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     from fleet_agent.config.render import render
 
     path = Path(arguments.file).expanduser().absolute()
-    imported = translate(_read(path))
+    document, strange = _read(path)
+    imported = translate(document)
     if imported is None:
         raise DeviceError(
             f"{path} is no configuration of AWS IoT Device Client or Greengrass.",
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     if imported.left:
         remarks.append("No equivalent:")
         remarks += [f"  {one.key}: {one.instead}" for one in imported.left]
+    imported = dataclasses.replace(imported, notes=(*imported.notes, *strange))
     if imported.notes:
         remarks += ["Look at:", *(f"  {note}" for note in imported.notes)]
     text = render(settings, remarks)
@@ -81,8 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
     return int(Exit.WRONG_ON_DEVICE if problems else Exit.DONE)
 
 
-def _read(path: Path) -> object:
-    """The document, JSON or YAML; a proxy file of Device Client's beside it is read with it."""
+def _read(path: Path) -> tuple[object, list[str]]:
+    """The document, JSON or YAML, and what of it could not be taken over.
+
+    A proxy file of Device Client's beside it is read with it.
+    """
     from fleet_agent.config.load import MAX_BYTES
     from fleet_agent.config.reading import UnreadableError, decode_utf8, read_bytes
 
@@ -101,26 +107,29 @@ def _read(path: Path) -> object:
     if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
         proxy = _json(beside, decode_utf8(read_bytes(beside, MAX_BYTES)))
         document = {**proxy, **document} if isinstance(proxy, dict) else document
-    return document
+    return document, []
 
 
 def _json(path: Path, text: str) -> object:
+    """The document with its numbers as they were written."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
         raise _broken(path, "JSON", str(error)) from error
 
 
-def _yaml(path: Path, text: str) -> object:
-    import yaml
+def _yaml(path: Path, text: str) -> tuple[object, list[str]]:
+    """The document, each scalar as it was written, and what could not be taken over; in bounded time and memory."""
+    from fleet_agent.config.document import yaml_document
+    from fleet_agent.config.positions import as_written
 
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        words = f"{where}{getattr(error, 'problem', None) or error}"
-        raise _broken(path, "YAML", words) from error
+    root, problems = yaml_document(text, str(path), str(path.parent))
+    if root is None:
+        words = (
+            f"line {problems[0].mark.line}: {problems[0].text}" if problems else "nothing in it"
+        )
+        raise _broken(path, "YAML", words)
+    return as_written(root), [str(problem) for problem in problems]
 
 
 def _broken(path: Path, kind: str, words: str) -> DeviceError:

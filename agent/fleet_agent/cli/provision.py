@@ -39,6 +39,7 @@ def register(
         "provisioned device it says so and changes nothing.",
     )
     flags.add_settings(parser)
+    flags.add_owner(parser)
     group = parser.add_argument_group("what to do")
     for flag, text in (
         ("--csr", "certificate signing request made elsewhere (PEM, at most 2000 bytes)"),
@@ -78,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         allow_volatile=arguments.allow_volatile,
         timeout=arguments.timeout,
     )
+    flags.become_owner(arguments, Path(settings.state_dir))
     with Steps() as steps:
         result = provision(settings, request, steps)
     credential = result.credential

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 from fleet_agent.app import reset
+from fleet_agent.app.provision import hardware_tokens
 from fleet_agent.app.reset import Leftover
 from fleet_agent.cli import flags
-from fleet_agent.errors import UsageError
+from fleet_agent.credentials.model import HardwareToken
+from fleet_agent.errors import AgentError, UsageError
 
 
 def register(
@@ -25,6 +27,7 @@ def register(
         "Without --yes it asks; without a terminal it only says what would go. Stop the service first.",
     )
     flags.add_settings(parser)
+    flags.add_owner(parser)
     group = parser.add_argument_group("what to do")
     group.add_argument("--yes", action="store_true", help="do it, ask nothing")
     group.add_argument("--keep-queue", action="store_true", help="keep readings not yet sent")
@@ -39,10 +42,13 @@ def register(
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
     state_dir, runtime_dir = flags.directories(arguments)
+    is_watched = sys.stdin.isatty()
+    flags.become_owner(arguments, state_dir, stdin=is_watched and not arguments.yes)
     wanted = {"keep_queue": arguments.keep_queue, "for_image": arguments.for_image}
     if not arguments.yes:
-        _confirm(reset.look(state_dir, runtime_dir, **wanted), state_dir)
-    found = reset.reset(state_dir, runtime_dir, **wanted)
+        found = reset.look(state_dir, runtime_dir, **wanted)
+        _confirm(found, state_dir, is_watched=is_watched)
+    found = reset.reset(state_dir, runtime_dir, **wanted, tokens=_tokens(arguments))
     hints = reset.image_hints() if arguments.for_image else []
     if arguments.json:
         answer = {
@@ -61,12 +67,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _tokens(arguments: argparse.Namespace) -> list[HardwareToken]:
+    """The hardware tokens of the configuration, where there is one."""
+    try:
+        return list(hardware_tokens(flags.settings(arguments)))
+    except AgentError:  # without an endpoint, say: a key that stays in its token is named
+        return []
+
+
 def _removed(found: Leftover, state_dir: Path) -> list[str]:
     identity = [str(state_dir / "credentials")] if found.has_identity else []
     return identity + [str(path) for path in found.remove]
 
 
-def _confirm(found: Leftover, state_dir: Path) -> None:
+def _confirm(found: Leftover, state_dir: Path, *, is_watched: bool) -> None:
     going = _removed(found, state_dir)
     if not going:
         return
@@ -74,7 +88,7 @@ def _confirm(found: Leftover, state_dir: Path) -> None:
     print(f"This forgets the device's identity{who}:", file=sys.stderr)
     for name in going:
         print(f"  {name}", file=sys.stderr)
-    if sys.stdin.isatty():
+    if is_watched:
         print("Type yes to go on: ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip() == "yes":
             return

@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import files, statedir
+from fleet_agent import statedir, status_file
 from fleet_agent.app import rotate
 from fleet_agent.app.provision import open_store
 from fleet_agent.cli import flags
@@ -39,6 +38,7 @@ def register(
         "A running agent is asked to do it, and reconnects by itself.",
     )
     flags.add_settings(parser)
+    flags.add_owner(parser)
     parser.add_argument(
         "--check", action="store_true", help="only say whether it is due, by the exit status, too"
     )
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
     try:
         settings = flags.settings(arguments)
+        flags.become_owner(arguments, Path(settings.state_dir))
         due = rotate.look(settings, SystemClock())
     except AgentError as error:
         if not arguments.check:
@@ -122,7 +123,7 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
         with Steps() as steps:
             credential = rotate.rotate(settings, steps, timeout=arguments.timeout)
     else:
-        _ask(process)
+        _ask(Path(settings.state_dir))
         credential = _await(settings, before, arguments.timeout)
     if arguments.json:
         answer = {
@@ -141,16 +142,18 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _ask(process: int) -> None:
+def _ask(state_dir: Path) -> None:
     try:
-        os.kill(process, signal.SIGUSR1)
+        statedir.ask(state_dir, signal.SIGUSR1)
     except ProcessLookupError:
         raise TemporaryError(
-            "The agent ended just now.", remedy="Run the command again.", code="agent-ended"
+            f"The agent ended just now, or {state_dir / 'lock'} does not name the process that holds it.",
+            remedy="Run the command again; should it say so again: systemctl restart fleet-agent",
+            code="agent-ended",
         ) from None
     except PermissionError:
         raise DeviceError(
-            f"The agent (process {process}) belongs to another user.",
+            f"The agent that uses {state_dir} belongs to another user.",
             remedy="Run as that user or as root: sudo fleet-agent rotate",
             code="not-permitted",
         ) from None
@@ -159,14 +162,14 @@ def _ask(process: int) -> None:
 def _await(settings: Settings, before: Credential | None, timeout: float) -> Credential:
     """Look until the running agent has another credential, or says why not."""
     clock, store = SystemClock(), open_store(settings)
-    path = runtime_dir(Path(settings.state_dir), settings.runtime_dir) / "status.json"
+    shown = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)
     known = before.certificate_id if before else None
     while clock.monotonic() < until:
         found = store.current()
         if found is not None and found.certificate_id != known:
             return found
-        failure = _failure(path)
+        failure = _failure(shown)
         if failure and failure["failed"] >= text(asked):
             error = TemporaryError(
                 str(failure["title"]), remedy=str(failure["remedy"]), code=str(failure["code"])
@@ -181,10 +184,6 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
     )
 
 
-def _failure(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(files.read(path) or b"null")
-    except ValueError:
-        return None
-    found = value.get("rotation") if isinstance(value, dict) else None
+def _failure(shown: Path) -> dict[str, Any] | None:
+    found = status_file.read(shown).get("rotation")
     return found if isinstance(found, dict) else None

@@ -28,6 +28,7 @@ def register(
         "configured topics, until SIGTERM.",
     )
     flags.add_settings(parser)
+    flags.add_owner(parser)
     parser.add_argument(
         "--allow-volatile", action="store_true", help="accept a state directory in memory"
     )
@@ -36,7 +37,11 @@ def register(
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; ends when it is asked to, or by an error."""
-    request = Request(allow_volatile=arguments.allow_volatile, outlasts_refusal=True)
+    request = Request(
+        allow_volatile=arguments.allow_volatile,
+        outlasts_refusal=True,
+        any_owner=arguments.as_owner,
+    )
     service.run(functools.partial(flags.settings, arguments), request, _Log)
     return 0
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import files, statedir
+from fleet_agent import statedir, status_file
 from fleet_agent.cli import flags, terminal
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
@@ -138,11 +138,7 @@ def _answer(seen: _Seen, state_dir: Path) -> dict[str, object]:
 
 
 def _daemon(runtime_dir: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(files.read(runtime_dir / "status.json") or b"null")
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+    return status_file.read(runtime_dir) or None
 
 
 def _attempt(pending: Generation | None) -> dict[str, object] | None:

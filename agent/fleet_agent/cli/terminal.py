@@ -9,6 +9,8 @@ import time
 from types import TracebackType
 from typing import Self, TextIO
 
+from fleet_agent import relay
+
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _PLAIN_FRAMES = "|/-\\"
@@ -19,7 +21,11 @@ _WIDTH = 79  # characters: a line that wrapped could not be taken back
 
 def is_terminal(stream: TextIO) -> bool:
     """Whether somebody watches who can see a line change."""
-    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    try:
+        is_one = relay.is_terminal(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return is_one and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 class Style:

@@ -90,6 +90,18 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
+def as_written(node: "Node | None") -> object:
+    """Return mappings, lists and texts, each scalar as it stood in the file; None for what YAML calls null.
+
+    Nothing is lost of a value then: ``0123`` and ``1.10`` stay what somebody typed.
+    """
+    if isinstance(node, Mapping):
+        return {key: as_written(inner) for key, (_, inner) in node.entries.items()}
+    if isinstance(node, Sequence):
+        return [as_written(inner) for inner in node.items]
+    return None if node is None or node.kind == "null" else node.text
+
+
 def merge(base: Node, over: Node, path: tuple[str, ...] = ()) -> Node:
     """Lay one document over another: mappings merge key by key, everything else is replaced.
 

@@ -14,7 +14,7 @@ from fleet_agent.errors import DeviceError, StateDirectoryError
 
 ATTEMPT = "attempt.json"
 KEY = "private.pem.key"
-TOKEN_KEY = "key.json"  # noqa: S105 - instead: which key of which token
+HARDWARE_KEY = "key.json"
 CERTIFICATE = "certificate.pem.crt"
 ISSUED = "issued.json"
 REGISTRATION = "registration.json"
@@ -35,7 +35,7 @@ class Folders:
         """Where a generation lives."""
         return self.root / f"{number:04d}"
 
-    # What changes ---------------------------------------------------------------------------------------------------
+    # What is there --------------------------------------------------------------------------------------------------
 
     def numbers(self) -> list[int]:
         """The numbers of all generations, ascending."""
@@ -95,11 +95,13 @@ class Folders:
         try:
             return Generation(
                 number=number,
-                attempt=records.attempt(attempt),
-                has_key=files.is_there(folder / KEY) or files.is_there(folder / TOKEN_KEY),
-                issued=None if issued is None else records.issued(issued),
-                registration=None if registration is None else records.registration(registration),
-                proven=None if proven is None else records.number(proven, "proven"),
+                attempt=records.load_attempt(attempt),
+                has_key=files.is_there(folder / KEY) or files.is_there(folder / HARDWARE_KEY),
+                issued=None if issued is None else records.load_issued(issued),
+                registration=None
+                if registration is None
+                else records.load_registration(registration),
+                proven=None if proven is None else records.load_proven(proven),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self.damaged(number, folder, str(error)) from error

@@ -4,13 +4,15 @@ Works with cryptography 38 (Debian 12) and later. Nothing here touches the netwo
 ``Secret``.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fleet_agent.credentials.model import Csr, KeyPair, PrivateKey, Secret, TokenKey
+from fleet_agent.credentials import pem_file
+from fleet_agent.credentials.model import Csr, HardwareKey, KeyPair, PrivateKey, Secret
 from fleet_agent.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -57,10 +59,10 @@ def make_csr(private_key: PrivateKey) -> Csr:
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "AWS IoT Certificate")])
     )
-    if isinstance(private_key, TokenKey):
-        from fleet_agent.credentials import token
+    if isinstance(private_key, HardwareKey):
+        from fleet_agent.credentials.hsm import keys as hsm
 
-        key = token.signer(private_key)
+        key = hsm.signer(private_key)
     else:
         key = _load_key(private_key, "the device's private key")
     request = builder.sign(key, hashes.SHA256())
@@ -79,24 +81,28 @@ def read_csr(pem: bytes, name: str) -> Csr:
         DeviceError: It is none, too long, not signed by its own key, or its key is one that AWS refuses.
     """
     from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
 
-    if len(pem) > MAX_CSR_BYTES:
-        raise DeviceError(
-            f"{name} is {len(pem)} bytes; AWS IoT takes a CSR of at most {MAX_CSR_BYTES}.",
-            remedy="Make it with fewer names and extensions, or with an EC P-256 key.",
-            code="csr-too-long",
-        )
     remedy = "Make one: openssl req -new -key device.key -subj /CN=device -out device.csr"
+    block = pem_file.request(pem, name)
     try:
-        request = x509.load_pem_x509_csr(pem)
+        request = x509.load_pem_x509_csr(block.encode())
         is_signed = request.is_signature_valid
         problem = _weakness(request)
     except Exception as error:  # cryptography's loaders raise many types for rubbish
         raise DeviceError(
-            f"{name} holds no certificate signing request in PEM form.",
+            f"{name} holds no certificate signing request in PEM form that can be read.",
             remedy=remedy,
             code="csr-invalid",
         ) from error
+    # What was parsed goes to AWS, never what came: a key may lie beside the request.
+    text = request.public_bytes(serialization.Encoding.PEM).decode()
+    if len(text) > MAX_CSR_BYTES:
+        raise DeviceError(
+            f"The CSR in {name} is {len(text)} bytes; AWS IoT takes one of at most {MAX_CSR_BYTES}.",
+            remedy="Make it with fewer names and extensions, or with an EC P-256 key.",
+            code="csr-too-long",
+        )
     if not is_signed:
         raise DeviceError(
             f"The CSR in {name} is not signed by its own key.", remedy=remedy, code="csr-invalid"
@@ -107,8 +113,43 @@ def read_csr(pem: bytes, name: str) -> Csr:
             remedy=remedy,
             code="csr-weak-key",
         )
-    text = pem.decode("ascii", "replace")
     return Csr(pem=text, hash=_sha256(text), public_key=_public_der(request))
+
+
+def read_ca(pem: bytes, name: str) -> str:
+    """The certificates of a CA file, as parsed: nothing else that is in the file is passed on.
+
+    Raises:
+        DeviceError: It holds something else, such as a private key, or no certificate.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    blocks = pem_file.blocks(pem, name)
+    strange = [kind for kind, _ in blocks if kind != pem_file.CERTIFICATE]
+    if strange or not blocks:
+        what = (
+            f"holds a {strange[0]}"
+            if strange
+            else f"holds no certificate: {pem_file.describe(pem)}"
+        )
+        raise DeviceError(
+            f"{name} {what}; a CA file holds certificates only.",
+            remedy="Put the CA's certificates alone there; AWS IoT's is AmazonRootCA1.pem.",
+            code="ca-invalid",
+        )
+    certificates = []
+    for number, (_, block) in enumerate(blocks, 1):
+        try:
+            loaded = x509.load_pem_x509_certificate(block.encode())
+        except Exception as error:
+            raise DeviceError(
+                f"Certificate {number} in {name} cannot be read.",
+                remedy="Get the CA file again; AWS IoT's is AmazonRootCA1.pem.",
+                code="ca-invalid",
+            ) from error
+        certificates.append(loaded.public_bytes(serialization.Encoding.PEM).decode())
+    return "".join(certificates)
 
 
 def _weakness(request: "x509.CertificateSigningRequest") -> str | None:
@@ -131,10 +172,10 @@ def public_key_of_key(private_key: PrivateKey, name: str) -> bytes:
     Raises:
         DeviceError: ``name`` holds no readable private key, or the token cannot be asked.
     """
-    if isinstance(private_key, TokenKey):
-        from fleet_agent.credentials import token
+    if isinstance(private_key, HardwareKey):
+        from fleet_agent.credentials.hsm import keys as hsm
 
-        return _encode(token.public_key(private_key))
+        return _encode(hsm.public_key(private_key))
     return _public_der(_load_key(private_key, name))
 
 
@@ -194,9 +235,15 @@ def check_pair(pair: KeyPair) -> None:
     Raises:
         DeviceError: One of them is damaged, or they do not belong together.
     """
-    if public_key_of_certificate(pair.certificate, pair.certificate_file) != public_key_of_key(
-        pair.private_key, pair.private_key_file
-    ):
+    wanted = public_key_of_key(pair.private_key, pair.private_key_file)
+    if public_key_of_certificate(pair.certificate, pair.certificate_file) != wanted:
+        if _is_further_down(pair, wanted):
+            raise DeviceError(
+                f"The certificate of the key {pair.private_key_file} is not the first one in {pair.certificate_file}: "
+                "a CA's stands before it.",
+                remedy="Put the device's certificate first, then the CA's.",
+                code="key-mismatch",
+            )
         raise DeviceError(
             f"The key in {pair.private_key_file} is not that of the certificate in "
             f"{pair.certificate_file}.",
@@ -205,11 +252,23 @@ def check_pair(pair: KeyPair) -> None:
         )
 
 
+def _is_further_down(pair: KeyPair, public_key: bytes) -> bool:
+    """Whether the key's certificate stands in its file, but not first."""
+    _, *others = pem_file.blocks(pair.certificate.encode(), pair.certificate_file)
+    for kind, text in others:
+        if kind == pem_file.CERTIFICATE:
+            with contextlib.suppress(DeviceError):
+                if public_key_of_certificate(text, pair.certificate_file) == public_key:
+                    return True
+    return False
+
+
 def _load_key(private_key: Secret, name: str) -> "PrivateKeyTypes":
     from cryptography.hazmat.primitives import serialization
 
+    pem = pem_file.private_key(private_key.reveal().encode(), name)
     try:
-        return serialization.load_pem_private_key(private_key.reveal().encode(), password=None)
+        return serialization.load_pem_private_key(pem.encode(), password=None)
     except Exception:  # noqa: BLE001 - many types
         raise DeviceError(
             f"{name} holds no readable private key in PEM form (truncated, encrypted, or something else).",
@@ -221,8 +280,9 @@ def _load_key(private_key: Secret, name: str) -> "PrivateKeyTypes":
 def _load_certificate(certificate: str, name: str) -> "x509.Certificate":
     from cryptography import x509
 
+    pem = pem_file.certificate(certificate.encode(), name)
     try:
-        return x509.load_pem_x509_certificate(certificate.encode())
+        return x509.load_pem_x509_certificate(pem.encode())
     except Exception as error:
         raise DeviceError(
             f"{name} holds no readable certificate in PEM form (truncated, or something else).",

@@ -28,35 +28,57 @@ class Secret:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """A PKCS#11 token: the module that knows it, its label, and the file of its PIN.
+class HardwareToken:
+    """A hardware token (PKCS#11): the module that knows it, its label, and the file of its PIN.
 
     ``pin_file`` is a path or ``credential:NAME``; ``state_dir`` is where a refused PIN is remembered.
     """
 
     module: str
-    token: str
+    label: str
     pin_file: str
     state_dir: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TokenKey:
-    """A private key in a token, by its label. ``is_ours``: the agent made it, and destroys it when it is replaced."""
+class HardwareKey:
+    """A private key in a hardware token, by its label.
 
-    place: Place
+    ``is_ours``: the agent made it, and destroys it when it is replaced.
+    """
+
+    token: HardwareToken
     label: str
     is_ours: bool = False
+
+    @property
+    def name(self) -> "KeyName":
+        """What is kept of it on disk."""
+        return KeyName(token=self.token.label, label=self.label, is_ours=self.is_ours)
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeyName:
+    """Which key of which hardware token a generation has, by their labels: what is kept of it on disk.
+
+    Where the token's module and PIN are stands in the configuration alone, so that whoever may write the state
+    directory cannot have a library loaded.
+    """
+
+    token: str
+    label: str
+    is_ours: bool
 
     def __str__(self) -> str:
         from fleet_agent.config import token_uri
 
-        return token_uri.write(
-            {"token": self.place.token, "object": self.label, "type": "private"}
-        )
+        return token_uri.write({"token": self.token, "object": self.label, "type": "private"})
 
 
-PrivateKey = Secret | TokenKey
+PrivateKey = Secret | HardwareKey
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,22 @@
-"""A generation's JSON files, as read, made into values; what is not as the store wrote it is refused.
+"""A generation's JSON files as values, and back: what a ``load_…`` reads its ``dump_…`` has written.
 
-Every function raises ``KeyError``, ``TypeError``, ``ValueError`` or ``OverflowError`` then; the store says which file.
+Every ``load_…`` refuses what is not as it was written, by ``KeyError``, ``TypeError``, ``ValueError`` or
+``OverflowError``; the store says which file.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from fleet_agent.credentials.model import Attempt, Issued, Place, Registration, Secret, TokenKey
+from fleet_agent.credentials.model import Attempt, Issued, KeyName, Registration, Secret
 
 
-def attempt(value: Mapping[str, Any]) -> Attempt:
+def dump_attempt(attempt: Attempt) -> dict[str, object]:
+    """``attempt.json``."""
+    return dataclasses.asdict(attempt)
+
+
+def load_attempt(value: Mapping[str, Any]) -> Attempt:
     """``attempt.json``."""
     return Attempt(
         endpoint=_string(value, "endpoint"),
@@ -17,23 +24,37 @@ def attempt(value: Mapping[str, Any]) -> Attempt:
         method=_string(value, "method"),
         parameters_hash=_string(value, "parameters_hash"),
         csr_hash=None if value["csr_hash"] is None else _string(value, "csr_hash"),
-        tries=int(number(value, "tries")),
-        not_before=number(value, "not_before"),
-        opened=number(value, "opened"),
+        tries=int(_number(value, "tries")),
+        not_before=_number(value, "not_before"),
+        opened=_number(value, "opened"),
     )
 
 
-def issued(value: Mapping[str, Any]) -> Issued:
+def dump_issued(issued: Issued) -> dict[str, object]:
+    """``issued.json``; the one place where an ownership token is written."""
+    return {
+        "certificate_id": issued.certificate_id,
+        "ownership_token": issued.token.reveal() if issued.token else None,
+        "received": issued.received,
+    }
+
+
+def load_issued(value: Mapping[str, Any]) -> Issued:
     """``issued.json``."""
     token = value.get("ownership_token")
     return Issued(
         certificate_id=_string(value, "certificate_id"),
         token=Secret(_string(value, "ownership_token")) if token is not None else None,
-        received=number(value, "received"),
+        received=_number(value, "received"),
     )
 
 
-def registration(value: Mapping[str, Any]) -> Registration:
+def dump_registration(registration: Registration) -> dict[str, object]:
+    """``registration.json``."""
+    return dataclasses.asdict(registration)
+
+
+def load_registration(value: Mapping[str, Any]) -> Registration:
     """``registration.json``."""
     configuration = value["device_configuration"]
     if not isinstance(configuration, dict):
@@ -44,15 +65,28 @@ def registration(value: Mapping[str, Any]) -> Registration:
     )
 
 
-def token_key(value: Mapping[str, Any], state_dir: str) -> TokenKey:
+def dump_key_name(name: KeyName) -> dict[str, object]:
     """``key.json``."""
-    place = Place(
-        module=_string(value, "module"),
+    return dataclasses.asdict(name)
+
+
+def load_key_name(value: Mapping[str, Any]) -> KeyName:
+    """``key.json``; older ones name a module and a PIN file, too, which nobody looks at."""
+    return KeyName(
         token=_string(value, "token"),
-        pin_file=_string(value, "pin_file"),
-        state_dir=state_dir,
+        label=_string(value, "label"),
+        is_ours=value["is_ours"] is True,
     )
-    return TokenKey(place=place, label=_string(value, "label"), is_ours=value["is_ours"] is True)
+
+
+def dump_proven(when: float, how: str) -> dict[str, object]:
+    """``proven``; ``when`` in Unix seconds, ``how`` in words for people."""
+    return {"proven": when, "how": how}
+
+
+def load_proven(value: Mapping[str, Any]) -> float:
+    """``proven``: when."""
+    return _number(value, "proven")
 
 
 def _string(value: Mapping[str, Any], key: str) -> str:
@@ -61,8 +95,7 @@ def _string(value: Mapping[str, Any], key: str) -> str:
     return str(value[key])
 
 
-def number(value: Mapping[str, Any], key: str) -> float:
-    """A number, where a number has to stand."""
+def _number(value: Mapping[str, Any], key: str) -> float:
     if not isinstance(value[key], int | float) or isinstance(value[key], bool):
         raise TypeError(f"{key} is no number")
     return float(value[key])

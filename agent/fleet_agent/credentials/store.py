@@ -1,12 +1,25 @@
 """The credential store: numbered generations, and ``current``, one symbolic link swapped by one rename.
 
 State is derived from what is on disk, never kept beside it: ``pending`` and ``current`` read the folders, every
-``keep_…`` makes one more fact durable before it returns. The layout is in docs/reference/files.md.
+``keep_…`` makes one more fact durable before it returns. In the order in which the facts come:
+
+    credentials/
+      0001/                    a generation; a number is never used twice
+        attempt.json           open: for whom it is, how often it was tried
+        private.pem.key        keep_key, 0600, never overwritten; or, by keep_hardware_key,
+        key.json               which key of which hardware token it is
+        certificate.pem.crt    keep_certificate, after the ledger has named it;
+        issued.json            the commit of it, with the ownership token until promote
+        registration.json      keep_registration: thing name and device configuration
+        proven                 mark_proven: a session stood with it
+      current -> 0001          promote: one rename, the only commit point of an identity
+    ledger.jsonl               every certificate id ever received, a line an event
+
+A generation above ``current`` is an attempt under way; the one below is what was replaced, kept for a day.
 
 What it does not do: decide what comes next (``provisioning.machine``), or talk to anybody.
 """
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -20,11 +33,11 @@ from fleet_agent.credentials.folders import (
     ATTEMPT,
     CERTIFICATE,
     CURRENT,
+    HARDWARE_KEY,
     ISSUED,
     KEY,
     PROVEN,
     REGISTRATION,
-    TOKEN_KEY,
     Folders,
 )
 from fleet_agent.credentials.ledger import Ledger
@@ -33,15 +46,17 @@ from fleet_agent.credentials.model import (
     Credential,
     Event,
     Generation,
+    HardwareKey,
+    HardwareToken,
     Issued,
+    KeyName,
     KeyPair,
-    Place,
     PrivateKey,
     Registration,
     Secret,
-    TokenKey,
 )
-from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
+from fleet_agent.credentials.reconcile import Reconciliation
+from fleet_agent.errors import AgentError, DeviceError
 
 _log = logging.getLogger(__name__)
 
@@ -50,15 +65,20 @@ class Store:
     """The folder ``credentials`` and the ledger of one state directory.
 
     Every method that writes raises ``StateDirectoryError`` when it cannot, and leaves what was there.
+
+    Args:
+        state_dir: The state directory.
+        clock: For the ledger.
+        tokens: The hardware tokens that the configuration names; no other is asked.
     """
 
-    def __init__(self, state_dir: Path, clock: Clock, place: Place | None = None) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, *tokens: HardwareToken) -> None:
         self._clock = clock
-        self._place = place
-        self._state_dir = state_dir
+        self._tokens = {token.label: token for token in tokens}
         self._root = state_dir / "credentials"
         self._folders = Folders(self._root)
         self.ledger = Ledger(state_dir / "ledger.jsonl")
+        self._reconcile = Reconciliation(self._folders, self.ledger, clock)
 
     # What is there -------------------------------------------------------------------------------------------------
 
@@ -137,7 +157,7 @@ class Store:
         Raises:
             DeviceError: It is missing.
         """
-        return self._token_key(number) or self.private_key(number)
+        return self._hardware_key(number) or self.private_key(number)
 
     def private_key(self, number: int) -> Secret:
         """The private key (PEM) of a generation that has it in a file.
@@ -161,17 +181,17 @@ class Store:
             number for number in self._folders.numbers() if number > self._folders.current_number()
         ]
         for dropped in older:
-            self._name_dropped(dropped)
+            self._reconcile.drop(dropped)
         number = max([*self._folders.numbers(), self._folders.current_number()]) + 1
         files.make_folder(self._folders.folder(number))
-        self._write_json(number, ATTEMPT, dataclasses.asdict(attempt))
+        self._write_json(number, ATTEMPT, records.dump_attempt(attempt))
         for dropped in older:
             self._remove(dropped)
         return Generation(number=number, attempt=attempt)
 
     def keep_attempt(self, found: Generation, attempt: Attempt) -> Generation:
         """Replace what the attempt says, such as its count of tries."""
-        self._write_json(found.number, ATTEMPT, dataclasses.asdict(attempt))
+        self._write_json(found.number, ATTEMPT, records.dump_attempt(attempt))
         return dataclasses.replace(found, attempt=attempt)
 
     def keep_key(self, found: Generation, private_key: Secret) -> Generation:
@@ -184,16 +204,10 @@ class Store:
         )
         return dataclasses.replace(found, has_key=True)
 
-    def keep_token_key(self, found: Generation, key: TokenKey) -> Generation:
+    def keep_hardware_key(self, found: Generation, key: HardwareKey) -> Generation:
         """Store which key of a token is this generation's: before it is made, so that none is made and forgotten."""
-        value = {
-            "module": key.place.module,
-            "token": key.place.token,
-            "pin_file": key.place.pin_file,
-            "label": key.label,
-            "is_ours": key.is_ours,
-        }
-        self._write_json(found.number, TOKEN_KEY, value)
+        self._tokens[key.token.label] = key.token
+        self._write_json(found.number, HARDWARE_KEY, records.dump_key_name(key.name))
         return dataclasses.replace(found, has_key=True)
 
     def has_current(self) -> bool:
@@ -214,7 +228,7 @@ class Store:
             files.remove(folder / KEY, sync=False)
             files.write(folder / KEY, private_key.reveal().encode(), 0o600, new=True, sync=False)
         files.write(folder / CERTIFICATE, certificate.encode(), 0o644, sync=False)
-        self._write_issued(found.number, issued)
+        self._write_json(found.number, ISSUED, records.dump_issued(issued))
         return dataclasses.replace(
             found, issued=issued, has_key=found.has_key or private_key is not None
         )
@@ -233,7 +247,7 @@ class Store:
 
     def keep_registration(self, found: Generation, registration: Registration) -> Generation:
         """Store what RegisterThing answered; the ledger follows, so that no ACTIVE certificate goes unnamed."""
-        self._write_json(found.number, REGISTRATION, dataclasses.asdict(registration))
+        self._write_json(found.number, REGISTRATION, records.dump_registration(registration))
         if found.issued is not None:
             self.ledger.record(
                 found.issued.certificate_id, Event.REGISTERED, found.number, self._clock.wall()
@@ -243,135 +257,97 @@ class Store:
     def mark_proven(self, found: Generation, how: str) -> Generation:
         """Note that a real session stood with this credential; ``how`` in words."""
         now = self._clock.wall()
-        self._write_json(found.number, PROVEN, {"proven": now, "how": how})
+        self._write_json(found.number, PROVEN, records.dump_proven(now, how))
         return dataclasses.replace(found, proven=now)
 
     def promote(self, found: Generation) -> Credential:
-        """Make a proven generation the current one: erase its token, swap the link, tell the ledger, tidy up."""
+        """Make a proven generation the current one: erase its token, swap the link, update the ledger, tidy up."""
         if found.issued is None or found.proven is None:
             raise ValueError(f"generation {found.number} is not proven")
         without_token = dataclasses.replace(found.issued, token=None)
-        self._write_issued(found.number, without_token)
+        self._write_json(found.number, ISSUED, records.dump_issued(without_token))
         previous = self._folders.current_number()
         files.point(self._root / CURRENT, f"{found.number:04d}")
-        self.tell_ledger()
+        self.update_ledger()
         for number in self._folders.numbers():
             if number not in (found.number, previous):
                 self._remove(number)
         return self.describe(dataclasses.replace(found, issued=without_token))
 
-    def remove_former(self) -> None:
+    def remove_replaced(self) -> None:
         """Remove the replaced credentials: the one in use has proven itself."""
-        self.tell_ledger()
+        self.update_ledger()
         current = self._folders.current_number()
         for number in self._folders.numbers():
             if number < current:
                 self._remove(number)
 
-    def is_told(self, credential: Credential) -> bool:
+    def is_recorded(self, credential: Credential) -> bool:
         """Whether the ledger says of the credential in use that it is."""
         return self.ledger.latest().get(credential.certificate_id) == Event.CURRENT.value
 
-    def tell_ledger(self) -> None:
+    def update_ledger(self) -> None:
         """Bring the ledger up to date with ``current``: a power cut may have come between the two."""
-        number = self._folders.current_number()
-        latest = self.ledger.latest()
-        for generation in self._folders.numbers():
-            found = None
-            if generation <= number:
-                with contextlib.suppress(StateDirectoryError):  # damage there stops nothing here
-                    found = self._folders.read(generation)
-            if found is None and generation < number:
-                self._retire(generation)
-            if found is None or found.issued is None or found.proven is None:
-                continue
-            event = Event.CURRENT if generation == number else Event.RETIRED
-            said = latest.get(found.issued.certificate_id)
-            # A proven one that was given up before it became current is left behind by an interrupted `open`.
-            if said != event.value and (event is Event.CURRENT or said != Event.DROPPED.value):
-                self.ledger.record(
-                    found.issued.certificate_id, event, generation, self._clock.wall()
-                )
-
-    def _retire(self, number: int) -> None:
-        """Say what the ledger itself tells of a replaced generation that cannot be read."""
-        for certificate_id, event in self.ledger.latest(number).items():
-            if event == Event.CURRENT.value:
-                self.ledger.record(certificate_id, Event.RETIRED, number, self._clock.wall())
+        self._reconcile.update()
 
     def disown(self) -> None:
         """Let the ledger say that nobody will use the certificates of any generation again."""
         for number in self._folders.numbers():
-            self._name_dropped(number)
-            self._retire(number)
+            self._reconcile.drop(number)
+            self._reconcile.retire(number)
 
-    def destroy_token_keys(self) -> None:
+    def destroy_hardware_keys(self) -> None:
         """Destroy every generation's key that the agent made in a token; before the folders go."""
         for number in self._folders.numbers():
-            self._destroy_token_key(number)
+            self._destroy_hardware_key(number)
 
     # How it is kept -------------------------------------------------------------------------------------------------
 
     def _remove(self, number: int) -> None:
-        self._destroy_token_key(number)
+        self._destroy_hardware_key(number)
         files.remove_folder(self._folders.folder(number))
 
-    def _destroy_token_key(self, number: int) -> None:
+    def _destroy_hardware_key(self, number: int) -> None:
         """A token that cannot be asked now keeps its key: that stops nothing here, and is said."""
         try:
-            key = self._token_key(number)
+            key = self._hardware_key(number)
             if key is not None and key.is_ours:
-                from fleet_agent.credentials import token
+                from fleet_agent.credentials.hsm import keys as hsm
 
-                token.destroy(key)
+                hsm.destroy(key)
         except AgentError as error:
             _log.warning("the key of generation %s stays in its token: %s", number, error.title)
 
-    def _token_key(self, number: int) -> TokenKey | None:
-        value = self._folders.read_json(number, TOKEN_KEY)
+    def _hardware_key(self, number: int) -> HardwareKey | None:
+        name = self._name_of_key(number)
+        if name is None:
+            return None
+        token = self._tokens.get(name.token)
+        if token is None:
+            raise DeviceError(
+                f"The key of generation {number} is in the hardware token {name.token!r}, which the configuration does "
+                "not name.",
+                remedy="Name it: provisioning.key: {store: pkcs11, module: /usr/lib/….so, "
+                f"token: {json.dumps(name.token)}, pin_file: FILE}} (docs/how-to/hardware-keys.md).",
+                code="token-not-configured",
+            )
+        return HardwareKey(token=token, label=name.label, is_ours=name.is_ours)
+
+    def _name_of_key(self, number: int) -> KeyName | None:
+        value = self._folders.read_json(number, HARDWARE_KEY)
         if value is None:
             return None
         try:
-            key = records.token_key(value, str(self._state_dir))
+            return records.load_key_name(value)
         except (KeyError, TypeError) as error:
             raise self._folders.damaged(
-                number, self._folders.folder(number) / TOKEN_KEY, str(error)
+                number, self._folders.folder(number) / HARDWARE_KEY, str(error)
             ) from error
-        # Module and PIN file may have moved since; the configuration knows.
-        if self._place is not None and self._place.token == key.place.token:
-            return dataclasses.replace(key, place=self._place)
-        return key
 
     def _key_name(self, number: int) -> str:
-        key = self._token_key(number)
-        return str(key) if key is not None else str(self._folders.folder(number) / KEY)
-
-    def _name_dropped(self, number: int) -> None:
-        """Say in the ledger what becomes of a given-up attempt's certificate: it is registered, or may be.
-
-        From the ledger itself, so that a damaged generation is named like any other.
-        """
-        said = self.ledger.latest(number)
-        with contextlib.suppress(StateDirectoryError):
-            found = self._folders.read(number)
-            if found is not None and found.issued is not None:
-                said.setdefault(found.issued.certificate_id, Event.ISSUED.value)
-        becomes = {
-            Event.ISSUED.value: Event.UNRESOLVED,
-            Event.REGISTERED.value: Event.DROPPED,
-        }
-        for certificate_id, event in said.items():
-            if event in becomes:
-                self.ledger.record(certificate_id, becomes[event], number, self._clock.wall())
+        name = self._name_of_key(number)
+        return str(name) if name is not None else str(self._folders.folder(number) / KEY)
 
     def _write_json(self, number: int, name: str, value: Mapping[str, object]) -> None:
         data = json.dumps(value, indent=1).encode() + b"\n"
         files.write(self._folders.folder(number) / name, data, 0o600)
-
-    def _write_issued(self, number: int, issued: Issued) -> None:
-        value = {
-            "certificate_id": issued.certificate_id,
-            "ownership_token": issued.token.reveal() if issued.token else None,
-            "received": issued.received,
-        }
-        self._write_json(number, ISSUED, value)

@@ -114,7 +114,7 @@ class Composition:
         self, with_queue: Queue, credential: Credential, session: Session | None
     ) -> TelemetryLoop:
         settings, health, around = self._settings, self._health, self._around
-        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health).tell)
+        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health))
         commands = self._commands(publisher, credential)
         starts = retire.Starts(self._state_dir, self._clock, health)
         if around.follows is None:
@@ -191,7 +191,7 @@ class Composition:
             connectivity=Connectivity(session, self._clock, health, self._calmed),
             presence=own_session.presence(self._settings, topics),
             chores=[
-                rotate.Former(store, credential, self._clock),
+                rotate.ReplacedCredential(store, credential, self._clock),
                 TokenWatch(
                     session.pair.private_key, lambda: health.has_problem(OFFLINE), self._clock
                 ),

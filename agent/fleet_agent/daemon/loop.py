@@ -288,7 +288,7 @@ class TelemetryLoop:
     def _connected(self, event: Connected) -> None:
         self._limits = event.limits
         self._serving.connectivity.connected(event)
-        self._publisher.connected(self._serving.session)
+        self._publisher.connected(self._serving.session, event.limits)
         self._serving.subscriptions.connected(rejoined=event.rejoined)
         if presence := self._serving.presence:
             self._say(presence, presence.online)

@@ -109,7 +109,7 @@ class Requests:
             credential.certificate_id,
             extra=log.fields(Moment.ROTATED),
         )
-        self._store.tell_ledger()
+        self._store.update_ledger()
         if not self._has_same_topics(before.credential, credential):
             if done.session is not None:
                 done.session.close()

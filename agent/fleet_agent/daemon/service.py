@@ -42,7 +42,7 @@ def run(
     # The only fork of the agent's: before any thread lives, and the YAML parser stays behind.
     settings = apart(load)
     follows, not_before = follow_up()
-    statedir.become_owner(Path(settings.state_dir))
+    statedir.become_owner(Path(settings.state_dir), any_owner=request.any_owner)
     lock = take_state(settings, allow_volatile=request.allow_volatile)
     clock = SystemClock()
     mailbox = Mailbox(clock, notify.alive, notify.watchdog_interval() or 3600.0)
@@ -57,7 +57,7 @@ def run(
     session: Session | None = None
     if credential is None:
         credential, session = _provision(settings, request, report, store, mailbox, health)
-    store.tell_ledger()
+    store.update_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
     from fleet_agent.daemon.composition import Composition, Surroundings
 

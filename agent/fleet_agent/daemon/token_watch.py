@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from fleet_agent.clock import Clock
-from fleet_agent.credentials.model import PrivateKey, TokenKey
+from fleet_agent.credentials.model import HardwareKey, PrivateKey
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.errors import AgentError
 from fleet_agent.programs.aside import Aside
@@ -28,13 +28,13 @@ class TokenWatch:
         self._since: float | None = None  # monotonic seconds
         self._was_away = False
         self._clock = clock
-        self.due = math.inf if not isinstance(key, TokenKey) else clock.monotonic() + _INTERVAL
+        self.due = math.inf if not isinstance(key, HardwareKey) else clock.monotonic() + _INTERVAL
 
     def act(self) -> Ending | None:
         """Look; a token that is back asks for a new image of the process."""
         now = self._clock.monotonic()
         self.due = now + _INTERVAL
-        if not isinstance(self._key, TokenKey) or not self._is_offline():
+        if not isinstance(self._key, HardwareKey) or not self._is_offline():
             self._since, self._was_away = None, False
             return None
         self._since = self._since or now
@@ -43,24 +43,24 @@ class TokenWatch:
         return Ending.RESTART if (self._was_away or is_long) and _is_there(self._key) else None
 
 
-def _answers(key: TokenKey) -> bool:
+def _answers(key: HardwareKey) -> bool:
     """Ask in this process: modules keep what they saw when they were initialised, and the SDK a session with it."""
-    from fleet_agent.credentials import token
+    from fleet_agent.credentials.hsm import keys as hsm
 
     try:
-        token.check(key)
+        hsm.check(key)
     except AgentError:
         return False
     return True
 
 
-def _is_there(key: TokenKey) -> bool:
+def _is_there(key: HardwareKey) -> bool:
     """Ask in a program of its own, where everything is initialised now."""
-    from fleet_agent.credentials import token
+    from fleet_agent.credentials.hsm import keys as hsm
 
     aside = Aside()
     try:
-        aside.call(token.check, key)
+        aside.call(hsm.check, key)
     except AgentError:
         return False
     finally:

@@ -1,7 +1,7 @@
 """What support needs, in one archive that only its owner can read, without a secret.
 
-Private keys are never put in; tokens, passwords and what looks like one are taken out of every text, by pattern and, as
-far as they are known here, by their very words.
+Documents are written anew from the fields that are known to hold no secret (``redaction``); private keys are never put
+in, and free text goes without what looks like a secret or is one of this device's.
 """
 
 import contextlib
@@ -13,52 +13,50 @@ import re
 import stat
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from fleet_agent import __version__, files
 from fleet_agent.config.load import files as configuration_files
+from fleet_agent.contents import CONTENTS
 from fleet_agent.doctor import service, unit
 from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.redaction import GONE, keep, redact
 from fleet_agent.doctor.rights import claim_files, secret_files
 from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.pinned import pinned
 from fleet_agent.session.route import route
 
-_GONE = "(redacted)"
 _JOURNAL_LINES = "2000"
 _SHORTEST = 4  # characters of a known secret that are worth looking for
 
 # Files of the state directory that hold no secret by design.
-_STATE = (
-    "ledger.jsonl",
-    "first-contact.json",
-    "run/status.json",
-    "run/identity.json",
-    "credentials/*/attempt.json",
-    "credentials/*/registration.json",
-    "credentials/*/proven",
-    "credentials/*/certificate.pem.crt",
-)
+_STATE = tuple(entry.pattern for entry in CONTENTS if entry.is_bundled)
 
-_PATTERNS = (
-    # PEM of any private key, whole or cut off
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), _GONE),
-    # scheme://user:password@host
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@"), rf"\1{_GONE}@"),
-    # pin-value of PKCS#11
-    (re.compile(r"(pin-value=)[^&;\s\"']+", re.IGNORECASE), rf"\1{_GONE}"),
-    # a name that says so, with whatever follows it on its line
-    (
-        re.compile(r"(?im)(\b[\w.-]*(?:password|passwd|secret|token|api_?key|pin)[\w.-]*[\"']?\s*[:=]\s*)(?!null\b)[^\n,}]+"),
-        rf"\1{_GONE}",
-    ),
-    (re.compile(r"(?m)^(\s*SetCredential\w*=[^:\n]*:).*$"), rf"\1{_GONE}"),
-    (re.compile(r"(?im)\b((?:Proxy-)?Authorization:\s*\w+\s+)\S+"), rf"\1{_GONE}"),
-    # AWS's ownership tokens are long and of this alphabet; certificate ids, 64 hex digits, stay
-    (re.compile(r"(?<![\w+-])(?![0-9a-f]{64}(?![\w+-]))(?=[\w+-]*\d)[\w+-]{64,}={0,2}(?![\w+-])", re.ASCII), _GONE),
-)  # fmt: skip
+# The fields of those files, and of what a running agent shows: what is in none of these stays on the device.
+_FIELDS = frozenset({
+    "schema", "pid", "started", "updated", "doing", "problems", "code", "title", "remedy", "since", "severity",
+    "step", "rotation", "failed", "rung", "certificate_id", "thing_name", "template", "endpoint", "proven",
+    "how", "attempt", "method", "parameters_hash", "csr_hash", "tries", "not_before", "opened", "time", "event",
+    "generation", "readings_stored", "readings_acknowledged", "readings_dropped", "readings_not_stored",
+    "dropped", "full", "age", "expired", "refused", "readings_waiting", "bytes_waiting", "oldest_waiting",
+    "readings_stored_per_second", "readings_acknowledged_per_second", "messages_published", "messages_received",
+    "sources/", "handlers/", "error", "last_error", "last_error_time", "handled", "duplicates", "waiting",
+})  # fmt: skip
+# Settings that hold what somebody chose freely: a program's arguments, a template's parameters.
+_FREE = frozenset({"parameters", "command", "exec", "environment", "body", "payload"})
+# Directives of a unit whose values name places, limits and switches; of all others the name alone goes along.
+_DIRECTIVES = re.compile(
+    r"(?:Accuracy|After|Alias|Also|Ambient|Assert|Before|Bind|CPU|Cache|Capability|Condition|Conflicts|Configuration|"
+    r"Delegate|Description|Device|Documentation|Dynamic|EnvironmentFile|ExecPaths|Group|IO|IP|Import|Inaccessible|"
+    r"KeyringMode|Kill|Limit|Listen|LoadCredential|Lock|Log|Memory|Mount|Nice|No|Notify|OOM|On|Part|PassEnvironment|"
+    r"Persistent|Private|Proc|Protect|Random|Read|Remain|Remove|Requir|Restart|Restrict|Root|Runtime|Slice|Socket|Standard|"
+    r"Start|State|Success|Supplementary|Syslog|System|Tasks|Timeout|Type|UMask|Unit|Unset|User|Wanted|Wants|Watchdog|"
+    r"Working)\w*",
+    re.ASCII,
+)
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -70,7 +68,8 @@ def open_archive(path: Path) -> io.BufferedWriter:
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.fdopen(os.open(path, flags, 0o600), "wb")
+        with pinned(path) as safe:
+            return os.fdopen(os.open(safe, flags, 0o600), "wb")
     except OSError as error:
         raise StateDirectoryError(
             f"Cannot make {path}: {error.strerror}.",
@@ -84,18 +83,21 @@ class Bundle:
 
     def __init__(self, device: Device) -> None:
         self._known = sorted(set(_known(device)), key=len, reverse=True)
-        self._texts = {name: redact(text, self._known) for name, text in _texts(device)}
+        self._texts = dict(_texts(device, self._redacted))
 
     def add_findings(self, answer: Mapping[str, Any]) -> None:
         """Put in what the doctor said: a wrong configuration is quoted there."""
         findings = [
-            {key: self._redacted(value) for key, value in one.items()}
+            {
+                key: self._redacted(value) if isinstance(value, str) else value
+                for key, value in one.items()
+            }
             for one in answer["findings"]
         ]
         self._texts["doctor.json"] = json.dumps({**answer, "findings": findings}, indent=1)
 
-    def _redacted(self, value: object) -> object:
-        return redact(value, self._known) if isinstance(value, str) else value
+    def _redacted(self, text: str) -> str:
+        return redact(text, self._known)
 
     def write(self, archive: io.BufferedWriter, now: float) -> None:
         """Write the archive and close it; ``now`` in Unix seconds."""
@@ -107,42 +109,78 @@ class Bundle:
                 tar.addfile(entry, io.BytesIO(data))
 
 
-def redact(text: str, known: Iterable[str] = ()) -> str:
-    """Take secrets out of a text; certificates, which are public, stay whole."""
-    kept = _CERTIFICATE.findall(text)
-    parts = _CERTIFICATE.split(text)
-    for index, part in enumerate(parts):
-        cleaned = part
-        for secret in known:
-            cleaned = cleaned.replace(secret, _GONE)
-        for pattern, instead in _PATTERNS:
-            cleaned = pattern.sub(instead, cleaned)
-        parts[index] = cleaned
-    return "".join(
-        part + (kept[index] if index < len(kept) else "") for index, part in enumerate(parts)
-    )
-
-
-def _texts(device: Device) -> Iterator[tuple[str, str]]:
-    yield "about.txt", _about()
+def _texts(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    yield "about.txt", clean(_about())
     for path in configuration_files(device.config) if device.config.exists() else ():
-        yield f"config/{path.name}", _read(path)
+        yield f"config/{path.name}", _settings(path, clean)
     for path in unit.files_of(device.root):
-        yield f"unit/{path.name}", _read(path)
+        yield f"unit/{path.name}", clean(_directives(_read(path)))
     for pattern in _STATE:
         for path in sorted(device.state_dir.glob(pattern)):
             if not any(part.is_symlink() for part in (path, path.parent)):
-                yield f"state/{path.relative_to(device.state_dir)}", _read(path)
+                name = f"state/{path.relative_to(device.state_dir)}"
+                yield (
+                    name,
+                    _only_certificate(path) if path.suffix == ".crt" else _lines(path, clean),
+                )
     for name in ("status.json", "identity.json"):
         if (path := device.runtime_dir / name).is_file():
-            yield f"runtime/{name}", _read(path)
+            yield f"runtime/{name}", _lines(path, clean)
     for path in list(claim_files(device))[:1]:
         yield "claim/certificate.pem", _only_certificate(path)
-    yield "state/listing.txt", "".join(_listing(device.state_dir))
+    yield "state/listing.txt", clean("".join(_listing(device.state_dir)))
     journal = service.ask(
         "journalctl", "-u", unit.NAME, "-n", _JOURNAL_LINES, "--no-pager", "-o", "short-iso"
     )
-    yield "journal.txt", journal or "(no journal here)\n"
+    yield "journal.txt", clean(journal or "(no journal here)\n")
+
+
+def _lines(path: Path, clean: Callable[[str], str]) -> str:
+    """A JSON file, or one of JSON lines, with the fields that are known."""
+    text = _read(path)
+    try:
+        return json.dumps(keep(json.loads(text), _FIELDS, clean), indent=1) + "\n"
+    except (ValueError, RecursionError):
+        pass
+    kept = []
+    for line in text.splitlines():
+        try:
+            kept.append(json.dumps(keep(json.loads(line), _FIELDS, clean)))
+        except (ValueError, RecursionError):
+            kept.append(f"({len(line)} characters that are no JSON)")
+    return "\n".join(kept) + "\n"
+
+
+def _settings(path: Path, clean: Callable[[str], str]) -> str:
+    """A file of the configuration with the settings that there are; remarks and what else stands there stay behind."""
+    import yaml
+
+    from fleet_agent.config.document import yaml_document
+    from fleet_agent.config.positions import as_written
+    from fleet_agent.config.schema import json_schema
+
+    schema = json_schema()
+    sections = [schema, *schema["$defs"].values()]
+    known = {name for section in sections for name in section.get("properties", {})} - _FREE
+    root, problems = yaml_document(_read(path), path.name, str(path.parent))
+    if problems or root is None:
+        return f"(cannot be read: {len(problems)} problems; see doctor.json)\n"
+    return yaml.safe_dump(
+        keep(as_written(root), known, clean), sort_keys=False, allow_unicode=True
+    )
+
+
+def _directives(text: str) -> str:
+    """A unit's lines: sections, and the directives whose values are no secret; of the others the names."""
+    kept = []
+    for line in text.splitlines():
+        name, equals, value = line.strip().partition("=")
+        if line.startswith("["):
+            kept.append(line)
+        elif equals and not line.lstrip().startswith(("#", ";")):
+            is_known = _DIRECTIVES.fullmatch(name.strip()) or not value.strip()
+            kept.append(f"{name}={value if is_known else GONE}")
+    return "\n".join(kept) + "\n"
 
 
 def _about() -> str:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from fleet_agent.app.provision import token_key
+from fleet_agent.app.provision import hardware_key
 from fleet_agent.clock import text
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
@@ -61,7 +61,7 @@ def read(claim: Claim, device: Device) -> KeyPair:
     certificate = resolve_path(claim.certificate, device.environment)
     if device.settings is None or not token_uri.is_one(claim.private_key):
         return pair_of(certificate, resolve_path(claim.private_key, device.environment))
-    key = token_key(claim.private_key, device.settings)
+    key = hardware_key(claim.private_key, device.settings)
     return KeyPair(
         certificate=certificate.read_text("ascii", errors="replace"),
         private_key=key,

@@ -11,7 +11,7 @@ from fleet_agent.app.provision import open_store
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
-from fleet_agent.credentials.model import Credential, PrivateKey, TokenKey
+from fleet_agent.credentials.model import Credential, HardwareKey, PrivateKey
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
 
@@ -54,7 +54,7 @@ class Device:
 
     def pin_is_elsewhere(self, key: PrivateKey) -> bool:
         """Whether a key is in a token whose PIN cannot be read from here."""
-        return isinstance(key, TokenKey) and self.is_elsewhere(key.place.pin_file)
+        return isinstance(key, HardwareKey) and self.is_elsewhere(key.token.pin_file)
 
     def credential(self) -> Credential | None:
         """The current credential; None also when it cannot be read, which ``identity`` tells."""

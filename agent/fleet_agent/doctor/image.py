@@ -9,6 +9,7 @@ from fleet_agent.app.reset import image_hints
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Claim, Settings
+from fleet_agent.contents import CONTENTS
 from fleet_agent.doctor import claim, rights, unit
 from fleet_agent.doctor.device import secrets
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject, guarded
@@ -18,19 +19,9 @@ _ABOUT = Subject("image")
 
 # What a first start leaves in the state directory: pattern → code, what it is.
 _BAKED_IN = {
-    "credentials/[0-9]*": (
-        "image-identity",
-        "an identity, which every device made from it would share",
-    ),
-    "ledger.jsonl": ("image-ledger", "the ledger of another device's certificates"),
-    "telemetry.sqlite3*": ("image-queue", "readings of another device"),
-    "first-contact.json": (
-        "image-first-contact",
-        "the moment of first contact: all devices would call at once",
-    ),
-    "fingerprint.json": ("image-fingerprint", "the fingerprint of another device's hardware"),
-    "commands/*": ("image-commands", "commands for another device"),
-    "source-*.json": ("image-position", "how far another device has read a file"),
+    entry.pattern: (entry.image_code, entry.image_words)
+    for entry in CONTENTS
+    if entry.image_code is not None
 }
 _RANDOM_SEED = "random-seed"
 

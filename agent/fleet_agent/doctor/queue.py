@@ -1,14 +1,13 @@
 """The queue of readings: how full, and whether its file is sound. The live file of a running agent is never opened."""
 
 import contextlib
-import json
 import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import files, statedir
+from fleet_agent import statedir, status_file
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
@@ -43,11 +42,7 @@ def _check(device: Device) -> Findings:
 
 def shown(device: Device) -> dict[str, Any]:
     """What the running agent shows; empty when it shows nothing that can be read."""
-    with contextlib.suppress(ValueError):
-        value = json.loads(files.read(device.runtime_dir / "status.json") or b"null")
-        if isinstance(value, dict):
-            return value
-    return {}
+    return status_file.read(device.runtime_dir)
 
 
 def _as_told(device: Device, path: Path) -> Findings:
@@ -69,7 +64,7 @@ def _as_told(device: Device, path: Path) -> Findings:
     elif dropped:
         yield _ABOUT.warning(
             "readings-dropped",
-            f"{dropped} readings were dropped since the agent started; {waiting} wait.",
+            f"{dropped} readings were dropped so far; {waiting} wait.",
             path,
             "See why (`dropped` in fleet-agent status --json), or raise telemetry.queue",
         )

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from fleet_agent.credentials import keys, token
-from fleet_agent.credentials.model import Csr, Generation, Place, TokenKey
+from fleet_agent.credentials import keys
+from fleet_agent.credentials.hsm import keys as hsm
+from fleet_agent.credentials.model import Csr, Generation, HardwareKey, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.provisioning.model import Plan
 
@@ -27,22 +28,22 @@ class DeviceKey:
             AgentError: It cannot be made or stored.
         """
         given = self._plan.csr_key
-        if isinstance(given, TokenKey):
-            return self._store.keep_token_key(found, given)
+        if isinstance(given, HardwareKey):
+            return self._store.keep_hardware_key(found, given)
         if given is not None:
             return self._store.keep_key(found, given)
-        if self._plan.place is not None:
-            return self._choose_token_key(found, self._plan.place)
+        if self._plan.token is not None:
+            return self._choose_hardware_key(found, self._plan.token)
         return self._store.keep_key(found, keys.make_private_key(self._plan.key_type))
 
-    def _choose_token_key(self, found: Generation, place: Place) -> Generation:
+    def _choose_hardware_key(self, found: Generation, token: HardwareToken) -> Generation:
         """The key that is in the token under the label already, or a new one: for a replacement always a new one."""
         label = self._plan.label
         if self._store.has_current():
             label = f"{label}-{found.number:04d}"
-        key = TokenKey(place=place, label=label)
-        is_there = token.exists(key)
-        return self._store.keep_token_key(found, dataclasses.replace(key, is_ours=not is_there))
+        key = HardwareKey(token=token, label=label)
+        is_there = hsm.exists(key)
+        return self._store.keep_hardware_key(found, dataclasses.replace(key, is_ours=not is_there))
 
     def csr(self, found: Generation) -> Csr | None:
         """The request for a certificate; None where AWS makes the key.
@@ -55,7 +56,7 @@ class DeviceKey:
         if self._plan.csr is not None:
             return self._plan.csr
         key = self._store.key(found.number)
-        if isinstance(key, TokenKey) and key.is_ours:
+        if isinstance(key, HardwareKey) and key.is_ours:
             # Does nothing where an interrupted walk has made it.
-            token.make(key, self._plan.key_type)
+            hsm.make(key, self._plan.key_type)
         return keys.make_csr(key)

@@ -5,7 +5,7 @@ import enum
 from collections.abc import Mapping
 
 from fleet_agent.credentials import keys
-from fleet_agent.credentials.model import Attempt, Csr, Place, PrivateKey
+from fleet_agent.credentials.model import Attempt, Csr, HardwareToken, PrivateKey
 from fleet_agent.errors import AgentError
 from fleet_agent.session.backoff import Patience
 
@@ -18,7 +18,7 @@ class Plan:
     """What is asked for now: by flags, file or both.
 
     ``csr`` is somebody else's request and ``csr_key`` its key, where the device shall have it.
-    ``place`` is the token that the device's key is made in, ``label`` its first key's.
+    ``token`` is the hardware token that the device's key is made in, ``label`` its first key's.
     """
 
     endpoint: str
@@ -28,7 +28,7 @@ class Plan:
     parameters: Mapping[str, str]
     csr: Csr | None = None
     csr_key: PrivateKey | None = None
-    place: Place | None = None
+    token: HardwareToken | None = None
     label: str = ""
 
     @property

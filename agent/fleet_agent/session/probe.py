@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 
 from fleet_agent import clock
-from fleet_agent.credentials.model import KeyPair, TokenKey
+from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import (
     DATES,
     SERVER_UNTRUSTED,
@@ -124,10 +124,10 @@ def _where(route: Route) -> str:
 
 def _check_token(pair: KeyPair) -> None:
     """A key that cannot be used keeps TLS from being set up, and awscrt does not say so."""
-    if isinstance(pair.private_key, TokenKey):
-        from fleet_agent.credentials import token
+    if isinstance(pair.private_key, HardwareKey):
+        from fleet_agent.credentials.hsm import keys as hsm
 
-        token.check(pair.private_key)
+        hsm.check(pair.private_key)
 
 
 def _resolve(route: Route) -> list[str]:
@@ -194,7 +194,7 @@ def _context(route: Route) -> ssl.SSLContext:
 
 def _load(context: ssl.SSLContext, pair: KeyPair | None) -> bool:
     """Have the certificate shown, where Python can: not with a key in a hardware token."""
-    if pair is None or isinstance(pair.private_key, TokenKey):
+    if pair is None or isinstance(pair.private_key, HardwareKey):
         return False
     with contextlib.suppress(OSError):  # whoever made the pair says what is wrong with it
         context.load_cert_chain(pair.certificate_file, pair.private_key_file)

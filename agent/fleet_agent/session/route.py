@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,6 +85,14 @@ def _of_environment(host: str, port: int, environment: Mapping[str, str]) -> str
     from urllib.parse import urlsplit
 
     text = environment[name]
+    if re.search(r"[/?#].*@", text.partition("://")[2] or text, re.DOTALL):
+        # Taken apart at the wrong place, and a piece of the password would be shown as the proxy's address.
+        raise DeviceError(
+            f"The environment's {name} has a character in its user or password that must be written as %XX.",
+            remedy="Write / as %2F, # as %23, ? as %3F, @ as %40, : as %3A; or put user:password into a file: "
+            "proxy_credentials.",
+            code="proxy-kind",
+        )
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         address = (parts.hostname, parts.port or _HTTP_PORT)

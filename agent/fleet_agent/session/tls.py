@@ -7,7 +7,7 @@ from typing import Any
 
 from awscrt import io
 
-from fleet_agent.credentials.model import KeyPair, TokenKey
+from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import PAIR_UNUSABLE, AgentError, DeviceError, UnreachableError
 from fleet_agent.session.route import ALPN, ALPN_PORT, Route
 
@@ -72,7 +72,7 @@ def _why_not(route: Route, pair: KeyPair, error: str) -> AgentError:
         )
     remedy = (
         "Is there one hardware token alone with that label? pkcs11-tool --module MODULE --list-token-slots"
-        if isinstance(pair.private_key, TokenKey)
+        if isinstance(pair.private_key, HardwareKey)
         else "Is it an RSA or EC key (not RSA-PSS, not Ed25519)? Write both anew: openssl pkey -in KEY -out new.key; "
         "openssl x509 -in CERTIFICATE -out new.crt"
     )
@@ -99,22 +99,22 @@ def _takes_ca(route: Route) -> bool:
 
 def _options(pair: KeyPair) -> io.TlsContextOptions:
     key = pair.private_key
-    if not isinstance(key, TokenKey):
+    if not isinstance(key, HardwareKey):
         return io.TlsContextOptions.create_client_with_mtls(
             _blocks(pair.certificate, "CERTIFICATE"), _blocks(key.reveal(), "PRIVATE KEY")
         )
-    from fleet_agent.credentials import token
+    from fleet_agent.credentials.hsm import keys as hsm
 
     try:
-        pin = token.check(key)
+        pin = hsm.check(key)
     except DeviceError as error:
-        if error.code not in token.MAY_COME_BACK:
+        if error.code not in hsm.MAY_COME_BACK:
             raise
         raise UnreachableError(error.title, remedy=error.remedy, code=error.code) from error
     return io.TlsContextOptions.create_client_with_mtls_pkcs11(
-        pkcs11_lib=_module(key.place.module),
+        pkcs11_lib=_module(key.token.module),
         user_pin=pin,
-        token_label=key.place.token,
+        token_label=key.token.label,
         private_key_label=key.label,
         cert_file_contents=pair.certificate,
     )
@@ -136,7 +136,7 @@ _modules: dict[str, io.Pkcs11Lib] = {}
 
 
 def _module(path: str) -> io.Pkcs11Lib:
-    """The module for the SDK, once in a process; ``credentials.pkcs11`` has initialised it and nobody ends it."""
+    """The module for the SDK, once in a process; ``credentials.hsm.cryptoki`` has initialised it and nobody ends it."""
     if path not in _modules:
         omit = io.Pkcs11Lib.InitializeFinalizeBehavior.OMIT
         _modules[path] = io.Pkcs11Lib(file=path, behavior=omit)

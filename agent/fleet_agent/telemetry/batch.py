@@ -5,6 +5,7 @@ name each of them: a subscriber can tell duplicates and gaps.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -19,24 +20,30 @@ GZIP = "+gzip"
 # AWS IoT Core's bounds of a message's expiry, seconds.
 _LONGEST_EXPIRY = 604_800
 
+# Bytes of an MQTT packet besides topic, payload and texts: header, packet id, lengths, expiry; and of each text.
+_FRAME = 32
+_FIELD = 3
+
 _AGENT = ("agent", f"fleet-agent/{__version__}")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+# Not frozen: that would make half of the time that taking them from the queue needs.
+@dataclasses.dataclass(slots=True)
 class Stored:
-    """A reading as the queue gives it out; ``sequence`` counts within its topic."""
+    """A reading as the queue gives it out; ``sequence`` counts within its topic.
+
+    ``era`` and ``moment`` are when it was stored (``ages``), and ``lifetime`` the seconds from then on that it is of
+    use; ``source`` is the number of whoever made it.
+    """
 
     sequence: int
     payload: bytes
     time: float
     content_type: str
-    expires: float | None
-
-    def left(self, now: float) -> float | None:
-        """Seconds until it expires; None: never, or unknown, since it was made before the clock was set."""
-        if self.expires is None or self.expires < clock.BUILT:
-            return None
-        return self.expires - now
+    source: int = 0
+    era: int = 0
+    moment: float = 0.0
+    lifetime: float | None = None
 
 
 def share(readings: Sequence[Stored], batch: Batch) -> int:
@@ -53,15 +60,15 @@ def share(readings: Sequence[Stored], batch: Batch) -> int:
             or index >= batch.max_readings
             or reading.sequence != readings[index - 1].sequence + 1
             or reading.content_type != first.content_type
-            or _second(reading) != _second(first)
+            or _end(reading) != _end(first)
             or not _joins(reading, batch)
         ):
             return index
     return len(readings)
 
 
-def compose(topic: str, readings: Sequence[Stored], batch: Batch, now: float) -> Outgoing:
-    """Put together what ``share`` found to fit; ``now`` in Unix seconds, for what is left of their time."""
+def compose(topic: str, readings: Sequence[Stored], batch: Batch, left: float | None) -> Outgoing:
+    """Put together what ``share`` found to fit; ``left``: seconds that they are of use, None: always."""
     first = readings[0]
     payload, content_type = first.payload, first.content_type
     if _joins(first, batch) and (len(readings) > 1 or batch.always):
@@ -80,12 +87,29 @@ def compose(topic: str, readings: Sequence[Stored], batch: Batch, now: float) ->
         content_type=content_type,
         properties=(
             _AGENT,
-            ("time", clock.text(first.time)),
+            ("time", _second(int(first.time))),
             ("sequence", str(first.sequence)),
             ("count", str(len(readings))),
         ),
-        expiry=None if (left := first.left(now)) is None else _whole(left),
+        expiry=None if left is None else _whole(left),
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _second(moment: int) -> str:
+    """A second as text: messages of the same one come together."""
+    return clock.text(moment)
+
+
+def packet_size(message: Outgoing) -> int:
+    """Bytes of a message as an MQTT packet, rather too many than too few."""
+    size = _FRAME + len(message.topic.encode()) + len(message.payload)
+    for text in (
+        message.content_type or "",
+        *(word for pair in message.properties for word in pair),
+    ):
+        size += _FIELD + len(text.encode())
+    return size + len(message.correlation_data or b"")
 
 
 def _joins(reading: Stored, batch: Batch) -> bool:
@@ -96,8 +120,11 @@ def _joins(reading: Stored, batch: Batch) -> bool:
     return reading.content_type in (JSON, TEXT) and b"\n" not in reading.payload
 
 
-def _second(reading: Stored) -> int | None:
-    return None if reading.expires is None else math.ceil(reading.expires)
+def _end(reading: Stored) -> tuple[int, int] | None:
+    """The second from which on it is of no use."""
+    if reading.lifetime is None:
+        return None
+    return reading.era, math.ceil(reading.moment + reading.lifetime)
 
 
 def _whole(seconds: float) -> int:

@@ -16,7 +16,7 @@ from fleet_agent.telemetry.damage import full, is_damage, set_aside, unusable
 
 _log = logging.getLogger(__name__)
 
-_SCHEMA = 1
+_SCHEMA = 2
 _CHECKPOINT = 500  # pages of the log until it is worked into the file: 2 MB
 _LOG_KEPT = 4 << 20  # bytes of the log that stay on disk once it is empty
 _LARGE = 8 << 20  # bytes from which on a file with little in it gives its space back
@@ -27,7 +27,19 @@ _ROOM = 4 << 20
 _TABLES = """
 CREATE TABLE topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE reading(id INTEGER PRIMARY KEY, time REAL, expires REAL, priority INTEGER, type INTEGER, payload BLOB);
-PRAGMA user_version = 1;
+"""
+
+# What an older version stored is taken over as it is: new columns are NULL there.
+_SINCE_2 = """
+ALTER TABLE reading ADD COLUMN source INTEGER;
+ALTER TABLE reading ADD COLUMN era INTEGER;
+ALTER TABLE reading ADD COLUMN moment REAL;
+ALTER TABLE reading ADD COLUMN lifetime REAL;
+CREATE TABLE source(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, full INTEGER NOT NULL DEFAULT 0,
+  age INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0);
+INSERT INTO source(id, name) VALUES(0, '');
+CREATE TABLE era(id INTEGER PRIMARY KEY, boot TEXT NOT NULL, offset REAL, last REAL NOT NULL);
+PRAGMA user_version = 2;
 """
 
 
@@ -85,6 +97,26 @@ class Database:
         self._guarded(read)
         return found
 
+    def first(
+        self,
+        statement: str,
+        values: Sequence[object],
+        fits: Callable[[tuple[Any, ...]], bool] = lambda _row: True,
+    ) -> tuple[Any, ...] | None:
+        """The first row that fits; None: there is none, or the file turns out to be damaged.
+
+        Raises:
+            StateDirectoryError: They cannot be read.
+        """
+        found: tuple[Any, ...] | None = None
+
+        def read() -> None:
+            nonlocal found
+            found = next((row for row in self.execute(statement, values) if fits(row)), None)
+
+        self._guarded(read)
+        return found
+
     def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """One statement, inside of a change or a look."""
         return self._connected.execute(statement, values)
@@ -125,20 +157,31 @@ class Database:
         self._connection = None
 
     def _guarded(self, act: Callable[[], None]) -> None:
+        damage = self._damage(act)
+        if damage is None:
+            return
+        # A disk that fails to read a page of the schema looks like damage, too: only what stays is damage.
+        self.close()
+        damage = self._damage(act)
+        if damage is None:
+            return
+        self.close()
+        self.replaced = set_aside(self._path), str(damage)
+        _log.error("the queue %s: %s: now %s", self._path, damage, self.replaced[0])
+        try:
+            act()
+        except sqlite3.Error as error:
+            raise unusable(self._path, error) from error
+
+    def _damage(self, act: Callable[[], None]) -> sqlite3.Error | None:
+        """Do it; what is wrong with the file when it is damaged."""
         try:
             act()
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise unusable(self._path, error) from error
-            self.close()
-            self.replaced = set_aside(self._path), str(error)
-            _log.error("the queue %s: %s: now %s", self._path, error, self.replaced[0])
-        else:
-            return
-        try:
-            act()
-        except sqlite3.Error as error:
-            raise unusable(self._path, error) from error
+            return error
+        return None
 
     def _commit(self, change: Callable[[], None], synchronous: str) -> None:
         if synchronous != self._synchronous:
@@ -194,7 +237,9 @@ class Database:
             connection.execute(f"PRAGMA {pragma}")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+            connection.executescript(f"BEGIN; {_TABLES} {_SINCE_2} COMMIT;")
+        elif version == 1:
+            connection.executescript(f"BEGIN; {_SINCE_2} COMMIT;")
         elif version != _SCHEMA:
             error = sqlite3.DatabaseError(f"made by another version, {version}")
             error.sqlite_errorcode = sqlite3.SQLITE_NOTADB

@@ -1,18 +1,52 @@
-"""What is known of the queue's file without looking into it: its topics, and which of their readings wait."""
+"""What is known of the queue's file without looking into it: topics, sources, and which of their readings wait."""
 
 import dataclasses
 
 from fleet_agent.telemetry import runs
-from fleet_agent.telemetry.database import Database
 
-SHIFT = (
-    40  # bits of a reading's id that count within its topic; those above are the topic's number
-)
+# Bits of a reading's id that count within its topic; those above are the topic's number.
+SHIFT = 40
+
+
+@dataclasses.dataclass(slots=True)
+class Dropped:
+    """Readings that will never be sent, by what was the matter with them, since the queue was first made."""
+
+    full: int = 0
+    age: int = 0
+    expired: int = 0
+    refused: int = 0
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Source:
+    """Who makes readings: a source of the configuration, or a user whose programs send to its socket."""
+
+    number: int
+    name: str
+    count: int = 0  # readings in the file that AWS does not have, ...
+    bytes: int = 0  # ... and bytes of their payloads
+    dropped: Dropped = dataclasses.field(default_factory=Dropped)
+    # The file does not have this one, or not as it is now.
+    is_changed: bool = True
+    # Topics that it wrote to last and that have nothing left; longest idle first.
+    idle: "dict[int, Topic]" = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Lane:
+    """The readings of one source in one topic."""
+
+    source: Source
+    topic: "Topic"
+    unsent: int = 0  # how many are not under way
+    first: int = 0  # none that is not under way has a lower sequence
+    priority: int = 1  # of its newest reading
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Topic:
-    """What is known of one topic without looking into the file.
+    """What is known of one topic.
 
     A damaged file that is replaced takes its ``Topic`` objects along: what was under way then belongs to none.
     """
@@ -21,54 +55,45 @@ class Topic:
     name: str
     next: int = 0  # the sequence of the next reading
     left: int = 0  # readings in the file that AWS does not have
-    priority: int = 1  # of its newest reading
     unsent: runs.Runs = dataclasses.field(default_factory=list)
-    oldest: float | None = None  # time of the first unsent reading; None: not looked up
+    lanes: dict[int, Lane] = dataclasses.field(default_factory=dict)  # by the sources' numbers
+    last: Source | None = None  # who wrote to it last
     marker: int | None = None  # sequence of the emptied row that keeps ``next``
     is_new: bool = True  # the file does not have its name yet
 
+    def lane(self, source: Source) -> Lane:
+        """The source's readings in it."""
+        lane = self.lanes.get(source.number)
+        if lane is None:
+            lane = self.lanes[source.number] = Lane(source, self)
+        return lane
 
-@dataclasses.dataclass(slots=True)
-class Dropped:
-    """Readings that will never be sent, by what was the matter with them."""
 
-    full: int = 0
-    age: int = 0
-    expired: int = 0
-    refused: int = 0
+@dataclasses.dataclass(slots=True, eq=False)
+class GrownTopic:
+    """A topic that readings are put into, and the sequence that it ends at then."""
+
+    topic: Topic
+    end: int
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class GrownLane:
+    """What one source puts into one topic; ``first``: the sequence of the first."""
+
+    grown: GrownTopic
+    source: Source
+    first: int
+    count: int = 0
+    bytes: int = 0
+    priority: int = 1
 
 
 @dataclasses.dataclass(slots=True)
 class Growth:
-    """What ``add`` puts into the file: its topics, by name, with the sequence that each ends at; and the rows."""
+    """What ``Queue.add`` puts into the file."""
 
-    topics: dict[str, Topic] = dataclasses.field(default_factory=dict)
-    ends: dict[str, int] = dataclasses.field(default_factory=dict)
+    topics: dict[str, GrownTopic] = dataclasses.field(default_factory=dict)
+    lanes: dict[tuple[str, str], GrownLane] = dataclasses.field(default_factory=dict)
     places: list[tuple[Topic, int]] = dataclasses.field(default_factory=list)
     rows: list[tuple[object, ...]] = dataclasses.field(default_factory=list)
-
-
-def take_stock(file: Database) -> tuple[dict[str, Topic], list[tuple[Topic, int, int]]]:
-    """Read all of the file.
-
-    Returns:
-        Its topics by name; and what can be deleted: markers that are not their topic's last row any more.
-    """
-    topics = {
-        number: Topic(number, name, is_new=False)
-        for number, name in file.execute("SELECT id, name FROM topic")
-    }
-    removed = []
-    rows = file.execute("SELECT id, priority, payload IS NULL FROM reading ORDER BY id")
-    for identifier, priority, is_marker in rows:
-        topic = topics[identifier >> SHIFT]
-        sequence = identifier & (1 << SHIFT) - 1
-        if topic.marker is not None:
-            removed.append((topic, topic.marker, topic.marker + 1))
-        topic.next, topic.priority, topic.marker = sequence + 1, priority, None
-        if is_marker:
-            topic.marker = sequence
-        else:
-            runs.add(topic.unsent, sequence, sequence + 1)
-            topic.left += 1
-    return {topic.name: topic for topic in topics.values()}, removed

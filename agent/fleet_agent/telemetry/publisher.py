@@ -1,58 +1,64 @@
-"""Readings in, messages out: commits many readings at once, and sends as fast as AWS takes them.
+"""Messages out: as fast as AWS takes them, and each reading until AWS has it or it can never be sent.
 
-A reading goes through three moments: *put* (in memory, for a moment), *stored* (durable: its sender is told), and
-*acknowledged* (AWS has it: deleted). Everything here runs on the deciding thread; ``settle`` is called between events.
+A reading goes through three moments: *put* (in memory, for a moment), *stored* (durable: its sender hears of it), and
+*acknowledged* (AWS has it: deleted). The first two are ``commits``'; here is the way from the queue to the session.
+Everything runs on the deciding thread; ``settle`` is called between events.
 """
 
 import collections
 import dataclasses
 import math
-from collections.abc import Callable
+from typing import Protocol
 
-from fleet_agent.clock import Clock, is_doubtful
+from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Telemetry
-from fleet_agent.errors import AgentError, NotAllowedError, RefusedError, StateDirectoryError
-from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import CUT, NOT_AUTHORIZED, Published, Session
-from fleet_agent.telemetry import batch, blocks, runs
+from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.session.message import Limits, Outgoing
+from fleet_agent.session.mqtt import Published, Session
+from fleet_agent.telemetry import batch, blocks, verdict
+from fleet_agent.telemetry.accounts import Cause
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.blocks import Blocks
+from fleet_agent.telemetry.blocks import Blocks, Patience
+from fleet_agent.telemetry.commits import Commits
+from fleet_agent.telemetry.culprits import Culprits
+from fleet_agent.telemetry.hand import Hand
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.pace import Pace
 from fleet_agent.telemetry.queue import Queue
-from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
+from fleet_agent.telemetry.reading import Heard, Reading
+from fleet_agent.telemetry.verdict import Verdict
 
-COMMIT_AT = 1000  # readings that are committed without waiting for more
-COMMIT_BYTES = (
-    1 << 20
-)  # and bytes of them: they are in memory until then, and once more in the log
-FLUSH_EVERY = 1.0  # seconds until what AWS has is deleted when nothing else is committed
-SINGLES = 32  # readings that are read from the queue at once to go in a message each
 REFUSED_KEPT = 100  # topics of which is remembered that they were refused
-
-_SUCCESS = (0, 16)  # PUBACK: success, no matching subscribers
-# PUBACK: topic name, size or payload format that AWS will not take at any time.
-_NEVER = (144, 149, 153)
-
-_Told = Callable[[str], None]
+ANSWERS_KEPT = 100  # that wait for a connection
+DROPPED_SHOWN = 3600.0  # seconds that a problem tells of a message that ended the connection
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Put:
-    """A reading that waits for the next commit."""
+class Problems(Protocol):
+    """Hears what does not go up."""
 
-    reading: Reading
-    on_stored: _Told | None
-    on_acknowledged: _Told | None
+    def topic(self, topic: str, error: AgentError | None) -> None:
+        """A topic is refused (an error), or not any more (None)."""
+
+    def disk(self, error: AgentError | None) -> None:
+        """The disk takes no readings (an error), or does again (None)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Sent:
-    """A message under way; of an answer no readings."""
+class _Answer:
+    """A message that is not kept on disk."""
 
-    topic: Topic | None
+    message: Outgoing
+
+
+# Not frozen: there is one a message, and that costs.
+@dataclasses.dataclass(slots=True, eq=False)
+class _Sent:
+    """A message under way, of a topic's readings or an answer, since when (monotonic seconds)."""
+
+    of: Topic | _Answer
     readings: list[Stored]
     message: Outgoing
+    at: float
 
 
 @dataclasses.dataclass(slots=True)
@@ -62,7 +68,8 @@ class Counts:
     stored: int = 0
     acknowledged: int = 0
     messages: int = 0
-    not_stored: int = 0  # the disk did not take them; their senders were told
+    not_stored: int = 0  # the disk did not take them; their senders heard it
+    answers_dropped: int = 0  # too many waited, or they could not be sent
 
 
 class Publisher:
@@ -72,328 +79,294 @@ class Publisher:
         queue: Where readings wait; closed by the caller.
         settings: Batches, limits, order.
         clock: For pace and expiry.
-        tell: Hears of what is refused (an error), and that a topic or the disk is well again (None), by a name.
+        problems: Hears what does not go up.
     """
 
     def __init__(
-        self,
-        queue: Queue,
-        settings: Telemetry,
-        clock: Clock,
-        tell: Callable[[str, AgentError | None], None],
+        self, queue: Queue, settings: Telemetry, clock: Clock, problems: Problems
     ) -> None:
         self._queue = queue
         self._settings = settings
         self._clock = clock
-        self._tell = tell
+        self._problems = problems
+        self._commits = Commits(queue, settings.queue.commit_delay, clock, problems.disk)
         self._pace = Pace(settings.limits.publishes, settings.limits.bytes)
         self._session: Session | None = None
-        self._put: list[_Put] = []
-        self._put_size = 0
-        self._put_at = math.inf
-        self._flush_at = math.inf
-        self._answers: collections.deque[Outgoing] = collections.deque(maxlen=100)
-        # Taken from the queue to be sent as soon as the pace allows: each the readings of a message.
-        self._hand: collections.deque[tuple[Topic, list[Stored]]] = collections.deque()
-        self._sent: set[_Sent] = set()
-        # Topic's number → when its readings wait for no others any more.
-        self._gathering: dict[int, float] = {}
+        self._limits = Limits()
+        self._window = settings.limits.unacknowledged
+        self._answers: collections.deque[_Answer] = collections.deque()
+        self._cut_answers: list[_Answer] = []  # to be sent again, in the order of before
+        self._hand = Hand(queue, settings, clock, self)
+        self._sent: dict[_Sent, None] = {}
         self._refused_topics: set[str] = set()
         self._blocks = Blocks()
-        self._waiting_for: dict[tuple[int, int], _Told] = {}
-        self._replaced = queue.replaced
-        self._is_troubled = False
-        self._is_hasty = False  # readings do not wait for others
-        self.counts = Counts()
+        self._suspects = Culprits()
+        self._culprit: _Sent | None = None
+        self._is_cut = False
+        self._enders = (
+            Blocks()
+        )  # topics of culprits: a new connection is no reason to try them again
+        self._enders_shown: dict[str, float] = {}  # topic → until when
+        self._counts = Counts()
 
     # In -------------------------------------------------------------------------------------------------------------
 
     def put(
         self,
         reading: Reading,
-        on_stored: _Told | None = None,
-        on_acknowledged: _Told | None = None,
+        on_stored: Heard | None = None,
+        on_acknowledged: Heard | None = None,
     ) -> None:
         """Take a reading for the next commit (``reading.Intake``)."""
-        if len(reading.payload) > MAX_PAYLOAD:
-            if on_stored:
-                on_stored(f"it has {len(reading.payload)} bytes, AWS IoT takes {MAX_PAYLOAD}")
-            return
-        if not self._put:
-            self._put_at = self._clock.monotonic() + self._settings.queue.commit_delay
-        self._put.append(_Put(reading, on_stored, on_acknowledged))
-        self._put_size += len(reading.payload)
+        self._commits.put(reading, on_stored, on_acknowledged)
 
     def answer(self, message: Outgoing) -> None:
         """Send a message that is not kept on disk: goes before readings, survives a lost connection, not a crash."""
-        self._answers.append(message)
+        if len(self._answers) >= ANSWERS_KEPT:
+            self._answers.popleft()
+            self._counts.answers_dropped += 1
+        self._answers.append(_Answer(message))
+
+    @property
+    def counts(self) -> Counts:
+        """What went through."""
+        self._counts.stored = self._commits.stored
+        self._counts.not_stored = self._commits.not_stored
+        return self._counts
 
     # The connection ---------------------------------------------------------------------------------------------------
 
-    def connected(self, session: Session) -> None:
-        """The connection stands: send."""
+    def connected(self, session: Session, limits: Limits | None = None) -> None:
+        """The connection stands: send what fits into the server's limits."""
+        now = self._clock.monotonic()
         self._session = session
-        self._blocks.clear()  # a new connection, perhaps a new policy: all is tried again
-        for topic in self._refused_topics:
-            self._tell(topic, None)
-        self._refused_topics.clear()
+        self._limits = limits or Limits()
+        most = self._settings.limits.unacknowledged
+        self._window = min(most, self._limits.unacknowledged or most)
+        self._is_cut, self._culprit = False, None
+        self._answers.extendleft(reversed(self._cut_answers))
+        self._cut_answers.clear()
+        # A new connection, perhaps a new policy: all is tried again.
+        self._blocks.clear()
+        self._hand.begin(self._limits.packet)
+        for topic in [
+            one for one in self._refused_topics if self._enders_shown.get(one, now) <= now
+        ]:
+            self._enders_shown.pop(topic, None)
+            self._taken(topic)
 
     def disconnected(self) -> None:
         """Send no more. What was sent and is not acknowledged comes back by its ``Published`` events."""
+        self._cut()
         self._session = None
-        self._empty_hand()
+        self._hand.empty()
+
+    def _cut(self) -> None:
+        """The connection ended: once for each, whichever news of it comes first."""
+        if self._session is None or self._is_cut:
+            return
+        self._is_cut = True
+        flying = [(one.of, len(one.readings), one.at) for one in self._sent]
+        if self._suspects.cut(flying, self._clock.monotonic()):
+            self._culprit = next(iter(self._sent))
 
     def published(self, event: Published) -> None:
         """A PUBACK, or the end of waiting for one."""
         sent = event.tag
         if not isinstance(sent, _Sent) or sent not in self._sent:
             return
-        self._sent.remove(sent)
-        topic = sent.topic
-        if topic is None:
-            self._answered(sent.message, event)
-        elif event.reason_code in _SUCCESS:
-            self.counts.acknowledged += len(sent.readings)
-            self._forget(topic, sent.readings, "")
-            self._blocks.clear(topic.number)
-            self._taken(topic.name)
-        elif self._is_cut(event):
-            # At least once: it may arrive twice, it is not lost.
-            self._queue.give_back(topic, sent.readings)
+        found = verdict.judge(event)
+        if event.reason_code is None and self._session is None:
+            found = Verdict.AGAIN
+        if found is Verdict.AGAIN:
+            self._cut()
+        elif event.reason_code is not None:
+            self._suspects.cleared(sent.of)
+        del self._sent[sent]
+        if sent is self._culprit:
+            self._end_of(sent)
+        elif isinstance(sent.of, _Answer):
+            self._answered(sent.of, found, event)
         else:
-            self._refused(topic, sent, event)
+            self._received(sent.of, sent, found, event)
 
-    def _answered(self, message: Outgoing, event: Published) -> None:
-        if event.reason_code in _SUCCESS:
-            self._taken(message.topic)
-        elif self._is_cut(event):
-            self._answers.appendleft(message)
-        else:
-            self._not_taken(message.topic, event)
-
-    def _is_cut(self, event: Published) -> bool:
-        """Whether the connection ended before the PUBACK came."""
-        return event.reason_code is None and (self._session is None or CUT in event.error)
-
-    def _refused(self, topic: Topic, sent: _Sent, event: Published) -> None:
-        code = event.reason_code
-        is_policy = code == NOT_AUTHORIZED
-        self._not_taken(topic.name, event)
-        if code in _NEVER or (is_policy and self._settings.when_refused == "drop"):
-            self._queue.dropped.refused += len(sent.readings)
-            self._forget(topic, sent.readings, "AWS IoT refused it")
+    def _end_of(self, sent: _Sent) -> None:
+        """It ended the connection twice."""
+        topic = sent.message.topic
+        self._enders_shown[topic] = self._clock.monotonic() + DROPPED_SHOWN
+        self._not_taken(topic, verdict.ended_connection(topic))
+        if isinstance(sent.of, _Answer):
+            self._counts.answers_dropped += 1
             return
-        self._queue.give_back(topic, sent.readings)
-        patience = blocks.POLICY if is_policy else blocks.OTHERS
-        self._blocks.block(topic.number, patience, self._clock.monotonic())
-        self._empty_hand(topic)
+        self._forget(sent.of, sent.readings, "it ended the connection to AWS IoT", "refused")
+        self._enders.block(sent.of.number, blocks.POLICY, self._clock.monotonic())
 
-    def _not_taken(self, topic: str, event: Published) -> None:
+    def _answered(self, answer: _Answer, found: Verdict, event: Published) -> None:
+        topic = answer.message.topic
+        match found:
+            case Verdict.TAKEN:
+                self._taken(topic)
+            case Verdict.AGAIN:
+                self._cut_answers.append(answer)
+            case Verdict.LATER | Verdict.POLICY | Verdict.LARGE | Verdict.NEVER:
+                self._counts.answers_dropped += 1
+                self._not_taken(topic, verdict.problem(event))
+
+    def _received(self, topic: Topic, sent: _Sent, found: Verdict, event: Published) -> None:
+        readings = sent.readings
+        if found is Verdict.TAKEN:
+            self._counts.acknowledged += len(readings)
+            self._forget(topic, readings)
+            self._blocks.clear(topic.number)
+            self._enders.clear(topic.number)
+            self._taken(topic.name)
+            return
+        if found is Verdict.AGAIN:
+            # At least once: it may arrive twice, it is not lost.
+            self._queue.give_back(topic, readings)
+            return
+        if found is Verdict.LARGE and len(readings) > 1:
+            self._queue.give_back(topic, readings)
+            self._hand.shrink(sent.message)
+            return
+        self._not_taken(topic.name, verdict.problem(event))
+        is_policy = found is Verdict.POLICY
+        if found in (Verdict.NEVER, Verdict.LARGE) or (
+            is_policy and self._settings.when_refused == "drop"
+        ):
+            self._forget(topic, readings, "AWS IoT refused it", "refused")
+            return
+        self._queue.give_back(topic, readings)
+        self._block(topic, blocks.POLICY if is_policy else blocks.OTHERS)
+        self._hand.empty(topic)
+
+    def _block(self, topic: Topic, patience: Patience) -> None:
+        self._blocks.block(topic.number, patience, self._clock.monotonic())
+        self._queue.rest(topic, self._blocks.until(topic.number))
+
+    def _not_taken(self, topic: str, error: AgentError) -> None:
         if topic in self._refused_topics or len(self._refused_topics) < REFUSED_KEPT:
             self._refused_topics.add(topic)
-            self._tell(topic, _refusal(topic, event))
+            self._problems.topic(topic, error)
 
     def _taken(self, topic: str) -> None:
         if topic in self._refused_topics:
             self._refused_topics.remove(topic)
-            self._tell(topic, None)
+            self._problems.topic(topic, None)
 
     # Between events ---------------------------------------------------------------------------------------------------
 
     @property
     def due(self) -> float:
         """When ``settle`` has something to do though nothing happens (monotonic seconds)."""
-        return min(self._put_at, self._flush_at, self._send_at(self._clock.monotonic()))
+        return min(self._commits.due, self._send_at(self._clock.monotonic()))
 
     @property
     def waiting(self) -> int:
         """Readings that AWS has not acknowledged yet."""
-        return self._queue.count + len(self._put)
+        return self._queue.count + self._commits.waiting
 
     def is_idle(self, until: float) -> bool:
         """Whether nothing can be sent, nor be acknowledged, up to then (monotonic seconds)."""
-        return not self._put and not self._sent and self._send_at(self._clock.monotonic()) > until
+        is_empty = not self._commits.waiting and not self._sent
+        return is_empty and self._send_at(self._clock.monotonic()) > until
 
     def settle(self, *, at_once: bool = False) -> None:
         """Commit what came in, then send what may go; ``at_once``: nothing waits to share a commit or a message."""
-        self._is_hasty = at_once
-        now = self._clock.monotonic()
-        is_much = len(self._put) >= COMMIT_AT or self._put_size >= COMMIT_BYTES
-        if self._put and (at_once or now >= self._put_at or is_much):
-            self._commit()
-        if now >= self._flush_at:
-            self._flush()
+        self._hand.hurry(is_hasty=at_once)
+        self._hand.grown(self._commits.settle(at_once=at_once))
         self._pump()
-        self._tell_lost()
-        if self._queue.has_unwritten:
-            self._flush_at = min(self._flush_at, now + FLUSH_EVERY)
+        self._commits.tell_lost(self._held)
 
-    def _commit(self) -> None:
-        batch_of, self._put, self._put_size, self._put_at = self._put, [], 0, math.inf
-        try:
-            places = self._queue.add([one.reading for one in batch_of])
-        except StateDirectoryError as error:
-            self._trouble(error)
-            self.counts.not_stored += len(batch_of)
-            for one in batch_of:
-                if one.on_stored:
-                    one.on_stored(error.title)
-            return
-        self._well()
-        self._flush_at = math.inf  # what AWS has was deleted in the same transaction
-        for one, place in zip(batch_of, places, strict=True):
-            if place and one.on_acknowledged:
-                self._waiting_for[place[0].number, place[1]] = one.on_acknowledged
-            if one.on_stored:
-                one.on_stored(
-                    "" if place else "the queue is full of readings of a higher priority"
-                )
-        self.counts.stored += sum(place is not None for place in places)
-
-    def _flush(self) -> None:
-        self._flush_at = math.inf
-        try:
-            self._queue.flush()
-        except StateDirectoryError as error:
-            self._trouble(error)
-            self._flush_at = self._clock.monotonic() + FLUSH_EVERY
-        else:
-            self._well()
-
-    def _trouble(self, error: StateDirectoryError) -> None:
-        self._is_troubled = True
-        self._tell("", error)
-
-    def _well(self) -> None:
-        if self._is_troubled:
-            self._is_troubled = False
-            self._tell("", None)
+    def _held(self) -> list[tuple[Topic, list[Stored]]]:
+        """What is in hand or under way."""
+        flying = [(one.of, one.readings) for one in self._sent if isinstance(one.of, Topic)]
+        return [*self._hand, *flying]
 
     # Out ------------------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        while (session := self._session) and len(
-            self._sent
-        ) < self._settings.limits.unacknowledged:
+        while session := self._session:
             now = self._clock.monotonic()
             if self._send_at(now) > now:
                 return
             sent = self._next(now)
             if sent is None:
-                continue  # nothing was left of a topic, or it cannot be read now
-            self._sent.add(sent)
+                continue  # nothing was left of a topic, or it cannot be sent now
+            self._sent[sent] = None
             message = sent.message
             self._pace.spend(now, len(message.payload) + len(message.topic))
-            self.counts.messages += 1
+            self._counts.messages += 1
             session.publish(message, sent)
 
     def _send_at(self, now: float) -> float:
         """When the next message may go (monotonic seconds); ``math.inf``: something else must happen first."""
-        if not self._session or len(self._sent) >= self._settings.limits.unacknowledged:
+        suspect = self._suspect(now) if self._suspects else None
+        window = self._window
+        if not self._session or self._is_cut or len(self._sent) >= (1 if suspect else window):
             return math.inf
-        is_ready = self._answers or self._hand
-        ready = now if is_ready else min(map(self._ready_at, self._queue.topics), default=math.inf)
+        ready = now if self._answers or suspect else self._hand.due()
         return ready if ready == math.inf else max(ready, now + self._pace.wait(now))
 
-    def _ready_at(self, topic: Topic) -> float:
-        """When a message of this topic may go: after a refusal later, and perhaps others share it until then."""
-        blocked = self._blocks.until(topic.number)
-        if blocked > -math.inf:
-            return blocked
-        delay = self._settings.batch.max_delay
-        if not delay or self._is_hasty:
-            return 0.0
-        if topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings:
-            return 0.0
-        return self._gathering.setdefault(topic.number, self._clock.monotonic() + delay)
+    def _suspect(self, now: float) -> Topic | _Answer | None:
+        """What is to be sent alone now, or is under way so."""
+        busy = {one.of for one in self._sent} | set(self._answers)
+        busy |= {topic for topic, _ in self._hand}
+        for one in self._suspects:
+            if isinstance(one, (Topic, _Answer)) and one in busy:
+                return one
+            if not isinstance(one, Topic) or not self._queue.has(one) or not one.unsent:
+                self._suspects.discard(one)
+            elif self.until(one) <= now:
+                return one
+        return None
 
     def _next(self, now: float) -> _Sent | None:
         if self._answers:
-            return _Sent(None, [], self._answers.popleft())
-        if not self._hand:
-            self._draw(next(one for one in self._queue.topics if self._ready_at(one) <= now))
-        if not self._hand:
+            return self._fitting_answer(self._answers.popleft(), now)
+        suspect = self._suspect(now) if self._suspects else None
+        topic = suspect if isinstance(suspect, Topic) else None
+        one_by_one = topic is not None and self._suspects.was_alone(topic)
+        drawn = self._hand.next(now, topic, one_by_one=one_by_one)
+        if drawn is None:
             return None
-        topic, readings = self._hand.popleft()
-        message = batch.compose(topic.name, readings, self._settings.batch, self._clock.wall())
-        return _Sent(topic, readings, message)
+        return _Sent(drawn.topic, drawn.readings, drawn.message, now)
 
-    def _draw(self, topic: Topic) -> None:
-        """Take readings of a topic in hand, as messages."""
-        self._gathering.pop(topic.number, None)
-        wanted = self._settings.batch
-        is_newest = self._settings.drain == "newest-first"
-        most = (
-            min(SINGLES, wanted.max_readings) if wanted.format == "none" else wanted.max_readings
-        )
-        try:
-            found = self._queue.take(topic, most, wanted.max_bytes - 2, newest=is_newest)
-        except StateDirectoryError as error:
-            self._trouble(error)
-            self._blocks.block(topic.number, blocks.DISK, self._clock.monotonic())
-            return
-        readings = self._without_expired(topic, found)
-        while readings:
-            count = batch.share(readings, wanted)
-            part, readings = readings[:count], readings[count:]
-            if is_newest:
-                self._hand.appendleft((topic, part))
-            else:
-                self._hand.append((topic, part))
+    def _fitting_answer(self, answer: _Answer, now: float) -> _Sent | None:
+        message = answer.message
+        size, most = batch.packet_size(message), self._limits.packet
+        if most is not None and size > most:
+            self._counts.answers_dropped += 1
+            self._not_taken(message.topic, verdict.too_large(message.topic, size, most))
+            return None
+        return _Sent(answer, [], message, now)
 
-    def _empty_hand(self, only: Topic | None = None) -> None:
-        """Give back what is in hand, all or of one topic."""
-        hand = list(self._hand)
-        self._hand.clear()
-        for topic, readings in hand:
-            if only in (None, topic):
-                self._queue.give_back(topic, readings)
-            else:
-                self._hand.append((topic, readings))
+    # What is not sent (hand.Watcher) ----------------------------------------------------------------------------------
 
-    def _without_expired(self, topic: Topic, readings: list[Stored]) -> list[Stored]:
-        now = self._clock.wall()
-        expired = [one for one in readings if (left := one.left(now)) is not None and left <= 0]
-        if not expired or is_doubtful(self._clock):
-            return readings
-        self._queue.dropped.expired += len(expired)
-        self._forget(topic, expired, "it expired")
-        return [one for one in readings if one not in expired]
+    def until(self, topic: Topic) -> float:
+        """When messages of this topic may go (monotonic seconds)."""
+        return max(self._blocks.until(topic.number), self._enders.until(topic.number))
 
-    def _forget(self, topic: Topic, readings: list[Stored], why: str) -> None:
-        at = 0
-        for first, end in runs.of([one.sequence for one in readings]):
-            count = end - first
-            size = sum(len(one.payload) for one in readings[at : at + count])
-            self._queue.forget(topic, first, count, size)
-            at += count
-        for one in readings if self._waiting_for else ():
-            if told := self._waiting_for.pop((topic.number, one.sequence), None):
-                told(why)
+    def expired(self, topic: Topic, readings: list[Stored]) -> None:
+        """They are of no use any more."""
+        self._forget(topic, readings, "it expired", "expired")
 
-    def _tell_lost(self) -> None:
-        for place in self._queue.lost if self._waiting_for else ():
-            if told := self._waiting_for.pop(place, None):
-                told("it was dropped: the queue was full, or it waited for too long")
-        self._queue.lost.clear()
-        if self._queue.replaced is not self._replaced:
-            self._replaced = self._queue.replaced
-            self._tell_damaged()
+    def too_large(self, topic: Topic, readings: list[Stored], size: int, most: int) -> None:
+        """A single one is larger than the server takes."""
+        self._not_taken(topic.name, verdict.too_large(topic.name, size, most))
+        self._forget(topic, readings, "it is larger than the server takes", "refused")
 
-    def _tell_damaged(self) -> None:
-        """What is neither in hand nor under way was in the damaged file."""
-        parts = [*self._hand, *((one.topic, one.readings) for one in self._sent)]
-        held = {(topic.number, one.sequence) for topic, part in parts if topic for one in part}
-        for place in self._waiting_for.keys() - held:
-            self._waiting_for.pop(place)("the queue was damaged, and the reading with it")
+    def unreadable(self, topic: Topic, error: StateDirectoryError) -> None:
+        """They cannot be read now."""
+        self._commits.trouble(error)
+        self._block(topic, blocks.DISK)
 
-
-def _refusal(topic: str, event: Published) -> AgentError:
-    if event.reason_code == NOT_AUTHORIZED:
-        return NotAllowedError("thing", "iot:Publish", f"topic/{topic}")
-    what = f"reason code {event.reason_code}" if event.reason_code is not None else event.error
-    return RefusedError(
-        f"AWS IoT did not take a message on {topic}: {what}.",
-        remedy="Look at the topic's name and the account's limits (docs/how-to/troubleshooting.md).",
-        code="publish-refused",
-    )
+    def _forget(
+        self,
+        topic: Topic,
+        readings: list[Stored],
+        why_not: str | None = None,
+        cause: Cause | None = None,
+    ) -> None:
+        self._queue.forget(topic, readings, cause)
+        self._commits.done(topic, readings, why_not)

@@ -22,7 +22,9 @@ PRIORITIES = ("low", "normal", "high")
 class Reading:
     """What is published under ``topic``, alone or together with others of that topic.
 
-    ``time`` and ``expires`` in Unix seconds; ``priority`` is an index of ``PRIORITIES``.
+    ``time`` and ``expires`` in Unix seconds: of what is between them the queue keeps the length, so that a clock that
+    is set meanwhile makes nothing expire. ``priority`` is an index of ``PRIORITIES``; ``source`` says who made it, for
+    turns and shares.
     """
 
     topic: str
@@ -31,6 +33,11 @@ class Reading:
     content_type: str = JSON
     expires: float | None = None
     priority: int = 1
+    source: str = ""
+
+
+# Hears the outcome for a reading: None when it came to pass, else why it did not.
+Heard = Callable[[str | None], None]
 
 
 class Intake(Protocol):
@@ -39,15 +46,15 @@ class Intake(Protocol):
     def put(
         self,
         reading: Reading,
-        on_stored: Callable[[str], None] | None = None,
-        on_acknowledged: Callable[[str], None] | None = None,
+        on_stored: Heard | None = None,
+        on_acknowledged: Heard | None = None,
     ) -> None:
         """Take a reading; both calls come later, on the deciding thread.
 
         Args:
             reading: At most ``MAX_PAYLOAD`` bytes.
-            on_stored: Told "" once the reading is durable, else why it was not taken.
-            on_acknowledged: Told "" once AWS has it, else why it never will be.
+            on_stored: Hears None once the reading is durable, else why it was not taken.
+            on_acknowledged: Hears None once AWS has it, else why it never will be.
         """
 
 

@@ -6,10 +6,10 @@ from fleet_agent import log
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health, Problem
 from fleet_agent.log import Moment
+from fleet_agent.telemetry.verdict import PUBLISH_REFUSED
 
 _log = logging.getLogger(__name__)
 
-PUBLISH_REFUSED = "publish-refused"
 QUEUE_UNUSABLE = "queue-unusable"
 
 
@@ -20,15 +20,17 @@ class Refusals:
         self._health = health
         self._topics: dict[str, AgentError] = {}
 
-    def tell(self, topic: str, error: AgentError | None) -> None:
-        """Something is refused, or (None) is not any more; an empty topic stands for the disk."""
-        if not topic:
-            self._show(QUEUE_UNUSABLE, error)
-        elif error:
+    def topic(self, topic: str, error: AgentError | None) -> None:
+        """AWS does not take messages on this topic, or (None) it does again."""
+        if error:
             self._topics.setdefault(topic, error)
             self._show(PUBLISH_REFUSED, self._topics[next(iter(self._topics))])
         elif self._topics.pop(topic, None):
             self._show(PUBLISH_REFUSED, next(iter(self._topics.values()), None))
+
+    def disk(self, error: AgentError | None) -> None:
+        """The disk takes no readings, or (None) it does again."""
+        self._show(QUEUE_UNUSABLE, error)
 
     def _show(self, code: str, error: AgentError | None) -> None:
         if error is None:

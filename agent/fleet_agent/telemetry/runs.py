@@ -38,8 +38,33 @@ def take(runs: Runs, most: int, *, from_end: bool = False) -> tuple[int, int]:
     return first, first + most
 
 
+def remove(runs: Runs, number: int) -> None:
+    """Take out one that is in."""
+    at = _at(runs, number)
+    first, end = runs[at]
+    runs[at : at + 1] = [one for one in ((first, number), (number + 1, end)) if one[0] < one[1]]
+
+
+def has(runs: Runs, number: int) -> bool:
+    """Whether it is in."""
+    at = _at(runs, number)
+    return at >= 0 and number < runs[at][1]
+
+
+def _at(runs: Runs, number: int) -> int:
+    """Where the last run stands that does not begin behind the number."""
+    return bisect.bisect(runs, number, key=_first) - 1
+
+
+def _first(run: tuple[int, int]) -> int:
+    return run[0]
+
+
 def of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
     """The runs that ascending numbers make: the first and the end of each."""
+    if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
+        yield numbers[0], numbers[-1] + 1
+        return
     start = 0
     for index in range(1, len(numbers) + 1):
         if index == len(numbers) or numbers[index] != numbers[index - 1] + 1:

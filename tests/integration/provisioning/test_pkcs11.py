@@ -130,6 +130,36 @@ def test_a_wrong_pin_is_tried_once(agent: Agent, hsm: SoftHsm) -> None:
     assert not (agent.state_dir / "pin-refused.json").exists()
 
 
+def test_two_tokens_of_one_label_are_told_before_aws_is_asked(agent: Agent, hsm: SoftHsm) -> None:
+    hsm.add_token()
+    done = run("provision", configured(agent, hsm), hsm)
+    assert (done.status, done.error["code"]) == (78, "token-ambiguous"), done.stderr
+    assert not (agent.state_dir / "ledger.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("4321\n".encode("utf-16"), "is UTF-16"),
+        (b"4321\n8765\n", "more than one line"),
+        (b"\xef\xbb\xbf\n", "is empty"),
+    ],
+)
+def test_a_pin_that_cannot_be_right_costs_no_try(
+    agent: Agent, hsm: SoftHsm, content: bytes, words: str
+) -> None:
+    hsm.pin_file.write_bytes(content)
+    done = run("provision", configured(agent, hsm), hsm)
+    assert (done.status, done.error["code"]) == (78, "pin-unreadable")
+    assert words in done.error["title"]
+    assert not (agent.state_dir / "pin-refused.json").exists()
+
+
+def test_a_mark_before_the_pin_is_no_part_of_it(agent: Agent, hsm: SoftHsm) -> None:
+    hsm.pin_file.write_bytes(b"\xef\xbb\xbf" + hsm.pin_file.read_bytes())
+    assert run("provision", configured(agent, hsm), hsm).status == 0
+
+
 @pytest.mark.slow
 def test_token_pulled_out_of_a_running_agent(agent: Agent, hsm: SoftHsm) -> None:
     """What is connected stays so; a new connection, and a new start, say what is missing."""

@@ -126,6 +126,22 @@ def test_nothing_is_deleted_where_others_may_exchange_it(tmp_path: Path) -> None
         retire.plan(claim)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives folders away")
+@pytest.mark.parametrize("place", ["claim", "."])
+def test_no_link_is_followed_out_of_a_folder_of_the_agents_group(
+    tmp_path: Path, place: str
+) -> None:
+    claim, victim = make_claim(tmp_path / "claim"), tmp_path / "victim"
+    victim.write_text("root's")
+    Path(claim.private_key).unlink()
+    Path(claim.private_key).symlink_to(victim)
+    os.chown(tmp_path / place, 0, 65534)
+    (tmp_path / place).chmod(0o770)
+    with pytest.raises(DeviceError, match="Others may write"):
+        retire.plan(claim)
+    assert victim.exists()
+
+
 def test_a_key_in_a_token_stays(tmp_path: Path) -> None:
     claim = make_claim(tmp_path / "claim")
     wanted = retire.plan(dataclasses.replace(claim, private_key="pkcs11:token=t;object=o"))

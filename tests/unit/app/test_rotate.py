@@ -20,10 +20,12 @@ def rotated(tmp_path: Path) -> tuple[Store, FakeClock]:
 
 def test_the_replaced_one_goes_after_a_day_of_the_new_one(tmp_path: Path) -> None:
     store, clock = rotated(tmp_path)
-    former = rotate.Former(store, current(store), clock)
+    former = rotate.ReplacedCredential(store, current(store), clock)
     assert former.due == clock.monotonic() + rotate.KEPT_FOR
     clock.go(rotate.KEPT_FOR - 60)
-    restarted = rotate.Former(store, current(store), clock)  # the day goes on over a restart
+    restarted = rotate.ReplacedCredential(
+        store, current(store), clock
+    )  # the day goes on over a restart
     assert restarted.due == clock.monotonic() + 60
     assert store.folder(1).is_dir()
     clock.go(60)
@@ -37,12 +39,12 @@ def test_the_replaced_one_goes_after_a_day_of_the_new_one(tmp_path: Path) -> Non
 def test_a_clock_that_went_back_keeps_it_a_day_and_no_longer(tmp_path: Path) -> None:
     store, clock = rotated(tmp_path)
     clock.now -= 30 * 86400
-    former = rotate.Former(store, current(store), clock)
+    former = rotate.ReplacedCredential(store, current(store), clock)
     assert former.due == clock.monotonic() + rotate.KEPT_FOR
 
 
 def test_the_current_one_and_a_rotation_under_way_stay(tmp_path: Path) -> None:
     store, clock = rotated(tmp_path)
     walk(store, "c", "registered")
-    rotate.Former(store, current(store), clock).act()
+    rotate.ReplacedCredential(store, current(store), clock).act()
     assert [store.folder(number).exists() for number in (1, 2, 3)] == [False, True, True]

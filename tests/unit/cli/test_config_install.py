@@ -179,6 +179,54 @@ def test_a_link_that_leads_out_of_the_image_is_refused(
     assert not list(outside.iterdir())
 
 
+def test_a_path_that_leaves_the_folder_is_not_one_in_the_image(image: Path, root: Path) -> None:
+    """Below the folder by its letters, `../../etc/cron.d/x` would be written there."""
+    (image.parent / "cron").mkdir()
+    (image.parent / "cron/x").write_text(make_certificate(make_key()))
+    (image / "config.yaml").write_text(CONFIG + "ca_file: ../cron/x\n")
+    assert install(image, root) == 0
+    assert not (root / "etc/cron").exists()
+    assert "ca.pem" in tree(root)
+    written = yaml.safe_load((root / HOME / "config.d/99-installed.yaml").read_text())
+    assert written["ca_file"] == "ca.pem"
+
+
+@pytest.mark.parametrize("setting", ["ca_file: {}", "claim: {{certificate: {}, private_key: {}}}"])
+def test_only_what_a_setting_means_is_copied(
+    image: Path, root: Path, setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = image.parent / "shadow"
+    other.write_text("root:secret:1::::::\n")
+    text = CONFIG if setting.startswith("ca_file") else CONFIG[: CONFIG.index("claim:")]
+    (image / "config.yaml").write_text(f"{text}\n{setting.format(other, other)}\n")
+    assert install(image, root) == 78
+    assert "secret" not in capsys.readouterr().err
+    assert not (root / HOME).exists()
+
+
+def test_a_ca_file_brings_no_key_along(image: Path, root: Path) -> None:
+    key = make_key()
+    (image / "ca.pem").write_text(make_certificate(key) + key_pem(key).decode())
+    (image / "config.yaml").write_text(CONFIG + "ca_file: ca.pem\n")
+    assert install(image, root) == 78
+    (image / "ca.pem").write_text("# ours\n" + (certificate := make_certificate(key)))
+    assert install(image, root) == 0
+    assert (root / HOME / "ca.pem").read_text() == certificate
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must mistrust other users")
+@pytest.mark.parametrize("name", ["site-code", "claim"])
+def test_root_follows_no_link_in_another_users_folder(
+    image: Path, root: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (image / name).rename(image.parent / "elsewhere")
+    (image / name).symlink_to(image.parent / "elsewhere")
+    assert install(image, root) == 0  # the folder is root's
+    os.chown(image, 1, 1)
+    assert install(image, root, "--force") == 78
+    assert "another user's symbolic link" in capsys.readouterr().err
+
+
 def test_a_place_that_is_no_root_is_refused(image: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert install(image, tmp_path / "empty") == 2

@@ -1,12 +1,15 @@
+import base64
 import datetime as dt
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import keys, pem_file
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import DeviceError
 from support import csr as making
@@ -83,13 +86,113 @@ def test_a_truncated_request() -> None:
     assert caught(error) == ("csr-invalid", True)
 
 
+def request_of(size: int) -> bytes:
+    """A request of at least this many bytes as PEM."""
+    count = size // 70
+    names = [x509.NameAttribute(x509.NameOID.COMMON_NAME, "x" * 60) for _ in range(count)]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+    return builder.sign(making.make_key(), hashes.SHA256()).public_bytes(
+        serialization.Encoding.PEM
+    )
+
+
 def test_a_request_that_is_too_long() -> None:
-    pem = making.make_csr(making.make_key(), "x" * 60).encode()
-    at_the_limit = pem + b"\n" * (2000 - len(pem))
-    assert keys.read_csr(at_the_limit, "device.csr").public_key
-    with pytest.raises(DeviceError, match="2001 bytes") as error:
-        keys.read_csr(at_the_limit + b"\n", "device.csr")
+    """Its own size counts, not that of the file that it stands in."""
+    inside = request_of(1000)
+    assert keys.read_csr(b"text\n" * 1000 + inside, "device.csr").pem == inside.decode()
+    outside = request_of(2000)
+    with pytest.raises(DeviceError, match=f"is {len(outside)} bytes") as error:
+        keys.read_csr(outside, "device.csr")
     assert caught(error) == ("csr-too-long", True)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_key_beside_the_request_is_not_passed_on(order: int) -> None:
+    key = making.make_key()
+    request = making.make_csr(key)
+    both = [making.key_pem(key).decode(), request][::order]
+    assert keys.read_csr("".join(both).encode(), "device.csr").pem == request
+    assert keys.read_csr(b"\xef\xbb\xbf" + request.encode(), "device.csr").pem == request
+    dos = request.replace("\n", "\r\n").encode()
+    assert keys.read_csr(dos, "device.csr").pem == request
+
+
+def test_two_requests() -> None:
+    two = making.make_csr(making.make_key()) + making.make_csr(making.make_key())
+    with pytest.raises(DeviceError, match="holds 2 certificate signing requests") as error:
+        keys.read_csr(two.encode(), "device.csr")
+    assert caught(error) == ("csr-invalid", True)
+
+
+def der(pem: str) -> bytes:
+    return base64.b64decode("".join(pem.splitlines()[1:-1]))
+
+
+def test_what_a_file_holds_instead_is_named_with_the_command_that_converts() -> None:
+    key = making.make_key()
+    private, csr, leaf = making.key_pem(key).decode(), making.make_csr(key), make_certificate(key)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+
+    def told(read: Callable[[bytes, str], object], data: bytes) -> str:
+        with pytest.raises(DeviceError) as error:
+            read(data, "a file")
+        return f"{error.value.title} {error.value.remedy}"
+
+    for read, text, tool in (
+        (pem_file.certificate, leaf, "x509"),
+        (pem_file.private_key, private, "pkey"),
+        (pem_file.request, csr, "req"),
+    ):
+        assert f"openssl {tool} -inform DER -in 'a file'" in told(read, der(text))
+        assert "iconv -f UTF-16" in told(read, text.encode("utf-16"))
+        assert "iconv -f UTF-16" in told(read, text.encode("utf-16-le"))
+        assert "sed 's/" in told(read, text.replace("\n", "\\n").encode())
+    assert "it is a PUBLIC KEY" in told(pem_file.private_key, public)
+    assert "it is a CERTIFICATE" in told(pem_file.private_key, leaf.encode())
+    assert "it is a PRIVATE KEY" in told(pem_file.certificate, private.encode())
+    assert "passphrase" in told(pem_file.private_key, locked)
+    assert "openssl pkey" in told(pem_file.private_key, locked)
+
+
+def test_another_name_of_the_same() -> None:
+    leaf = make_certificate(making.make_key())
+    other = leaf.replace(" CERTIFICATE-", " X509 CERTIFICATE-").encode()
+    assert pem_file.certificate(other, "c.crt") == leaf
+
+
+def test_an_rsa_pss_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pss.key"
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    with pytest.raises(DeviceError, match="RSA-PSS"):
+        pem_file.private_key(path.read_bytes(), str(path))
+
+
+def test_a_ca_before_the_certificate_is_told() -> None:
+    key = making.make_key()
+    both = make_certificate(making.make_key()) + make_certificate(key)
+    with pytest.raises(DeviceError, match="is not the first one in") as error:
+        keys.check_pair(pair(both, making.key_pem(key).decode()))
+    assert caught(error) == ("key-mismatch", True)
+
+
+def test_a_ca_file_holds_certificates_only() -> None:
+    key = making.make_key()
+    one, two = make_certificate(key), make_certificate(making.make_key())
+    assert keys.read_ca(f"# the first\n{one}# the second\n{two}".encode(), "ca.pem") == one + two
+    for wrong in (one + making.key_pem(key).decode(), "root:x:0:0", ""):
+        with pytest.raises(DeviceError, match="a CA file holds certificates only"):
+            keys.read_ca(wrong.encode(), "ca.pem")
 
 
 def test_a_request_signed_by_another_key() -> None:

@@ -35,7 +35,7 @@ def mode_of(path: Path) -> int:
 def test_an_empty_state_directory(store: Store) -> None:
     assert store.pending() is None
     assert store.current() is None
-    store.tell_ledger()
+    store.update_ledger()
     assert store.ledger.latest() == {}
 
 
@@ -362,7 +362,7 @@ def test_damage_elsewhere_does_not_stop_a_sound_identity(store: Store, state_dir
     walk(store, "c", "key")
     for number in ("0001", "0003"):
         (state_dir / "credentials" / number / "attempt.json").write_text("{")
-    store.tell_ledger()
+    store.update_ledger()
     assert current(store).certificate_id == "c-b"
 
 
@@ -395,10 +395,10 @@ def test_a_power_cut_between_the_swap_and_the_ledger(store: Store, state_dir: Pa
     ledger = state_dir / "ledger.jsonl"
     ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:-2]))
     assert store.ledger.latest() == {"c-a": "current", "c-b": "registered"}
-    store.tell_ledger()
+    store.update_ledger()
     assert store.ledger.latest() == {"c-a": "retired", "c-b": "current"}
     before = ledger.read_bytes()
-    store.tell_ledger()
+    store.update_ledger()
     assert ledger.read_bytes() == before
 
 

@@ -1,38 +1,76 @@
 """What is written of a key in a token, without a token."""
 
 import dataclasses
+import json
+import os
 from pathlib import Path
 
 import pytest
 
 from fleet_agent.config import token_uri
 from fleet_agent.config.shape import WrongValueError
-from fleet_agent.credentials.model import Place, TokenKey
+from fleet_agent.credentials.hsm.cryptoki import Module, ModuleError
+from fleet_agent.credentials.model import HardwareKey, HardwareToken
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import StateDirectoryError
+from fleet_agent.errors import DeviceError, StateDirectoryError
 from support.clock import FakeClock
+from support.users import NOBODY
 from support.walks import ATTEMPT
 
 
-def place(state_dir: Path) -> Place:
-    return Place(
-        module="/usr/lib/m.so", token="a b", pin_file="/etc/pin", state_dir=str(state_dir)
+def place(state_dir: Path) -> HardwareToken:
+    return HardwareToken(
+        module="/usr/lib/m.so", label="a b", pin_file="/etc/pin", state_dir=str(state_dir)
     )
 
 
 def test_a_generation_says_which_key_is_its_own(tmp_path: Path) -> None:
     store = Store(tmp_path, FakeClock())
-    key = TokenKey(place=place(tmp_path), label="device-0002", is_ours=True)
-    found = store.keep_token_key(store.open(ATTEMPT), key)
+    key = HardwareKey(token=place(tmp_path), label="device-0002", is_ours=True)
+    found = store.keep_hardware_key(store.open(ATTEMPT), key)
     assert found.has_key
     assert store.key(found.number) == key
     assert Store(tmp_path, FakeClock()).pending() == found
     assert str(key) == "pkcs11:token=a%20b;object=device-0002;type=private"
-    # Module and PIN file may move: the configuration knows, as long as it means the same token.
-    moved = dataclasses.replace(key.place, module="/opt/m.so", pin_file="credential:pin")
-    assert Store(tmp_path, FakeClock(), moved).key(1) == dataclasses.replace(key, place=moved)
-    other = dataclasses.replace(moved, token="other")
-    assert Store(tmp_path, FakeClock(), other).key(1) == key
+    kept = json.loads((store.folder(found.number) / "key.json").read_text())
+    assert kept == {"token": "a b", "label": "device-0002", "is_ours": True}
+    # Where module and PIN file are the configuration alone says.
+    moved = dataclasses.replace(key.token, module="/opt/m.so", pin_file="credential:pin")
+    assert Store(tmp_path, FakeClock(), moved).key(1) == dataclasses.replace(key, token=moved)
+
+
+def test_no_module_is_taken_from_the_state(tmp_path: Path) -> None:
+    """Whoever may write there could have root load it."""
+    store = Store(tmp_path, FakeClock())
+    found = store.open(ATTEMPT)
+    older = {
+        "module": "/tmp/evil.so",
+        "token": "a b",
+        "pin_file": "/p",
+        "label": "x",
+        "is_ours": True,
+    }
+    (store.folder(found.number) / "key.json").write_text(json.dumps(older))
+    other = dataclasses.replace(place(tmp_path), label="other")
+    for opened in (Store(tmp_path, FakeClock()), Store(tmp_path, FakeClock(), other)):
+        with pytest.raises(DeviceError) as caught:
+            opened.key(1)
+        assert caught.value.code == "token-not-configured"
+        assert "evil" not in f"{caught.value.title} {caught.value.remedy}"
+    key = Store(tmp_path, FakeClock(), place(tmp_path)).key(1)
+    assert isinstance(key, HardwareKey)
+    assert key.token == place(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to refuse as root")
+def test_root_loads_no_module_that_another_user_could_exchange(tmp_path: Path) -> None:
+    module = tmp_path / "m.so"
+    module.write_bytes(b"")
+    for owner, mode in ((NOBODY, 0o644), (0, 0o666)):
+        os.chown(module, owner, owner)
+        module.chmod(mode)
+        with pytest.raises(ModuleError, match="only what is root's alone"):
+            Module.load(str(module))
 
 
 def test_a_damaged_one_is_named(tmp_path: Path) -> None:
@@ -45,8 +83,8 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
 
 def test_a_token_that_cannot_be_asked_keeps_nobody_from_going_on(tmp_path: Path) -> None:
     store = Store(tmp_path, FakeClock())
-    key = TokenKey(place=place(tmp_path), label="x", is_ours=True)
-    store.keep_token_key(store.open(ATTEMPT), key)
+    key = HardwareKey(token=place(tmp_path), label="x", is_ours=True)
+    store.keep_hardware_key(store.open(ATTEMPT), key)
     assert store.open(ATTEMPT).number == 2  # the first one's folder is gone, its key is not
     assert not store.folder(1).exists()
 

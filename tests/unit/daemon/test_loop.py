@@ -70,7 +70,7 @@ class Made:
         telemetry = Telemetry()
         health = Health(folder, clock)
         self.queue = Queue(folder / "q", telemetry.queue, clock)
-        self.publisher = Publisher(self.queue, telemetry, clock, Refusals(health).tell)
+        self.publisher = Publisher(self.queue, telemetry, clock, Refusals(health))
         shared = Shared(answer=cast("Any", None), clock=clock, health=health)
         commands = Commands(folder / "commands", mailbox, shared)
         self.session = session = Broker(mailbox)

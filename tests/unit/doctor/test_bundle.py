@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.doctor import bundle
+from fleet_agent.doctor.redaction import redact
 from support.secrets import secrets_in
 from support.seeded import Bench, attempt
 
@@ -66,6 +67,47 @@ def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
     assert not [name for name in texts if name.endswith(("private.pem.key", "issued.json"))]
 
 
+def test_of_a_file_only_what_is_known_goes_along(tmp_path: Path) -> None:
+    """By construction: a secret under a name that no list knows stays on the device."""
+    bench = Bench(tmp_path / "root")
+    bench.save(provisioning={"template": "fleet-v1", "parameters": {"Word": "plainword"}})
+    bench.write(
+        "etc/fleet-agent/config.d/50-more.yaml",
+        "port: 8883\nhidden: plainword\nlist: [plainword]\n# plainword\n",
+    )
+    bench.drop_in(
+        "x.conf",
+        "[Service]\nEnvironment=WORD=plainword\nExecStart=/bin/x --word plainword\nUser=agent\n# plainword\n",
+    )
+    bench.write(
+        "var/lib/fleet-agent/credentials/0001/registration.json",
+        '{"thing_name": "pump-7", "device_configuration": {"word": "plainword"}, "more": ["plainword"]}',
+    )
+    bench.write(
+        "var/lib/fleet-agent/ledger.jsonl", '{"event": "issued", "word": "plainword"}\nplainword\n'
+    )
+    archive = tmp_path / "support.tar.gz"
+    opened = bundle.open_archive(archive)
+    bundle.Bundle(bench.device()).write(opened, bench.clock.wall())
+    with tarfile.open(archive) as tar:
+        texts = {
+            member.name: file.read().decode()
+            for member in tar.getmembers()
+            if (file := tar.extractfile(member)) is not None
+        }
+    assert [name for name, text in texts.items() if "plainword" in text] == []
+    whole = "\n".join(texts.values())
+    for kept in (
+        "pump-7",
+        "template: fleet-v1",
+        "port: '8883'",
+        "User=agent",
+        '"event": "issued"',
+        "hidden: (redacted)",
+    ):
+        assert kept in whole, kept
+
+
 @pytest.mark.parametrize(
     ("text", "secret"),
     [
@@ -77,10 +119,20 @@ def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
         ("Proxy-Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
         ("-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEI", "MHcCAQEEI"),
         (f"got {TOKEN} from AWS", TOKEN),
+        ("HTTP://u:hunter2@proxy:3128", "hunter2"),
+        ("http://u:hun/ter#2@proxy:3128", "ter#2"),
+        ("API-KEY=abc", "abc"),
+        ("KEY_PASSPHRASE=abc", "abc"),
+        ("passwords:\n  - hunter2\n  - other\n", "hunter2"),
+        ("passwords:\n- hunter2\nport: 1\n", "hunter2"),
+        ("secret: |\n  first line\n  hunter2\n", "hunter2"),
+        ("secret:\n  inner:\n    deep: hunter2\n", "hunter2"),
+        ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
+        ("aws_access_key_id = AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
     ],
 )
 def test_a_secret_is_taken_out(text: str, secret: str) -> None:
-    assert secret not in bundle.redact(text)
+    assert secret not in redact(text)
 
 
 @pytest.mark.parametrize(
@@ -92,4 +144,4 @@ def test_a_secret_is_taken_out(text: str, secret: str) -> None:
     ],
 )
 def test_what_support_needs_stays(text: str) -> None:
-    assert bundle.redact(text) == text
+    assert redact(text) == text

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from fleet_agent import files
-from fleet_agent.credentials import folders, keys
+from fleet_agent.credentials import folders, keys, records
 from fleet_agent.credentials.model import (
     Credential,
     Event,
@@ -366,7 +366,7 @@ class Walk(RuleBasedStateMachine):
             self.clock.go(1000.0)
         assert not self.is_wanted or self.is_kept, "it never gets there"
         store = Store(self.folder, self.clock)
-        store.tell_ledger()
+        store.update_ledger()
         latest = store.ledger.latest()
         settled = NAMED | ({Event.REGISTERED, Event.ISSUED} if self.is_kept else set())
         for certificate_id, certificate in self.cloud.certificates.items():
@@ -472,7 +472,7 @@ class StoresBeforeTheLedger(Store):
             files.remove(folder / folders.KEY)
             files.write(folder / folders.KEY, private_key.reveal().encode(), 0o600)
         files.write(folder / folders.CERTIFICATE, certificate.encode(), 0o644)
-        self._write_issued(found.number, issued)
+        self._write_json(found.number, folders.ISSUED, records.dump_issued(issued))
         ledger.record(issued.certificate_id, Event.ISSUED, found.number, issued.received)
         return dataclasses.replace(found, issued=issued, has_key=True)
 

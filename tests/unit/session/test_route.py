@@ -72,6 +72,17 @@ def test_no_http_proxy(text: str) -> None:
     assert caught.value.code == "proxy-kind"
 
 
+@pytest.mark.parametrize(
+    "text", ["http://me:12/geheim@p:1", "http://me:12#geheim@p:1", "me:12?geheim@p:1"]
+)
+def test_a_password_that_takes_the_address_apart_is_refused_and_not_shown(text: str) -> None:
+    """Its first half would be taken for the proxy's port, and logged."""
+    with pytest.raises(DeviceError, match="must be written as %XX") as caught:
+        proxy_of({"https_proxy": text})
+    assert "geheim" not in f"{caught.value.title}{caught.value.remedy}"
+    assert "12" not in caught.value.title
+
+
 def test_user_and_password_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "proxy"
     file.write_text("otto:p:w@rd/%41\n")

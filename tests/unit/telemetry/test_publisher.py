@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.telemetry import Batch, Limits, Telemetry
+from fleet_agent.config.telemetry import Batch, Telemetry
+from fleet_agent.config.telemetry import Limits as Pacing
 from fleet_agent.errors import AgentError
+from fleet_agent.session.events import NoAnswer
+from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Published
+from fleet_agent.session.reasons import TOO_LARGE, UNKNOWN
 from fleet_agent.telemetry.blocks import POLICY
-from fleet_agent.telemetry.publisher import Publisher
+from fleet_agent.telemetry.hand import SINGLES
+from fleet_agent.telemetry.publisher import ANSWERS_KEPT, Publisher
 from fleet_agent.telemetry.queue import Queue
-from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
+from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT, Reading
 from support.clock import FakeClock
 from support.held import Held
 
@@ -28,13 +33,14 @@ class Bench:
         self.settings = dataclasses.replace(Telemetry(), **changes)  # type: ignore[arg-type]
         self.queue = Queue(folder / "q.sqlite3", self.settings.queue, self.clock)
         self.wire = Held()
-        self.told: list[tuple[str, AgentError | None]] = []
-        self.publisher = Publisher(
-            self.queue,
-            self.settings,
-            self.clock,
-            lambda topic, error: self.told.append((topic, error)),
-        )
+        self.told: list[tuple[str | None, AgentError | None]] = []  # no topic: the disk
+        self.publisher = Publisher(self.queue, self.settings, self.clock, self)
+
+    def topic(self, topic: str, error: AgentError | None) -> None:
+        self.told.append((topic, error))
+
+    def disk(self, error: AgentError | None) -> None:
+        self.told.append((None, error))
 
     def put(self, *numbers: int, topic: str = TOPIC) -> None:
         for number in numbers:
@@ -102,17 +108,17 @@ def test_what_no_puback_came_for_goes_again_in_order(bench: Bench) -> None:
 
 
 def test_sender_is_told_once_it_is_durable_and_once_aws_has_it(bench: Bench) -> None:
-    told: list[str] = []
+    told: list[tuple[str, str | None]] = []
     reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
     bench.publisher.put(
-        reading, lambda why: told.append(f"stored{why}"), lambda why: told.append(f"sent{why}")
+        reading, lambda why: told.append(("stored", why)), lambda why: told.append(("sent", why))
     )
     assert told == []
     bench.publisher.settle()
-    assert told == ["stored"]
+    assert told == [("stored", None)]
     bench.connect()
     bench.answer(0)
-    assert told == ["stored", "sent"]
+    assert told == [("stored", None), ("sent", None)]
 
 
 def test_a_refused_topic_is_kept_named_and_tried_again_slower_and_slower(bench: Bench) -> None:
@@ -150,7 +156,7 @@ def test_a_refused_reading_can_be_dropped_instead(tmp_path: Path) -> None:
 
 
 def test_the_window_is_kept(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, limits=Limits(unacknowledged=2, publishes=0, bytes=0))
+    bench = Bench(tmp_path, limits=Pacing(unacknowledged=2, publishes=0, bytes=0))
     bench.connect()
     for number in range(5):
         bench.put(number)
@@ -160,7 +166,7 @@ def test_the_window_is_kept(tmp_path: Path) -> None:
 
 
 def test_no_second_holds_more_messages_than_the_limit(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, limits=Limits(unacknowledged=1000), batch=Batch(format="none"))
+    bench = Bench(tmp_path, limits=Pacing(unacknowledged=1000), batch=Batch(format="none"))
     bench.connect()
     bench.put(*range(500))
     moments: list[float] = []
@@ -188,10 +194,10 @@ def test_readings_wait_for_others_as_long_as_they_may(tmp_path: Path) -> None:
 
 
 def test_what_is_too_large_for_aws_is_not_taken(bench: Bench) -> None:
-    told: list[str] = []
+    told: list[str | None] = []
     payload = b"1" * (MAX_PAYLOAD + 1)
     bench.publisher.put(Reading(topic=TOPIC, payload=payload, time=0.0), told.append)
-    assert "AWS IoT takes" in told[0]
+    assert "AWS IoT takes" in str(told[0])
     assert bench.publisher.waiting == 0
 
 
@@ -211,18 +217,18 @@ def test_what_expired_while_it_waited_is_not_sent(bench: Bench) -> None:
 
 
 def test_a_full_disk_is_told_and_heals(bench: Bench) -> None:
-    told: list[str] = []
+    told: list[str | None] = []
     reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
     bench.queue._file.execute("PRAGMA max_page_count = 1")
     bench.publisher.put(dataclasses.replace(reading, payload=b"x" * 9000), told.append)
     bench.publisher.settle()
-    assert "the disk is full" in told[0]
-    assert bench.told[-1][0] == ""
+    assert "the disk is full" in str(told[0])
+    assert bench.told[-1][0] is None
     bench.queue._file.execute("PRAGMA max_page_count = 100000")
     bench.publisher.put(reading, told.append)
     bench.publisher.settle()
-    assert told[1] == ""
-    assert bench.told[-1] == ("", None)
+    assert told[1] is None
+    assert bench.told[-1] == (None, None)
 
 
 def test_topics_take_turns(bench: Bench) -> None:
@@ -277,6 +283,7 @@ def test_a_cut_connection_is_no_refusal_whichever_news_comes_first(bench: Bench)
         tag=tag,
         reason_code=None,
         error="AWS_ERROR_MQTT5_OPERATION_FAILED_DUE_TO_OFFLINE_QUEUE_POLICY: …",
+        no_answer=NoAnswer.CUT,
     )
     bench.publisher.published(cut)
     bench.publisher.disconnected()
@@ -286,7 +293,7 @@ def test_a_cut_connection_is_no_refusal_whichever_news_comes_first(bench: Bench)
 
 
 def test_who_waits_for_a_reading_hears_that_the_file_was_damaged(bench: Bench) -> None:
-    told: list[str] = []
+    told: list[str | None] = []
     for number in range(300):
         payload = str(number).encode().ljust(3000)
         reading = Reading(topic=TOPIC, payload=payload, time=0.0)
@@ -305,19 +312,20 @@ def test_who_waits_for_a_reading_hears_that_the_file_was_damaged(bench: Bench) -
     bench.publisher.settle()
     assert bench.queue.replaced
     assert len(told) == 300
-    assert any("damaged" in words for words in told)
+    assert any("damaged" in str(words) for words in told)
     assert bench.publisher.waiting == 0
 
 
-def test_readings_made_before_the_clock_was_set_do_not_expire(bench: Bench) -> None:
+def test_what_is_of_use_for_a_while_is_so_although_the_clock_is_set(bench: Bench) -> None:
     bench.clock.now = 100.0
     reading = Reading(topic=TOPIC, payload=b"1", time=100.0, expires=160.0)
     bench.publisher.put(reading)
-    bench.clock.now = 1.8e9
     bench.publisher.settle()
+    bench.clock.now = 1.8e9
+    bench.clock.go(20)
     bench.connect()
     assert bench.carried() == [1]
-    assert bench.wire.carried[0].expiry is None
+    assert bench.wire.carried[0].expiry == 40
 
 
 def test_stopping_waits_for_nobody_to_share_a_message(tmp_path: Path) -> None:
@@ -329,3 +337,259 @@ def test_stopping_waits_for_nobody_to_share_a_message(tmp_path: Path) -> None:
     assert bench.carried() == [1]
     bench.answer(0)
     assert bench.publisher.is_idle(bench.clock.monotonic() + 10)
+
+
+# What the server does not take ----------------------------------------------------------------------------------------
+
+
+def cut(bench: Bench) -> None:
+    """The connection ends with all that is under way."""
+    bench.publisher.disconnected()
+    while bench.wire.flying:
+        bench.answer(None)
+    bench.clock.go(3)
+
+
+def test_a_batch_that_is_too_large_for_the_server_is_sent_in_parts(bench: Bench) -> None:
+    bench.put(*range(1000))
+    bench.publisher.connected(bench.wire, Limits(packet=600))
+    for _ in range(200):
+        bench.clock.go(1)
+        bench.publisher.settle()
+        while bench.wire.flying:
+            bench.answer(0)
+    sent = [json.loads(one.payload) for one in bench.wire.carried]
+    assert [number for part in sent for number in part] == list(range(1000))
+    assert max(len(one.payload) for one in bench.wire.carried) < 600
+    assert bench.queue.dropped.refused == 0
+
+
+@pytest.mark.parametrize("answer", [(TOO_LARGE, NoAnswer.CUT), (None, NoAnswer.NOT_HERE)])
+def test_a_batch_shrinks_until_the_server_takes_it(
+    bench: Bench, answer: tuple[int | None, NoAnswer]
+) -> None:
+    bench.put(*range(1000))
+    bench.connect()
+    while bench.publisher.waiting:
+        bench.clock.go(1)
+        bench.publisher.settle()
+        message, _ = bench.wire.flying[0]
+        code, no_answer = answer if len(message.payload) > 500 else (0, NoAnswer.CUT)
+        bench.publisher.published(bench.wire.answer(0, code, no_answer))
+    taken = [one for one in bench.wire.carried if len(one.payload) <= 500]
+    # What was under way behind one that was too large arrived before it.
+    assert sorted(n for one in taken for n in json.loads(one.payload)) == list(range(1000))
+    assert bench.queue.dropped.refused == 0
+    assert bench.told == []
+
+
+def test_a_reading_that_is_too_large_for_the_server_is_dropped_named_and_counted(
+    bench: Bench,
+) -> None:
+    heard: list[str | None] = []
+    bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 5000, time=0.0), None, heard.append)
+    bench.put(1, topic="dt/pump/other")
+    bench.publisher.connected(bench.wire, Limits(packet=1000))
+    bench.publisher.settle()
+    assert bench.carried("dt/pump/other") == [1]
+    assert bench.carried() == []
+    assert bench.queue.dropped.refused == 1
+    topic, error = bench.told[-1]
+    assert topic == TOPIC
+    assert "the server takes 1000 bytes: it was dropped" in str(error)
+    assert heard == ["it is larger than the server takes"]
+
+
+def test_an_answer_that_is_too_large_for_the_server_is_dropped_named_and_counted(
+    bench: Bench,
+) -> None:
+    bench.publisher.answer(Outgoing(topic="answers", payload=b"x" * 5000))
+    bench.publisher.answer(Outgoing(topic="answers", payload=b"1"))
+    bench.publisher.connected(bench.wire, Limits(packet=1000))
+    bench.publisher.settle()
+    assert bench.carried("answers") == [1]
+    assert bench.publisher.counts.answers_dropped == 1
+    assert "it was dropped" in str(bench.told[-1][1])
+
+
+@pytest.mark.parametrize("code", [128, 151, UNKNOWN, 177])
+def test_a_code_that_passes_is_named_and_the_reading_sent_again_after_a_pause(
+    bench: Bench, code: int
+) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.put(2, topic="dt/pump/other")
+    bench.answer(code)
+    bench.answer(0)
+    topic, error = bench.told[-1]
+    assert topic == TOPIC
+    assert ("does not know" if code == UNKNOWN else f"PUBACK {code}") in str(error)
+    assert bench.wire.flying == []
+    bench.clock.go(1.1)
+    bench.publisher.settle()
+    bench.answer(0)
+    assert bench.told[-1] == (TOPIC, None)
+    assert bench.publisher.waiting == 0
+
+
+def test_no_acknowledgement_in_time_is_called_that_and_the_reading_sent_again(
+    bench: Bench,
+) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.publisher.published(bench.wire.answer(0, None, NoAnswer.LATE))
+    _, error = bench.told[-1]
+    assert error is not None
+    assert "No acknowledgement" in error.title
+    assert "30 s" in error.title
+    assert "topic's name" not in error.remedy
+    bench.clock.go(1.1)
+    bench.publisher.settle()
+    bench.answer(0)
+    assert bench.publisher.waiting == 0
+
+
+def test_what_can_never_be_sent_is_dropped_named_and_counted(bench: Bench) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.publisher.published(bench.wire.answer(0, None, NoAnswer.IMPOSSIBLE))
+    assert (bench.publisher.waiting, bench.queue.dropped.refused) == (0, 1)
+    assert "can never be sent" in str(bench.told[-1][1])
+
+
+def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_go_on(
+    bench: Bench,
+) -> None:
+    bench.put(1, topic="bad")
+    for number in range(5):
+        bench.put(number, topic=f"good/{number}")
+    cuts = 0
+    while bench.publisher.waiting:
+        bench.connect()
+        while bench.wire.flying:
+            # The server looks at what comes first.
+            if bench.wire.flying[0][0].topic == "bad":
+                cut(bench)
+                cuts += 1
+                break
+            bench.answer(0)
+        assert cuts < 10
+    assert cuts == 4
+    assert bench.queue.dropped.refused == 1
+    assert [topic for topic, error in bench.told if error] == ["bad"]
+    assert "ended the connection twice" in str(bench.told[0][1])
+    bench.connect()
+    assert len(bench.told) == 1  # it is still told with the next connection
+    assert [bench.carried(f"good/{number}")[-1] for number in range(5)] == list(range(5))
+
+
+def test_of_a_batch_that_ends_the_connection_only_the_culprit_goes(bench: Bench) -> None:
+    bench.put(*range(8))
+    cuts = 0
+    received: list[object] = []
+    while bench.publisher.waiting:
+        bench.clock.go(4000)
+        bench.connect()
+        while bench.wire.flying:
+            found = json.loads(bench.wire.flying[0][0].payload)
+            numbers = found if isinstance(found, list) else [found]
+            if 5 in numbers:
+                cut(bench)
+                cuts += 1
+                break
+            received += numbers
+            bench.answer(0)
+        assert cuts < 5
+    assert received == [0, 1, 2, 3, 4, 6, 7]
+    assert bench.queue.dropped.refused == 1
+    assert cuts == 2
+
+
+def test_a_topic_that_ends_the_connection_is_tried_again_slower_and_slower(bench: Bench) -> None:
+    bench.put(*range(100), topic="bad")
+    began, cuts = bench.clock.passed, []
+    while bench.clock.passed < began + 3600:
+        bench.put(1, topic="good")
+        bench.connect()
+        while bench.wire.flying:
+            if bench.wire.flying[0][0].topic == "bad":
+                cut(bench)
+                cuts.append(bench.clock.passed - began)
+                break
+            bench.answer(0)
+        else:
+            bench.publisher.disconnected()
+        bench.clock.go(3)
+    assert 5 < len(cuts) < 12, cuts
+    assert bench.publisher.waiting > 90
+    assert len(bench.carried("good")) > 500
+
+
+def test_an_answer_that_ends_the_connection_twice_is_dropped_and_readings_go_on(
+    bench: Bench,
+) -> None:
+    bench.publisher.answer(Outgoing(topic="$aws/unknown", payload=b"1"))
+    bench.put(1)
+    for _ in range(4):
+        bench.connect()
+        assert bench.wire.flying[0][0].topic == "$aws/unknown"
+        cut(bench)
+    bench.connect()
+    bench.answer(0)
+    assert bench.carried()[-1] == 1
+    assert (bench.publisher.waiting, bench.publisher.counts.answers_dropped) == (0, 1)
+    assert "$aws/unknown" in str(bench.told[0][1])
+
+
+def test_a_network_that_breaks_again_and_again_loses_nothing(bench: Bench) -> None:
+    bench.put(1)
+    for _ in range(20):
+        bench.connect()
+        assert bench.wire.flying
+        bench.clock.go(40)  # no ping was answered
+        cut(bench)
+    bench.connect()
+    bench.answer(0)
+    assert (bench.publisher.waiting, bench.queue.dropped.refused) == (0, 0)
+
+
+def test_answers_that_were_cut_go_again_in_their_order(bench: Bench) -> None:
+    for number in range(5):
+        bench.publisher.answer(Outgoing(topic="answers", payload=b"%d" % number))
+    bench.connect()
+    cut(bench)
+    bench.connect()
+    assert bench.carried("answers") == [*range(5), *range(5)]
+
+
+def test_too_many_answers_are_dropped_and_counted(bench: Bench) -> None:
+    for number in range(ANSWERS_KEPT + 7):
+        bench.publisher.answer(Outgoing(topic="answers", payload=b"%d" % number))
+    assert bench.publisher.counts.answers_dropped == 7
+
+
+def test_the_servers_own_window_is_kept(bench: Bench) -> None:
+    for number in range(5):
+        bench.put(number, topic=f"t{number}")
+    bench.publisher.connected(bench.wire, Limits(unacknowledged=2))
+    bench.publisher.settle()
+    assert len(bench.wire.flying) == 2
+
+
+def test_a_topic_whose_readings_do_not_go_together_has_no_longer_turn(bench: Bench) -> None:
+    for number in range(300):
+        kind = JSON if number % 2 else TEXT
+        bench.publisher.put(
+            Reading(topic="mixed", payload=b"%d" % number, time=0.0, content_type=kind, source="a")
+        )
+    bench.publisher.put(Reading(topic="other", payload=b"0", time=0.0, source="b"))
+    bench.publisher.settle()
+    bench.connect()
+    for _ in range(SINGLES + 1):
+        bench.clock.go(1)
+        bench.answer(0)
+    assert bench.carried("other") == [0]
+    while bench.wire.flying:
+        bench.clock.go(1)
+        bench.answer(0)
+    assert bench.carried("mixed") == list(range(300))

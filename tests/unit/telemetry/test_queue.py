@@ -1,6 +1,7 @@
 """The queue on a real file: against a model, crashes between any two steps, damage, bounds, clocks, size."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fleet_agent.clock import BUILT
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.telemetry import queue as module
@@ -59,7 +60,7 @@ def drained(queue: Queue) -> dict[str, list[int]]:
 
 def forget(queue: Queue, topic: Topic, found: list[Stored]) -> None:
     for one in found:
-        queue.forget(topic, one.sequence, 1, len(one.payload))
+        queue.forget(topic, [one])
 
 
 @pytest.fixture
@@ -85,6 +86,10 @@ class Model(RuleBasedStateMachine):
         self.flying: list[tuple[Topic, list[Stored]]] = []
         self.gone: dict[str, list[int]] = {"a": [], "b": []}  # forgotten, perhaps not yet deleted
         self.sequences: dict[str, int] = {"a": -1, "b": -1}
+        self.sources: dict[int, str] = {}  # of each reading
+        self.moments: dict[int, float] = {}
+        self.numbers: dict[tuple[str, int], int] = {}  # of readings by topic and sequence
+        self.priorities: dict[tuple[str, str], int] = {}  # of the newest, by source and topic
         self.queue = self.open()
 
     def open(self) -> Queue:
@@ -95,27 +100,55 @@ class Model(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     @rule(
-        names=st.lists(st.sampled_from("ab"), min_size=1, max_size=6), priority=st.integers(0, 2)
+        names=st.lists(st.sampled_from("ab"), min_size=1, max_size=6),
+        source=st.sampled_from(["", "one", "two"]),
+        priority=st.integers(0, 2),
     )
-    def add(self, names: list[str], priority: int) -> None:
+    def add(self, names: list[str], source: str, priority: int) -> None:
+        self.clock.go(1)
         batch = []
+        known = self.queue._accounts.names
+        following = {name: known[name].next if name in known else 0 for name in "ab"}
         for name in names:
             self.number += 1
-            batch.append(reading(self.number, name, priority=priority))
+            batch.append(of(source, self.number, name, priority=priority))
             self.waiting[name].append(self.number)
+            self.sources[self.number] = source
+            self.moments[self.number] = self.clock.passed
+            self.numbers[name, following[name]] = self.number
+            self.priorities[source, name] = priority
+            following[name] += 1
         places = self.queue.add(batch)
         for one, place in zip(batch, places, strict=True):
             if place:
                 assert place[1] > self.sequences[one.topic]
                 self.sequences[one.topic] = place[1]
         assert self.queue.count <= BOUNDS.max_messages or not self.queue.topics
-        dropped = set(self.queue.lost)
+        for topic_number, sequence in self.queue.lost:
+            name = next(n for n, t in known.items() if t.number == topic_number)
+            number = self.numbers[name, sequence]
+            assert number in self.to_be_spared(self.sources[number])
+            self.gone[name].append(number)
+            self.waiting[name].remove(number)
         self.queue.lost.clear()
-        for number, _ in sorted(dropped):
-            name = next(n for n, t in self.queue._names.items() if t.number == number)
-            self.gone[name].append(self.waiting[name].pop(0))
         for one, place in zip(batch, places, strict=True):
             assert (place is None) == (int(one.payload) not in self.waiting[one.topic])
+
+    def to_be_spared(self, source: str) -> list[int]:
+        """The oldest of the lowest priority of this source, which is the greediest of those that have some.
+
+        Of what was stored together any topic's first.
+        """
+        waiting = [number for numbers_of in self.waiting.values() for number in numbers_of]
+        flying = [number for _, found in self.flying for number in numbers(found)]
+        count = Counter(self.sources[number] for number in waiting + flying)
+        assert count[source] == max(count[self.sources[number]] for number in waiting)
+        firsts = {
+            number: (self.priorities[source, name], self.moments[number])
+            for name, numbers_of in self.waiting.items()
+            for number in [one for one in numbers_of if self.sources[one] == source][:1]
+        }
+        return [number for number, key in firsts.items() if key == min(firsts.values())]
 
     @precondition(lambda self: self.queue.topics)
     @rule(most=st.integers(1, 4), newest=st.booleans())
@@ -182,6 +215,9 @@ class Model(RuleBasedStateMachine):
             assert back <= set(self.gone[name])
             assert set(waits) <= set(again)
             waits[:] = again
+            known = self.queue._accounts.names
+            for lane in known[name].lanes.values() if name in known else ():
+                self.priorities[lane.source.name, name] = lane.priority
             self.gone[name] = [one for one in self.gone[name] if one not in back]
 
     @invariant()
@@ -203,6 +239,7 @@ TestModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=
 _CHILD = """
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Queue as Bounds
@@ -219,7 +256,7 @@ while True:
     found = queue.take(topic, 5, 1000)
     print("-", *(int(one.payload) for one in found), flush=True)
     for one in found:
-        queue.forget(topic, one.sequence, 1, len(one.payload))
+        queue.forget(topic, [one])
     if number % 5 == 0:
         queue.flush()
 """
@@ -317,6 +354,24 @@ def test_damage_while_it_runs_leaves_no_count_wrong(full_file: Path, clock: Fake
     queue.close()
 
 
+def test_a_file_that_is_opened_again_has_what_it_had(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(max_messages=100), clock)
+    queue.add([of("one", n, "t") for n in range(60)] + [of("two", n, "u") for n in range(60)])
+    assert queue.dropped.full == 20
+    queue.flush()
+    topic, flying = take(queue, 5)
+    queue._file.close()  # as when a page could not be read
+    queue.add([of("one", 60, "t")])
+    assert queue.replaced is None
+    queue.forget(topic, flying)
+    queue.give_back(topic, flying)
+    assert (queue.count, queue.dropped.full) == (100, 21)
+    found = drained(queue)
+    assert found["u"] == list(range(60 - len(found["u"]), 60))
+    assert found["t"] == list(range(61 - len(found["t"]), 61))
+    queue.close()
+
+
 def test_the_file_of_another_version_is_kept(full_file: Path, clock: FakeClock) -> None:
     with contextlib.closing(sqlite3.connect(full_file)) as other:
         other.execute("PRAGMA user_version = 99")
@@ -411,7 +466,7 @@ def test_topics_without_end_leave_nothing_behind(
         topic, found = take(queue)
         forget(queue, topic, found)
     queue.flush()
-    assert len(queue._names) == 10
+    assert len(queue._accounts.names) == 10
     for table in ("topic", "reading"):
         assert queue._file.select(f"SELECT count(*) FROM {table}", ()) == [(10,)]
     queue.close()
@@ -430,23 +485,230 @@ def test_a_sequence_goes_on_after_everything_was_sent(path: Path, clock: FakeClo
 # Clocks ---------------------------------------------------------------------------------------------------------------
 
 
-def test_age_counts_only_when_the_clock_can_be_believed(path: Path, clock: FakeClock) -> None:
+def test_a_clock_that_is_set_drops_nothing_and_time_that_passes_does(
+    path: Path, clock: FakeClock
+) -> None:
     queue = Queue(path, Bounds(max_age=7 * DAY), clock)
-    queue.add([reading(1, "unset", time=60.0)])  # made before the clock was set
-    queue.add([reading(2, "now", time=clock.wall())])
-    clock.now = 100.0  # a battery is empty
+    clock.now = 60.0  # not set yet
+    queue.add([reading(1, "unset", time=clock.wall())])
+    clock.now = 1.8e9 - 10 * DAY  # fake-hwclock
+    queue.add([reading(2, "behind", time=clock.wall())])
+    for moment in (1.8e9, 100.0, 3e9, 1.8e9 - 30 * DAY, 1.8e9):
+        clock.now = moment
+        queue.tidy()
+        assert queue.count == 2
+    queue.close()
+    queue = Queue(path, Bounds(max_age=7 * DAY), clock)  # of the same boot
+    clock.go(6 * DAY)
+    queue.add([reading(3, "now")])
     queue.tidy()
-    clock.now, clock.synchronised = 3e9, False  # nobody vouches for that
+    assert queue.count == 3
+    clock.go(1.1 * DAY)
     queue.tidy()
-    assert queue.count == 2
-    clock.now, clock.synchronised = 1.8e9 - 30 * DAY, True  # back
+    assert drained(queue) == {"now": [3]}
+    assert (queue.dropped.age, queue.dropped.full) == (2, 0)
+    queue.close()
+
+
+def test_what_passed_between_two_boots_counts_once_the_clock_is_right(
+    path: Path, clock: FakeClock
+) -> None:
+    clock.synchronised = True
+    queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+    queue.add([reading(1)])
+    clock.go(DAY)
+    queue.add([reading(2)])
+    queue.close()
+    clock.reboot()  # ten days switched off, and a clock that does not know
+    clock.synchronised = False
+    queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+    queue.add([reading(3)])
+    clock.go(5 * DAY)
     queue.tidy()
-    assert queue.count == 2
-    clock.now = 1.8e9 + 8 * DAY
+    assert queue.count == 3  # surely: six days
+    clock.now += DAY + 60
     queue.tidy()
-    assert drained(queue) == {"unset": [1]}
-    assert (queue.dropped.age, queue.dropped.full) == (1, 0)
-    assert clock.now > BUILT
+    assert queue.count == 3
+    clock.synchronised = True
+    queue.tidy()
+    assert queue.dropped.age == 1  # seven days, and not quite
+    clock.go(1.1 * DAY)
+    queue.tidy()
+    assert drained(queue) == {"t": [3]}
+    queue.close()
+
+
+def test_boots_without_a_clock_add_up(path: Path, clock: FakeClock) -> None:
+    clock.synchronised = False
+    for number in range(5):
+        queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+        queue.add([reading(number)])
+        clock.go(2 * DAY)
+        queue.flush()
+        queue.add([reading(number, "other")])
+        queue.close()
+        clock.reboot()
+    queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+    queue.tidy()
+    assert drained(queue)["t"] == [2, 3, 4]
+    queue.close()
+
+
+# Sources --------------------------------------------------------------------------------------------------------------
+
+
+def of(source: str, number: int, topic: str, *, size: int = 0, priority: int = 1) -> Reading:
+    return dataclasses.replace(reading(number, topic, size=size, priority=priority), source=source)
+
+
+def test_a_flood_takes_the_room_of_whoever_makes_it(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(max_messages=100), clock)
+    queue.add([of("system", n, "system") for n in range(30)])
+    queue.add([of("flood", n, f"flood/{n}", priority=2) for n in range(300)])
+    queue.add([of("shared", n, "shared") for n in range(10)])
+    found = drained(queue)
+    assert found["system"] == list(range(30))
+    assert found["shared"] == list(range(10))
+    assert sorted(found) == ["flood/" + str(n) for n in range(240, 300)] + ["shared", "system"]
+    assert queue.dropped.full == 240
+    queue.close()
+
+
+def test_a_flood_of_bytes_takes_them_of_whoever_makes_it(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(max_bytes=1 << 20), clock)
+    queue.add([of("many", n, "many", size=10) for n in range(5000)])
+    queue.add([of("large", n, "large", size=50_000) for n in range(50)])
+    found = drained(queue)
+    assert len(found["many"]) == 5000
+    assert found["large"] == list(range(50 - len(found["large"]), 50))
+    queue.close()
+
+
+def test_of_a_topic_that_two_write_to_only_the_readings_of_the_greedy_go(
+    path: Path, clock: FakeClock
+) -> None:
+    queue = Queue(path, Bounds(max_messages=100), clock)
+    for n in range(0, 300, 3):
+        queue.add([of("calm", n, "t")] if n < 60 else [])
+        queue.add([of("greedy", n + 1, "t"), of("greedy", n + 2, "t")])
+    found = drained(queue)["t"]
+    assert found == sorted(found)
+    assert [n for n in found if n % 3 == 0] == list(range(0, 60, 3))
+    assert len(found) == 100
+    queue.close()
+
+
+def test_sources_take_turns_before_topics(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(), clock)
+    queue.add([of("many", n, f"many/{n}") for n in range(100)])
+    queue.add([of("few", n, "few") for n in range(3)])
+    queue.add([of("two", n, f"two/{n % 2}") for n in range(4)])
+    turns = []
+    while topic := queue.next(0.0):
+        queue.take(topic, 1, 1000)
+        turns.append(topic.name.partition("/")[0])
+    assert turns[:9] == ["many", "few", "two"] * 3
+    assert turns[9:11] == ["many", "two"]
+    assert set(turns[11:]) == {"many"}
+    assert len(turns) == 107
+    queue.close()
+
+
+def test_a_topic_rests_until_its_time_or_until_it_is_woken(path: Path, clock: FakeClock) -> None:
+    queue = Queue(path, Bounds(), clock)
+    queue.add([of("a", 1, "one"), of("b", 2, "one"), of("b", 3, "two")])
+    one, two = queue.topics
+    queue.rest(one, 50.0)
+    queue.rest(two, 60.0)
+    assert queue.next(49.0) is None
+    assert queue.due() == 50.0
+    queue.add([of("a", 4, "one")])
+    assert queue.next(49.0) is None
+    assert queue.next(50.0) is one
+    queue.rest(one, 90.0)
+    queue.wake(two)
+    assert queue.next(50.0) is two
+    queue.wake()
+    assert {one, two} == {queue.next(50.0), *queue.topics}
+    queue.close()
+
+
+def test_what_was_dropped_is_counted_for_ever(path: Path, clock: FakeClock) -> None:
+    for start in range(0, 600, 200):
+        queue = Queue(path, Bounds(max_messages=100, max_age=7 * DAY), clock)
+        queue.add([of("flood", n, "t") for n in range(start, start + 200)])
+        topic, found = take(queue, 3)
+        queue.forget(topic, found[:2], "refused")
+        queue.forget(topic, found[2:], "expired")
+        queue.close()
+    clock.go(8 * DAY)
+    queue = Queue(path, Bounds(max_messages=100, max_age=7 * DAY), clock)
+    queue.tidy()
+    assert dataclasses.asdict(queue.dropped) == {
+        "full": 100 + 2 * 197,
+        "age": 97,
+        "expired": 3,
+        "refused": 6,
+    }
+    queue.close()
+
+
+def test_topics_of_others_keep_their_sequence_when_one_source_makes_names_without_end(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOPICS_KEPT", 10)
+    queue = Queue(path, Bounds(synchronous="normal"), clock)
+    for turn in range(2):
+        ((_, sequence),) = [place for place in queue.add([of("calm", 1, "calm")]) if place]
+        assert sequence == turn
+        for number in range(50):
+            queue.add([of("flood", number, f"t{turn}/{number}")])
+        for topic in queue.topics:
+            queue.forget(topic, queue.take(topic, 10, 1000))
+        queue.flush()
+        assert len(queue._accounts.names) == 10
+    queue.close()
+
+
+# The file of an older version -----------------------------------------------------------------------------------------
+
+_VERSION_1 = """
+CREATE TABLE topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE reading(id INTEGER PRIMARY KEY, time REAL, expires REAL, priority INTEGER, type INTEGER, payload BLOB);
+INSERT INTO topic VALUES(1, 'a'), (2, 'b');
+PRAGMA user_version = 1;
+"""
+
+
+def test_readings_that_an_older_version_stored_are_sent(path: Path, clock: FakeClock) -> None:
+    now = clock.wall()
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(_VERSION_1)
+        old.executemany(
+            "INSERT INTO reading VALUES(?, ?, ?, ?, 0, ?)",
+            [
+                ((1 << 40) + 7, now - 3 * DAY, None, 1, b"1"),
+                ((1 << 40) + 8, now - 100, now + 200, 2, b"2"),
+                ((1 << 40) + 9, 60.0, 160.0, 1, b"3"),  # before the clock was set
+                ((2 << 40) + 4, now - 5, None, 1, None),  # keeps the sequence
+            ],
+        )
+        old.commit()
+    queue = Queue(path, Bounds(max_age=2 * DAY), clock)
+    assert (queue.replaced, queue.count, queue.bytes) == (None, 3, 3)
+    queue.tidy()
+    assert queue.dropped.age == 1
+    topic, found = take(queue)
+    assert (topic.name, [one.sequence for one in found]) == ("a", [8, 9])
+    left = [queue.ages.left(one.era, one.moment, one.lifetime) for one in found]
+    assert left[0] == pytest.approx(200, abs=0.1)
+    assert left[1] == 100  # it does not expire: when it was made is not known
+    ((_, sequence),) = [place for place in queue.add([reading(4, "b")]) if place]
+    assert sequence == 5
+    queue.give_back(topic, found)
+    queue.close()
+    queue = Queue(path, Bounds(), clock)
+    assert drained(queue) == {"a": [2, 3], "b": [4]}
     queue.close()
 
 
@@ -513,7 +775,7 @@ for number in (501, 502):
         told.append(error.title)
 found = queue.take(queue.topics[0], 1000, 1 << 20)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-queue.give_back(queue.topics[0] if queue.topics else queue._names["t"], found)
+queue.give_back(queue.topics[0] if queue.topics else queue._accounts.names["t"], found)
 places = add(503)
 queue.close()
 print(json.dumps([told, len(found), places[0][1]]))

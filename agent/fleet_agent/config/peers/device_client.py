@@ -9,6 +9,7 @@ from fleet_agent.config.peers.document import (
     Imported,
     literal_notes,
     method_notes,
+    unfilled_notes,
     without_nothing,
 )
 
@@ -87,7 +88,7 @@ def translate(document: Mapping[str, Any]) -> Imported:
         peer="AWS IoT Device Client",
         settings=without_nothing(ours),
         left=theirs.left(_INSTEAD),
-        notes=notes,
+        notes=(*notes, *unfilled_notes(ours)),
     )
 
 

@@ -3,12 +3,15 @@
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_VARIABLE = re.compile(r"\$(?:\w+|\{\w+\})", re.ASCII)
+_NOTHING = "null"  # a parameter without a value: told, not sent
 # What unedited templates have where a value belongs.
 _BLANKS = ("<replace_with", "[REPLACE")
-_OFF = (False, "false", "False")
+_OFF = ("false", "no", "off")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,9 @@ class Document:
     """Leaves by dotted key. A section that is switched off, and what is empty, is not there at all."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self._leaves = dict(_leaves(document, ()))
+        every = dict(_leaves(document, ()))
+        self._leaves = {leaf: value for leaf, value in every.items() if not _is_blank(value)}
+        self._without_value = {leaf for leaf, value in every.items() if value is None}
 
     def take(self, *keys: str) -> Any:  # noqa: ANN401 - whatever the peer's file holds
         """Take the first of these that is there, and forget the others: names of one thing."""
@@ -56,14 +61,26 @@ class Document:
         """Take template parameters, a mapping or a JSON text of one; what is neither stays, to be told."""
         found: dict[str, str] = {}
         for path in (tuple(key.split("/")) for key in keys):
+            for leaf in self._without_value:
+                if leaf[: len(path)] == path and leaf != path:
+                    self._leaves[leaf] = None
             below = [leaf for leaf in self._leaves if leaf[: len(path)] == path and leaf != path]
             section = {".".join(leaf[len(path) :]): self._leaves.pop(leaf) for leaf in below}
             with contextlib.suppress(ValueError, TypeError):
-                parsed = json.loads(self._leaves.get(path, "null"))
+                parsed = json.loads(
+                    self._leaves.get(path, "null"),
+                    parse_int=str,
+                    parse_float=str,
+                    parse_constant=str,
+                )
                 if isinstance(parsed, Mapping):
                     section |= parsed
                     del self._leaves[path]
-            found |= {name: _text(one) for name, one in section.items()}
+            for name, value in section.items():
+                if value is None:
+                    self.put_back("/".join((*path, name)), _NOTHING)
+                else:
+                    found[name] = _text(value)
         return found
 
     def take_proxy(self, *keys: str) -> str | None:
@@ -93,7 +110,10 @@ class Document:
             reasons: Beginning of a key → what to do instead; leaves below one are told together.
         """
         told: dict[str, str] = {}
-        for leaf in self._leaves:
+        for leaf, value in self._leaves.items():
+            if value is _NOTHING:
+                told[".".join(leaf)] = "has no value (null): give it one, or leave it out"
+                continue
             begins = [tuple(key.split("/")) for key in reasons]
             path = max((one for one in begins if leaf[: len(one)] == one), key=len, default=leaf)
             told[".".join(path)] = reasons.get("/".join(path), "has no equivalent")
@@ -103,14 +123,28 @@ class Document:
 def _leaves(
     node: Mapping[str, Any], path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if node.get("enabled") in _OFF:
+    if str(node.get("enabled")).lower() in _OFF:
         return
     for key, value in node.items():
         here = (*path, str(key))
         if isinstance(value, Mapping):
             yield from _leaves(value, here)
-        elif not _is_blank(value):
+        else:
             yield here, value
+
+
+def unfilled_notes(settings: Mapping[str, Any], at: str = "") -> tuple[str, ...]:
+    """Name every value with a variable of the shell's in it: nobody fills that in here."""
+    notes: list[str] = []
+    for key, value in settings.items():
+        name = f"{at}{key}"
+        if isinstance(value, Mapping):
+            notes += unfilled_notes(value, f"{name}.")
+        elif isinstance(value, str) and (found := _VARIABLE.search(value)):
+            notes.append(
+                f"{name} has a variable in it ({found[0]}), which stays as it is: write it out"
+            )
+    return tuple(notes)
 
 
 def _is_blank(value: object) -> bool:

@@ -9,6 +9,7 @@ from fleet_agent.config.peers.document import (
     Imported,
     literal_notes,
     method_notes,
+    unfilled_notes,
     without_nothing,
 )
 
@@ -82,7 +83,7 @@ def translate(document: Mapping[str, Any]) -> Imported:
         peer=_NAMES[plugin],
         settings=without_nothing(ours),
         left=theirs.left(_reasons(at, services)),
-        notes=notes,
+        notes=(*notes, *unfilled_notes(ours)),
     )
 
 

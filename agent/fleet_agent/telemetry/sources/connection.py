@@ -57,6 +57,7 @@ class Connection:
         self._client = client
         self._rights = rights
         self._feed = feed
+        self._source = f"{feed.name}/{rights.user}"
         self._mailbox = mailbox
         self._on_close = on_close
         self._scratch = scratch
@@ -137,6 +138,7 @@ class Connection:
             content_type=wish.content_type,
             expires=None if wish.lifetime is None else now + wish.lifetime,
             priority=feed.priority,
+            source=self._source,
         )
         slot.size = len(wish.payload)
         self._size += slot.size
@@ -150,7 +152,7 @@ class Connection:
 
     # Out ------------------------------------------------------------------------------------------------------------
 
-    def _stored(self, slot: _Slot, why_not: str) -> None:
+    def _stored(self, slot: _Slot, why_not: str | None) -> None:
         if not self._is_open:
             return
         self._size -= slot.size
@@ -163,7 +165,7 @@ class Connection:
             slot.answer = OK if slot.name is None else answer(slot.name)
         self._answer()
 
-    def _acknowledged(self, slot: _Slot, why_not: str) -> None:
+    def _acknowledged(self, slot: _Slot, why_not: str | None) -> None:
         self._waits -= 1
         if not self._is_open:
             return

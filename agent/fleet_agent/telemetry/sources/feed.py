@@ -1,12 +1,11 @@
 """What every source works with: where its readings go, and where it says what is wrong with it."""
 
 import dataclasses
-from collections.abc import Callable
 
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health, Problem
-from fleet_agent.telemetry.reading import JSON, Intake, Reading
+from fleet_agent.telemetry.reading import JSON, Heard, Intake, Reading
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +23,7 @@ class Feed:
         self,
         payload: bytes,
         content_type: str = JSON,
-        on_stored: Callable[[str], None] | None = None,
+        on_stored: Heard | None = None,
     ) -> None:
         """Hand in a reading made now."""
         reading = Reading(
@@ -33,6 +32,7 @@ class Feed:
             time=self.clock.wall(),
             content_type=content_type,
             priority=self.priority,
+            source=self.name,
         )
         self.intake.put(reading, on_stored)
 

@@ -213,7 +213,7 @@ class File:
             return "is not UTF-8"
         return ""
 
-    def _line_stored(self, line: _Line, why_not: str) -> None:
+    def _line_stored(self, line: _Line, why_not: str | None) -> None:
         now = self._feed.clock.monotonic()
         if line not in self._lines:  # handed in anew since
             return

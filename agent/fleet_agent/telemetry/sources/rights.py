@@ -94,7 +94,7 @@ class Rights:
     def __init__(
         self, user: int, allowed: Sequence[str], topic: str, fill: Callable[[str], str]
     ) -> None:
-        self._user = user
+        self.user = user
         self._allowed = allowed
         self._topic = topic
         self._fill = fill
@@ -128,7 +128,7 @@ class Rights:
         if not any(filters.matches(text, topic) for text in self._allowed):
             raise PacketError(
                 NOT_ALLOWED,
-                f"User {self._user} may not send to {topic}.",
-                f"Add to the socket's `allow`: {{user: {self._user}, topics: ['{topic}']}}; then restart the agent.",
+                f"User {self.user} may not send to {topic}.",
+                f"Add to the socket's `allow`: {{user: {self.user}, topics: ['{topic}']}}; then restart the agent.",
             )
         return topic

@@ -5,9 +5,13 @@ finalised: the SDK uses the same one from its own threads, and a finalisation wo
 """
 
 import ctypes
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
+
+from fleet_agent.pinned import foreign_part
 
 # Return values, by the names that vendors' manuals use.
 _NAMES = {
@@ -159,6 +163,7 @@ class Module:
             CryptokiError: It does not start.
         """
         if path not in _loaded:
+            _refuse_foreign(path)
             _loaded[path] = Module(path)
         return _loaded[path]
 
@@ -276,6 +281,18 @@ class Session:
 
     def _call(self, name: str, *arguments: object) -> None:
         self._module.call(name, self._handle, *arguments)
+
+
+def _refuse_foreign(path: str) -> None:
+    """As root load what root alone can have put there: it runs with all that root may."""
+    if os.geteuid() != 0 or "/" not in path:
+        return
+    try:
+        part = foreign_part(Path(path))
+    except OSError as error:
+        raise ModuleError(error.strerror) from error
+    if part is not None:
+        raise ModuleError(f"as root only what is root's alone is loaded, and {part} is not")
 
 
 @contextmanager

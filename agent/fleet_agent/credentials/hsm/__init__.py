@@ -1,0 +1,1 @@
+"""Private keys in hardware tokens, through PKCS#11."""

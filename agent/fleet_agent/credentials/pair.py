@@ -1,0 +1,53 @@
+"""The one reader of a certificate and its key from two files: of each what was asked for, and nothing beside it."""
+
+from pathlib import Path
+
+from fleet_agent import files
+from fleet_agent.credentials import pem_file
+from fleet_agent.credentials.model import HardwareKey, KeyPair, PrivateKey, Secret
+from fleet_agent.errors import DeviceError
+
+
+def read_pair(certificate: Path, private_key: Path | HardwareKey, what: str = "claim") -> KeyPair:
+    """Read certificate and key.
+
+    Args:
+        certificate: The certificate's file.
+        private_key: The key's file, or which key of a hardware token it is.
+        what: Whose they are, for errors.
+
+    Raises:
+        DeviceError: A file cannot be read, or does not hold what it should.
+    """
+    text = pem_file.certificate(
+        read_text(certificate, f"the {what} certificate"), str(certificate)
+    )
+    key: PrivateKey
+    if isinstance(private_key, HardwareKey):
+        key = private_key
+    else:
+        data = read_text(private_key, f"the {what}'s private key")
+        key = Secret(pem_file.private_key(data, str(private_key)))
+    return KeyPair(
+        certificate=text,
+        private_key=key,
+        certificate_file=str(certificate),
+        private_key_file=str(private_key),
+    )
+
+
+def read_text(path: Path, what: str) -> bytes:
+    """What a file holds that somebody names, for a parser to judge.
+
+    Raises:
+        DeviceError: It cannot be read.
+    """
+    try:
+        return files.read_given(path)
+    except OSError as error:
+        raise DeviceError(
+            f"Cannot read {what} {path}: {error.strerror}.",
+            remedy="Check the path and that the agent's user may read it "
+            f"(chgrp _fleet-agent {path}; chmod 640 {path}).",
+            code="file-unreadable",
+        ) from error

@@ -1,0 +1,183 @@
+"""What a file of certificates, keys or requests really holds: the wanted part, or a name for what is there instead.
+
+Only what was asked for is passed on: a key beside a certificate stays where it is. Pure; damaged contents are for the
+parsers to find.
+"""
+
+import re
+import shlex
+
+from fleet_agent.errors import DeviceError
+
+CERTIFICATE = "CERTIFICATE"
+REQUEST = "CERTIFICATE REQUEST"
+# Other names of the same, which not every library takes.
+_SAME = {"X509 CERTIFICATE": CERTIFICATE, "NEW CERTIFICATE REQUEST": REQUEST}
+_KEYS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
+_BLOCK = re.compile(
+    r"-----BEGIN ([A-Z0-9 ]+)-----\r?\n?(.*?)-----END \1-----", re.DOTALL | re.ASCII
+)
+# Marks at the beginning of a text (BOM).
+_UTF8, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_DER_SEQUENCE = b"\x30"
+_PRINTABLE_FROM = 0x20
+# PKCS#8 of an RSA-PSS key, as base64 has it at any of the three places: 1.2.840.113549.1.1.10.
+_PSS_OID = bytes.fromhex("2a864886f70d01010a")
+
+
+def certificate(data: bytes, name: str) -> str:
+    """The certificates of a file, the first one first, as PEM.
+
+    Args:
+        data: What the file holds.
+        name: The file, for errors.
+
+    Raises:
+        DeviceError: There is none.
+    """
+    found = [text for kind, text in blocks(data, name) if kind == CERTIFICATE]
+    if found:
+        return "".join(found)
+    instead, command = _instead(data, name, "x509")
+    raise DeviceError(
+        f"{name} holds no readable certificate in PEM form ({instead or 'truncated, or something else'}).",
+        remedy=command or "Copy the file again: it begins with -----BEGIN CERTIFICATE-----.",
+        code="certificate-invalid",
+    )
+
+
+def private_key(data: bytes, name: str) -> str:
+    """The private key of a file, as PEM.
+
+    Raises:
+        DeviceError: There is none, or one that cannot be used as it is.
+    """
+    found = blocks(data, name)
+    mine = [(kind, text) for kind, text in found if kind in _KEYS]
+    if not mine:
+        instead, command = _instead(data, name, "pkey")
+        raise DeviceError(
+            f"{name} holds no readable private key in PEM form "
+            f"({instead or 'truncated, encrypted, or something else'}).",
+            remedy=command
+            or "Copy the file again; a key with a passphrase must be decrypted first.",
+            code="key-invalid",
+        )
+    kind, text = mine[0]
+    if "Proc-Type:" in text:
+        raise _encrypted(name)
+    if kind == "PRIVATE KEY" and _is_pss(text):
+        raise DeviceError(
+            f"The key in {name} is for RSA-PSS signatures alone; AWS IoT and the SDK take plain RSA, or EC P-256.",
+            remedy="Make another key and a certificate for it: openssl genpkey -algorithm EC -pkeyopt "
+            f"ec_paramgen_curve:P-256 -out {_quoted(name)}",
+            code="key-invalid",
+        )
+    return text
+
+
+def request(data: bytes, name: str) -> str:
+    """The one certificate signing request of a file, as PEM.
+
+    Raises:
+        DeviceError: There is none, or more than one.
+    """
+    found = [text for kind, text in blocks(data, name) if kind == REQUEST]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DeviceError(
+            f"{name} holds {len(found)} certificate signing requests; which one is meant cannot be told.",
+            remedy=f"Leave one in a file of its own: openssl req -in {_quoted(name)} -out one.csr takes the first.",
+            code="csr-invalid",
+        )
+    instead, command = _instead(data, name, "req")
+    raise DeviceError(
+        f"{name} holds no certificate signing request in PEM form{f' ({instead})' if instead else ''}.",
+        remedy=command
+        or "Make one: openssl req -new -key device.key -subj /CN=device -out device.csr",
+        code="csr-invalid",
+    )
+
+
+def blocks(data: bytes, name: str) -> list[tuple[str, str]]:
+    """Every PEM block: its kind and its text, with plain line ends.
+
+    Raises:
+        DeviceError: The file is text of a kind in which no PEM can be found.
+    """
+    if data.startswith(_UTF16) or _looks_utf16(data):
+        raise DeviceError(
+            f"{name} is text in UTF-16; PEM is plain ASCII.",
+            remedy=f"Convert it: iconv -f UTF-16 -t ASCII {_quoted(name)} > converted.pem",
+            code="file-encoding",
+        )
+    text = data.removeprefix(_UTF8).decode("ascii", "replace")
+    if "-----BEGIN" in text and "\\n" in text:
+        raise DeviceError(
+            f"{name} has the two characters \\n where lines should end, as JSON and environment files write them.",
+            remedy=f"Convert it: sed 's/\\\\n/\\n/g' {_quoted(name)} > converted.pem",
+            code="file-encoding",
+        )
+    found = []
+    for match in _BLOCK.finditer(text):
+        kind = _SAME.get(match[1], match[1])
+        body = match[2].replace("\r\n", "\n").replace("\r", "\n")
+        found.append((kind, f"-----BEGIN {kind}-----\n{body.lstrip()}-----END {kind}-----\n"))
+    return found
+
+
+def describe(data: bytes) -> str:
+    """In words, what a file is that holds no PEM block of the wanted kind."""
+    return _instead(data, "FILE", "x509")[0] or "truncated, or something else"
+
+
+def _instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
+    """What it is, and the command that makes of it what was wanted; empty texts where that cannot be told."""
+    kinds = [kind for kind, _ in blocks(data, name)]
+    file = _quoted(name)
+    if not kinds:
+        if _looks_der(data):
+            command = f"Convert it: openssl {tool} -inform DER -in {file} -out converted.pem"
+            return "it looks like DER, the binary form", command
+        return "", ""
+    if "ENCRYPTED PRIVATE KEY" in kinds and tool == "pkey":
+        error = _encrypted(name)
+        return "it is encrypted with a passphrase", error.remedy
+    kind = kinds[0]
+    article = "an" if kind[0] in "AEIOU" else "a"
+    command = {
+        CERTIFICATE: "Give the certificate's file where a certificate is wanted, and here the other one.",
+        "PUBLIC KEY": "Give the private key's file, which the public one was made from.",
+    }.get(kind, f"Give the right file: {file} is another one of the set.")
+    return f"it is {article} {kind}", command
+
+
+def _encrypted(name: str) -> DeviceError:
+    return DeviceError(
+        f"{name} holds no readable private key in PEM form: it is encrypted with a passphrase, which nobody types on a "
+        "device.",
+        remedy=f"Decrypt it: (umask 077; openssl pkey -in {_quoted(name)} -out decrypted.key)",
+        code="key-invalid",
+    )
+
+
+def _is_pss(text: str) -> bool:
+    import binascii
+
+    try:
+        return _PSS_OID in binascii.a2b_base64("".join(text.splitlines()[1:-1]))[:48]
+    except ValueError:
+        return False
+
+
+def _looks_utf16(data: bytes) -> bool:
+    return b"-\0-\0-\0-\0-\0B\0" in data or b"\0-\0-\0-\0-\0-\0B" in data
+
+
+def _looks_der(data: bytes) -> bool:
+    return data[:1] == _DER_SEQUENCE and any(byte < _PRINTABLE_FROM for byte in data[1:32])
+
+
+def _quoted(name: str) -> str:
+    return shlex.quote(name)

@@ -1,0 +1,104 @@
+"""What of a text or a document may leave the device: known-good fields of documents, and of free text all but secrets.
+
+A document is written anew from the fields that are known to hold no secret; what is not known stays here. Free text,
+such as the journal, is the agent's own words; what could be a secret in it is taken out, by pattern and by the very
+words of the secrets that this device has.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+GONE = "(redacted)"
+
+_URL_END = r"\s\"'<>|"
+_PATTERNS = (
+    # PEM of any private key, whole or cut off
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), GONE),
+    # scheme://user:password@host, whatever stands in the password
+    (re.compile(rf"(\b[a-z][a-z0-9+.-]*://)[^{_URL_END}]*@", re.IGNORECASE), rf"\1{GONE}@"),
+    # pin-value of PKCS#11
+    (re.compile(r"(pin-value=)[^&;\s\"']+", re.IGNORECASE), rf"\1{GONE}"),
+    # a JSON web token
+    (re.compile(r"\beyJ[\w-]{5,}\.[\w-]*\.?[\w-]*", re.ASCII), GONE),
+    # AWS's access keys, which say what they are
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"), GONE),
+    (re.compile(r"(?m)^(\s*SetCredential\w*=[^:\n]*:).*$"), rf"\1{GONE}"),
+    (re.compile(r"(?im)\b((?:Proxy-)?Authorization:\s*\w+\s+)\S+"), rf"\1{GONE}"),
+    # AWS's ownership tokens are long and of this alphabet; certificate ids, 64 hex digits, stay
+    (re.compile(r"(?<![\w+-])(?![0-9a-f]{64}(?![\w+-]))(?=[\w+-]*\d)[\w+-]{64,}={0,2}(?![\w+-])", re.ASCII), GONE),
+)  # fmt: skip
+# A name that says so, and what follows it: on its line, and as a list or block below it.
+_NAMED = re.compile(
+    r"(?i)^(?P<before>.*?[\w.-]*(?:pass(?:word|wd|phrase)|passwd|secret|token|api[-_ ]?key|credential|private[-_ ]?key"
+    r"|\bpin\b|_pin\b|\bpin_)[\w.-]*[\"']?\s*[:=]\s*)(?P<value>.*)$"
+)
+# What a known name holds that is no secret: a path, a reference, nothing.
+_HARMLESS = re.compile(
+    r"(?i)^[\"']?(?:null|none|true|false|/[\w./-]*|credential:[\w.-]*|pkcs11:[^?\s]*)?[\"']?[,}\]]?\s*$"
+)
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def redact(text: str, known: Iterable[str] = ()) -> str:
+    """Take secrets out of free text; certificates, which are public, stay whole."""
+    kept = _CERTIFICATE.findall(text)
+    parts = _CERTIFICATE.split(text)
+    for index, part in enumerate(parts):
+        cleaned = part
+        for secret in known:
+            cleaned = cleaned.replace(secret, GONE)
+        for pattern, instead in _PATTERNS:
+            cleaned = pattern.sub(instead, cleaned)
+        parts[index] = "\n".join(_without_named(cleaned.split("\n")))
+    return "".join(
+        part + (kept[index] if index < len(kept) else "") for index, part in enumerate(parts)
+    )
+
+
+def _without_named(lines: list[str]) -> Iterator[str]:
+    """The lines without what stands behind a secret's name, and without what is indented, or a list, below it."""
+    below: int | None = None
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        if below is not None and line.strip():
+            if indent > below or (indent == below and line.lstrip().startswith("- ")):
+                yield f"{line[:indent]}{GONE}"
+                continue
+            below = None
+        found = _NAMED.match(line)
+        if found is None:
+            yield line
+            continue
+        value = found["value"].strip()
+        if value in ("", "|", ">", "|-", ">-", "|+", ">+", "[", "{"):
+            below = indent
+            yield line
+        elif _HARMLESS.match(value) or value.startswith(GONE):
+            yield line
+        else:
+            yield f"{found['before']}{GONE}"
+
+
+def keep(value: object, fields: Iterable[str], clean: Callable[[str], str]) -> object:
+    """A document of the fields that are known, all others without their values.
+
+    Args:
+        value: As the parser of JSON or YAML gave it.
+        fields: The keys whose values may leave; a mapping below one that ends in ``/`` has keys of its own choosing.
+        clean: What is still done to each text.
+    """
+    known = frozenset(fields)
+
+    def walk(node: object) -> object:
+        if isinstance(node, Mapping):
+            return {clean(str(key)): inside(str(key), inner) for key, inner in node.items()}
+        if isinstance(node, list | tuple):
+            return [walk(inner) for inner in node]
+        return clean(node) if isinstance(node, str) else node
+
+    def inside(key: str, inner: object) -> object:
+        if f"{key}/" in known and isinstance(inner, Mapping):
+            return {clean(str(name)): walk(one) for name, one in inner.items()}
+        return walk(inner) if key in known else GONE
+
+    return walk(value)

@@ -1,0 +1,209 @@
+"""From the queue to messages: whose turn it is, which readings go together, and what fits into the server's limits.
+
+What is in hand was taken from the queue and is not sent yet; it goes back when it cannot be sent.
+"""
+
+import collections
+import dataclasses
+import math
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.telemetry import Telemetry
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.session.message import Outgoing
+from fleet_agent.telemetry import batch
+from fleet_agent.telemetry.batch import Stored
+from fleet_agent.telemetry.inventory import Topic
+from fleet_agent.telemetry.queue import Queue
+
+# Messages that are taken in hand at once: a topic whose readings do not go together has no longer turn than others.
+SINGLES = 32
+
+# Bytes of a packet besides its payload, at most: a topic of four bytes a character, and what the agent adds.
+_AROUND = 4 * 256 + 512
+
+
+class Watcher(Protocol):
+    """Hears what becomes of readings that are not sent."""
+
+    def until(self, topic: Topic) -> float:
+        """When messages of this topic may go (monotonic seconds); ``-math.inf``: now."""
+
+    def expired(self, topic: Topic, readings: list[Stored]) -> None:
+        """They are of no use any more."""
+
+    def too_large(self, topic: Topic, readings: list[Stored], size: int, most: int) -> None:
+        """A single one is larger than the server takes."""
+
+    def unreadable(self, topic: Topic, error: StateDirectoryError) -> None:
+        """They cannot be read now."""
+
+
+# Not frozen: there is one a message, and that costs.
+@dataclasses.dataclass(slots=True)
+class Drawn:
+    """A message made of a topic's readings."""
+
+    topic: Topic
+    readings: list[Stored]
+    message: Outgoing
+
+
+class Hand:
+    """Makes messages of what the queue has.
+
+    Args:
+        queue: Where readings wait.
+        settings: Batches and their order.
+        clock: For readings that wait for others.
+        watcher: Hears what is not sent.
+    """
+
+    def __init__(self, queue: Queue, settings: Telemetry, clock: Clock, watcher: Watcher) -> None:
+        self._queue = queue
+        self._settings = settings
+        self._clock = clock
+        self._watcher = watcher
+        self._batch = settings.batch
+        self._packet: int | None = None  # bytes that the server takes
+        self._parts: collections.deque[tuple[Topic, list[Stored]]] = collections.deque()
+        # Topic's number → when its readings wait for no others any more.
+        self._gathering: dict[int, float] = {}
+        self._is_hasty = False
+
+    def begin(self, packet: int | None) -> None:
+        """A new connection: all is tried again.
+
+        Args:
+            packet: Bytes of the largest packet that the server takes; None: it did not say.
+        """
+        self._packet = packet
+        self._batch = self._settings.batch
+        self._gathering.clear()
+        self._queue.wake()
+
+    def shrink(self, message: Outgoing) -> None:
+        """The server does not take such a message: from now on those of several readings have half its size."""
+        size = min(batch.packet_size(message) // 2, self._batch.max_bytes)
+        self._batch = dataclasses.replace(self._batch, max_bytes=size)
+        self.empty()
+
+    def hurry(self, *, is_hasty: bool) -> None:
+        """Whether readings do not wait for others."""
+        if is_hasty and not self._is_hasty:
+            self._queue.wake()
+        self._is_hasty = is_hasty
+
+    def grown(self, topics: Collection[Topic]) -> None:
+        """These have more readings: perhaps enough for a message."""
+        for topic in topics if self._gathering else ():
+            if topic.number in self._gathering and topic.unsent and self._is_full(topic):
+                self._queue.wake(topic)
+
+    def due(self) -> float:
+        """When ``next`` may have one (monotonic seconds)."""
+        return -math.inf if self._parts else self._queue.due()
+
+    def next(self, now: float, suspect: Topic | None, *, one_by_one: bool) -> Drawn | None:
+        """The next message; None: nothing was left of a topic, or it cannot be sent now.
+
+        Args:
+            now: Monotonic seconds.
+            suspect: A topic whose turn it is before all others.
+            one_by_one: Of that one, a reading a message.
+        """
+        if not self._parts:
+            if suspect is not None:
+                self._draw(suspect, 1 if one_by_one else self._most)
+            elif (topic := self._queue.next(now)) and not self._is_to_wait(topic, now):
+                self._draw(topic, self._most)
+        if not self._parts:
+            return None
+        topic, readings = self._parts.popleft()
+        first = readings[0]
+        left = None
+        if first.lifetime is not None:
+            left = self._queue.ages.left(first.era, first.moment, first.lifetime)
+        message = batch.compose(topic.name, readings, self._batch, left)
+        most = self._packet
+        # Mostly far below the limit: counting every byte of each would cost more than making it.
+        if most is None or len(message.payload) + _AROUND <= most:
+            return Drawn(topic, readings, message)
+        if (size := batch.packet_size(message)) <= most:
+            return Drawn(topic, readings, message)
+        if len(readings) > 1:
+            half = len(readings) // 2
+            self._parts.extendleft([(topic, readings[half:]), (topic, readings[:half])])
+        else:
+            self._watcher.too_large(topic, readings, size, most)
+        return None
+
+    def empty(self, only: Topic | None = None) -> None:
+        """Give back what is in hand, all or of one topic."""
+        parts = list(self._parts)
+        self._parts.clear()
+        for topic, readings in parts:
+            if only in (None, topic):
+                self._queue.give_back(topic, readings)
+            else:
+                self._parts.append((topic, readings))
+
+    def __iter__(self) -> Iterator[tuple[Topic, list[Stored]]]:
+        """What is in hand."""
+        return iter(list(self._parts))
+
+    @property
+    def _most(self) -> int:
+        wanted = self._batch
+        return (
+            min(SINGLES, wanted.max_readings) if wanted.format == "none" else wanted.max_readings
+        )
+
+    def _is_to_wait(self, topic: Topic, now: float) -> bool:
+        """Leave a topic alone that AWS refused, and one whose readings others may join."""
+        until = self._watcher.until(topic)
+        delay = self._settings.batch.max_delay
+        if until <= now and delay and not self._is_hasty and not self._is_full(topic):
+            until = self._gathering.setdefault(topic.number, now + delay)
+        if until > now:
+            self._queue.rest(topic, until)
+        return until > now
+
+    def _is_full(self, topic: Topic) -> bool:
+        return topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings
+
+    def _draw(self, topic: Topic, most: int) -> None:
+        """Take readings of a topic in hand, as messages."""
+        self._gathering.pop(topic.number, None)
+        is_newest = self._settings.drain == "newest-first"
+        try:
+            found = self._queue.take(topic, most, self._batch.max_bytes - 2, newest=is_newest)
+        except StateDirectoryError as error:
+            self._watcher.unreadable(topic, error)
+            return
+        readings = self._without_expired(topic, found)
+        parts: list[list[Stored]] = []
+        while readings:
+            count = batch.share(readings, self._batch)
+            parts.append(readings[:count])
+            readings = readings[count:]
+        if is_newest:
+            parts.reverse()
+        self._parts.extend((topic, part) for part in parts[:SINGLES])
+        for part in parts[SINGLES:]:
+            self._queue.give_back(topic, part)
+
+    def _without_expired(self, topic: Topic, readings: list[Stored]) -> list[Stored]:
+        left = self._queue.ages.left
+        expired = [
+            one
+            for one in readings
+            if one.lifetime is not None and (left(one.era, one.moment, one.lifetime) or 0.0) <= 0
+        ]
+        if not expired:
+            return readings
+        self._watcher.expired(topic, expired)
+        gone = {one.sequence for one in expired}
+        return [one for one in readings if one.sequence not in gone]

@@ -1,0 +1,106 @@
+"""What the answer to a message calls for, and the words for it. Pure.
+
+The words for reason codes are ``session.reasons``'; here is what the publisher makes of them.
+"""
+
+import enum
+
+from fleet_agent.errors import AgentError, NotAllowedError, RefusedError
+from fleet_agent.printable import printable
+from fleet_agent.session import reasons
+from fleet_agent.session.events import NoAnswer, Published
+from fleet_agent.session.mqtt import ACK_LIMIT
+from fleet_agent.session.reasons import Kind, Packet
+
+PUBLISH_REFUSED = "publish-refused"
+
+
+class Verdict(enum.Enum):
+    """What to do with the readings, or the answer, of a message."""
+
+    TAKEN = "forget them: AWS has them"
+    AGAIN = "send them again with the next connection"
+    LATER = "send them again after a pause"
+    POLICY = "as the settings say: send them again after a long pause, or drop them"
+    LARGE = "send less at once; a single one can never be sent"
+    NEVER = "drop them"
+
+
+_OF_KINDS = {
+    Kind.DONE: Verdict.TAKEN,
+    Kind.POLICY: Verdict.POLICY,
+    Kind.NEVER: Verdict.NEVER,
+    Kind.BUSY: Verdict.LATER,
+    Kind.WRONG: Verdict.LATER,
+}
+
+_WITHOUT_ANSWER = {
+    None: Verdict.LATER,
+    NoAnswer.CUT: Verdict.AGAIN,
+    NoAnswer.LATE: Verdict.LATER,
+    NoAnswer.FAILED: Verdict.LATER,
+    # awscrt knows the server's limits: mostly of the size.
+    NoAnswer.NOT_HERE: Verdict.LARGE,
+    NoAnswer.IMPOSSIBLE: Verdict.NEVER,
+}
+
+
+def judge(event: Published) -> Verdict:
+    """What the answer, or its lack, calls for."""
+    if event.reason_code == 0:
+        return Verdict.TAKEN
+    if event.reason_code is None:
+        return _WITHOUT_ANSWER[event.no_answer]
+    if event.reason_code == reasons.TOO_LARGE:
+        return Verdict.LARGE
+    return _OF_KINDS[reasons.reason(Packet.PUBACK, event.reason_code).kind]
+
+
+def problem(event: Published) -> AgentError:
+    """The answer as something that a user is told."""
+    code, topic = event.reason_code, printable(event.topic)
+    if code == reasons.NOT_AUTHORIZED:
+        return NotAllowedError("thing", "iot:Publish", f"topic/{event.topic}")
+    if code is not None:
+        reason = reasons.reason(Packet.PUBACK, code)
+        words = reasons.words(Packet.PUBACK, code)
+        return _refused(
+            f"AWS IoT did not take a message on {topic}: {words} ({reason.cause}).", reason.remedy
+        )
+    match event.no_answer:
+        case NoAnswer.LATE:
+            return _refused(
+                f"No acknowledgement of a message on {topic} came within {ACK_LIMIT} s.",
+                "It is sent again. When it stays: does the network lose large packets? fleet-agent doctor",
+            )
+        case NoAnswer.IMPOSSIBLE:
+            return _refused(
+                f"A message on {topic} is one that can never be sent: {printable(event.error)}.",
+                "Correct what sends it; what was dropped is counted in fleet-agent status --json.",
+            )
+        case _:
+            return _refused(
+                f"A message on {topic} was not sent: {printable(event.error)}.",
+                "It is sent again, slower and slower.",
+            )
+
+
+def too_large(topic: str, size: int, limit: int | None) -> AgentError:
+    """A single reading, or an answer, is larger than the server takes; ``limit`` in bytes, where it is known."""
+    most = f"{limit} bytes" if limit else "less"
+    return _refused(
+        f"A message on {printable(topic)} has {size} bytes, the server takes {most}: it was dropped.",
+        "Let what makes it send less at a time.",
+    )
+
+
+def ended_connection(topic: str) -> AgentError:
+    """A message ended the connection twice."""
+    return _refused(
+        f"A message on {printable(topic)} ended the connection twice: it was dropped.",
+        "Does the server take such a topic and payload? It logs why: see AWS IoT's logs, or the broker's.",
+    )
+
+
+def _refused(title: str, remedy: str) -> AgentError:
+    return RefusedError(title, remedy=remedy, code=PUBLISH_REFUSED)
