@@ -65,9 +65,9 @@ def test_a_reading_that_the_server_can_never_take_is_said_and_keeps_none_back(
     (pump,) = start("pump")
     pump.wait_connected()
     pump.put("x", payload="y" * SIZE)
-    arrives(pump, "x")
-    pump.wait_until_said("dt/pump/x", "large")
+    pump.wait_until_said("dt/pump/x", f"{SIZE} bytes")
     arrives(pump)
+    arrives(pump, "x")
     assert not server.violations
     assert server.connections("pump") == 1
 
