@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from hostile.running import Spent, Start, arrives, listening
-from support import packets
 from support.agent import until
 from support.packets import Publish
+from support.properties import Properties, Property
 from support.scripted import End, Script, Server
 
 SIZE = 2000  # bytes of a packet that a small server takes
@@ -22,7 +22,7 @@ SIZE = 2000  # bytes of a packet that a small server takes
 GATHERING = {"telemetry": {"batch": {"max_delay": "1s"}}}
 
 
-def limited(server: Server, properties: packets.Properties) -> None:
+def limited(server: Server, properties: Properties) -> None:
     """Give ``pump`` a server with these limits."""
     server.script("pump", Script(properties=properties))
 
@@ -36,14 +36,14 @@ def count(server: Server, topic: str) -> int:
 @pytest.mark.parametrize(
     "properties",
     [
-        {packets.RECEIVE_MAXIMUM: 1},
-        {packets.TOPIC_ALIAS_MAXIMUM: 0},
-        {packets.MAXIMUM_PACKET_SIZE: SIZE},
+        {Property.RECEIVE_MAXIMUM: 1},
+        {Property.TOPIC_ALIAS_MAXIMUM: 0},
+        {Property.MAXIMUM_PACKET_SIZE: SIZE},
     ],
     ids=["one at a time", "no aliases", "small packets"],
 )
 def test_readings_arrive_within_the_servers_limits(
-    server: Server, start: Start, properties: Mapping[int, int]
+    server: Server, start: Start, properties: Properties
 ) -> None:
     limited(server, properties)
     (pump,) = start("pump", **GATHERING)
@@ -61,19 +61,19 @@ def test_readings_arrive_within_the_servers_limits(
 def test_a_reading_that_the_server_can_never_take_is_said_and_keeps_none_back(
     server: Server, start: Start
 ) -> None:
-    limited(server, {packets.MAXIMUM_PACKET_SIZE: SIZE})
+    limited(server, {Property.MAXIMUM_PACKET_SIZE: SIZE})
     (pump,) = start("pump")
     pump.wait_connected()
     pump.put("x", payload="y" * SIZE)
-    arrives(pump, "x")
-    pump.wait_until_said("dt/pump/x", "large")
+    pump.wait_until_said("dt/pump/x", f"{SIZE} bytes")
     arrives(pump)
+    arrives(pump, "x")
     assert not server.violations
     assert server.connections("pump") == 1
 
 
 def test_the_servers_keep_alive_is_kept(server: Server, start: Start) -> None:
-    limited(server, {packets.SERVER_KEEP_ALIVE: 1})
+    limited(server, {Property.SERVER_KEEP_ALIVE: 1})
     (pump,) = start("pump")
     server.wait(lambda: len(server.pings) >= 3, "pings")
     arrives(pump)
@@ -84,14 +84,14 @@ def test_the_servers_keep_alive_is_kept(server: Server, start: Start) -> None:
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
-        ({packets.MAXIMUM_QOS: 0}, ["QoS"]),
-        ({packets.RETAIN_AVAILABLE: 0}, ["retain", "connection.presence"]),
-        ({packets.SESSION_EXPIRY: 60}, ["60", "connection.expiry"]),
+        ({Property.MAXIMUM_QOS: 0}, ["QoS"]),
+        ({Property.RETAIN_AVAILABLE: 0}, ["retain", "connection.presence"]),
+        ({Property.SESSION_EXPIRY: 60}, ["60", "connection.expiry"]),
     ],
     ids=["QoS 0", "nothing retained", "short sessions"],
 )
 def test_what_the_server_cannot_do_is_said(
-    server: Server, start: Start, properties: Mapping[int, int], words: list[str]
+    server: Server, start: Start, properties: Properties, words: list[str]
 ) -> None:
     limited(server, properties)
     presence = {"topic": "dt/{thing}/presence", "retain": True}

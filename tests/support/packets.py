@@ -6,29 +6,13 @@ suback(7, [0, 135])
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+
+from support.properties import Properties, pack, text, unpack, variable
 
 CONNECT, CONNACK, PUBLISH, PUBACK = 1, 2, 3, 4
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK = 8, 9, 10, 11
 PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
-
-# Properties by their identifiers.
-EXPIRY, CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION = 2, 3, 8, 9
-SESSION_EXPIRY, SERVER_KEEP_ALIVE, REASON_STRING = 17, 19, 31
-RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM, TOPIC_ALIAS = 33, 34, 35
-MAXIMUM_QOS, RETAIN_AVAILABLE, USER_PROPERTY, MAXIMUM_PACKET_SIZE = 36, 37, 38, 39
-
-_BYTES = {
-    **dict.fromkeys((1, 23, 25, 36, 37, 40, 41, 42), 1),
-    **dict.fromkeys((19, 33, 34, 35), 2),
-    **dict.fromkeys((2, 17, 24, 39), 4),
-}
-_TEXTS = (3, 8, 18, 21, 26, 28, 31)
-_BINARY = (9, 22)
-_SUBSCRIPTION = 11
-
-Value = int | str | bytes | tuple[str, str]
-Properties = Mapping[int, Value]
 
 
 class MalformedError(ValueError):
@@ -91,37 +75,14 @@ class _Reader:
     def text(self) -> str:
         return self.binary().decode()
 
-    def variable(self) -> int:
-        value = 0
-        for shift in range(0, 28, 7):
-            byte = self.number(1)
-            value |= (byte & 0x7F) << shift
-            if byte < 128:
-                return value
-        raise MalformedError("a variable number of five bytes")
-
-    def properties(self) -> dict[int, Value]:
-        inner = _Reader(self.take(self.variable()))
-        found: dict[int, Value] = {}
-        while inner.left:
-            name = inner.number(1)
-            if name in found and name not in (USER_PROPERTY, _SUBSCRIPTION):
-                raise MalformedError(f"property {name} twice")
-            found[name] = inner.value(name)
+    def properties(self) -> Properties:
+        try:
+            found, self._at = unpack(self._data, self._at)
+        except (IndexError, KeyError) as error:
+            raise MalformedError(f"properties: {error!r}") from error
+        if self.left < 0:
+            raise MalformedError("cut short")
         return found
-
-    def value(self, name: int) -> Value:
-        if name in _BYTES:
-            return self.number(_BYTES[name])
-        if name in _TEXTS:
-            return self.text()
-        if name in _BINARY:
-            return self.binary()
-        if name == USER_PROPERTY:
-            return self.text(), self.text()
-        if name == _SUBSCRIPTION:
-            return self.variable()
-        raise MalformedError(f"property {name}")
 
 
 def read_connect(body: bytes) -> Connect:
@@ -186,64 +147,34 @@ def packet(kind: int, body: bytes, flags: int = 0) -> bytes:
     return bytes([kind << 4 | flags]) + variable(len(body)) + body
 
 
-def variable(value: int) -> bytes:
-    """A number in seven bits a byte."""
-    found = bytearray()
-    while True:
-        value, low = divmod(value, 128)
-        found.append(low | (0x80 if value else 0))
-        if not value:
-            return bytes(found)
-
-
-def text(value: str | bytes) -> bytes:
-    """A text or bytes, after their length."""
-    data = value.encode() if isinstance(value, str) else value
-    return len(data).to_bytes(2) + data
-
-
-def properties(values: Properties) -> bytes:
-    """Properties, after their length."""
-    found = b""
-    for name, value in values.items():
-        found += bytes([name])
-        if isinstance(value, tuple):
-            found += text(value[0]) + text(value[1])
-        elif isinstance(value, int):
-            found += value.to_bytes(_BYTES[name])
-        else:
-            found += text(value)
-    return variable(len(found)) + found
-
-
 def connack(code: int, values: Properties, *, is_present: bool = False) -> bytes:
     """A CONNACK; a refusal never says that there was a session."""
-    return packet(CONNACK, bytes([is_present and not code, code]) + properties(values))
+    return packet(CONNACK, bytes([is_present and not code, code]) + pack(values))
 
 
 def puback(identifier: int, code: int, values: Properties | None = None) -> bytes:
     """A PUBACK, in its short form when it says nothing but success."""
-    more = bytes([code]) + properties(values or {}) if code or values else b""
+    more = bytes([code]) + pack(values or {}) if code or values else b""
     return packet(PUBACK, identifier.to_bytes(2) + more)
 
 
 def suback(identifier: int, codes: Iterable[int], values: Properties | None = None) -> bytes:
     """A SUBACK."""
-    return packet(SUBACK, identifier.to_bytes(2) + properties(values or {}) + bytes(codes))
+    return packet(SUBACK, identifier.to_bytes(2) + pack(values or {}) + bytes(codes))
 
 
 def unsuback(identifier: int, codes: Iterable[int]) -> bytes:
     """An UNSUBACK."""
-    return packet(UNSUBACK, identifier.to_bytes(2) + properties({}) + bytes(codes))
+    return packet(UNSUBACK, identifier.to_bytes(2) + pack({}) + bytes(codes))
 
 
 def disconnect(code: int, values: Properties | None = None) -> bytes:
     """A DISCONNECT."""
-    return packet(DISCONNECT, bytes([code]) + properties(values or {}))
+    return packet(DISCONNECT, bytes([code]) + pack(values or {}))
 
 
 def publish(message: Publish) -> bytes:
     """A PUBLISH."""
     identifier = message.identifier.to_bytes(2) if message.qos else b""
-    body = text(message.topic) + identifier + properties(message.properties) + message.payload
+    body = text(message.topic) + identifier + pack(message.properties) + message.payload
     return packet(PUBLISH, body, message.is_again << 3 | message.qos << 1 | message.retain)

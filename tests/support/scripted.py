@@ -25,18 +25,19 @@ from typing import NoReturn, Self, TypeVar
 from support import packets
 from support.certificates import make_certificate
 from support.csr import key_pem, make_key
-from support.packets import Asked, Connect, Properties, Publish
+from support.packets import Asked, Connect, Publish
+from support.properties import Properties, Property
 from support.provisioned import Device, provisioned
 
 T = TypeVar("T")
 
 # What AWS IoT Core says of itself.
 AWS: Mapping[int, int] = {
-    packets.RECEIVE_MAXIMUM: 100,
-    packets.MAXIMUM_QOS: 1,
-    packets.RETAIN_AVAILABLE: 1,
-    packets.MAXIMUM_PACKET_SIZE: 149_504,
-    packets.TOPIC_ALIAS_MAXIMUM: 8,
+    Property.RECEIVE_MAXIMUM: 100,
+    Property.MAXIMUM_QOS: 1,
+    Property.RETAIN_AVAILABLE: 1,
+    Property.MAXIMUM_PACKET_SIZE: 149_504,
+    Property.TOPIC_ALIAS_MAXIMUM: 8,
 }
 
 SILENCE = None  # no answer at all
@@ -57,7 +58,9 @@ class End:
         """What is sent before the close."""
         if self.code is None:
             return self.raw
-        return packets.disconnect(self.code, {packets.REASON_STRING: self.why} if self.why else {})
+        return packets.disconnect(
+            self.code, {Property.REASON_STRING: self.why} if self.why else {}
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -277,7 +280,7 @@ class _Connection:
                 break
         body = self._exactly(length)
         size = 1 + shift // 7 + length
-        if size > self._script.limit(packets.MAXIMUM_PACKET_SIZE, 1 << 28):
+        if size > self._script.limit(Property.MAXIMUM_PACKET_SIZE, 1 << 28):
             self._violated(_TOO_LARGE, f"a packet of {size} bytes")
         return first >> 4, first & 15, body
 
@@ -306,14 +309,14 @@ class _Connection:
         self._end(End(code, what))
 
     def _why(self) -> Properties:
-        return {packets.REASON_STRING: self._script.why} if self._script.why else {}
+        return {Property.REASON_STRING: self._script.why} if self._script.why else {}
 
     # What comes -----------------------------------------------------------------------------------------------------
 
     def _connect(self, found: Connect) -> None:
         self._client_id = found.client_id
         script = self._script = self._server.next_script(found.client_id)
-        takes = found.properties.get(packets.RECEIVE_MAXIMUM, self._takes)
+        takes = found.properties.get(Property.RECEIVE_MAXIMUM, self._takes)
         assert isinstance(takes, int)
         self._takes = takes
         self._server.happened(lambda: self._server.connects.append(found))
@@ -323,21 +326,21 @@ class _Connection:
         code = script.connack
         if found.will is not None and code == 0:
             _, qos, is_retained = found.will
-            if qos > script.limit(packets.MAXIMUM_QOS, 2):
+            if qos > script.limit(Property.MAXIMUM_QOS, 2):
                 code = _QOS
-            elif is_retained and not script.limit(packets.RETAIN_AVAILABLE, 1):
+            elif is_retained and not script.limit(Property.RETAIN_AVAILABLE, 1):
                 code = _RETAIN
         if code:
             self._write(packets.connack(code, self._why()))
             self._end(End())
-        keep_alive = script.limit(packets.SERVER_KEEP_ALIVE, found.keep_alive)
+        keep_alive = script.limit(Property.SERVER_KEEP_ALIVE, found.keep_alive)
         self._stream.settimeout(keep_alive * 1.5 or None)
         # AWS spells its limits out only where they differ from MQTT's defaults.
         stated = {
             name: value
             for name, value in {**AWS, **script.properties}.items()
-            if (name, value) != (packets.RETAIN_AVAILABLE, 1)
-            and not (name == packets.MAXIMUM_QOS and value == 2)
+            if (name, value) != (Property.RETAIN_AVAILABLE, 1)
+            and not (name == Property.MAXIMUM_QOS and value == 2)
         }
         self._write(packets.connack(0, stated))
         if script.then and script.after == "connected":
@@ -413,16 +416,16 @@ class _Connection:
     def _publish(self, message: Publish) -> None:
         message = self._resolved(message)
         script = self._script
-        if message.qos > script.limit(packets.MAXIMUM_QOS, 2):
+        if message.qos > script.limit(Property.MAXIMUM_QOS, 2):
             self._violated(_QOS, f"QoS {message.qos}")
-        if message.retain and not script.limit(packets.RETAIN_AVAILABLE, 1):
+        if message.retain and not script.limit(Property.RETAIN_AVAILABLE, 1):
             self._violated(_RETAIN, f"retained on {message.topic}")
         if script.then and script.after == "published":
             self._end(script.then)
         code = self._code("publish", message.topic, script.pubacks, 0)
         if code is SILENCE:
             self._unanswered.add(message.identifier)
-            if len(self._unanswered) > script.limit(packets.RECEIVE_MAXIMUM, 65535):
+            if len(self._unanswered) > script.limit(Property.RECEIVE_MAXIMUM, 65535):
                 self._violated(_TOO_MANY, f"{len(self._unanswered)} messages under way")
         elif message.qos:
             self._write(
@@ -432,11 +435,11 @@ class _Connection:
         self._server.happened(lambda: self._server.received.append(entry))
 
     def _resolved(self, message: Publish) -> Publish:
-        alias = message.properties.get(packets.TOPIC_ALIAS)
+        alias = message.properties.get(Property.TOPIC_ALIAS)
         if alias is None:
             return message
         assert isinstance(alias, int)
-        if not 0 < alias <= self._script.limit(packets.TOPIC_ALIAS_MAXIMUM, 0):
+        if not 0 < alias <= self._script.limit(Property.TOPIC_ALIAS_MAXIMUM, 0):
             self._violated(_ALIAS, f"alias {alias}")
         if message.topic:
             self._aliases[alias] = message.topic
