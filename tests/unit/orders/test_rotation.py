@@ -9,6 +9,7 @@ import pytest
 
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, UnreachableError
+from fleet_agent.orders import rotation
 from fleet_agent.orders.rotation import Heard, Orders
 from fleet_agent.session.message import Outgoing
 from support.clock import FakeClock
