@@ -16,6 +16,8 @@ from fleet_cloud.local.json_text import parsed
 # What the CLI calls otherwise than the model does.
 _SERVICES = {"s3api": "s3"}
 _RENAMED = {"notification-endpoint": "endpoint"}
+# A flag for what the model has inside of another parameter.
+_INSIDE = {"zip-file": ("Code", "ZipFile")}
 # What is the CLI's own: which part of the answer it prints, and which goes into a file.
 QUERY = "query"
 OUTFILES = {"certificate-pem-outfile": "certificatePem"}
@@ -50,6 +52,9 @@ def arguments(model: Any, given: Parameters, values: Mapping[str, str]) -> dict[
         member = members.get(name)
         if member is not None:
             found[member] = _value(shapes[member], texts, flag)
+        elif name in _INSIDE and _INSIDE[name][0] in shapes:
+            outer, inner = _INSIDE[name]
+            found[outer] = {inner: _value(shapes[outer].members[inner], texts, flag)}
         elif not texts and (member := members.get(name.removeprefix("no-"))) is not None:
             found[member] = False
         else:
