@@ -156,7 +156,7 @@ def _first_sentence(name: str) -> str:
     package = ROOT / "agent/fleet_agent" / name.strip("_") / "__init__.py"
     path = package if package.exists() else ROOT / f"agent/fleet_agent/{name}.py"
     words = ast.get_docstring(ast.parse(path.read_text())) or ""
-    return re.split(r"(?<=[.:]) |\n\n", " ".join(words.split()))[0].rstrip(".:").replace("``", "`")
+    return re.split(r"(?<=[.]) ", " ".join(words.split()))[0].rstrip(".").replace("``", "`")
 
 
 # page → what stands between its markers
