@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.telemetry.reading import Heard, Reading, Source

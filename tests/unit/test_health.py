@@ -9,7 +9,7 @@ import pytest
 
 from fleet_agent.config.settings import STATE_DIR
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.health.status import Health, Problem, runtime_dir
 from support.clock import FakeClock
 
 OFFLINE = Problem(code="offline", title="No network.", remedy="Plug it in.")

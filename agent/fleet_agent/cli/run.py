@@ -8,7 +8,7 @@ from fleet_agent import log
 from fleet_agent.cli import flags
 from fleet_agent.daemon import service
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.identity.provision import Request
 from fleet_agent.log import Moment
 

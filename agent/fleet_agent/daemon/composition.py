@@ -21,7 +21,7 @@ from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
 from fleet_agent.daemon.serving import Serving
 from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.errors import DeviceError
-from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.health.status import Health, Problem, runtime_dir
 from fleet_agent.identity import claim_removal, own_session, rotate
 from fleet_agent.identity.provision import stable
 from fleet_agent.listeners import Listeners

@@ -7,7 +7,7 @@ from pathlib import Path
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.identity import clone
 from fleet_agent.programs.aside import Aside
 

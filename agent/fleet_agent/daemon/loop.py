@@ -16,7 +16,7 @@ from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health.status import Health, Problem
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
 from fleet_agent.orders.rotation import Heard, Orders
 from fleet_agent.orders.router import Commands

@@ -14,7 +14,7 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.serving import Serving
 from fleet_agent.errors import AgentError, DeviceError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health.status import Health, Problem
 from fleet_agent.identity import rotate
 from fleet_agent.identity.provision import open_store
 from fleet_agent.log import Moment

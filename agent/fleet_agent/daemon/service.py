@@ -11,7 +11,7 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.errors import AgentError, DeviceError
-from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.health.status import Health, Problem, runtime_dir
 from fleet_agent.identity.provision import Request, open_store, take_state, walk
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, hold_orders

@@ -21,7 +21,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.settings import Claim
 from fleet_agent.errors import AgentError, DeviceError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health.status import Health, Problem
 from fleet_agent.pinned import foreign_part
 
 _log = logging.getLogger(__name__)

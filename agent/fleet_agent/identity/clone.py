@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Problem
+from fleet_agent.health.status import Problem
 
 _log = logging.getLogger(__name__)
 

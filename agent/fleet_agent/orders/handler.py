@@ -17,7 +17,7 @@ from fleet_agent import clock as clocks
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health.status import Health, Problem
 from fleet_agent.orders.answer import (
     Answering,
     Outcome,

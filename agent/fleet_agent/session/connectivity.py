@@ -13,7 +13,7 @@ from fleet_agent import clock as clocks
 from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health.status import Health, Problem
 from fleet_agent.log import Moment
 from fleet_agent.printable import printable
 from fleet_agent.session import reasons

@@ -16,7 +16,7 @@ from typing import TypeVar
 from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, NotAllowedError, RefusedError, UnreachableError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health.status import Health, Problem
 from fleet_agent.log import Moment
 from fleet_agent.session import backoff, filters, reasons
 from fleet_agent.session.backoff import Patience

@@ -4,7 +4,7 @@ import logging
 
 from fleet_agent import log
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health.status import Health, Problem
 from fleet_agent.log import Moment
 from fleet_agent.telemetry.verdict import PUBLISH_REFUSED
 

@@ -12,7 +12,7 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.subscriptions import Subscription
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.handler import Counters, Shared
 from fleet_agent.orders.router import Commands

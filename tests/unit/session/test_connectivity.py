@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from fleet_agent.errors import AgentError, UnreachableError
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.session import connectivity, reasons
 from fleet_agent.session.connectivity import (
     CALM,

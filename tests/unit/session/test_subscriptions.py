@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.session.events import NoAnswer, Subscribed
 from fleet_agent.session.message import Upkeep
 from fleet_agent.session.mqtt import Session

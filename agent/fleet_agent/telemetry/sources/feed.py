@@ -4,7 +4,7 @@ import dataclasses
 
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health.status import Health, Problem
 from fleet_agent.telemetry.reading import JSON, Heard, Intake, Reading
 
 

@@ -1,0 +1,1 @@
+"""What is wrong now, and where it is shown."""
