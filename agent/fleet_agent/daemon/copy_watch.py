@@ -48,4 +48,4 @@ class CopyWatch:
             self._aside.close()
         if problem is not None:
             _log.warning("%s %s", problem.title, problem.remedy)
-            self._health.raise_problem(problem)
+            self._health.report(problem)
