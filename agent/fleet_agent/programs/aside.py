@@ -61,7 +61,7 @@ class Aside:
         except OSError as error:
             raise _failed(f"it cannot be started: {error.strerror}") from error
 
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``function`` returns there.
 
         Raises:
