@@ -21,6 +21,9 @@ from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size
 from fleet_agent.config.units import format_duration, format_size
 from fleet_agent.config.write import plain
 from fleet_agent.device.placeholders import KNOWN
+from fleet_agent.health import table
+from fleet_agent.health.problems import Kind, Severity
+from fleet_agent.log import Moment
 from fleet_agent.session import reasons
 
 ROOT = Path(__file__).parent.parent
@@ -159,12 +162,38 @@ def _first_sentence(name: str) -> str:
     return re.split(r"(?<=[.]) ", " ".join(words.split()))[0].rstrip(".").replace("``", "`")
 
 
+def problems() -> str:
+    """Every problem of the agent, the worst first."""
+    head = "| code | severity | means | what to do | gone when |\n|---|---|---|---|---|\n"
+    lines = (
+        f"| {_named(kind)} | {kind.severity.value} | {kind.title} | {kind.remedy} | {kind.clears} |\n"
+        for severity in Severity
+        for kind in table.TABLE
+        if kind.severity is severity
+    )
+    return head + "".join(lines)
+
+
+def _named(kind: Kind) -> str:
+    return f"`{kind.code}`, each {kind.of}" if kind.of else f"`{kind.code}`"
+
+
+def moments() -> str:
+    """Every MESSAGE_ID with what the journal's catalog calls it."""
+    catalog = (ROOT / "systemd" / "fleet-agent.catalog").read_text(encoding="utf-8")
+    subjects = dict(re.findall(r"^-- (\w+)\nSubject: (.+)$", catalog, re.MULTILINE))
+    head = "| MESSAGE_ID | when |\n|---|---|\n"
+    return head + "".join(f"| `{item.value}` | {subjects[item.value]} |\n" for item in Moment)
+
+
 # page → what stands between its markers
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": tables,
     "parameters.md": placeholders,
+    "problems.md": problems,
     "reason-codes.md": reason_codes,
     "../explanation/code.md": rooms,
+    "service.md": moments,
 }
 
 

@@ -19,7 +19,7 @@ from fleet_agent.config.telemetry import (
     TelemetrySource,
 )
 from fleet_agent.errors import DeviceError
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import PRIORITIES, Intake, Source
