@@ -18,11 +18,12 @@ from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, NotAllowedError, RefusedError, UnreachableError
 from fleet_agent.health import Health, Problem
 from fleet_agent.log import Moment
-from fleet_agent.session import backoff, filters, reasons
+from fleet_agent.session import backoff, reasons
 from fleet_agent.session.backoff import Patience
 from fleet_agent.session.events import NoAnswer, Subscribed
 from fleet_agent.session.mqtt import ACK_LIMIT, FILTERS_A_PACKET, Session
 from fleet_agent.session.reasons import Kind, Packet
+from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
 
