@@ -48,7 +48,7 @@ def git(checkout: Path, *words: str) -> None:
 
 
 def version(checkout: Path, *words: str) -> str:
-    command = [checkout / "scripts" / "version", *words]
+    command = [str(checkout / "scripts" / "version"), *words]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
