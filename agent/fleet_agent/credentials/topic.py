@@ -72,5 +72,5 @@ def _names(known: dict[str, str]) -> str:
 
 def _wrong(template: str, what: str, remedy: str) -> DeviceError:
     return DeviceError(
-        f"The topic {template} cannot be filled in: {what}.", remedy=remedy, code="topic"
+        f"The topic {template} cannot be filled in: {what}.", remedy=remedy, code="topic-invalid"
     )
