@@ -3,10 +3,12 @@
 ``python scripts/reference.py`` writes all of it; tests compare.
 """
 
+import ast
 import dataclasses
 import functools
 import re
 import sys
+import tomllib
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -136,6 +138,30 @@ def reason_codes() -> str:
     return head + "".join(lines)
 
 
+def rooms() -> str:
+    """The rooms of the agent in the order in which they import, as a picture and with what each is for."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(one["layers"] for one in contracts if one["containers"] == ["fleet_agent"])
+    rows = [[name.strip() for name in layer.split("|")] for layer in layers]
+    lines = ["```mermaid", "flowchart TD"]
+    for number, names in enumerate(rows):
+        lines.append(f'  r{number}["{" · ".join(names)}"]')
+        if number:
+            lines.append(f"  r{number - 1} --> r{number}")
+    lines += ["```", "", "| | |", "|---|---|"]
+    lines += [f"| `{name}` | {_first_sentence(name)} |" for names in rows for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def _first_sentence(name: str) -> str:
+    package = ROOT / "agent/fleet_agent" / name.strip("_") / "__init__.py"
+    path = package if package.exists() else ROOT / f"agent/fleet_agent/{name}.py"
+    words = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return re.split(r"(?<=[.]) ", " ".join(words.split()))[0].rstrip(".").replace("``", "`")
+
+
 def problems() -> str:
     """Every problem of the agent, the worst first."""
     head = "| code | severity | means | what to do | gone when |\n|---|---|---|---|---|\n"
@@ -166,6 +192,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "parameters.md": placeholders,
     "problems.md": problems,
     "reason-codes.md": reason_codes,
+    "../explanation/code.md": rooms,
     "service.md": moments,
 }
 
@@ -197,4 +224,4 @@ if __name__ == "__main__":
     for target, make in made():
         target.parent.mkdir(exist_ok=True)
         target.write_text(make(), encoding="utf-8")
-        sys.stdout.write(f"wrote {target.relative_to(ROOT)}\n")
+        sys.stdout.write(f"wrote {target.resolve().relative_to(ROOT)}\n")

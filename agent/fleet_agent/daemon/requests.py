@@ -13,7 +13,7 @@ from fleet_agent.credentials.model import Credential, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.serving import Serving
-from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.errors import AgentError, ConfigurationError, DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity import rotate
@@ -83,7 +83,9 @@ class Requests:
         return Ending.RELOAD
 
     def _keep(self, error: AgentError) -> None:
-        title = f"The configuration was not taken, the one before goes on. {error.title}"
+        first = error.problems[:1] if isinstance(error, ConfigurationError) else ()
+        words = " ".join([error.title, *(line.strip() for line in first)])
+        title = f"The configuration was not taken, the one before goes on. {words}"
         _log.error("%s %s", title, error.remedy)
         self._health.report(table.CONFIGURATION.problem(title, error.remedy))
 

@@ -40,7 +40,7 @@ def run(
     """
     hold_orders()
     # The only fork of the agent's: before any thread lives, and the YAML parser stays behind.
-    settings = apart(load)
+    settings = apart(load, meanwhile=_import_the_rest)
     follows, not_before = follow_up()
     statedir.become_owner(Path(settings.state_dir), any_owner=request.any_owner)
     lock = take_state(settings, allow_volatile=request.allow_volatile)
@@ -78,6 +78,13 @@ def run(
         around.listeners.close()
         return
     reexecute(ending, lock, around.listeners, composition.not_before)
+
+
+def _import_the_rest() -> None:
+    """What every start needs once the configuration is known: the SDK and the loop take twice as long as that does."""
+    from fleet_agent.daemon import composition
+
+    del composition
 
 
 def _provision(

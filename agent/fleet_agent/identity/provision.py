@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fleet_agent import statedir
+from fleet_agent import filesystem, statedir
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
@@ -147,6 +147,7 @@ def walk(
     from fleet_agent.provisioning.proof import Proof
     from fleet_agent.provisioning.runner import Runner
 
+    filesystem.try_out(Path(settings.state_dir))
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
         claim = _needed(settings.claim, "claim")
@@ -357,6 +358,7 @@ def take_state(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
     _keep_out_of_core_dumps()
     state_dir = Path(settings.state_dir)
     if not allow_volatile and (warning := statedir.refuse_volatile(state_dir)):
+        statedir.refuse_doubtful(state_dir, warning)
         _log.warning("%s", warning)
     return statedir.take_lock(state_dir)
 

@@ -20,11 +20,12 @@ from fleet_agent.health import table
 from fleet_agent.health.problems import Kind as ProblemKind
 from fleet_agent.health.status import Health
 from fleet_agent.log import Moment
-from fleet_agent.session import backoff, filters, reasons
+from fleet_agent.session import backoff, reasons
 from fleet_agent.session.backoff import Patience
 from fleet_agent.session.events import NoAnswer, Subscribed
 from fleet_agent.session.mqtt import ACK_LIMIT, FILTERS_A_PACKET, Session
 from fleet_agent.session.reasons import Kind, Packet
+from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
 

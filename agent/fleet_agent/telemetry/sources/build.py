@@ -24,7 +24,7 @@ from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import PRIORITIES, Intake, Source
 from fleet_agent.telemetry.sources.feed import Feed
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
