@@ -67,7 +67,7 @@ SUBSCRIBE_UNANSWERED = Kind(
 TOPIC_IMPOSSIBLE = Kind(
     code="topic-impossible",
     severity=Severity.ERROR,
-    title="A topic of the configuration cannot be filled in with what AWS IoT said of this device.",
+    title="A topic of the configuration cannot be filled in on this device, and what needs it is out of service.",
     remedy="Compare the topic's placeholders with the device configuration that the template gives.",
     clears="The configuration is read again, or the device gets another one.",
 )

@@ -106,8 +106,7 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
     current = store.current()
     if current is None:
         raise no_identity()
-    own = current if settings.rotation.credential == "own" else None
-    return walk(settings, Request(), report, store, mailbox, own=own)
+    return walk(settings, Request(), report, store, mailbox, in_use=current)
 
 
 def no_identity() -> DeviceError:

@@ -14,7 +14,7 @@ With ``--csr`` and no key the walk ends at the registration (``KEPT``): nobody h
 
 import dataclasses
 
-from fleet_agent.credentials.model import Attempt, Generation
+from fleet_agent.credentials.model import Attempt, Credential, Generation
 from fleet_agent.errors import (
     CONNECT_UNANSWERED,
     PAIR_UNUSABLE,
@@ -79,6 +79,34 @@ def difference(attempt: Attempt, plan: Plan) -> AgentError | None:
                 code="attempt-differs",
             )
     return None
+
+
+def other_thing(found: Generation, in_use: Credential | None) -> AgentError | None:
+    """Why a registration ends there: it names another thing than the identity that it is to replace; None otherwise.
+
+    A parameter's source may say something else by now, such as another board's serial number. What is in use stays.
+
+    Args:
+        found: The attempt.
+        in_use: The identity to be replaced by one of the same thing; None where any is right.
+    """
+    if found.registration is None or in_use is None:
+        return None
+    wanted, given = in_use.thing_name, found.registration.thing_name
+    if wanted == given:
+        return None
+    certificate_id = found.issued.certificate_id if found.issued else "of this attempt"
+    return DeviceError(
+        f"The new certificate {certificate_id} is for {_thing(given)}, and this device is {_thing(wanted)}: "
+        "it is not used.",
+        remedy="Look at what the template's parameters say now: fleet-agent parameters. Retire that certificate in the "
+        "cloud. To become the other thing on purpose: fleet-agent provision --force",
+        code="thing-changed",
+    )
+
+
+def _thing(name: str | None) -> str:
+    return f"the thing {name}" if name else "no thing"
 
 
 def _csr_words(csr_hash: str | None) -> str:
