@@ -14,11 +14,11 @@ def with_versions(was: Update) -> Update:
     def update(name: str, payload: dict[str, Any]) -> tuple[Any, ...]:
         thing, expected = ground.things.get(name), payload.get("expectedVersion")
         if thing is not None and expected is not None and expected != thing.get("version", 1):
-            return ground.error_response_json(
-                "VersionConflictException",
-                f"The version for thing {name} does not match the expected version.",
-                409,
+            title = f"The version for thing {name} does not match the expected version."
+            refusal: tuple[Any, ...] = ground.error_response_json(
+                "VersionConflictException", title, 409
             )
+            return refusal
         return was(name, payload)
 
     return update

@@ -288,6 +288,20 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         ),
         Grant(("certificates",), ("iot:DescribeCertificate", "iot:ListAttachedPolicies")),
     ),
+    "devices allow": (
+        *_SEE_TEMPLATE,
+        Grant(("things",), ("iot:DescribeThing", "iot:UpdateThing")),
+    ),
+    "devices expect": (
+        *_WHO,
+        *_SEE_TEMPLATE,
+        Grant(("all",), ("iot:ListThings",)),
+        Grant(("things",), ("iot:CreateThing", "iot:UpdateThing")),
+        # Of these kinds it needs things and thing groups.
+        Grant(("jobs",), ("iot:AddThingToThingGroup",)),
+        Grant(("function",), ("lambda:GetFunction", "lambda:UpdateFunctionConfiguration")),
+    ),
+    "devices waiting": (Grant(("logs",), ("logs:FilterLogEvents",)),),
     "devices clean": (*_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS),
     "devices prune": (
         *_SEE_DEVICES,

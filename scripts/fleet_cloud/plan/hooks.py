@@ -13,6 +13,7 @@ from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local.shell import Command
 from fleet_cloud.plan import documents, resources
+from fleet_cloud.plan.documents import Document
 from fleet_cloud.plan.hook import LIST, SETTINGS
 from fleet_cloud.plan.hook_settings import Settings
 from fleet_cloud.plan.resources import Facts, Resource
@@ -89,13 +90,13 @@ def of_fleet(
     ]
 
 
-def environment(settings: Settings) -> str:
+def environment(settings: Document) -> str:
     """Returns the settings as ``aws lambda`` takes them.
 
     Raises:
         FleetCloudError: They are longer than Lambda takes.
     """
-    value = documents.compact(settings.document())
+    value = documents.compact(settings)
     if len(value) + len(SETTINGS) > _VARIABLES_BYTES:
         raise FleetCloudError(
             f"the hook's settings have {len(value)} characters, and Lambda takes {_VARIABLES_BYTES}",
@@ -141,7 +142,7 @@ def _function(
         *("--role", account.role(names.hook)),
         *("--timeout", _SECONDS),
         *("--memory-size", _MEGABYTES),
-        *("--environment", environment(settings)),
+        *("--environment", environment(settings.document())),
     )
     put_right = aws.command("lambda", "update-function-configuration", *named, *configured)
     return Resource(

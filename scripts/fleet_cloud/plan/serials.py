@@ -51,7 +51,7 @@ def _serials(path: Path) -> tuple[str, ...]:
     listed = files.read(path)
     lines = [line.strip() for line in (listed or "").split("\n")]
     named = [(number, line) for number, line in enumerate(lines, 1) if line and line[0] != "#"]
-    wrong = [f"line {number}: {line!r}{why}" for number, line in named if (why := _fault(line))]
+    wrong = [f"line {number}: {line!r}{why}" for number, line in named if (why := fault(line))]
     if wrong:
         more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
         raise UsageError(
@@ -69,7 +69,7 @@ def _serials(path: Path) -> tuple[str, ...]:
     return serials
 
 
-def _fault(serial: str) -> str | None:
+def fault(serial: str) -> str | None:
     """Returns what makes a line no serial number, or nothing: a device would be refused, and nobody would know why."""
     if "#" in serial:
         return " has a remark in it"

@@ -11,6 +11,7 @@ from iot_sandbox.launch import Sandbox
 from support.aws import aws_client
 from support.companion import FleetCloud, answer
 
+
 def states(data: dict[str, list[dict[str, str]]]) -> dict[str, str]:
     return {resource["kind"]: resource["state"] for resource in data["resources"]}
 
