@@ -33,6 +33,7 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.route import route
 
@@ -137,6 +138,9 @@ def walk(
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
+    # It starts while the SDK is imported.
+    aside = Aside()
+    aside.start()
     from fleet_agent.identity import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
     from fleet_agent.provisioning.dependencies import Dependencies
@@ -147,7 +151,7 @@ def walk(
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
         claim = _needed(settings.claim, "claim")
-    plan = _plan(settings, wanted, request, report)
+    plan = _plan(settings, wanted, request, report, aside)
     clock = SystemClock()
     way = route(settings)
     proof = Proof(
@@ -161,6 +165,7 @@ def walk(
     needs = Dependencies(
         store=store,
         clock=clock,
+        call=aside.call,
         sleep=mailbox.sleep,
         jitter=jitter,
         report=report,
@@ -173,15 +178,21 @@ def walk(
         outlasts_refusal=request.outlasts_refusal,
         pause=CONNECT_INTERVAL if own else 0.0,
     )
-    done = Runner(plan, needs).provision(restart=request.restart)
-    if done.credential.is_proven:
-        clone.look(Path(settings.state_dir), done.credential)
+    try:
+        done = Runner(plan, needs).provision(restart=request.restart)
+        if done.credential.is_proven:
+            aside.call(clone.look, Path(settings.state_dir), done.credential)
+    finally:
+        aside.close()
     return done
 
 
-def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":
+def _plan(
+    settings: Settings, wanted: Provisioning, request: Request, report: Report, aside: Aside
+) -> "Plan":
     """What is asked for: by the settings, by flags, and by the device's own facts."""
     from fleet_agent import device
+    from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
 
     parameters = device.resolve(wanted.parameters)
@@ -189,12 +200,14 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
         _log.warning("%s", warning)
     report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
     csr, csr_key = _given_csr(request, settings)
+    values = {item.name: item.value for item in parameters}
     return Plan(
         endpoint=settings.endpoint,
         template=wanted.template,
         method="csr" if csr else wanted.method,
         key_type=wanted.key.type,
-        parameters={item.name: item.value for item in parameters},
+        parameters=values,
+        parameters_hash=aside.call(keys.hash_parameters, values),
         csr=csr,
         csr_key=csr_key,
         token=_hardware_token(settings),

@@ -10,9 +10,9 @@ import errno
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -63,6 +63,15 @@ CLAIM = KeyPair(
 )
 NAMED = frozenset({Event.UNRESOLVED, Event.DROPPED, Event.CURRENT, Event.RETIRED})
 MEMORY = Path("/dev/shm")
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def directly(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """What is called aside in service is called here."""
+    return function(*args, **kwargs)
 
 
 class FakeSession:
@@ -230,6 +239,7 @@ class Walk(RuleBasedStateMachine):
         return Dependencies(
             store=self.store(),
             clock=self.clock,
+            call=directly,
             sleep=self.sleep,
             jitter=lambda: 0.5,
             report=Report(),
