@@ -38,7 +38,7 @@ def tools(root_dir: Path, shared: Path) -> None:
     """What Debian calls the programs that these tests use; skips where they cannot run."""
     if os.geteuid() != 0:
         pytest.skip("booting containers takes root")
-    command = f". {root_dir}/scripts/environment && apt_install mmdebstrap systemd-container iproute2 lintian"
+    command = f". {root_dir}/scripts/environment && apt_install mmdebstrap systemd-container iproute2 lintian apt-utils"
     with roots.alone(shared / "apt.lock"):
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     if not all(map(shutil.which, ("mmdebstrap", "systemd-nspawn", "ip"))):

@@ -59,12 +59,26 @@ def base_root(suite: str, packages: str = PACKAGES, kind: str = "") -> Path:
     return root
 
 
-def _make(root: Path, suite: str, packages: str) -> None:
+def foreign_root(suite: str, architecture: str) -> Path:
+    """A Debian of another architecture, unpacked and not configured: no script of it has run."""
+    options = ("--variant=extract", f"--architectures={architecture}")
+    packages = "ca-certificates,openssl,python3,python3-cryptography,python3-yaml,python3-systemd"
+    root = cache() / f"{suite}.{architecture}-{len(packages)}"
+    with alone(cache() / "lock"):
+        if not root.exists():
+            _make(root, suite, packages, options)
+            # What the scripts would have made of it.
+            run("cp", "-a", "/etc/passwd", "/etc/group", str(root / "etc"))
+            shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc" / "ssl" / "certs")
+    return root
+
+
+def _make(root: Path, suite: str, packages: str, options: Sequence[str] = OPTIONS) -> None:
     # Of another list of packages, or half made.
     for old in cache().glob(f"{root.name.rpartition('-')[0]}-*"):
         shutil.rmtree(old)
     growing = root.with_name(f"{root.name}.growing")
-    command = ["mmdebstrap", *OPTIONS, f"--include={packages}", suite, str(growing)]
+    command = ["mmdebstrap", *options, f"--include={packages}", suite, str(growing)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"mmdebstrap: {done.stderr[-2000:]}")
