@@ -10,8 +10,8 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
-from fleet_agent.errors import AgentError, DeviceError
-from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.errors import DeviceError
+from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity.provision import Request, open_store, take_state, walk
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, hold_orders
@@ -95,7 +95,7 @@ def _provision(
     mailbox: Mailbox,
     health: Health,
 ) -> tuple[Credential, Session | None]:
-    health.doing("provisioning")
+    health.set_activity("provisioning")
     if settings.provisioning is not None and spread.is_due(store.pending()):
         window = settings.provisioning.spread
         spread.await_turn(window, Path(settings.state_dir), SystemClock(), mailbox)
@@ -115,8 +115,3 @@ def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
             remedy="Bring it: fleet-agent provision --csr FILE --csr-key FILE; or begin anew with --restart.",
             code="key-elsewhere",
         )
-
-
-def as_problem(error: AgentError) -> Problem:
-    """An error that the daemon lives with."""
-    return Problem(code=error.code, title=error.title, remedy=error.remedy)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fleet_agent import statedir
+from fleet_agent import filesystem, statedir
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
@@ -122,7 +122,7 @@ def walk(
     store: Store,
     mailbox: Mailbox,
     *,
-    own: Credential | None = None,
+    in_use: Credential | None = None,
 ) -> "Provisioned":
     """Walk through provisioning, from wherever the last attempt stopped.
 
@@ -132,7 +132,8 @@ def walk(
         report: Hears of the steps.
         store: Keeps what each step brings.
         mailbox: Where everything comes in.
-        own: The device's current credential, to ask with it instead of the claim.
+        in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with
+            the claim.
 
     Raises:
         AgentError: What stopped it.
@@ -147,6 +148,8 @@ def walk(
     from fleet_agent.provisioning.proof import Proof
     from fleet_agent.provisioning.runner import Runner
 
+    filesystem.try_out(Path(settings.state_dir))
+    own = in_use if settings.rotation.credential == "own" else None
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
         claim = _needed(settings.claim, "claim")
@@ -175,6 +178,7 @@ def walk(
         prove=proof.prove,
         topics=trial.topics(settings),
         outlasts_refusal=request.outlasts_refusal,
+        in_use=in_use,
         pause=CONNECT_INTERVAL if own else 0.0,
     )
     try:
@@ -357,6 +361,7 @@ def take_state(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
     _keep_out_of_core_dumps()
     state_dir = Path(settings.state_dir)
     if not allow_volatile and (warning := statedir.refuse_volatile(state_dir)):
+        statedir.refuse_doubtful(state_dir, warning)
         _log.warning("%s", warning)
     return statedir.take_lock(state_dir)
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fleet_agent.credentials import keys, topic
+from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Credential, Csr, Secret
 from fleet_agent.errors import DeviceError, UnreachableError
 from fleet_agent.provisioning.model import ANSWER_UNFIT, Operation, RejectedError
+from fleet_agent.topics.template import fill
 
 _THING_NAME = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT's own rule
 
@@ -184,7 +185,7 @@ def check_topics(
         if not used:
             continue
         try:
-            topic.fill(template, credential, source, parameters)
+            fill(template, credential.topic_values, source, parameters)
         except DeviceError as error:
             raise UnreachableError(
                 f"The device configuration that RegisterThing answers cannot be used: {error.title}",

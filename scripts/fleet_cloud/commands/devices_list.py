@@ -5,7 +5,7 @@ import collections
 import datetime as dt
 
 from fleet_cloud.aws import times
-from fleet_cloud.fleet import inventory, listing
+from fleet_cloud.fleet import inventory, listing, registrations
 from fleet_cloud.fleet.inventory import Certificate, Holdings, Thing
 from fleet_cloud.fleet.listing import Listing
 from fleet_cloud.options import Context
@@ -20,6 +20,9 @@ their own attribute serialNumber. A device is active when one of its certificate
 Which certificates a thing has is a question a thing, and a large fleet has minutes of them: with more than 250, those
 are listed that are called so, by pages of fleet indexing where the account has it (with who is connected) and of the
 registry where not, and the certificates are counted. --certificates asks all the same.
+
+A certificate that came by a claim though its thing had one is named: for the device's own key, or because an operator
+let it in.
 """
 
 _MOST_ASKED = 250  # things, as many as a page has
@@ -101,6 +104,7 @@ def describe(thing: Thing) -> dict[str, object]:
         "thing": thing.name,
         "state": thing.state,
         "attributes": dict(thing.attributes),
+        "second_claim": registrations.second_claim(thing.attributes),
         "certificates": [certificate(held) for held in thing.certificates],
     }
 
@@ -120,4 +124,6 @@ def _row(thing: Thing, now: dt.datetime) -> list[str]:
         return [thing.name, thing.state, "-", "-", ""]
     newest, *others = thing.certificates
     more = f"+{len(others)} older" if others else ""
+    if second := registrations.second_claim(thing.attributes):
+        more = f"{more} {second[:12]} came by a second claim".lstrip()
     return [thing.name, thing.state, newest.identifier[:12], times.age(newest.created, now), more]
