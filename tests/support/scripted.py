@@ -75,6 +75,7 @@ class Script:
             ``SILENCE``: the whole packet is not answered.
         pubacks: By topic, likewise.
         publishes: Sent as soon as something was subscribed to.
+        enders: Topics; who publishes on one of them is thrown out.
         then: How it ends, and ``after`` what: ``connected``, ``subscribed``, ``published`` (unanswered),
             ``sent`` (``publishes`` left), ``acknowledged`` (one of them was).
     """
@@ -85,6 +86,7 @@ class Script:
     subacks: Mapping[str, Sequence[int | None]] = dataclasses.field(default_factory=dict)
     pubacks: Mapping[str, Sequence[int | None]] = dataclasses.field(default_factory=dict)
     publishes: Sequence[Publish] = ()
+    enders: Sequence[str] = ()
     then: End | None = None
     after: str = "subscribed"
 
@@ -106,6 +108,7 @@ class Server:
         violations: What clients did against the limits.
         ended: Client ids whose connection ended, whoever ended it.
         pings: Client ids of PINGREQs.
+        configurations: The device configuration of a thing that is made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -124,6 +127,7 @@ class Server:
         self.times: dict[
             tuple[str, str, str], int
         ] = {}  # client, packet, topic or filter: how often
+        self.configurations: dict[str, Mapping[str, str]] = {}
         self.connects: list[Connect] = []
         self.received: list[tuple[str, Publish, int | None]] = []
         self.acknowledged: list[tuple[str, str, int]] = []
@@ -134,7 +138,7 @@ class Server:
 
     def make_device(self, state_dir: Path, thing_name: str) -> Device:
         """Write the state of a device that is provisioned here; before the server runs."""
-        device = provisioned(state_dir, thing_name)
+        device = provisioned(state_dir, thing_name, self.configurations.get(thing_name))
         self._trusted += device.certificate.read_text()
         return device
 
@@ -420,8 +424,8 @@ class _Connection:
             self._violated(_QOS, f"QoS {message.qos}")
         if message.retain and not script.limit(Property.RETAIN_AVAILABLE, 1):
             self._violated(_RETAIN, f"retained on {message.topic}")
-        if script.then and script.after == "published":
-            self._end(script.then)
+        if message.topic in script.enders or (script.then and script.after == "published"):
+            self._end(script.then or End())
         code = self._code("publish", message.topic, script.pubacks, 0)
         if code is SILENCE:
             self._unanswered.add(message.identifier)
