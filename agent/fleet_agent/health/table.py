@@ -160,7 +160,7 @@ CLAIM_NOT_DELETED = Kind(
 # Provisioning, until somebody acts; with the code of the error --------------------------------------------------------
 
 REFUSED = Kind(
-    code="refused",
+    code="provisioning-refused",
     severity=Severity.ERROR,
     title="AWS IoT refuses to give this device an identity.",
     remedy="Look at the template, its pre-provisioning hook and its role; it is tried again by itself.",
@@ -190,7 +190,7 @@ OF_ERRORS = (
         clears=_GOES_ON,
     ),
     Kind(
-        code=errors.HUNG_UP,
+        code=errors.CONNECT_UNANSWERED,
         severity=Severity.ERROR,
         title="The server ends the connection instead of answering the certificate.",
         remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",

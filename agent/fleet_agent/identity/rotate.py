@@ -79,7 +79,7 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
         timeout: Seconds; 0 for ever.
 
     Raises:
-        AgentError: What stopped it; ``busy`` with the code ``locked`` when an agent runs.
+        AgentError: What stopped it; ``busy`` with the code ``state-locked`` when an agent runs.
         StopRequested: It was interrupted; asked again, it goes on.
     """
     statedir.become_owner(Path(settings.state_dir))

@@ -16,7 +16,7 @@ import dataclasses
 
 from fleet_agent.credentials.model import Attempt, Credential, Generation
 from fleet_agent.errors import (
-    HUNG_UP,
+    CONNECT_UNANSWERED,
     PAIR_UNUSABLE,
     PROXY_PASSWORD,
     SERVER_UNTRUSTED,
@@ -181,7 +181,9 @@ def judge(
     if isinstance(failure, RejectedError):
         return _judge_rejection(failure, token_age)
     patient_for = SPREADING_LIMIT if step is Step.PROVE else HUNG_UP_LIMIT
-    is_fresh = refused_for < patient_for and (step is Step.PROVE or failure.code == HUNG_UP)
+    is_fresh = refused_for < patient_for and (
+        step is Step.PROVE or failure.code == CONNECT_UNANSWERED
+    )
     if isinstance(failure, RefusedError) and is_fresh:
         return Verdict(error=failure, patience=Patience.SPREADING)
     if step is Step.PROVE and failure.code == PAIR_UNUSABLE:
@@ -219,7 +221,7 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
         error = TemporaryError(
             f"{rejected.operation.value} was refused for now: {words}.",
             remedy="It is tried again, slower and slower; the account's quota is 10 to 20 a second.",
-            code="throttled" if status == _TOO_MANY_REQUESTS else "server-error",
+            code="requests-throttled" if status == _TOO_MANY_REQUESTS else "server-error",
         )
         return Verdict(error=error, patience=Patience.BUSY)
     if status == _BAD_REQUEST and rejected.operation is Operation.CREATE_FROM_CSR:
@@ -232,7 +234,7 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
     error = RefusedError(
         f"{rejected.operation.value} was refused: {words}.",
         remedy=_REMEDIES.get(status, _OTHER_REMEDY),
-        code="refused",
+        code="provisioning-refused",
     )
     return Verdict(error=error, patience=Patience.REFUSED)
 

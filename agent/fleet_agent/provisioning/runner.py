@@ -193,7 +193,7 @@ class Runner:
         error = self._last_error or UnreachableError(
             "Nothing came of it within the time given by --timeout.",
             remedy="Give it longer (--timeout 0: for ever), and look at the network.",
-            code="time-out",
+            code="timeout",
         )
         error.step = error.step or step.value
         return error

@@ -5,7 +5,7 @@ import pytest
 
 from fleet_agent.credentials.model import Csr, Generation, Issued, Registration, Secret
 from fleet_agent.errors import (
-    HUNG_UP,
+    CONNECT_UNANSWERED,
     AgentError,
     DeviceError,
     Exit,
@@ -155,7 +155,7 @@ def rejected(operation: Operation, status: int | None, text: str = "why") -> Rej
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (429, "throttled"),
+        (429, "requests-throttled"),
         (500, "server-error"),
         (503, "server-error"),
         (599, "server-error"),
@@ -345,7 +345,7 @@ def test_a_new_identity_is_refused_while_its_policy_may_be_spreading(
     ],
 )
 def test_a_hang_up_is_no_refusal_at_once(refused_for: float, patience: Patience) -> None:
-    hung_up = RefusedError("Hung up.", remedy="Look.", code=HUNG_UP)
+    hung_up = RefusedError("Hung up.", remedy="Look.", code=CONNECT_UNANSWERED)
     assert judge(hung_up, Step.ISSUE, refused_for).patience is patience
 
 
