@@ -85,6 +85,7 @@ def test_no_answer_goes_where_it_would_end_the_connection_or_forge_a_reading(
     server.wait(lambda: server.published("answers"), "the answer that may go")
     arrives(pump)
     assert len(server.published("answers")) == 1
+    assert server.retain_handling == {1}, "what was retained comes for a new subscription alone"
     names = {message.topic for _, message, _ in server.received}
     assert not names & {*topics} - {"presence/pump"}
     assert len(server.published("presence/pump")) == 1, "its own"

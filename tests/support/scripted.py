@@ -105,6 +105,7 @@ class Server:
         received: Every PUBLISH with its client id and the code that it was answered with; aliases resolved.
         acknowledged: Topic and code of each PUBACK that came.
         subscribed: Every filter asked for, with its client id.
+        retain_handling: The retain handlings asked for.
         violations: What clients did against the limits.
         ended: Client ids whose connection ended, whoever ended it.
         pings: Client ids of PINGREQs.
@@ -132,6 +133,7 @@ class Server:
         self.received: list[tuple[str, Publish, int | None]] = []
         self.acknowledged: list[tuple[str, str, int]] = []
         self.subscribed: list[tuple[str, str]] = []
+        self.retain_handling: set[int] = set()
         self.violations: list[str] = []
         self.ended: list[str] = []
         self.pings: list[str] = []
@@ -372,6 +374,7 @@ class _Connection:
     def _subscribe(self, asked: Asked) -> None:
         def remember() -> None:
             self._server.subscribed.extend((self._client_id, name) for name, _ in asked.filters)
+            self._server.retain_handling.update(asked.retain_handling)
 
         codes = [
             self._code("subscribe", name, self._script.subacks, qos) for name, qos in asked.filters
