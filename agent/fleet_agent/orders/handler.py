@@ -288,6 +288,7 @@ class Handler:
         topic = command.response_topic
         if topic is None:
             return
+        # It waited on disk, perhaps since before the configuration was another one.
         if why := refusal(topic, command.correlation_data, self._shared.own):
             _log.warning(
                 "%s: no answer: the response topic %s %s", self.name, printable(topic), why
