@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
-from fleet_agent.daemon.serving import Serving
+from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.errors import DeviceError
 from fleet_agent.health import Health, Problem, runtime_dir
@@ -161,7 +162,7 @@ class Composition:
                 clock=self._clock,
                 prometheus=Path(metrics) if metrics else None,
             ),
-            chores=[starts],
+            chores=[starts, *self._reaper()],
         )
 
     # What depends on the credential -----------------------------------------------------------------------------------
@@ -260,6 +261,14 @@ class Composition:
         )
         commands.configure(self._subscriptions(credential))
         return commands
+
+    def _reaper(self) -> list[Actor]:
+        """Process 1 of a container is the one that orphans come to."""
+        if os.getpid() != 1:
+            return []
+        from fleet_agent.programs.reaper import Reaper
+
+        return [Reaper(self._clock)]
 
     def _sources(self, publisher: Publisher, credential: Credential) -> list[Source]:
         return build.build(
