@@ -268,7 +268,7 @@ class Composition:
             return []
         from fleet_agent.programs.reaper import Reaper
 
-        return [Reaper(self._clock)]
+        return [Reaper(self._around.mailbox, self._clock)]
 
     def _sources(self, publisher: Publisher, credential: Credential) -> list[Source]:
         return build.build(

@@ -16,6 +16,8 @@ from fleet_agent.telemetry.queue import Queue
 
 _log = logging.getLogger(__name__)
 
+SOURCES_SHOWN = 20  # of which readings were dropped, those with most
+
 _RATE_OVER = 30.0  # seconds that a rate looks back on, at least
 
 # Traffic's field → type and help in Prometheus' text format.
@@ -24,7 +26,11 @@ _METRICS = {
     "readings_acknowledged": ("counter", "Readings that AWS IoT acknowledged."),
     "readings_waiting": ("gauge", "Readings in the queue."),
     "bytes_waiting": ("gauge", "Bytes of readings in the queue."),
-    "readings_dropped": ("counter", "Readings dropped: queue full, too old, expired or refused."),
+    "readings_dropped": (
+        "counter",
+        "Readings dropped: queue full, too old, expired or refused; since the queue was made.",
+    ),
+    "answers_dropped": ("counter", "Answers to commands, and presence, that were dropped."),
     "messages_published": ("counter", "Messages published, repeated ones counted again."),
     "messages_received": ("counter", "Messages that came down."),
 }
@@ -72,6 +78,9 @@ class Report:
         traffic.messages_published = counts.messages
         traffic.dropped = dataclasses.asdict(self._queue.dropped)
         traffic.readings_dropped = sum(traffic.dropped.values())
+        traffic.answers_dropped = counts.answers_dropped
+        for name, dropped in self._queue.losers(SOURCES_SHOWN):
+            traffic.sources.setdefault(name, {})["dropped"] = dataclasses.asdict(dropped)
         with contextlib.suppress(
             StateDirectoryError
         ):  # the publisher tells of it; the last one stands

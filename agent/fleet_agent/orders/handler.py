@@ -212,6 +212,7 @@ class Handler:
     def refuse(self, command: Command, outcome: Outcome) -> None:
         """Leave it, and answer its sender so; the caller acknowledges it."""
         self.counters.refused += 1
+        self._shared.health.is_outdated = True
         self._note(outcome)
         _log.warning("%s: refused what came on %s: %s", self.name, _shown(command), outcome.reason)
         self._answer(command, outcome)
@@ -265,6 +266,7 @@ class Handler:
         self._admit()
 
     def _conclude(self, command: Command, outcome: Outcome) -> None:
+        self._shared.health.is_outdated = True
         if outcome.is_good:
             self.counters.handled += 1
             self._shared.health.clear_problem(f"handler-{self.name}")

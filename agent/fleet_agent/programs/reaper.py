@@ -6,10 +6,12 @@ no other one. The agent's own programs are waited for by who started them, and a
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent.clock import Clock
+from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.programs import launch
 
 EVERY = 5.0  # seconds
@@ -18,18 +20,20 @@ _ENDED = os.WEXITED | os.WNOHANG
 
 
 class Reaper:
-    """Looks now and then.
+    """Waits for them as soon as they end; on the main thread.
 
     Args:
+        mailbox: Where the kernel's signal becomes an event.
         clock: Deadlines are its monotonic seconds.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, mailbox: Mailbox, clock: Clock) -> None:
         self._clock = clock
-        self.due = clock.monotonic() + EVERY
+        self.due = clock.monotonic()
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: mailbox.put(Ready(reap)))
 
     def act(self) -> None:
-        """Wait for those that have ended."""
+        """Wait for those whose event somebody took who was waiting for something else."""
         self.due = self._clock.monotonic() + EVERY
         reap()
 
