@@ -167,6 +167,11 @@ class Store:
         """
         return Secret(self._folders.text(number, KEY))
 
+    def is_key_given(self, number: int) -> bool:
+        """Whether the key of a generation came from elsewhere, with its CSR."""
+        found = self._folders.read(number)
+        return found is not None and found.attempt.csr_hash is not None
+
     def folder(self, number: int) -> Path:
         """Where a generation lives."""
         return self._folders.folder(number)

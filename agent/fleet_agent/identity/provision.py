@@ -32,6 +32,7 @@ from fleet_agent.credentials.pair import read_pair, read_text
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone
+from fleet_agent.identity.in_use import in_use
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.route import route
@@ -83,7 +84,7 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     """
     statedir.become_owner(Path(settings.state_dir))
     store = open_store(settings)
-    if not request.force and (found := store.current()):
+    if not request.force and (found := in_use(store)):
         _refuse_half_wish(request, store)
         _update_ledger(Path(settings.state_dir), store, found)
         if problem := clone.look(Path(settings.state_dir), found):
@@ -91,7 +92,7 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
         return Result(credential=stable(store, found), was_there=True)
     _take_state_by_hand(settings, allow_volatile=request.allow_volatile)
     # --force is also the way out of a damaged identity: it does not look at it.
-    if not request.force and (found := store.current()):  # another agent provisioned meanwhile
+    if not request.force and (found := in_use(store)):  # another agent provisioned meanwhile
         return Result(credential=stable(store, found), was_there=True)
     clock = SystemClock()
     mailbox = Mailbox(clock)

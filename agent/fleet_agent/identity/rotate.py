@@ -17,6 +17,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
+from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.provision import Request, open_store, take_state, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
@@ -46,7 +47,7 @@ def look(settings: Settings, clock: Clock) -> Due | None:
         DeviceError, StateDirectoryError: It is damaged or cannot be read.
     """
     store = open_store(settings)
-    credential = store.current()
+    credential = in_use(store)
     if credential is None:
         return None
     if store.pending() is not None:
@@ -103,7 +104,7 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
         AgentError: What stopped it; the current credential is what it was.
         StopRequested: The same, and the agent is to end.
     """
-    current = store.current()
+    current = in_use(store)
     if current is None:
         raise no_identity()
     own = current if settings.rotation.credential == "own" else None
