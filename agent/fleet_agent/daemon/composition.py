@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fleet_agent import files, log, notify
 from fleet_agent.clock import jitter
+from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
@@ -80,6 +81,7 @@ class Composition:
         self._clock = around.health.clock
         self._state_dir = Path(settings.state_dir)
         self._runtime_dir = runtime_dir(self._state_dir, settings.runtime_dir)
+        self._reserved = reserved(settings, os.environ)
         self._suspects = Suspects()
         # When a new image of the process may connect (monotonic seconds).
         self.not_before = 0.0
@@ -161,6 +163,7 @@ class Composition:
                 commands=commands,
                 clock=self._clock,
                 prometheus=Path(metrics) if metrics else None,
+                reserved=self._reserved,
             ),
             chores=[starts, *self._reaper()],
         )
@@ -257,6 +260,7 @@ class Composition:
                 answer=functools.partial(_answer, publisher),
                 clock=self._clock,
                 health=self._health,
+                reserved=self._reserved,
             ),
         )
         commands.configure(self._subscriptions(credential))
@@ -282,6 +286,7 @@ class Composition:
                 state_dir=self._state_dir,
                 runtime_dir=self._runtime_dir,
                 listeners=self._around.listeners,
+                reserved=self._reserved,
             ),
         )
 

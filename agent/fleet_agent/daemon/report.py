@@ -11,6 +11,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import Traffic
 from fleet_agent.orders.router import Commands
+from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 
@@ -46,9 +47,10 @@ class Report:
         commands: Count what handlers did.
         clock: For rates and ages.
         prometheus: A file to write, or None.
+        reserved: Files that this may not be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all named
         self,
         *,
         traffic: Traffic,
@@ -57,7 +59,9 @@ class Report:
         commands: Commands,
         clock: Clock,
         prometheus: Path | None,
+        reserved: Reserved | None = None,
     ) -> None:
+        self._reserved = reserved or Reserved([])
         self._traffic = traffic
         self._publisher = publisher
         self._queue = queue
@@ -109,10 +113,11 @@ class Report:
     def _write(self, path: Path, *, is_connected: bool) -> None:
         """As a whole: a scraper never reads half a file. That it cannot be written stops nothing."""
         try:
+            self._reserved.refuse_target(path)
             files.write(path, self._text(is_connected=is_connected).encode(), 0o644, durable=False)
-        except StateDirectoryError as error:
+        except (OwnFileError, StateDirectoryError) as error:
             if not self._is_untold:
-                _log.warning("%s %s", error.title, error.remedy)
+                _log.warning("prometheus_file: cannot write %s: %s", path, error)
             self._is_untold = True
         else:
             self._is_untold = False

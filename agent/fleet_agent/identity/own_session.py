@@ -4,7 +4,9 @@ The proof opens it, so that the session that proved a credential is the one that
 """
 
 import logging
+import os
 
+from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential, KeyPair
@@ -49,7 +51,7 @@ def open_session(
 def topics(settings: Settings, credential: Credential) -> Topics:
     """What the placeholders in topics stand for."""
     wanted = settings.provisioning
-    return Topics(credential, wanted.parameters if wanted else {})
+    return Topics(credential, wanted.parameters if wanted else {}, reserved(settings, os.environ))
 
 
 def presence(settings: Settings, known: Topics) -> Presence | None:

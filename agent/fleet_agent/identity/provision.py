@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fleet_agent import statedir
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
-from fleet_agent.config.paths import resolve_path
+from fleet_agent.config.paths import reserved, resolve_path
 from fleet_agent.config.settings import Claim, Key, Provisioning, Settings
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.credentials.folders import CURRENT
@@ -184,7 +184,7 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
     from fleet_agent import device
     from fleet_agent.provisioning.model import Plan
 
-    parameters = device.resolve(wanted.parameters)
+    parameters = device.resolve(wanted.parameters, reserved=reserved(settings, os.environ))
     for warning in (text for item in parameters for text in item.warnings):
         _log.warning("%s", warning)
     report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))

@@ -30,6 +30,7 @@ from fleet_agent.orders.deduplicate import Remembered
 from fleet_agent.orders.handlers.work import Work
 from fleet_agent.orders.line import Line, Waiting
 from fleet_agent.printable import printable
+from fleet_agent.reserved import Reserved
 
 _log = logging.getLogger(__name__)
 
@@ -74,11 +75,12 @@ class _Held:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What all handlers share."""
+    """What all handlers share; ``reserved``: files that none of them writes."""
 
     answer: Answering
     clock: Clock
     health: Health
+    reserved: Reserved = dataclasses.field(default_factory=lambda: Reserved([]))
 
 
 class Handler:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from fleet_agent.config.settings import Source
 from fleet_agent.credentials import topic
 from fleet_agent.credentials.model import Credential
+from fleet_agent.reserved import Reserved
 
 
 class Topics:
@@ -13,9 +14,16 @@ class Topics:
     Args:
         credential: Its identity and device configuration.
         parameters: The settings of the template parameters, by name.
+        reserved: Files that are no parameter.
     """
 
-    def __init__(self, credential: Credential, parameters: Mapping[str, Source]) -> None:
+    def __init__(
+        self,
+        credential: Credential,
+        parameters: Mapping[str, Source],
+        reserved: Reserved | None = None,
+    ) -> None:
+        self._reserved = reserved
         self._credential = credential
         self._parameters = parameters
         self._found: dict[str, str] = {}
@@ -38,6 +46,6 @@ class Topics:
         if name not in self._found:
             from fleet_agent import device
 
-            (parameter,) = device.resolve({name: self._parameters[name]})
+            (parameter,) = device.resolve({name: self._parameters[name]}, reserved=self._reserved)
             self._found[name] = parameter.value
         return self._found[name]

@@ -22,6 +22,7 @@ from fleet_agent.errors import DeviceError
 from fleet_agent.health import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import PRIORITIES, Intake, Source
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.telemetry.topics import Topics
@@ -29,7 +30,10 @@ from fleet_agent.telemetry.topics import Topics
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Place:
-    """What sources work with, and where. ``state_dir``: file positions; its disk is the one that is reported on."""
+    """What sources work with, and where.
+
+    ``state_dir``: file positions; its disk is the one that is reported on. ``reserved``: files that no source reads.
+    """
 
     topics: Topics
     intake: Intake
@@ -39,6 +43,7 @@ class Place:
     state_dir: Path
     runtime_dir: Path
     listeners: Listeners
+    reserved: Reserved | None = None
 
 
 def build(telemetry: Telemetry, place: Place) -> list[Source]:
@@ -79,7 +84,7 @@ def _source(item: TelemetrySource, telemetry: Telemetry, place: Place) -> Source
         case FromGrowingFile(file=file):
             from fleet_agent.telemetry.sources.file import File
 
-            return File(file, feed, place.state_dir)
+            return File(file, feed, place.state_dir, place.reserved)
         case FromSocket(socket=listener):
             return _socket(listener, feed, place)
 
