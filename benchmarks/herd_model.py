@@ -27,7 +27,12 @@ ANSWER = 0.2  # seconds from a request to its answer
 CONNECTS_PER_SECOND = 500.0
 
 PLAN = Plan(
-    endpoint="cloud.example", template="fleet", method="csr", key_type="ec-p256", parameters={}
+    endpoint="cloud.example",
+    template="fleet",
+    method="csr",
+    key_type="ec-p256",
+    parameters={},
+    parameters_hash="",
 )
 
 

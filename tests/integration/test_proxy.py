@@ -124,7 +124,8 @@ def front(fleet: Fleet) -> Iterator[Front]:
 def test_port_443_asks_by_alpn(agent: Agent, front: Front, tmp_path: Path) -> None:
     done = agent.provision(port=443)
     assert done.status == 0, done.stderr
-    assert b"\x0ex-amzn-mqtt-ca" in front.hellos[-1]
+    # Where localhost is ::1 too, the SDK tries both addresses, and says nothing on the connection that came second.
+    assert b"\x0ex-amzn-mqtt-ca" in [hello for hello in front.hellos if hello][-1]
     # By an IPv6 address, straight and through a proxy.
     (tmp_path / "six").mkdir()
     six = Agent(agent.fleet, tmp_path / "six")

@@ -117,8 +117,8 @@ def test_a_source_publishes_none_of_it_and_says_so_until_it_is_mended(
     settings = FileSource(path=str(way(place)), name="log", start="beginning", format="text")
     source = File(settings, bench.feed("log"), place.state_dir, place.reserved)
     bench.sources = [source]
-    bench.turn(lambda: "source-log" in bench.problems())
-    assert "the agent's own" in bench.problems()["source-log"]
+    bench.turn(lambda: "source-failed log" in bench.problems())
+    assert "the agent's own" in bench.problems()["source-failed log"]
     if way not in (by_name, by_folder):
         Path(settings.path).unlink()
         Path(settings.path).write_text("reading\n")
@@ -141,7 +141,7 @@ def test_a_log_that_becomes_a_link_is_followed_no_further(
     bench.until(1)
     log.rename(place.app / "log.1")
     log.symlink_to(place.key)
-    bench.turn(lambda: "source-log" in bench.problems())
+    bench.turn(lambda: "source-failed log" in bench.problems())
     assert bench.intake.payloads == [b"one"]
     bench.close()
 

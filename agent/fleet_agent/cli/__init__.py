@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from fleet_agent import __version__, log, notify
 from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
+from fleet_agent.session.sdk import misfit
 
 PROGRAM = "fleet-agent"
 VERBS = (
@@ -99,6 +100,11 @@ def main(argv: list[str] | None = None) -> int:
     except AgentError as error:
         _tell(error, wants_json=wants_json)
         status = int(error.exit_status)
+    except (ImportError, AttributeError) as error:
+        if (unfit := misfit(error)) is None:
+            raise
+        _tell(unfit, wants_json=wants_json)
+        status = int(unfit.exit_status)
     except StopRequested:
         status = int(Exit.DONE)
     except BrokenPipeError:  # somebody closed our stdout: head, less

@@ -21,7 +21,7 @@ from fleet_agent.errors import (
     UnreachableError,
     UsageError,
 )
-from fleet_agent.health import SERVICE_RUNTIME_DIR
+from fleet_agent.health.status import SERVICE_RUNTIME_DIR
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import packet
 

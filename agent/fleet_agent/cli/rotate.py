@@ -15,7 +15,7 @@ from fleet_agent.clock import SystemClock, text
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, DeviceError, TemporaryError, UnreachableError
-from fleet_agent.health import runtime_dir
+from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.provision import open_store

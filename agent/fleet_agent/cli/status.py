@@ -16,9 +16,12 @@ from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
+from fleet_agent.health.problems import Severity
 from fleet_agent.identity.in_use import DAMAGES, in_use
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
+
+_COLOURS = {Severity.ERROR.value: "red", Severity.NOTICE.value: "dim"}
 
 _LOOK_EVERY = 0.2  # seconds
 _WAIT = 120.0  # seconds
@@ -33,7 +36,8 @@ def register(
         "status",
         parents=[common],
         help="show identity, daemon and problems",
-        description="Exit status: 0 healthy, 1 provisioned but with a problem, 3 not running, 4 not provisioned.",
+        description="Exit status: 0 healthy, perhaps with notices; 1 provisioned but with a problem; 3 not running; "
+        "4 not provisioned.",
     )
     flags.add_settings(parser)
     parser.add_argument(
@@ -68,19 +72,25 @@ class _Seen:
     """What there is at one moment; ``damage``: why the credential on disk is none."""
 
     credential: Credential | None
-    damage: AgentError | None
+    damage: AgentError | None = None
     pending: Generation | None
     process: int | None
     daemon: dict[str, Any] | None
 
     @property
     def problems(self) -> list[dict[str, str]]:
-        """What is wrong with the identity, and what the daemon finds wrong."""
+        """What is wrong with the identity, and what the daemon finds wrong, the worst first."""
         found = list(self.daemon.get("problems", ())) if self.daemon else []
         if (damage := self.damage) is not None:
             words = {"code": damage.code, "title": damage.title, "remedy": damage.remedy}
-            found.insert(0, words)
+            rest = {"name": None, "severity": Severity.ERROR.value, "since": None}
+            found.insert(0, {**words, **rest})
         return found
+
+    @property
+    def count(self) -> int:
+        """How many of them somebody should look at: all but notices."""
+        return sum(item.get("severity") != Severity.NOTICE.value for item in self.problems)
 
     @property
     def doing(self) -> str:
@@ -94,7 +104,7 @@ class _Seen:
             return NOT_PROVISIONED
         if self.process is None:
             return NOT_RUNNING
-        return UNHEALTHY if self.problems else HEALTHY
+        return UNHEALTHY if self.count else HEALTHY
 
     @property
     def is_well(self) -> bool:
@@ -190,11 +200,13 @@ class _Shown:
             self._row("doing", seen.doing)
             self._traffic(seen.daemon)
         for problem in seen.problems:
-            self._row("problem", self._style(problem["title"], "yellow"))
+            severity = problem.get("severity", "problem")
+            title = self._style(problem["title"], _COLOURS.get(severity, "yellow"))
+            self._row(severity, f"{title}{_beginning(problem)}")
             self._row("", f"→ {problem['remedy']}")
 
     def _headline(self, seen: _Seen) -> None:
-        count = len(seen.problems)
+        count = seen.count
         words, colour = {
             HEALTHY: (seen.doing or "running", "green"),
             UNHEALTHY: (f"{count} problem{'s' if count > 1 else ''}", "yellow"),
@@ -249,6 +261,10 @@ class _Shown:
 
     def _row(self, name: str, words: str) -> None:
         print(f"  {self._style(f'{name:11}', 'dim')}  {words}")
+
+
+def _beginning(problem: dict[str, str]) -> str:
+    return f" (since {problem['since']})" if "since" in problem else ""
 
 
 def _since(daemon: dict[str, Any] | None) -> str:

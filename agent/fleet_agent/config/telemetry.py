@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from fleet_agent.config import checks
 from fleet_agent.config.shape import Doc, Duration, FilePath, Items, Range, Size, Text
+from fleet_agent.topics.limits import TOPIC_BYTES
 
-Topic = Annotated[str, Text(checks.publish_topic, r"^[^#+]+$", checks.TOPIC_BYTES * 2)]
-Filter = Annotated[str, Text(checks.topic_filter, r"^.+$", checks.TOPIC_BYTES * 2)]
+Topic = Annotated[str, Text(checks.publish_topic, r"^[^#+]+$", TOPIC_BYTES * 2)]
+Filter = Annotated[str, Text(checks.topic_filter, r"^.+$", TOPIC_BYTES * 2)]
 Name = Annotated[str, Text(checks.part_name, r"^[0-9A-Za-z_.-]{1,64}$")]
 Argv = Annotated[
     tuple[Annotated[str, Text(checks.command_word)], ...],

@@ -169,6 +169,15 @@ class Credential:
         """The MQTT client id to connect with: the thing's name, or the certificate's id where there is no thing."""
         return self.thing_name or self.certificate_id
 
+    @property
+    def topic_values(self) -> Mapping[str, str]:
+        """What names in topics stand for: name → value."""
+        return {
+            **self.device_configuration,
+            "thing": self.client_id,
+            "certificate_id": self.certificate_id,
+        }
+
 
 class Event(enum.Enum):
     """What the ledger says of a certificate."""

@@ -23,7 +23,8 @@ from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.errors import DeviceError
-from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.health import table
+from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, own_session, rotate
 from fleet_agent.identity.provision import stable
 from fleet_agent.listeners import Listeners
@@ -32,10 +33,10 @@ from fleet_agent.orders import rotation
 from fleet_agent.orders.handler import Shared
 from fleet_agent.orders.rotation import Orders
 from fleet_agent.orders.router import Commands
-from fleet_agent.orders.suspects import SET_ASIDE, Suspects
+from fleet_agent.orders.suspects import Suspects
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report as ProvisioningReport
-from fleet_agent.session.connectivity import OFFLINE, Connectivity
+from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
@@ -47,8 +48,6 @@ from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.sources import build
 
 _log = logging.getLogger(__name__)
-
-TOPIC_IMPOSSIBLE = "topic-impossible"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,10 +106,10 @@ class Composition:
             ending = loop.run()
             if ending is Ending.STOP:
                 notify.stopping()
-            self._health.doing("stopping")
+            self._health.set_activity("stopping")
             loop.finish()
             self.not_before = loop.connected_at + CONNECT_INTERVAL
-            self._health.doing("stopped")
+            self._health.set_activity("stopped")
             return ending
         finally:
             with_queue.close()
@@ -199,7 +198,7 @@ class Composition:
             chores=[
                 rotate.ReplacedCredential(store, credential, self._clock),
                 TokenWatch(
-                    session.pair.private_key, lambda: health.has_problem(OFFLINE), self._clock
+                    session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock
                 ),
                 CopyWatch(self._state_dir, credential, self._around.aside, self._clock, health),
             ],
@@ -207,7 +206,7 @@ class Composition:
 
     def _calmed(self) -> None:
         self._suspects.calmed()
-        self._health.clear_problem(SET_ASIDE)
+        self._health.clear(table.MESSAGE_SET_ASIDE)
 
     def _filters(self, credential: Credential) -> list[tuple[str, int]]:
         order_topic = self._order_topic(credential)
@@ -235,9 +234,7 @@ class Composition:
         try:
             return own_session.topics(self._settings, credential).fill(template)
         except DeviceError as error:
-            self._health.raise_problem(
-                Problem(code=TOPIC_IMPOSSIBLE, title=error.title, remedy=error.remedy)
-            )
+            self._health.report(table.TOPIC_IMPOSSIBLE.problem(error.title, error.remedy))
             return None
 
     def _await_connect(self, credential: Credential) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet_agent.config.checks import parameter_name, parameter_value
@@ -83,6 +83,23 @@ def resolve(
     if failures:
         raise unusable(failures)
     return tuple(one for one in found if isinstance(one, Parameter))
+
+
+def finder(
+    parameters: Mapping[str, Source], reserved: Reserved | None = None
+) -> Callable[[str], str | None]:
+    """Return what finds the value of a parameter by its name, each time anew; None for a name that is none.
+
+    It raises ``DeviceError`` where there is no usable value.
+    """
+
+    def find(name: str) -> str | None:
+        if name not in parameters:
+            return None
+        (found,) = resolve({name: parameters[name]}, reserved=reserved)
+        return found.value
+
+    return find
 
 
 def unusable(failures: list[Unusable]) -> DeviceError:

@@ -15,7 +15,7 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import route
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,16 @@ def open_session(
 def topics(settings: Settings, credential: Credential) -> Topics:
     """What the placeholders in topics stand for."""
     wanted = settings.provisioning
-    return Topics(credential, wanted.parameters if wanted else {}, reserved(settings, os.environ))
+    if wanted is None:
+        return Topics(credential.topic_values)
+
+    def find(name: str) -> str | None:
+        # Imported when a topic names a parameter: it would stay in the daemon's memory.
+        from fleet_agent import device
+
+        return device.finder(wanted.parameters, reserved(settings, os.environ))(name)
+
+    return Topics(credential.topic_values, find)
 
 
 def presence(settings: Settings, known: Topics) -> Presence | None:

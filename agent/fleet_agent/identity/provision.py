@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fleet_agent import statedir
+from fleet_agent import filesystem, statedir
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import reserved, resolve_path
@@ -34,6 +34,7 @@ from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, Usa
 from fleet_agent.identity import clone
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.route import route
 
@@ -138,16 +139,20 @@ def walk(
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
+    # It starts while the SDK is imported.
+    aside = Aside()
+    aside.start()
     from fleet_agent.identity import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
     from fleet_agent.provisioning.dependencies import Dependencies
     from fleet_agent.provisioning.proof import Proof
     from fleet_agent.provisioning.runner import Runner
 
+    filesystem.try_out(Path(settings.state_dir))
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
         claim = _needed(settings.claim, "claim")
-    plan = _plan(settings, wanted, request, report)
+    plan = _plan(settings, wanted, request, report, aside)
     clock = SystemClock()
     way = route(settings)
     proof = Proof(
@@ -161,6 +166,7 @@ def walk(
     needs = Dependencies(
         store=store,
         clock=clock,
+        call=aside.call,
         sleep=mailbox.sleep,
         jitter=jitter,
         report=report,
@@ -173,15 +179,21 @@ def walk(
         outlasts_refusal=request.outlasts_refusal,
         pause=CONNECT_INTERVAL if own else 0.0,
     )
-    done = Runner(plan, needs).provision(restart=request.restart)
-    if done.credential.is_proven:
-        clone.look(Path(settings.state_dir), done.credential)
+    try:
+        done = Runner(plan, needs).provision(restart=request.restart)
+        if done.credential.is_proven:
+            aside.call(clone.look, Path(settings.state_dir), done.credential)
+    finally:
+        aside.close()
     return done
 
 
-def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":
+def _plan(
+    settings: Settings, wanted: Provisioning, request: Request, report: Report, aside: Aside
+) -> "Plan":
     """What is asked for: by the settings, by flags, and by the device's own facts."""
     from fleet_agent import device
+    from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
 
     parameters = device.resolve(wanted.parameters, reserved=reserved(settings, os.environ))
@@ -189,12 +201,14 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
         _log.warning("%s", warning)
     report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
     csr, csr_key = _given_csr(request, settings)
+    values = {item.name: item.value for item in parameters}
     return Plan(
         endpoint=settings.endpoint,
         template=wanted.template,
         method="csr" if csr else wanted.method,
         key_type=wanted.key.type,
-        parameters={item.name: item.value for item in parameters},
+        parameters=values,
+        parameters_hash=aside.call(keys.hash_parameters, values),
         csr=csr,
         csr_key=csr_key,
         token=_hardware_token(settings),
@@ -345,6 +359,7 @@ def take_state(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
     _keep_out_of_core_dumps()
     state_dir = Path(settings.state_dir)
     if not allow_volatile and (warning := statedir.refuse_volatile(state_dir)):
+        statedir.refuse_doubtful(state_dir, warning)
         _log.warning("%s", warning)
     return statedir.take_lock(state_dir)
 

@@ -16,8 +16,8 @@ from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.printable import printable
-from fleet_agent.session import filters
 from fleet_agent.session.message import Outgoing
+from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
 

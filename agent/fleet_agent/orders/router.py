@@ -21,7 +21,7 @@ from fleet_agent.orders.command import Arrived, Command
 from fleet_agent.orders.handler import Counters, Handler, Shared
 from fleet_agent.orders.handlers.work import Work
 from fleet_agent.printable import printable
-from fleet_agent.session import filters
+from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
 

@@ -109,7 +109,7 @@ def test_each_verb_says_the_same(device: Device, tmp_path: Path) -> None:
         assert {name: done.error[name] for name in words} == words, verb
     status = run_command("status", "--json", "--config", config)
     assert (status.status, status.answer["provisioned"]) == (4, False)
-    assert status.answer["problems"] == [words]
+    assert [{name: one[name] for name in words} for one in status.answer["problems"]] == [words]
     shown = run_command("status", "--config", config)
     assert expected.title in shown.stdout
     assert expected.remedy in shown.stdout

@@ -19,13 +19,13 @@ from fleet_agent.config.telemetry import (
     TelemetrySource,
 )
 from fleet_agent.errors import DeviceError
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import PRIORITIES, Intake, Source
 from fleet_agent.telemetry.sources.feed import Feed
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from fleet_agent.config.checks import publish_topic
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.config.telemetry import Allow
 from fleet_agent.errors import DeviceError
-from fleet_agent.session import filters
 from fleet_agent.telemetry.sources.packet import BAD_TOPIC, NOT_ALLOWED, PacketError
+from fleet_agent.topics import filters
 
 _EVERYBODY = "*"
 _USER_MAP = Path("/proc/self/uid_map")

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.config.settings import FromCommand
 from fleet_agent.config.telemetry import (
     CommandSource,
     FileSource,
@@ -19,14 +18,14 @@ from fleet_agent.config.telemetry import (
 from fleet_agent.errors import DeviceError
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.sources.build import Place, build
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
 from support.sources import Bench
 
 
 def sources_of(bench: Bench, *sources: Any, **options: Any) -> list[Source]:
     place = Place(
-        topics=Topics(CREDENTIAL, {"Line": FromCommand(command=("echo", "l-1"))}),
+        topics=Topics(CREDENTIAL.topic_values, {"Line": "l-1"}.get),
         intake=bench.intake,
         mailbox=bench.mailbox,
         clock=bench.clock,

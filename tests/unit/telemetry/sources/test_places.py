@@ -210,7 +210,7 @@ def test_a_socket_that_cannot_be_made_again_is_a_problem_until_it_can(
     source.path.unlink()
     source.path.write_text("mine")
     bench.turn(bench.problems)
-    assert "cannot listen" in bench.problems()["source-socket"]
+    assert "cannot listen" in bench.problems()["source-failed socket"]
     source.path.unlink()
     bench.turn(lambda: not bench.problems())
     assert Program(bench).ask({"payload": 1})["ok"]

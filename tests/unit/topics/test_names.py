@@ -1,13 +1,15 @@
 import pytest
 
+from fleet_agent import device
 from fleet_agent.config.settings import FromCommand
 from fleet_agent.errors import DeviceError
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
 
 
 def test_a_template_parameter_is_found_when_a_topic_names_it() -> None:
-    topics = Topics(CREDENTIAL, {"Serial": FromCommand(command=("echo", "s-1")), "Bad": ""})
+    find = device.finder({"Serial": FromCommand(command=("echo", "s-1")), "Bad": ""})
+    topics = Topics(CREDENTIAL.topic_values, find)
     filler = topics.filler("app")
     assert topics.fill("dt/{thing}/{source}", "meter") == "dt/pump-7/meter"
     with pytest.raises(DeviceError):
@@ -17,7 +19,8 @@ def test_a_template_parameter_is_found_when_a_topic_names_it() -> None:
 
 
 def test_one_without_a_value_is_an_error_only_when_it_is_named() -> None:
-    topics = Topics(CREDENTIAL, {"Serial": FromCommand(command=("false",))})
+    find = device.finder({"Serial": FromCommand(command=("false",))})
+    topics = Topics(CREDENTIAL.topic_values, find)
     assert topics.fill("dt/{thing}") == "dt/pump-7"
     with pytest.raises(DeviceError, match="Serial: command:false ended with exit status 1"):
         topics.fill("dt/{Serial}")
