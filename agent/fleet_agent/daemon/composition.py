@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.clock import jitter
+from fleet_agent.clock import jitter, passed
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Subscription
@@ -241,7 +241,7 @@ class Composition:
         """AWS takes one connect a second of a client id: another process, or image of this one, had one just now."""
         left = self._around.not_before - self._clock.monotonic()
         if credential.proven is not None:
-            since = self._clock.wall() - credential.proven
+            since = passed(credential.proven, credential.uptime, self._clock)
             if 0 <= since < CONNECT_INTERVAL:
                 left = max(left, CONNECT_INTERVAL - since)
         if 0 < left <= CONNECT_INTERVAL:

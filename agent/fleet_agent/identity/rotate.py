@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent import statedir
-from fleet_agent.clock import Clock, SystemClock
+from fleet_agent.clock import Clock, SystemClock, passed
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -144,7 +144,7 @@ class ReplacedCredential:
     def __init__(self, store: Store, credential: Credential, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        served = clock.wall() - (credential.proven or 0.0)
+        served = passed(credential.proven or 0.0, credential.uptime, clock)
         self.due = clock.monotonic() + max(0.0, KEPT_FOR - max(0.0, served))
 
     def act(self) -> None:
