@@ -38,22 +38,3 @@ def test_depends_on_what_the_agent_imports(root_dir: Path) -> None:
             assert f"{debian[name]} (>= {least})" in control(root_dir)
         else:
             assert f"pinned {name}" in script
-
-
-def test_the_library_of_the_locked_wheel_needs_no_newer_libc(root_dir: Path) -> None:
-    """Nothing computes the package's dependency on libc: it must cover what the symbols ask for."""
-    import awscrt
-
-    found = re.search(r"libc6 \(>= ([0-9.]+)\)", control(root_dir))
-    assert found
-    promised = version(found[1])
-    library = next(Path(awscrt.__file__).parent.parent.glob("_awscrt*.so")).read_bytes()
-    asked = {
-        version(item.decode()) for item in re.findall(rb"GLIBC_([0-9]+(?:\.[0-9]+)+)", library)
-    }
-    assert asked
-    assert max(asked) <= promised
-
-
-def version(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(".")))

@@ -49,7 +49,8 @@ def git(checkout: Path, *words: str) -> None:
 
 def version(checkout: Path, *words: str) -> str:
     command = [str(checkout / "scripts" / "version"), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def test_each_commit_has_a_greater_version(checkout: Path) -> None:
