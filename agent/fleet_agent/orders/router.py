@@ -177,7 +177,7 @@ class Commands:
         if subscription.file is not None:
             from fleet_agent.orders.handlers.file import FileWork
 
-            return FileWork(subscription.file)
+            return FileWork(subscription.file, self._shared.reserved)
         if subscription.socket is not None:
             from fleet_agent.orders.handlers.socket import SocketWork
 
