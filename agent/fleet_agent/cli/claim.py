@@ -7,6 +7,7 @@ from fleet_agent.cli import flags
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import DeviceError
 from fleet_agent.identity import claim_removal as retire
+from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.provision import open_store
 
 _REMAINS = (
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _refuse_without_identity(settings: Settings) -> None:
-    if open_store(settings).current() is None:
+    if in_use(open_store(settings)) is None:
         raise DeviceError(
             "This device has no identity of its own: without the claim it could not get one.",
             remedy="Provision it first: fleet-agent provision; or delete the claim all the same with --force.",

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
 from fleet_agent.cli import flags
+from fleet_agent.config.paths import reserved
 from fleet_agent.device import Parameter, Unusable, examine
 from fleet_agent.errors import Exit
 
@@ -27,8 +29,9 @@ def register(
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb."""
-    wanted = flags.settings(arguments).provisioning
-    found = examine(wanted.parameters) if wanted else ()
+    settings = flags.settings(arguments)
+    wanted, own = settings.provisioning, reserved(settings, os.environ)
+    found = examine(wanted.parameters, reserved=own) if wanted else ()
     if arguments.json:
         sys.stdout.write(json.dumps(_answer(found)) + "\n")
     else:

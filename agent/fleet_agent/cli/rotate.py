@@ -17,6 +17,7 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, DeviceError, TemporaryError, UnreachableError
 from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
+from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.provision import open_store
 
 # What systemd's ExecCondition= makes of it: 0 go on, 1 to 254 skip, 255 failed.
@@ -117,7 +118,7 @@ def _tell_plan(settings: Settings, due: rotate.Due, *, as_json: bool) -> int:
 
 def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     store = open_store(settings)
-    before = store.current()
+    before = in_use(store)
     process = statedir.holder(Path(settings.state_dir))
     if process is None:
         with Steps() as steps:
@@ -169,7 +170,7 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)
     known = before.certificate_id if before else None
     while clock.monotonic() < until:
-        found = store.current()
+        found = in_use(store)
         if found is not None and found.certificate_id != known:
             return found
         failure = _failure(shown)

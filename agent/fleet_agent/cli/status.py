@@ -15,7 +15,9 @@ from fleet_agent.cli import flags, terminal
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError
 from fleet_agent.health.problems import Severity
+from fleet_agent.identity.in_use import DAMAGES, in_use
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
 
@@ -67,17 +69,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What there is at one moment."""
+    """What there is at one moment; ``damage``: why the credential on disk is none."""
 
     credential: Credential | None
+    damage: AgentError | None = None
     pending: Generation | None
     process: int | None
     daemon: dict[str, Any] | None
 
     @property
     def problems(self) -> list[dict[str, str]]:
-        """What the daemon finds wrong, the worst first."""
-        return list(self.daemon.get("problems", ())) if self.daemon else []
+        """What is wrong with the identity, and what the daemon finds wrong, the worst first."""
+        found = list(self.daemon.get("problems", ())) if self.daemon else []
+        if (damage := self.damage) is not None:
+            words = {"code": damage.code, "title": damage.title, "remedy": damage.remedy}
+            rest = {"name": None, "severity": Severity.ERROR.value, "since": None}
+            found.insert(0, {**words, **rest})
+        return found
 
     @property
     def count(self) -> int:
@@ -107,8 +115,16 @@ class _Seen:
 def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
     store = Store(state_dir, SystemClock())
     process = statedir.holder(state_dir)
+    credential, damage = None, None
+    try:
+        credential = in_use(store)
+    except AgentError as error:
+        if error.code not in DAMAGES:
+            raise
+        damage = error
     return _Seen(
-        credential=store.current(),
+        credential=credential,
+        damage=damage,
         pending=store.pending(),
         process=process,
         daemon=_daemon(runtime_dir) if process is not None else None,
@@ -199,6 +215,8 @@ class _Shown:
         }[seen.status]
         if seen.status == NOT_PROVISIONED and seen.process is not None:
             words, colour = seen.doing or "no identity yet", "yellow"
+        elif seen.damage:
+            words = "no identity: it is damaged"
         name = seen.credential.client_id if seen.credential else "this device"
         print(
             f"{self._style('●', colour)} {self._style(name, 'bold')}: {self._style(words, colour)}"
@@ -229,9 +247,14 @@ class _Shown:
         if any(rates):
             self._row("rates", f"{rates[0]} stored, {rates[1]} acknowledged a second")
         if dropped := {why: n for why, n in daemon.get("dropped", {}).items() if n}:
-            self._row("dropped", ", ".join(f"{n} {why}" for why, n in dropped.items()))
+            words = ", ".join(f"{n} {why}" for why, n in dropped.items())
+            self._row("dropped", f"{words} (since the queue was made)")
+        if answers := daemon.get("answers_dropped"):
+            self._row("dropped", f"{answers} answers to commands (since the start)")
         for kind in ("source", "handler"):
             for name, counters in daemon.get(f"{kind}s", {}).items():
+                if lost := sum(counters.get("dropped", {}).values()):
+                    self._row(kind, f"{name}: {lost} dropped")
                 if counters.get("last_error"):
                     when, what = counters["last_error_time"], counters["last_error"]
                     self._row(kind, f"{name}: last error {when}: {what}")

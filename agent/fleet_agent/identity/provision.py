@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fleet_agent import filesystem, statedir
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
-from fleet_agent.config.paths import resolve_path
+from fleet_agent.config.paths import reserved, resolve_path
 from fleet_agent.config.settings import Claim, Key, Provisioning, Settings
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.credentials.folders import CURRENT
@@ -32,6 +32,7 @@ from fleet_agent.credentials.pair import read_pair, read_text
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone
+from fleet_agent.identity.in_use import in_use
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
@@ -84,7 +85,7 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     """
     statedir.become_owner(Path(settings.state_dir))
     store = open_store(settings)
-    if not request.force and (found := store.current()):
+    if not request.force and (found := in_use(store)):
         _refuse_half_wish(request, store)
         _update_ledger(Path(settings.state_dir), store, found)
         if problem := clone.look(Path(settings.state_dir), found):
@@ -92,7 +93,7 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
         return Result(credential=stable(store, found), was_there=True)
     _take_state_by_hand(settings, allow_volatile=request.allow_volatile)
     # --force is also the way out of a damaged identity: it does not look at it.
-    if not request.force and (found := store.current()):  # another agent provisioned meanwhile
+    if not request.force and (found := in_use(store)):  # another agent provisioned meanwhile
         return Result(credential=stable(store, found), was_there=True)
     clock = SystemClock()
     mailbox = Mailbox(clock)
@@ -198,7 +199,7 @@ def _plan(
     from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
 
-    parameters = device.resolve(wanted.parameters)
+    parameters = device.resolve(wanted.parameters, reserved=reserved(settings, os.environ))
     for warning in (text for item in parameters for text in item.warnings):
         _log.warning("%s", warning)
     report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))

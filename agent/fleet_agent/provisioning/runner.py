@@ -187,7 +187,7 @@ class Runner:
         """Seconds; by the clock that never steps, where this process saw the token come."""
         if self._issued_at is not None and self._issued_at[0] == issued.certificate_id:
             return self._clock.monotonic() - self._issued_at[1]
-        return self._clock.wall() - issued.received
+        return clock.passed(issued.received, issued.uptime, self._clock)
 
     def _out_of_time(self, step: Step) -> AgentError:
         error = self._last_error or UnreachableError(
@@ -252,6 +252,7 @@ class Runner:
             certificate_id=certificate.certificate_id,
             token=certificate.token,
             received=self._clock.wall(),
+            uptime=clock.uptime(self._clock),
         )
         found = self._store.keep_certificate(
             found, issued, certificate.pem, certificate.private_key

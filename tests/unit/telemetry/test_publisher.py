@@ -467,6 +467,28 @@ def test_what_can_never_be_sent_is_dropped_named_and_counted(bench: Bench) -> No
     assert "can never be sent" in str(bench.told[-1][1])
 
 
+def test_an_answer_that_ends_the_connection_twice_is_dropped_and_none_goes_there_again(
+    bench: Bench,
+) -> None:
+    answer = Outgoing(topic="poison", payload=b"")
+    bench.publisher.answer(answer)
+    for _ in range(2):
+        bench.connect()
+        assert [one.topic for one in bench.wire.carried][-1] == "poison"
+        bench.publisher.disconnected()
+        bench.answer(None)
+        assert bench.publisher.due  # between two connections, too
+    assert "ended the connection twice" in str(bench.told[-1][1])
+    carried = len(bench.wire.carried)
+    bench.publisher.answer(answer)
+    bench.connect()
+    assert len(bench.wire.carried) == carried
+    assert bench.publisher.counts.answers_dropped == 2
+    bench.put(1)
+    bench.answer(0)
+    assert bench.publisher.waiting == 0
+
+
 def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_go_on(
     bench: Bench,
 ) -> None:
