@@ -6,6 +6,7 @@ import logging
 
 from fleet_agent import log
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.daemon import service
 from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
@@ -35,7 +36,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb; ends when it is asked to, or by an error."""
     request = Request(
         allow_volatile=arguments.allow_volatile,
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         any_owner=arguments.as_owner,
     )
     service.run(functools.partial(flags.settings, arguments), request, _Log)
-    return 0
+    return Outcome()
 
 
 class _Log:

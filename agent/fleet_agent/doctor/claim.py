@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from fleet_agent import files
 from fleet_agent.clock import text
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
@@ -63,7 +64,7 @@ def read(claim: Claim, device: Device) -> KeyPair:
         return pair_of(certificate, resolve_path(claim.private_key, device.environment))
     key = hardware_key(claim.private_key, device.settings)
     return KeyPair(
-        certificate=certificate.read_text("ascii", errors="replace"),
+        certificate=_text(certificate),
         private_key=key,
         certificate_file=str(certificate),
         private_key_file=str(key),
@@ -77,11 +78,19 @@ def pair_of(certificate: Path, private_key: Path) -> KeyPair:
         OSError: One cannot be read.
     """
     return KeyPair(
-        certificate=certificate.read_text("ascii", errors="replace"),
-        private_key=Secret(private_key.read_text("ascii", errors="replace")),
+        certificate=_text(certificate),
+        private_key=Secret(_text(private_key)),
         certificate_file=str(certificate),
         private_key_file=str(private_key),
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return files.read_given(path).decode("ascii", errors="replace")
+    except OSError as error:
+        error.filename = str(path)  # not a part of the way there
+        raise
 
 
 def judge(pair: KeyPair, now: float, level: Level) -> Findings:

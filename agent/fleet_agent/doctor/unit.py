@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from fleet_agent import files
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.doctor.device import USER, Device, agent_user, secrets
@@ -75,7 +76,7 @@ def _read(path: Path) -> tuple[Lines, list[Finding]]:
     lines: Lines = []
     strays: list[Finding] = []
     section = ""
-    text = path.read_text(errors="replace").replace("\\\n", " ")
+    text = files.read_given(path).decode(errors="replace").replace("\\\n", " ")
     for line in map(str.strip, text.splitlines()):
         if not line or line[0] in "#;":
             continue

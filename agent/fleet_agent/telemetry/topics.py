@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from fleet_agent.config.settings import Source
+from fleet_agent.config.settings import FirstOf, FromCommand, Source
 from fleet_agent.credentials import topic
 from fleet_agent.credentials.model import Credential
+from fleet_agent.errors import DeviceError
 
 
 class Topics:
@@ -29,8 +30,17 @@ class Topics:
         return topic.fill(template, self._credential, source, self._parameter)
 
     def filler(self, source: str) -> Callable[[str], str]:
-        """Return what fills topics that others send: it asks for no parameter, which could take its time."""
-        return lambda template: topic.fill(template, self._credential, source, self._found.get)
+        """Return what fills topics that others send: it runs no program for a parameter, which could take its time."""
+        return lambda template: topic.fill(template, self._credential, source, self._at_once)
+
+    def _at_once(self, name: str) -> str | None:
+        if name in self._found or not _runs_program(self._parameters.get(name, "")):
+            return self._parameter(name)
+        raise DeviceError(
+            f"{{{name}}} comes from a program, which is not run for a reading.",
+            remedy=f"Name {{{name}}} in the topic of the socket's source as well: then it is known from the start.",
+            code="topic",
+        )
 
     def _parameter(self, name: str) -> str | None:
         if name not in self._parameters:
@@ -41,3 +51,9 @@ class Topics:
             (parameter,) = device.resolve({name: self._parameters[name]})
             self._found[name] = parameter.value
         return self._found[name]
+
+
+def _runs_program(source: Source) -> bool:
+    if isinstance(source, FirstOf):
+        return any(map(_runs_program, source.first_of))
+    return isinstance(source, FromCommand)
