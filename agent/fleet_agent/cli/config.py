@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import os
 from pathlib import Path
 
@@ -10,11 +9,6 @@ from fleet_agent import streams
 from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.errors import UsageError
-
-# AWS's default quota; devices that choose at random come in bunches and need room (docs/explanation/herd.md).
-_REGISTRATIONS_PER_SECOND = 10
-_ROOM = 1.05
-_ALL_AT_ONCE = 10
 
 
 def register(
@@ -125,10 +119,8 @@ def _install(arguments: argparse.Namespace) -> Outcome:
 def _fleet_size(text: str) -> str:
     """The window for this many devices, as the file has it."""
     from fleet_agent.config.units import format_duration
+    from fleet_agent.session import backoff
 
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of devices")
-    size = int(text)
-    return format_duration(
-        0 if size <= _ALL_AT_ONCE else math.ceil(size * _ROOM / _REGISTRATIONS_PER_SECOND)
-    )
+    return format_duration(backoff.window(int(text)))

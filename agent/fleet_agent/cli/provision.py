@@ -1,6 +1,7 @@
 """``fleet-agent provision``: from claim to identity, on a bench or from a script."""
 
 import argparse
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -14,18 +15,7 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.identity.provision import Request, provision
-
-# In the order in which they are done.
-_STEPS = (
-    "parameters",
-    "clock",
-    "claim session",
-    "certificate",
-    "stored",
-    "registered",
-    "proven",
-    "current",
-)
+from fleet_agent.provisioning.report import Milestone
 
 
 def register(
@@ -123,7 +113,7 @@ class Steps:
         self._spinner = terminal.Spinner(sys.stderr)
 
     def __enter__(self) -> Self:
-        self._spinner.show(_STEPS[0])
+        self._spinner.show(Milestone.PARAMETERS)
         return self
 
     def __exit__(
@@ -134,7 +124,7 @@ class Steps:
     ) -> None:
         self._spinner.__exit__(kind, error, trace)
 
-    def step(self, name: str, detail: str = "") -> None:
+    def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""
         now = time.perf_counter()
         self._spinner.say(
@@ -154,7 +144,7 @@ class Steps:
         self._spinner.say(f"           {problem.remedy}")
 
 
-def _after(name: str) -> str:
+def _after(done: Milestone) -> str:
     """What is waited for once a step is done."""
-    known = name in _STEPS[:-1]
-    return _STEPS[_STEPS.index(name) + 1] if known else ""
+    following = itertools.dropwhile(lambda one: one is not done, Milestone)
+    return next(itertools.islice(following, 1, None), "")

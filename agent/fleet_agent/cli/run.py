@@ -12,6 +12,7 @@ from fleet_agent.errors import AgentError
 from fleet_agent.health import Health
 from fleet_agent.identity.provision import Request
 from fleet_agent.log import Moment
+from fleet_agent.provisioning.report import Milestone
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +55,10 @@ class _Log:
         self._health = health
         self._waits_for: AgentError | None = None  # which is a problem meanwhile
 
-    def step(self, name: str, detail: str = "") -> None:
+    def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""
         self._clear()
-        moment = Moment.PROVISIONED if name == "current" else None
+        moment = Moment.PROVISIONED if name is Milestone.CURRENT else None
         _log.info("%s: %s", name, detail, extra=log.fields(moment))
         self._health.doing(f"provisioning: {name}")
 

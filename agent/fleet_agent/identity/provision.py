@@ -33,7 +33,7 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.provisioning.report import Report
+from fleet_agent.provisioning.report import Milestone, Report
 from fleet_agent.session.route import route
 
 if TYPE_CHECKING:
@@ -186,7 +186,9 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
     parameters = device.resolve(wanted.parameters)
     for warning in (text for item in parameters for text in item.warnings):
         _log.warning("%s", warning)
-    report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
+    report.step(
+        Milestone.PARAMETERS, ", ".join(f"{item.name}={item.value}" for item in parameters)
+    )
     csr, csr_key = _given_csr(request, settings)
     return Plan(
         endpoint=settings.endpoint,
