@@ -21,6 +21,7 @@ NEEDED = {
         "EventLoopGroup",
         "SocketOptions",
         "TlsContextOptions",
+        "TlsVersion",
     ),
     "awscrt.mqtt": ("QoS",),
     "awscrt.mqtt5": (
