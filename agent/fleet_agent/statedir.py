@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fleet_agent import files, relay
 from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
+from fleet_agent.pasted import word
 from fleet_agent.pinned import pinned
 from fleet_agent.printable import printable
 
@@ -62,7 +63,7 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
     except KeyError as error:
         raise DeviceError(
             f"{state_dir} belongs to user id {owner}, which has no name here.",
-            remedy=f"chown it to the agent's user: chown -R {USER}: {state_dir}",
+            remedy=f"chown it to the agent's user: chown -R {USER}: {word(state_dir)}",
             code="state-owner-unknown",
         ) from error
     relay.give_up_terminal(stdin=stdin)
@@ -82,7 +83,7 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
         raise DeviceError(
             f"{state_dir} belongs to {user.pw_name}, which is neither root nor {USER}, the agent's user.",
             remedy=f"If the agent is to be {user.pw_name} there, add --as-owner; else chown it: "
-            f"chown -R {USER}: {state_dir}",
+            f"chown -R {USER}: {word(state_dir)}",
             code="state-owner-other",
         )
 

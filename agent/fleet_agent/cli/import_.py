@@ -90,25 +90,29 @@ def _read(path: Path) -> tuple[object, list[str]]:
 
     A proxy file of Device Client's beside it is read with it.
     """
+    text = _text(path)
+    if not text.lstrip().startswith("{"):
+        return _yaml(path, text)
+    document = _json(path, text)
+    beside = path.with_name(_PROXY_FILE)
+    if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
+        proxy = _json(beside, _text(beside))
+        document = {**proxy, **document} if isinstance(proxy, dict) else document
+    return document, []
+
+
+def _text(path: Path) -> str:
     from fleet_agent.config.load import MAX_BYTES
     from fleet_agent.config.reading import UnreadableError, decode_utf8, read_bytes
 
     try:
-        text = decode_utf8(read_bytes(path, MAX_BYTES))
+        return decode_utf8(read_bytes(path, MAX_BYTES))
     except UnreadableError as error:
         raise DeviceError(
             f"{path} {error}.",
             remedy="Name the other agent's configuration, and run as somebody who may read it.",
             code="import-unreadable",
         ) from error
-    if not text.lstrip().startswith("{"):
-        return _yaml(path, text)
-    document = _json(path, text)
-    beside = path.with_name(_PROXY_FILE)
-    if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
-        proxy = _json(beside, decode_utf8(read_bytes(beside, MAX_BYTES)))
-        document = {**proxy, **document} if isinstance(proxy, dict) else document
-    return document, []
 
 
 def _json(path: Path, text: str) -> object:

@@ -295,6 +295,7 @@ def _answer(
             content_type=content_type,
             properties=user_properties,
             correlation_data=correlation_data,
+            is_foreign=True,
         )
     )
 

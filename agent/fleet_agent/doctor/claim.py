@@ -14,6 +14,7 @@ from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Level, Subject
 from fleet_agent.errors import AgentError
 from fleet_agent.identity.provision import hardware_key
+from fleet_agent.pasted import word
 
 _ABOUT = Subject("claim")
 _SOON = 30 * 86400.0  # seconds
@@ -139,9 +140,9 @@ def _missing(claim: Claim, error: OSError, level: Level, *, is_provisioned: bool
     path = error.filename or claim.certificate
     is_missing = isinstance(error, FileNotFoundError)
     remedy = (
-        f"Put it there: fleet-cloud claim new --out {os.path.dirname(path)}"  # noqa: PTH120 - a text
+        f"Put it there: fleet-cloud claim new --out {word(os.path.dirname(path))}"  # noqa: PTH120 - a text
         if is_missing
-        else f"chgrp _fleet-agent {path}; chmod 640 {path}   (fleet-agent doctor --fix)"
+        else f"chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}   (fleet-agent doctor --fix)"
     )
     found = _ABOUT.failed if level is Level.FAILED else _ABOUT.warning
     yield found(

@@ -217,7 +217,7 @@ class Publisher:
                 self._cut_answers.append(answer)
             case Verdict.LATER | Verdict.POLICY | Verdict.LARGE | Verdict.NEVER:
                 self._counts.answers_dropped += 1
-                told = verdict.problem(event, self._endpoint, is_foreign=True)
+                told = verdict.problem(event, self._endpoint, is_foreign=answer.message.is_foreign)
                 self._not_taken(topic, told)
 
     def _received(self, topic: Topic, sent: _Sent, found: Verdict, event: Published) -> None:
