@@ -8,6 +8,7 @@ import contextlib
 import math
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,8 @@ FAR = 10 * 365.25 * 86_400.0
 # Seconds that a doubtful clock is waited for; then it is tried with it all the same, for nobody may ever vouch for it.
 UNVOUCHED_LIMIT = 60.0  # time servers answer within that, or they cannot be reached from here
 FAR_LIMIT = 3600.0
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TIMESYNC = Path("/run/systemd/timesync")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -95,7 +98,8 @@ def is_doubtful(clock: Clock) -> bool:
 
 def text(moment: float) -> str:
     """The moment (Unix seconds) as people and JSON read it: ``2026-11-21T09:58:00Z``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    # Not by gmtime: where time_t has 32 bits, as on 32-bit ARM with Debian 12, it ends in 2038; certificates end later.
+    return f"{_EPOCH + timedelta(seconds=int(moment)):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def jitter() -> float:

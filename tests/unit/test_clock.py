@@ -48,3 +48,10 @@ def test_what_the_time_service_leaves(tmp_path: Path) -> None:
 def test_a_moment_in_words() -> None:
     assert clock.text(0.9) == "1970-01-01T00:00:00Z"
     assert clock.text(1_795_255_080) == "2026-11-21T09:58:00Z"
+
+
+def test_a_moment_that_a_time_t_of_32_bits_does_not_hold() -> None:
+    """gmtime refuses it there; certificates of AWS IoT end in 2049."""
+    assert clock.text(2_524_607_999) == "2049-12-31T23:59:59Z"
+    source = Path(clock.__file__).read_text()
+    assert "gmtime(" not in source

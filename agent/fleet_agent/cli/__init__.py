@@ -15,6 +15,7 @@ from fleet_agent.cli.outcome import Outcome, answer_json, note, tell
 from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
 from fleet_agent.printable import line as printable
+from fleet_agent.session.sdk import misfit
 from fleet_agent.streams import OutputError
 
 PROGRAM = "fleet-agent"
@@ -105,6 +106,10 @@ def main(argv: list[str] | None = None) -> int:
         status = _run(words)
     except AgentError as error:
         status = _tell(error, as_json="--json" in words)
+    except (ImportError, AttributeError) as error:
+        if (unfit := misfit(error)) is None:
+            raise
+        status = _tell(unfit, as_json="--json" in words)
     except StopRequested:
         status = int(Exit.DONE)
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from fleet_agent.doctor import bundle, configuration, examine
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Level, Subject
 from fleet_agent.errors import AgentError, UsageError
-from fleet_agent.health import runtime_dir
+from fleet_agent.health.status import runtime_dir
 
 _MARKS = {
     Level.OK: ("ok", "green"),

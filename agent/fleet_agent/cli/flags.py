@@ -8,7 +8,7 @@ from pathlib import Path
 from fleet_agent.config.paths import config_file
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.errors import UsageError
-from fleet_agent.health import runtime_dir
+from fleet_agent.health.status import runtime_dir
 
 # flag, setting, hidden spelling of the SDK's sample, help
 _SETTINGS = (

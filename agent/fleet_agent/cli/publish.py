@@ -22,7 +22,7 @@ from fleet_agent.errors import (
     UnreachableError,
     UsageError,
 )
-from fleet_agent.health import SERVICE_RUNTIME_DIR
+from fleet_agent.health.status import SERVICE_RUNTIME_DIR
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import packet
 
@@ -209,7 +209,7 @@ def _connected(path: Path, timeout: float | None) -> socket.socket:
         raise UnreachableError(
             f"No agent listens on {path}: {error.strerror or error}.",
             remedy="systemctl status fleet-agent; it needs a `socket` under telemetry.sources.",
-            code="no-agent",
+            code="agent-not-running",
         ) from error
     return client
 

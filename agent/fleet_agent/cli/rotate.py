@@ -14,7 +14,7 @@ from fleet_agent.clock import SystemClock, text
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, DeviceError, TemporaryError, UnreachableError
-from fleet_agent.health import runtime_dir
+from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
 from fleet_agent.identity.provision import open_store
 
@@ -166,7 +166,7 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
     raise UnreachableError(
         "The running agent has not finished in time; it goes on.",
         remedy="See what it does: fleet-agent status",
-        code="time-out",
+        code="timeout",
     )
 
 

@@ -17,8 +17,11 @@ from fleet_agent.cli.terminal import Line, Styled
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
+from fleet_agent.health.problems import Severity
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
+
+_COLOURS = {Severity.ERROR.value: "red", Severity.NOTICE.value: "dim"}
 
 _LOOK_EVERY = 0.2  # seconds
 _WAIT = 120.0  # seconds
@@ -33,7 +36,8 @@ def register(
         "status",
         parents=[common],
         help="show identity, daemon and problems",
-        description="Exit status: 0 healthy, 1 provisioned but with a problem, 3 not running, 4 not provisioned.",
+        description="Exit status: 0 healthy, perhaps with notices; 1 provisioned but with a problem; 3 not running; "
+        "4 not provisioned.",
     )
     flags.add_settings(parser)
     parser.add_argument(
@@ -70,13 +74,18 @@ class _Seen:
 
     @property
     def problems(self) -> list[dict[str, str]]:
-        """What the daemon finds wrong."""
+        """What the daemon finds wrong, the worst first."""
         problems = self.daemon.get("problems") if self.daemon else None
         return (
             [one for one in problems if isinstance(one, dict)]
             if isinstance(problems, list)
             else []
         )
+
+    @property
+    def count(self) -> int:
+        """How many of them somebody should look at: all but notices."""
+        return sum(item.get("severity") != Severity.NOTICE.value for item in self.problems)
 
     @property
     def doing(self) -> str:
@@ -90,7 +99,7 @@ class _Seen:
             return NOT_PROVISIONED
         if self.process is None:
             return NOT_RUNNING
-        return UNHEALTHY if self.problems else HEALTHY
+        return UNHEALTHY if self.count else HEALTHY
 
     @property
     def is_well(self) -> bool:
@@ -171,12 +180,14 @@ def _for_people(seen: _Seen) -> Iterator[Line]:
         yield _row("doing", seen.doing)
         yield from _traffic(seen.daemon)
     for problem in seen.problems:
-        yield _row("problem", Styled(str(problem.get("title")), "yellow"))
+        severity = str(problem.get("severity", "problem"))
+        title = Styled(str(problem.get("title")), _COLOURS.get(severity, "yellow"))
+        yield _row(severity, title, _beginning(problem))
         yield _row("", f"→ {problem.get('remedy')}")
 
 
 def _headline(seen: _Seen) -> Line:
-    count = len(seen.problems)
+    count = seen.count
     words, colour = {
         HEALTHY: (seen.doing or "running", "green"),
         UNHEALTHY: (f"{count} problem{'s' if count > 1 else ''}", "yellow"),
@@ -225,8 +236,12 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _row(name: str, words: str | Styled) -> Line:
-    return ("  ", Styled(f"{name:11}", "dim"), "  ", words)
+def _row(name: str, *words: str | Styled) -> Line:
+    return ("  ", Styled(f"{name:11}", "dim"), "  ", *words)
+
+
+def _beginning(problem: dict[str, str]) -> str:
+    return f" (since {problem['since']})" if "since" in problem else ""
 
 
 def _since(daemon: dict[str, Any] | None) -> str:

@@ -169,6 +169,15 @@ class Credential:
         """The MQTT client id to connect with: the thing's name, or the certificate's id where there is no thing."""
         return self.thing_name or self.certificate_id
 
+    @property
+    def topic_values(self) -> Mapping[str, str]:
+        """What names in topics stand for: name → value."""
+        return {
+            **self.device_configuration,
+            "thing": self.client_id,
+            "certificate_id": self.certificate_id,
+        }
+
 
 class Event(enum.Enum):
     """What the ledger says of a certificate."""
@@ -181,4 +190,6 @@ class Event(enum.Enum):
     UNRESOLVED = "unresolved"  # its token was refused: active or expired, only the cloud can tell
     CURRENT = "current"  # proven, and what the device uses
     RETIRED = "retired"  # replaced by a newer one
-    DROPPED = "dropped"  # its attempt was given up by --restart
+    DROPPED = (
+        "dropped"  # its attempt was given up: by --restart, or because it is for another thing
+    )

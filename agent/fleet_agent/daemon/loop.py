@@ -16,11 +16,12 @@ from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
 from fleet_agent.orders.rotation import Heard, Orders
 from fleet_agent.orders.router import Commands
-from fleet_agent.orders.suspects import SET_ASIDE, TIMES, Suspects
+from fleet_agent.orders.suspects import TIMES, Suspects
 from fleet_agent.printable import printable
 from fleet_agent.session.events import (
     CallbackFailed,
@@ -45,8 +46,6 @@ SHOW_SOON = 5.0
 FLUSH_LIMIT = 4.0
 ACKNOWLEDGE_LIMIT = 1.0
 TURNS = 64  # events between two commits while they pour in
-
-QUEUE_DAMAGED = "queue-damaged"
 
 
 class TelemetryLoop:
@@ -119,7 +118,7 @@ class TelemetryLoop:
         session = self._serving.session
         if not self._serving.is_started:
             session.start()
-        self._health.doing(f"connecting to {session.route.host}")
+        self._health.set_activity(f"connecting to {session.route.host}")
 
     def finish(self) -> None:
         """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
@@ -247,13 +246,8 @@ class TelemetryLoop:
         self._report.update(is_connected=self._is_connected)
         if self._queue.replaced:
             name, why = self._queue.replaced
-            self._health.raise_problem(
-                Problem(
-                    code=QUEUE_DAMAGED,
-                    title=f"The queue of readings was damaged ({why}), and begun anew; it is {name} now.",
-                    remedy="Look at the disk (dmesg). `sqlite3 FILE .recover` may find readings. Remove it, restart.",
-                )
-            )
+            title = f"The queue of readings was damaged ({why}), and begun anew; it is {name} now."
+            self._health.report(table.QUEUE_DAMAGED.problem(title))
         self._health.show()
 
     # Down -------------------------------------------------------------------------------------------------------------
@@ -274,13 +268,11 @@ class TelemetryLoop:
 
     def _set_aside(self, event: Message) -> None:
         event.acknowledge()
-        problem = Problem(
-            code=SET_ASIDE,
-            title=f"A message on {printable(event.topic)} ({len(event.payload)} bytes) was set aside: "
-            f"{TIMES} times the connection ended right after it came.",
-            remedy="Look at what sent it, and at its response topic; sent again later it is a new one.",
+        problem = table.MESSAGE_SET_ASIDE.problem(
+            f"A message on {printable(event.topic)} ({len(event.payload)} bytes) was set aside: "
+            f"{TIMES} times the connection ended right after it came."
         )
-        if self._health.raise_problem(problem):
+        if self._health.report(problem):
             _log.warning("%s %s", problem.title, problem.remedy)
 
     # The connection -----------------------------------------------------------------------------------------------

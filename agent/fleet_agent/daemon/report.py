@@ -9,7 +9,7 @@ from fleet_agent import clock as clocks
 from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Traffic
+from fleet_agent.health.status import Traffic
 from fleet_agent.orders.router import Commands
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
@@ -58,7 +58,7 @@ class Report:
         self._commands = commands
         self._clock = clock
         self._prometheus = prometheus
-        self._is_untold = False
+        self._is_write_failing = False
         self._before = (clock.monotonic(), 0, 0)
 
     def update(self, *, is_connected: bool) -> None:
@@ -102,11 +102,11 @@ class Report:
         try:
             files.write(path, self._text(is_connected=is_connected).encode(), 0o644, durable=False)
         except StateDirectoryError as error:
-            if not self._is_untold:
+            if not self._is_write_failing:
                 _log.warning("%s %s", error.title, error.remedy)
-            self._is_untold = True
+            self._is_write_failing = True
         else:
-            self._is_untold = False
+            self._is_write_failing = False
 
     def _text(self, *, is_connected: bool) -> str:
         lines = [

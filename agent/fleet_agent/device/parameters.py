@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet_agent.config.checks import parameter_name, parameter_value
@@ -81,6 +81,31 @@ def resolve(
     return tuple(one for one in found if isinstance(one, Parameter))
 
 
+def finder(
+    parameters: Mapping[str, Source], *, runs_programs: bool = True
+) -> Callable[[str], str | None]:
+    """Return what finds the value of a parameter by its name, each time anew; None for a name that is none.
+
+    It raises ``DeviceError`` where there is no usable value, or, without ``runs_programs``, where one would be run.
+    """
+
+    def find(name: str) -> str | None:
+        if name not in parameters:
+            return None
+        if not runs_programs and any(
+            isinstance(one, FromCommand) for one in _candidates(parameters[name])
+        ):
+            raise DeviceError(
+                f"{{{name}}} comes from a program, which is not run for a reading.",
+                remedy=f"Name {{{name}}} in the topic of the socket's source as well: then it is known from the start.",
+                code="topic",
+            )
+        (found,) = resolve({name: parameters[name]})
+        return found.value
+
+    return find
+
+
 def unusable(failures: list[Unusable]) -> DeviceError:
     """Return the one error that names every parameter without a value, and why."""
     told = [f"{one.name}: {'; '.join(one.reasons)}" for one in failures]
@@ -91,7 +116,7 @@ def unusable(failures: list[Unusable]) -> DeviceError:
         f"{count} no usable value. {' | '.join(told)}",
         remedy="Name another source or a literal under provisioning.parameters,"
         " then see what fleet-agent parameters shows.",
-        code="parameters",
+        code="parameter-missing",
     )
 
 

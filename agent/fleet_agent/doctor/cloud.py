@@ -16,6 +16,7 @@ from fleet_agent.doctor import arn as arns
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError
+from fleet_agent.identity import own_session
 from fleet_agent.identity.trial import sources
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import rotation
@@ -25,7 +26,7 @@ from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
 from fleet_agent.session.route import Route
 from fleet_agent.telemetry.reading import timed
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 
 _CREATE_KEYS = "$aws/certificates/create/json"
 _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
@@ -195,7 +196,7 @@ def _as_device(
         )
         return
     policy = _Policy(about=about, who="device", arn=arn, name=credential.thing_name)
-    topics = Topics(credential, settings.provisioning.parameters if settings.provisioning else {})
+    topics = own_session.topics(settings, credential)
     filters = _filters(settings, credential, topics)
     rotation = _rotation(settings)
     asked = [*filters, *((name, 0) for name in (_replies(*rotation) if rotation else ()))]

@@ -52,7 +52,7 @@ def _current(device: Device) -> Findings:
     yield from _endpoint(device, credential)
     if problem := clone.compare(device.state_dir, credential, device.root):
         yield _ABOUT.failed(
-            problem.code, problem.title, device.state_dir / "fingerprint.json", problem.remedy
+            problem.kind.code, problem.title, device.state_dir / "fingerprint.json", problem.remedy
         )
 
 

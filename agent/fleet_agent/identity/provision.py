@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fleet_agent import statedir
+from fleet_agent import filesystem, statedir
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
@@ -33,6 +33,7 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Milestone, Report
 from fleet_agent.session.route import route
 
@@ -121,7 +122,7 @@ def walk(
     store: Store,
     mailbox: Mailbox,
     *,
-    own: Credential | None = None,
+    in_use: Credential | None = None,
 ) -> "Provisioned":
     """Walk through provisioning, from wherever the last attempt stopped.
 
@@ -131,22 +132,28 @@ def walk(
         report: Hears of the steps.
         store: Keeps what each step brings.
         mailbox: Where everything comes in.
-        own: The device's current credential, to ask with it instead of the claim.
+        in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with
+            the claim.
 
     Raises:
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
+    # It starts while the SDK is imported.
+    aside = Aside()
+    aside.start()
     from fleet_agent.identity import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
     from fleet_agent.provisioning.dependencies import Dependencies
     from fleet_agent.provisioning.proof import Proof
     from fleet_agent.provisioning.runner import Runner
 
+    filesystem.try_out(Path(settings.state_dir))
+    own = in_use if settings.rotation.credential == "own" else None
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
         claim = _needed(settings.claim, "claim")
-    plan = _plan(settings, wanted, request, report)
+    plan = _plan(settings, wanted, request, report, aside)
     clock = SystemClock()
     way = route(settings)
     proof = Proof(
@@ -160,6 +167,7 @@ def walk(
     needs = Dependencies(
         store=store,
         clock=clock,
+        call=aside.call,
         sleep=mailbox.sleep,
         jitter=jitter,
         report=report,
@@ -170,17 +178,24 @@ def walk(
         prove=proof.prove,
         topics=trial.topics(settings),
         outlasts_refusal=request.outlasts_refusal,
+        in_use=in_use,
         pause=CONNECT_INTERVAL if own else 0.0,
     )
-    done = Runner(plan, needs).provision(restart=request.restart)
-    if done.credential.is_proven:
-        clone.look(Path(settings.state_dir), done.credential)
+    try:
+        done = Runner(plan, needs).provision(restart=request.restart)
+        if done.credential.is_proven:
+            aside.call(clone.look, Path(settings.state_dir), done.credential)
+    finally:
+        aside.close()
     return done
 
 
-def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":
+def _plan(
+    settings: Settings, wanted: Provisioning, request: Request, report: Report, aside: Aside
+) -> "Plan":
     """What is asked for: by the settings, by flags, and by the device's own facts."""
     from fleet_agent import device
+    from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
 
     parameters = device.resolve(wanted.parameters)
@@ -190,12 +205,14 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
         Milestone.PARAMETERS, ", ".join(f"{item.name}={item.value}" for item in parameters)
     )
     csr, csr_key = _given_csr(request, settings)
+    values = {item.name: item.value for item in parameters}
     return Plan(
         endpoint=settings.endpoint,
         template=wanted.template,
         method="csr" if csr else wanted.method,
         key_type=wanted.key.type,
-        parameters={item.name: item.value for item in parameters},
+        parameters=values,
+        parameters_hash=aside.call(keys.hash_parameters, values),
         csr=csr,
         csr_key=csr_key,
         token=_hardware_token(settings),
@@ -346,6 +363,7 @@ def take_state(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
     _keep_out_of_core_dumps()
     state_dir = Path(settings.state_dir)
     if not allow_volatile and (warning := statedir.refuse_volatile(state_dir)):
+        statedir.refuse_doubtful(state_dir, warning)
         _log.warning("%s", warning)
     return statedir.take_lock(state_dir)
 

@@ -65,8 +65,7 @@ class ClaimSession:
 
     def _check(self, pair: KeyPair) -> None:
         """Look at the claim's dates, and whether its two files belong together."""
-        keys.check_pair(pair)
-        dates = keys.validity(pair.certificate, pair.certificate_file)
+        dates = self._needs.call(keys.checked_validity, pair)
         self._watch.not_before(dates.not_before)
         now = self._needs.clock.wall()
         if now < dates.not_before:

@@ -11,7 +11,6 @@ from fleet_agent import clock, log
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
-    Csr,
     Event,
     Generation,
     Issued,
@@ -60,7 +59,7 @@ class Runner:
         self._needs = needs
         self._store = needs.store
         self._clock = needs.clock
-        self._key = DeviceKey(plan, needs.store)
+        self._key = DeviceKey(plan, needs.store, needs.call)
         self._session: Session | None = None  # that proved the credential
         self._failures = 0
         self._refused_since: float | None = None  # monotonic seconds
@@ -131,6 +130,8 @@ class Runner:
         if restart or (error is not None and found.issued is None):  # nothing that could be lost
             self._given_up = found.attempt
             return None
+        if error is None and (error := machine.other_thing(found, self._needs.in_use)):
+            self._store.give_up(found)
         if error := error or machine.damage(found):
             raise error
         return found
@@ -193,7 +194,7 @@ class Runner:
         error = self._last_error or UnreachableError(
             "Nothing came of it within the time given by --timeout.",
             remedy="Give it longer (--timeout 0: for ever), and look at the network.",
-            code="time-out",
+            code="timeout",
         )
         error.step = error.step or step.value
         return error
@@ -238,13 +239,15 @@ class Runner:
         self._claim.use()
         found = self._count_try(found)
         try:
-            certificate = api.create_certificate(csr.pem if csr else None)
+            answer = api.create_certificate(csr.pem if csr else None)
+            certificate = self._needs.call(answers.checked, answer, csr)
         except UnusableAnswerError as error:
             if error.certificate_id is not None:
                 self._name_foreign(error.certificate_id, found)
             raise
-        self._needs.report.step(Milestone.CERTIFICATE, certificate.certificate_id[:12] + "…")
-        self._check_key(found, certificate, csr)
+        self._needs.report.step(Milestone.CERTIFICATE, answer.certificate_id[:12] + "…")
+        if certificate is None:
+            raise self._foreign(found, answer)
         self._issued_at = certificate.certificate_id, self._clock.monotonic()
         issued = Issued(
             certificate_id=certificate.certificate_id,
@@ -257,15 +260,14 @@ class Runner:
         self._needs.report.step(Milestone.STORED, self._store.folder(found.number).name)
         return found
 
-    def _check_key(self, found: Generation, certificate: Certificate, csr: Csr | None) -> None:
+    def _foreign(self, found: Generation, certificate: Certificate) -> UnreachableError:
         """A certificate for another key is somebody else's answer: name it, never use it."""
-        if not answers.is_for(certificate, csr):
-            self._name_foreign(certificate.certificate_id, found)
-            raise UnreachableError(
-                f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
-                remedy="It is not used; a new one is asked for over a new connection.",
-                code="certificate-foreign",
-            )
+        self._name_foreign(certificate.certificate_id, found)
+        return UnreachableError(
+            f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
+            remedy="It is not used; a new one is asked for over a new connection.",
+            code="certificate-foreign",
+        )
 
     def _name_foreign(self, certificate_id: str, found: Generation) -> None:
         now = self._clock.wall()
@@ -289,6 +291,9 @@ class Runner:
         thing_name, configuration = api.register_thing(token, self._plan.parameters)
         registration = Registration(thing_name=thing_name, device_configuration=configuration)
         registered = dataclasses.replace(found, registration=registration)
+        if error := machine.other_thing(registered, self._needs.in_use):
+            self._store.give_up(self._store.keep_registration(found, registration))
+            raise error
         answers.check_topics(
             self._store.describe(registered), self._needs.topics, self._plan.parameters.get
         )

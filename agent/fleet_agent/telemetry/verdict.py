@@ -6,13 +6,12 @@ The words for reason codes are ``session.reasons``'; here is what the publisher 
 import enum
 
 from fleet_agent.errors import AgentError, NotAllowedError, RefusedError
+from fleet_agent.health.table import PUBLISH_REFUSED
 from fleet_agent.printable import printable
 from fleet_agent.session import reasons
 from fleet_agent.session.events import NoAnswer, Published
 from fleet_agent.session.mqtt import ACK_LIMIT
 from fleet_agent.session.reasons import Kind, Packet
-
-PUBLISH_REFUSED = "publish-refused"
 
 
 class Verdict(enum.Enum):
@@ -112,4 +111,4 @@ def ended_connection(topic: str) -> AgentError:
 
 
 def _refused(title: str, remedy: str) -> AgentError:
-    return RefusedError(title, remedy=remedy, code=PUBLISH_REFUSED)
+    return RefusedError(title, remedy=remedy, code=PUBLISH_REFUSED.code)

@@ -20,7 +20,7 @@ from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.serving import Actor, Serving
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.orders.handler import Shared
 from fleet_agent.orders.rotation import Orders

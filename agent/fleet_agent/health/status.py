@@ -1,7 +1,7 @@
-"""What is wrong now, in one table, and where others can read it.
+"""What is wrong now, and where others can read it.
 
-A problem has a code, a title and a remedy, like an error, but the agent goes on. ``Health`` keeps the ones that are
-true, writes ``status.json`` into the runtime directory (0644, no secret) and tells systemd.
+``Health`` keeps the problems that are true, writes ``status.json`` into the runtime directory (0644, no secret) and
+the unit's STATUS line: the worst of them.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from fleet_agent import files, notify
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import STATE_DIR
 from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.health.problems import Kind, Problem, Severity
 
 _log = logging.getLogger(__name__)
 
@@ -23,13 +24,15 @@ SCHEMA = 1
 SERVICE_RUNTIME_DIR = Path("/run/fleet-agent")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Something wrong now: ``code`` for scripts, ``title`` what it is, ``remedy`` what to type or change."""
+_ORDER = list(Severity)
 
-    code: str
-    title: str
-    remedy: str
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """A problem, and since when (Unix seconds); other words for it do not make it a new one."""
+
+    problem: Problem
+    since: float
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -79,46 +82,47 @@ class Health:
         self._path = folder / "status.json"
         self.clock = clock
         self._started = clock.wall()
-        self._problems: dict[str, Problem] = {}
-        self._doing = "starting"
-        self._is_untold = False  # the last status could not be written, and that was said
+        self._problems: dict[tuple[str, str | None], _Standing] = {}
+        self._activity = "starting"
+        self._is_write_failing = False
         self._rotation: Mapping[str, object] | None = None
         self.traffic = Traffic()
-        self.certificate_id: str | None = None  # for `systemctl status`, beside the thing
+        # For `systemctl status`, beside the thing.
+        self.certificate_id: str | None = None
         files.make_folder(folder, 0o755)
 
-    def doing(self, words: str) -> None:
-        """What goes on now, such as ``connected``."""
-        self._doing = words
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong now: the worst first, then what has been wrong for longest."""
+        return [standing.problem for standing in self._sorted()]
+
+    def set_activity(self, words: str) -> None:
+        """Show what goes on now, such as ``connected``."""
+        self._activity = words
         self.show()
 
-    def raise_problem(self, problem: Problem) -> bool:
-        """Something is wrong; the same code again replaces what was said. Return whether that is news."""
-        is_news = self._problems.get(problem.code) != problem
-        if is_news:
-            self._problems[problem.code] = problem
-            kind, _, name = problem.code.partition("-")
-            if kind == "source":
-                now = clocks.text(self.clock.wall())
-                self.traffic.sources[name] = {"last_error": problem.title, "last_error_time": now}
+    def report(self, problem: Problem) -> bool:
+        """Record that something is wrong, in these words from now on; return whether that is news."""
+        key = (problem.kind.code, problem.name)
+        known = self._problems.get(key)
+        if known is not None and known.problem == problem:
+            return False
+        now = self.clock.wall()
+        self._problems[key] = _Standing(problem=problem, since=known.since if known else now)
+        self.show()
+        return True
+
+    def has(self, kind: Kind, name: str | None = None) -> bool:
+        """Whether there is such a problem now."""
+        return (kind.code, name) in self._problems
+
+    def clear(self, kind: Kind, name: str | None = None) -> None:
+        """Record that it is not wrong any more."""
+        if self._problems.pop((kind.code, name), None):
             self.show()
-        return is_news
 
-    def has_problem(self, code: str) -> bool:
-        """Whether a problem is told."""
-        return code in self._problems
-
-    def clear_problem(self, code: str) -> None:
-        """It is not wrong any more."""
-        if self._problems.pop(code, None):
-            self.show()
-
-    def clear_problems(self) -> None:
-        """All is looked at anew: what is still wrong is raised again."""
-        self._problems.clear()
-
-    def tell_rotation(self, error: AgentError) -> None:
-        """Replacing the credential failed; when it succeeds the agent starts afresh."""
+    def record_failed_rotation(self, error: AgentError) -> None:
+        """Record that replacing the credential failed; a rotation that goes well does not take it away."""
         self._rotation = {
             "failed": clocks.text(self.clock.wall()),
             "code": error.code,
@@ -128,8 +132,8 @@ class Health:
 
     def show(self) -> None:
         """Write status.json and the unit's STATUS line."""
-        worst = next(iter(self._problems.values()), None)
-        words = f"{self._doing}: {worst.title}" if worst else self._doing
+        problems = self._sorted()
+        words = f"{self._activity}: {problems[0].problem.title}" if problems else self._activity
         notify.status(
             f"{words} (certificate {self.certificate_id})" if self.certificate_id else words
         )
@@ -138,20 +142,36 @@ class Health:
             "pid": os.getpid(),
             "started": clocks.text(self._started),
             "updated": clocks.text(self.clock.wall()),
-            "doing": self._doing,
+            "doing": self._activity,
             "certificate_id": self.certificate_id,
             "rotation": self._rotation,
-            "problems": [dataclasses.asdict(problem) for problem in self._problems.values()],
+            "problems": [_dump(standing) for standing in problems],
             **dataclasses.asdict(self.traffic),
         }
         data = json.dumps(status, indent=1).encode() + b"\n"
         try:
             files.write(self._path, data, 0o644, durable=False)
-        except (
-            StateDirectoryError
-        ) as error:  # telling is no reason to stop: a disk that is full may heal
-            if not self._is_untold:
+        except StateDirectoryError as error:
+            # No reason to stop: a disk that is full may heal.
+            if not self._is_write_failing:
                 _log.warning("%s %s", error.title, error.remedy)
-            self._is_untold = True
+            self._is_write_failing = True
         else:
-            self._is_untold = False
+            self._is_write_failing = False
+
+    def _sorted(self) -> list[_Standing]:
+        return sorted(
+            self._problems.values(), key=lambda item: _ORDER.index(item.problem.kind.severity)
+        )
+
+
+def _dump(standing: _Standing) -> dict[str, str | None]:
+    problem = standing.problem
+    return {
+        "code": problem.kind.code,
+        "name": problem.name,
+        "severity": problem.kind.severity.value,
+        "title": problem.title,
+        "remedy": problem.remedy,
+        "since": clocks.text(standing.since),
+    }

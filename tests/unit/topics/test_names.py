@@ -2,14 +2,16 @@ from pathlib import Path
 
 import pytest
 
+from fleet_agent import device
 from fleet_agent.config.settings import FirstOf, FromCommand, FromEnvironment, FromFile, Source
 from fleet_agent.errors import DeviceError
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
 
 
 def test_a_template_parameter_is_found_when_a_topic_names_it() -> None:
-    topics = Topics(CREDENTIAL, {"Serial": FromCommand(command=("echo", "s-1")), "Bad": ""})
+    find = device.finder({"Serial": FromCommand(command=("echo", "s-1")), "Bad": ""})
+    topics = Topics(CREDENTIAL.topic_values, find)
     filler = topics.filler("app")
     assert topics.fill("dt/{thing}/{source}", "meter") == "dt/pump-7/meter"
     with pytest.raises(DeviceError):
@@ -19,7 +21,8 @@ def test_a_template_parameter_is_found_when_a_topic_names_it() -> None:
 
 
 def test_one_without_a_value_is_an_error_only_when_it_is_named() -> None:
-    topics = Topics(CREDENTIAL, {"Serial": FromCommand(command=("false",))})
+    find = device.finder({"Serial": FromCommand(command=("false",))})
+    topics = Topics(CREDENTIAL.topic_values, find)
     assert topics.fill("dt/{thing}") == "dt/pump-7"
     with pytest.raises(DeviceError, match="Serial: command:false ended with exit status 1"):
         topics.fill("dt/{Serial}")
@@ -38,7 +41,9 @@ def test_what_others_send_is_filled_from_what_no_program_has_to_tell(
         "Serial": FirstOf(first_of=(FromCommand(command=("echo", "s-1")),)),
         "Kind": "pump",
     }
-    filler = Topics(CREDENTIAL, sources).filler("app")
+    find = device.finder(sources)
+    at_once = device.finder(sources, runs_programs=False)
+    filler = Topics(CREDENTIAL.topic_values, find, at_once).filler("app")
     assert filler("dt/{thing}/{Site}/{Line}/{Kind}") == "dt/pump-7/leeds/l-7/pump"
     with pytest.raises(DeviceError, match=r"{Serial} comes from a program"):
         filler("dt/{Serial}")
