@@ -158,7 +158,7 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
         failure = _failure(shown)
         if failure and failure["failed"] >= text(asked):
             error = TemporaryError(
-                str(failure["title"]), remedy=str(failure["remedy"]), code=str(failure["code"])
+                failure["title"], remedy=failure["remedy"], code=failure["code"]
             )
             error.step = "rotation"
             raise error
@@ -170,6 +170,8 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
     )
 
 
-def _failure(shown: Path) -> dict[str, Any] | None:
+def _failure(shown: Path) -> dict[str, str] | None:
     found = status_file.read(shown).get("rotation")
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return {name: str(found.get(name, "")) for name in ("failed", "title", "remedy", "code")}

@@ -248,9 +248,9 @@ def _since(daemon: dict[str, Any] | None) -> str:
     """For how long it runs, as people say it; by its own word, which a stepping clock can make wrong."""
     try:
         began = dt.datetime.fromisoformat(str((daemon or {})["started"]))
-    except (KeyError, ValueError):
+        passed = int(SystemClock().wall() - began.timestamp())
+    except (KeyError, ValueError, OverflowError):
         return ""
-    passed = int(SystemClock().wall() - began.timestamp())
     if passed < 0:
         return ""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

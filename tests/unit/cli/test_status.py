@@ -78,3 +78,22 @@ def test_a_notice_alone_leaves_the_headline_healthy(
 ) -> None:
     outcome.show(*status._for_people(seen(tmp_path, NOTICE)))
     assert capsys.readouterr().out.startswith("● pump-7: connected as pump-7\n")
+
+
+@pytest.mark.parametrize(
+    "daemon",
+    [
+        {"problems": [{"title": "\x1b[2J\nok", "severity": ["x"]}], "doing": "a\x1b]0;x\x07"},
+        {"problems": {"a": 1}, "dropped": [1], "sources": "x", "handlers": {"h": None}},
+        {"problems": ["x"], "sources": {"s": {"last_error": "\u202e"}}, "oldest_waiting": "x"},
+        {"started": "0001-01-01T00:00:00", "readings_waiting": 1, "oldest_waiting": {}},
+    ],
+)
+def test_whatever_stands_in_the_file_is_shown_harmlessly(
+    daemon: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = status._Seen(credential=CREDENTIAL, pending=None, process=1, daemon=daemon)
+    outcome.show(*status._for_people(found))
+    shown = capsys.readouterr().out
+    assert shown.replace("\n", "").isprintable()
+    assert "\nok" not in shown

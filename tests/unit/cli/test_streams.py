@@ -189,3 +189,13 @@ def test_a_configuration_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_p
     done = run("status")
     assert done.returncode == 78
     assert "is no regular file" in done.stderr
+
+
+def test_a_claim_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_path: Path) -> None:
+    claim = "claim: {certificate: crt, private_key: key}\n"
+    (tmp_path / "c.yaml").write_text(CONFIG + claim)
+    os.mkfifo(tmp_path / "crt")
+    done = run("doctor")
+    assert_calm(done)
+    assert done.returncode == 1
+    assert f"{tmp_path / 'crt'} cannot be read: it is not a regular file." in done.stdout
