@@ -11,6 +11,7 @@ from fleet_agent import statedir, status_file
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.pasted import word
 from fleet_agent.telemetry.queue import NAME
 
 _ABOUT = Subject("queue")
@@ -30,7 +31,7 @@ def _check(device: Device) -> Findings:
             "queue-set-aside",
             f"{aside} was damaged and replaced: readings in it were not sent.",
             aside,
-            f"Look at the disk (journalctl -k), then rm {aside}*",
+            f"Look at the disk (journalctl -k), then rm {word(aside)}*",
         )
     if not path.is_file():
         yield _ABOUT.ok("There is none yet.", path)

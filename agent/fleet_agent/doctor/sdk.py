@@ -22,6 +22,7 @@ NEEDED = {
         "EventLoopGroup",
         "SocketOptions",
         "TlsContextOptions",
+        "TlsVersion",
     ),
     "awscrt.mqtt": ("QoS",),
     "awscrt.mqtt5": (

@@ -35,7 +35,7 @@ from fleet_agent.identity import clone
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.aside import Aside
-from fleet_agent.provisioning.report import Report
+from fleet_agent.provisioning.report import Milestone, Report
 from fleet_agent.session.route import route
 
 if TYPE_CHECKING:
@@ -202,7 +202,9 @@ def _plan(
     parameters = device.resolve(wanted.parameters, reserved=reserved(settings, os.environ))
     for warning in (text for item in parameters for text in item.warnings):
         _log.warning("%s", warning)
-    report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
+    report.step(
+        Milestone.PARAMETERS, ", ".join(f"{item.name}={item.value}" for item in parameters)
+    )
     csr, csr_key = _given_csr(request, settings)
     values = {item.name: item.value for item in parameters}
     return Plan(

@@ -43,6 +43,7 @@ from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.dependencies import Dependencies, ReportWaiting
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.proof import Proven
+from fleet_agent.provisioning.report import Milestone
 from fleet_agent.provisioning.runner import Provisioned, Runner
 from fleet_agent.session.mqtt import Session
 from support.certificates import END_OF_TIME, make_certificate
@@ -86,7 +87,7 @@ class FakeSession:
 class Report:
     """Nobody who listens."""
 
-    def step(self, name: str, detail: str = "") -> None: ...
+    def step(self, name: Milestone, detail: str = "") -> None: ...
 
     def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None: ...
 
