@@ -353,12 +353,12 @@ def _rejected(step: Step) -> RejectedError:
 
 @functools.cache
 def _no_answer(step: Step) -> UnreachableError:
-    return UnreachableError(_OPERATIONS[step].value, remedy="", code="no-answer")
+    return UnreachableError(_OPERATIONS[step].value, remedy="", code="answer-missing")
 
 
 @functools.cache
 def _refused_connect() -> TemporaryError:
-    return TemporaryError("CONNACK 151", remedy="", code="busy")
+    return TemporaryError("CONNACK 151", remedy="", code="server-busy")
 
 
 def _issued(now: float) -> Issued:

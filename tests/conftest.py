@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 _ON_DISK = Path("/var/tmp")
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long to fuzz."""
+    parser.addoption(
+        "--fuzz",
+        type=int,
+        default=1,
+        metavar="N",
+        help="fuzz with N times as many examples as otherwise (tests/fuzz: about a minute)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """What is chosen by chance is the same in every worker, and can be chosen again; folders lie on a disk."""
+    os.environ["FUZZ"] = str(config.getoption("--fuzz"))
     os.environ.setdefault("CRASH_SEED", str(random.randrange(10**6)))
     # Where /tmp is in memory, as on Debian 13, the agent says so of every state directory there.
     if kind_of(Path(tempfile.gettempdir())) == "tmpfs" and kind_of(_ON_DISK) != "tmpfs":

@@ -9,7 +9,7 @@ import enum
 from typing import ClassVar
 
 # The server ended the connection instead of answering the CONNECT: a refusal, once it goes on for a while.
-HUNG_UP = "hung-up"
+CONNECT_UNANSWERED = "connect-unanswered"
 
 # The server's certificate looks out of date: its fault, or our clock's.
 DATES = "server-certificate-dates"

@@ -73,6 +73,7 @@ __all__ = [
     "sign_certificate_request",
     "stored_sessions",
     "suback",
+    "things",
     "unsubscribe",
     "wrap",
     "wrap_routing",
@@ -80,6 +81,7 @@ __all__ = [
 
 # The registry: dictionaries that are cleared, never replaced.
 certificates: Any = iot._certificates
+things: Any = iot._things
 ownership_tokens: Any = iot._ownership_tokens
 OWNERSHIP_TOKEN_SECONDS: int = iot._OWNERSHIP_TOKEN_SECONDS
 

@@ -16,6 +16,7 @@ from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
 from iot_sandbox.settings import Settings
 from iot_sandbox.subscriptions import Subscriptions
+from iot_sandbox.things import with_versions
 
 ALPN = "x-amzn-mqtt-ca"
 # What a session keeps while its client is away. AWS names no number; ministack's own 1000 would lose a burst.
@@ -46,6 +47,7 @@ def install(
     ground.wrap("_reserved_filter_subscribe_allowed", lambda was: _within(was, settings.limits))
     if settings.limits.has("unsuback"):
         ground.wrap("_make_unsuback", _forgiving)
+    ground.wrap("_update_thing", with_versions)
     ground.keep_queued(QUEUED_MESSAGES)
     ground.wrap("_endpoint_address", lambda was: _data_endpoint(was, address))
     ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, address))

@@ -119,7 +119,7 @@ def test_a_running_agent_is_not_reset(agent: Agent) -> None:
     with agent.running() as daemon:
         daemon.wait_connected()
         done = reset(agent, "--yes")
-        assert (done.status, done.error["code"]) == (75, "locked")
+        assert (done.status, done.error["code"]) == (75, "state-locked")
         assert daemon.end() == 0
     assert agent.current_id() is not None
 

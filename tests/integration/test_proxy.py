@@ -96,11 +96,11 @@ def test_proxies_that_do_not_let_through_are_named(fleet: Fleet, tmp_path: Path)
         ThreadPoolExecutor(4) as pool,
     ):
         cases = {
-            "refusing": (refusing.url, (69, "proxy-refuses")),
-            "inspecting": (inspecting.url, (69, "proxy-lies")),
-            "portal": (portal.url, (69, "proxy-lies")),
-            "ssh": (ssh.url, (69, "proxy-garbage")),
-            "broken": (broken.url, (69, "proxy-no-way")),
+            "refusing": (refusing.url, (69, "proxy-refused")),
+            "inspecting": (inspecting.url, (69, "proxy-tls-broken")),
+            "portal": (portal.url, (69, "proxy-tls-broken")),
+            "ssh": (ssh.url, (69, "proxy-answer-invalid")),
+            "broken": (broken.url, (69, "proxy-endpoint-unreachable")),
             "silent": (silent.url, (69, "proxy-silent")),
             "unknown": ("http://proxy.invalid:3128", (69, "proxy-unknown")),
         }

@@ -80,10 +80,13 @@ def test_everybody_may_read_it(health: Health, folder: Path) -> None:
 def test_problems_come_and_go(health: Health, folder: Path) -> None:
     health.report(OFFLINE)
     health.report(REFUSED)
-    assert [problem["code"] for problem in shown(folder)["problems"]] == ["offline", "refused"]
+    assert [problem["code"] for problem in shown(folder)["problems"]] == [
+        "offline",
+        "provisioning-refused",
+    ]
     assert shown(folder)["problems"][0]["remedy"] == "Plug it in."
     health.clear(table.OFFLINE)
-    assert [problem["code"] for problem in shown(folder)["problems"]] == ["refused"]
+    assert [problem["code"] for problem in shown(folder)["problems"]] == ["provisioning-refused"]
 
 
 def test_the_same_problem_again_replaces_what_was_said(health: Health, folder: Path) -> None:
@@ -118,7 +121,7 @@ def test_the_worst_stands_first_and_then_the_oldest(health: Health, folder: Path
     for problem in (LIMITED, DAMAGED, REFUSED, OFFLINE):
         health.report(problem)
     assert [item["code"] for item in shown(folder)["problems"]] == [
-        "refused",
+        "provisioning-refused",
         "offline",
         "queue-damaged",
         "server-limits",

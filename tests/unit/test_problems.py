@@ -77,7 +77,7 @@ def waited_for() -> set[str]:
 
 
 def test_the_walk_finds_something() -> None:
-    assert {"hung-up", "connect-refused", "subscribe-refused"} & refusals() != set()
+    assert {"connect-unanswered", "connect-refused", "subscribe-refused"} & refusals() != set()
     assert {"server-untrusted", "proxy-password", "answer-unfit", "csr-refused"} <= waited_for()
 
 

@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise DeviceError(
             "The configuration names no claim.",
             remedy="There is nothing to delete; see: fleet-agent config show",
-            code="no-claim",
+            code="claim-missing",
         )
     if arguments.served and claim.after_success == "keep":
         _tell(arguments, retire.Plan(delete=[], gone=[], stays=["The configuration keeps it."]))

@@ -190,7 +190,7 @@ def _connected(path: Path, timeout: float | None) -> socket.socket:
         raise UnreachableError(
             f"No agent listens on {path}: {error.strerror or error}.",
             remedy="systemctl status fleet-agent; it needs a `socket` under telemetry.sources.",
-            code="no-agent",
+            code="agent-not-running",
         ) from error
     return client
 

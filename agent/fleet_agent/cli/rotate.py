@@ -183,7 +183,7 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
     raise UnreachableError(
         "The running agent has not finished in time; it goes on.",
         remedy="See what it does: fleet-agent status",
-        code="time-out",
+        code="timeout",
     )
 
 

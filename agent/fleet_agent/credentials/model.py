@@ -190,4 +190,6 @@ class Event(enum.Enum):
     UNRESOLVED = "unresolved"  # its token was refused: active or expired, only the cloud can tell
     CURRENT = "current"  # proven, and what the device uses
     RETIRED = "retired"  # replaced by a newer one
-    DROPPED = "dropped"  # its attempt was given up by --restart
+    DROPPED = (
+        "dropped"  # its attempt was given up: by --restart, or because it is for another thing
+    )

@@ -254,6 +254,16 @@ class Store:
             )
         return dataclasses.replace(found, registration=registration)
 
+    def give_up(self, found: Generation) -> None:
+        """Go on with this attempt no more: the ledger says what becomes of its certificate.
+
+        What is left of its folder keeps the number from being used again.
+        """
+        self._reconcile.drop(found.number)
+        folder = self._folders.folder(found.number)
+        files.remove(folder / ATTEMPT)
+        files.remove(folder / KEY)
+
     def mark_proven(self, found: Generation, how: str) -> Generation:
         """Note that a real session stood with this credential; ``how`` in words."""
         now = self._clock.wall()

@@ -15,15 +15,15 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.copy_watch import CopyWatch
 from fleet_agent.daemon.endings import Ending
+from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
 from fleet_agent.daemon.serving import Serving
 from fleet_agent.daemon.token_watch import TokenWatch
-from fleet_agent.errors import DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
-from fleet_agent.identity import claim_removal, own_session, rotate
+from fleet_agent.identity import claim_removal, own_session, rotate, trial
 from fleet_agent.identity.provision import stable
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
@@ -79,6 +79,7 @@ class Composition:
         self._state_dir = Path(settings.state_dir)
         self._runtime_dir = runtime_dir(self._state_dir, settings.runtime_dir)
         self._suspects = Suspects()
+        self._impossible = Impossible(around.health)
         # When a new image of the process may connect (monotonic seconds).
         self.not_before = 0.0
 
@@ -182,6 +183,8 @@ class Composition:
                 self._settings, credential, pair, self._around.mailbox
             )
         topics = own_session.topics(self._settings, credential)
+        if wanted := self._settings.connection.presence:
+            self._impossible.fill(topics, wanted.topic)
         return Serving(
             credential=credential,
             session=session,
@@ -227,11 +230,7 @@ class Composition:
 
     def _filled(self, credential: Credential, template: str) -> str | None:
         """The topic; None, and a problem, where what AWS said of this device makes none: that ends no agent."""
-        try:
-            return own_session.topics(self._settings, credential).fill(template)
-        except DeviceError as error:
-            self._health.report(table.TOPIC_IMPOSSIBLE.problem(error.title, error.remedy))
-            return None
+        return self._impossible.fill(own_session.topics(self._settings, credential), template)
 
     def _await_connect(self, credential: Credential) -> None:
         """AWS takes one connect a second of a client id: another process, or image of this one, had one just now."""
@@ -253,16 +252,28 @@ class Composition:
                 answer=functools.partial(_answer, publisher),
                 clock=self._clock,
                 health=self._health,
+                own=self._own_topics(credential),
             ),
         )
         commands.configure(self._subscriptions(credential))
         return commands
 
+    def _own_topics(self, credential: Credential) -> list[str]:
+        """Every topic and filter of the configuration, filled in."""
+        known = own_session.topics(self._settings, credential)
+        found = (
+            self._impossible.fill(known, template, source)
+            for template, source in trial.topics(self._settings)
+        )
+        return [topic for topic in found if topic is not None]
+
     def _sources(self, publisher: Publisher, credential: Credential) -> list[Source]:
+        known = own_session.topics(self._settings, credential)
         return build.build(
             self._settings.telemetry,
             build.Place(
-                topics=own_session.topics(self._settings, credential),
+                fill=functools.partial(self._impossible.fill, known),
+                topics=known,
                 intake=publisher,
                 mailbox=self._around.mailbox,
                 clock=self._clock,

@@ -106,7 +106,7 @@ def unusable(failures: list[Unusable]) -> DeviceError:
         f"{count} no usable value. {' | '.join(told)}",
         remedy="Name another source or a literal under provisioning.parameters,"
         " then see what fleet-agent parameters shows.",
-        code="parameters",
+        code="parameter-missing",
     )
 
 

@@ -114,7 +114,7 @@ def _none(device: Device, *, is_provisioned: bool) -> Findings:
         yield _ABOUT.ok("No claim is configured, and none is needed.")
     else:
         yield _ABOUT.failed(
-            "no-claim",
+            "claim-missing",
             "No claim is configured, and this device has no identity yet.",
             device.config,
             "Add the section `claim` (docs/reference/configuration.md), or give --cert and --key.",

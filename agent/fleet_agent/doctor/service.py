@@ -116,7 +116,7 @@ def _agent(device: Device) -> Findings:
         yield found(code, title, where, remedy)
     if not status:
         yield _ABOUT.note(
-            "agent-untold", f"An agent runs (process {process}) and shows nothing.", where
+            "status-missing", f"An agent runs (process {process}) and shows nothing.", where
         )
     elif not problems:
         yield _ABOUT.ok(f"The agent runs (process {process}): {status.get('doing')}.", where)

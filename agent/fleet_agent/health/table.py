@@ -67,7 +67,7 @@ SUBSCRIBE_UNANSWERED = Kind(
 TOPIC_IMPOSSIBLE = Kind(
     code="topic-impossible",
     severity=Severity.ERROR,
-    title="A topic of the configuration cannot be filled in with what AWS IoT said of this device.",
+    title="A topic of the configuration cannot be filled in on this device, and what needs it is out of service.",
     remedy="Compare the topic's placeholders with the device configuration that the template gives.",
     clears="The configuration is read again, or the device gets another one.",
 )
@@ -160,7 +160,7 @@ CLAIM_NOT_DELETED = Kind(
 # Provisioning, until somebody acts; with the code of the error --------------------------------------------------------
 
 REFUSED = Kind(
-    code="refused",
+    code="provisioning-refused",
     severity=Severity.ERROR,
     title="AWS IoT refuses to give this device an identity.",
     remedy="Look at the template, its pre-provisioning hook and its role; it is tried again by itself.",
@@ -190,7 +190,7 @@ OF_ERRORS = (
         clears=_GOES_ON,
     ),
     Kind(
-        code=errors.HUNG_UP,
+        code=errors.CONNECT_UNANSWERED,
         severity=Severity.ERROR,
         title="The server ends the connection instead of answering the certificate.",
         remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",

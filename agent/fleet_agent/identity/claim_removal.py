@@ -208,7 +208,7 @@ def _loaded() -> Mapping[str, Path]:
         raise DeviceError(
             f"Where the service's credentials come from cannot be found out: {error}.",
             remedy=f"Look for LoadCredential= in: systemctl cat {UNIT}; delete those files by hand.",
-            code="systemctl",
+            code="systemctl-failed",
         ) from None
     return parse(done.stdout)
 

@@ -3,8 +3,6 @@
 The proof opens it, so that the session that proved a credential is the one that stays.
 """
 
-import logging
-
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential, KeyPair
@@ -14,8 +12,6 @@ from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import route
 from fleet_agent.topics.names import Topics
-
-_log = logging.getLogger(__name__)
 
 
 def open_session(
@@ -68,8 +64,7 @@ def presence(settings: Settings, known: Topics) -> Presence | None:
         return None
     try:
         topic = known.fill(wanted.topic)
-    except DeviceError as error:
-        _log.warning("%s %s", error.title, error.remedy)
+    except DeviceError:  # who puts the session in service tells it
         return None
     return Presence(
         topic=topic, online=wanted.online, offline=wanted.offline, retain=wanted.retain

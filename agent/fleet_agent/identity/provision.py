@@ -122,7 +122,7 @@ def walk(
     store: Store,
     mailbox: Mailbox,
     *,
-    own: Credential | None = None,
+    in_use: Credential | None = None,
 ) -> "Provisioned":
     """Walk through provisioning, from wherever the last attempt stopped.
 
@@ -132,7 +132,8 @@ def walk(
         report: Hears of the steps.
         store: Keeps what each step brings.
         mailbox: Where everything comes in.
-        own: The device's current credential, to ask with it instead of the claim.
+        in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with
+            the claim.
 
     Raises:
         AgentError: What stopped it.
@@ -148,6 +149,7 @@ def walk(
     from fleet_agent.provisioning.runner import Runner
 
     filesystem.try_out(Path(settings.state_dir))
+    own = in_use if settings.rotation.credential == "own" else None
     wanted = _needed(settings.provisioning, "provisioning")
     if own is None:
         claim = _needed(settings.claim, "claim")
@@ -176,6 +178,7 @@ def walk(
         prove=proof.prove,
         topics=trial.topics(settings),
         outlasts_refusal=request.outlasts_refusal,
+        in_use=in_use,
         pause=CONNECT_INTERVAL if own else 0.0,
     )
     try:

@@ -79,7 +79,7 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
         timeout: Seconds; 0 for ever.
 
     Raises:
-        AgentError: What stopped it; ``busy`` with the code ``locked`` when an agent runs.
+        AgentError: What stopped it; ``busy`` with the code ``state-locked`` when an agent runs.
         StopRequested: It was interrupted; asked again, it goes on.
     """
     statedir.become_owner(Path(settings.state_dir))
@@ -106,8 +106,7 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
     current = store.current()
     if current is None:
         raise no_identity()
-    own = current if settings.rotation.credential == "own" else None
-    return walk(settings, Request(), report, store, mailbox, own=own)
+    return walk(settings, Request(), report, store, mailbox, in_use=current)
 
 
 def no_identity() -> DeviceError:

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet_agent import clock as clocks
@@ -23,7 +23,7 @@ from fleet_agent.orders.answer import (
     Answering,
     Outcome,
     failure,
-    is_possible_topic,
+    refusal,
     written,
 )
 from fleet_agent.orders.command import Command
@@ -72,11 +72,12 @@ class _Held:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What all handlers share."""
+    """What all handlers share; ``own`` are this device's topics and filters, where no answer goes."""
 
     answer: Answering
     clock: Clock
     health: Health
+    own: Sequence[str] = ()
 
 
 class Handler:
@@ -287,8 +288,10 @@ class Handler:
         topic = command.response_topic
         if topic is None:
             return
-        if not is_possible_topic(topic):
-            _log.warning("%s: no answer: its response topic is no topic of AWS IoT", self.name)
+        if why := refusal(topic, command.correlation_data, self._shared.own):
+            _log.warning(
+                "%s: no answer: the response topic %s %s", self.name, printable(topic), why
+            )
             return
         payload, content_type = written(outcome)
         self._shared.answer(

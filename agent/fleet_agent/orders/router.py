@@ -58,6 +58,9 @@ class Commands:
         What waits for a handler goes on with the first ``act``, whatever else of its settings is new; what waits for
         one that is not there any more is dropped.
         """
+        # An answer there would come back, as the next message.
+        own = (*self._shared.own, *(found for found, _ in subscriptions))
+        self._shared = dataclasses.replace(self._shared, own=own)
         for found, subscription in dict.fromkeys(subscriptions):
             self._entries.append(self._entry(found, subscription))
         self._tidy()
@@ -121,16 +124,10 @@ class Commands:
             )
             message.acknowledge()
             return True
-        topic = message.response_topic
-        if topic is not None and any(filters.matches(one.filter, topic) for one in self._entries):
-            _log.warning(
-                "%s: no answer: its response topic leads back to this device", handler.name
-            )
-            topic = None
         command = Command(
             topic=message.topic,
             payload=message.payload,
-            response_topic=topic,
+            response_topic=message.response_topic,
             correlation_data=message.correlation_data,
             content_type=message.content_type,
             user_properties=message.user_properties,

@@ -67,6 +67,7 @@ class Dependencies:
         topics: All templates of the configuration, each with its source.
         outlasts_refusal: On a bench a refusal ends the command, so that it can be mended at once; a daemon waits for
             the cloud to change.
+        in_use: The identity that the new one replaces, of the same thing; None where any thing is right.
         pause: Seconds before the proof, where the session before it had the same client id.
     """
 
@@ -81,4 +82,5 @@ class Dependencies:
     prove: Prove
     topics: Sequence[tuple[str, str]]
     outlasts_refusal: bool
+    in_use: Credential | None = None
     pause: float = 0.0

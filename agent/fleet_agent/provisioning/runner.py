@@ -129,6 +129,8 @@ class Runner:
         if restart or (error is not None and found.issued is None):  # nothing that could be lost
             self._given_up = found.attempt
             return None
+        if error is None and (error := machine.other_thing(found, self._needs.in_use)):
+            self._store.give_up(found)
         if error := error or machine.damage(found):
             raise error
         return found
@@ -191,7 +193,7 @@ class Runner:
         error = self._last_error or UnreachableError(
             "Nothing came of it within the time given by --timeout.",
             remedy="Give it longer (--timeout 0: for ever), and look at the network.",
-            code="time-out",
+            code="timeout",
         )
         error.step = error.step or step.value
         return error
@@ -288,6 +290,9 @@ class Runner:
         thing_name, configuration = api.register_thing(token, self._plan.parameters)
         registration = Registration(thing_name=thing_name, device_configuration=configuration)
         registered = dataclasses.replace(found, registration=registration)
+        if error := machine.other_thing(registered, self._needs.in_use):
+            self._store.give_up(self._store.keep_registration(found, registration))
+            raise error
         answers.check_topics(
             self._store.describe(registered), self._needs.topics, self._plan.parameters.get
         )

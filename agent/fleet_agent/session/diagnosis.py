@@ -4,7 +4,7 @@ Nothing here runs while all is well.
 """
 
 from fleet_agent.errors import (
-    HUNG_UP,
+    CONNECT_UNANSWERED,
     AgentError,
     NotAllowedError,
     RefusedError,
@@ -52,7 +52,7 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
             f"{_where(session)} does not speak MQTT 5: {what}.",
             remedy="A broker of MQTT 3.1.1 answers there. Compare `endpoint` with: aws iot describe-endpoint "
             "--endpoint-type iot:Data-ATS",
-            code="no-mqtt-5",
+            code="mqtt-5-missing",
         )
     if _SLOW_TLS in what:
         return UnreachableError(
@@ -76,7 +76,7 @@ def _hung_up(session: Session) -> AgentError:
     return RefusedError(
         f"{_where(session)} hangs up on the certificate in {session.pair.certificate_file} without an answer.",
         remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
-        code=HUNG_UP,
+        code=CONNECT_UNANSWERED,
     )
 
 
@@ -100,7 +100,7 @@ def _refused(session: Session, failure: ConnectFailed) -> AgentError:
         return TemporaryError(
             f"AWS IoT refuses connections for now: {words}; {found.cause}.",
             remedy=found.remedy,
-            code="busy",
+            code="server-busy",
         )
     return RefusedError(
         f"AWS IoT refuses the connection of {session.client_id!r} with {session.pair.certificate_file}: {words}; "

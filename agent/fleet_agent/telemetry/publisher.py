@@ -122,6 +122,10 @@ class Publisher:
 
     def answer(self, message: Outgoing) -> None:
         """Send a message that is not kept on disk: goes before readings, survives a lost connection, not a crash."""
+        if self._enders_shown.get(message.topic, -math.inf) > self._clock.monotonic():
+            # One on this topic ended the connection twice: who sent that may send it again and again.
+            self._counts.answers_dropped += 1
+            return
         if len(self._answers) >= ANSWERS_KEPT:
             self._answers.popleft()
             self._counts.answers_dropped += 1
@@ -311,7 +315,7 @@ class Publisher:
     def _suspect(self, now: float) -> Topic | _Answer | None:
         """What is to be sent alone now, or is under way so."""
         busy = {one.of for one in self._sent} | set(self._answers)
-        busy |= {topic for topic, _ in self._hand}
+        busy |= {topic for topic, _ in self._hand} | set(self._cut_answers)
         for one in self._suspects:
             if isinstance(one, (Topic, _Answer)) and one in busy:
                 return one

@@ -107,5 +107,5 @@ def _wrong(template: str, what: str, remedy: str) -> DeviceError:
     return DeviceError(
         f"The topic {printable(template)} cannot be filled in: {what}.",
         remedy=remedy,
-        code="topic",
+        code="topic-invalid",
     )

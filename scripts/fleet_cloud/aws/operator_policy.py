@@ -10,7 +10,10 @@ _Key = tuple[tuple[str, ...], str]
 
 _BOUNDED = {"iam:CreateRole", "iam:PutRolePolicy"}
 # Kinds that share a statement: no action on the one applies to the other, and IAM counts characters.
-_TOGETHER = {"logs": "function", "topics": "rule", "bucket objects": "bucket"}
+_TOGETHER = {
+    "things": "certificates",
+    **dict.fromkeys(("rule", "topics", "logs", "bucket", "bucket objects"), "function"),
+}
 
 
 def policy(

@@ -38,6 +38,7 @@ _SEE_FLEET = (
     *_WHO,
     *_SEE_TEMPLATE,
     Grant(("role", "hook role"), ("iam:GetRole",)),
+    Grant(("hook role",), ("iam:GetRolePolicy",)),
     Grant(("role",), _ATTACHING[2:], "registration"),
     Grant(("hook role",), _ATTACHING[2:], "logs"),
     Grant(("policies",), ("iot:GetPolicy",)),
@@ -71,6 +72,7 @@ _MAKE_FLEET = (
     # Its name is in the request's body: whether AWS compares it is not documented.
     Grant(("all",), ("iot:CreateProvisioningTemplate",)),
     Grant(("role", "hook role"), ("iam:CreateRole", "iam:TagRole")),
+    Grant(("hook role",), ("iam:PutRolePolicy",)),
     Grant(("role",), _ATTACHING[:1], "registration"),
     Grant(("hook role",), _ATTACHING[:1], "logs"),
     Grant(("role",), ("iam:PassRole",), "to iot"),
@@ -157,6 +159,7 @@ _DELETE_FLEET = (
     ),
     Grant(("logs",), ("logs:DeleteLogGroup",)),
     Grant(("role", "hook role"), ("iam:ListRoleTags", "iam:DeleteRole")),
+    Grant(("hook role",), ("iam:DeleteRolePolicy",)),
     Grant(("role",), _ATTACHING[1:2], "registration"),
     Grant(("hook role",), _ATTACHING[1:2], "logs"),
 )
@@ -285,6 +288,20 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         ),
         Grant(("certificates",), ("iot:DescribeCertificate", "iot:ListAttachedPolicies")),
     ),
+    "devices allow": (
+        *_SEE_TEMPLATE,
+        Grant(("things",), ("iot:DescribeThing", "iot:UpdateThing")),
+    ),
+    "devices expect": (
+        *_WHO,
+        *_SEE_TEMPLATE,
+        Grant(("all",), ("iot:ListThings",)),
+        Grant(("things",), ("iot:CreateThing", "iot:UpdateThing")),
+        # Of these kinds it needs things and thing groups.
+        Grant(("jobs",), ("iot:AddThingToThingGroup",)),
+        Grant(("function",), ("lambda:GetFunction", "lambda:UpdateFunctionConfiguration")),
+    ),
+    "devices waiting": (Grant(("logs",), ("logs:FilterLogEvents",)),),
     "devices clean": (*_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS),
     "devices prune": (
         *_SEE_DEVICES,

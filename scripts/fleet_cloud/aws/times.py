@@ -1,6 +1,7 @@
 """Moments as AWS writes them, and how long ago they were. Pure."""
 
 import datetime as dt
+import re
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
@@ -18,6 +19,14 @@ def moment(value: object) -> dt.datetime | None:
 def text(at: dt.datetime | None) -> str:
     """Returns a moment for people and scripts."""
     return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else "unknown"
+
+
+def seconds(given: str) -> int | None:
+    """Returns a duration that somebody typed, such as ``90m`` or ``1h30m``; nothing for what is none."""
+    if not re.fullmatch("([0-9]+[dhms])+", given):
+        return None
+    sizes = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+    return sum(int(number) * sizes[unit] for number, unit in re.findall("([0-9]+)([dhms])", given))
 
 
 def age(since: dt.datetime | None, now: dt.datetime) -> str:

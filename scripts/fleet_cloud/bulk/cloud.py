@@ -22,8 +22,7 @@ def needed(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
             aws,
             bulk.role,
             INLINE,
-            "s3:GetObject",
-            f"arn:{account.partition}:s3:::{bulk.bucket}/*",
+            documents.allowing("s3:GetObject", f"arn:{account.partition}:s3:::{bulk.bucket}/*"),
         ),
         resources.policy(
             aws, names, "thing policy", bulk.policy, documents.device_policy(account)

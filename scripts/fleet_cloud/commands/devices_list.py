@@ -5,7 +5,7 @@ import collections
 import datetime as dt
 
 from fleet_cloud.aws import times
-from fleet_cloud.fleet import inventory
+from fleet_cloud.fleet import inventory, registrations
 from fleet_cloud.fleet.inventory import Certificate, Thing
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
@@ -15,6 +15,9 @@ SUMMARY = "list the fleet's things with their certificates"
 DESCRIPTION = """\
 Lists the fleet's things: those whose certificate has the policy NAME-device, and those that are called NAME- and
 their own attribute serialNumber. A device is active when one of its certificates is. Asks AWS once a thing.
+
+A certificate that came by a claim though its thing had one is named: for the device's own key, or because an operator
+let it in.
 """
 
 
@@ -55,6 +58,7 @@ def describe(thing: Thing) -> dict[str, object]:
         "thing": thing.name,
         "state": thing.state,
         "attributes": dict(thing.attributes),
+        "second_claim": registrations.second_claim(thing.attributes),
         "certificates": [certificate(held) for held in thing.certificates],
     }
 
@@ -74,4 +78,6 @@ def _row(thing: Thing, now: dt.datetime) -> list[str]:
         return [thing.name, thing.state, "-", "-", ""]
     newest, *others = thing.certificates
     more = f"+{len(others)} older" if others else ""
+    if second := registrations.second_claim(thing.attributes):
+        more = f"{more} {second[:12]} came by a second claim".lstrip()
     return [thing.name, thing.state, newest.identifier[:12], times.age(newest.created, now), more]

@@ -10,7 +10,7 @@ from fleet_cloud.aws import times
 from fleet_cloud.commands import devices_show
 from fleet_cloud.commands.devices_clean import left_lines
 from fleet_cloud.errors import CommandError, Exit
-from fleet_cloud.fleet import inventory, ledger, prune, retire
+from fleet_cloud.fleet import inventory, ledger, prune, registrations, retire
 from fleet_cloud.fleet.inventory import Thing
 from fleet_cloud.fleet.prune import Candidate
 from fleet_cloud.local import quoting
@@ -134,6 +134,7 @@ def _outcome(
             "undecided": [
                 {
                     "thing": thing.name,
+                    "second_claim": registrations.second_claim(thing.attributes),
                     "certificates": [
                         certificate.identifier for certificate in prune.active_on(thing)
                     ],
@@ -145,10 +146,15 @@ def _outcome(
             *left_lines(left),
             *(
                 f"{thing.name} has {len(prune.active_on(thing))} active certificates, and none is retired by its age: "
-                f"look with fleet-cloud devices show {quoting.word(thing.name)}"
+                f"look with fleet-cloud devices show {quoting.word(thing.name)}{_second(thing)}"
                 for thing in undecided
             ),
             f"{len(chosen) - len(left)} certificates retired" if chosen else "nothing to do",
         ],
         status=Exit.FAILED if left else Exit.DONE,
     )
+
+
+def _second(thing: Thing) -> str:
+    second = registrations.second_claim(thing.attributes)
+    return f"; {second[:12]} came by a second claim" if second else ""

@@ -7,6 +7,7 @@ from fleet_cloud.aws import times
 from fleet_cloud.aws.calls import Answer, Aws, entries, text
 from fleet_cloud.aws.names import REGISTRY_NAME
 from fleet_cloud.errors import FleetCloudError, UsageError
+from fleet_cloud.fleet import registrations
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
 
@@ -50,6 +51,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     kind = described.get("thingTypeName")
     rows = [["thing", name], ["type", str(kind or "-")], ["groups", ", ".join(group_names) or "-"]]
     rows += [[f"attribute {key}", str(value)] for key, value in sorted(attributes.items())]
+    second = registrations.second_claim(attributes)
+    if second:
+        rows.append(["by a second claim", second])
     for row in certificates:
         rows += [[key.replace("_", " "), str(value)] for key, value in row.items()]
     return Outcome(
@@ -58,6 +62,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "type": kind,
             "groups": group_names,
             "attributes": attributes,
+            "second_claim": second,
             "certificates": certificates,
         },
         lines=[*table(rows), *([] if certificates else ["no certificate"])],

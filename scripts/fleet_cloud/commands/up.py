@@ -8,13 +8,17 @@ from fleet_cloud.errors import Exit, UsageError
 from fleet_cloud.local import files
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
-from fleet_cloud.plan import hooks, plan, registry, template_check
+from fleet_cloud.plan import plan, registry, serials, template_check
 from fleet_cloud.plan.documents import Document, Registry
 from fleet_cloud.plan.reconcile import Finding, ensure
 from fleet_cloud.plan.templates import TemplateFlags
 
 NAME = ("up",)
 SUMMARY = "set up the role, the policies, the provisioning template and its hook"
+OPEN = (
+    "without a hook, whoever has a claim and knows a serial number becomes that device, one in service too: it gets a "
+    "second certificate"
+)
 DESCRIPTION = """\
 Makes what a fleet needs in the cloud, as far as it is not there: the role NAME-provisioning with the managed policy
 AWSIoTThingsRegistration, the policies NAME-device and NAME-claim, and the provisioning template NAME, enabled. All of
@@ -34,8 +38,11 @@ everything. All faults are named at once.
 opens to every device what a claim may do: ask for certificates and register with this template, under any serial
 number that the hook takes. Remembered in the cloud, too; --no-rotation takes it back.
 
-The hook is a Lambda function, NAME-hook, that AWS IoT asks before it registers a device: only serial numbers
-(parameter SerialNumber) that are on the list, or that match the pattern as a whole, may register.
+The hook is a Lambda function, NAME-hook, that AWS IoT asks before it registers a device. A thing that never had a
+certificate may register. One that had is not taken over: it takes the key of a certificate that it has or had last, its
+expected key (devices expect), a session under its own certificate, and what an operator lets in (devices allow). With a
+list or a pattern, only serial numbers (parameter SerialNumber) that are on the list, or that match the pattern as a
+whole, may register at all. What it refused: devices waiting. --no-hook does without.
 """
 
 
@@ -81,14 +88,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REGEX",
         help="serial numbers that may register, as a regular expression",
     )
-    hook.add_argument("--no-hook", action="store_true", help="ask no hook any more")
+    hook.add_argument(
+        "--hook-any", action="store_true", help="let every serial number register again"
+    )
+    hook.add_argument(
+        "--no-hook",
+        action="store_true",
+        help="ask no hook: whoever has a claim can become any device, those in service too",
+    )
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Makes what is missing, puts right what differs."""
     check_beside_claims("--name", context.names.fleet)
     flags = _flags(arguments)
-    rules = hooks.read_rules(arguments.hook_allow, arguments.hook_pattern)
+    rules = serials.read_rules(
+        arguments.hook_allow, arguments.hook_pattern, any_serial=arguments.hook_any
+    )
     if rules and arguments.no_hook:
         raise UsageError("--no-hook and another hook flag", remedy="give one of them")
     aws = context.aws()
@@ -99,6 +115,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             aws, context.names, flags, rules, uploads, rotation=arguments.rotation
         )
         plan.check_hook(wanted, rules)
+        if not wanted.design.hook:
+            context.console.say(OPEN)
         account = wanted.account
         context.console.say(
             f"fleet {context.names.fleet} in account {account.number}, {account.region}"
@@ -144,6 +162,7 @@ def _flags(arguments: argparse.Namespace) -> TemplateFlags:
         body=_body(path, allow_wildcard=arguments.allow_wildcard_policy) if path else None,
         registry=Registry(**names),
         hook="" if arguments.no_hook else None,
+        asks=not arguments.no_hook,
         forget=arguments.default_template,
     )
 

@@ -16,7 +16,7 @@ from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import templates
-from fleet_cloud.plan.hooks import SERIAL_PARAMETER
+from fleet_cloud.plan.hook_settings import SERIAL_PARAMETER
 from fleet_cloud.practice.verification import Registered, Takeover, Trial
 
 NAME = ("verify",)

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping
 from fleet_cloud.aws.names import CLAIM_CLIENT_PREFIX, Account, FleetNames
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local import json_text
+from fleet_cloud.plan.hook.registration import ATTRIBUTE, PARAMETER
 
 TEMPLATE_CHARACTERS = 10240  # AWS's limit of a template body
 POLICY_CHARACTERS = 2048  # AWS's limit of an IoT policy, white space not counted
 
 # Filled in by AWS, at every use, from the registry: the thing that this certificate is attached to.
 THING = "${iot:Connection.Thing.ThingName}"
-DEVICE_TOPICS = (f"dt/{THING}/*", f"cmd/{THING}/*")
+TELEMETRY_TOPIC = f"dt/{THING}/*"
+ORDER_TOPIC = f"cmd/{THING}/*"
 
 Document = Mapping[str, object]
 
@@ -90,9 +92,47 @@ def lambda_trust_policy() -> Document:
     }
 
 
+def allowing(action: str, arn: str) -> Document:
+    """Returns an IAM policy that allows one action on one resource."""
+    statement = {"Effect": "Allow", "Action": action, "Resource": arn}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def hook_policy(account: Account) -> Document:
+    """Returns what the hook may do: look at things and their certificates, make a thing, and mark it.
+
+    A template may name its things as it likes, so that all of the account's are reached.
+    """
+    things = account.iot("thing/*")
+    kinds = ("thing/*", "thinggroup/*", "billinggroup/*", "thingtype/*")
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["iot:DescribeThing", "iot:UpdateThing", "iot:ListThingPrincipals"],
+                "Resource": things,
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["iot:CreateThing", "iot:AddThingToThingGroup"],
+                "Resource": [account.iot(kind) for kind in kinds],
+            },
+            {
+                "Effect": "Allow",
+                "Action": "iot:DescribeCertificate",
+                "Resource": account.iot("cert/*"),
+            },
+            # AWS knows no resource for it.
+            {"Effect": "Allow", "Action": "iot:ListPrincipalThings", "Resource": "*"},
+        ],
+    }
+
+
 def device_policy(account: Account, rotating: FleetNames | None = None) -> Document:
     """Returns what a provisioned device may do: connect as its own thing, and use that thing's topics.
 
+    Orders it only hears: who has a device's key must not be able to give any, not even to that device.
     ``IsAttached`` matters: without it a certificate could take the client id, and so the variable, of a thing that
     it does not belong to.
 
@@ -101,7 +141,8 @@ def device_policy(account: Account, rotating: FleetNames | None = None) -> Docum
         rotating: The fleet whose devices may replace their own certificates. They may provision then, as a claim
             may, and hear of their jobs.
     """
-    topics = (*DEVICE_TOPICS, *(rotation_topics(rotating) if rotating else ()))
+    rotation = rotation_topics(rotating) if rotating else ()
+    topics = (TELEMETRY_TOPIC, ORDER_TOPIC, *rotation)
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -111,8 +152,9 @@ def device_policy(account: Account, rotating: FleetNames | None = None) -> Docum
                 "Resource": account.iot(f"client/{THING}"),
                 "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}},
             },
-            _allow(account, ["iot:Publish", "iot:Receive"], "topic", topics),
+            _allow(account, ["iot:Publish", "iot:Receive"], "topic", (TELEMETRY_TOPIC, *rotation)),
             _allow(account, "iot:Subscribe", "topicfilter", topics),
+            _allow(account, "iot:Receive", "topic", (ORDER_TOPIC,)),
         ],
     }
 
@@ -155,18 +197,28 @@ def claim_policy(account: Account, names: FleetNames) -> Document:
     }
 
 
-def template_body(names: FleetNames, registry: Registry = NOWHERE) -> Document:
+def template_body(
+    names: FleetNames, registry: Registry = NOWHERE, *, remembers: bool = False
+) -> Document:
     """Returns what AWS IoT makes of one device: a thing, its certificate, its policy.
 
     The device must send ``SerialNumber``; ``DeviceLocation`` has a default. All override settings are stated, since
     what AWS does without them to a thing that exists already is not documented. The certificate is the thing's alone
     (``EXCLUSIVE_THING``).
+
+    Args:
+        names: The fleet's.
+        registry: Where its things go.
+        remembers: What the hook says of a registration becomes an attribute of the thing.
     """
+    asked = {PARAMETER: {"Type": "String"}} if remembers else {}
+    kept = {ATTRIBUTE: {"Ref": PARAMETER}} if remembers else {}
     return {
         "Parameters": {
             "SerialNumber": {"Type": "String"},
             "DeviceLocation": {"Type": "String", "Default": "unknown"},
             "AWS::IoT::Certificate::Id": {"Type": "String"},
+            **asked,
         },
         "Resources": {
             "thing": {
@@ -176,6 +228,7 @@ def template_body(names: FleetNames, registry: Registry = NOWHERE) -> Document:
                     "AttributePayload": {
                         "serialNumber": {"Ref": "SerialNumber"},
                         "deviceLocation": {"Ref": "DeviceLocation"},
+                        **kept,
                     },
                     **registry.properties(),
                 },

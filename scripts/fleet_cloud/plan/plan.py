@@ -1,25 +1,33 @@
 """Everything a fleet needs in the cloud, and what AWS says of it: what ``up`` makes and ``status`` compares."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_cloud.aws.calls import Answer, Aws, text
 from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.plan import documents, hooks, registry, resources, templates
-from fleet_cloud.plan.hooks import Rules
+from fleet_cloud.plan import documents, hook_settings, hooks, registry, resources, templates
 from fleet_cloud.plan.resources import Resource
+from fleet_cloud.plan.serials import Rules
 from fleet_cloud.plan.templates import Design, TemplateFlags
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is wanted, in the order in which it is made, each with what AWS says of it."""
+    """What is wanted, in the order in which it is made, each with what AWS says of it.
+
+    Args:
+        account: Where.
+        design: Its template.
+        wanted: Each resource, with the answer.
+        was_asking: The template asks the fleet's hook already.
+    """
 
     account: Account
     design: Design
     wanted: Sequence[tuple[Resource, Answer | None]]
+    was_asking: bool = False
 
 
 def look(aws: Aws, names: FleetNames) -> tuple[Account, Answer | None]:
@@ -37,10 +45,11 @@ def check_hook(wanted: Plan, rules: Rules | None) -> None:
         FleetCloudError: The template asks a hook that is gone, and nothing says what it decided.
     """
     for resource, answer in wanted.wanted:
-        if resource.kind == "hook function" and not answer and not rules:
+        if resource.kind == hooks.FUNCTION and wanted.was_asking and not answer and not rules:
             raise FleetCloudError(
                 f"the template asks the hook {resource.name}, and that function is gone: no device can register",
-                remedy="run fleet-cloud up with --hook-allow FILE or --hook-pattern REGEX, or with --no-hook",
+                remedy="run fleet-cloud up with --hook-allow FILE, --hook-pattern REGEX or --hook-any; if only "
+                "expected devices were let in, say that again with fleet-cloud devices expect --only",
                 code="hook-missing",
             )
 
@@ -65,7 +74,8 @@ def of_fleet(
         rotation: Whether its devices may replace their certificates; nothing for what the policy says already.
     """
     account, template = look(aws, names)
-    if rules:
+    asked = str(templates.facts(template)["hook"]) if template else ""
+    if rules or (flags.asks and not asked):
         flags = dataclasses.replace(flags, hook=account.function(names.hook))
     design = templates.design(names, template, flags)
     wanted = [
@@ -73,7 +83,10 @@ def of_fleet(
         *registry.of_fleet(aws, names, design.registry),
     ]
     if design.hook == account.function(names.hook):
-        wanted += hooks.of_fleet(aws, names, account, rules, folder)
+        body = design.body
+        if not isinstance(body, Mapping) and template:
+            body = templates.facts(template)["body"]
+        wanted += _hook(aws, names, account, body, rules, folder)
     answers = aws.ask_all([resource.read for resource in wanted])
     pairs = [
         (
@@ -83,7 +96,23 @@ def of_fleet(
         for resource, answer in zip(wanted, answers, strict=True)
     ]
     pairs.append((templates.template(aws, names, account, design), template))
-    return Plan(account=account, design=design, wanted=pairs)
+    was_asking = templates.is_own_hook(names, asked)
+    return Plan(account=account, design=design, wanted=pairs, was_asking=was_asking)
+
+
+def _hook(
+    aws: Aws,
+    names: FleetNames,
+    account: Account,
+    body: object,
+    rules: Rules | None,
+    folder: Path,
+) -> list[Resource]:
+    """Returns what belongs to the hook; what it decides already is kept, where nothing else is said."""
+    (found,) = aws.ask_all([hooks.read(aws, names)])
+    settings = hook_settings.of_fleet(body, rules, hooks.settings_of(found))
+    serials = (rules.allow or ()) if rules else None
+    return hooks.of_fleet(aws, names, account, settings, serials, folder)
 
 
 def _as_it_was(

@@ -160,16 +160,16 @@ def role_policy(aws: Aws, role_name: str, arn: str, kind: str = "role policy") -
     )
 
 
-def inline_policy(aws: Aws, role_name: str, name: str, action: str, arn: str) -> Resource:
-    """Returns a policy that is part of a role and allows one action."""
+def inline_policy(
+    aws: Aws, role_name: str, name: str, document: documents.Document, kind: str = "role policy"
+) -> Resource:
+    """Returns a policy that is part of a role."""
     named = ["--role-name", role_name, "--policy-name", name]
-    allowed = {"Effect": "Allow", "Action": action, "Resource": arn}
-    document = {"Version": "2012-10-17", "Statement": [allowed]}
     put = aws.command(
         "iam", "put-role-policy", *named, "--policy-document", documents.compact(document)
     )
     return Resource(
-        kind="role policy",
+        kind=kind,
         name=name,
         read=aws.command("iam", "get-role-policy", *named),
         facts=lambda answer: {"document": answer.get("PolicyDocument")},

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fleet_cloud.aws.calls import Answer, Aws, entries
 from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.local.shell import Command
-from fleet_cloud.plan import documents, resources, templates
+from fleet_cloud.plan import documents, hooks, resources, templates
 from fleet_cloud.plan.resources import Versions
 
 
@@ -106,7 +106,7 @@ def of_fleet(
         policy(aws, account, "device policy", names.device_policy),
         _template(aws, names, account),
         _function(aws, names, account),
-        role(aws, "hook role", names.hook, managed=logs),
+        role(aws, "hook role", names.hook, managed=logs, inline=hooks.ROLE_POLICY),
         role(aws, "role", names.role, managed=account.registration_policy),
     ]
 

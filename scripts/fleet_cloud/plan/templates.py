@@ -31,12 +31,14 @@ class TemplateFlags:
         body: The body from a file.
         registry: Thing type and groups.
         hook: The ARN of the function to ask; empty for none.
+        asks: It is to ask the fleet's own function where it asks none.
         forget: Take back the file, thing type and groups of earlier runs.
     """
 
     body: Document | None = None
     registry: Registry = documents.NOWHERE
     hook: str | None = None
+    asks: bool = False
     forget: bool = False
 
 
@@ -83,8 +85,16 @@ def design(names: FleetNames, found: Answer | None, flags: TemplateFlags) -> Des
         body = kept if digest(kept) == from_file[1] else f"sha256 {from_file[1]}"
         description = from_file[0]
     else:
-        body, description = documents.template_body(names, registry), _DESCRIPTION
+        body, description = (
+            documents.template_body(names, registry, remembers=is_own_hook(names, hook)),
+            _DESCRIPTION,
+        )
     return Design(body=body, description=description, registry=registry, hook=hook)
+
+
+def is_own_hook(names: FleetNames, arn: str) -> bool:
+    """Whether a template asks the fleet's own function."""
+    return arn.endswith(f":function:{names.hook}")
 
 
 def facts(answer: Answer) -> Facts:

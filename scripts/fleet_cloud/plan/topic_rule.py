@@ -20,7 +20,9 @@ def needed(
     return [
         resources.any_role(aws, names, "rule role", role, trust),
         # Before the SNS topic: after an interruption it is what shows which topic is this fleet's.
-        resources.inline_policy(aws, names.rule_role, INLINE, "sns:Publish", target),
+        resources.inline_policy(
+            aws, names.rule_role, INLINE, documents.allowing("sns:Publish", target)
+        ),
         _topic(aws, names, target),
         *([_subscription(aws, target, email)] if email else []),
     ]

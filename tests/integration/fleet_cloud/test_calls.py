@@ -74,6 +74,12 @@ def test_listing_is_followed_to_its_last_page(
             iot.delete_thing(thingName=name)
 
 
+OBJECTS = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}],
+}
+
+
 @pytest.mark.parametrize("made_by", MAKERS)
 def test_role_and_policy_are_made_and_found_unchanged(maker: Maker, made_by: str) -> None:
     aws, names = maker(made_by), FleetNames(f"by-{made_by}")
@@ -81,7 +87,7 @@ def test_role_and_policy_are_made_and_found_unchanged(maker: Maker, made_by: str
     for wanted in (
         resources.role(aws, names, account),
         resources.claim_policy(aws, names, account),
-        resources.inline_policy(aws, names.role, "p", "s3:GetObject", "arn:aws:s3:::b/*"),
+        resources.inline_policy(aws, names.role, "p", OBJECTS),
     ):
         assert ensure(aws, wanted, None).state == "created"
         assert compare(wanted, aws.ask(wanted.read)).state == "unchanged"

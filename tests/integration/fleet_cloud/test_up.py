@@ -11,8 +11,6 @@ from iot_sandbox.launch import Sandbox
 from support.aws import aws_client
 from support.companion import FleetCloud, answer
 
-KINDS = ["role", "role policy", "device policy", "claim policy", "template"]
-
 
 def states(data: dict[str, list[dict[str, str]]]) -> dict[str, str]:
     return {resource["kind"]: resource["state"] for resource in data["resources"]}
@@ -28,11 +26,16 @@ def test_printed_script_sets_up_what_up_then_keeps_finishes_and_compares(
         subprocess.run(["sh", "-ec", script], env=operator, check=True, capture_output=True)
 
     script = fleet_cloud(*up, "--dry-run").stdout
-    assert [line.split()[2] for line in script.splitlines() if not line.startswith("#")] == [
+    assert [line.split()[2] for line in script.splitlines() if line.startswith("aws ")] == [
         "create-role",
         "attach-role-policy",
         "create-policy",
         "create-policy",
+        "create-role",
+        "attach-role-policy",
+        "put-role-policy",
+        "create-function",
+        "add-permission",
         "create-provisioning-template",
     ]
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
@@ -61,6 +64,11 @@ def test_printed_script_sets_up_what_up_then_keeps_finishes_and_compares(
         "role policy": "created",
         "device policy": "updated",
         "claim policy": "unchanged",
+        "hook role": "unchanged",
+        "hook role policy": "unchanged",
+        "hook policy": "unchanged",
+        "hook function": "unchanged",
+        "hook permission": "unchanged",
         "template": "created",
     }
     (differing,) = [resource for resource in found["resources"] if resource["differences"]]
@@ -110,7 +118,7 @@ def test_missing_permission_is_named_as_the_statement_to_add(
     iam.create_user(UserName="junior")
     allowed = {
         "Effect": "Allow",
-        "Action": ["iam:*", "iot:Get*", "iot:Describe*"],
+        "Action": ["iam:*", "iot:Get*", "iot:Describe*", "lambda:Get*"],
         "Resource": "*",
     }
     iam.put_user_policy(

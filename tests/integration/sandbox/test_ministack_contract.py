@@ -65,6 +65,7 @@ SIGNATURES = {
     "iot._fleet_provisioning_reply": (
         "async (account_id, region, operation, template_name, payload, connection)"
     ),
+    "iot._update_thing": "(name, payload)",
     "iot._endpoint_address": "(endpoint_type)",
     "iot._describe_endpoint": "(qp)",
     "iot._mtls_server_cert_sans": "()",
@@ -95,6 +96,7 @@ SIGNATURES = {
 # Who asks by global name at the time of the call, so that a wrapper is seen.
 CALLERS = {
     "iot.handle_request": ["_route_request"],
+    "iot._handle_thing": ["_update_thing"],
     "iot._mtls_serve_conn": ["_WSSession", "_mtls_refuse"],
     "iot._WSSession._dispatch_packet": [
         "_parse_fleet_provisioning_topic",

@@ -44,7 +44,7 @@ def test_device_policy_reaches_the_devices_own_topics_only() -> None:
             {
                 "Effect": "Allow",
                 "Action": ["iot:Publish", "iot:Receive"],
-                "Resource": [f"{IOT}:topic/dt/{THING}/*", f"{IOT}:topic/cmd/{THING}/*"],
+                "Resource": [f"{IOT}:topic/dt/{THING}/*"],
             },
             {
                 "Effect": "Allow",
@@ -53,6 +53,11 @@ def test_device_policy_reaches_the_devices_own_topics_only() -> None:
                     f"{IOT}:topicfilter/dt/{THING}/*",
                     f"{IOT}:topicfilter/cmd/{THING}/*",
                 ],
+            },
+            {
+                "Effect": "Allow",
+                "Action": "iot:Receive",
+                "Resource": [f"{IOT}:topic/cmd/{THING}/*"],
             },
         ],
     }

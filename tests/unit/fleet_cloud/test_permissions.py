@@ -143,9 +143,9 @@ def test_no_command_may_attach_any_policy_pass_a_role_to_anybody_or_change_who_m
 
 
 def test_what_amounts_to_administrator_is_known_and_a_boundary_takes_it_away() -> None:
-    assert permissions.administrates([*permissions.COMMANDS]) == ["bulk", "rule up"]
+    assert permissions.administrates([*permissions.COMMANDS]) == ["up", "bulk", "rule up"]
     boundary = "arn:aws:iam::123456789012:policy/bound"
-    for one in statements("bulk", "rule up", boundary=boundary):
+    for one in statements("up", "bulk", "rule up", boundary=boundary):
         if {"iam:CreateRole", "iam:PutRolePolicy"} & {*one["Action"]}:
             assert {*one["Action"]} <= {"iam:CreateRole", "iam:PutRolePolicy"}
             assert one["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": boundary}}

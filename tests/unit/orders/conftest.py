@@ -58,6 +58,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.answers: list[Answer] = []
+        self.own: list[str] = []
         self.clock = SystemClock()
         self.mailbox = Mailbox(self.clock)
         self.health = Health(folder / "run", self.clock)
@@ -65,7 +66,7 @@ class Bench:
         self.commands = self._new()
 
     def _new(self) -> Commands:
-        shared = Shared(answer=self._answer, clock=self.clock, health=self.health)
+        shared = Shared(answer=self._answer, clock=self.clock, health=self.health, own=self.own)
         return Commands(self.folder / "commands", self.mailbox, shared)
 
     def listen(self, *subscriptions: Subscription) -> None:

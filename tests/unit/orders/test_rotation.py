@@ -151,10 +151,11 @@ def test_what_is_no_job_orders_nothing(payload: bytes) -> None:
     assert device.sent == []
 
 
-def test_an_id_cannot_lead_to_another_topic() -> None:
+@pytest.mark.parametrize("job", ["+/x", "a/b", "a\n", "", "\ud800", "x" * 70_000, "é", None, 1])
+def test_an_id_cannot_lead_to_another_topic(job: object) -> None:
     device = Device()
     execution = {
-        "jobId": "+/x",
+        "jobId": job,
         "status": "QUEUED",
         "jobDocument": {"operation": "rotate-credential"},
     }

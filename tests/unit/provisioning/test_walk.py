@@ -331,7 +331,7 @@ class Walk(RuleBasedStateMachine):
             case "refused":
                 raise RefusedError("No.", remedy="Look at the policy.", code="not-allowed")
             case "foreign":
-                raise TemporaryError("Busy.", remedy="Wait.", code="busy")
+                raise TemporaryError("Busy.", remedy="Wait.", code="server-busy")
             case _:
                 raise no_answer()
 
@@ -394,7 +394,7 @@ def public_key_of(csr: str | None) -> Any:
 
 
 def no_answer() -> UnreachableError:
-    return UnreachableError("No answer.", remedy="It is tried again.", code="no-answer")
+    return UnreachableError("No answer.", remedy="It is tried again.", code="answer-missing")
 
 
 MANY = settings(
@@ -427,7 +427,7 @@ class AsksAgainAfterALostRegistration(Runner):
 
     def _judge(self, failure: Any, step: Step, found: Generation | None) -> Verdict:
         verdict = super()._judge(failure, step, found)
-        is_lost = step is Step.REGISTER and verdict.error.code == "no-answer"
+        is_lost = step is Step.REGISTER and verdict.error.code == "answer-missing"
         if is_lost and found is not None and found.issued is not None:
             files.remove(self._store.folder(found.number) / folders.ISSUED)
         return verdict

@@ -24,18 +24,15 @@ class AllowList:
 
     Args:
         allow: The settings.
-        fill: Fills the filters.
+        fill: Fills the filters; None for one that cannot be, which then allows nothing.
         fill_sent: Fills topics that programs send.
         map_file: Which users' numbers the agent can see.
-
-    Raises:
-        DeviceError: A filter cannot be filled in.
     """
 
     def __init__(
         self,
         allow: Sequence[Allow],
-        fill: Callable[[str], str],
+        fill: Callable[[str], str | None],
         fill_sent: Callable[[str], str],
         map_file: Path = _USER_MAP,
     ) -> None:
@@ -43,7 +40,7 @@ class AllowList:
         self._rules: list[tuple[int | None, str]] = []  # user (None: everybody) and filter
         self.problems: list[str] = []
         for item in allow:
-            filled = [fill(text) for text in item.topics]
+            filled = [found for text in item.topics if (found := fill(text)) is not None]
             try:
                 number = _number(item.user)
             except KeyError:

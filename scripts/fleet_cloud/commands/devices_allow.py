@@ -1,0 +1,95 @@
+"""``fleet-cloud devices allow``: lets one device register again, for a while."""
+
+import argparse
+import dataclasses
+import time
+
+from fleet_cloud.aws import times
+from fleet_cloud.commands import devices_show
+from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet import registrations
+from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import templates
+
+NAME = ("devices", "allow")
+SUMMARY = "let a device whose key is gone register again, for a while"
+DESCRIPTION = """\
+Opens a window for one thing: until it ends, the hook of up lets a device register under its name that it would refuse.
+A device that has its key, or the key that is expected of it, needs none: those are let in at any time.
+
+  --key HASH   the device with this public key: SHA-256 of SubjectPublicKeyInfo, in hexadecimal, as fleet-agent key
+               --print-hash prints it on the device. From then on it is the thing's expected key.
+  --any-key    whoever comes first. WHOEVER HAS A CLAIM AND KNOWS THE SERIAL NUMBER MAY BE FASTER, AND IS THE DEVICE
+               THEN: stand beside the device, and look at devices show afterwards. One key uses the window up.
+  --close      no more: takes a window back.
+
+The old certificates stay as they are: retire them with devices prune when the device is back.
+"""
+
+_LONGEST_SECONDS = 7 * 24 * 3600
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds which, and for how long."""
+    parser.add_argument("thing", metavar="THING", help="the thing's name")
+    parser.add_argument(
+        "--for",
+        dest="duration",
+        metavar="DURATION",
+        default="1h",
+        help="how long, such as 30m, 1h or 2d (default: %(default)s)",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--key", metavar="HASH", help="let in the device with this public key")
+    which.add_argument(
+        "--any-key", action="store_true", help="let in whoever comes first, with any key"
+    )
+    which.add_argument("--close", action="store_true", help="take the window back")
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Asks, writes."""
+    name: str = arguments.thing
+    devices_show.check_name(name)
+    seconds = times.seconds(arguments.duration)
+    if not seconds or seconds > _LONGEST_SECONDS:
+        raise UsageError(
+            f"--for {arguments.duration!r} is no time from 1s to 7d", remedy="write it as 1h"
+        )
+    key = registrations.check_hash(arguments.key, "--key") if arguments.key else None
+    aws = context.aws()
+    known = registrations.ask(aws, name)
+    until = 0 if arguments.close else int(time.time()) + seconds
+    changed = dataclasses.replace(
+        known.registration,
+        until=until,
+        any_key=arguments.any_key,
+        expected=key or known.registration.expected,
+    )
+    aws.change(registrations.write(aws, known, changed))
+    template = aws.ask_all([templates.read(aws, context.names)])[0]
+    if not template or not templates.facts(template)["hook"]:
+        context.console.say("the fleet has no hook: nothing was refused, and nothing would be")
+    return Outcome(
+        data={
+            "thing": name,
+            "dry_run": context.shell.dry_run,
+            "until": until or None,
+            "any_key": changed.any_key,
+            "expected_key": changed.expected or None,
+        },
+        lines=_lines(name, arguments),
+    )
+
+
+def _lines(name: str, arguments: argparse.Namespace) -> list[str]:
+    if arguments.close:
+        return [f"{name}: closed"]
+    if arguments.any_key:
+        ends = f"for {arguments.duration}, or until one came"
+        return [f"{name}: {ends}, whoever asks becomes it; then: fleet-cloud devices show {name}"]
+    if arguments.key:
+        return [f"{name}: the device with this key may register"]
+    keys = "its own key, and the expected one, are let in, as at any time"
+    return [f"{name}: {keys}; for another one give --key or --any-key"]

@@ -1,0 +1,66 @@
+"""``fleet-cloud devices waiting``: whom the hook refused."""
+
+import argparse
+import datetime as dt
+import time
+
+from fleet_cloud.aws import times
+from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet import refusals
+from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
+
+NAME = ("devices", "waiting")
+SUMMARY = "list the devices that the hook refused and that did not get in since"
+DESCRIPTION = """\
+Lists whom the hook refused: the thing that it would be, how often, when last, under which claim, and why. A device that
+was let in since is not listed. Read from the log of the hook's function, which may be some seconds late.
+
+A device that belongs there: fleet-cloud devices allow THING. One that does not: the claim is in wrong hands, and
+fleet-cloud claim revoke switches it off.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds since when."""
+    parser.add_argument(
+        "--since",
+        metavar="DURATION",
+        default="1d",
+        help="how far to look back, such as 2h or 7d (default: %(default)s)",
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Asks and shows."""
+    seconds = times.seconds(arguments.since)
+    if not seconds:
+        raise UsageError(f"--since {arguments.since!r} is no time", remedy="write it as 1d")
+    aws = context.aws()
+    (answer,) = aws.ask_all([refusals.read(aws, context.names, time.time() - seconds)])
+    found = refusals.of(answer)
+    now = dt.datetime.now(dt.UTC)
+    rows = [
+        [one.who, str(one.times), times.age(one.last, now), one.session[:12] or "-", one.why]
+        for one in found
+    ]
+    return Outcome(
+        data={
+            "fleet": context.names.fleet,
+            "waiting": [
+                {
+                    "thing": one.thing,
+                    "serial": one.serial,
+                    "times": one.times,
+                    "last": times.text(one.last),
+                    "claim": one.session,
+                    "why": one.why,
+                }
+                for one in found
+            ],
+        },
+        lines=[
+            *(table([["THING", "TIMES", "AGO", "CLAIM", "WHY"], *rows]) if rows else []),
+            "let one in: fleet-cloud devices allow THING --for 1h" if rows else "nobody waits",
+        ],
+    )

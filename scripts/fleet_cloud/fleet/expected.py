@@ -1,0 +1,189 @@
+"""A list of expected devices, from a file: serial numbers, their keys, what else is known of them."""
+
+import csv
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet import registrations
+from fleet_cloud.local import files
+from fleet_cloud.plan import serials
+from fleet_cloud.plan.hook import naming
+from fleet_cloud.plan.hook.registration import ATTRIBUTE, Registration
+
+SERIAL_COLUMNS = ("serial", "serialnumber", "serial_number")
+KEY_COLUMNS = ("key", "key_sha256", "keysha256")
+
+_ATTRIBUTE_NAME = re.compile("[a-zA-Z0-9_.,@/:#-]{1,128}")
+_ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
+_WITHOUT_TYPE = 3  # attributes that AWS lets a thing have
+_SHOWN = 5  # faulty lines
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Expected:
+    """A device that is to come."""
+
+    serial: str
+    key: str = ""
+    more: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """How an expected device stands in the registry."""
+
+    name: str
+    key: str
+    attributes: Mapping[str, str]
+    where: Mapping[str, str]
+    groups: Sequence[str]
+
+    @property
+    def new(self) -> Mapping[str, str]:
+        """Its attributes, when it is not there yet."""
+        marked = Registration(expected=self.key).attribute if self.key else {}
+        return {**self.attributes, **marked}
+
+
+def read(path: Path) -> list[Expected]:
+    """Returns the devices of a file: one serial number a line, or CSV with a line that names its columns.
+
+    Raises:
+        UsageError: It is not there, or a line is wrong.
+    """
+    text = files.read(path)
+    if text is None:
+        raise UsageError(f"{path}: there is no such file", remedy="check its name")
+    numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1)]
+    numbered = [(number, line) for number, line in numbered if line.strip() and line[0] != "#"]
+    if not numbered:
+        raise UsageError(f"{path} names no device", remedy="write one serial number a line")
+    first = numbered[0][1]
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    rows = [
+        (number, [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))])
+        for number, line in numbered
+    ]
+    columns = _columns(path, rows)
+    if columns:
+        rows = rows[1:]
+    found, wrong = _devices(rows, columns or ["serial"])
+    if wrong:
+        more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
+        raise UsageError(
+            f"{path} is not a list of devices:",
+            remedy="put those lines right; nothing has been changed in AWS",
+            details=[*wrong[:_SHOWN], *more],
+        )
+    return found
+
+
+def entry(device: Expected, template: Mapping[str, object]) -> Entry:
+    """Returns how a device stands in the registry.
+
+    Args:
+        device: What is known of it.
+        template: What the hook knows of the template.
+
+    Raises:
+        UsageError: The template needs more to name it, or it has more attributes than AWS takes.
+    """
+    declared = template["defaults"]
+    known = {
+        **(declared if isinstance(declared, Mapping) else {}),
+        **device.more,
+        str(template["parameter"]): device.serial,
+    }
+    try:
+        name = naming.resolved_text(template["thing"], known)
+        attributes = naming.resolve(template["attributes"], known)
+        where = naming.resolve(template["where"], known)
+        groups = naming.resolve(template["groups"], known)
+    except naming.UnresolvedError as error:
+        raise UsageError(
+            f"{device.serial} cannot be expected: {error}",
+            remedy="give what the template needs as a column of that name",
+        ) from error
+    used = _references(template)
+    own = {name: value for name, value in device.more.items() if name not in used}
+    made = Entry(
+        name=name,
+        key=device.key,
+        attributes={**_texts(attributes), **own},
+        where=_texts(where),
+        groups=[str(group) for group in groups] if isinstance(groups, list) else [],
+    )
+    if "thingTypeName" not in made.where and len({*made.attributes, ATTRIBUTE}) > _WITHOUT_TYPE:
+        raise UsageError(
+            f"{name} would have more than {_WITHOUT_TYPE} attributes with its registration, and AWS takes so many of "
+            "a thing without a type",
+            remedy="give the fleet's things a type: fleet-cloud up --thing-type TYPE",
+        )
+    return made
+
+
+def _columns(path: Path, rows: Sequence[tuple[int, list[str]]]) -> list[str] | None:
+    """Returns the names of the columns, or nothing for a plain list."""
+    number, first = rows[0]
+    lower = [cell.lower() for cell in first]
+    if any(name in lower for name in SERIAL_COLUMNS):
+        return [
+            "serial" if name in SERIAL_COLUMNS else "key" if name in KEY_COLUMNS else first[at]
+            for at, name in enumerate(lower)
+        ]
+    if any(len(cells) > 1 for _, cells in rows):
+        raise UsageError(
+            f"{path} has several columns, and line {number} does not name them",
+            remedy="begin it with a line such as: serial,key,site",
+        )
+    return None
+
+
+def _devices(
+    rows: Sequence[tuple[int, list[str]]], columns: Sequence[str]
+) -> tuple[list[Expected], list[str]]:
+    found: dict[str, Expected] = {}
+    wrong: list[str] = []
+    for number, cells in rows:
+        try:
+            device = _device(dict(zip(columns, cells, strict=True)))
+        except ValueError:
+            wrong.append(f"line {number} has {len(cells)} columns and not {len(columns)}")
+        except UsageError as error:
+            wrong.append(f"line {number}: {error.title}")
+        else:
+            if device.serial in found:
+                wrong.append(f"line {number}: {device.serial} is there twice")
+            found[device.serial] = device
+    return [*found.values()], wrong
+
+
+def _device(cells: dict[str, str]) -> Expected:
+    serial, key = cells.pop("serial"), cells.pop("key", "")
+    if fault := " is empty" if not serial else serials.fault(serial):
+        raise UsageError(f"{serial!r}{fault}", remedy="")
+    more = {name: value for name, value in cells.items() if value}
+    for name, value in more.items():
+        if not _ATTRIBUTE_NAME.fullmatch(name) or not _ATTRIBUTE_VALUE.fullmatch(value):
+            raise UsageError(f"AWS takes no attribute {name!r} {value!r}", remedy="")
+    return Expected(
+        serial=serial, key=registrations.check_hash(key, "key") if key else "", more=more
+    )
+
+
+def _references(value: object) -> set[str]:
+    """Returns the parameters that a template refers to by ``Ref``."""
+    if isinstance(value, list):
+        return {name for part in value for name in _references(part)}
+    if not isinstance(value, Mapping):
+        return set()
+    own = {str(value["Ref"])} if "Ref" in value else set()
+    return own | {name for part in value.values() for name in _references(part)}
+
+
+def _texts(value: object) -> dict[str, str]:
+    found = value if isinstance(value, Mapping) else {}
+    return {str(name): text for name, text in found.items() if isinstance(text, str) and text}

@@ -1,0 +1,110 @@
+"""Lists of expected devices, as people and spreadsheets write them; and whom the hook's log says that it refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fleet_cloud.aws import times
+from fleet_cloud.aws.names import FleetNames
+from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet import expected, refusals
+from fleet_cloud.fleet.expected import Expected
+from fleet_cloud.plan import hook_settings
+from fleet_cloud.plan.documents import Registry, template_body
+from fleet_cloud.plan.hook.registration import Registration
+
+KEY = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+NAMES = FleetNames("vans")
+TYPE = Registry(thing_type="van", thing_group="north")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_list_and_spreadsheet_say_the_same(tmp_path: Path, encoding: str) -> None:
+    plain, sheet = tmp_path / "plain", tmp_path / "sheet.csv"
+    plain.write_bytes("# batch 7\r\n4711\r\n\r\n4712\r\n".encode(encoding))
+    assert expected.read(plain) == [Expected(serial="4711"), Expected(serial="4712")]
+    text = f'SerialNumber;Key;site\r\n# remark\r\n4711;{KEY.upper()};"north"\r\n4712;;\r\n'
+    sheet.write_bytes(text.encode(encoding))
+    assert expected.read(sheet) == [
+        Expected(serial="4711", key=KEY, more={"site": "north"}),
+        Expected(serial="4712"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("# none\n", "names no device"),
+        ("4711,x\n", "several columns, and line 1 does not name them"),
+        ("serial,key\n4711,12ab\n", "line 2: key: '12ab' is no SHA-256"),
+        ("serial,key\n4711\n", "line 2 has 1 columns and not 2"),
+        ("serial,site\n4711,north west\n", "line 2: AWS takes no attribute 'site' 'north west'"),
+        ("serial,key\n,\n", "line 2: '' is empty"),
+        ("serial\n4711\n4711\n", "line 3: 4711 is there twice"),
+        ("serial\n47 11\n", "line 2: '47 11' has a blank"),
+    ],
+)
+def test_list_that_is_wrong_is_named_by_its_lines(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "list"
+    path.write_text(text)
+    with pytest.raises(UsageError) as refused:
+        expected.read(path)
+    assert why in " ".join([refused.value.title, *refused.value.details])
+
+
+def test_expected_thing_is_what_the_template_makes_of_it() -> None:
+    template = hook_settings.of_template(template_body(NAMES, TYPE, remembers=True))
+    device = Expected(serial="7", key=KEY, more={"DeviceLocation": "dock", "site": "north"})
+    made = expected.entry(device, template)
+    assert (made.name, made.where, made.groups) == ("vans-7", {"thingTypeName": "van"}, ["north"])
+    assert made.new == {
+        "serialNumber": "7",
+        "deviceLocation": "dock",
+        "site": "north",
+        "registration": str(Registration(expected=KEY)),
+    }
+    untyped = hook_settings.of_template(template_body(NAMES, remembers=True))
+    with pytest.raises(UsageError, match="more than 3 attributes"):
+        expected.entry(device, untyped)
+
+
+def test_those_who_were_refused_and_not_let_in_since_are_waiting() -> None:
+    def event(at: int, serial: str, *, allowed: bool, session: str = "c1") -> dict[str, object]:
+        said = {"serial": serial, "session": session, "thing": f"vans-{serial}", "why": "why"}
+        return {"timestamp": at * 1000, "message": json.dumps({**said, "allowed": allowed}) + "\n"}
+
+    found = refusals.of(
+        {
+            "events": [
+                event(3, "A", allowed=False),
+                event(1, "A", allowed=False),
+                event(1, "B", allowed=False),
+                event(2, "B", allowed=True),
+                event(4, "B", allowed=False, session="thief"),
+                {"timestamp": 9, "message": "REPORT allowed"},
+                {"timestamp": 9, "message": '{"error": "ThrottlingException"}'},
+            ]
+        }
+    )
+    assert [(one.who, one.session, one.times) for one in found] == [
+        ("vans-B", "thief", 1),
+        ("vans-A", "c1", 2),
+    ]
+    assert refusals.of(None) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ("1h", 3600),
+        ("1h30m", 5400),
+        ("2d", 172800),
+        ("0s", 0),
+        ("1", None),
+        ("", None),
+        ("-1h", None),
+    ],
+)
+def test_duration_is_read_as_it_is_typed(given: str, seconds: int | None) -> None:
+    assert times.seconds(given) == seconds
