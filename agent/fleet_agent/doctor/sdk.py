@@ -36,6 +36,7 @@ NEEDED = {
         "OutboundTopicAliasBehaviorType",
         "PublishPacket",
         "QoS",
+        "RetainAndHandlingType",
         "SubscribePacket",
         "Subscription",
         "TopicAliasingOptions",
