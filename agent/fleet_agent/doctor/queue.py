@@ -81,7 +81,17 @@ def _as_found(device: Device, path: Path) -> Findings:
             "queue-large", f"{path} is {size >> 20} MiB: not copied to be looked at.", path
         )
         return
-    with tempfile.TemporaryDirectory(prefix="fleet-agent-doctor-") as folder:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="fleet-agent-doctor-")
+    except OSError as error:  # a read-only root, as containers have it
+        yield _ABOUT.note(
+            "queue-not-copied",
+            f"There is no room to look at a copy of it: {error.strerror or error}.",
+            path,
+            "Give doctor a folder to write in: TMPDIR=/some/folder fleet-agent doctor",
+        )
+        return
+    with made as folder:
         copy = Path(folder) / NAME
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):

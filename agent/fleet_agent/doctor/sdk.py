@@ -37,6 +37,7 @@ NEEDED = {
         "OutboundTopicAliasBehaviorType",
         "PublishPacket",
         "QoS",
+        "RetainAndHandlingType",
         "SubscribePacket",
         "Subscription",
         "TopicAliasingOptions",

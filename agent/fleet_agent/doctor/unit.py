@@ -17,6 +17,8 @@ NAME = "fleet-agent.service"
 # systemd.unit(5): the first of these that has it counts; drop-ins of all count, later ones in the order of their names.
 _FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system",
             "lib/systemd/system")  # fmt: skip
+# There while systemd is the init: sd_booted(3).
+BOOTED = Path("/run/systemd/system")
 _LOADING = ("LoadCredential", "LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted")
 _RELOAD = "then systemctl daemon-reload; systemctl restart fleet-agent"
 
@@ -44,6 +46,12 @@ def check(device: Device) -> Findings:
             "unit-none",
             f"{NAME} is not installed here.",
             remedy="As a service: docs/how-to/run-as-a-service.md",
+        )
+        return
+    if device.root == Path("/") and not BOOTED.is_dir():
+        # A container: whoever starts the agent there decides what it may do, and as whom.
+        yield _ABOUT.note(
+            "unit-unused", f"systemd does not run here, so {NAME} is not looked at.", found[0]
         )
         return
     yield from guarded(_ABOUT, found[0], lambda: _check(device, found))
