@@ -25,6 +25,7 @@ VERBS = (
     "parameters",
     "config",
     "rotate",
+    "key",
     "claim",
     "import",
     "reset",

@@ -201,6 +201,22 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
     )
 
 
+def key_plan(settings: Settings) -> "Plan":
+    """What is asked for as far as the key goes: the device's facts may not be there yet."""
+    from fleet_agent.provisioning.model import Plan
+
+    wanted = _needed(settings.provisioning, "provisioning")
+    return Plan(
+        endpoint=settings.endpoint,
+        template=wanted.template,
+        method=wanted.method,
+        key_type=wanted.key.type,
+        parameters={},
+        token=_hardware_token(settings),
+        label=wanted.key.label,
+    )
+
+
 def _needed(section: T | None, name: str) -> T:
     if section is None:
         raise DeviceError(
