@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -117,5 +118,9 @@ def _print_for_people(found: Leftover, state_dir: Path, hints: list[str]) -> Non
         )
     if found.retire:
         print("  or delete them as well: fleet-cloud devices prune CERTIFICATE...")
+    if found.credential is not None and found.credential.thing_name:
+        thing = shlex.quote(found.credential.thing_name)
+        print("again        before this device provisions under its name again, with another key:")
+        print(f"  fleet-cloud devices allow {thing} --for 1h --any-key")
     for hint in hints:
         print(f"image        {hint}")
