@@ -59,8 +59,8 @@ def test_key_of_the_factory_in_a_hardware_token(fleet: Fleet, tmp_path: Path) ->
     }
     config = agent.configuration(tmp_path / "config.yaml", provisioning=provisioning, proxy="none")
 
-    def run(*words: str) -> dict[str, object]:
-        given = (*words, "--json", "--config", config, "--allow-volatile")
+    def run(*words: str | Path) -> dict[str, object]:
+        given: tuple[str | Path, ...] = (*words, "--json", "--config", config, "--allow-volatile")
         done = run_command(*given, env=hsm.environment)
         assert done.status == 0, done.stderr
         return done.answer
