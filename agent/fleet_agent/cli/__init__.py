@@ -28,6 +28,7 @@ VERBS = (
     "parameters",
     "config",
     "rotate",
+    "key",
     "claim",
     "import",
     "reset",

@@ -111,5 +111,9 @@ def _for_people(found: Leftover, state_dir: Path, hints: list[str]) -> Iterator[
         yield f"  {pasted.command(*retire, '--certificate-id', certificate_id)}"
     if found.retire:
         yield "  or delete them as well: fleet-cloud devices prune CERTIFICATE..."
+    if found.credential is not None and found.credential.thing_name:
+        allow = ("fleet-cloud", "devices", "allow", found.credential.thing_name)
+        yield "again        before this device provisions under its name again, with another key:"
+        yield f"  {pasted.command(*allow, '--for', '1h', '--any-key')}"
     for hint in hints:
         yield f"image        {hint}"

@@ -127,6 +127,11 @@ class Runner:
         if found is None:
             return None
         error = machine.difference(found.attempt, self._plan)
+        if machine.is_made_ahead(found, self._plan):
+            if error is None:
+                return found
+            attempt = dataclasses.replace(self._plan.attempt(self._clock.wall()), tries=0)
+            return self._store.keep_attempt(found, attempt)
         if restart or (error is not None and found.issued is None):  # nothing that could be lost
             self._given_up = found.attempt
             return None
