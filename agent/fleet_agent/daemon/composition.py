@@ -119,7 +119,9 @@ class Composition:
         self, with_queue: Queue, credential: Credential, session: Session | None
     ) -> TelemetryLoop:
         settings, health, around = self._settings, self._health, self._around
-        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health))
+        publisher = Publisher(
+            with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
+        )
         commands = self._commands(publisher, credential)
         starts = claim_removal.Starts(self._state_dir, self._clock, health)
         if around.follows is None:
@@ -315,6 +317,7 @@ def _answer(
             content_type=content_type,
             properties=user_properties,
             correlation_data=correlation_data,
+            is_foreign=True,
         )
     )
 

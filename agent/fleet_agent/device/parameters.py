@@ -86,16 +86,27 @@ def resolve(
 
 
 def finder(
-    parameters: Mapping[str, Source], reserved: Reserved | None = None
+    parameters: Mapping[str, Source],
+    reserved: Reserved | None = None,
+    *,
+    runs_programs: bool = True,
 ) -> Callable[[str], str | None]:
     """Return what finds the value of a parameter by its name, each time anew; None for a name that is none.
 
-    It raises ``DeviceError`` where there is no usable value.
+    It raises ``DeviceError`` where there is no usable value, or, without ``runs_programs``, where one would be run.
     """
 
     def find(name: str) -> str | None:
         if name not in parameters:
             return None
+        if not runs_programs and any(
+            isinstance(one, FromCommand) for one in _candidates(parameters[name])
+        ):
+            raise DeviceError(
+                f"{{{name}}} comes from a program, which is not run for a reading.",
+                remedy=f"Name {{{name}}} in the topic of the socket's source as well: then it is known from the start.",
+                code="topic",
+            )
         (found,) = resolve({name: parameters[name]}, reserved=reserved)
         return found.value
 

@@ -57,7 +57,12 @@ def topics(settings: Settings, credential: Credential) -> Topics:
 
         return device.finder(wanted.parameters, reserved(settings, os.environ))(name)
 
-    return Topics(credential.topic_values, find)
+    def find_at_once(name: str) -> str | None:
+        from fleet_agent import device
+
+        return device.finder(wanted.parameters, runs_programs=False)(name)
+
+    return Topics(credential.topic_values, find, find_at_once)
 
 
 def presence(settings: Settings, known: Topics) -> Presence | None:

@@ -35,12 +35,12 @@ from fleet_agent.identity import clone
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.aside import Aside
-from fleet_agent.provisioning.report import Report
+from fleet_agent.provisioning.report import Milestone, Report
 from fleet_agent.session.route import route
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.model import Plan
-    from fleet_agent.provisioning.runner import Provisioned
+    from fleet_agent.provisioning.runner import Provisioned, Runner
 
 _log = logging.getLogger(__name__)
 
@@ -140,21 +140,50 @@ def walk(
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
-    # It starts while the SDK is imported.
-    aside = Aside()
-    aside.start()
+    with contextlib.closing(Aside()) as aside:
+        # It starts while the SDK is imported.
+        aside.start()
+        filesystem.try_out(Path(settings.state_dir))
+        wanted = _needed(settings.provisioning, "provisioning")
+        own = in_use if settings.rotation.credential == "own" else None
+        if own is None:
+            _needed(settings.claim, "claim")
+        plan = _plan(settings, wanted, request, report, aside)
+        runner = _runner(
+            settings,
+            request,
+            plan,
+            report=report,
+            store=store,
+            mailbox=mailbox,
+            aside=aside,
+            own=own,
+            in_use=in_use,
+        )
+        done = runner.provision(restart=request.restart)
+        if done.credential.is_proven:
+            aside.call(clone.look, Path(settings.state_dir), done.credential)
+        return done
+
+
+def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
+    settings: Settings,
+    request: Request,
+    plan: "Plan",
+    *,
+    report: Report,
+    store: Store,
+    mailbox: Mailbox,
+    aside: Aside,
+    own: Credential | None,
+    in_use: Credential | None,
+) -> "Runner":
     from fleet_agent.identity import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
     from fleet_agent.provisioning.dependencies import Dependencies
     from fleet_agent.provisioning.proof import Proof
     from fleet_agent.provisioning.runner import Runner
 
-    filesystem.try_out(Path(settings.state_dir))
-    own = in_use if settings.rotation.credential == "own" else None
-    wanted = _needed(settings.provisioning, "provisioning")
-    if own is None:
-        claim = _needed(settings.claim, "claim")
-    plan = _plan(settings, wanted, request, report, aside)
     clock = SystemClock()
     way = route(settings)
     proof = Proof(
@@ -172,7 +201,7 @@ def walk(
         sleep=mailbox.sleep,
         jitter=jitter,
         report=report,
-        read_claim=lambda: store.key_pair(own.generation) if own else read_claim(claim, settings),
+        read_claim=lambda: _asking_pair(settings, store, own),
         make_api=lambda pair: ProvisioningClient(
             way, pair, plan, mailbox, clock, client_id=client_id
         ),
@@ -182,13 +211,14 @@ def walk(
         in_use=in_use,
         pause=CONNECT_INTERVAL if own else 0.0,
     )
-    try:
-        done = Runner(plan, needs).provision(restart=request.restart)
-        if done.credential.is_proven:
-            aside.call(clone.look, Path(settings.state_dir), done.credential)
-    finally:
-        aside.close()
-    return done
+    return Runner(plan, needs)
+
+
+def _asking_pair(settings: Settings, store: Store, own: Credential | None) -> KeyPair:
+    """What AWS is asked with: the device's own credential, or the claim."""
+    if own is not None:
+        return store.key_pair(own.generation)
+    return read_claim(_needed(settings.claim, "claim"), settings)
 
 
 def _plan(
@@ -202,7 +232,9 @@ def _plan(
     parameters = device.resolve(wanted.parameters, reserved=reserved(settings, os.environ))
     for warning in (text for item in parameters for text in item.warnings):
         _log.warning("%s", warning)
-    report.step("parameters", ", ".join(f"{item.name}={item.value}" for item in parameters))
+    report.step(
+        Milestone.PARAMETERS, ", ".join(f"{item.name}={item.value}" for item in parameters)
+    )
     csr, csr_key = _given_csr(request, settings)
     values = {item.name: item.value for item in parameters}
     return Plan(
@@ -214,6 +246,24 @@ def _plan(
         parameters_hash=aside.call(keys.hash_parameters, values),
         csr=csr,
         csr_key=csr_key,
+        token=_hardware_token(settings),
+        label=wanted.key.label,
+    )
+
+
+def key_plan(settings: Settings) -> "Plan":
+    """What is asked for as far as the key goes: the device's facts may not be there yet."""
+    from fleet_agent.credentials import keys
+    from fleet_agent.provisioning.model import Plan
+
+    wanted = _needed(settings.provisioning, "provisioning")
+    return Plan(
+        endpoint=settings.endpoint,
+        template=wanted.template,
+        method=wanted.method,
+        key_type=wanted.key.type,
+        parameters={},
+        parameters_hash=keys.hash_parameters({}),
         token=_hardware_token(settings),
         label=wanted.key.label,
     )

@@ -335,6 +335,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
     ),
     "verify": (
         *_WHO,
+        Grant(("things",), ("iot:DescribeThing", "iot:UpdateThing")),
         *_SEE_TEMPLATE,
         *_ENDPOINT,
         Grant(("all",), ("iot:ListThings", "iot:CreateCertificateFromCsr")),

@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from fleet_cloud.aws.calls import text
 from fleet_cloud.aws.names import FleetNames
@@ -39,6 +38,23 @@ class Registered:
     thing: str
     certificate_id: str
     identity: Identity
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a device asks for.
+
+    Args:
+        request: Its certificate signing request.
+        identity: Its key, and where its certificate goes.
+        parameters: For the template.
+        twice: It registers twice, as one does to whom the answer was lost.
+    """
+
+    request: str
+    identity: Identity
+    parameters: Mapping[str, str]
+    twice: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,6 +129,18 @@ class Trial:
             thing,
             lambda session: session.publish(f"dt/{other}/system", {}),
         )
+        self._allowed(
+            "device hears its orders",
+            me,
+            thing,
+            lambda session: session.subscribe(f"cmd/{thing}/#"),
+        )
+        self._refused(
+            "device gives itself an order",
+            me,
+            thing,
+            lambda session: session.publish(f"cmd/{thing}/x", {}),
+        )
         self._refused(
             "device subscribes to another thing's topic",
             me,
@@ -123,47 +151,33 @@ class Trial:
             "device subscribes to everything", me, thing, lambda session: session.subscribe("#")
         )
 
-    def provision(
-        self,
-        claim: Identity,
-        client_id: str,
-        request: str,
-        key: Path,
-        parameters: Mapping[str, str],
-    ) -> Registered:
+    def provision(self, claim: Identity, client_id: str, wanted: Wanted) -> Registered:
         """Provisions a device with its own key.
 
         Raises:
             RefusedError: AWS IoT says no; says why.
         """
         with Connection(self._place, claim, client_id) as session:
-            made = session.ask(CREATE_FROM_CSR, {"certificateSigningRequest": request})
-            certificate = key.with_suffix(".crt")
-            files.write_public(certificate, text(made, "certificatePem"))
-            registered = session.ask(
-                f"$aws/provisioning-templates/{self._names.template}/provision/json",
-                {
-                    "certificateOwnershipToken": text(made, "certificateOwnershipToken"),
-                    "parameters": dict(parameters),
-                },
-            )
+            made = session.ask(CREATE_FROM_CSR, {"certificateSigningRequest": wanted.request})
+            files.write_public(wanted.identity.certificate, text(made, "certificatePem"))
+            topic = f"$aws/provisioning-templates/{self._names.template}/provision/json"
+            registration = {
+                "certificateOwnershipToken": text(made, "certificateOwnershipToken"),
+                "parameters": dict(wanted.parameters),
+            }
+            registered = session.ask(topic, registration)
+            if wanted.twice:
+                registered = session.ask(topic, registration)
         return Registered(
             thing=text(registered, "thingName"),
             certificate_id=text(made, "certificateId"),
-            identity=Identity(certificate=certificate, key=key),
+            identity=wanted.identity,
         )
 
-    def take_over(
-        self,
-        claim: Identity,
-        client_id: str,
-        request: str,
-        key: Path,
-        parameters: Mapping[str, str],
-    ) -> Takeover:
+    def take_over(self, claim: Identity, client_id: str, wanted: Wanted) -> Takeover:
         """Tries to become a device that is there, by the claim and what anybody may know of it."""
         try:
-            taken = self.provision(claim, client_id, request, key, parameters)
+            taken = self.provision(claim, client_id, wanted)
         except RefusedError as error:
             self._say("  note a claim and a known serial number take over a device: refused")
             return Takeover(taken=None, said=str(error))
@@ -179,13 +193,13 @@ class Trial:
             if not failure:
                 break
             time.sleep(_PAUSE_SECONDS)
-        self._note(what, "allowed", failure)
+        self.note(what, "allowed", failure)
         return failure
 
     def _refused(
         self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
     ) -> None:
-        self._note(what, "refused", self._attempt(me, client_id, attempt))
+        self.note(what, "refused", self._attempt(me, client_id, attempt))
 
     def _attempt(
         self, me: Identity, client_id: str, attempt: Callable[[Connection], None]
@@ -198,7 +212,8 @@ class Trial:
             return error
         return None
 
-    def _note(self, what: str, must_be: str, failure: RefusedError | None) -> None:
+    def note(self, what: str, must_be: str, failure: RefusedError | str | None) -> None:
+        """Keeps how an attempt ended: how AWS IoT refused it, or nothing."""
         said = str(failure or "")
         check = Check(what=what, must_be=must_be, was="refused" if said else "allowed", said=said)
         self.checks.append(check)

@@ -625,3 +625,18 @@ def test_a_topic_whose_readings_do_not_go_together_has_no_longer_turn(bench: Ben
         bench.clock.go(1)
         bench.answer(0)
     assert bench.carried("mixed") == list(range(300))
+
+
+@pytest.mark.parametrize("is_foreign", [True, False])
+def test_no_statement_is_offered_for_an_answer_whose_topic_a_stranger_chose(
+    bench: Bench, is_foreign: bool
+) -> None:
+    bench.connect()
+    bench.publisher.answer(Outgoing(topic="secret", payload=b"1", is_foreign=is_foreign))
+    bench.publisher.settle()
+    bench.answer(NOT_AUTHORIZED)
+    topic, error = bench.told[-1]
+    assert topic == "secret"
+    assert error is not None
+    assert "iot:Publish on topic/secret" in error.title
+    assert ("Effect" in error.remedy) is not is_foreign

@@ -4,6 +4,7 @@ The file is looked at every ``POLL`` seconds. How far it was read is kept in the
 the readings are durable: after a crash some lines are sent twice, none is lost.
 """
 
+import codecs
 import collections
 import contextlib
 import logging
@@ -205,6 +206,8 @@ class File:
     def _hand_in(self, text: bytes, end: int) -> None:
         line = _Line(end)
         self._lines.append(line)
+        if self._offset == 0:
+            text = text.removeprefix(codecs.BOM_UTF8)
         self._offset = end
         text = text.strip() if self._is_json else text.removesuffix(b"\r")
         problem = self._what_is_wrong(text)
