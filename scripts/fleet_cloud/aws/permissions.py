@@ -305,7 +305,12 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         Grant(("function",), ("lambda:GetFunction", "lambda:UpdateFunctionConfiguration")),
     ),
     "devices waiting": (Grant(("logs",), ("logs:FilterLogEvents",)),),
-    "devices clean": (*_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS),
+    "devices clean": (
+        *_SEE_DEVICES,
+        Grant(("things",), ("iot:DescribeThing",)),
+        *_RETIRE,
+        *_DELETE_THINGS,
+    ),
     "devices prune": (
         *_SEE_DEVICES,
         Grant(("certificates",), ("iot:ListAttachedPolicies",)),
