@@ -17,7 +17,8 @@ from benchmarks.provision import FLEET, Bench, set_up
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.load import load
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.provision import Request, open_store, walk
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning import spread
 from fleet_agent.provisioning.report import Milestone

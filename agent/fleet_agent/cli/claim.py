@@ -7,8 +7,8 @@ from fleet_agent.cli.outcome import Outcome
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import DeviceError
 from fleet_agent.identity import claim_removal as retire
+from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.identity.provision import open_store
 
 _REMAINS = (
     "Flash memory keeps what was deleted until it erases those blocks, and nobody can say when: the key may be read "

@@ -14,7 +14,8 @@ from fleet_agent.cli.terminal import Styled
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.provision import Request, provision
+from fleet_agent.identity.provision import provision
+from fleet_agent.identity.walk import Request
 from fleet_agent.provisioning.report import Milestone
 
 

@@ -11,7 +11,7 @@ from fleet_agent.cli.outcome import Outcome, note
 from fleet_agent.credentials.model import HardwareToken
 from fleet_agent.errors import AgentError, UsageError
 from fleet_agent.identity import reset
-from fleet_agent.identity.provision import hardware_tokens
+from fleet_agent.identity.configured import hardware_tokens
 from fleet_agent.identity.reset import Leftover
 
 

@@ -16,8 +16,8 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, DeviceError, TemporaryError, UnreachableError
 from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
+from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.identity.provision import open_store
 
 # What systemd's ExecCondition= makes of it: 0 go on, 1 to 254 skip, 255 failed.
 DUE, NOT_DUE, NO_IDENTITY, ERROR = 0, 1, 2, 255

@@ -12,7 +12,7 @@ from fleet_agent.errors import AgentError
 from fleet_agent.health.problems import Kind
 from fleet_agent.health.status import Health
 from fleet_agent.health.table import kind_of
-from fleet_agent.identity.provision import Request
+from fleet_agent.identity.walk import Request
 from fleet_agent.log import Moment
 from fleet_agent.provisioning.report import Milestone
 

@@ -26,7 +26,7 @@ from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, own_session, rotate, trial
-from fleet_agent.identity.provision import stable
+from fleet_agent.identity.configured import stable
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import rotation
@@ -123,9 +123,6 @@ class Composition:
             with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
         )
         commands = self._commands(publisher, credential)
-        starts = claim_removal.Starts(self._state_dir, self._clock, health)
-        if around.follows is None:
-            starts.watch(settings.claim, publisher.counts)
         listening = Orders(
             credential=credential,
             topic=self._order_topic(credential),
@@ -167,8 +164,15 @@ class Composition:
                 prometheus=Path(metrics) if metrics else None,
                 reserved=self._reserved,
             ),
-            chores=[starts, *self._reaper()],
+            chores=[self._starts(publisher), *self._reaper()],
         )
+
+    def _starts(self, publisher: Publisher) -> claim_removal.Starts:
+        """Counts this start, unless it is only another image of the process."""
+        starts = claim_removal.Starts(self._state_dir, self._clock, self._health)
+        if self._around.follows is None:
+            starts.watch(self._settings.claim, publisher.counts)
+        return starts
 
     # What depends on the credential -----------------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ from fleet_agent.errors import AgentError, ConfigurationError, DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity import rotate
+from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.identity.provision import open_store
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.rotation import Orders

@@ -12,8 +12,10 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.errors import DeviceError
 from fleet_agent.health.status import Health, runtime_dir
+from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.identity.provision import Request, open_store, take_state, walk
+from fleet_agent.identity.provision import take_state
+from fleet_agent.identity.walk import Request, walk
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, hold_orders
 from fleet_agent.programs.apart import apart

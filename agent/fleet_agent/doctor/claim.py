@@ -13,7 +13,7 @@ from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Level, Subject
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.provision import hardware_key
+from fleet_agent.identity.configured import hardware_key
 from fleet_agent.pasted import word
 
 _ABOUT = Subject("claim")

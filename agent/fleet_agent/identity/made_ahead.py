@@ -10,7 +10,9 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Attempt
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
-from fleet_agent.identity.provision import key_plan, open_store, take_state
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.provision import take_state
+from fleet_agent.identity.walk import key_plan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,10 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
+from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.identity.provision import Request, open_store, take_state, walk
+from fleet_agent.identity.provision import take_state
+from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 

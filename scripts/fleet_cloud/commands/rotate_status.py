@@ -83,15 +83,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             f"job {identifier}: {state.lower().replace('_', ' ')}",
             _counted(counts),
             *_rows(found),
-            *(
-                [f"what {unasked} more devices said was not asked: a question a device"]
-                if (unasked := len(ended) - len(asked))
-                else []
-            ),
+            *_unasked(len(ended) - len(asked)),
             *_retired_lines(plans, left),
         ],
         status=Exit.FAILED if failed or left else Exit.DONE,
     )
+
+
+def _unasked(count: int) -> list[str]:
+    return [f"what {count} more devices said was not asked: a question a device"] if count else []
 
 
 def _retire(
