@@ -136,7 +136,7 @@ def main() -> None:
         deb = os.environ.get("FLEET_AGENT_DEB") or subprocess.run(
             [ROOT / "scripts" / "build-deb"], check=True, capture_output=True, text=True
         ).stdout.strip()  # fmt: skip
-        installed = roots.mount(roots.base_root(), home / "installed")
+        installed = roots.mount(roots.base_root(roots.SUITES[0]), home / "installed")
         stack.callback(roots.unmount, installed)
         roots.install(installed, Path(deb))
         wire = stack.enter_context(network())

@@ -27,7 +27,12 @@ ANSWER = 0.2  # seconds from a request to its answer
 CONNECTS_PER_SECOND = 500.0
 
 PLAN = Plan(
-    endpoint="cloud.example", template="fleet", method="csr", key_type="ec-p256", parameters={}
+    endpoint="cloud.example",
+    template="fleet",
+    method="csr",
+    key_type="ec-p256",
+    parameters={},
+    parameters_hash="",
 )
 
 
@@ -348,12 +353,12 @@ def _rejected(step: Step) -> RejectedError:
 
 @functools.cache
 def _no_answer(step: Step) -> UnreachableError:
-    return UnreachableError(_OPERATIONS[step].value, remedy="", code="no-answer")
+    return UnreachableError(_OPERATIONS[step].value, remedy="", code="answer-missing")
 
 
 @functools.cache
 def _refused_connect() -> TemporaryError:
-    return TemporaryError("CONNACK 151", remedy="", code="busy")
+    return TemporaryError("CONNACK 151", remedy="", code="server-busy")
 
 
 def _issued(now: float) -> Issued:

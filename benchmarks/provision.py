@@ -6,6 +6,7 @@ The driver stays small: a child's peak memory includes what its parent had when 
 import argparse
 import json
 import os
+import random
 import shutil
 import signal
 import statistics
@@ -20,9 +21,18 @@ from iot_sandbox.launch import Sandbox, launch
 
 ROOT = Path(__file__).resolve().parent.parent
 FLEET = "bench"
+PEER = "SDK sample's whole flow, keys"
+NOISY = 0.5  # load on two cores above which times say little
 SETTLE = 4.0  # seconds after which a session's memory no longer moves
 
-Sample = tuple[float, float]  # seconds, peak memory in MB
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: wall seconds, CPU seconds, peak memory of its largest process in MB."""
+
+    seconds: float
+    cpu: float
+    memory: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,35 @@ class Bench:
             "--state-dir", str(self.home / serial), "--json", "--allow-volatile", *more,
         ])  # fmt: skip
 
+    def first_boot(self, serial: str) -> Sample:
+        """``fleet-agent run`` on a device without an identity, until the session stands that stays."""
+        endpoint, port, ca_file = self.where
+        certificate, key = self.claim
+        config = self.home / f"{serial}.yaml"
+        config.write_text(
+            f"endpoint: {endpoint}\nport: {port}\nca_file: {ca_file}\nstate_dir: {self.home / serial}\n"
+            f"claim: {{certificate: {certificate}, private_key: {key}}}\n"
+            f"provisioning: {{template: {FLEET}, parameters: {{SerialNumber: {serial}}}}}\n"
+        )
+        began = time.perf_counter()
+        child = subprocess.Popen(
+            ["fleet-agent", "run", "--config", str(config), "--allow-volatile"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        said = b""
+        for line in child.stderr or ():
+            said += line
+            if line.startswith(b"connected to "):
+                break
+        seconds = time.perf_counter() - began
+        child.send_signal(signal.SIGTERM)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if b"connected to " not in said:
+            sys.exit(f"fleet-agent run never connected:\n{said.decode()}")
+        return Sample(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
     def sample(self, serial: str) -> Sample:
         """The SDK's sample flow."""
         script = str(ROOT / "benchmarks/sdk_sample.py")
@@ -70,7 +109,7 @@ def measured(command: list[str]) -> Sample:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with {child.returncode}:\n{said.decode()}")
-    return seconds, usage.ru_maxrss / 1024
+    return Sample(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def set_up(sandbox: Sandbox, home: Path) -> Bench:
@@ -84,27 +123,38 @@ def set_up(sandbox: Sandbox, home: Path) -> Bench:
 
 
 def provisioning(bench: Bench, rounds: int) -> None:
-    """Alternate agent and sample; print medians and ratios."""
+    """Agent and sample in each round, in another order each time; print medians, spread and ratios."""
     ways = {
-        "fleet-agent, csr": bench.agent,
-        "fleet-agent, keys": lambda serial: bench.agent(serial, "--method", "keys"),
-        "SDK sample, keys": bench.sample,
+        "fleet-agent provision, csr": bench.agent,
+        "fleet-agent provision, keys": lambda serial: bench.agent(serial, "--method", "keys"),
+        "fleet-agent run, to the session that stays": bench.first_boot,
+        PEER: bench.sample,
     }
     samples: dict[str, list[Sample]] = {name: [] for name in ways}
+    before = os.getloadavg()[0]
     for number in range(rounds + 1):
-        for position, (name, way) in enumerate(ways.items()):
+        order = list(enumerate(ways.items()))
+        random.shuffle(order)
+        for position, (name, way) in order:
             sample = way(f"n{number}w{position}")
             if number > 0:  # the first round warms the file cache
                 samples[name].append(sample)
-    medians = {
-        name: (statistics.median(s for s, _ in all_), statistics.median(m for _, m in all_))
-        for name, all_ in samples.items()
-    }
-    peer_seconds, peer_memory = medians["SDK sample, keys"]
-    print(f"provisioning, medians of {rounds} rounds      seconds  ratio   peak MB  ratio")
-    for name, (seconds, memory) in medians.items():
+    after = os.getloadavg()[0]
+    noisy = ", noisy" if max(before, after) > NOISY else ""
+    print(f"provisioning, {rounds} rounds, load {before:.1f} before, {after:.1f} after{noisy}")
+    print(
+        f"  {'median of':<44}{'seconds':>8}{'ratio':>7}{'spread':>14}{'CPU s':>8}{'peak MB':>9}{'ratio':>7}"
+    )
+    peer = samples[PEER]
+    for name, found in samples.items():
+        seconds = sorted(one.seconds for one in found)
+        memory = statistics.median(one.memory for one in found)
+        ratio = statistics.median(seconds) / statistics.median(one.seconds for one in peer)
         print(
-            f"  {name:<40}{seconds:8.3f}{seconds / peer_seconds:7.2f}{memory:10.1f}{memory / peer_memory:7.2f}"
+            f"  {name:<44}{statistics.median(seconds):8.3f}{ratio:7.2f}"
+            f"{f'{seconds[0]:.2f} to {seconds[-1]:.2f}':>14}"
+            f"{statistics.median(one.cpu for one in found):8.3f}{memory:9.1f}"
+            f"{memory / statistics.median(one.memory for one in peer):7.2f}"
         )
 
 

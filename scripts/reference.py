@@ -3,9 +3,12 @@
 ``python scripts/reference.py`` writes all of it; tests compare.
 """
 
+import ast
 import dataclasses
 import functools
+import re
 import sys
+import tomllib
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +21,9 @@ from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size
 from fleet_agent.config.units import format_duration, format_size
 from fleet_agent.config.write import plain
 from fleet_agent.device.placeholders import KNOWN
+from fleet_agent.health import table
+from fleet_agent.health.problems import Kind, Severity
+from fleet_agent.log import Moment
 from fleet_agent.session import reasons
 
 ROOT = Path(__file__).parent.parent
@@ -132,11 +138,62 @@ def reason_codes() -> str:
     return head + "".join(lines)
 
 
+def rooms() -> str:
+    """The rooms of the agent in the order in which they import, as a picture and with what each is for."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(one["layers"] for one in contracts if one["containers"] == ["fleet_agent"])
+    rows = [[name.strip() for name in layer.split("|")] for layer in layers]
+    lines = ["```mermaid", "flowchart TD"]
+    for number, names in enumerate(rows):
+        lines.append(f'  r{number}["{" · ".join(names)}"]')
+        if number:
+            lines.append(f"  r{number - 1} --> r{number}")
+    lines += ["```", "", "| | |", "|---|---|"]
+    lines += [f"| `{name}` | {_first_sentence(name)} |" for names in rows for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def _first_sentence(name: str) -> str:
+    package = ROOT / "agent/fleet_agent" / name.strip("_") / "__init__.py"
+    path = package if package.exists() else ROOT / f"agent/fleet_agent/{name}.py"
+    words = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return re.split(r"(?<=[.]) ", " ".join(words.split()))[0].rstrip(".").replace("``", "`")
+
+
+def problems() -> str:
+    """Every problem of the agent, the worst first."""
+    head = "| code | severity | means | what to do | gone when |\n|---|---|---|---|---|\n"
+    lines = (
+        f"| {_named(kind)} | {kind.severity.value} | {kind.title} | {kind.remedy} | {kind.clears} |\n"
+        for severity in Severity
+        for kind in table.TABLE
+        if kind.severity is severity
+    )
+    return head + "".join(lines)
+
+
+def _named(kind: Kind) -> str:
+    return f"`{kind.code}`, each {kind.of}" if kind.of else f"`{kind.code}`"
+
+
+def moments() -> str:
+    """Every MESSAGE_ID with what the journal's catalog calls it."""
+    catalog = (ROOT / "systemd" / "fleet-agent.catalog").read_text(encoding="utf-8")
+    subjects = dict(re.findall(r"^-- (\w+)\nSubject: (.+)$", catalog, re.MULTILINE))
+    head = "| MESSAGE_ID | when |\n|---|---|\n"
+    return head + "".join(f"| `{item.value}` | {subjects[item.value]} |\n" for item in Moment)
+
+
 # page → what stands between its markers
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": tables,
     "parameters.md": placeholders,
+    "problems.md": problems,
     "reason-codes.md": reason_codes,
+    "../explanation/code.md": rooms,
+    "service.md": moments,
 }
 
 
@@ -167,4 +224,4 @@ if __name__ == "__main__":
     for target, make in made():
         target.parent.mkdir(exist_ok=True)
         target.write_text(make(), encoding="utf-8")
-        sys.stdout.write(f"wrote {target.relative_to(ROOT)}\n")
+        sys.stdout.write(f"wrote {target.resolve().relative_to(ROOT)}\n")

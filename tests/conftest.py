@@ -2,12 +2,14 @@
 
 import os
 import random
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_agent.filesystem import kind_of
 from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox, launch
 
@@ -15,9 +17,28 @@ if TYPE_CHECKING:
     from support.fleets import Fleet
 
 
-def pytest_configure() -> None:
-    """What is chosen by chance is the same in every worker, and can be chosen again."""
+_ON_DISK = Path("/var/tmp")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long to fuzz."""
+    parser.addoption(
+        "--fuzz",
+        type=int,
+        default=1,
+        metavar="N",
+        help="fuzz with N times as many examples as otherwise (tests/fuzz: about a minute)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is chosen by chance is the same in every worker, and can be chosen again; folders lie on a disk."""
+    os.environ["FUZZ"] = str(config.getoption("--fuzz"))
     os.environ.setdefault("CRASH_SEED", str(random.randrange(10**6)))
+    # Where /tmp is in memory, as on Debian 13, the agent says so of every state directory there.
+    if kind_of(Path(tempfile.gettempdir())) == "tmpfs" and kind_of(_ON_DISK) != "tmpfs":
+        os.environ["TMPDIR"] = str(_ON_DISK)
+        tempfile.tempdir = None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

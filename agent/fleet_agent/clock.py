@@ -5,9 +5,11 @@ that a clock stepping during first boot breaks no time-out.
 """
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +23,18 @@ FAR = 10 * 365.25 * 86_400.0
 UNVOUCHED_LIMIT = 60.0  # time servers answer within that, or they cannot be reached from here
 FAR_LIMIT = 3600.0
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 TIMESYNC = Path("/run/systemd/timesync")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Uptime:
+    """What stands beside a wall time on disk, so that setting the clock does not age it: a boot, and seconds in it."""
+
+    boot: str
+    monotonic: float
 
 
 class Clock(Protocol):
@@ -88,6 +100,29 @@ def patience(now: float, is_synchronised: bool | None) -> float:
     return 0.0 if is_synchronised is None else UNVOUCHED_LIMIT
 
 
+def uptime(clock: Clock) -> Uptime:
+    """Return what to keep beside ``clock.wall()``."""
+    return Uptime(boot=clock.boot(), monotonic=clock.monotonic())
+
+
+def passed(wall: float, since: Uptime | None, clock: Clock) -> float:
+    """Seconds since then; below 0 only where the wall clock alone is known and says so.
+
+    Within one boot the clock that never steps says it. Between two boots the wall clock does where it can be believed,
+    and at least this boot has passed.
+
+    Args:
+        wall: Unix seconds.
+        since: What was kept beside it; None of an older version's.
+        clock: The machine's.
+    """
+    if since is None:
+        return clock.wall() - wall
+    if since.boot == clock.boot():
+        return clock.monotonic() - since.monotonic
+    return max(clock.monotonic(), 0.0 if is_doubtful(clock) else clock.wall() - wall)
+
+
 def is_doubtful(clock: Clock) -> bool:
     """Tell whether a certificate that looks out of date may be the clock's fault."""
     return patience(clock.wall(), clock.is_synchronised()) > 0
@@ -95,7 +130,8 @@ def is_doubtful(clock: Clock) -> bool:
 
 def text(moment: float) -> str:
     """The moment (Unix seconds) as people and JSON read it: ``2026-11-21T09:58:00Z``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    # Not by gmtime: where time_t has 32 bits, as on 32-bit ARM with Debian 12, it ends in 2038; certificates end later.
+    return f"{_EPOCH + timedelta(seconds=int(moment)):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def jitter() -> float:

@@ -39,6 +39,8 @@ class Entry:
 
 CONTENTS = (
     Entry(pattern="lock", kind=Kind.LOCK),
+    # Left where a power cut came while the file system was tried.
+    Entry(pattern=".trial*", kind=Kind.LIFE),
     Entry(pattern="credentials", kind=Kind.IDENTITY),
     Entry(
         pattern="credentials/[0-9]*",

@@ -12,9 +12,12 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.pinned import open_to_read, pinned
+
+_PIECE = 1 << 18
 
 _REMEDIES = {
     errno.ENOSPC: "Free some space on that file system (df -h), then start again.",
@@ -252,7 +255,7 @@ def read(path: Path, limit: int = 1 << 20) -> bytes | None:
         # Not to wait for a writer, should a FIFO have taken its place just now.
         descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - opened above, without following links
-            data = file.read(limit + 1)
+            data = _read_all(file, limit)
         if len(data) > limit:
             raise OSError(errno.EFBIG, f"larger than {limit} bytes")
         return data
@@ -268,10 +271,18 @@ def read_given(path: Path, limit: int = 1 << 20) -> bytes:
     with open(open_to_read(path), "rb") as file:  # noqa: PTH123 - opened so that a FIFO holds nobody up
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
-        data = file.read(limit + 1)
+        data = _read_all(file, limit)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit} bytes")
     return data
+
+
+def _read_all(file: BinaryIO, limit: int) -> bytes:
+    """The content, or one byte more than the limit; read in pieces, since read() allocates all that it is allowed."""
+    read = bytearray()
+    while len(read) <= limit and (piece := file.read(min(_PIECE, limit + 1 - len(read)))):
+        read += piece
+    return bytes(read)
 
 
 def _refuse_irregular(path: Path, *, may_exist: bool) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from fleet_agent import files, relay
 from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
+from fleet_agent.filesystem import mount_of, unescaped, without_locks
+from fleet_agent.pasted import word
 from fleet_agent.pinned import pinned
 from fleet_agent.printable import printable
 
@@ -19,6 +21,9 @@ USER = "_fleet-agent"  # whom package and unit give everything to
 
 VOLATILE = "state-volatile"
 _VOLATILE = frozenset({"tmpfs", "ramfs", "rootfs"})
+
+# There while systemd is the init: sd_booted(3).
+_BOOTED = Path("/run/systemd/system")
 
 # The lock's descriptor goes along when `run` re-executes itself after provisioning.
 _INHERITED = "FLEET_AGENT_LOCK_FD"
@@ -62,7 +67,8 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
     except KeyError as error:
         raise DeviceError(
             f"{state_dir} belongs to user id {owner}, which has no name here.",
-            remedy=f"chown it to the agent's user: chown -R {USER}: {state_dir}",
+            remedy=f"chown it to the agent's user: chown -R {USER}: {word(state_dir)}. In a container with a "
+            f"folder of the host's, start as that user instead: --user {owner}",
             code="state-owner-unknown",
         ) from error
     relay.give_up_terminal(stdin=stdin)
@@ -82,7 +88,7 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
         raise DeviceError(
             f"{state_dir} belongs to {user.pw_name}, which is neither root nor {USER}, the agent's user.",
             remedy=f"If the agent is to be {user.pw_name} there, add --as-owner; else chown it: "
-            f"chown -R {USER}: {state_dir}",
+            f"chown -R {USER}: {word(state_dir)}",
             code="state-owner-other",
         )
 
@@ -121,17 +127,23 @@ def take_lock(state_dir: Path) -> Lock:
     except OSError as error:
         raise StateDirectoryError(
             f"Cannot write in the state directory {state_dir}: {error.strerror}.",
-            remedy="Run as its owner, or choose another place with --state-dir or state_dir.",
+            remedy="Run as its owner, or choose another place with --state-dir or state_dir. Where files of others "
+            "came into it, such as a restored backup's: sudo fleet-agent doctor --fix",
             code="state-not-writable",
         ) from error
-    if not _is_taken(descriptor):
+    try:
+        is_taken = _is_taken(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise without_locks(state_dir, error) from error
+    if not is_taken:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         holder = holder if holder.isascii() and holder.isdecimal() else ""
         os.close(descriptor)
         raise TemporaryError(
             f"Another agent uses {state_dir}: process {holder or 'unknown'}{_command_of(holder)}.",
             remedy="Stop it first (systemctl stop fleet-agent), or use another --state-dir.",
-            code="locked",
+            code="state-locked",
         )
     with contextlib.suppress(OSError):  # a full disk: who holds it is only for the words above
         os.ftruncate(descriptor, 0)
@@ -177,6 +189,8 @@ def holder(state_dir: Path) -> int | None:
         text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         process = int(text) if text.isascii() and text.isdecimal() else 0
         return process if process > 1 and _has_lock(process, os.fstat(descriptor)) else 0
+    except OSError as error:
+        raise without_locks(state_dir, error) from error
     else:
         return None
     finally:
@@ -278,10 +292,10 @@ def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
             mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
         except OSError:
             return None
-    kind, options = _mount_of(state_dir.resolve(), mounts)
+    kind, options = mount_of(state_dir.resolve(), mounts)
     if kind == "overlay":
         given = (o[9:] for o in options.split(",") if o.startswith("upperdir="))
-        upper = next(map(_unescaped, given), None)
+        upper = next(map(unescaped, given), None)
         kind = "overlay" if upper is None else _kind_of_upper(Path(upper), mounts)
         if kind == "overlay":
             return f"{state_dir} lies on an overlay whose upper side cannot be judged: is it persistent?"
@@ -294,6 +308,28 @@ def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
     return None
 
 
+def refuse_doubtful(state_dir: Path, doubt: str) -> None:
+    """Refuse an overlay that cannot be judged where an identity would be made on a booted machine.
+
+    That is how a root in memory looks (systemd.volatile=overlay, overlayroot): a certificate at each boot. An identity
+    that is there already has outlasted something, and in a container without systemd all is an overlay.
+
+    Args:
+        state_dir: Need not exist yet.
+        doubt: What ``refuse_volatile`` said.
+
+    Raises:
+        StateDirectoryError: An identity would be made there.
+    """
+    if _BOOTED.is_dir() and not (state_dir / "credentials" / "current").is_symlink():
+        raise StateDirectoryError(
+            doubt,
+            remedy="Put it on a persistent partition with --state-dir or state_dir; if it does persist, say so with "
+            "--allow-volatile.",
+            code=VOLATILE,
+        )
+
+
 def _kind_of_upper(upper: Path, mounts: str) -> str:
     """The type of the mount below an overlay's upper side; ``overlay`` when it cannot be seen from here."""
     try:
@@ -302,26 +338,4 @@ def _kind_of_upper(upper: Path, mounts: str) -> str:
         pass
     except OSError:  # a container's lies outside
         return "overlay"
-    return _mount_of(upper, mounts)[0]
-
-
-def _mount_of(path: Path, mounts: str) -> tuple[str, str]:
-    """Type and super-block options of the mount that ``path`` lies on (proc(5), mountinfo)."""
-    best, found = -1, ("", "")
-    for line in mounts.split("\n"):
-        before, separator, after = line.partition(" - ")
-        fields, rest = before.split(" "), after.split(" ")
-        if not separator or len(fields) < 5 or len(rest) < 3:  # noqa: PLR2004 - proc(5): columns
-            continue
-        point = _unescaped(fields[4])
-        # later lines win: a mount may cover an earlier one
-        if path.is_relative_to(point) and len(point) >= best:
-            best, found = len(point), (rest[0], rest[2])
-    return found
-
-
-def _unescaped(field: str) -> str:
-    """A field of mountinfo as the path it stands for: the kernel writes these four characters in octal."""
-    for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        field = field.replace(code, letter)
-    return field
+    return mount_of(upper, mounts)[0]

@@ -6,6 +6,7 @@ A dry run's answer is a shell script: its commands, and as comments what was ask
 import concurrent.futures
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -19,6 +20,12 @@ _Result = TypeVar("_Result")
 _AT_ONCE = 4
 _MANY = 20  # from here on progress is shown
 _STEPS = 10  # and so often, where there is no terminal that could show it in one line
+
+
+def duration(seconds: float) -> str:
+    """Returns for people how long something takes."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class Console:
@@ -62,22 +69,25 @@ class Console:
     ) -> list[_Result]:
         """Runs tasks, some at the same time, and shows how far they are when there are many."""
         results: list[_Result] = []
+        began = time.monotonic()
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
         try:
             for result in pool.map(run, tasks):
                 results.append(result)
                 if doing and len(tasks) >= _MANY:
-                    self._progress(doing, len(results), len(tasks))
+                    self._progress(doing, len(results), len(tasks), time.monotonic() - began)
         finally:
             pool.shutdown(cancel_futures=True)
         return results
 
-    def _progress(self, doing: str, done: int, whole: int) -> None:
+    def _progress(self, doing: str, done: int, whole: int, seconds: float) -> None:
+        left = seconds / done * (whole - done)
+        ends = f", {duration(left)} left" if left >= 1 else ""
         if streams.is_terminal(sys.stderr):
             end = "\n" if done == whole else ""
-            streams.say(f"\r  {doing}: {done} of {whole}", end=end)
+            streams.say(f"\r  {doing}: {done} of {whole}{ends}\x1b[K", end=end)
         elif done == whole or done % max(1, whole // _STEPS) == 0:
-            self.say(f"  {doing}: {done} of {whole}")
+            self.say(f"  {doing}: {done} of {whole}{ends}")
 
     def script(self, line: str) -> None:
         """Prints a line of a dry run's script; :mod:`fleet_cloud.local.quoting` has made it fit to be shown."""

@@ -2,8 +2,10 @@
 
 import argparse
 import dataclasses
+import os
 import re
 
+from fleet_cloud.aws import calls, in_process
 from fleet_cloud.aws.calls import Aws, Options
 from fleet_cloud.aws.names import FleetNames
 from fleet_cloud.console import Console
@@ -23,7 +25,7 @@ class Context:
     aws_options: Options
 
     def aws(self) -> Aws:
-        """Returns the AWS CLI, for those commands that need it."""
+        """Returns what makes calls to AWS, for those commands that need it."""
         return Aws(self.shell, self.aws_options)
 
 
@@ -42,6 +44,12 @@ FLAGS = (
     Flag("--profile", "the profile of the AWS CLI to use", "NAME"),
     Flag("--region", "the AWS region", "REGION"),
     Flag("--endpoint-url", "another place than AWS that answers its calls", "URL"),
+    Flag(
+        "--with",
+        "what makes the calls: botocore, in this process and many times as fast, or aws, the program "
+        "(default: FLEET_CLOUD_WITH, or botocore where this Python has it)",
+        "MAKER",
+    ),
     Flag("--role-boundary", "the permissions boundary of every role that is made", "ARN"),
     Flag("--dry-run", "print the aws commands that would change something, and change nothing"),
     Flag("--verbose", "show every command as it runs"),
@@ -78,8 +86,29 @@ def context(arguments: argparse.Namespace) -> Context:
             region=arguments.region,
             endpoint_url=arguments.endpoint_url,
             role_boundary=_boundary(arguments.role_boundary),
+            made_by=_made_by(getattr(arguments, "with")),
         ),
     )
+
+
+def _made_by(given: str | None) -> str:
+    """Returns what makes the calls.
+
+    Raises:
+        UsageError: There is no such thing, or this Python lacks it.
+    """
+    given = given or os.environ.get("FLEET_CLOUD_WITH")
+    if not given:
+        return calls.BOTOCORE if in_process.is_there() else calls.AWS
+    if given not in {calls.AWS, calls.BOTOCORE}:
+        raise UsageError(f"--with {given!r}", remedy="give --with aws or --with botocore")
+    if given == calls.BOTOCORE and not in_process.is_there():
+        raise UsageError(
+            "--with botocore, and this Python has no botocore",
+            remedy="type: python3 -m pip install botocore   (or sudo apt-get install python3-botocore), "
+            "or leave out --with to take the aws program",
+        )
+    return given
 
 
 def _boundary(given: str | None) -> str | None:

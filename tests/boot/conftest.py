@@ -38,7 +38,7 @@ def tools(root_dir: Path, shared: Path) -> None:
     """What Debian calls the programs that these tests use; skips where they cannot run."""
     if os.geteuid() != 0:
         pytest.skip("booting containers takes root")
-    command = f". {root_dir}/scripts/environment && apt_install mmdebstrap systemd-container iproute2 lintian"
+    command = f". {root_dir}/scripts/environment && apt_install mmdebstrap systemd-container iproute2 lintian apt-utils"
     with roots.alone(shared / "apt.lock"):
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     if not all(map(shutil.which, ("mmdebstrap", "systemd-nspawn", "ip"))):
@@ -68,10 +68,24 @@ def deb(tools: None, shared: Path, root_dir: Path) -> Path:  # noqa: ARG001 - fo
     return next(folder.glob("*.deb"))
 
 
+@pytest.fixture(
+    scope="session",
+    params=[
+        roots.SUITES[0],
+        *(pytest.param(s, marks=pytest.mark.thorough) for s in roots.SUITES[1:]),
+    ],
+)
+def suite(request: pytest.FixtureRequest) -> str:
+    """Which Debian is booted."""
+    name = request.param
+    assert isinstance(name, str)
+    return name
+
+
 @pytest.fixture(scope="session")
-def installed(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def installed(deb: Path, suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A root with the package installed, not configured; stays as it is."""
-    root = roots.mount(roots.base_root(), tmp_path_factory.mktemp("installed"))
+    root = roots.mount(roots.base_root(suite), tmp_path_factory.mktemp("installed"))
     try:
         roots.install(root, deb)
         yield root

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-SUITE = "bookworm"
+SUITES = ("bookworm", "trixie")  # CI boots the first, --thorough all of them
 PACKAGES = (
     # What an image has anyway, and what fleet-agent depends on.
     "systemd,systemd-sysv,dbus,ca-certificates,openssl,python3,python3-cryptography,python3-yaml,python3-systemd"
@@ -43,21 +43,42 @@ def alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def base_root() -> Path:
-    """A Debian 12 with everything that the package depends on, but not the package; made when it is not cached."""
-    key = hashlib.sha256(repr((SUITE, PACKAGES, OPTIONS)).encode()).hexdigest()[:16]
-    root = cache() / f"{SUITE}-{key}"
+def base_root(suite: str, packages: str = PACKAGES, kind: str = "") -> Path:
+    """A Debian with everything that the package depends on, but not the package; made when it is not cached.
+
+    Args:
+        suite: Debian's name of the release.
+        packages: What is in it.
+        kind: Tells roots with other packages apart.
+    """
+    key = hashlib.sha256(repr((suite, packages, OPTIONS)).encode()).hexdigest()[:16]
+    root = cache() / f"{suite}{kind}-{key}"
     with alone(cache() / "lock"):
         if not root.exists():
-            _make(root)
+            _make(root, suite, packages)
     return root
 
 
-def _make(root: Path) -> None:
-    for old in cache().glob(f"{SUITE}-*"):  # of another list of packages, or half made
+def foreign_root(suite: str, architecture: str) -> Path:
+    """A Debian of another architecture, unpacked and not configured: no script of it has run."""
+    options = ("--variant=extract", f"--architectures={architecture}")
+    packages = "ca-certificates,openssl,python3,python3-cryptography,python3-yaml,python3-systemd"
+    root = cache() / f"{suite}.{architecture}-{len(packages)}"
+    with alone(cache() / "lock"):
+        if not root.exists():
+            _make(root, suite, packages, options)
+            # What the scripts would have made of it.
+            run("cp", "-a", "/etc/passwd", "/etc/group", str(root / "etc"))
+            shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc" / "ssl" / "certs")
+    return root
+
+
+def _make(root: Path, suite: str, packages: str, options: Sequence[str] = OPTIONS) -> None:
+    # Of another list of packages, or half made.
+    for old in cache().glob(f"{root.name.rpartition('-')[0]}-*"):
         shutil.rmtree(old)
     growing = root.with_name(f"{root.name}.growing")
-    command = ["mmdebstrap", *OPTIONS, f"--include={PACKAGES}", SUITE, str(growing)]
+    command = ["mmdebstrap", *options, f"--include={packages}", suite, str(growing)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"mmdebstrap: {done.stderr[-2000:]}")

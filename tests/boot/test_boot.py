@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from boot import roots
 from boot.machine import UNIT, Machine
 from fleet_agent.log import Moment
 from support.agent import until
@@ -40,6 +41,13 @@ def test_first_boot_provisions_and_the_second_only_connects(device: Machine) -> 
         assert "Connected to AWS IoT Core" in explained
         assert f"{certificate_id}: readings go up" in " ".join(explained.split()).replace("░ ", "")
         assert not secrets_in(device.journal_text(), tokens_of(device.state))
+    # Off, and its state restored by root: a new card, a backup.
+    for path in (
+        device.state / "lock",
+        device.state / "ledger.jsonl",
+        device.state / "credentials",
+    ):
+        roots.run("chown", "-R", "0:0", str(path))
     with device.booted():
         device.wait_connected()
         assert not device.journal(f"MESSAGE_ID={Moment.PROVISIONED.value}")

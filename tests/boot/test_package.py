@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -27,6 +28,22 @@ def test_sizes_and_what_stays_out(deb: Path) -> None:
     assert "./usr/share/fleet-agent/examples/config.yaml" in names
 
 
+def test_it_asks_for_the_libc_that_its_library_needs(deb: Path, tmp_path: Path) -> None:
+    roots.run("dpkg-deb", "--extract", str(deb), str(tmp_path))
+    library = next(tmp_path.rglob("_awscrt*.so")).read_bytes()
+    asked = {
+        version(item.decode()) for item in re.findall(rb"GLIBC_([0-9]+(?:\.[0-9]+)+)", library)
+    }
+    found = re.search(r"libc6 \(>= ([0-9.]+)\)", roots.run("dpkg-deb", "--field", str(deb)))
+    assert found
+    assert asked
+    assert max(asked) <= version(found[1])
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
+
+
 def test_two_builds_have_the_same_bits(deb: Path, root_dir: Path) -> None:
     if "FLEET_AGENT_DEB" in os.environ:
         pytest.skip("the package was not built here")
@@ -46,6 +63,19 @@ def test_lintian_finds_nothing(deb: Path) -> None:
         check=False,
     )
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.thorough
+def test_lintian_of_the_newest_debian_finds_nothing(deb: Path, tmp_path: Path) -> None:
+    """Each release's lintian knows more than the one before."""
+    base = roots.base_root(roots.SUITES[-1], "lintian", kind=".lintian")
+    root = roots.mount(base, tmp_path / "lintian")
+    try:
+        shutil.copy(deb, root / "root" / deb.name)
+        command = ["lintian", "--allow-root", "--fail-on", "error,warning", f"/root/{deb.name}"]
+        assert "E: " not in roots.inside(root, *command)
+    finally:
+        roots.unmount(root)
 
 
 def test_as_installed(installed: Path) -> None:

@@ -117,7 +117,7 @@ def test_claim_not_active(sandbox_fleet: Fleet, tmp_path: Path) -> None:
     identity = sandbox_fleet.claim.certificate_id
     sandbox_fleet.iot.update_certificate(certificateId=identity, newStatus="INACTIVE")
     done = agent.provision("--timeout", "40")
-    assert_error(done, 77, "hung-up", sandbox_fleet.claim.certificate)
+    assert_error(done, 77, "connect-unanswered", sandbox_fleet.claim.certificate)
     assert "describe-certificate" in done.error["remedy"]
     assert_nothing_issued(agent)
     sandbox_fleet.iot.update_certificate(certificateId=identity, newStatus="ACTIVE")
@@ -205,7 +205,7 @@ def test_template_that_does_not_exist(sandbox_fleet: Fleet, tmp_path: Path) -> N
     claim = any_template_claim(sandbox_fleet, tmp_path / "any")
     agent = Agent(sandbox_fleet, tmp_path, cert=claim.certificate, key=claim.private_key)
     done = agent.provision(template_name="nosuch")
-    assert_error(done, 77, "refused", "RegisterThing", "nosuch does not exist")
+    assert_error(done, 77, "provisioning-refused", "RegisterThing", "nosuch does not exist")
     assert "describe-provisioning-template" in done.error["remedy"]
     assert done.error["step"] == "registered"
 
@@ -229,7 +229,7 @@ def test_template_disabled(fleet: Fleet, tmp_path: Path) -> None:
     paused = make_fleet(fleet.sandbox, tmp_path / "claim", enabled=False)
     agent = Agent(paused, tmp_path)
     done = agent.provision()
-    assert_error(done, 77, "refused", "RegisterThing", "not enabled")
+    assert_error(done, 77, "provisioning-refused", "RegisterThing", "not enabled")
     assert "enabled" in done.error["remedy"]
     paused.set_enabled(enabled=True)
     assert_goes_on(agent)
@@ -238,7 +238,7 @@ def test_template_disabled(fleet: Fleet, tmp_path: Path) -> None:
 
 def test_template_parameter_missing(agent: Agent) -> None:
     done = agent.provision(template_parameters="{}")
-    assert_error(done, 77, "refused", "RegisterThing", "SerialNumber")
+    assert_error(done, 77, "provisioning-refused", "RegisterThing", "SerialNumber")
     assert "fleet-agent parameters" in done.error["remedy"]
     assert_goes_on(agent)  # now with the parameter
     assert len(agent.ledger()) == 1
@@ -311,7 +311,7 @@ def test_claim_policy_that_lets_no_answer_through(
     done = agent.provision("--timeout", "3")
     topic = CSR if operation == "create-from-csr" else REGISTER
     topic = topic.replace("{template}", lacking.template)
-    assert_error(done, 69, "no-answer", topic)
+    assert_error(done, 69, "answer-missing", topic)
     assert f"iot:Receive on topic/{topic}/*" in done.error["remedy"]
 
 
@@ -504,7 +504,9 @@ def test_second_agent_in_one_state_directory(agent: Agent, faults: FaultClient) 
     with agent.running("--json", verb="provision") as first:
         first.wait_for_line("claim session")
         done = agent.provision()
-        assert_error(done, 75, "locked", agent.state_dir, f"process {first.pid}", "fleet-agent")
+        assert_error(
+            done, 75, "state-locked", agent.state_dir, f"process {first.pid}", "fleet-agent"
+        )
         assert "systemctl stop" in done.error["remedy"]
         assert first.process.wait(20) == 0
     assert list(agent.ledger().values()) == [["issued", "registered", "current"]]
@@ -616,3 +618,13 @@ def test_force_over_a_live_identity(agent: Agent) -> None:
         first: ["issued", "registered", "current", "retired"],
         second: ["issued", "registered", "current"],
     }
+
+
+def test_force_over_an_identity_whose_key_is_empty(agent: Agent) -> None:
+    first = agent.provision().answer["certificate_id"]
+    (agent.credentials / "current" / "private.pem.key").write_bytes(b"")
+    assert_error(agent.provision(), 78, "credential-damaged", "private.pem.key is empty")
+    done = agent.provision("--force")
+    assert done.status == 0, done.stderr
+    assert agent.ledger()[first] == ["issued", "registered", "current", "retired"]
+    assert agent.status().status == 3

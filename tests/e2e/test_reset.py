@@ -120,7 +120,7 @@ def test_a_running_agent_is_not_reset(agent: Agent) -> None:
     with agent.running() as daemon:
         daemon.wait_connected()
         done = reset(agent, "--yes")
-        assert (done.status, done.error["code"]) == (75, "locked")
+        assert (done.status, done.error["code"]) == (75, "state-locked")
         assert daemon.end() == 0
     assert agent.current_id() is not None
 
@@ -161,7 +161,7 @@ def copied(agent: Agent, tmp_path: Path) -> Iterator[list[str]]:
 
 def test_a_copied_card_is_a_problem_and_goes_on(agent: Agent, copied: list[str]) -> None:
     with agent.running(command=[*copied, str(COMMAND)]) as daemon:
-        problem = daemon.wait_for_problem("maybe-cloned")
+        problem = daemon.wait_for_problem("hardware-changed")
         assert "fleet-agent reset --yes" in problem["remedy"]
         daemon.wait_connected()
         assert daemon.end() == 0

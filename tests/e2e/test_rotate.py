@@ -57,6 +57,38 @@ def test_due_by_age_and_no_identity(agent: Agent, rotating: Fleet, tmp_path: Pat
     assert rotate(empty, "--force").status == 78
 
 
+def test_another_thing_is_refused_and_the_identity_stays(agent: Agent, tmp_path: Path) -> None:
+    """A parameter's source says something else by then."""
+    before, other = agent.current_id(), f"other{agent.serial}"
+    text = tmp_path / "serial"
+    text.write_text(agent.serial)
+    provisioning = {
+        "template": agent.fleet.template,
+        "parameters": {"SerialNumber": {"file": str(text)}},
+    }
+    config = agent.configuration(tmp_path / "c.yaml", provisioning=provisioning)
+    with agent.running(config=config) as daemon:
+        daemon.wait_connected()
+        text.write_text(other)
+        daemon.process.send_signal(signal.SIGUSR1)
+        said = daemon.wait_for_problem("rotation-failed", 60)
+        assert agent.thing_name in said["title"]
+        assert other in said["title"]
+        until(lambda: daemon.log.count("connected to") == 2, "connected again")
+        assert daemon.end() == 0
+    assert agent.current_id() == before
+    (dropped,) = {name for name, events in agent.ledger().items() if events[-1] == "dropped"}
+    assert dropped in said["title"]
+    done = rotate(agent, "--force", provisioning=provisioning)
+    assert done.status == 78
+    assert "is for the thing" in done.stderr
+    assert agent.current_id() == before
+    text.write_text(agent.serial)
+    assert rotate(agent, "--check", provisioning=provisioning).status == 1, "nothing is left over"
+    assert rotate(agent, "--force", provisioning=provisioning).status == 0
+    assert agent.current_id() not in (before, dropped)
+
+
 def test_running_agent_reconnects_with_the_new_one(agent: Agent) -> None:
     before = agent.current_id()
     with agent.running() as daemon:

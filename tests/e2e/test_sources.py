@@ -165,6 +165,8 @@ def test_other_users_send_what_the_list_allows(agent: Agent) -> None:
         path = listening(daemon)
         until(lambda: path.stat().st_gid == OTHER, "the group")
         words = ("--runtime-dir", runtime_dir)
+        if run_command("--version", under=under).status != 0:
+            pytest.skip("nobody else may run the command from here")
         sent = run_command("publish", "dt/{thing}/meter", "1", *words, under=under)
         assert sent.status == 0, sent.stderr
         assert run_command("publish", "dt/{thing}/x", "1", *words, under=under).status == 77

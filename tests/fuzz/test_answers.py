@@ -12,6 +12,7 @@ from fleet_agent.errors import AgentError
 from fleet_agent.provisioning import answers, machine
 from fleet_agent.provisioning.model import Operation, Step
 from support.csr import key_pem, make_key
+from support.fuzzing import TIMES
 
 pytestmark = pytest.mark.slow  # tens of seconds on a small machine
 
@@ -69,7 +70,7 @@ def read(operation: Operation, payload: bytes) -> Any:
 @example(payload=b"[" * 100_000)
 @example(payload=b"9" * 10_000)
 @example(payload=b'{"thingName": "\\ud800", "deviceConfiguration": {"\\udfff": "\\ud800"}}')
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * TIMES, deadline=None)
 def test_accepted(operation: Operation, payload: bytes) -> None:
     found, error = outcome(lambda: read(operation, payload))
     if error is not None:
@@ -87,7 +88,7 @@ def test_accepted(operation: Operation, payload: bytes) -> None:
 
 @pytest.mark.parametrize("operation", Operation)
 @given(payload=PAYLOADS, step=some.sampled_from(Step), age=some.floats(allow_nan=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * TIMES, deadline=None)
 def test_rejected(operation: Operation, payload: bytes, step: Step, age: float) -> None:
     found, error = outcome(lambda: answers.rejection(operation, payload))
     verdict = machine.judge(error or found, step, 0.0, age)

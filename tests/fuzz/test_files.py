@@ -16,6 +16,7 @@ from fleet_agent.errors import AgentError
 from fleet_agent.provisioning.clockwatch import looks_valid
 from support.certificates import make_certificate
 from support.csr import key_pem, make_csr, make_key
+from support.fuzzing import TIMES
 
 pytestmark = pytest.mark.slow  # tens of seconds on a small machine
 
@@ -31,7 +32,9 @@ telemetry: {topic: 'dt/{thing}/{source}', sources: [{system: {interval: 60s}}]}
 subscriptions: [{topic: 'cmd/{thing}/#', log: true}]
 """
 ROUGH = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120 * TIMES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -96,11 +96,11 @@ def test_proxies_that_do_not_let_through_are_named(fleet: Fleet, tmp_path: Path)
         ThreadPoolExecutor(4) as pool,
     ):
         cases = {
-            "refusing": (refusing.url, (69, "proxy-refuses")),
-            "inspecting": (inspecting.url, (69, "proxy-lies")),
-            "portal": (portal.url, (69, "proxy-lies")),
-            "ssh": (ssh.url, (69, "proxy-garbage")),
-            "broken": (broken.url, (69, "proxy-no-way")),
+            "refusing": (refusing.url, (69, "proxy-refused")),
+            "inspecting": (inspecting.url, (69, "proxy-tls-broken")),
+            "portal": (portal.url, (69, "proxy-tls-broken")),
+            "ssh": (ssh.url, (69, "proxy-answer-invalid")),
+            "broken": (broken.url, (69, "proxy-endpoint-unreachable")),
             "silent": (silent.url, (69, "proxy-silent")),
             "unknown": ("http://proxy.invalid:3128", (69, "proxy-unknown")),
         }
@@ -124,7 +124,8 @@ def front(fleet: Fleet) -> Iterator[Front]:
 def test_port_443_asks_by_alpn(agent: Agent, front: Front, tmp_path: Path) -> None:
     done = agent.provision(port=443)
     assert done.status == 0, done.stderr
-    assert b"\x0ex-amzn-mqtt-ca" in front.hellos[-1]
+    # Where localhost is ::1 too, the SDK tries both addresses, and says nothing on the connection that came second.
+    assert b"\x0ex-amzn-mqtt-ca" in [hello for hello in front.hellos if hello][-1]
     # By an IPv6 address, straight and through a proxy.
     (tmp_path / "six").mkdir()
     six = Agent(agent.fleet, tmp_path / "six")

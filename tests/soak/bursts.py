@@ -37,7 +37,7 @@ LOOK_EVERY = 0.05  # seconds between two looks at the status
 # The third cut is a problem of its own, and stays one for longer than a run lasts.
 OFTEN = 3
 OF_A_CUT = ("offline",)
-OF_MANY_CUTS = ("thrown-out", "message-set-aside")
+OF_MANY_CUTS = ("connection-unstable", "message-set-aside")
 
 
 class Identity(Protocol):

@@ -26,21 +26,13 @@ from typing import Any, Protocol, TypeVar
 
 import yaml
 
+from fleet_agent.provisioning.report import Milestone
 from support.fleets import Fleet
 
 COMMAND = Path(sys.executable).with_name("fleet-agent")
 LIMIT = 60.0  # seconds for a command that a test waits for
 
-STEPS = (
-    "parameters",
-    "clock",
-    "claim session",
-    "certificate",
-    "stored",
-    "registered",
-    "proven",
-    "current",
-)
+STEPS = tuple(Milestone)
 
 T = TypeVar("T")
 
@@ -309,11 +301,14 @@ class Daemon:
         path = self.agent.state_dir / "run" / "status.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
-    def wait_for_problem(self, code: str, seconds: float = 20.0) -> dict[str, str]:
-        """Wait until status.json tells a problem; give it."""
+    def wait_for_problem(
+        self, code: str, seconds: float = 20.0, name: str | None = None
+    ) -> dict[str, str]:
+        """Wait until status.json tells a problem, of the source or handler with this name if any; give it."""
 
         def found() -> list[dict[str, str]]:
-            return [item for item in self.shown().get("problems", ()) if item["code"] == code]
+            shown = self.shown().get("problems", ())
+            return [item for item in shown if (item["code"], item["name"]) == (code, name)]
 
         return until(found, f"problem {code}", seconds)[0]
 

@@ -10,7 +10,7 @@ from fleet_agent.config.telemetry import Allow, SocketSource
 from fleet_agent.telemetry.sources import packet
 from fleet_agent.telemetry.sources.rights import AllowList
 from fleet_agent.telemetry.sources.socket import Socket
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
 from support.sources import LIMIT, Bench
 
@@ -19,7 +19,7 @@ EVERYBODY = SocketSource().allow
 
 def begin(bench: Bench, allow: Sequence[Allow] = EVERYBODY, **options: Any) -> Socket:
     settings = SocketSource(allow=tuple(allow), **options)
-    topics = Topics(CREDENTIAL, {})
+    topics = Topics(CREDENTIAL.topic_values)
     allowed = AllowList(settings.allow, topics.fill, topics.filler("socket"))
     source = Socket(
         settings, bench.feed("socket"), bench.mailbox, bench.socket, bench.listeners, allowed

@@ -18,6 +18,7 @@ def make_plan(method: str = "csr", csr: Csr | None = None, *, has_csr_key: bool 
         method=method,
         key_type="ec-p256",
         parameters={"SerialNumber": "7"},
+        parameters_hash="7a" * 32,
         csr=csr,
         csr_key=Secret("its key") if has_csr_key else None,
     )

@@ -301,7 +301,7 @@ DEVICE = (
     Seeded("the device's certificate expired", "certificate-expired", _expired_identity, "certificate.pem.crt"),
     Seeded("the device's certificate about to expire", "certificate-expires",
            lambda b: b.promote(valid_to=TOMORROW), "certificate.pem.crt", level="warning"),
-    Seeded("the storage of another device", "maybe-cloned", _other_board, "fingerprint.json"),
+    Seeded("the storage of another device", "hardware-changed", _other_board, "fingerprint.json"),
     Seeded("an endpoint that is not the identity's", "endpoint-changed",
            lambda b: b.promote(endpoint="other-ats.iot.eu-west-1.amazonaws.com"), "other-ats", level="warning"),
     Seeded("a provisioning that does not get on", "attempt-stuck", _stuck, "tried 9 times", level="warning"),

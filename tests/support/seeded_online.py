@@ -131,7 +131,7 @@ WAY = (
              lambda _folder, _stack: {"port": _free_port()}),
     OnTheWay(Fault("a proxy that is not there", "proxy-unreachable", "127.0.0.1"),
              lambda _folder, _stack: {"proxy": f"http://127.0.0.1:{_free_port()}"}),
-    OnTheWay(Fault("a proxy that lets nobody through", "proxy-refuses", "403 Forbidden"),
+    OnTheWay(Fault("a proxy that lets nobody through", "proxy-refused", "403 Forbidden"),
              lambda _folder, stack: {"proxy": _refusing_proxy(stack)}),
     OnTheWay(Fault("a CA file without the CA of the endpoint", "server-untrusted", "missing is the CA"),
              lambda folder, _stack: {"ca_file": _other_ca(folder)}),
@@ -142,7 +142,7 @@ WAY = (
 )  # fmt: skip
 
 CLOUD = (
-    InTheCloud((Fault("a claim that is not ACTIVE", "hung-up", "claim.certificate.pem.crt"),),
+    InTheCloud((Fault("a claim that is not ACTIVE", "connect-unanswered", "claim.certificate.pem.crt"),),
                lambda agent: _deactivate(agent, agent.fleet.claim.certificate_id)),
     InTheCloud((Fault("a claim's policy without iot:Connect", "not-allowed", "claim-", "iot:Connect"),),
                lambda agent: lose(agent, claim=["connect"])),
@@ -165,6 +165,6 @@ CLOUD = (
                 Fault("without iot:Publish on its telemetry's topic", "not-allowed", "/system", "iot:Publish")),
                lambda agent: lose(agent, claim=["publish create-from-csr"], device=["subscribe", "publish"]),
                is_provisioned=True),
-    InTheCloud((Fault("a device's certificate that is not ACTIVE", "hung-up", "certificate.pem.crt"),),
+    InTheCloud((Fault("a device's certificate that is not ACTIVE", "connect-unanswered", "certificate.pem.crt"),),
                lambda agent: _deactivate(agent, agent.current_id()), is_provisioned=True),
 )  # fmt: skip

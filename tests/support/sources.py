@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.telemetry.reading import Heard, Reading, Source
@@ -107,9 +107,9 @@ class Bench:
         return self.intake.payloads
 
     def problems(self) -> dict[str, str]:
-        """Code → title, as status.json has them."""
+        """Code and name of the source → title, as status.json has them."""
         status = json.loads((self.runtime_dir / "status.json").read_text())
-        return {problem["code"]: problem["title"] for problem in status["problems"]}
+        return {f"{item['code']} {item['name']}": item["title"] for item in status["problems"]}
 
     def close(self) -> None:
         for source in self.sources:

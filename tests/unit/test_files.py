@@ -4,6 +4,7 @@ import resource
 import socket
 import stat
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -312,3 +313,13 @@ def test_roots_own_links_are_followed(tmp_path: Path) -> None:
 def test_every_known_cause_has_a_remedy_of_its_own() -> None:
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
         assert files._REMEDIES[number]
+
+
+def test_reading_takes_the_memory_of_the_content_and_not_of_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 1000)
+    tracemalloc.start()
+    try:
+        assert len(files.read(tmp_path / "f", limit=1 << 26) or b"") == 1000
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

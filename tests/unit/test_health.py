@@ -1,6 +1,8 @@
 import json
 import os
+import pickle
 import shutil
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,16 @@ from typing import Any
 import pytest
 
 from fleet_agent.config.settings import STATE_DIR
-from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Health, Problem, runtime_dir
+from fleet_agent.errors import NotAllowedError, StateDirectoryError
+from fleet_agent.health import table
+from fleet_agent.health.problems import Problem
+from fleet_agent.health.status import Health, runtime_dir
 from support.clock import FakeClock
 
-OFFLINE = Problem(code="offline", title="No network.", remedy="Plug it in.")
-REFUSED = Problem(code="refused", title="No.", remedy="Ask.")
+OFFLINE = table.OFFLINE.problem("No network.", "Plug it in.")
+REFUSED = table.REFUSED.problem("No.", "Ask.")
+DAMAGED = table.QUEUE_DAMAGED.problem("Damaged.", "Look at the disk.")
+LIMITED = table.SERVER_LIMITS.problem("Less.", "Compare.")
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def shown(folder: Path) -> dict[str, Any]:
 def test_what_is_shown(health: Health, folder: Path, clock: FakeClock) -> None:
     clock.go(60)
     health.traffic.readings_acknowledged = 3
-    health.doing("connected")
+    health.set_activity("connected")
     assert shown(folder) == {
         "schema": 1,
         "pid": os.getpid(),
@@ -57,6 +63,7 @@ def test_what_is_shown(health: Health, folder: Path, clock: FakeClock) -> None:
         "readings_acknowledged_per_second": 0.0,
         "bytes_waiting": 0,
         "oldest_waiting": None,
+        "answers_dropped": 0,
         "dropped": {},
         "messages_published": 0,
         "messages_received": 0,
@@ -72,25 +79,124 @@ def test_everybody_may_read_it(health: Health, folder: Path) -> None:
 
 
 def test_problems_come_and_go(health: Health, folder: Path) -> None:
-    health.raise_problem(OFFLINE)
-    health.raise_problem(REFUSED)
-    assert [problem["code"] for problem in shown(folder)["problems"]] == ["offline", "refused"]
+    health.report(OFFLINE)
+    health.report(REFUSED)
+    assert [problem["code"] for problem in shown(folder)["problems"]] == [
+        "offline",
+        "provisioning-refused",
+    ]
     assert shown(folder)["problems"][0]["remedy"] == "Plug it in."
-    health.clear_problem("offline")
-    assert [problem["code"] for problem in shown(folder)["problems"]] == ["refused"]
+    health.clear(table.OFFLINE)
+    assert [problem["code"] for problem in shown(folder)["problems"]] == ["provisioning-refused"]
 
 
 def test_the_same_problem_again_replaces_what_was_said(health: Health, folder: Path) -> None:
-    health.raise_problem(OFFLINE)
-    health.raise_problem(Problem(code="offline", title="Still none.", remedy="Wait."))
+    health.report(OFFLINE)
+    health.report(table.OFFLINE.problem("Still none.", "Wait."))
     assert [problem["title"] for problem in shown(folder)["problems"]] == ["Still none."]
 
 
+def test_a_problem_is_shown_with_its_severity_and_since_when(
+    health: Health, folder: Path, clock: FakeClock
+) -> None:
+    clock.go(60)
+    health.report(OFFLINE)
+    clock.go(60)
+    assert health.report(table.OFFLINE.problem("Still none.", "Wait."))
+    assert shown(folder)["problems"] == [
+        {
+            "code": "offline",
+            "name": None,
+            "severity": "error",
+            "title": "Still none.",
+            "remedy": "Wait.",
+            "since": "2027-01-15T08:01:00Z",
+        }
+    ]
+    health.clear(table.OFFLINE)
+    health.report(OFFLINE)
+    assert shown(folder)["problems"][0]["since"] == "2027-01-15T08:02:00Z"
+
+
+def test_the_worst_stands_first_and_then_the_oldest(health: Health, folder: Path) -> None:
+    for problem in (LIMITED, DAMAGED, REFUSED, OFFLINE):
+        health.report(problem)
+    assert [item["code"] for item in shown(folder)["problems"]] == [
+        "provisioning-refused",
+        "offline",
+        "queue-damaged",
+        "server-limits",
+    ]
+    assert health.problems == [REFUSED, OFFLINE, DAMAGED, LIMITED]
+
+
+def test_the_units_status_line_has_the_worst_not_the_first(
+    health: Health, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        health.set_activity("connected")
+        for problem in (LIMITED, OFFLINE, DAMAGED):
+            health.report(problem)
+        lines = [systemd.recv(200).decode() for _ in range(4)]
+    assert lines == [
+        "STATUS=connected",
+        "STATUS=connected: Less.",
+        "STATUS=connected: No network.",
+        "STATUS=connected: No network.",
+    ]
+
+
+def test_each_source_has_a_problem_of_its_own(health: Health, folder: Path) -> None:
+    for name in ("meter", "log-meter"):
+        health.report(table.SOURCE_FAILED.problem(f"{name} fails.", name=name))
+    found = shown(folder)["problems"]
+    assert [(item["code"], item["name"]) for item in found] == [
+        ("source-failed", "meter"),
+        ("source-failed", "log-meter"),
+    ]
+    assert health.has(table.SOURCE_FAILED, "meter")
+    assert not health.has(table.SOURCE_FAILED)
+    health.clear(table.SOURCE_FAILED, "meter")
+    assert [item["name"] for item in shown(folder)["problems"]] == ["log-meter"]
+
+
+def test_words_are_the_tables_where_the_case_has_none() -> None:
+    found = table.CLAIM_NOT_DELETED.problem()
+    assert (found.title, found.remedy) == (
+        "The claim has served and was to be deleted, and it is still there.",
+        "See why: journalctl -u fleet-agent.service; or type: sudo fleet-agent claim delete",
+    )
+
+
+def test_a_problem_found_by_another_program_is_the_same(health: Health) -> None:
+    came: Problem = pickle.loads(pickle.dumps(OFFLINE))
+    assert health.report(OFFLINE)
+    assert not health.report(came)
+    health.clear(came.kind)
+    assert health.problems == []
+
+
+def test_a_rotation_that_failed_is_kept(health: Health, folder: Path, clock: FakeClock) -> None:
+    clock.go(60)
+    health.record_failed_rotation(NotAllowedError("thing", "iot:Publish", "topic/a"))
+    health.show()
+    assert shown(folder)["rotation"] == {
+        "failed": "2027-01-15T08:01:00Z",
+        "code": "not-allowed",
+        "title": "The thing's policy does not allow iot:Publish on topic/a.",
+        "remedy": 'Add to that policy: {"Effect": "Allow", "Action": "iot:Publish", '
+        '"Resource": "arn:aws:iot:REGION:ACCOUNT:topic/a"}',
+    }
+
+
 def test_nothing_is_written_when_nothing_changes(health: Health, folder: Path) -> None:
-    health.raise_problem(OFFLINE)
+    health.report(OFFLINE)
     before = (folder / "status.json").stat().st_ino
-    health.raise_problem(OFFLINE)
-    health.clear_problem("another")
+    health.report(OFFLINE)
+    health.clear(table.UNSTABLE)
     assert (folder / "status.json").stat().st_ino == before
 
 
@@ -98,11 +204,11 @@ def test_a_status_that_cannot_be_written_stops_nothing_and_is_said_once(
     health: Health, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.rmtree(folder)
-    health.doing("connected")
-    health.doing("reconnecting")
+    health.set_activity("connected")
+    health.set_activity("reconnecting")
     assert len(caplog.records) == 1
     folder.mkdir()
-    health.doing("connected")
+    health.set_activity("connected")
     assert shown(folder)["doing"] == "connected"
     shutil.rmtree(folder)
     health.show()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import fleet_agent
 from fleet_agent import log
 from fleet_agent.log import Moment
 
@@ -127,5 +128,17 @@ def test_the_catalog_explains_every_moment(root_dir: Path) -> None:
     assert re.findall(r"^-- ([0-9a-f]{32})$", text, re.MULTILINE) == [
         moment.value for moment in Moment
     ]
+    entries = re.findall(
+        r"^-- (\w+)\nSubject: (.+)\nDefined-By: fleet-agent\n", text, re.MULTILINE
+    )
+    assert len({subject for _, subject in entries}) == len(Moment)
     known = {"STEP", "ATTEMPT", "TRIES", "CERTIFICATE_ID", "THING", "PROBLEM"}
     assert set(re.findall(r"@FLEET_AGENT_(\w+)@", text)) <= known
+
+
+def test_every_moment_is_logged_somewhere() -> None:
+    source = "".join(
+        file.read_text(encoding="utf-8")
+        for file in Path(fleet_agent.__file__).parent.rglob("*.py")
+    )
+    assert set(re.findall(r"\bMoment\.([A-Z]+)\b", source)) == {moment.name for moment in Moment}

@@ -47,7 +47,7 @@ def test_another_agent_is_named_with_its_process(tmp_path: Path) -> None:
         pytest.raises(TemporaryError, match=f"process {process} ") as caught,
     ):
         statedir.take_lock(tmp_path / "state")
-    assert caught.value.code == "locked"
+    assert caught.value.code == "state-locked"
     assert Path(sys.executable).name in caught.value.title  # its command line
     assert "systemctl stop" in caught.value.remedy
 

@@ -1,7 +1,7 @@
 """``fleet-agent provision``: from claim to identity, on a bench or from a script."""
 
 import argparse
-import json
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -9,21 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from fleet_agent.cli import flags, terminal
+from fleet_agent.cli.outcome import Outcome
+from fleet_agent.cli.terminal import Styled
 from fleet_agent.clock import SystemClock
+from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.provision import Request, Result, provision
-
-# In the order in which they are done.
-_STEPS = (
-    "parameters",
-    "clock",
-    "claim session",
-    "certificate",
-    "stored",
-    "registered",
-    "proven",
-    "current",
-)
+from fleet_agent.identity.provision import provision
+from fleet_agent.identity.walk import Request
+from fleet_agent.provisioning.report import Milestone
 
 
 def register(
@@ -66,7 +59,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     settings = flags.settings(arguments)
     clock = SystemClock()
@@ -83,36 +76,31 @@ def run(arguments: argparse.Namespace) -> int:
     with Steps() as steps:
         result = provision(settings, request, steps)
     credential = result.credential
-    if arguments.json:
-        answer = {
-            "schema": 1,
-            "thing_name": credential.thing_name,
-            "certificate_id": credential.certificate_id,
-            "certificate_file": credential.certificate_file,
-            "private_key_file": credential.private_key_file,
-            "device_configuration": dict(credential.device_configuration),
-            "proven": credential.is_proven,
-            "state_dir": str(Path(settings.state_dir).absolute()),
-            "seconds": round(clock.monotonic() - started, 3),
-        }
-        print(json.dumps(answer))
-    if result.was_there:
-        print("This device is provisioned already; --force provisions anew.", file=sys.stderr)
-    if not arguments.json:
-        _print_for_people(result)
-    return 0
+    data = {
+        "thing_name": credential.thing_name,
+        "certificate_id": credential.certificate_id,
+        "certificate_file": credential.certificate_file,
+        "private_key_file": credential.private_key_file,
+        "device_configuration": dict(credential.device_configuration),
+        "proven": credential.is_proven,
+        "state_dir": str(Path(settings.state_dir).absolute()),
+        "seconds": round(clock.monotonic() - started, 3),
+    }
+    known = "This device is provisioned already; --force provisions anew."
+    notes = [known] if result.was_there else []
+    return Outcome(data=data, lines=_for_people(credential), notes=notes)
 
 
-def _print_for_people(result: Result) -> None:
-    credential = result.credential
-    print(f"thing        {credential.thing_name or '(the template makes none)'}")
-    print(f"certificate  {credential.certificate_id}")
-    print(f"             {credential.certificate_file}")
-    print(
-        f"key          {credential.private_key_file or 'elsewhere: not proven; bring it with --csr-key'}"
-    )
-    for name, value in credential.device_configuration.items():
-        print(f"setting      {name} = {value}")
+def _for_people(credential: Credential) -> list[str]:
+    key = credential.private_key_file or "elsewhere: not proven; bring it with --csr-key"
+    settings = credential.device_configuration.items()
+    return [
+        f"thing        {credential.thing_name or '(the template makes none)'}",
+        f"certificate  {credential.certificate_id}",
+        f"             {credential.certificate_file}",
+        f"key          {key}",
+        *(f"setting      {name} = {value}" for name, value in settings),
+    ]
 
 
 class Steps:
@@ -124,10 +112,9 @@ class Steps:
     def __init__(self) -> None:
         self._last = time.perf_counter()
         self._spinner = terminal.Spinner(sys.stderr)
-        self._style = terminal.Style(sys.stderr)
 
     def __enter__(self) -> Self:
-        self._spinner.show(_STEPS[0])
+        self._spinner.show(Milestone.PARAMETERS)
         return self
 
     def __exit__(
@@ -138,27 +125,27 @@ class Steps:
     ) -> None:
         self._spinner.__exit__(kind, error, trace)
 
-    def step(self, name: str, detail: str = "") -> None:
+    def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""
         now = time.perf_counter()
-        line = f"{now - self._last:7.3f} s  {self._style(f'{name:<14}', 'green')} {detail}"
-        self._spinner.say(line.rstrip())
+        self._spinner.say(
+            (f"{now - self._last:7.3f} s  ", Styled(f"{name:<14}", "green"), f" {detail}")
+        )
         self._spinner.show(_after(name))
         self._last = now
 
     def waiting(self, why: str, seconds: float, _problem: AgentError | None = None) -> None:
         """Something is tried again."""
-        self._spinner.say(
-            f"           {self._style(why, 'yellow')} Trying again in {seconds:.0f} s."
-        )
+        again = f" Trying again in {seconds:.0f} s."
+        self._spinner.say(("           ", Styled(why, "yellow"), again))
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""
-        title = self._style(problem.title, "yellow")
-        self._spinner.say(f"           {title}\n           {problem.remedy}")
+        self._spinner.say(("           ", Styled(problem.title, "yellow")))
+        self._spinner.say(f"           {problem.remedy}")
 
 
-def _after(name: str) -> str:
+def _after(done: Milestone) -> str:
     """What is waited for once a step is done."""
-    known = name in _STEPS[:-1]
-    return _STEPS[_STEPS.index(name) + 1] if known else ""
+    following = itertools.dropwhile(lambda one: one is not done, Milestone)
+    return next(itertools.islice(following, 1, None), "")

@@ -6,11 +6,15 @@ import logging
 
 from fleet_agent import log
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.daemon import service
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health
-from fleet_agent.identity.provision import Request
+from fleet_agent.health.problems import Kind
+from fleet_agent.health.status import Health
+from fleet_agent.health.table import kind_of
+from fleet_agent.identity.walk import Request
 from fleet_agent.log import Moment
+from fleet_agent.provisioning.report import Milestone
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +39,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb; ends when it is asked to, or by an error."""
     request = Request(
         allow_volatile=arguments.allow_volatile,
@@ -43,32 +47,34 @@ def run(arguments: argparse.Namespace) -> int:
         any_owner=arguments.as_owner,
     )
     service.run(functools.partial(flags.settings, arguments), request, _Log)
-    return 0
+    return Outcome()
 
 
 class _Log:
-    """Tells provisioning's progress to the log, and what it waits for to the health."""
+    """Logs provisioning's progress, and reports what it waits for as a problem."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
-        self._waits_for: AgentError | None = None  # which is a problem meanwhile
+        # Which is a problem meanwhile.
+        self._waits_for: Kind | None = None
 
-    def step(self, name: str, detail: str = "") -> None:
+    def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""
         self._clear()
-        moment = Moment.PROVISIONED if name == "current" else None
+        moment = Moment.PROVISIONED if name is Milestone.CURRENT else None
         _log.info("%s: %s", name, detail, extra=log.fields(moment))
-        self._health.doing(f"provisioning: {name}")
+        self._health.set_activity(f"provisioning: {name}")
 
     def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
         """Something is tried again."""
-        if problem is None or self._waits_for is None or problem.code != self._waits_for.code:
+        kind = kind_of(problem) if problem else None
+        if kind != self._waits_for:
             self._clear()
-        if problem is not None:
-            self._waits_for = problem
-            self._health.raise_problem(service.as_problem(problem))
+        if problem is not None and kind is not None:
+            self._waits_for = kind
+            self._health.report(kind.problem(problem.title, problem.remedy))
         _log.warning("%s Trying again in %.0f s.", why, seconds, extra=log.fields(Moment.WAITING))
-        self._health.doing(f"provisioning: {why} Trying again in {seconds:.0f} s")
+        self._health.set_activity(f"provisioning: {why} Trying again in {seconds:.0f} s")
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""
@@ -78,9 +84,9 @@ class _Log:
             problem.remedy,
             extra=log.fields(Moment.PROBLEM, problem=problem.code),
         )
-        self._health.raise_problem(service.as_problem(problem))
+        self._health.report(kind_of(problem).problem(problem.title, problem.remedy))
 
     def _clear(self) -> None:
         if self._waits_for is not None:
-            self._health.clear_problem(self._waits_for.code)
+            self._health.clear(self._waits_for)
             self._waits_for = None

@@ -5,21 +5,15 @@ a secret, such as a proxy's user and password.
 """
 
 import re
+from collections.abc import Callable
 
 from fleet_agent.config.shape import WrongValueError
+from fleet_agent.topics.limits import Fault, filter_fault, topic_fault
+from fleet_agent.topics.template import template_fault
 
 TEMPLATE_PATTERN = r"^[0-9A-Za-z_-]{1,36}$"
 HOST_PATTERN = r"^[0-9A-Za-z._:-]{1,253}$"
 PROXY_PATTERN = r"^(none|http://[^/@]+:[0-9]{1,5}/?)$"
-
-# AWS IoT Core: a topic has at most 256 bytes of UTF-8 and 7 slashes; the prefix of Basic Ingest
-# and of a shared subscription does not count.
-TOPIC_BYTES = 256
-TOPIC_SLASHES = 7
-
-# Beside thing, certificate_id and source: the names of template parameters, and whatever keys the template's device
-# configuration has, which only RegisterThing's answer tells.
-PLACEHOLDER = r"[0-9A-Za-z_][0-9A-Za-z_:.-]*"
 
 _HIGHEST_PORT = 65535
 
@@ -100,56 +94,17 @@ def proxy(text: str) -> None:
 
 def publish_topic(text: str) -> None:
     """Check a topic to publish to, before its placeholders are filled in."""
-    for wildcard in "#+":
-        if wildcard in text:
-            raise WrongValueError(
-                f'has the wildcard "{wildcard}": a message goes to one topic, not to a filter'
-            )
-    _placeholders(text)
-    counted = text.split("/", 3)[-1] if text.startswith("$aws/rules/") else text
-    _topic_limits(counted)
+    _template(text, topic_fault)
 
 
 def topic_filter(text: str) -> None:
     """Check a filter to subscribe to, before its placeholders are filled in."""
-    _placeholders(text)
-    counted = text
-    if text.startswith("$share/"):
-        parts = text.split("/", 2)
-        if len(parts) < 3 or not parts[1] or any(sign in parts[1] for sign in "#+"):  # noqa: PLR2004 - $share, group, filter
-            raise WrongValueError("is no shared subscription", "write $share/GROUP/FILTER")
-        counted = parts[2]
-    _topic_limits(counted)
-    levels = counted.split("/")
-    if "#" in "".join(levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"):
-        raise WrongValueError(
-            'has "#" where it cannot be', 'write "#" as the whole last level: cmd/{thing}/#'
-        )
-    if any("+" in level and level != "+" for level in levels):
-        raise WrongValueError(
-            'has "+" where it cannot be', 'write "+" as a whole level: cmd/+/restart'
-        )
+    _template(text, filter_fault)
 
 
-def _placeholders(text: str) -> None:
-    hint = "known are {thing}, {certificate_id}, {source}, template parameters and device configuration"
-    for name in re.findall(r"\{([^{}]*)\}", text):
-        if not re.fullmatch(PLACEHOLDER, name):
-            raise WrongValueError(f"has a placeholder that cannot be, {{{name}}}", hint)
-    if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
-        raise WrongValueError("has a brace that is no placeholder's", hint)
-
-
-def _topic_limits(text: str) -> None:
-    if not text:
-        raise WrongValueError("is empty")
-    _no_control_characters(text)
-    size = len(text.encode())
-    if size > TOPIC_BYTES:
-        raise WrongValueError(f"has {size} bytes, AWS IoT allows {TOPIC_BYTES}")
-    slashes = text.count("/")
-    if slashes > TOPIC_SLASHES:
-        raise WrongValueError(f"has {slashes} slashes, AWS IoT allows {TOPIC_SLASHES}")
+def _template(text: str, fault_of: Callable[[str], Fault | None]) -> None:
+    if fault := template_fault(text, fault_of):
+        raise WrongValueError(fault.problem, fault.suggestion)
 
 
 def token_label(text: str) -> None:
@@ -178,6 +133,13 @@ def parameter_value(text: str) -> None:
     if len(text) > 4096:  # noqa: PLR2004 - RegisterThing's limit
         raise WrongValueError(f"has {len(text)} characters, AWS IoT allows 4096")
     _no_control_characters(text)
+
+
+def literal_parameter(text: str) -> None:
+    """Check the value of a template parameter that somebody wrote down: an empty one makes devices of one name."""
+    if not text.strip():
+        raise WrongValueError("is empty", "write a value, or name a source")
+    parameter_value(text)
 
 
 def field_name(text: str) -> None:

@@ -7,10 +7,20 @@ import dataclasses
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
-from fleet_agent.config.shape import Doc, Duration, FilePath, Items, Range, Size, Text
+from fleet_agent.config.shape import (
+    Doc,
+    Duration,
+    FilePath,
+    Items,
+    Range,
+    Size,
+    Text,
+    WrongValueError,
+)
+from fleet_agent.topics.limits import TOPIC_BYTES
 
-Topic = Annotated[str, Text(checks.publish_topic, r"^[^#+]+$", checks.TOPIC_BYTES * 2)]
-Filter = Annotated[str, Text(checks.topic_filter, r"^.+$", checks.TOPIC_BYTES * 2)]
+Topic = Annotated[str, Text(checks.publish_topic, r"^[^#+]+$", TOPIC_BYTES * 2)]
+Filter = Annotated[str, Text(checks.topic_filter, r"^.+$", TOPIC_BYTES * 2)]
 Name = Annotated[str, Text(checks.part_name, r"^[0-9A-Za-z_.-]{1,64}$")]
 Argv = Annotated[
     tuple[Annotated[str, Text(checks.command_word)], ...],
@@ -176,6 +186,19 @@ class FromSocket:
 TelemetrySource = FromSystem | FromProgram | FromGrowingFile | FromSocket
 
 
+def own(item: TelemetrySource) -> SystemSource | CommandSource | FileSource | SocketSource:
+    """What a source says, whatever its kind."""
+    match item:
+        case FromSystem():
+            return item.system
+        case FromProgram():
+            return item.command
+        case FromGrowingFile():
+            return item.file
+        case FromSocket():
+            return item.socket
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Queue:
     """Where readings wait, on disk, until AWS has acknowledged them. What is beyond a bound goes, oldest first."""
@@ -327,3 +350,20 @@ class Telemetry:
             "prometheus_file: /var/lib/node_exporter/fleet-agent.prom",
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        """Check what concerns several sources.
+
+        Raises:
+            WrongValueError: Two share a name, or there are two sockets.
+        """
+        names = [own(item).name for item in self.sources]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise WrongValueError(
+                f"has two sources that are called {twice[0]}", "give each a `name` of its own"
+            )
+        if sum(isinstance(item, FromSocket) for item in self.sources) > 1:
+            raise WrongValueError(
+                "has two sockets under sources",
+                "put both `allow` lists into one; a user may be named more than once",
+            )

@@ -229,6 +229,16 @@ def validity(certificate: str, name: str) -> Validity:
     )
 
 
+def checked_validity(pair: KeyPair) -> Validity:
+    """The certificate's dates, once it is sure that the key is its own: one call for both.
+
+    Raises:
+        DeviceError: One of them is damaged, or they do not belong together.
+    """
+    check_pair(pair)
+    return validity(pair.certificate, pair.certificate_file)
+
+
 def check_pair(pair: KeyPair) -> None:
     """Make sure that the key is the certificate's.
 

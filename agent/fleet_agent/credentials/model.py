@@ -4,6 +4,8 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
+from fleet_agent.clock import Uptime
+
 
 class Secret:
     """Text that must not be shown: its repr and str say nothing, ``reveal`` gives it to the one who needs it."""
@@ -119,11 +121,15 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Issued:
-    """A certificate that AWS made for this generation; ``token`` is gone once proven. ``received``: Unix seconds."""
+    """A certificate that AWS made for this generation; ``token`` is gone once proven.
+
+    ``received``: Unix seconds; ``uptime``: the same by a clock that does not step.
+    """
 
     certificate_id: str
     token: Secret | None
     received: float
+    uptime: Uptime | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,7 +142,7 @@ class Registration:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation:
-    """One numbered folder, as it was found on disk."""
+    """One numbered folder, as it was found on disk; ``proven`` when (Unix seconds), by ``uptime`` too."""
 
     number: int
     attempt: Attempt
@@ -144,13 +150,14 @@ class Generation:
     issued: Issued | None = None
     registration: Registration | None = None
     proven: float | None = None
+    uptime: Uptime | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Credential:
     """A registered generation as what it is good for; ``Store.current`` has seen that its files are there.
 
-    ``private_key_file`` is None only for a generation whose key is kept elsewhere.
+    ``private_key_file`` is None only for a generation whose key is kept elsewhere. ``uptime``: of ``proven``.
     """
 
     generation: int
@@ -163,11 +170,21 @@ class Credential:
     template: str
     is_proven: bool
     proven: float | None
+    uptime: Uptime | None = None
 
     @property
     def client_id(self) -> str:
         """The MQTT client id to connect with: the thing's name, or the certificate's id where there is no thing."""
         return self.thing_name or self.certificate_id
+
+    @property
+    def topic_values(self) -> Mapping[str, str]:
+        """What names in topics stand for: name → value."""
+        return {
+            **self.device_configuration,
+            "thing": self.client_id,
+            "certificate_id": self.certificate_id,
+        }
 
 
 class Event(enum.Enum):
@@ -181,4 +198,6 @@ class Event(enum.Enum):
     UNRESOLVED = "unresolved"  # its token was refused: active or expired, only the cloud can tell
     CURRENT = "current"  # proven, and what the device uses
     RETIRED = "retired"  # replaced by a newer one
-    DROPPED = "dropped"  # its attempt was given up by --restart
+    DROPPED = (
+        "dropped"  # its attempt was given up: by --restart, or because it is for another thing
+    )

@@ -26,6 +26,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from fleet_agent import clock as clocks
 from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.credentials import records
@@ -136,6 +137,7 @@ class Store:
             template=found.attempt.template,
             is_proven=found.proven is not None,
             proven=found.proven,
+            uptime=found.uptime,
         )
 
     def key_pair(self, number: int) -> KeyPair:
@@ -166,6 +168,11 @@ class Store:
             DeviceError: It is missing.
         """
         return Secret(self._folders.text(number, KEY))
+
+    def is_key_given(self, number: int) -> bool:
+        """Whether the key of a generation came from elsewhere, with its CSR."""
+        found = self._folders.read(number)
+        return found is not None and found.attempt.csr_hash is not None
 
     def folder(self, number: int) -> Path:
         """Where a generation lives."""
@@ -254,11 +261,22 @@ class Store:
             )
         return dataclasses.replace(found, registration=registration)
 
+    def give_up(self, found: Generation) -> None:
+        """Go on with this attempt no more: the ledger says what becomes of its certificate.
+
+        What is left of its folder keeps the number from being used again.
+        """
+        self._reconcile.drop(found.number)
+        folder = self._folders.folder(found.number)
+        files.remove(folder / ATTEMPT)
+        files.remove(folder / KEY)
+
     def mark_proven(self, found: Generation, how: str) -> Generation:
         """Note that a real session stood with this credential; ``how`` in words."""
         now = self._clock.wall()
-        self._write_json(found.number, PROVEN, records.dump_proven(now, how))
-        return dataclasses.replace(found, proven=now)
+        uptime = clocks.uptime(self._clock)
+        self._write_json(found.number, PROVEN, records.dump_proven(now, how, uptime))
+        return dataclasses.replace(found, proven=now, uptime=uptime)
 
     def promote(self, found: Generation) -> Credential:
         """Make a proven generation the current one: erase its token, swap the link, update the ledger, tidy up."""

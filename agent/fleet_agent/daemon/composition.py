@@ -4,36 +4,39 @@ import dataclasses
 import functools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.clock import jitter
+from fleet_agent.clock import jitter, passed
+from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.copy_watch import CopyWatch
 from fleet_agent.daemon.endings import Ending
+from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
-from fleet_agent.daemon.serving import Serving
+from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.daemon.token_watch import TokenWatch
-from fleet_agent.errors import DeviceError
-from fleet_agent.health import Health, Problem, runtime_dir
-from fleet_agent.identity import claim_removal, own_session, rotate
-from fleet_agent.identity.provision import stable
+from fleet_agent.health import table
+from fleet_agent.health.status import Health, runtime_dir
+from fleet_agent.identity import claim_removal, own_session, rotate, trial
+from fleet_agent.identity.configured import stable
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import rotation
 from fleet_agent.orders.handler import Shared
 from fleet_agent.orders.rotation import Orders
 from fleet_agent.orders.router import Commands
-from fleet_agent.orders.suspects import SET_ASIDE, Suspects
+from fleet_agent.orders.suspects import Suspects
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report as ProvisioningReport
-from fleet_agent.session.connectivity import OFFLINE, Connectivity
+from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
@@ -45,8 +48,6 @@ from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.sources import build
 
 _log = logging.getLogger(__name__)
-
-TOPIC_IMPOSSIBLE = "topic-impossible"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,9 @@ class Composition:
         self._clock = around.health.clock
         self._state_dir = Path(settings.state_dir)
         self._runtime_dir = runtime_dir(self._state_dir, settings.runtime_dir)
+        self._reserved = reserved(settings, os.environ)
         self._suspects = Suspects()
+        self._impossible = Impossible(around.health)
         # When a new image of the process may connect (monotonic seconds).
         self.not_before = 0.0
 
@@ -104,10 +107,10 @@ class Composition:
             ending = loop.run()
             if ending is Ending.STOP:
                 notify.stopping()
-            self._health.doing("stopping")
+            self._health.set_activity("stopping")
             loop.finish()
             self.not_before = loop.connected_at + CONNECT_INTERVAL
-            self._health.doing("stopped")
+            self._health.set_activity("stopped")
             return ending
         finally:
             with_queue.close()
@@ -116,11 +119,10 @@ class Composition:
         self, with_queue: Queue, credential: Credential, session: Session | None
     ) -> TelemetryLoop:
         settings, health, around = self._settings, self._health, self._around
-        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health))
+        publisher = Publisher(
+            with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
+        )
         commands = self._commands(publisher, credential)
-        starts = claim_removal.Starts(self._state_dir, self._clock, health)
-        if around.follows is None:
-            starts.watch(settings.claim, publisher.counts)
         listening = Orders(
             credential=credential,
             topic=self._order_topic(credential),
@@ -160,9 +162,17 @@ class Composition:
                 commands=commands,
                 clock=self._clock,
                 prometheus=Path(metrics) if metrics else None,
+                reserved=self._reserved,
             ),
-            chores=[starts],
+            chores=[self._starts(publisher), *self._reaper()],
         )
+
+    def _starts(self, publisher: Publisher) -> claim_removal.Starts:
+        """Counts this start, unless it is only another image of the process."""
+        starts = claim_removal.Starts(self._state_dir, self._clock, self._health)
+        if self._around.follows is None:
+            starts.watch(self._settings.claim, publisher.counts)
+        return starts
 
     # What depends on the credential -----------------------------------------------------------------------------------
 
@@ -183,6 +193,8 @@ class Composition:
                 self._settings, credential, pair, self._around.mailbox
             )
         topics = own_session.topics(self._settings, credential)
+        if wanted := self._settings.connection.presence:
+            self._impossible.fill(topics, wanted.topic)
         return Serving(
             credential=credential,
             session=session,
@@ -195,7 +207,7 @@ class Composition:
             chores=[
                 rotate.ReplacedCredential(store, credential, self._clock),
                 TokenWatch(
-                    session.pair.private_key, lambda: health.has_problem(OFFLINE), self._clock
+                    session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock
                 ),
                 CopyWatch(self._state_dir, credential, self._around.aside, self._clock, health),
             ],
@@ -203,7 +215,7 @@ class Composition:
 
     def _calmed(self) -> None:
         self._suspects.calmed()
-        self._health.clear_problem(SET_ASIDE)
+        self._health.clear(table.MESSAGE_SET_ASIDE)
 
     def _filters(self, credential: Credential) -> list[tuple[str, int]]:
         order_topic = self._order_topic(credential)
@@ -228,19 +240,13 @@ class Composition:
 
     def _filled(self, credential: Credential, template: str) -> str | None:
         """The topic; None, and a problem, where what AWS said of this device makes none: that ends no agent."""
-        try:
-            return own_session.topics(self._settings, credential).fill(template)
-        except DeviceError as error:
-            self._health.raise_problem(
-                Problem(code=TOPIC_IMPOSSIBLE, title=error.title, remedy=error.remedy)
-            )
-            return None
+        return self._impossible.fill(own_session.topics(self._settings, credential), template)
 
     def _await_connect(self, credential: Credential) -> None:
         """AWS takes one connect a second of a client id: another process, or image of this one, had one just now."""
         left = self._around.not_before - self._clock.monotonic()
         if credential.proven is not None:
-            since = self._clock.wall() - credential.proven
+            since = passed(credential.proven, credential.uptime, self._clock)
             if 0 <= since < CONNECT_INTERVAL:
                 left = max(left, CONNECT_INTERVAL - since)
         if 0 < left <= CONNECT_INTERVAL:
@@ -256,16 +262,37 @@ class Composition:
                 answer=functools.partial(_answer, publisher),
                 clock=self._clock,
                 health=self._health,
+                reserved=self._reserved,
+                own=self._own_topics(credential),
             ),
         )
         commands.configure(self._subscriptions(credential))
         return commands
 
+    def _reaper(self) -> list[Actor]:
+        """Process 1 of a container is the one that orphans come to."""
+        if os.getpid() != 1:
+            return []
+        from fleet_agent.programs.reaper import Reaper
+
+        return [Reaper(self._around.mailbox, self._clock)]
+
+    def _own_topics(self, credential: Credential) -> list[str]:
+        """Every topic and filter of the configuration, filled in."""
+        known = own_session.topics(self._settings, credential)
+        found = (
+            self._impossible.fill(known, template, source)
+            for template, source in trial.topics(self._settings)
+        )
+        return [topic for topic in found if topic is not None]
+
     def _sources(self, publisher: Publisher, credential: Credential) -> list[Source]:
+        known = own_session.topics(self._settings, credential)
         return build.build(
             self._settings.telemetry,
             build.Place(
-                topics=own_session.topics(self._settings, credential),
+                fill=functools.partial(self._impossible.fill, known),
+                topics=known,
                 intake=publisher,
                 mailbox=self._around.mailbox,
                 clock=self._clock,
@@ -273,6 +300,7 @@ class Composition:
                 state_dir=self._state_dir,
                 runtime_dir=self._runtime_dir,
                 listeners=self._around.listeners,
+                reserved=self._reserved,
             ),
         )
 
@@ -293,6 +321,7 @@ def _answer(
             content_type=content_type,
             properties=user_properties,
             correlation_data=correlation_data,
+            is_foreign=True,
         )
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.identity import clone
 from fleet_agent.programs.aside import Aside
 
@@ -48,4 +48,4 @@ class CopyWatch:
             self._aside.close()
         if problem is not None:
             _log.warning("%s %s", problem.title, problem.remedy)
-            self._health.raise_problem(problem)
+            self._health.report(problem)

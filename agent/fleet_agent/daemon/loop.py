@@ -7,6 +7,7 @@ publisher commits what came in and sends what may go.
 import contextlib
 import itertools
 import logging
+import math
 from collections.abc import Iterator, Sequence
 
 from fleet_agent.clock import Clock
@@ -16,11 +17,12 @@ from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
 from fleet_agent.orders.rotation import Heard, Orders
 from fleet_agent.orders.router import Commands
-from fleet_agent.orders.suspects import SET_ASIDE, TIMES, Suspects
+from fleet_agent.orders.suspects import TIMES, Suspects
 from fleet_agent.printable import printable
 from fleet_agent.session.events import (
     CallbackFailed,
@@ -41,12 +43,12 @@ _log = logging.getLogger(__name__)
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
 # Seconds, at most, until it shows what came and went; a write for each would be too many.
 SHOW_SOON = 5.0
+# Seconds that are spent on what local programs have sent already.
+SERVE_LIMIT = 0.5
 # Seconds that are spent on sending what waits when the agent is asked to stop, and then on acknowledgements of that.
 FLUSH_LIMIT = 4.0
 ACKNOWLEDGE_LIMIT = 1.0
 TURNS = 64  # events between two commits while they pour in
-
-QUEUE_DAMAGED = "queue-damaged"
 
 
 class TelemetryLoop:
@@ -107,6 +109,8 @@ class TelemetryLoop:
         try:
             while True:
                 self._publisher.settle()
+                if self._health.is_outdated:
+                    self._show_soon()
                 for event in self._mailbox.burst(self._due(), TURNS):
                     if ending := self._take(event):
                         return ending
@@ -119,10 +123,11 @@ class TelemetryLoop:
         session = self._serving.session
         if not self._serving.is_started:
             session.start()
-        self._health.doing(f"connecting to {session.route.host}")
+        self._health.set_activity(f"connecting to {session.route.host}")
 
     def finish(self) -> None:
         """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
+        self._serve_the_rest()
         # So that senders hear of it, and positions in files are saved.
         self._publisher.settle(at_once=True)
         for source in self._sources:
@@ -136,6 +141,18 @@ class TelemetryLoop:
         self._drain(ACKNOWLEDGE_LIMIT)
         self._show()
         self._serving.session.close()
+
+    def _serve_the_rest(self) -> None:
+        """Take what local programs have sent by now: to close their connections over it would be a reset."""
+        until = self._clock.monotonic() + SERVE_LIMIT
+        while self._clock.monotonic() < until:
+            event = self._mailbox.wait(-math.inf, although_stopping=True)
+            if event is None:
+                return
+            if isinstance(event, Message):
+                self._arrived(event)
+            else:
+                self._take(event)
 
     @property
     def connected_at(self) -> float:
@@ -245,15 +262,11 @@ class TelemetryLoop:
         with contextlib.suppress(StateDirectoryError):  # the publisher told of it
             self._queue.tidy()
         self._report.update(is_connected=self._is_connected)
+        self._health.is_outdated = False
         if self._queue.replaced:
             name, why = self._queue.replaced
-            self._health.raise_problem(
-                Problem(
-                    code=QUEUE_DAMAGED,
-                    title=f"The queue of readings was damaged ({why}), and begun anew; it is {name} now.",
-                    remedy="Look at the disk (dmesg). `sqlite3 FILE .recover` may find readings. Remove it, restart.",
-                )
-            )
+            title = f"The queue of readings was damaged ({why}), and begun anew; it is {name} now."
+            self._health.report(table.QUEUE_DAMAGED.problem(title))
         self._health.show()
 
     # Down -------------------------------------------------------------------------------------------------------------
@@ -274,13 +287,11 @@ class TelemetryLoop:
 
     def _set_aside(self, event: Message) -> None:
         event.acknowledge()
-        problem = Problem(
-            code=SET_ASIDE,
-            title=f"A message on {printable(event.topic)} ({len(event.payload)} bytes) was set aside: "
-            f"{TIMES} times the connection ended right after it came.",
-            remedy="Look at what sent it, and at its response topic; sent again later it is a new one.",
+        problem = table.MESSAGE_SET_ASIDE.problem(
+            f"A message on {printable(event.topic)} ({len(event.payload)} bytes) was set aside: "
+            f"{TIMES} times the connection ended right after it came."
         )
-        if self._health.raise_problem(problem):
+        if self._health.report(problem):
             _log.warning("%s %s", problem.title, problem.remedy)
 
     # The connection -----------------------------------------------------------------------------------------------

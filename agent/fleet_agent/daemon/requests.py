@@ -13,10 +13,12 @@ from fleet_agent.credentials.model import Credential, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.serving import Serving
-from fleet_agent.errors import AgentError, DeviceError
-from fleet_agent.health import Health, Problem
+from fleet_agent.errors import AgentError, ConfigurationError, DeviceError
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
 from fleet_agent.identity import rotate
-from fleet_agent.identity.provision import open_store
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.rotation import Orders
@@ -25,9 +27,6 @@ from fleet_agent.provisioning.report import Report
 from fleet_agent.session.mqtt import Session
 
 _log = logging.getLogger(__name__)
-
-CONFIGURATION = "configuration"
-ROTATION_FAILED = "rotation-failed"
 
 # AWS takes one connect a second of a client id.
 CONNECT_INTERVAL = 1.0
@@ -85,9 +84,11 @@ class Requests:
         return Ending.RELOAD
 
     def _keep(self, error: AgentError) -> None:
-        title = f"The configuration was not taken, the one before goes on. {error.title}"
+        first = error.problems[:1] if isinstance(error, ConfigurationError) else ()
+        words = " ".join([error.title, *(line.strip() for line in first)])
+        title = f"The configuration was not taken, the one before goes on. {words}"
         _log.error("%s %s", title, error.remedy)
-        self._health.raise_problem(Problem(code=CONFIGURATION, title=title, remedy=error.remedy))
+        self._health.report(table.CONFIGURATION.problem(title, error.remedy))
 
     # Rotate -----------------------------------------------------------------------------------------------------------
 
@@ -97,12 +98,12 @@ class Requests:
         Returns:
             What is in service from now on; an ending where a new process has to find other topics.
         """
-        self._health.doing("rotating")
+        self._health.set_activity("rotating")
         done = rotate.replace_within(self._settings, self._store, self._mailbox, self._report)
         if isinstance(done, AgentError):
             return self._failed(before.credential, done)
         credential = done.credential
-        self._health.clear_problem(ROTATION_FAILED)
+        self._health.clear(table.ROTATION_FAILED)
         log.about(certificate_id=credential.certificate_id)
         _log.info(
             "rotated: certificate %s is in use",
@@ -119,8 +120,8 @@ class Requests:
 
     def _failed(self, credential: Credential, error: AgentError) -> Serving:
         title = f"The credential was not replaced, the one before goes on. {error.title}"
-        self._health.tell_rotation(error)
-        self._health.raise_problem(Problem(code=ROTATION_FAILED, title=title, remedy=error.remedy))
+        self._health.record_failed_rotation(error)
+        self._health.report(table.ROTATION_FAILED.problem(title, error.remedy))
         self._orders.failed(error)
         # The session of the rotation, and the one before it, had the same client id.
         self._mailbox.sleep(CONNECT_INTERVAL)
@@ -151,10 +152,10 @@ def check_reload(load: Callable[[], Settings], running: Settings) -> None:
         raise DeviceError(
             "state_dir and runtime_dir cannot change while the agent runs.",
             remedy="Restart it: systemctl restart fleet-agent",
-            code=CONFIGURATION,
+            code=table.CONFIGURATION.code,
         )
     store = open_store(found)
-    credential = store.current()
+    credential = in_use(store)
     pair = store.key_pair(credential.generation) if credential else None
     # A hardware token is left alone: a wrong PIN would cost a try.
     if pair is not None and isinstance(pair.private_key, Secret):

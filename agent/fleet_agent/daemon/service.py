@@ -10,9 +10,12 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
-from fleet_agent.errors import AgentError, DeviceError
-from fleet_agent.health import Health, Problem, runtime_dir
-from fleet_agent.identity.provision import Request, open_store, take_state, walk
+from fleet_agent.errors import DeviceError
+from fleet_agent.health.status import Health, runtime_dir
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
+from fleet_agent.identity.provision import take_state
+from fleet_agent.identity.walk import Request, walk
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, hold_orders
 from fleet_agent.programs.apart import apart
@@ -40,7 +43,7 @@ def run(
     """
     hold_orders()
     # The only fork of the agent's: before any thread lives, and the YAML parser stays behind.
-    settings = apart(load)
+    settings = apart(load, meanwhile=_import_the_rest)
     follows, not_before = follow_up()
     statedir.become_owner(Path(settings.state_dir), any_owner=request.any_owner)
     lock = take_state(settings, allow_volatile=request.allow_volatile)
@@ -50,7 +53,7 @@ def run(
     mailbox.take_orders_by_signal()
     store = open_store(settings)
     health = Health(runtime_dir(Path(settings.state_dir), settings.runtime_dir), clock)
-    credential = store.current()
+    credential = in_use(store)
     _refuse_kept_elsewhere(store, credential)
     notify.ready()  # configuration and state are sound; whether AWS answers is another matter
     report = make_report(health)
@@ -80,6 +83,13 @@ def run(
     reexecute(ending, lock, around.listeners, composition.not_before)
 
 
+def _import_the_rest() -> None:
+    """What every start needs once the configuration is known: the SDK and the loop take twice as long as that does."""
+    from fleet_agent.daemon import composition
+
+    del composition
+
+
 def _provision(
     settings: Settings,
     request: Request,
@@ -88,7 +98,7 @@ def _provision(
     mailbox: Mailbox,
     health: Health,
 ) -> tuple[Credential, Session | None]:
-    health.doing("provisioning")
+    health.set_activity("provisioning")
     if settings.provisioning is not None and spread.is_due(store.pending()):
         window = settings.provisioning.spread
         spread.await_turn(window, Path(settings.state_dir), SystemClock(), mailbox)
@@ -108,8 +118,3 @@ def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
             remedy="Bring it: fleet-agent provision --csr FILE --csr-key FILE; or begin anew with --restart.",
             code="key-elsewhere",
         )
-
-
-def as_problem(error: AgentError) -> Problem:
-    """An error that the daemon lives with."""
-    return Problem(code=error.code, title=error.title, remedy=error.remedy)

@@ -4,6 +4,6 @@
 the root of the file system, so that a tree of ordinary files can stand in for a device.
 """
 
-from fleet_agent.device.parameters import Parameter, Unusable, examine, resolve
+from fleet_agent.device.parameters import Parameter, Unusable, examine, finder, resolve
 
-__all__ = ["Parameter", "Unusable", "examine", "resolve"]
+__all__ = ["Parameter", "Unusable", "examine", "finder", "resolve"]

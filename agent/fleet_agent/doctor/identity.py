@@ -7,6 +7,7 @@ from fleet_agent.credentials.model import Credential, Event
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 from fleet_agent.identity import clone
+from fleet_agent.identity.in_use import in_use
 
 _ABOUT = Subject("identity")
 _SOON = 30 * 86400.0  # seconds, where no configuration says when to rotate
@@ -24,7 +25,7 @@ def check(device: Device) -> Findings:
 
 def _current(device: Device) -> Findings:
     store = device.store()
-    credential = store.current()
+    credential = in_use(store)
     if credential is None:
         yield _ABOUT.warning(
             "not-provisioned",
@@ -52,7 +53,7 @@ def _current(device: Device) -> Findings:
     yield from _endpoint(device, credential)
     if problem := clone.compare(device.state_dir, credential, device.root):
         yield _ABOUT.failed(
-            problem.code, problem.title, device.state_dir / "fingerprint.json", problem.remedy
+            problem.kind.code, problem.title, device.state_dir / "fingerprint.json", problem.remedy
         )
 
 

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Iterator
 
 from fleet_agent.doctor.finding import Findings, Subject
+from fleet_agent.session.sdk import REMEDY
 
 _ABOUT = Subject("SDK")
 
@@ -21,6 +22,7 @@ NEEDED = {
         "EventLoopGroup",
         "SocketOptions",
         "TlsContextOptions",
+        "TlsVersion",
     ),
     "awscrt.mqtt": ("QoS",),
     "awscrt.mqtt5": (
@@ -32,10 +34,13 @@ NEEDED = {
         "DisconnectPacket",
         "ExponentialBackoffJitterMode",
         "ExtendedValidationAndFlowControlOptions",
+        "OutboundTopicAliasBehaviorType",
         "PublishPacket",
         "QoS",
+        "RetainAndHandlingType",
         "SubscribePacket",
         "Subscription",
+        "TopicAliasingOptions",
         "UnsubscribePacket",
         "UserProperty",
     ),
@@ -53,11 +58,8 @@ NEEDED = {
 # what is used where it is there → what is lost without it
 OPTIONAL = {
     "awscrt.io.Pkcs11Lib": "keys in a PKCS#11 token cannot be used",
-    "awscrt.mqtt5.OutboundTopicAliasBehaviorType": "topics are sent in full each time",
-    "awscrt.mqtt5.TopicAliasingOptions": "topics are sent in full each time",
     "awscrt.mqtt5.PublishAcknowledgementControlHandle": "a message counts as received before its handler has it",
 }
-_REMEDY = "Install the versions that are tested: pip install -r requirements/device.txt, or the Debian package"
 
 
 def check() -> Findings:
@@ -65,7 +67,7 @@ def check() -> Findings:
     missing = list(_missing())
     for name in missing:
         yield _ABOUT.failed(
-            "sdk-incomplete", f"{name} is missing in the AWS IoT SDK here.", name, _REMEDY
+            "sdk-incomplete", f"{name} is missing in the AWS IoT SDK here.", name, REMEDY
         )
     if not missing:
         yield _ABOUT.ok(f"It has all that a session needs ({_version('awscrt')}).")

@@ -2,18 +2,25 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet_agent import statedir
 from fleet_agent.doctor import queue
 from fleet_agent.doctor.device import Device
-from fleet_agent.doctor.finding import Findings, Subject, guarded
-from fleet_agent.doctor.unit import NAME
+from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
+from fleet_agent.doctor.unit import BOOTED, NAME
+from fleet_agent.health.problems import Severity
 from fleet_agent.programs.launch import ENVIRONMENT
 
 _ABOUT = Subject("service")
+# A problem's severity, as the agent shows it → what makes a finding of it.
+_LEVELS: Mapping[str, Callable[[str, str, object, str], Finding]] = {
+    Severity.ERROR.value: _ABOUT.failed,
+    Severity.WARNING.value: _ABOUT.warning,
+    Severity.NOTICE.value: _ABOUT.note,
+}
 _LIMIT = 15.0  # seconds for systemctl and its like
-_BOOTED = Path("/run/systemd/system")
 
 
 def ask(*words: str) -> str | None:
@@ -37,7 +44,7 @@ def ask(*words: str) -> str | None:
 
 def check_unit(device: Device) -> Findings:
     """What systemd says of the unit; nothing where it does not run."""
-    if device.root != Path("/") or not _BOOTED.is_dir():
+    if device.root != Path("/") or not BOOTED.is_dir():
         return
     told = ask(
         "systemctl", "show", NAME, "-pLoadState,ActiveState,Result,UnitFileState,NeedDaemonReload"
@@ -103,12 +110,12 @@ def _agent(device: Device) -> Findings:
     where = device.runtime_dir / "status.json"
     problems = [problem for problem in status.get("problems") or () if isinstance(problem, dict)]
     for problem in problems:
-        yield _ABOUT.failed(
-            str(problem.get("code")), str(problem.get("title")), where, str(problem.get("remedy"))
-        )
+        found = _LEVELS.get(str(problem.get("severity")), _ABOUT.failed)
+        code, title, remedy = (str(problem.get(key)) for key in ("code", "title", "remedy"))
+        yield found(code, title, where, remedy)
     if not status:
         yield _ABOUT.note(
-            "agent-untold", f"An agent runs (process {process}) and shows nothing.", where
+            "status-missing", f"An agent runs (process {process}) and shows nothing.", where
         )
     elif not problems:
         yield _ABOUT.ok(f"The agent runs (process {process}): {status.get('doing')}.", where)

@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 
-from fleet_agent import files, statedir
+from fleet_agent import filesystem, pasted, statedir
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 
 _ABOUT = Subject("state directory")
-_PROBE = ".doctor"
 _LEAST = 1 << 20  # bytes: an identity and a ledger
 _MOVE = "Free some space (df -h), or put state_dir on a larger disk."
 
@@ -21,7 +20,8 @@ def check(device: Device) -> Findings:
             "state-not-a-folder",
             f"{folder} is not a folder.",
             folder,
-            f"Move it out of the way (mv {folder} {folder}.old), or set state_dir to another place.",
+            f"Move it out of the way ({pasted.command('mv', folder, f'{folder}.old')}), or set state_dir to another "
+            "place.",
         )
         return
     yield from guarded(_ABOUT, folder, lambda: _persistent(folder))
@@ -70,9 +70,7 @@ def _space(device: Device) -> Findings:
 
 
 def _writable(folder: Path) -> Findings:
-    probe = folder / _PROBE
-    try:
-        files.write(probe, b"x" * 4096, 0o600)
-    finally:
-        files.remove(probe)
-    yield _ABOUT.ok("A file can be written and synced there.", folder)
+    filesystem.try_out(folder)
+    yield _ABOUT.ok(
+        "Files can be written, locked, linked and synced there, and keep their modes.", folder
+    )

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Problem
+from fleet_agent.health import table
+from fleet_agent.health.problems import Problem
 
 _log = logging.getLogger(__name__)
 
-CODE = "maybe-cloned"
 _SYSTEM = Path("/")
 
 
@@ -33,8 +33,7 @@ def compare(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Pr
     kind = fingerprint.difference(state_dir, credential.certificate_id, root)
     if kind is None:
         return None
-    return Problem(
-        code=CODE,
+    return table.HARDWARE_CHANGED.problem(
         title=f"The identity {credential.thing_name or credential.certificate_id} was proven on other hardware "
         f"(its {kind} differs): was this storage copied from another device?",
         remedy="If so, give this device an identity of its own: fleet-agent reset --yes, then provision. If its "

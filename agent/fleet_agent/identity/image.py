@@ -102,7 +102,7 @@ def _home(root: Path) -> Path:
         raise UsageError(
             f"{root} is no root file system: it has no etc.",
             remedy="Mount the image's root partition (losetup -P, mount) and give the mount point with --root.",
-            code="no-root",
+            code="root-missing",
         )
     return root / HOME
 

@@ -10,7 +10,9 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Attempt
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
-from fleet_agent.identity.provision import key_plan, open_store, take_state
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.provision import take_state
+from fleet_agent.identity.walk import key_plan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ def make(settings: Settings, *, allow_volatile: bool) -> Found:
     Raises:
         AgentError: It cannot be made or stored, or AWS is to make it.
     """
+    from fleet_agent.provisioning.dependencies import here
     from fleet_agent.provisioning.device_key import DeviceKey
 
     statedir.become_owner(Path(settings.state_dir))
@@ -64,7 +67,7 @@ def make(settings: Settings, *, allow_volatile: bool) -> Found:
         # Nobody has asked for a certificate yet.
         attempt: Attempt = dataclasses.replace(plan.attempt(SystemClock().wall()), tries=0)
         found = store.open(attempt)
-    key = DeviceKey(plan, store)
+    key = DeviceKey(plan, store, here)
     found = key.make(found)
     key.csr(found)  # in a hardware token this is what makes it
     return _found(store, found.number, was_made=True)

@@ -3,8 +3,9 @@
 The proof opens it, so that the session that proved a credential is the one that stays.
 """
 
-import logging
+import os
 
+from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential, KeyPair
@@ -13,9 +14,7 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import route
-from fleet_agent.telemetry.topics import Topics
-
-_log = logging.getLogger(__name__)
+from fleet_agent.topics.names import Topics
 
 
 def open_session(
@@ -49,7 +48,21 @@ def open_session(
 def topics(settings: Settings, credential: Credential) -> Topics:
     """What the placeholders in topics stand for."""
     wanted = settings.provisioning
-    return Topics(credential, wanted.parameters if wanted else {})
+    if wanted is None:
+        return Topics(credential.topic_values)
+
+    def find(name: str) -> str | None:
+        # Imported when a topic names a parameter: it would stay in the daemon's memory.
+        from fleet_agent import device
+
+        return device.finder(wanted.parameters, reserved(settings, os.environ))(name)
+
+    def find_at_once(name: str) -> str | None:
+        from fleet_agent import device
+
+        return device.finder(wanted.parameters, runs_programs=False)(name)
+
+    return Topics(credential.topic_values, find, find_at_once)
 
 
 def presence(settings: Settings, known: Topics) -> Presence | None:
@@ -59,8 +72,7 @@ def presence(settings: Settings, known: Topics) -> Presence | None:
         return None
     try:
         topic = known.fill(wanted.topic)
-    except DeviceError as error:
-        _log.warning("%s %s", error.title, error.remedy)
+    except DeviceError:  # who puts the session in service tells it
         return None
     return Presence(
         topic=topic, online=wanted.online, offline=wanted.offline, retain=wanted.retain

@@ -8,12 +8,9 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.config.telemetry import (
     CommandSource,
     FileSource,
-    FromGrowingFile,
-    FromProgram,
-    FromSocket,
-    FromSystem,
     SocketSource,
     SystemSource,
+    own,
 )
 from fleet_agent.provisioning.proof import ProofMessage, Trial
 from fleet_agent.telemetry.reading import timed
@@ -24,16 +21,7 @@ def sources(
     settings: Settings,
 ) -> Iterator[SystemSource | CommandSource | FileSource | SocketSource]:
     """The sources of readings, whatever their kind."""
-    for one in settings.telemetry.sources:
-        match one:
-            case FromSystem():
-                yield one.system
-            case FromProgram():
-                yield one.command
-            case FromGrowingFile():
-                yield one.file
-            case FromSocket():
-                yield one.socket
+    return map(own, settings.telemetry.sources)
 
 
 def trial(settings: Settings, clock: Clock) -> Trial:

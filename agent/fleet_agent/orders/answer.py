@@ -7,17 +7,17 @@ writes its answer itself.
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from typing import Protocol
+
+from fleet_agent.topics import filters
+from fleet_agent.topics.limits import message_fault
 
 JSON = "application/json"
 OTHER = "application/octet-stream"
 
 # Bytes of an answer; AWS IoT takes 128 KiB with the topic and the properties.
 MAX_ANSWER = 120 * 1024
-
-# AWS IoT's limits of a topic; it ends the connection on more.
-_TOPIC_BYTES = 256
-_TOPIC_SLASHES = 7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,14 +82,23 @@ def written(outcome: Outcome) -> tuple[bytes, str]:
         text, is_cut = text[: len(text) * MAX_ANSWER // len(data) - 1], True
 
 
-def is_possible_topic(topic: str) -> bool:
-    """Whether an answer can go there: the sender chose it, and AWS ends the connection over an impossible one."""
-    return (
-        0 < len(topic.encode(errors="replace")) <= _TOPIC_BYTES
-        and topic.count("/") <= _TOPIC_SLASHES
-        and not any(sign in topic for sign in "#+\0")
-        and not any("\ud800" <= character <= "\udfff" for character in topic)
-    )
+def refusal(topic: str, correlation_data: bytes | None, own: Iterable[str]) -> str:
+    """Why no answer goes where the sender of a message wants it, to be read after the topic; empty when one does.
+
+    The sender chose the topic. What AWS IoT does not take ends the connection; below ``$`` are its own topics; and what
+    this device publishes, or listens to, is not for others to have it forge.
+
+    Args:
+        topic: The response topic.
+        correlation_data: What goes back with the answer.
+        own: This device's topics and topic filters.
+    """
+    if topic.startswith("$"):
+        return "is one of AWS IoT's own"
+    if any(filters.matches(name, topic) for name in own):
+        return "is one of this device's own"
+    fault = message_fault(topic, correlation_data=correlation_data)
+    return fault.problem if fault else ""
 
 
 def _encoded(values: dict[str, object]) -> bytes:

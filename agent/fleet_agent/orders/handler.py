@@ -10,19 +10,20 @@ import collections
 import dataclasses
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet_agent import clock as clocks
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
 from fleet_agent.orders.answer import (
     Answering,
     Outcome,
     failure,
-    is_possible_topic,
+    refusal,
     written,
 )
 from fleet_agent.orders.command import Command
@@ -30,10 +31,9 @@ from fleet_agent.orders.deduplicate import Remembered
 from fleet_agent.orders.handlers.work import Work
 from fleet_agent.orders.line import Line, Waiting
 from fleet_agent.printable import printable
+from fleet_agent.reserved import Reserved
 
 _log = logging.getLogger(__name__)
-
-NOT_KEPT = "commands-not-kept"
 
 # Bytes that are held for one handler. AWS has at most 100 messages under way; another broker may not keep to that.
 HELD_BYTES = 16 * 1024 * 1024
@@ -44,7 +44,6 @@ _REMEDIES = {
     "not-written": "Give the agent's user the right to write there, and the unit ReadWritePaths= for it.",
     "no-program": "Start the program that listens there, and give the agent's user the right to open its socket.",
 }
-_REMEDY = "Look into the log of that program; the next command that goes well clears this."
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -74,11 +73,16 @@ class _Held:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What all handlers share."""
+    """What all handlers share.
+
+    ``own`` are this device's topics and filters, where no answer goes; ``reserved``: files that no handler writes.
+    """
 
     answer: Answering
     clock: Clock
     health: Health
+    reserved: Reserved = dataclasses.field(default_factory=lambda: Reserved([]))
+    own: Sequence[str] = ()
 
 
 class Handler:
@@ -190,10 +194,10 @@ class Handler:
         try:
             self._line.add(command, is_stored=is_stored)
         except StateDirectoryError as error:
-            self._tell_not_kept(error)
+            self._report_not_kept(error)
         else:
             if is_stored:
-                self._shared.health.clear_problem(NOT_KEPT)
+                self._shared.health.clear(table.COMMANDS_NOT_KEPT)
         self._go()
 
     def _admit(self) -> None:
@@ -212,6 +216,7 @@ class Handler:
     def refuse(self, command: Command, outcome: Outcome) -> None:
         """Leave it, and answer its sender so; the caller acknowledges it."""
         self.counters.refused += 1
+        self._shared.health.is_outdated = True
         self._note(outcome)
         _log.warning("%s: refused what came on %s: %s", self.name, _shown(command), outcome.reason)
         self._answer(command, outcome)
@@ -265,9 +270,10 @@ class Handler:
         self._admit()
 
     def _conclude(self, command: Command, outcome: Outcome) -> None:
+        self._shared.health.is_outdated = True
         if outcome.is_good:
             self.counters.handled += 1
-            self._shared.health.clear_problem(f"handler-{self.name}")
+            self._shared.health.clear(table.HANDLER_FAILED, self.name)
         else:
             self.counters.failed += 1
             self._note(outcome)
@@ -277,13 +283,9 @@ class Handler:
         self._answer(command, outcome)
 
     def _raise(self, outcome: Outcome) -> None:
-        self._shared.health.raise_problem(
-            Problem(
-                code=f"handler-{self.name}",
-                title=f"The handler {self.name} failed: {outcome.reason.rstrip('.')}.",
-                remedy=_REMEDIES.get(outcome.error, _REMEDY),
-            )
-        )
+        title = f"The handler {self.name} failed: {outcome.reason.rstrip('.')}."
+        remedy = _REMEDIES.get(outcome.error)
+        self._shared.health.report(table.HANDLER_FAILED.problem(title, remedy, name=self.name))
 
     def _note(self, outcome: Outcome) -> None:
         self.counters.last_error = outcome.reason
@@ -293,8 +295,11 @@ class Handler:
         topic = command.response_topic
         if topic is None:
             return
-        if not is_possible_topic(topic):
-            _log.warning("%s: no answer: its response topic is no topic of AWS IoT", self.name)
+        # It waited on disk, perhaps since before the configuration was another one.
+        if why := refusal(topic, command.correlation_data, self._shared.own):
+            _log.warning(
+                "%s: no answer: the response topic %s %s", self.name, printable(topic), why
+            )
             return
         payload, content_type = written(outcome)
         self._shared.answer(
@@ -316,25 +321,25 @@ class Handler:
             try:
                 self._remembered.add(command.identity)
             except StateDirectoryError as error:
-                self._tell_not_kept(error)
+                self._report_not_kept(error)
 
     def _unremember(self, command: Command) -> None:
         if command.identity is not None:
             try:
                 self._remembered.forget(command.identity)
             except StateDirectoryError as error:
-                self._tell_not_kept(error)
+                self._report_not_kept(error)
 
     def _forget_file(self, item: Waiting) -> None:
         try:
             self._line.remove(item)
         except StateDirectoryError as error:
-            self._tell_not_kept(error)
+            self._report_not_kept(error)
 
-    def _tell_not_kept(self, error: StateDirectoryError) -> None:
+    def _report_not_kept(self, error: StateDirectoryError) -> None:
         title = f"Commands do not survive a restart for now. {error.title}"
         _log.warning("%s %s", title, error.remedy)
-        self._shared.health.raise_problem(Problem(code=NOT_KEPT, title=title, remedy=error.remedy))
+        self._shared.health.report(table.COMMANDS_NOT_KEPT.problem(title, error.remedy))
 
 
 def _shown(command: Command) -> str:

@@ -9,15 +9,16 @@ begun again after every connect, a certificate each time.
 import enum
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from fleet_agent.clock import Clock
+from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.printable import printable
-from fleet_agent.session import filters
 from fleet_agent.session.message import Outgoing
+from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ OPERATION = "rotate-credential"
 PAUSE = 600.0
 PAUSE_FAILED = 60.0  # seconds; the same after one that failed
 
+# AWS IoT's own rule for the id of a job.
+_JOB = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _DETAIL = 1024  # characters of a statusDetails value that AWS takes
 
 
@@ -124,7 +127,7 @@ class Orders:
             _log.info(
                 "a retained message on %s orders nothing: it comes with every connect", topic
             )
-        elif proven is not None and 0 <= self._clock.wall() - proven < PAUSE:
+        elif proven is not None and 0 <= self._passed(proven) < PAUSE:
             _log.info("an order to rotate on %s was left: the credential is new", topic)
         elif (
             self._failed_at is not None
@@ -136,14 +139,19 @@ class Orders:
             return Heard.ROTATE
         return Heard.TAKEN
 
+    def _passed(self, proven: float) -> float:
+        return passed(proven, self._credential.uptime, self._clock)
+
     def _look(self, message: _Arrived) -> Heard:
         try:
             execution: Any = json.loads(message.payload).get("execution") or {}
-            job = str(execution["jobId"])
+            job = execution["jobId"]
             document, status = execution["jobDocument"], execution["status"]
             details: Any = execution.get("statusDetails") or {}
             is_ours = document.get("operation") == OPERATION
             began_with = details.get("from")
+            if not (isinstance(job, str) and _JOB.fullmatch(job)):
+                raise ValueError  # noqa: TRY301 - it becomes part of a topic
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             if b"jobId" in message.payload:
                 _log.warning("a job that cannot be read: %s", printable(message.payload))
@@ -201,8 +209,6 @@ class Orders:
 
     def _publish(self, what: str, payload: Mapping[str, object]) -> None:
         topic = f"{self._jobs}/{what}"
-        if any(sign in topic for sign in "+#\0"):  # a job's id came from the network
-            return
         self._send(Outgoing(topic=topic, payload=json.dumps(payload).encode()))
 
 

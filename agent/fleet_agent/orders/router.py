@@ -16,12 +16,12 @@ from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import deduplicate
-from fleet_agent.orders.answer import failure
+from fleet_agent.orders.answer import failure, refusal
 from fleet_agent.orders.command import Arrived, Command
 from fleet_agent.orders.handler import Counters, Handler, Shared
 from fleet_agent.orders.handlers.work import Work
 from fleet_agent.printable import printable
-from fleet_agent.session import filters
+from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +58,9 @@ class Commands:
         What waits for a handler goes on with the first ``act``, whatever else of its settings is new; what waits for
         one that is not there any more is dropped.
         """
+        # An answer there would come back, as the next message.
+        own = (*self._shared.own, *(found for found, _ in subscriptions))
+        self._shared = dataclasses.replace(self._shared, own=own)
         for found, subscription in dict.fromkeys(subscriptions):
             self._entries.append(self._entry(found, subscription))
         self._tidy()
@@ -122,10 +125,12 @@ class Commands:
             message.acknowledge()
             return True
         topic = message.response_topic
-        if topic is not None and any(filters.matches(one.filter, topic) for one in self._entries):
-            _log.warning(
-                "%s: no answer: its response topic leads back to this device", handler.name
-            )
+        if topic is not None and (
+            why := refusal(topic, message.correlation_data, self._shared.own)
+        ):
+            # Nor is a program told of it, which might answer by itself.
+            words = handler.name, printable(topic), why
+            _log.warning("%s: no answer: the response topic %s %s", *words)
             topic = None
         command = Command(
             topic=message.topic,
@@ -172,7 +177,7 @@ class Commands:
         if subscription.file is not None:
             from fleet_agent.orders.handlers.file import FileWork
 
-            return FileWork(subscription.file)
+            return FileWork(subscription.file, self._shared.reserved)
         if subscription.socket is not None:
             from fleet_agent.orders.handlers.socket import SocketWork
 

@@ -10,8 +10,6 @@ import zlib
 
 from fleet_agent.session.events import Message
 
-SET_ASIDE = "message-set-aside"
-
 SOON = 5.0  # seconds from a message to the end that it is suspected of
 TIMES = 3  # ends after which a message is set aside
 _KEPT = 64  # messages that are remembered

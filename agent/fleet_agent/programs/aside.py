@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar, cast
 
 from fleet_agent.errors import AgentError, TemporaryError
@@ -23,6 +24,9 @@ T = TypeVar("T")
 LIMIT = (
     20.0  # seconds for a call: less than the watchdog allows, more than a loaded small board needs
 )
+
+# Where this package is found: a development install has a finder instead of a path.
+_ROOT = str(Path(__file__).parents[2])
 
 _LENGTH = struct.Struct("!I")
 
@@ -48,20 +52,27 @@ class Aside:
             return
         import subprocess
 
+        from fleet_agent.programs import launch
+
         try:
-            self._process = subprocess.Popen(
-                # -P: nothing is imported from the folder that somebody happens to be in.
-                [sys.executable, "-P", "-m", __name__],
+            process = subprocess.Popen(
+                # -P: nothing is imported from the folder that somebody happens to be in. -S: the path is given below,
+                # and to work it out again takes a third of the start.
+                [sys.executable, "-P", "-S", "-m", __name__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)]),
+                },
                 start_new_session=True,
             )
         except OSError as error:
             raise _failed(f"it cannot be started: {error.strerror}") from error
+        self._process = launch.waited_for(process)
 
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``function`` returns there.
 
         Raises:

@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fleet_agent.credentials import keys, topic
+from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Credential, Csr, Secret
 from fleet_agent.errors import DeviceError, UnreachableError
 from fleet_agent.provisioning.model import ANSWER_UNFIT, Operation, RejectedError
+from fleet_agent.topics.template import fill
 
 _THING_NAME = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT's own rule
 
@@ -96,22 +97,13 @@ def certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN40
         token = _text(model.certificate_ownership_token, "certificateOwnershipToken", operation)
         return Certificate(
             certificate_id=certificate_id,
-            pem=_pem(model.certificate_pem, operation),
+            pem=_text(model.certificate_pem, "certificatePem", operation),
             token=Secret(token),
             private_key=private_key,
         )
     except UnusableAnswerError as error:
         error.certificate_id = certificate_id
         raise
-
-
-def _pem(value: object, operation: Operation) -> str:
-    """What was parsed, and nothing that came beside it."""
-    text = _text(value, "certificatePem", operation)
-    try:
-        return keys.alone(text, "the answer")
-    except DeviceError:
-        raise _unusable(operation, "its certificatePem is no certificate") from None
 
 
 def _text(value: object, field: str, operation: Operation) -> str:
@@ -143,7 +135,24 @@ def registration(model: Any) -> tuple[str | None, dict[str, str]]:  # noqa: ANN4
     return name, texts
 
 
-def is_for(certificate: Certificate, csr: Csr | None) -> bool:
+def checked(certificate: Certificate, csr: Csr | None) -> Certificate | None:
+    """The certificate as it was parsed, and nothing that came beside it; None when it is not for our key.
+
+    Raises:
+        UnusableAnswerError: It is no certificate.
+    """
+    try:
+        pem = keys.alone(certificate.pem, "the answer")
+    except DeviceError:
+        operation = Operation.CREATE_FROM_CSR if csr else Operation.CREATE_KEYS
+        error = _unusable(operation, "its certificatePem is no certificate")
+        error.certificate_id = certificate.certificate_id
+        raise error from None
+    parsed = dataclasses.replace(certificate, pem=pem)
+    return parsed if _is_for(parsed, csr) else None
+
+
+def _is_for(certificate: Certificate, csr: Csr | None) -> bool:
     """Whether a certificate is for our key: the CSR's, or the one that came with it."""
     try:
         theirs = keys.public_key_of_certificate(certificate.pem, "the answer")
@@ -176,7 +185,7 @@ def check_topics(
         if not used:
             continue
         try:
-            topic.fill(template, credential, source, parameters)
+            fill(template, credential.topic_values, source, parameters)
         except DeviceError as error:
             raise UnreachableError(
                 f"The device configuration that RegisterThing answers cannot be used: {error.title}",

@@ -110,7 +110,7 @@ class ProvisioningClient:
                 raise UnreachableError(
                     "AWS IoT did not acknowledge the subscription to the reply topics.",
                     remedy="It is tried again over a new connection.",
-                    code="no-answer",
+                    code="answer-missing",
                 )
             case codes:
                 self._check_granted(codes)
@@ -131,7 +131,7 @@ class ProvisioningClient:
             raise TemporaryError(
                 refused,
                 remedy="It is tried again, slower and slower.",
-                code="busy",
+                code="server-busy",
             )
 
     def create_certificate(self, csr: str | None) -> Certificate:
@@ -215,11 +215,12 @@ class ProvisioningClient:
                     f"No answer to {operation.value} on {topic} within {self._clock.monotonic() - asked:.0f} s.",
                     remedy="It is tried again over a new connection. If it stays so: does the "
                     f"{self._who}'s policy allow iot:Receive on topic/{topic}/*?",
-                    code="no-answer",
+                    code="answer-missing",
                 )
 
     def _not_allowed(self, action: str, resource: str) -> NotAllowedError:
-        error = NotAllowedError(self._who, action, resource)
+        endpoint = self._conversation.session.route.host
+        error = NotAllowedError(self._who, action, resource, endpoint=endpoint, is_pattern=True)
         if self._register_topic in resource:
             error.remedy += f". Or is the template's name, {self._template}, wrong?"
         return error

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import Credential, KeyPair, Secret
@@ -11,6 +11,9 @@ from fleet_agent.errors import AgentError
 from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.proof import Proven
 from fleet_agent.provisioning.report import Report
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Api(Protocol):
@@ -36,6 +39,18 @@ class Api(Protocol):
         """Disconnect."""
 
 
+class Call(Protocol):
+    """Calls a function, here or in a program beside this one: ``programs.aside`` says what that takes."""
+
+    def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what it returns, raise what it raises."""
+
+
+def here(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """A ``Call`` in this process: for a command that ends soon, and for tests."""
+    return function(*args, **kwargs)
+
+
 ReportWaiting = Callable[[AgentError, float], None]
 Prove = Callable[[Credential, KeyPair, ReportWaiting], Proven]
 
@@ -47,6 +62,7 @@ class Dependencies:
     Args:
         store: Keeps what each step brings.
         clock: For ages and dates.
+        call: Calls what the daemon is not to carry: cryptography.
         sleep: Lets so many seconds pass; raises what ends the walk meanwhile.
         jitter: A random number in [0, 1).
         report: Hears of the steps.
@@ -56,11 +72,13 @@ class Dependencies:
         topics: All templates of the configuration, each with its source.
         outlasts_refusal: On a bench a refusal ends the command, so that it can be mended at once; a daemon waits for
             the cloud to change.
+        in_use: The identity that the new one replaces, of the same thing; None where any thing is right.
         pause: Seconds before the proof, where the session before it had the same client id.
     """
 
     store: Store
     clock: Clock
+    call: Call
     sleep: Callable[[float], None]
     jitter: Callable[[], float]
     report: Report
@@ -69,4 +87,5 @@ class Dependencies:
     prove: Prove
     topics: Sequence[tuple[str, str]]
     outlasts_refusal: bool
+    in_use: Credential | None = None
     pause: float = 0.0

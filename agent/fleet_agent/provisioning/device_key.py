@@ -6,6 +6,7 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.hsm import keys as hsm
 from fleet_agent.credentials.model import Csr, Generation, HardwareKey, HardwareToken
 from fleet_agent.credentials.store import Store
+from fleet_agent.provisioning.dependencies import Call
 from fleet_agent.provisioning.model import Plan
 
 
@@ -15,11 +16,13 @@ class DeviceKey:
     Args:
         plan: Says where the key is to come from.
         store: Keeps it.
+        call: Calls what needs cryptography or the token.
     """
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: Store, call: Call) -> None:
         self._plan = plan
         self._store = store
+        self._call = call
 
     def make(self, found: Generation) -> Generation:
         """Make the key, or take the one that is given, and store it.
@@ -34,7 +37,7 @@ class DeviceKey:
             return self._store.keep_key(found, given)
         if self._plan.token is not None:
             return self._choose_hardware_key(found, self._plan.token)
-        return self._store.keep_key(found, keys.make_private_key(self._plan.key_type))
+        return self._store.keep_key(found, self._call(keys.make_private_key, self._plan.key_type))
 
     def _choose_hardware_key(self, found: Generation, token: HardwareToken) -> Generation:
         """The key that is in the token under the label already, or a new one: for a replacement always a new one."""
@@ -42,7 +45,7 @@ class DeviceKey:
         if self._store.has_current():
             label = f"{label}-{found.number:04d}"
         key = HardwareKey(token=token, label=label)
-        is_there = hsm.exists(key)
+        is_there = self._call(hsm.exists, key)
         return self._store.keep_hardware_key(found, dataclasses.replace(key, is_ours=not is_there))
 
     def csr(self, found: Generation) -> Csr | None:
@@ -58,5 +61,5 @@ class DeviceKey:
         key = self._store.key(found.number)
         if isinstance(key, HardwareKey) and key.is_ours:
             # Does nothing where an interrupted walk has made it.
-            hsm.make(key, self._plan.key_type)
-        return keys.make_csr(key)
+            self._call(hsm.make, key, self._plan.key_type)
+        return self._call(keys.make_csr, key)

@@ -14,9 +14,9 @@ With ``--csr`` and no key the walk ends at the registration (``KEPT``): nobody h
 
 import dataclasses
 
-from fleet_agent.credentials.model import Attempt, Generation
+from fleet_agent.credentials.model import Attempt, Credential, Generation
 from fleet_agent.errors import (
-    HUNG_UP,
+    CONNECT_UNANSWERED,
     PAIR_UNUSABLE,
     PROXY_PASSWORD,
     SERVER_UNTRUSTED,
@@ -79,6 +79,34 @@ def difference(attempt: Attempt, plan: Plan) -> AgentError | None:
                 code="attempt-differs",
             )
     return None
+
+
+def other_thing(found: Generation, in_use: Credential | None) -> AgentError | None:
+    """Why a registration ends there: it names another thing than the identity that it is to replace; None otherwise.
+
+    A parameter's source may say something else by now, such as another board's serial number. What is in use stays.
+
+    Args:
+        found: The attempt.
+        in_use: The identity to be replaced by one of the same thing; None where any is right.
+    """
+    if found.registration is None or in_use is None:
+        return None
+    wanted, given = in_use.thing_name, found.registration.thing_name
+    if wanted == given:
+        return None
+    certificate_id = found.issued.certificate_id if found.issued else "of this attempt"
+    return DeviceError(
+        f"The new certificate {certificate_id} is for {_thing(given)}, and this device is {_thing(wanted)}: "
+        "it is not used.",
+        remedy="Look at what the template's parameters say now: fleet-agent parameters. Retire that certificate in the "
+        "cloud. To become the other thing on purpose: fleet-agent provision --force",
+        code="thing-changed",
+    )
+
+
+def _thing(name: str | None) -> str:
+    return f"the thing {name}" if name else "no thing"
 
 
 def _csr_words(csr_hash: str | None) -> str:
@@ -162,7 +190,9 @@ def judge(
     if isinstance(failure, RejectedError):
         return _judge_rejection(failure, token_age)
     patient_for = SPREADING_LIMIT if step is Step.PROVE else HUNG_UP_LIMIT
-    is_fresh = refused_for < patient_for and (step is Step.PROVE or failure.code == HUNG_UP)
+    is_fresh = refused_for < patient_for and (
+        step is Step.PROVE or failure.code == CONNECT_UNANSWERED
+    )
     if isinstance(failure, RefusedError) and is_fresh:
         return Verdict(error=failure, patience=Patience.SPREADING)
     if step is Step.PROVE and failure.code == PAIR_UNUSABLE:
@@ -200,7 +230,7 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
         error = TemporaryError(
             f"{rejected.operation.value} was refused for now: {words}.",
             remedy="It is tried again, slower and slower; the account's quota is 10 to 20 a second.",
-            code="throttled" if status == _TOO_MANY_REQUESTS else "server-error",
+            code="requests-throttled" if status == _TOO_MANY_REQUESTS else "server-error",
         )
         return Verdict(error=error, patience=Patience.BUSY)
     if status == _BAD_REQUEST and rejected.operation is Operation.CREATE_FROM_CSR:
@@ -213,7 +243,7 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
     error = RefusedError(
         f"{rejected.operation.value} was refused: {words}.",
         remedy=_REMEDIES.get(status, _OTHER_REMEDY),
-        code="refused",
+        code="provisioning-refused",
     )
     return Verdict(error=error, patience=Patience.REFUSED)
 

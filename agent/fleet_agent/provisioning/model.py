@@ -4,9 +4,9 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Attempt, Csr, HardwareToken, PrivateKey
 from fleet_agent.errors import AgentError
+from fleet_agent.provisioning.report import Milestone
 from fleet_agent.session.backoff import Patience
 
 # RegisterThing's answer makes a topic of the configuration impossible; nothing of it was kept.
@@ -17,7 +17,8 @@ ANSWER_UNFIT = "answer-unfit"
 class Plan:
     """What is asked for now: by flags, file or both.
 
-    ``csr`` is somebody else's request and ``csr_key`` its key, where the device shall have it.
+    ``parameters_hash`` is the SHA-256 (hex) of the parameters. ``csr`` is somebody else's request and ``csr_key`` its
+    key, where the device shall have it.
     ``token`` is the hardware token that the device's key is made in, ``label`` its first key's.
     """
 
@@ -26,6 +27,7 @@ class Plan:
     method: str
     key_type: str
     parameters: Mapping[str, str]
+    parameters_hash: str
     csr: Csr | None = None
     csr_key: PrivateKey | None = None
     token: HardwareToken | None = None
@@ -35,11 +37,6 @@ class Plan:
     def provides_key(self) -> bool:
         """Whether this device gets a key before it asks for the certificate."""
         return self.method == "csr" and (self.csr is None or self.csr_key is not None)
-
-    @property
-    def parameters_hash(self) -> str:
-        """SHA-256 (hex) of the parameters."""
-        return keys.hash_parameters(self.parameters)
 
     def attempt(self, now: float) -> Attempt:
         """The first try at this plan; ``now`` in Unix seconds."""
@@ -56,14 +53,14 @@ class Plan:
 
 
 class Step(enum.Enum):
-    """What to do next; the value is what people read."""
+    """What to do next; the value is what people read, the milestone that it leads to where there is one."""
 
     OPEN = "attempt"
     KEY = "key"
-    ISSUE = "certificate"
-    REGISTER = "registered"
-    PROVE = "proven"
-    PROMOTE = "current"
+    ISSUE = Milestone.CERTIFICATE
+    REGISTER = Milestone.REGISTERED
+    PROVE = Milestone.PROVEN
+    PROMOTE = Milestone.CURRENT
     KEPT = "kept"  # registered, and the key is elsewhere: nothing more can be done here
 
 

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 from fleet_agent.clock import Clock
-from fleet_agent.credentials import topic
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.errors import (
     AgentError,
@@ -25,6 +24,7 @@ from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import NOT_AUTHORIZED, Packet
+from fleet_agent.topics import template
 
 TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its way
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
@@ -130,7 +130,9 @@ class Proof:
     def _filled(self, credential: Credential) -> Iterator[Outgoing]:
         for one in self._trial.messages:
             try:
-                name = topic.fill(one.topic, credential, one.source, self._parameters)
+                name = template.fill(
+                    one.topic, credential.topic_values, one.source, self._parameters
+                )
             except DeviceError:  # who publishes there reports it
                 continue
             yield Outgoing(topic=name, payload=one.payload(), retain=one.retain)
@@ -141,7 +143,9 @@ class Proof:
         message: Outgoing,
         report_waiting: Callable[[AgentError, float], None],
     ) -> tuple[str, NotAllowedError | None]:
-        refused = NotAllowedError("thing", "iot:Publish", f"topic/{message.topic}")
+        endpoint = conversation.session.route.host
+        resource = f"topic/{message.topic}"
+        refused = NotAllowedError("thing", "iot:Publish", resource, endpoint=endpoint)
         patient_until = self._clock.monotonic() + TOPIC_LIMIT
         while True:
             match conversation.publish(message, PUBACK_LIMIT):
@@ -168,7 +172,9 @@ class Proof:
         quiet = f"$aws/things/{credential.client_id}/shadow/get/accepted"
         if self._trial.subscription is not None:
             with contextlib.suppress(DeviceError):  # who subscribes in service reports it
-                quiet = topic.fill(self._trial.subscription, credential, "", self._parameters)
+                quiet = template.fill(
+                    self._trial.subscription, credential.topic_values, "", self._parameters
+                )
         conversation.session.subscribe([(quiet, 1)])
         match conversation.granted([quiet]):
             case Ended() as ended:
@@ -185,7 +191,7 @@ def _busy(name: str, code: int) -> TemporaryError:
     return TemporaryError(
         f"AWS IoT does not take the new identity's first reading on {name}: {reasons.words(Packet.PUBACK, code)}.",
         remedy="It is tried again, slower and slower; 144 means that the topic is none that AWS IoT takes.",
-        code="busy",
+        code="server-busy",
     )
 
 

@@ -11,7 +11,6 @@ from fleet_agent import clock, log
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
-    Csr,
     Event,
     Generation,
     Issued,
@@ -33,6 +32,7 @@ from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Api, Dependencies
 from fleet_agent.provisioning.device_key import DeviceKey
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
+from fleet_agent.provisioning.report import Milestone
 from fleet_agent.session import backoff
 from fleet_agent.session.mqtt import Session
 
@@ -59,7 +59,7 @@ class Runner:
         self._needs = needs
         self._store = needs.store
         self._clock = needs.clock
-        self._key = DeviceKey(plan, needs.store)
+        self._key = DeviceKey(plan, needs.store, needs.call)
         self._session: Session | None = None  # that proved the credential
         self._failures = 0
         self._refused_since: float | None = None  # monotonic seconds
@@ -103,7 +103,7 @@ class Runner:
             return Provisioned(credential=self._store.describe(found), session=None)
         self._set_log_context(step, found)
         credential = self._store.promote(found)
-        self._needs.report.step("current", self._store.folder(found.number).name)
+        self._needs.report.step(Milestone.CURRENT, self._store.folder(found.number).name)
         session, self._session = self._session, None
         return Provisioned(credential=credential, session=session)
 
@@ -135,6 +135,8 @@ class Runner:
         if restart or (error is not None and found.issued is None):  # nothing that could be lost
             self._given_up = found.attempt
             return None
+        if error is None and (error := machine.other_thing(found, self._needs.in_use)):
+            self._store.give_up(found)
         if error := error or machine.damage(found):
             raise error
         return found
@@ -191,13 +193,13 @@ class Runner:
         """Seconds; by the clock that never steps, where this process saw the token come."""
         if self._issued_at is not None and self._issued_at[0] == issued.certificate_id:
             return self._clock.monotonic() - self._issued_at[1]
-        return self._clock.wall() - issued.received
+        return clock.passed(issued.received, issued.uptime, self._clock)
 
     def _out_of_time(self, step: Step) -> AgentError:
         error = self._last_error or UnreachableError(
             "Nothing came of it within the time given by --timeout.",
             remedy="Give it longer (--timeout 0: for ever), and look at the network.",
-            code="time-out",
+            code="timeout",
         )
         error.step = error.step or step.value
         return error
@@ -242,34 +244,36 @@ class Runner:
         self._claim.use()
         found = self._count_try(found)
         try:
-            certificate = api.create_certificate(csr.pem if csr else None)
+            answer = api.create_certificate(csr.pem if csr else None)
+            certificate = self._needs.call(answers.checked, answer, csr)
         except UnusableAnswerError as error:
             if error.certificate_id is not None:
                 self._name_foreign(error.certificate_id, found)
             raise
-        self._needs.report.step("certificate", certificate.certificate_id[:12] + "…")
-        self._check_key(found, certificate, csr)
+        self._needs.report.step(Milestone.CERTIFICATE, answer.certificate_id[:12] + "…")
+        if certificate is None:
+            raise self._foreign(found, answer)
         self._issued_at = certificate.certificate_id, self._clock.monotonic()
         issued = Issued(
             certificate_id=certificate.certificate_id,
             token=certificate.token,
             received=self._clock.wall(),
+            uptime=clock.uptime(self._clock),
         )
         found = self._store.keep_certificate(
             found, issued, certificate.pem, certificate.private_key
         )
-        self._needs.report.step("stored", self._store.folder(found.number).name)
+        self._needs.report.step(Milestone.STORED, self._store.folder(found.number).name)
         return found
 
-    def _check_key(self, found: Generation, certificate: Certificate, csr: Csr | None) -> None:
+    def _foreign(self, found: Generation, certificate: Certificate) -> UnreachableError:
         """A certificate for another key is somebody else's answer: name it, never use it."""
-        if not answers.is_for(certificate, csr):
-            self._name_foreign(certificate.certificate_id, found)
-            raise UnreachableError(
-                f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
-                remedy="It is not used; a new one is asked for over a new connection.",
-                code="certificate-foreign",
-            )
+        self._name_foreign(certificate.certificate_id, found)
+        return UnreachableError(
+            f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
+            remedy="It is not used; a new one is asked for over a new connection.",
+            code="certificate-foreign",
+        )
 
     def _name_foreign(self, certificate_id: str, found: Generation) -> None:
         now = self._clock.wall()
@@ -293,11 +297,14 @@ class Runner:
         thing_name, configuration = api.register_thing(token, self._plan.parameters)
         registration = Registration(thing_name=thing_name, device_configuration=configuration)
         registered = dataclasses.replace(found, registration=registration)
+        if error := machine.other_thing(registered, self._needs.in_use):
+            self._store.give_up(self._store.keep_registration(found, registration))
+            raise error
         answers.check_topics(
             self._store.describe(registered), self._needs.topics, self._plan.parameters.get
         )
         found = self._store.keep_registration(found, registration)
-        self._needs.report.step("registered", thing_name or "no thing")
+        self._needs.report.step(Milestone.REGISTERED, thing_name or "no thing")
         self._claim.close()
         return found
 
@@ -312,7 +319,7 @@ class Runner:
         if proven.refused is not None:
             self._needs.report.problem(proven.refused)
         found = self._store.mark_proven(found, proven.how)
-        self._needs.report.step("proven", proven.how)
+        self._needs.report.step(Milestone.PROVEN, proven.how)
         return found
 
     def _open_claim(self, found: Generation | None = None) -> Api:
@@ -351,7 +358,7 @@ class Runner:
             self._needs.sleep(CLOCK_POLL)
         if not self._is_clock_reported:
             self._is_clock_reported = True
-            self._needs.report.step("clock", clock.text(self._clock.wall()))
+            self._needs.report.step(Milestone.CLOCK, clock.text(self._clock.wall()))
 
     def _report_waiting(self, error: AgentError, seconds: float) -> None:
         """A step goes on, and would be done by now but for this."""

@@ -13,7 +13,9 @@ from fleet_agent import clock as clocks
 from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health import table
+from fleet_agent.health.problems import Kind
+from fleet_agent.health.status import Health
 from fleet_agent.log import Moment
 from fleet_agent.printable import printable
 from fleet_agent.session import reasons
@@ -23,11 +25,6 @@ from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import TAKEN_OVER, Packet
 
 _log = logging.getLogger(__name__)
-
-OFFLINE = "offline"
-MAYBE_CLONED = "maybe-cloned"
-THROWN_OUT = "thrown-out"
-SERVER_LIMITS = "server-limits"
 
 CALM = 600.0  # seconds; longer than the longest wait between two connects of a twin
 WINDOW = 3600.0  # seconds in which endings of the connection count together
@@ -40,7 +37,6 @@ _REASON_STRING = 200  # characters of the server's own words that are shown
 
 _HANG_UP = "UNEXPECTED_HANGUP"
 _NO_PING = "TIMEOUT"
-_LOOK = "Look at the network, at AWS IoT's log of this client id in CloudWatch, and at: fleet-agent doctor --online"
 
 
 def _explain(session: Session, failure: ConnectFailed, now: float) -> AgentError:
@@ -87,8 +83,8 @@ class Connectivity:
         self._explained = None
         self.connected_at = self._clock.monotonic()
         self.due = self.connected_at + CALM
-        self._health.clear_problem(OFFLINE)
-        self._health.doing(f"connected as {self._session.client_id}")
+        self._health.clear(table.OFFLINE)
+        self._health.set_activity(f"connected as {self._session.client_id}")
         _log.info(
             "connected to %s as %s",
             self._session.route.host,
@@ -104,8 +100,9 @@ class Connectivity:
         if found == self._explained and now < self._explain_at:
             return
         self._explained, self._explain_at = found, now + DIAGNOSE_AGAIN
-        self._raise(OFFLINE, self._explain(self._session, event, self._clock.wall()))
-        self._health.doing("waiting to connect")
+        error = self._explain(self._session, event, self._clock.wall())
+        self._report(table.OFFLINE, error.title, error.remedy)
+        self._health.set_activity("waiting to connect")
 
     def ended(self, event: Disconnected) -> None:
         """It ended, and another is tried."""
@@ -113,10 +110,10 @@ class Connectivity:
         self.due = math.inf
         words = _ending(event)
         _log.info("connection ended: %s", words)
-        self._health.doing("reconnecting")
+        self._health.set_activity("reconnecting")
         if event.reason_code == TAKEN_OVER:
-            self._show(
-                MAYBE_CLONED,
+            self._report(
+                table.MAYBE_CLONED,
                 f"Another client connected as {self._session.client_id}.",
                 reasons.reason(Packet.DISCONNECT, TAKEN_OVER).remedy,
             )
@@ -132,8 +129,8 @@ class Connectivity:
         """The connection has stood for a while: whoever disturbed it is gone."""
         self.due = math.inf
         self._endings.clear()
-        for code in (THROWN_OUT, MAYBE_CLONED):
-            self._health.clear_problem(code)
+        for kind in (table.UNSTABLE, table.MAYBE_CLONED):
+            self._health.clear(kind)
         self._calmed()
 
     def _count(self, event: Disconnected, words: str) -> None:
@@ -144,18 +141,21 @@ class Connectivity:
         if len(self._endings) < OFTEN:
             return
         since = clocks.text(self._endings[0][1])
-        remedy = _LOOK
+        remedy = table.UNSTABLE.remedy
         if event.reason_code is not None:
             remedy = reasons.reason(Packet.DISCONNECT, event.reason_code).remedy
         title = f"The connection ended {len(self._endings)} times since {since}, last by {words}."
-        self._show(THROWN_OUT, title, remedy)
+        self._report(table.UNSTABLE, title, remedy)
 
     def _show_limits(self, limits: Limits) -> None:
         """Say what the server takes or keeps less of than was asked for."""
         wanted = self._session.upkeep
-        found = []
         if limits.qos < 1:
-            found.append("takes no messages of QoS 1, so that readings wait in the queue")
+            title = f"{self._session.route.host} takes no messages of QoS 1, so that readings wait in the queue."
+            self._report(table.QOS_MISSING, title)
+        else:
+            self._health.clear(table.QOS_MISSING)
+        found = []
         if not limits.can_retain and wanted.will is not None and wanted.will.retain:
             found.append("keeps no retained messages (connection.presence.retain)")
         if limits.expiry is not None and limits.expiry < wanted.expiry:
@@ -164,19 +164,15 @@ class Connectivity:
                 f"{wanted.expiry} s of connection.expiry"
             )
         if not found:
-            self._health.clear_problem(SERVER_LIMITS)
+            self._health.clear(table.SERVER_LIMITS)
             return
-        title = f"{self._session.route.host} {'; it '.join(found)}."
-        remedy = "Compare `endpoint` and `connection` with what the server grants (AWS raises some quotas on request)."
-        self._show(SERVER_LIMITS, title, remedy)
+        self._report(table.SERVER_LIMITS, f"{self._session.route.host} {'; it '.join(found)}.")
 
-    def _raise(self, code: str, error: AgentError) -> None:
-        self._show(code, error.title, error.remedy)
-
-    def _show(self, code: str, title: str, remedy: str) -> None:
-        if self._health.raise_problem(Problem(code=code, title=title, remedy=remedy)):
-            fields = log.fields(Moment.PROBLEM, problem=code)
-            _log.warning("%s %s", title, remedy, extra=fields)
+    def _report(self, kind: Kind, title: str, remedy: str | None = None) -> None:
+        problem = kind.problem(title, remedy)
+        if self._health.report(problem):
+            fields = log.fields(Moment.PROBLEM, problem=kind.code)
+            _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
 
 
 def _ending(event: Disconnected) -> str:

@@ -4,7 +4,7 @@ Nothing here runs while all is well.
 """
 
 from fleet_agent.errors import (
-    HUNG_UP,
+    CONNECT_UNANSWERED,
     AgentError,
     NotAllowedError,
     RefusedError,
@@ -52,7 +52,7 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
             f"{_where(session)} does not speak MQTT 5: {what}.",
             remedy="A broker of MQTT 3.1.1 answers there. Compare `endpoint` with: aws iot describe-endpoint "
             "--endpoint-type iot:Data-ATS",
-            code="no-mqtt-5",
+            code="mqtt-5-missing",
         )
     if _SLOW_TLS in what:
         return UnreachableError(
@@ -76,7 +76,7 @@ def _hung_up(session: Session) -> AgentError:
     return RefusedError(
         f"{_where(session)} hangs up on the certificate in {session.pair.certificate_file} without an answer.",
         remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
-        code=HUNG_UP,
+        code=CONNECT_UNANSWERED,
     )
 
 
@@ -86,8 +86,11 @@ def _refused(session: Session, failure: ConnectFailed) -> AgentError:
     words = reasons.words(Packet.CONNACK, code)
     if failure.reason_string:
         words = f"{words} ({printable(failure.reason_string, 200)})"
+    host = session.route.host
     if found.kind is Kind.POLICY and session.is_thing:
-        error = NotAllowedError("thing", "iot:Connect", f"client/{session.client_id}")
+        error = NotAllowedError(
+            "thing", "iot:Connect", f"client/{session.client_id}", endpoint=host
+        )
         if session.upkeep.will is not None:
             error.remedy += (
                 f" The last will on {session.upkeep.will.topic} needs iot:Publish, and iot:RetainPublish where it is "
@@ -95,12 +98,14 @@ def _refused(session: Session, failure: ConnectFailed) -> AgentError:
             )
         return error
     if found.kind is Kind.POLICY:  # a claim's client id is another one each time
-        return NotAllowedError("claim", "iot:Connect", "client/claim-*")
+        return NotAllowedError(
+            "claim", "iot:Connect", "client/claim-*", endpoint=host, is_pattern=True
+        )
     if found.kind is Kind.BUSY:
         return TemporaryError(
             f"AWS IoT refuses connections for now: {words}; {found.cause}.",
             remedy=found.remedy,
-            code="busy",
+            code="server-busy",
         )
     return RefusedError(
         f"AWS IoT refuses the connection of {session.client_id!r} with {session.pair.certificate_file}: {words}; "

@@ -16,7 +16,7 @@ from awscrt import io, mqtt5
 
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.session import packets, tls
+from fleet_agent.session import packets, sdk, tls
 from fleet_agent.session.events import (
     CallbackFailed,
     Connected,
@@ -76,7 +76,7 @@ class Session:
         upkeep: Of a device's own session.
 
     Raises:
-        DeviceError: The certificate, key or CA cannot be loaded.
+        DeviceError: The certificate, key or CA cannot be loaded, or the SDK is too old.
     """
 
     def __init__(  # noqa: PLR0913 - of a session, all of it
@@ -90,6 +90,7 @@ class Session:
         is_thing: bool,
         upkeep: Upkeep = Upkeep(),  # noqa: B008 - frozen
     ) -> None:
+        sdk.require(mqtt5)
         self.route = route
         self.pair = pair
         self.client_id = client_id
@@ -248,14 +249,13 @@ class Session:
             "on_lifecycle_event_connection_success_fn": self._guarded(self._on_connected),
             "on_lifecycle_event_connection_failure_fn": self._guarded(self._on_connect_failed),
             "on_lifecycle_event_disconnection_fn": self._guarded(self._on_disconnected),
-            "disable_metrics": True,
-        }
-        if hasattr(mqtt5, "TopicAliasingOptions"):
             # As many as the server grants: a topic that comes again and again goes as two bytes.
-            options["topic_aliasing_options"] = mqtt5.TopicAliasingOptions(
+            "topic_aliasing_options": mqtt5.TopicAliasingOptions(
                 outbound_behavior=mqtt5.OutboundTopicAliasBehaviorType.LRU,
                 outbound_cache_max_size=TOPIC_ALIASES,
-            )
+            ),
+            "disable_metrics": True,
+        }
         known = {field.name for field in dataclasses.fields(mqtt5.ClientOptions)}
         # Distributions mix SDK versions: leave out what this one does not know.
         return mqtt5.ClientOptions(

@@ -57,7 +57,7 @@ def why(error: BaseException | None) -> NoAnswer | None:
     name = getattr(error, "name", "")
     if CUT in name or "USER_REQUESTED_STOP" in name:
         return NoAnswer.CUT
-    if "OPTIONS_VALIDATION" in name:
+    if "OPTIONS_VALIDATION" in name or "USER_PROPERTY_VALIDATION" in name:
         return NoAnswer.IMPOSSIBLE
     if "PACKET_VALIDATION" in name:
         return NoAnswer.NOT_HERE
@@ -65,9 +65,19 @@ def why(error: BaseException | None) -> NoAnswer | None:
 
 
 def subscription(filters: Sequence[tuple[str, int]]) -> mqtt5.SubscribePacket:
-    """A SUBSCRIBE for topic filters with their QoS."""
+    """A SUBSCRIBE for topic filters with their QoS.
+
+    What AWS had kept (retained) comes for a new subscription, not for one that is asked for again on a session that was
+    kept: it would be old news with every reconnect.
+    """
+    # Older SDKs have it by another name.
+    handling = getattr(mqtt5, "RetainHandlingType", None) or mqtt5.RetainAndHandlingType
+    if_new = handling.SEND_ON_SUBSCRIBE_IF_NEW
     return mqtt5.SubscribePacket(
-        subscriptions=[mqtt5.Subscription(name, mqtt5.QoS(qos)) for name, qos in filters]
+        subscriptions=[
+            mqtt5.Subscription(name, mqtt5.QoS(qos), retain_handling_type=if_new)
+            for name, qos in filters
+        ]
     )
 
 
@@ -91,5 +101,7 @@ def text(error: BaseException | None) -> str:
         return ""
     if isinstance(error, NeverSentError):
         error = error.cause
-    words = f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
+    # What it raises at once is Python's own, with the name in its text.
+    name, message = getattr(error, "name", ""), str(getattr(error, "message", error))
+    words = f"{name}: {message}" if name else message or type(error).__name__
     return words.rstrip(".")

@@ -187,6 +187,7 @@ def _context(route: Route) -> ssl.SSLContext:
             remedy="Give AWS IoT's CA, AmazonRootCA1.pem, with ca_file; or apt-get install ca-certificates",
             code="ca-unreadable",
         ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if route.port == ALPN_PORT:
         context.set_alpn_protocols([ALPN])
     return context
@@ -204,10 +205,10 @@ def _load(context: ssl.SSLContext, pair: KeyPair | None) -> bool:
 
 def _no_handshake(route: Route, error: OSError) -> AgentError:
     if route.proxy and _reason(error) in _NO_TLS:
-        return _proxy_lies(route, "something answers there that speaks no TLS")
+        return _tls_broken(route, "something answers there that speaks no TLS")
     # The tunnel's reader may have taken what came behind the proxy's answer.
     if route.proxy and isinstance(error, ssl.SSLEOFError | ConnectionError):
-        return _proxy_lies(route, "the connection ends in the handshake")
+        return _tls_broken(route, "the connection ends in the handshake")
     return UnreachableError(
         f"No TLS with {_where(route)}: {_reason(error) or error.strerror or error}.",
         remedy="Something on the way may take TLS apart; or it is another service: check endpoint and port.",
@@ -215,11 +216,11 @@ def _no_handshake(route: Route, error: OSError) -> AgentError:
     )
 
 
-def _proxy_lies(route: Route, words: str) -> AgentError:
+def _tls_broken(route: Route, words: str) -> AgentError:
     return UnreachableError(
         f"The proxy {route.proxy_address} says that it is connected to {_where(route)}, and {words}.",
         remedy="Have the endpoint passed through untouched there (no inspection of TLS), or go another way.",
-        code="proxy-lies",
+        code="proxy-tls-broken",
     )
 
 
@@ -244,7 +245,7 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) 
         )
     if route.proxy:
         words = f"another server answers there, or the proxy takes TLS apart: {why}"
-        return _proxy_lies(route, words)
+        return _tls_broken(route, words)
     authority = route.ca_file or "the system store"
     issuer = _issuer(route)
     if error.verify_code == _WRONG_NAME:

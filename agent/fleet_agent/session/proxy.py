@@ -49,7 +49,7 @@ def tunnel(route: Route, limit: float) -> socket.socket:
         raise UnreachableError(
             f"The proxy {where} answers {what}.",
             remedy="Is that an HTTP proxy, and its port? Check `proxy` in the configuration (or HTTPS_PROXY).",
-            code="proxy-garbage",
+            code="proxy-answer-invalid",
         ) from error
     except OSError as error:
         # Looked at before the socket goes: without one it was never reached.
@@ -95,10 +95,10 @@ def _judge(route: Route, error: OSError, *, is_reached: bool) -> AgentError:
         return UnreachableError(
             f"The proxy {where} does not reach {to}: {words}.",
             remedy="Check the endpoint and the port; the network behind the proxy may be down.",
-            code="proxy-no-way",
+            code="proxy-endpoint-unreachable",
         )
     return UnreachableError(
         f"The proxy {where} refuses CONNECT to {to}: {words}.",
         remedy=f"Have {to} allowed there; many proxies allow port 443 alone: port: 443",
-        code="proxy-refuses",
+        code="proxy-refused",
     )

@@ -16,20 +16,20 @@ from typing import TypeVar
 from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, NotAllowedError, RefusedError, UnreachableError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health import table
+from fleet_agent.health.problems import Kind as ProblemKind
+from fleet_agent.health.status import Health
 from fleet_agent.log import Moment
-from fleet_agent.session import backoff, filters, reasons
+from fleet_agent.session import backoff, reasons
 from fleet_agent.session.backoff import Patience
 from fleet_agent.session.events import NoAnswer, Subscribed
 from fleet_agent.session.mqtt import ACK_LIMIT, FILTERS_A_PACKET, Session
 from fleet_agent.session.reasons import Kind, Packet
+from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-SUBSCRIBE_REFUSED = "subscribe-refused"
-SUBSCRIBE_UNANSWERED = "subscribe-unanswered"
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -205,33 +205,38 @@ class Subscriptions:
     def _show(self) -> None:
         refused = [item for item in self._filters.values() if item.code is not None]
         silent = [item for item in self._filters.values() if item.no_answer is not None]
-        self._raise(SUBSCRIBE_REFUSED, refused, _refusal)
-        self._raise(SUBSCRIBE_UNANSWERED, silent, _silence)
+        endpoint = self._session.route.host
+        self._report(table.SUBSCRIBE_REFUSED, refused, lambda item: _refusal(item, endpoint))
+        self._report(table.SUBSCRIBE_UNANSWERED, silent, _silence)
 
-    def _raise(
-        self, code: str, found: Sequence[_Filter], error_for: Callable[[_Filter], AgentError]
+    def _report(
+        self,
+        kind: ProblemKind,
+        found: Sequence[_Filter],
+        error_for: Callable[[_Filter], AgentError],
     ) -> None:
         if not found:
-            self._health.clear_problem(code)
+            self._health.clear(kind)
             return
         error = error_for(found[0])
         more = f" So it is with {len(found) - 1} more." if len(found) > 1 else ""
-        problem = Problem(code=code, title=error.title + more, remedy=error.remedy)
-        if self._health.raise_problem(problem):
-            fields = log.fields(Moment.PROBLEM, problem=code)
+        problem = kind.problem(error.title + more, error.remedy)
+        if self._health.report(problem):
+            fields = log.fields(Moment.PROBLEM, problem=kind.code)
             _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
 
 
-def _refusal(item: _Filter) -> AgentError:
+def _refusal(item: _Filter, endpoint: str) -> AgentError:
     code = reasons.UNKNOWN if item.code is None else item.code
     found = reasons.reason(Packet.SUBACK, code)
     if found.kind is Kind.POLICY:
-        return NotAllowedError("thing", "iot:Subscribe", f"topicfilter/{item.name}")
+        resource = f"topicfilter/{item.name}"
+        return NotAllowedError("thing", "iot:Subscribe", resource, endpoint=endpoint)
     return RefusedError(
         f"AWS IoT did not grant the subscription to {item.name}: "
         f"{reasons.words(Packet.SUBACK, code)}; {found.cause}.",
         remedy=found.remedy,
-        code=SUBSCRIBE_REFUSED,
+        code=table.SUBSCRIBE_REFUSED.code,
     )
 
 
@@ -240,8 +245,8 @@ def _silence(item: _Filter) -> AgentError:
     words = f"no SUBACK came within {ACK_LIMIT} s" if why is NoAnswer.LATE else why.value
     return UnreachableError(
         f"AWS IoT did not acknowledge the subscription to {item.name}: {words}.",
-        remedy="It is asked for again, slower and slower; messages on it may not arrive until then.",
-        code=SUBSCRIBE_UNANSWERED,
+        remedy=table.SUBSCRIBE_UNANSWERED.remedy,
+        code=table.SUBSCRIBE_UNANSWERED.code,
     )
 
 

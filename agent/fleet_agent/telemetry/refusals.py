@@ -4,13 +4,12 @@ import logging
 
 from fleet_agent import log
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health import table
+from fleet_agent.health.problems import Kind
+from fleet_agent.health.status import Health
 from fleet_agent.log import Moment
-from fleet_agent.telemetry.verdict import PUBLISH_REFUSED
 
 _log = logging.getLogger(__name__)
-
-QUEUE_UNUSABLE = "queue-unusable"
 
 
 class Refusals:
@@ -24,19 +23,18 @@ class Refusals:
         """AWS does not take messages on this topic, or (None) it does again."""
         if error:
             self._topics.setdefault(topic, error)
-            self._show(PUBLISH_REFUSED, self._topics[next(iter(self._topics))])
+            self._show(table.PUBLISH_REFUSED, self._topics[next(iter(self._topics))])
         elif self._topics.pop(topic, None):
-            self._show(PUBLISH_REFUSED, next(iter(self._topics.values()), None))
+            self._show(table.PUBLISH_REFUSED, next(iter(self._topics.values()), None))
 
     def disk(self, error: AgentError | None) -> None:
         """The disk takes no readings, or (None) it does again."""
-        self._show(QUEUE_UNUSABLE, error)
+        self._show(table.QUEUE_UNUSABLE, error)
 
-    def _show(self, code: str, error: AgentError | None) -> None:
+    def _show(self, kind: Kind, error: AgentError | None) -> None:
         if error is None:
-            self._health.clear_problem(code)
+            self._health.clear(kind)
             return
-        problem = Problem(code=code, title=error.title, remedy=error.remedy)
-        if self._health.raise_problem(problem):
-            fields = log.fields(Moment.PROBLEM, problem=code)
+        if self._health.report(kind.problem(error.title, error.remedy)):
+            fields = log.fields(Moment.PROBLEM, problem=kind.code)
             _log.warning("%s %s", error.title, error.remedy, extra=fields)

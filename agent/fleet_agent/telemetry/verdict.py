@@ -6,13 +6,12 @@ The words for reason codes are ``session.reasons``'; here is what the publisher 
 import enum
 
 from fleet_agent.errors import AgentError, NotAllowedError, RefusedError
+from fleet_agent.health.table import PUBLISH_REFUSED
 from fleet_agent.printable import printable
 from fleet_agent.session import reasons
 from fleet_agent.session.events import NoAnswer, Published
 from fleet_agent.session.mqtt import ACK_LIMIT
 from fleet_agent.session.reasons import Kind, Packet
-
-PUBLISH_REFUSED = "publish-refused"
 
 
 class Verdict(enum.Enum):
@@ -56,11 +55,20 @@ def judge(event: Published) -> Verdict:
     return _OF_KINDS[reasons.reason(Packet.PUBACK, event.reason_code).kind]
 
 
-def problem(event: Published) -> AgentError:
-    """The answer as something that a user is told."""
+def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> AgentError:
+    """The answer as something that a user is told.
+
+    Args:
+        event: The answer.
+        endpoint: Whose policies they are.
+        is_foreign: Somebody else chose the topic: who sent a command, for the answer to it.
+    """
     code, topic = event.reason_code, printable(event.topic)
     if code == reasons.NOT_AUTHORIZED:
-        return NotAllowedError("thing", "iot:Publish", f"topic/{event.topic}")
+        resource = f"topic/{event.topic}"
+        return NotAllowedError(
+            "thing", "iot:Publish", resource, endpoint=endpoint, is_foreign=is_foreign
+        )
     if code is not None:
         reason = reasons.reason(Packet.PUBACK, code)
         words = reasons.words(Packet.PUBACK, code)
@@ -103,4 +111,4 @@ def ended_connection(topic: str) -> AgentError:
 
 
 def _refused(title: str, remedy: str) -> AgentError:
-    return RefusedError(title, remedy=remedy, code=PUBLISH_REFUSED)
+    return RefusedError(title, remedy=remedy, code=PUBLISH_REFUSED.code)

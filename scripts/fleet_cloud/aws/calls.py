@@ -1,4 +1,4 @@
-"""The AWS CLI, versions 1 and 2: every call to AWS goes through here.
+"""Every call to AWS goes through here: made by botocore in this process, or by the AWS CLI, version 1 or 2.
 
 Region and endpoint are always said to ``aws`` in so many words. Left to the environment, version 1 does not read
 AWS_REGION, and older versions 2 (Debian 12's is one) do not read AWS_ENDPOINT_URL: the same command would go to
@@ -9,14 +9,24 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from fleet_cloud.aws import causes
+from fleet_cloud.aws import causes, in_process
+from fleet_cloud.aws.call import Call, Where, parameters
+from fleet_cloud.aws.in_process import InProcess
 from fleet_cloud.aws.names import REGION, Account
 from fleet_cloud.errors import CommandError, FleetCloudError, UsageError
 from fleet_cloud.local.json_text import parsed
 from fleet_cloud.local.shell import Command, Shell, Variable, Word
 
 Answer = Mapping[str, object]
+
+AWS, BOTOCORE = "aws", "botocore"
+# Of the program, each a process of a third of a second of computing.
+_PROCESSES = 4
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 # A new role reaches AWS IoT within seconds; a minute is AWS's worst case with room.
 PATIENCE_SECONDS = 90.0
@@ -26,19 +36,23 @@ _LONGEST_PAUSE_SECONDS = 10.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the flags say that goes for every ``aws`` command; ``role_boundary`` for those that make a role."""
+    """What the flags say that goes for every call; ``role_boundary`` for those that make a role.
+
+    ``made_by`` is ``botocore`` or ``aws``.
+    """
 
     profile: str | None
     region: str | None
     endpoint_url: str | None
     role_boundary: str | None = None
+    made_by: str = AWS
 
 
 class Aws:
-    """Makes ``aws`` commands and runs them.
+    """Makes calls.
 
     Args:
-        shell: Runs them.
+        shell: Runs or prints them.
         options: Passed on.
         sleep: Waits between tries.
     """
@@ -46,18 +60,27 @@ class Aws:
     def __init__(
         self, shell: Shell, options: Options, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        shell.need("aws")
+        self._in_process = InProcess() if options.made_by == BOTOCORE else None
+        if self._in_process:
+            shell.take_over("aws", self._in_process.run)
+        else:
+            shell.need("aws")
         self.shell = shell
         self.role_boundary = options.role_boundary
         self._options = options
         self._sleep = sleep
         self.region = self._find_region()
 
-    def command(self, service: str, *words: Word, into: Variable | None = None) -> Command:
-        """Returns a command for this region and endpoint; without ``into`` it answers in JSON."""
-        form = "text" if into else "json"
-        return Command(
-            words=("aws", service, *words, *self._where(service), "--output", form), into=into
+    def command(
+        self, service: str, operation: str, *flags: Word, into: Variable | None = None
+    ) -> Call:
+        """Returns a call to this region and endpoint; without ``into`` it answers in JSON."""
+        return Call(
+            service=service,
+            operation=operation,
+            parameters=parameters(flags),
+            where=self._where(service),
+            into=into,
         )
 
     def account(self) -> Account:
@@ -83,7 +106,14 @@ class Aws:
         """
         for command in commands:
             self.shell.show(command)
-        return self.shell.console.spread(self._ask_or_nothing, commands, doing)
+        return self.spread(self._ask_or_nothing, commands, doing)
+
+    def spread(
+        self, run: Callable[[_Task], _Result], tasks: Sequence[_Task], doing: str
+    ) -> list[_Result]:
+        """Does what makes calls for each of these, as many at a time as whoever makes them can."""
+        at_once = in_process.AT_ONCE if self._in_process else _PROCESSES
+        return self.shell.console.spread(run, tasks, doing, at_once)
 
     def change(self, command: Command, patience: float = PATIENCE_SECONDS) -> str:
         """Runs a command that changes something, or prints it in a dry run; returns what it printed.
@@ -131,17 +161,15 @@ class Aws:
                 cause=known.cause,
             ) from error
 
-    def _where(self, service: str) -> list[str]:
+    def _where(self, service: str) -> Where:
         endpoint = (
             self._options.endpoint_url
             or os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
             or os.environ.get("AWS_ENDPOINT_URL")
         )
-        return [
-            *(["--profile", self._options.profile] if self._options.profile else []),
-            *["--region", self.region],
-            *(["--endpoint-url", endpoint] if endpoint else []),
-        ]
+        return Where(
+            region=self.region, profile=self._options.profile, endpoint_url=endpoint or None
+        )
 
     def _find_region(self) -> str:
         """Returns the region as the flag, the environment or the AWS configuration says."""
@@ -165,6 +193,8 @@ class Aws:
         return region
 
     def _configured_region(self) -> str | None:
+        if self._in_process:
+            return self._in_process.region(self._options.profile)
         profile = ("--profile", self._options.profile) if self._options.profile else ()
         try:
             return self.shell.run(

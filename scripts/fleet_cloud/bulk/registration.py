@@ -10,10 +10,13 @@ from fleet_cloud.aws.names import BulkNames
 from fleet_cloud.bulk import cloud, layout, script, tasks
 from fleet_cloud.bulk.layout import SHARED, BulkFolder, Record
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.local import files, openssl
+from fleet_cloud.local import files, keys, openssl
 from fleet_cloud.local.json_text import parsed
 from fleet_cloud.options import Context
 from fleet_cloud.plan.reconcile import ensure
+
+# Each waits for the disk most of the time.
+_WRITERS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +94,15 @@ class Registration:
             return
         found = {layout.public_key(pem): pem for pem in layout.certificates_in(results)}
         parameters = files.read(self._folder.parameters) or ""
-        for line in parameters.splitlines():
+
+        def save(line: str) -> None:
             asked = _asked(line)
             made = found.get(layout.public_key(asked.get("CSR", "")))
             certificate = self._folder.certificate(asked.get("ThingName", ""))
             if made and not certificate.exists():
                 files.create_secret(certificate, made)
+
+        self._console.spread(save, parameters.splitlines(), "saving certificates", _WRITERS)
 
     def _save_shared(self, record: Record, registered: set[str]) -> None:
         pem, key = (
@@ -111,7 +117,9 @@ class Registration:
                 files.create_secret(self._folder.certificate(thing), pem)
 
     def _lines(self, pending: list[str]) -> list[dict[str, str]]:
-        requests = self._console.spread(self._request, pending, "making keys and requests")
+        requests = self._console.spread(
+            self._request, pending, "making keys and requests", _WRITERS
+        )
         return [
             {"ThingName": thing, "CSR": request}
             for thing, request in zip(pending, requests, strict=True)
@@ -122,7 +130,11 @@ class Registration:
         files.make_folder(key.parent, 0o700)
         if key.exists():
             return self._shell.run(openssl.make_request(key, thing))
-        return self._shell.change(openssl.make_key_and_request(key, thing))
+        command = openssl.make_key_and_request(key, thing)
+        if not keys.can_make():
+            return self._shell.change(command)
+        self._console.verbose(f"+ {command}")
+        return keys.key_and_request(key, thing)
 
     def _shared_lines(self, pending: list[str]) -> list[dict[str, str]]:
         identifier = script.shared_certificate(self._aws, self._folder)

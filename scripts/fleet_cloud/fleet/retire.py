@@ -81,8 +81,7 @@ def run_all(
         return name, None
 
     # A dry run's script has its lines in order.
-    spread = aws.shell.console.spread
-    results = [run(task) for task in tasks] if aws.shell.dry_run else spread(run, tasks, doing)
+    results = [run(task) for task in tasks] if aws.shell.dry_run else aws.spread(run, tasks, doing)
     return {name: error for name, error in results if error}
 
 

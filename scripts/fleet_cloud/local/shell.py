@@ -10,6 +10,7 @@ import dataclasses
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet_cloud.console import Console
@@ -68,6 +69,10 @@ class Command:
         return f"{self.into.name}=$({line})" if self.into else line
 
 
+# Runs a command with these values of its variables, returns what it printed, or raises CommandError.
+Program = Callable[[Command, Mapping[str, str]], str]
+
+
 class Shell:
     """Runs commands, or prints those that would change something.
 
@@ -80,6 +85,11 @@ class Shell:
         self.console = console
         self.dry_run = dry_run
         self._variables: dict[str, str] = {}
+        self._in_process: dict[str, Program] = {}
+
+    def take_over(self, program: str, run: Program) -> None:
+        """Runs the commands of a program in this process from now on."""
+        self._in_process[program] = run
 
     def need(self, *programs: str) -> None:
         """Checks that these programs are installed, before anything is begun.
@@ -154,52 +164,56 @@ class Shell:
         Raises:
             CommandError: It failed; ``said`` has its words.
         """
-        words = [
-            self._variables[word.name] if isinstance(word, Variable) else word
-            for word in command.words
-        ]
-        try:
-            done = subprocess.run(
-                [_encoded(word, command) for word in words],
-                check=False,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                stdin=subprocess.DEVNULL,
-                timeout=TIMEOUT_SECONDS,
-                env={**os.environ, **_ENVIRONMENT},
-            )
-        except OSError as error:
-            raise CommandError(
-                f"{words[0]} is there but does not start",
-                remedy=f"see that this works by itself: {words[0]} --version",
-                code="cannot-start",
-                command=str(command),
-                said=str(error.strerror),
-            ) from error
-        except subprocess.TimeoutExpired as error:
-            raise CommandError(
-                f"{words[0]} did not end within {TIMEOUT_SECONDS} seconds",
-                remedy="look at the network and the proxy (HTTPS_PROXY), then run this again",
-                code="time-out",
-                command=str(command),
-                said="",
-            ) from error
-        if done.returncode:
-            raise CommandError(
-                f"{' '.join(words[:3])} failed",
-                remedy="run the command above by hand to look further",
-                code="command-failed",
-                command=str(command),
-                said=done.stderr.strip() or f"nothing (exit status {done.returncode})",
-            )
+        run = self._in_process.get(str(command.words[0]), _run)
+        printed = run(command, self._variables)
         if command.into:
-            self._variables[command.into.name] = done.stdout.strip()
-        return done.stdout
+            self._variables[command.into.name] = printed.strip()
+        return printed
 
     def value(self, variable: Variable) -> str:
         """Returns what a command that was run put into this variable; in a dry run its shell spelling."""
         return self._variables.get(variable.name, f"${variable.name}")
+
+
+def _run(command: Command, values: Mapping[str, str]) -> str:
+    """Runs a command as a process of its own."""
+    words = [values[word.name] if isinstance(word, Variable) else word for word in command.words]
+    try:
+        done = subprocess.run(
+            [_encoded(word, command) for word in words],
+            check=False,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=TIMEOUT_SECONDS,
+            env={**os.environ, **_ENVIRONMENT},
+        )
+    except OSError as error:
+        raise CommandError(
+            f"{words[0]} is there but does not start",
+            remedy=f"see that this works by itself: {words[0]} --version",
+            code="cannot-start",
+            command=str(command),
+            said=str(error.strerror),
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(
+            f"{words[0]} did not end within {TIMEOUT_SECONDS} seconds",
+            remedy="look at the network and the proxy (HTTPS_PROXY), then run this again",
+            code="time-out",
+            command=str(command),
+            said="",
+        ) from error
+    if done.returncode:
+        raise CommandError(
+            f"{' '.join(words[:3])} failed",
+            remedy="run the command above by hand to look further",
+            code="command-failed",
+            command=str(command),
+            said=done.stderr.strip() or f"nothing (exit status {done.returncode})",
+        )
+    return done.stdout
 
 
 def _encoded(word: str, command: Command) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from fleet_cloud.aws.calls import text
 from fleet_cloud.aws.names import FleetNames
-from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError, check_way
 from fleet_cloud.local import files
 
 CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
@@ -88,7 +88,8 @@ class Trial:
     def of_claim(self, claim: Identity, client_id: str, other: str) -> None:
         """Tries what a claim must not do; ``other`` is a thing's name that is not there."""
         template = f"$aws/provisioning-templates/{other}/provision/json"
-        self._allowed("claim connects as claim-…", claim, client_id, lambda _: None)
+        first = self._allowed("claim connects as claim-…", claim, client_id, lambda _: None)
+        check_way(self._place, [first])
         self._refused("claim connects under a thing's name", claim, other, lambda _: None)
         self._refused(
             "claim publishes readings",
@@ -114,7 +115,7 @@ class Trial:
         thing, own = device.thing, f"dt/{device.thing}/verify"
 
         def talk(session: Connection) -> None:
-            session.subscribe(f"dt/{thing}/#")
+            session.subscribe(f"dt/{thing}/#", f"cmd/{thing}/#")
             session.publish(own, {"verify": True})
             session.receive()
 
@@ -185,31 +186,35 @@ class Trial:
 
     def _allowed(
         self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
-    ) -> None:
-        said = ""
+    ) -> RefusedError | None:
+        failure = None
         for _ in range(_TRIES):
-            said = self._attempt(me, client_id, attempt)
-            if not said:
+            failure = self._attempt(me, client_id, attempt)
+            if not failure:
                 break
             time.sleep(_PAUSE_SECONDS)
-        self.note(what, "allowed", said)
+        self.note(what, "allowed", failure)
+        return failure
 
     def _refused(
         self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
     ) -> None:
         self.note(what, "refused", self._attempt(me, client_id, attempt))
 
-    def _attempt(self, me: Identity, client_id: str, attempt: Callable[[Connection], None]) -> str:
-        """Returns how AWS IoT refused it; empty when it was allowed."""
+    def _attempt(
+        self, me: Identity, client_id: str, attempt: Callable[[Connection], None]
+    ) -> RefusedError | None:
+        """Returns how AWS IoT refused it; nothing when it was allowed."""
         try:
             with Connection(self._place, me, client_id) as session:
                 attempt(session)
         except RefusedError as error:
-            return str(error)
-        return ""
+            return error
+        return None
 
-    def note(self, what: str, must_be: str, said: str) -> None:
+    def note(self, what: str, must_be: str, failure: RefusedError | str | None) -> None:
         """Keeps how an attempt ended: how AWS IoT refused it, or nothing."""
+        said = str(failure or "")
         check = Check(what=what, must_be=must_be, was="refused" if said else "allowed", said=said)
         self.checks.append(check)
         self._say(f"  {'ok  ' if check.is_right else 'FAIL'} {what}: {check.was}")

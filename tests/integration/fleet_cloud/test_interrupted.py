@@ -39,7 +39,11 @@ def until_through(root_dir: Path, operator: dict[str, str], tmp_path: Path) -> K
     real = Path(operator["PATH"].split(":")[0]) / "aws"
     (folder / "aws").write_text(KILLER.format(aws=real, count=count, when=when, limit=limit))
     (folder / "aws").chmod(0o755)
-    environment = operator | {"PATH": f"{folder}:{operator['PATH']}"}
+    # Every call is a process of its own here, which can kill at a certain one.
+    environment = operator | {
+        "PATH": f"{folder}:{operator['PATH']}",
+        "FLEET_CLOUD_WITH": "aws",
+    }
 
     def run(*words: str | Path) -> int:
         command = [sys.executable, str(root_dir / "scripts" / "fleet-cloud"), *map(str, words)]

@@ -37,7 +37,7 @@ def run(fleet_cloud: FleetCloud, tmp_path: Path) -> Run:
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "aws").symlink_to(program)
-    path = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    path = {"PATH": f"{folder}:{os.environ['PATH']}", "FLEET_CLOUD_WITH": "aws"}
 
     def with_version_two(*words: str | Path) -> Any:
         return answer(fleet_cloud(*words, "--name", "two", "--json", credentials=path))

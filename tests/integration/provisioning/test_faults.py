@@ -200,7 +200,7 @@ def test_request_rejected_for_as_long_as_one_waits(
     faults.add(REGISTER, "reject", calls="every", status_code=status)
     done = agent.provision("--timeout", "7")
     assert done.status == 75, done.stderr
-    assert done.error["code"] == ("throttled" if status == 429 else "server-error")
+    assert done.error["code"] == ("requests-throttled" if status == 429 else "server-error")
     faults.clear()
     assert agent.provision().status == 0
     assert len(faults.certificates()) == 1

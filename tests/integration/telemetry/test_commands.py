@@ -64,7 +64,9 @@ def test_a_request_is_answered_with_its_correlation_data(agent: Agent, operator:
             "stdout": f"cmd/{thing}/run\nin; $(reboot)",
             "truncated": False,
         }
-        assert daemon.wait_for_problem("handler-run")["title"].startswith("The handler run failed")
+        assert daemon.wait_for_problem("handler-failed", name="run")["title"].startswith(
+            "The handler run failed"
+        )
         operator.send(f"cmd/{thing}/write/a.json", b"{}", **asked)
         assert operator.said() == {"status": 0}
         operator.send(f"cmd/{thing}/write/..", b"{}", **asked)
@@ -171,7 +173,7 @@ def test_a_handler_that_fails_leaves_the_others_and_the_agent_alone(
             "folder": "not-written",
         }
         for name in ("missing", "nobody", "folder"):
-            daemon.wait_for_problem(f"handler-{name}")
+            daemon.wait_for_problem("handler-failed", name=name)
         assert daemon.process.poll() is None
 
         def counted() -> bool:

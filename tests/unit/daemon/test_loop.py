@@ -20,7 +20,7 @@ from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.serving import Actor, Serving
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.orders.handler import Shared
 from fleet_agent.orders.rotation import Orders
@@ -126,6 +126,34 @@ def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path)
     prometheus = (tmp_path / "agent.prom").read_text()
     assert "fleet_agent_readings_acknowledged_total 1\n" in prometheus
     assert "fleet_agent_connected 1\n" in prometheus
+    made.queue.close()
+
+
+def test_what_is_out_of_date_is_shown_soon_and_so_is_what_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SHOW_SOON", 0.2)
+    mailbox = Mailbox(SystemClock())
+    health_of: list[Health] = []
+
+    class Handled:
+        """Ends with an outcome when the connection has long been shown."""
+
+        due = mailbox._clock.monotonic() + 0.3
+
+        def act(self) -> None:
+            Handled.due = float("inf")
+            health_of[0].is_outdated = True
+            made.publisher.counts.answers_dropped = 7
+
+    made = Made(tmp_path, mailbox, None, Handled())
+    health_of.append(made.loop._health)
+    mailbox.limit(made.clock.monotonic() + 1)
+    with pytest.raises(TimeUp):
+        made.loop.run()
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["answers_dropped"] == 7
+    assert not health_of[0].is_outdated
     made.queue.close()
 
 

@@ -1,9 +1,16 @@
 """The doctor's list of what the SDK must have is what the agent uses of it."""
 
 import ast
+import importlib
+import types
 from pathlib import Path
 
+import pytest
+from awscrt import mqtt5
+
 from fleet_agent.doctor.sdk import NEEDED, OPTIONAL
+from fleet_agent.errors import DeviceError
+from fleet_agent.session.sdk import misfit, require
 
 _IMPORTERS = (
     "session/mqtt.py",
@@ -32,3 +39,26 @@ def used(root_dir: Path) -> set[str]:
 def test_the_list_is_whole(root_dir: Path) -> None:
     listed = {f"{module}.{name}" for module, names in NEEDED.items() for name in names}
     assert used(root_dir) - set(OPTIONAL) == listed
+
+
+def test_an_sdk_that_lacks_something_is_one_sentence() -> None:
+    """Parts of different versions, as distributions mix them: the first lack met ends the command in words."""
+    with pytest.raises(ImportError) as missing:
+        importlib.import_module("awscrt.no_such_client")
+    with pytest.raises(AttributeError) as absent:
+        _ = mqtt5.NoSuchPacket
+    for caught in (missing.value, absent.value):
+        error = misfit(caught)
+        assert error is not None
+        assert "does not fit" in error.title
+        assert "requirements/device.txt" in error.remedy
+    with pytest.raises(DeviceError, match="too old"):
+        require(types.ModuleType("awscrt.mqtt5"))
+    require(mqtt5)
+
+
+def test_a_fault_of_ours_is_not_the_sdks() -> None:
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module("fleet_agent.no_such_module")
+    assert misfit(caught.value) is None
+    assert misfit(AttributeError("'Session' object has no attribute 'x'", obj=object())) is None

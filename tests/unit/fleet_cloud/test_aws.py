@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ class Clock:
 
 def aws(clock: Clock | None = None, *, dry_run: bool = False, **options: str | None) -> Aws:
     shell = Shell(Console(as_json=False, is_verbose=False), dry_run=dry_run)
-    given: dict[str, str | None] = {"profile": None, "region": "eu-west-1", "endpoint_url": None}
+    given: dict[str, Any] = {"profile": None, "region": "eu-west-1", "endpoint_url": None}
     return Aws(shell, Options(**(given | options)), sleep=(clock or Clock()).sleep)
 
 

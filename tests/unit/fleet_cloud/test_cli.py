@@ -31,6 +31,7 @@ def run(root_dir: Path, tmp_path: Path) -> Run:
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
             "AWS_REGION": "eu-west-1",
+            "FLEET_CLOUD_WITH": "aws",
         }
         return subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

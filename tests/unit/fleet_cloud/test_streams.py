@@ -29,7 +29,12 @@ def run(
     root_dir: Path, tmp_path: Path, programs: Programs
 ) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     programs("aws", AWS.replace("\\", "\\\\"))
-    environment = {"PATH": os.environ["PATH"], "AWS_REGION": "eu-west-1", "HOME": str(tmp_path)}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_REGION": "eu-west-1",
+        "HOME": str(tmp_path),
+        "FLEET_CLOUD_WITH": "aws",
+    }
 
     def start(
         *words: str, redirect: str = "", more: dict[str, str] | None = None

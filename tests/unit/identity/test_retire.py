@@ -8,7 +8,7 @@ import pytest
 
 from fleet_agent.config.settings import Claim
 from fleet_agent.errors import DeviceError
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.identity import claim_removal as retire
 from support.clock import FakeClock
 

@@ -12,7 +12,7 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.subscriptions import Subscription
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.handler import Counters, Shared
 from fleet_agent.orders.router import Commands
@@ -58,6 +58,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.answers: list[Answer] = []
+        self.own: list[str] = []
         self.clock = SystemClock()
         self.mailbox = Mailbox(self.clock)
         self.health = Health(folder / "run", self.clock)
@@ -65,7 +66,7 @@ class Bench:
         self.commands = self._new()
 
     def _new(self) -> Commands:
-        shared = Shared(answer=self._answer, clock=self.clock, health=self.health)
+        shared = Shared(answer=self._answer, clock=self.clock, health=self.health, own=self.own)
         return Commands(self.folder / "commands", self.mailbox, shared)
 
     def listen(self, *subscriptions: Subscription) -> None:
@@ -120,7 +121,11 @@ class Bench:
 
     @property
     def problems(self) -> dict[str, str]:
-        return {item.code: item.title for item in self.health._problems.values()}
+        """Code, or code and name of the handler → title."""
+        return {
+            f"{item.kind.code} {item.name or ''}".rstrip(): item.title
+            for item in self.health.problems
+        }
 
     def _answer(self, topic: str, payload: bytes, **more: Any) -> None:
         self.answers.append(Answer(topic=topic, payload=payload, **more))

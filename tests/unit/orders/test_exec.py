@@ -67,7 +67,7 @@ def test_a_program_that_fails_is_answered_counted_and_a_problem_until_one_goes_w
         "truncated": False,
     }
     assert bench.problems == {
-        "handler-h": "The handler h failed: sh ended with exit status 3: why."
+        "handler-failed h": "The handler h failed: sh ended with exit status 3: why."
     }
     assert bench.counters().failed == 1
     assert bench.counters().last_error == "sh ended with exit status 3: why"
@@ -92,7 +92,7 @@ def test_one_that_has_no_exit_status_says_why(
     found = bench.ask("cmd/a")
     assert (found["status"], found["error"]) == (-1, error)
     assert reason in found["reason"]
-    assert list(bench.problems) == ["handler-h"]
+    assert list(bench.problems) == ["handler-failed h"]
 
 
 def test_more_output_than_an_answer_carries_is_cut_and_said_to_be(bench: Bench) -> None:

@@ -33,7 +33,7 @@ def test_a_folder_can_be_named_by_the_topic(bench: Bench, tmp_path: Path) -> Non
     assert bench.ask("cfg/net/eth0", b"x") == {"status": 0}
     assert (tmp_path / "net" / "eth0").read_bytes() == b"x"
     assert bench.ask("cfg/none/eth0")["error"] == "not-written"
-    assert "No such file or directory" in bench.problems["handler-h"]
+    assert "No such file or directory" in bench.problems["handler-failed h"]
     assert bench.ask("cfg/net")["error"] == "refused-name"
     assert list(tmp_path.glob("none*")) == []
 

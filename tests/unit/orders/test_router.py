@@ -30,18 +30,34 @@ def test_the_first_that_matches_and_has_a_handler_gets_it_alone(bench: Bench) ->
     assert not bench.commands.is_logged("work/1")
 
 
+def test_how_each_went_is_to_be_shown_soon(bench: Bench) -> None:
+    bench.listen(saying("good", "x"), Subscription(topic="bad", exec=ExecHandler(argv=("false",))))
+    assert not bench.health.is_outdated
+    for topic in ("good", "bad"):
+        bench.send(topic)
+        bench.health.is_outdated = False
+        bench.answered()
+        assert bench.health.is_outdated
+
+
 def test_handlers_of_one_name_are_told_apart(bench: Bench) -> None:
     bench.listen(*[saying(topic, topic, name="x") for topic in ("a", "b", "c")])
     assert list(bench.commands.counters) == ["x", "x-2", "x-3"]
 
 
 def test_no_answer_goes_where_the_device_itself_listens_or_aws_would_hang_up(bench: Bench) -> None:
+    bench.own = ["dt/pump-7/+", "presence/pump-7"]
     bench.listen(saying("cmd/#", "x"))
-    topics = ("cmd/loop", "", "a/#", "a/+/b", "x" * 257, "/" * 8, "nul\0", None)
+    forged = ("$aws/things/pump-7/shadow/update", "dt/pump-7/meter", "presence/pump-7", "a/\uffff")
+    topics = (*forged, "cmd/loop", "", "a/#", "a/+/b", "x" * 257, "/" * 8, "nul\0", None)
     for topic in topics:
         bench.send("cmd/a", response_topic=topic)
     bench.turn(lambda: bench.commands.counters["cmd/#"].handled == len(topics))
     assert bench.answers == []
+    bench.send("cmd/a", correlation_data=b"x" * 65_535)
+    bench.turn(lambda: bench.commands.counters["cmd/#"].handled == len(topics) + 1)
+    assert bench.answers == []
+    assert bench.ask("cmd/a", response_topic="dt/other/meter")["status"] == 0
 
 
 def test_a_reload_goes_on_with_what_waits_and_drops_what_waits_for_nobody(

@@ -61,7 +61,7 @@ def test_a_status_other_than_zero_is_a_failure(bench: Bench, program: Program) -
     connection.close()
     assert bench.answered()[0].said == {"status": 4}
     assert bench.counters().failed == 1
-    assert "answered with status 4" in bench.problems["handler-h"]
+    assert "answered with status 4" in bench.problems["handler-failed h"]
 
 
 def test_a_program_that_does_not_answer(bench: Bench, program: Program, tmp_path: Path) -> None:

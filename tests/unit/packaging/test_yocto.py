@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
+import types
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,52 @@ def test_the_service_is_the_one_of_debian(recipe: str, root_dir: Path) -> None:
     user = (root_dir / "packaging/yocto/recipes-iot/fleet-agent/fleet-agent-user.inc").read_text()
     assert "User=_fleet-agent" in unit
     assert re.search(r'USERADD_PARAM.* _fleet-agent"', user)
+
+
+def test_no_recipe_overrides_where_the_release_unpacks(layer: Path) -> None:
+    """A recipe is read after bitbake.conf, so even its weakest default wins; layer.conf is read before."""
+    setting = re.compile(r"^UNPACKDIR\b.*=", re.MULTILINE)
+    assert [file.name for file in layer.rglob("*.*") if setting.search(file.read_text())] == [
+        "layer.conf"
+    ]
+
+
+def test_the_configuration_is_unpacked_without_its_folders(layer: Path) -> None:
+    text = next(layer.rglob("fleet-agent-config_*.bb")).read_text()
+    named = re.findall(r"file://(\S+)", text.partition("SRC_URI")[2].partition("S = ")[0])
+    assert len(named) == 3
+    for name in named:
+        assert "$" not in name
+        assert not name.startswith("/")
+        assert name in text.replace("$file", Path(name).name)
+    assert 'FILESEXTRAPATHS:prepend := "${FLEET_AGENT_CONFIG_DIR}:"' in text
+
+
+def test_without_configuration_the_recipe_is_skipped(layer: Path) -> None:
+    text = next(layer.rglob("fleet-agent-config_*.bb")).read_text()
+    function = re.search(r"^python \(\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    assert function
+    skip = compile(textwrap.dedent(function[1]), "recipe", "exec")
+    bb = types.SimpleNamespace(parse=types.SimpleNamespace(SkipRecipe=LookupError))
+    with pytest.raises(LookupError, match="FLEET_AGENT_CONFIG_DIR"):
+        exec(skip, {"bb": bb, "d": types.SimpleNamespace(getVar={}.get)})
+    given = {"FLEET_AGENT_CONFIG_DIR": "/home/me/image"}
+    exec(skip, {"bb": bb, "d": types.SimpleNamespace(getVar=given.get)})
+
+
+def test_the_sources_are_the_layers_own_commit(recipe: str) -> None:
+    assert "AUTOREV" not in recipe
+    assert "get_metadata_git_revision(d.getVar('THISDIR'))" in recipe
+
+
+def test_the_layers_papers(layer: Path) -> None:
+    """What yocto-check-layer looks for."""
+    readme = (layer / "README.md").read_text().lower()
+    assert "maintainer" in readme
+    assert "patch" in readme
+    assert (layer / "SECURITY.md").exists()
+    depends = (layer / "conf/layer.conf").read_text()
+    assert "scarthgap walnascar whinlatter wrynose" in depends
 
 
 def test_lint(layer: Path) -> None:

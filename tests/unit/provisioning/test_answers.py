@@ -46,8 +46,11 @@ def registration(configuration: Mapping[str, object]) -> dict[str, str]:
 
 def test_what_comes_beside_the_certificate_is_not_kept(pem: str) -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n"
-    assert certificate(pem).pem == pem
-    assert certificate(f"remark\n{pem}{key}{pem}").pem == pem
+    ours = Csr(pem="", hash="", public_key=keys.public_key_of_certificate(pem, "it"))
+    for text in (pem, f"remark\n{pem}{key}{pem}"):
+        found = answers.checked(certificate(text), ours)
+        assert found is not None
+        assert found.pem == pem
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def test_what_is_too_long_or_none_is_refused_and_its_certificate_named(
     pem: str, wrong: dict[str, str]
 ) -> None:
     with pytest.raises(UnusableAnswerError) as caught:
-        certificate(pem, **wrong)
+        answers.checked(certificate(pem, **wrong), None)
     assert caught.value.certificate_id == ID
     assert caught.value.exit_status is Exit.UNREACHABLE
     assert len(caught.value.title) < 200
@@ -80,14 +83,14 @@ def test_a_public_key_that_is_no_point_of_its_curve_is_for_nobody(pem: str) -> N
     der[at + 60] ^= 1
     body = base64.encodebytes(bytes(der)).decode()
     broken = certificate(f"{lines[0]}\n{body}{lines[-1]}\n")
-    assert not answers.is_for(broken, Csr(pem="", hash="", public_key=b"ours"))
+    assert not answers.checked(broken, Csr(pem="", hash="", public_key=b"ours"))
 
 
 def test_the_right_public_key(pem: str) -> None:
     ours = keys.public_key_of_certificate(pem, "it")
-    assert answers.is_for(certificate(pem), Csr(pem="", hash="", public_key=ours))
-    assert not answers.is_for(certificate(pem), Csr(pem="", hash="", public_key=b"other"))
-    assert not answers.is_for(certificate(pem), None)
+    assert answers.checked(certificate(pem), Csr(pem="", hash="", public_key=ours))
+    assert not answers.checked(certificate(pem), Csr(pem="", hash="", public_key=b"other"))
+    assert not answers.checked(certificate(pem), None)
 
 
 def test_a_device_configuration_without_end_is_refused() -> None:

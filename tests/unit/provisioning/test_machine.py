@@ -5,7 +5,7 @@ import pytest
 
 from fleet_agent.credentials.model import Csr, Generation, Issued, Registration, Secret
 from fleet_agent.errors import (
-    HUNG_UP,
+    CONNECT_UNANSWERED,
     AgentError,
     DeviceError,
     Exit,
@@ -24,9 +24,11 @@ from fleet_agent.provisioning.machine import (
     difference,
     judge,
     next_step,
+    other_thing,
 )
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step
 from fleet_agent.session.backoff import Patience
+from support.identity import CREDENTIAL
 from support.provisioning import GIVEN_CSR, make_plan
 
 MADE_HERE = make_plan("csr")
@@ -153,7 +155,7 @@ def rejected(operation: Operation, status: int | None, text: str = "why") -> Rej
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (429, "throttled"),
+        (429, "requests-throttled"),
         (500, "server-error"),
         (503, "server-error"),
         (599, "server-error"),
@@ -343,5 +345,34 @@ def test_a_new_identity_is_refused_while_its_policy_may_be_spreading(
     ],
 )
 def test_a_hang_up_is_no_refusal_at_once(refused_for: float, patience: Patience) -> None:
-    hung_up = RefusedError("Hung up.", remedy="Look.", code=HUNG_UP)
+    hung_up = RefusedError("Hung up.", remedy="Look.", code=CONNECT_UNANSWERED)
     assert judge(hung_up, Step.ISSUE, refused_for).patience is patience
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "is_other"),
+    [
+        ("pump", "pump", False),
+        ("pump-7", "pump", True),
+        (None, "pump", True),
+        ("pump", None, True),
+        (None, None, False),
+    ],
+)
+def test_a_replacement_is_of_the_same_thing(
+    wanted: str | None, given: str | None, is_other: bool
+) -> None:
+    in_use = dataclasses.replace(CREDENTIAL, thing_name=wanted)
+    found = generation(MADE_HERE, key=True, issued=True, registered=True, proven=False)
+    found = dataclasses.replace(
+        found, registration=Registration(thing_name=given, device_configuration={})
+    )
+    error = other_thing(found, in_use)
+    assert (error is not None) is is_other
+    if error is not None:
+        for word in ("c1", wanted or "no thing", given or "no thing"):
+            assert word in error.title
+        verdict = judge(error, Step.REGISTER, 0.0)
+        assert verdict.patience is None, "it ends there"
+    assert other_thing(found, None) is None
+    assert other_thing(dataclasses.replace(found, registration=None), in_use) is None

@@ -7,20 +7,18 @@ from typing import Any, cast
 import pytest
 
 from fleet_agent.errors import AgentError, UnreachableError
-from fleet_agent.health import Health
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
 from fleet_agent.session import connectivity, reasons
-from fleet_agent.session.connectivity import (
-    CALM,
-    MAYBE_CLONED,
-    OFFLINE,
-    SERVER_LIMITS,
-    THROWN_OUT,
-    Connectivity,
-)
+from fleet_agent.session.connectivity import CALM, Connectivity
 from fleet_agent.session.events import CallbackFailed, Connected, ConnectFailed, Disconnected
 from fleet_agent.session.message import Limits, Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from support.clock import FakeClock
+
+MAYBE_CLONED = table.MAYBE_CLONED.code
+OFFLINE = table.OFFLINE.code
+UNSTABLE = table.UNSTABLE.code
 
 WILL = Outgoing(topic="presence/pump", payload=b"down", retain=True)
 
@@ -66,7 +64,7 @@ class Bench:
 
     @property
     def problems(self) -> dict[str, str]:
-        return {code: item.title for code, item in self.health._problems.items()}
+        return {item.kind.code: item.title for item in self.health.problems}
 
 
 @pytest.fixture
@@ -80,9 +78,9 @@ def test_to_be_thrown_out_again_and_again_is_a_problem_until_it_is_calm(
 ) -> None:
     for _ in range(2):
         bench.end(code)
-    assert THROWN_OUT not in bench.problems
+    assert UNSTABLE not in bench.problems
     bench.end(code, words="too\nmuch \x1b[31m")
-    title = bench.problems[THROWN_OUT]
+    title = bench.problems[UNSTABLE]
     assert "3 times since 2027-01-15T08:00:02Z" in title
     assert reasons.words(reasons.Packet.DISCONNECT, code) in title
     assert "too\\nmuch \\u001b[31m" in title
@@ -95,7 +93,7 @@ def test_to_be_thrown_out_again_and_again_is_a_problem_until_it_is_calm(
 def test_connections_that_end_without_a_word_count_too(bench: Bench) -> None:
     for _ in range(connectivity.OFTEN):
         bench.end(error="AWS_ERROR_MQTT_UNEXPECTED_HANGUP: x")
-    assert "without a reason" in bench.problems[THROWN_OUT]
+    assert "without a reason" in bench.problems[UNSTABLE]
 
 
 def test_ends_that_are_hours_apart_or_our_own_are_no_problem(bench: Bench) -> None:
@@ -134,8 +132,9 @@ def test_the_cause_of_a_failed_connect_is_looked_for_when_it_changes(bench: Benc
 def test_what_the_server_takes_less_of_is_said(bench: Bench) -> None:
     limits = Limits(qos=0, can_retain=False, expiry=60)
     bench.connectivity.connected(Connected(session=bench.line, rejoined=False, limits=limits))
-    for words in ("QoS 1", "retained", "60 s", "3600 s"):
-        assert words in bench.problems[SERVER_LIMITS]
+    for words in ("retained", "60 s", "3600 s"):
+        assert words in bench.problems["server-limits"]
+    assert "QoS 1" in bench.problems["qos-missing"]
     bench.connectivity.connected(Connected(session=bench.line, rejoined=False))
     assert bench.problems == {}
 

@@ -6,13 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from fleet_agent.health import Health
+from fleet_agent.health.status import Health
 from fleet_agent.session.events import NoAnswer, Subscribed
 from fleet_agent.session.message import Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import (
-    SUBSCRIBE_REFUSED,
-    SUBSCRIBE_UNANSWERED,
     Subscriptions,
 )
 from support.clock import FakeClock
@@ -73,7 +71,7 @@ class Bench:
 
     @property
     def problems(self) -> dict[str, str]:
-        return {code: item.title for code, item in self.health._problems.items()}
+        return {item.kind.code: item.title for item in self.health.problems}
 
 
 def test_all_are_asked_for_eight_at_a_time(tmp_path: Path) -> None:
@@ -102,7 +100,7 @@ def test_what_is_refused_is_asked_for_again_until_it_is_granted(
 ) -> None:
     bench = Bench(tmp_path, "a", "b")
     bench.answer({"b": code})
-    assert words in bench.problems[SUBSCRIBE_REFUSED]
+    assert words in bench.problems["subscribe-refused"]
     waits = []
     for _ in range(3):
         waits.append(bench.go())
@@ -118,7 +116,7 @@ def test_what_is_refused_is_asked_for_again_until_it_is_granted(
 def test_no_answer_is_a_problem_and_asked_for_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "a")
     bench.answer(NoAnswer.LATE)
-    assert "no SUBACK came within 30 s" in bench.problems[SUBSCRIBE_UNANSWERED]
+    assert "no SUBACK came within 30 s" in bench.problems["subscribe-unanswered"]
     bench.go()
     bench.answer({})
     assert bench.problems == {}
@@ -163,7 +161,7 @@ def test_what_another_filter_covers_is_asked_for_only_when_that_is_refused(tmp_p
     bench.subscriptions.act()
     assert bench.server.asked == [["cmd/valve"]]
     bench.answer({})
-    assert "cmd/#" in bench.problems[SUBSCRIBE_REFUSED]
+    assert "cmd/#" in bench.problems["subscribe-refused"]
     bench.go()
     bench.answer({})
     assert (bench.server.given_up, bench.problems) == (["cmd/valve"], {})

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -28,10 +29,13 @@ TOPIC = "dt/pump/system"
 class Bench:
     """A publisher with all that it needs."""
 
+    opened: ClassVar[list[Queue]] = []
+
     def __init__(self, folder: Path, **changes: object) -> None:
         self.clock = FakeClock()
         self.settings = dataclasses.replace(Telemetry(), **changes)  # type: ignore[arg-type]
         self.queue = Queue(folder / "q.sqlite3", self.settings.queue, self.clock)
+        Bench.opened.append(self.queue)
         self.wire = Held()
         self.told: list[tuple[str | None, AgentError | None]] = []  # no topic: the disk
         self.publisher = Publisher(self.queue, self.settings, self.clock, self)
@@ -60,11 +64,17 @@ class Bench:
         return [json.loads(one.payload) for one in self.wire.carried if one.topic == topic]
 
 
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Python 3.13 warns of each queue that is left open."""
+    yield
+    while Bench.opened:
+        Bench.opened.pop().close()
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.queue.close()
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 def test_nothing_is_sent_before_the_connection_stands(bench: Bench) -> None:
@@ -457,6 +467,28 @@ def test_what_can_never_be_sent_is_dropped_named_and_counted(bench: Bench) -> No
     assert "can never be sent" in str(bench.told[-1][1])
 
 
+def test_an_answer_that_ends_the_connection_twice_is_dropped_and_none_goes_there_again(
+    bench: Bench,
+) -> None:
+    answer = Outgoing(topic="poison", payload=b"")
+    bench.publisher.answer(answer)
+    for _ in range(2):
+        bench.connect()
+        assert [one.topic for one in bench.wire.carried][-1] == "poison"
+        bench.publisher.disconnected()
+        bench.answer(None)
+        assert bench.publisher.due  # between two connections, too
+    assert "ended the connection twice" in str(bench.told[-1][1])
+    carried = len(bench.wire.carried)
+    bench.publisher.answer(answer)
+    bench.connect()
+    assert len(bench.wire.carried) == carried
+    assert bench.publisher.counts.answers_dropped == 2
+    bench.put(1)
+    bench.answer(0)
+    assert bench.publisher.waiting == 0
+
+
 def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_go_on(
     bench: Bench,
 ) -> None:
@@ -593,3 +625,18 @@ def test_a_topic_whose_readings_do_not_go_together_has_no_longer_turn(bench: Ben
         bench.clock.go(1)
         bench.answer(0)
     assert bench.carried("mixed") == list(range(300))
+
+
+@pytest.mark.parametrize("is_foreign", [True, False])
+def test_no_statement_is_offered_for_an_answer_whose_topic_a_stranger_chose(
+    bench: Bench, is_foreign: bool
+) -> None:
+    bench.connect()
+    bench.publisher.answer(Outgoing(topic="secret", payload=b"1", is_foreign=is_foreign))
+    bench.publisher.settle()
+    bench.answer(NOT_AUTHORIZED)
+    topic, error = bench.told[-1]
+    assert topic == "secret"
+    assert error is not None
+    assert "iot:Publish on topic/secret" in error.title
+    assert ("Effect" in error.remedy) is not is_foreign

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from fleet_agent import clock as clocks
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError
-from fleet_agent.health import Health, Problem
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
 from fleet_agent.telemetry.reading import JSON, Heard, Intake, Reading
 
 
@@ -38,11 +40,11 @@ class Feed:
 
     def fails(self, title: str, remedy: str) -> None:
         """Something is wrong with this source, until ``works``."""
-        self.health.raise_problem(
-            Problem(
-                code=f"source-{self.name}", title=f"Source {self.name}: {title}", remedy=remedy
-            )
-        )
+        title = f"Source {self.name}: {title}"
+        now = clocks.text(self.clock.wall())
+        source = self.health.traffic.sources.setdefault(self.name, {})
+        source.update(last_error=title, last_error_time=now)
+        self.health.report(table.SOURCE_FAILED.problem(title, remedy, name=self.name))
 
     def fails_by(self, error: AgentError) -> None:
         """As ``fails``, with the words of an error."""
@@ -50,7 +52,7 @@ class Feed:
 
     def works(self) -> None:
         """Nothing is wrong with it."""
-        self.health.clear_problem(f"source-{self.name}")
+        self.health.clear(table.SOURCE_FAILED, self.name)
 
 
 def one_line(json_text: bytes) -> bytes:

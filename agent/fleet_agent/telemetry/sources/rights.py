@@ -8,8 +8,8 @@ from fleet_agent.config.checks import publish_topic
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.config.telemetry import Allow
 from fleet_agent.errors import DeviceError
-from fleet_agent.session import filters
 from fleet_agent.telemetry.sources.packet import BAD_TOPIC, NOT_ALLOWED, PacketError
+from fleet_agent.topics import filters
 
 _EVERYBODY = "*"
 _USER_MAP = Path("/proc/self/uid_map")
@@ -24,18 +24,15 @@ class AllowList:
 
     Args:
         allow: The settings.
-        fill: Fills the filters.
+        fill: Fills the filters; None for one that cannot be, which then allows nothing.
         fill_sent: Fills topics that programs send.
         map_file: Which users' numbers the agent can see.
-
-    Raises:
-        DeviceError: A filter cannot be filled in.
     """
 
     def __init__(
         self,
         allow: Sequence[Allow],
-        fill: Callable[[str], str],
+        fill: Callable[[str], str | None],
         fill_sent: Callable[[str], str],
         map_file: Path = _USER_MAP,
     ) -> None:
@@ -43,7 +40,7 @@ class AllowList:
         self._rules: list[tuple[int | None, str]] = []  # user (None: everybody) and filter
         self.problems: list[str] = []
         for item in allow:
-            filled = [fill(text) for text in item.topics]
+            filled = [found for text in item.topics if (found := fill(text)) is not None]
             try:
                 number = _number(item.user)
             except KeyError:

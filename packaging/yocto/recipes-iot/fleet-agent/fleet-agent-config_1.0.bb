@@ -3,17 +3,19 @@ DESCRIPTION = "What fleet-cloud config and fleet-cloud claim new left in a folde
 HOMEPAGE = "https://docs.aws.amazon.com/iot/latest/developerguide/provision-wo-cert.html"
 SECTION = "net"
 # Yours, with a private key in it: keep the package feed that has it to yourself.
-LICENSE = "CLOSED"
+LICENSE = "Proprietary"
+LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/Proprietary;md5=0557f9d92cf58f2ccdd50f62f8ac0b28"
 
 # local.conf: FLEET_AGENT_CONFIG_DIR = "/home/me/image", the --out of fleet-cloud config
 FLEET_AGENT_CONFIG_DIR ?= ""
+# Relative names: an absolute one is unpacked with all its folders.
+FILESEXTRAPATHS:prepend := "${FLEET_AGENT_CONFIG_DIR}:"
 SRC_URI = "\
-    file://${FLEET_AGENT_CONFIG_DIR}/config.yaml \
-    file://${FLEET_AGENT_CONFIG_DIR}/claim/claim.certificate.pem.crt;subdir=claim \
-    file://${FLEET_AGENT_CONFIG_DIR}/claim/claim.private.pem.key;subdir=claim \
+    file://config.yaml \
+    file://claim/claim.certificate.pem.crt \
+    file://claim/claim.private.pem.key \
 "
 
-UNPACKDIR ??= "${WORKDIR}"
 S = "${UNPACKDIR}"
 
 inherit allarch
@@ -41,3 +43,9 @@ do_install() {
 CONFFILES:${PN} = "${sysconfdir}/fleet-agent/config.yaml"
 
 RDEPENDS:${PN} += "fleet-agent"
+
+# A local file that is missing stops every build of every image, not only this recipe's.
+python () {
+    if not d.getVar("FLEET_AGENT_CONFIG_DIR"):
+        raise bb.parse.SkipRecipe("FLEET_AGENT_CONFIG_DIR is not set: the folder that fleet-cloud config wrote")
+}

@@ -5,16 +5,13 @@ SECTION = "net"
 LICENSE = "Apache-2.0"
 LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 
-# The checkout this layer is part of, as committed. A bbappend may name a mirror, and a commit in SRCREV.
+# The commit of the checkout that this layer is part of: who pins the layer pins the sources. A bbappend may name a
+# mirror, and another commit in SRCREV.
 FLEET_AGENT_REPOSITORY ?= "${@os.path.realpath(d.getVar('THISDIR') + '/../../../..')}"
 FLEET_AGENT_PROTOCOL ?= "file"
-FLEET_AGENT_BRANCH ?= "main"
-SRC_URI = "git://${FLEET_AGENT_REPOSITORY};protocol=${FLEET_AGENT_PROTOCOL};branch=${FLEET_AGENT_BRANCH};destsuffix=${BP}"
-# nooelint: oelint.vars.autorev - the checkout is the version
-SRCREV ?= "${AUTOREV}"
+SRC_URI = "git://${FLEET_AGENT_REPOSITORY};protocol=${FLEET_AGENT_PROTOCOL};nobranch=1;destsuffix=${BP}"
+SRCREV ?= "${@oe.buildcfg.get_metadata_git_revision(d.getVar('THISDIR'))}"
 
-# Releases before UNPACKDIR unpack into WORKDIR.
-UNPACKDIR ??= "${WORKDIR}"
 S = "${UNPACKDIR}/${BP}"
 
 inherit bash-completion features_check python_setuptools_build_meta systemd
@@ -86,3 +83,11 @@ RDEPENDS:${PN} += "\
     python3-systemd \
     python3-threading \
 "
+
+python () {
+    # In a layer without git's records nothing says which sources are meant: not a reason to stop other builds.
+    import re
+
+    if not re.fullmatch("[0-9a-f]{40,64}", d.getVar("SRCREV") or ""):
+        raise bb.parse.SkipRecipe("SRCREV is not set, and the layer is no git checkout that could say it")
+}

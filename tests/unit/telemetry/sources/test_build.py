@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.config.settings import FromCommand
+from fleet_agent.config.shape import WrongValueError
 from fleet_agent.config.telemetry import (
     CommandSource,
     FileSource,
@@ -19,14 +19,23 @@ from fleet_agent.config.telemetry import (
 from fleet_agent.errors import DeviceError
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.sources.build import Place, build
-from fleet_agent.telemetry.topics import Topics
+from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
 from support.sources import Bench
 
 
 def sources_of(bench: Bench, *sources: Any, **options: Any) -> list[Source]:
+    topics = Topics(CREDENTIAL.topic_values, {"Line": "l-1"}.get)
+
+    def fill(template: str, name: str) -> str | None:
+        try:
+            return topics.fill(template, name)
+        except DeviceError:
+            return None
+
     place = Place(
-        topics=Topics(CREDENTIAL, {"Line": FromCommand(command=("echo", "l-1"))}),
+        fill=fill,
+        topics=topics,
         intake=bench.intake,
         mailbox=bench.mailbox,
         clock=bench.clock,
@@ -67,9 +76,9 @@ def test_nothing_is_touched_before_the_first_act(bench: Bench) -> None:
 
 def test_namesakes_and_two_sockets_are_refused(bench: Bench) -> None:
     system = FromSystem(system=SystemSource())
-    with pytest.raises(DeviceError, match="called system"):
+    with pytest.raises(WrongValueError, match="called system"):
         sources_of(bench, system, system)
-    with pytest.raises(DeviceError, match="two sockets"):
+    with pytest.raises(WrongValueError, match="two sockets"):
         sources_of(
             bench,
             FromSocket(socket=SocketSource()),
@@ -77,6 +86,12 @@ def test_namesakes_and_two_sockets_are_refused(bench: Bench) -> None:
         )
 
 
-def test_a_topic_that_cannot_be_filled_in_is_told(bench: Bench) -> None:
-    with pytest.raises(DeviceError, match=r"dt/\{nothing\}.*nothing is called"):
-        sources_of(bench, FromSystem(system=SystemSource(topic="dt/{nothing}")))
+def test_a_topic_that_cannot_be_filled_in_puts_that_source_alone_out_of_service(
+    bench: Bench,
+) -> None:
+    found = sources_of(
+        bench,
+        FromSystem(system=SystemSource(topic="dt/{nothing}")),
+        FromSystem(system=SystemSource(name="other")),
+    )
+    assert [source.name for source in found] == ["other"]

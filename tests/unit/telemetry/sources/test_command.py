@@ -45,7 +45,7 @@ def test_text_is_sent_as_it_is(bench: Bench) -> None:
 def test_what_goes_wrong_is_a_problem(bench: Bench, argv: tuple[str, ...], words: str) -> None:
     begin(bench, *argv)
     bench.turn(bench.problems)
-    assert words in bench.problems()["source-meter"]
+    assert words in bench.problems()["source-failed meter"]
     assert not bench.intake.readings
 
 
@@ -62,7 +62,7 @@ def test_the_problem_heals(bench: Bench, tmp_path: Path) -> None:
 def test_one_that_takes_too_long_is_ended_and_tried_again(bench: Bench) -> None:
     begin(bench, "sleep", "600", timeout=0.1)
     bench.turn(bench.problems)
-    assert bench.problems()["source-meter"].endswith("sleep did not end within 0.1 s.")
+    assert bench.problems()["source-failed meter"].endswith("sleep did not end within 0.1 s.")
 
 
 def test_nothing_to_say_is_neither_a_reading_nor_a_problem(bench: Bench, tmp_path: Path) -> None:

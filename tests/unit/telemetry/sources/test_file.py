@@ -83,14 +83,14 @@ def test_text(bench: Bench, log: Path) -> None:
     log.write_bytes(b" 21 \xc2\xb0C\r\n\xff\n22\n")
     begin(bench, log, format="text")
     assert bench.until(2) == [" 21 °C".encode(), b"22"]
-    assert "1 line of" in bench.problems()["source-sensors"]
+    assert "1 line of" in bench.problems()["source-failed sensors"]
 
 
 def test_what_is_no_json_is_left_out_and_counted(bench: Bench, log: Path) -> None:
     append(log, "1", "x", "y", "2")
     begin(bench, log)
     assert bench.until(2) == [b"1", b"2"]
-    assert bench.problems()["source-sensors"].startswith(
+    assert bench.problems()["source-failed sensors"].startswith(
         f"Source sensors: 2 lines of {log} left out; the last is no JSON value"
     )
     append(log, "3")
@@ -101,13 +101,13 @@ def test_a_line_too_long_is_left_out(bench: Bench, log: Path) -> None:
     append(log, "1", "9" * (MAX_PAYLOAD + 1), "2", f'"{"x" * 600_000}"', "3")
     begin(bench, log)
     assert bench.until(3) == [b"1", b"2", b"3"]
-    assert "has more than 131072 bytes" in bench.problems()["source-sensors"]
+    assert "has more than 131072 bytes" in bench.problems()["source-failed sensors"]
 
 
 def test_a_missing_file_is_a_problem_that_heals(bench: Bench, log: Path) -> None:
     begin(bench, log, start="end")
     bench.turn(bench.problems)
-    assert bench.problems()["source-sensors"] == f"Source sensors: {log} does not exist."
+    assert bench.problems()["source-failed sensors"] == f"Source sensors: {log} does not exist."
     append(log, "1")  # it was not there at the first look: all of it is new
     assert bench.until(1) == [b"1"]
     bench.turn(lambda: not bench.problems())
@@ -118,7 +118,7 @@ def test_what_is_no_file_is_a_problem(bench: Bench, log: Path, make: Any) -> Non
     make(log)
     begin(bench, log)
     bench.turn(bench.problems)
-    assert "it is no regular file" in bench.problems()["source-sensors"]
+    assert "it is no regular file" in bench.problems()["source-failed sensors"]
 
 
 def test_from_the_end(bench: Bench, log: Path) -> None:
@@ -338,3 +338,12 @@ def test_nothing_is_lost_whatever_happens(
     bench.intake.is_held = False
     bench.turn(lambda: set(numbers(bench)) == set(range(count)))
     bench.close()
+
+
+@pytest.mark.parametrize("kind", ["json", "text"])
+def test_a_mark_that_editors_put_before_the_first_line_is_none_of_it(
+    bench: Bench, log: Path, kind: str
+) -> None:
+    log.write_bytes(b"\xef\xbb\xbf1\r\n2\r\n")
+    begin(bench, log, format=kind)
+    assert bench.until(2) == [b"1", b"2"]

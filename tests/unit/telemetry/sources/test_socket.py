@@ -186,7 +186,7 @@ def test_a_hidden_or_unknown_user_is_a_problem_and_the_rest_works(
     ]
     assert AllowList(EVERYBODY, str, str, map_file).problems == []
     begin(bench, [*allow, *EVERYBODY])
-    assert "there is no user no-such-user" in bench.problems()["source-socket"]
+    assert "there is no user no-such-user" in bench.problems()["source-failed socket"]
     assert Program(bench).ask({"payload": 1})["ok"]
 
 
@@ -211,7 +211,7 @@ def test_it_is_given_to_the_group(bench: Bench) -> None:
 
 def test_a_group_that_is_not_is_a_problem_and_the_socket_works(bench: Bench) -> None:
     begin(bench, group="no-such-group")
-    assert "there is no group no-such-group" in bench.problems()["source-socket"]
+    assert "there is no group no-such-group" in bench.problems()["source-failed socket"]
     assert Program(bench).ask({"payload": 1})["ok"]
 
 
@@ -240,7 +240,7 @@ def test_something_else_in_its_place_is_a_problem_that_heals(
         )
     ]
     bench.turn(bench.problems)
-    assert "cannot listen" in bench.problems()["source-socket"]
+    assert "cannot listen" in bench.problems()["source-failed socket"]
     path.unlink()
     bench.turn(path.is_socket)
     bench.turn(lambda: not bench.problems())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_agent.session.filters import covers, levels, matches
+from fleet_agent.topics.filters import covers, levels, matches
 
 
 @pytest.mark.parametrize(

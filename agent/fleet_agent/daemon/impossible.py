@@ -1,0 +1,50 @@
+"""Topics of the configuration that cannot be filled in on this device: what needs them is out of service, and said so.
+
+A value that AWS says of the device, or a placeholder that nobody knows, ends no agent: the rest goes on.
+"""
+
+import logging
+
+from fleet_agent.errors import DeviceError
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
+from fleet_agent.topics.names import Topics
+
+_log = logging.getLogger(__name__)
+
+
+class Impossible:
+    """Remembers which, for one problem that names them.
+
+    Args:
+        health: Where it is told.
+    """
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._found: dict[tuple[str, str], DeviceError] = {}
+
+    def fill(self, topics: Topics, template: str, source: str = "") -> str | None:
+        """The topic, or the filter; None where there is none, which is told."""
+        try:
+            topic = topics.fill(template, source)
+        except DeviceError as error:
+            if (template, source) not in self._found:
+                _log.warning("%s What needs it is out of service. %s", error.title, error.remedy)
+            self._found[template, source] = error
+            topic = None
+        else:
+            self._found.pop((template, source), None)
+        self._show()
+        return topic
+
+    def _show(self) -> None:
+        if not self._found:
+            self._health.clear(table.TOPIC_IMPOSSIBLE)
+            return
+        first, *others = self._found.values()
+        more = "".join(f" {error.title}" for error in others[:3])
+        if len(others) > 3:  # noqa: PLR2004 - as many as somebody reads
+            more += f" So it is with {len(others) - 3} more."
+        title = f"{first.title}{more} What needs such a topic is out of service."
+        self._health.report(table.TOPIC_IMPOSSIBLE.problem(title, first.remedy))

@@ -1,0 +1,1 @@
+"""What is wrong now: the table of problems, and the status that shows those that are true."""

@@ -1,0 +1,180 @@
+"""What is wrong now, and where others can read it.
+
+``Health`` keeps the problems that are true, writes ``status.json`` into the runtime directory (0644, no secret) and
+the unit's STATUS line: the worst of them.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleet_agent import clock as clocks
+from fleet_agent import files, notify
+from fleet_agent.clock import Clock
+from fleet_agent.config.settings import STATE_DIR
+from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.health.problems import Kind, Problem, Severity
+
+_log = logging.getLogger(__name__)
+
+SCHEMA = 1
+SERVICE_RUNTIME_DIR = Path("/run/fleet-agent")
+
+
+_ORDER = list(Severity)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """A problem, and since when (Unix seconds); other words for it do not make it a new one."""
+
+    problem: Problem
+    since: float
+
+
+@dataclasses.dataclass(kw_only=True)
+class Traffic:
+    """What went over the session since the agent started; but what was dropped counts since the queue was made.
+
+    ``dropped`` says why, by cause; ``oldest_waiting`` is the time of the oldest reading in the queue; ``sources`` the
+    last error, and when, of each source that ever had one, and what was dropped of it, by cause.
+    """
+
+    readings_stored: int = 0
+    readings_acknowledged: int = 0
+    readings_waiting: int = 0
+    readings_dropped: int = 0
+    readings_not_stored: int = 0
+    readings_stored_per_second: float = 0.0
+    readings_acknowledged_per_second: float = 0.0
+    bytes_waiting: int = 0
+    oldest_waiting: str | None = None
+    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    messages_published: int = 0
+    messages_received: int = 0
+    answers_dropped: int = 0
+    handlers: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    sources: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
+
+
+def runtime_dir(state_dir: Path, given: str | None) -> Path:
+    """Where status and identity are shown: given, ``$RUNTIME_DIRECTORY``, the service's own, or the state's ``run``."""
+    if given is not None:
+        return Path(given)
+    if from_unit := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(from_unit.split(":")[0])
+    if state_dir == Path(STATE_DIR) and SERVICE_RUNTIME_DIR.is_dir():
+        return SERVICE_RUNTIME_DIR
+    return state_dir / "run"
+
+
+class Health:
+    """The daemon's problems and what it is doing, written down whenever they change.
+
+    Args:
+        folder: The runtime directory; made when it is missing.
+        clock: For the times in it.
+    """
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._path = folder / "status.json"
+        self.clock = clock
+        self._started = clock.wall()
+        self._problems: dict[tuple[str, str | None], _Standing] = {}
+        self._activity = "starting"
+        # Something is to be shown soon that nobody looks at every moment.
+        self.is_outdated = False
+        self._is_write_failing = False
+        self._rotation: Mapping[str, object] | None = None
+        self.traffic = Traffic()
+        # For `systemctl status`, beside the thing.
+        self.certificate_id: str | None = None
+        files.make_folder(folder, 0o755)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong now: the worst first, then what has been wrong for longest."""
+        return [standing.problem for standing in self._sorted()]
+
+    def set_activity(self, words: str) -> None:
+        """Show what goes on now, such as ``connected``."""
+        self._activity = words
+        self.show()
+
+    def report(self, problem: Problem) -> bool:
+        """Record that something is wrong, in these words from now on; return whether that is news."""
+        key = (problem.kind.code, problem.name)
+        known = self._problems.get(key)
+        if known is not None and known.problem == problem:
+            return False
+        now = self.clock.wall()
+        self._problems[key] = _Standing(problem=problem, since=known.since if known else now)
+        self.show()
+        return True
+
+    def has(self, kind: Kind, name: str | None = None) -> bool:
+        """Whether there is such a problem now."""
+        return (kind.code, name) in self._problems
+
+    def clear(self, kind: Kind, name: str | None = None) -> None:
+        """Record that it is not wrong any more."""
+        if self._problems.pop((kind.code, name), None):
+            self.show()
+
+    def record_failed_rotation(self, error: AgentError) -> None:
+        """Record that replacing the credential failed; a rotation that goes well does not take it away."""
+        self._rotation = {
+            "failed": clocks.text(self.clock.wall()),
+            "code": error.code,
+            "title": error.title,
+            "remedy": error.remedy,
+        }
+
+    def show(self) -> None:
+        """Write status.json and the unit's STATUS line."""
+        problems = self._sorted()
+        words = f"{self._activity}: {problems[0].problem.title}" if problems else self._activity
+        notify.status(
+            f"{words} (certificate {self.certificate_id})" if self.certificate_id else words
+        )
+        status = {
+            "schema": SCHEMA,
+            "pid": os.getpid(),
+            "started": clocks.text(self._started),
+            "updated": clocks.text(self.clock.wall()),
+            "doing": self._activity,
+            "certificate_id": self.certificate_id,
+            "rotation": self._rotation,
+            "problems": [_dump(standing) for standing in problems],
+            **dataclasses.asdict(self.traffic),
+        }
+        data = json.dumps(status, indent=1).encode() + b"\n"
+        try:
+            files.write(self._path, data, 0o644, durable=False)
+        except StateDirectoryError as error:
+            # No reason to stop: a disk that is full may heal.
+            if not self._is_write_failing:
+                _log.warning("%s %s", error.title, error.remedy)
+            self._is_write_failing = True
+        else:
+            self._is_write_failing = False
+
+    def _sorted(self) -> list[_Standing]:
+        return sorted(
+            self._problems.values(), key=lambda item: _ORDER.index(item.problem.kind.severity)
+        )
+
+
+def _dump(standing: _Standing) -> dict[str, str | None]:
+    problem = standing.problem
+    return {
+        "code": problem.kind.code,
+        "name": problem.name,
+        "severity": problem.kind.severity.value,
+        "title": problem.title,
+        "remedy": problem.remedy,
+        "since": clocks.text(standing.since),
+    }

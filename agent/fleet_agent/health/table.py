@@ -1,0 +1,264 @@
+"""Every problem that the agent can have; docs/reference/problems.md is made from this.
+
+A code is stable: scripts compare it. A problem of sources or handlers has the name of the one it is about beside it.
+"""
+
+from fleet_agent import errors
+from fleet_agent.errors import AgentError
+from fleet_agent.health.problems import Kind, Severity
+
+_CALM = "The connection has stood undisturbed for 10 minutes."
+_GOES_ON = "The step it held up is done, or fails for another reason."
+
+# The connection ------------------------------------------------------------------------------------------------------
+
+OFFLINE = Kind(
+    code="offline",
+    severity=Severity.ERROR,
+    title="There is no connection to AWS IoT; the words say why.",
+    remedy="Look at the way there: fleet-agent doctor --online",
+    clears="The next connection stands.",
+)
+UNSTABLE = Kind(
+    code="connection-unstable",
+    severity=Severity.ERROR,
+    title="The connection ended three times within an hour.",
+    remedy="Look at the network, at AWS IoT's log of this client id in CloudWatch, and at: fleet-agent doctor --online",
+    clears=_CALM,
+)
+MAYBE_CLONED = Kind(
+    code="maybe-cloned",
+    severity=Severity.ERROR,
+    title="Another client connected under this thing's name.",
+    remedy="Give the copy an identity of its own there: fleet-agent reset --yes, then provision.",
+    clears=_CALM,
+)
+QOS_MISSING = Kind(
+    code="qos-missing",
+    severity=Severity.ERROR,
+    title="The server takes no messages of QoS 1, so that readings wait in the queue.",
+    remedy="Compare `endpoint` with: aws iot describe-endpoint --endpoint-type iot:Data-ATS",
+    clears="A connection to a server that does.",
+)
+SERVER_LIMITS = Kind(
+    code="server-limits",
+    severity=Severity.NOTICE,
+    title="The server keeps no retained messages, or a session for a shorter time than `connection.expiry`.",
+    remedy="Compare `endpoint` and `connection` with what the server grants (AWS raises some quotas on request).",
+    clears="A connection without that limit.",
+)
+
+# Down ----------------------------------------------------------------------------------------------------------------
+
+SUBSCRIBE_REFUSED = Kind(
+    code="subscribe-refused",
+    severity=Severity.ERROR,
+    title="AWS IoT does not grant a topic filter.",
+    remedy="Add the statement that the problem prints to the thing's policy.",
+    clears="The filter is granted; it is asked for again while the connection lives.",
+)
+SUBSCRIBE_UNANSWERED = Kind(
+    code="subscribe-unanswered",
+    severity=Severity.WARNING,
+    title="AWS IoT does not acknowledge the subscription to a topic filter.",
+    remedy="It is asked for again, slower and slower; messages on it may not arrive until then.",
+    clears="The filter is granted.",
+)
+TOPIC_IMPOSSIBLE = Kind(
+    code="topic-impossible",
+    severity=Severity.ERROR,
+    title="A topic of the configuration cannot be filled in on this device, and what needs it is out of service.",
+    remedy="Compare the topic's placeholders with the device configuration that the template gives.",
+    clears="The configuration is read again, or the device gets another one.",
+)
+MESSAGE_SET_ASIDE = Kind(
+    code="message-set-aside",
+    severity=Severity.WARNING,
+    title="A message was acknowledged and not handled: three times the connection ended right after it came.",
+    remedy="Look at what sent it, and at its response topic; sent again later it is a new one.",
+    clears=_CALM,
+)
+HANDLER_FAILED = Kind(
+    code="handler-failed",
+    severity=Severity.ERROR,
+    title="A handler's last command failed.",
+    remedy="Look into the log of that program; the next command that goes well clears this.",
+    clears="A command of that handler goes well.",
+    of="handler",
+)
+COMMANDS_NOT_KEPT = Kind(
+    code="commands-not-kept",
+    severity=Severity.WARNING,
+    title="The state directory takes no writes: commands do not survive a restart for now.",
+    remedy="Free some space in the state directory, or look at its disk (dmesg).",
+    clears="A command is written to disk again.",
+)
+
+# Up ------------------------------------------------------------------------------------------------------------------
+
+PUBLISH_REFUSED = Kind(
+    code="publish-refused",
+    severity=Severity.ERROR,
+    title="AWS IoT does not take messages on a topic.",
+    remedy="Add the statement that the problem prints to the thing's policy.",
+    clears="It takes one on that topic, or with the next connection.",
+)
+QUEUE_UNUSABLE = Kind(
+    code="queue-unusable",
+    severity=Severity.ERROR,
+    title="The disk takes no readings.",
+    remedy="Free some space; nothing else, it goes on by itself.",
+    clears="The disk takes readings again.",
+)
+QUEUE_DAMAGED = Kind(
+    code="queue-damaged",
+    severity=Severity.WARNING,
+    title="The queue of readings was damaged, and begun anew; the damaged file is kept.",
+    remedy="Look at the disk (dmesg). `sqlite3 FILE .recover` may find readings. Remove it, restart.",
+    clears="A restart.",
+)
+SOURCE_FAILED = Kind(
+    code="source-failed",
+    severity=Severity.ERROR,
+    title="A source of readings gives none, or not all.",
+    remedy="Do what the problem says; the source goes on by itself.",
+    clears="That source works again.",
+    of="source",
+)
+
+# The identity --------------------------------------------------------------------------------------------------------
+
+HARDWARE_CHANGED = Kind(
+    code="hardware-changed",
+    severity=Severity.ERROR,
+    title="The identity was proven on other hardware: was this storage copied from another device?",
+    remedy="A copy: fleet-agent reset --yes, then provision. New hardware: remove `fingerprint.json`, restart.",
+    clears="A start on hardware that is known.",
+)
+CONFIGURATION = Kind(
+    code="configuration",
+    severity=Severity.WARNING,
+    title="A new configuration was not taken, and the one before goes on.",
+    remedy="Correct it (fleet-agent config check), then: systemctl reload fleet-agent",
+    clears="A reload that finds no fault.",
+)
+ROTATION_FAILED = Kind(
+    code="rotation-failed",
+    severity=Severity.WARNING,
+    title="The credential was not replaced, and the one before goes on.",
+    remedy="Do what the problem says, then: fleet-agent rotate --force",
+    clears="A rotation that goes well.",
+)
+CLAIM_NOT_DELETED = Kind(
+    code="claim-not-deleted",
+    severity=Severity.WARNING,
+    title="The claim has served and was to be deleted, and it is still there.",
+    remedy="See why: journalctl -u fleet-agent.service; or type: sudo fleet-agent claim delete",
+    clears="A start that finds the claim gone.",
+)
+
+# Provisioning, until somebody acts; with the code of the error --------------------------------------------------------
+
+REFUSED = Kind(
+    code="provisioning-refused",
+    severity=Severity.ERROR,
+    title="AWS IoT refuses to give this device an identity.",
+    remedy="Look at the template, its pre-provisioning hook and its role; it is tried again by itself.",
+    clears=_GOES_ON,
+)
+OF_ERRORS = (
+    REFUSED,
+    Kind(
+        code="not-allowed",
+        severity=Severity.ERROR,
+        title="A policy of the claim, or of the thing, lacks a statement.",
+        remedy="Add the statement that the problem prints to that policy.",
+        clears=f"{_GOES_ON} What the proof of an identity found: with a restart.",
+    ),
+    Kind(
+        code="connect-refused",
+        severity=Severity.ERROR,
+        title="AWS IoT answers and refuses the connection.",
+        remedy="Do what the problem says of the reason code.",
+        clears=_GOES_ON,
+    ),
+    Kind(
+        code="certificate-refused",
+        severity=Severity.ERROR,
+        title="AWS IoT does not accept the certificate.",
+        remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
+        clears=_GOES_ON,
+    ),
+    Kind(
+        code=errors.CONNECT_UNANSWERED,
+        severity=Severity.ERROR,
+        title="The server ends the connection instead of answering the certificate.",
+        remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
+        clears=_GOES_ON,
+    ),
+    Kind(
+        code=errors.SERVER_UNTRUSTED,
+        severity=Severity.ERROR,
+        title="The CA does not vouch for the server's certificate, or it is for another name.",
+        remedy="Give the CA of that endpoint with --ca-file or ca_file; for AWS IoT: AmazonRootCA1.pem",
+        clears=_GOES_ON,
+    ),
+    Kind(
+        code=errors.PROXY_PASSWORD,
+        severity=Severity.ERROR,
+        title="The proxy wants a user and a password, or others.",
+        remedy="Write user:password into a file and name it: proxy_credentials: /etc/fleet-agent/proxy",
+        clears=_GOES_ON,
+    ),
+    Kind(
+        code=errors.PAIR_UNUSABLE,
+        severity=Severity.ERROR,
+        title="TLS does not take the certificate and the key that were issued.",
+        remedy="Is it an RSA or EC key (not RSA-PSS, not Ed25519)? A new attempt: fleet-agent provision --restart",
+        clears=_GOES_ON,
+    ),
+    Kind(
+        code="csr-refused",
+        severity=Severity.ERROR,
+        title="AWS does not take the certificate signing request.",
+        remedy="Make another one: RSA from 2048 bits, P-256, P-384 or P-521, at most 2000 bytes.",
+        clears=_GOES_ON,
+    ),
+    Kind(
+        code="answer-unfit",
+        severity=Severity.ERROR,
+        title="The device configuration that RegisterThing answers makes a topic of the configuration impossible.",
+        remedy="Change the template's DeviceConfiguration, or the topic here; then RegisterThing is asked again.",
+        clears=_GOES_ON,
+    ),
+)
+
+TABLE = (
+    OFFLINE,
+    UNSTABLE,
+    MAYBE_CLONED,
+    QOS_MISSING,
+    SERVER_LIMITS,
+    SUBSCRIBE_REFUSED,
+    SUBSCRIBE_UNANSWERED,
+    TOPIC_IMPOSSIBLE,
+    MESSAGE_SET_ASIDE,
+    HANDLER_FAILED,
+    COMMANDS_NOT_KEPT,
+    PUBLISH_REFUSED,
+    QUEUE_UNUSABLE,
+    QUEUE_DAMAGED,
+    SOURCE_FAILED,
+    HARDWARE_CHANGED,
+    CONFIGURATION,
+    ROTATION_FAILED,
+    CLAIM_NOT_DELETED,
+    *OF_ERRORS,
+)
+
+_BY_CODE = {kind.code: kind for kind in OF_ERRORS}
+
+
+def kind_of(error: AgentError) -> Kind:
+    """The kind of problem that an error is, for an agent that lives with it."""
+    return _BY_CODE.get(error.code, REFUSED)

@@ -1,0 +1,138 @@
+"""What AWS IoT and the SDK take: topics, topic filters, and what goes with a message, in both directions.
+
+The SDK raises on what MQTT forbids, and AWS ends the connection on what it does not take. So this is asked before
+anything comes to depend on it: before a configuration is accepted, a placeholder filled in, a reading acknowledged to
+its sender, an answer given, the id of a job used. Whatever passes here the SDK takes.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+# AWS IoT Core: a topic has at most 256 bytes of UTF-8 and 7 slashes; the prefix of Basic Ingest and of a shared
+# subscription does not count.
+TOPIC_BYTES = 256
+TOPIC_SLASHES = 7
+# Of AWS IoT Commands' own topics: .../executions/ID/response/accepted/json.
+COMMAND_SLASHES = 8
+
+BASIC_INGEST = "$aws/rules/"
+_COMMANDS = "$aws/commands/"
+_SHARED = "$share/"
+
+# A string of MQTT has a length of two bytes; the SDK leaves the longest out for two of the properties.
+STRING_BYTES = 65535
+DATA_BYTES = 65534  # of the correlation data, and of the content type
+PROPERTIES = 1024  # user properties of a message
+
+_RULE = re.compile(r"[0-9A-Za-z_]{1,128}")
+
+# Unicode's control characters; the halves of surrogate pairs, which no UTF-8 can carry; its non-characters. MQTT lets a
+# server end the connection over each. Spelled out, since the module unicodedata would stay in the daemon's memory.
+_FORBIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(
+        f"{chr(plane | 0xFFFE)}{chr(plane | 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+    )
+    + "]"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """Why something is not taken: ``problem`` to be read after its name, ``suggestion`` what to write instead."""
+
+    problem: str
+    suggestion: str = ""
+
+
+def topic_fault(text: str) -> Fault | None:
+    """Why nothing can be published to a topic; None when it can be."""
+    for wildcard in "#+":
+        if wildcard in text:
+            return Fault(
+                f'has the wildcard "{wildcard}": a message goes to one topic, not to a filter'
+            )
+    counted = text
+    if text.startswith(BASIC_INGEST):
+        rule, _, counted = text.removeprefix(BASIC_INGEST).partition("/")
+        if counted and not _RULE.fullmatch(rule):
+            return Fault(
+                "names no rule of AWS IoT: 1 to 128 of the characters 0-9 A-Z a-z _",
+                f"write {BASIC_INGEST}RULE/and/a/topic",
+            )
+    return _limits(counted)
+
+
+def filter_fault(text: str) -> Fault | None:
+    """Why a topic filter cannot be subscribed to; None when it can be."""
+    counted = text
+    if text.startswith(_SHARED):
+        _, group, counted = (*text.split("/", 2), "")[:3]
+        if not group or any(sign in group for sign in "#+") or text.count("/") < 2:  # noqa: PLR2004 - $share, group, filter
+            return Fault("is no shared subscription", "write $share/GROUP/FILTER")
+        if fault := string_fault(group):
+            return fault
+    return _limits(counted) or _wildcards(counted)
+
+
+def message_fault(
+    topic: str,
+    *,
+    correlation_data: bytes | None = None,
+    content_type: str | None = None,
+    properties: Iterable[tuple[str, str]] = (),
+) -> Fault | None:
+    """Why a message with these properties cannot be published; None when it can be."""
+    texts = [text for pair in properties for text in pair]
+    if fault := topic_fault(topic):
+        return fault
+    if correlation_data is not None and len(correlation_data) > DATA_BYTES:
+        return Fault(
+            f"has correlation data of {len(correlation_data)} bytes, {DATA_BYTES} can be sent"
+        )
+    if content_type is not None and (fault := string_fault(content_type, DATA_BYTES)):
+        return Fault(f"has a content type that {fault.problem}")
+    if len(texts) > 2 * PROPERTIES:
+        return Fault(f"has {len(texts) // 2} user properties, {PROPERTIES} can be sent")
+    faults = (fault for text in texts if (fault := string_fault(text)))
+    return next((Fault(f"has a user property that {one.problem}") for one in faults), None)
+
+
+def string_fault(text: str, most: int = STRING_BYTES) -> Fault | None:
+    """Why MQTT has no such string; None when it has. ``most``: bytes."""
+    if found := _FORBIDDEN.search(text):
+        if found[0] == "\n":
+            return Fault("has more than one line")
+        code = f"U+{ord(found[0]):04X}"
+        is_control = ord(found[0]) <= 0x9F  # noqa: PLR2004 - the last of them
+        what = "a control character" if is_control else "what is no character"
+        return Fault(f"has {what} in it ({code})")
+    size = len(text.encode())
+    return Fault(f"has {size} bytes, {most} can be sent") if size > most else None
+
+
+def _limits(text: str) -> Fault | None:
+    if not text:
+        return Fault("is empty")
+    if fault := string_fault(text):
+        return fault
+    size = len(text.encode())
+    if size > TOPIC_BYTES:
+        return Fault(f"has {size} bytes, AWS IoT allows {TOPIC_BYTES}")
+    slashes = text.count("/")
+    most = COMMAND_SLASHES if text.startswith(_COMMANDS) else TOPIC_SLASHES
+    if slashes > most:
+        return Fault(f"has {slashes} slashes, AWS IoT allows {most}")
+    return None
+
+
+def _wildcards(text: str) -> Fault | None:
+    levels = text.split("/")
+    if "#" in "".join(levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"):
+        return Fault(
+            'has "#" where it cannot be', 'write "#" as the whole last level: cmd/{thing}/#'
+        )
+    if any("+" in level and level != "+" for level in levels):
+        return Fault('has "+" where it cannot be', 'write "+" as a whole level: cmd/+/restart')
+    return None

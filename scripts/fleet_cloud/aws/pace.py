@@ -1,0 +1,118 @@
+"""How fast an account may be asked: a bucket for each operation of AWS, which throttling makes slower.
+
+The rates are AWS's defaults; an account may have more or, shared with others, less. Throttling tells: the bucket's rate
+falls to seven tenths of what got through, and then rises by a twentieth of that a second.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+
+# A second, of operations that are asked once a thing or once a certificate.
+QUOTAS: dict[str, float] = {
+    "AttachPolicy": 15,
+    "AttachThingPrincipal": 100,
+    "CreateCertificateFromCsr": 15,
+    "CreateKeysAndCertificate": 10,
+    "CreatePolicy": 10,
+    "CreateThing": 100,
+    "DeleteCertificate": 10,
+    "DeletePolicy": 10,
+    "DeleteThing": 100,
+    "DescribeCertificate": 10,
+    "DescribeJobExecution": 10,
+    "DescribeThing": 350,
+    "DetachPolicy": 15,
+    "DetachThingPrincipal": 100,
+    "ListThingPrincipals": 20,
+    "SearchIndex": 15,
+    "UpdateCertificate": 10,
+    "UpdateThing": 100,
+}
+
+# Of a quota: the rest is for what else the account does, and for clocks that differ.
+_SHARE = 0.95
+# Tokens that come together after a pause, in seconds of the rate.
+_BURST_SECONDS = 0.5
+_FALL, _RISE = 0.7, 0.05
+_SLOWEST = 0.5
+_FALLS_APART_SECONDS = 1.0
+_MEASURED_SECONDS = 1.0
+
+
+@dataclasses.dataclass
+class _Bucket:
+    most: float | None
+    rate: float | None
+    next: float = 0.0
+    fell: float = float("-inf")
+    since: float = 0.0
+    taken: int = 0
+    passed: float = 0.0
+
+
+class Pace:
+    """The buckets of one account and region.
+
+    Args:
+        clock: Tells seconds that only go forward.
+        known: AWS's quotas hold; where not, only throttling tells.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, known: bool) -> None:
+        self._clock = clock
+        self._known = known
+        self._lock = threading.Lock()
+        self._buckets: dict[str, _Bucket] = {}
+
+    def reserve(self, operation: str) -> float:
+        """Takes a place in the line; returns how many seconds it is away."""
+        with self._lock:
+            now, bucket = self._clock(), self._bucket(operation)
+            self._measure(bucket, now)
+            if bucket.rate is None:
+                return 0.0
+            rate = self._risen(bucket, now)
+            at = max(bucket.next, now - _BURST_SECONDS)
+            bucket.next = at + 1 / rate
+            return max(0.0, at - now)
+
+    def throttled(self, operation: str) -> None:
+        """Goes slower; what was throttled together counts once."""
+        with self._lock:
+            now, bucket = self._clock(), self._bucket(operation)
+            if now - bucket.fell < _FALLS_APART_SECONDS:
+                return
+            rate = self._risen(bucket, now) if bucket.rate else self._measured(bucket, now)
+            bucket.rate = max(_SLOWEST, rate * _FALL)
+            bucket.fell = now
+            bucket.next = max(bucket.next, now + 1 / bucket.rate)
+
+    def rate(self, operation: str) -> float | None:
+        """Returns how many calls a second there may be now; nothing when nothing limits them."""
+        with self._lock:
+            bucket = self._bucket(operation)
+            return self._risen(bucket, self._clock()) if bucket.rate else None
+
+    def _bucket(self, operation: str) -> _Bucket:
+        if operation not in self._buckets:
+            quota = QUOTAS.get(operation) if self._known else None
+            rate = quota * _SHARE if quota else None
+            self._buckets[operation] = _Bucket(most=rate, rate=rate, since=self._clock())
+        return self._buckets[operation]
+
+    def _risen(self, bucket: _Bucket, now: float) -> float:
+        rate = bucket.rate or _SLOWEST
+        if bucket.fell == float("-inf"):
+            return rate
+        risen = rate * (1 + _RISE * (now - bucket.fell))
+        return min(risen, bucket.most) if bucket.most else risen
+
+    def _measure(self, bucket: _Bucket, now: float) -> None:
+        if now - bucket.since >= _MEASURED_SECONDS:
+            bucket.passed = bucket.taken / (now - bucket.since)
+            bucket.since, bucket.taken = now, 0
+        bucket.taken += 1
+
+    def _measured(self, bucket: _Bucket, now: float) -> float:
+        return max(bucket.passed, bucket.taken / max(now - bucket.since, _MEASURED_SECONDS), 1.0)

@@ -1,0 +1,130 @@
+"""The packages for ARM, run by qemu-user: from the claim to readings, in a root of that architecture.
+
+The root is unpacked and not configured, and the package with it: a maintainer script would start dozens of emulated
+programs. systemd is not booted. What is emulated says nothing about speed.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from boot import roots
+from boot.machine import HOST
+from boot.network import Network
+from support.agent import until
+from support.fleets import Fleet, allow_rotation
+
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1800)]
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+QEMU = {"arm64": "aarch64", "armhf": "arm"}
+
+
+@pytest.fixture(params=roots.SUITES)
+def release(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=sorted(QEMU))
+def architecture(request: pytest.FixtureRequest, root_dir: Path, tools: None) -> str:  # noqa: ARG001
+    """One that programs of can run here; the kernel is told to give them to qemu."""
+    name = str(request.param)
+    install = f". {root_dir}/scripts/environment && apt_install qemu-user-static"
+    subprocess.run(["bash", "-c", install], check=False, capture_output=True)
+    if not (BINFMT / "register").exists():
+        mount = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)]
+        subprocess.run(mount, check=False, capture_output=True)
+    entry = f"qemu-{QEMU[name]}"
+    given = Path(f"/usr/lib/binfmt.d/{entry}.conf")
+    if not (BINFMT / entry).exists():
+        if not (given.exists() and (BINFMT / "register").exists()):
+            pytest.skip(f"this kernel cannot be told to run {name} by qemu")
+        (BINFMT / "register").write_text(given.read_text().strip())
+    return name
+
+
+@pytest.fixture
+def place(release: str, architecture: str, root_dir: Path, tmp_path: Path) -> Iterator[Path]:
+    """A root of that architecture with the package unpacked in it."""
+    command = [str(root_dir / "scripts" / "build-deb"), "--arch", architecture]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    deb = built.stdout.strip()
+    root = roots.mount(roots.foreign_root(release, architecture), tmp_path / architecture)
+    try:
+        assert roots.run("dpkg-deb", "--field", deb, "Architecture").strip() == architecture
+        roots.run("dpkg-deb", "--extract", deb, str(root))
+        yield root
+    finally:
+        roots.unmount(root)
+
+
+def test_a_device_of_another_processor(place: Path, wire: Network, fleet: Fleet) -> None:
+    allow_rotation(fleet)
+    serial = f"{place.parent.name}x{os.getpid()}"
+    configure(place, wire, fleet, serial)
+    done = agent(place, wire, "provision", "--json", "--timeout", "300")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["proven"]
+    assert fleet.certificate_ids(fleet.thing_name(serial)) == [answer["certificate_id"]]
+    with subprocess.Popen(
+        words(place, wire, "run", "--verbose"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as daemon:
+        try:
+            until(lambda: agent(place, wire, "status").returncode == 0, "healthy", 300)
+            shown = json.loads(agent(place, wire, "status", "--json").stdout)
+            assert shown["telemetry"]["acknowledged"] > 0
+        finally:
+            daemon.terminate()
+        assert daemon.wait(60) == 0
+    # A certificate of AWS IoT ends in 2049, which a time_t of 32 bits does not hold.
+    said = agent(place, wire, "doctor")
+    assert "Traceback" not in said.stderr
+    assert re.search("2049|20[5-9][0-9]", said.stdout), said.stdout
+    due = agent(place, wire, "rotate", "--check")
+    assert "Traceback" not in due.stderr
+    assert due.returncode in {0, 1}
+
+
+def configure(root: Path, wire: Network, fleet: Fleet, serial: str) -> None:
+    folder = root / "etc" / "fleet-agent"
+    (folder / "claim").mkdir(parents=True, exist_ok=True)
+    shutil.copy(fleet.claim.certificate, folder / "claim" / "claim.crt")
+    shutil.copy(fleet.claim.private_key, folder / "claim" / "claim.key")
+    shutil.copy(fleet.sandbox.ca_file, folder / "ca.pem")
+    (folder / "config.yaml").write_text(
+        json.dumps(
+            {
+                "endpoint": HOST,
+                "port": fleet.sandbox.mqtt_port,
+                "ca_file": "/etc/fleet-agent/ca.pem",
+                "claim": {"certificate": "claim/claim.crt", "private_key": "claim/claim.key"},
+                "provisioning": {
+                    "template": fleet.template,
+                    "parameters": {"SerialNumber": serial},
+                },
+                "telemetry": {"sources": [{"system": {"interval": "2s"}}]},
+                "rotation": {"max_age": "90d"},
+            }
+        )
+    )
+    (root / "etc" / "hosts").write_text(f"127.0.0.1 localhost\n{wire.host} {HOST}\n")
+
+
+def words(root: Path, wire: Network, *command: str) -> list[str]:
+    """The agent's command in that root, on the device's network."""
+    inside = ["env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "fleet-agent", *command]
+    return ["ip", "netns", "exec", wire.namespace, "chroot", str(root), *inside]
+
+
+def agent(root: Path, wire: Network, *command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        words(root, wire, *command), capture_output=True, text=True, check=False, timeout=600
+    )

@@ -1,0 +1,103 @@
+"""Functions that are called in a program beside this one, and the one fork."""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.credentials import keys
+from fleet_agent.credentials.model import Secret
+from fleet_agent.errors import AgentError, DeviceError, NotAllowedError, TemporaryError
+from fleet_agent.programs.apart import apart
+from fleet_agent.programs.aside import Aside
+
+
+@pytest.fixture
+def aside() -> Iterator[Aside]:
+    found = Aside()
+    yield found
+    found.close()
+
+
+def test_calls_are_answered_by_one_other_process(aside: Aside) -> None:
+    first, second = aside.call(os.getpid), aside.call(os.getpid)
+    assert first == second != os.getpid()
+
+
+def test_secrets_and_errors_come_back_as_what_they_are(aside: Aside) -> None:
+    key = aside.call(keys.make_private_key, "ec-p256")
+    assert isinstance(key, Secret)
+    assert aside.call(keys.make_csr, key).pem.startswith("-----BEGIN CERTIFICATE REQUEST")
+    with pytest.raises(DeviceError) as caught:
+        aside.call(keys.read_csr, b"nothing", "device.csr")
+    assert "device.csr" in caught.value.title
+    assert caught.value.remedy
+    assert caught.value.code == "csr-invalid"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TemporaryError("a", remedy="b", code="c"),
+        NotAllowedError("thing", "iot:Publish", "topic/a"),
+    ],
+)
+def test_every_error_goes_through_a_pipe(error: AgentError) -> None:
+    error.step = "registered"
+    found = pickle.loads(pickle.dumps(error))
+    assert type(found) is type(error)
+    assert vars(found) == vars(error)
+    assert str(found) == str(error)
+
+
+def test_what_it_prints_does_not_come_between_the_answers(aside: Aside) -> None:
+    assert aside.call(print, "noise") is None
+    assert aside.call(len, "four") == 4
+
+
+def test_one_that_takes_too_long_or_dies_is_an_error_and_the_next_call_works(aside: Aside) -> None:
+    with pytest.raises(TemporaryError, match="its time was over"):
+        Aside(limit=0.3).call(signal.pause)
+    with pytest.raises(TemporaryError, match="gave no answer"):
+        aside.call(os._exit, 1)
+    assert aside.call(len, "four") == 4
+
+
+def test_nothing_is_imported_from_the_folder_that_it_is_called_in(
+    aside: Aside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fleet_agent").mkdir()
+    (tmp_path / "fleet_agent/__init__.py").write_text("raise SystemExit('a trap')")
+    monkeypatch.chdir(tmp_path)
+    assert aside.call(len, "four") == 4
+
+
+def test_a_fork_brings_the_answer_and_not_the_imports() -> None:
+    done: list[str] = []
+
+    def work() -> str:
+        import colorsys
+
+        return colorsys.__name__
+
+    sys.modules.pop("colorsys", None)
+    assert apart(work, meanwhile=lambda: done.append("meanwhile")) == "colorsys"
+    assert done == ["meanwhile"]
+    assert "colorsys" not in sys.modules
+
+
+def test_there_is_no_fork_beside_threads() -> None:
+    enough = threading.Event()
+    thread = threading.Thread(target=enough.wait)
+    thread.start()
+    try:
+        with pytest.raises(RuntimeError, match="fork"):
+            apart(os.getpid)
+    finally:
+        enough.set()
+        thread.join()
