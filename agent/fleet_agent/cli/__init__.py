@@ -20,6 +20,7 @@ PROGRAM = "fleet-agent"
 VERBS = (
     "run",
     "provision",
+    "adopt",
     "status",
     "doctor",
     "publish",

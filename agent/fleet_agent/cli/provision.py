@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -119,15 +120,19 @@ class Steps:
     """Tells the steps on stderr, each with its time since the one before; on a terminal, also what is waited for.
 
     Used as a context, so that the line which moves is gone before anything else is said.
+
+    Args:
+        names: The steps in the order in which they are done.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str] = _STEPS) -> None:
+        self._names = names
         self._last = time.perf_counter()
         self._spinner = terminal.Spinner(sys.stderr)
         self._style = terminal.Style(sys.stderr)
 
     def __enter__(self) -> Self:
-        self._spinner.show(_STEPS[0])
+        self._spinner.show(self._names[0])
         return self
 
     def __exit__(
@@ -143,7 +148,7 @@ class Steps:
         now = time.perf_counter()
         line = f"{now - self._last:7.3f} s  {self._style(f'{name:<14}', 'green')} {detail}"
         self._spinner.say(line.rstrip())
-        self._spinner.show(_after(name))
+        self._spinner.show(self._after(name))
         self._last = now
 
     def waiting(self, why: str, seconds: float, _problem: AgentError | None = None) -> None:
@@ -157,8 +162,7 @@ class Steps:
         title = self._style(problem.title, "yellow")
         self._spinner.say(f"           {title}\n           {problem.remedy}")
 
-
-def _after(name: str) -> str:
-    """What is waited for once a step is done."""
-    known = name in _STEPS[:-1]
-    return _STEPS[_STEPS.index(name) + 1] if known else ""
+    def _after(self, name: str) -> str:
+        """What is waited for once a step is done."""
+        known = name in self._names[:-1]
+        return self._names[self._names.index(name) + 1] if known else ""

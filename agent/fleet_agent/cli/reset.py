@@ -9,7 +9,7 @@ from fleet_agent.cli import flags
 from fleet_agent.credentials.model import HardwareToken
 from fleet_agent.errors import AgentError, UsageError
 from fleet_agent.identity import reset
-from fleet_agent.identity.provision import hardware_tokens
+from fleet_agent.identity.hardware import hardware_tokens
 from fleet_agent.identity.reset import Leftover
 
 

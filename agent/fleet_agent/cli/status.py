@@ -135,7 +135,8 @@ def _answer(seen: _Seen, state_dir: Path) -> dict[str, object]:
         "provisioned": credential is not None,
         "thing_name": credential.thing_name if credential else None,
         "certificate_id": credential.certificate_id if credential else None,
-        "template": credential.template if credential else None,
+        "origin": credential.origin if credential else None,
+        "template": (credential.template or None) if credential else None,
         "proven": text(credential.proven) if credential and credential.proven else None,
         "endpoint": credential.endpoint if credential else None,
         "attempt": _attempt(seen.pending),
@@ -155,7 +156,8 @@ def _attempt(pending: Generation | None) -> dict[str, object] | None:
         return None
     return {
         "generation": pending.number,
-        "template": pending.attempt.template,
+        "origin": pending.attempt.origin,
+        "template": pending.attempt.template or None,
         "method": pending.attempt.method,
         "tries": pending.attempt.tries,
         "certificate_id": pending.issued.certificate_id if pending.issued else None,
@@ -206,10 +208,8 @@ class _Shown:
 
     def _identity(self, credential: Credential) -> None:
         proven = f", proven {text(credential.proven)}" if credential.proven else ""
-        self._row(
-            "thing",
-            f"{credential.thing_name or '(none)'}  (template {credential.template}{proven})",
-        )
+        origin = "adopted" if credential.origin == "adopted" else f"template {credential.template}"
+        self._row("thing", f"{credential.thing_name or '(none)'}  ({origin}{proven})")
         self._row("certificate", credential.certificate_id)
         self._row("endpoint", credential.endpoint)
 

@@ -12,7 +12,7 @@ from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Level, Subject
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.provision import hardware_key
+from fleet_agent.identity.hardware import hardware_key
 
 _ABOUT = Subject("claim")
 _SOON = 30 * 86400.0  # seconds

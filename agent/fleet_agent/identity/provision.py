@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,14 +15,11 @@ from fleet_agent import filesystem, statedir
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
-from fleet_agent.config.settings import Claim, Key, Provisioning, Settings
-from fleet_agent.config.shape import WrongValueError
+from fleet_agent.config.settings import Claim, Provisioning, Settings
 from fleet_agent.credentials.folders import CURRENT
 from fleet_agent.credentials.model import (
     Credential,
     Csr,
-    HardwareKey,
-    HardwareToken,
     KeyPair,
     PrivateKey,
     Secret,
@@ -32,6 +28,7 @@ from fleet_agent.credentials.pair import read_pair, read_text
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone
+from fleet_agent.identity.hardware import hardware_key, hardware_tokens, own_token
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
@@ -50,10 +47,14 @@ CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What ``provision`` is asked for beside the settings; ``timeout`` in seconds, 0 for ever."""
+    """What ``provision`` is asked for beside the settings; ``timeout`` in seconds, 0 for ever.
+
+    ``pair``: adopt this certificate and key, those of the settings' ``identity``, read already.
+    """
 
     csr_file: str | None = None
     csr_key_file: str | None = None
+    pair: KeyPair | None = None
     force: bool = False
     restart: bool = False
     allow_volatile: bool = False
@@ -142,6 +143,22 @@ def walk(
     # It starts while the SDK is imported.
     aside = Aside()
     aside.start()
+    try:
+        return _walk(settings, request, report, store, mailbox, aside=aside, in_use=in_use)
+    finally:
+        aside.close()
+
+
+def _walk(  # noqa: PLR0913 - the walk's own, and the program beside it
+    settings: Settings,
+    request: Request,
+    report: Report,
+    store: Store,
+    mailbox: Mailbox,
+    *,
+    aside: Aside,
+    in_use: Credential | None,
+) -> "Provisioned":
     from fleet_agent.identity import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
     from fleet_agent.provisioning.dependencies import Dependencies
@@ -150,10 +167,10 @@ def walk(
 
     filesystem.try_out(Path(settings.state_dir))
     own = in_use if settings.rotation.credential == "own" else None
-    wanted = _needed(settings.provisioning, "provisioning")
-    if own is None:
+    plan = _plan(settings, request, report, aside, is_first=in_use is None)
+    claim = None
+    if own is None and plan.given is None:
         claim = _needed(settings.claim, "claim")
-    plan = _plan(settings, wanted, request, report, aside)
     clock = SystemClock()
     way = route(settings)
     proof = Proof(
@@ -171,7 +188,11 @@ def walk(
         sleep=mailbox.sleep,
         jitter=jitter,
         report=report,
-        read_claim=lambda: store.key_pair(own.generation) if own else read_claim(claim, settings),
+        read_claim=lambda: (
+            store.key_pair(own.generation)
+            if own
+            else read_claim(_needed(claim, "claim"), settings)
+        ),
         make_api=lambda pair: ProvisioningClient(
             way, pair, plan, mailbox, clock, client_id=client_id
         ),
@@ -181,19 +202,30 @@ def walk(
         in_use=in_use,
         pause=CONNECT_INTERVAL if own else 0.0,
     )
-    try:
-        done = Runner(plan, needs).provision(restart=request.restart)
-        if done.credential.is_proven:
-            aside.call(clone.look, Path(settings.state_dir), done.credential)
-    finally:
-        aside.close()
+    done = Runner(plan, needs).provision(restart=request.restart)
+    if done.credential.is_proven:
+        aside.call(clone.look, Path(settings.state_dir), done.credential)
     return done
 
 
 def _plan(
+    settings: Settings, request: Request, report: Report, aside: Aside, *, is_first: bool
+) -> "Plan":
+    """What is adopted, or asked for: by the settings, by flags, and by the device's own facts."""
+    # --force without a pair is to be provisioned anew, whatever was adopted once.
+    if settings.identity is not None and is_first and (request.pair or not request.force):
+        from fleet_agent.identity import adopt
+
+        pair = request.pair or adopt.read(settings.identity, settings)
+        return adopt.plan(settings, settings.identity, pair, aside.call)
+    return _plan_to_ask(
+        settings, _needed(settings.provisioning, "provisioning"), request, report, aside
+    )
+
+
+def _plan_to_ask(
     settings: Settings, wanted: Provisioning, request: Request, report: Report, aside: Aside
 ) -> "Plan":
-    """What is asked for: by the settings, by flags, and by the device's own facts."""
     from fleet_agent import device
     from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
@@ -213,7 +245,7 @@ def _plan(
         parameters_hash=aside.call(keys.hash_parameters, values),
         csr=csr,
         csr_key=csr_key,
-        token=_hardware_token(settings),
+        token=own_token(settings),
         label=wanted.key.label,
     )
 
@@ -222,61 +254,11 @@ def _needed(section: T | None, name: str) -> T:
     if section is None:
         raise DeviceError(
             f"This device is to get an identity, and the configuration has no section `{name}`.",
-            remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name.",
+            remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name; one that has "
+            "a certificate already: fleet-agent adopt --cert FILE --key FILE",
             code="configuration",
         )
     return section
-
-
-def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
-    """Every hardware token that the configuration names; the device's own last, which wins."""
-    if settings.claim and token_uri.is_one(settings.claim.private_key):
-        with contextlib.suppress(DeviceError):  # told when the claim is needed
-            yield hardware_key(settings.claim.private_key, settings).token
-    if own := _hardware_token(settings):
-        yield own
-
-
-def _hardware_token(settings: Settings) -> HardwareToken | None:
-    """The token of the device's own key."""
-    key = settings.provisioning.key if settings.provisioning else Key()
-    if key.store != "pkcs11" or not (key.module and key.token and key.pin_file):
-        return None
-    return HardwareToken(
-        module=key.module,
-        label=key.token,
-        pin_file=key.pin_file,
-        state_dir=settings.state_dir,
-    )
-
-
-def hardware_key(uri: str, settings: Settings) -> HardwareKey:
-    """The key that a PKCS#11 URI names; what it leaves out is as for the device's own key.
-
-    Raises:
-        DeviceError: It is no such URI, or module or PIN file are named nowhere.
-    """
-    try:
-        named = token_uri.read(uri)
-    except WrongValueError as error:
-        raise DeviceError(
-            f"The PKCS#11 URI {error.problem}.",
-            remedy=f"{error.suggestion.capitalize()}.",
-            code="token-uri",
-        ) from None
-    own = _hardware_token(settings)
-    module = named.get("module-path") or (own.module if own else None)
-    pin_file = named.get("pin-source") or (own.pin_file if own else None)
-    if not module or not pin_file:
-        raise DeviceError(
-            f"The PKCS#11 URI of the key {named['object']!r} names no {'PIN file' if module else 'module'}.",
-            remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/the/pin to it.",
-            code="token-uri",
-        )
-    token = HardwareToken(
-        module=module, label=named["token"], pin_file=pin_file, state_dir=settings.state_dir
-    )
-    return HardwareKey(token=token, label=named["object"])
 
 
 def read_claim(claim: Claim, settings: Settings) -> KeyPair:
