@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from benchmarks import herd_real
 from benchmarks.herd_model import PEERS, Case, Cut, Figures, Herd, Way, agent, percentile
 
+from fleet_agent.session import backoff
+
 SIZES = (10_000, 100_000)
 QUICK = 2_000
 
-FITS = 1.05  # of the bound; what `fleet-cloud config --fleet-size` and `fleet-agent config install` write
+FITS = (
+    backoff.ROOM
+)  # of the bound; what `fleet-cloud config --fleet-size` and `fleet-agent config install` write
 TOO_SMALL = FITS / 10
 
 # What a fitting spread must reach; a small fleet's last device weighs more in the time until all are provisioned.

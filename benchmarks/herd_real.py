@@ -17,9 +17,12 @@ from benchmarks.provision import FLEET, Bench, set_up
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.load import load
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.provision import Request, open_store, walk
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning import spread
+from fleet_agent.provisioning.report import Milestone
+from fleet_agent.session import backoff
 from iot_sandbox.launch import launch
 
 AGENTS = 200
@@ -31,7 +34,7 @@ OPERATIONS = ("create-from-csr", "register-thing")
 class Quiet:
     """Nobody reads 200 walks."""
 
-    def step(self, name: str, detail: str = "") -> None:
+    def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""
 
     def waiting(self, why: str, seconds: float, problem: object = None) -> None:
@@ -130,7 +133,10 @@ def main(seed: int) -> int:
     try:
         with launch(home / "sandbox") as sandbox:
             bench = set_up(sandbox, home)
-            for name, window in (("fits", 1.05 * bound), ("small", 0.105 * bound)):
+            for name, window in (
+                ("fits", backoff.ROOM * bound),
+                ("small", backoff.ROOM / 10 * bound),
+            ):
                 fleet, requests, rejected = measure(bench, name, window)
                 errors += fleet.errors
                 label = "spread that fits" if name == "fits" else "spread ten times too small"

@@ -321,7 +321,9 @@ def _keep(sandbox: Sandbox, device: Device) -> None:
         "  . .demo/environment                       # the aws command now talks to this sandbox\n"
         "  aws iot list-things\n"
         f"  {' '.join(device.command('status')).replace(str(ROOT) + '/', '')}\n"
-        "  tail -f .demo/devices/*/log.txt",
+        "  tail -f .demo/devices/*/log.txt\n"
+        f"  scripts/fleet-cloud devices waiting --name {FLEET}      # whom the hook refused, such as a device reset\n"
+        f"  scripts/fleet-cloud devices allow {device.status['thing_name']} --any-key --name {FLEET}",
         flush=True,
     )
     signal.pause()

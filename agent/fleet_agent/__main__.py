@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from typing import NoReturn
 
 from fleet_agent import cli
@@ -12,8 +11,6 @@ def main() -> NoReturn:
     """Run one command and end at once: tearing the interpreter and the SDK down would take 10 ms for nothing."""
     status = cli.main()
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(status)
 
 

@@ -5,6 +5,7 @@ that a clock stepping during first boot breaks no time-out.
 """
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
@@ -26,6 +27,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TIMESYNC = Path("/run/systemd/timesync")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Uptime:
+    """What stands beside a wall time on disk, so that setting the clock does not age it: a boot, and seconds in it."""
+
+    boot: str
+    monotonic: float
 
 
 class Clock(Protocol):
@@ -89,6 +98,29 @@ def patience(now: float, is_synchronised: bool | None) -> float:
     if now > BUILT + FAR:
         return FAR_LIMIT
     return 0.0 if is_synchronised is None else UNVOUCHED_LIMIT
+
+
+def uptime(clock: Clock) -> Uptime:
+    """Return what to keep beside ``clock.wall()``."""
+    return Uptime(boot=clock.boot(), monotonic=clock.monotonic())
+
+
+def passed(wall: float, since: Uptime | None, clock: Clock) -> float:
+    """Seconds since then; below 0 only where the wall clock alone is known and says so.
+
+    Within one boot the clock that never steps says it. Between two boots the wall clock does where it can be believed,
+    and at least this boot has passed.
+
+    Args:
+        wall: Unix seconds.
+        since: What was kept beside it; None of an older version's.
+        clock: The machine's.
+    """
+    if since is None:
+        return clock.wall() - wall
+    if since.boot == clock.boot():
+        return clock.monotonic() - since.monotonic
+    return max(clock.monotonic(), 0.0 if is_doubtful(clock) else clock.wall() - wall)
 
 
 def is_doubtful(clock: Clock) -> bool:

@@ -6,7 +6,11 @@ turns them into words and an exit status in one place; anything else is a bug an
 """
 
 import enum
+import json
 from typing import ClassVar
+
+from fleet_agent import pasted
+from fleet_agent.printable import printable
 
 # The server ended the connection instead of answering the CONNECT: a refusal, once it goes on for a while.
 CONNECT_UNANSWERED = "connect-unanswered"
@@ -102,19 +106,37 @@ class RefusedError(AgentError):
 
 
 class NotAllowedError(RefusedError):
-    """An AWS IoT policy lacks a statement; the error gives it ready to paste.
+    """An AWS IoT policy lacks a statement; the error gives it ready to paste, unless it would allow more than this.
 
     Args:
         who: ``claim`` or ``thing``: whose certificate the policy is attached to.
         action: Such as ``iot:Publish``.
         resource: Such as ``topic/dt/pump-7/system``, without the ARN's beginning.
+        endpoint: Whose name tells partition and region.
+        is_pattern: A wildcard in the resource is ours.
+        is_foreign: Whoever sent a message chose the resource: no operator shall allow it because we say so.
     """
 
-    def __init__(self, who: str, action: str, resource: str) -> None:
-        arn = f"arn:aws:iot:REGION:ACCOUNT:{resource}"
+    def __init__(
+        self,
+        who: str,
+        action: str,
+        resource: str,
+        *,
+        endpoint: str = "",
+        is_pattern: bool = False,
+        is_foreign: bool = False,
+    ) -> None:
+        if is_foreign:
+            remedy = "Who sent the command chose that topic: allow it only if all who may send commands may choose it."
+        elif pasted.is_wild(resource) and not is_pattern:
+            remedy = pasted.WILD
+        else:
+            statement = pasted.arn_of(endpoint).statement(action, resource)
+            remedy = f"Add to that policy: {json.dumps(statement)}"
         super().__init__(
-            f"The {who}'s policy does not allow {action} on {resource}.",
-            remedy=f'Add to that policy: {{"Effect": "Allow", "Action": "{action}", "Resource": "{arn}"}}',
+            f"The {who}'s policy does not allow {action} on {printable(resource)}.",
+            remedy=remedy,
             code="not-allowed",
         )
 

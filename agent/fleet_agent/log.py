@@ -15,6 +15,8 @@ import socket
 import struct
 import sys
 
+from fleet_agent.printable import line as printable
+
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
 
@@ -73,9 +75,25 @@ def failed(words: str, *, problem: str, step: str | None) -> bool:
     return True
 
 
+class _Formatter(logging.Formatter):
+    """Messages as they leave the program: whatever others' words are in them, each is a line and harmless."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own
+        """The message; a traceback follows below it as it is."""
+        return printable(record.message)
+
+
+class _EntryFormatter(logging.Formatter):
+    """The same for the journal, where an entry may have several lines and none of them looks like another entry."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own
+        """The message, its lines kept."""
+        return "\n".join(map(printable, record.message.split("\n")))
+
+
 def _stderr_handler() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Formatter("%(message)s"))
     return handler
 
 
@@ -101,7 +119,7 @@ class JournalHandler(logging.Handler):
         super().__init__()
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self.setFormatter(logging.Formatter("%(message)s"))
+        self.setFormatter(_EntryFormatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line."""

@@ -3,6 +3,8 @@
 import os
 import socket
 
+from fleet_agent.printable import line as printable
+
 
 def send(message: str) -> None:
     """Send one sd_notify message, for example ``READY=1`` or ``STATUS=connected``."""
@@ -24,7 +26,7 @@ def ready() -> None:
 
 def status(words: str) -> None:
     """Show a line in ``systemctl status``."""
-    send(f"STATUS={' '.join(words.split())}")
+    send(f"STATUS={printable(' '.join(words.split()))}")
 
 
 def stopping() -> None:

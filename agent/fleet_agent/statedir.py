@@ -13,6 +13,7 @@ from pathlib import Path
 from fleet_agent import files, relay
 from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
 from fleet_agent.filesystem import mount_of, unescaped, without_locks
+from fleet_agent.pasted import word
 from fleet_agent.pinned import pinned
 from fleet_agent.printable import printable
 
@@ -66,8 +67,8 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
     except KeyError as error:
         raise DeviceError(
             f"{state_dir} belongs to user id {owner}, which has no name here.",
-            remedy=f"chown it to the agent's user: chown -R {USER}: {state_dir}. In a container with a folder of the "
-            f"host's, start as that user instead: --user {owner}",
+            remedy=f"chown it to the agent's user: chown -R {USER}: {word(state_dir)}. In a container with a "
+            f"folder of the host's, start as that user instead: --user {owner}",
             code="state-owner-unknown",
         ) from error
     relay.give_up_terminal(stdin=stdin)
@@ -87,7 +88,7 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
         raise DeviceError(
             f"{state_dir} belongs to {user.pw_name}, which is neither root nor {USER}, the agent's user.",
             remedy=f"If the agent is to be {user.pw_name} there, add --as-owner; else chown it: "
-            f"chown -R {USER}: {state_dir}",
+            f"chown -R {USER}: {word(state_dir)}",
             code="state-owner-other",
         )
 

@@ -618,3 +618,13 @@ def test_force_over_a_live_identity(agent: Agent) -> None:
         first: ["issued", "registered", "current", "retired"],
         second: ["issued", "registered", "current"],
     }
+
+
+def test_force_over_an_identity_whose_key_is_empty(agent: Agent) -> None:
+    first = agent.provision().answer["certificate_id"]
+    (agent.credentials / "current" / "private.pem.key").write_bytes(b"")
+    assert_error(agent.provision(), 78, "credential-damaged", "private.pem.key is empty")
+    done = agent.provision("--force")
+    assert done.status == 0, done.stderr
+    assert agent.ledger()[first] == ["issued", "registered", "current", "retired"]
+    assert agent.status().status == 3

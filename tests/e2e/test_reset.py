@@ -57,6 +57,7 @@ def test_for_people_it_names_the_command_to_type(agent: Agent) -> None:
         f"aws iot update-certificate --new-status INACTIVE --certificate-id {first}" in done.stdout
     )
     assert "devices prune" in done.stdout
+    assert f"fleet-cloud devices allow {agent.thing_name} --for 1h --any-key" in done.stdout
     again = run_command("reset", "--yes", "--state-dir", agent.state_dir)
     assert again.status == 0
     assert "holds no identity" in again.stdout

@@ -26,21 +26,13 @@ from typing import Any, Protocol, TypeVar
 
 import yaml
 
+from fleet_agent.provisioning.report import Milestone
 from support.fleets import Fleet
 
 COMMAND = Path(sys.executable).with_name("fleet-agent")
 LIMIT = 60.0  # seconds for a command that a test waits for
 
-STEPS = (
-    "parameters",
-    "clock",
-    "claim session",
-    "certificate",
-    "stored",
-    "registered",
-    "proven",
-    "current",
-)
+STEPS = tuple(Milestone)
 
 T = TypeVar("T")
 

@@ -45,10 +45,11 @@ class Publish:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A SUBSCRIBE or UNSUBSCRIBE: its filters with their QoS."""
+    """A SUBSCRIBE or UNSUBSCRIBE: its filters with their QoS, and the retain handling of each (1: only if new)."""
 
     identifier: int
     filters: tuple[tuple[str, int], ...]
+    retain_handling: tuple[int, ...] = ()
 
 
 class _Reader:
@@ -127,11 +128,13 @@ def read_asked(kind: int, body: bytes) -> Asked:
     """Read a SUBSCRIBE's or UNSUBSCRIBE's body."""
     reader = _Reader(body)
     identifier, _ = reader.number(2), reader.properties()
-    found = []
+    found, handling = [], []
     while reader.left:
         name = reader.text()
-        found.append((name, reader.number(1) & 3 if kind == SUBSCRIBE else 0))
-    return Asked(identifier=identifier, filters=tuple(found))
+        options = reader.number(1) if kind == SUBSCRIBE else 0
+        found.append((name, options & 3))
+        handling.append(options >> 4 & 3)
+    return Asked(identifier=identifier, filters=tuple(found), retain_handling=tuple(handling))
 
 
 def read_acknowledged(body: bytes) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from fleet_agent.clock import SystemClock
@@ -21,7 +22,9 @@ class Device:
     private_key: Path
 
 
-def provisioned(state_dir: Path, thing_name: str) -> Device:
+def provisioned(
+    state_dir: Path, thing_name: str, configuration: Mapping[str, str] | None = None
+) -> Device:
     """Write the state of a device that was provisioned an hour ago, with a certificate of its own making."""
     key = make_key()
     certificate = make_certificate(key, name=thing_name)
@@ -43,7 +46,7 @@ def provisioned(state_dir: Path, thing_name: str) -> Device:
     found = store.keep_key(found, Secret(key_pem(key).decode()))
     issued = Issued(certificate_id=f"{thing_name}0", token=Secret("none"), received=now)
     found = store.keep_certificate(found, issued, certificate, None)
-    registration = Registration(thing_name=thing_name, device_configuration={})
+    registration = Registration(thing_name=thing_name, device_configuration=configuration or {})
     found = store.keep_registration(found, registration)
     credential = store.promote(store.mark_proven(found, "for the bench"))
     folder = store.folder(credential.generation)

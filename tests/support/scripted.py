@@ -75,6 +75,7 @@ class Script:
             ``SILENCE``: the whole packet is not answered.
         pubacks: By topic, likewise.
         publishes: Sent as soon as something was subscribed to.
+        enders: Topics; who publishes on one of them is thrown out.
         then: How it ends, and ``after`` what: ``connected``, ``subscribed``, ``published`` (unanswered),
             ``sent`` (``publishes`` left), ``acknowledged`` (one of them was).
     """
@@ -85,6 +86,7 @@ class Script:
     subacks: Mapping[str, Sequence[int | None]] = dataclasses.field(default_factory=dict)
     pubacks: Mapping[str, Sequence[int | None]] = dataclasses.field(default_factory=dict)
     publishes: Sequence[Publish] = ()
+    enders: Sequence[str] = ()
     then: End | None = None
     after: str = "subscribed"
 
@@ -103,9 +105,11 @@ class Server:
         received: Every PUBLISH with its client id and the code that it was answered with; aliases resolved.
         acknowledged: Topic and code of each PUBACK that came.
         subscribed: Every filter asked for, with its client id.
+        retain_handling: The retain handlings asked for.
         violations: What clients did against the limits.
         ended: Client ids whose connection ended, whoever ended it.
         pings: Client ids of PINGREQs.
+        configurations: The device configuration of a thing that is made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -124,17 +128,19 @@ class Server:
         self.times: dict[
             tuple[str, str, str], int
         ] = {}  # client, packet, topic or filter: how often
+        self.configurations: dict[str, Mapping[str, str]] = {}
         self.connects: list[Connect] = []
         self.received: list[tuple[str, Publish, int | None]] = []
         self.acknowledged: list[tuple[str, str, int]] = []
         self.subscribed: list[tuple[str, str]] = []
+        self.retain_handling: set[int] = set()
         self.violations: list[str] = []
         self.ended: list[str] = []
         self.pings: list[str] = []
 
     def make_device(self, state_dir: Path, thing_name: str) -> Device:
         """Write the state of a device that is provisioned here; before the server runs."""
-        device = provisioned(state_dir, thing_name)
+        device = provisioned(state_dir, thing_name, self.configurations.get(thing_name))
         self._trusted += device.certificate.read_text()
         return device
 
@@ -368,6 +374,7 @@ class _Connection:
     def _subscribe(self, asked: Asked) -> None:
         def remember() -> None:
             self._server.subscribed.extend((self._client_id, name) for name, _ in asked.filters)
+            self._server.retain_handling.update(asked.retain_handling)
 
         codes = [
             self._code("subscribe", name, self._script.subacks, qos) for name, qos in asked.filters
@@ -420,8 +427,8 @@ class _Connection:
             self._violated(_QOS, f"QoS {message.qos}")
         if message.retain and not script.limit(Property.RETAIN_AVAILABLE, 1):
             self._violated(_RETAIN, f"retained on {message.topic}")
-        if script.then and script.after == "published":
-            self._end(script.then)
+        if message.topic in script.enders or (script.then and script.after == "published"):
+            self._end(script.then or End())
         code = self._code("publish", message.topic, script.pubacks, 0)
         if code is SILENCE:
             self._unanswered.add(message.identifier)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from fleet_agent import clock
-from fleet_agent.clock import BUILT, FAR, SystemClock
+from fleet_agent.clock import BUILT, FAR, SystemClock, passed, uptime
+from support.clock import FakeClock
 
 IN_2038 = 2_150_000_000.0
 
@@ -55,3 +56,28 @@ def test_a_moment_that_a_time_t_of_32_bits_does_not_hold() -> None:
     assert clock.text(2_524_607_999) == "2049-12-31T23:59:59Z"
     source = Path(clock.__file__).read_text()
     assert "gmtime(" not in source
+
+
+def test_what_has_passed_is_not_what_somebody_sets_the_clock_to() -> None:
+    clock = FakeClock()
+    wall, since = clock.wall(), uptime(clock)
+    clock.go(60)
+    for step in (-1e7, 3e7):
+        clock.now += step
+        assert passed(wall, since, clock) == 60
+    # An older version wrote the wall time alone.
+    assert passed(wall, None, clock) == clock.wall() - wall
+
+
+def test_over_a_boot_the_wall_clock_says_it_where_it_can_be_believed() -> None:
+    clock = FakeClock()
+    wall, since = clock.wall(), uptime(clock)
+    clock.reboot()
+    clock.go(10)
+    clock.now += 600
+    assert passed(wall, since, clock) == 610
+    clock.now -= 5000
+    assert passed(wall, since, clock) == 15
+    clock.synchronised = False
+    clock.now += 1e6
+    assert passed(wall, since, clock) == 15

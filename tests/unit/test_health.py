@@ -63,6 +63,7 @@ def test_what_is_shown(health: Health, folder: Path, clock: FakeClock) -> None:
         "readings_acknowledged_per_second": 0.0,
         "bytes_waiting": 0,
         "oldest_waiting": None,
+        "answers_dropped": 0,
         "dropped": {},
         "messages_published": 0,
         "messages_received": 0,

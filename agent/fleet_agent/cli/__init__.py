@@ -1,20 +1,22 @@
-"""The command line: one file a verb; errors become words and an exit status here, and only here.
+"""The command line: one file a verb, each returns an ``Outcome``; outcomes and errors become words and status here.
 
 stdout is the answer, stderr everything else. ``--json`` is stable and versioned, the words are not.
 """
 
 import argparse
 import importlib
-import json
 import keyword
 import os
 import sys
 from typing import Any, NoReturn
 
-from fleet_agent import __version__, log, notify
+from fleet_agent import __version__, log, notify, streams
+from fleet_agent.cli.outcome import Outcome, answer_json, note, tell
 from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
+from fleet_agent.printable import line as printable
 from fleet_agent.session.sdk import misfit
+from fleet_agent.streams import OutputError
 
 PROGRAM = "fleet-agent"
 VERBS = (
@@ -27,10 +29,15 @@ VERBS = (
     "parameters",
     "config",
     "rotate",
+    "key",
     "claim",
     "import",
     "reset",
 )
+
+# A command that did what it should, but nobody got its answer; one that somebody ended by Ctrl-C.
+_UNTOLD = 1
+_INTERRUPTED = 130
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -55,6 +62,11 @@ class _Parser(argparse.ArgumentParser):
         from fleet_agent.cli import examples
 
         return super().format_help() + examples.text(self.prog.removeprefix(PROGRAM).strip())
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401 - argparse's own
+        """Help and version are answers, too."""
+        if message and file is not sys.stderr:
+            streams.answer(message.removesuffix("\n"))
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(
@@ -90,48 +102,66 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    streams.prepare()
     words = sys.argv[1:] if argv is None else argv
-    wants_json = "--json" in words
     try:
-        arguments = parser(words[0] if words else None).parse_args(words)
-        if not hasattr(arguments, "run"):
-            raise UsageError("No command given.", remedy="See fleet-agent --help", code="usage")
-        log.set_up(verbose=arguments.verbose)
-        status = int(arguments.run(arguments))
+        status = _run(words)
     except AgentError as error:
-        _tell(error, wants_json=wants_json)
-        status = int(error.exit_status)
+        status = _tell(error, as_json="--json" in words)
     except (ImportError, AttributeError) as error:
         if (unfit := misfit(error)) is None:
             raise
-        _tell(unfit, wants_json=wants_json)
-        status = int(unfit.exit_status)
+        status = _tell(unfit, as_json="--json" in words)
     except StopRequested:
         status = int(Exit.DONE)
-    except BrokenPipeError:  # somebody closed our stdout: head, less
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - so that the interpreter's last flush is quiet
-        status = 1
-    return status
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    except OutputError as error:
+        status = _untold(error, int(Exit.DONE))
+    finally:
+        whole = streams.finish()
+    return status if whole else status or _UNTOLD
 
 
-def _tell(error: AgentError, *, wants_json: bool) -> None:
+def _run(words: list[str]) -> int:
+    arguments = parser(words[0] if words else None).parse_args(words)
+    if not hasattr(arguments, "run"):
+        raise UsageError("No command given.", remedy="See fleet-agent --help", code="usage")
+    log.set_up(verbose=arguments.verbose)
+    ended: Outcome = arguments.run(arguments)
+    try:
+        tell(ended, as_json=arguments.json)
+    except OutputError as error:
+        return _untold(error, ended.status)
+    return ended.status
+
+
+def _untold(error: OutputError, status: int) -> int:
+    """The exit status of a command whose answer nobody got: what it says stands, but all is not well."""
+    if str(error):
+        note(f"fleet-agent: {error}")
+    return status or _UNTOLD
+
+
+def _tell(error: AgentError, *, as_json: bool) -> int:
     where = f"{error.step}: " if error.step else ""
     problems = error.problems if isinstance(error, ConfigurationError) else ()
-    details = "".join(f"\n  {line}" for line in (*problems, error.remedy))
-    words = f"{where}{error.title}{details}"
+    title = f"{where}{error.title}"
+    details = [f"  {line}" for line in (*problems, error.remedy)]
+    words = "\n".join(map(printable, (title, *details)))
     if not log.failed(words, problem=error.code, step=error.step):
-        print(f"fleet-agent: {words}", file=sys.stderr)
-    notify.status(f"{where}{error.title}")  # `systemctl status` shows it of a failed unit too
-    if wants_json:
-        answer = {
-            "schema": 1,
-            "error": {
-                "code": error.code,
-                "step": error.step,
-                "title": error.title,
-                "remedy": error.remedy,
-            },
+        note(f"fleet-agent: {title}", *details)
+    notify.status(title)  # `systemctl status` shows it of a failed unit too
+    if as_json:
+        facts = {
+            "code": error.code,
+            "step": error.step,
+            "title": error.title,
+            "remedy": error.remedy,
+            **({"problems": list(problems)} if problems else {}),
         }
-        if problems:
-            answer["error"]["problems"] = list(problems)  # type: ignore[index]
-        print(json.dumps(answer))
+        try:
+            answer_json({"error": facts})
+        except OutputError as untold:
+            return _untold(untold, int(error.exit_status))
+    return int(error.exit_status)

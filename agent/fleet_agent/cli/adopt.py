@@ -1,20 +1,19 @@
 """``fleet-agent adopt``: an identity from a certificate and key that the device has already."""
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.cli.provision import Steps
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.errors import DeviceError, UsageError
 from fleet_agent.identity import adopt
-from fleet_agent.identity.provision import Request, Result, provision
-
-_STEPS = ("clock", "stored", "adopted", "proven", "current")
+from fleet_agent.identity.provision import Result, provision
+from fleet_agent.identity.walk import Request
+from fleet_agent.provisioning.report import Milestone
 
 
 def register(
@@ -52,7 +51,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     settings = flags.settings(arguments)
     if settings.identity is None:
@@ -73,17 +72,16 @@ def run(arguments: argparse.Namespace) -> int:
         timeout=arguments.timeout,
     )
     flags.become_owner(arguments, Path(settings.state_dir))
-    with Steps(_STEPS) as steps:
+    with Steps(Milestone.CLOCK) as steps:
         result = provision(settings, request, steps)
     if result.was_there:
         _refuse_another(result.credential, pair)
     deleted, stay = adopt.delete_files(settings.identity) if arguments.delete_files else ([], [])
-    if arguments.json:
-        seconds = round(clock.monotonic() - started, 3)
-        _print_answer(result, Path(settings.state_dir), deleted, seconds)
-    else:
-        _print_for_people(result, deleted, stay)
-    return 0
+    data = _data(result, Path(settings.state_dir), deleted)
+    data["seconds"] = round(clock.monotonic() - started, 3)
+    notes = ["This certificate is in use already."] if result.was_there else []
+    lines = _for_people(result.credential, deleted, stay)
+    return Outcome(data=data, lines=lines, notes=notes)
 
 
 def _refuse_another(credential: Credential, pair: KeyPair) -> None:
@@ -100,10 +98,9 @@ def _refuse_another(credential: Credential, pair: KeyPair) -> None:
         )
 
 
-def _print_answer(result: Result, state_dir: Path, deleted: Sequence[str], seconds: float) -> None:
+def _data(result: Result, state_dir: Path, deleted: Sequence[str]) -> dict[str, object]:
     credential = result.credential
-    answer = {
-        "schema": 1,
+    return {
         "thing_name": credential.thing_name,
         "certificate_id": credential.certificate_id,
         "certificate_file": credential.certificate_file,
@@ -112,20 +109,15 @@ def _print_answer(result: Result, state_dir: Path, deleted: Sequence[str], secon
         "was_there": result.was_there,
         "deleted": list(deleted),
         "state_dir": str(state_dir.absolute()),
-        "seconds": seconds,
     }
-    print(json.dumps(answer))
 
 
-def _print_for_people(result: Result, deleted: Sequence[str], stay: Sequence[str]) -> None:
-    credential = result.credential
-    if result.was_there:
-        print("This certificate is in use already.", file=sys.stderr)
-    print(f"thing        {credential.thing_name or '(none)'}")
-    print(f"certificate  {credential.certificate_id}")
-    print(f"             {credential.certificate_file}")
-    print(f"key          {credential.private_key_file}")
-    for path in deleted:
-        print(f"deleted      {path}")
-    for reference in stay:
-        print(f"stays        {reference}")
+def _for_people(credential: Credential, deleted: Sequence[str], stay: Sequence[str]) -> list[str]:
+    return [
+        f"thing        {credential.thing_name or '(none)'}",
+        f"certificate  {credential.certificate_id}",
+        f"             {credential.certificate_file}",
+        f"key          {credential.private_key_file}",
+        *(f"deleted      {path}" for path in deleted),
+        *(f"stays        {reference}" for reference in stay),
+    ]

@@ -1,13 +1,14 @@
 """``fleet-agent claim delete``: the claim's files, deleted from this device."""
 
 import argparse
-import json
 
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import DeviceError
 from fleet_agent.identity import claim_removal as retire
-from fleet_agent.identity.provision import open_store
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
 
 _REMAINS = (
     "Flash memory keeps what was deleted until it erases those blocks, and nobody can say when: the key may be read "
@@ -43,7 +44,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     settings = flags.settings(arguments)
     claim = settings.claim
@@ -54,19 +55,18 @@ def run(arguments: argparse.Namespace) -> int:
             code="claim-missing",
         )
     if arguments.served and claim.after_success == "keep":
-        _tell(arguments, retire.Plan(delete=[], gone=[], stays=["The configuration keeps it."]))
-        return 0
+        kept = retire.Plan(delete=[], gone=[], stays=["The configuration keeps it."])
+        return _outcome(kept, is_dry=arguments.dry_run)
     if not (arguments.served or arguments.force):
         _refuse_without_identity(settings)
     wanted = retire.plan(claim)
     if not arguments.dry_run:
         retire.delete(wanted)
-    _tell(arguments, wanted)
-    return 0
+    return _outcome(wanted, is_dry=arguments.dry_run)
 
 
 def _refuse_without_identity(settings: Settings) -> None:
-    if open_store(settings).current() is None:
+    if in_use(open_store(settings)) is None:
         raise DeviceError(
             "This device has no identity of its own: without the claim it could not get one.",
             remedy="Provision it first: fleet-agent provision; or delete the claim all the same with --force.",
@@ -74,22 +74,18 @@ def _refuse_without_identity(settings: Settings) -> None:
         )
 
 
-def _tell(arguments: argparse.Namespace, wanted: retire.Plan) -> None:
+def _outcome(wanted: retire.Plan, *, is_dry: bool) -> Outcome:
     deleted = [str(path) for path in wanted.delete]
-    if arguments.json:
-        answer = {
-            "schema": 1,
-            "dry_run": arguments.dry_run,
-            "deleted": [] if arguments.dry_run else deleted,
-            "would_delete": deleted if arguments.dry_run else [],
-            "gone": [str(path) for path in wanted.gone],
-            "stays": list(wanted.stays),
-            "remains": _REMAINS if deleted else None,
-        }
-        print(json.dumps(answer))
-        return
-    verb = "would be deleted" if arguments.dry_run else "deleted"
+    data = {
+        "dry_run": is_dry,
+        "deleted": [] if is_dry else deleted,
+        "would_delete": deleted if is_dry else [],
+        "gone": [str(path) for path in wanted.gone],
+        "stays": list(wanted.stays),
+        "remains": _REMAINS if deleted else None,
+    }
+    verb = "would be deleted" if is_dry else "deleted"
     lines = [f"{path}  {verb}" for path in deleted]
     lines += [f"{path}  gone already" for path in wanted.gone]
     lines += [*wanted.stays, *([_REMAINS] if deleted else [])]
-    print("\n".join(lines))
+    return Outcome(data=data, lines=lines)

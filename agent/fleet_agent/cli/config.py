@@ -2,18 +2,13 @@
 
 import argparse
 import json
-import math
 import os
-import sys
 from pathlib import Path
 
+from fleet_agent import streams
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.errors import UsageError
-
-# AWS's default quota; devices that choose at random come in bunches and need room (docs/explanation/herd.md).
-_REGISTRATIONS_PER_SECOND = 10
-_ROOM = 1.05
-_ALL_AT_ONCE = 10
 
 
 def register(
@@ -51,7 +46,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     actions = {"check": _check, "show": _show, "schema": _schema, "install": _install}
     if arguments.action != "install" and (arguments.root or arguments.force):
@@ -60,40 +55,37 @@ def run(arguments: argparse.Namespace) -> int:
             remedy="See fleet-agent config --help",
             code="usage",
         )
-    sys.stdout.write(actions[arguments.action](arguments) + "\n")
-    return 0
+    return actions[arguments.action](arguments)
 
 
-def _check(arguments: argparse.Namespace) -> str:
+def _check(arguments: argparse.Namespace) -> Outcome:
     from fleet_agent.config.load import files
     from fleet_agent.config.paths import config_file
 
     flags.settings(arguments)
     path, _ = config_file(arguments.config, os.environ)
     read = [str(file) for file in files(path) if file.exists()]
-    if arguments.json:
-        return json.dumps({"schema": 1, "valid": True, "files": read})
-    return "\n".join(f"{file}: ok" for file in read) or "flags: ok"
+    lines = [f"{file}: ok" for file in read] or ["flags: ok"]
+    return Outcome(data={"valid": True, "files": read}, lines=lines)
 
 
-def _show(arguments: argparse.Namespace) -> str:
+def _show(arguments: argparse.Namespace) -> Outcome:
+    from fleet_agent.config.render import body
     from fleet_agent.config.write import effective
 
     written = effective(flags.settings(arguments))
     if arguments.json:
-        return json.dumps({"schema": 1, "settings": written})
-    import yaml
-
-    return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=99).rstrip("\n")
+        return Outcome(data={"settings": written})
+    return Outcome(text=body(written, streams.can_show))
 
 
-def _schema(_arguments: argparse.Namespace) -> str:
+def _schema(_arguments: argparse.Namespace) -> Outcome:
     from fleet_agent.config.schema import json_schema
 
-    return json.dumps(json_schema(), indent=2)
+    return Outcome(text=json.dumps(json_schema(), indent=2))
 
 
-def _install(arguments: argparse.Namespace) -> str:
+def _install(arguments: argparse.Namespace) -> Outcome:
     from fleet_agent.config.paths import config_file
     from fleet_agent.identity.image import GROUP, install
 
@@ -106,32 +98,29 @@ def _install(arguments: argparse.Namespace) -> str:
         flags=flags.overrides(arguments),
         force=arguments.force,
     )
-    for warning in done.warnings:
-        print(f"look at: {root}: {warning}.", file=sys.stderr)
-    if arguments.json:
-        answer = {
-            "schema": 1,
-            "root": str(root),
-            "files": list(done.files),
-            "group_id": done.group_id,
-            "warnings": list(done.warnings),
-        }
-        return json.dumps(answer)
+    data = {
+        "root": str(root),
+        "files": list(done.files),
+        "group_id": done.group_id,
+        "warnings": list(done.warnings),
+    }
     owner = (
         f"root:{GROUP}"
         if done.group_id is not None
         else f"root:root until {GROUP} is there, at boot"
     )
-    return "\n".join([*done.files, f"in {root}, {owner}"])
+    return Outcome(
+        data=data,
+        lines=[*done.files, f"in {root}, {owner}"],
+        notes=[f"look at: {root}: {warning}." for warning in done.warnings],
+    )
 
 
 def _fleet_size(text: str) -> str:
     """The window for this many devices, as the file has it."""
     from fleet_agent.config.units import format_duration
+    from fleet_agent.session import backoff
 
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of devices")
-    size = int(text)
-    return format_duration(
-        0 if size <= _ALL_AT_ONCE else math.ceil(size * _ROOM / _REGISTRATIONS_PER_SECOND)
-    )
+    return format_duration(backoff.window(int(text)))

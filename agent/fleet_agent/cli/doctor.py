@@ -4,12 +4,13 @@ import argparse
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent import statedir
-from fleet_agent.cli import flags, terminal
+from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome, show
+from fleet_agent.cli.terminal import Line, Styled
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.paths import config_file
 from fleet_agent.config.settings import STATE_DIR, Settings
@@ -67,7 +68,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     if arguments.image and (arguments.online or arguments.bundle):
         raise UsageError(
@@ -75,13 +76,16 @@ def run(arguments: argparse.Namespace) -> int:
             remedy="See fleet-agent doctor --help",
             code="usage",
         )
-    shown = _Shown(as_json=arguments.json)
     findings: list[Finding] = []
     for found in _image(arguments) if arguments.image else _device(arguments, findings):
+        if not arguments.json:
+            show(*_lines(found, findings[-1].check if findings else ""))
         findings.append(found)
-        shown.show(found)
-    shown.finish(findings, arguments.bundle)
-    return int(any(one.level is Level.FAILED for one in findings))
+    return Outcome(
+        data={**_answer(findings), "bundle": arguments.bundle},
+        lines=_sum(findings, arguments.bundle),
+        status=int(any(one.level is Level.FAILED for one in findings)),
+    )
 
 
 def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[Finding]:
@@ -106,7 +110,7 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
     else:
         yield from examine.after(device, online)
     if archive and collected:
-        collected.add_findings(_answer(findings))
+        collected.add_findings({"schema": 1, **_answer(findings)})
         collected.write(archive, device.clock.wall())
 
 
@@ -135,7 +139,6 @@ def _image(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 def _answer(findings: list[Finding]) -> dict[str, object]:
     return {
-        "schema": 1,
         "failed": sum(one.level is Level.FAILED for one in findings),
         "warnings": sum(one.level is Level.WARNING for one in findings),
         "findings": [_entry(one) for one in findings],
@@ -148,48 +151,31 @@ def _entry(found: Finding) -> dict[str, object]:
     return {**values, "level": found.level.value, "fixable": found.mend is not None}
 
 
-class _Shown:
-    """Tells findings as they come: a heading a check, a line a finding, what to type below."""
+def _lines(found: Finding, last: str) -> Iterator[Line]:
+    """A finding for people: a heading when its check is not the ``last`` one, a line, and what to type below."""
+    if found.check != last:
+        yield (Styled(found.check, "bold"),)
+    word, colour = _MARKS[found.level]
+    yield ("  ", Styled(f"{word:6}", colour), f" {found.title}")
+    if found.level in (Level.OK, Level.MENDED):
+        return
+    if found.where and found.where not in found.title:
+        yield f"         {found.where}"
+    if found.remedy:
+        yield ("         ", Styled("→", "dim"), f" {found.remedy}")
+    if found.statement:
+        yield f"           {json.dumps(dict(found.statement))}"
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._is_quiet = as_json
-        self._style = terminal.Style(sys.stdout)
-        self._check = ""
 
-    def show(self, found: Finding) -> None:
-        """One more."""
-        if self._is_quiet:
-            return
-        if found.check != self._check:
-            self._check = found.check
-            print(self._style(found.check, "bold"))
-        word, colour = _MARKS[found.level]
-        print(f"  {self._style(f'{word:6}', colour)} {found.title}")
-        if found.level in (Level.OK, Level.MENDED):
-            return
-        if found.where and found.where not in found.title:
-            print(f"         {found.where}")
-        if found.remedy:
-            print(f"         {self._style('→', 'dim')} {found.remedy}")
-        if found.statement:
-            print(f"           {json.dumps(dict(found.statement))}")
-        sys.stdout.flush()
-
-    def finish(self, findings: list[Finding], archive: str | None) -> None:
-        """The sum."""
-        answer = _answer(findings)
-        if self._is_quiet:
-            print(json.dumps({**answer, "bundle": archive}))
-            return
-        counts = {level: sum(one.level is level for one in findings) for level in Level}
-        words = [f"{counts[Level.FAILED]} failed", f"{counts[Level.WARNING]} to look at"]
-        if counts[Level.MENDED]:
-            words.append(f"{counts[Level.MENDED]} mended")
-        print(f"\n{', '.join(words)}, {counts[Level.OK]} fine")
-        if archive:
-            print(
-                f"{archive}: read it before you send it; secrets are taken out, names and topics are not"
-            )
+def _sum(findings: list[Finding], archive: str | None) -> Iterator[Line]:
+    counts = {level: sum(one.level is level for one in findings) for level in Level}
+    words = [f"{counts[Level.FAILED]} failed", f"{counts[Level.WARNING]} to look at"]
+    if counts[Level.MENDED]:
+        words.append(f"{counts[Level.MENDED]} mended")
+    yield ""
+    yield f"{', '.join(words)}, {counts[Level.OK]} fine"
+    if archive:
+        yield f"{archive}: read it before you send it; secrets are taken out, names and topics are not"
 
 
 def _account(text: str) -> str:

@@ -69,6 +69,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
         ("a file, of no use after an hour", "fleet-agent publish --file report.json --expires 1h"),
     ),
+    "key": (
+        ("in the factory; the cloud is told to expect it", "fleet-agent key --make"),
+        ("what the cloud knows this device's key by", "fleet-agent key --print-hash"),
+    ),
     "parameters": (("what this device would tell the template", "fleet-agent parameters"),),
     "config": (
         ("every error at once", "fleet-agent config check"),

@@ -165,14 +165,21 @@ def seconds(text: str) -> float:
 
 def _parameters(text: str) -> dict[str, str]:
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"no JSON ({error})") from error
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise argparse.ArgumentTypeError(
             'a JSON object of texts is wanted, such as {"SerialNumber": "1"}'
         )
     return value
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def _port(text: str) -> int:

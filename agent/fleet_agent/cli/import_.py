@@ -5,11 +5,13 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_agent import files
+from fleet_agent import files, pasted
+from fleet_agent.cli import terminal
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.errors import DeviceError, Exit, StateDirectoryError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     from fleet_agent.config.peers import translate
     from fleet_agent.config.render import render
@@ -66,22 +68,21 @@ def run(arguments: argparse.Namespace) -> int:
     problems = _problems(text, path)
     if arguments.out:
         _write(Path(arguments.out), text, force=arguments.force)
-    if arguments.json:
-        answer = {
-            "schema": 1,
-            "from": imported.peer,
-            "settings": settings,
-            "no_equivalent": [{"key": one.key, "instead": one.instead} for one in imported.left],
-            "notes": list(imported.notes),
-            "problems": problems,
-            "file": arguments.out,
-        }
-        print(json.dumps(answer))
-    elif not arguments.out:
-        sys.stdout.write(text)
-    is_seen = sys.stdout.isatty() and not arguments.out and not arguments.json
-    _tell(arguments.out, None if is_seen else imported, problems)
-    return int(Exit.WRONG_ON_DEVICE if problems else Exit.DONE)
+    data = {
+        "from": imported.peer,
+        "settings": settings,
+        "no_equivalent": [{"key": one.key, "instead": one.instead} for one in imported.left],
+        "notes": list(imported.notes),
+        "problems": problems,
+        "file": arguments.out,
+    }
+    is_seen = terminal.is_terminal(sys.stdout) and not arguments.out and not arguments.json
+    return Outcome(
+        data=data,
+        text=None if arguments.out else text,
+        notes=list(_notes(arguments.out, None if is_seen else imported, problems)),
+        status=int(Exit.WRONG_ON_DEVICE if problems else Exit.DONE),
+    )
 
 
 def _read(path: Path) -> tuple[object, list[str]]:
@@ -89,25 +90,29 @@ def _read(path: Path) -> tuple[object, list[str]]:
 
     A proxy file of Device Client's beside it is read with it.
     """
+    text = _text(path)
+    if not text.lstrip().startswith("{"):
+        return _yaml(path, text)
+    document = _json(path, text)
+    beside = path.with_name(_PROXY_FILE)
+    if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
+        proxy = _json(beside, _text(beside))
+        document = {**proxy, **document} if isinstance(proxy, dict) else document
+    return document, []
+
+
+def _text(path: Path) -> str:
     from fleet_agent.config.load import MAX_BYTES
     from fleet_agent.config.reading import UnreadableError, decode_utf8, read_bytes
 
     try:
-        text = decode_utf8(read_bytes(path, MAX_BYTES))
+        return decode_utf8(read_bytes(path, MAX_BYTES))
     except UnreadableError as error:
         raise DeviceError(
             f"{path} {error}.",
             remedy="Name the other agent's configuration, and run as somebody who may read it.",
             code="import-unreadable",
         ) from error
-    if not text.lstrip().startswith("{"):
-        return _yaml(path, text)
-    document = _json(path, text)
-    beside = path.with_name(_PROXY_FILE)
-    if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
-        proxy = _json(beside, decode_utf8(read_bytes(beside, MAX_BYTES)))
-        document = {**proxy, **document} if isinstance(proxy, dict) else document
-    return document, []
 
 
 def _json(path: Path, text: str) -> object:
@@ -178,13 +183,12 @@ def _write(path: Path, text: str, *, force: bool) -> None:
     files.write(path.absolute(), text.encode(), _MODE)
 
 
-def _tell(out: str | None, imported: "Imported | None", problems: list[str]) -> None:
-    """On stderr; what somebody just saw at the head of the file is not told again."""
-    lines = []
+def _notes(out: str | None, imported: "Imported | None", problems: list[str]) -> Iterator[str]:
+    """What to look at; what somebody just saw at the head of the file is not told again."""
     if imported:
-        lines += [f"no equivalent: {one.key}: {one.instead}" for one in imported.left]
-        lines += [f"look at: {note}" for note in imported.notes]
-    lines += [f"to correct: {problem}" for problem in problems]
+        yield from (f"no equivalent: {one.key}: {one.instead}" for one in imported.left)
+        yield from (f"look at: {note}" for note in imported.notes)
+    yield from (f"to correct: {problem}" for problem in problems)
     if out:
-        lines.append(f"Written to {out}. See fleet-agent config check --config {out}")
-    print("\n".join(lines), file=sys.stderr, end="\n" if lines else "")
+        check = pasted.command("fleet-agent", "config", "check", "--config", out)
+        yield f"Written to {out}. See {check}"

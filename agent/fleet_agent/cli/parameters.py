@@ -1,11 +1,12 @@
 """``fleet-agent parameters``: each template parameter's value on this device, and its source."""
 
 import argparse
-import json
-import sys
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
+from fleet_agent.config.paths import reserved
 from fleet_agent.device import Parameter, Unusable, examine
 from fleet_agent.errors import Exit
 
@@ -25,40 +26,41 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
-    wanted = flags.settings(arguments).provisioning
-    found = examine(wanted.parameters) if wanted else ()
-    if arguments.json:
-        sys.stdout.write(json.dumps(_answer(found)) + "\n")
-    else:
-        _tell(found)
+    settings = flags.settings(arguments)
+    wanted, own = settings.provisioning, reserved(settings, os.environ)
+    found = examine(wanted.parameters, reserved=own) if wanted else ()
     has_all = all(isinstance(one, Parameter) for one in found)
-    return int(Exit.DONE if has_all else Exit.WRONG_ON_DEVICE)
-
-
-def _answer(found: Sequence[Parameter | Unusable]) -> dict[str, object]:
-    entries: list[dict[str, object]] = []
-    for one in found:
-        entry: dict[str, object] = {"name": one.name, "value": None, "source": None}
-        if isinstance(one, Parameter):
-            entry |= {"value": one.value, "source": one.source, "warnings": list(one.warnings)}
-        else:
-            entry |= {"reasons": list(one.reasons)}
-        entries.append(entry)
-    return {"schema": 1, "parameters": entries}
-
-
-def _tell(found: Sequence[Parameter | Unusable]) -> None:
-    if not found:
-        sys.stderr.write("The configuration names no template parameters.\n")
     width = max((len(one.name) for one in found), default=0)
+    return Outcome(
+        data={"parameters": [_entry(one) for one in found]},
+        lines=[f"{one.name:{width}}  {_words(one)}" for one in found],
+        notes=[] if arguments.json else list(_notes(found)),
+        status=int(Exit.DONE if has_all else Exit.WRONG_ON_DEVICE),
+    )
+
+
+def _entry(one: Parameter | Unusable) -> dict[str, object]:
+    entry: dict[str, object] = {"name": one.name, "value": None, "source": None}
+    if isinstance(one, Parameter):
+        return entry | {
+            "value": one.value,
+            "source": one.source,
+            "warnings": list(one.warnings),
+        }
+    return entry | {"reasons": list(one.reasons)}
+
+
+def _words(one: Parameter | Unusable) -> str:
+    return f"{one.value}  ({one.source})" if isinstance(one, Parameter) else "no usable value"
+
+
+def _notes(found: Sequence[Parameter | Unusable]) -> Iterator[str]:
+    if not found:
+        yield "The configuration names no template parameters."
     for one in found:
         if isinstance(one, Parameter):
-            sys.stdout.write(f"{one.name:{width}}  {one.value}  ({one.source})\n")
-            for warning in one.warnings:
-                sys.stderr.write(f"warning: {one.name}: {warning}\n")
+            yield from (f"warning: {one.name}: {warning}" for warning in one.warnings)
         else:
-            sys.stdout.write(f"{one.name:{width}}  no usable value\n")
-            for reason in one.reasons:
-                sys.stderr.write(f"fleet-agent: {one.name}: {reason}\n")
+            yield from (f"fleet-agent: {one.name}: {reason}" for reason in one.reasons)

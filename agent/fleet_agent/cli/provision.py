@@ -1,30 +1,22 @@
 """``fleet-agent provision``: from claim to identity, on a bench or from a script."""
 
 import argparse
-import json
+import itertools
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from fleet_agent.cli import flags, terminal
+from fleet_agent.cli.outcome import Outcome
+from fleet_agent.cli.terminal import Styled
 from fleet_agent.clock import SystemClock
+from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.provision import Request, Result, provision
-
-# In the order in which they are done.
-_STEPS = (
-    "parameters",
-    "clock",
-    "claim session",
-    "certificate",
-    "stored",
-    "registered",
-    "proven",
-    "current",
-)
+from fleet_agent.identity.provision import provision
+from fleet_agent.identity.walk import Request
+from fleet_agent.provisioning.report import Milestone
 
 
 def register(
@@ -67,7 +59,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     settings = flags.settings(arguments)
     clock = SystemClock()
@@ -84,36 +76,31 @@ def run(arguments: argparse.Namespace) -> int:
     with Steps() as steps:
         result = provision(settings, request, steps)
     credential = result.credential
-    if arguments.json:
-        answer = {
-            "schema": 1,
-            "thing_name": credential.thing_name,
-            "certificate_id": credential.certificate_id,
-            "certificate_file": credential.certificate_file,
-            "private_key_file": credential.private_key_file,
-            "device_configuration": dict(credential.device_configuration),
-            "proven": credential.is_proven,
-            "state_dir": str(Path(settings.state_dir).absolute()),
-            "seconds": round(clock.monotonic() - started, 3),
-        }
-        print(json.dumps(answer))
-    if result.was_there:
-        print("This device is provisioned already; --force provisions anew.", file=sys.stderr)
-    if not arguments.json:
-        _print_for_people(result)
-    return 0
+    data = {
+        "thing_name": credential.thing_name,
+        "certificate_id": credential.certificate_id,
+        "certificate_file": credential.certificate_file,
+        "private_key_file": credential.private_key_file,
+        "device_configuration": dict(credential.device_configuration),
+        "proven": credential.is_proven,
+        "state_dir": str(Path(settings.state_dir).absolute()),
+        "seconds": round(clock.monotonic() - started, 3),
+    }
+    known = "This device is provisioned already; --force provisions anew."
+    notes = [known] if result.was_there else []
+    return Outcome(data=data, lines=_for_people(credential), notes=notes)
 
 
-def _print_for_people(result: Result) -> None:
-    credential = result.credential
-    print(f"thing        {credential.thing_name or '(the template makes none)'}")
-    print(f"certificate  {credential.certificate_id}")
-    print(f"             {credential.certificate_file}")
-    print(
-        f"key          {credential.private_key_file or 'elsewhere: not proven; bring it with --csr-key'}"
-    )
-    for name, value in credential.device_configuration.items():
-        print(f"setting      {name} = {value}")
+def _for_people(credential: Credential) -> list[str]:
+    key = credential.private_key_file or "elsewhere: not proven; bring it with --csr-key"
+    settings = credential.device_configuration.items()
+    return [
+        f"thing        {credential.thing_name or '(the template makes none)'}",
+        f"certificate  {credential.certificate_id}",
+        f"             {credential.certificate_file}",
+        f"key          {key}",
+        *(f"setting      {name} = {value}" for name, value in settings),
+    ]
 
 
 class Steps:
@@ -122,17 +109,16 @@ class Steps:
     Used as a context, so that the line which moves is gone before anything else is said.
 
     Args:
-        names: The steps in the order in which they are done.
+        first: What is waited for at first.
     """
 
-    def __init__(self, names: Sequence[str] = _STEPS) -> None:
-        self._names = names
+    def __init__(self, first: Milestone = Milestone.PARAMETERS) -> None:
+        self._first = first
         self._last = time.perf_counter()
         self._spinner = terminal.Spinner(sys.stderr)
-        self._style = terminal.Style(sys.stderr)
 
     def __enter__(self) -> Self:
-        self._spinner.show(self._names[0])
+        self._spinner.show(self._first)
         return self
 
     def __exit__(
@@ -143,26 +129,28 @@ class Steps:
     ) -> None:
         self._spinner.__exit__(kind, error, trace)
 
-    def step(self, name: str, detail: str = "") -> None:
+    def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""
         now = time.perf_counter()
-        line = f"{now - self._last:7.3f} s  {self._style(f'{name:<14}', 'green')} {detail}"
-        self._spinner.say(line.rstrip())
-        self._spinner.show(self._after(name))
+        self._spinner.say(
+            (f"{now - self._last:7.3f} s  ", Styled(f"{name:<14}", "green"), f" {detail}")
+        )
+        self._spinner.show(_after(name))
         self._last = now
 
     def waiting(self, why: str, seconds: float, _problem: AgentError | None = None) -> None:
         """Something is tried again."""
-        self._spinner.say(
-            f"           {self._style(why, 'yellow')} Trying again in {seconds:.0f} s."
-        )
+        again = f" Trying again in {seconds:.0f} s."
+        self._spinner.say(("           ", Styled(why, "yellow"), again))
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""
-        title = self._style(problem.title, "yellow")
-        self._spinner.say(f"           {title}\n           {problem.remedy}")
+        self._spinner.say(("           ", Styled(problem.title, "yellow")))
+        self._spinner.say(f"           {problem.remedy}")
 
-    def _after(self, name: str) -> str:
-        """What is waited for once a step is done."""
-        known = name in self._names[:-1]
-        return self._names[self._names.index(name) + 1] if known else ""
+
+def _after(done: Milestone) -> str:
+    """What is waited for once a step is done."""
+    is_told = (one for one in Milestone if one is not Milestone.ADOPTED or one is done)
+    following = itertools.dropwhile(lambda one: one is not done, is_told)
+    return next(itertools.islice(following, 1, None), "")

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fleet_agent import pasted
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.config.units import parse_duration
 from fleet_agent.errors import (
     AgentError,
     DeviceError,
-    Exit,
     RefusedError,
     TemporaryError,
     UnreachableError,
@@ -26,6 +27,7 @@ from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import packet
 
 _STDIN = "-"
+_LONGEST = 1e6  # seconds that a socket can wait
 
 # What the socket refuses → our exit status; anything else is wrong with what was typed.
 _ERRORS: dict[str, type[AgentError]] = {
@@ -66,14 +68,18 @@ def register(
         help="of no use after this time, such as 1h: dropped then",
     )
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=60.0, help="default 60; 0: for ever"
+        "--timeout",
+        metavar="SECONDS",
+        type=flags.seconds,
+        default=60.0,
+        help="default 60; 0: for ever",
     )
     parser.add_argument("--state-dir", dest="state_dir", metavar="DIR", help="the agent's")
     parser.add_argument("--runtime-dir", dest="runtime_dir", metavar="DIR", help="the agent's")
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     topic, payload = _what(arguments)
     wish = {
@@ -84,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         **({"wait": True} if arguments.wait else {}),
     }
     with _connected(_socket_path(arguments), arguments.timeout or None) as client:
-        _send(client, json.dumps(wish, ensure_ascii=False).encode())
+        _send(client, _packet(wish))
         _hear(client, "ok", "The agent did not answer in time; the reading may be stored or not.")
         if arguments.wait:
             _hear(
@@ -92,10 +98,18 @@ def run(arguments: argparse.Namespace) -> int:
                 "acknowledged",
                 "The reading is stored, but AWS did not acknowledge it in time; the agent goes on trying.",
             )
-    if arguments.json:
-        answer = {"schema": 1, "stored": True, "acknowledged": True if arguments.wait else None}
-        print(json.dumps(answer))
-    return int(Exit.DONE)
+    return Outcome(data={"stored": True, "acknowledged": True if arguments.wait else None})
+
+
+def _packet(wish: dict[str, object]) -> bytes:
+    try:
+        return json.dumps(wish, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        part = f"\\u{ord(error.object[error.start]):04x}"
+        raise _usage(
+            f"The topic or the payload has half a surrogate pair ({part}), which is no character.",
+            "Was a text cut in two, or typed in another encoding than the console's? Send whole characters, in UTF-8.",
+        ) from None
 
 
 def _what(arguments: argparse.Namespace) -> tuple[str | None, bytes]:
@@ -113,8 +127,8 @@ def _what(arguments: argparse.Namespace) -> tuple[str | None, bytes]:
         if payload != _STDIN and not _is_json(payload):
             raise _usage(
                 f"{payload!r} alone may be a topic or a text.",
-                f"fleet-agent publish {payload} PAYLOAD, - to read it from stdin; or pipe a text into: "
-                "fleet-agent publish -",
+                f"{pasted.command('fleet-agent', 'publish', payload)} PAYLOAD, - to read it from stdin; or pipe a "
+                "text into: fleet-agent publish -",
             )
     return topic, _read_stdin() if payload == _STDIN else os.fsencode(payload)
 
@@ -153,7 +167,12 @@ def _read(name: str) -> bytes:
 
 
 def _read_stdin() -> bytes:
-    return sys.stdin.buffer.read(MAX_PAYLOAD + 1)
+    try:
+        return sys.stdin.buffer.read(MAX_PAYLOAD + 1)
+    except OSError as error:
+        raise _usage(
+            f"Cannot read stdin: {error.strerror}.", "Pipe the payload into it, or give --file."
+        ) from error
 
 
 def _socket_path(arguments: argparse.Namespace) -> Path:
@@ -175,7 +194,7 @@ def _socket_path(arguments: argparse.Namespace) -> Path:
 def _connected(path: Path, timeout: float | None) -> socket.socket:
     client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        client.settimeout(timeout)
+        client.settimeout(min(timeout, _LONGEST) if timeout else None)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, packet.MAX_PACKET)
         client.connect(str(path))
     except PermissionError as error:
@@ -222,11 +241,19 @@ def _hear(client: socket.socket, member: str, late: str) -> None:
         raise _gone() from error
     if not data:
         raise _gone()
-    answer: dict[str, Any] = json.loads(data)
-    if not answer.get(member):
-        told = answer["error"]
-        kind = _ERRORS.get(told["code"], UsageError)
-        raise kind(told["title"], remedy=told["remedy"], code=told["code"])
+    try:
+        answer: dict[str, Any] = json.loads(data)
+        if answer.get(member):
+            return
+        code, title, remedy = (str(answer["error"][name]) for name in ("code", "title", "remedy"))
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise UnreachableError(
+            "What listens there does not answer as the agent does; the reading may be stored or not.",
+            remedy="systemctl status fleet-agent, and which program has the socket: ss -xlp",
+            code="no-agent",
+        ) from error
+    kind = _ERRORS.get(code, UsageError)
+    raise kind(title, remedy=remedy, code=code)
 
 
 def _gone() -> UnreachableError:

@@ -1,15 +1,17 @@
 """``fleet-agent reset``: forgets this device's identity, for another life or for an image."""
 
 import argparse
-import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from fleet_agent import pasted, streams
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome, note
 from fleet_agent.credentials.model import HardwareToken
 from fleet_agent.errors import AgentError, UsageError
 from fleet_agent.identity import reset
-from fleet_agent.identity.hardware import hardware_tokens
+from fleet_agent.identity.configured import hardware_tokens
 from fleet_agent.identity.reset import Leftover
 
 
@@ -39,7 +41,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     state_dir, runtime_dir = flags.directories(arguments)
     is_watched = sys.stdin.isatty()
@@ -50,21 +52,16 @@ def run(arguments: argparse.Namespace) -> int:
         _confirm(found, state_dir, is_watched=is_watched)
     found = reset.reset(state_dir, runtime_dir, **wanted, tokens=_tokens(arguments))
     hints = reset.image_hints() if arguments.for_image else []
-    if arguments.json:
-        answer = {
-            "schema": 1,
-            "thing_name": found.credential.thing_name if found.credential else None,
-            "certificate_id": found.credential.certificate_id if found.credential else None,
-            "retire": list(found.retire),
-            "copied": found.original is not None,
-            "removed": _removed(found, state_dir),
-            "hints": hints,
-            "state_dir": str(state_dir),
-        }
-        print(json.dumps(answer))
-    else:
-        _print_for_people(found, state_dir, hints)
-    return 0
+    data = {
+        "thing_name": found.credential.thing_name if found.credential else None,
+        "certificate_id": found.credential.certificate_id if found.credential else None,
+        "retire": list(found.retire),
+        "copied": found.original is not None,
+        "removed": _removed(found, state_dir),
+        "hints": hints,
+        "state_dir": str(state_dir),
+    }
+    return Outcome(data=data, lines=_for_people(found, state_dir, hints))
 
 
 def _tokens(arguments: argparse.Namespace) -> list[HardwareToken]:
@@ -85,11 +82,9 @@ def _confirm(found: Leftover, state_dir: Path, *, is_watched: bool) -> None:
     if not going:
         return
     who = f" ({found.credential.thing_name})" if found.credential else ""
-    print(f"This forgets the device's identity{who}:", file=sys.stderr)
-    for name in going:
-        print(f"  {name}", file=sys.stderr)
+    note(f"This forgets the device's identity{who}:", *(f"  {name}" for name in going))
     if is_watched:
-        print("Type yes to go on: ", end="", file=sys.stderr, flush=True)
+        streams.say("Type yes to go on: ", end="")
         if sys.stdin.readline().strip() == "yes":
             return
     raise UsageError(
@@ -99,23 +94,26 @@ def _confirm(found: Leftover, state_dir: Path, *, is_watched: bool) -> None:
     )
 
 
-def _print_for_people(found: Leftover, state_dir: Path, hints: list[str]) -> None:
+def _for_people(found: Leftover, state_dir: Path, hints: list[str]) -> Iterator[str]:
     for name in _removed(found, state_dir):
-        print(f"removed      {name}")
+        yield f"removed      {name}"
     if not found.has_identity:
-        print(f"clean        {state_dir} holds no identity")
+        yield f"clean        {state_dir} holds no identity"
     if found.original is not None:
-        print(
+        yield (
             f"careful      this identity was proven on other hardware (its {found.original} differs): its certificate "
             "may be in use there"
         )
     for certificate_id in found.retire:
-        print(f"retire       {certificate_id}")
+        yield f"retire       {certificate_id}"
     for certificate_id in found.retire:
-        print(
-            f"  aws iot update-certificate --new-status INACTIVE --certificate-id {certificate_id}"
-        )
+        retire = ("aws", "iot", "update-certificate", "--new-status", "INACTIVE")
+        yield f"  {pasted.command(*retire, '--certificate-id', certificate_id)}"
     if found.retire:
-        print("  or delete them as well: fleet-cloud devices prune CERTIFICATE...")
+        yield "  or delete them as well: fleet-cloud devices prune CERTIFICATE..."
+    if found.credential is not None and found.credential.thing_name:
+        allow = ("fleet-cloud", "devices", "allow", found.credential.thing_name)
+        yield "again        before this device provisions under its name again, with another key:"
+        yield f"  {pasted.command(*allow, '--for', '1h', '--any-key')}"
     for hint in hints:
-        print(f"image        {hint}")
+        yield f"image        {hint}"

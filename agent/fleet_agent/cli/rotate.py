@@ -1,15 +1,14 @@
 """``fleet-agent rotate``: replace this device's key and certificate, by the running agent or without one."""
 
 import argparse
-import json
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import statedir, status_file
+from fleet_agent import pasted, statedir, status_file
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.cli.provision import Steps
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.config.settings import Settings
@@ -17,7 +16,8 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, DeviceError, TemporaryError, UnreachableError
 from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
-from fleet_agent.identity.provision import open_store
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
 
 # What systemd's ExecCondition= makes of it: 0 go on, 1 to 254 skip, 255 failed.
 DUE, NOT_DUE, NO_IDENTITY, ERROR = 0, 1, 2, 255
@@ -54,7 +54,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     try:
         settings = flags.settings(arguments)
@@ -63,29 +63,26 @@ def run(arguments: argparse.Namespace) -> int:
     except AgentError as error:
         if not arguments.check:
             raise
-        print(f"fleet-agent: {error.title}\n  {error.remedy}", file=sys.stderr)
-        return ERROR
+        told = (f"fleet-agent: {error.title}", f"  {error.remedy}")
+        return Outcome(notes=told, status=ERROR)
     if arguments.check:
-        return _tell_due(due, as_json=arguments.json)
+        return _due(due)
     if due is None:
         raise rotate.no_identity()
     if not (due.is_due or arguments.force):
-        return _tell_nothing(due, as_json=arguments.json)
+        words = f"{due.why} Nothing was done; --force rotates now."
+        return Outcome(data={"rotated": False, **_values(due)}, lines=[words])
     if arguments.dry_run:
-        return _tell_plan(settings, due, as_json=arguments.json)
+        return _plan(settings, due)
     return _rotate(settings, arguments)
 
 
-def _tell_due(due: rotate.Due | None, *, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"schema": 1, **_values(due)}))
-    elif due is None:
-        print("This device has no identity yet.")
-    else:
-        print(due.why + (f" ({text(due.moment)})" if due.moment else ""))
+def _due(due: rotate.Due | None) -> Outcome:
     if due is None:
-        return NO_IDENTITY
-    return DUE if due.is_due else NOT_DUE
+        words = "This device has no identity yet."
+        return Outcome(data=_values(due), lines=[words], status=NO_IDENTITY)
+    words = due.why + (f" ({text(due.moment)})" if due.moment else "")
+    return Outcome(data=_values(due), lines=[words], status=DUE if due.is_due else NOT_DUE)
 
 
 def _values(due: rotate.Due | None) -> dict[str, Any]:
@@ -95,29 +92,19 @@ def _values(due: rotate.Due | None) -> dict[str, Any]:
     return {"due": due.is_due, "provisioned": True, "why": due.why, "moment": since}
 
 
-def _tell_nothing(due: rotate.Due, *, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"schema": 1, "rotated": False, **_values(due)}))
-    else:
-        print(f"{due.why} Nothing was done; --force rotates now.")
-    return 0
-
-
-def _tell_plan(settings: Settings, due: rotate.Due, *, as_json: bool) -> int:
+def _plan(settings: Settings, due: rotate.Due) -> Outcome:
     process = statedir.holder(Path(settings.state_dir))
     who = f"The running agent (process {process})" if process else "This command"
     with_what = "its current certificate" if settings.rotation.credential == "own" else "the claim"
-    if as_json:
-        answer = {"schema": 1, "rotated": False, "dry_run": True, "process": process}
-        print(json.dumps({**answer, **_values(due), "credential": settings.rotation.credential}))
-    else:
-        print(f"{who} would ask {settings.endpoint} for a new certificate with {with_what}.")
-    return 0
+    words = f"{who} would ask {settings.endpoint} for a new certificate with {with_what}."
+    answer = {"rotated": False, "dry_run": True, "process": process}
+    more = {"credential": settings.rotation.credential}
+    return Outcome(data={**answer, **_values(due), **more}, lines=[words])
 
 
-def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
+def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
     store = open_store(settings)
-    before = store.current()
+    before = in_use(store)
     process = statedir.holder(Path(settings.state_dir))
     if process is None:
         with Steps() as steps:
@@ -125,24 +112,21 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> int:
     else:
         _ask(Path(settings.state_dir))
         credential = _await(settings, before, arguments.timeout)
-    if arguments.json:
-        answer = {
-            "schema": 1,
-            "rotated": True,
-            "thing_name": credential.thing_name,
-            "certificate_id": credential.certificate_id,
-            "replaced": before.certificate_id if before else None,
-        }
-        print(json.dumps(answer))
-    else:
-        print(f"thing        {credential.thing_name or '(none)'}")
-        print(f"certificate  {credential.certificate_id}")
-        print(f"replaced     {before.certificate_id if before else '-'}")
-        if before:
-            print(
-                f"             retire it in the cloud: fleet-cloud devices prune {before.certificate_id}"
-            )
-    return 0
+    lines = [
+        f"thing        {credential.thing_name or '(none)'}",
+        f"certificate  {credential.certificate_id}",
+        f"replaced     {before.certificate_id if before else '-'}",
+    ]
+    if before:
+        command = pasted.command("fleet-cloud", "devices", "prune", before.certificate_id)
+        lines.append(f"             retire it in the cloud: {command}")
+    data = {
+        "rotated": True,
+        "thing_name": credential.thing_name,
+        "certificate_id": credential.certificate_id,
+        "replaced": before.certificate_id if before else None,
+    }
+    return Outcome(data=data, lines=lines)
 
 
 def _ask(state_dir: Path) -> None:
@@ -169,13 +153,13 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)
     known = before.certificate_id if before else None
     while clock.monotonic() < until:
-        found = store.current()
+        found = in_use(store)
         if found is not None and found.certificate_id != known:
             return found
         failure = _failure(shown)
         if failure and failure["failed"] >= text(asked):
             error = TemporaryError(
-                str(failure["title"]), remedy=str(failure["remedy"]), code=str(failure["code"])
+                failure["title"], remedy=failure["remedy"], code=failure["code"]
             )
             error.step = "rotation"
             raise error
@@ -187,6 +171,8 @@ def _await(settings: Settings, before: Credential | None, timeout: float) -> Cre
     )
 
 
-def _failure(shown: Path) -> dict[str, Any] | None:
+def _failure(shown: Path) -> dict[str, str] | None:
     found = status_file.read(shown).get("rotation")
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return {name: str(found.get(name, "")) for name in ("failed", "title", "remedy", "code")}

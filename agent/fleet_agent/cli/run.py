@@ -6,13 +6,15 @@ import logging
 
 from fleet_agent import log
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.daemon import service
 from fleet_agent.errors import AgentError
 from fleet_agent.health.problems import Kind
 from fleet_agent.health.status import Health
 from fleet_agent.health.table import kind_of
-from fleet_agent.identity.provision import Request
+from fleet_agent.identity.walk import Request
 from fleet_agent.log import Moment
+from fleet_agent.provisioning.report import Milestone
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb; ends when it is asked to, or by an error."""
     request = Request(
         allow_volatile=arguments.allow_volatile,
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         any_owner=arguments.as_owner,
     )
     service.run(functools.partial(flags.settings, arguments), request, _Log)
-    return 0
+    return Outcome()
 
 
 class _Log:
@@ -56,10 +58,10 @@ class _Log:
         # Which is a problem meanwhile.
         self._waits_for: Kind | None = None
 
-    def step(self, name: str, detail: str = "") -> None:
+    def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""
         self._clear()
-        moment = Moment.PROVISIONED if name == "current" else None
+        moment = Moment.PROVISIONED if name is Milestone.CURRENT else None
         _log.info("%s: %s", name, detail, extra=log.fields(moment))
         self._health.set_activity(f"provisioning: {name}")
 

@@ -3,19 +3,23 @@
 import argparse
 import dataclasses
 import datetime as dt
-import json
 import math
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fleet_agent import statedir, status_file
 from fleet_agent.cli import flags, terminal
+from fleet_agent.cli.outcome import Outcome
+from fleet_agent.cli.terminal import Line, Styled
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError
 from fleet_agent.health.problems import Severity
+from fleet_agent.identity.in_use import DAMAGES, in_use
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
 
@@ -49,7 +53,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     state_dir, runtime_dir = flags.directories(arguments)
     if arguments.wait is None:
@@ -58,26 +62,31 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         seen = _wait(state_dir, runtime_dir, arguments.wait)
         status = seen.status if seen.is_well else seen.status or UNHEALTHY
-    if arguments.json:
-        print(json.dumps(_answer(seen, state_dir)))
-    else:
-        _Shown().show(seen)
-    return status
+    return Outcome(data=_answer(seen, state_dir), lines=_for_people(seen), status=status)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What there is at one moment."""
+    """What there is at one moment; ``damage``: why the credential on disk is none."""
 
     credential: Credential | None
+    damage: AgentError | None = None
     pending: Generation | None
     process: int | None
     daemon: dict[str, Any] | None
 
     @property
     def problems(self) -> list[dict[str, str]]:
-        """What the daemon finds wrong, the worst first."""
-        return list(self.daemon.get("problems", ())) if self.daemon else []
+        """What is wrong with the identity, and what the daemon finds wrong, the worst first."""
+        shown = self.daemon.get("problems") if self.daemon else None
+        found = (
+            [item for item in shown if isinstance(item, dict)] if isinstance(shown, list) else []
+        )
+        if (damage := self.damage) is not None:
+            words = {"code": damage.code, "title": damage.title, "remedy": damage.remedy}
+            rest = {"name": None, "severity": Severity.ERROR.value, "since": None}
+            found.insert(0, {**words, **rest})
+        return found
 
     @property
     def count(self) -> int:
@@ -107,8 +116,16 @@ class _Seen:
 def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
     store = Store(state_dir, SystemClock())
     process = statedir.holder(state_dir)
+    credential, damage = None, None
+    try:
+        credential = in_use(store)
+    except AgentError as error:
+        if error.code not in DAMAGES:
+            raise
+        damage = error
     return _Seen(
-        credential=store.current(),
+        credential=credential,
+        damage=damage,
         pending=store.pending(),
         process=process,
         daemon=_daemon(runtime_dir) if process is not None else None,
@@ -131,7 +148,6 @@ def _wait(state_dir: Path, runtime_dir: Path, limit: float) -> _Seen:
 def _answer(seen: _Seen, state_dir: Path) -> dict[str, object]:
     credential = seen.credential
     return {
-        "schema": 1,
         "provisioned": credential is not None,
         "thing_name": credential.thing_name if credential else None,
         "certificate_id": credential.certificate_id if credential else None,
@@ -165,92 +181,98 @@ def _attempt(pending: Generation | None) -> dict[str, object] | None:
     }
 
 
-class _Shown:
-    """The status for people: a line that says it all, then what there is, then what to do."""
+def _for_people(seen: _Seen) -> Iterator[Line]:
+    """A line that says it all, then what there is, then what to do."""
+    yield _headline(seen)
+    if seen.credential is not None:
+        yield from _identity(seen.credential)
+    if seen.pending is not None:
+        tries = seen.pending.attempt.tries
+        times = "once" if tries == 1 else f"{tries} times"
+        yield _row("attempt", f"generation {seen.pending.number}, tried {times}")
+    if seen.process is not None:
+        yield _row("daemon", f"running{_since(seen.daemon)}, process {seen.process}")
+    if seen.daemon:
+        yield _row("doing", seen.doing)
+        yield from _traffic(seen.daemon)
+    for problem in seen.problems:
+        severity = str(problem.get("severity", "problem"))
+        title = Styled(str(problem.get("title")), _COLOURS.get(severity, "yellow"))
+        yield _row(severity, title, _beginning(problem))
+        yield _row("", f"→ {problem.get('remedy')}")
 
-    def __init__(self) -> None:
-        self._style = terminal.Style(sys.stdout)
 
-    def show(self, seen: _Seen) -> None:
-        """Print it."""
-        self._headline(seen)
-        if seen.credential is not None:
-            self._identity(seen.credential)
-        if seen.pending is not None:
-            tries = seen.pending.attempt.tries
-            times = "once" if tries == 1 else f"{tries} times"
-            self._row("attempt", f"generation {seen.pending.number}, tried {times}")
-        if seen.process is not None:
-            self._row("daemon", f"running{_since(seen.daemon)}, process {seen.process}")
-        if seen.daemon:
-            self._row("doing", seen.doing)
-            self._traffic(seen.daemon)
-        for problem in seen.problems:
-            severity = problem.get("severity", "problem")
-            title = self._style(problem["title"], _COLOURS.get(severity, "yellow"))
-            self._row(severity, f"{title}{_beginning(problem)}")
-            self._row("", f"→ {problem['remedy']}")
+def _headline(seen: _Seen) -> Line:
+    count = seen.count
+    words, colour = {
+        HEALTHY: (seen.doing or "running", "green"),
+        UNHEALTHY: (f"{count} problem{'s' if count > 1 else ''}", "yellow"),
+        NOT_RUNNING: ("no agent runs (systemctl start fleet-agent)", "red"),
+        NOT_PROVISIONED: ("no identity yet (fleet-agent provision)", "red"),
+    }[seen.status]
+    if seen.status == NOT_PROVISIONED and seen.process is not None:
+        words, colour = seen.doing or "no identity yet", "yellow"
+    elif seen.damage:
+        words = "no identity: it is damaged"
+    name = seen.credential.client_id if seen.credential else "this device"
+    return (Styled("●", colour), " ", Styled(name, "bold"), ": ", Styled(words, colour))
 
-    def _headline(self, seen: _Seen) -> None:
-        count = seen.count
-        words, colour = {
-            HEALTHY: (seen.doing or "running", "green"),
-            UNHEALTHY: (f"{count} problem{'s' if count > 1 else ''}", "yellow"),
-            NOT_RUNNING: ("no agent runs (systemctl start fleet-agent)", "red"),
-            NOT_PROVISIONED: ("no identity yet (fleet-agent provision)", "red"),
-        }[seen.status]
-        if seen.status == NOT_PROVISIONED and seen.process is not None:
-            words, colour = seen.doing or "no identity yet", "yellow"
-        name = seen.credential.client_id if seen.credential else "this device"
-        print(
-            f"{self._style('●', colour)} {self._style(name, 'bold')}: {self._style(words, colour)}"
-        )
 
-    def _identity(self, credential: Credential) -> None:
-        proven = f", proven {text(credential.proven)}" if credential.proven else ""
-        origin = "adopted" if credential.origin == "adopted" else f"template {credential.template}"
-        self._row("thing", f"{credential.thing_name or '(none)'}  ({origin}{proven})")
-        self._row("certificate", credential.certificate_id)
-        self._row("endpoint", credential.endpoint)
+def _identity(credential: Credential) -> Iterator[Line]:
+    proven = f", proven {text(credential.proven)}" if credential.proven else ""
+    origin = "adopted" if credential.origin == "adopted" else f"template {credential.template}"
+    yield _row("thing", f"{credential.thing_name or '(none)'}  ({origin}{proven})")
+    yield _row("certificate", credential.certificate_id)
+    yield _row("endpoint", credential.endpoint)
 
-    def _traffic(self, daemon: dict[str, Any]) -> None:
-        self._row(
-            "readings",
-            f"{daemon.get('readings_acknowledged')} acknowledged, "
-            f"{daemon.get('readings_waiting')} waiting, {daemon.get('readings_dropped')} dropped",
-        )
-        if daemon.get("readings_waiting") and daemon.get("oldest_waiting"):
-            self._row(
-                "oldest", f"{daemon['oldest_waiting']} ({daemon['bytes_waiting']} bytes wait)"
-            )
-        rates = [
-            daemon.get(f"readings_{what}_per_second") or 0 for what in ("stored", "acknowledged")
-        ]
-        if any(rates):
-            self._row("rates", f"{rates[0]} stored, {rates[1]} acknowledged a second")
-        if dropped := {why: n for why, n in daemon.get("dropped", {}).items() if n}:
-            self._row("dropped", ", ".join(f"{n} {why}" for why, n in dropped.items()))
-        for kind in ("source", "handler"):
-            for name, counters in daemon.get(f"{kind}s", {}).items():
-                if counters.get("last_error"):
-                    when, what = counters["last_error_time"], counters["last_error"]
-                    self._row(kind, f"{name}: last error {when}: {what}")
 
-    def _row(self, name: str, words: str) -> None:
-        print(f"  {self._style(f'{name:11}', 'dim')}  {words}")
+def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
+    yield _row(
+        "readings",
+        f"{daemon.get('readings_acknowledged')} acknowledged, "
+        f"{daemon.get('readings_waiting')} waiting, {daemon.get('readings_dropped')} dropped",
+    )
+    if daemon.get("readings_waiting") and daemon.get("oldest_waiting"):
+        waiting = f"{daemon['oldest_waiting']} ({daemon.get('bytes_waiting')} bytes wait)"
+        yield _row("oldest", waiting)
+    rates = [daemon.get(f"readings_{what}_per_second") or 0 for what in ("stored", "acknowledged")]
+    if any(rates):
+        yield _row("rates", f"{rates[0]} stored, {rates[1]} acknowledged a second")
+    if dropped := {why: n for why, n in _mapping(daemon.get("dropped")).items() if n}:
+        words = ", ".join(f"{n} {why}" for why, n in dropped.items())
+        yield _row("dropped", f"{words} (since the queue was made)")
+    if answers := daemon.get("answers_dropped"):
+        yield _row("dropped", f"{answers} answers to commands (since the start)")
+    for kind in ("source", "handler"):
+        for name, counters in _mapping(daemon.get(f"{kind}s")).items():
+            counted = _mapping(counters)
+            lost = _mapping(counted.get("dropped")).values()
+            if count := sum(number for number in lost if isinstance(number, int)):
+                yield _row(kind, f"{name}: {count} dropped")
+            if what := counted.get("last_error"):
+                yield _row(kind, f"{name}: last error {counted.get('last_error_time')}: {what}")
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """A part of what the daemon shows; empty when it is something else, as another version may have it."""
+    return value if isinstance(value, dict) else {}
+
+
+def _row(name: str, *words: str | Styled) -> Line:
+    return ("  ", Styled(f"{name:11}", "dim"), "  ", *words)
 
 
 def _beginning(problem: dict[str, str]) -> str:
-    return f" (since {problem['since']})" if "since" in problem else ""
+    return f" (since {problem['since']})" if problem.get("since") else ""
 
 
 def _since(daemon: dict[str, Any] | None) -> str:
     """For how long it runs, as people say it; by its own word, which a stepping clock can make wrong."""
     try:
         began = dt.datetime.fromisoformat(str((daemon or {})["started"]))
-    except (KeyError, ValueError):
+        passed = int(SystemClock().wall() - began.timestamp())
+    except (KeyError, ValueError, OverflowError):
         return ""
-    passed = int(SystemClock().wall() - began.timestamp())
     if passed < 0:
         return ""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

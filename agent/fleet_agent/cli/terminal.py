@@ -7,9 +7,10 @@ import os
 import threading
 import time
 from types import TracebackType
-from typing import Self, TextIO
+from typing import NamedTuple, Self, TextIO
 
-from fleet_agent import relay
+from fleet_agent import relay, streams
+from fleet_agent.printable import line as printable
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -28,15 +29,33 @@ def is_terminal(stream: TextIO) -> bool:
     return is_one and os.environ.get("TERM", "") not in ("", "dumb")
 
 
+class Styled(NamedTuple):
+    """Words in a style: ``bold``, ``dim``, ``red``, ``green``, ``yellow``."""
+
+    words: str
+    style: str
+
+
+# A line for people: words, or parts of it, some in a style.
+Line = str | tuple[str | Styled, ...]
+
+
 class Style:
-    """Colours words for one stream, or leaves them as they are."""
+    """Makes a line what one stream may have: harmless, and coloured where somebody watches."""
 
     def __init__(self, stream: TextIO) -> None:
         self._is_on = is_terminal(stream) and not os.environ.get("NO_COLOR")
 
-    def __call__(self, words: str, name: str) -> str:
-        """The words in a style: ``bold``, ``dim``, ``red``, ``green``, ``yellow``."""
-        return f"\x1b[{_CODES[name]}m{words}\x1b[0m" if self._is_on else words
+    def __call__(self, line: Line) -> str:
+        """The line as it is written."""
+        parts = (line,) if isinstance(line, str) else line
+        return "".join(map(self._part, parts))
+
+    def _part(self, part: str | Styled) -> str:
+        if isinstance(part, str):
+            return printable(part)
+        words = printable(part.words)
+        return f"\x1b[{_CODES[part.style]}m{words}\x1b[0m" if self._is_on else words
 
 
 class Spinner:
@@ -48,6 +67,7 @@ class Spinner:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_on = is_terminal(stream)
+        self._style = Style(stream)
         encoding = (stream.encoding or "").lower().replace("-", "")
         self._frames = _FRAMES if encoding == "utf8" else _PLAIN_FRAMES
         self._words = ""
@@ -77,23 +97,21 @@ class Spinner:
             self._thread = threading.Thread(target=self._turn, daemon=True)
             self._thread.start()
 
-    def say(self, line: str) -> None:
+    def say(self, line: Line) -> None:
         """Print a line that stays."""
         with self._lock:
-            self._stream.write(f"{_CLEAR if self._thread else ''}{line}\n")
-            self._stream.flush()
+            clear = _CLEAR if self._thread else ""
+            streams.put(self._stream, f"{clear}{self._style(line).rstrip()}\n")
 
     def _turn(self) -> None:
         count = 0
         while not self._ended.is_set():
             frame = self._frames[count % len(self._frames)]
-            line = f"{frame} {time.perf_counter() - self._since:5.1f} s  {self._words}"
+            line = f"{frame} {time.perf_counter() - self._since:5.1f} s  {printable(self._words)}"
             with self._lock:
                 # The cursor goes back, so that what somebody else prints begins at the left.
-                self._stream.write(f"{_CLEAR}{line[:_WIDTH]}\r")
-                self._stream.flush()
+                streams.put(self._stream, f"{_CLEAR}{line[:_WIDTH]}\r")
             count += 1
             self._ended.wait(_FRAME)
         with self._lock:
-            self._stream.write(_CLEAR)
-            self._stream.flush()
+            streams.put(self._stream, _CLEAR)

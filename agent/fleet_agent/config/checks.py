@@ -142,6 +142,13 @@ def parameter_value(text: str) -> None:
     _no_control_characters(text)
 
 
+def literal_parameter(text: str) -> None:
+    """Check the value of a template parameter that somebody wrote down: an empty one makes devices of one name."""
+    if not text.strip():
+        raise WrongValueError("is empty", "write a value, or name a source")
+    parameter_value(text)
+
+
 def field_name(text: str) -> None:
     """Check the name of a DMI field."""
     if not re.fullmatch(r"[a-z0-9_]{1,64}", text):

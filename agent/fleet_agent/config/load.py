@@ -18,6 +18,7 @@ from fleet_agent.errors import ConfigurationError
 
 MAX_BYTES = 256 * 1024  # a hundred times what a long configuration needs; bounds the parser's time
 
+_CORRECT = "Correct it, and see the command's --help."
 _CHECK = "Correct it, then see what fleet-agent config check says."
 
 
@@ -142,8 +143,12 @@ def _error(path: Path, sources: tuple[Path, ...], problems: list[Problem]) -> Co
 
     lines = tuple(_line(problem) for problem in sorted(problems, key=position))
     count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
-    title = f"The configuration {path} has {count}."
-    return ConfigurationError(title, remedy=_CHECK, problems=lines)
+    if sources and not all(problem.mark.source.startswith("--") for problem in problems):
+        return ConfigurationError(
+            f"The configuration {path} has {count}.", remedy=_CHECK, problems=lines
+        )
+    what = "flag has" if len(lines) == 1 else "flags have"
+    return ConfigurationError(f"The {what} {count}.", remedy=_CORRECT, problems=lines)
 
 
 def _line(problem: Problem) -> str:

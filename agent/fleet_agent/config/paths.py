@@ -1,10 +1,13 @@
 """Where a path in the settings leads: ``credential:NAME`` is a file of ``$CREDENTIALS_DIRECTORY``."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleet_agent.config.settings import CONFIG_FILE
+from fleet_agent.config import token_uri
+from fleet_agent.config.settings import CONFIG_FILE, Settings
 from fleet_agent.errors import ConfigurationError
+from fleet_agent.reserved import Reserved
 
 CREDENTIAL = "credential:"
 
@@ -30,6 +33,23 @@ def resolve_path(reference: str, environment: Mapping[str, str]) -> Path:
             " or name the file's path instead.",
         )
     return Path(folder) / name
+
+
+def reserved(settings: Settings, environment: Mapping[str, str]) -> Reserved:
+    """Return what is the agent's own: its state, the claim, and the files of secrets."""
+    claim, key = settings.claim, settings.provisioning and settings.provisioning.key
+    references = (
+        claim and claim.certificate,
+        claim and claim.private_key,
+        key and key.pin_file,
+        settings.proxy_credentials,
+    )
+    paths = []
+    for reference in references:
+        if reference and not token_uri.is_one(reference):
+            with contextlib.suppress(ConfigurationError):  # told by who needs it
+                paths.append(resolve_path(reference, environment))
+    return Reserved([Path(settings.state_dir)], paths)
 
 
 def config_file(given: str | None, environment: Mapping[str, str]) -> tuple[Path, bool]:

@@ -2,7 +2,10 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+
+from fleet_agent.reserved import OwnFileError
 
 
 class UnreadableError(Exception):
@@ -22,12 +25,13 @@ class DeniedError(UnreadableError):
     """The file is not for this user."""
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
+def read_bytes(path: Path, limit: int, judge: Callable[[int], None] = lambda _: None) -> bytes:
     """Return what is in a regular file.
 
     Args:
         path: The file; links are followed.
         limit: The most bytes it may have.
+        judge: Given the opened descriptor; raises OSError for a file that is not to be read.
 
     Raises:
         MissingError: There is none.
@@ -38,11 +42,14 @@ def read_bytes(path: Path, limit: int) -> bytes:
         # Without O_NONBLOCK the open of a FIFO would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
+            judge(descriptor)
             content = _content(descriptor, limit)
         finally:
             os.close(descriptor)
     except FileNotFoundError:
         raise MissingError("does not exist") from None
+    except OwnFileError as error:
+        raise UnreadableError(f"is not read: {error.strerror}") from None
     except PermissionError:
         raise DeniedError("is not readable for this user") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path

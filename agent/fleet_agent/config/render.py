@@ -1,7 +1,9 @@
 """Settings as a file that people read: comments first, then only what is said."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from fleet_agent.printable import line as printable
 
 _SCHEMA = "# yaml-language-server: $schema=/usr/share/fleet-agent/config.schema.json\n"
 
@@ -13,8 +15,18 @@ def render(settings: Mapping[str, Any], remarks: Iterable[str] = ()) -> str:
         settings: Keys and values as the file has them.
         remarks: Lines for the comment at its beginning.
     """
+    comment = "".join(f"# {printable(remark)}\n" for remark in remarks)
+    return f"{_SCHEMA}{comment}{body(settings) if settings else ''}"
+
+
+def body(settings: Mapping[str, Any], can_show: Callable[[str], bool] = lambda _text: True) -> str:
+    """Return keys and values as YAML; with escapes where characters are invisible, or a console could not show them."""
     import yaml
 
-    comment = "".join(f"# {line}\n" for remark in remarks for line in remark.splitlines())
-    body = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=99)
-    return f"{_SCHEMA}{comment}{body if settings else ''}"
+    def written(*, is_plain: bool) -> str:
+        values = dict(settings)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=is_plain, width=99)
+
+    text = written(is_plain=True)
+    is_fit = text.replace("\n", "").isprintable() and can_show(text)
+    return text if is_fit else written(is_plain=False)

@@ -34,7 +34,7 @@ DIRECT = "none"  # instead of a proxy: no proxy, whatever the environment says
 Method = Literal["csr", "keys"]
 KeyType = Literal["ec-p256", "rsa-2048"]
 
-LiteralValue = Annotated[str, Text(checks.parameter_value, length=4096)]
+LiteralValue = Annotated[str, Text(checks.literal_parameter, length=4096)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -102,6 +102,7 @@ class Folders:
                 if registration is None
                 else records.load_registration(registration),
                 proven=None if proven is None else records.load_proven(proven),
+                uptime=None if proven is None else records.load_uptime(proven),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self.damaged(number, folder, str(error)) from error

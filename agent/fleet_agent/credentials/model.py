@@ -5,6 +5,8 @@ import enum
 from collections.abc import Mapping
 from typing import Literal
 
+from fleet_agent.clock import Uptime
+
 
 class Secret:
     """Text that must not be shown: its repr and str say nothing, ``reveal`` gives it to the one who needs it."""
@@ -126,11 +128,15 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Issued:
-    """A certificate that AWS made for this generation; ``token`` is gone once proven. ``received``: Unix seconds."""
+    """A certificate that AWS made for this generation; ``token`` is gone once proven.
+
+    ``received``: Unix seconds; ``uptime``: the same by a clock that does not step.
+    """
 
     certificate_id: str
     token: Secret | None
     received: float
+    uptime: Uptime | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,7 +149,7 @@ class Registration:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation:
-    """One numbered folder, as it was found on disk."""
+    """One numbered folder, as it was found on disk; ``proven`` when (Unix seconds), by ``uptime`` too."""
 
     number: int
     attempt: Attempt
@@ -151,13 +157,14 @@ class Generation:
     issued: Issued | None = None
     registration: Registration | None = None
     proven: float | None = None
+    uptime: Uptime | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Credential:
     """A registered generation as what it is good for; ``Store.current`` has seen that its files are there.
 
-    ``private_key_file`` is None only for a generation whose key is kept elsewhere.
+    ``private_key_file`` is None only for a generation whose key is kept elsewhere. ``uptime``: of ``proven``.
     """
 
     generation: int
@@ -171,6 +178,7 @@ class Credential:
     is_proven: bool
     proven: float | None
     origin: Origin = "claim"
+    uptime: Uptime | None = None
 
     @property
     def client_id(self) -> str:

@@ -6,6 +6,7 @@ from fleet_agent import files
 from fleet_agent.credentials import pem_file
 from fleet_agent.credentials.model import HardwareKey, KeyPair, PrivateKey, Secret
 from fleet_agent.errors import DeviceError
+from fleet_agent.pasted import word
 
 
 def read_pair(certificate: Path, private_key: Path | HardwareKey, what: str = "claim") -> KeyPair:
@@ -48,6 +49,6 @@ def read_text(path: Path, what: str) -> bytes:
         raise DeviceError(
             f"Cannot read {what} {path}: {error.strerror}.",
             remedy="Check the path and that the agent's user may read it "
-            f"(chgrp _fleet-agent {path}; chmod 640 {path}).",
+            f"(chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}).",
             code="file-unreadable",
         ) from error

@@ -5,9 +5,10 @@ parsers to find.
 """
 
 import re
-import shlex
+from pathlib import PurePath
 
 from fleet_agent.errors import DeviceError
+from fleet_agent.pasted import word
 
 CERTIFICATE = "CERTIFICATE"
 REQUEST = "CERTIFICATE REQUEST"
@@ -70,7 +71,7 @@ def private_key(data: bytes, name: str) -> str:
         raise DeviceError(
             f"The key in {name} is for RSA-PSS signatures alone; AWS IoT and the SDK take plain RSA, or EC P-256.",
             remedy="Make another key and a certificate for it: openssl genpkey -algorithm EC -pkeyopt "
-            f"ec_paramgen_curve:P-256 -out {_quoted(name)}",
+            f"ec_paramgen_curve:P-256 -out {word(PurePath(name))}",
             code="key-invalid",
         )
     return text
@@ -88,7 +89,8 @@ def request(data: bytes, name: str) -> str:
     if found:
         raise DeviceError(
             f"{name} holds {len(found)} certificate signing requests; which one is meant cannot be told.",
-            remedy=f"Leave one in a file of its own: openssl req -in {_quoted(name)} -out one.csr takes the first.",
+            remedy=f"Leave one in a file of its own: openssl req -in {word(PurePath(name))} -out one.csr "
+            "takes the first.",
             code="csr-invalid",
         )
     instead, command = _instead(data, name, "req")
@@ -109,14 +111,14 @@ def blocks(data: bytes, name: str) -> list[tuple[str, str]]:
     if data.startswith(_UTF16) or _looks_utf16(data):
         raise DeviceError(
             f"{name} is text in UTF-16; PEM is plain ASCII.",
-            remedy=f"Convert it: iconv -f UTF-16 -t ASCII {_quoted(name)} > converted.pem",
+            remedy=f"Convert it: iconv -f UTF-16 -t ASCII {word(PurePath(name))} > converted.pem",
             code="file-encoding",
         )
     text = data.removeprefix(_UTF8).decode("ascii", "replace")
     if "-----BEGIN" in text and "\\n" in text:
         raise DeviceError(
             f"{name} has the two characters \\n where lines should end, as JSON and environment files write them.",
-            remedy=f"Convert it: sed 's/\\\\n/\\n/g' {_quoted(name)} > converted.pem",
+            remedy=f"Convert it: sed 's/\\\\n/\\n/g' {word(PurePath(name))} > converted.pem",
             code="file-encoding",
         )
     found = []
@@ -135,7 +137,7 @@ def describe(data: bytes) -> str:
 def _instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
     """What it is, and the command that makes of it what was wanted; empty texts where that cannot be told."""
     kinds = [kind for kind, _ in blocks(data, name)]
-    file = _quoted(name)
+    file = word(PurePath(name))
     if not kinds:
         if _looks_der(data):
             command = f"Convert it: openssl {tool} -inform DER -in {file} -out converted.pem"
@@ -157,7 +159,7 @@ def _encrypted(name: str) -> DeviceError:
     return DeviceError(
         f"{name} holds no readable private key in PEM form: it is encrypted with a passphrase, which nobody types on a "
         "device.",
-        remedy=f"Decrypt it: (umask 077; openssl pkey -in {_quoted(name)} -out decrypted.key)",
+        remedy=f"Decrypt it: (umask 077; openssl pkey -in {word(PurePath(name))} -out decrypted.key)",
         code="key-invalid",
     )
 
@@ -177,7 +179,3 @@ def _looks_utf16(data: bytes) -> bool:
 
 def _looks_der(data: bytes) -> bool:
     return data[:1] == _DER_SEQUENCE and any(byte < _PRINTABLE_FROM for byte in data[1:32])
-
-
-def _quoted(name: str) -> str:
-    return shlex.quote(name)

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from fleet_agent.clock import Uptime
 from fleet_agent.credentials.model import Attempt, Issued, KeyName, Registration, Secret
 
 
@@ -41,6 +42,7 @@ def dump_issued(issued: Issued) -> dict[str, object]:
         "certificate_id": issued.certificate_id,
         "ownership_token": issued.token.reveal() if issued.token else None,
         "received": issued.received,
+        **_dump_uptime(issued.uptime),
     }
 
 
@@ -51,6 +53,7 @@ def load_issued(value: Mapping[str, Any]) -> Issued:
         certificate_id=_string(value, "certificate_id"),
         token=Secret(_string(value, "ownership_token")) if token is not None else None,
         received=_number(value, "received"),
+        uptime=load_uptime(value),
     )
 
 
@@ -84,14 +87,25 @@ def load_key_name(value: Mapping[str, Any]) -> KeyName:
     )
 
 
-def dump_proven(when: float, how: str) -> dict[str, object]:
+def dump_proven(when: float, how: str, uptime: Uptime | None = None) -> dict[str, object]:
     """``proven``; ``when`` in Unix seconds, ``how`` in words for people."""
-    return {"proven": when, "how": how}
+    return {"proven": when, "how": how, **_dump_uptime(uptime)}
 
 
 def load_proven(value: Mapping[str, Any]) -> float:
     """``proven``: when."""
     return _number(value, "proven")
+
+
+def load_uptime(value: Mapping[str, Any]) -> Uptime | None:
+    """What stands beside a time; None where an older version wrote it."""
+    if "boot" not in value:
+        return None
+    return Uptime(boot=_string(value, "boot"), monotonic=_number(value, "monotonic"))
+
+
+def _dump_uptime(uptime: Uptime | None) -> dict[str, object]:
+    return {} if uptime is None else dataclasses.asdict(uptime)
 
 
 def _string(value: Mapping[str, Any], key: str) -> str:

@@ -26,6 +26,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from fleet_agent import clock as clocks
 from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.credentials import records
@@ -137,6 +138,7 @@ class Store:
             is_proven=found.proven is not None,
             proven=found.proven,
             origin=found.attempt.origin,
+            uptime=found.uptime,
         )
 
     def key_pair(self, number: int) -> KeyPair:
@@ -167,6 +169,11 @@ class Store:
             DeviceError: It is missing.
         """
         return Secret(self._folders.text(number, KEY))
+
+    def is_key_given(self, number: int) -> bool:
+        """Whether the key of a generation came from elsewhere, with its CSR."""
+        found = self._folders.read(number)
+        return found is not None and found.attempt.csr_hash is not None
 
     def folder(self, number: int) -> Path:
         """Where a generation lives."""
@@ -269,8 +276,9 @@ class Store:
     def mark_proven(self, found: Generation, how: str) -> Generation:
         """Note that a real session stood with this credential; ``how`` in words."""
         now = self._clock.wall()
-        self._write_json(found.number, PROVEN, records.dump_proven(now, how))
-        return dataclasses.replace(found, proven=now)
+        uptime = clocks.uptime(self._clock)
+        self._write_json(found.number, PROVEN, records.dump_proven(now, how, uptime))
+        return dataclasses.replace(found, proven=now, uptime=uptime)
 
     def promote(self, found: Generation) -> Credential:
         """Make a proven generation the current one: erase its token, swap the link, update the ledger, tidy up."""

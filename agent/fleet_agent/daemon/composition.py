@@ -4,11 +4,13 @@ import dataclasses
 import functools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.clock import jitter
+from fleet_agent.clock import jitter, passed
+from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
@@ -19,12 +21,12 @@ from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
-from fleet_agent.daemon.serving import Serving
+from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, own_session, rotate, trial
-from fleet_agent.identity.provision import stable
+from fleet_agent.identity.configured import stable
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import rotation
@@ -78,6 +80,7 @@ class Composition:
         self._clock = around.health.clock
         self._state_dir = Path(settings.state_dir)
         self._runtime_dir = runtime_dir(self._state_dir, settings.runtime_dir)
+        self._reserved = reserved(settings, os.environ)
         self._suspects = Suspects()
         self._impossible = Impossible(around.health)
         # When a new image of the process may connect (monotonic seconds).
@@ -116,11 +119,10 @@ class Composition:
         self, with_queue: Queue, credential: Credential, session: Session | None
     ) -> TelemetryLoop:
         settings, health, around = self._settings, self._health, self._around
-        publisher = Publisher(with_queue, settings.telemetry, self._clock, Refusals(health))
+        publisher = Publisher(
+            with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
+        )
         commands = self._commands(publisher, credential)
-        starts = claim_removal.Starts(self._state_dir, self._clock, health)
-        if around.follows is None:
-            starts.watch(settings.claim, publisher.counts)
         listening = Orders(
             credential=credential,
             topic=self._order_topic(credential),
@@ -160,9 +162,17 @@ class Composition:
                 commands=commands,
                 clock=self._clock,
                 prometheus=Path(metrics) if metrics else None,
+                reserved=self._reserved,
             ),
-            chores=[starts],
+            chores=[self._starts(publisher), *self._reaper()],
         )
+
+    def _starts(self, publisher: Publisher) -> claim_removal.Starts:
+        """Counts this start, unless it is only another image of the process."""
+        starts = claim_removal.Starts(self._state_dir, self._clock, self._health)
+        if self._around.follows is None:
+            starts.watch(self._settings.claim, publisher.counts)
+        return starts
 
     # What depends on the credential -----------------------------------------------------------------------------------
 
@@ -236,7 +246,7 @@ class Composition:
         """AWS takes one connect a second of a client id: another process, or image of this one, had one just now."""
         left = self._around.not_before - self._clock.monotonic()
         if credential.proven is not None:
-            since = self._clock.wall() - credential.proven
+            since = passed(credential.proven, credential.uptime, self._clock)
             if 0 <= since < CONNECT_INTERVAL:
                 left = max(left, CONNECT_INTERVAL - since)
         if 0 < left <= CONNECT_INTERVAL:
@@ -252,11 +262,20 @@ class Composition:
                 answer=functools.partial(_answer, publisher),
                 clock=self._clock,
                 health=self._health,
+                reserved=self._reserved,
                 own=self._own_topics(credential),
             ),
         )
         commands.configure(self._subscriptions(credential))
         return commands
+
+    def _reaper(self) -> list[Actor]:
+        """Process 1 of a container is the one that orphans come to."""
+        if os.getpid() != 1:
+            return []
+        from fleet_agent.programs.reaper import Reaper
+
+        return [Reaper(self._around.mailbox, self._clock)]
 
     def _own_topics(self, credential: Credential) -> list[str]:
         """Every topic and filter of the configuration, filled in."""
@@ -281,6 +300,7 @@ class Composition:
                 state_dir=self._state_dir,
                 runtime_dir=self._runtime_dir,
                 listeners=self._around.listeners,
+                reserved=self._reserved,
             ),
         )
 
@@ -301,6 +321,7 @@ def _answer(
             content_type=content_type,
             properties=user_properties,
             correlation_data=correlation_data,
+            is_foreign=True,
         )
     )
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from fleet_agent import log, statedir
+from fleet_agent import log, statedir, streams
 from fleet_agent.listeners import Listeners
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import hold_orders
@@ -66,7 +66,7 @@ def reexecute(
     lock.hand_over(environment)
     listeners.hand_over(environment)
     logging.shutdown()
-    sys.stdout.flush()
+    streams.finish()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 

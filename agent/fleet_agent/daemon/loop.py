@@ -106,6 +106,8 @@ class TelemetryLoop:
         try:
             while True:
                 self._publisher.settle()
+                if self._health.is_outdated:
+                    self._show_soon()
                 for event in self._mailbox.burst(self._due(), TURNS):
                     if ending := self._take(event):
                         return ending
@@ -244,6 +246,7 @@ class TelemetryLoop:
         with contextlib.suppress(StateDirectoryError):  # the publisher told of it
             self._queue.tidy()
         self._report.update(is_connected=self._is_connected)
+        self._health.is_outdated = False
         if self._queue.replaced:
             name, why = self._queue.replaced
             title = f"The queue of readings was damaged ({why}), and begun anew; it is {name} now."

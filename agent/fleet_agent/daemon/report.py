@@ -11,10 +11,13 @@ from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health.status import Traffic
 from fleet_agent.orders.router import Commands
+from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 
 _log = logging.getLogger(__name__)
+
+SOURCES_SHOWN = 20  # of which readings were dropped, those with most
 
 _RATE_OVER = 30.0  # seconds that a rate looks back on, at least
 
@@ -24,7 +27,11 @@ _METRICS = {
     "readings_acknowledged": ("counter", "Readings that AWS IoT acknowledged."),
     "readings_waiting": ("gauge", "Readings in the queue."),
     "bytes_waiting": ("gauge", "Bytes of readings in the queue."),
-    "readings_dropped": ("counter", "Readings dropped: queue full, too old, expired or refused."),
+    "readings_dropped": (
+        "counter",
+        "Readings dropped: queue full, too old, expired or refused; since the queue was made.",
+    ),
+    "answers_dropped": ("counter", "Answers to commands, and presence, that were dropped."),
     "messages_published": ("counter", "Messages published, repeated ones counted again."),
     "messages_received": ("counter", "Messages that came down."),
 }
@@ -40,9 +47,10 @@ class Report:
         commands: Count what handlers did.
         clock: For rates and ages.
         prometheus: A file to write, or None.
+        reserved: Files that this may not be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all named
         self,
         *,
         traffic: Traffic,
@@ -51,7 +59,9 @@ class Report:
         commands: Commands,
         clock: Clock,
         prometheus: Path | None,
+        reserved: Reserved | None = None,
     ) -> None:
+        self._reserved = reserved or Reserved([])
         self._traffic = traffic
         self._publisher = publisher
         self._queue = queue
@@ -72,6 +82,9 @@ class Report:
         traffic.messages_published = counts.messages
         traffic.dropped = dataclasses.asdict(self._queue.dropped)
         traffic.readings_dropped = sum(traffic.dropped.values())
+        traffic.answers_dropped = counts.answers_dropped
+        for name, dropped in self._queue.losers(SOURCES_SHOWN):
+            traffic.sources.setdefault(name, {})["dropped"] = dataclasses.asdict(dropped)
         with contextlib.suppress(
             StateDirectoryError
         ):  # the publisher tells of it; the last one stands
@@ -100,10 +113,11 @@ class Report:
     def _write(self, path: Path, *, is_connected: bool) -> None:
         """As a whole: a scraper never reads half a file. That it cannot be written stops nothing."""
         try:
+            self._reserved.refuse_target(path)
             files.write(path, self._text(is_connected=is_connected).encode(), 0o644, durable=False)
-        except StateDirectoryError as error:
+        except (OwnFileError, StateDirectoryError) as error:
             if not self._is_write_failing:
-                _log.warning("%s %s", error.title, error.remedy)
+                _log.warning("prometheus_file: cannot write %s: %s", path, error)
             self._is_write_failing = True
         else:
             self._is_write_failing = False

@@ -17,7 +17,8 @@ from fleet_agent.errors import AgentError, ConfigurationError, DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity import rotate
-from fleet_agent.identity.provision import open_store
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.rotation import Orders
@@ -154,7 +155,7 @@ def check_reload(load: Callable[[], Settings], running: Settings) -> None:
             code=table.CONFIGURATION.code,
         )
     store = open_store(found)
-    credential = store.current()
+    credential = in_use(store)
     pair = store.key_pair(credential.generation) if credential else None
     # A hardware token is left alone: a wrong PIN would cost a try.
     if pair is not None and isinstance(pair.private_key, Secret):

@@ -12,7 +12,10 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.errors import DeviceError
 from fleet_agent.health.status import Health, runtime_dir
-from fleet_agent.identity.provision import Request, open_store, take_state, walk
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
+from fleet_agent.identity.provision import take_state
+from fleet_agent.identity.walk import Request, walk
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, hold_orders
 from fleet_agent.programs.apart import apart
@@ -50,7 +53,7 @@ def run(
     mailbox.take_orders_by_signal()
     store = open_store(settings)
     health = Health(runtime_dir(Path(settings.state_dir), settings.runtime_dir), clock)
-    credential = store.current()
+    credential = in_use(store)
     _refuse_kept_elsewhere(store, credential)
     notify.ready()  # configuration and state are sound; whether AWS answers is another matter
     report = make_report(health)

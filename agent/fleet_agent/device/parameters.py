@@ -23,6 +23,7 @@ from fleet_agent.device import readers
 from fleet_agent.device.finding import Finding, NothingFoundError
 from fleet_agent.device.placeholders import is_placeholder
 from fleet_agent.errors import DeviceError
+from fleet_agent.reserved import Reserved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +53,11 @@ class Unusable:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where readers look: the root of the file system, and an environment."""
+    """Where readers look: the root of the file system, and an environment; and which files they leave alone."""
 
     root: Path
     environment: Mapping[str, str]
+    reserved: Reserved
 
 
 def resolve(
@@ -63,6 +65,7 @@ def resolve(
     *,
     root: Path = Path("/"),
     environment: Mapping[str, str] | None = None,
+    reserved: Reserved | None = None,
 ) -> tuple[Parameter, ...]:
     """Find the value of every parameter.
 
@@ -70,27 +73,41 @@ def resolve(
         parameters: Name → source, as in the settings.
         root: Where the file system begins. Commands run on this machine whatever it is.
         environment: The agent's own when None.
+        reserved: Files that are no parameter, whatever links lead there.
 
     Raises:
         DeviceError: At least one has no usable value; all of those are named.
     """
-    found = examine(parameters, root=root, environment=environment)
+    found = examine(parameters, root=root, environment=environment, reserved=reserved)
     failures = [one for one in found if isinstance(one, Unusable)]
     if failures:
         raise unusable(failures)
     return tuple(one for one in found if isinstance(one, Parameter))
 
 
-def finder(parameters: Mapping[str, Source]) -> Callable[[str], str | None]:
+def finder(
+    parameters: Mapping[str, Source],
+    reserved: Reserved | None = None,
+    *,
+    runs_programs: bool = True,
+) -> Callable[[str], str | None]:
     """Return what finds the value of a parameter by its name, each time anew; None for a name that is none.
 
-    It raises ``DeviceError`` where there is no usable value.
+    It raises ``DeviceError`` where there is no usable value, or, without ``runs_programs``, where one would be run.
     """
 
     def find(name: str) -> str | None:
         if name not in parameters:
             return None
-        (found,) = resolve({name: parameters[name]})
+        if not runs_programs and any(
+            isinstance(one, FromCommand) for one in _candidates(parameters[name])
+        ):
+            raise DeviceError(
+                f"{{{name}}} comes from a program, which is not run for a reading.",
+                remedy=f"Name {{{name}}} in the topic of the socket's source as well: then it is known from the start.",
+                code="topic",
+            )
+        (found,) = resolve({name: parameters[name]}, reserved=reserved)
         return found.value
 
     return find
@@ -115,9 +132,12 @@ def examine(
     *,
     root: Path = Path("/"),
     environment: Mapping[str, str] | None = None,
+    reserved: Reserved | None = None,
 ) -> tuple[Parameter | Unusable, ...]:
     """Look at every parameter, in the order given; arguments as for ``resolve``."""
-    place = _Place(root, os.environ if environment is None else environment)
+    place = _Place(
+        root, os.environ if environment is None else environment, reserved or Reserved([])
+    )
     return tuple(_parameter(name, source, place) for name, source in parameters.items())
 
 
@@ -164,7 +184,7 @@ def _read(source: Source, place: _Place) -> Finding:  # noqa: PLR0911 - one line
         case Dmi(dmi=field):
             return readers.dmi(field, place.root)
         case FromFile(file=reference):
-            return readers.text_file(reference, place.root, place.environment)
+            return readers.text_file(reference, place.root, place.environment, place.reserved)
         case FromEnvironment(env=name):
             return readers.environment_variable(name, place.environment)
         case FromCommand():

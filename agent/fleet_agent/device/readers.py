@@ -1,6 +1,6 @@
 """Facts that the kernel and the administrator keep in files: DMI, device tree, text files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
@@ -13,6 +13,7 @@ from fleet_agent.config.reading import (
 )
 from fleet_agent.device.finding import Finding, NothingFoundError
 from fleet_agent.errors import ConfigurationError
+from fleet_agent.reserved import Reserved
 
 DMI = "sys/class/dmi/id"
 DEVICE_TREE = "proc/device-tree"
@@ -21,22 +22,25 @@ DEVICE_TREE = "proc/device-tree"
 MAX_BYTES = 16 * 1024
 
 
-def text_of(path: Path) -> str:
+def text_of(path: Path, judge: Callable[[int], None] = lambda _: None) -> str:
     """Return a small text file's text, without surrounding white space.
 
     Raises:
         UnreadableError: It cannot be read, or is no UTF-8.
     """
-    return decode_utf8(read_bytes(path, MAX_BYTES)).strip()
+    return decode_utf8(read_bytes(path, MAX_BYTES, judge)).strip()
 
 
-def text_file(reference: str, root: Path, environment: Mapping[str, str]) -> Finding:
-    """Read a file, or a credential that the service manager passed."""
+def text_file(
+    reference: str, root: Path, environment: Mapping[str, str], reserved: Reserved
+) -> Finding:
+    """Read a file, or a credential that the service manager passed; none of the agent's own."""
     is_credential = reference.startswith(CREDENTIAL)
     source = reference if is_credential else f"file:{reference}"
     try:
         path = resolve_path(reference, environment)
-        return Finding(text_of(path if is_credential else root / reference.lstrip("/")), source)
+        place = path if is_credential else root / reference.lstrip("/")
+        return Finding(text_of(place, reserved.refuse), source)
     except ConfigurationError as error:
         raise NothingFoundError(error.title) from error
     except UnreadableError as error:

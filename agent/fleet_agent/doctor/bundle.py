@@ -39,6 +39,7 @@ _STATE = tuple(entry.pattern for entry in CONTENTS if entry.is_bundled)
 _FIELDS = frozenset({
     "schema", "pid", "started", "updated", "doing", "problems", "code", "name", "title", "remedy", "since", "severity",
     "step", "rotation", "failed", "rung", "certificate_id", "thing_name", "template", "endpoint", "proven",
+    "boot", "monotonic", "answers_dropped",
     "how", "attempt", "method", "parameters_hash", "csr_hash", "tries", "not_before", "opened", "time", "event",
     "generation", "readings_stored", "readings_acknowledged", "readings_dropped", "readings_not_stored",
     "dropped", "full", "age", "expired", "refused", "readings_waiting", "bytes_waiting", "oldest_waiting",

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from fleet_agent import files
 from fleet_agent.clock import text
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
@@ -12,7 +13,8 @@ from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Level, Subject
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.hardware import hardware_key
+from fleet_agent.identity.configured import hardware_key
+from fleet_agent.pasted import word
 
 _ABOUT = Subject("claim")
 _SOON = 30 * 86400.0  # seconds
@@ -63,7 +65,7 @@ def read(claim: Claim, device: Device) -> KeyPair:
         return pair_of(certificate, resolve_path(claim.private_key, device.environment))
     key = hardware_key(claim.private_key, device.settings)
     return KeyPair(
-        certificate=certificate.read_text("ascii", errors="replace"),
+        certificate=_text(certificate),
         private_key=key,
         certificate_file=str(certificate),
         private_key_file=str(key),
@@ -77,11 +79,19 @@ def pair_of(certificate: Path, private_key: Path) -> KeyPair:
         OSError: One cannot be read.
     """
     return KeyPair(
-        certificate=certificate.read_text("ascii", errors="replace"),
-        private_key=Secret(private_key.read_text("ascii", errors="replace")),
+        certificate=_text(certificate),
+        private_key=Secret(_text(private_key)),
         certificate_file=str(certificate),
         private_key_file=str(private_key),
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return files.read_given(path).decode("ascii", errors="replace")
+    except OSError as error:
+        error.filename = str(path)  # not a part of the way there
+        raise
 
 
 def judge(pair: KeyPair, now: float, level: Level) -> Findings:
@@ -130,9 +140,9 @@ def _missing(claim: Claim, error: OSError, level: Level, *, is_provisioned: bool
     path = error.filename or claim.certificate
     is_missing = isinstance(error, FileNotFoundError)
     remedy = (
-        f"Put it there: fleet-cloud claim new --out {os.path.dirname(path)}"  # noqa: PTH120 - a text
+        f"Put it there: fleet-cloud claim new --out {word(os.path.dirname(path))}"  # noqa: PTH120 - a text
         if is_missing
-        else f"chgrp _fleet-agent {path}; chmod 640 {path}   (fleet-agent doctor --fix)"
+        else f"chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}   (fleet-agent doctor --fix)"
     )
     found = _ABOUT.failed if level is Level.FAILED else _ABOUT.warning
     yield found(

@@ -9,10 +9,10 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from fleet_agent import statedir
+from fleet_agent import pasted, statedir
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, KeyPair
-from fleet_agent.doctor.arn import Arn
+from fleet_agent.doctor import arn as arns
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError
@@ -20,6 +20,7 @@ from fleet_agent.identity import own_session
 from fleet_agent.identity.trial import sources
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import rotation
+from fleet_agent.pasted import Arn
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
@@ -48,18 +49,22 @@ class _Policy:
     level: Level = Level.FAILED
     name: str | None = None
 
-    def lacks(self, action: str, resource: str, words: str) -> Finding:
-        """The finding that a statement is missing."""
+    def lacks(
+        self, action: str, resource: str, words: str, *, is_pattern: bool = False
+    ) -> Finding:
+        """The finding that a statement is missing; ``is_pattern``: a wildcard in the resource is ours."""
+        is_fit = is_pattern or not pasted.is_wild(resource)
         general = resource.replace(self.name, _THING) if self.name else resource
-        statement = self.arn.statement(action, general)
         return Finding(
             check=self.about.check,
             level=self.level,
             code="not-allowed",
             title=f"{words}: the {self.who}'s policy does not allow {action}.",
             where=resource.partition("/")[2],
-            remedy=f"Add this statement to that policy{self.arn.missing}:",
-            statement=statement,
+            remedy=f"Add this statement to that policy{arns.missing(self.arn)}:"
+            if is_fit
+            else pasted.WILD,
+            statement=self.arn.statement(action, general) if is_fit else None,
         )
 
 
@@ -136,7 +141,8 @@ def _provisioning(talk: Conversation, policy: _Policy, template: str, method: st
         if all(one.level is Level.OK for one in found) and not talk.hears_below(
             topic, _ANSWER_LIMIT
         ):
-            yield policy.lacks("iot:Receive", f"topic/{topic}/*", "No answer came")
+            resource = f"topic/{topic}/*"
+            yield policy.lacks("iot:Receive", resource, "No answer came", is_pattern=True)
 
 
 def _not_tried(policy: _Policy, topic: str) -> Finding:
@@ -144,7 +150,7 @@ def _not_tried(policy: _Policy, topic: str) -> Finding:
         "publish-not-tried",
         "Publishing is not tried: it would make a certificate.",
         topic,
-        f"See for yourself that the policy has this{policy.arn.missing}:",
+        f"See for yourself that the policy has this{arns.missing(policy.arn)}:",
     )
     return dataclasses.replace(
         note, statement=policy.arn.statement("iot:Publish", f"topic/{topic}")
@@ -270,7 +276,8 @@ def _connected(
             talk.connect()
         except NotAllowedError:
             resource = f"client/{policy.name}" if policy.name else "client/claim-*"
-            yield policy.lacks("iot:Connect", resource, "CONNACK 135")
+            is_pattern = policy.name is None
+            yield policy.lacks("iot:Connect", resource, "CONNACK 135", is_pattern=is_pattern)
             return
         except AgentError as error:
             yield from policy.about.error(error)
@@ -300,7 +307,9 @@ def _granted(
             "no-suback", "No SUBACK came.", general, "Ask again: fleet-agent doctor --online"
         )
     elif worst == NOT_AUTHORIZED:
-        yield policy.lacks("iot:Subscribe", f"topicfilter/{general}", f"SUBACK {worst}")
+        resource = f"topicfilter/{general}"
+        is_pattern = [general] != list(filters)
+        yield policy.lacks("iot:Subscribe", resource, f"SUBACK {worst}", is_pattern=is_pattern)
     elif worst >= _REFUSED:
         yield _odd(policy, f"SUBACK {worst}", general)
     else:

@@ -13,7 +13,8 @@ from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.credentials.model import Credential, HardwareKey, PrivateKey
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
-from fleet_agent.identity.provision import open_store
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
 
 USER = "_fleet-agent"  # whom package and unit give everything to
 
@@ -59,7 +60,7 @@ class Device:
     def credential(self) -> Credential | None:
         """The current credential; None also when it cannot be read, which ``identity`` tells."""
         try:
-            return self.store().current()
+            return in_use(self.store())
         except AgentError:
             return None
 

@@ -17,11 +17,11 @@ from fleet_agent.doctor import (
     state,
     unit,
 )
-from fleet_agent.doctor.arn import Arn
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.doctor.mend import mend
 from fleet_agent.errors import AgentError
+from fleet_agent.pasted import Arn
 from fleet_agent.session.route import route
 
 

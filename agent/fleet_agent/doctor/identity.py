@@ -7,6 +7,7 @@ from fleet_agent.credentials.model import Credential, Event
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 from fleet_agent.identity import clone
+from fleet_agent.identity.in_use import in_use
 
 _ABOUT = Subject("identity")
 _SOON = 30 * 86400.0  # seconds, where no configuration says when to rotate
@@ -24,7 +25,7 @@ def check(device: Device) -> Findings:
 
 def _current(device: Device) -> Findings:
     store = device.store()
-    credential = store.current()
+    credential = in_use(store)
     if credential is None:
         yield _ABOUT.warning(
             "not-provisioned",

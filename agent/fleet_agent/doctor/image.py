@@ -14,6 +14,7 @@ from fleet_agent.doctor.finding import Finding, Findings, Level, Subject, guarde
 from fleet_agent.errors import AgentError, UsageError
 from fleet_agent.identity.image import HOME
 from fleet_agent.identity.reset import image_hints
+from fleet_agent.pasted import word
 
 _ABOUT = Subject("image")
 
@@ -62,7 +63,7 @@ def _config(config: Path, settings: Settings | None) -> Findings:
             "image-no-config",
             f"{config} is missing.",
             config,
-            f"fleet-agent config install --root {config.parents[2]} --config image/config.yaml",
+            f"fleet-agent config install --root {word(config.parents[2])} --config image/config.yaml",
         )
     else:
         yield _ABOUT.ok(f"Its configuration names {settings.endpoint}.", config)
@@ -74,7 +75,7 @@ def _baked_in(root: Path, settings: Settings | None) -> Findings:
     for pattern, (code, what) in _BAKED_IN.items():
         paths = sorted(state_dir.glob(pattern))
         if paths:
-            reset = f"fleet-agent reset --for-image --yes --state-dir {state_dir}"
+            reset = f"fleet-agent reset --for-image --yes --state-dir {word(state_dir)}"
             found.append(
                 _ABOUT.failed(
                     code, f"{paths[0]} is baked in: {what}.", paths[0], f"{reset}   (or rm it)"
@@ -108,7 +109,7 @@ def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
             "image-no-claim",
             "Its configuration names no claim: no device made from it can get an identity.",
             root / HOME,
-            f"fleet-agent config install --root {root} --cert FILE --key FILE",
+            f"fleet-agent config install --root {word(root)} --cert FILE --key FILE",
         )
         return
     if not settings.claim.private_key.startswith("/"):
@@ -123,7 +124,8 @@ def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
                 "image-claim-missing",
                 f"{path} is missing, which the configuration names.",
                 path,
-                f"fleet-cloud claim new --out DIR, then fleet-agent config install --root {root} --cert … --key …",
+                "fleet-cloud claim new --out DIR, then "
+                f"fleet-agent config install --root {word(root)} --cert … --key …",
             )
             return
     secret = next(secrets(settings))  # the first is the claim's key
@@ -134,9 +136,7 @@ def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
 
 def _in_unit(root: Path, wanted: Claim) -> Finding:
     name = wanted.private_key.removeprefix(CREDENTIAL)
-    drop_ins = unit.files_of(root)
-    text = "".join(path.read_text(errors="replace") for path in drop_ins if path.is_file())
-    if not wanted.private_key.startswith(CREDENTIAL) or f"Credential={name}:" in text:
+    if not wanted.private_key.startswith(CREDENTIAL) or unit.loads(root, name):
         return _ABOUT.ok(f"The claim's key comes from {wanted.private_key}.")
     return _ABOUT.failed(
         "credential-not-loaded",

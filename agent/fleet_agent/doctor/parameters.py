@@ -1,6 +1,7 @@
 """Each template parameter: its value, where it comes from, and whether many devices would say the same."""
 
 from fleet_agent import device as parameters_of
+from fleet_agent.config.paths import reserved
 from fleet_agent.device import Unusable
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject
@@ -14,7 +15,10 @@ def check(device: Device) -> Findings:
     if wanted is None:
         return
     found = parameters_of.examine(
-        wanted.parameters, root=device.root, environment=device.environment
+        wanted.parameters,
+        root=device.root,
+        environment=device.environment,
+        reserved=reserved(device.settings, device.environment) if device.settings else None,
     )
     if not found:
         yield _ABOUT.ok("The configuration names none.")

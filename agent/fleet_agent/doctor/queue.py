@@ -11,6 +11,7 @@ from fleet_agent import statedir, status_file
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.pasted import word
 from fleet_agent.telemetry.queue import NAME
 
 _ABOUT = Subject("queue")
@@ -30,7 +31,7 @@ def _check(device: Device) -> Findings:
             "queue-set-aside",
             f"{aside} was damaged and replaced: readings in it were not sent.",
             aside,
-            f"Look at the disk (journalctl -k), then rm {aside}*",
+            f"Look at the disk (journalctl -k), then rm {word(aside)}*",
         )
     if not path.is_file():
         yield _ABOUT.ok("There is none yet.", path)
@@ -80,7 +81,17 @@ def _as_found(device: Device, path: Path) -> Findings:
             "queue-large", f"{path} is {size >> 20} MiB: not copied to be looked at.", path
         )
         return
-    with tempfile.TemporaryDirectory(prefix="fleet-agent-doctor-") as folder:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="fleet-agent-doctor-")
+    except OSError as error:  # a read-only root, as containers have it
+        yield _ABOUT.note(
+            "queue-not-copied",
+            f"There is no room to look at a copy of it: {error.strerror or error}.",
+            path,
+            "Give doctor a folder to write in: TMPDIR=/some/folder fleet-agent doctor",
+        )
+        return
+    with made as folder:
         copy = Path(folder) / NAME
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):

@@ -9,6 +9,7 @@ from fleet_agent.config.load import files
 from fleet_agent.credentials import folders
 from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Mend, Subject, guarded
+from fleet_agent.pasted import word
 
 _ABOUT = Subject("owners and modes")
 _FIX = "fleet-agent doctor --fix"
@@ -87,7 +88,7 @@ def _owned(base: Path, name: str, found: os.stat_result, owner: tuple[int, int])
         "state-owner",
         f"{path} belongs to user {found.st_uid}; the agent's is user {owner[0]}.",
         path,
-        f"chown {owner[0]}:{owner[1]} {path}   ({_FIX})",
+        f"chown {owner[0]}:{owner[1]} {word(path)}   ({_FIX})",
         Mend(base=base, name=name, owner=owner),
     )
 
@@ -105,7 +106,7 @@ def _moded(base: Path, name: str, found: os.stat_result, *, wanted: int) -> Find
         code,
         f"{path} has mode {mode:04o}: {what}; {wanted:04o} is right.",
         path,
-        f"chmod {wanted:o} {path}   ({_FIX})",
+        f"chmod {wanted:o} {word(path)}   ({_FIX})",
         Mend(base=base, name=name, mode=wanted),
     )
 
@@ -133,7 +134,7 @@ def _read_by_agent(device: Device) -> Findings:
                 f"{part} cannot be read by the agent's user {user[0]} "
                 f"(owner {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}).",
                 part,
-                f"chgrp {user[1]} {part}; chmod {mode:o} {part}   ({_FIX})",
+                f"chgrp {user[1]} {word(part)}; chmod {mode:o} {word(part)}   ({_FIX})",
                 Mend(base=part.parent, name=part.name, mode=mode, owner=(-1, user[1])),
             )
 
@@ -191,11 +192,11 @@ def secret_mode(path: Path, secret: SecretFile, user: tuple[int, int] | None) ->
     wanted, owner = mode & 0o770, None
     group = ""
     if user is not None and os.geteuid() == 0 and found.st_uid != user[0]:
-        wanted, owner, group = wanted | 0o040, (-1, user[1]), f"chgrp {user[1]} {path}; "
+        wanted, owner, group = wanted | 0o040, (-1, user[1]), f"chgrp {user[1]} {word(path)}; "
     yield _ABOUT.failed(
         secret.code,
         f"{path} is readable by all (mode {mode:04o}): whoever is on a device has {secret.what}.",
         path,
-        f"{group}chmod {wanted:o} {path}   ({_FIX})",
+        f"{group}chmod {wanted:o} {word(path)}   ({_FIX})",
         Mend(base=path.parent, name=path.name, mode=wanted, owner=owner),
     )

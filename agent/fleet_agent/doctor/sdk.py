@@ -22,6 +22,7 @@ NEEDED = {
         "EventLoopGroup",
         "SocketOptions",
         "TlsContextOptions",
+        "TlsVersion",
     ),
     "awscrt.mqtt": ("QoS",),
     "awscrt.mqtt5": (
@@ -36,6 +37,7 @@ NEEDED = {
         "OutboundTopicAliasBehaviorType",
         "PublishPacket",
         "QoS",
+        "RetainAndHandlingType",
         "SubscribePacket",
         "Subscription",
         "TopicAliasingOptions",

@@ -9,7 +9,7 @@ from fleet_agent import statedir
 from fleet_agent.doctor import queue
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
-from fleet_agent.doctor.unit import NAME
+from fleet_agent.doctor.unit import BOOTED, NAME
 from fleet_agent.health.problems import Severity
 from fleet_agent.programs.launch import ENVIRONMENT
 
@@ -21,7 +21,6 @@ _LEVELS: Mapping[str, Callable[[str, str, object, str], Finding]] = {
     Severity.NOTICE.value: _ABOUT.note,
 }
 _LIMIT = 15.0  # seconds for systemctl and its like
-_BOOTED = Path("/run/systemd/system")
 
 
 def ask(*words: str) -> str | None:
@@ -45,7 +44,7 @@ def ask(*words: str) -> str | None:
 
 def check_unit(device: Device) -> Findings:
     """What systemd says of the unit; nothing where it does not run."""
-    if device.root != Path("/") or not _BOOTED.is_dir():
+    if device.root != Path("/") or not BOOTED.is_dir():
         return
     told = ask(
         "systemctl", "show", NAME, "-pLoadState,ActiveState,Result,UnitFileState,NeedDaemonReload"

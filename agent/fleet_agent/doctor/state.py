@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from fleet_agent import filesystem, statedir
+from fleet_agent import filesystem, pasted, statedir
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 
@@ -20,7 +20,8 @@ def check(device: Device) -> Findings:
             "state-not-a-folder",
             f"{folder} is not a folder.",
             folder,
-            f"Move it out of the way (mv {folder} {folder}.old), or set state_dir to another place.",
+            f"Move it out of the way ({pasted.command('mv', folder, f'{folder}.old')}), or set state_dir to another "
+            "place.",
         )
         return
     yield from guarded(_ABOUT, folder, lambda: _persistent(folder))

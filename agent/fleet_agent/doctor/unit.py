@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from fleet_agent import files, pasted
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.doctor.device import USER, Device, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
+from fleet_agent.identity import unit_file
 
 _ABOUT = Subject("unit")
 NAME = "fleet-agent.service"
@@ -15,6 +17,8 @@ NAME = "fleet-agent.service"
 # systemd.unit(5): the first of these that has it counts; drop-ins of all count, later ones in the order of their names.
 _FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system",
             "lib/systemd/system")  # fmt: skip
+# There while systemd is the init: sd_booted(3).
+BOOTED = Path("/run/systemd/system")
 _LOADING = ("LoadCredential", "LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted")
 _RELOAD = "then systemctl daemon-reload; systemctl restart fleet-agent"
 
@@ -42,6 +46,12 @@ def check(device: Device) -> Findings:
             "unit-none",
             f"{NAME} is not installed here.",
             remedy="As a service: docs/how-to/run-as-a-service.md",
+        )
+        return
+    if device.root == Path("/") and not BOOTED.is_dir():
+        # A container: whoever starts the agent there decides what it may do, and as whom.
+        yield _ABOUT.note(
+            "unit-unused", f"systemd does not run here, so {NAME} is not looked at.", found[0]
         )
         return
     yield from guarded(_ABOUT, found[0], lambda: _check(device, found))
@@ -74,18 +84,10 @@ def _check(device: Device, found: list[Path]) -> Findings:
 def _read(path: Path) -> tuple[Lines, list[Finding]]:
     lines: Lines = []
     strays: list[Finding] = []
-    section = ""
-    text = path.read_text(errors="replace").replace("\\\n", " ")
-    for line in map(str.strip, text.splitlines()):
-        if not line or line[0] in "#;":
-            continue
-        if line.startswith("[") and line.endswith("]"):
-            section = line[1:-1]
-            continue
-        key, equals, value = line.partition("=")
-        if not section or not equals:
-            what = "stands before any section" if equals else "is no assignment"
-            shown = f"the line {key.strip()!r}" if key.strip().isidentifier() else "a line"
+    for line in unit_file.lines(files.read_given(path).decode(errors="replace")):
+        if not line.section or not line.is_assignment:
+            what = "stands before any section" if line.is_assignment else "is no assignment"
+            shown = f"the line {line.key!r}" if line.key.isidentifier() else "a line"
             strays.append(
                 _ABOUT.failed(
                     "drop-in-line",
@@ -94,8 +96,8 @@ def _read(path: Path) -> tuple[Lines, list[Finding]]:
                     f"Put [Service] above it, {_RELOAD}",
                 )
             )
-        elif section == "Service":
-            lines.append((path, key.strip(), value.strip()))
+        elif line.section == "Service":
+            lines.append((path, line.key, line.value))
     return lines, strays
 
 
@@ -107,7 +109,7 @@ def _misnamed(root: Path) -> Findings:
                     "drop-in-name",
                     f"{path} is not read: a drop-in's name ends in .conf.",
                     path,
-                    f"mv {path} {path.with_suffix('.conf')}, {_RELOAD}",
+                    f"{pasted.command('mv', path, path.with_suffix('.conf'))}, {_RELOAD}",
                 )
 
 
@@ -138,7 +140,7 @@ def _user(device: Device, lines: Lines) -> Findings:
             "unit-user",
             f"The service runs as {name}, and {device.state_dir} belongs to user {owner[0]}.",
             path,
-            f"chown -R {name}: {device.state_dir}, or change User=, {_RELOAD}",
+            f"{pasted.command('chown', '-R', f'{name}:', device.state_dir)}, or change User=, {_RELOAD}",
         )
 
 
@@ -151,11 +153,25 @@ def _number(user: str) -> int | None:
         return None
 
 
+def loads(root: Path, name: str) -> bool:
+    """Whether the unit, by its files, passes this credential.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    lines = [line for path in files_of(root) if path.is_file() for line in _read(path)[0]]
+    return name in _loaded(lines)
+
+
+def _loaded(lines: Lines) -> set[str]:
+    return {value.partition(":")[0] for _, value in _values(lines, *_LOADING)}
+
+
 def _credentials(settings: Settings, lines: Lines) -> Findings:
     claim = settings.claim
     references = [claim.certificate] if claim else []
     references += [one.reference for one in secrets(settings)]
-    loaded = {value.partition(":")[0] for _, value in _values(lines, *_LOADING)}
+    loaded = _loaded(lines)
     imported = any(True for _ in _values(lines, "ImportCredential"))
     for reference in references:
         name = reference.removeprefix(CREDENTIAL)

@@ -37,10 +37,10 @@ class _Standing:
 
 @dataclasses.dataclass(kw_only=True)
 class Traffic:
-    """What went over the session since the agent started.
+    """What went over the session since the agent started; but what was dropped counts since the queue was made.
 
     ``dropped`` says why, by cause; ``oldest_waiting`` is the time of the oldest reading in the queue; ``sources`` the
-    last error, and when, of each source that ever had one.
+    last error, and when, of each source that ever had one, and what was dropped of it, by cause.
     """
 
     readings_stored: int = 0
@@ -55,8 +55,9 @@ class Traffic:
     dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     messages_published: int = 0
     messages_received: int = 0
+    answers_dropped: int = 0
     handlers: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
-    sources: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    sources: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
 
 
 def runtime_dir(state_dir: Path, given: str | None) -> Path:
@@ -84,6 +85,8 @@ class Health:
         self._started = clock.wall()
         self._problems: dict[tuple[str, str | None], _Standing] = {}
         self._activity = "starting"
+        # Something is to be shown soon that nobody looks at every moment.
+        self.is_outdated = False
         self._is_write_failing = False
         self._rotation: Mapping[str, object] | None = None
         self.traffic = Traffic()

@@ -19,7 +19,7 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.credentials.pair import read_pair
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
-from fleet_agent.identity.hardware import hardware_key
+from fleet_agent.identity.configured import hardware_key
 from fleet_agent.provisioning.dependencies import Call
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ import json
 import logging
 import math
 import os
-import shlex
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fleet_agent import files
+from fleet_agent import files, pasted
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.settings import Claim
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
+from fleet_agent.identity import unit_file
 from fleet_agent.pinned import foreign_part
 
 _log = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ def _checked(path: Path) -> Path:
     if part is not None:
         raise DeviceError(
             f"Others may write in {part}: nothing is deleted there as root.",
-            remedy=f"chown root {shlex.quote(str(part))}; chmod go-w {shlex.quote(str(part))}",
+            remedy=f"{pasted.command('chown', 'root', part)}; {pasted.command('chmod', 'go-w', part)}",
             code="folder-not-safe",
         )
     if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
@@ -216,14 +216,13 @@ def _loaded() -> Mapping[str, Path]:
 def parse(unit: str) -> Mapping[str, Path]:
     """Read ``LoadCredential=`` and ``LoadCredentialEncrypted=`` of a unit with its drop-ins; an empty one forgets."""
     found: dict[str, dict[str, Path]] = {"LoadCredential": {}, "LoadCredentialEncrypted": {}}
-    for line in unit.splitlines():
-        key, _, value = (part.strip() for part in line.partition("="))
-        if key not in found:
+    for line in unit_file.lines(unit):
+        if line.key not in found:
             continue
-        if not value:
-            found[key].clear()
-        name, _, path = value.partition(":")
-        found[key][name] = Path(path or name)
+        if not line.value:
+            found[line.key].clear()
+        name, _, path = line.value.partition(":")
+        found[line.key][name] = Path(path or name)
     return {name: path for each in found.values() for name, path in each.items() if name}
 
 

@@ -3,6 +3,9 @@
 The proof opens it, so that the session that proved a credential is the one that stays.
 """
 
+import os
+
+from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential, KeyPair
@@ -52,9 +55,14 @@ def topics(settings: Settings, credential: Credential) -> Topics:
         # Imported when a topic names a parameter: it would stay in the daemon's memory.
         from fleet_agent import device
 
-        return device.finder(wanted.parameters)(name)
+        return device.finder(wanted.parameters, reserved(settings, os.environ))(name)
 
-    return Topics(credential.topic_values, find)
+    def find_at_once(name: str) -> str | None:
+        from fleet_agent import device
+
+        return device.finder(wanted.parameters, runs_programs=False)(name)
+
+    return Topics(credential.topic_values, find, find_at_once)
 
 
 def presence(settings: Settings, known: Topics) -> Presence | None:

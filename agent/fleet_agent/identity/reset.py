@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fleet_agent import files, statedir
+from fleet_agent import files, pasted, statedir
 from fleet_agent.clock import SystemClock
 from fleet_agent.contents import CONTENTS, Kind, patterns
 from fleet_agent.credentials.model import Credential, Event, HardwareToken
@@ -145,4 +145,6 @@ def image_hints(root: Path = _SYSTEM) -> list[str]:
         if machine_id.read_text().strip() not in ("", "uninitialized"):
             hints.append(f": > {machine_id}")
     others = (root / "var/lib/dbus/machine-id", root / "var/lib/systemd/random-seed")
-    return hints + [f"rm {path}" for path in others if path.is_file() and not path.is_symlink()]
+    return hints + [
+        pasted.command("rm", path) for path in others if path.is_file() and not path.is_symlink()
+    ]

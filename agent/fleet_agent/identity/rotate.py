@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent import statedir
-from fleet_agent.clock import Clock, SystemClock
+from fleet_agent.clock import Clock, SystemClock, passed
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
-from fleet_agent.identity.provision import Request, open_store, take_state, walk
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
+from fleet_agent.identity.provision import take_state
+from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 
@@ -46,7 +49,7 @@ def look(settings: Settings, clock: Clock) -> Due | None:
         DeviceError, StateDirectoryError: It is damaged or cannot be read.
     """
     store = open_store(settings)
-    credential = store.current()
+    credential = in_use(store)
     if credential is None:
         return None
     if store.pending() is not None:
@@ -103,7 +106,7 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
         AgentError: What stopped it; the current credential is what it was.
         StopRequested: The same, and the agent is to end.
     """
-    current = store.current()
+    current = in_use(store)
     if current is None:
         raise no_identity()
     _refuse_without_means(settings, current)
@@ -160,7 +163,7 @@ class ReplacedCredential:
     def __init__(self, store: Store, credential: Credential, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        served = clock.wall() - (credential.proven or 0.0)
+        served = passed(credential.proven or 0.0, credential.uptime, clock)
         self.due = clock.monotonic() + max(0.0, KEPT_FOR - max(0.0, served))
 
     def act(self) -> None:

@@ -31,6 +31,7 @@ from fleet_agent.orders.deduplicate import Remembered
 from fleet_agent.orders.handlers.work import Work
 from fleet_agent.orders.line import Line, Waiting
 from fleet_agent.printable import printable
+from fleet_agent.reserved import Reserved
 
 _log = logging.getLogger(__name__)
 
@@ -72,11 +73,15 @@ class _Held:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What all handlers share; ``own`` are this device's topics and filters, where no answer goes."""
+    """What all handlers share.
+
+    ``own`` are this device's topics and filters, where no answer goes; ``reserved``: files that no handler writes.
+    """
 
     answer: Answering
     clock: Clock
     health: Health
+    reserved: Reserved = dataclasses.field(default_factory=lambda: Reserved([]))
     own: Sequence[str] = ()
 
 
@@ -211,6 +216,7 @@ class Handler:
     def refuse(self, command: Command, outcome: Outcome) -> None:
         """Leave it, and answer its sender so; the caller acknowledges it."""
         self.counters.refused += 1
+        self._shared.health.is_outdated = True
         self._note(outcome)
         _log.warning("%s: refused what came on %s: %s", self.name, _shown(command), outcome.reason)
         self._answer(command, outcome)
@@ -264,6 +270,7 @@ class Handler:
         self._admit()
 
     def _conclude(self, command: Command, outcome: Outcome) -> None:
+        self._shared.health.is_outdated = True
         if outcome.is_good:
             self.counters.handled += 1
             self._shared.health.clear(table.HANDLER_FAILED, self.name)
@@ -288,6 +295,7 @@ class Handler:
         topic = command.response_topic
         if topic is None:
             return
+        # It waited on disk, perhaps since before the configuration was another one.
         if why := refusal(topic, command.correlation_data, self._shared.own):
             _log.warning(
                 "%s: no answer: the response topic %s %s", self.name, printable(topic), why

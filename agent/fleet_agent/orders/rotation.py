@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from fleet_agent.clock import Clock
+from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.printable import printable
@@ -127,7 +127,7 @@ class Orders:
             _log.info(
                 "a retained message on %s orders nothing: it comes with every connect", topic
             )
-        elif proven is not None and 0 <= self._clock.wall() - proven < PAUSE:
+        elif proven is not None and 0 <= self._passed(proven) < PAUSE:
             _log.info("an order to rotate on %s was left: the credential is new", topic)
         elif (
             self._failed_at is not None
@@ -138,6 +138,9 @@ class Orders:
             _log.info("a message on %s orders a rotation", topic)
             return Heard.ROTATE
         return Heard.TAKEN
+
+    def _passed(self, proven: float) -> float:
+        return passed(proven, self._credential.uptime, self._clock)
 
     def _look(self, message: _Arrived) -> Heard:
         try:

@@ -16,7 +16,7 @@ from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import deduplicate
-from fleet_agent.orders.answer import failure
+from fleet_agent.orders.answer import failure, refusal
 from fleet_agent.orders.command import Arrived, Command
 from fleet_agent.orders.handler import Counters, Handler, Shared
 from fleet_agent.orders.handlers.work import Work
@@ -124,10 +124,18 @@ class Commands:
             )
             message.acknowledge()
             return True
+        topic = message.response_topic
+        if topic is not None and (
+            why := refusal(topic, message.correlation_data, self._shared.own)
+        ):
+            # Nor is a program told of it, which might answer by itself.
+            words = handler.name, printable(topic), why
+            _log.warning("%s: no answer: the response topic %s %s", *words)
+            topic = None
         command = Command(
             topic=message.topic,
             payload=message.payload,
-            response_topic=message.response_topic,
+            response_topic=topic,
             correlation_data=message.correlation_data,
             content_type=message.content_type,
             user_properties=message.user_properties,
@@ -169,7 +177,7 @@ class Commands:
         if subscription.file is not None:
             from fleet_agent.orders.handlers.file import FileWork
 
-            return FileWork(subscription.file)
+            return FileWork(subscription.file, self._shared.reserved)
         if subscription.socket is not None:
             from fleet_agent.orders.handlers.socket import SocketWork
 

@@ -52,8 +52,10 @@ class Aside:
             return
         import subprocess
 
+        from fleet_agent.programs import launch
+
         try:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 # -P: nothing is imported from the folder that somebody happens to be in. -S: the path is given below,
                 # and to work it out again takes a third of the start.
                 [sys.executable, "-P", "-S", "-m", __name__],
@@ -68,6 +70,7 @@ class Aside:
             )
         except OSError as error:
             raise _failed(f"it cannot be started: {error.strerror}") from error
+        self._process = launch.waited_for(process)
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``function`` returns there.

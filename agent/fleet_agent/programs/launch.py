@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import weakref
 from collections.abc import Mapping, Sequence
 
 # The child gets this and nothing of the agent's: neither secrets nor what differs from run to run.
@@ -13,6 +14,9 @@ ENVIRONMENT = {
 
 # Of what a program says on stderr.
 ERROR_BYTES = 16 * 1024
+
+# Those that somebody will wait for.
+_started: "weakref.WeakSet[subprocess.Popen[bytes]]" = weakref.WeakSet()
 
 
 def start(
@@ -28,7 +32,7 @@ def start(
     Raises:
         OSError, ValueError: It cannot be started.
     """
-    return subprocess.Popen(
+    process = subprocess.Popen(
         argv,
         stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -39,6 +43,18 @@ def start(
         close_fds=True,
         start_new_session=True,  # a group of its own: killing it reaches its children
     )
+    return waited_for(process)
+
+
+def waited_for(process: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
+    """Note that who started this program waits for its end, and nobody else may."""
+    _started.add(process)
+    return process
+
+
+def running() -> set[int]:
+    """The numbers of programs that are waited for, and were not yet."""
+    return {process.pid for process in _started if process.returncode is None}
 
 
 def signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:

@@ -17,6 +17,7 @@ from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Dependencies
 from fleet_agent.provisioning.machine import SPREADING_LIMIT
 from fleet_agent.provisioning.model import Given, Step
+from fleet_agent.provisioning.report import Milestone
 
 # Seconds for which AWS IoT may still be registering a certificate by its CA, with a Lambda on the way.
 REGISTERING_LIMIT = 120.0
@@ -76,12 +77,12 @@ class Adoption:
                 received = self._needs.clock.wall()
                 issued = Issued(certificate_id=given.certificate_id, token=None, received=received)
                 found = store.keep_certificate(found, issued, given.pair.certificate, None)
-                self._needs.report.step("stored", store.folder(found.number).name)
+                self._needs.report.step(Milestone.STORED, store.folder(found.number).name)
                 return found
             case Step.REGISTER:
                 registration = Registration(thing_name=given.thing_name, device_configuration={})
                 found = store.keep_registration(found, registration)
-                self._needs.report.step("adopted", given.thing_name or "no thing")
+                self._needs.report.step(Milestone.ADOPTED, given.thing_name or "no thing")
                 return found
             case _:
                 raise AssertionError(step)

@@ -219,7 +219,8 @@ class ProvisioningClient:
                 )
 
     def _not_allowed(self, action: str, resource: str) -> NotAllowedError:
-        error = NotAllowedError(self._who, action, resource)
+        endpoint = self._conversation.session.route.host
+        error = NotAllowedError(self._who, action, resource, endpoint=endpoint, is_pattern=True)
         if self._register_topic in resource:
             error.remedy += f". Or is the template's name, {self._template}, wrong?"
         return error

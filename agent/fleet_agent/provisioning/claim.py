@@ -7,8 +7,7 @@ from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.provisioning import clockwatch
 from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Api, Dependencies
-
-STEP = "claim session"  # that people see, though nothing of it is kept
+from fleet_agent.provisioning.report import Milestone
 
 
 class ClaimSession:
@@ -43,7 +42,7 @@ class ClaimSession:
             if is_fine:
                 self._check(pair)  # while the handshake goes on
         except AgentError as error:
-            error.step = STEP
+            error.step = Milestone.CLAIM_SESSION
             raise
         return self.api
 
@@ -54,9 +53,9 @@ class ClaimSession:
         try:
             self.api.wait_open()
         except AgentError as error:
-            error.step = STEP
+            error.step = Milestone.CLAIM_SESSION
             raise
-        self._needs.report.step(STEP, self._endpoint)
+        self._needs.report.step(Milestone.CLAIM_SESSION, self._endpoint)
 
     def close(self) -> None:
         """Disconnect, if there is a session."""

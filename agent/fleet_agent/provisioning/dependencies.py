@@ -46,6 +46,11 @@ class Call(Protocol):
         """Return what it returns, raise what it raises."""
 
 
+def here(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """A ``Call`` in this process: for a command that ends soon, and for tests."""
+    return function(*args, **kwargs)
+
+
 ReportWaiting = Callable[[AgentError, float], None]
 Prove = Callable[[Credential, KeyPair, ReportWaiting], Proven]
 

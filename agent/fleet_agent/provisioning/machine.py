@@ -118,6 +118,15 @@ def _csr_words(csr_hash: str | None) -> str:
     return f"{csr_hash[:12]}… (SHA-256)" if csr_hash else "made on the device"
 
 
+def is_made_ahead(found: Generation, plan: Plan) -> bool:
+    """Whether an attempt is a key made before anybody asked with it, which then is used whatever is asked for.
+
+    The cloud may expect this key and no other.
+    """
+    own = found.has_key and found.attempt.csr_hash is None and not (plan.csr or plan.given)
+    return own and found.attempt.tries == 0 and found.issued is None and plan.provides_key
+
+
 def damage(found: Generation) -> AgentError | None:
     """What an attempt can no longer be finished for; None when nothing is wrong.
 

@@ -13,6 +13,7 @@ from fleet_agent.credentials.model import (
     PrivateKey,
 )
 from fleet_agent.errors import AgentError
+from fleet_agent.provisioning.report import Milestone
 from fleet_agent.session.backoff import Patience
 
 # RegisterThing's answer makes a topic of the configuration impossible; nothing of it was kept.
@@ -86,14 +87,14 @@ class Plan:
 
 
 class Step(enum.Enum):
-    """What to do next; the value is what people read."""
+    """What to do next; the value is what people read, the milestone that it leads to where there is one."""
 
     OPEN = "attempt"
     KEY = "key"
-    ISSUE = "certificate"
-    REGISTER = "registered"
-    PROVE = "proven"
-    PROMOTE = "current"
+    ISSUE = Milestone.CERTIFICATE
+    REGISTER = Milestone.REGISTERED
+    PROVE = Milestone.PROVEN
+    PROMOTE = Milestone.CURRENT
     KEPT = "kept"  # registered, and the key is elsewhere: nothing more can be done here
 
 

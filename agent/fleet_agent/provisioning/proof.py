@@ -143,7 +143,9 @@ class Proof:
         message: Outgoing,
         report_waiting: Callable[[AgentError, float], None],
     ) -> tuple[str, NotAllowedError | None]:
-        refused = NotAllowedError("thing", "iot:Publish", f"topic/{message.topic}")
+        endpoint = conversation.session.route.host
+        resource = f"topic/{message.topic}"
+        refused = NotAllowedError("thing", "iot:Publish", resource, endpoint=endpoint)
         patient_until = self._clock.monotonic() + TOPIC_LIMIT
         while True:
             match conversation.publish(message, PUBACK_LIMIT):

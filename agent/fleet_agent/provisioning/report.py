@@ -1,15 +1,30 @@
 """What the walk tells while it goes: to a person on stderr, to the journal, to nobody."""
 
+import enum
 from typing import Protocol
 
 from fleet_agent.errors import AgentError
 
 
+class Milestone(enum.StrEnum):
+    """What is done of the walk, in order, as people read it."""
+
+    PARAMETERS = "parameters"
+    CLOCK = "clock"
+    CLAIM_SESSION = "claim session"
+    CERTIFICATE = "certificate"
+    STORED = "stored"
+    REGISTERED = "registered"
+    ADOPTED = "adopted"  # in place of what is asked for
+    PROVEN = "proven"
+    CURRENT = "current"
+
+
 class Report(Protocol):
     """Somebody who wants to know how provisioning goes."""
 
-    def step(self, name: str, detail: str = "") -> None:
-        """A step is done; ``name`` as in the flow, ``detail`` a few words."""
+    def step(self, name: Milestone, detail: str = "") -> None:
+        """A step is done; ``detail``: a few words."""
 
     def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
         """Something did not work and is tried again after ``seconds``; ``problem``: somebody must look at it first."""

@@ -33,6 +33,7 @@ from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Api, Dependencies
 from fleet_agent.provisioning.device_key import DeviceKey
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
+from fleet_agent.provisioning.report import Milestone
 from fleet_agent.session import backoff
 from fleet_agent.session.mqtt import Session
 
@@ -104,7 +105,7 @@ class Runner:
             return Provisioned(credential=self._store.describe(found), session=None)
         self._set_log_context(step, found)
         credential = self._store.promote(found)
-        self._needs.report.step("current", self._store.folder(found.number).name)
+        self._needs.report.step(Milestone.CURRENT, self._store.folder(found.number).name)
         session, self._session = self._session, None
         return Provisioned(credential=credential, session=session)
 
@@ -128,6 +129,11 @@ class Runner:
         if found is None:
             return None
         error = machine.difference(found.attempt, self._plan)
+        if machine.is_made_ahead(found, self._plan):
+            if error is None:
+                return found
+            attempt = dataclasses.replace(self._plan.attempt(self._clock.wall()), tries=0)
+            return self._store.keep_attempt(found, attempt)
         is_worthless = found.issued is None or found.attempt.origin == "adopted"
         if restart or (error is not None and is_worthless):  # nothing that could be lost
             self._given_up = found.attempt
@@ -193,7 +199,7 @@ class Runner:
         """Seconds; by the clock that never steps, where this process saw the token come."""
         if self._issued_at is not None and self._issued_at[0] == issued.certificate_id:
             return self._clock.monotonic() - self._issued_at[1]
-        return self._clock.wall() - issued.received
+        return clock.passed(issued.received, issued.uptime, self._clock)
 
     def _out_of_time(self, step: Step) -> AgentError:
         error = self._last_error or UnreachableError(
@@ -256,7 +262,7 @@ class Runner:
             if error.certificate_id is not None:
                 self._name_foreign(error.certificate_id, found)
             raise
-        self._needs.report.step("certificate", answer.certificate_id[:12] + "…")
+        self._needs.report.step(Milestone.CERTIFICATE, answer.certificate_id[:12] + "…")
         if certificate is None:
             raise self._foreign(found, answer)
         self._issued_at = certificate.certificate_id, self._clock.monotonic()
@@ -264,11 +270,12 @@ class Runner:
             certificate_id=certificate.certificate_id,
             token=certificate.token,
             received=self._clock.wall(),
+            uptime=clock.uptime(self._clock),
         )
         found = self._store.keep_certificate(
             found, issued, certificate.pem, certificate.private_key
         )
-        self._needs.report.step("stored", self._store.folder(found.number).name)
+        self._needs.report.step(Milestone.STORED, self._store.folder(found.number).name)
         return found
 
     def _foreign(self, found: Generation, certificate: Certificate) -> UnreachableError:
@@ -309,7 +316,7 @@ class Runner:
             self._store.describe(registered), self._needs.topics, self._plan.parameters.get
         )
         found = self._store.keep_registration(found, registration)
-        self._needs.report.step("registered", thing_name or "no thing")
+        self._needs.report.step(Milestone.REGISTERED, thing_name or "no thing")
         self._claim.close()
         return found
 
@@ -324,7 +331,7 @@ class Runner:
         if proven.refused is not None:
             self._needs.report.problem(proven.refused)
         found = self._store.mark_proven(found, proven.how)
-        self._needs.report.step("proven", proven.how)
+        self._needs.report.step(Milestone.PROVEN, proven.how)
         return found
 
     def _open_claim(self, found: Generation | None = None) -> Api:
@@ -363,7 +370,7 @@ class Runner:
             self._needs.sleep(CLOCK_POLL)
         if not self._is_clock_reported:
             self._is_clock_reported = True
-            self._needs.report.step("clock", clock.text(self._clock.wall()))
+            self._needs.report.step(Milestone.CLOCK, clock.text(self._clock.wall()))
 
     def _report_waiting(self, error: AgentError, seconds: float) -> None:
         """A step goes on, and would be done by now but for this."""

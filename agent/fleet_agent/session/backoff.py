@@ -5,6 +5,7 @@ of repetition are in this table.
 """
 
 import enum
+import math
 
 
 class Patience(enum.Enum):
@@ -43,6 +44,16 @@ def delay(patience: Patience, tries: int, jitter: float) -> float:
     """Seconds to wait after the ``tries``-th failure in a row (from 1), with ``jitter`` in [0, 1)."""
     span = min(patience.ceiling, patience.first * 2.0 ** min(tries - 1, 30))
     return max(SHORTEST, span * jitter)
+
+
+# AWS's default quota of registrations a second; devices that choose at random come in bunches and need room.
+REGISTRATIONS = 10
+ROOM = 1.05
+
+
+def window(fleet_size: int) -> float:
+    """The window, in seconds, in which so many devices that are switched on together choose their moments."""
+    return 0 if fleet_size <= REGISTRATIONS else math.ceil(fleet_size * ROOM / REGISTRATIONS)
 
 
 # A device whose planned moment passed without power comes within so many times what it is late by.

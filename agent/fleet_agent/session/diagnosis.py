@@ -88,8 +88,11 @@ def _refused(session: Session, failure: ConnectFailed) -> AgentError:
     words = reasons.words(Packet.CONNACK, code)
     if failure.reason_string:
         words = f"{words} ({printable(failure.reason_string, 200)})"
+    host = session.route.host
     if found.kind is Kind.POLICY and session.is_thing:
-        error = NotAllowedError("thing", "iot:Connect", f"client/{session.client_id}")
+        error = NotAllowedError(
+            "thing", "iot:Connect", f"client/{session.client_id}", endpoint=host
+        )
         if session.upkeep.will is not None:
             error.remedy += (
                 f" The last will on {session.upkeep.will.topic} needs iot:Publish, and iot:RetainPublish where it is "
@@ -97,7 +100,9 @@ def _refused(session: Session, failure: ConnectFailed) -> AgentError:
             )
         return error
     if found.kind is Kind.POLICY:  # a claim's client id is another one each time
-        return NotAllowedError("claim", "iot:Connect", "client/claim-*")
+        return NotAllowedError(
+            "claim", "iot:Connect", "client/claim-*", endpoint=host, is_pattern=True
+        )
     if found.kind is Kind.BUSY:
         return TemporaryError(
             f"AWS IoT refuses connections for now: {words}; {found.cause}.",

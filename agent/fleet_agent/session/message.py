@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
-    """A message to publish at QoS 1; ``expiry`` in seconds."""
+    """A message to publish at QoS 1; ``expiry`` in seconds; ``is_foreign``: who sent a command chose its topic."""
 
     topic: str
     payload: bytes = dataclasses.field(repr=False)
@@ -14,6 +14,7 @@ class Outgoing:
     expiry: int | None = None
     correlation_data: bytes | None = None
     retain: bool = False
+    is_foreign: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -101,5 +101,7 @@ def text(error: BaseException | None) -> str:
         return ""
     if isinstance(error, NeverSentError):
         error = error.cause
-    words = f"{getattr(error, 'name', type(error).__name__)}: {getattr(error, 'message', error)}"
+    # What it raises at once is Python's own, with the name in its text.
+    name, message = getattr(error, "name", ""), str(getattr(error, "message", error))
+    words = f"{name}: {message}" if name else message or type(error).__name__
     return words.rstrip(".")

@@ -187,6 +187,7 @@ def _context(route: Route) -> ssl.SSLContext:
             remedy="Give AWS IoT's CA, AmazonRootCA1.pem, with ca_file; or apt-get install ca-certificates",
             code="ca-unreadable",
         ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if route.port == ALPN_PORT:
         context.set_alpn_protocols([ALPN])
     return context

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from fleet_agent import files
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import DIRECT, Settings
 from fleet_agent.errors import DeviceError
@@ -16,6 +17,7 @@ ALPN = "x-amzn-mqtt-ca"
 # In curl's order: the small ones first.
 _VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _HTTP_PORT = 80
+_LONGEST = 4096  # bytes of a proxy's user and password
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ def _credentials(path: Path) -> str:
 
     remedy = "Write one line into it, user:password, and chmod 400; in the service LoadCredential= passes it."
     try:
-        user, colon, password = path.read_text("utf-8").strip("\n").partition(":")
+        text = files.read_given(path, _LONGEST).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise DeviceError(
@@ -69,6 +71,7 @@ def _credentials(path: Path) -> str:
             remedy=remedy,
             code="proxy-credentials",
         ) from None  # the cause may quote the input
+    user, colon, password = text.strip("\r\n").partition(":")
     if not user or not colon or "\n" in password:
         raise DeviceError(
             f"{path} does not hold user:password in one line.",

@@ -205,7 +205,8 @@ class Subscriptions:
     def _show(self) -> None:
         refused = [item for item in self._filters.values() if item.code is not None]
         silent = [item for item in self._filters.values() if item.no_answer is not None]
-        self._report(table.SUBSCRIBE_REFUSED, refused, _refusal)
+        endpoint = self._session.route.host
+        self._report(table.SUBSCRIBE_REFUSED, refused, lambda item: _refusal(item, endpoint))
         self._report(table.SUBSCRIBE_UNANSWERED, silent, _silence)
 
     def _report(
@@ -225,11 +226,12 @@ class Subscriptions:
             _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
 
 
-def _refusal(item: _Filter) -> AgentError:
+def _refusal(item: _Filter, endpoint: str) -> AgentError:
     code = reasons.UNKNOWN if item.code is None else item.code
     found = reasons.reason(Packet.SUBACK, code)
     if found.kind is Kind.POLICY:
-        return NotAllowedError("thing", "iot:Subscribe", f"topicfilter/{item.name}")
+        resource = f"topicfilter/{item.name}"
+        return NotAllowedError("thing", "iot:Subscribe", resource, endpoint=endpoint)
     return RefusedError(
         f"AWS IoT did not grant the subscription to {item.name}: "
         f"{reasons.words(Packet.SUBACK, code)}; {found.cause}.",

@@ -22,6 +22,8 @@ def context(route: Route, pair: KeyPair) -> io.ClientTlsContext:
     """
     try:
         options = _options(pair)
+        # The SDK's own default offers 1.0.
+        options.min_tls_ver = io.TlsVersion.TLSv1_2
         if route.port == ALPN_PORT:
             options.alpn_list = [ALPN]
         if route.ca_file is not None:

@@ -147,6 +147,15 @@ class Accounts:
             _increase(dropped, cause, count)
         source.is_changed = True
 
+    def losers(self, most: int) -> list[tuple[str, Dropped]]:
+        """Sources that lost readings, by name, those with most first; the nameless one has what is not told apart."""
+        found = [
+            (sum(dataclasses.astuple(source.dropped)), name or "others", source.dropped)
+            for name, source in self.sources.items()
+        ]
+        found.sort(key=lambda one: -one[0])
+        return [(name, dropped) for count, name, dropped in found[:most] if count]
+
     def surplus(self, kept: int, growth: Growth) -> list[Topic]:
         """Topics that lose their sequence, of whom has most: there is no end to names that programs may think of.
 

@@ -80,15 +80,22 @@ class Publisher:
         settings: Batches, limits, order.
         clock: For pace and expiry.
         problems: Hears what does not go up.
+        endpoint: Whose policies count.
     """
 
     def __init__(
-        self, queue: Queue, settings: Telemetry, clock: Clock, problems: Problems
+        self,
+        queue: Queue,
+        settings: Telemetry,
+        clock: Clock,
+        problems: Problems,
+        endpoint: str = "",
     ) -> None:
         self._queue = queue
         self._settings = settings
         self._clock = clock
         self._problems = problems
+        self._endpoint = endpoint
         self._commits = Commits(queue, settings.queue.commit_delay, clock, problems.disk)
         self._pace = Pace(settings.limits.publishes, settings.limits.bytes)
         self._session: Session | None = None
@@ -214,7 +221,8 @@ class Publisher:
                 self._cut_answers.append(answer)
             case Verdict.LATER | Verdict.POLICY | Verdict.LARGE | Verdict.NEVER:
                 self._counts.answers_dropped += 1
-                self._not_taken(topic, verdict.problem(event))
+                told = verdict.problem(event, self._endpoint, is_foreign=answer.message.is_foreign)
+                self._not_taken(topic, told)
 
     def _received(self, topic: Topic, sent: _Sent, found: Verdict, event: Published) -> None:
         readings = sent.readings
@@ -233,7 +241,7 @@ class Publisher:
             self._queue.give_back(topic, readings)
             self._hand.shrink(sent.message)
             return
-        self._not_taken(topic.name, verdict.problem(event))
+        self._not_taken(topic.name, verdict.problem(event, self._endpoint))
         is_policy = found is Verdict.POLICY
         if found in (Verdict.NEVER, Verdict.LARGE) or (
             is_policy and self._settings.when_refused == "drop"

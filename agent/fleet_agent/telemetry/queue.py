@@ -112,6 +112,10 @@ class Queue:
         """What was dropped, since the queue was first made."""
         return self._accounts.dropped
 
+    def losers(self, most: int) -> list[tuple[str, Dropped]]:
+        """Sources of which readings were dropped since the queue was first made, those with most first."""
+        return self._accounts.losers(most)
+
     # Out ------------------------------------------------------------------------------------------------------------
 
     @property

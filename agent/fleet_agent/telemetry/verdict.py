@@ -55,11 +55,20 @@ def judge(event: Published) -> Verdict:
     return _OF_KINDS[reasons.reason(Packet.PUBACK, event.reason_code).kind]
 
 
-def problem(event: Published) -> AgentError:
-    """The answer as something that a user is told."""
+def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> AgentError:
+    """The answer as something that a user is told.
+
+    Args:
+        event: The answer.
+        endpoint: Whose policies they are.
+        is_foreign: Somebody else chose the topic: who sent a command, for the answer to it.
+    """
     code, topic = event.reason_code, printable(event.topic)
     if code == reasons.NOT_AUTHORIZED:
-        return NotAllowedError("thing", "iot:Publish", f"topic/{event.topic}")
+        resource = f"topic/{event.topic}"
+        return NotAllowedError(
+            "thing", "iot:Publish", resource, endpoint=endpoint, is_foreign=is_foreign
+        )
     if code is not None:
         reason = reasons.reason(Packet.PUBACK, code)
         words = reasons.words(Packet.PUBACK, code)

@@ -17,7 +17,7 @@ _ERROR = re.compile(
 _DENIED_ACTION = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)")
 # Never one with a wildcard: what is offered to be added to a policy is no wider than what was asked.
 _DENIED_RESOURCE = re.compile(r"on resource: (?P<resource>arn:[\w:/.@=+,$-]+)(?=\s|$)")
-_DENIED_CODES = {
+DENIED_CODES = {
     "AccessDenied",
     "AccessDeniedException",
     "UnauthorizedException",
@@ -196,7 +196,7 @@ def explain(said: str, service: str) -> Explanation:
         service: The service that was called, such as ``iot``.
     """
     code = error_code(said)
-    if code in _DENIED_CODES:
+    if code in DENIED_CODES:
         return _denied(said, service, code)
     for row in TABLE:
         found = re.search(row.pattern, said, re.IGNORECASE | re.DOTALL)

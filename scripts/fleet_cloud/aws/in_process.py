@@ -111,7 +111,9 @@ class InProcess:
         given = shapes.arguments(model, call.parameters, values)
         answer: dict[str, Any]
         if client.can_paginate(method):
-            answer = client.get_paginator(method).paginate(**given).build_full_result()
+            paging = {"PageSize": self._page(call.where.profile, model)}
+            pages = client.get_paginator(method).paginate(**given, PaginationConfig=paging)
+            answer = pages.build_full_result()
         else:
             answer = getattr(client, method)(**given)
         answer.pop("ResponseMetadata", None)
@@ -119,6 +121,15 @@ class InProcess:
             if flag in shapes.OUTFILES:
                 Path(str(words[0])).write_text(answer[shapes.OUTFILES[flag]], encoding="utf-8")
         return answer
+
+    def _page(self, profile: str | None, model: Any) -> int | None:  # noqa: ANN401 - botocore's own
+        """Returns the largest page that a listing gives: what AWS takes unless it is said is a tenth of that."""
+        pages = self._session(profile).get_paginator_model(model.service_model.service_name)
+        limit = pages.get_paginator(model.name).get("limit_key")
+        shape = model.input_shape.members.get(limit) if limit else None
+        # A limit that is text in the model would be refused as a number, and one that is not told is not guessed.
+        most = shape.metadata.get("max") if shape and shape.type_name == "integer" else None
+        return int(most) if most else None
 
     def _client(self, name: str, where: Where) -> Any:  # noqa: ANN401 - botocore makes its classes
         from botocore.config import Config

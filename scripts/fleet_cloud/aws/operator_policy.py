@@ -9,9 +9,10 @@ Policy = Mapping[str, object]
 _Key = tuple[tuple[str, ...], str]
 
 _BOUNDED = {"iam:CreateRole", "iam:PutRolePolicy"}
-# Kinds that share a statement: no action on the one applies to the other, and IAM counts characters.
+# Kinds that share a statement, since IAM counts characters: what is for the one does not apply to the other, or lists.
 _TOGETHER = {
     "things": "certificates",
+    "trial policies": "policies",
     **dict.fromkeys(("rule", "topics", "logs", "bucket", "bucket objects"), "function"),
 }
 

@@ -61,6 +61,8 @@ _SEE_DEVICES = (
     Grant(("all",), ("iot:ListThings", "iot:ListPrincipalThings")),
     Grant(("things",), ("iot:ListThingPrincipals",)),
 )
+# Of one index; but a statement of its own would not fit into a managed policy.
+_LIST = Grant(("all",), ("iot:SearchIndex",))
 _CHANGE_POLICY = (
     "iot:CreatePolicy",
     "iot:CreatePolicyVersion",
@@ -270,6 +272,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         Grant(("role", "hook role"), ("iam:ListRoleTags",)),
         Grant(("function",), ("lambda:ListTags",)),
         Grant(("all",), ("iot:ListThings",)),
+        _LIST,
     ),
     "claim new": _MAKE_CLAIM,
     "claim temporary": (
@@ -280,7 +283,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
     "claim list": _SEE_CLAIMS,
     "claim revoke": (*_SEE_CLAIMS, *_RETIRE[1:]),
     "config": (*_SEE_TEMPLATE, *_ENDPOINT),
-    "devices list": _SEE_DEVICES,
+    "devices list": (*_SEE_DEVICES, _LIST),
     "devices show": (
         Grant(
             ("things",),
@@ -302,7 +305,12 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         Grant(("function",), ("lambda:GetFunction", "lambda:UpdateFunctionConfiguration")),
     ),
     "devices waiting": (Grant(("logs",), ("logs:FilterLogEvents",)),),
-    "devices clean": (*_SEE_DEVICES, *_RETIRE, *_DELETE_THINGS),
+    "devices clean": (
+        *_SEE_DEVICES,
+        Grant(("things",), ("iot:DescribeThing",)),
+        *_RETIRE,
+        *_DELETE_THINGS,
+    ),
     "devices prune": (
         *_SEE_DEVICES,
         Grant(("certificates",), ("iot:ListAttachedPolicies",)),
@@ -327,6 +335,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
     ),
     "verify": (
         *_WHO,
+        Grant(("things",), ("iot:DescribeThing", "iot:UpdateThing")),
         *_SEE_TEMPLATE,
         *_ENDPOINT,
         Grant(("all",), ("iot:ListThings", "iot:CreateCertificateFromCsr")),

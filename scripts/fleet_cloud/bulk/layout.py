@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fleet_cloud.aws.names import REGISTRY_NAME, BulkNames
 from fleet_cloud.errors import FleetCloudError, UsageError
+from fleet_cloud.fleet import configuration
 from fleet_cloud.fleet.connection import Identity
 from fleet_cloud.local import files, records
 from fleet_cloud.local.json_text import parsed, shallow
@@ -19,6 +20,7 @@ PARAMETERS = "parameters.jsonl"
 KEY = "private.pem.key"
 CERTIFICATE = "certificate.pem.crt"
 SHARED = "shared"
+CA = "ca.pem"
 MOST = 100_000  # things
 
 _PLACE = re.compile(r"[0-9A-Za-z:._-]{0,256}")  # of parameters in the bucket, or a task's id
@@ -31,7 +33,11 @@ _POINT_BYTES = 65
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What was asked for, and how far it is. ``key`` is the parameters' place while a task may be under way."""
+    """What was asked for, and how far it is.
+
+    ``key`` is the parameters' place while a task may be under way, ``device_endpoint`` where the things connect when
+    that was said.
+    """
 
     fleet: str
     account: str
@@ -42,6 +48,7 @@ class Record:
     shared: bool
     key: str = ""
     task: str = ""
+    device_endpoint: str = ""
 
     def __post_init__(self) -> None:
         """Checks the values: paths, names and words of commands are made of them.
@@ -57,6 +64,11 @@ class Record:
                 raise ValueError(f"{name} {getattr(self, name)!r}")
         if not 1 <= self.count <= MOST:
             raise ValueError(f"count {self.count}")
+        if self.device_endpoint:
+            try:
+                configuration.endpoint(self.device_endpoint)
+            except UsageError as error:
+                raise ValueError(error.title) from error
 
     @property
     def things(self) -> list[str]:
@@ -82,6 +94,16 @@ class BulkFolder:
     def parameters(self) -> Path:
         """Where the parameters of the last task are."""
         return files.inside(self.path, PARAMETERS)
+
+    @property
+    def ca_file(self) -> Path:
+        """Where the CA is kept that was given."""
+        return files.inside(self.path, CA)
+
+    @property
+    def remembered_ca(self) -> Path | None:
+        """The CA that was given; nothing when none was."""
+        return self.ca_file if self.ca_file.is_file() else None
 
     def identity(self, thing: str) -> Identity:
         """Returns what a thing connects with."""
@@ -114,6 +136,7 @@ class BulkFolder:
                 files.remove(path)
             _remove_empty(self.key(thing).parent)
         files.remove(self.parameters)
+        files.remove(self.ca_file)
         self._record.remove()
         _remove_empty(self.path / "things")
         _remove_empty(self.path)
@@ -133,7 +156,11 @@ def continued(found: Record | None, wanted: Record, folder: Path) -> Record:
             f"{folder} is a registration with {other}",
             remedy="choose another --out, or give the flags of that one",
         )
-    return dataclasses.replace(found, count=max(found.count, wanted.count))
+    return dataclasses.replace(
+        found,
+        count=max(found.count, wanted.count),
+        device_endpoint=wanted.device_endpoint or found.device_endpoint,
+    )
 
 
 def check_place(found: Record | None, bulk: BulkNames, folder: Path) -> None:

@@ -9,7 +9,8 @@ from fleet_cloud.bulk import layout, reset
 from fleet_cloud.bulk.layout import BulkFolder, Record
 from fleet_cloud.bulk.registration import Done, Registration
 from fleet_cloud.errors import Exit, UsageError
-from fleet_cloud.local import quoting
+from fleet_cloud.fleet import configuration, connection
+from fleet_cloud.local import pem, quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import registry
@@ -24,7 +25,7 @@ certificates in the task's report are saved beside their keys:
   DIR/things/PREFIX-1/private.pem.key, certificate.pem.crt   (both 0600)
 
 What that takes is made unless it is there: the role NAME-bulk, the policy NAME-bulk (a thing may use its own topics
-below dt/ and cmd/), the thing type, and a bucket. AWS runs one such task at a time in an account.
+below dt/ and hear those below cmd/), the thing type, and a bucket. AWS runs one such task at a time in an account.
 
 Run again it goes on where it stopped, and with a larger --count it adds the rest. Lines that AWS IoT refused are
 shown, and the exit status is 1.
@@ -61,6 +62,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("bulk"), help="the folder (default: bulk)"
     )
+    parser.add_argument(
+        "--device-endpoint",
+        metavar="HOST[:PORT]",
+        help="where they connect, for check (default: what AWS says)",
+    )
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        type=Path,
+        help="the CA of an endpoint that is not Amazon's, for check; DIR keeps a copy",
+    )
     confirm.add_to(parser)
 
 
@@ -69,6 +81,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if arguments.action == "reset":
         return reset.run(context, arguments.out, yes=arguments.yes)
     _check(arguments)
+    ca = _ca(arguments.ca_file)
     context.shell.need("openssl")
     aws = context.aws()
     bulk = BulkNames(context.names, aws.account())
@@ -81,8 +94,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         thing_type=arguments.thing_type or arguments.prefix,
         count=arguments.count,
         shared=arguments.shared_certificate,
+        device_endpoint=arguments.device_endpoint or "",
     )
-    record = layout.continued(folder.read(), wanted, folder.path)
+    found = folder.read()
+    record = layout.continued(found, wanted, folder.path)
+    if found and found.device_endpoint != record.device_endpoint and not context.shell.dry_run:
+        folder.write(record)
+    if ca:
+        context.shell.make_folder(folder.path, 0o700)
+        context.shell.write_public(folder.ca_file, ca)
     return _outcome(context, record, folder, Registration(context, aws, bulk, folder).run(record))
 
 
@@ -111,12 +131,24 @@ def _outcome(context: Context, record: Record, folder: BulkFolder, done: Done) -
     )
 
 
+def _ca(given: Path | None) -> str | None:
+    """Returns the CA's text.
+
+    Raises:
+        UsageError: There is no such file, or something else is in it.
+    """
+    connection.check_ca_file(given)
+    return pem.certificates(given, "--ca-file") if given else None
+
+
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.count is None or not 1 <= arguments.count <= layout.MOST:
         raise UsageError(
             "--count is missing" if arguments.count is None else f"--count {arguments.count}",
             remedy=f"give a number from 1 to {layout.MOST}, such as --count 10",
         )
+    if arguments.device_endpoint:
+        configuration.endpoint(arguments.device_endpoint)
     registry.check("--prefix", arguments.prefix)
     check_beside_claims("--prefix", arguments.prefix)
     registry.check("--thing-type", arguments.thing_type)

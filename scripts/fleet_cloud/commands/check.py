@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleet_cloud.bulk.layout import BulkFolder
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.fleet import connection
+from fleet_cloud.fleet import configuration, connection
 from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
@@ -14,13 +14,18 @@ from fleet_cloud.outcome import Outcome
 NAME = ("check",)
 SUMMARY = "connect as every thing made in bulk, and do a round trip"
 DESCRIPTION = """\
-Connects as each thing of DIR under its own name, subscribes to cmd/THING/check, publishes there and waits for the
+Connects as each thing of DIR under its own name, subscribes to dt/THING/check, publishes there and waits for the
 message to come back; many at a time. What a thing could not do is named, and the exit status is 1.
+
+The first three look at the way there: where none of them gets an answer, the others do not try. Endpoint and CA are
+those that bulk was given, if it was given any.
 
 It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
 makes it).
 """
 
+# So many look at the way there before the others try it.
+_FIRST = 3
 _AT_ONCE = 16
 _SHOWN = 20
 
@@ -36,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ca-file",
         metavar="FILE",
         type=Path,
-        help="the CA of an endpoint that is not Amazon's",
+        help="the CA of an endpoint that is not Amazon's (default: what bulk was given)",
     )
 
 
@@ -46,20 +51,22 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     things = _things(folder, arguments)
     connection.check_ca_file(arguments.ca_file)
     connection.need_environment()
-    aws = context.aws()
-    endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
-    place = Place(endpoint=endpoint, ca_file=arguments.ca_file)
+    place = _place(context, folder, arguments.ca_file)
     if context.shell.dry_run:
         context.console.script(f"# would connect as {len(things)} things")
         return Outcome(data={"checked": 0, "failed": {}, "dry_run": True}, lines=[])
 
-    def check(thing: str) -> str | None:
+    def check(thing: str) -> RefusedError | None:
         return round_trip(place, folder.identity(thing), thing)
 
     began = time.monotonic()
-    found = context.console.spread(check, things, "checking things", _AT_ONCE)
+    first, rest = things[:_FIRST], things[_FIRST:]
+    found = context.console.spread(check, first, "", _FIRST)
+    if len(things) > 1:
+        connection.check_way(place, found)
+    found += context.console.spread(check, rest, "checking things", _AT_ONCE)
     seconds = round(time.monotonic() - began, 2)
-    failed = {thing: why for thing, why in zip(things, found, strict=True) if why is not None}
+    failed = {thing: str(why) for thing, why in zip(things, found, strict=True) if why is not None}
     good = len(things) - len(failed)
     return Outcome(
         data={"checked": len(things), "failed": failed, "seconds": seconds, "dry_run": False},
@@ -71,18 +78,30 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     )
 
 
-def round_trip(place: Place, identity: Identity, thing: str) -> str | None:
+def round_trip(place: Place, identity: Identity, thing: str) -> RefusedError | None:
     """Sends a message from a thing to itself; returns what went wrong, or nothing."""
-    topic, message = f"cmd/{thing}/check", {"check": thing}
+    topic, message = f"dt/{thing}/check", {"check": thing}
     try:
         with Connection(place, identity, thing) as session:
             session.subscribe(topic)
             session.publish(topic, message)
             if session.receive() != (topic, message):
-                return "another message came back"
+                return RefusedError("another message came back")
     except RefusedError as error:
-        return str(error)
+        return error
     return None
+
+
+def _place(context: Context, folder: BulkFolder, ca_file: Path | None) -> Place:
+    """Returns where to connect: as bulk was told, or else as AWS says."""
+    record = folder.read()
+    given = record.device_endpoint if record else ""
+    if given:
+        endpoint = configuration.endpoint(given)
+    else:
+        aws = context.aws()
+        endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
+    return Place(endpoint=endpoint, ca_file=ca_file or folder.remembered_ca)
 
 
 def _things(folder: BulkFolder, arguments: argparse.Namespace) -> list[str]:

@@ -38,8 +38,11 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         devices_show.check_name(name)
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
-    found = inventory.things(aws, context.names, held).things
-    chosen = _chosen(context, found, given) if given else found
+    if given:
+        found = inventory.some_things(aws, context.names, held, given)
+        chosen: Sequence[Thing] = _chosen(context, found, given)
+    else:
+        chosen = inventory.things(aws, context.names, held).things
     if chosen:
         number = sum(len(thing.certificates) for thing in chosen)
         question = f"Delete {len(chosen)} devices and their {number} certificates for good?"

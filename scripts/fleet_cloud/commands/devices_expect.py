@@ -112,10 +112,9 @@ def _carry_out(
             return name, error
         return name, None
 
-    spread = aws.shell.console.spread
     # A dry run's script has its lines in order.
     results = (
-        [run(task) for task in tasks] if aws.shell.dry_run else spread(run, tasks, "expecting")
+        [run(task) for task in tasks] if aws.shell.dry_run else aws.spread(run, tasks, "expecting")
     )
     return {name: error for name, error in results if error}
 

@@ -5,8 +5,9 @@ import collections
 import datetime as dt
 
 from fleet_cloud.aws import times
-from fleet_cloud.fleet import inventory, registrations
-from fleet_cloud.fleet.inventory import Certificate, Thing
+from fleet_cloud.fleet import inventory, listing, registrations
+from fleet_cloud.fleet.inventory import Certificate, Holdings, Thing
+from fleet_cloud.fleet.listing import Listing
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
 
@@ -14,23 +15,36 @@ NAME = ("devices", "list")
 SUMMARY = "list the fleet's things with their certificates"
 DESCRIPTION = """\
 Lists the fleet's things: those whose certificate has the policy NAME-device, and those that are called NAME- and
-their own attribute serialNumber. A device is active when one of its certificates is. Asks AWS once a thing.
+their own attribute serialNumber. A device is active when one of its certificates is.
+
+Which certificates a thing has is a question a thing, and a large fleet has minutes of them: with more than 250, those
+are listed that are called so, by pages of fleet indexing where the account has it (with who is connected) and of the
+registry where not, and the certificates are counted. --certificates asks all the same.
 
 A certificate that came by a claim though its thing had one is named: for the device's own key, or because an operator
 let it in.
 """
 
+_MOST_ASKED = 250  # things, as many as a page has
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing: the global flags say it all."""
-    del parser
+    """Adds how much is asked."""
+    parser.add_argument(
+        "--certificates",
+        action="store_true",
+        help="ask which certificates each has, of any number",
+    )
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Asks and shows."""
-    del arguments
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
+    if not arguments.certificates:
+        listed = listing.gather(aws, context.names)
+        if max(len(listed.things), len(held.devices)) > _MOST_ASKED:
+            return _many(context, held, listed)
     found = inventory.things(aws, context.names, held)
     now = dt.datetime.now(dt.UTC)
     rows = [_row(thing, now) for thing in found.things]
@@ -42,12 +56,44 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     return Outcome(
         data={
             "fleet": context.names.fleet,
+            "source": listing.REGISTRY,
             "devices": [describe(thing) for thing in found.things],
             "certificates_without_thing": [certificate(held) for held in found.orphans],
         },
         lines=[
             *(table([["THING", "STATE", "CERTIFICATE", "AGE", "MORE"], *rows]) if rows else []),
             ", ".join(counts) or "no devices",
+        ],
+    )
+
+
+def _many(context: Context, held: Holdings, found: Listing) -> Outcome:
+    """Returns what a listing says of many, and the certificates of all of them by their states."""
+    now = dt.datetime.now(dt.UTC)
+    states = collections.Counter(held.status.lower() for held in held.devices)
+    counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    words = {True: "connected", False: "not connected", None: "-"}
+    rows = [[thing.name, words[thing.connected]] for thing in found.things]
+    return Outcome(
+        data={
+            "fleet": context.names.fleet,
+            **found.data(),
+            "devices": [
+                {
+                    "thing": thing.name,
+                    "state": words[thing.connected] if thing.connected is not None else "unknown",
+                    "attributes": dict(thing.attributes),
+                    "certificates": None,
+                }
+                for thing in found.things
+            ],
+            "certificates": dict(states),
+            "certificates_without_thing": None,
+        },
+        lines=[
+            *(table([["THING", "STATE"], *rows]) if rows else []),
+            f"{len(found.things)} devices, {found.said(now)}; certificates: {counts}",
+            "which certificate each has: fleet-cloud devices list --certificates",
         ],
     )
 

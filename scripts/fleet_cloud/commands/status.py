@@ -9,9 +9,10 @@ from fleet_cloud.aws.calls import Aws, entries
 from fleet_cloud.commands import claim_list
 from fleet_cloud.commands.up import describe
 from fleet_cloud.errors import Exit
-from fleet_cloud.fleet import claims, inventory
+from fleet_cloud.fleet import claims, inventory, listing
 from fleet_cloud.fleet.claims import Found
 from fleet_cloud.fleet.inventory import ACTIVE, Holdings
+from fleet_cloud.fleet.listing import Listing
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
 from fleet_cloud.plan import plan, teardown
@@ -45,7 +46,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     untagged = _untagged(aws, context, wanted, findings)
     held = inventory.holdings(aws, context.names)
     found = claims.gather(aws, context.names, held, everything=False)
-    version, things = _template_and_things(aws, context)
+    version, found_things = _template_version(aws, context), listing.gather(aws, context.names)
+    things = len(found_things.things)
     states = collections.Counter(certificate.status.lower() for certificate in held.devices)
     described = [
         {**describe(finding), "version": version if finding.resource.kind == "template" else None}
@@ -62,7 +64,12 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "untagged": [{"kind": piece.kind, "name": piece.name} for piece in untagged],
             "hook": wanted.design.hook or None,
             "claims": [claim_list.describe(claim) for claim in found.claims],
-            "devices": {"things": things, "certificates": dict(states)},
+            "devices": {
+                "things": things,
+                "connected": found_things.connected,
+                "certificates": dict(states),
+                **found_things.data(),
+            },
         },
         lines=_lines(context, wanted, findings, version)
         + [
@@ -70,7 +77,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             for piece in untagged
         ]
         + _claim_lines(found)
-        + _device_lines(held, things),
+        + _device_lines(held, found_things),
         status=Exit.DONE if is_right and not (leftovers or untagged) else Exit.FAILED,
     )
 
@@ -88,30 +95,18 @@ def _untagged(aws: Aws, context: Context, wanted: Plan, findings: list[Finding])
     )
 
 
-def _template_and_things(aws: Aws, context: Context) -> tuple[int | None, int]:
-    """Returns the template's default version and how many things have the fleet's names."""
-    names = context.names
-    versions, listed = aws.ask_all(
-        [
-            aws.command(
-                "iot",
-                "list-provisioning-template-versions",
-                *("--template-name", names.template),
-            ),
-            aws.command("iot", "list-things"),
-        ]
+def _template_version(aws: Aws, context: Context) -> int | None:
+    """Returns the template's default version."""
+    named = ("--template-name", context.names.template)
+    (versions,) = aws.ask_all([aws.command("iot", "list-provisioning-template-versions", *named)])
+    return next(
+        (
+            number
+            for entry in entries(versions, "versions")
+            if entry.get("isDefaultVersion") and isinstance(number := entry.get("versionId"), int)
+        ),
+        None,
     )
-    default = [
-        number
-        for entry in entries(versions, "versions")
-        if entry.get("isDefaultVersion") and isinstance(number := entry.get("versionId"), int)
-    ]
-    things = [
-        entry
-        for entry in entries(listed, "things")
-        if inventory.is_named(names, str(entry.get("thingName")), inventory.attributes(entry))
-    ]
-    return (default[0] if default else None), len(things)
 
 
 def _lines(
@@ -144,7 +139,12 @@ def _claim_lines(found: Found) -> list[str]:
     return ["", f"{len(rows)} claims", *(table(rows) if rows else [])]
 
 
-def _device_lines(held: Holdings, things: int) -> list[str]:
+def _device_lines(held: Holdings, found: Listing) -> list[str]:
     active = sum(certificate.status == ACTIVE for certificate in held.devices)
     others = len(held.devices) - active
-    return ["", f"{things} devices; certificates: {active} active, {others} not active"]
+    connected = f", {found.connected} connected" if found.connected is not None else ""
+    said = found.said(dt.datetime.now(dt.UTC))
+    return [
+        "",
+        f"{len(found.things)} devices{connected} ({said}); certificates: {active} active, {others} not active",
+    ]

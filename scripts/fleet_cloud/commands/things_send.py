@@ -71,12 +71,14 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         return Outcome(data={"dry_run": True, "sent": {}, "failed": {}}, lines=[])
     things = [*record.things]
 
-    def send(thing: str) -> tuple[int, str | None]:
+    def send(thing: str) -> tuple[int, RefusedError | None]:
         return _send(place, folder.identity(thing), thing, arguments)
 
     results = context.console.spread(send, things, "", len(things))
     sent_by = dict(zip(record.things, results, strict=True))
-    failed = {thing: why for thing, (_, why) in sent_by.items() if why}
+    if len(things) > 1:
+        connection.check_way(place, [why for _, why in results])
+    failed = {thing: str(why) for thing, (_, why) in sent_by.items() if why}
     return Outcome(
         data={
             "dry_run": False,
@@ -127,7 +129,7 @@ def _allow(
 
 def _send(
     place: Place, identity: Identity, thing: str, arguments: argparse.Namespace
-) -> tuple[int, str | None]:
+) -> tuple[int, RefusedError | None]:
     """Publishes until the time is over; returns how many, and what went wrong."""
     topic, sent = arguments.topic or trials.topic_of(thing), 0
     end = time.monotonic() + arguments.duration
@@ -141,4 +143,4 @@ def _send(
                     return sent, None
                 time.sleep(min(_EVERY_SECONDS, left))
     except RefusedError as error:
-        return sent, str(error)
+        return sent, error

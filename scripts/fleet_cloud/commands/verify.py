@@ -1,6 +1,7 @@
 """``fleet-cloud verify``: provisions a device for trial and checks what the policies allow and refuse."""
 
 import argparse
+import functools
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,8 @@ from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import templates
 from fleet_cloud.plan.hook_settings import SERIAL_PARAMETER
-from fleet_cloud.practice.verification import Registered, Takeover, Trial
+from fleet_cloud.practice.takeovers import Key, Takeovers
+from fleet_cloud.practice.verification import Registered, Takeover, Trial, Wanted
 
 NAME = ("verify",)
 SUMMARY = "connect as a claim and as a fresh device, and check what is allowed and refused"
@@ -26,8 +28,12 @@ Makes a claim, provisions a device with it, and connects as both: they must be a
 refused everything else: a claim publishing readings or taking a device's name, a device publishing to another thing's
 topic or connecting under another client id. Then deletes the claim, the thing and both certificates again.
 
-Last it registers the device that is there by now once more, with the claim and another key, as whoever has a claim and
-knows a serial number could, and says whether that takes the device over. It changes no exit status.
+Then it registers the device that is there by now once more, with the claim and another key, as whoever has a claim
+and knows a serial number could, and says whether that takes the device over. Without a hook that changes no exit
+status.
+With the hook of up more is tried, and must end as it should: by another device's key, and under its certificate; by the
+device's own key, as after a lost answer or when a certificate has expired; with a key that is expected, and one that is
+not; in a window of devices allow.
 
 The device's serial number is verify- and eight random digits; a fleet with a hook needs one that the hook permits:
 --serial, of a device that is not there yet. A template of your own may need more parameters: --parameter.
@@ -77,21 +83,32 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     connection.need_environment()
     context.shell.need("openssl")
     aws = context.aws()
-    place, before = _look(context, aws, arguments)
+    place, before, has_hook = _look(context, aws, arguments)
     trial = Trial(place, context.names, context.console.say)
     with ExitStack() as afterwards:
         folder = afterwards.enter_context(files.temporary_folder())
         claim = _make_claim(context, aws, folder, afterwards)
         other = f"{context.names.fleet}-verify-other"
         trial.of_claim(claim, f"claim-{serial}", other)
-        made = _provision(context, trial, claim, folder, parameters)
+        key = _key(context, folder, "device")
+        made = _provision(trial, claim, key, parameters)
         afterwards.callback(_delete_device, aws, made, is_new=made.thing not in before)
         trial.of_device(made, other)
-        request, key = _request(context, folder / "second.key")
-        takeover = trial.take_over(claim, f"claim-{serial}", request, key, parameters)
+        stranger = _wanted(_key(context, folder, "second"), parameters)
+        takeover = trial.take_over(claim, f"claim-{serial}", stranger)
         if takeover.taken:
             is_new = takeover.taken.thing not in {*before, made.thing}
             afterwards.callback(_delete_device, aws, takeover.taken, is_new=is_new)
+        if has_hook:
+            new_key = functools.partial(_key, context, folder)
+            attempts = Takeovers(aws, trial, claim, parameters, new_key)
+            other_key = new_key("other")
+            second = _other(trial, claim, other_key, parameters)
+            if second:
+                is_new = second.thing not in before
+                afterwards.callback(_delete_device, aws, second, is_new=is_new)
+            afterwards.callback(_delete_taken, aws, attempts)
+            attempts.run(made, key, f"claim-{serial}", other_key, second)
     return _outcome(context, trial, made, takeover)
 
 
@@ -137,8 +154,10 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Place, set[str]]:
-    """Asks where devices connect, and which things there are already."""
+def _look(
+    context: Context, aws: Aws, arguments: argparse.Namespace
+) -> tuple[Place, set[str], bool]:
+    """Asks where devices connect, which things there are already, and whether the fleet's hook is asked."""
     endpoint, template, things = aws.ask_all(
         [
             connection.ask_endpoint(aws),
@@ -155,7 +174,8 @@ def _look(context: Context, aws: Aws, arguments: argparse.Namespace) -> tuple[Pl
     given: str | None = arguments.device_endpoint
     found = configuration.endpoint(given) if given else connection.endpoint_of(endpoint)
     place = Place(endpoint=found, ca_file=arguments.ca_file)
-    return place, {text(entry, "thingName") for entry in entries(things, "things")}
+    has_hook = templates.is_own_hook(context.names, str(templates.facts(template)["hook"]))
+    return place, {text(entry, "thingName") for entry in entries(things, "things")}, has_hook
 
 
 def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack) -> Identity:
@@ -174,12 +194,11 @@ def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack)
 
 
 def _provision(
-    context: Context, trial: Trial, claim: Identity, folder: Path, parameters: Mapping[str, str]
+    trial: Trial, claim: Identity, key: Key, parameters: Mapping[str, str]
 ) -> Registered:
-    request, key = _request(context, folder / "device.key")
     serial = parameters[SERIAL_PARAMETER]
     try:
-        return trial.provision(claim, f"claim-{serial}", request, key, parameters)
+        return trial.provision(claim, f"claim-{serial}", _wanted(key, parameters))
     except RefusedError as error:
         raise FleetCloudError(
             f"the trial device {serial} could not provision: {error}",
@@ -188,11 +207,29 @@ def _provision(
         ) from error
 
 
-def _request(context: Context, key: Path) -> tuple[str, Path]:
+def _other(
+    trial: Trial, claim: Identity, key: Key, parameters: Mapping[str, str]
+) -> Registered | None:
+    """Provisions another device; returns nothing where its serial number may not register."""
+    serial = f"{parameters[SERIAL_PARAMETER]}-2"
+    wanted = _wanted(key, {**parameters, SERIAL_PARAMETER: serial})
+    try:
+        return trial.provision(claim, f"claim-{serial}", wanted)
+    except RefusedError:
+        return None
+
+
+def _key(context: Context, folder: Path, name: str) -> Key:
     """Makes a key and a request, as a device does."""
-    context.shell.change(openssl.make_key(key))
-    context.shell.change(openssl.make_request(key, "device", _REQUEST))
-    return context.shell.value(_REQUEST) + "\n", key
+    path = folder / f"{name}.key"
+    context.shell.change(openssl.make_key(path))
+    context.shell.change(openssl.make_request(path, "device", _REQUEST))
+    return Key(path=path, request=context.shell.value(_REQUEST) + "\n")
+
+
+def _wanted(key: Key, parameters: Mapping[str, str]) -> Wanted:
+    identity = Identity(certificate=key.path.with_suffix(".crt"), key=key.path)
+    return Wanted(request=key.request, identity=identity, parameters=parameters)
 
 
 def about(takeover: Takeover, made: Registered) -> list[str]:
@@ -214,6 +251,11 @@ def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:
         aws,
         retire.run_all(aws, [(what, retire.certificate_commands(aws, certificate, things))], ""),
     )
+
+
+def _delete_taken(aws: Aws, attempts: Takeovers) -> None:
+    for taken in attempts.taken:
+        _delete_device(aws, taken, is_new=False)
 
 
 def _delete_device(aws: Aws, made: Registered, *, is_new: bool) -> None:

@@ -9,7 +9,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,16 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 class RefusedError(Exception):
-    """What AWS IoT did not let a device do, in words for people."""
+    """What AWS IoT did not let a device do, in words for people.
+
+    Args:
+        said: These.
+        on_the_way: There was no answer to it at all: perhaps nobody who is asked there is AWS IoT.
+    """
+
+    def __init__(self, said: str, *, on_the_way: bool = False) -> None:
+        super().__init__(said)
+        self.on_the_way = on_the_way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +103,31 @@ def endpoint_of(answer: Answer | None) -> Endpoint:
     return configuration.endpoint(text(answer, "endpointAddress"))
 
 
+def check_way(place: Place, failures: Sequence[RefusedError | None]) -> None:
+    """Checks that those that tried had not all the same trouble: that there is no way to AWS IoT.
+
+    Raises:
+        FleetCloudError: They had.
+    """
+    met = [failure for failure in failures if failure and failure.on_the_way]
+    if not met or len(met) < len(failures):
+        return
+    where = f"{place.endpoint.host} port {place.endpoint.port}"
+    if "TLS" in str(met[0]):
+        ca = f"the CA in {place.ca_file}" if place.ca_file else "this machine's own store"
+        remedy = f"look whether {ca} knows the endpoint's certificate, and give one that does: --ca-file FILE"
+    else:
+        remedy = (
+            "look at the network, the name and the port (a firewall may let 443 through and not 8883); "
+            "an endpoint that is not Amazon's needs its CA: --ca-file FILE"
+        )
+    raise FleetCloudError(
+        f"nobody could connect to {where}: {met[0]}",
+        remedy=remedy,
+        code="endpoint-unreachable",
+    )
+
+
 class Connection:
     """One connection, open within ``with``.
 
@@ -135,7 +169,9 @@ class Connection:
             self._up.result(_SECONDS)
         except (TimeoutError, RefusedError) as error:
             self._stop()
-            raise RefusedError(f"connect: {str(error) or 'no answer'}") from error
+            on_the_way = isinstance(error, TimeoutError) or error.on_the_way
+            said = f"connect: {str(error) or 'no answer'}"
+            raise RefusedError(said, on_the_way=on_the_way) from error
         return self
 
     def __exit__(
@@ -212,10 +248,9 @@ class Connection:
 
     def _refused(self, data: "mqtt5.LifecycleConnectFailureData") -> None:
         if not self._up.done():
-            said = str(data.exception)
-            if data.connack_packet:
-                said = _name(data.connack_packet.reason_code)
-            self._up.set_exception(RefusedError(said))
+            answer = data.connack_packet
+            said = _name(answer.reason_code) if answer else str(data.exception)
+            self._up.set_exception(RefusedError(said, on_the_way=not answer))
 
 
 def _tls(place: Place, identity: Identity) -> Any:  # noqa: ANN401 - awscrt's own

@@ -125,6 +125,25 @@ def things(aws: Aws, names: FleetNames, held: Holdings) -> Devices:
     )
 
 
+def some_things(aws: Aws, names: FleetNames, held: Holdings, given: Sequence[str]) -> list[Thing]:
+    """Asks for those of these things that are the fleet's: two questions each, however many the fleet has."""
+    asked = [*dict.fromkeys(given)]
+    described = aws.ask_all(
+        [aws.command("iot", "describe-thing", "--thing-name", name) for name in asked]
+    )
+    there = {
+        name: attributes(answer)
+        for name, answer in zip(asked, described, strict=True)
+        if answer is not None
+    }
+    ours = {certificate.arn for certificate in held.devices}
+    return [
+        Thing(name=name, attributes=there[name], certificates=_newest(held, arns))
+        for name, arns in of_things(aws, there).items()
+        if ours & {*arns} or is_named(names, name, there[name])
+    ]
+
+
 def pick(
     found: Sequence[Certificate], given: Sequence[str], shown_by: str, of: str = "certificate"
 ) -> list[Certificate]:

@@ -106,6 +106,16 @@ def environment(settings: Document) -> str:
     return documents.compact({"Variables": {SETTINGS: value}})
 
 
+def _configured(role: str, settings: Settings) -> tuple[str, ...]:
+    return (
+        *("--handler", _HANDLER),
+        *("--role", role),
+        *("--timeout", _SECONDS),
+        *("--memory-size", _MEGABYTES),
+        *("--environment", environment(settings.document())),
+    )
+
+
 def _function(
     aws: Aws,
     names: FleetNames,
@@ -137,13 +147,7 @@ def _function(
         "memorysize": int(_MEGABYTES),
         "rules": settings.document(),
     }
-    configured = (
-        *("--handler", _HANDLER),
-        *("--role", account.role(names.hook)),
-        *("--timeout", _SECONDS),
-        *("--memory-size", _MEGABYTES),
-        *("--environment", environment(settings.document())),
-    )
+    configured = _configured(account.role(names.hook), settings)
     put_right = aws.command("lambda", "update-function-configuration", *named, *configured)
     return Resource(
         kind=FUNCTION,

@@ -3,11 +3,10 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from fleet_cloud.aws.calls import text
 from fleet_cloud.aws.names import FleetNames
-from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError, check_way
 from fleet_cloud.local import files
 
 CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
@@ -42,6 +41,23 @@ class Registered:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a device asks for.
+
+    Args:
+        request: Its certificate signing request.
+        identity: Its key, and where its certificate goes.
+        parameters: For the template.
+        twice: It registers twice, as one does to whom the answer was lost.
+    """
+
+    request: str
+    identity: Identity
+    parameters: Mapping[str, str]
+    twice: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Takeover:
     """What came of registering a device that is there once more, with the claim and another key.
 
@@ -72,7 +88,8 @@ class Trial:
     def of_claim(self, claim: Identity, client_id: str, other: str) -> None:
         """Tries what a claim must not do; ``other`` is a thing's name that is not there."""
         template = f"$aws/provisioning-templates/{other}/provision/json"
-        self._allowed("claim connects as claim-…", claim, client_id, lambda _: None)
+        first = self._allowed("claim connects as claim-…", claim, client_id, lambda _: None)
+        check_way(self._place, [first])
         self._refused("claim connects under a thing's name", claim, other, lambda _: None)
         self._refused(
             "claim publishes readings",
@@ -95,10 +112,10 @@ class Trial:
 
     def of_device(self, device: Registered, other: str) -> None:
         """Tries what a device must and must not do; ``other`` is another thing's name."""
-        thing, own = device.thing, f"cmd/{device.thing}/verify"
+        thing, own = device.thing, f"dt/{device.thing}/verify"
 
         def talk(session: Connection) -> None:
-            session.subscribe(f"cmd/{thing}/#")
+            session.subscribe(f"dt/{thing}/#", f"cmd/{thing}/#")
             session.publish(own, {"verify": True})
             session.receive()
 
@@ -112,6 +129,18 @@ class Trial:
             thing,
             lambda session: session.publish(f"dt/{other}/system", {}),
         )
+        self._allowed(
+            "device hears its orders",
+            me,
+            thing,
+            lambda session: session.subscribe(f"cmd/{thing}/#"),
+        )
+        self._refused(
+            "device gives itself an order",
+            me,
+            thing,
+            lambda session: session.publish(f"cmd/{thing}/x", {}),
+        )
         self._refused(
             "device subscribes to another thing's topic",
             me,
@@ -122,47 +151,33 @@ class Trial:
             "device subscribes to everything", me, thing, lambda session: session.subscribe("#")
         )
 
-    def provision(
-        self,
-        claim: Identity,
-        client_id: str,
-        request: str,
-        key: Path,
-        parameters: Mapping[str, str],
-    ) -> Registered:
+    def provision(self, claim: Identity, client_id: str, wanted: Wanted) -> Registered:
         """Provisions a device with its own key.
 
         Raises:
             RefusedError: AWS IoT says no; says why.
         """
         with Connection(self._place, claim, client_id) as session:
-            made = session.ask(CREATE_FROM_CSR, {"certificateSigningRequest": request})
-            certificate = key.with_suffix(".crt")
-            files.write_public(certificate, text(made, "certificatePem"))
-            registered = session.ask(
-                f"$aws/provisioning-templates/{self._names.template}/provision/json",
-                {
-                    "certificateOwnershipToken": text(made, "certificateOwnershipToken"),
-                    "parameters": dict(parameters),
-                },
-            )
+            made = session.ask(CREATE_FROM_CSR, {"certificateSigningRequest": wanted.request})
+            files.write_public(wanted.identity.certificate, text(made, "certificatePem"))
+            topic = f"$aws/provisioning-templates/{self._names.template}/provision/json"
+            registration = {
+                "certificateOwnershipToken": text(made, "certificateOwnershipToken"),
+                "parameters": dict(wanted.parameters),
+            }
+            registered = session.ask(topic, registration)
+            if wanted.twice:
+                registered = session.ask(topic, registration)
         return Registered(
             thing=text(registered, "thingName"),
             certificate_id=text(made, "certificateId"),
-            identity=Identity(certificate=certificate, key=key),
+            identity=wanted.identity,
         )
 
-    def take_over(
-        self,
-        claim: Identity,
-        client_id: str,
-        request: str,
-        key: Path,
-        parameters: Mapping[str, str],
-    ) -> Takeover:
+    def take_over(self, claim: Identity, client_id: str, wanted: Wanted) -> Takeover:
         """Tries to become a device that is there, by the claim and what anybody may know of it."""
         try:
-            taken = self.provision(claim, client_id, request, key, parameters)
+            taken = self.provision(claim, client_id, wanted)
         except RefusedError as error:
             self._say("  note a claim and a known serial number take over a device: refused")
             return Takeover(taken=None, said=str(error))
@@ -171,30 +186,35 @@ class Trial:
 
     def _allowed(
         self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
-    ) -> None:
-        said = ""
+    ) -> RefusedError | None:
+        failure = None
         for _ in range(_TRIES):
-            said = self._attempt(me, client_id, attempt)
-            if not said:
+            failure = self._attempt(me, client_id, attempt)
+            if not failure:
                 break
             time.sleep(_PAUSE_SECONDS)
-        self._note(what, "allowed", said)
+        self.note(what, "allowed", failure)
+        return failure
 
     def _refused(
         self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
     ) -> None:
-        self._note(what, "refused", self._attempt(me, client_id, attempt))
+        self.note(what, "refused", self._attempt(me, client_id, attempt))
 
-    def _attempt(self, me: Identity, client_id: str, attempt: Callable[[Connection], None]) -> str:
-        """Returns how AWS IoT refused it; empty when it was allowed."""
+    def _attempt(
+        self, me: Identity, client_id: str, attempt: Callable[[Connection], None]
+    ) -> RefusedError | None:
+        """Returns how AWS IoT refused it; nothing when it was allowed."""
         try:
             with Connection(self._place, me, client_id) as session:
                 attempt(session)
         except RefusedError as error:
-            return str(error)
-        return ""
+            return error
+        return None
 
-    def _note(self, what: str, must_be: str, said: str) -> None:
+    def note(self, what: str, must_be: str, failure: RefusedError | str | None) -> None:
+        """Keeps how an attempt ended: how AWS IoT refused it, or nothing."""
+        said = str(failure or "")
         check = Check(what=what, must_be=must_be, was="refused" if said else "allowed", said=said)
         self.checks.append(check)
         self._say(f"  {'ok  ' if check.is_right else 'FAIL'} {what}: {check.was}")

@@ -128,3 +128,27 @@ def test_check_without_the_environment_says_what_is_missing(
     )
     assert done.returncode == 1
     assert "scripts/environment" in done.stderr
+
+
+def test_ca_is_remembered_and_without_it_the_way_there_is_looked_at_once(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    out = tmp_path / "all"
+    bulk = ("bulk", "--name", "kept", "--prefix", "post", "--out", out, "--count", "5")
+    fleet_cloud(*bulk, "--ca-file", sandbox.ca_file)
+    check = ("check", "--all", "--out", out, "--json")
+    assert answer(fleet_cloud(*check))["failed"] == {}
+
+    (out / "ca.pem").unlink()
+    done = fleet_cloud(*check, status=1)
+    error = answer(done)["error"]
+    assert error["code"] == "endpoint-unreachable"
+    assert "--ca-file" in error["remedy"], error
+    assert "post-" not in done.stdout + done.stderr
+
+    endpoint = f"{sandbox.endpoint}:{sandbox.mqtt_port}"
+    fleet_cloud(*bulk, "--ca-file", sandbox.ca_file, "--device-endpoint", endpoint)
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}  # nobody has to be asked
+    assert answer(fleet_cloud(*check, credentials=nowhere))["failed"] == {}
+    fleet_cloud("bulk", "reset", "--name", "kept", "--out", out, "--yes")
+    assert not out.exists()

@@ -19,11 +19,11 @@ def test_policies_are_found_right_then_too_wide_and_nothing_is_left_behind(
     fleet_cloud: FleetCloud, sandbox: Sandbox
 ) -> None:
     iot = aws_client(sandbox, "iot")
-    fleet_cloud("up", "--name", "vans")
+    fleet_cloud("up", "--name", "vans", "--no-hook")
     words = ("verify", "--name", "vans", "--ca-file", sandbox.ca_file, "--json")
     before = iot.list_things()["things"], iot.list_certificates()["certificates"]
     right = answer(fleet_cloud(*words))
-    assert (right["right"], len(right["checks"])) == (True, 11)
+    assert (right["right"], len(right["checks"])) == (True, 13)
     # Without a hook that looks at what is there, AWS IoT gives the thing a second certificate.
     assert right["takeover"] == {"was": "possible", "thing": right["thing"], "said": ""}
     assert before == (iot.list_things()["things"], iot.list_certificates()["certificates"])
@@ -38,10 +38,45 @@ def test_policies_are_found_right_then_too_wide_and_nothing_is_left_behind(
     assert [one["what"] for one in wrong["checks"] if one["must_be"] != one["was"]] == [
         "device connects under another thing's name",
         "device publishes to another thing's topic",
+        "device gives itself an order",
         "device subscribes to another thing's topic",
         "device subscribes to everything",
     ]
     assert before[0] == iot.list_things()["things"]
+
+
+def test_hook_is_found_to_keep_a_device_from_being_taken_over(
+    fleet_cloud: FleetCloud, sandbox: Sandbox
+) -> None:
+    iot = aws_client(sandbox, "iot")
+    fleet_cloud("up", "--name", "boats", "--rotation")
+    words = ("verify", "--name", "boats", "--ca-file", sandbox.ca_file, "--json")
+    before = iot.list_things()["things"]
+    right = answer(fleet_cloud(*words))
+    assert right["takeover"]["was"] == "refused"
+    ends = {one["what"]: one["was"] for one in right["checks"] if "register" in one["what"]}
+    assert ends == {
+        "claim registers with another template": "refused",
+        "another key registers the device again by the claim": "refused",
+        "another device's key registers it by the claim": "refused",
+        "another device registers it under its certificate": "refused",
+        "its own key registers it again, as its certificate expired": "allowed",
+        "its own key registers it twice, as the answer was lost": "allowed",
+        "in a window its own key registers it": "allowed",
+        "in a window another key registers it": "refused",
+        "a key that is not the expected one registers it": "refused",
+        "the expected key registers it": "allowed",
+        "with a key expected another one registers it": "refused",
+        "in a window for any key another key registers it": "allowed",
+        "once it is used up one more key registers it": "refused",
+    }
+    assert right["right"] is True
+    assert before == iot.list_things()["things"]
+
+    # It goes and comes back.
+    fleet_cloud("up", "--name", "boats", "--no-hook")
+    fleet_cloud("up", "--name", "boats")
+    assert answer(fleet_cloud("up", "--name", "boats", "--json"))["changed"] is False
 
 
 def test_operator_with_the_printed_policy_may_do_that_and_no_more(

@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -181,3 +183,51 @@ def test_it_loads_no_sdk_and_no_yaml(bench: Bench) -> None:
     ) as process:
         bench.turn(lambda: process.poll() is not None)
         assert process.communicate()[0] == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin"),
+    [
+        (["dt/{thing}/a", '{"text": "\\ud83d"}'], b""),
+        (["-"], b'"\\udc00"'),
+        (["dt/{thing}/\udcff", "1"], b""),
+    ],
+    ids=["argument", "stdin", "topic"],
+)
+def test_half_a_character_is_refused_by_name(
+    bench: Bench, publish: Publish, words: list[str], stdin: bytes
+) -> None:
+    begin(bench)
+    status, _, err = publish(*words, stdin=stdin)
+    assert status == 2
+    assert "half a surrogate pair (\\ud" in err
+    assert "Traceback" not in err
+    assert bench.intake.readings == []
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "soon"])
+def test_a_time_that_is_none(bench: Bench, publish: Publish, seconds: str) -> None:
+    begin(bench)
+    status, _, err = publish("1", "--timeout", seconds)
+    assert status == 2
+    assert "no number of seconds" in err
+
+
+def test_a_stranger_behind_the_socket(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(tmp_path / "telemetry.sock"))
+        listening.listen()
+        thread = threading.Thread(target=_answer_nonsense, args=(listening,))
+        thread.start()
+        argv = [str(COMMAND), "publish", "1", "--runtime-dir", str(tmp_path)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        thread.join()
+    assert done.returncode == 69
+    assert "does not answer as the agent does" in done.stderr
+
+
+def _answer_nonsense(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(4096)
+        connection.send(b'{"ok": false, "error": "\\u001b[2J"}')

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleet_agent import status_file
-from fleet_agent.cli import status
+from fleet_agent.cli import outcome, status
 from fleet_agent.credentials.model import Credential
 from fleet_agent.health import table
 from fleet_agent.health.problems import Problem
@@ -60,7 +60,7 @@ def test_the_exit_status(
 def test_problems_are_listed_the_worst_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status._Shown().show(seen(tmp_path, NOTICE, WARNING, ERROR))
+    outcome.show(*status._for_people(seen(tmp_path, NOTICE, WARNING, ERROR)))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "● pump-7: 2 problems"
     assert [line.split(maxsplit=1) for line in lines[-6:]] == [
@@ -76,5 +76,24 @@ def test_problems_are_listed_the_worst_first(
 def test_a_notice_alone_leaves_the_headline_healthy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status._Shown().show(seen(tmp_path, NOTICE))
+    outcome.show(*status._for_people(seen(tmp_path, NOTICE)))
     assert capsys.readouterr().out.startswith("● pump-7: connected as pump-7\n")
+
+
+@pytest.mark.parametrize(
+    "daemon",
+    [
+        {"problems": [{"title": "\x1b[2J\nok", "severity": ["x"]}], "doing": "a\x1b]0;x\x07"},
+        {"problems": {"a": 1}, "dropped": [1], "sources": "x", "handlers": {"h": None}},
+        {"problems": ["x"], "sources": {"s": {"last_error": "\u202e"}}, "oldest_waiting": "x"},
+        {"started": "0001-01-01T00:00:00", "readings_waiting": 1, "oldest_waiting": {}},
+    ],
+)
+def test_whatever_stands_in_the_file_is_shown_harmlessly(
+    daemon: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = status._Seen(credential=CREDENTIAL, pending=None, process=1, daemon=daemon)
+    outcome.show(*status._for_people(found))
+    shown = capsys.readouterr().out
+    assert shown.replace("\n", "").isprintable()
+    assert "\nok" not in shown

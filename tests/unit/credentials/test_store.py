@@ -457,3 +457,18 @@ def test_a_replaced_generation_that_cannot_be_read_is_retired_all_the_same(store
     (store.folder(1) / "issued.json").write_text("{")
     store.promote(found)
     assert store.ledger.latest() == {"c-a": "retired", "c-b": "current"}
+
+
+def test_times_of_an_older_version_have_no_boot_beside_them(
+    store: Store, state_dir: Path, clock: FakeClock
+) -> None:
+    walk(store, "a")
+    assert current(store).uptime is not None
+    for name in ("proven", "issued.json"):
+        path = state_dir / "credentials/0001" / name
+        known = json.loads(path.read_text())
+        path.write_text(
+            json.dumps({k: v for k, v in known.items() if k not in ("boot", "monotonic")})
+        )
+    found = current(Store(state_dir, clock))
+    assert (found.proven, found.uptime) == (clock.wall(), None)

@@ -129,6 +129,34 @@ def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path)
     made.queue.close()
 
 
+def test_what_is_out_of_date_is_shown_soon_and_so_is_what_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SHOW_SOON", 0.2)
+    mailbox = Mailbox(SystemClock())
+    health_of: list[Health] = []
+
+    class Handled:
+        """Ends with an outcome when the connection has long been shown."""
+
+        due = mailbox._clock.monotonic() + 0.3
+
+        def act(self) -> None:
+            Handled.due = float("inf")
+            health_of[0].is_outdated = True
+            made.publisher.counts.answers_dropped = 7
+
+    made = Made(tmp_path, mailbox, None, Handled())
+    health_of.append(made.loop._health)
+    mailbox.limit(made.clock.monotonic() + 1)
+    with pytest.raises(TimeUp):
+        made.loop.run()
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["answers_dropped"] == 7
+    assert not health_of[0].is_outdated
+    made.queue.close()
+
+
 class Bursts:
     """Puts one burst after the other, each when its deadline comes: messages, orders to reload, descriptors, readings.
 

@@ -43,6 +43,17 @@ def test_a_clock_that_went_back_keeps_it_a_day_and_no_longer(tmp_path: Path) -> 
     assert former.due == clock.monotonic() + rotate.KEPT_FOR
 
 
+def test_a_clock_that_jumps_ahead_does_not_shorten_the_day(tmp_path: Path) -> None:
+    store, clock = rotated(tmp_path)
+    clock.now += 30 * 86400
+    former = rotate.ReplacedCredential(store, current(store), clock)
+    assert former.due == clock.monotonic() + rotate.KEPT_FOR
+    clock.reboot()
+    clock.now -= 60 * 86400
+    restarted = rotate.ReplacedCredential(store, current(store), clock)
+    assert restarted.due <= clock.monotonic() + rotate.KEPT_FOR
+
+
 def test_the_current_one_and_a_rotation_under_way_stay(tmp_path: Path) -> None:
     store, clock = rotated(tmp_path)
     walk(store, "c", "registered")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fleet_agent.clock import uptime
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.orders import rotation
@@ -161,6 +162,19 @@ def test_an_id_cannot_lead_to_another_topic(job: object) -> None:
     }
     assert not device.hears(f"{JOBS}/notify-next", {"execution": execution})
     assert device.sent == []
+
+
+def test_a_clock_that_is_set_orders_no_second_rotation() -> None:
+    clock = FakeClock()
+    device = Device(NEW, clock=clock, proven=clock.wall())
+    credential = dataclasses.replace(device.orders._credential, uptime=uptime(clock))
+    device.orders.rotated(credential)
+    clock.go(60)
+    for step in (-1e6, 2e7):
+        clock.now += step
+        assert not device.hears("cmd/pump-7/rotate")
+    clock.go(rotation.PAUSE)
+    assert device.hears("cmd/pump-7/rotate")
 
 
 def test_messages_that_are_retained_or_repeated_do_not_loop() -> None:

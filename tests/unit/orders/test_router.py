@@ -30,6 +30,16 @@ def test_the_first_that_matches_and_has_a_handler_gets_it_alone(bench: Bench) ->
     assert not bench.commands.is_logged("work/1")
 
 
+def test_how_each_went_is_to_be_shown_soon(bench: Bench) -> None:
+    bench.listen(saying("good", "x"), Subscription(topic="bad", exec=ExecHandler(argv=("false",))))
+    assert not bench.health.is_outdated
+    for topic in ("good", "bad"):
+        bench.send(topic)
+        bench.health.is_outdated = False
+        bench.answered()
+        assert bench.health.is_outdated
+
+
 def test_handlers_of_one_name_are_told_apart(bench: Bench) -> None:
     bench.listen(*[saying(topic, topic, name="x") for topic in ("a", "b", "c")])
     assert list(bench.commands.counters) == ["x", "x-2", "x-3"]

@@ -10,9 +10,9 @@ import errno
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -40,9 +40,10 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, Exit, RefusedError, TemporaryError, UnreachableError
 from fleet_agent.mailbox import StopRequested
 from fleet_agent.provisioning.answers import Certificate
-from fleet_agent.provisioning.dependencies import Dependencies, ReportWaiting
+from fleet_agent.provisioning.dependencies import Dependencies, ReportWaiting, here
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.proof import Proven
+from fleet_agent.provisioning.report import Milestone
 from fleet_agent.provisioning.runner import Provisioned, Runner
 from fleet_agent.session.mqtt import Session
 from support.certificates import END_OF_TIME, make_certificate
@@ -65,15 +66,6 @@ NAMED = frozenset({Event.UNRESOLVED, Event.DROPPED, Event.CURRENT, Event.RETIRED
 MEMORY = Path("/dev/shm")
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def directly(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """What is called aside in service is called here."""
-    return function(*args, **kwargs)
-
-
 class FakeSession:
     """The session that proved a credential."""
 
@@ -86,7 +78,7 @@ class FakeSession:
 class Report:
     """Nobody who listens."""
 
-    def step(self, name: str, detail: str = "") -> None: ...
+    def step(self, name: Milestone, detail: str = "") -> None: ...
 
     def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None: ...
 
@@ -239,7 +231,7 @@ class Walk(RuleBasedStateMachine):
         return Dependencies(
             store=self.store(),
             clock=self.clock,
-            call=directly,
+            call=here,
             sleep=self.sleep,
             jitter=lambda: 0.5,
             report=Report(),

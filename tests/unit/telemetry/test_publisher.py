@@ -467,6 +467,28 @@ def test_what_can_never_be_sent_is_dropped_named_and_counted(bench: Bench) -> No
     assert "can never be sent" in str(bench.told[-1][1])
 
 
+def test_an_answer_that_ends_the_connection_twice_is_dropped_and_none_goes_there_again(
+    bench: Bench,
+) -> None:
+    answer = Outgoing(topic="poison", payload=b"")
+    bench.publisher.answer(answer)
+    for _ in range(2):
+        bench.connect()
+        assert [one.topic for one in bench.wire.carried][-1] == "poison"
+        bench.publisher.disconnected()
+        bench.answer(None)
+        assert bench.publisher.due  # between two connections, too
+    assert "ended the connection twice" in str(bench.told[-1][1])
+    carried = len(bench.wire.carried)
+    bench.publisher.answer(answer)
+    bench.connect()
+    assert len(bench.wire.carried) == carried
+    assert bench.publisher.counts.answers_dropped == 2
+    bench.put(1)
+    bench.answer(0)
+    assert bench.publisher.waiting == 0
+
+
 def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_go_on(
     bench: Bench,
 ) -> None:
@@ -603,3 +625,18 @@ def test_a_topic_whose_readings_do_not_go_together_has_no_longer_turn(bench: Ben
         bench.clock.go(1)
         bench.answer(0)
     assert bench.carried("mixed") == list(range(300))
+
+
+@pytest.mark.parametrize("is_foreign", [True, False])
+def test_no_statement_is_offered_for_an_answer_whose_topic_a_stranger_chose(
+    bench: Bench, is_foreign: bool
+) -> None:
+    bench.connect()
+    bench.publisher.answer(Outgoing(topic="secret", payload=b"1", is_foreign=is_foreign))
+    bench.publisher.settle()
+    bench.answer(NOT_AUTHORIZED)
+    topic, error = bench.told[-1]
+    assert topic == "secret"
+    assert error is not None
+    assert "iot:Publish on topic/secret" in error.title
+    assert ("Effect" in error.remedy) is not is_foreign

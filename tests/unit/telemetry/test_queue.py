@@ -650,6 +650,8 @@ def test_what_was_dropped_is_counted_for_ever(path: Path, clock: FakeClock) -> N
         "expired": 3,
         "refused": 6,
     }
+    assert queue.losers(5) == [("flood", queue.dropped)]
+    assert queue.losers(0) == []
     queue.close()
 
 

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from fleet_agent import device
-from fleet_agent.config.settings import FromCommand
+from fleet_agent.config.settings import FirstOf, FromCommand, FromEnvironment, FromFile, Source
 from fleet_agent.errors import DeviceError
 from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
@@ -26,3 +28,24 @@ def test_one_without_a_value_is_an_error_only_when_it_is_named() -> None:
         topics.fill("dt/{Serial}")
     with pytest.raises(DeviceError, match="nothing is called"):
         topics.fill("dt/{Other}")
+
+
+def test_what_others_send_is_filled_from_what_no_program_has_to_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").write_text("\ufeffleeds\r\n")
+    monkeypatch.setenv("LINE", "l-7")
+    sources: dict[str, Source] = {
+        "Site": FromFile(file=str(tmp_path / "site")),
+        "Line": FirstOf(first_of=(FromFile(file="/nowhere"), FromEnvironment(env="LINE"))),
+        "Serial": FirstOf(first_of=(FromCommand(command=("echo", "s-1")),)),
+        "Kind": "pump",
+    }
+    find = device.finder(sources)
+    at_once = device.finder(sources, runs_programs=False)
+    filler = Topics(CREDENTIAL.topic_values, find, at_once).filler("app")
+    assert filler("dt/{thing}/{Site}/{Line}/{Kind}") == "dt/pump-7/leeds/l-7/pump"
+    with pytest.raises(DeviceError, match=r"{Serial} comes from a program"):
+        filler("dt/{Serial}")
+    with pytest.raises(DeviceError, match="nothing is called"):
+        filler("dt/{Other}")

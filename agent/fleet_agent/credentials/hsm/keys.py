@@ -9,6 +9,7 @@ from fleet_agent.credentials.hsm import cryptoki, pin
 from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Module, ModuleError, Session
 from fleet_agent.credentials.model import HardwareKey, HardwareToken
 from fleet_agent.errors import DeviceError
+from fleet_agent.pasted import word
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -112,7 +113,7 @@ def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKe
             pass
     raise DeviceError(
         f"The key {key} is neither RSA nor EC P-256, or the token does not tell its public half.",
-        remedy=f"Let the agent make one: another label; or look: pkcs11-tool --module {key.token.module} -O",
+        remedy=f"Let the agent make one: another label; or look: pkcs11-tool --module {word(key.token.module)} -O",
         code="token-key-unusable",
     )
 
@@ -218,7 +219,7 @@ def _open(token: HardwareToken) -> Iterator[Session]:
     except CryptokiError as error:
         raise DeviceError(
             f"The token {token.label!r} failed: {error}.",
-            remedy=f"Is it plugged in and free? pkcs11-tool --module {token.module} -L",
+            remedy=f"Is it plugged in and free? pkcs11-tool --module {word(token.module)} -L",
             code=FAILED,
         ) from error
 
@@ -238,8 +239,8 @@ def _slot(module: Module, token: HardwareToken) -> int:
         if flags & cryptoki.LAST_TRY:
             raise DeviceError(
                 f"The token {token.label!r} takes one more wrong PIN before it locks; nothing is tried.",
-                remedy=f"Give it the right one by hand: pkcs11-tool --module {token.module} --token-label "
-                f"{token.label} --login -O",
+                remedy=f"Give it the right one by hand: pkcs11-tool --module {word(token.module)} --token-label "
+                f"{word(token.label)} --login -O",
                 code="pin-last-try",
             )
         return slot
@@ -263,6 +264,6 @@ def _only_key(session: Session, key: HardwareKey) -> int:
     how_many = f"{len(found)} private keys" if found else "no private key"
     raise DeviceError(
         f"The token {key.token.label!r} has {how_many} with the label {key.label!r}.",
-        remedy=f"Look: pkcs11-tool --module {key.token.module} --token-label {key.token.label} --login -O",
+        remedy=f"Look: pkcs11-tool --module {word(key.token.module)} --token-label {word(key.token.label)} --login -O",
         code="token-key-missing",
     )

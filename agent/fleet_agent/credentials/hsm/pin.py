@@ -14,6 +14,7 @@ from fleet_agent.credentials.hsm import cryptoki
 from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Session
 from fleet_agent.credentials.model import HardwareToken
 from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.pasted import word
 
 REFUSED = "pin-refused.json"
 _MOST_BYTES = 4096
@@ -49,8 +50,8 @@ def locked(token: HardwareToken) -> DeviceError:
     """What to say of a token that takes no PIN any more."""
     return DeviceError(
         f"The token {token.label!r} is locked: too many wrong PINs.",
-        remedy=f"Unlock it with the security officer's PIN: pkcs11-tool --module {token.module} --token-label "
-        f"{token.label} --login --login-type so --init-pin",
+        remedy=f"Unlock it with the security officer's PIN: pkcs11-tool --module {word(token.module)} --token-label "
+        f"{word(token.label)} --login --login-type so --init-pin",
         code="pin-locked",
     )
 
@@ -67,8 +68,8 @@ def read(token: HardwareToken) -> bytes:
     except OSError as error:
         raise DeviceError(
             f"The PIN of the token {token.label!r} cannot be read from {path}: {error.strerror}.",
-            remedy=f"Write it there, readable by the agent's user alone (chown _fleet-agent {path}; chmod 400 "
-            f"{path}), or use LoadCredential= and credential:NAME.",
+            remedy=f"Write it there, readable by the agent's user alone (chown _fleet-agent {word(path)}; chmod 400 "
+            f"{word(path)}), or use LoadCredential= and credential:NAME.",
             code="pin-unreadable",
         ) from error
     # Editors elsewhere put a mark there that nobody sees, and that no token takes for a part of the PIN.
@@ -83,7 +84,7 @@ def read(token: HardwareToken) -> bytes:
     if problem:
         raise DeviceError(
             f"The PIN file {path} {problem}; nothing was tried.",
-            remedy=f"Write the PIN alone into it, as plain text: (umask 077; printf %s PIN > {path})",
+            remedy=f"Write the PIN alone into it, as plain text: (umask 077; printf %s PIN > {word(path)})",
             code="pin-unreadable",
         )
     return pin

@@ -12,6 +12,7 @@ from fleet_agent.errors import StateDirectoryError
 from fleet_agent.orders.answer import Outcome, failure
 from fleet_agent.orders.command import Command
 from fleet_agent.orders.handlers.work import Done
+from fleet_agent.reserved import OwnFileError, Reserved
 
 _LEVEL_BYTES = 200  # a name has at most 255, and needs room for what the template puts around it
 
@@ -23,13 +24,15 @@ class FileWork:
 
     Args:
         handler: Where to and how.
+        reserved: Files that no message may write, whatever links lead there.
     """
 
     is_repeated = True
     is_instant = True
     due = math.inf
 
-    def __init__(self, handler: FileHandler) -> None:
+    def __init__(self, handler: FileHandler, reserved: Reserved) -> None:
+        self._reserved = reserved
         self._path = handler.path
         self._mode = int(handler.mode, 8)
 
@@ -44,9 +47,12 @@ class FileWork:
         except ValueError as error:
             return failure("refused-name", str(error))
         try:
+            self._reserved.refuse_target(path)
             files.write(path, command.payload, self._mode)
         except StateDirectoryError as error:
             return failure("not-written", error.title)
+        except OwnFileError as error:
+            return failure("not-written", f"Cannot write {path}: {error.strerror}.")
         return Outcome()
 
     def act(self) -> None:

@@ -18,6 +18,7 @@ from fleet_agent.config.telemetry import (
 from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import PRIORITIES, Intake, Source
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.topics.names import Topics
@@ -29,6 +30,7 @@ class Place:
 
     ``fill`` fills a template for the source of a name, and gives None, having told it, where that makes no topic;
     ``topics`` are for what programs send. ``state_dir``: file positions; its disk is the one that is reported on.
+    ``reserved``: files that no source reads.
     """
 
     fill: Callable[[str, str], str | None]
@@ -40,6 +42,7 @@ class Place:
     state_dir: Path
     runtime_dir: Path
     listeners: Listeners
+    reserved: Reserved | None = None
 
 
 def build(telemetry: Telemetry, place: Place) -> list[Source]:
@@ -79,7 +82,7 @@ def _source(item: TelemetrySource, telemetry: Telemetry, place: Place) -> Source
         case FromGrowingFile(file=file):
             from fleet_agent.telemetry.sources.file import File
 
-            return File(file, feed, place.state_dir)
+            return File(file, feed, place.state_dir, place.reserved)
         case FromSocket(socket=listener):
             return _socket(listener, feed, place)
 

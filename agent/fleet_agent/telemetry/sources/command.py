@@ -5,6 +5,7 @@ A program that ends with status 0 and prints nothing has nothing to say; that is
 
 import json
 
+from fleet_agent import pasted
 from fleet_agent.config.telemetry import CommandSource
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.child import Child, Ended
@@ -58,9 +59,7 @@ class Command:
         self._next = max(self._next, self._feed.clock.monotonic())
         problem = ended.words or self._hand_in(ended.output)
         if problem:
-            import shlex
-
-            line = shlex.join(self._settings.argv)
+            line = pasted.command(*self._settings.argv)
             self._feed.fails(
                 f"{self._settings.argv[0]} {problem}.",
                 f"Run it by hand as the agent's user: sudo -u _fleet-agent {line}",

@@ -2,22 +2,27 @@
 
 import collections
 import socket
-from collections.abc import Callable
 from functools import partial
 
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet
+from fleet_agent.telemetry.sources.farewell import Farewells
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.telemetry.sources.packet import MAX_PACKET, OK, PacketError, answer
+from fleet_agent.telemetry.sources.places import Share
 from fleet_agent.telemetry.sources.rights import Rights
 
 SCRATCH = MAX_PACKET + 1  # bytes: one more shows that a packet is too large
 
-BURST = 256  # packets read before others get their turn
+BURST = 256  # packets that one user's connections are read for before others get their turn, ...
+BURST_BYTES = MAX_PACKET  # ... and bytes, which also those cost that are refused
 MAX_OPEN = 4096  # packets of a client that are not answered, ...
 MAX_OPEN_BYTES = 512 * 1024  # ... and bytes of their payloads, until it is not read from
 MAX_WAITS = 1024  # readings of a client that is to hear when AWS has them
+# The same for all clients of one user together, those that are closed since included.
+MAX_USER_BYTES = 4 * MAX_OPEN_BYTES
+MAX_USER_WAITS = 4 * MAX_WAITS
 
 
 class _Slot:
@@ -39,27 +44,31 @@ class Connection:
     Args:
         client: Connected, nonblocking.
         rights: What its user may send to.
+        share: What its user has open; it has a place there until it is closed.
         feed: Where readings go.
         mailbox: Where it is watched.
-        on_close: Told once, when it is over.
+        farewells: Take it over when it is turned away.
         scratch: ``SCRATCH`` bytes to read into, shared by all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what all connections work with
         self,
         client: socket.socket,
         rights: Rights,
+        share: Share,
         feed: Feed,
         mailbox: Mailbox,
-        on_close: "Callable[[Connection], None]",
+        *,
+        farewells: Farewells,
         scratch: bytearray,
     ) -> None:
         self._client = client
         self._rights = rights
+        self._share = share
         self._feed = feed
         self._source = f"{feed.name}/{rights.user}"
         self._mailbox = mailbox
-        self._on_close = on_close
+        self._farewells = farewells
         self._scratch = scratch
         self._view = memoryview(scratch)
         self._slots: collections.deque[_Slot] = collections.deque()
@@ -70,24 +79,43 @@ class Connection:
         self._is_full = False  # not read from
         self._is_last = False  # no packet comes any more: it is over after the last answer
         self._is_stuck = False  # its side of the socket is full of answers
+        self.heard_at = feed.clock.monotonic()
+        share.guests.add(self)
         mailbox.watch(client.fileno(), self._read)
 
     def close(self) -> None:
         """End it; readings that were handed in stay."""
         if self._is_open:
-            self._is_open = False
-            self._mailbox.unwatch(self._client.fileno())
+            self._leave()
             self._client.close()
-            self._slots.clear()
-            self._told.clear()
-            self._on_close(self)
+
+    def turn_away(self, why: PacketError) -> None:
+        """End it; its program reads why."""
+        if self._is_open:
+            self._leave()
+            self._farewells.say(self._client, answer(None, why))
+
+    def _leave(self) -> None:
+        self._is_open = False
+        self._mailbox.unwatch(self._client.fileno())
+        self._slots.clear()
+        self._told.clear()
+        self._share.guests.discard(self)
+        self._share.held.discard(self)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for an answer, or for what AWS says."""
+        return bool(self._slots or self._told or self._waits)
 
     # In -------------------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         recv_into, scratch, view = self._client.recv_into, self._scratch, self._view
-        for _ in range(BURST):
-            if self._is_full or self._is_stuck or not self._is_open:
+        self.heard_at = self._feed.clock.monotonic()
+        left = BURST_BYTES
+        for _ in range(max(1, BURST // len(self._share.guests))):
+            if left <= 0 or self._is_full or self._is_stuck or not self._is_open:
                 return
             try:
                 size = recv_into(scratch)
@@ -98,6 +126,7 @@ class Connection:
             if size == 0:
                 self._ended()
                 return
+            left -= size
             self._take(view[:size])
 
     def _ended(self) -> None:
@@ -119,12 +148,8 @@ class Connection:
             wish = packet.parse(data)
             slot.name = wish.name
             topic = self._rights.topic(wish.topic)
-            if wish.waits and self._waits >= MAX_WAITS:
-                raise PacketError(  # noqa: TRY301 - as above
-                    packet.BUSY,
-                    f"{MAX_WAITS} readings of this connection wait for AWS already.",
-                    "Send it again later, or without `wait`.",
-                )
+            if wish.waits:
+                self._refuse_more_waits()
         except PacketError as error:
             slot.answer = answer(error.name or slot.name, error)
             self._answer()
@@ -142,7 +167,9 @@ class Connection:
         )
         slot.size = len(wish.payload)
         self._size += slot.size
+        self._share.bytes += slot.size
         self._waits += wish.waits
+        self._share.waits += wish.waits
         self._bound()
         feed.intake.put(
             reading,
@@ -150,12 +177,27 @@ class Connection:
             partial(self._acknowledged, slot) if wish.waits else None,
         )
 
+    def _refuse_more_waits(self) -> None:
+        for count, most, whose in (
+            (self._waits, MAX_WAITS, "connection"),
+            (self._share.waits, MAX_USER_WAITS, "user"),
+        ):
+            if count >= most:
+                raise PacketError(
+                    packet.BUSY,
+                    f"{most} readings of this {whose} wait for AWS already.",
+                    "Send it again later, or without `wait`.",
+                )
+
     # Out ------------------------------------------------------------------------------------------------------------
 
     def _stored(self, slot: _Slot, why_not: str | None) -> None:
+        self._size -= slot.size
+        self._share.bytes -= slot.size
+        for held in list(self._share.held):
+            held.go_on()
         if not self._is_open:
             return
-        self._size -= slot.size
         if why_not:
             error = PacketError(
                 packet.NOT_STORED, f"The reading is not stored: {why_not}", "Send it again later."
@@ -167,6 +209,7 @@ class Connection:
 
     def _acknowledged(self, slot: _Slot, why_not: str | None) -> None:
         self._waits -= 1
+        self._share.waits -= 1
         if not self._is_open:
             return
         error = None
@@ -215,14 +258,26 @@ class Connection:
         self._mailbox.unwatch(self._client.fileno())
         self._answer()
 
+    def go_on(self) -> None:
+        """Others of the same user have less open: it may be read from again."""
+        self._bound()
+
     def _bound(self) -> None:
         """Stop reading from a client that has too much open; go on when half of it is done."""
         if self._is_stuck or self._is_last or not self._is_open:
             return
         share = 2 if self._is_full else 1
-        is_full = len(self._slots) * share >= MAX_OPEN or self._size * share >= MAX_OPEN_BYTES
+        is_full = (
+            len(self._slots) * share >= MAX_OPEN
+            or self._size * share >= MAX_OPEN_BYTES
+            or self._share.bytes * share >= MAX_USER_BYTES
+        )
         if is_full and not self._is_full:
             self._mailbox.unwatch(self._client.fileno())
         elif self._is_full and not is_full:
             self._mailbox.watch(self._client.fileno(), self._read)
         self._is_full = is_full
+        if is_full:
+            self._share.held.add(self)
+        else:
+            self._share.held.discard(self)

@@ -42,7 +42,8 @@ class Feed:
         """Something is wrong with this source, until ``works``."""
         title = f"Source {self.name}: {title}"
         now = clocks.text(self.clock.wall())
-        self.health.traffic.sources[self.name] = {"last_error": title, "last_error_time": now}
+        source = self.health.traffic.sources.setdefault(self.name, {})
+        source.update(last_error=title, last_error_time=now)
         self.health.report(table.SOURCE_FAILED.problem(title, remedy, name=self.name))
 
     def fails_by(self, error: AgentError) -> None:

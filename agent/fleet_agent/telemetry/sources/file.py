@@ -4,6 +4,7 @@ The file is looked at every ``POLL`` seconds. How far it was read is kept in the
 the readings are durable: after a crash some lines are sent twice, none is lost.
 """
 
+import codecs
 import collections
 import contextlib
 import logging
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from fleet_agent.config.telemetry import FileSource
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT
 from fleet_agent.telemetry.sources import position
 from fleet_agent.telemetry.sources.command import json_problem
@@ -44,9 +46,23 @@ class _Line:
 
 
 class File:
-    """Follows one file."""
+    """Follows one file.
 
-    def __init__(self, settings: FileSource, feed: Feed, state_dir: Path) -> None:
+    Args:
+        settings: The source's own.
+        feed: Where its lines go.
+        state_dir: Where its position is kept.
+        reserved: Files that it may not be, whatever links lead there.
+    """
+
+    def __init__(
+        self,
+        settings: FileSource,
+        feed: Feed,
+        state_dir: Path,
+        reserved: Reserved | None = None,
+    ) -> None:
+        self._reserved = reserved or Reserved([])
         self.name = feed.name
         self._path = Path(settings.path)
         self._is_json = settings.format == "json"
@@ -138,6 +154,11 @@ class File:
         self._take(position.after(self._path, file), 0)
 
     def _take(self, opened: Opened, offset: int) -> Opened:
+        try:
+            self._reserved.refuse(opened.descriptor)
+        except OSError:
+            opened.close()
+            raise
         self._let_go()
         self._file = opened
         self._head = opened.head(offset)
@@ -185,6 +206,8 @@ class File:
     def _hand_in(self, text: bytes, end: int) -> None:
         line = _Line(end)
         self._lines.append(line)
+        if self._offset == 0:
+            text = text.removeprefix(codecs.BOM_UTF8)
         self._offset = end
         text = text.strip() if self._is_json else text.removesuffix(b"\r")
         problem = self._what_is_wrong(text)
@@ -258,7 +281,12 @@ class File:
 
     def _fails(self, error: OSError) -> None:
         self._missed += 1
-        if not isinstance(error, FileNotFoundError):
+        if isinstance(error, OwnFileError):
+            self._feed.fails(
+                f"{self._path} is not read: {error.strerror}.",
+                "Look who made it a link (ls -l), or correct the source's `path`.",
+            )
+        elif not isinstance(error, FileNotFoundError):
             self._feed.fails(
                 f"cannot read {self._path}: {error.strerror or error}.",
                 "Give the agent's user the right to read it, for example by a group.",

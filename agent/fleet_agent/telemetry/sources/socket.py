@@ -4,24 +4,32 @@ Whoever sends is known by the kernel's word (SO_PEERCRED). A client that sends f
 read its answers, is not read from until that changes: it waits, the agent does not.
 """
 
-import contextlib
 import errno
+import logging
+import math
 import os
 import socket
 import struct
 from pathlib import Path
 
+from fleet_agent import files
 from fleet_agent.config.telemetry import SocketSource
+from fleet_agent.errors import StateDirectoryError
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.connection import Connection
+from fleet_agent.telemetry.sources.farewell import Farewells
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.telemetry.sources.packet import BUSY, PacketError, answer
+from fleet_agent.telemetry.sources.places import Places
 from fleet_agent.telemetry.sources.rights import AllowList, sees_users
+
+_log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
 RETRY = 10.0  # seconds between tries to open it
+LOOK = 10.0  # seconds between looks at whether it is still there
 _NOT_NOW = {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR}
 
 
@@ -54,21 +62,41 @@ class Socket:
         self._mailbox = mailbox
         self._allowed = allowed
         self._listener: socket.socket | None = None
-        self._connections: set[Connection] = set()
+        self._connections = Places()
         self._scratch = bytearray(connection.SCRATCH)
-        self.due = feed.clock.monotonic()
+        self._farewells = Farewells(mailbox, feed.clock, self._scratch)
+        self._look_at = feed.clock.monotonic()
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        return min(self._look_at, self._farewells.due)
 
     def act(self) -> None:
-        """Open the socket, or try to again."""
-        self.due = float("inf")
+        """Open the socket, or try to again; see whether it is still there."""
+        self._farewells.act()
+        now = self._feed.clock.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK
+        if self._listener is not None:
+            if self._listeners.is_there(self.path):
+                return
+            _log.warning("%s was removed, or replaced: it is made again", self.path)
+            self._stop_listening()
+        self._listen()
+
+    def _listen(self) -> None:
         try:
+            files.make_folder(self.path.parent, 0o755)
             self._listener = self._listeners.listen(self.path)
-        except OSError as error:
+        except (OSError, StateDirectoryError) as error:
+            why = getattr(error, "strerror", None) or error
             self._feed.fails(
-                f"cannot listen on {self.path}: {error.strerror or error}.",
+                f"cannot listen on {self.path}: {why}.",
                 "Look at the runtime directory's owner and mode; its path may have at most 90 characters.",
             )
-            self.due = self._feed.clock.monotonic() + RETRY
+            self._look_at = self._feed.clock.monotonic() + RETRY
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)
         problems = list(self._allowed.problems)
@@ -84,8 +112,13 @@ class Socket:
 
     def close(self) -> None:
         """Let go of all clients, and accept no more; who connects now waits for the next image of this process."""
-        for one in list(self._connections):
+        for one in self._connections:
             one.close()
+        self._farewells.close()
+        self._stop_listening()
+        self._look_at = math.inf
+
+    def _stop_listening(self) -> None:
         if self._listener is not None:
             self._mailbox.unwatch(self._listener.fileno())
             self._listener = None
@@ -111,27 +144,41 @@ class Socket:
             client, _ = self._listener.accept()
         except OSError as error:
             if error.errno not in _NOT_NOW:  # no descriptor left: later
-                self._mailbox.unwatch(self._listener.fileno())
+                self._stop_listening()
                 self._listeners.drop(self.path)
-                self._listener = None
-                self.due = self._feed.clock.monotonic() + RETRY
+                self._look_at = self._feed.clock.monotonic() + RETRY
             return
         client.setblocking(False)
-        if len(self._connections) >= MAX_CONNECTIONS:
-            busy = PacketError(
-                BUSY, f"{MAX_CONNECTIONS} programs are connected already.", "Close some; keep one."
-            )
-            with contextlib.suppress(OSError):
-                client.send(answer(None, busy))
-            client.close()
-            return
         credentials = client.getsockopt(
             socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
         )
         _, user, _ = struct.unpack("3i", credentials)
-        rights = self._allowed.rights(user, self._feed.topic)
-        self._connections.add(
-            Connection(
-                client, rights, self._feed, self._mailbox, self._connections.discard, self._scratch
-            )
+        if len(self._connections) >= MAX_CONNECTIONS:
+            someone = self._connections.who_goes(user, self._feed.clock.monotonic())
+            if someone is None:
+                self._farewells.say(client, answer(None, _full()))
+                return
+            someone.turn_away(_gives_way())
+        Connection(
+            client,
+            self._allowed.rights(user, self._feed.topic),
+            self._connections.share(user),
+            self._feed,
+            self._mailbox,
+            farewells=self._farewells,
+            scratch=self._scratch,
         )
+
+
+def _full() -> PacketError:
+    return PacketError(
+        BUSY, f"{MAX_CONNECTIONS} programs are connected already.", "Close some; keep one."
+    )
+
+
+def _gives_way() -> PacketError:
+    return PacketError(
+        BUSY,
+        f"All {MAX_CONNECTIONS} places are taken, and another program needs this one more.",
+        "Connect again when there is something to send.",
+    )

@@ -338,3 +338,12 @@ def test_nothing_is_lost_whatever_happens(
     bench.intake.is_held = False
     bench.turn(lambda: set(numbers(bench)) == set(range(count)))
     bench.close()
+
+
+@pytest.mark.parametrize("kind", ["json", "text"])
+def test_a_mark_that_editors_put_before_the_first_line_is_none_of_it(
+    bench: Bench, log: Path, kind: str
+) -> None:
+    log.write_bytes(b"\xef\xbb\xbf1\r\n2\r\n")
+    begin(bench, log, format=kind)
+    assert bench.until(2) == [b"1", b"2"]

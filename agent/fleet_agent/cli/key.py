@@ -1,0 +1,60 @@
+"""``fleet-agent key``: the device's key before it has an identity, and what the cloud knows it by."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from fleet_agent.cli import flags
+from fleet_agent.identity import made_ahead
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "key",
+        parents=[common],
+        help="make the device's key in the factory, or print what the cloud knows it by",
+        description="Prints the SHA-256 of the device's public key (SubjectPublicKeyInfo, DER, in hexadecimal), which "
+        "fleet-cloud devices expect takes: then a claim is worth nothing without this device. Of an identity being "
+        "replaced it is the key to come. The key itself stays where it is.",
+    )
+    flags.add_settings(parser)
+    flags.add_owner(parser)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--make",
+        action="store_true",
+        help="make the key that provisioning will use, in a file or a hardware token, unless there is one",
+    )
+    what.add_argument("--print-hash", action="store_true", help="make nothing")
+    parser.add_argument(
+        "--allow-volatile", action="store_true", help="accept a state directory in memory"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb."""
+    settings = flags.settings(arguments)
+    flags.become_owner(arguments, Path(settings.state_dir))
+    if arguments.make:
+        found = made_ahead.make(settings, allow_volatile=arguments.allow_volatile)
+    else:
+        found = made_ahead.look(settings)
+    if arguments.json:
+        answer = {
+            "schema": 1,
+            "public_key_sha256": found.public_key_hash,
+            "made": found.was_made,
+            "generation": found.generation,
+        }
+        print(json.dumps(answer))
+        return 0
+    print(found.public_key_hash)
+    if arguments.make and not found.was_made:
+        sys.stderr.write("This device has a key already; it is this one's.\n")
+    return 0

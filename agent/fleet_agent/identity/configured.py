@@ -1,0 +1,134 @@
+"""What the settings say of this device's store, hardware tokens and claim."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from fleet_agent.clock import SystemClock
+from fleet_agent.config import token_uri
+from fleet_agent.config.paths import resolve_path
+from fleet_agent.config.settings import Claim, Key, Settings
+from fleet_agent.config.shape import WrongValueError
+from fleet_agent.credentials.folders import CURRENT
+from fleet_agent.credentials.model import (
+    Credential,
+    HardwareKey,
+    HardwareToken,
+    KeyPair,
+)
+from fleet_agent.credentials.pair import read_pair
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import DeviceError
+
+if TYPE_CHECKING:
+    pass
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def open_store(settings: Settings) -> Store:
+    """The credential store of the settings' state directory."""
+    return Store(Path(settings.state_dir), SystemClock(), *hardware_tokens(settings))
+
+
+def needed(section: T | None, name: str) -> T:
+    """A section of the configuration that an identity takes.
+
+    Raises:
+        DeviceError: It is not there.
+    """
+    if section is None:
+        raise DeviceError(
+            f"This device is to get an identity, and the configuration has no section `{name}`.",
+            remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name; one that has "
+            "a certificate already: fleet-agent adopt --cert FILE --key FILE",
+            code="configuration",
+        )
+    return section
+
+
+def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
+    """Every hardware token that the configuration names; the device's own last, which wins."""
+    for section in (settings.claim, settings.identity):
+        if section and token_uri.is_one(section.private_key):
+            with contextlib.suppress(DeviceError):  # told when its key is needed
+                yield hardware_key(section.private_key, settings).token
+    if own := hardware_token(settings):
+        yield own
+
+
+def hardware_token(settings: Settings) -> HardwareToken | None:
+    """The token of the device's own key."""
+    key = settings.provisioning.key if settings.provisioning else Key()
+    if key.store != "pkcs11" or not (key.module and key.token and key.pin_file):
+        return None
+    return HardwareToken(
+        module=key.module,
+        label=key.token,
+        pin_file=key.pin_file,
+        state_dir=settings.state_dir,
+    )
+
+
+def hardware_key(uri: str, settings: Settings) -> HardwareKey:
+    """The key that a PKCS#11 URI names; what it leaves out is as for the device's own key.
+
+    Raises:
+        DeviceError: It is no such URI, or module or PIN file are named nowhere.
+    """
+    try:
+        named = token_uri.read(uri)
+    except WrongValueError as error:
+        raise DeviceError(
+            f"The PKCS#11 URI {error.problem}.",
+            remedy=f"{error.suggestion.capitalize()}.",
+            code="token-uri",
+        ) from None
+    own = hardware_token(settings)
+    module = named.get("module-path") or (own.module if own else None)
+    pin_file = named.get("pin-source") or (own.pin_file if own else None)
+    if not module or not pin_file:
+        raise DeviceError(
+            f"The PKCS#11 URI of the key {named['object']!r} names no {'PIN file' if module else 'module'}.",
+            remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/the/pin to it.",
+            code="token-uri",
+        )
+    token = HardwareToken(
+        module=module, label=named["token"], pin_file=pin_file, state_dir=settings.state_dir
+    )
+    return HardwareKey(token=token, label=named["object"])
+
+
+def read_claim(claim: Claim, settings: Settings) -> KeyPair:
+    """The claim's certificate and key.
+
+    Raises:
+        DeviceError: A file of them cannot be read.
+    """
+    certificate = resolve_path(claim.certificate, os.environ)
+    if token_uri.is_one(claim.private_key):
+        return read_pair(certificate, hardware_key(claim.private_key, settings))
+    return read_pair(certificate, resolve_path(claim.private_key, os.environ))
+
+
+def stable(store: Store, credential: Credential) -> Credential:
+    """The current credential under the path that stays: through the link ``current``."""
+    if not credential.is_proven:
+        return credential
+    folder = store.folder(credential.generation)
+    current = folder.with_name(CURRENT)
+    files_of = {
+        field: str(current / Path(path).name)
+        for field, path in (
+            ("certificate_file", credential.certificate_file),
+            ("private_key_file", credential.private_key_file),
+        )
+        if path is not None and not token_uri.is_one(path)
+    }
+    return dataclasses.replace(credential, **files_of)  # type: ignore[arg-type]

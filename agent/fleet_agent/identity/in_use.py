@@ -1,0 +1,75 @@
+"""The one judge of whether this device has an identity: what is in use, or why that is none.
+
+A certificate or a key that is empty, cut off or something else is no identity, for no verb. That key and certificate
+belong together is not looked at here: it takes cryptography, and the first connection shows it.
+"""
+
+from pathlib import Path
+
+from fleet_agent import files
+from fleet_agent.config import token_uri
+from fleet_agent.credentials import pem_file
+from fleet_agent.credentials.model import Credential
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import DeviceError
+
+DAMAGED = "credential-damaged"
+
+# Codes of errors that say so: of this judge, and of the store for its own files.
+DAMAGES = frozenset({DAMAGED, "state-damaged"})
+
+
+def in_use(store: Store) -> Credential | None:
+    """The credential in use; None: there is none yet.
+
+    Raises:
+        DeviceError: It is incomplete, or a part of it is not what it should be.
+        StateDirectoryError: A file is damaged or cannot be read.
+    """
+    found = store.current()
+    if found is not None:
+        _judge(store, found)
+    return found
+
+
+def _judge(store: Store, found: Credential) -> None:
+    certificate = Path(found.certificate_file)
+    try:
+        pem_file.certificate(files.read(certificate) or b"", str(certificate))
+    except DeviceError as error:
+        raise _damaged(store, found, "certificate", certificate, error) from error
+    if found.private_key_file is None or token_uri.is_one(found.private_key_file):
+        return
+    key = Path(found.private_key_file)
+    try:
+        pem_file.private_key(files.read(key) or b"", str(key))
+    except DeviceError as error:
+        raise _damaged(store, found, "private key", key, error) from error
+
+
+def _damaged(
+    store: Store, found: Credential, what: str, path: Path, error: DeviceError
+) -> DeviceError:
+    is_empty = not (files.read(path) or b"").strip()
+    title = f"{path} is empty: the {what} of this device is lost." if is_empty else error.title
+    return DeviceError(title, remedy=_cure(store, found, what), code=DAMAGED)
+
+
+def _cure(store: Store, found: Credential, what: str) -> str:
+    """What brings an identity back; the key may have come from elsewhere, or be in a hardware token."""
+    anew = "fleet-agent provision --force"
+    if store.is_key_given(found.generation):
+        given = f"{anew} --csr FILE --csr-key FILE"
+        if what == "private key":
+            return f"Copy the key there again, or provision anew: {given}"
+        return f"Copy the certificate there again ({_fetch(found)}), or provision anew: {given}"
+    if what == "private key":
+        return f"Provision anew, with the claim: {anew} (the ledger names the old certificate)."
+    return f"Copy the certificate there again ({_fetch(found)}), or provision anew, with the claim: {anew}"
+
+
+def _fetch(found: Credential) -> str:
+    return (
+        f"aws iot describe-certificate --certificate-id {found.certificate_id} "
+        "--query certificateDescription.certificatePem --output text"
+    )

@@ -1,0 +1,260 @@
+"""A walk through provisioning with the real things: what a new identity is asked for with, whoever asks."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from fleet_agent import filesystem
+from fleet_agent.clock import SystemClock, jitter
+from fleet_agent.config import token_uri
+from fleet_agent.config.paths import reserved
+from fleet_agent.config.settings import Provisioning, Settings
+from fleet_agent.credentials.model import (
+    Credential,
+    Csr,
+    KeyPair,
+    PrivateKey,
+    Secret,
+)
+from fleet_agent.credentials.pair import read_text
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import DeviceError, UsageError
+from fleet_agent.identity import clone
+from fleet_agent.identity.configured import (
+    hardware_key,
+    hardware_token,
+    needed,
+    read_claim,
+)
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs.aside import Aside
+from fleet_agent.provisioning.report import Milestone, Report
+from fleet_agent.session.route import route
+
+if TYPE_CHECKING:
+    from fleet_agent.provisioning.model import Plan
+    from fleet_agent.provisioning.runner import Provisioned, Runner
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What ``provision`` is asked for beside the settings; ``timeout`` in seconds, 0 for ever.
+
+    ``pair``: adopt this certificate and key, those of the settings' ``identity``, read already.
+    """
+
+    csr_file: str | None = None
+    csr_key_file: str | None = None
+    pair: KeyPair | None = None
+    force: bool = False
+    restart: bool = False
+    allow_volatile: bool = False
+    timeout: float = 120.0
+    outlasts_refusal: bool = False
+    any_owner: bool = False
+
+
+def walk(
+    settings: Settings,
+    request: Request,
+    report: Report,
+    store: Store,
+    mailbox: Mailbox,
+    *,
+    in_use: Credential | None = None,
+) -> "Provisioned":
+    """Walk through provisioning, from wherever the last attempt stopped.
+
+    Args:
+        settings: Where, and with which template and parameters.
+        request: What the command line adds.
+        report: Hears of the steps.
+        store: Keeps what each step brings.
+        mailbox: Where everything comes in.
+        in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with
+            the claim.
+
+    Raises:
+        AgentError: What stopped it.
+        StopRequested: It was interrupted.
+    """
+    with contextlib.closing(Aside()) as aside:
+        # It starts while the SDK is imported.
+        aside.start()
+        filesystem.try_out(Path(settings.state_dir))
+        own = in_use if settings.rotation.credential == "own" else None
+        if in_use is None and _adopts(settings, request):
+            plan = _plan_to_adopt(settings, request, aside)
+        else:
+            wanted = needed(settings.provisioning, "provisioning")
+            if own is None:
+                needed(settings.claim, "claim")
+            plan = _plan(settings, wanted, request, report, aside)
+        runner = _runner(
+            settings,
+            request,
+            plan,
+            report=report,
+            store=store,
+            mailbox=mailbox,
+            aside=aside,
+            own=own,
+            in_use=in_use,
+        )
+        done = runner.provision(restart=request.restart)
+        if done.credential.is_proven:
+            aside.call(clone.look, Path(settings.state_dir), done.credential)
+        return done
+
+
+def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
+    settings: Settings,
+    request: Request,
+    plan: "Plan",
+    *,
+    report: Report,
+    store: Store,
+    mailbox: Mailbox,
+    aside: Aside,
+    own: Credential | None,
+    in_use: Credential | None,
+) -> "Runner":
+    from fleet_agent.identity import own_session, trial
+    from fleet_agent.provisioning.aws import ProvisioningClient
+    from fleet_agent.provisioning.dependencies import Dependencies
+    from fleet_agent.provisioning.proof import Proof
+    from fleet_agent.provisioning.runner import Runner
+
+    clock = SystemClock()
+    way = route(settings)
+    proof = Proof(
+        lambda found, pair: own_session.open_session(settings, found, pair, mailbox),
+        mailbox,
+        clock,
+        trial.trial(settings, clock),
+        plan.parameters.get,
+    )
+    client_id = own.client_id if own else None
+    needs = Dependencies(
+        store=store,
+        clock=clock,
+        call=aside.call,
+        sleep=mailbox.sleep,
+        jitter=jitter,
+        report=report,
+        read_claim=lambda: _asking_pair(settings, store, own),
+        make_api=lambda pair: ProvisioningClient(
+            way, pair, plan, mailbox, clock, client_id=client_id
+        ),
+        prove=proof.prove,
+        topics=trial.topics(settings),
+        outlasts_refusal=request.outlasts_refusal,
+        in_use=in_use,
+        pause=CONNECT_INTERVAL if own else 0.0,
+    )
+    return Runner(plan, needs)
+
+
+def _asking_pair(settings: Settings, store: Store, own: Credential | None) -> KeyPair:
+    """What AWS is asked with: the device's own credential, or the claim."""
+    if own is not None:
+        return store.key_pair(own.generation)
+    return read_claim(needed(settings.claim, "claim"), settings)
+
+
+def _adopts(settings: Settings, request: Request) -> bool:
+    """Whether a first identity is the given one; --force without a pair is to be provisioned anew, by the claim."""
+    return settings.identity is not None and (request.pair is not None or not request.force)
+
+
+def _plan_to_adopt(settings: Settings, request: Request, aside: Aside) -> "Plan":
+    from fleet_agent.identity import adopt
+
+    identity = needed(settings.identity, "identity")
+    pair = request.pair or adopt.read(identity, settings)
+    return adopt.plan(settings, identity, pair, aside.call)
+
+
+def _plan(
+    settings: Settings, wanted: Provisioning, request: Request, report: Report, aside: Aside
+) -> "Plan":
+    """What is asked for: by the settings, by flags, and by the device's own facts."""
+    from fleet_agent import device
+    from fleet_agent.credentials import keys
+    from fleet_agent.provisioning.model import Plan
+
+    parameters = device.resolve(wanted.parameters, reserved=reserved(settings, os.environ))
+    for warning in (text for item in parameters for text in item.warnings):
+        _log.warning("%s", warning)
+    report.step(
+        Milestone.PARAMETERS, ", ".join(f"{item.name}={item.value}" for item in parameters)
+    )
+    csr, csr_key = _given_csr(request, settings)
+    values = {item.name: item.value for item in parameters}
+    return Plan(
+        endpoint=settings.endpoint,
+        template=wanted.template,
+        method="csr" if csr else wanted.method,
+        key_type=wanted.key.type,
+        parameters=values,
+        parameters_hash=aside.call(keys.hash_parameters, values),
+        csr=csr,
+        csr_key=csr_key,
+        token=hardware_token(settings),
+        label=wanted.key.label,
+    )
+
+
+def key_plan(settings: Settings) -> "Plan":
+    """What is asked for as far as the key goes: the device's facts may not be there yet."""
+    from fleet_agent.credentials import keys
+    from fleet_agent.provisioning.model import Plan
+
+    wanted = needed(settings.provisioning, "provisioning")
+    return Plan(
+        endpoint=settings.endpoint,
+        template=wanted.template,
+        method=wanted.method,
+        key_type=wanted.key.type,
+        parameters={},
+        parameters_hash=keys.hash_parameters({}),
+        token=hardware_token(settings),
+        label=wanted.key.label,
+    )
+
+
+def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, PrivateKey | None]:
+    """The CSR of ``--csr``, checked, and its key when ``--csr-key`` gives it."""
+    if request.csr_file is None:
+        if request.csr_key_file is not None:
+            raise UsageError(
+                "--csr-key is the key of a CSR.", remedy="Give that with --csr FILE.", code="usage"
+            )
+        return None, None
+    from fleet_agent.credentials import keys, pem_file
+
+    csr = keys.read_csr(read_text(Path(request.csr_file), "the CSR"), request.csr_file)
+    if request.csr_key_file is None:
+        return csr, None
+    key: PrivateKey
+    if token_uri.is_one(request.csr_key_file):
+        key = hardware_key(request.csr_key_file, settings)
+    else:
+        data = read_text(Path(request.csr_key_file), "the CSR's private key")
+        key = Secret(pem_file.private_key(data, request.csr_key_file))
+    if keys.public_key_of_key(key, request.csr_key_file) != csr.public_key:
+        raise DeviceError(
+            f"The key in {request.csr_key_file} is not that of the CSR in {request.csr_file}.",
+            remedy="Give the two that were made together.",
+            code="key-mismatch",
+        )
+    return csr, key

@@ -1,0 +1,101 @@
+"""The program's streams: closed, full, cut off, or in an encoding that lacks a character; none is a traceback."""
+
+import codecs
+import contextlib
+import io
+import os
+import sys
+from typing import TextIO
+
+_ERRORS = "fleet_agent.plain"
+# What a console of few characters is shown instead of what we ourselves write.
+_PLAIN = str.maketrans({"●": "*", "→": "->", "…": "...", "✓": "ok"})
+
+
+class OutputError(Exception):
+    """The answer cannot be written to stdout; says why, and nothing when its reader only has enough."""
+
+
+def prepare() -> None:
+    """Make writing safe: what the console's encoding lacks is spelled, and no file of ours gets a stream's number."""
+    codecs.register_error(_ERRORS, _spelled)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        stream = getattr(sys, name)
+        if stream is None:
+            found = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
+            setattr(sys, name, found)
+        elif isinstance(stream, io.TextIOWrapper) and number:
+            stream.reconfigure(errors=_ERRORS)
+
+
+def answer(text: str) -> None:
+    """Print to stdout at once.
+
+    Raises:
+        OutputError: It does not take it.
+    """
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        _drop(sys.stdout)
+        raise OutputError from error
+    except (OSError, ValueError) as error:
+        _drop(sys.stdout)
+        why = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"stdout cannot be written: {why}") from error
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print to stderr; where that cannot be, the work goes on in silence."""
+    put(sys.stderr, f"{text}{end}")
+
+
+def put(stream: TextIO, text: str) -> None:
+    """Write to a stream that nobody has to read; what does not go out is forgotten."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        _drop(stream)
+
+
+def finish() -> bool:
+    """Write out what is left; return whether all that was printed went out."""
+    whole = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _drop(stream)
+            whole = whole and stream is not sys.stdout
+    return whole
+
+
+def can_show(text: str) -> bool:
+    """Whether stdout's encoding has every character of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    plain = error.object[error.start : error.end].translate(_PLAIN)
+    return plain.encode("ascii", "backslashreplace").decode(), error.end
+
+
+def _drop(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere: Python would complain once more while it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -1,0 +1,85 @@
+"""The last packet for a program that is turned away, so that it reads why.
+
+The kernel resets a connection that is closed with something unread, and what was sent to it is gone. So it is read from
+a moment longer, for nothing, until the program has closed its side.
+"""
+
+import contextlib
+import math
+import socket
+from functools import partial
+
+from fleet_agent.clock import Clock
+from fleet_agent.mailbox import Mailbox
+
+PATIENCE = 5.0  # seconds for a program to close its side
+MOST = 32  # programs at a time; the first one's time is over when there are more
+_TURN = 64  # packets that are thrown away at a time
+
+
+class Farewells:
+    """Connections that were sent their last packet.
+
+    Args:
+        mailbox: Where they are watched.
+        clock: For their time.
+        scratch: To read into.
+    """
+
+    def __init__(self, mailbox: Mailbox, clock: Clock, scratch: bytearray) -> None:
+        self._mailbox = mailbox
+        self._clock = clock
+        self._scratch = scratch
+        self._until: dict[socket.socket, float] = {}  # in the order of the deadlines
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        return next(iter(self._until.values()), math.inf)
+
+    def act(self) -> None:
+        """Close those whose time is over."""
+        now = self._clock.monotonic()
+        for client in [one for one, until in self._until.items() if until <= now]:
+            self._end(client)
+
+    def say(self, client: socket.socket, last: bytes) -> None:
+        """Send the last packet to a connection that nobody else watches any more."""
+        with contextlib.suppress(OSError):
+            client.send(last)
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
+        if len(self._until) >= MOST:
+            self._end(next(iter(self._until)))
+        self._until[client] = self._clock.monotonic() + PATIENCE
+        self._mailbox.watch(client.fileno(), partial(self._read, client))
+
+    def close(self) -> None:
+        """Close all."""
+        for client in list(self._until):
+            self._end(client)
+
+    def _read(self, client: socket.socket) -> None:
+        if client in self._until and self._is_over(client):
+            self._end(client)
+
+    def _is_over(self, client: socket.socket) -> bool:
+        try:
+            for _ in range(_TURN):
+                if not client.recv_into(self._scratch):
+                    return True
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def _end(self, client: socket.socket) -> None:
+        del self._until[client]
+        self._mailbox.unwatch(client.fileno())
+        with contextlib.suppress(OSError):
+            # Nothing comes any more; what has come is read, so that this is no reset.
+            client.shutdown(socket.SHUT_RDWR)
+            while client.recv_into(self._scratch):
+                pass
+        client.close()

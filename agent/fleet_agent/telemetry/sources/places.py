@@ -1,0 +1,83 @@
+"""Who is connected, by user, and who gives its place up when there is none left.
+
+No user locks another out: while there is room everybody gets a place; when there is none, the user with the most
+connections loses one to a user with fewer, and among one user's, who has been idle for long loses it to who comes.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from fleet_agent.telemetry.sources.packet import PacketError
+
+# Seconds without a packet until another program of the same user may need the place more.
+IDLE = 60.0
+
+
+class Guest(Protocol):
+    """One connection, as far as its place goes."""
+
+    heard_at: float  # when its last packet came (monotonic seconds)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for an answer, or for what AWS says."""
+
+    def go_on(self) -> None:
+        """Others of the same user have less open: it may be read from again."""
+
+    def turn_away(self, why: PacketError) -> None:
+        """End it; its program reads why."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Share:
+    """What the connections of one user have open, together, also those that are closed since."""
+
+    __slots__ = ("bytes", "guests", "held", "waits")
+
+    def __init__(self) -> None:
+        self.guests: set[Guest] = set()
+        self.held: set[Guest] = set()  # not read from, since there is too much open
+        self.bytes = 0  # of payloads that are not durable yet
+        self.waits = 0  # readings of which it is to hear when AWS has them
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left of the user."""
+        return not (self.guests or self.bytes or self.waits)
+
+
+class Places:
+    """All connections."""
+
+    def __init__(self) -> None:
+        self._shares: dict[int, Share] = {}
+
+    def __len__(self) -> int:
+        return sum(len(share.guests) for share in self._shares.values())
+
+    def __iter__(self) -> Iterator[Guest]:
+        for share in list(self._shares.values()):
+            yield from list(share.guests)
+
+    def share(self, user: int) -> Share:
+        """What a user has; others of whom nothing is left are forgotten."""
+        for other in [one for one, share in self._shares.items() if share.is_idle]:
+            del self._shares[other]
+        return self._shares.setdefault(user, Share())
+
+    def who_goes(self, user: int, now: float) -> Guest | None:
+        """Who gives its place to a newcomer of this user; None: nobody has to.
+
+        Args:
+            user: The newcomer's.
+            now: Monotonic seconds.
+        """
+        own = self.share(user).guests
+        most = max((share.guests for share in self._shares.values()), key=len, default=own)
+        if len(most) > len(own) + 1:
+            return min(most, key=lambda one: (one.is_waiting, one.heard_at))
+        idle = [one for one in own if not one.is_waiting and now - one.heard_at >= IDLE]
+        return min(idle, key=lambda one: one.heard_at, default=None)

@@ -1,0 +1,201 @@
+"""A console that is not UTF-8, streams that are closed, full or cut off: an exit status, and never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import fleet_agent
+
+AGENT = str(Path(fleet_agent.__file__).parent.parent)
+ASCII = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+CONFIG = """\
+endpoint: localhost
+provisioning: {template: t, parameters: {SerialNumber: x1, Site: "東京 \\u202ex"}}
+state_dir: state
+"""
+# Verb and its exit status, on a device without an identity.
+VERBS = (("status", 4), ("parameters", 0), (("config", "show"), 0), (("rotate", "--check"), 2))
+
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": AGENT}
+
+    def start(words: str | tuple[str, ...], redirect: str = "", **more: str) -> Done:
+        given = [words] if isinstance(words, str) else list(words)
+        config = [] if given[0].startswith("-") else ["--config", "c.yaml"]
+        command = [sys.executable, "-m", "fleet_agent", *given, *config]
+        return subprocess.run(
+            ["sh", "-c", f'"$0" "$@" {redirect}', *command],
+            cwd=tmp_path,
+            env=plain | more,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return start
+
+
+def assert_calm(done: Done) -> None:
+    """Nothing that only a developer understands."""
+    for text in (done.stdout, done.stderr):
+        assert "Traceback" not in text
+        assert "Exception ignored" not in text
+        assert "Error:" not in text
+
+
+@pytest.mark.parametrize("more", [{}, ASCII], ids=["utf-8", "ascii"])
+@pytest.mark.parametrize(("words", "status"), VERBS)
+def test_any_console_can_be_written_to(
+    run: Run, more: dict[str, str], words: str, status: int
+) -> None:
+    done = run(words, **more)
+    assert_calm(done)
+    assert done.returncode == status, done.stderr
+    assert done.stdout.replace("\n", "").isprintable()
+    assert not more or done.stdout.isascii()
+
+
+def test_what_a_console_lacks_is_spelled(run: Run) -> None:
+    assert run("status").stdout.startswith("●")
+    assert run("status", **ASCII).stdout.startswith("*")
+    assert "東京 \\u202ex" in run("parameters").stdout
+    assert "\\u6771\\u4eac \\u202ex" in run("parameters", **ASCII).stdout
+
+
+def test_shown_settings_stay_what_they_are_on_any_console(run: Run, tmp_path: Path) -> None:
+    shown = run(("config", "show"), **ASCII).stdout
+    (tmp_path / "c.yaml").write_text(shown)
+    values = json.loads(run(("config", "show", "--json")).stdout)["settings"]["provisioning"]
+    assert values["parameters"]["Site"] == "東京 \u202ex"
+
+
+@pytest.mark.parametrize(
+    "stream", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"]
+)
+def test_a_closed_stream_changes_no_exit_status(run: Run, stream: str) -> None:
+    for words, status in (("status", 4), ("--help", 0), ("nonsense", 2)):
+        done = run(words, stream)
+        assert_calm(done)
+        assert done.returncode == status, (words, done.stderr)
+
+
+def test_nothing_goes_astray_with_stderr_closed(run: Run) -> None:
+    """Python has no stderr then, and what is printed to none would land on stdout."""
+    done = run(("config", "check", "--port", "0", "--json"), "2>&-")
+    assert json.loads(done.stdout)["error"]["code"] == "configuration"
+
+
+def test_a_full_stdout_is_said_in_a_line(run: Run) -> None:
+    for words, status in (("status", 4), (("config", "show"), 0), ("--help", 0)):
+        done = run(words, ">/dev/full")
+        assert_calm(done)
+        assert done.returncode == (status or 1), (words, done.stderr)
+        assert "fleet-agent: stdout cannot be written: No space left on device" in done.stderr
+
+
+def test_a_reader_who_has_enough_hears_nothing(run: Run) -> None:
+    done = run(("config", "schema"), "| true")
+    assert_calm(done)
+    assert done.stderr == ""
+
+
+def test_ctrl_c_while_it_waits_is_no_traceback(tmp_path: Path) -> None:
+    code = """
+import signal, sys, threading
+from fleet_agent import cli
+threading.Event.wait = lambda *_: signal.raise_signal(signal.SIGINT)
+sys.exit(cli.main(["status", "--wait", "0", "--state-dir", "state"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": AGENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--port", "99999"), "--port"),
+        (("--port", "x"), "--port"),
+        (("--method", "magic"), "--method"),
+        (("--template-parameters", '{"SerialNumber": ""}'), "SerialNumber: is empty"),
+        (("--template-parameters", '{"SerialNumber": " "}'), "SerialNumber: is empty"),
+        (("--template-parameters", '{"SerialNumber": 1}'), "object of texts"),
+        (("--template-parameters", '{"A": "1", "A": "2"}'), "twice"),
+        (("--template-parameters", "[" * 100_000), "no JSON"),
+        (("--template-parameters", '{"A": "\\ud83d"}'), "A: "),
+    ],
+)
+def test_a_wrong_flag_is_blamed_and_no_file(
+    tmp_path: Path, flags: tuple[str, ...], words: str
+) -> None:
+    given = ("--endpoint", "a1-ats.iot.eu-west-1.amazonaws.com", "--cert", "c", "--key", "k")
+    more = () if "--template-parameters" in flags else ("--template-parameters", '{"S": "1"}')
+    command = [sys.executable, "-m", "fleet_agent", "provision", *given, *more, *flags]
+    done = subprocess.run(
+        [*command, "--template-name", "t", "--state-dir", str(tmp_path / "s")],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": AGENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert_calm(done)
+    assert done.returncode in (2, 78)
+    assert words in done.stderr
+    assert "config.yaml" not in done.stderr
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfee\0n\0d\0", b"\xfe\xff\0e", b"a\0b", b"\xff", b"[" * 5000, b"x: &a [*a]"],
+    ids=["UTF-16", "UTF-16 BE", "NUL", "latin-1", "deep", "alias to itself"],
+)
+def test_a_configuration_that_is_none_is_named(run: Run, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.yaml").write_bytes(content)
+    done = run("status")
+    assert_calm(done)
+    assert done.returncode == 78
+    assert "c.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b""], ids=["BOM", "plain"])
+def test_a_configuration_from_another_system_is_read(
+    run: Run, tmp_path: Path, before: bytes
+) -> None:
+    (tmp_path / "c.yaml").write_bytes(before + CONFIG.replace("\n", "\r\n").encode())
+    assert run("status").returncode == 4
+
+
+def test_a_configuration_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").unlink()
+    os.mkfifo(tmp_path / "c.yaml")
+    done = run("status")
+    assert done.returncode == 78
+    assert "is no regular file" in done.stderr
+
+
+def test_a_claim_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_path: Path) -> None:
+    claim = "claim: {certificate: crt, private_key: key}\n"
+    (tmp_path / "c.yaml").write_text(CONFIG + claim)
+    os.mkfifo(tmp_path / "crt")
+    done = run("doctor")
+    assert_calm(done)
+    assert done.returncode == 1
+    assert f"{tmp_path / 'crt'} cannot be read: it is not a regular file." in done.stdout

@@ -1,0 +1,120 @@
+"""An identity whose certificate or key is none is no identity, and says what brings it back."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.clock import SystemClock
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError
+from fleet_agent.identity.in_use import DAMAGED, in_use
+from support.agent import run_command
+from support.provisioned import Device, provisioned
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return provisioned(tmp_path / "state", "pump")
+
+
+def damage_of(device: Device) -> AgentError:
+    with pytest.raises(AgentError) as caught:
+        in_use(Store(device.state_dir, SystemClock()))
+    return caught.value
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"\n")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def rubbish(path: Path) -> None:
+    path.write_bytes(bytes(range(256)))
+
+
+def test_a_sound_one_is_what_the_store_has(device: Device) -> None:
+    store = Store(device.state_dir, SystemClock())
+    assert in_use(store) == store.current()
+    assert in_use(Store(device.state_dir / "nothing", SystemClock())) is None
+
+
+@pytest.mark.parametrize("harm", [empty, cut, rubbish])
+@pytest.mark.parametrize("part", ["certificate", "private_key"])
+def test_a_damaged_part_is_named_with_the_cure(
+    device: Device, harm: Callable[[Path], None], part: str
+) -> None:
+    path: Path = getattr(device, part)
+    harm(path)
+    error = damage_of(device)
+    assert (error.code, error.exit_status) == (DAMAGED, 78)
+    assert str(path) in error.title
+    assert ("is empty" in error.title) == (harm is empty)
+    assert "fleet-agent provision --force" in error.remedy
+    assert "--csr" not in error.remedy
+    # The certificate is in the cloud, too; the key is nowhere else.
+    assert ("describe-certificate --certificate-id pump0" in error.remedy) == (
+        part == "certificate"
+    )
+
+
+def test_a_key_that_was_given_is_cured_with_the_one_that_was_given(device: Device) -> None:
+    record = device.private_key.with_name("attempt.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "csr_hash": "ab" * 32}))
+    empty(device.private_key)
+    assert "Copy the key there again" in damage_of(device).remedy
+    assert "--csr FILE --csr-key FILE" in damage_of(device).remedy
+
+
+def test_a_hardware_keys_record_that_is_empty_is_named(device: Device) -> None:
+    device.private_key.unlink()
+    record = device.private_key.with_name("key.json")
+    empty(record)
+    error = damage_of(device)
+    assert error.exit_status in (73, 78)
+    assert str(record) in error.title
+    assert "fleet-agent provision --force" in error.remedy
+
+
+def test_the_key_in_a_hardware_token_is_not_looked_for_in_a_file(device: Device) -> None:
+    device.private_key.unlink()
+    name = {"token": "board", "label": "device", "is_ours": True}
+    device.private_key.with_name("key.json").write_text(json.dumps(name))
+    found = in_use(Store(device.state_dir, SystemClock()))
+    assert found is not None
+    assert (found.private_key_file or "").startswith("pkcs11:")
+
+
+def test_each_verb_says_the_same(device: Device, tmp_path: Path) -> None:
+    empty(device.private_key)
+    config = tmp_path / "config.yaml"
+    claim = {"certificate": str(device.certificate), "private_key": str(device.certificate)}
+    settings = {
+        "endpoint": "localhost",
+        "state_dir": str(device.state_dir),
+        "claim": claim,
+        "provisioning": {"template": "t", "parameters": {"SerialNumber": "1"}},
+    }
+    config.write_text(json.dumps(settings))
+    expected = damage_of(device)
+    words = {"title": expected.title, "remedy": expected.remedy, "code": DAMAGED}
+    for verb in (["provision"], ["run", "--allow-volatile"], ["rotate"]):
+        done = run_command(*verb, "--json", "--config", config)
+        assert done.status == 78, done.stderr
+        assert {name: done.error[name] for name in words} == words, verb
+    status = run_command("status", "--json", "--config", config)
+    assert (status.status, status.answer["provisioned"]) == (4, False)
+    assert [{name: one[name] for name in words} for one in status.answer["problems"]] == [words]
+    shown = run_command("status", "--config", config)
+    assert expected.title in shown.stdout
+    assert expected.remedy in shown.stdout
+    doctor = run_command("doctor", "--json", "--config", config)
+    assert doctor.status == 1, doctor.stderr
+    found = [one for one in doctor.answer["findings"] if one["code"] == DAMAGED]
+    assert [(one["title"], one["remedy"]) for one in found] == [(expected.title, expected.remedy)]
+    assert dataclasses.asdict(device)["private_key"].read_bytes() == b"\n"
