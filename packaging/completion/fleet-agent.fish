@@ -280,7 +280,7 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l json -d 'answer 
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -s v -l verbose -d 'say more on stderr'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'where ours goes (default: stdout)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l force -d 'replace what --out names'
-complete -c fleet-agent -n '_shtab_fleet_agent_using import; and test $_shtab_fleet_agent_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the other agent'"'"'s configuration'
+complete -c fleet-agent -n '_shtab_fleet_agent_using import; and test $_shtab_fleet_agent_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the other agent'"'"'s configuration, or the folder that has it'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a reset -d 'forget this device'"'"'s identity'
 complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

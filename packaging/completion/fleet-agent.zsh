@@ -143,7 +143,7 @@ _shtab_fleet_agent_import_options=(
   {-v,--verbose}"[say more on stderr]"
   "--out[where ours goes (default\: stdout)]:FILE:_files"
   "--force[replace what --out names]"
-  ":the other agent\'s configuration:_files"
+  ":the other agent\'s configuration, or the folder that has it:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
