@@ -206,3 +206,31 @@ def test_another_identity_is_in_use(agent: Agent, pair: Pair, tmp_path: Path) ->
     assert agent.current_id() == pair.certificate_id
     assert adopt(agent, *named(other), "--force").status == 0
     assert agent.current_id() == other.certificate_id
+
+
+def test_certificate_that_is_registered_while_it_is_tried(agent: Agent, tmp_path: Path) -> None:
+    fleet, thing = agent.fleet, agent.thing_name
+    own = make_pair(tmp_path / "own", name=thing)
+    identity = {"certificate": str(own.certificate), "private_key": str(own.private_key)}
+    config = agent.configuration(tmp_path / "config.yaml", identity=identity)
+    with agent.running(config=config) as daemon:
+        daemon.wait_for_line("may still be registering it by its CA")
+        fleet.iot.create_thing(thingName=thing)
+        made = fleet.iot.register_certificate_without_ca(
+            certificatePem=own.certificate.read_text(), status="ACTIVE"
+        )
+        arn = made["certificateArn"]
+        fleet.iot.attach_policy(policyName=fleet.device_policy, target=arn)
+        fleet.iot.attach_thing_principal(thingName=thing, principal=arn)
+        daemon.wait_connected()
+        assert agent.current_id() == made["certificateId"]
+
+
+def test_another_pair_takes_the_place_of_one_that_was_not_proven(
+    agent: Agent, pair: Pair, tmp_path: Path
+) -> None:
+    own = make_pair(tmp_path / "own", name="pump-7")
+    first = adopt(agent, "--cert", own.certificate, "--key", own.private_key, "--timeout", "3")
+    assert first.status == 77
+    assert adopt(agent, *named(pair)).status == 0
+    assert agent.current_id() == pair.certificate_id
