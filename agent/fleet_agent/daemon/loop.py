@@ -242,6 +242,9 @@ class TelemetryLoop:
     def _rotate(self) -> Ending | None:
         """Replace the credential, and go on with the session that proved the new one; this device has no other."""
         self._publisher.settle(at_once=True)
+        # A job's update that is acknowledged is not sent again.
+        self._drain(ACKNOWLEDGE_LIMIT)
+        self._publisher.leave()
         self._leave()
         self._serving.session.close()
         with self._mailbox.quiet():
@@ -309,11 +312,11 @@ class TelemetryLoop:
     def _disconnected(self, event: Disconnected) -> None:
         self._serving.connectivity.ended(event)
         self._suspects.ended(self._clock.monotonic())
+        self._publisher.disconnected()
         self._leave()
 
     def _leave(self) -> None:
-        """The connection is gone, or about to be: what is not acknowledged is sent again, by us and by AWS."""
-        self._publisher.disconnected()
+        """The connection is gone, or about to be: what is not acknowledged comes again."""
         self._serving.subscriptions.disconnected()
         self._commands.disconnected()
 

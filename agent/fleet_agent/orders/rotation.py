@@ -197,7 +197,9 @@ class Orders:
             status, began_with = state.get("status"), details.get("from")
         except (ValueError, AttributeError, RecursionError):
             return Heard.TAKEN
-        if status == "IN_PROGRESS" and began_with == self._credential.certificate_id:
+        is_begun = status == "IN_PROGRESS" and began_with == self._credential.certificate_id
+        # An update that comes a second time after a failure is no second order.
+        if is_begun and self._failure is None:
             return Heard.ROTATE
         return Heard.TAKEN
 

@@ -172,6 +172,17 @@ class Publisher:
         self._session = None
         self._hand.empty()
 
+    def leave(self) -> None:
+        """We end the connection ourselves: what is under way is sent again, and nothing of it is suspected."""
+        for sent in list(self._sent):
+            del self._sent[sent]
+            if isinstance(sent.of, _Answer):
+                self._cut_answers.append(sent.of)
+            else:
+                self._queue.give_back(sent.of, sent.readings)
+        self._session = None
+        self._hand.empty()
+
     def _cut(self) -> None:
         """The connection ended: once for each, whichever news of it comes first."""
         if self._session is None or self._is_cut:

@@ -188,3 +188,10 @@ def test_messages_that_are_retained_or_repeated_do_not_loop() -> None:
     assert not after.hears("cmd/pump-7/rotate")
     clock.go(rotation.PAUSE_FAILED)
     assert after.hears("cmd/pump-7/rotate")
+
+
+def test_an_update_that_comes_again_after_a_failure_is_no_second_order() -> None:
+    device = Device(failure=UnreachableError("No way.", remedy="Wait.", code="gone"))
+    assert not device.accepted("IN_PROGRESS", {"from": OLD})
+    assert not device.job("IN_PROGRESS", {"from": OLD})
+    assert device.sent == [update("FAILED", **{"from": OLD, "reason": "gone: No way."})]

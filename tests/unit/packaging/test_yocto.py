@@ -25,6 +25,7 @@ PACKAGES = {
     "difflib": "difflib",
     "fcntl": "fcntl",
     "getpass": "unixadmin",
+    "codecs": "codecs",
     "gzip": "compression",
     "hashlib": "crypt",
     "hmac": "netclient",

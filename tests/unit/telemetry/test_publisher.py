@@ -640,3 +640,24 @@ def test_no_statement_is_offered_for_an_answer_whose_topic_a_stranger_chose(
     assert error is not None
     assert "iot:Publish on topic/secret" in error.title
     assert ("Effect" in error.remedy) is not is_foreign
+
+
+def test_what_is_under_way_when_we_leave_is_sent_again_and_nothing_of_it_is_suspected(
+    bench: Bench,
+) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.publisher.answer(Outgoing(topic="answers", payload=b"done"))
+    bench.publisher.settle()
+    late = [bench.wire.answer(0, None), bench.wire.answer(0, None)]
+    for _ in range(3):
+        bench.publisher.leave()
+        bench.connect()
+    for event in late:
+        bench.publisher.published(event)
+    bench.publisher.settle()
+    bench.answer(0, index=-1)
+    bench.answer(0, index=-1)
+    assert bench.publisher.waiting == 0
+    assert [one.topic for one in bench.wire.carried].count("answers") == 4
+    assert bench.told == []

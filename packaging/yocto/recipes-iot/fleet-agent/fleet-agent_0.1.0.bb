@@ -63,6 +63,7 @@ RDEPENDS:${PN} += "\
     ca-certificates \
     python3-asyncio \
     python3-compression \
+    python3-codecs \
     python3-core \
     python3-crypt \
     python3-cryptography \
