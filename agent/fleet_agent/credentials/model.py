@@ -191,13 +191,11 @@ class Event(enum.Enum):
     """What the ledger says of a certificate."""
 
     ISSUED = "issued"  # the answer arrived; not registered yet: expires within the hour by itself
-    FOREIGN = (
-        "foreign"  # an answer arrived with one for another key, or with parts missing; never used
-    )
+    # An answer arrived with one for another key, or with parts missing; never used.
+    FOREIGN = "foreign"
     REGISTERED = "registered"  # RegisterThing accepted: ACTIVE
     UNRESOLVED = "unresolved"  # its token was refused: active or expired, only the cloud can tell
     CURRENT = "current"  # proven, and what the device uses
     RETIRED = "retired"  # replaced by a newer one
-    DROPPED = (
-        "dropped"  # its attempt was given up: by --restart, or because it is for another thing
-    )
+    # Its attempt was given up: by --restart, or because it is for another thing.
+    DROPPED = "dropped"

@@ -14,9 +14,8 @@ from fleet_agent.pasted import word
 _ABOUT = Subject("owners and modes")
 _FIX = "fleet-agent doctor --fix"
 
-_SECRET = frozenset(
-    {folders.KEY, folders.ISSUED}
-)  # issued.json: the token of an attempt under way
+# The ownership token of an attempt under way is in issued.json.
+_SECRET = frozenset({folders.KEY, folders.ISSUED})
 _OTHERS, _WRITE = 0o077, 0o022
 _READERS = 0o066  # of a folder; 0711 lets others pass to what they may read
 _NOT_OURS = frozenset({"run"})  # for others to read; the agent makes it anew

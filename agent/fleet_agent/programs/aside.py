@@ -21,9 +21,8 @@ from fleet_agent.errors import AgentError, TemporaryError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LIMIT = (
-    20.0  # seconds for a call: less than the watchdog allows, more than a loaded small board needs
-)
+# Seconds for a call: less than the watchdog allows, more than a loaded small board needs.
+LIMIT = 20.0
 
 # Where this package is found: a development install has a finder instead of a path.
 _ROOT = str(Path(__file__).parents[2])

@@ -22,9 +22,8 @@ from fleet_agent.programs import launch
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and again until it is left to itself
 _CHUNK = 64 * 1024  # bytes, a pipe's usual capacity
-_LAST_READS = (
-    16  # after the end: a pipe's largest capacity, and no more, should others still write
-)
+# After the end: a pipe's largest capacity, and no more, should others still write.
+_LAST_READS = 16
 
 
 # Those that cannot be killed.

@@ -35,9 +35,8 @@ class ClockWatch:
         self._clock = source
         self._first_day = clock.BUILT
         self._doubted_since: float | None = None  # monotonic seconds
-        self._offset: float | None = (
-            None  # of wall to monotonic time, when a handshake failed over dates
-        )
+        # Wall time less monotonic time, when a handshake failed over dates.
+        self._offset: float | None = None
 
     def not_before(self, moment: float) -> None:
         """A certificate in our hands begins at ``moment`` (Unix seconds): it is later than that."""

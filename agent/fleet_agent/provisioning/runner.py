@@ -217,9 +217,8 @@ class Runner:
             case Step.PROVE:
                 return self._prove(found)
             case Step.OPEN | Step.PROMOTE | Step.KEPT:
-                raise AssertionError(
-                    step
-                )  # of an attempt under way nothing that could fail and be tried again
+                # No other step of an attempt under way can fail and be tried again.
+                raise AssertionError(step)
             case _:
                 assert_never(step)
 

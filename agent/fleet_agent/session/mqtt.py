@@ -1,4 +1,4 @@
-"""One MQTT 5 connection under one credential. Besides ``provisioning.aws``, the only importer of the SDK.
+"""One MQTT 5 connection under one credential. Of the SDK it uses awscrt alone, as ``packets`` and ``tls`` do.
 
 The network runs on awscrt's own thread; its callbacks put one event into the mailbox and return. Every event carries
 the session it belongs to, so that a late one of a closed session is recognised. Built on awscrt directly: the SDK's

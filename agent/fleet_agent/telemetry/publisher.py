@@ -110,9 +110,8 @@ class Publisher:
         self._suspects = Culprits()
         self._culprit: _Sent | None = None
         self._is_cut = False
-        self._enders = (
-            Blocks()
-        )  # topics of culprits: a new connection is no reason to try them again
+        # Topics of culprits: a new connection is no reason to try them again.
+        self._enders = Blocks()
         self._enders_shown: dict[str, float] = {}  # topic → until when
         self._counts = Counts()
 

@@ -26,9 +26,8 @@ POLL = 1.0  # seconds between looks
 SAVE_EVERY = 10.0  # seconds between writes of the position: what may repeat after a crash
 RETRY = 5.0  # seconds until lines that were not stored are handed in again
 QUIET = 5.0  # seconds without growth until a rotated file is done: who writes it may not know yet
-MISSING = (
-    3  # looks in a row that find no file until that is a problem: a rotation has such a moment
-)
+# So many looks in a row that find no file are a problem; fewer are not: a rotation has such a moment.
+MISSING = 3
 
 _CHUNK = 256 * 1024  # bytes read at a time
 _MAX_WAITING = 500  # lines, and ...
