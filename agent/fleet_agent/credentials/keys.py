@@ -215,9 +215,8 @@ def validity(certificate: str, name: str) -> Validity:
         DeviceError: ``name`` holds no certificate.
     """
     loaded = _load_certificate(certificate, name)
-    if hasattr(
-        loaded, "not_valid_after_utc"
-    ):  # cryptography 42 and later; the older names warn there
+    # cryptography 42 and later; the older names warn there.
+    if hasattr(loaded, "not_valid_after_utc"):
         return Validity(
             not_before=loaded.not_valid_before_utc.timestamp(),
             not_after=loaded.not_valid_after_utc.timestamp(),

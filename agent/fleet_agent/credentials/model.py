@@ -121,13 +121,13 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Issued:
-    """A certificate that AWS made for this generation; ``token`` is gone once proven.
+    """A certificate that AWS made for this generation; ``ownership_token`` is gone once proven.
 
     ``received``: Unix seconds; ``uptime``: the same by a clock that does not step.
     """
 
     certificate_id: str
-    token: Secret | None
+    ownership_token: Secret | None
     received: float
     uptime: Uptime | None = None
 

@@ -35,7 +35,7 @@ def dump_issued(issued: Issued) -> dict[str, object]:
     """``issued.json``; the one place where an ownership token is written."""
     return {
         "certificate_id": issued.certificate_id,
-        "ownership_token": issued.token.reveal() if issued.token else None,
+        "ownership_token": issued.ownership_token.reveal() if issued.ownership_token else None,
         "received": issued.received,
         **_dump_uptime(issued.uptime),
     }
@@ -43,10 +43,12 @@ def dump_issued(issued: Issued) -> dict[str, object]:
 
 def load_issued(value: Mapping[str, Any]) -> Issued:
     """``issued.json``."""
-    token = value.get("ownership_token")
+    ownership_token = value.get("ownership_token")
     return Issued(
         certificate_id=_string(value, "certificate_id"),
-        token=Secret(_string(value, "ownership_token")) if token is not None else None,
+        ownership_token=Secret(_string(value, "ownership_token"))
+        if ownership_token is not None
+        else None,
         received=_number(value, "received"),
         uptime=load_uptime(value),
     )

@@ -282,15 +282,15 @@ class Store:
         """Make a proven generation the current one: erase its token, swap the link, update the ledger, tidy up."""
         if found.issued is None or found.proven is None:
             raise ValueError(f"generation {found.number} is not proven")
-        without_token = dataclasses.replace(found.issued, token=None)
-        self._write_json(found.number, ISSUED, records.dump_issued(without_token))
+        without_ownership_token = dataclasses.replace(found.issued, ownership_token=None)
+        self._write_json(found.number, ISSUED, records.dump_issued(without_ownership_token))
         previous = self._folders.current_number()
         files.point(self._root / CURRENT, f"{found.number:04d}")
         self.update_ledger()
         for number in self._folders.numbers():
             if number not in (found.number, previous):
                 self._remove(number)
-        return self.describe(dataclasses.replace(found, issued=without_token))
+        return self.describe(dataclasses.replace(found, issued=without_ownership_token))
 
     def remove_replaced(self) -> None:
         """Remove the replaced credentials: the one in use has proven itself."""

@@ -189,7 +189,7 @@ def _plan(
         parameters_hash=aside.call(keys.hash_parameters, values),
         csr=csr,
         csr_key=csr_key,
-        token=hardware_token(settings),
+        hardware_token=hardware_token(settings),
         label=wanted.key.label,
     )
 
@@ -207,7 +207,7 @@ def key_plan(settings: Settings) -> "Plan":
         key_type=wanted.key.type,
         parameters={},
         parameters_hash=keys.hash_parameters({}),
-        token=hardware_token(settings),
+        hardware_token=hardware_token(settings),
         label=wanted.key.label,
     )
 

@@ -104,10 +104,8 @@ class Child:
         try:
             self._process = launch.start(argv, environment=environment, has_stdin=bool(stdin))
             self._watch(self._process)
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # not found, no right, no memory, no descriptor left
+        # Not found, no right, no memory, or no descriptor left.
+        except (OSError, ValueError) as error:
             self._failure = f"cannot be started: {getattr(error, 'strerror', None) or error}"
             self.due = clock.monotonic()
 

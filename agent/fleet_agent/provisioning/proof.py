@@ -128,14 +128,14 @@ class Proof:
         return Proven(session=conversation.release(), how=how, refused=refused)
 
     def _filled(self, credential: Credential) -> Iterator[Outgoing]:
-        for one in self._trial.messages:
+        for message in self._trial.messages:
             try:
                 name = template.fill(
-                    one.topic, credential.topic_values, one.source, self._parameters
+                    message.topic, credential.topic_values, message.source, self._parameters
                 )
             except DeviceError:  # who publishes there reports it
                 continue
-            yield Outgoing(topic=name, payload=one.payload(), retain=one.retain)
+            yield Outgoing(topic=name, payload=message.payload(), retain=message.retain)
 
     def _publish(
         self,

@@ -312,9 +312,8 @@ class Session:
         handle = acquire()
 
         def acknowledge() -> None:
-            with contextlib.suppress(
-                Exception
-            ):  # the connection it came on has ended: it comes again
+            # The connection it came on may have ended: it comes again.
+            with contextlib.suppress(Exception):
                 self.client.invoke_publish_acknowledgement(handle)
 
         return acknowledge
