@@ -131,7 +131,7 @@ class TelemetryLoop:
         self._commands.close()
         self._publisher.settle(at_once=True)
         if self._is_connected and (presence := self._serving.presence):
-            self._say(presence, presence.offline)
+            self._publish_presence(presence, presence.offline)
         self._drain(FLUSH_LIMIT)
         self._publisher.disconnected()
         self._drain(ACKNOWLEDGE_LIMIT)
@@ -243,13 +243,13 @@ class TelemetryLoop:
 
     def _show(self) -> None:
         self._show_at = self._clock.monotonic() + SHOW_EVERY
-        with contextlib.suppress(StateDirectoryError):  # the publisher told of it
+        with contextlib.suppress(StateDirectoryError):  # the publisher has reported it
             self._queue.tidy()
         self._report.update(is_connected=self._is_connected)
         self._health.is_outdated = False
         if self._queue.replaced:
             name, why = self._queue.replaced
-            title = f"The queue of readings was damaged ({why}), and begun anew; it is {name} now."
+            title = f"The queue of readings was damaged ({why}) and replaced by an empty one; it is kept as {name}."
             self._health.report(table.QUEUE_DAMAGED.problem(title))
         self._health.show()
 
@@ -286,7 +286,7 @@ class TelemetryLoop:
         self._publisher.connected(self._serving.session, event.limits)
         self._serving.subscriptions.connected(rejoined=event.rejoined)
         if presence := self._serving.presence:
-            self._say(presence, presence.online)
+            self._publish_presence(presence, presence.online)
         self._orders.connected()
         self._show()
 
@@ -301,7 +301,7 @@ class TelemetryLoop:
         self._serving.subscriptions.disconnected()
         self._commands.disconnected()
 
-    def _say(self, presence: Presence, payload: str) -> None:
+    def _publish_presence(self, presence: Presence, payload: str) -> None:
         self._publisher.answer(
             Outgoing(
                 topic=presence.topic,

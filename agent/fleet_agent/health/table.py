@@ -113,7 +113,7 @@ QUEUE_UNUSABLE = Kind(
 QUEUE_DAMAGED = Kind(
     code="queue-damaged",
     severity=Severity.WARNING,
-    title="The queue of readings was damaged, and begun anew; the damaged file is kept.",
+    title="The queue of readings was damaged and replaced by an empty one; the damaged file is kept.",
     remedy="Look at the disk (dmesg). `sqlite3 FILE .recover` may find readings. Remove it, restart.",
     clears="A restart.",
 )

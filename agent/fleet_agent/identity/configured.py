@@ -55,7 +55,7 @@ def needed(section: T | None, name: str) -> T:
 def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
     """Every hardware token that the configuration names; the device's own last, which wins."""
     if settings.claim and token_uri.is_one(settings.claim.private_key):
-        with contextlib.suppress(DeviceError):  # told when the claim is needed
+        with contextlib.suppress(DeviceError):  # reported when the claim is needed
             yield hardware_key(settings.claim.private_key, settings).token
     if own := hardware_token(settings):
         yield own

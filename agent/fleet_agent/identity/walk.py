@@ -128,7 +128,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
     from fleet_agent.provisioning.runner import Runner
 
     clock = SystemClock()
-    way = route(settings)
+    where_to = route(settings)
     proof = Proof(
         lambda found, pair: own_session.open_session(settings, found, pair, mailbox),
         mailbox,
@@ -146,7 +146,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
         report=report,
         read_claim=lambda: _asking_pair(settings, store, own),
         make_api=lambda pair: ProvisioningClient(
-            way, pair, plan, mailbox, clock, client_id=client_id
+            where_to, pair, plan, mailbox, clock, client_id=client_id
         ),
         prove=proof.prove,
         topics=trial.topics(settings),

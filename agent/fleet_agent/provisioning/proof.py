@@ -30,7 +30,7 @@ TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its 
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
 PUBACK_LIMIT = 35.0  # seconds; awscrt gives up after 30
 
-_PUBLISHED = (0, 16)  # 16: nobody has subscribed
+_PUBLISHED = (0, 16)  # 16: there is no subscriber
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
