@@ -19,7 +19,7 @@ from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
-from fleet_agent.orders.rotation import Heard, Orders
+from fleet_agent.orders.rotation import Orders, Receipt
 from fleet_agent.orders.router import Commands
 from fleet_agent.orders.suspects import TIMES, Suspects
 from fleet_agent.printable import printable
@@ -187,7 +187,7 @@ class TelemetryLoop:
             case Published():
                 self._published(event)
             case Message():
-                if self._arrived(event) is Heard.ROTATE:
+                if self._arrived(event) is Receipt.ROTATE:
                     return self._rotate()
             case Connected() | ConnectFailed() | Disconnected() | Subscribed() | CallbackFailed():
                 if event.session is self._serving.session:  # not late news of one that is closed
@@ -255,19 +255,19 @@ class TelemetryLoop:
 
     # Down -------------------------------------------------------------------------------------------------------------
 
-    def _arrived(self, event: Message) -> Heard:
+    def _arrived(self, event: Message) -> Receipt:
         self._health.traffic.messages_received += 1
         self._show_soon()
         if self._suspects.is_set_aside(event):
             self._set_aside(event)
-            return Heard.TAKEN
+            return Receipt.TAKEN
         if self._commands.is_logged(event.topic):
             _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
-        heard = self._orders.take(event)
-        if heard is not Heard.NOT_OURS or self._commands.take(event):
+        receipt = self._orders.take(event)
+        if receipt is not Receipt.NOT_OURS or self._commands.take(event):
             # What is held is not suspected: set aside, it would be lost before anything handled it.
             self._suspects.handled(event, self._clock.monotonic())
-        return heard
+        return receipt
 
     def _set_aside(self, event: Message) -> None:
         event.acknowledge()
