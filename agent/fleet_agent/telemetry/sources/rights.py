@@ -19,7 +19,7 @@ _REMEMBERED = 1000
 
 
 class AllowList:
-    """The settings' allow-list on this device; ``problems`` says what is wrong with it, a sentence each.
+    """The settings' allow-list on this device; ``problems``: what is wrong with it, a sentence each.
 
     Args:
         allow: The settings.
