@@ -132,11 +132,11 @@ def take_lock(state_dir: Path) -> Lock:
             code="state-not-writable",
         ) from error
     try:
-        is_taken = _is_taken(descriptor)
+        is_ours = _lock(descriptor)
     except OSError as error:
         os.close(descriptor)
         raise without_locks(state_dir, error) from error
-    if not is_taken:
+    if not is_ours:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         holder = holder if holder.isascii() and holder.isdecimal() else ""
         os.close(descriptor)
@@ -151,8 +151,8 @@ def take_lock(state_dir: Path) -> Lock:
     return Lock(descriptor)
 
 
-def _is_taken(descriptor: int) -> bool:
-    """Lock it for us; `status` looks by locking it for an instant, which is not another agent."""
+def _lock(descriptor: int) -> bool:
+    """Lock it, and return whether that worked; `status` locks it for an instant, which is no other agent."""
     for _ in range(3):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -118,7 +118,7 @@ class Folders:
         if data is None:
             raise DeviceError(
                 f"{path} is missing.",
-                remedy="Provision anew: fleet-agent provision --force",
+                remedy="Provision again: fleet-agent provision --force",
                 code="credential-damaged",
             )
         return data.decode("ascii", "replace")
@@ -137,13 +137,13 @@ class Folders:
             raise self.damaged(number, path, "not a JSON object")
         return value
 
-    def damaged(self, number: int, path: Path, what: str) -> StateDirectoryError:
-        """What to tell of a damaged file."""
+    def damaged(self, number: int, path: Path, damage: str) -> StateDirectoryError:
+        """The error of a damaged file."""
         remedy = (
-            "Drop the attempt and begin anew: fleet-agent provision --restart"
+            "Drop the attempt and start again: fleet-agent provision --restart"
             if number > self.current_number()
-            else "Provision anew: fleet-agent provision --force (the ledger names the old certificate)."
+            else "Provision again: fleet-agent provision --force (the ledger names the old certificate)."
         )
         return StateDirectoryError(
-            f"{path} is damaged: {what}.", remedy=remedy, code="state-damaged"
+            f"{path} is damaged: {damage}.", remedy=remedy, code="state-damaged"
         )

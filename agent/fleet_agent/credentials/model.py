@@ -188,13 +188,13 @@ class Credential:
 
 
 class Event(enum.Enum):
-    """What the ledger says of a certificate."""
+    """What the ledger records of a certificate."""
 
     ISSUED = "issued"  # the answer arrived; not registered yet: expires within the hour by itself
     # An answer arrived with one for another key, or with parts missing; never used.
     FOREIGN = "foreign"
     REGISTERED = "registered"  # RegisterThing accepted: ACTIVE
-    UNRESOLVED = "unresolved"  # its token was refused: active or expired, only the cloud can tell
+    UNRESOLVED = "unresolved"  # its ownership token was refused: active or expired, which only the cloud knows
     CURRENT = "current"  # proven, and what the device uses
     RETIRED = "retired"  # replaced by a newer one
     # Its attempt was given up: by --restart, or because it is for another thing.

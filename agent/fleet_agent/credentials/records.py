@@ -1,7 +1,7 @@
 """A generation's JSON files as values, and back: what a ``load_…`` reads its ``dump_…`` has written.
 
 Every ``load_…`` refuses what is not as it was written, by ``KeyError``, ``TypeError``, ``ValueError`` or
-``OverflowError``; the store says which file.
+``OverflowError``; the store names the file.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ def dump_key_name(name: KeyName) -> dict[str, object]:
 
 
 def load_key_name(value: Mapping[str, Any]) -> KeyName:
-    """``key.json``; older ones name a module and a PIN file, too, which nobody looks at."""
+    """``key.json``; older ones name a module and a PIN file, too, which are not read."""
     return KeyName(
         token=_string(value, "token"),
         label=_string(value, "label"),

@@ -325,7 +325,7 @@ class Publisher:
 
     def _suspect(self, now: float) -> Topic | _Answer | None:
         """What is to be sent alone now, or is under way so."""
-        busy = {one.of for one in self._sent} | set(self._answers)
+        busy = {sent.of for sent in self._sent} | set(self._answers)
         busy |= {topic for topic, _ in self._hand} | set(self._cut_answers)
         for key in self._suspects:
             if isinstance(key, (Topic, _Answer)) and key in busy:

@@ -72,7 +72,7 @@ def read(token: HardwareToken) -> bytes:
             f"{word(path)}), or use LoadCredential= and credential:NAME.",
             code="pin-unreadable",
         ) from error
-    # Editors elsewhere put a mark there that nobody sees, and that no token takes for a part of the PIN.
+    # Some editors put an invisible mark there, which no token takes for a part of the PIN.
     pin = data.removeprefix(_UTF8_MARK).strip()
     problem = None
     if not pin:
