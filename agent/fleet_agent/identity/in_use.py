@@ -38,7 +38,7 @@ def _judge(store: Store, found: Credential) -> None:
         pem_file.certificate(files.read(certificate) or b"", str(certificate))
     except DeviceError as error:
         raise _damaged(store, found, "certificate", certificate, error) from error
-    if found.private_key_file is None or token_uri.is_one(found.private_key_file):
+    if found.private_key_file is None or token_uri.is_uri(found.private_key_file):
         return
     key = Path(found.private_key_file)
     try:

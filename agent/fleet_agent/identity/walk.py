@@ -226,7 +226,7 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
     if request.csr_key_file is None:
         return csr, None
     key: PrivateKey
-    if token_uri.is_one(request.csr_key_file):
+    if token_uri.is_uri(request.csr_key_file):
         key = hardware_key(request.csr_key_file, settings)
     else:
         data = read_text(Path(request.csr_key_file), "the CSR's private key")
