@@ -134,7 +134,7 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l state-dir -xka "
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l online -d 'ask AWS IoT, too: the way there, and each topic that the claim and the device need'
-complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l fix -d 'mend modes and owners'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l fix -d 'put modes and owners right'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l image -x -d 'look at an image that is mounted there, not at this device'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l bundle -xka "(__fish_complete_path (commandline -ct))" -d 'write what support needs to a new .tar.gz, without secrets'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l account -x -d 'the AWS account'"'"'s number, for policy statements (default: ask the AWS CLI)'

@@ -100,7 +100,7 @@ _shtab_fleet_agent_doctor_options=(
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
   "--online[ask AWS IoT, too\: the way there, and each topic that the claim and the device need]"
-  "--fix[mend modes and owners]"
+  "--fix[put modes and owners right]"
   "--image[look at an image that is mounted there, not at this device]:ROOT:"
   "--bundle[write what support needs to a new .tar.gz, without secrets]:FILE:_files"
   "--account[the AWS account\'s number, for policy statements (default\: ask the AWS CLI)]:ID:"
