@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     return Outcome(
         data={**_answer(findings), "bundle": arguments.bundle},
         lines=_sum(findings, arguments.bundle),
-        status=int(any(one.level is Level.FAILED for one in findings)),
+        status=int(any(finding.level is Level.FAILED for finding in findings)),
     )
 
 
@@ -93,8 +93,8 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
 
     archive = bundle.open_archive(Path(arguments.bundle)) if arguments.bundle else None
     path, _ = config_file(arguments.config, os.environ)
-    settings, told = configuration.read(lambda: flags.settings(arguments), path)
-    yield from told
+    settings, problems = configuration.read(lambda: flags.settings(arguments), path)
+    yield from problems
     device = _subject(arguments, settings, path)
     online = None
     if arguments.online:
@@ -139,9 +139,9 @@ def _image(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 def _answer(findings: list[Finding]) -> dict[str, object]:
     return {
-        "failed": sum(one.level is Level.FAILED for one in findings),
-        "warnings": sum(one.level is Level.WARNING for one in findings),
-        "findings": [_entry(one) for one in findings],
+        "failed": sum(finding.level is Level.FAILED for finding in findings),
+        "warnings": sum(finding.level is Level.WARNING for finding in findings),
+        "findings": [_entry(finding) for finding in findings],
     }
 
 
@@ -168,7 +168,7 @@ def _lines(found: Finding, last: str) -> Iterator[Line]:
 
 
 def _sum(findings: list[Finding], archive: str | None) -> Iterator[Line]:
-    counts = {level: sum(one.level is level for one in findings) for level in Level}
+    counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     words = [f"{counts[Level.FAILED]} failed", f"{counts[Level.WARNING]} to look at"]
     if counts[Level.FIXED]:
         words.append(f"{counts[Level.FIXED]} fixed")

@@ -49,7 +49,7 @@ class Text:
     """A string with rules.
 
     ``check`` raises :class:`WrongValueError`. ``pattern`` and ``length`` are the part of those
-    rules that JSON Schema can say: everything ``check`` accepts fits them.
+    rules that JSON Schema can express: everything ``check`` accepts fits them.
     """
 
     check: Callable[[str], None]

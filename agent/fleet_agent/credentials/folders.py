@@ -57,7 +57,7 @@ class Folders:
         if files.is_link(self.root):
             raise StateDirectoryError(
                 f"{self.root} is a symbolic link, which is refused.",
-                remedy="Put a folder there; to keep the state elsewhere, say so with --state-dir or state_dir.",
+                remedy="Put a folder there; to keep the state elsewhere: --state-dir or state_dir.",
                 code="state-damaged",
             )
 
@@ -84,7 +84,7 @@ class Folders:
         return int(name)
 
     def read(self, number: int) -> Generation | None:
-        """A generation; None when it does not say what it is for."""
+        """A generation; None when it has no record of what it is for."""
         folder = self.folder(number)
         attempt = self.read_json(number, ATTEMPT)
         if attempt is None:

@@ -8,7 +8,7 @@ from fleet_agent.clock import Uptime
 
 
 class Secret:
-    """Text that must not be shown: its repr and str say nothing, ``reveal`` gives it to the one who needs it."""
+    """Text that must not be shown: its repr and str hide it, ``reveal`` returns it."""
 
     __slots__ = ("_text",)
 

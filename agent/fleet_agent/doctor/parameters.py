@@ -1,4 +1,4 @@
-"""Each template parameter: its value, where it comes from, and whether many devices would say the same."""
+"""Each template parameter: its value, where it comes from, and whether many devices would have the same."""
 
 from fleet_agent import device as parameters_of
 from fleet_agent.config.paths import reserved

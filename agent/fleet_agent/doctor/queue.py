@@ -51,7 +51,9 @@ def _as_reported(device: Device, path: Path) -> Findings:
     status = shown(device)
     waiting, size = status.get("readings_waiting"), status.get("bytes_waiting")
     if not isinstance(waiting, int) or not isinstance(size, int):
-        yield _ABOUT.note("queue-untold", "The running agent does not say how full it is.", path)
+        yield _ABOUT.note(
+            "queue-untold", "The running agent does not report how full it is.", path
+        )
         return
     bounds = device.settings.telemetry.queue if device.settings else Bounds()
     dropped = status.get("readings_dropped") or 0

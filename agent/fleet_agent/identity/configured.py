@@ -1,4 +1,4 @@
-"""What the settings say of this device's store, hardware tokens and claim."""
+"""The store, the hardware tokens and the claim that the settings name."""
 
 import contextlib
 import dataclasses

@@ -47,7 +47,7 @@ def log_in(session: Session, token: HardwareToken) -> None:
 
 
 def locked(token: HardwareToken) -> DeviceError:
-    """What to say of a token that takes no PIN any more."""
+    """The error of a token that takes no PIN any more."""
     return DeviceError(
         f"The token {token.label!r} is locked: too many wrong PINs.",
         remedy=f"Unlock it with the security officer's PIN: pkcs11-tool --module {word(token.module)} --token-label "
