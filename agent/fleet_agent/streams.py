@@ -13,7 +13,7 @@ _PLAIN = str.maketrans({"●": "*", "→": "->", "…": "...", "✓": "ok"})
 
 
 class OutputError(Exception):
-    """The answer cannot be written to stdout; says why, and nothing when its reader only has enough."""
+    """The answer cannot be written to stdout; its text is the reason, empty when the reader only has enough."""
 
 
 def prepare() -> None:
