@@ -15,6 +15,9 @@ from fleet_agent.printable import printable
 # The server ended the connection instead of answering the CONNECT: a refusal, once it goes on for a while.
 CONNECT_UNANSWERED = "connect-unanswered"
 
+# The server closed the connection in the middle of the handshakes, though TLS itself works.
+CONNECT_CLOSED = "connect-closed"
+
 # The server's certificate looks out of date: its fault, or our clock's.
 DATES = "server-certificate-dates"
 

@@ -47,8 +47,8 @@ function _shtab_fleet_agent_using
   test "$_shtab_fleet_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_fleet_agent_commands run provision status doctor publish parameters config rotate key claim import reset
-set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --timeout --wait
+set -g _shtab_fleet_agent_commands run provision adopt status doctor publish parameters config rotate key claim import reset
+set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --thing-name --thing-name-from --timeout --wait
 
 complete -c fleet-agent -e
 complete -c fleet-agent -f
@@ -98,6 +98,27 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using provision' -l force -d 'pro
 complete -c fleet-agent -n '_shtab_fleet_agent_using provision' -l restart -d 'drop an interrupted attempt'
 complete -c fleet-agent -n '_shtab_fleet_agent_using provision' -l timeout -x -d '0: for ever (default 120)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using provision' -l allow-volatile -d 'accept a state directory in memory'
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a adopt -d 'take over a certificate and key that this device has already'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -s h -l help -d 'show this help message and exit'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l json -d 'answer in JSON on stdout'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -s v -l verbose -d 'say more on stderr'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l cert -xka "(__fish_complete_path (commandline -ct))" -d 'certificate; a CA'"'"'s may follow in it'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l key -xka "FILE URI" -d 'its private key, or pkcs11:…'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l thing-name -x -d 'the thing'"'"'s name'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l thing-name-from -xka "cn client-id" -d 'the certificate'"'"'s common name (default), or none: its id is the client id'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l endpoint -x -d 'endpoint (aws iot describe-endpoint --endpoint-type iot:Data-ATS)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l port -x -d '8883 (default), or 443 through firewalls'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'CA of the endpoint (default: the system'"'"'s)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l telemetry-topic -x -d 'default dt/{thing}/{source}'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l as-owner -d 'started as root: go on as whoever owns the state directory, though that is not the package'"'"'s user'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l force -d 'adopt beside the identity in use'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l restart -d 'drop an interrupted attempt'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l delete-files -d 'delete the two files once it is in use'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l timeout -x -d '0: for ever (default 180)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using adopt' -l allow-volatile -d 'accept a state directory in memory'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a status -d 'show identity, daemon and problems'
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using status' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
@@ -259,7 +280,7 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l json -d 'answer 
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -s v -l verbose -d 'say more on stderr'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'where ours goes (default: stdout)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using import' -l force -d 'replace what --out names'
-complete -c fleet-agent -n '_shtab_fleet_agent_using import; and test $_shtab_fleet_agent_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the other agent'"'"'s configuration'
+complete -c fleet-agent -n '_shtab_fleet_agent_using import; and test $_shtab_fleet_agent_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the other agent'"'"'s configuration, or the folder that has it'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a reset -d 'forget this device'"'"'s identity'
 complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using reset' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

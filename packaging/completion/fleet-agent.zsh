@@ -6,6 +6,7 @@
 
 _shtab_fleet_agent_commands() {
   local _commands=(
+    adopt:'take over a certificate and key that this device has already'
     claim:'delete the claim from this device'
     config:'check, show or install the configuration, or print its JSON Schema'
     doctor:'find out what is wrong, and what to type'
@@ -29,6 +30,32 @@ _shtab_fleet_agent_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_defaults_added=0
+
+_shtab_fleet_agent_adopt_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--cert[certificate\; a CA\'s may follow in it]:FILE:_files"
+  "--key[its private key, or pkcs11\:\…]:FILE|URI:(FILE URI)"
+  "--thing-name[the thing\'s name]:NAME:"
+  "--thing-name-from[the certificate\'s common name (default), or none\: its id is the client id]:identity.thing_name_from:(cn client-id)"
+  "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
+  "--port[8883 (default), or 443 through firewalls]:PORT:"
+  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
+  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--force[adopt beside the identity in use]"
+  "--restart[drop an interrupted attempt]"
+  "--delete-files[delete the two files once it is in use]"
+  "--timeout[0\: for ever (default 180)]:SECONDS:"
+  "--allow-volatile[accept a state directory in memory]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_adopt_defaults_added=0
 
 _shtab_fleet_agent_claim_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -116,7 +143,7 @@ _shtab_fleet_agent_import_options=(
   {-v,--verbose}"[say more on stderr]"
   "--out[where ours goes (default\: stdout)]:FILE:_files"
   "--force[replace what --out names]"
-  ":the other agent\'s configuration:_files"
+  ":the other agent\'s configuration, or the folder that has it:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -337,6 +364,7 @@ _shtab_fleet_agent() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_fleet_agent-$line[1]:"
       case $line[1] in
+        adopt) _arguments -C -s $_shtab_fleet_agent_adopt_options ;;
         claim) _arguments -C -s $_shtab_fleet_agent_claim_options ;;
         config) _arguments -C -s $_shtab_fleet_agent_config_options ;;
         doctor) _arguments -C -s $_shtab_fleet_agent_doctor_options ;;

@@ -16,8 +16,6 @@ from fleet_cloud.printable import printable
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
-# What runs at the same time: each is a process of a third of a second of computing, and AWS throttles at about ten.
-_AT_ONCE = 4
 _MANY = 20  # from here on progress is shown
 _STEPS = 10  # and so often, where there is no terminal that could show it in one line
 
@@ -65,9 +63,9 @@ class Console:
         run: Callable[[_Task], _Result],
         tasks: Sequence[_Task],
         doing: str,
-        at_once: int = _AT_ONCE,
+        at_once: int,
     ) -> list[_Result]:
-        """Runs tasks, some at the same time, and shows how far they are when there are many."""
+        """Runs tasks, so many at a time, and shows how far they are and how long it takes yet when there are many."""
         results: list[_Result] = []
         began = time.monotonic()
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)

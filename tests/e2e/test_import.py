@@ -132,15 +132,66 @@ def test_a_file_in_the_way_is_replaced_only_by_force(tmp_path: Path) -> None:
     assert (tmp_path / "config.yaml").stat().st_mode & 0o777 == 0o640
 
 
-def test_device_client_that_does_not_provision_brings_no_claim(tmp_path: Path) -> None:
+def test_device_client_that_does_not_provision_brings_its_own_certificate(tmp_path: Path) -> None:
     off = DEVICE_CLIENT | {"fleet-provisioning": {"enabled": False, "template-name": "t"}}
     (tmp_path / "dc.conf").write_text(json.dumps(off))
+    done = run_command("import", tmp_path / "dc.conf", "--out", tmp_path / "config.yaml")
+    assert done.status == 0
+    settings = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert settings["identity"] == {
+        "certificate": "/etc/dc/claim.pem.crt",
+        "private_key": str(tmp_path / "claim.pem.key"),
+        "thing_name": "pump-7",
+    }
+    assert not {"claim", "provisioning"} & set(settings)
+    assert "let only one of the two connect" in done.stderr
+    assert run_command("config", "check", "--config", tmp_path / "config.yaml").status == 0
+
+
+def test_what_device_client_s_fleet_provisioning_got_is_its_identity(tmp_path: Path) -> None:
+    got = {"completed-fp": True, "cert": "/k/a.pem.crt", "key": "/k/a.pem.key", "thing-name": "x"}
+    runtime = tmp_path / "aws-iot-device-client-runtime.conf"
+    runtime.write_text(json.dumps({"runtime-config": got}))
+    (tmp_path / "aws-iot-device-client.conf").write_text(json.dumps(DEVICE_CLIENT))
+    settings = json.loads(run_command("import", tmp_path, "--json").stdout)["settings"]
+    assert settings["identity"] == {
+        "certificate": "/k/a.pem.crt",
+        "private_key": "/k/a.pem.key",
+        "thing_name": "x",
+    }
+    assert settings["claim"]["certificate"] == "/etc/dc/claim.pem.crt"
+    # Interrupted, Device Client would have provisioned again.
+    runtime.write_text(json.dumps({"runtime-config": got | {"completed-fp": False}}))
+    assert (
+        "identity" not in json.loads(run_command("import", tmp_path, "--json").stdout)["settings"]
+    )
+
+
+def test_greengrass_s_own_certificate(tmp_path: Path) -> None:
+    system = "system: {privateKeyPath: file:///gg/k.pem, certificateFilePath: /gg/c.pem, thingName: core}"
+    lines = LITE.strip().splitlines()
+    assert lines[0].startswith("system: ")
+    (tmp_path / "config.yaml").write_text("\n".join([system, *lines[1:]]))
+    settings = json.loads(run_command("import", tmp_path, "--json").stdout)["settings"]
+    assert settings["identity"] == {
+        "certificate": "/gg/c.pem",
+        "private_key": "/gg/k.pem",
+        "thing_name": "core",
+    }
+    (tmp_path / "config.yaml").unlink()
+    refused = run_command("import", tmp_path)
+    assert refused.status == 78
+    assert "effectiveConfig.yaml" in refused.stderr
+
+
+def test_device_client_with_a_certificate_alone_brings_no_claim(tmp_path: Path) -> None:
+    off = DEVICE_CLIENT | {"fleet-provisioning": {"enabled": False, "template-name": "t"}}
+    (tmp_path / "dc.conf").write_text(json.dumps(off | {"key": ""}))
     done = run_command("import", tmp_path / "dc.conf", "--json")
     answer = json.loads(done.stdout)
-    assert not {"claim", "provisioning"} & set(answer["settings"])
+    assert not {"claim", "provisioning", "identity"} & set(answer["settings"])
     left = {one["key"]: one["instead"] for one in answer["no_equivalent"]}
     assert "fleet-cloud claim new" in left["cert"]
-    assert "key" in left
     assert "no fleet provisioning" in answer["notes"][0]
 
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from fleet_agent.credentials.model import Csr, Secret
-from fleet_agent.provisioning.model import Operation, Plan, RejectedError
+from fleet_agent.credentials.model import Csr, KeyPair, Secret
+from fleet_agent.provisioning.model import Given, Operation, Plan, RejectedError
 
 TOKEN_LIFE = 3600.0
 
@@ -21,6 +21,27 @@ def make_plan(method: str = "csr", csr: Csr | None = None, *, has_csr_key: bool 
         parameters_hash="7a" * 32,
         csr=csr,
         csr_key=Secret("its key") if has_csr_key else None,
+    )
+
+
+def plan_to_adopt(certificate_id: str = "c1") -> Plan:
+    """A plan in which certificate and key are given."""
+    pair = KeyPair(
+        certificate="a certificate",
+        private_key=Secret("its key"),
+        certificate_file="device.pem.crt",
+        private_key_file="device.pem.key",
+    )
+    given = Given(
+        pair=pair,
+        certificate_id=certificate_id,
+        thing_name="pump",
+        not_before=0.0,
+        not_after=9e9,
+        is_from_aws=False,
+    )
+    return dataclasses.replace(
+        make_plan("given"), template="", parameters={}, parameters_hash="", given=given
     )
 
 

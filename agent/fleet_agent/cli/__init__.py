@@ -22,6 +22,7 @@ PROGRAM = "fleet-agent"
 VERBS = (
     "run",
     "provision",
+    "adopt",
     "status",
     "doctor",
     "publish",

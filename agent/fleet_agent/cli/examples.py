@@ -39,6 +39,13 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
         ("in a script", "fleet-agent provision --json --timeout 300"),
     ),
+    "adopt": (
+        (
+            "a certificate that the factory or another agent left; its thing is pump-7",
+            "fleet-agent adopt --cert device.pem.crt --key device.pem.key --thing-name pump-7",
+        ),
+        ("what the configuration's section identity names", "fleet-agent adopt"),
+    ),
     "status": (
         ("for people", "fleet-agent status"),
         ("in a script, until it is connected", "fleet-agent status --wait 60"),

@@ -29,6 +29,46 @@ _PARAMETERS = "provisioning.parameters"
 SPREAD = "provisioning.spread"  # no flag of its own: fleet-agent config install works it out of --fleet-size
 
 
+# What an adopted identity comes from: the same flags as a claim's, in another section.
+_IDENTITY = (
+    "identity.certificate",
+    "identity.private_key",
+    "identity.thing_name",
+    "identity.thing_name_from",
+)
+# None of them says anything of an identity that is adopted.
+_ASKED_FOR = ("claim.", "provisioning.")
+
+
+def add_identity(parser: argparse.ArgumentParser) -> None:
+    """Give a verb the flags of an identity that the device has already, and those for settings but a claim's."""
+    group = parser.add_argument_group("the identity (over the configuration's section identity)")
+    group.add_argument(
+        "--cert", dest=_IDENTITY[0], metavar="FILE", help="certificate; a CA's may follow in it"
+    )
+    group.add_argument(
+        "--key", dest=_IDENTITY[1], metavar="FILE|URI", help="its private key, or pkcs11:…"
+    )
+    names = group.add_mutually_exclusive_group()
+    names.add_argument("--thing-name", dest=_IDENTITY[2], metavar="NAME", help="the thing's name")
+    names.add_argument(
+        "--thing-name-from",
+        dest=_IDENTITY[3],
+        choices=("cn", "client-id"),
+        help="the certificate's common name (default), or none: its id is the client id",
+    )
+    group = parser.add_argument_group("settings (over the configuration file, or instead of it)")
+    for flag, setting, _, metavar, text in _SETTINGS:
+        if not setting.startswith(_ASKED_FOR):
+            group.add_argument(
+                flag,
+                dest=setting,
+                metavar=metavar,
+                help=text,
+                type=_port if flag == "--port" else str,
+            )
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Give a verb the flags for settings."""
     group = parser.add_argument_group("settings (over the configuration file, or instead of it)")
@@ -72,7 +112,7 @@ def become_owner(arguments: argparse.Namespace, state_dir: Path, *, stdin: bool 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, object]:
     """What the flags say: dotted key → value, for those that were given."""
-    named = (*(setting for _, setting, *_ in _SETTINGS), _PARAMETERS, SPREAD)
+    named = (*(setting for _, setting, *_ in _SETTINGS), *_IDENTITY, _PARAMETERS, SPREAD)
     given = {setting: getattr(arguments, setting, None) for setting in named}
     return {setting: value for setting, value in given.items() if value is not None}
 

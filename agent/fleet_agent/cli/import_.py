@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from fleet_agent.config.peers.document import Imported
 
 _MODE = 0o640
-_PROXY_FILE = "http-proxy.conf"  # Device Client keeps its proxy in a file beside
-_PATHS = (("ca_file",), ("claim", "certificate"), ("claim", "private_key"))
+# Device Client keeps its proxy, and the identity that its fleet provisioning got, in files beside.
+_BESIDE = ("http-proxy.conf", "aws-iot-device-client-runtime.conf")
+# Where a folder has the configuration: Device Client's, the Java nucleus's as it is in effect, nucleus lite's.
+_IN_FOLDER = ("aws-iot-device-client.conf", "config/effectiveConfig.yaml", "config.yaml")
+_PATHS = (
+    ("ca_file",),
+    *(
+        (section, key)
+        for section in ("claim", "identity")
+        for key in ("certificate", "private_key")
+    ),
+)
 
 
 def register(
@@ -33,10 +43,13 @@ def register(
         help="write a configuration from AWS IoT Device Client's or Greengrass's",
         description="Reads the configuration of AWS IoT Device Client (JSON) or of Greengrass with fleet provisioning "
         "(the Java nucleus's plugin or nucleus lite, YAML) and writes ours. What has no equivalent is named on stderr, "
-        "with what to do instead, and in the file's first lines. No secret is copied. "
+        "with what to do instead, and in the file's first lines. A certificate and key that the other agent has for "
+        "itself become the section identity, to be adopted. No secret is copied. "
         "Exit status: 0 written, 78 when it is no such file, or something in what was written must be corrected first.",
     )
-    parser.add_argument("file", metavar="FILE", help="the other agent's configuration")
+    parser.add_argument(
+        "file", metavar="FILE", help="the other agent's configuration, or the folder that has it"
+    )
     parser.add_argument("--out", metavar="FILE", help="where ours goes (default: stdout)")
     parser.add_argument("--force", action="store_true", help="replace what --out names")
     parser.set_defaults(run=run)
@@ -47,7 +60,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     from fleet_agent.config.peers import translate
     from fleet_agent.config.render import render
 
-    path = Path(arguments.file).expanduser().absolute()
+    path = _file(Path(arguments.file).expanduser().absolute())
     document, strange = _read(path)
     imported = translate(document)
     if imported is None:
@@ -85,19 +98,33 @@ def run(arguments: argparse.Namespace) -> Outcome:
     )
 
 
+def _file(path: Path) -> Path:
+    """The configuration in a folder; a file is what it is."""
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in _IN_FOLDER if os.access(path / name, os.R_OK)), None)
+    if found is None:
+        raise DeviceError(
+            f"{path} has none of {', '.join(_IN_FOLDER)}, as far as may be read.",
+            remedy="Name the file; nucleus lite's is /etc/greengrass/config.yaml, or one of /etc/greengrass/config.d.",
+            code="import-unknown",
+        )
+    return found
+
+
 def _read(path: Path) -> tuple[object, list[str]]:
     """The document, JSON or YAML, and what of it could not be taken over.
 
-    A proxy file of Device Client's beside it is read with it.
+    Device Client's other files beside it are read with it.
     """
     text = _text(path)
     if not text.lstrip().startswith("{"):
         return _yaml(path, text)
     document = _json(path, text)
-    beside = path.with_name(_PROXY_FILE)
-    if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
-        proxy = _json(beside, _text(beside))
-        document = {**proxy, **document} if isinstance(proxy, dict) else document
+    for beside in map(path.with_name, _BESIDE):
+        if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
+            more = _json(beside, _text(beside))
+            document = {**more, **document} if isinstance(more, dict) else document
     return document, []
 
 

@@ -107,14 +107,18 @@ class Steps:
     """Prints the steps on stderr, each with its time since the one before; on a terminal, also what is waited for.
 
     Used as a context, so that the line which moves is gone before anything else is printed.
+
+    Args:
+        first: What is waited for at first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: Milestone = Milestone.PARAMETERS) -> None:
+        self._first = first
         self._last = time.perf_counter()
         self._spinner = terminal.Spinner(sys.stderr)
 
     def __enter__(self) -> Self:
-        self._spinner.show(Milestone.PARAMETERS)
+        self._spinner.show(self._first)
         return self
 
     def __exit__(
@@ -147,5 +151,6 @@ class Steps:
 
 def _after(done: Milestone) -> str:
     """What is waited for once a step is done."""
-    following = itertools.dropwhile(lambda name: name is not done, Milestone)
+    shown = (name for name in Milestone if name is not Milestone.ADOPTED or name is done)
+    following = itertools.dropwhile(lambda name: name is not done, shown)
     return next(itertools.islice(following, 1, None), "")

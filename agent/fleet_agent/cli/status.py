@@ -151,7 +151,8 @@ def _answer(seen: _Seen, state_dir: Path) -> dict[str, object]:
         "provisioned": credential is not None,
         "thing_name": credential.thing_name if credential else None,
         "certificate_id": credential.certificate_id if credential else None,
-        "template": credential.template if credential else None,
+        "origin": credential.origin if credential else None,
+        "template": (credential.template or None) if credential else None,
         "proven": text(credential.proven) if credential and credential.proven else None,
         "endpoint": credential.endpoint if credential else None,
         "attempt": _attempt(seen.pending),
@@ -171,7 +172,8 @@ def _attempt(pending: Generation | None) -> dict[str, object] | None:
         return None
     return {
         "generation": pending.number,
-        "template": pending.attempt.template,
+        "origin": pending.attempt.origin,
+        "template": pending.attempt.template or None,
         "method": pending.attempt.method,
         "tries": pending.attempt.tries,
         "certificate_id": pending.issued.certificate_id if pending.issued else None,
@@ -218,10 +220,8 @@ def _headline(seen: _Seen) -> Line:
 
 def _identity(credential: Credential) -> Iterator[Line]:
     proven = f", proven {text(credential.proven)}" if credential.proven else ""
-    yield _row(
-        "thing",
-        f"{credential.thing_name or '(none)'}  (template {credential.template}{proven})",
-    )
+    origin = "adopted" if credential.origin == "adopted" else f"template {credential.template}"
+    yield _row("thing", f"{credential.thing_name or '(none)'}  ({origin}{proven})")
     yield _row("certificate", credential.certificate_id)
     yield _row("endpoint", credential.endpoint)
 

@@ -12,6 +12,7 @@ from fleet_agent.topics.limits import Fault, filter_fault, topic_fault
 from fleet_agent.topics.template import template_fault
 
 TEMPLATE_PATTERN = r"^[0-9A-Za-z_-]{1,36}$"
+THING_PATTERN = r"^[0-9A-Za-z:_-]{1,128}$"
 HOST_PATTERN = r"^[0-9A-Za-z._:-]{1,253}$"
 PROXY_PATTERN = r"^(none|http://[^/@]+:[0-9]{1,5}/?)$"
 
@@ -29,6 +30,12 @@ def template_name(text: str) -> None:
             "is no template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
             "give the name alone, as `aws iot list-provisioning-templates` shows it",
         )
+
+
+def thing_name(text: str) -> None:
+    """Check the name of a thing."""
+    if not re.fullmatch(THING_PATTERN[1:-1], text):
+        raise WrongValueError("is no thing's name: 1 to 128 of the characters 0-9 A-Z a-z : _ -")
 
 
 def endpoint(text: str) -> None:

@@ -31,6 +31,10 @@ _WRONG: Any = object()
 FLAGS = {
     "claim.certificate": "--cert",
     "claim.private_key": "--key",
+    "identity.certificate": "--cert",
+    "identity.private_key": "--key",
+    "identity.thing_name": "--thing-name",
+    "identity.thing_name_from": "--thing-name-from",
     "provisioning.key.type": "--key-type",
     "provisioning.template": "--template-name",
     "provisioning.parameters": "--template-parameters",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
+from fleet_agent.config.identity import Identity
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.shape import (
     Doc,
@@ -336,6 +337,13 @@ class Settings:
         Doc(
             "A file with `user:password` for the proxy.",
             "proxy_credentials: credential:proxy",
+        ),
+    ] = None
+    identity: Annotated[
+        Identity | None,
+        Doc(
+            "A certificate and key that the device has already: adopted at the first start instead of a claim's walk.",
+            "identity: {certificate: device.pem.crt, private_key: device.pem.key, thing_name: pump-7}",
         ),
     ] = None
     claim: Annotated[

@@ -228,6 +228,34 @@ def validity(certificate: str, name: str) -> Validity:
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """What a device's own certificate says: the id that AWS IoT knows it by, its common name, its dates."""
+
+    certificate_id: str
+    common_name: str | None
+    dates: Validity
+
+
+def checked_leaf(pair: KeyPair) -> Leaf:
+    """What the certificate says, once it is sure that the key is its own.
+
+    Raises:
+        DeviceError: One of them is damaged, or they do not belong together.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    check_pair(pair)
+    loaded = _load_certificate(pair.certificate, pair.certificate_file)
+    names = loaded.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return Leaf(
+        certificate_id=loaded.fingerprint(hashes.SHA256()).hex(),
+        common_name=str(names[0].value) if names else None,
+        dates=validity(pair.certificate, pair.certificate_file),
+    )
+
+
 def checked_validity(pair: KeyPair) -> Validity:
     """The certificate's dates, once it is sure that the key is its own: one call for both.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 from collections.abc import Mapping
+from typing import Literal
 
 from fleet_agent.clock import Uptime
 
@@ -82,6 +83,9 @@ class KeyName:
 
 PrivateKey = Secret | HardwareKey
 
+# How an identity began: by a claim (or a rotation), or with a certificate and key that the device had.
+Origin = Literal["claim", "adopted"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KeyPair:
@@ -107,6 +111,7 @@ class Attempt:
     """What a generation is for, and how often it was tried.
 
     ``parameters_hash`` and ``csr_hash`` are SHA-256 in hex; ``not_before`` and ``opened`` are Unix seconds.
+    ``certificate_id`` is that of the given certificate where it was adopted, which needs no template.
     """
 
     endpoint: str
@@ -117,6 +122,8 @@ class Attempt:
     tries: int
     not_before: float
     opened: float
+    origin: Origin = "claim"
+    certificate_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,6 +177,7 @@ class Credential:
     template: str
     is_proven: bool
     proven: float | None
+    origin: Origin = "claim"
     uptime: Uptime | None = None
 
     @property
@@ -193,6 +201,7 @@ class Event(enum.Enum):
     ISSUED = "issued"  # the answer arrived; not registered yet: expires within the hour by itself
     # An answer arrived with one for another key, or with parts missing; never used.
     FOREIGN = "foreign"
+    ADOPTED = "adopted"  # given, and to be proven; another agent may use it still
     REGISTERED = "registered"  # RegisterThing accepted: ACTIVE
     UNRESOLVED = "unresolved"  # its ownership token was refused: active or expired, which only the cloud knows
     CURRENT = "current"  # proven, and what the device uses

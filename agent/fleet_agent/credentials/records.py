@@ -28,6 +28,11 @@ def load_attempt(value: Mapping[str, Any]) -> Attempt:
         tries=int(_number(value, "tries")),
         not_before=_number(value, "not_before"),
         opened=_number(value, "opened"),
+        # Older ones have neither.
+        origin="adopted" if value.get("origin") == "adopted" else "claim",
+        certificate_id=None
+        if value.get("certificate_id") is None
+        else _string(value, "certificate_id"),
     )
 
 

@@ -137,6 +137,7 @@ class Store:
             template=found.attempt.template,
             is_proven=found.proven is not None,
             proven=found.proven,
+            origin=found.attempt.origin,
             uptime=found.uptime,
         )
 
@@ -224,12 +225,13 @@ class Store:
     def keep_certificate(
         self, found: Generation, issued: Issued, certificate: str, private_key: Secret | None
     ) -> Generation:
-        """Store an issued certificate, with its key when AWS made that too; ``issued.json`` commits it.
+        """Store a certificate, with its key when AWS made that too; ``issued.json`` commits it.
 
         The ledger comes first: from then on the certificate can be found again whatever happens.
         """
         folder = self._folders.folder(found.number)
-        self.ledger.record(issued.certificate_id, Event.ISSUED, found.number, issued.received)
+        event = Event.ADOPTED if found.attempt.origin == "adopted" else Event.ISSUED
+        self.ledger.record(issued.certificate_id, event, found.number, issued.received)
         if private_key is not None:
             # A key here without issued.json came with an answer that was never completely stored.
             files.remove(folder / KEY, sync=False)
@@ -253,9 +255,9 @@ class Store:
         return dataclasses.replace(found, issued=None)
 
     def keep_registration(self, found: Generation, registration: Registration) -> Generation:
-        """Store what RegisterThing answered; the ledger follows, so that no ACTIVE certificate goes unnamed."""
+        """Store what RegisterThing answered, or was given; the ledger follows: no ACTIVE certificate goes unnamed."""
         self._write_json(found.number, REGISTRATION, records.dump_registration(registration))
-        if found.issued is not None:
+        if found.issued is not None and found.attempt.origin == "claim":
             self.ledger.record(
                 found.issued.certificate_id, Event.REGISTERED, found.number, self._clock.wall()
             )

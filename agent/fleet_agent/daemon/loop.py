@@ -7,6 +7,7 @@ publisher commits what came in and sends what may go.
 import contextlib
 import itertools
 import logging
+import math
 from collections.abc import Iterator, Sequence
 
 from fleet_agent.clock import Clock
@@ -42,6 +43,8 @@ _log = logging.getLogger(__name__)
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
 # Seconds, at most, until it shows what came and went; a write for each would be too many.
 SHOW_SOON = 5.0
+# Seconds that are spent on what local programs have sent already.
+SERVE_LIMIT = 0.5
 # Seconds that are spent on sending what waits when the agent is asked to stop, and then on acknowledgements of that.
 FLUSH_LIMIT = 4.0
 ACKNOWLEDGE_LIMIT = 1.0
@@ -124,6 +127,7 @@ class TelemetryLoop:
 
     def finish(self) -> None:
         """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
+        self._serve_the_rest()
         # So that senders hear of it, and positions in files are saved.
         self._publisher.settle(at_once=True)
         for source in self._sources:
@@ -137,6 +141,18 @@ class TelemetryLoop:
         self._drain(ACKNOWLEDGE_LIMIT)
         self._show()
         self._serving.session.close()
+
+    def _serve_the_rest(self) -> None:
+        """Take what local programs have sent by now: to close their connections over it would be a reset."""
+        until = self._clock.monotonic() + SERVE_LIMIT
+        while self._clock.monotonic() < until:
+            event = self._mailbox.wait(-math.inf, although_stopping=True)
+            if event is None:
+                return
+            if isinstance(event, Message):
+                self._arrived(event)
+            else:
+                self._take(event)
 
     @property
     def connected_at(self) -> float:

@@ -46,7 +46,8 @@ def needed(section: T | None, name: str) -> T:
     if section is None:
         raise DeviceError(
             f"This device is to get an identity, and the configuration has no section `{name}`.",
-            remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name.",
+            remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name; one that has "
+            "a certificate already: fleet-agent adopt --cert FILE --key FILE",
             code="configuration",
         )
     return section
@@ -54,9 +55,10 @@ def needed(section: T | None, name: str) -> T:
 
 def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
     """Every hardware token that the configuration names; the device's own last, which wins."""
-    if settings.claim and token_uri.is_uri(settings.claim.private_key):
-        with contextlib.suppress(DeviceError):  # reported when the claim is needed
-            yield hardware_key(settings.claim.private_key, settings).token
+    for section in (settings.claim, settings.identity):
+        if section and token_uri.is_uri(section.private_key):
+            with contextlib.suppress(DeviceError):  # reported when its key is needed
+                yield hardware_key(section.private_key, settings).token
     if own := hardware_token(settings):
         yield own
 

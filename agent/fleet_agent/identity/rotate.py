@@ -109,7 +109,25 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
     current = in_use(store)
     if current is None:
         raise no_identity()
+    _refuse_without_means(settings, current)
     return walk(settings, Request(), report, store, mailbox, in_use=current)
+
+
+def _refuse_without_means(settings: Settings, current: Credential) -> None:
+    """An adopted identity needs no claim and no template, and a rotation does."""
+    if settings.provisioning is None:
+        missing = "section `provisioning`, which names the template"
+    elif settings.rotation.credential == "claim" and settings.claim is None:
+        missing = "section `claim`, which `rotation: {credential: claim}` asks with"
+    else:
+        return
+    raise DeviceError(
+        f"The identity of {current.client_id} cannot be replaced: the configuration has no {missing}.",
+        remedy=f"Add it. The template must name the thing {current.client_id} again, and the device's policy allow "
+        "what a rotation asks (docs/how-to/rotate.md). Or bring another certificate: fleet-agent adopt --force "
+        "--cert FILE --key FILE",
+        code="rotation-unconfigured",
+    )
 
 
 def no_identity() -> DeviceError:

@@ -47,10 +47,14 @@ CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What ``provision`` is asked for beside the settings; ``timeout`` in seconds, 0 for ever."""
+    """What ``provision`` is asked for beside the settings; ``timeout`` in seconds, 0 for ever.
+
+    ``pair``: adopt this certificate and key, those of the settings' ``identity``, read already.
+    """
 
     csr_file: str | None = None
     csr_key_file: str | None = None
+    pair: KeyPair | None = None
     force: bool = False
     restart: bool = False
     allow_volatile: bool = False
@@ -87,11 +91,14 @@ def walk(
         # It starts while the SDK is imported.
         aside.start()
         filesystem.try_out(Path(settings.state_dir))
-        wanted = needed(settings.provisioning, "provisioning")
         own = in_use if settings.rotation.credential == "own" else None
-        if own is None:
-            needed(settings.claim, "claim")
-        plan = _plan(settings, wanted, request, report, aside)
+        if in_use is None and _adopts(settings, request):
+            plan = _plan_to_adopt(settings, request, aside)
+        else:
+            wanted = needed(settings.provisioning, "provisioning")
+            if own is None:
+                needed(settings.claim, "claim")
+            plan = _plan(settings, wanted, request, report, aside)
         runner = _runner(
             settings,
             request,
@@ -162,6 +169,19 @@ def _asking_pair(settings: Settings, store: Store, own: Credential | None) -> Ke
     if own is not None:
         return store.key_pair(own.generation)
     return read_claim(needed(settings.claim, "claim"), settings)
+
+
+def _adopts(settings: Settings, request: Request) -> bool:
+    """Whether a first identity is the given one; --force without a pair is to be provisioned anew, by the claim."""
+    return settings.identity is not None and (request.pair is not None or not request.force)
+
+
+def _plan_to_adopt(settings: Settings, request: Request, aside: Aside) -> "Plan":
+    from fleet_agent.identity import adopt
+
+    identity = needed(settings.identity, "identity")
+    pair = request.pair or adopt.read(identity, settings)
+    return adopt.plan(settings, identity, pair, aside.call)
 
 
 def _plan(

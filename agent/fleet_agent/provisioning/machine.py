@@ -9,6 +9,8 @@ needs is on disk, and a certificate that may be live is never replaced before th
                                         └──token refused───┘           PROVE (a real session)▼
                                           (ledger: unresolved)          proven ──PROMOTE──▶ current
 
+An adopted certificate takes the same walk: key, certificate and thing name are given, and nothing is asked for.
+
 With ``--csr`` and no key the walk ends at the registration (``KEPT``): nobody here can prove it.
 """
 
@@ -65,7 +67,10 @@ def difference(attempt: Attempt, plan: Plan) -> AgentError | None:
     Other template parameters are no difference: they are sent with the next RegisterThing.
     """
     csr_hash = plan.csr.hash if plan.csr else None
+    given = plan.given.certificate_id if plan.given else None
     pairs = (
+        ("origin", attempt.origin, plan.origin),
+        ("certificate", attempt.certificate_id, given),
         ("template", attempt.template, plan.template),
         ("endpoint", attempt.endpoint, plan.endpoint),
         ("method", attempt.method, plan.method),
@@ -118,7 +123,7 @@ def is_made_ahead(found: Generation, plan: Plan) -> bool:
 
     The cloud may expect this key and no other.
     """
-    own = found.has_key and found.attempt.csr_hash is None and plan.csr is None
+    own = found.has_key and found.attempt.csr_hash is None and not (plan.csr or plan.given)
     return own and found.attempt.tries == 0 and found.issued is None and plan.provides_key
 
 
@@ -177,7 +182,11 @@ HUNG_UP_LIMIT = 5.0
 
 
 def judge(
-    failure: RejectedError | AgentError, step: Step, refused_for: float, token_age: float = 0.0
+    failure: RejectedError | AgentError,
+    step: Step,
+    refused_for: float,
+    token_age: float = 0.0,
+    spreading: float = SPREADING_LIMIT,
 ) -> Verdict:
     """What to do about a step that did not succeed.
 
@@ -186,10 +195,11 @@ def judge(
         step: Where.
         refused_for: Seconds since this step was refused for the first time.
         token_age: Seconds since the ownership token in use came, as far as the clock can tell.
+        spreading: Seconds for which a refusal of the new identity is no verdict.
     """
     if isinstance(failure, RejectedError):
         return _judge_rejection(failure, token_age)
-    patient_for = SPREADING_LIMIT if step is Step.PROVE else HUNG_UP_LIMIT
+    patient_for = spreading if step is Step.PROVE else HUNG_UP_LIMIT
     is_fresh = refused_for < patient_for and (
         step is Step.PROVE or failure.code == CONNECT_UNANSWERED
     )

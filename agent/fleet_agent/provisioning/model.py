@@ -4,7 +4,14 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-from fleet_agent.credentials.model import Attempt, Csr, HardwareToken, PrivateKey
+from fleet_agent.credentials.model import (
+    Attempt,
+    Csr,
+    HardwareToken,
+    KeyPair,
+    Origin,
+    PrivateKey,
+)
 from fleet_agent.errors import AgentError
 from fleet_agent.provisioning.report import Milestone
 from fleet_agent.session.backoff import Patience
@@ -14,12 +21,28 @@ ANSWER_UNFIT = "answer-unfit"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Given:
+    """A certificate and key that the device has already, to be adopted.
+
+    ``not_before`` and ``not_after`` are Unix seconds. ``is_from_aws``: AWS made it, so that no CA's registration is
+    under way.
+    """
+
+    pair: KeyPair
+    certificate_id: str
+    thing_name: str | None
+    not_before: float
+    not_after: float
+    is_from_aws: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is asked for now: by flags, file or both.
 
     ``parameters_hash`` is the SHA-256 (hex) of the parameters. ``csr`` is a request that was made elsewhere and
     ``csr_key`` its key, where the device shall have it. ``hardware_token`` is where the device's key is made, ``label``
-    its first key's.
+    its first key's. ``given`` is what is adopted; nothing is asked for then.
     """
 
     endpoint: str
@@ -32,11 +55,19 @@ class Plan:
     csr_key: PrivateKey | None = None
     hardware_token: HardwareToken | None = None
     label: str = ""
+    given: Given | None = None
 
     @property
     def provides_key(self) -> bool:
         """Whether this device gets a key before it asks for the certificate."""
+        if self.given is not None:
+            return True
         return self.method == "csr" and (self.csr is None or self.csr_key is not None)
+
+    @property
+    def origin(self) -> Origin:
+        """How the identity begins."""
+        return "claim" if self.given is None else "adopted"
 
     def attempt(self, now: float) -> Attempt:
         """The first try at this plan; ``now`` in Unix seconds."""
@@ -49,6 +80,8 @@ class Plan:
             tries=1,
             not_before=0.0,
             opened=now,
+            origin=self.origin,
+            certificate_id=self.given.certificate_id if self.given else None,
         )
 
 

@@ -15,6 +15,7 @@ class Milestone(enum.StrEnum):
     CERTIFICATE = "certificate"
     STORED = "stored"
     REGISTERED = "registered"
+    ADOPTED = "adopted"  # in place of what is asked for
     PROVEN = "proven"
     CURRENT = "current"
 

@@ -26,6 +26,7 @@ from fleet_agent.errors import (
 )
 from fleet_agent.mailbox import TimeUp
 from fleet_agent.provisioning import answers, machine
+from fleet_agent.provisioning.adoption import Adoption
 from fleet_agent.provisioning.answers import Certificate, UnusableAnswerError
 from fleet_agent.provisioning.claim import ClaimSession
 from fleet_agent.provisioning.clockwatch import ClockWatch
@@ -69,6 +70,7 @@ class Runner:
         self._given_up: Attempt | None = None  # given up for the one to be opened
         self._watch = ClockWatch(needs.clock)
         self._claim = ClaimSession(plan.endpoint, needs, self._watch)
+        self._adoption = Adoption(plan.given, needs, self._watch) if plan.given else None
         self._is_clock_reported = False
         # Of the certificate issued by this process: its id, and when (monotonic seconds).
         self._issued_at: tuple[str, float] | None = None
@@ -132,7 +134,8 @@ class Runner:
                 return found
             attempt = dataclasses.replace(self._plan.attempt(self._clock.wall()), tries=0)
             return self._store.keep_attempt(found, attempt)
-        if restart or (error is not None and found.issued is None):  # nothing that could be lost
+        is_worthless = found.issued is None or found.attempt.origin == "adopted"
+        if restart or (error is not None and is_worthless):  # nothing that could be lost
             self._given_up = found.attempt
             return None
         if error is None and (error := machine.other_thing(found, self._needs.in_use)):
@@ -187,7 +190,10 @@ class Runner:
             self._watch.suspect()
             failure = self._watch.error()
         token_age = self._token_age(found.issued) if found and found.issued else 0.0
-        return machine.judge(failure, step, refused_for, token_age)
+        if self._adoption is None or isinstance(failure, RejectedError):
+            return machine.judge(failure, step, refused_for, token_age)
+        failure = self._adoption.explain(failure, refused_for)
+        return machine.judge(failure, step, refused_for, spreading=self._adoption.patience)
 
     def _token_age(self, issued: Issued) -> float:
         """Seconds; by the clock that never steps, where this process saw the token come."""
@@ -205,6 +211,11 @@ class Runner:
         return error
 
     def _do(self, step: Step, found: Generation | None) -> Generation:
+        if self._adoption is not None:
+            self._await_clock()
+            self._adoption.check()
+            if found is not None and step is not Step.PROVE:
+                return self._adoption.take(step, found)
         if found is None:
             return self._open()
         match step:
@@ -225,7 +236,8 @@ class Runner:
     # Steps ----------------------------------------------------------------------------------------------------------
 
     def _open(self) -> Generation:
-        self._open_claim()
+        if self._adoption is None:
+            self._open_claim()
         attempt = self._plan.attempt(self._clock.wall())
         if self._given_up is not None:
             attempt = machine.carry_over(attempt, self._given_up)

@@ -4,6 +4,7 @@ Nothing here runs while all is well.
 """
 
 from fleet_agent.errors import (
+    CONNECT_CLOSED,
     CONNECT_UNANSWERED,
     AgentError,
     NotAllowedError,
@@ -18,6 +19,7 @@ from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import Kind, Packet
 
 _HANG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
+_CLOSED = "AWS_IO_SOCKET_CLOSED"
 _SLOW_TLS = "NEGOTIATION_TIMEOUT"
 _NO_MQTT_5 = "PROTOCOL_ERROR"
 
@@ -65,7 +67,7 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
     return UnreachableError(
         f"No MQTT connection to {_where(session)}: {reason}.",
         remedy="Check that the port is open on the way there, and the proxy if there is one.",
-        code="connect-failed",
+        code=CONNECT_CLOSED if reason.startswith(_CLOSED) else "connect-failed",
     )
 
 

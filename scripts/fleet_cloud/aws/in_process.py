@@ -20,7 +20,8 @@ from fleet_cloud.local.shell import Command
 if TYPE_CHECKING:
     from botocore.session import Session
 
-# Threads that each have a call under way: at 100 ms an answer that is more than any quota but one allows.
+# Threads that each have a call under way: at 100 ms an answer these make 160 calls a second, and no quota of what is
+# asked a thing but DescribeThing's allows more.
 AT_ONCE = 16
 
 _SECONDS = 60
@@ -151,8 +152,9 @@ class InProcess:
             )
             # Amazon's quotas say nothing about another place.
             pace = self._paces.setdefault(where, Pace(self._clock, known=not where.endpoint_url))
-            client.meta.events.register("before-call", _Pacing(pace, self._sleep).before)
-            client.meta.events.register("needs-retry", _Pacing(pace, self._sleep).again)
+            pacing = _Pacing(pace, self._sleep)
+            client.meta.events.register("before-call", pacing.before)
+            client.meta.events.register("needs-retry", pacing.again)
             self._clients[name, where] = client
         return self._clients[name, where]
 

@@ -34,6 +34,9 @@ device's ledger, or name the certificate.
 A ledger is believed for its own thing (the one with the certificate that it says is in use; after fleet-agent reset
 there is none, and --thing says whose it is), and for certificates on no thing that have the policy NAME-device alone,
 or none and are still pending. Everything else in it is left alone. Asks before; --dry-run shows.
+
+No listing of AWS says which certificate a thing has, so each thing is asked, and an account has 20 such questions a
+second: ten thousand things take ten minutes.
 """
 
 

@@ -134,6 +134,13 @@ def test_new_device_registers_and_is_not_taken_over(cloud: Cloud) -> None:
     assert cloud.registration(serial).second == ""
 
 
+def test_session_that_is_no_certificate_of_the_account_is_on_no_thing(cloud: Cloud) -> None:
+    serial, key, _ = cloud.in_service()
+    temporary = "f" * 64
+    assert not cloud.allows(serial, cloud.certificate(make_key()), temporary)
+    assert cloud.allows(serial, cloud.certificate(key), temporary)
+
+
 def test_own_key_own_certificate_and_own_session_are_let_in(cloud: Cloud) -> None:
     serial, key, made = cloud.in_service()
     assert cloud.allows(serial, made)  # the answer was lost

@@ -22,6 +22,7 @@ from fleet_agent.provisioning.machine import (
     carry_over,
     damage,
     difference,
+    is_made_ahead,
     judge,
     next_step,
     other_thing,
@@ -29,7 +30,7 @@ from fleet_agent.provisioning.machine import (
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step
 from fleet_agent.session.backoff import Patience
 from support.identity import CREDENTIAL
-from support.provisioning import GIVEN_CSR, make_plan
+from support.provisioning import GIVEN_CSR, make_plan, plan_to_adopt
 
 MADE_HERE = make_plan("csr")
 MADE_BY_AWS = make_plan("keys")
@@ -378,3 +379,41 @@ def test_a_replacement_is_of_the_same_thing(
         assert verdict.patience is None, "it ends there"
     assert other_thing(found, None) is None
     assert other_thing(dataclasses.replace(found, registration=None), in_use) is None
+
+
+# Adopted --------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_adopted_takes_the_same_steps() -> None:
+    plan = plan_to_adopt()
+    steps = [next_step(None, plan)]
+    for facts in range(5):
+        names = ("key", "issued", "registered", "proven")
+        found = {name: facts > place for place, name in enumerate(names)}
+        steps.append(next_step(generation(plan, **found), plan))
+    assert steps == list(Step)[:-1]
+
+
+def test_another_origin_or_certificate_is_another_attempt() -> None:
+    adopted = plan_to_adopt("c1")
+    assert difference(adopted.attempt(0.0), plan_to_adopt("c1")) is None
+    error = difference(adopted.attempt(0.0), plan_to_adopt("c2"))
+    assert error is not None
+    assert "certificate c1 is under way, and certificate c2 is asked for" in error.title
+    for was, wanted in ((adopted, MADE_HERE), (MADE_HERE, adopted)):
+        error = difference(was.attempt(0.0), wanted)
+        assert error is not None
+        assert error.title.startswith(f"An attempt with origin {was.origin} is under way")
+
+
+def test_a_key_made_ahead_is_not_that_of_a_given_certificate() -> None:
+    found = generation(MADE_HERE, key=True, issued=False, registered=False, proven=False)
+    found = dataclasses.replace(found, attempt=dataclasses.replace(found.attempt, tries=0))
+    assert is_made_ahead(found, MADE_HERE)
+    assert not is_made_ahead(found, plan_to_adopt())
+
+
+def test_the_patience_with_a_certificate_being_registered_ends() -> None:
+    hung_up = RefusedError("Hung up.", remedy="Look.", code=CONNECT_UNANSWERED)
+    for refused_for, patience in ((119.0, Patience.SPREADING), (121.0, Patience.REFUSED)):
+        assert judge(hung_up, Step.PROVE, refused_for, spreading=120.0).patience is patience

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet_agent.config.peers.document import (
+    IDENTITY_NOTE,
     NO_PROVISIONING,
     Document,
     Imported,
+    identity,
     literal_notes,
     method_notes,
     unfilled_notes,
@@ -23,9 +25,8 @@ _COLLECTED_NOTE = (
 )
 
 _INSTEAD = {
-    "cert": "the device's own certificate stays with Device Client: fleet-agent gets one with a claim "
-    "(fleet-cloud claim new)",
-    "key": "the device's own key stays with Device Client: fleet-agent makes one",
+    "cert": "a certificate alone is no identity: fleet-agent gets one with a claim (fleet-cloud claim new)",
+    "key": "a key alone is no identity: fleet-agent makes one",
     "thing-name": "the provisioning template names the thing",
     "clean-session": "has no equivalent: the session outlives a reconnect",
     "logging": "logs go to the journal (journalctl -u fleet-agent), -v says more",
@@ -42,7 +43,7 @@ _INSTEAD = {
     "fleet-provisioning/csr-file": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
     "fleet-provisioning/device-key": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
     "secure-element": "provisioning.key: {store: pkcs11, module, token, label, pin_file}, with the PIN in a file",
-    "runtime-config": "the identity that Device Client got stays with it: fleet-agent provisions anew",
+    "runtime-config": "the settings that the template gave come with a registration of fleet-agent's own",
     "http-proxy-username": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
     "http-proxy-password": "never copied: a secret belongs in a file of its own",
 }
@@ -81,7 +82,10 @@ def translate(document: Mapping[str, Any]) -> Imported:
             "method": method,
             "parameters": {**collected, **values},
         }
-    else:
+    ours["identity"] = _identity(theirs, provisions=provisions)
+    if ours["identity"]:
+        notes = (IDENTITY_NOTE, *notes)
+    elif not provisions:
         notes = (NO_PROVISIONING, *notes)
     ours["subscriptions"] = [{"topic": subscribed}] if subscribed else None
     return Imported(
@@ -90,6 +94,22 @@ def translate(document: Mapping[str, Any]) -> Imported:
         left=theirs.left(_INSTEAD),
         notes=(*notes, *unfilled_notes(ours)),
     )
+
+
+def _identity(theirs: Document, *, provisions: bool) -> dict[str, str | None] | None:
+    """What Device Client connects with: what its fleet provisioning got, or what it was given."""
+    completed = theirs.take("runtime-config/completed-fp") in (True, "true")
+    names = ["runtime-config/cert", "runtime-config/key"]
+    if completed and all(theirs.has(name) for name in names):
+        certificate, key = map(theirs.take_text, names)
+        return identity(certificate, key, _thing_name(theirs))
+    if not provisions and theirs.has("cert") and theirs.has("key"):
+        return identity(theirs.take_text("cert"), theirs.take_text("key"), _thing_name(theirs))
+    return None
+
+
+def _thing_name(theirs: Document) -> str | None:
+    return theirs.take_text("runtime-config/thing-name", "thing-name")
 
 
 def _proxy(theirs: Document, document: Mapping[str, Any]) -> str | None:

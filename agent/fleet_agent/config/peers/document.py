@@ -155,6 +155,25 @@ def _text(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool | list) else str(value)
 
 
+IDENTITY_NOTE = (
+    "identity is the certificate that the other agent uses: let only one of the two connect, AWS IoT throws out the "
+    "older session of a client id"
+)
+
+
+def identity(
+    certificate: str | None, private_key: str | None, thing_name: str | None
+) -> dict[str, str | None] | None:
+    """The section ``identity`` of a certificate and key that a peer uses; None where one of them is missing."""
+    if certificate is None or private_key is None:
+        return None
+    return {
+        "certificate": certificate.removeprefix("file://"),
+        "private_key": private_key.removeprefix("file://"),
+        "thing_name": thing_name,
+    }
+
+
 NO_PROVISIONING = "there is no fleet provisioning in it: add the sections claim and provisioning"
 
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet_agent.config.peers.document import (
+    IDENTITY_NOTE,
     NO_PROVISIONING,
     Document,
     Imported,
+    identity,
     literal_notes,
     method_notes,
     unfilled_notes,
@@ -68,6 +70,7 @@ def translate(document: Mapping[str, Any]) -> Imported:
             "private_key": _claim_key(theirs, at),
         },
     }
+    ours["identity"] = _identity(theirs)
     template = theirs.take_text(f"{at}/provisioningTemplate", f"{at}/templateName")
     notes = literal_notes(values)
     if template:
@@ -77,14 +80,29 @@ def translate(document: Mapping[str, Any]) -> Imported:
             "parameters": values,
         }
         notes = (*method_notes(method), *notes)
-    else:
+    elif not ours["identity"]:
         notes = (NO_PROVISIONING, *notes)
+    if ours["identity"]:
+        notes = (IDENTITY_NOTE, *notes)
     return Imported(
         peer=_NAMES[plugin],
         settings=without_nothing(ours),
         left=theirs.left(_reasons(at, services)),
         notes=(*notes, *unfilled_notes(ours)),
     )
+
+
+def _identity(theirs: Document) -> dict[str, str | None] | None:
+    """What Greengrass connects with; a handle in a TPM is no key for anybody but it."""
+    names = ["system/certificateFilePath", "system/privateKeyPath"]
+    if not all(theirs.has(name) for name in names):
+        return None
+    certificate, key = map(theirs.take_text, names)
+    if key is not None and key.startswith("handle:"):
+        theirs.put_back(names[0], certificate)
+        theirs.put_back(names[1], key)
+        return None
+    return identity(certificate, key, theirs.take_text("system/thingName"))
 
 
 def _claim_key(theirs: Document, at: str) -> str | None:
@@ -106,6 +124,7 @@ def _reasons(at: str, services: Mapping[str, Any]) -> dict[str, str]:
         "a key in a TPM is reached through PKCS#11: claim.private_key: pkcs11:…"
     )
     reasons["system"] = (
-        "Greengrass's own identity and folders stay with it: fleet-agent provisions anew"
+        "Greengrass's own folders stay with it; a key in a TPM is reached through PKCS#11: "
+        "identity.private_key: pkcs11:…"
     )
     return reasons

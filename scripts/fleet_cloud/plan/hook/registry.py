@@ -1,5 +1,6 @@
 """The calls of the hook to AWS IoT's registry, within a time of its own: AWS IoT waits five seconds for the answer."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
@@ -73,8 +74,10 @@ class Registry:
         """Returns the things that a certificate is on; that a claim is on none is remembered for a while."""
         if time.monotonic() < _claims.get(certificate_id, 0):
             return []
-        arn = self._certificates + certificate_id
-        found: list[str] = self._call("list_principal_things", principal=arn)["things"]
+        arn, found = self._certificates + certificate_id, list[str]()
+        # A claim of five minutes (CreateProvisioningClaim) is none of the account's certificates.
+        with contextlib.suppress(self._iot.exceptions.ResourceNotFoundException):
+            found = self._call("list_principal_things", principal=arn)["things"]
         if not found:
             _claims[certificate_id] = time.monotonic() + _REMEMBERED_SECONDS
         return found

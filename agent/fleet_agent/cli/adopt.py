@@ -1,0 +1,123 @@
+"""``fleet-agent adopt``: an identity from a certificate and key that the device has already."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
+from fleet_agent.cli.provision import Steps
+from fleet_agent.clock import SystemClock
+from fleet_agent.credentials.model import Credential, KeyPair
+from fleet_agent.errors import DeviceError, UsageError
+from fleet_agent.identity import adopt
+from fleet_agent.identity.provision import Result, provision
+from fleet_agent.identity.walk import Request
+from fleet_agent.provisioning.report import Milestone
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "adopt",
+        parents=[common],
+        help="take over a certificate and key that this device has already",
+        description="Makes a certificate and key of this device's own its identity: copies them, proves them by a "
+        "session, and stores them as what is in use. Nothing is asked of AWS IoT, and the files stay as they are. The "
+        "first connections of a certificate that AWS IoT registers by its CA end without an answer: they are tried "
+        "again for two minutes.",
+    )
+    flags.add_identity(parser)
+    flags.add_owner(parser)
+    group = parser.add_argument_group("what to do")
+    group.add_argument("--force", action="store_true", help="adopt beside the identity in use")
+    group.add_argument("--restart", action="store_true", help="drop an interrupted attempt")
+    group.add_argument(
+        "--delete-files", action="store_true", help="delete the two files once it is in use"
+    )
+    group.add_argument(
+        "--timeout",
+        type=flags.seconds,
+        default=180.0,
+        metavar="SECONDS",
+        help="0: for ever (default 180)",
+    )
+    group.add_argument(
+        "--allow-volatile", action="store_true", help="accept a state directory in memory"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Run the verb."""
+    settings = flags.settings(arguments)
+    if settings.identity is None:
+        raise UsageError(
+            "Nothing says which certificate and key to adopt.",
+            remedy="Give --cert FILE --key FILE, or add the section identity to the configuration.",
+            code="usage",
+        )
+    clock = SystemClock()
+    started = clock.monotonic()
+    # Before root becomes the agent's user, who may not read what another agent keeps.
+    pair = adopt.read(settings.identity, settings)
+    request = Request(
+        pair=pair,
+        force=arguments.force,
+        restart=arguments.restart,
+        allow_volatile=arguments.allow_volatile,
+        timeout=arguments.timeout,
+    )
+    flags.become_owner(arguments, Path(settings.state_dir))
+    with Steps(Milestone.CLOCK) as steps:
+        result = provision(settings, request, steps)
+    if result.was_there:
+        _refuse_another(result.credential, pair)
+    deleted, stay = adopt.delete_files(settings.identity) if arguments.delete_files else ([], [])
+    data = _data(result, Path(settings.state_dir), deleted)
+    data["seconds"] = round(clock.monotonic() - started, 3)
+    notes = ["This certificate is in use already."] if result.was_there else []
+    lines = _for_people(result.credential, deleted, stay)
+    return Outcome(data=data, lines=lines, notes=notes)
+
+
+def _refuse_another(credential: Credential, pair: KeyPair) -> None:
+    """The identity in use is not silently taken for what was asked for."""
+    from fleet_agent.credentials import keys
+
+    given = keys.checked_leaf(pair).certificate_id
+    if given != credential.certificate_id:
+        raise DeviceError(
+            f"This device has an identity: {credential.client_id}, certificate {credential.certificate_id}. "
+            f"{pair.certificate_file} is another one.",
+            remedy="Adopt it in place of that one, which stays until the new one is proven: add --force",
+            code="identity-in-use",
+        )
+
+
+def _data(result: Result, state_dir: Path, deleted: Sequence[str]) -> dict[str, object]:
+    credential = result.credential
+    return {
+        "thing_name": credential.thing_name,
+        "certificate_id": credential.certificate_id,
+        "certificate_file": credential.certificate_file,
+        "private_key_file": credential.private_key_file,
+        "origin": credential.origin,
+        "was_there": result.was_there,
+        "deleted": list(deleted),
+        "state_dir": str(state_dir.absolute()),
+    }
+
+
+def _for_people(credential: Credential, deleted: Sequence[str], stay: Sequence[str]) -> list[str]:
+    return [
+        f"thing        {credential.thing_name or '(none)'}",
+        f"certificate  {credential.certificate_id}",
+        f"             {credential.certificate_file}",
+        f"key          {credential.private_key_file}",
+        *(f"deleted      {path}" for path in deleted),
+        *(f"stays        {reference}" for reference in stay),
+    ]

@@ -1,0 +1,114 @@
+"""What a walk does with a certificate and key that the device has already: stores them, and asks for nothing.
+
+The proof is as for any other identity. AWS IoT ends the first connections of a certificate that it is only now
+registering by its CA (JITP, JITR), so that a hang-up is no verdict for some time.
+"""
+
+from fleet_agent import clock
+from fleet_agent.credentials.model import Generation, HardwareKey, Issued, Registration
+from fleet_agent.errors import (
+    CONNECT_CLOSED,
+    CONNECT_UNANSWERED,
+    AgentError,
+    DeviceError,
+    RefusedError,
+)
+from fleet_agent.provisioning.clockwatch import ClockWatch
+from fleet_agent.provisioning.dependencies import Dependencies
+from fleet_agent.provisioning.machine import SPREADING_LIMIT
+from fleet_agent.provisioning.model import Given, Step
+from fleet_agent.provisioning.report import Milestone
+
+# Seconds for which AWS IoT may still be registering a certificate by its CA, with a Lambda on the way.
+REGISTERING_LIMIT = 120.0
+
+
+class Adoption:
+    """The steps of an adopted identity that differ from those of a claim's.
+
+    Args:
+        given: What is adopted.
+        needs: Keeps it, and hears of it.
+        watch: Learns from the certificate's dates.
+    """
+
+    def __init__(self, given: Given, needs: Dependencies, watch: ClockWatch) -> None:
+        self._given = given
+        self._needs = needs
+        self._watch = watch
+        self.patience = SPREADING_LIMIT if given.is_from_aws else REGISTERING_LIMIT
+
+    def check(self) -> None:
+        """Look at the certificate's dates.
+
+        Raises:
+            DeviceError: It has expired.
+            UnreachableError: Its dates and the clock do not fit, and the clock is to blame.
+        """
+        given, now = self._given, self._needs.clock.wall()
+        self._watch.not_before(given.not_before)
+        if now < given.not_before:
+            raise self._watch.error()
+        if now <= given.not_after:
+            return
+        if self._watch.is_doubtful:
+            self._watch.suspect()
+            raise self._watch.error()
+        raise DeviceError(
+            f"The certificate in {given.pair.certificate_file} expired on {clock.text(given.not_after)}.",
+            remedy="Have another one made for the device, or let it get one with a claim: fleet-agent provision",
+            code="certificate-expired",
+        )
+
+    def take(self, step: Step, found: Generation) -> Generation:
+        """Store what is given of this step.
+
+        Raises:
+            StateDirectoryError: It cannot be stored.
+        """
+        store, given = self._needs.store, self._given
+        match step:
+            case Step.KEY:
+                key = given.pair.private_key
+                if isinstance(key, HardwareKey):
+                    return store.keep_hardware_key(found, key)
+                return store.keep_key(found, key)
+            case Step.ISSUE:
+                received = self._needs.clock.wall()
+                issued = Issued(
+                    certificate_id=given.certificate_id, ownership_token=None, received=received
+                )
+                found = store.keep_certificate(found, issued, given.pair.certificate, None)
+                self._needs.report.step(Milestone.STORED, store.folder(found.number).name)
+                return found
+            case Step.REGISTER:
+                registration = Registration(thing_name=given.thing_name, device_configuration={})
+                found = store.keep_registration(found, registration)
+                self._needs.report.step(Milestone.ADOPTED, given.thing_name or "no thing")
+                return found
+            case _:
+                raise AssertionError(step)
+
+    def explain(self, error: AgentError, refused_for: float) -> AgentError:
+        """Say of a refusal what it means for a certificate that was given.
+
+        Args:
+            error: Why it could not be proven.
+            refused_for: Seconds since the first refusal.
+        """
+        # A certificate whose CA nobody knows there may not even get through TLS.
+        if error.code not in {CONNECT_UNANSWERED, CONNECT_CLOSED}:
+            return error
+        given = self._given
+        what = f"AWS IoT hangs up on the adopted certificate {given.certificate_id} ({given.pair.certificate_file})"
+        if not given.is_from_aws and refused_for < self.patience:
+            why = "it may still be registering it by its CA (JITP, JITR)"
+        else:
+            why = "it is unknown in the account and region of this endpoint, or not ACTIVE"
+        return RefusedError(
+            f"{what}: {why}.",
+            remedy=f"Ask that account: aws iot describe-certificate --certificate-id {given.certificate_id}. Not "
+            "found: look at `endpoint`, or have it registered (aws iot register-certificate-without-ca, or its CA). "
+            "INACTIVE: aws iot update-certificate --new-status ACTIVE. REVOKED: have another one made.",
+            code=CONNECT_UNANSWERED,
+        )
