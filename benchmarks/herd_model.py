@@ -362,7 +362,7 @@ def _refused_connect() -> TemporaryError:
 
 
 def _issued(now: float) -> Issued:
-    return Issued(certificate_id="c", token=_TOKEN, received=EPOCH + now)
+    return Issued(certificate_id="c", ownership_token=_TOKEN, received=EPOCH + now)
 
 
 # Ways to wait ---------------------------------------------------------------------------------------------------------

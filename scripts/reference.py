@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import manpages
-from fleet_agent.config.annotations import alternatives, annotate, choices, hints, said, unwrap
+from fleet_agent.config.annotations import (
+    alternatives,
+    annotate,
+    annotation,
+    choices,
+    hints,
+    unwrap,
+)
 from fleet_agent.config.settings import FirstOf, Settings
 from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size
 from fleet_agent.config.units import format_duration, format_size
@@ -82,7 +89,7 @@ def rows(cls: type) -> list[manpages.Row]:
 
 def _row(cls: type, field: "dataclasses.Field[Any]") -> manpages.Row:
     annotated = hints(cls)[field.name]
-    doc = said(unwrap(annotated)[1], Doc)
+    doc = annotation(unwrap(annotated)[1], Doc)
     if doc is None:
         raise SystemExit(f"{cls.__name__}.{field.name} has no Doc")
     if field.default is not dataclasses.MISSING:
@@ -107,13 +114,13 @@ def _type(annotated: Any) -> str:  # noqa: ANN401, PLR0911 - a line a type
     members, nullable = alternatives(kind)
     if nullable:
         return f"{_type(annotate(members[0], meta))} or null"
-    if limits := said(meta, Duration):
+    if limits := annotation(meta, Duration):
         return f"duration, {format_duration(limits.low)} to {format_duration(limits.high)}"
-    if size := said(meta, Size):
+    if size := annotation(meta, Size):
         return f"size, {format_size(size.low)} to {format_size(size.high)}"
-    if whole := said(meta, Range):
+    if whole := annotation(meta, Range):
         return f"whole number, {whole.low} to {whole.high}"
-    if path := said(meta, FilePath):
+    if path := annotation(meta, FilePath):
         return "path or `credential:NAME`" if path.credential else "path"
     origin = typing.get_origin(kind)
     if origin is Literal:

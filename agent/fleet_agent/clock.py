@@ -16,10 +16,10 @@ from typing import Protocol
 # A device whose clock is before this has none yet: this code did not exist then. Moved forward at each release.
 BUILT = 1_793_491_200.0  # 2026-11-01T00:00:00Z
 
-# So long after the release, a clock that nobody vouches for is wrong rather than the software old.
+# So long after the release, a clock that is not synchronised is wrong rather than the software old.
 FAR = 10 * 365.25 * 86_400.0
 
-# Seconds that a doubtful clock is waited for; then it is tried with it all the same, for nobody may ever vouch for it.
+# Seconds that a doubtful clock is waited for; then it is tried with it all the same, for it may never be synchronised.
 UNVOUCHED_LIMIT = 60.0  # time servers answer within that, or they cannot be reached from here
 FAR_LIMIT = 3600.0
 
@@ -50,7 +50,7 @@ class Clock(Protocol):
         """Which boot of the machine ``monotonic`` counts from."""
 
     def is_synchronised(self) -> bool | None:
-        """Whether somebody vouches for ``wall``; None when nobody here could."""
+        """Whether ``wall`` is synchronised; None where that cannot be known."""
 
 
 class SystemClock:
@@ -106,9 +106,9 @@ def uptime(clock: Clock) -> Uptime:
 
 
 def passed(wall: float, since: Uptime | None, clock: Clock) -> float:
-    """Seconds since then; below 0 only where the wall clock alone is known and says so.
+    """Seconds since then; below 0 only where the wall clock alone is known and has stepped back.
 
-    Within one boot the clock that never steps says it. Between two boots the wall clock does where it can be believed,
+    Within one boot the clock that never steps is used. Between two boots the wall clock does where it can be believed,
     and at least this boot has passed.
 
     Args:

@@ -1,6 +1,6 @@
 """Every failure a user can meet, one class a cause of exit status.
 
-A failure says what went wrong (``title``), what to do about it (``remedy``) and has a short stable ``code`` for
+A failure has what went wrong (``title``), what to do about it (``remedy``) and has a short stable ``code`` for
 scripts. Foreign exceptions stop at the seam where they arise and become one of these, with ``from``. The command line
 turns them into words and an exit status in one place; anything else is a bug and shows its traceback.
 """
@@ -44,7 +44,7 @@ class Exit(enum.IntEnum):
 
 
 class AgentError(Exception):
-    """A failure with a cause that the user can be told.
+    """A failure with a cause that the user can act on.
 
     Args:
         title: One sentence: what failed, naming the file, topic or policy statement.
@@ -100,7 +100,7 @@ class TemporaryError(AgentError):
 
 
 class RefusedError(AgentError):
-    """AWS said no: a policy, a hook, a template, an inactive certificate."""
+    """AWS refused: a policy, a hook, a template, an inactive certificate."""
 
     exit_status = Exit.REFUSED
 
@@ -112,9 +112,9 @@ class NotAllowedError(RefusedError):
         who: ``claim`` or ``thing``: whose certificate the policy is attached to.
         action: Such as ``iot:Publish``.
         resource: Such as ``topic/dt/pump-7/system``, without the ARN's beginning.
-        endpoint: Whose name tells partition and region.
+        endpoint: Its name has the partition and the region.
         is_pattern: A wildcard in the resource is ours.
-        is_foreign: Whoever sent a message chose the resource: no operator shall allow it because we say so.
+        is_foreign: The sender of a message chose the resource: no operator shall allow it on our advice.
     """
 
     def __init__(

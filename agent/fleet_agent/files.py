@@ -194,8 +194,8 @@ def remove_folders(path: Path) -> None:
         StateDirectoryError: It cannot be removed.
     """
     with _reported("remove", path) as folder:
-        is_one = folder.is_dir() and not folder.is_symlink()
-        names = os.listdir(folder) if is_one else []  # noqa: PTH208 - names, to be used below what is held
+        is_ours = folder.is_dir() and not folder.is_symlink()
+        names = os.listdir(folder) if is_ours else []  # noqa: PTH208 - names, to be used below what is held
     for name in names:
         if is_folder(path / name):
             remove_folder(path / name)
@@ -268,7 +268,7 @@ def read_given(path: Path, limit: int = 1 << 20) -> bytes:
         OSError: It cannot be read, is no regular file, is larger than ``limit`` bytes, or, as root, lies behind a
             link of another user's.
     """
-    with open(open_to_read(path), "rb") as file:  # noqa: PTH123 - opened so that a FIFO holds nobody up
+    with open(open_to_read(path), "rb") as file:  # noqa: PTH123 - opened so that a FIFO does not block
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
         data = _read_all(file, limit)

@@ -30,7 +30,7 @@ def try_out(state_dir: Path) -> None:
     """Try what keeping an identity takes: a mode, locks, a synced folder, a link and its replacement, some room.
 
     Raises:
-        StateDirectoryError: It lacks something; the error says what, and names the file system.
+        StateDirectoryError: It lacks something, which the error names, with the file system.
     """
     trial, link = state_dir / _TRIAL, state_dir / _LINK
     try:
@@ -87,13 +87,13 @@ def _try_file(state_dir: Path, trial: Path) -> None:
         with pinned(trial) as path:
             descriptor = os.open(path, flags, _MODE)
     except OSError:
-        return  # files.write says it better
+        return  # files.write has the better error
     try:
         try:
             os.fchmod(descriptor, _MODE)
         except OSError as error:
-            what = f"sets no modes ({error.strerror})"
-            raise _unfit(state_dir, what, "state-no-modes") from error
+            lack = f"sets no modes ({error.strerror})"
+            raise _unfit(state_dir, lack, "state-no-modes") from error
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != _MODE:
             raise _unfit(
                 state_dir, "keeps no modes: anybody here could read keys", "state-no-modes"

@@ -95,7 +95,7 @@ def _inherited() -> dict[Path, _Listener]:
 
 
 def _bound(path: Path) -> _Listener:
-    # Left by an agent that was killed: the state directory's lock says that there is no other.
+    # Left by an agent that was killed: the state directory's lock proves that there is no other.
     if path.is_socket():
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)

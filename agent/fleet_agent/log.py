@@ -1,7 +1,7 @@
 """Where log lines go: the journal with fields under systemd, plain stderr elsewhere. No secret ever gets this far.
 
 The journal's own protocol is one datagram a line (docs/decisions/0007-journal-and-notify.md says why it is written
-here). What stays the same from line to line is said once, with ``about``; what belongs to one line goes along with it:
+here). What stays the same from line to line is set once, with ``about``; what belongs to one line goes along with it:
 
     log.about(step="register", attempt=1)
     _log.warning("refused", extra=log.fields(Moment.PROBLEM, problem="not-allowed"))
@@ -66,7 +66,7 @@ def set_up(*, verbose: bool) -> None:
 
 
 def failed(words: str, *, problem: str, step: str | None) -> bool:
-    """Tell the journal why the command ends; False when there is none to tell."""
+    """Log to the journal why the command ends; False when there is no journal."""
     if not is_journal():
         return False
     set_up(verbose=False)
@@ -98,7 +98,7 @@ def _stderr_handler() -> logging.Handler:
 
 
 def is_journal() -> bool:
-    """Tell whether stderr leads to the journal: elsewhere nobody would see what is sent to its socket."""
+    """Whether stderr leads to the journal: elsewhere what is sent to its socket would not be seen."""
     # systemd.exec(5), $JOURNAL_STREAM: device and inode of the stream it connected
     try:
         device, inode = os.environ["JOURNAL_STREAM"].split(":")
@@ -125,7 +125,7 @@ class JournalHandler(logging.Handler):
         """Send one line."""
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001 - as every handler of logging: a bad format string stops nobody
+        except Exception:  # noqa: BLE001 - as every handler of logging: a bad format string stops nothing
             self.handleError(record)
             return
         entry = {

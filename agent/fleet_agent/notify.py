@@ -1,4 +1,4 @@
-"""What systemd is told: READY, STATUS and the watchdog. Outside a notify unit every call does nothing."""
+"""Notifies systemd: READY, STATUS and the watchdog. Outside a notify unit every call does nothing."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ def send(message: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
             channel.sendto(message.encode(errors="replace"), address)
     except OSError:
-        return  # systemd is busy or gone: nobody to tell it to
+        return  # systemd is busy or gone
 
 
 def ready() -> None:

@@ -1,4 +1,4 @@
-"""What people copy into a shell or a policy, written here alone: so nobody's name or topic becomes code.
+"""What people copy into a shell or a policy, written here alone, so that no name or topic becomes code.
 
 A file's name, an id or a topic may have been chosen by somebody else. In a command each is one quoted word; in a policy
 statement none brings a wildcard along. Pure.
@@ -15,7 +15,7 @@ _ENDPOINT = re.compile(r"\.iot(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$
 # What a policy reads as more than itself.
 _WILD = re.compile(r"[*?]|\$\{")
 
-# What is said in place of a statement.
+# Printed in place of a statement.
 WILD = "A policy would read a wildcard in that name (*, ?, ${): allow it with care, or change the name."
 
 # What is to be filled in by hand.
@@ -66,7 +66,7 @@ class Arn:
 
 
 def arn_of(endpoint: str, *, region: str | None = None, account: str | None = None) -> Arn:
-    """Find what an endpoint's name tells; ``region`` is for a name that tells none."""
+    """Read partition and region from an endpoint's name; ``region`` is for a name without one."""
     found = _ENDPOINT.search(endpoint)
     region = found[1] if found else region or REGION
     partition = next(

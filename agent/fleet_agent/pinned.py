@@ -1,4 +1,4 @@
-"""The way to a file, so that nobody less trusted than root can exchange it under root's hands.
+"""Opens the path to a file so that nobody less trusted than root can exchange it under root's hands.
 
 Root that reads, writes or deletes below a folder which another user may write follows no link there: each folder on
 the way is opened from the one before it, and the last one is held while the file is used. Links that only root can have
@@ -30,7 +30,7 @@ def pinned(path: Path) -> Iterator[Path]:
     try:
         folder, is_roots = _open_folder(path.parent)
     except FileNotFoundError:
-        yield path  # whatever is done to it says the same
+        yield path  # whatever is done to it fails in the same way
         return
     try:
         yield path if is_roots else Path(f"/proc/self/fd/{folder}") / path.name

@@ -31,7 +31,9 @@ def line(words: str) -> str:
     """Our own words with others' among them, as one line: what is not printable is spelled, what was spelled stays."""
     if words.isprintable():
         return words
-    return "".join(one if one.isprintable() else _spelled(ord(one)) for one in words)
+    return "".join(
+        character if character.isprintable() else _spelled(ord(character)) for character in words
+    )
 
 
 def _spelled(code: int) -> str:

@@ -19,8 +19,8 @@ _CHUNK = 1 << 16
 
 # The standard streams that led to a terminal before, for whoever wants to know whether somebody watches.
 _behind: set[int] = set()
-# What a change of user undoes, and has to be said again.
-_say_again: list[Callable[[], None]] = []
+# What a change of user undoes, and must be done again after it.
+_after_user_change: list[Callable[[], None]] = []
 
 
 def is_terminal(descriptor: int) -> bool:
@@ -54,32 +54,34 @@ def give_up_terminal(*, stdin: bool = False) -> None:
     os.setsid()
     for number, descriptor in enumerate((from_stdin, to_stdout, to_stderr)):
         os.dup2(descriptor, number)
-    for descriptor in {one for pipe in pipes for one in pipe} | set(_other_terminals()):
+    for descriptor in {descriptor for pipe in pipes for descriptor in pipe} | set(
+        _other_terminals()
+    ):
         os.close(descriptor)
     _behind.update(terminals)
-    _say_again.append(end_too)
+    _after_user_change.append(end_too)
     end_too()
 
 
 def end_with_parent() -> None:
     """End this process with the one that relays; to be asked for after each change of user, which forgets it."""
-    for say in _say_again:
-        say()
+    for end_with_it in _after_user_change:
+        end_with_it()
 
 
 def _ending_with(parent: int) -> Callable[[], None]:
-    """How a child says that it shall end with this process."""
+    """The call by which a child asks the kernel to end with this process."""
     # Here, as root: the child's user may not be able to read it. And a daemon that systemd starts has no use for it.
     import ctypes
 
     libc = ctypes.CDLL(None)
 
-    def say() -> None:
+    def end_with_it() -> None:
         libc.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    return say
+    return end_with_it
 
 
 def _fill_gaps() -> None:
@@ -107,7 +109,8 @@ def _open_descriptors() -> Iterator[int]:
 
 
 def _other_terminals() -> Iterator[int]:
-    return (one for one in list(_open_descriptors()) if one > 2 and os.isatty(one))  # noqa: PLR2004
+    found = list(_open_descriptors())
+    return (number for number in found if number > 2 and os.isatty(number))  # noqa: PLR2004
 
 
 class _Relay:
@@ -158,14 +161,14 @@ class _Relay:
                     descriptor, self._outputs[descriptor]
                 ):
                     self._close(waiting, descriptor)
-        # What it said last is in the pipes; a program that it has left behind may hold them open for ever.
+        # What it printed last is in the pipes; a program that it has left behind may hold them open for ever.
         for descriptor, target in self._outputs.items():
             os.set_blocking(descriptor, False)
             while _copy(descriptor, target):
                 pass
 
     def _close(self, waiting: "select.poll", descriptor: int) -> None:
-        """Let the child feel what its reader did: nobody takes this any more."""
+        """Pass on to the child that its output has no reader any more."""
         waiting.unregister(descriptor)
         del self._outputs[descriptor]
         os.close(descriptor)
@@ -185,7 +188,7 @@ class _Relay:
 
 
 def _copy(source: int, target: int) -> bool:
-    """Copy what is there; False when nothing is, or nobody takes it."""
+    """Copy what is there; False when nothing is, or it has no reader."""
     try:
         data = os.read(source, _CHUNK)
         _write_all(target, data)

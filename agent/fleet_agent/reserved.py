@@ -1,4 +1,4 @@
-"""What is the agent's own on this device: nothing publishes it, and nobody's message overwrites it.
+"""What is the agent's own on this device: nothing publishes it, and no message overwrites it.
 
 Links are followed where the configuration leads, for logs and images have them. So what is judged is not the path but
 the file that was opened, or the folder that is about to be written to: also through a bind mount, or by a hard link.
@@ -41,7 +41,7 @@ class Reserved:
         folder = Path(f"/proc/self/fd/{descriptor}").readlink().parent
         if (
             self._is_in(folder)
-            or self._is_one(found)
+            or self._is_own(found)
             or (found.st_nlink > 1 and _identity(found) in self._all())
         ):
             raise OwnFileError
@@ -58,14 +58,14 @@ class Reserved:
             found = path.stat()
         except OSError:
             return
-        if self._is_one(found):
+        if self._is_own(found):
             raise OwnFileError
 
     def _is_in(self, folder: Path) -> bool:
         own = set(_identities(self._folders))
         return not own.isdisjoint(_identities((folder, *folder.parents)))
 
-    def _is_one(self, found: os.stat_result) -> bool:
+    def _is_own(self, found: os.stat_result) -> bool:
         return _identity(found) in _identities(self._files)
 
     def _all(self) -> Iterable[_Identity]:

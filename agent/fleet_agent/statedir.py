@@ -53,7 +53,7 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
         stdin: What is typed at the terminal is still wanted.
 
     Raises:
-        DeviceError: The owner is not in the user database, may not read this program, or is nobody to become.
+        DeviceError: The owner is not in the user database, may not read this program, or is no user to become.
         StateDirectoryError: The disk does not say who the owner is, or another user's link leads there.
     """
     if os.geteuid() != 0:
@@ -97,7 +97,7 @@ def _refuse_foreign_link(state_dir: Path) -> None:
     try:
         with pinned(state_dir / "lock"):
             pass
-    except NotADirectoryError:  # told by whoever wants to make the folder
+    except NotADirectoryError:  # reported where the folder is made
         pass
     except OSError as error:
         raise StateDirectoryError(
@@ -112,7 +112,7 @@ def take_lock(state_dir: Path) -> Lock:
     """Take the state directory for this process, making it when it is missing.
 
     Raises:
-        TemporaryError: Another agent has it; the error says which.
+        TemporaryError: Another agent has it, which the error names.
         StateDirectoryError: It cannot be written.
     """
     if inherited := _inherited_lock(state_dir):
@@ -132,11 +132,11 @@ def take_lock(state_dir: Path) -> Lock:
             code="state-not-writable",
         ) from error
     try:
-        is_taken = _is_taken(descriptor)
+        is_ours = _lock(descriptor)
     except OSError as error:
         os.close(descriptor)
         raise without_locks(state_dir, error) from error
-    if not is_taken:
+    if not is_ours:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         holder = holder if holder.isascii() and holder.isdecimal() else ""
         os.close(descriptor)
@@ -151,8 +151,8 @@ def take_lock(state_dir: Path) -> Lock:
     return Lock(descriptor)
 
 
-def _is_taken(descriptor: int) -> bool:
-    """Lock it for us; `status` looks by locking it for an instant, which is not another agent."""
+def _lock(descriptor: int) -> bool:
+    """Lock it, and return whether that worked; `status` locks it for an instant, which is no other agent."""
     for _ in range(3):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,9 +164,9 @@ def _is_taken(descriptor: int) -> bool:
 
 
 def holder(state_dir: Path) -> int | None:
-    """The process id of the agent that uses the state directory now; 0 when it cannot be told which; None without one.
+    """The process id of the agent that uses the state directory now; 0 when it is unknown which; None without one.
 
-    What the lock file says is believed only of a process that has the lock.
+    The lock file is believed only of a process that has the lock.
 
     Raises:
         StateDirectoryError: The lock cannot be looked at.
@@ -204,7 +204,7 @@ def ask(state_dir: Path, number: signal.Signals) -> int:
         Its process id.
 
     Raises:
-        ProcessLookupError: It ended, or it cannot be told which process it is.
+        ProcessLookupError: It ended, or it is unknown which process it is.
         PermissionError: It is another user's.
         StateDirectoryError: The lock cannot be looked at.
     """
@@ -269,7 +269,7 @@ def _command_of(process: str) -> str:
         words = Path("/proc", process, "cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
-    # Folders would push what tells, the script and its verb, out of a line's length.
+    # Folders would push what matters, the script and its verb, out of a line's length.
     names = b" ".join(word.rpartition(b"/")[2] for word in words).strip()
     return f" ({printable(names[:80])})"
 
@@ -316,7 +316,7 @@ def refuse_doubtful(state_dir: Path, doubt: str) -> None:
 
     Args:
         state_dir: Need not exist yet.
-        doubt: What ``refuse_volatile`` said.
+        doubt: The warning of ``refuse_volatile``.
 
     Raises:
         StateDirectoryError: An identity would be made there.
@@ -334,7 +334,7 @@ def _kind_of_upper(upper: Path, mounts: str) -> str:
     """The type of the mount below an overlay's upper side; ``overlay`` when it cannot be seen from here."""
     try:
         upper.lstat()
-    except PermissionError:  # root's own folder: it is here, and the table of mounts says where
+    except PermissionError:  # root's own folder: it is here, and the table of mounts shows where
         pass
     except OSError:  # a container's lies outside
         return "overlay"

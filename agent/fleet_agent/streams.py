@@ -13,7 +13,7 @@ _PLAIN = str.maketrans({"●": "*", "→": "->", "…": "...", "✓": "ok"})
 
 
 class OutputError(Exception):
-    """The answer cannot be written to stdout; says why, and nothing when its reader only has enough."""
+    """The answer cannot be written to stdout; its text is the reason, empty when the reader only has enough."""
 
 
 def prepare() -> None:
@@ -50,13 +50,13 @@ def answer(text: str) -> None:
         raise OutputError(f"stdout cannot be written: {why}") from error
 
 
-def say(text: str, end: str = "\n") -> None:
-    """Print to stderr; where that cannot be, the work goes on in silence."""
+def print_error(text: str, end: str = "\n") -> None:
+    """Print to stderr; where that fails, the work goes on in silence."""
     put(sys.stderr, f"{text}{end}")
 
 
 def put(stream: TextIO, text: str) -> None:
-    """Write to a stream that nobody has to read; what does not go out is forgotten."""
+    """Write to a stream that need not have a reader; what does not go out is dropped."""
     try:
         stream.write(text)
         stream.flush()

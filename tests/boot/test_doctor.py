@@ -1,4 +1,4 @@
-"""The doctor on a booted device, as its root: systemd's word, the agent's user's eyes, and the service mended."""
+"""The doctor on a booted device, as its root: systemd's word, the agent's user's eyes, and the service put right."""
 
 import json
 from typing import Any
@@ -43,9 +43,9 @@ def test_the_doctor_on_a_booted_device(device: Machine) -> None:
 
         device.run("rm", f"/etc/systemd/system/{UNIT}.d/test.conf")
         device.run("systemctl", "daemon-reload")
-        mended = ask(device, "--fix", "--online", "--bundle", "/root/support.tar.gz")
-        assert mended["failed"] == 0, mended
-        assert {one["level"] for one in mended["findings"] if one["check"] == "as the device"} <= {
+        fixed = ask(device, "--fix", "--online", "--bundle", "/root/support.tar.gz")
+        assert fixed["failed"] == 0, fixed
+        assert {one["level"] for one in fixed["findings"] if one["check"] == "as the device"} <= {
             "ok",
             "note",
         }

@@ -27,7 +27,7 @@ def test_the_service_has_the_running_agent_rotate_when_it_is_due(device: Machine
         device.run("systemctl", "start", SERVICE)
         assert device.certificate_id() != before
         device.wait_connected()
-        assert device.show()["MainPID"] == agent  # the same process, begun afresh
+        assert device.show()["MainPID"] == agent  # the same process, with another image
         until(lambda: device.journal_text().count("connected to") == 2, "connected again", 60)
         timers = device.run("systemctl", "enable", "--now", "fleet-agent-rotate.timer")
         assert timers == ""

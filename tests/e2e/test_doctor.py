@@ -30,8 +30,8 @@ def test_the_answer_for_people_and_for_scripts(tmp_path: Path) -> None:
     assert done.status == 0, done.stdout
     assert done.answer["failed"] == 0
     assert done.answer["bundle"] == str(archive)
-    (mended,) = [one for one in done.answer["findings"] if one["level"] == "mended"]
-    assert (mended["code"], mended["fixable"]) == ("key-readable", True)
+    (fixed,) = [one for one in done.answer["findings"] if one["level"] == "fixed"]
+    assert (fixed["code"], fixed["fixable"]) == ("key-readable", True)
     with tarfile.open(archive) as tar:
         assert "fleet-agent/doctor.json" in tar.getnames()
     again = run_command("doctor", "--config", bench.config, "--json", "--bundle", archive)

@@ -1,4 +1,4 @@
-"""``fleet-agent run``: provisions, starts afresh without the claim, carries telemetry, ends cleanly."""
+"""``fleet-agent run``: provisions, goes on without the claim, carries telemetry, ends cleanly."""
 
 import itertools
 import json
@@ -92,7 +92,7 @@ def test_the_session_that_proved_the_credential_stays(
         daemon.wait_connected()
         assert daemon.log.count("connected to") == 1
         assert "connection ended" not in daemon.log
-        assert "started afresh" not in daemon.log
+        assert "restarted in place" not in daemon.log
         assert daemon.shown()["pid"] == daemon.pid
         status = agent.status()
         assert status.status == 0, status.stdout

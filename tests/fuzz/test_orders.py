@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 
 from fleet_agent.config.subscriptions import ExecHandler, FileHandler, SocketHandler, Subscription
-from fleet_agent.orders.rotation import Heard
+from fleet_agent.orders.rotation import Receipt
 from fleet_agent.session.message import Outgoing
 from fleet_agent.topics import limits
 from support.fuzzing import TIMES
@@ -67,8 +67,8 @@ def test_job_documents(topic: str, payload: bytes) -> None:
     device = Device()
     sent: list[Outgoing] = []
     device.orders._send = sent.append
-    heard = device.orders.take(Arrived(f"{JOBS}/{topic}", payload))
-    assert heard is not Heard.NOT_OURS
+    receipt = device.orders.take(Arrived(f"{JOBS}/{topic}", payload))
+    assert receipt is not Receipt.NOT_OURS
     for message in sent:
         assert limits.topic_fault(message.topic) is None
         assert len(message.payload) <= 128 * 1024

@@ -44,7 +44,7 @@ def provisioned(
         )
     )
     found = store.keep_key(found, Secret(key_pem(key).decode()))
-    issued = Issued(certificate_id=f"{thing_name}0", token=Secret("none"), received=now)
+    issued = Issued(certificate_id=f"{thing_name}0", ownership_token=Secret("none"), received=now)
     found = store.keep_certificate(found, issued, certificate, None)
     registration = Registration(thing_name=thing_name, device_configuration=configuration or {})
     found = store.keep_registration(found, registration)

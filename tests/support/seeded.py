@@ -94,7 +94,7 @@ class Bench:
         found = self.store.open(attempt(endpoint=endpoint))
         found = self.store.keep_key(found, Secret(made.private_key.read_text()))
         issued = Issued(
-            certificate_id="5e" * 32, token=Secret("t" * 64), received=self.clock.wall()
+            certificate_id="5e" * 32, ownership_token=Secret("t" * 64), received=self.clock.wall()
         )
         found = self.store.keep_certificate(found, issued, made.certificate.read_text(), None)
         shutil.rmtree(made.certificate.parent)

@@ -9,7 +9,7 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.telemetry.reading import Heard, Reading, Source
+from fleet_agent.telemetry.reading import Callback, Reading, Source
 from fleet_agent.telemetry.sources.feed import Feed
 
 LIMIT = 60.0  # seconds until a test gives up
@@ -27,16 +27,16 @@ class Kept:
     def __init__(self) -> None:
         self.readings: list[Reading] = []
         self.stored: list[Reading] = []
-        self.waiting: list[tuple[Reading, Heard | None]] = []
-        self.acknowledge: list[Heard] = []
+        self.waiting: list[tuple[Reading, Callback | None]] = []
+        self.acknowledge: list[Callback] = []
         self.refuses: str | None = None  # why it takes nothing
         self.is_held = False  # nothing becomes durable by itself
 
     def put(
         self,
         reading: Reading,
-        on_stored: Heard | None = None,
-        on_acknowledged: Heard | None = None,
+        on_stored: Callback | None = None,
+        on_acknowledged: Callback | None = None,
     ) -> None:
         self.readings.append(reading)
         self.waiting.append((reading, on_stored))

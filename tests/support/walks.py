@@ -51,7 +51,9 @@ def walk(
 
 def issued(name: str) -> Issued:
     """A certificate as AWS answers it."""
-    return Issued(certificate_id=f"c-{name}", token=Secret(f"token {name}"), received=7.0)
+    return Issued(
+        certificate_id=f"c-{name}", ownership_token=Secret(f"token {name}"), received=7.0
+    )
 
 
 def aws_key(attempt: Attempt, name: str) -> Secret | None:

@@ -11,7 +11,7 @@ import sys
 from typing import Any, NoReturn
 
 from fleet_agent import __version__, log, notify, streams
-from fleet_agent.cli.outcome import Outcome, answer_json, note, tell
+from fleet_agent.cli.outcome import Outcome, answer_json, note, write
 from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
 from fleet_agent.printable import line as printable
@@ -35,8 +35,8 @@ VERBS = (
     "reset",
 )
 
-# A command that did what it should, but nobody got its answer; one that somebody ended by Ctrl-C.
-_UNTOLD = 1
+# A command that did what it should, but whose answer could not be written; one that was ended by Ctrl-C.
+_UNWRITTEN = 1
 _INTERRUPTED = 130
 
 
@@ -107,20 +107,20 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status = _run(words)
     except AgentError as error:
-        status = _tell(error, as_json="--json" in words)
+        status = _report(error, as_json="--json" in words)
     except (ImportError, AttributeError) as error:
         if (unfit := misfit(error)) is None:
             raise
-        status = _tell(unfit, as_json="--json" in words)
+        status = _report(unfit, as_json="--json" in words)
     except StopRequested:
         status = int(Exit.DONE)
     except KeyboardInterrupt:
         status = _INTERRUPTED
     except OutputError as error:
-        status = _untold(error, int(Exit.DONE))
+        status = _unwritten(error, int(Exit.DONE))
     finally:
         whole = streams.finish()
-    return status if whole else status or _UNTOLD
+    return status if whole else status or _UNWRITTEN
 
 
 def _run(words: list[str]) -> int:
@@ -130,20 +130,20 @@ def _run(words: list[str]) -> int:
     log.set_up(verbose=arguments.verbose)
     ended: Outcome = arguments.run(arguments)
     try:
-        tell(ended, as_json=arguments.json)
+        write(ended, as_json=arguments.json)
     except OutputError as error:
-        return _untold(error, ended.status)
+        return _unwritten(error, ended.status)
     return ended.status
 
 
-def _untold(error: OutputError, status: int) -> int:
-    """The exit status of a command whose answer nobody got: what it says stands, but all is not well."""
+def _unwritten(error: OutputError, status: int) -> int:
+    """The exit status of a command whose answer could not be written: what it did stands, but all is not well."""
     if str(error):
         note(f"fleet-agent: {error}")
-    return status or _UNTOLD
+    return status or _UNWRITTEN
 
 
-def _tell(error: AgentError, *, as_json: bool) -> int:
+def _report(error: AgentError, *, as_json: bool) -> int:
     where = f"{error.step}: " if error.step else ""
     problems = error.problems if isinstance(error, ConfigurationError) else ()
     title = f"{where}{error.title}"
@@ -162,6 +162,6 @@ def _tell(error: AgentError, *, as_json: bool) -> int:
         }
         try:
             answer_json({"error": facts})
-        except OutputError as untold:
-            return _untold(untold, int(error.exit_status))
+        except OutputError as unwritten:
+            return _unwritten(unwritten, int(error.exit_status))
     return int(error.exit_status)

@@ -6,12 +6,12 @@ from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import DeviceError
-from fleet_agent.identity import claim_removal as retire
+from fleet_agent.identity import claim_removal
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 
 _REMAINS = (
-    "Flash memory keeps what was deleted until it erases those blocks, and nobody can say when: the key may be read "
+    "Flash memory keeps what was deleted until it erases those blocks, and no one knows when: the key may be read "
     "from the memory itself. Once the last device of the batch has its identity, revoke the claim: "
     "fleet-cloud claim revoke"
 )
@@ -34,7 +34,7 @@ def register(
     parser.add_argument(
         "--served",
         action="store_true",
-        help="only if the configuration says after_success: delete; for the service, which has counted good starts",
+        help="only with after_success: delete in the configuration; for the service, which has counted good starts",
     )
     parser.add_argument(
         "--force", action="store_true", help="though this device has no identity of its own"
@@ -55,13 +55,13 @@ def run(arguments: argparse.Namespace) -> Outcome:
             code="claim-missing",
         )
     if arguments.served and claim.after_success == "keep":
-        kept = retire.Plan(delete=[], gone=[], stays=["The configuration keeps it."])
+        kept = claim_removal.Plan(delete=[], gone=[], stays=["The configuration keeps it."])
         return _outcome(kept, is_dry=arguments.dry_run)
     if not (arguments.served or arguments.force):
         _refuse_without_identity(settings)
-    wanted = retire.plan(claim)
+    wanted = claim_removal.plan(claim)
     if not arguments.dry_run:
-        retire.delete(wanted)
+        claim_removal.delete(wanted)
     return _outcome(wanted, is_dry=arguments.dry_run)
 
 
@@ -74,7 +74,7 @@ def _refuse_without_identity(settings: Settings) -> None:
         )
 
 
-def _outcome(wanted: retire.Plan, *, is_dry: bool) -> Outcome:
+def _outcome(wanted: claim_removal.Plan, *, is_dry: bool) -> Outcome:
     deleted = [str(path) for path in wanted.delete]
     data = {
         "dry_run": is_dry,

@@ -1,4 +1,4 @@
-"""``fleet-agent config``: is the configuration right, what comes of it, what it may say, and into an image with it."""
+"""``fleet-agent config``: check the configuration, show what comes of it, its schema, and put it into an image."""
 
 import argparse
 import json

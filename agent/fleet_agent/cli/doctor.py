@@ -25,7 +25,7 @@ _MARKS = {
     Level.NOTE: ("note", "dim"),
     Level.WARNING: ("warn", "yellow"),
     Level.FAILED: ("FAIL", "red"),
-    Level.MENDED: ("mended", "green"),
+    Level.FIXED: ("fixed", "green"),
 }
 
 
@@ -48,7 +48,7 @@ def register(
         action="store_true",
         help="ask AWS IoT, too: the way there, and each topic that the claim and the device need",
     )
-    group.add_argument("--fix", action="store_true", help="mend modes and owners")
+    group.add_argument("--fix", action="store_true", help="put modes and owners right")
     group.add_argument(
         "--image",
         metavar="ROOT",
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     return Outcome(
         data={**_answer(findings), "bundle": arguments.bundle},
         lines=_sum(findings, arguments.bundle),
-        status=int(any(one.level is Level.FAILED for one in findings)),
+        status=int(any(finding.level is Level.FAILED for finding in findings)),
     )
 
 
@@ -93,8 +93,8 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
 
     archive = bundle.open_archive(Path(arguments.bundle)) if arguments.bundle else None
     path, _ = config_file(arguments.config, os.environ)
-    settings, told = configuration.read(lambda: flags.settings(arguments), path)
-    yield from told
+    settings, problems = configuration.read(lambda: flags.settings(arguments), path)
+    yield from problems
     device = _subject(arguments, settings, path)
     online = None
     if arguments.online:
@@ -131,24 +131,24 @@ def _subject(arguments: argparse.Namespace, settings: Settings | None, path: Pat
 def _image(arguments: argparse.Namespace) -> Iterator[Finding]:
     from fleet_agent.config.load import load
     from fleet_agent.doctor import image
-    from fleet_agent.doctor.mend import mend
+    from fleet_agent.doctor.fix import fix
 
     found = image.check(Path(arguments.image).absolute(), load, SystemClock())
-    yield from mend(found) if arguments.fix else found
+    yield from fix(found) if arguments.fix else found
 
 
 def _answer(findings: list[Finding]) -> dict[str, object]:
     return {
-        "failed": sum(one.level is Level.FAILED for one in findings),
-        "warnings": sum(one.level is Level.WARNING for one in findings),
-        "findings": [_entry(one) for one in findings],
+        "failed": sum(finding.level is Level.FAILED for finding in findings),
+        "warnings": sum(finding.level is Level.WARNING for finding in findings),
+        "findings": [_entry(finding) for finding in findings],
     }
 
 
 def _entry(found: Finding) -> dict[str, object]:
     values = dataclasses.asdict(found)
-    del values["mend"]
-    return {**values, "level": found.level.value, "fixable": found.mend is not None}
+    del values["fix"]
+    return {**values, "level": found.level.value, "fixable": found.fix is not None}
 
 
 def _lines(found: Finding, last: str) -> Iterator[Line]:
@@ -157,7 +157,7 @@ def _lines(found: Finding, last: str) -> Iterator[Line]:
         yield (Styled(found.check, "bold"),)
     word, colour = _MARKS[found.level]
     yield ("  ", Styled(f"{word:6}", colour), f" {found.title}")
-    if found.level in (Level.OK, Level.MENDED):
+    if found.level in (Level.OK, Level.FIXED):
         return
     if found.where and found.where not in found.title:
         yield f"         {found.where}"
@@ -168,10 +168,10 @@ def _lines(found: Finding, last: str) -> Iterator[Line]:
 
 
 def _sum(findings: list[Finding], archive: str | None) -> Iterator[Line]:
-    counts = {level: sum(one.level is level for one in findings) for level in Level}
+    counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     words = [f"{counts[Level.FAILED]} failed", f"{counts[Level.WARNING]} to look at"]
-    if counts[Level.MENDED]:
-        words.append(f"{counts[Level.MENDED]} mended")
+    if counts[Level.FIXED]:
+        words.append(f"{counts[Level.FIXED]} fixed")
     yield ""
     yield f"{', '.join(words)}, {counts[Level.OK]} fine"
     if archive:

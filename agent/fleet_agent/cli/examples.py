@@ -34,7 +34,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "fleet-agent provision --csr device.csr --csr-key device.key",
         ),
         (
-            "anew; what is in use stays until the new one is proven",
+            "once more; the identity in use stays until the new one is proven",
             "fleet-agent provision --force",
         ),
         ("in a script", "fleet-agent provision --json --timeout 300"),
@@ -70,10 +70,13 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("a file, of no use after an hour", "fleet-agent publish --file report.json --expires 1h"),
     ),
     "key": (
-        ("in the factory; the cloud is told to expect it", "fleet-agent key --make"),
+        (
+            "in the factory, for the list of devices that the cloud expects",
+            "fleet-agent key --make",
+        ),
         ("what the cloud knows this device's key by", "fleet-agent key --print-hash"),
     ),
-    "parameters": (("what this device would tell the template", "fleet-agent parameters"),),
+    "parameters": (("what this device would send to the template", "fleet-agent parameters"),),
     "config": (
         ("every error at once", "fleet-agent config check"),
         ("what file, drop-ins and flags come to", "fleet-agent config show --port 443"),
@@ -89,7 +92,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "reset": (
         ("what would go", "fleet-agent reset"),
         (
-            "forget this device's identity; the next start provisions anew",
+            "forget this device's identity; the next start provisions it again",
             "fleet-agent reset --yes",
         ),
         ("before an image is taken of this disk", "fleet-agent reset --for-image --yes"),

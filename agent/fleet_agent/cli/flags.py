@@ -1,4 +1,4 @@
-"""The flags that stand in for a configuration file, or over one: what somebody who knows the SDK's sample types."""
+"""The flags that stand in for a configuration file, or over one: as in the SDK's samples."""
 
 import argparse
 import json
@@ -103,7 +103,7 @@ def become_owner(arguments: argparse.Namespace, state_dir: Path, *, stdin: bool 
         stdin: What is typed at the terminal is still wanted.
 
     Raises:
-        AgentError: There is nobody that root may become there.
+        AgentError: There is no user that root may become there.
     """
     from fleet_agent import statedir
 
@@ -122,7 +122,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
 
     Raises:
         ConfigurationError: The file or a flag is wrong.
-        UsageError: There is no file, and no flag says where AWS IoT is.
+        UsageError: There is no file, and no flag names the endpoint.
     """
     given = overrides(arguments)
     path, is_named = config_file(arguments.config, os.environ)

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     remarks = [f"Imported from {path} ({imported.peer})."]
     if imported.left:
         remarks.append("No equivalent:")
-        remarks += [f"  {one.key}: {one.instead}" for one in imported.left]
+        remarks += [f"  {left.key}: {left.instead}" for left in imported.left]
     imported = dataclasses.replace(imported, notes=(*imported.notes, *strange))
     if imported.notes:
         remarks += ["Look at:", *(f"  {note}" for note in imported.notes)]
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     data = {
         "from": imported.peer,
         "settings": settings,
-        "no_equivalent": [{"key": one.key, "instead": one.instead} for one in imported.left],
+        "no_equivalent": [{"key": left.key, "instead": left.instead} for left in imported.left],
         "notes": list(imported.notes),
         "problems": problems,
         "file": arguments.out,
@@ -186,7 +186,7 @@ def _absolute(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _problems(text: str, path: Path) -> list[str]:
-    """What our own loader says of the result."""
+    """The problems that our own loader finds in the result."""
     from fleet_agent.config.decode import decode
     from fleet_agent.config.document import yaml_document
     from fleet_agent.config.positions import Mapping as Document
@@ -195,8 +195,8 @@ def _problems(text: str, path: Path) -> list[str]:
     root, problems = yaml_document(text, "", str(path.parent))
     decode(root if isinstance(root, Document) else Document(Mark("", "", 1, 1), {}), problems)
     return [
-        f"{one.key}: {one.text}{f' ({one.suggestion})' if one.suggestion else ''}"
-        for one in problems
+        f"{left.key}: {left.text}{f' ({left.suggestion})' if left.suggestion else ''}"
+        for left in problems
     ]
 
 
@@ -211,9 +211,9 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 
 def _notes(out: str | None, imported: "Imported | None", problems: list[str]) -> Iterator[str]:
-    """What to look at; what somebody just saw at the head of the file is not told again."""
+    """What to look at; what was just shown at the head of the file is not repeated."""
     if imported:
-        yield from (f"no equivalent: {one.key}: {one.instead}" for one in imported.left)
+        yield from (f"no equivalent: {left.key}: {left.instead}" for left in imported.left)
         yield from (f"look at: {note}" for note in imported.notes)
     yield from (f"to correct: {problem}" for problem in problems)
     if out:

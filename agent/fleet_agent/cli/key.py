@@ -24,13 +24,13 @@ def register(
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument(
         "--make",
         action="store_true",
         help="make the key that provisioning will use, in a file or a hardware token, unless there is one",
     )
-    what.add_argument("--print-hash", action="store_true", help="make nothing")
+    action.add_argument("--print-hash", action="store_true", help="make nothing")
     parser.add_argument(
         "--allow-volatile", action="store_true", help="accept a state directory in memory"
     )

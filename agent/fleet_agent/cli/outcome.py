@@ -29,11 +29,11 @@ class Outcome:
     status: int = 0
 
 
-def tell(outcome: Outcome, *, as_json: bool) -> None:
+def write(outcome: Outcome, *, as_json: bool) -> None:
     """Write the answer to stdout, and the notes to stderr.
 
     Raises:
-        OutputError: Stdout does not take it; the notes are told all the same.
+        OutputError: Stdout does not take it; the notes are written all the same.
     """
     try:
         if as_json and outcome.data is not None:
@@ -62,4 +62,4 @@ def note(*lines: Line) -> None:
     """Write lines to stderr now."""
     if lines:
         style = terminal.Style(sys.stderr)
-        streams.say("\n".join(map(style, lines)))
+        streams.print_error("\n".join(map(style, lines)))

@@ -31,36 +31,40 @@ def run(arguments: argparse.Namespace) -> Outcome:
     settings = flags.settings(arguments)
     wanted, own = settings.provisioning, reserved(settings, os.environ)
     found = examine(wanted.parameters, reserved=own) if wanted else ()
-    has_all = all(isinstance(one, Parameter) for one in found)
-    width = max((len(one.name) for one in found), default=0)
+    has_all = all(isinstance(parameter, Parameter) for parameter in found)
+    width = max((len(parameter.name) for parameter in found), default=0)
     return Outcome(
-        data={"parameters": [_entry(one) for one in found]},
-        lines=[f"{one.name:{width}}  {_words(one)}" for one in found],
+        data={"parameters": [_entry(parameter) for parameter in found]},
+        lines=[f"{parameter.name:{width}}  {_words(parameter)}" for parameter in found],
         notes=[] if arguments.json else list(_notes(found)),
         status=int(Exit.DONE if has_all else Exit.WRONG_ON_DEVICE),
     )
 
 
-def _entry(one: Parameter | Unusable) -> dict[str, object]:
-    entry: dict[str, object] = {"name": one.name, "value": None, "source": None}
-    if isinstance(one, Parameter):
+def _entry(parameter: Parameter | Unusable) -> dict[str, object]:
+    entry: dict[str, object] = {"name": parameter.name, "value": None, "source": None}
+    if isinstance(parameter, Parameter):
         return entry | {
-            "value": one.value,
-            "source": one.source,
-            "warnings": list(one.warnings),
+            "value": parameter.value,
+            "source": parameter.source,
+            "warnings": list(parameter.warnings),
         }
-    return entry | {"reasons": list(one.reasons)}
+    return entry | {"reasons": list(parameter.reasons)}
 
 
-def _words(one: Parameter | Unusable) -> str:
-    return f"{one.value}  ({one.source})" if isinstance(one, Parameter) else "no usable value"
+def _words(parameter: Parameter | Unusable) -> str:
+    return (
+        f"{parameter.value}  ({parameter.source})"
+        if isinstance(parameter, Parameter)
+        else "no usable value"
+    )
 
 
 def _notes(found: Sequence[Parameter | Unusable]) -> Iterator[str]:
     if not found:
         yield "The configuration names no template parameters."
-    for one in found:
-        if isinstance(one, Parameter):
-            yield from (f"warning: {one.name}: {warning}" for warning in one.warnings)
+    for parameter in found:
+        if isinstance(parameter, Parameter):
+            yield from (f"warning: {parameter.name}: {warning}" for warning in parameter.warnings)
         else:
-            yield from (f"fleet-agent: {one.name}: {reason}" for reason in one.reasons)
+            yield from (f"fleet-agent: {parameter.name}: {reason}" for reason in parameter.reasons)

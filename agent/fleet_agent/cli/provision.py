@@ -29,7 +29,7 @@ def register(
         parents=[common],
         help="give this device an identity",
         description="Walks from the claim to a proven identity and stores it; interrupted, it goes on from there. On a "
-        "provisioned device it says so and changes nothing.",
+        "provisioned device it reports that and changes nothing.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
@@ -43,7 +43,7 @@ def register(
         "--csr-key", metavar="FILE", help="its private key; without it nothing is proven"
     )
     group.add_argument(
-        "--force", action="store_true", help="provision anew, beside the identity in use"
+        "--force", action="store_true", help="provision again, beside the identity in use"
     )
     group.add_argument("--restart", action="store_true", help="drop an interrupted attempt")
     group.add_argument(
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         "state_dir": str(Path(settings.state_dir).absolute()),
         "seconds": round(clock.monotonic() - started, 3),
     }
-    known = "This device is provisioned already; --force provisions anew."
+    known = "This device is provisioned already; --force provisions it again."
     notes = [known] if result.was_there else []
     return Outcome(data=data, lines=_for_people(credential), notes=notes)
 
@@ -104,9 +104,9 @@ def _for_people(credential: Credential) -> list[str]:
 
 
 class Steps:
-    """Tells the steps on stderr, each with its time since the one before; on a terminal, also what is waited for.
+    """Prints the steps on stderr, each with its time since the one before; on a terminal, also what is waited for.
 
-    Used as a context, so that the line which moves is gone before anything else is said.
+    Used as a context, so that the line which moves is gone before anything else is printed.
 
     Args:
         first: What is waited for at first.
@@ -132,7 +132,7 @@ class Steps:
     def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""
         now = time.perf_counter()
-        self._spinner.say(
+        self._spinner.write(
             (f"{now - self._last:7.3f} s  ", Styled(f"{name:<14}", "green"), f" {detail}")
         )
         self._spinner.show(_after(name))
@@ -141,16 +141,16 @@ class Steps:
     def waiting(self, why: str, seconds: float, _problem: AgentError | None = None) -> None:
         """Something is tried again."""
         again = f" Trying again in {seconds:.0f} s."
-        self._spinner.say(("           ", Styled(why, "yellow"), again))
+        self._spinner.write(("           ", Styled(why, "yellow"), again))
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""
-        self._spinner.say(("           ", Styled(problem.title, "yellow")))
-        self._spinner.say(f"           {problem.remedy}")
+        self._spinner.write(("           ", Styled(problem.title, "yellow")))
+        self._spinner.write(f"           {problem.remedy}")
 
 
 def _after(done: Milestone) -> str:
     """What is waited for once a step is done."""
-    is_told = (one for one in Milestone if one is not Milestone.ADOPTED or one is done)
-    following = itertools.dropwhile(lambda one: one is not done, is_told)
+    shown = (name for name in Milestone if name is not Milestone.ADOPTED or name is done)
+    following = itertools.dropwhile(lambda name: name is not done, shown)
     return next(itertools.islice(following, 1, None), "")

@@ -81,8 +81,8 @@ def register(
 
 def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
-    topic, payload = _what(arguments)
-    wish = {
+    topic, payload = _reading(arguments)
+    request = {
         **({"topic": topic} if topic else {}),
         **_encoded(payload),
         **({"qos": 0} if arguments.qos == 0 else {}),
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         **({"wait": True} if arguments.wait else {}),
     }
     with _connected(_socket_path(arguments), arguments.timeout or None) as client:
-        _send(client, _packet(wish))
+        _send(client, _packet(request))
         _hear(client, "ok", "The agent did not answer in time; the reading may be stored or not.")
         if arguments.wait:
             _hear(
@@ -101,9 +101,9 @@ def run(arguments: argparse.Namespace) -> Outcome:
     return Outcome(data={"stored": True, "acknowledged": True if arguments.wait else None})
 
 
-def _packet(wish: dict[str, object]) -> bytes:
+def _packet(request: dict[str, object]) -> bytes:
     try:
-        return json.dumps(wish, ensure_ascii=False).encode()
+        return json.dumps(request, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         part = f"\\u{ord(error.object[error.start]):04x}"
         raise _usage(
@@ -112,7 +112,7 @@ def _packet(wish: dict[str, object]) -> bytes:
         ) from None
 
 
-def _what(arguments: argparse.Namespace) -> tuple[str | None, bytes]:
+def _reading(arguments: argparse.Namespace) -> tuple[str | None, bytes]:
     topic: str | None = arguments.topic
     payload: str | None = arguments.payload
     if arguments.file is not None:
@@ -228,7 +228,7 @@ def _send(client: socket.socket, data: bytes) -> None:
 
 
 def _hear(client: socket.socket, member: str, late: str) -> None:
-    """Wait for the next answer and raise what it says.
+    """Wait for the next answer and raise the error in it.
 
     Raises:
         AgentError: The reading was refused, or nothing came in time.

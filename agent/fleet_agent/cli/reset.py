@@ -1,4 +1,4 @@
-"""``fleet-agent reset``: forgets this device's identity, for another life or for an image."""
+"""``fleet-agent reset``: forgets this device's identity, so that it can get another one, or go into an image."""
 
 import argparse
 import sys
@@ -25,8 +25,8 @@ def register(
         parents=[common],
         help="forget this device's identity",
         description="Removes the identity, attempts under way, the queue of readings, the hardware's fingerprint, and "
-        "names the certificates to retire in the cloud. Claim and configuration stay: the next start provisions anew. "
-        "Without --yes it asks; without a terminal it only says what would go. Stop the service first.",
+        "names the certificates to retire in the cloud. Claim and configuration stay: the next start provisions it "
+        "again. Without --yes it asks; without a terminal it only shows what would go. Stop the service first.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
@@ -84,7 +84,7 @@ def _confirm(found: Leftover, state_dir: Path, *, is_watched: bool) -> None:
     who = f" ({found.credential.thing_name})" if found.credential else ""
     note(f"This forgets the device's identity{who}:", *(f"  {name}" for name in going))
     if is_watched:
-        streams.say("Type yes to go on: ", end="")
+        streams.print_error("Type yes to go on: ", end="")
         if sys.stdin.readline().strip() == "yes":
             return
     raise UsageError(
@@ -107,8 +107,8 @@ def _for_people(found: Leftover, state_dir: Path, hints: list[str]) -> Iterator[
     for certificate_id in found.retire:
         yield f"retire       {certificate_id}"
     for certificate_id in found.retire:
-        retire = ("aws", "iot", "update-certificate", "--new-status", "INACTIVE")
-        yield f"  {pasted.command(*retire, '--certificate-id', certificate_id)}"
+        deactivate = ("aws", "iot", "update-certificate", "--new-status", "INACTIVE")
+        yield f"  {pasted.command(*deactivate, '--certificate-id', certificate_id)}"
     if found.retire:
         yield "  or delete them as well: fleet-cloud devices prune CERTIFICATE..."
     if found.credential is not None and found.credential.thing_name:

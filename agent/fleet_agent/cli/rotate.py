@@ -63,8 +63,8 @@ def run(arguments: argparse.Namespace) -> Outcome:
     except AgentError as error:
         if not arguments.check:
             raise
-        told = (f"fleet-agent: {error.title}", f"  {error.remedy}")
-        return Outcome(notes=told, status=ERROR)
+        notes = (f"fleet-agent: {error.title}", f"  {error.remedy}")
+        return Outcome(notes=notes, status=ERROR)
     if arguments.check:
         return _due(due)
     if due is None:
@@ -95,8 +95,10 @@ def _values(due: rotate.Due | None) -> dict[str, Any]:
 def _plan(settings: Settings, due: rotate.Due) -> Outcome:
     process = statedir.holder(Path(settings.state_dir))
     who = f"The running agent (process {process})" if process else "This command"
-    with_what = "its current certificate" if settings.rotation.credential == "own" else "the claim"
-    words = f"{who} would ask {settings.endpoint} for a new certificate with {with_what}."
+    credential = (
+        "its current certificate" if settings.rotation.credential == "own" else "the claim"
+    )
+    words = f"{who} would ask {settings.endpoint} for a new certificate with {credential}."
     answer = {"rotated": False, "dry_run": True, "process": process}
     more = {"credential": settings.rotation.credential}
     return Outcome(data={**answer, **_values(due), **more}, lines=[words])
@@ -147,7 +149,7 @@ def _ask(state_dir: Path) -> None:
 
 
 def _await(settings: Settings, before: Credential | None, timeout: float) -> Credential:
-    """Look until the running agent has another credential, or says why not."""
+    """Look until the running agent has another credential, or reports why not."""
     clock, store = SystemClock(), open_store(settings)
     shown = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)

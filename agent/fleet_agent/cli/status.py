@@ -182,7 +182,7 @@ def _attempt(pending: Generation | None) -> dict[str, object] | None:
 
 
 def _for_people(seen: _Seen) -> Iterator[Line]:
-    """A line that says it all, then what there is, then what to do."""
+    """The state in one line, then the details, then what to do."""
     yield _headline(seen)
     if seen.credential is not None:
         yield from _identity(seen.credential)
@@ -235,7 +235,7 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
     if daemon.get("readings_waiting") and daemon.get("oldest_waiting"):
         waiting = f"{daemon['oldest_waiting']} ({daemon.get('bytes_waiting')} bytes wait)"
         yield _row("oldest", waiting)
-    rates = [daemon.get(f"readings_{what}_per_second") or 0 for what in ("stored", "acknowledged")]
+    rates = [daemon.get(f"readings_{name}_per_second") or 0 for name in ("stored", "acknowledged")]
     if any(rates):
         yield _row("rates", f"{rates[0]} stored, {rates[1]} acknowledged a second")
     if dropped := {why: n for why, n in _mapping(daemon.get("dropped")).items() if n}:
@@ -249,8 +249,8 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
             lost = _mapping(counted.get("dropped")).values()
             if count := sum(number for number in lost if isinstance(number, int)):
                 yield _row(kind, f"{name}: {count} dropped")
-            if what := counted.get("last_error"):
-                yield _row(kind, f"{name}: last error {counted.get('last_error_time')}: {what}")
+            if error := counted.get("last_error"):
+                yield _row(kind, f"{name}: last error {counted.get('last_error_time')}: {error}")
 
 
 def _mapping(value: object) -> dict[str, Any]:

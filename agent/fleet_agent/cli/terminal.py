@@ -21,12 +21,12 @@ _WIDTH = 79  # characters: a line that wrapped could not be taken back
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether somebody watches who can see a line change."""
+    """Whether a person watches, who can see a line change."""
     try:
-        is_one = relay.is_terminal(stream.fileno())
+        is_watched = relay.is_terminal(stream.fileno())
     except (OSError, ValueError):
         return False
-    return is_one and os.environ.get("TERM", "") not in ("", "dumb")
+    return is_watched and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 class Styled(NamedTuple):
@@ -59,7 +59,7 @@ class Style:
 
 
 class Spinner:
-    """A line at the bottom that says what is waited for, and for how long; nothing where no terminal is.
+    """A line at the bottom that shows what is waited for, and for how long; nothing where no terminal is.
 
     Used as a context; ``show`` begins another wait, ``say`` prints a line above it.
     """
@@ -97,7 +97,7 @@ class Spinner:
             self._thread = threading.Thread(target=self._turn, daemon=True)
             self._thread.start()
 
-    def say(self, line: Line) -> None:
+    def write(self, line: Line) -> None:
         """Print a line that stays."""
         with self._lock:
             clear = _CLEAR if self._thread else ""
@@ -109,7 +109,7 @@ class Spinner:
             frame = self._frames[count % len(self._frames)]
             line = f"{frame} {time.perf_counter() - self._since:5.1f} s  {printable(self._words)}"
             with self._lock:
-                # The cursor goes back, so that what somebody else prints begins at the left.
+                # The cursor goes back, so that what another program prints begins at the left.
                 streams.put(self._stream, f"{_CLEAR}{line[:_WIDTH]}\r")
             count += 1
             self._ended.wait(_FRAME)

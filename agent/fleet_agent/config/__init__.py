@@ -1,1 +1,1 @@
-"""Configuration: ``settings`` says what can be said, ``load`` reads it, every error at once."""
+"""Configuration: ``settings`` declares what can be set, ``load`` reads it, every error at once."""

@@ -16,7 +16,7 @@ def hints(cls: type) -> dict[str, Any]:
 
 
 def unwrap(kind: Any) -> tuple[Any, Meta]:  # noqa: ANN401 - a type expression has no better type
-    """Split ``Annotated[kind, …]`` into the kind and what is said about it."""
+    """Split ``Annotated[kind, …]`` into the kind and its annotations."""
     if typing.get_origin(kind) is Annotated:
         kind, *meta = typing.get_args(kind)
         return kind, tuple(meta)
@@ -28,13 +28,13 @@ def annotate(kind: Any, meta: Meta) -> Any:  # noqa: ANN401 - a type expression
     return Annotated[(kind, *meta)] if meta else kind
 
 
-def said(meta: Meta, cls: type[T]) -> T | None:
+def annotation(meta: Meta, cls: type[T]) -> T | None:
     """Return the annotation of one class, None when there is none."""
-    return next((one for one in meta if isinstance(one, cls)), None)
+    return next((found for found in meta if isinstance(found, cls)), None)
 
 
 def is_union(kind: Any) -> bool:  # noqa: ANN401 - a type expression
-    """Tell whether a type is ``X | Y``."""
+    """Return whether a type is ``X | Y``."""
     return typing.get_origin(kind) in (Union, types.UnionType)
 
 
@@ -42,7 +42,7 @@ def alternatives(kind: Any) -> tuple[list[Any], bool]:  # noqa: ANN401 - a type 
     """Split a union into its members, and whether None is one of them; any other type is one."""
     if not is_union(kind):
         return [kind], False
-    members = [one for one in typing.get_args(kind) if one is not type(None)]
+    members = [member for member in typing.get_args(kind) if member is not type(None)]
     return members, len(members) < len(typing.get_args(kind))
 
 
@@ -56,6 +56,10 @@ def required(cls: type) -> list[str]:
 
 
 def choices(members: list[Any]) -> dict[str, type]:
-    """Return the settings classes of a union by the key that tells each: the required one."""
-    classes = [one for one in members if isinstance(one, type) and dataclasses.is_dataclass(one)]
-    return {required(one)[0]: one for one in classes}
+    """Return the settings classes of a union by the key that identifies each: the required one."""
+    classes = [
+        member
+        for member in members
+        if isinstance(member, type) and dataclasses.is_dataclass(member)
+    ]
+    return {required(member)[0]: member for member in classes}

@@ -230,7 +230,7 @@ def handler_path(text: str) -> None:
 
 
 def deduplicate(text: str) -> None:
-    """Check what tells messages apart: ``property:NAME`` or ``payload:NAME``."""
+    """Check what distinguishes messages: ``property:NAME`` or ``payload:NAME``."""
     if not re.fullmatch(r"(property|payload):.{1,128}", text):
         raise WrongValueError("is neither", "write property:NAME or payload:NAME")
 

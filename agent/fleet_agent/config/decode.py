@@ -13,11 +13,11 @@ from fleet_agent.config.annotations import (
     Meta,
     alternatives,
     annotate,
+    annotation,
     choices,
     hints,
     is_union,
     required,
-    said,
     unwrap,
 )
 from fleet_agent.config.positions import Mapping, Mark, Node, Problem, Scalar, Sequence
@@ -89,10 +89,11 @@ class _Decoder:
     def _section(self, cls: type, node: Node, key: str) -> Any:  # noqa: ANN401
         if not isinstance(node, Mapping):
             raise WrongValueError(
-                f"is {scalars.what(node)}; a mapping is wanted", f"keys: {', '.join(hints(cls))}"
+                f"is {scalars.description(node)}; a mapping is wanted",
+                f"keys: {', '.join(hints(cls))}",
             )
         known = hints(cls)
-        excused = set()  # a missing key is not told again when its misspelling was
+        excused = set()  # a missing key is not reported again when its misspelling was
         values = {}
         for name, (mark, entry) in node.entries.items():
             dotted = _join(key, name)
@@ -118,11 +119,11 @@ class _Decoder:
         if len(members) == 1:
             return self.value(annotate(members[0], meta), node, key)
         if not isinstance(node, Mapping):
-            text = [one for one in members if not dataclasses.is_dataclass(one)]
+            text = [member for member in members if not dataclasses.is_dataclass(member)]
             if not text:
                 names = ", ".join(choices(members))
                 raise WrongValueError(
-                    f"is {scalars.what(node)}; a mapping is wanted", f"one of: {names}"
+                    f"is {scalars.description(node)}; a mapping is wanted", f"one of: {names}"
                 )
             return self.value(text[0], node, key)
         return self._choice(choices(members), node, key)
@@ -147,8 +148,8 @@ class _Decoder:
     def _list(self, kind: Any, node: Node, key: str, meta: Meta) -> Any:  # noqa: ANN401
         if not isinstance(node, Sequence):
             hint = 'begin each entry with "- ", or write [a, b]'
-            raise WrongValueError(f"is {scalars.what(node)}; a list is wanted", hint)
-        limits = said(meta, Items)
+            raise WrongValueError(f"is {scalars.description(node)}; a list is wanted", hint)
+        limits = annotation(meta, Items)
         if limits and not limits.low <= len(node.items) <= limits.high:
             count = f"{limits.low} to {limits.high}"
             raise WrongValueError(f"has {len(node.items)} entries; {count} are allowed")
@@ -161,8 +162,8 @@ class _Decoder:
 
     def _mapping(self, kind: Any, node: Node, key: str, meta: Meta) -> Any:  # noqa: ANN401
         if not isinstance(node, Mapping):
-            raise WrongValueError(f"is {scalars.what(node)}; a mapping is wanted")
-        rules = said(meta, Keys)
+            raise WrongValueError(f"is {scalars.description(node)}; a mapping is wanted")
+        rules = annotation(meta, Keys)
         values = {}
         for name, (mark, entry) in node.entries.items():
             dotted = _join(key, name)
@@ -186,7 +187,7 @@ def _plain(name: str) -> str:
 
 
 def _missing(kind: Any, key: str) -> WrongValueError:  # noqa: ANN401 - a type expression
-    doc = said(unwrap(kind)[1], Doc)
+    doc = annotation(unwrap(kind)[1], Doc)
     example = f"write, for example, {doc.example}" if doc else "add it"
     # A flag can only stand for a key with a fixed place: none inside a list.
     return WrongValueError(

@@ -19,13 +19,13 @@ from fleet_agent.errors import ConfigurationError
 MAX_BYTES = 256 * 1024  # a hundred times what a long configuration needs; bounds the parser's time
 
 _CORRECT = "Correct it, and see the command's --help."
-_CHECK = "Correct it, then see what fleet-agent config check says."
+_CHECK = "Correct it, then check it: fleet-agent config check"
 
 
 def load(
     path: Path, *, overrides: Dictionary[str, object] | None = None, required: bool = True
 ) -> Settings:
-    """Return what the agent was told.
+    """Return the settings.
 
     Args:
         path: The configuration file.
@@ -147,8 +147,8 @@ def _error(path: Path, sources: tuple[Path, ...], problems: list[Problem]) -> Co
         return ConfigurationError(
             f"The configuration {path} has {count}.", remedy=_CHECK, problems=lines
         )
-    what = "flag has" if len(lines) == 1 else "flags have"
-    return ConfigurationError(f"The {what} {count}.", remedy=_CORRECT, problems=lines)
+    flags = "flag has" if len(lines) == 1 else "flags have"
+    return ConfigurationError(f"The {flags} {count}.", remedy=_CORRECT, problems=lines)
 
 
 def _line(problem: Problem) -> str:

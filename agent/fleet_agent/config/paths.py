@@ -46,8 +46,8 @@ def reserved(settings: Settings, environment: Mapping[str, str]) -> Reserved:
     )
     paths = []
     for reference in references:
-        if reference and not token_uri.is_one(reference):
-            with contextlib.suppress(ConfigurationError):  # told by who needs it
+        if reference and not token_uri.is_uri(reference):
+            with contextlib.suppress(ConfigurationError):  # reported where it is needed
                 paths.append(resolve_path(reference, environment))
     return Reserved([Path(settings.state_dir)], paths)
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 MAX_DEPTH = 32  # the format needs 8; deeper is an accident or an attack
 MAX_SHOWN = 60  # characters of a wrong value that a message repeats
-MAX_WORDS = 300  # characters of what a message says, where it repeats names from the file
+MAX_WORDS = 300  # characters of a message that repeats names from the file
 MAX_NODES = 5_000  # aliases count each time they are used: a bomb ends here
 
 Kind = Literal["string", "integer", "number", "boolean", "null", "other"]

@@ -9,7 +9,7 @@ from fleet_agent.reserved import OwnFileError
 
 
 class UnreadableError(Exception):
-    """A file cannot be read as text; ``str()`` says why, to be read after its name: "does not exist"."""
+    """A file cannot be read as text; ``str()`` is the reason, to be read after its name: "does not exist"."""
 
     def __init__(self, words: str, *, line: int | None = None, column: int | None = None) -> None:
         super().__init__(words)

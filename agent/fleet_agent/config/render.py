@@ -1,4 +1,4 @@
-"""Settings as a file that people read: comments first, then only what is said."""
+"""Settings as a file that people read: comments first, then only what was set."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

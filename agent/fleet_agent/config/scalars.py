@@ -1,4 +1,4 @@
-"""Single values: one node and what ``settings`` says of it → a Python value, or the words.
+"""Single values: one node and its annotations in ``settings`` → a Python value, or the words.
 
 Pure. Strict on purpose: no value is converted from one kind to another, because what YAML makes
 of ``no``, ``0123`` or ``1:30`` is never what was meant.
@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from fleet_agent.config import token_uri, units
-from fleet_agent.config.annotations import Meta, said
+from fleet_agent.config.annotations import Meta, annotation
 from fleet_agent.config.positions import Mapping, Node, Scalar, Sequence, shown
 from fleet_agent.config.shape import Duration, FilePath, Range, Size, Text, WrongValueError
 
@@ -20,8 +20,8 @@ _KINDS = {"integer": "a number", "number": "a number", "boolean": "a boolean"}
 _MAX_DIGITS = 18
 
 
-def what(node: Node) -> str:
-    """Say what was found, to be read after "is"."""
+def description(node: Node) -> str:
+    """What was found, to be read after "is"."""
     if isinstance(node, Mapping):
         return "a mapping"
     if isinstance(node, Sequence):
@@ -39,51 +39,51 @@ def scalar(kind: Any, node: Node, meta: Meta) -> object:  # noqa: ANN401 - a typ
     Args:
         kind: str, int, bool, float (a duration) or a ``Literal``.
         node: What was written.
-        meta: What ``settings`` says of it.
+        meta: Its annotations in ``settings``.
 
     Raises:
         WrongValueError: It is not that, or breaks a rule.
     """
     if typing.get_origin(kind) is Literal:
         return _literal(typing.get_args(kind), node)
-    if duration := said(meta, Duration):
+    if duration := annotation(meta, Duration):
         return _quantity(node, duration, units.parse_duration, units.format_duration)
-    if size := said(meta, Size):
+    if size := annotation(meta, Size):
         return _quantity(node, size, units.parse_size, units.format_size)
     if kind is bool:
         return _boolean(node)
     if kind is int:
-        return _integer(node, said(meta, Range))
+        return _integer(node, annotation(meta, Range))
     return _string(node, meta)
 
 
 def _literal(allowed: tuple[object, ...], node: Node) -> object:
-    for one in allowed:
-        kind = "string" if isinstance(one, str) else "integer"
-        if isinstance(node, Scalar) and node.kind == kind and node.text == str(one):
-            return one
-    names = [str(one) for one in allowed]
+    for value in allowed:
+        kind = "string" if isinstance(value, str) else "integer"
+        if isinstance(node, Scalar) and node.kind == kind and node.text == str(value):
+            return value
+    names = [str(value) for value in allowed]
     written = node.text if isinstance(node, Scalar) else ""
     import difflib
 
     close = difflib.get_close_matches(written, names, 1) if len(names) > 1 else []
     hint = f"did you mean {close[0]}?" if close else ""
     is_close_kind = isinstance(node, Scalar) and node.kind == "integer" and 0 in allowed
-    found = shown(written) if is_close_kind else what(node)
+    found = shown(written) if is_close_kind else description(node)
     raise WrongValueError(f"is {found}; {' or '.join(names)} is wanted", hint)
 
 
 def _boolean(node: Node) -> bool:
     if isinstance(node, Scalar) and node.kind == "boolean":
         return node.text.lower() in {"yes", "true", "on"}
-    raise WrongValueError(f"is {what(node)}; true or false is wanted")
+    raise WrongValueError(f"is {description(node)}; true or false is wanted")
 
 
 def _integer(node: Node, limits: Range | None) -> int:
     if not isinstance(node, Scalar) or node.kind != "integer":
         quoted = isinstance(node, Scalar) and node.kind == "string" and node.text.isdecimal()
         hint = "remove the quotes" if quoted else ""
-        raise WrongValueError(f"is {what(node)}; a whole number is wanted", hint)
+        raise WrongValueError(f"is {description(node)}; a whole number is wanted", hint)
     digits = node.text.removeprefix("-")
     is_plain = digits.isdecimal() and len(digits) <= _MAX_DIGITS and str(int(digits)) == digits
     if not is_plain:
@@ -105,11 +105,11 @@ def _quantity(
         hint = f'write the unit, for example "{shown(node.text)}{unit}"'
         raise WrongValueError(f"is {shown(node.text)}, a number without a unit", hint)
     if not isinstance(node, Scalar) or node.kind != "string":
-        raise WrongValueError(f"is {what(node)}; a {name} is wanted")
+        raise WrongValueError(f"is {description(node)}; a {name} is wanted")
     try:
         amount = parse(node.text)
     except ValueError as error:
-        raise WrongValueError(f"is {what(node)}, which is no {name}", str(error)) from None
+        raise WrongValueError(f"is {description(node)}, which is no {name}", str(error)) from None
     if not limits.low <= amount <= limits.high:
         allowed = f"{write(limits.low)} to {write(limits.high)}"
         raise WrongValueError(f"is {shown(node.text)}, out of range: {allowed}")
@@ -118,13 +118,13 @@ def _quantity(
 
 def _string(node: Node, meta: Meta) -> str:
     if not isinstance(node, Scalar) or node.kind == "null":
-        raise WrongValueError(f"is {what(node)}; a string is wanted")
+        raise WrongValueError(f"is {description(node)}; a string is wanted")
     if node.kind != "string":
         hint = f'quote it: "{shown(node.text)}"'
-        raise WrongValueError(f"is {what(node)}; a string is wanted", hint)
-    path = said(meta, FilePath)
+        raise WrongValueError(f"is {description(node)}; a string is wanted", hint)
+    path = annotation(meta, FilePath)
     text = _path(node, path) if path else node.text
-    if rules := said(meta, Text):
+    if rules := annotation(meta, Text):
         rules.check(text)
     return text
 
@@ -138,7 +138,7 @@ def _path(node: Scalar, rules: FilePath) -> str:
         raise WrongValueError("is no path")
     if text.startswith("~"):
         raise WrongValueError('begins with "~", which is not expanded', "write the whole path")
-    if token_uri.is_one(text):
+    if token_uri.is_uri(text):
         if not rules.token:
             raise WrongValueError("cannot be in a token", "name a path")
         token_uri.read(text)

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fleet_agent.config.annotations import Meta, alternatives, hints, required, said, unwrap
+from fleet_agent.config.annotations import Meta, alternatives, annotation, hints, required, unwrap
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Doc, Duration, Items, Keys, Range, Size, Text
 from fleet_agent.config.units import DURATION_PATTERN, SIZE_PATTERN
@@ -54,7 +54,7 @@ def _key(cls: type, field: "dataclasses.Field[Any]", definitions: dict[str, Sche
     annotated = hints(cls)[field.name]
     kind, meta = unwrap(annotated)
     schema = _value(kind, meta, definitions)
-    if doc := said(meta, Doc):
+    if doc := annotation(meta, Doc):
         schema["description"] = doc.text
     if field.default is not dataclasses.MISSING:
         schema["default"] = plain(annotated, field.default)
@@ -63,7 +63,7 @@ def _key(cls: type, field: "dataclasses.Field[Any]", definitions: dict[str, Sche
 
 def _value(kind: Any, meta: Meta, definitions: dict[str, Schema]) -> Schema:  # noqa: ANN401
     members, nullable = alternatives(kind)
-    found = [_member(one, meta, definitions) for one in members]
+    found = [_member(member, meta, definitions) for member in members]
     if nullable:
         found.append({"type": "null"})
     return found[0] if len(found) == 1 else {"anyOf": found}
@@ -86,27 +86,27 @@ def _member(annotated: Any, outer: Meta, definitions: dict[str, Schema]) -> Sche
 
 def _list(kind: Any, meta: Meta, definitions: dict[str, Schema]) -> Schema:  # noqa: ANN401
     schema: Schema = {"type": "array", "items": _value(*unwrap(kind), definitions)}
-    if limits := said(meta, Items):
+    if limits := annotation(meta, Items):
         schema |= {"minItems": limits.low, "maxItems": limits.high}
     return schema
 
 
 def _mapping(kind: Any, meta: Meta, definitions: dict[str, Schema]) -> Schema:  # noqa: ANN401
     schema = {"type": "object", "additionalProperties": _value(*unwrap(kind), definitions)}
-    if rules := said(meta, Keys):
+    if rules := annotation(meta, Keys):
         schema |= {"propertyNames": {"minLength": 1, "maxLength": rules.text.length}}
     return schema
 
 
 def _scalar(kind: type, meta: Meta) -> Schema:
-    if said(meta, Duration):
+    if annotation(meta, Duration):
         return {"type": "string", "pattern": DURATION_PATTERN}
-    if said(meta, Size):
+    if annotation(meta, Size):
         return {"type": "string", "pattern": SIZE_PATTERN}
     schema: Schema = {"type": _BASES[kind]}
-    if limits := said(meta, Range):
+    if limits := annotation(meta, Range):
         schema |= {"minimum": limits.low, "maximum": limits.high}
-    if rules := said(meta, Text):
+    if rules := annotation(meta, Text):
         schema |= {"pattern": rules.pattern} if rules.pattern else {}
         schema |= {"maxLength": rules.length} if rules.length else {}
     return schema

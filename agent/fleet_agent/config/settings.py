@@ -1,9 +1,9 @@
-"""What the agent can be told, as frozen values; the file format is these names.
+"""What can be set, as frozen values; the file format is these names.
 
 Plain dataclasses, so that a command with all it needs in its flags does not import YAML.
 Durations are seconds, sizes are bytes, once parsed; in the file both are strings with units
 ("60s", "64MiB").
-What ``Annotated`` says beyond the type is read by the loader, the JSON Schema and the reference
+What ``Annotated`` adds to the type is read by the loader, the JSON Schema and the reference
 (docs/reference/configuration.md): change it here, and nowhere else.
 """
 
@@ -29,7 +29,7 @@ from fleet_agent.config.telemetry import Telemetry
 
 STATE_DIR = "/var/lib/fleet-agent"
 CONFIG_FILE = "/etc/fleet-agent/config.yaml"
-DIRECT = "none"  # instead of a proxy: no proxy, whatever the environment says
+DIRECT = "none"  # instead of a proxy: no proxy, whatever the environment has
 
 Method = Literal["csr", "keys"]
 KeyType = Literal["ec-p256", "rsa-2048"]
@@ -121,18 +121,20 @@ class Key:
     ] = None
 
     def __post_init__(self) -> None:
-        """A token takes all three that say which, and a file none of them.
+        """A hardware token needs all three keys that name it, and a file none of them.
 
         Raises:
             WrongValueError: It is not so.
         """
-        said = {"module": self.module, "token": self.token, "pin_file": self.pin_file}
-        if self.store == "pkcs11" and (missing := [name for name, one in said.items() if not one]):
+        given = {"module": self.module, "token": self.token, "pin_file": self.pin_file}
+        if self.store == "pkcs11" and (
+            missing := [name for name, value in given.items() if not value]
+        ):
             raise WrongValueError(
-                f"is in a token and lacks {', '.join(missing)}",
+                f"is in a hardware token and lacks {', '.join(missing)}",
                 "write {store: pkcs11, module: /usr/lib/….so, token: LABEL, pin_file: FILE}",
             )
-        if self.store == "file" and (useless := [name for name, one in said.items() if one]):
+        if self.store == "file" and (useless := [name for name, value in given.items() if value]):
             raise WrongValueError(
                 f"has {', '.join(useless)}, which a key in a file does not take",
                 "write store: pkcs11",
@@ -298,7 +300,7 @@ class Provisioning:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything the agent was told, from file, drop-ins and flags together."""
+    """Everything that was set, by file, drop-ins and flags together."""
 
     endpoint: Annotated[
         str,

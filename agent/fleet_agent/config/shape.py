@@ -1,4 +1,4 @@
-"""What ``settings`` says about a value beyond its Python type.
+"""What ``settings`` declares about a value beyond its Python type.
 
 It stands in ``typing.Annotated``. One description, three readers: the loader, the JSON Schema and
 the reference; a limit changed there changes all three together. Compared by identity and not
@@ -49,7 +49,7 @@ class Text:
     """A string with rules.
 
     ``check`` raises :class:`WrongValueError`. ``pattern`` and ``length`` are the part of those
-    rules that JSON Schema can say: everything ``check`` accepts fits them.
+    rules that JSON Schema can express: everything ``check`` accepts fits them.
     """
 
     check: Callable[[str], None]

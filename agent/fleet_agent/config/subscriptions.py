@@ -125,7 +125,7 @@ class Subscription:
         str | None,
         Text(checks.deduplicate, r"^(property|payload):.{1,128}$"),
         Doc(
-            "Handle a message once, told apart by a user property (`property:NAME`) or a member of its JSON payload "
+            "Handle a message once, recognised by a user property (`property:NAME`) or a member of its JSON payload "
             "(`payload:NAME`). QoS 1 may deliver twice.",
             "deduplicate: property:id",
         ),
@@ -151,7 +151,7 @@ class Subscription:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Presence:
-    """What the agent says of itself: a message when it connects, and one that AWS sends when it is lost."""
+    """The messages of presence: one when it connects, and one that AWS publishes when it is lost."""
 
     topic: Annotated[
         Topic,

@@ -1,4 +1,4 @@
-"""What goes up: the part of the settings that says what is read, how it waits and how it is sent.
+"""What goes up: the part of the settings for what is read, how it waits and how it is sent.
 
 As in ``settings``: durations in seconds, sizes in bytes, once parsed.
 """
@@ -187,7 +187,7 @@ TelemetrySource = FromSystem | FromProgram | FromGrowingFile | FromSocket
 
 
 def own(item: TelemetrySource) -> SystemSource | CommandSource | FileSource | SocketSource:
-    """What a source says, whatever its kind."""
+    """What can be set for a source of any kind."""
     match item:
         case FromSystem():
             return item.system

@@ -13,7 +13,7 @@ _QUERY = frozenset({"module-path", "pin-source"})
 _EXAMPLE = "write pkcs11:token=TOKEN;object=KEY?module-path=/usr/lib/….so&pin-source=FILE"
 
 
-def is_one(text: str) -> bool:
+def is_uri(text: str) -> bool:
     """Whether this is meant as a PKCS#11 URI."""
     return text.startswith(SCHEME)
 

@@ -29,7 +29,7 @@ def parse_duration(text: str) -> float:
         Seconds.
 
     Raises:
-        ValueError: It is not a duration; the message says how to write one.
+        ValueError: It is not a duration; the message shows how to write one.
     """
     found = re.fullmatch(DURATION_PATTERN, text)
     if not found or text.endswith("\n"):
@@ -62,7 +62,7 @@ def parse_size(text: str) -> int:
         Bytes.
 
     Raises:
-        ValueError: It is not a size; the message says how to write one.
+        ValueError: It is not a size; the message shows how to write one.
     """
     found = re.fullmatch(r"([0-9]{1,12})(GiB|MiB|KiB|B)", text)
     if not found:

@@ -5,14 +5,14 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from fleet_agent.config.annotations import alternatives, hints, said, unwrap
+from fleet_agent.config.annotations import alternatives, annotation, hints, unwrap
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Duration, Size
 from fleet_agent.config.units import format_duration, format_size
 
 
 def effective(settings: Settings) -> dict[str, Any]:
-    """Return settings as a file that says everything; reading it gives the same settings.
+    """Return settings as a file with every key; reading it gives the same settings.
 
     There is no secret in it: keys and certificates are named, not held.
     """
@@ -23,13 +23,13 @@ def effective(settings: Settings) -> dict[str, Any]:
 def plain(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type of settings, any YAML value
     """Return one value, of one annotated type, as the file would have it."""
     kind, meta = unwrap(kind)
-    if said(meta, Duration) and value is not None:
+    if annotation(meta, Duration) and value is not None:
         return format_duration(value)
-    if said(meta, Size):
+    if annotation(meta, Size):
         return format_size(value)
     if dataclasses.is_dataclass(value):
         cls = type(value)
-        return {name: plain(one, getattr(value, name)) for name, one in hints(cls).items()}
+        return {name: plain(kind, getattr(value, name)) for name, kind in hints(cls).items()}
     if isinstance(value, tuple):
         members, _ = alternatives(kind)
         inner = typing.get_args(members[0])[0]

@@ -57,7 +57,7 @@ class Folders:
         if files.is_link(self.root):
             raise StateDirectoryError(
                 f"{self.root} is a symbolic link, which is refused.",
-                remedy="Put a folder there; to keep the state elsewhere, say so with --state-dir or state_dir.",
+                remedy="Put a folder there; to keep the state elsewhere: --state-dir or state_dir.",
                 code="state-damaged",
             )
 
@@ -84,7 +84,7 @@ class Folders:
         return int(name)
 
     def read(self, number: int) -> Generation | None:
-        """A generation; None when it does not say what it is for."""
+        """A generation; None when it has no record of what it is for."""
         folder = self.folder(number)
         attempt = self.read_json(number, ATTEMPT)
         if attempt is None:
@@ -118,7 +118,7 @@ class Folders:
         if data is None:
             raise DeviceError(
                 f"{path} is missing.",
-                remedy="Provision anew: fleet-agent provision --force",
+                remedy="Provision again: fleet-agent provision --force",
                 code="credential-damaged",
             )
         return data.decode("ascii", "replace")
@@ -137,13 +137,13 @@ class Folders:
             raise self.damaged(number, path, "not a JSON object")
         return value
 
-    def damaged(self, number: int, path: Path, what: str) -> StateDirectoryError:
-        """What to tell of a damaged file."""
+    def damaged(self, number: int, path: Path, damage: str) -> StateDirectoryError:
+        """The error of a damaged file."""
         remedy = (
-            "Drop the attempt and begin anew: fleet-agent provision --restart"
+            "Drop the attempt and start again: fleet-agent provision --restart"
             if number > self.current_number()
-            else "Provision anew: fleet-agent provision --force (the ledger names the old certificate)."
+            else "Provision again: fleet-agent provision --force (the ledger names the old certificate)."
         )
         return StateDirectoryError(
-            f"{path} is damaged: {what}.", remedy=remedy, code="state-damaged"
+            f"{path} is damaged: {damage}.", remedy=remedy, code="state-damaged"
         )

@@ -128,13 +128,13 @@ def read_ca(pem: bytes, name: str) -> str:
     blocks = pem_file.blocks(pem, name)
     strange = [kind for kind, _ in blocks if kind != pem_file.CERTIFICATE]
     if strange or not blocks:
-        what = (
+        contents = (
             f"holds a {strange[0]}"
             if strange
             else f"holds no certificate: {pem_file.describe(pem)}"
         )
         raise DeviceError(
-            f"{name} {what}; a CA file holds certificates only.",
+            f"{name} {contents}; a CA file holds certificates only.",
             remedy="Put the CA's certificates alone there; AWS IoT's is AmazonRootCA1.pem.",
             code="ca-invalid",
         )
@@ -215,9 +215,8 @@ def validity(certificate: str, name: str) -> Validity:
         DeviceError: ``name`` holds no certificate.
     """
     loaded = _load_certificate(certificate, name)
-    if hasattr(
-        loaded, "not_valid_after_utc"
-    ):  # cryptography 42 and later; the older names warn there
+    # cryptography 42 and later; the older names warn there.
+    if hasattr(loaded, "not_valid_after_utc"):
         return Validity(
             not_before=loaded.not_valid_before_utc.timestamp(),
             not_after=loaded.not_valid_after_utc.timestamp(),

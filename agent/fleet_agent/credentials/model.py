@@ -9,7 +9,7 @@ from fleet_agent.clock import Uptime
 
 
 class Secret:
-    """Text that must not be shown: its repr and str say nothing, ``reveal`` gives it to the one who needs it."""
+    """Text that must not be shown: its repr and str hide it, ``reveal`` returns it."""
 
     __slots__ = ("_text",)
 
@@ -128,13 +128,13 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Issued:
-    """A certificate that AWS made for this generation; ``token`` is gone once proven.
+    """A certificate that AWS made for this generation; ``ownership_token`` is gone once proven.
 
     ``received``: Unix seconds; ``uptime``: the same by a clock that does not step.
     """
 
     certificate_id: str
-    token: Secret | None
+    ownership_token: Secret | None
     received: float
     uptime: Uptime | None = None
 
@@ -196,17 +196,15 @@ class Credential:
 
 
 class Event(enum.Enum):
-    """What the ledger says of a certificate."""
+    """What the ledger records of a certificate."""
 
     ISSUED = "issued"  # the answer arrived; not registered yet: expires within the hour by itself
-    FOREIGN = (
-        "foreign"  # an answer arrived with one for another key, or with parts missing; never used
-    )
-    ADOPTED = "adopted"  # given, and to be proven; somebody else may use it still
+    # An answer arrived with one for another key, or with parts missing; never used.
+    FOREIGN = "foreign"
+    ADOPTED = "adopted"  # given, and to be proven; another agent may use it still
     REGISTERED = "registered"  # RegisterThing accepted: ACTIVE
-    UNRESOLVED = "unresolved"  # its token was refused: active or expired, only the cloud can tell
+    UNRESOLVED = "unresolved"  # its ownership token was refused: active or expired, which only the cloud knows
     CURRENT = "current"  # proven, and what the device uses
     RETIRED = "retired"  # replaced by a newer one
-    DROPPED = (
-        "dropped"  # its attempt was given up: by --restart, or because it is for another thing
-    )
+    # Its attempt was given up: by --restart, or because it is for another thing.
+    DROPPED = "dropped"

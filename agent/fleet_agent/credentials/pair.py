@@ -9,25 +9,25 @@ from fleet_agent.errors import DeviceError
 from fleet_agent.pasted import word
 
 
-def read_pair(certificate: Path, private_key: Path | HardwareKey, what: str = "claim") -> KeyPair:
+def read_pair(certificate: Path, private_key: Path | HardwareKey, owner: str = "claim") -> KeyPair:
     """Read certificate and key.
 
     Args:
         certificate: The certificate's file.
         private_key: The key's file, or which key of a hardware token it is.
-        what: Whose they are, for errors.
+        owner: Whose they are, for errors.
 
     Raises:
         DeviceError: A file cannot be read, or does not hold what it should.
     """
     text = pem_file.certificate(
-        read_text(certificate, f"the {what} certificate"), str(certificate)
+        read_text(certificate, f"the {owner} certificate"), str(certificate)
     )
     key: PrivateKey
     if isinstance(private_key, HardwareKey):
         key = private_key
     else:
-        data = read_text(private_key, f"the {what}'s private key")
+        data = read_text(private_key, f"the {owner}'s private key")
         key = Secret(pem_file.private_key(data, str(private_key)))
     return KeyPair(
         certificate=text,
@@ -37,7 +37,7 @@ def read_pair(certificate: Path, private_key: Path | HardwareKey, what: str = "c
     )
 
 
-def read_text(path: Path, what: str) -> bytes:
+def read_text(path: Path, part: str) -> bytes:
     """What a file holds that somebody names, for a parser to judge.
 
     Raises:
@@ -47,7 +47,7 @@ def read_text(path: Path, what: str) -> bytes:
         return files.read_given(path)
     except OSError as error:
         raise DeviceError(
-            f"Cannot read {what} {path}: {error.strerror}.",
+            f"Cannot read {part} {path}: {error.strerror}.",
             remedy="Check the path and that the agent's user may read it "
             f"(chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}).",
             code="file-unreadable",

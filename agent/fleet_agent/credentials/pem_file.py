@@ -88,7 +88,7 @@ def request(data: bytes, name: str) -> str:
         return found[0]
     if found:
         raise DeviceError(
-            f"{name} holds {len(found)} certificate signing requests; which one is meant cannot be told.",
+            f"{name} holds {len(found)} certificate signing requests; it must be one.",
             remedy=f"Leave one in a file of its own: openssl req -in {word(PurePath(name))} -out one.csr "
             "takes the first.",
             code="csr-invalid",
@@ -135,7 +135,7 @@ def describe(data: bytes) -> str:
 
 
 def _instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
-    """What it is, and the command that makes of it what was wanted; empty texts where that cannot be told."""
+    """What it is, and the command that makes of it what was wanted; empty texts where that is unknown."""
     kinds = [kind for kind, _ in blocks(data, name)]
     file = word(PurePath(name))
     if not kinds:
@@ -157,8 +157,8 @@ def _instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
 
 def _encrypted(name: str) -> DeviceError:
     return DeviceError(
-        f"{name} holds no readable private key in PEM form: it is encrypted with a passphrase, which nobody types on a "
-        "device.",
+        f"{name} holds no readable private key in PEM form: it is encrypted with a passphrase, which a "
+        "device cannot type.",
         remedy=f"Decrypt it: (umask 077; openssl pkey -in {word(PurePath(name))} -out decrypted.key)",
         code="key-invalid",
     )

@@ -10,7 +10,7 @@ from fleet_agent.errors import StateDirectoryError
 
 
 class Reconciliation:
-    """Writes into the ledger what the folders say and it does not; every method may raise ``StateDirectoryError``."""
+    """Writes into the ledger what the folders show and it lacks; every method may raise ``StateDirectoryError``."""
 
     def __init__(self, folders: Folders, ledger: Ledger, clock: Clock) -> None:
         self._folders = folders

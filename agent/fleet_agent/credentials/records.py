@@ -1,7 +1,7 @@
 """A generation's JSON files as values, and back: what a ``load_…`` reads its ``dump_…`` has written.
 
 Every ``load_…`` refuses what is not as it was written, by ``KeyError``, ``TypeError``, ``ValueError`` or
-``OverflowError``; the store says which file.
+``OverflowError``; the store names the file.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ def dump_issued(issued: Issued) -> dict[str, object]:
     """``issued.json``; the one place where an ownership token is written."""
     return {
         "certificate_id": issued.certificate_id,
-        "ownership_token": issued.token.reveal() if issued.token else None,
+        "ownership_token": issued.ownership_token.reveal() if issued.ownership_token else None,
         "received": issued.received,
         **_dump_uptime(issued.uptime),
     }
@@ -48,10 +48,12 @@ def dump_issued(issued: Issued) -> dict[str, object]:
 
 def load_issued(value: Mapping[str, Any]) -> Issued:
     """``issued.json``."""
-    token = value.get("ownership_token")
+    ownership_token = value.get("ownership_token")
     return Issued(
         certificate_id=_string(value, "certificate_id"),
-        token=Secret(_string(value, "ownership_token")) if token is not None else None,
+        ownership_token=Secret(_string(value, "ownership_token"))
+        if ownership_token is not None
+        else None,
         received=_number(value, "received"),
         uptime=load_uptime(value),
     )
@@ -79,7 +81,7 @@ def dump_key_name(name: KeyName) -> dict[str, object]:
 
 
 def load_key_name(value: Mapping[str, Any]) -> KeyName:
-    """``key.json``; older ones name a module and a PIN file, too, which nobody looks at."""
+    """``key.json``; older ones name a module and a PIN file, too, which are not read."""
     return KeyName(
         token=_string(value, "token"),
         label=_string(value, "label"),

@@ -17,7 +17,7 @@ State is derived from what is on disk, never kept beside it: ``pending`` and ``c
 
 A generation above ``current`` is an attempt under way; the one below is what was replaced, kept for a day.
 
-What it does not do: decide what comes next (``provisioning.machine``), or talk to anybody.
+What it does not do: decide what comes next (``provisioning.machine``), or talk to the cloud.
 """
 
 import dataclasses
@@ -84,7 +84,7 @@ class Store:
     # What is there -------------------------------------------------------------------------------------------------
 
     def pending(self) -> Generation | None:
-        """The attempt under way: the highest generation above the current one, if it says what it is for.
+        """The attempt under way: the highest generation above the current one, if it records what it is for.
 
         Raises:
             StateDirectoryError: One of its files is damaged.
@@ -116,7 +116,7 @@ class Store:
         ):
             raise DeviceError(
                 f"The current credential in {folder} is incomplete.",
-                remedy="Provision anew: fleet-agent provision --force (the ledger names the old certificate).",
+                remedy="Provision again: fleet-agent provision --force (the ledger names the old certificate).",
                 code="credential-damaged",
             )
         return self.describe(found)
@@ -182,7 +182,7 @@ class Store:
     def open(self, attempt: Attempt) -> Generation:
         """Begin a generation with a number never used before; an older pending one is given up.
 
-        The ledger names its certificate first: once the new attempt stands, nobody looks at the older one again.
+        The ledger names its certificate first: once the new attempt stands, the older one is not looked at again.
         """
         files.make_folder(self._root)
         older = [
@@ -198,7 +198,7 @@ class Store:
         return Generation(number=number, attempt=attempt)
 
     def keep_attempt(self, found: Generation, attempt: Attempt) -> Generation:
-        """Replace what the attempt says, such as its count of tries."""
+        """Replace the record of the attempt, such as its count of tries."""
         self._write_json(found.number, ATTEMPT, records.dump_attempt(attempt))
         return dataclasses.replace(found, attempt=attempt)
 
@@ -264,7 +264,7 @@ class Store:
         return dataclasses.replace(found, registration=registration)
 
     def give_up(self, found: Generation) -> None:
-        """Go on with this attempt no more: the ledger says what becomes of its certificate.
+        """Go on with this attempt no more: the ledger records what becomes of its certificate.
 
         What is left of its folder keeps the number from being used again.
         """
@@ -284,15 +284,15 @@ class Store:
         """Make a proven generation the current one: erase its token, swap the link, update the ledger, tidy up."""
         if found.issued is None or found.proven is None:
             raise ValueError(f"generation {found.number} is not proven")
-        without_token = dataclasses.replace(found.issued, token=None)
-        self._write_json(found.number, ISSUED, records.dump_issued(without_token))
+        without_ownership_token = dataclasses.replace(found.issued, ownership_token=None)
+        self._write_json(found.number, ISSUED, records.dump_issued(without_ownership_token))
         previous = self._folders.current_number()
         files.point(self._root / CURRENT, f"{found.number:04d}")
         self.update_ledger()
         for number in self._folders.numbers():
             if number not in (found.number, previous):
                 self._remove(number)
-        return self.describe(dataclasses.replace(found, issued=without_token))
+        return self.describe(dataclasses.replace(found, issued=without_ownership_token))
 
     def remove_replaced(self) -> None:
         """Remove the replaced credentials: the one in use has proven itself."""
@@ -303,7 +303,7 @@ class Store:
                 self._remove(number)
 
     def is_recorded(self, credential: Credential) -> bool:
-        """Whether the ledger says of the credential in use that it is."""
+        """Whether the ledger records that this credential is in use."""
         return self.ledger.latest().get(credential.certificate_id) == Event.CURRENT.value
 
     def update_ledger(self) -> None:
@@ -311,7 +311,7 @@ class Store:
         self._reconcile.update()
 
     def disown(self) -> None:
-        """Let the ledger say that nobody will use the certificates of any generation again."""
+        """Record in the ledger that no certificate of any generation will be used again."""
         for number in self._folders.numbers():
             self._reconcile.drop(number)
             self._reconcile.retire(number)
@@ -328,7 +328,7 @@ class Store:
         files.remove_folder(self._folders.folder(number))
 
     def _destroy_hardware_key(self, number: int) -> None:
-        """A token that cannot be asked now keeps its key: that stops nothing here, and is said."""
+        """A token that cannot be asked now keeps its key: that stops nothing here, and is logged."""
         try:
             key = self._hardware_key(number)
             if key is not None and key.is_ours:

@@ -239,7 +239,7 @@ class Composition:
         ]
 
     def _filled(self, credential: Credential, template: str) -> str | None:
-        """The topic; None, and a problem, where what AWS said of this device makes none: that ends no agent."""
+        """The topic; None, and a problem, where it cannot be filled in on this device."""
         return self._impossible.fill(own_session.topics(self._settings, credential), template)
 
     def _await_connect(self, credential: Credential) -> None:

@@ -31,7 +31,7 @@ class Ending(enum.Enum):
 _MILESTONES = {
     Ending.RELOAD: ("reloaded: configuration and credential read again", Moment.RELOADED),
     Ending.RESTART: (
-        "started afresh, as the hardware token or the topics asked for",
+        "restarted in place: the hardware token is back, or the topics changed",
         Moment.RESTARTED,
     ),
 }
@@ -40,7 +40,7 @@ _MILESTONES = {
 def follow_up() -> tuple[Ending | None, float]:
     """What this image follows, and when it may connect (monotonic seconds); None and 0 for a first one.
 
-    Said in the log, and taken out of the environment, which the programs that the agent starts could see.
+    Logged, and taken out of the environment, which the programs that the agent starts could see.
     """
     after, not_before = os.environ.pop(_AFTER, ""), os.environ.pop(_NOT_BEFORE, "0")
     try:

@@ -1,6 +1,6 @@
-"""Topics of the configuration that cannot be filled in on this device: what needs them is out of service, and said so.
+"""Topics of the configuration that cannot be filled in on this device: what needs them is out of service.
 
-A value that AWS says of the device, or a placeholder that nobody knows, ends no agent: the rest goes on.
+An unfit value in the device configuration, or an unknown placeholder, does not end the agent: the rest goes on.
 """
 
 import logging
@@ -14,10 +14,10 @@ _log = logging.getLogger(__name__)
 
 
 class Impossible:
-    """Remembers which, for one problem that names them.
+    """Remembers the topics that cannot be filled in, for one problem that names them.
 
     Args:
-        health: Where it is told.
+        health: Where the problem is reported.
     """
 
     def __init__(self, health: Health) -> None:
@@ -25,7 +25,7 @@ class Impossible:
         self._found: dict[tuple[str, str], DeviceError] = {}
 
     def fill(self, topics: Topics, template: str, source: str = "") -> str | None:
-        """The topic, or the filter; None where there is none, which is told."""
+        """The topic or filter, filled in; None where it cannot be, which is reported."""
         try:
             topic = topics.fill(template, source)
         except DeviceError as error:
@@ -44,7 +44,7 @@ class Impossible:
             return
         first, *others = self._found.values()
         more = "".join(f" {error.title}" for error in others[:3])
-        if len(others) > 3:  # noqa: PLR2004 - as many as somebody reads
-            more += f" So it is with {len(others) - 3} more."
+        if len(others) > 3:  # noqa: PLR2004 - as many as a person reads
+            more += f" The same holds for {len(others) - 3} more."
         title = f"{first.title}{more} What needs such a topic is out of service."
         self._health.report(table.TOPIC_IMPOSSIBLE.problem(title, first.remedy))

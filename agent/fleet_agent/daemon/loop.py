@@ -20,7 +20,7 @@ from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
-from fleet_agent.orders.rotation import Heard, Orders
+from fleet_agent.orders.rotation import Orders, Receipt
 from fleet_agent.orders.router import Commands
 from fleet_agent.orders.suspects import TIMES, Suspects
 from fleet_agent.printable import printable
@@ -135,7 +135,7 @@ class TelemetryLoop:
         self._commands.close()
         self._publisher.settle(at_once=True)
         if self._is_connected and (presence := self._serving.presence):
-            self._say(presence, presence.offline)
+            self._publish_presence(presence, presence.offline)
         self._drain(FLUSH_LIMIT)
         self._publisher.disconnected()
         self._drain(ACKNOWLEDGE_LIMIT)
@@ -203,7 +203,7 @@ class TelemetryLoop:
             case Published():
                 self._published(event)
             case Message():
-                if self._arrived(event) is Heard.ROTATE:
+                if self._arrived(event) is Receipt.ROTATE:
                     return self._rotate()
             case Connected() | ConnectFailed() | Disconnected() | Subscribed() | CallbackFailed():
                 if event.session is self._serving.session:  # not late news of one that is closed
@@ -262,31 +262,31 @@ class TelemetryLoop:
 
     def _show(self) -> None:
         self._show_at = self._clock.monotonic() + SHOW_EVERY
-        with contextlib.suppress(StateDirectoryError):  # the publisher told of it
+        with contextlib.suppress(StateDirectoryError):  # the publisher has reported it
             self._queue.tidy()
         self._report.update(is_connected=self._is_connected)
         self._health.is_outdated = False
         if self._queue.replaced:
             name, why = self._queue.replaced
-            title = f"The queue of readings was damaged ({why}), and begun anew; it is {name} now."
+            title = f"The queue of readings was damaged ({why}) and replaced by an empty one; it is kept as {name}."
             self._health.report(table.QUEUE_DAMAGED.problem(title))
         self._health.show()
 
     # Down -------------------------------------------------------------------------------------------------------------
 
-    def _arrived(self, event: Message) -> Heard:
+    def _arrived(self, event: Message) -> Receipt:
         self._health.traffic.messages_received += 1
         self._show_soon()
         if self._suspects.is_set_aside(event):
             self._set_aside(event)
-            return Heard.TAKEN
+            return Receipt.TAKEN
         if self._commands.is_logged(event.topic):
             _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
-        heard = self._orders.take(event)
-        if heard is not Heard.NOT_OURS or self._commands.take(event):
+        receipt = self._orders.take(event)
+        if receipt is not Receipt.NOT_OURS or self._commands.take(event):
             # What is held is not suspected: set aside, it would be lost before anything handled it.
             self._suspects.handled(event, self._clock.monotonic())
-        return heard
+        return receipt
 
     def _set_aside(self, event: Message) -> None:
         event.acknowledge()
@@ -305,7 +305,7 @@ class TelemetryLoop:
         self._publisher.connected(self._serving.session, event.limits)
         self._serving.subscriptions.connected(rejoined=event.rejoined)
         if presence := self._serving.presence:
-            self._say(presence, presence.online)
+            self._publish_presence(presence, presence.online)
         self._orders.connected()
         self._show()
 
@@ -320,7 +320,7 @@ class TelemetryLoop:
         self._serving.subscriptions.disconnected()
         self._commands.disconnected()
 
-    def _say(self, presence: Presence, payload: str) -> None:
+    def _publish_presence(self, presence: Presence, payload: str) -> None:
         self._publisher.answer(
             Outgoing(
                 topic=presence.topic,

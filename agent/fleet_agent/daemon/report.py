@@ -85,9 +85,8 @@ class Report:
         traffic.answers_dropped = counts.answers_dropped
         for name, dropped in self._queue.losers(SOURCES_SHOWN):
             traffic.sources.setdefault(name, {})["dropped"] = dataclasses.asdict(dropped)
-        with contextlib.suppress(
-            StateDirectoryError
-        ):  # the publisher tells of it; the last one stands
+        # The publisher reports it; the last value stands.
+        with contextlib.suppress(StateDirectoryError):
             oldest = self._queue.oldest()
             traffic.oldest_waiting = None if oldest is None else clocks.text(oldest)
         traffic.handlers = {

@@ -86,7 +86,9 @@ class Requests:
     def _keep(self, error: AgentError) -> None:
         first = error.problems[:1] if isinstance(error, ConfigurationError) else ()
         words = " ".join([error.title, *(line.strip() for line in first)])
-        title = f"The configuration was not taken, the one before goes on. {words}"
+        title = (
+            f"The new configuration was refused; the agent goes on with the one before. {words}"
+        )
         _log.error("%s %s", title, error.remedy)
         self._health.report(table.CONFIGURATION.problem(title, error.remedy))
 
@@ -119,7 +121,7 @@ class Requests:
         return self._put_in_service(credential, done.session)
 
     def _failed(self, credential: Credential, error: AgentError) -> Serving:
-        title = f"The credential was not replaced, the one before goes on. {error.title}"
+        title = f"The credential was not replaced; the agent goes on with the one before. {error.title}"
         self._health.record_failed_rotation(error)
         self._health.report(table.ROTATION_FAILED.problem(title, error.remedy))
         self._orders.failed(error)

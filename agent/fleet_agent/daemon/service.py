@@ -115,6 +115,6 @@ def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
     if found.attempt.csr_hash is not None:
         raise DeviceError(
             f"This device is registered, but the private key of {store.folder(found.number)} is elsewhere.",
-            remedy="Bring it: fleet-agent provision --csr FILE --csr-key FILE; or begin anew with --restart.",
+            remedy="Give it: fleet-agent provision --csr FILE --csr-key FILE; or start again with --restart.",
             code="key-elsewhere",
         )

@@ -1,6 +1,6 @@
 """The device's own facts: settings' ``parameters`` → values for the provisioning template.
 
-``examine`` finds every value or says why there is none; ``resolve`` wants all of them. Readers take
+``examine`` finds every value, or the reason why there is none; ``resolve`` wants all of them. Readers take
 the root of the file system, so that a tree of ordinary files can stand in for a device.
 """
 

@@ -1,4 +1,4 @@
-"""What a reader hands back, and how it says that it has nothing."""
+"""What a reader returns, and the error when it has no value."""
 
 import dataclasses
 
@@ -19,4 +19,4 @@ class Finding:
 
 
 class NothingFoundError(Exception):
-    """A source has no value here. ``str()`` names the source, says why, and what to do if known."""
+    """A source has no value here. ``str()`` names the source, the reason, and what to do if known."""

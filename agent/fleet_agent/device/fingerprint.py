@@ -1,6 +1,6 @@
 """What hardware an identity was proven on, so that a copy of its storage in another device is noticed.
 
-Hardware ids that the agent's own user can read, kept as keyed hashes: the file tells nobody the ids. What is missing,
+Hardware ids that the agent's own user can read, kept as keyed hashes: the file does not show the ids. What is missing,
 then or now, is no difference: a hardened unit, or a newer kernel, may hide what was there.
 """
 
@@ -39,7 +39,7 @@ def difference(state_dir: Path, certificate_id: str, root: Path) -> str | None:
 
     Args:
         state_dir: Where the fingerprint is kept.
-        certificate_id: The identity, which is the hashes' key: another one's fingerprint says nothing.
+        certificate_id: The identity, which is the hashes' key: the fingerprint of another one cannot be compared.
         root: The root of the file system.
     """
     then = _read(state_dir / FILE, certificate_id)
@@ -68,8 +68,8 @@ def keep(state_dir: Path, certificate_id: str, root: Path) -> None:
 def _hashed(ids: Ids, key: str) -> dict[str, frozenset[str]]:
     return {
         kind: frozenset(
-            hmac.new(key.encode(), f"{kind}:{one}".encode(), hashlib.sha256).hexdigest()
-            for one in values
+            hmac.new(key.encode(), f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()
+            for value in values
         )
         for kind, values in ids.items()
     }

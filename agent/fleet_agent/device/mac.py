@@ -38,7 +38,7 @@ def mac(interface: str, root: Path) -> Finding:
         raise NothingFoundError(f"{source} has a random address, another one after each boot")
     if not first & LOCALLY_ADMINISTERED:
         return Finding(address, source)
-    warning = f"{source} {address} is locally administered: nobody promises that it is unique"
+    warning = f"{source} {address} is locally administered: it may not be unique"
     return Finding(address, source, (warning,))
 
 

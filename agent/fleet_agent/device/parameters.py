@@ -79,10 +79,10 @@ def resolve(
         DeviceError: At least one has no usable value; all of those are named.
     """
     found = examine(parameters, root=root, environment=environment, reserved=reserved)
-    failures = [one for one in found if isinstance(one, Unusable)]
+    failures = [result for result in found if isinstance(result, Unusable)]
     if failures:
         raise unusable(failures)
-    return tuple(one for one in found if isinstance(one, Parameter))
+    return tuple(result for result in found if isinstance(result, Parameter))
 
 
 def finder(
@@ -91,7 +91,7 @@ def finder(
     *,
     runs_programs: bool = True,
 ) -> Callable[[str], str | None]:
-    """Return what finds the value of a parameter by its name, each time anew; None for a name that is none.
+    """Return what finds the value of a parameter by its name, read each time; None for an unknown name.
 
     It raises ``DeviceError`` where there is no usable value, or, without ``runs_programs``, where one would be run.
     """
@@ -100,7 +100,7 @@ def finder(
         if name not in parameters:
             return None
         if not runs_programs and any(
-            isinstance(one, FromCommand) for one in _candidates(parameters[name])
+            isinstance(candidate, FromCommand) for candidate in _candidates(parameters[name])
         ):
             raise DeviceError(
                 f"{{{name}}} comes from a program, which is not run for a reading.",
@@ -115,12 +115,14 @@ def finder(
 
 def unusable(failures: list[Unusable]) -> DeviceError:
     """Return the one error that names every parameter without a value, and why."""
-    told = [f"{one.name}: {'; '.join(one.reasons)}" for one in failures]
+    failed = [f"{parameter.name}: {'; '.join(parameter.reasons)}" for parameter in failures]
     count = (
-        "A template parameter has" if len(told) == 1 else f"{len(told)} template parameters have"
+        "A template parameter has"
+        if len(failed) == 1
+        else f"{len(failed)} template parameters have"
     )
     return DeviceError(
-        f"{count} no usable value. {' | '.join(told)}",
+        f"{count} no usable value. {' | '.join(failed)}",
         remedy="Name another source or a literal under provisioning.parameters,"
         " then see what fleet-agent parameters shows.",
         code="parameter-missing",
@@ -160,14 +162,14 @@ def _parameter(name: str, source: Source, place: _Place) -> Parameter | Unusable
 def _candidates(source: Source) -> list[Source]:
     if not isinstance(source, FirstOf):
         return [source]
-    return [candidate for one in source.first_of for candidate in _candidates(one)]
+    return [candidate for inner in source.first_of for candidate in _candidates(inner)]
 
 
 def _usable(source: Source, place: _Place) -> Finding:
     found = _read(source, place)
     if not isinstance(source, str) and is_placeholder(found.text):
-        what = f'has the placeholder "{shown(found.text)}"' if found.text else "is empty"
-        raise NothingFoundError(f"{found.source} {what}")
+        problem = f'has the placeholder "{shown(found.text)}"' if found.text else "is empty"
+        raise NothingFoundError(f"{found.source} {problem}")
     try:
         parameter_value(found.text)
     except WrongValueError as error:

@@ -1,4 +1,4 @@
-"""Values that stand in firmware where nobody wrote a serial number: many devices, one value.
+"""Values that stand in firmware where no serial number was written: many devices, one value.
 
 Provisioning with one of them gives a whole batch the same name, so they are refused from every
 source but a literal, which somebody wrote on purpose. The list is docs/reference/parameters.md's.
@@ -64,7 +64,7 @@ _REPEATED = 4
 
 
 def is_placeholder(text: str) -> bool:
-    """Tell whether a value is one that says nothing about this very device.
+    """Whether a value is a placeholder, which does not identify this device.
 
     That is: nothing at all; a listed word, in any case; only zeros; or one character four times or
     more. Separators (space ``-`` ``_`` ``:`` ``.``) do not count.

@@ -1,7 +1,7 @@
 """The account in ARNs, for policy statements that are ready to paste.
 
 The region stands in the endpoint's name. The account stands nowhere on a device: it is given with ``--account``, or
-asked of the AWS CLI where somebody has set that up; otherwise the statement says what to fill in.
+asked of the AWS CLI where that is set up; otherwise the statement has a blank to fill in.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What support needs, in one archive that only its owner can read, without a secret.
 
-Documents are written anew from the fields that are known to hold no secret (``redaction``); private keys are never put
+Documents are rewritten from the fields that are known to hold no secret (``redaction``); private keys are never put
 in, and free text goes without what looks like a secret or is one of this device's.
 """
 
@@ -87,13 +87,13 @@ class Bundle:
         self._texts = dict(_texts(device, self._redacted))
 
     def add_findings(self, answer: Mapping[str, Any]) -> None:
-        """Put in what the doctor said: a wrong configuration is quoted there."""
+        """Put in the findings of the doctor: a wrong configuration is quoted there."""
         findings = [
             {
                 key: self._redacted(value) if isinstance(value, str) else value
-                for key, value in one.items()
+                for key, value in entry.items()
             }
-            for one in answer["findings"]
+            for entry in answer["findings"]
         ]
         self._texts["doctor.json"] = json.dumps({**answer, "findings": findings}, indent=1)
 

@@ -58,10 +58,10 @@ def read(claim: Claim, device: Device) -> KeyPair:
 
     Raises:
         OSError: One cannot be read.
-        DeviceError: It is a credential that nobody passed, or no such token.
+        DeviceError: It is a credential that was not passed, or there is no such hardware token.
     """
     certificate = resolve_path(claim.certificate, device.environment)
-    if device.settings is None or not token_uri.is_one(claim.private_key):
+    if device.settings is None or not token_uri.is_uri(claim.private_key):
         return pair_of(certificate, resolve_path(claim.private_key, device.environment))
     key = hardware_key(claim.private_key, device.settings)
     return KeyPair(
@@ -108,7 +108,7 @@ def judge(pair: KeyPair, now: float, level: Level) -> Findings:
         found = _ABOUT.failed if level is Level.FAILED else _ABOUT.warning
         yield found("claim-expired", title, where, _NEW)
     elif now < dates.not_before:
-        title = f"The claim is valid from {text(dates.not_before)}; the clock says {text(now)}."
+        title = f"The claim is valid from {text(dates.not_before)}; the clock shows {text(now)}."
         yield _ABOUT.failed(
             "claim-not-yet-valid", title, where, "Set the clock: timedatectl set-ntp true"
         )

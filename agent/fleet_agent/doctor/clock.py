@@ -17,7 +17,7 @@ def check(device: Device) -> Findings:
     if wait == math.inf:
         yield _ABOUT.failed(
             "clock-unset",
-            f"The clock says {text(now)}; this agent was made after {text(BUILT)}.",
+            f"The clock shows {text(now)}; this agent was made after {text(BUILT)}.",
             "",
             _REMEDY,
         )
@@ -26,14 +26,14 @@ def check(device: Device) -> Findings:
     if credential and credential.proven and now < credential.proven:
         yield _ABOUT.failed(
             "clock-back",
-            f"The clock says {text(now)}, before this device was provisioned ({text(credential.proven)}).",
+            f"The clock shows {text(now)}, before this device was provisioned ({text(credential.proven)}).",
             "",
             _REMEDY,
         )
     elif wait > 0:
         yield _ABOUT.warning(
             "clock-not-synchronised",
-            f"The clock says {text(now)}, and nobody vouches for it: systemd-timesyncd has not set it.",
+            f"The clock shows {text(now)}, and it is not synchronised: systemd-timesyncd has not set it.",
             "/run/systemd/timesync/synchronized",
             _REMEDY,
         )

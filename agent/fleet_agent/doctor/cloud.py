@@ -1,8 +1,8 @@
-"""What the broker says: CONNACK, and a SUBACK or PUBACK for each topic that the claim and the device need.
+"""What the broker answers: CONNACK, and a SUBACK or PUBACK for each topic that the claim and the device need.
 
 Nothing is made: the two requests of provisioning that are published carry an empty object, which AWS IoT rejects (no
-CSR, no token). CreateKeysAndCertificate would make a certificate of whatever it gets, so it is never published to. The
-device's own topics get a message that says ``"doctor": true``.
+CSR, no ownership token). CreateKeysAndCertificate would make a certificate of whatever it gets, so it is never
+published to. The device's own topics get a message with ``"doctor": true``.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ _CREATE_KEYS = "$aws/certificates/create/json"
 _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
 _ANSWER_LIMIT = 6.0  # seconds to an answer of the provisioning API
 _REFUSED = 128  # reason codes from here on are errors
-_TAKEN = (0, 16)  # PUBACK; 16: nobody has subscribed
+_TAKEN = (0, 16)  # PUBACK; 16: there is no subscriber
 _THING = "${iot:Connection.Thing.ThingName}"
 
 
@@ -77,11 +77,11 @@ def check_claim(device: Device, route: Route, pair: KeyPair, arn: Arn) -> Findin
     wanted = device.settings.provisioning if device.settings else None
     if wanted is None:
         yield about.note(
-            "no-provisioning", "No section `provisioning` says what the claim is for."
+            "no-provisioning", "The claim has no use without a section `provisioning`."
         )
         return
     policy = _Policy(about=about, who="claim", arn=arn)
-    # as in provisioning: a client id of its own, so that it throws nobody out
+    # as in provisioning: a client id of its own, so that it throws no other client out
     client_id = f"claim-{os.urandom(12).hex()}"
     filters = [(name, 0) for name in _replies(wanted.template, wanted.method)]
     talk = _conversation(device, route, pair, client_id, filters, is_thing=False)
@@ -121,12 +121,12 @@ def _operations(template: str, method: str) -> tuple[str, str]:
 
 def _replies(template: str, method: str) -> list[str]:
     topics = _operations(template, method)
-    return [f"{topic}/{way}" for topic in topics for way in ("accepted", "rejected")]
+    return [f"{topic}/{reply}" for topic in topics for reply in ("accepted", "rejected")]
 
 
 def _provisioning(talk: Conversation, policy: _Policy, template: str, method: str) -> Findings:
     for topic in _operations(template, method):
-        replies = [f"{topic}/{way}" for way in ("accepted", "rejected")]
+        replies = [f"{topic}/{reply}" for reply in ("accepted", "rejected")]
         found = list(_granted(talk, policy, replies, f"{topic}/*"))
         yield from found
         if talk.ended:
@@ -138,7 +138,7 @@ def _provisioning(talk: Conversation, policy: _Policy, template: str, method: st
         yield found[-1]
         if talk.ended:
             return
-        if all(one.level is Level.OK for one in found) and not talk.hears_below(
+        if all(finding.level is Level.OK for finding in found) and not talk.hears_below(
             topic, _ANSWER_LIMIT
         ):
             resource = f"topic/{topic}/*"
@@ -174,7 +174,7 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
             "device-in-use",
             f"The agent runs as {credential.client_id}: a second connection would throw it out.",
             credential.client_id,
-            "fleet-agent status says what it hears; or stop it first: systemctl stop fleet-agent",
+            "See its own connection: fleet-agent status; or stop it first: systemctl stop fleet-agent",
         )
         return
     try:
@@ -237,7 +237,13 @@ def _rotation(settings: Settings) -> tuple[str, str] | None:
 def _filters(settings: Settings, credential: Credential, topics: Topics) -> list[tuple[str, int]]:
     order_topic = settings.rotation.order_topic and topics.fill(settings.rotation.order_topic)
     ordering = rotation.wanted(credential, order_topic, takes_jobs=settings.rotation.jobs)
-    return [*((topics.fill(one.topic), one.qos) for one in settings.subscriptions), *ordering]
+    return [
+        *(
+            (topics.fill(subscription.topic), subscription.qos)
+            for subscription in settings.subscriptions
+        ),
+        *ordering,
+    ]
 
 
 def _messages(device: Device, credential: Credential, topics: Topics) -> Iterator[Outgoing]:
@@ -290,7 +296,7 @@ def _connected(
                 "connection-lost",
                 f"AWS IoT ended the connection: {talk.ended}.",
                 "",
-                "Topics after this one were not tried; mend it and ask again",
+                "Topics after this one were not tried; correct it and ask again",
             )
     finally:
         talk.close()
@@ -299,7 +305,7 @@ def _connected(
 def _granted(
     talk: Conversation, policy: _Policy, filters: Sequence[str], general: str
 ) -> Findings:
-    """What the SUBACK said to filters that one statement allows."""
+    """Judge the SUBACK of filters that one statement allows."""
     codes = [talk.codes.get(name) for name in filters]
     worst = max((code for code in codes if code is not None), default=None)
     if worst is None:

@@ -11,12 +11,12 @@ from fleet_agent.errors import AgentError
 
 _ABOUT = Subject("configuration")
 
-# Endpoints without -ats have a certificate whose CA nobody trusts any more.
+# Endpoints without -ats have a certificate whose CA is not trusted any more.
 _OLD_ENDPOINT = re.compile(r"^[a-z0-9]+\.iot\.[a-z0-9-]+\.amazonaws\.com$")
 
 
 def read(load: Callable[[], Settings], path: Path) -> tuple[Settings | None, Findings]:
-    """The settings, None when there are none; and what is to be said of them."""
+    """The settings, None when there are none; and the findings about them."""
     try:
         settings = load()
     except AgentError as error:
@@ -27,8 +27,8 @@ def read(load: Callable[[], Settings], path: Path) -> tuple[Settings | None, Fin
 def _judge(settings: Settings, path: Path) -> Findings:
     more = len(files(path)) - 1 if path.exists() else 0
     drop_ins = f" with {more} drop-in{'s' if more > 1 else ''}" if more else ""
-    what = f"{path}{drop_ins}" if path.exists() else "By flags alone"
-    yield _ABOUT.ok(f"{what}: endpoint {settings.endpoint}:{settings.port}.", path)
+    source = f"{path}{drop_ins}" if path.exists() else "By flags alone"
+    yield _ABOUT.ok(f"{source}: endpoint {settings.endpoint}:{settings.port}.", path)
     if _OLD_ENDPOINT.match(settings.endpoint):
         yield _ABOUT.failed(
             "endpoint-old",

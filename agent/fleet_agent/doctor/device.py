@@ -58,7 +58,7 @@ class Device:
         return isinstance(key, HardwareKey) and self.is_elsewhere(key.token.pin_file)
 
     def credential(self) -> Credential | None:
-        """The current credential; None also when it cannot be read, which ``identity`` tells."""
+        """The current credential; None also when it cannot be read, which ``identity`` reports."""
         try:
             return in_use(self.store())
         except AgentError:
@@ -69,7 +69,7 @@ class SecretFile(NamedTuple):
     """A secret that the settings name: where it is, what it is, and the code when all can read it."""
 
     reference: str
-    what: str
+    words: str
     code: str
 
 
@@ -78,7 +78,9 @@ def secrets(settings: Settings) -> Iterator[SecretFile]:
     if settings.claim:
         yield SecretFile(settings.claim.private_key, "the batch's claim", "claim-readable")
     if settings.provisioning and settings.provisioning.key.pin_file:
-        yield SecretFile(settings.provisioning.key.pin_file, "the token's PIN", "secret-readable")
+        yield SecretFile(
+            settings.provisioning.key.pin_file, "the hardware token's PIN", "secret-readable"
+        )
     if settings.proxy_credentials:
         yield SecretFile(settings.proxy_credentials, "the proxy's password", "secret-readable")
 
@@ -86,7 +88,7 @@ def secrets(settings: Settings) -> Iterator[SecretFile]:
 def agent_user(state_dir: Path) -> tuple[int, int] | None:
     """User and group id that the agent runs with: the state directory's owner; the package's user in its own place.
 
-    None when that is nobody in particular: root's own, on a bench.
+    None when that is no user in particular: root's own, on a bench.
     """
     found = state_dir.stat() if state_dir.exists() else None
     if found is not None and found.st_uid != 0:

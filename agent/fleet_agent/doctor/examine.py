@@ -19,7 +19,7 @@ from fleet_agent.doctor import (
 )
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
-from fleet_agent.doctor.mend import mend
+from fleet_agent.doctor.fix import fix
 from fleet_agent.errors import AgentError
 from fleet_agent.pasted import Arn
 from fleet_agent.session.route import route
@@ -33,9 +33,9 @@ class Online:
 
 
 def before(device: Device, *, fixes: bool) -> Iterator[Finding]:
-    """What only root sees whole, and alone can mend."""
+    """What only root sees whole, and only root can fix."""
     found = rights.check(device)
-    yield from mend(found) if fixes else found
+    yield from fix(found) if fixes else found
     yield from unit.check(device)
     yield from service.check_unit(device)
 
@@ -60,7 +60,9 @@ def after(device: Device, online: Online | None) -> Iterator[Finding]:
 def _online(device: Device, online: Online) -> Findings:
     about = Subject("way to AWS IoT")
     if device.settings is None:
-        yield about.note("no-configuration", "Without a configuration nobody knows where to.")
+        yield about.note(
+            "no-configuration", "Without a configuration there is no endpoint to try."
+        )
         return
     if not sdk.is_there():
         yield about.note("not-tried", "Without the SDK nothing can be tried.")
@@ -83,7 +85,7 @@ def _online(device: Device, online: Online) -> Findings:
     pair = _claim_pair(device)
     found = list(network.check(to, pair, device.clock.wall()))
     yield from found
-    if any(one.level is Level.FAILED for one in found):
+    if any(finding.level is Level.FAILED for finding in found):
         yield about.note("not-tried", "Connecting was not tried: the way there is not open.")
         return
     if pair is not None:
@@ -104,6 +106,6 @@ def _claim_pair(device: Device) -> KeyPair | None:
         return None
     try:
         pair = claim.read(wanted, device)
-    except (OSError, AgentError):  # ``claim.check`` tells of it
+    except (OSError, AgentError):  # ``claim.check`` reports it
         return None
     return None if device.pin_is_elsewhere(pair.private_key) else pair

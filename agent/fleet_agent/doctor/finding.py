@@ -15,11 +15,11 @@ class Level(enum.Enum):
     NOTE = "note"  # not looked at, and why
     WARNING = "warning"
     FAILED = "failed"
-    MENDED = "mended"  # was wrong, --fix put it right
+    FIXED = "fixed"  # was wrong, --fix put it right
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Mend:
+class Fix:
     """What ``--fix`` does to one file or folder.
 
     Args:
@@ -47,7 +47,7 @@ class Finding:
         where: The file or topic; empty when there is none.
         remedy: What to type or change; empty when nothing is wrong.
         statement: The policy statement that is missing.
-        mend: What ``--fix`` does about it.
+        fix: What ``--fix`` does about it.
     """
 
     check: str
@@ -57,7 +57,7 @@ class Finding:
     where: str = ""
     remedy: str = ""
     statement: Mapping[str, str] | None = None
-    mend: Mend | None = None
+    fix: Fix | None = None
 
 
 Findings = Iterator[Finding]
@@ -78,16 +78,16 @@ class Subject:
         return self._finding(Level.NOTE, code, title, where, remedy)
 
     def warning(
-        self, code: str, title: str, where: object, remedy: str, mend: Mend | None = None
+        self, code: str, title: str, where: object, remedy: str, fix: Fix | None = None
     ) -> Finding:
         """It works, and somebody should look at it."""
-        return self._finding(Level.WARNING, code, title, where, remedy, mend)
+        return self._finding(Level.WARNING, code, title, where, remedy, fix)
 
     def failed(
-        self, code: str, title: str, where: object, remedy: str, mend: Mend | None = None
+        self, code: str, title: str, where: object, remedy: str, fix: Fix | None = None
     ) -> Finding:
         """It does not work, or is not safe."""
-        return self._finding(Level.FAILED, code, title, where, remedy, mend)
+        return self._finding(Level.FAILED, code, title, where, remedy, fix)
 
     def error(
         self, error: AgentError, where: object = "", level: Level = Level.FAILED
@@ -104,7 +104,7 @@ class Subject:
         title: str,
         where: object,
         remedy: str,
-        mend: Mend | None = None,
+        fix: Fix | None = None,
     ) -> Finding:
         return Finding(
             check=self.check,
@@ -113,7 +113,7 @@ class Subject:
             title=title,
             where=str(where),
             remedy=remedy,
-            mend=mend,
+            fix=fix,
         )
 
 

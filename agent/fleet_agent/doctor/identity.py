@@ -38,7 +38,8 @@ def _current(device: Device) -> Findings:
     if device.pin_is_elsewhere(pair.private_key):
         yield _ABOUT.note(
             "key-elsewhere",
-            f"The key {pair.private_key_file} is in a token, and the unit passes its PIN: not looked at from a shell.",
+            f"The key {pair.private_key_file} is in a hardware token, and the unit passes its PIN: "
+            "not looked at from a shell.",
             pair.private_key_file,
         )
     else:
@@ -63,7 +64,7 @@ def _dates(device: Device, dates: Validity, where: str) -> Findings:
     if now < dates.not_before:
         yield _ABOUT.failed(
             "certificate-not-yet-valid",
-            f"The certificate is valid from {text(dates.not_before)}; the clock says {text(now)}.",
+            f"The certificate is valid from {text(dates.not_before)}; the clock shows {text(now)}.",
             where,
             "Set the clock: timedatectl set-ntp true",
         )
@@ -89,9 +90,9 @@ def _endpoint(device: Device, credential: Credential) -> Findings:
     if device.settings and device.settings.endpoint != credential.endpoint:
         yield _ABOUT.warning(
             "endpoint-changed",
-            f"The identity was made at {credential.endpoint}; the configuration says {device.settings.endpoint}.",
+            f"The identity was made at {credential.endpoint}; the configuration has {device.settings.endpoint}.",
             device.config,
-            "If that is another account or region, provision anew: fleet-agent provision --force",
+            "If that is another account or region, provision again: fleet-agent provision --force",
         )
 
 
@@ -107,7 +108,7 @@ def _pending(device: Device) -> Findings:
         f"Provisioning was begun and not finished (generation {found.number}, tried {times}{later}).",
         device.store().folder(found.number),
         "See why with fleet-agent doctor --online; it goes on with fleet-agent provision, "
-        "or begins anew with --restart",
+        "or starts again with --restart",
     )
 
 

@@ -72,24 +72,24 @@ def _config(config: Path, settings: Settings | None) -> Findings:
 def _baked_in(root: Path, settings: Settings | None) -> Findings:
     state_dir = _inside(root, settings.state_dir if settings else STATE_DIR)
     found = []
-    for pattern, (code, what) in _BAKED_IN.items():
+    for pattern, (code, reason) in _BAKED_IN.items():
         paths = sorted(state_dir.glob(pattern))
         if paths:
             reset = f"fleet-agent reset --for-image --yes --state-dir {word(state_dir)}"
             found.append(
                 _ABOUT.failed(
-                    code, f"{paths[0]} is baked in: {what}.", paths[0], f"{reset}   (or rm it)"
+                    code, f"{paths[0]} is baked in: {reason}.", paths[0], f"{reset}   (or rm it)"
                 )
             )
     for hint in image_hints(root):
         path = hint.rpartition(" ")[2]
         code = "image-random-seed" if path.endswith(_RANDOM_SEED) else "image-machine-id"
-        what = (
+        reason = (
             "devices would start with the same randomness"
             if code == "image-random-seed"
             else "every device would have the same"
         )
-        found.append(_ABOUT.failed(code, f"{path} is baked in: {what}.", path, hint))
+        found.append(_ABOUT.failed(code, f"{path} is baked in: {reason}.", path, hint))
     yield from found
     if not found:
         yield _ABOUT.ok("Nothing of another device is baked in.", state_dir)

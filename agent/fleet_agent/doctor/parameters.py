@@ -1,4 +1,4 @@
-"""Each template parameter: its value, where it comes from, and whether many devices would say the same."""
+"""Each template parameter: its value, where it comes from, and whether many devices would have the same."""
 
 from fleet_agent import device as parameters_of
 from fleet_agent.config.paths import reserved
@@ -22,22 +22,22 @@ def check(device: Device) -> Findings:
     )
     if not found:
         yield _ABOUT.ok("The configuration names none.")
-    for one in found:
-        where = f"provisioning.parameters.{one.name}"
-        if isinstance(one, Unusable):
+    for parameter in found:
+        where = f"provisioning.parameters.{parameter.name}"
+        if isinstance(parameter, Unusable):
             report = _ABOUT.warning if device.credential() else _ABOUT.failed
             yield report(
                 "parameter-unusable",
-                f"{one.name} has no usable value: {'; '.join(one.reasons)}.",
+                f"{parameter.name} has no usable value: {'; '.join(parameter.reasons)}.",
                 where,
                 "Name another source or a literal there, then see fleet-agent parameters",
             )
             continue
-        yield _ABOUT.ok(f"{one.name} = {one.value}  ({one.source})", where)
-        for warning in one.warnings:
+        yield _ABOUT.ok(f"{parameter.name} = {parameter.value}  ({parameter.source})", where)
+        for warning in parameter.warnings:
             yield _ABOUT.warning(
                 "parameter-doubtful",
-                f"{one.name}: {warning}",
+                f"{parameter.name}: {warning}",
                 where,
                 "Name a better source there: docs/reference/parameters.md",
             )

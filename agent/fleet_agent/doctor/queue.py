@@ -47,11 +47,13 @@ def shown(device: Device) -> dict[str, Any]:
 
 
 def _as_reported(device: Device, path: Path) -> Findings:
-    """By what the agent says of it, and by its size."""
+    """By the agent's status, and by its size."""
     status = shown(device)
     waiting, size = status.get("readings_waiting"), status.get("bytes_waiting")
     if not isinstance(waiting, int) or not isinstance(size, int):
-        yield _ABOUT.note("queue-untold", "The running agent does not say how full it is.", path)
+        yield _ABOUT.note(
+            "queue-untold", "The running agent does not report how full it is.", path
+        )
         return
     bounds = device.settings.telemetry.queue if device.settings else Bounds()
     dropped = status.get("readings_dropped") or 0
@@ -114,7 +116,7 @@ def _as_found(device: Device, path: Path) -> Findings:
 def _trouble(copy: Path) -> str:
     try:
         with contextlib.closing(sqlite3.connect(copy)) as connection:
-            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         return str(error)
-    return "" if said == "ok" else str(said)
+    return "" if result == "ok" else str(result)

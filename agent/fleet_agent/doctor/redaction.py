@@ -1,6 +1,6 @@
 """What of a text or a document may leave the device: known-good fields of documents, and of free text all but secrets.
 
-A document is written anew from the fields that are known to hold no secret; what is not known stays here. Free text,
+A document is rewritten from the fields that are known to hold no secret; what is not known stays here. Free text,
 such as the journal, is the agent's own words; what could be a secret in it is taken out, by pattern and by the very
 words of the secrets that this device has.
 """
@@ -27,7 +27,7 @@ _PATTERNS = (
     # AWS's ownership tokens are long and of this alphabet; certificate ids, 64 hex digits, stay
     (re.compile(r"(?<![\w+-])(?![0-9a-f]{64}(?![\w+-]))(?=[\w+-]*\d)[\w+-]{64,}={0,2}(?![\w+-])", re.ASCII), GONE),
 )  # fmt: skip
-# A name that says so, and what follows it: on its line, and as a list or block below it.
+# A name of a secret, and what follows it: on its line, and as a list or block below it.
 _NAMED = re.compile(
     r"(?i)^(?P<before>.*?[\w.-]*(?:pass(?:word|wd|phrase)|passwd|secret|token|api[-_ ]?key|credential|private[-_ ]?key"
     r"|\bpin\b|_pin\b|\bpin_)[\w.-]*[\"']?\s*[:=]\s*)(?P<value>.*)$"
@@ -98,7 +98,7 @@ def keep(value: object, fields: Iterable[str], clean: Callable[[str], str]) -> o
 
     def inside(key: str, inner: object) -> object:
         if f"{key}/" in known and isinstance(inner, Mapping):
-            return {clean(str(name)): walk(one) for name, one in inner.items()}
+            return {clean(str(name)): walk(member) for name, member in inner.items()}
         return walk(inner) if key in known else GONE
 
     return walk(value)

@@ -1,4 +1,4 @@
-"""Owners and modes: of the state directory, and of what the agent's user reads. Each finding says how to mend it."""
+"""Owners and modes: of the state directory, and of what the agent's user reads. Each finding has its fix."""
 
 import os
 import stat
@@ -8,18 +8,17 @@ from pathlib import Path
 from fleet_agent.config.load import files
 from fleet_agent.credentials import folders
 from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
-from fleet_agent.doctor.finding import Finding, Findings, Mend, Subject, guarded
+from fleet_agent.doctor.finding import Finding, Findings, Fix, Subject, guarded
 from fleet_agent.pasted import word
 
 _ABOUT = Subject("owners and modes")
 _FIX = "fleet-agent doctor --fix"
 
-_SECRET = frozenset(
-    {folders.KEY, folders.ISSUED}
-)  # issued.json: the token of an attempt under way
+# The ownership token of an attempt under way is in issued.json.
+_SECRET = frozenset({folders.KEY, folders.ISSUED})
 _OTHERS, _WRITE = 0o077, 0o022
 _READERS = 0o066  # of a folder; 0711 lets others pass to what they may read
-_NOT_OURS = frozenset({"run"})  # for others to read; the agent makes it anew
+_NOT_OURS = frozenset({"run"})  # for others to read; the agent makes it again
 
 
 def check(device: Device) -> Findings:
@@ -29,7 +28,7 @@ def check(device: Device) -> Findings:
 
 def _summed_up(device: Device) -> Findings:
     found = [*_state(device.state_dir), *_read_by_agent(device), *_secrets(device)]
-    yield from found or [_ABOUT.ok("Everything belongs to the right user, and to nobody else.")]
+    yield from found or [_ABOUT.ok("Everything belongs to the right user, and only to that one.")]
 
 
 # The state directory -------------------------------------------------------------------------------------------------
@@ -89,7 +88,7 @@ def _owned(base: Path, name: str, found: os.stat_result, owner: tuple[int, int])
         f"{path} belongs to user {found.st_uid}; the agent's is user {owner[0]}.",
         path,
         f"chown {owner[0]}:{owner[1]} {word(path)}   ({_FIX})",
-        Mend(base=base, name=name, owner=owner),
+        Fix(base=base, name=name, owner=owner),
     )
 
 
@@ -98,16 +97,16 @@ def _moded(base: Path, name: str, found: os.stat_result, *, wanted: int) -> Find
     if mode == wanted:
         return
     is_secret = Path(name).name in _SECRET and mode & _OTHERS
-    what = (
+    fault = (
         "others than the agent can read it" if is_secret or mode & _OTHERS else "the agent cannot"
     )
     code = "key-readable" if is_secret else "state-mode"
     yield _ABOUT.failed(
         code,
-        f"{path} has mode {mode:04o}: {what}; {wanted:04o} is right.",
+        f"{path} has mode {mode:04o}: {fault}; {wanted:04o} is right.",
         path,
         f"chmod {wanted:o} {word(path)}   ({_FIX})",
-        Mend(base=base, name=name, mode=wanted),
+        Fix(base=base, name=name, mode=wanted),
     )
 
 
@@ -119,7 +118,7 @@ def _path(base: Path, name: str) -> Path:
 
 
 def _read_by_agent(device: Device) -> Findings:
-    """Root alone can tell for somebody else, and put it right."""
+    """Only root can judge for another user, and put it right."""
     user = agent_user(device.state_dir)
     if os.geteuid() != 0 or user is None:
         return
@@ -135,7 +134,7 @@ def _read_by_agent(device: Device) -> Findings:
                 f"(owner {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}).",
                 part,
                 f"chgrp {user[1]} {word(part)}; chmod {mode:o} {word(part)}   ({_FIX})",
-                Mend(base=part.parent, name=part.name, mode=mode, owner=(-1, user[1])),
+                Fix(base=part.parent, name=part.name, mode=mode, owner=(-1, user[1])),
             )
 
 
@@ -155,9 +154,9 @@ def claim_files(device: Device) -> Iterator[Path]:
 
 def secret_files(device: Device) -> Iterator[Path]:
     """The files with secrets that the configuration names."""
-    for one in secrets(device.settings) if device.settings else ():
-        if one.reference.startswith("/"):
-            yield Path(one.reference)
+    for secret in secrets(device.settings) if device.settings else ():
+        if secret.reference.startswith("/"):
+            yield Path(secret.reference)
 
 
 def _may(found: os.stat_result, user: tuple[int, int], *, is_folder: bool) -> bool:
@@ -171,10 +170,10 @@ def _may(found: os.stat_result, user: tuple[int, int], *, is_folder: bool) -> bo
 
 
 def _secrets(device: Device) -> Findings:
-    for one in secrets(device.settings) if device.settings else ():
-        path = Path(one.reference)
-        if one.reference.startswith("/") and path.exists():
-            yield from secret_mode(path, one, agent_user(device.state_dir))
+    for secret in secrets(device.settings) if device.settings else ():
+        path = Path(secret.reference)
+        if secret.reference.startswith("/") and path.exists():
+            yield from secret_mode(path, secret, agent_user(device.state_dir))
 
 
 def secret_mode(path: Path, secret: SecretFile, user: tuple[int, int] | None) -> Findings:
@@ -195,8 +194,8 @@ def secret_mode(path: Path, secret: SecretFile, user: tuple[int, int] | None) ->
         wanted, owner, group = wanted | 0o040, (-1, user[1]), f"chgrp {user[1]} {word(path)}; "
     yield _ABOUT.failed(
         secret.code,
-        f"{path} is readable by all (mode {mode:04o}): whoever is on a device has {secret.what}.",
+        f"{path} is readable by all (mode {mode:04o}): whoever is on a device has {secret.words}.",
         path,
         f"{group}chmod {wanted:o} {word(path)}   ({_FIX})",
-        Mend(base=path.parent, name=path.name, mode=wanted, owner=owner),
+        Fix(base=path.parent, name=path.name, mode=wanted, owner=owner),
     )

@@ -1,4 +1,4 @@
-"""The service as systemd and the running agent tell of it; asked while still root, where that is who asks."""
+"""The service, as systemd and the running agent show it; asked while still root, where root asks."""
 
 import shutil
 import subprocess
@@ -43,13 +43,13 @@ def ask(*words: str) -> str | None:
 
 
 def check_unit(device: Device) -> Findings:
-    """What systemd says of the unit; nothing where it does not run."""
+    """What systemd shows of the unit; nothing where it does not run."""
     if device.root != Path("/") or not BOOTED.is_dir():
         return
-    told = ask(
+    shown = ask(
         "systemctl", "show", NAME, "-pLoadState,ActiveState,Result,UnitFileState,NeedDaemonReload"
     )
-    state = dict(line.split("=", 1) for line in (told or "").splitlines() if "=" in line)
+    state = dict(line.split("=", 1) for line in (shown or "").splitlines() if "=" in line)
     if state.get("LoadState") != "loaded":
         return
     found = [*_state(state), *_verified()]
@@ -64,7 +64,7 @@ def _state(state: dict[str, str]) -> Findings:
             "service-failed",
             f"The service has failed ({state.get('Result')}).",
             NAME,
-            "journalctl -u fleet-agent says why; then systemctl restart fleet-agent",
+            "See why: journalctl -u fleet-agent; then: systemctl restart fleet-agent",
         )
     if state.get("NeedDaemonReload") == "yes":
         yield _ABOUT.warning(

@@ -54,9 +54,9 @@ def _space(device: Device) -> Findings:
     free = found.f_bavail * found.f_frsize
     bound = device.settings.telemetry.queue.max_bytes if device.settings else 0
     if free < _LEAST or (found.f_files and not found.f_favail):
-        what = f"{free // 1024} KiB" if free < _LEAST else "no inode"
+        left = f"{free // 1024} KiB" if free < _LEAST else "no inode"
         yield _ABOUT.failed(
-            "state-full", f"The disk of {device.state_dir} has {what} left.", folder, _MOVE
+            "state-full", f"The disk of {device.state_dir} has {left} left.", folder, _MOVE
         )
     elif free < bound:
         yield _ABOUT.warning(

@@ -67,16 +67,16 @@ def _check(device: Device, found: list[Path]) -> Findings:
         )
         return
     lines: Lines = []
-    told: list[Finding] = []
+    findings: list[Finding] = []
     for path in found:
         more, strays = _read(path)
         lines += more
-        told += strays
-    told += [*_misnamed(device.root), *_user(device, lines)]
+        findings += strays
+    findings += [*_misnamed(device.root), *_user(device, lines)]
     if device.settings is not None:
-        told += [*_credentials(device.settings, lines), *_state_dir(device.settings, lines)]
-    yield from told
-    if not told:
+        findings += [*_credentials(device.settings, lines), *_state_dir(device.settings, lines)]
+    yield from findings
+    if not findings:
         drop_ins = ", ".join(path.name for path in found[1:]) or "no drop-in"
         yield _ABOUT.ok(f"{found[0]} fits ({drop_ins}).", found[0])
 
@@ -86,12 +86,12 @@ def _read(path: Path) -> tuple[Lines, list[Finding]]:
     strays: list[Finding] = []
     for line in unit_file.lines(files.read_given(path).decode(errors="replace")):
         if not line.section or not line.is_assignment:
-            what = "stands before any section" if line.is_assignment else "is no assignment"
+            fault = "stands before any section" if line.is_assignment else "is no assignment"
             shown = f"the line {line.key!r}" if line.key.isidentifier() else "a line"
             strays.append(
                 _ABOUT.failed(
                     "drop-in-line",
-                    f"{path}: {shown} {what}: systemd leaves it out.",
+                    f"{path}: {shown} {fault}: systemd leaves it out.",
                     path,
                     f"Put [Service] above it, {_RELOAD}",
                 )
@@ -170,7 +170,7 @@ def _loaded(lines: Lines) -> set[str]:
 def _credentials(settings: Settings, lines: Lines) -> Findings:
     claim = settings.claim
     references = [claim.certificate] if claim else []
-    references += [one.reference for one in secrets(settings)]
+    references += [secret.reference for secret in secrets(settings)]
     loaded = _loaded(lines)
     imported = any(True for _ in _values(lines, "ImportCredential"))
     for reference in references:
@@ -191,7 +191,7 @@ def _state_dir(settings: Settings, lines: Lines) -> Findings:
         Path("/var/lib", name.partition(":")[0]) for value in given for name in value.split()
     ]
     for _, value in _values(lines, "ReadWritePaths", "BindPaths"):
-        # SOURCE[:DESTINATION[:OPTIONS]], and a sign that says what may be missing
+        # SOURCE[:DESTINATION[:OPTIONS]], and a sign that marks what may be missing
         parts = [word.lstrip("-+").split(":") for word in value.split()]
         open_to_it += [Path(part[min(1, len(part) - 1)]) for part in parts]
     is_strict = any(value == "strict" for _, value in _values(lines, "ProtectSystem"))

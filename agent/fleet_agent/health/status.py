@@ -39,7 +39,7 @@ class _Standing:
 class Traffic:
     """What went over the session since the agent started; but what was dropped counts since the queue was made.
 
-    ``dropped`` says why, by cause; ``oldest_waiting`` is the time of the oldest reading in the queue; ``sources`` the
+    ``dropped`` is by cause; ``oldest_waiting`` is the time of the oldest reading in the queue; ``sources`` the
     last error, and when, of each source that ever had one, and what was dropped of it, by cause.
     """
 
@@ -85,7 +85,7 @@ class Health:
         self._started = clock.wall()
         self._problems: dict[tuple[str, str | None], _Standing] = {}
         self._activity = "starting"
-        # Something is to be shown soon that nobody looks at every moment.
+        # Something is to be shown soon; it is not looked at all the time.
         self.is_outdated = False
         self._is_write_failing = False
         self._rotation: Mapping[str, object] | None = None

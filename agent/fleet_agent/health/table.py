@@ -7,17 +7,17 @@ from fleet_agent import errors
 from fleet_agent.errors import AgentError
 from fleet_agent.health.problems import Kind, Severity
 
-_CALM = "The connection has stood undisturbed for 10 minutes."
-_GOES_ON = "The step it held up is done, or fails for another reason."
+_CALM = "The connection has lasted for 10 minutes."
+_GOES_ON = "The step that it stopped succeeds, or fails for another reason."
 
 # The connection ------------------------------------------------------------------------------------------------------
 
 OFFLINE = Kind(
     code="offline",
     severity=Severity.ERROR,
-    title="There is no connection to AWS IoT; the words say why.",
-    remedy="Look at the way there: fleet-agent doctor --online",
-    clears="The next connection stands.",
+    title="There is no connection to AWS IoT; the problem has the reason.",
+    remedy="Check the network: fleet-agent doctor --online",
+    clears="The next connection.",
 )
 UNSTABLE = Kind(
     code="connection-unstable",
@@ -82,8 +82,8 @@ HANDLER_FAILED = Kind(
     code="handler-failed",
     severity=Severity.ERROR,
     title="A handler's last command failed.",
-    remedy="Look into the log of that program; the next command that goes well clears this.",
-    clears="A command of that handler goes well.",
+    remedy="Look at the log of that program; the next command that succeeds clears this.",
+    clears="A command of that handler succeeds.",
     of="handler",
 )
 COMMANDS_NOT_KEPT = Kind(
@@ -107,21 +107,21 @@ QUEUE_UNUSABLE = Kind(
     code="queue-unusable",
     severity=Severity.ERROR,
     title="The disk takes no readings.",
-    remedy="Free some space; nothing else, it goes on by itself.",
+    remedy="Free some space; the agent goes on by itself.",
     clears="The disk takes readings again.",
 )
 QUEUE_DAMAGED = Kind(
     code="queue-damaged",
     severity=Severity.WARNING,
-    title="The queue of readings was damaged, and begun anew; the damaged file is kept.",
+    title="The queue of readings was damaged and replaced by an empty one; the damaged file is kept.",
     remedy="Look at the disk (dmesg). `sqlite3 FILE .recover` may find readings. Remove it, restart.",
     clears="A restart.",
 )
 SOURCE_FAILED = Kind(
     code="source-failed",
     severity=Severity.ERROR,
-    title="A source of readings gives none, or not all.",
-    remedy="Do what the problem says; the source goes on by itself.",
+    title="A source of readings gives none, or only some.",
+    remedy="Follow the remedy in the problem; the source goes on by itself.",
     clears="That source works again.",
     of="source",
 )
@@ -138,26 +138,26 @@ HARDWARE_CHANGED = Kind(
 CONFIGURATION = Kind(
     code="configuration",
     severity=Severity.WARNING,
-    title="A new configuration was not taken, and the one before goes on.",
+    title="The new configuration was refused; the agent goes on with the one before.",
     remedy="Correct it (fleet-agent config check), then: systemctl reload fleet-agent",
     clears="A reload that finds no fault.",
 )
 ROTATION_FAILED = Kind(
     code="rotation-failed",
     severity=Severity.WARNING,
-    title="The credential was not replaced, and the one before goes on.",
-    remedy="Do what the problem says, then: fleet-agent rotate --force",
-    clears="A rotation that goes well.",
+    title="The credential was not replaced; the agent goes on with the one before.",
+    remedy="Follow the remedy in the problem, then: fleet-agent rotate --force",
+    clears="A rotation that succeeds.",
 )
 CLAIM_NOT_DELETED = Kind(
     code="claim-not-deleted",
     severity=Severity.WARNING,
-    title="The claim has served and was to be deleted, and it is still there.",
+    title="The claim is no longer needed and was to be deleted, but it is still there.",
     remedy="See why: journalctl -u fleet-agent.service; or type: sudo fleet-agent claim delete",
     clears="A start that finds the claim gone.",
 )
 
-# Provisioning, until somebody acts; with the code of the error --------------------------------------------------------
+# Provisioning, until a person acts; with the code of the error --------------------------------------------------------
 
 REFUSED = Kind(
     code="provisioning-refused",
@@ -179,7 +179,7 @@ OF_ERRORS = (
         code="connect-refused",
         severity=Severity.ERROR,
         title="AWS IoT answers and refuses the connection.",
-        remedy="Do what the problem says of the reason code.",
+        remedy="Follow the remedy in the problem for its reason code.",
         clears=_GOES_ON,
     ),
     Kind(
@@ -199,14 +199,14 @@ OF_ERRORS = (
     Kind(
         code=errors.SERVER_UNTRUSTED,
         severity=Severity.ERROR,
-        title="The CA does not vouch for the server's certificate, or it is for another name.",
+        title="The server's certificate is not signed by the CA, or is for another name.",
         remedy="Give the CA of that endpoint with --ca-file or ca_file; for AWS IoT: AmazonRootCA1.pem",
         clears=_GOES_ON,
     ),
     Kind(
         code=errors.PROXY_PASSWORD,
         severity=Severity.ERROR,
-        title="The proxy wants a user and a password, or others.",
+        title="The proxy asks for a user and a password, or refuses those it was given.",
         remedy="Write user:password into a file and name it: proxy_credentials: /etc/fleet-agent/proxy",
         clears=_GOES_ON,
     ),

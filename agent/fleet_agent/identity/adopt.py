@@ -36,7 +36,7 @@ def read(identity: Identity, settings: Settings) -> KeyPair:
         DeviceError: A file of them cannot be read.
     """
     certificate = resolve_path(identity.certificate, os.environ)
-    if token_uri.is_one(identity.private_key):
+    if token_uri.is_uri(identity.private_key):
         return read_pair(certificate, hardware_key(identity.private_key, settings), "device")
     return read_pair(certificate, resolve_path(identity.private_key, os.environ), "device")
 
@@ -110,7 +110,7 @@ def delete_files(identity: Identity) -> tuple[list[str], list[str]]:
     """
     deleted, stay = [], []
     for reference in (identity.private_key, identity.certificate):
-        if token_uri.is_one(reference) or reference.startswith(CREDENTIAL):
+        if token_uri.is_uri(reference) or reference.startswith(CREDENTIAL):
             stay.append(reference)
             continue
         try:

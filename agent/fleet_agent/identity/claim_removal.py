@@ -120,7 +120,7 @@ def is_there(claim: Claim, environment: Mapping[str, str]) -> bool:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What deleting comes to: files that are there, files that are gone already, and what nobody here can delete."""
+    """What deleting comes to: files that are there, files that are gone already, and what cannot be deleted here."""
 
     delete: Sequence[Path]
     gone: Sequence[Path]
@@ -139,7 +139,7 @@ def plan(claim: Claim) -> Plan:
     for reference in (claim.private_key, claim.certificate):  # the secret first
         if reference.startswith(_TOKEN):
             stays.append(
-                "The claim's key is in a token and stays there: delete it with the token's own tool."
+                "The claim's key is in a hardware token and stays there: delete it with the token's own tool."
             )
         elif reference.startswith(CREDENTIAL):
             loaded = _loaded() if loaded is None else loaded
@@ -238,4 +238,4 @@ def _source(reference: str, loaded: Mapping[str, Path]) -> Path:
     if path.is_absolute():
         return path
     stores = [Path(store + kind) / path for store in _STORES for kind in ("", ".encrypted")]
-    return next((one for one in stores if one.exists()), stores[0])
+    return next((store for store in stores if store.exists()), stores[0])

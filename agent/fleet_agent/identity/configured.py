@@ -1,4 +1,4 @@
-"""What the settings say of this device's store, hardware tokens and claim."""
+"""The store, the hardware tokens and the claim that the settings name."""
 
 import contextlib
 import dataclasses
@@ -56,8 +56,8 @@ def needed(section: T | None, name: str) -> T:
 def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
     """Every hardware token that the configuration names; the device's own last, which wins."""
     for section in (settings.claim, settings.identity):
-        if section and token_uri.is_one(section.private_key):
-            with contextlib.suppress(DeviceError):  # told when its key is needed
+        if section and token_uri.is_uri(section.private_key):
+            with contextlib.suppress(DeviceError):  # reported when its key is needed
                 yield hardware_key(section.private_key, settings).token
     if own := hardware_token(settings):
         yield own
@@ -112,7 +112,7 @@ def read_claim(claim: Claim, settings: Settings) -> KeyPair:
         DeviceError: A file of them cannot be read.
     """
     certificate = resolve_path(claim.certificate, os.environ)
-    if token_uri.is_one(claim.private_key):
+    if token_uri.is_uri(claim.private_key):
         return read_pair(certificate, hardware_key(claim.private_key, settings))
     return read_pair(certificate, resolve_path(claim.private_key, os.environ))
 
@@ -129,6 +129,6 @@ def stable(store: Store, credential: Credential) -> Credential:
             ("certificate_file", credential.certificate_file),
             ("private_key_file", credential.private_key_file),
         )
-        if path is not None and not token_uri.is_one(path)
+        if path is not None and not token_uri.is_uri(path)
     }
     return dataclasses.replace(credential, **files_of)  # type: ignore[arg-type]

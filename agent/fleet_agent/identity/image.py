@@ -1,7 +1,7 @@
 """``fleet-agent config install``: configuration and claim into the root file system of an image.
 
 The configuration's own folder becomes ``/etc/fleet-agent``: the file and its drop-ins as they are, and what they name
-below that folder. Flags go into a drop-in of their own, so that nothing somebody wrote is rewritten. Everything is
+below that folder. Flags go into a drop-in of their own, so that no file of the user is rewritten. Everything is
 planned and checked first, then written.
 """
 
@@ -74,7 +74,7 @@ def install(
         root: Where the image is mounted; ``/`` for this machine.
         config: The configuration file, None when flags say everything.
         flags: Dotted key → value, those that were given.
-        force: Replace a configuration that says something else.
+        force: Replace a configuration with other contents.
 
     Raises:
         AgentError: That is no root, a file is missing, a key is not its certificate's, or it cannot be written.
@@ -83,15 +83,15 @@ def install(
     folder = config.parent.absolute() if config else None
     files_here, moved = _named_files(settings, root, folder, flags)
     placed = [*_configuration(config, {**flags, **moved}), *files_here]
-    for one in placed:
-        _stay_inside(root, (home / one.target).parent)
+    for item in placed:
+        _stay_inside(root, (home / item.target).parent)
     _check_claim(settings, files_here)
     if not force:
         _refuse_other(home, placed)
     group_id = _group_id(root)
     _write(home, placed, group_id)
     return Installed(
-        files=tuple(f"/{HOME / one.target}" for one in placed),
+        files=tuple(f"/{HOME / item.target}" for item in placed),
         group_id=group_id,
         warnings=tuple(_warnings(root, group_id)),
     )
@@ -182,8 +182,8 @@ def _source_files(source: Source) -> Iterator[str]:
     if isinstance(source, FromFile):
         yield source.file
     elif isinstance(source, FirstOf):
-        for one in source.first_of:
-            yield from _source_files(one)
+        for item in source.first_of:
+            yield from _source_files(item)
 
 
 def _checked(key: str, data: bytes, path: Path) -> bytes:
@@ -216,7 +216,7 @@ def _read(path: Path, key: str, root: Path | None = None) -> bytes:
 
 
 def _check_claim(settings: Settings, placed: list[Placed]) -> None:
-    texts = {one.setting: one.data.decode(errors="replace") for one in placed}
+    texts = {item.setting: item.data.decode(errors="replace") for item in placed}
     certificate, private_key = texts.get("claim.certificate"), texts.get("claim.private_key")
     if settings.claim is None or certificate is None or private_key is None:
         return  # not both of them are put there now
@@ -231,11 +231,11 @@ def _check_claim(settings: Settings, placed: list[Placed]) -> None:
 
 
 def _refuse_other(home: Path, placed: list[Placed]) -> None:
-    for one in placed:
-        target = home / one.target
-        if files.read(target) not in (None, one.data):
+    for item in placed:
+        target = home / item.target
+        if files.read(target) not in (None, item.data):
             raise StateDirectoryError(
-                f"{target} exists and says something else.",
+                f"{target} exists with other contents.",
                 remedy="Compare the two, then add --force to replace it.",
                 code="file-exists",
             )
@@ -253,12 +253,12 @@ def _group_id(root: Path) -> int | None:
 def _write(home: Path, placed: list[Placed], group_id: int | None) -> None:
     """Write; as root with root's ownership and the image's own group, which tmpfiles.d gives at boot otherwise."""
     files.make_folder(home, 0o755)
-    for one in placed:
-        target = home / one.target
-        is_private = one.mode == _PRIVATE
-        if one.target.parent != Path():
+    for item in placed:
+        target = home / item.target
+        is_private = item.mode == _PRIVATE
+        if item.target.parent != Path():
             files.make_folder(target.parent, 0o750 if is_private else 0o755)
-        files.write(target, one.data, one.mode)
+        files.write(target, item.data, item.mode)
         if os.geteuid() == 0:
             gid = group_id if is_private and group_id is not None else 0
             _give(target, gid)

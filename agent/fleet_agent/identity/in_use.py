@@ -38,7 +38,7 @@ def _judge(store: Store, found: Credential) -> None:
         pem_file.certificate(files.read(certificate) or b"", str(certificate))
     except DeviceError as error:
         raise _damaged(store, found, "certificate", certificate, error) from error
-    if found.private_key_file is None or token_uri.is_one(found.private_key_file):
+    if found.private_key_file is None or token_uri.is_uri(found.private_key_file):
         return
     key = Path(found.private_key_file)
     try:
@@ -48,24 +48,26 @@ def _judge(store: Store, found: Credential) -> None:
 
 
 def _damaged(
-    store: Store, found: Credential, what: str, path: Path, error: DeviceError
+    store: Store, found: Credential, part: str, path: Path, error: DeviceError
 ) -> DeviceError:
     is_empty = not (files.read(path) or b"").strip()
-    title = f"{path} is empty: the {what} of this device is lost." if is_empty else error.title
-    return DeviceError(title, remedy=_cure(store, found, what), code=DAMAGED)
+    title = f"{path} is empty: the {part} of this device is lost." if is_empty else error.title
+    return DeviceError(title, remedy=_cure(store, found, part), code=DAMAGED)
 
 
-def _cure(store: Store, found: Credential, what: str) -> str:
+def _cure(store: Store, found: Credential, part: str) -> str:
     """What brings an identity back; the key may have come from elsewhere, or be in a hardware token."""
-    anew = "fleet-agent provision --force"
+    command = "fleet-agent provision --force"
     if store.is_key_given(found.generation):
-        given = f"{anew} --csr FILE --csr-key FILE"
-        if what == "private key":
-            return f"Copy the key there again, or provision anew: {given}"
-        return f"Copy the certificate there again ({_fetch(found)}), or provision anew: {given}"
-    if what == "private key":
-        return f"Provision anew, with the claim: {anew} (the ledger names the old certificate)."
-    return f"Copy the certificate there again ({_fetch(found)}), or provision anew, with the claim: {anew}"
+        given = f"{command} --csr FILE --csr-key FILE"
+        if part == "private key":
+            return f"Copy the key there again, or provision again: {given}"
+        return f"Copy the certificate there again ({_fetch(found)}), or provision again: {given}"
+    if part == "private key":
+        return (
+            f"Provision again, with the claim: {command} (the ledger names the old certificate)."
+        )
+    return f"Copy the certificate there again ({_fetch(found)}), or provision again, with the claim: {command}"
 
 
 def _fetch(found: Credential) -> str:

@@ -1,4 +1,4 @@
-"""The device's key, made before there is a network: in the factory, so that the cloud can be told what to expect."""
+"""The device's key, made before there is a network: in the factory, so that the cloud knows what to expect."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""The device's own session as it is in service: what it connects with, how it is kept, what it says when it is lost.
+"""The device's own session as it is in service: what it connects with, how it is kept, and the last will.
 
 The proof opens it, so that the session that proved a credential is the one that stays.
 """
@@ -26,10 +26,12 @@ def open_session(
         DeviceError: The certificate, key or CA cannot be loaded.
     """
     wanted = settings.connection
-    said = presence(settings, topics(settings, credential))
+    announced = presence(settings, topics(settings, credential))
     will = None
-    if said is not None:
-        will = Outgoing(topic=said.topic, payload=said.offline.encode(), retain=said.retain)
+    if announced is not None:
+        will = Outgoing(
+            topic=announced.topic, payload=announced.offline.encode(), retain=announced.retain
+        )
     return Session(
         route(settings),
         pair,
@@ -66,13 +68,13 @@ def topics(settings: Settings, credential: Credential) -> Topics:
 
 
 def presence(settings: Settings, known: Topics) -> Presence | None:
-    """What the device says of itself, its topic filled in; None where nothing is, or the topic cannot be."""
+    """The presence that is configured, its topic filled in; None where none is, or the topic cannot be filled in."""
     wanted = settings.connection.presence
     if wanted is None:
         return None
     try:
         topic = known.fill(wanted.topic)
-    except DeviceError:  # who puts the session in service tells it
+    except DeviceError:  # reported when the session is put in service
         return None
     return Presence(
         topic=topic, online=wanted.online, offline=wanted.offline, retain=wanted.retain

@@ -51,7 +51,7 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
     statedir.become_owner(Path(settings.state_dir))
     store = open_store(settings)
     if not request.force and (found := in_use(store)):
-        _refuse_half_wish(request, store)
+        _refuse_restart_alone(request, store)
         _update_ledger(Path(settings.state_dir), store, found)
         if problem := clone.look(Path(settings.state_dir), found):
             _log.warning("%s %s", problem.title, problem.remedy)
@@ -72,26 +72,25 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
 
 
 def _update_ledger(state_dir: Path, store: Store, found: Credential) -> None:
-    """Say in the ledger what is in use, should the last walk have ended right after the swap."""
+    """Record in the ledger what is in use, should the last walk have ended right after the swap."""
     if not store.is_recorded(found):
-        with contextlib.suppress(
-            AgentError
-        ):  # ``run`` tells it too; who may only look has the answer all the same
+        # ``run`` reports it, too; a user who may only look has the answer all the same.
+        with contextlib.suppress(AgentError):
             statedir.take_lock(state_dir)
             store.update_ledger()
 
 
-def _refuse_half_wish(request: Request, store: Store) -> None:
+def _refuse_restart_alone(request: Request, store: Store) -> None:
     if request.restart and store.pending() is not None:
         raise UsageError(
-            "This device is provisioned; the attempt under way is one to provision it anew.",
+            "This device is provisioned; the attempt under way would provision it again.",
             remedy="Drop it and begin another: fleet-agent provision --force --restart",
             code="usage",
         )
 
 
 def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
-    """As ``take_state``, but a volatile place is only a warning: somebody chose it, and reads this."""
+    """As ``take_state``, but a volatile place is only a warning: the user chose it, and reads this."""
     try:
         return take_state(settings, allow_volatile=allow_volatile)
     except StateDirectoryError as error:

@@ -20,7 +20,7 @@ _SHOWN = tuple(
 )
 _SYSTEM = Path("/")
 
-# What the ledger says last of a certificate that may be ACTIVE.
+# The last events in the ledger of certificates that may be ACTIVE.
 _MAY_LIVE = frozenset(
     event.value
     for event in (

@@ -64,7 +64,7 @@ def _judge(rotation: Rotation, store: Store, credential: Credential, now: float)
     not_after = keys.validity(pair.certificate, pair.certificate_file).not_after
     moments = {not_after - rotation.before_expiry: "the certificate expires"}
     if rotation.max_age is not None and credential.proven is not None:
-        moments[credential.proven + rotation.max_age] = "the certificate is as old as max_age says"
+        moments[credential.proven + rotation.max_age] = "the certificate has reached max_age"
     moment = min(moments)
     return Due(
         is_due=now >= moment,
@@ -131,7 +131,7 @@ def _refuse_without_means(settings: Settings, current: Credential) -> None:
 
 
 def no_identity() -> DeviceError:
-    """What to tell where there is nothing to replace."""
+    """The error where there is nothing to replace."""
     return DeviceError(
         "This device has no identity to replace.",
         remedy="Provision it: fleet-agent provision",

@@ -38,7 +38,7 @@ def trial(settings: Settings, clock: Clock) -> Trial:
         for source in found
     ]
     if presence := settings.connection.presence:
-        # What stands there already; who goes on with the session says that it is online.
+        # The message that is retained there already; the owner of the session publishes that it is online.
         payload = presence.offline.encode()
         messages.append(
             ProofMessage(topic=presence.topic, payload=lambda: payload, retain=presence.retain)
@@ -52,7 +52,7 @@ def topics(settings: Settings) -> list[tuple[str, str]]:
     found = [
         (source.topic or settings.telemetry.topic, source.name) for source in sources(settings)
     ]
-    found += [(one.topic, "") for one in settings.subscriptions]
+    found += [(subscription.topic, "") for subscription in settings.subscriptions]
     if settings.connection.presence:
         found.append((settings.connection.presence.topic, ""))
     if settings.rotation.order_topic is not None:

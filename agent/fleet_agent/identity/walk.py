@@ -135,7 +135,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
     from fleet_agent.provisioning.runner import Runner
 
     clock = SystemClock()
-    way = route(settings)
+    where_to = route(settings)
     proof = Proof(
         lambda found, pair: own_session.open_session(settings, found, pair, mailbox),
         mailbox,
@@ -153,7 +153,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
         report=report,
         read_claim=lambda: _asking_pair(settings, store, own),
         make_api=lambda pair: ProvisioningClient(
-            way, pair, plan, mailbox, clock, client_id=client_id
+            where_to, pair, plan, mailbox, clock, client_id=client_id
         ),
         prove=proof.prove,
         topics=trial.topics(settings),
@@ -209,7 +209,7 @@ def _plan(
         parameters_hash=aside.call(keys.hash_parameters, values),
         csr=csr,
         csr_key=csr_key,
-        token=hardware_token(settings),
+        hardware_token=hardware_token(settings),
         label=wanted.key.label,
     )
 
@@ -227,7 +227,7 @@ def key_plan(settings: Settings) -> "Plan":
         key_type=wanted.key.type,
         parameters={},
         parameters_hash=keys.hash_parameters({}),
-        token=hardware_token(settings),
+        hardware_token=hardware_token(settings),
         label=wanted.key.label,
     )
 
@@ -246,7 +246,7 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
     if request.csr_key_file is None:
         return csr, None
     key: PrivateKey
-    if token_uri.is_one(request.csr_key_file):
+    if token_uri.is_uri(request.csr_key_file):
         key = hardware_key(request.csr_key_file, settings)
     else:
         data = read_text(Path(request.csr_key_file), "the CSR's private key")

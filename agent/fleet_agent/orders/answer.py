@@ -1,8 +1,8 @@
-"""How a command ended, and what its sender is told of it.
+"""How a command ended, and the answer to its sender.
 
 An answer is one JSON object: ``status`` is 0 when all is well, a program's exit status, or -1 when there is none; then
-``error`` is a short word for programs and ``reason`` says it to people. A local program that was asked over its socket
-writes its answer itself.
+``error`` is a short word for programs and ``reason`` the same for people. A local program that was asked over its
+socket writes its answer itself.
 """
 
 import dataclasses

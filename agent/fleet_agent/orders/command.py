@@ -24,7 +24,7 @@ class Arrived(Protocol):
 
     @property
     def correlation_data(self) -> bytes | None:
-        """What the sender tells answers apart by."""
+        """What distinguishes answers for the sender."""
 
     @property
     def content_type(self) -> str | None:
@@ -36,7 +36,7 @@ class Arrived(Protocol):
 
     @property
     def retain(self) -> bool:
-        """Whether AWS had kept it, and sends it because somebody subscribed."""
+        """Whether AWS had kept it, and sends it because of the subscription."""
 
     @property
     def qos(self) -> int:

@@ -1,7 +1,7 @@
-"""Tells a message from one that was handled before: by an id that its sender gave it.
+"""Recognises a message that was handled before, by an id that its sender gave it.
 
 The last ``REMEMBERED`` ids of a handler are kept in a file, a line each, durable before a program starts and after a
-file is written or a socket has answered. A message without an id is handled as if nobody had asked.
+file is written or a socket has answered. A message without an id is handled each time.
 """
 
 import collections

@@ -1,4 +1,4 @@
-"""One handler: takes a command at a time, lets others wait, refuses what it cannot take, and tells how it went.
+"""One handler: takes a command at a time, lets others wait, refuses what it cannot take, and reports the outcome.
 
 A message is acknowledged to AWS when it is safe: a file is written, a program is started, and what waits or is asked of
 a socket is in a file of its own. So a command survives the agent; a program that was started is not started again, a
@@ -278,7 +278,8 @@ class Handler:
             self.counters.failed += 1
             self._note(outcome)
             _log.warning("%s: %s", self.name, outcome.reason)
-            if outcome.error not in ("refused-name", "stopped"):  # the sender's fault; nobody's
+            # The former is the sender's fault, the latter no fault.
+            if outcome.error not in ("refused-name", "stopped"):
                 self._raise(outcome)
         self._answer(command, outcome)
 

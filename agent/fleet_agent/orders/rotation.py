@@ -46,10 +46,10 @@ class _Arrived(Protocol):
     def acknowledge(self) -> Callable[[], None]: ...
 
 
-class Heard(enum.Enum):
-    """What a message was."""
+class Receipt(enum.Enum):
+    """What became of a message."""
 
-    NOT_OURS = "for somebody else"
+    NOT_OURS = "not for us"
     TAKEN = "taken and acknowledged"
     ROTATE = "an order to replace the credential now"
 
@@ -77,7 +77,7 @@ class Orders:
         self._credential = credential
         self._topic = topic
         self._takes_jobs = takes_jobs
-        # Why the last rotation did not succeed, until its job has heard of it; and when that was (monotonic seconds).
+        # Why the last rotation did not succeed, until it is reported to its job; and when that was (monotonic seconds).
         self._failure: AgentError | None = None
         self._failed_at: float | None = None
         self._send = send
@@ -99,7 +99,7 @@ class Orders:
         if self._takes_jobs:
             self._publish("$next/get", {"includeJobDocument": True})
 
-    def take(self, message: _Arrived) -> Heard:
+    def take(self, message: _Arrived) -> Receipt:
         """Look at a message.
 
         An order on the topic is acknowledged when it comes again after the rotation: should the agent end before, it is
@@ -109,40 +109,40 @@ class Orders:
             f"{self._jobs}/notify-next",
             f"{self._jobs}/$next/get/accepted",
         ):
-            heard = self._look(message)
+            receipt = self._look(message)
         elif self._takes_jobs and filters.matches(f"{self._jobs}/+/update/+", message.topic):
-            heard = self._answered(message)
+            receipt = self._answered(message)
         elif self._topic is not None and filters.matches(self._topic, message.topic):
-            heard = self._order(message)
-            if heard is Heard.ROTATE:
-                return heard
+            receipt = self._order(message)
+            if receipt is Receipt.ROTATE:
+                return receipt
         else:
-            return Heard.NOT_OURS
+            return Receipt.NOT_OURS
         message.acknowledge()
-        return heard
+        return receipt
 
-    def _order(self, message: _Arrived) -> Heard:
+    def _order(self, message: _Arrived) -> Receipt:
         proven, topic = self._credential.proven, printable(message.topic)
         if message.retain:
-            _log.info(
-                "a retained message on %s orders nothing: it comes with every connect", topic
-            )
+            _log.info("a retained message on %s is no order: it comes with every connect", topic)
         elif proven is not None and 0 <= self._passed(proven) < PAUSE:
-            _log.info("an order to rotate on %s was left: the credential is new", topic)
+            _log.info("an order to rotate on %s was ignored: the credential is new", topic)
         elif (
             self._failed_at is not None
             and self._clock.monotonic() - self._failed_at < PAUSE_FAILED
         ):
-            _log.info("an order to rotate on %s was left: one failed a moment ago", topic)
+            _log.info(
+                "an order to rotate on %s was ignored: a rotation failed a moment ago", topic
+            )
         else:
             _log.info("a message on %s orders a rotation", topic)
-            return Heard.ROTATE
-        return Heard.TAKEN
+            return Receipt.ROTATE
+        return Receipt.TAKEN
 
     def _passed(self, proven: float) -> float:
         return passed(proven, self._credential.uptime, self._clock)
 
-    def _look(self, message: _Arrived) -> Heard:
+    def _look(self, message: _Arrived) -> Receipt:
         try:
             execution: Any = json.loads(message.payload).get("execution") or {}
             job = execution["jobId"]
@@ -155,7 +155,7 @@ class Orders:
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             if b"jobId" in message.payload:
                 _log.warning("a job that cannot be read: %s", printable(message.payload))
-            return Heard.TAKEN
+            return Receipt.TAKEN
         if not is_ours:
             _log.info(
                 "the job %s is not for this agent and stays as it is", printable(job.encode())
@@ -176,32 +176,30 @@ class Orders:
             details = {"from": self._credential.certificate_id, "reason": reason[:_DETAIL]}
             self._update(job, "FAILED", details)
         else:
-            return Heard.ROTATE
-        return Heard.TAKEN
+            return Receipt.ROTATE
+        return Receipt.TAKEN
 
     def _begin(self, job: str) -> None:
         _log.info("the job %s orders a rotation", printable(job.encode()))
         self._failure = None
         self._update(job, "IN_PROGRESS", {"from": self._credential.certificate_id})
 
-    def _answered(self, message: _Arrived) -> Heard:
-        """AWS has, or has not, what was said of a job."""
+    def _answered(self, message: _Arrived) -> Receipt:
+        """AWS took, or refused, an update of a job."""
         if not message.topic.endswith("/accepted"):
-            _log.warning(
-                "AWS IoT did not take what was said of a job: %s", printable(message.payload)
-            )
-            return Heard.TAKEN
+            _log.warning("AWS IoT refused the update of a job: %s", printable(message.payload))
+            return Receipt.TAKEN
         try:
             state: Any = json.loads(message.payload).get("executionState") or {}
             details: Any = state.get("statusDetails") or {}
             status, began_with = state.get("status"), details.get("from")
         except (ValueError, AttributeError, RecursionError):
-            return Heard.TAKEN
+            return Receipt.TAKEN
         is_begun = status == "IN_PROGRESS" and began_with == self._credential.certificate_id
         # An update that comes a second time after a failure is no second order.
         if is_begun and self._failure is None:
-            return Heard.ROTATE
-        return Heard.TAKEN
+            return Receipt.ROTATE
+        return Receipt.TAKEN
 
     def _update(self, job: str, status: str, details: Mapping[str, str]) -> None:
         self._publish(
@@ -209,8 +207,8 @@ class Orders:
             {"status": status, "statusDetails": details, "includeJobExecutionState": True},
         )
 
-    def _publish(self, what: str, payload: Mapping[str, object]) -> None:
-        topic = f"{self._jobs}/{what}"
+    def _publish(self, path: str, payload: Mapping[str, object]) -> None:
+        topic = f"{self._jobs}/{path}"
         self._send(Outgoing(topic=topic, payload=json.dumps(payload).encode()))
 
 

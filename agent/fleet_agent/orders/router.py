@@ -128,7 +128,7 @@ class Commands:
         if topic is not None and (
             why := refusal(topic, message.correlation_data, self._shared.own)
         ):
-            # Nor is a program told of it, which might answer by itself.
+            # Nor does a program learn of it, which might answer by itself.
             words = handler.name, printable(topic), why
             _log.warning("%s: no answer: the response topic %s %s", *words)
             topic = None
@@ -200,7 +200,7 @@ class Commands:
 
 
 def _folder_name(name: str, found: str) -> str:
-    """A handler's folder: its name as far as a file can have it, and what tells it from others."""
+    """A handler's folder: its name as far as a file can have it, and what distinguishes it from others."""
     plain = "".join(
         character if character.isascii() and (character.isalnum() or character in "-_.") else "_"
         for character in name[:_NAME_CHARACTERS]

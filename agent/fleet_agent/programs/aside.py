@@ -3,7 +3,7 @@
 The YAML parser and the checker of the configuration are 2 MB of 25, cryptography 6, OpenSSL's hashes 4. The program is
 this Python with this agent; it is started, not forked, since the SDK's threads may live. It takes one call after the
 other and ends with the process that started it. Functions, arguments and answers go through its pipes, so functions are
-found by name and all must be picklable; what an ``AgentError`` says comes back as that error.
+found by name and all must be picklable; an ``AgentError`` comes back as that error.
 """
 
 import os
@@ -21,9 +21,8 @@ from fleet_agent.errors import AgentError, TemporaryError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LIMIT = (
-    20.0  # seconds for a call: less than the watchdog allows, more than a loaded small board needs
-)
+# Seconds for a call: less than the watchdog allows, more than a loaded small board needs.
+LIMIT = 20.0
 
 # Where this package is found: a development install has a finder instead of a path.
 _ROOT = str(Path(__file__).parents[2])
@@ -104,7 +103,7 @@ class Aside:
 def _failed(why: str) -> TemporaryError:
     return TemporaryError(
         f"The program beside the agent ({sys.executable} -m {__name__}) gave no answer: {why}.",
-        remedy="It is tried again. Look at the memory that is left, and at the log for what it said.",
+        remedy="It is tried again. Look at the memory that is left, and at its lines in the log.",
         code="program-failed",
     )
 

@@ -2,7 +2,7 @@
 
 The program gets ``launch.ENVIRONMENT`` and what is given beside it, no descriptor of the agent's but its three pipes,
 and a session of its own, so that its children can be ended with it. It is over when the program itself has ended; what
-its children would still print is not waited for. Past its time it is told to end (SIGTERM) and then made to (SIGKILL),
+its children would still print is not waited for. Past its time it is asked to end (SIGTERM) and then killed (SIGKILL),
 with its children. One that the agent's own death leaves behind goes on; systemd ends it with the unit.
 """
 
@@ -22,9 +22,8 @@ from fleet_agent.programs import launch
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and again until it is left to itself
 _CHUNK = 64 * 1024  # bytes, a pipe's usual capacity
-_LAST_READS = (
-    16  # after the end: a pipe's largest capacity, and no more, should others still write
-)
+# After the end: a pipe's largest capacity, and no more, should others still write.
+_LAST_READS = 16
 
 
 # Those that cannot be killed.
@@ -57,7 +56,7 @@ class Ended:
 
 
 class Child:
-    """A program that runs. Its owner calls ``act`` when ``due`` has passed; ``on_end`` is told once, later.
+    """A program that runs. Its owner calls ``act`` when ``due`` has passed; ``on_end`` is called once, later.
 
     Args:
         argv: The program, absolute or found along the usual PATH, and its arguments; no shell.
@@ -94,7 +93,7 @@ class Child:
         self._output = bytearray()
         self._errors = b""
         self._is_cut = False
-        self._cause: Cause | None = None  # why it was told to end
+        self._cause: Cause | None = None  # why it was asked to end
         self._is_killed = False
         self._is_over = False
         self._failure = ""
@@ -105,10 +104,8 @@ class Child:
         try:
             self._process = launch.start(argv, environment=environment, has_stdin=bool(stdin))
             self._watch(self._process)
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # not found, no right, no memory, no descriptor left
+        # Not found, no right, no memory, or no descriptor left.
+        except (OSError, ValueError) as error:
             self._failure = f"cannot be started: {getattr(error, 'strerror', None) or error}"
             self.due = clock.monotonic()
 
@@ -130,7 +127,7 @@ class Child:
         """Its time has passed, or it could not be started."""
         if self._failure:
             self.kill()
-            self._tell(Cause.NOT_STARTED, None, self._failure)
+            self._report(Cause.NOT_STARTED, None, self._failure)
         elif self._has_ended():  # in time, though we come late
             self._ended()
         elif self._cause is None:
@@ -142,10 +139,10 @@ class Child:
         else:  # it hangs in the kernel, or is another user's
             self._let_go()
             _abandoned.append(self._process)
-            self._tell(self._cause, None, self._why() + " and cannot be killed")
+            self._report(self._cause, None, self._why() + " and cannot be killed")
 
     def kill(self) -> None:
-        """End it now, with its children; ``on_end`` is not told. Once it has ended this does nothing."""
+        """End it now, with its children; ``on_end`` is not called. Once it has ended this does nothing."""
         if not self._is_over:
             self._signal(signal.SIGKILL)
             self._let_go()
@@ -212,9 +209,9 @@ class Child:
         status = self._process.wait()
         self._let_go()
         if self._cause is not None:
-            self._tell(self._cause, status, self._why())
+            self._report(self._cause, status, self._why())
         else:
-            self._tell(Cause.ENDED, status, launch.ending(status) if status else "")
+            self._report(Cause.ENDED, status, launch.ending(status) if status else "")
 
     # Ends -------------------------------------------------------------------------------------------------------------
 
@@ -232,7 +229,7 @@ class Child:
             return f"prints more than {self._limit} bytes"
         return f"did not end within {self._timeout:g} s"
 
-    def _tell(self, cause: Cause, status: int | None, words: str) -> None:
+    def _report(self, cause: Cause, status: int | None, words: str) -> None:
         self._on_end(
             Ended(
                 cause=cause,

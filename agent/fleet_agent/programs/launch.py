@@ -1,4 +1,4 @@
-"""How the agent starts another program, and how it says what became of one: no shell, nothing of the agent's own."""
+"""How the agent starts another program, and how the end of one is reported: no shell, nothing of the agent's own."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 
-# Of what a program says on stderr.
+# Of what a program prints on stderr.
 ERROR_BYTES = 16 * 1024
 
 # Those that somebody will wait for.
@@ -47,7 +47,7 @@ def start(
 
 
 def waited_for(process: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
-    """Note that who started this program waits for its end, and nobody else may."""
+    """Mark this program as waited for by its starter, and by no other part."""
     _started.add(process)
     return process
 

@@ -1,4 +1,4 @@
-"""As process 1 of a container: ends of programs that nobody else waits for.
+"""As process 1 of a container: collects programs that are not waited for elsewhere.
 
 What a program leaves behind in the background becomes the child of process 1, which is the agent where a container has
 no other one. The agent's own programs are waited for by who started them, and are left alone here.

@@ -1,1 +1,1 @@
-"""From claim to identity: ``machine`` decides, ``runner`` does, ``identity`` speaks AWS IoT's provisioning API."""
+"""From claim to identity: ``machine`` decides, ``runner`` does, ``aws`` speaks AWS IoT's provisioning API."""

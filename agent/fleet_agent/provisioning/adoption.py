@@ -75,7 +75,9 @@ class Adoption:
                 return store.keep_key(found, key)
             case Step.ISSUE:
                 received = self._needs.clock.wall()
-                issued = Issued(certificate_id=given.certificate_id, token=None, received=received)
+                issued = Issued(
+                    certificate_id=given.certificate_id, ownership_token=None, received=received
+                )
                 found = store.keep_certificate(found, issued, given.pair.certificate, None)
                 self._needs.report.step(Milestone.STORED, store.folder(found.number).name)
                 return found

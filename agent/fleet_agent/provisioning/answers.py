@@ -29,7 +29,7 @@ class Certificate:
 
     certificate_id: str
     pem: str
-    token: Secret
+    ownership_token: Secret
     private_key: Secret | None
 
 
@@ -65,7 +65,7 @@ def parsed(model: Any, payload: bytes, operation: Operation) -> Any:  # noqa: AN
 
 
 def rejection(operation: Operation, payload: bytes) -> RejectedError:
-    """What AWS said no with."""
+    """The answer with which AWS refused a request."""
     from awsiot import iotidentity
 
     model = parsed(iotidentity.ErrorResponse, payload, operation)
@@ -94,11 +94,13 @@ def certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN40
         private_key = None
         if operation is Operation.CREATE_KEYS:
             private_key = Secret(_text(model.private_key, "privateKey", operation))
-        token = _text(model.certificate_ownership_token, "certificateOwnershipToken", operation)
+        ownership_token = _text(
+            model.certificate_ownership_token, "certificateOwnershipToken", operation
+        )
         return Certificate(
             certificate_id=certificate_id,
             pem=_text(model.certificate_pem, "certificatePem", operation),
-            token=Secret(token),
+            ownership_token=Secret(ownership_token),
             private_key=private_key,
         )
     except UnusableAnswerError as error:

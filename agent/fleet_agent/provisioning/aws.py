@@ -159,7 +159,7 @@ class ProvisioningClient:
         return answers.certificate(answers.parsed(model, answer, operation), operation)
 
     def register_thing(
-        self, token: Secret, parameters: Mapping[str, str]
+        self, ownership_token: Secret, parameters: Mapping[str, str]
     ) -> tuple[str | None, dict[str, str]]:
         """RegisterThing: the thing's name (None when the template makes none) and the device configuration.
 
@@ -172,7 +172,7 @@ class ProvisioningClient:
 
         request = iotidentity.RegisterThingRequest(
             template_name=self._template,
-            certificate_ownership_token=token.reveal(),
+            certificate_ownership_token=ownership_token.reveal(),
             parameters=dict(parameters),
         )
         answer = self._ask(

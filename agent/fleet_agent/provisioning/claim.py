@@ -11,7 +11,7 @@ from fleet_agent.provisioning.report import Milestone
 
 
 class ClaimSession:
-    """Begins, opens and closes sessions under the claim, read anew for each: somebody may have put another there.
+    """Begins, opens and closes sessions under the claim, read again for each: it may have been replaced.
 
     Args:
         endpoint: For the report.

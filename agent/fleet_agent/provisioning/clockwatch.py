@@ -13,7 +13,7 @@ from fleet_agent import clock
 from fleet_agent.clock import Clock
 from fleet_agent.errors import UnreachableError
 
-STEP = 60.0  # seconds by which somebody must have set the clock for it to be another one
+STEP = 60.0  # a clock that was set by fewer seconds counts as unchanged
 CODE = "clock"
 
 # In a certificate's DER: SEQUENCE of two times, as UTCTime (two digits for the year) or GeneralizedTime (four).
@@ -35,16 +35,15 @@ class ClockWatch:
         self._clock = source
         self._first_day = clock.BUILT
         self._doubted_since: float | None = None  # monotonic seconds
-        self._offset: float | None = (
-            None  # of wall to monotonic time, when a handshake failed over dates
-        )
+        # Wall time less monotonic time, when a handshake failed over dates.
+        self._offset: float | None = None
 
     def not_before(self, moment: float) -> None:
         """A certificate in our hands begins at ``moment`` (Unix seconds): it is later than that."""
         self._first_day = max(self._first_day, moment)
 
     def suspect(self) -> None:
-        """A certificate looked out of date: this clock is not tried with again soon, unless somebody sets it."""
+        """A certificate looked out of date: this clock is not trusted again soon, unless it is set."""
         self._offset = self._clock.wall() - self._clock.monotonic()
         self._doubted_since = self._clock.monotonic()
 
@@ -78,11 +77,11 @@ class ClockWatch:
         if now < self._first_day:
             why = f"which cannot be right before {clock.text(self._first_day)}"
         elif self._offset is not None:
-            why = "a certificate looks out of date by it, and nobody has set it since"
+            why = "a certificate looks out of date by it, and it has not been set since"
         else:
             why = "and it has not been synchronised yet"
         return UnreachableError(
-            f"Waiting for the clock: it says {clock.text(now)}, {why}.",
+            f"Waiting for the clock: it shows {clock.text(now)}, {why}.",
             remedy="Set the clock (timedatectl set-ntp true, or timedatectl set-time); it goes on by itself then.",
             code=CODE,
         )

@@ -31,7 +31,7 @@ class Api(Protocol):
         """CreateCertificateFromCsr, or CreateKeysAndCertificate when ``csr`` is None."""
 
     def register_thing(
-        self, token: Secret, parameters: Mapping[str, str]
+        self, ownership_token: Secret, parameters: Mapping[str, str]
     ) -> tuple[str | None, dict[str, str]]:
         """RegisterThing: the thing's name and the device configuration."""
 
@@ -66,7 +66,7 @@ class Dependencies:
         sleep: Lets so many seconds pass; raises what ends the walk meanwhile.
         jitter: A random number in [0, 1).
         report: Hears of the steps.
-        read_claim: Reads the credential to ask with, anew for each session.
+        read_claim: Reads the credential to ask with, again for each session.
         make_api: A session with the provisioning API under it, not started.
         prove: Proves a credential; calls back while it waits.
         topics: All templates of the configuration, each with its source.

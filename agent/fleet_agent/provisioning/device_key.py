@@ -35,8 +35,8 @@ class DeviceKey:
             return self._store.keep_hardware_key(found, given)
         if given is not None:
             return self._store.keep_key(found, given)
-        if self._plan.token is not None:
-            return self._choose_hardware_key(found, self._plan.token)
+        if self._plan.hardware_token is not None:
+            return self._choose_hardware_key(found, self._plan.hardware_token)
         return self._store.keep_key(found, self._call(keys.make_private_key, self._plan.key_type))
 
     def _choose_hardware_key(self, found: Generation, token: HardwareToken) -> Generation:

@@ -136,7 +136,7 @@ def damage(found: Generation) -> AgentError | None:
         return None
     return DeviceError(
         f"Generation {found.number} has a certificate, but its private key is gone.",
-        remedy="Drop the attempt and begin anew: fleet-agent provision --restart",
+        remedy="Drop the attempt and start again: fleet-agent provision --restart",
         code="state-damaged",
     )
 
@@ -270,7 +270,7 @@ _OTHER_REMEDY = (
 
 
 def _is_about_the_token(rejected: RejectedError, token_age: float) -> bool:
-    """Tell whether another token is what it takes: AWS says so, or this one is past its life, whatever AWS says."""
+    """Whether another ownership token would help: AWS says so, or this one is past its life, whatever AWS says."""
     status = rejected.status_code
     if rejected.operation is not Operation.REGISTER or status in (_FORBIDDEN, _TOO_MANY_REQUESTS):
         return False

@@ -40,10 +40,9 @@ class Given:
 class Plan:
     """What is asked for now: by flags, file or both.
 
-    ``parameters_hash`` is the SHA-256 (hex) of the parameters. ``csr`` is somebody else's request and ``csr_key`` its
-    key, where the device shall have it.
-    ``token`` is the hardware token that the device's key is made in, ``label`` its first key's. ``given`` is what is
-    adopted; nothing is asked for then.
+    ``parameters_hash`` is the SHA-256 (hex) of the parameters. ``csr`` is a request that was made elsewhere and
+    ``csr_key`` its key, where the device shall have it. ``hardware_token`` is where the device's key is made, ``label``
+    its first key's. ``given`` is what is adopted; nothing is asked for then.
     """
 
     endpoint: str
@@ -54,7 +53,7 @@ class Plan:
     parameters_hash: str
     csr: Csr | None = None
     csr_key: PrivateKey | None = None
-    token: HardwareToken | None = None
+    hardware_token: HardwareToken | None = None
     label: str = ""
     given: Given | None = None
 
@@ -123,7 +122,7 @@ class RejectedError(Exception):
 class Verdict:
     """What to do about a step that did not succeed.
 
-    ``error`` is what the user is told; ``patience`` how to wait before the next try, None when waiting cannot help;
+    ``error`` is what the user reads; ``patience`` how to wait before the next try, None when waiting cannot help;
     ``drop_certificate``: ask for a new one next time, this one's token was refused.
     """
 

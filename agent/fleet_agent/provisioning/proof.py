@@ -30,7 +30,7 @@ TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its 
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
 PUBACK_LIMIT = 35.0  # seconds; awscrt gives up after 30
 
-_PUBLISHED = (0, 16)  # 16: nobody has subscribed
+_PUBLISHED = (0, 16)  # 16: there is no subscriber
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,14 +128,14 @@ class Proof:
         return Proven(session=conversation.release(), how=how, refused=refused)
 
     def _filled(self, credential: Credential) -> Iterator[Outgoing]:
-        for one in self._trial.messages:
+        for message in self._trial.messages:
             try:
                 name = template.fill(
-                    one.topic, credential.topic_values, one.source, self._parameters
+                    message.topic, credential.topic_values, message.source, self._parameters
                 )
             except DeviceError:  # who publishes there reports it
                 continue
-            yield Outgoing(topic=name, payload=one.payload(), retain=one.retain)
+            yield Outgoing(topic=name, payload=message.payload(), retain=message.retain)
 
     def _publish(
         self,

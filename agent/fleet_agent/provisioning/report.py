@@ -1,4 +1,4 @@
-"""What the walk tells while it goes: to a person on stderr, to the journal, to nobody."""
+"""What the walk reports on its way: to a person on stderr, to the journal, or not at all."""
 
 import enum
 from typing import Protocol
@@ -21,13 +21,13 @@ class Milestone(enum.StrEnum):
 
 
 class Report(Protocol):
-    """Somebody who wants to know how provisioning goes."""
+    """Where provisioning reports its progress."""
 
     def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done; ``detail``: a few words."""
 
     def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
-        """Something did not work and is tried again after ``seconds``; ``problem``: somebody must look at it first."""
+        """Something did not work and is tried again after ``seconds``; a ``problem`` needs a person to act first."""
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""

@@ -1,4 +1,4 @@
-"""The only hands of provisioning: does what ``machine`` decided, with the identity client, the store and the clock.
+"""The only hands of provisioning: does what ``machine`` decided, with AWS's provisioning API, the store and the clock.
 
 ``Runner.provision`` is the whole walk. It returns what it came to, or raises what stopped it; when that happens every
 fact learned so far is on disk and the next call goes on from there.
@@ -228,9 +228,8 @@ class Runner:
             case Step.PROVE:
                 return self._prove(found)
             case Step.OPEN | Step.PROMOTE | Step.KEPT:
-                raise AssertionError(
-                    step
-                )  # of an attempt under way nothing that could fail and be tried again
+                # No other step of an attempt under way can fail and be tried again.
+                raise AssertionError(step)
             case _:
                 assert_never(step)
 
@@ -268,7 +267,7 @@ class Runner:
         self._issued_at = certificate.certificate_id, self._clock.monotonic()
         issued = Issued(
             certificate_id=certificate.certificate_id,
-            token=certificate.token,
+            ownership_token=certificate.ownership_token,
             received=self._clock.wall(),
             uptime=clock.uptime(self._clock),
         )
@@ -294,11 +293,11 @@ class Runner:
     def _register(self, found: Generation) -> Generation:
         api = self._open_claim(found)
         self._claim.use()
-        token = found.issued.token if found.issued else None
-        if token is None:
+        ownership_token = found.issued.ownership_token if found.issued else None
+        if ownership_token is None:
             raise DeviceError(
                 f"Generation {found.number} has a certificate but no ownership token.",
-                remedy="Drop the attempt and begin anew: fleet-agent provision --restart",
+                remedy="Drop the attempt and start again: fleet-agent provision --restart",
                 code="state-damaged",
             )
         if found.attempt.parameters_hash != self._plan.parameters_hash:
@@ -306,7 +305,7 @@ class Runner:
                 found.attempt, parameters_hash=self._plan.parameters_hash
             )
             found = self._store.keep_attempt(found, attempt)
-        thing_name, configuration = api.register_thing(token, self._plan.parameters)
+        thing_name, configuration = api.register_thing(ownership_token, self._plan.parameters)
         registration = Registration(thing_name=thing_name, device_configuration=configuration)
         registered = dataclasses.replace(found, registration=registration)
         if error := machine.other_thing(registered, self._needs.in_use):

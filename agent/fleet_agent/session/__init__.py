@@ -1,1 +1,1 @@
-"""One MQTT 5 connection under one credential, and what to make of it when it fails."""
+"""MQTT 5 sessions under one credential, conversations over them, and the cause when one fails."""

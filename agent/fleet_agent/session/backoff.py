@@ -73,9 +73,8 @@ def first_contact(window: float, planned: float | None, now: float, jitter: floa
         now: Unix seconds.
         jitter: In [0, 1).
     """
-    if (
-        planned is None or planned > now + window
-    ):  # the clock has stepped back, or the window is another
+    # The clock has stepped back, or the window is another.
+    if planned is None or planned > now + window:
         return now + window * jitter
     if planned > now:
         return planned

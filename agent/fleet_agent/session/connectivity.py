@@ -29,9 +29,8 @@ _log = logging.getLogger(__name__)
 CALM = 600.0  # seconds; longer than the longest wait between two connects of a twin
 WINDOW = 3600.0  # seconds in which endings of the connection count together
 OFTEN = 3  # of them are a problem
-DIAGNOSE_AGAIN = (
-    300.0  # seconds between looks for the cause of the same failure: one takes seconds
-)
+# Seconds between looks for the cause of the same failure: a look takes seconds itself.
+DIAGNOSE_AGAIN = 300.0
 
 _REASON_STRING = 200  # characters of the server's own words that are shown
 

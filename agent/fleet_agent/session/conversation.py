@@ -1,6 +1,6 @@
-"""One short session that asks and hears answers: of provisioning with AWS, of the proof, of the doctor.
+"""One short session that asks and waits for answers: of provisioning with AWS, of the proof, of the doctor.
 
-Everything is waited for here, in one place, with a limit; whoever uses it says what to ask and judges the answer. What
+Everything is waited for here, in one place, with a limit; the caller decides what to ask and judges the answer. What
 came back is a value: a code, a message, ``Unsent``, ``Ended``, or None when nothing came in time.
 
 A session that is to go on afterwards is given up with ``release``. Whoever takes it over hears in the mailbox what it

@@ -25,7 +25,9 @@ _NO_MQTT_5 = "PROTOCOL_ERROR"
 
 
 def look(session: Session, now: float) -> AgentError | None:
-    """What keeps it from opening while awscrt is silent; None when nothing is found. Takes ``probe.LIMIT`` at most.
+    """Looks for what keeps a session from opening while awscrt is silent; None when nothing is found.
+
+    It takes ``probe.LIMIT`` seconds at most.
 
     Args:
         session: The one that does not open.
@@ -48,24 +50,24 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
         return found
     if failure is not None and failure.error.startswith(_HANG_UP):
         return _hung_up(session)
-    what = failure.error if failure else "no answer in time"
-    if _NO_MQTT_5 in what:
+    reason = failure.error if failure else "no answer in time"
+    if _NO_MQTT_5 in reason:
         return UnreachableError(
-            f"{_where(session)} does not speak MQTT 5: {what}.",
+            f"{_where(session)} does not speak MQTT 5: {reason}.",
             remedy="A broker of MQTT 3.1.1 answers there. Compare `endpoint` with: aws iot describe-endpoint "
             "--endpoint-type iot:Data-ATS",
             code="mqtt-5-missing",
         )
-    if _SLOW_TLS in what:
+    if _SLOW_TLS in reason:
         return UnreachableError(
-            f"{_where(session)} accepts connections, but does not get through a TLS and MQTT handshake: {what}.",
+            f"{_where(session)} accepts connections, but does not get through a TLS and MQTT handshake: {reason}.",
             remedy="Something on the way may swallow it (a captive portal, a proxy), or the line is very slow.",
             code="endpoint-silent",
         )
     return UnreachableError(
-        f"No MQTT connection to {_where(session)}: {what}.",
+        f"No MQTT connection to {_where(session)}: {reason}.",
         remedy="Check that the port is open on the way there, and the proxy if there is one.",
-        code=CONNECT_CLOSED if what.startswith(_CLOSED) else "connect-failed",
+        code=CONNECT_CLOSED if reason.startswith(_CLOSED) else "connect-failed",
     )
 
 

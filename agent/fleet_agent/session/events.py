@@ -17,7 +17,7 @@ class NoAnswer(enum.Enum):
 
     CUT = "the connection ended before it came"
     LATE = "none came within its time"
-    NOT_HERE = "the server said that it takes no such packet"
+    NOT_HERE = "the server announced that it takes no such packet"
     IMPOSSIBLE = "the packet is one that can never be sent"
     FAILED = "it failed"
 

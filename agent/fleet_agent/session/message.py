@@ -19,7 +19,7 @@ class Outgoing:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What the server said in its CONNACK that it takes and keeps; sizes in bytes, times in seconds.
+    """What the server takes and keeps, by its CONNACK; sizes in bytes, times in seconds.
 
     ``packet`` is the largest packet, ``unacknowledged`` how many messages may be under way, ``expiry`` how long it
     keeps a session whose device is away.
@@ -40,6 +40,5 @@ class Upkeep:
     keep_alive: int = 120  # AWS allows 30 to 1200, and a NAT on the way often forgets after 300
     expiry: int = 3600  # that AWS keeps commands for a device that is away: its default ceiling
     will: Outgoing | None = None
-    flow_control: bool = (
-        True  # awscrt's own, 10 ms a packet; off for who keeps to AWS's limits by itself
-    )
+    # That of awscrt, 10 ms a packet; off for a sender that keeps to AWS's limits by itself.
+    flow_control: bool = True

@@ -1,4 +1,4 @@
-"""One MQTT 5 connection under one credential. Besides ``provisioning.aws``, the only importer of the SDK.
+"""One MQTT 5 connection under one credential. Of the SDK it uses awscrt alone, as ``packets`` and ``tls`` do.
 
 The network runs on awscrt's own thread; its callbacks put one event into the mailbox and return. Every event carries
 the session it belongs to, so that a late one of a closed session is recognised. Built on awscrt directly: the SDK's
@@ -312,9 +312,8 @@ class Session:
         handle = acquire()
 
         def acknowledge() -> None:
-            with contextlib.suppress(
-                Exception
-            ):  # the connection it came on has ended: it comes again
+            # The connection it came on may have ended: it comes again.
+            with contextlib.suppress(Exception):
                 self.client.invoke_publish_acknowledgement(handle)
 
         return acknowledge

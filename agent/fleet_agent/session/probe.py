@@ -282,9 +282,8 @@ def _issuer(route: Route) -> str:
     return issuer_of(shown or b"")
 
 
-_DATE = re.compile(
-    rb"\x17\x0d\d{12}Z|\x18\x0f\d{14}Z"
-)  # UTCTime, GeneralizedTime: what follows the issuer
+# UTCTime or GeneralizedTime, which follow the issuer.
+_DATE = re.compile(rb"\x17\x0d\d{12}Z|\x18\x0f\d{14}Z")
 _NAMES = (b"\x03", b"\x0a", b"\x0b")  # common name, organisation, unit: the last byte of 2.5.4.…
 
 

@@ -1,4 +1,4 @@
-"""A tunnel through the HTTP proxy with Python's own sockets, to say what is wrong with it: awscrt only says that.
+"""A tunnel through the HTTP proxy with Python's own sockets, to find what is wrong with it: awscrt reports no cause.
 
 The SDK makes its own tunnel; nothing here runs while all is well.
 """
@@ -14,10 +14,9 @@ from fleet_agent.printable import printable
 from fleet_agent.session.route import Route
 
 _SERVER_ERRORS = 500
-_NEEDS_PASSWORD = (407, 401)  # tinyproxy says the latter to a wrong one
-_REFUSED = re.compile(
-    r"Tunnel connection failed: (\d{3})(.{0,60})", re.DOTALL
-)  # http.client's words
+_NEEDS_PASSWORD = (407, 401)  # tinyproxy answers a wrong one with the latter
+# The words of http.client.
+_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})(.{0,60})", re.DOTALL)
 
 
 def tunnel(route: Route, limit: float) -> socket.socket:
@@ -44,10 +43,10 @@ def tunnel(route: Route, limit: float) -> socket.socket:
         ) from error
     except http.client.HTTPException as error:
         is_end = isinstance(error, http.client.RemoteDisconnected)
-        what = "nothing and hangs up" if is_end else "something that is no HTTP"
+        answer = "nothing and hangs up" if is_end else "something that is no HTTP"
         connection.close()
         raise UnreachableError(
-            f"The proxy {where} answers {what}.",
+            f"The proxy {where} answers {answer}.",
             remedy="Is that an HTTP proxy, and its port? Check `proxy` in the configuration (or HTTPS_PROXY).",
             code="proxy-answer-invalid",
         ) from error
@@ -84,10 +83,12 @@ def _judge(route: Route, error: OSError, *, is_reached: bool) -> AgentError:
     status = int(found[1])
     words = printable(f"{status}{found[2]}")
     if status in _NEEDS_PASSWORD:
-        has_one = bool(urlsplit(route.proxy or "").username)
-        what = "does not take this user and password" if has_one else "wants a user and a password"
+        has_user = bool(urlsplit(route.proxy or "").username)
+        refusal = (
+            "does not take this user and password" if has_user else "wants a user and a password"
+        )
         return UnreachableError(
-            f"The proxy {where} {what} ({words}).",
+            f"The proxy {where} {refusal} ({words}).",
             remedy="Write user:password into a file and name it: proxy_credentials: /etc/fleet-agent/proxy",
             code=PROXY_PASSWORD,
         )

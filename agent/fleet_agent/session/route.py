@@ -82,7 +82,7 @@ def _credentials(path: Path) -> str:
 
 
 def _of_environment(host: str, port: int, environment: Mapping[str, str]) -> str | None:
-    name = next((one for one in _VARIABLES if environment.get(one)), None)
+    name = next((variable for variable in _VARIABLES if environment.get(variable)), None)
     if name is None or _is_exempt(host, port, environment):
         return None
     from urllib.parse import urlsplit
@@ -117,7 +117,9 @@ def _is_exempt(host: str, port: int, environment: Mapping[str, str]) -> bool:
     """Whether NO_PROXY names this host: ``*``, a name with all below it, an address, a network; each with a port."""
     text = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     host = host.lower().rstrip(".")
-    return any(_fits(one.strip().lower(), host, port) for one in text.split(",") if one.strip())
+    return any(
+        _fits(entry.strip().lower(), host, port) for entry in text.split(",") if entry.strip()
+    )
 
 
 def _fits(entry: str, host: str, port: int) -> bool:

@@ -1,4 +1,4 @@
-"""What is said where the AWS IoT SDK here is not one that the agent can use: distributions mix and patch its parts."""
+"""Refuses an AWS IoT SDK that the agent cannot use: distributions mix and patch its parts."""
 
 import types
 
@@ -21,7 +21,7 @@ def require(mqtt5: types.ModuleType) -> None:
 
 
 def misfit(error: ImportError | AttributeError) -> DeviceError | None:
-    """The error to tell when it is the SDK that lacks something, such as an awsiotsdk newer than its awscrt."""
+    """The error to report when it is the SDK that lacks something, such as an awsiotsdk newer than its awscrt."""
     lacking = getattr(error, "obj", None)
     module = lacking.__name__ if isinstance(lacking, types.ModuleType) else error.name
     if (module or "").partition(".")[0] not in {"awscrt", "awsiot", "_awscrt"}:
@@ -29,9 +29,9 @@ def misfit(error: ImportError | AttributeError) -> DeviceError | None:
     return _unfit(str(error))
 
 
-def _unfit(what: str) -> DeviceError:
+def _unfit(reason: str) -> DeviceError:
     return DeviceError(
-        f"The AWS IoT SDK here does not fit the agent: {what.rstrip('.')}.",
+        f"The AWS IoT SDK here does not fit the agent: {reason.rstrip('.')}.",
         remedy=REMEDY,
         code="sdk-incomplete",
     )

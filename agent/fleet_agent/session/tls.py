@@ -1,4 +1,4 @@
-"""TLS and the proxy as awscrt takes them. With ``session.mqtt`` the importer of the SDK."""
+"""TLS and the proxy as awscrt takes them."""
 
 import os
 import re
@@ -60,7 +60,7 @@ def proxy(route: Route) -> Any:  # noqa: ANN401 - awscrt has no types
 
 
 def _why_not(route: Route, pair: KeyPair, error: str) -> AgentError:
-    """Say which file keeps TLS from being set up; awscrt says only that it failed."""
+    """The error that names the file which keeps TLS from being set up; awscrt reports only that it failed."""
     from fleet_agent.credentials import keys
 
     try:

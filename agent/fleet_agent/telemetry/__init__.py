@@ -1,1 +1,1 @@
-"""The way up: readings from their sources through the durable queue to AWS IoT Core."""
+"""What goes up: readings from their sources through the durable queue to AWS IoT Core."""

@@ -17,7 +17,7 @@ from fleet_agent.telemetry.inventory import (
 )
 from fleet_agent.telemetry.reading import Reading
 
-SOURCES_KEPT = 1000  # told apart; all others share what the nameless one has
+SOURCES_KEPT = 1000  # distinguished; all others share what the nameless one has
 
 Cause = Literal["full", "age", "expired", "refused"]
 
@@ -29,7 +29,7 @@ class Accounts:
         self.names: dict[str, Topic] = {}
         self._number = 0  # the highest of a topic
         self.sources: dict[str, Source] = {}
-        # Topic, first, end: AWS has these, or nobody wants them: to be deleted.
+        # Topic, first, end: AWS has these, or never will: to be deleted.
         self.removed: list[tuple[Topic, int, int]] = []
         self.count = 0
         self.bytes = 0
@@ -101,7 +101,7 @@ class Accounts:
         if source is None:
             if len(self.sources) >= SOURCES_KEPT:
                 return self.sources[""]
-            number = 1 + max(one.number for one in self.sources.values())
+            number = 1 + max(source.number for source in self.sources.values())
             source = self.sources[name] = Source(number, name)
         return source
 
@@ -148,12 +148,12 @@ class Accounts:
         source.is_changed = True
 
     def losers(self, most: int) -> list[tuple[str, Dropped]]:
-        """Sources that lost readings, by name, those with most first; the nameless one has what is not told apart."""
+        """Sources that lost readings, by name, those with most first; the nameless one stands for the rest."""
         found = [
             (sum(dataclasses.astuple(source.dropped)), name or "others", source.dropped)
             for name, source in self.sources.items()
         ]
-        found.sort(key=lambda one: -one[0])
+        found.sort(key=lambda lost: -lost[0])
         return [(name, dropped) for count, name, dropped in found[:most] if count]
 
     def surplus(self, kept: int, growth: Growth) -> list[Topic]:
@@ -166,7 +166,7 @@ class Accounts:
         count = {source: len(source.idle) for source in self.sources.values() if source.idle}
         spared = dict.fromkeys(count, 0)
         for _ in range(sum(count.values()) - kept):
-            greediest = max(count, key=lambda one: count[one] - spared[one])
+            greediest = max(count, key=lambda source: count[source] - spared[source])
             spared[greediest] += 1
         return [
             topic

@@ -1,7 +1,7 @@
 """How old readings are, by a clock that does not step. Pure.
 
-Within one boot of the machine the monotonic clock says it. Between two boots only the wall clock can, where somebody
-vouches for it in both; where nobody does, what surely passed is counted, and a reading is taken for younger than it is.
+Within one boot of the machine the monotonic clock is enough. Between two boots only the wall clock can do, where it is
+synchronised in both; where it is not, the time that surely passed is counted, and a reading seems younger than it is.
 Setting the clock thus neither ages a reading nor lets it expire.
 """
 
@@ -43,10 +43,10 @@ class Ages:
 
     def load(self, eras: Iterable[Era], used: Collection[int]) -> None:
         """Begin with what is written down; eras of which no reading is left are forgotten."""
-        found = sorted(eras, key=lambda one: one.number)
+        found = sorted(eras, key=lambda past: past.number)
         boot = self._clock.boot()
-        self._eras = [one for one in found if one.number in used and one.boot != boot]
-        same = [one for one in found if one.boot == boot]
+        self._eras = [past for past in found if past.number in used and past.boot != boot]
+        same = [past for past in found if past.boot == boot]
         highest = found[-1].number if found else UNKNOWN
         self._now = (
             same[-1]
@@ -69,13 +69,13 @@ class Ages:
         if era == UNKNOWN:
             return max(0.0, wall - moment) if wall is not None and moment >= BUILT else 0.0
         passed = monotonic  # since the beginning of the era that follows
-        for one in reversed(self._eras):
-            is_it = one.number == era
+        for past in reversed(self._eras):
+            is_it = past.number == era
             since = moment if is_it else 0.0
-            surely = max(0.0, one.last - since) + passed
+            surely = max(0.0, past.last - since) + passed
             by_wall = 0.0
-            if wall is not None and one.offset is not None:
-                by_wall = wall - (since + one.offset)
+            if wall is not None and past.offset is not None:
+                by_wall = wall - (since + past.offset)
             passed = max(surely, by_wall)
             if is_it:
                 return passed

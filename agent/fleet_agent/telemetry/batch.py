@@ -1,7 +1,7 @@
 """Readings of one topic → the message that carries them. Pure.
 
 A message carries a run of readings that follow each other in their topic's sequence, so that ``sequence`` and ``count``
-name each of them: a subscriber can tell duplicates and gaps.
+name each of them: a subscriber sees duplicates and gaps.
 """
 
 import dataclasses

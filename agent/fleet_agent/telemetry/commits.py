@@ -1,4 +1,4 @@
-"""Readings in: many share one commit, and who made one hears when it is durable and when AWS has it."""
+"""Readings in: many share one commit, and each sender learns when its reading is durable and when AWS has it."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ from fleet_agent.errors import StateDirectoryError
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.queue import Queue
-from fleet_agent.telemetry.reading import MAX_PAYLOAD, Heard, Reading
+from fleet_agent.telemetry.reading import MAX_PAYLOAD, Callback, Reading
 
 # Readings that are committed without waiting for more, and bytes of them: they are in memory until then, and once more
 # in the log.
@@ -28,8 +28,8 @@ class _Put:
     """A reading that waits for the next commit."""
 
     reading: Reading
-    on_stored: Heard | None
-    on_acknowledged: Heard | None
+    on_stored: Callback | None
+    on_acknowledged: Callback | None
 
 
 class Commits:
@@ -57,7 +57,7 @@ class Commits:
         self._put_size = 0
         self._put_at = math.inf
         self._flush_at = math.inf
-        self._waiting_for: dict[tuple[int, int], Heard] = {}
+        self._waiting_for: dict[tuple[int, int], Callback] = {}
         self._replaced = queue.replaced
         self._is_troubled = False
         self.stored = 0
@@ -76,8 +76,8 @@ class Commits:
     def put(
         self,
         reading: Reading,
-        on_stored: Heard | None = None,
-        on_acknowledged: Heard | None = None,
+        on_stored: Callback | None = None,
+        on_acknowledged: Callback | None = None,
     ) -> None:
         """Take a reading for the next commit (``reading.Intake``)."""
         if len(reading.payload) > MAX_PAYLOAD:
@@ -154,7 +154,7 @@ class Commits:
             if heard := self._waiting_for.pop((topic.number, each.sequence), None):
                 heard(why_not)
 
-    def tell_lost(self, held: Callable[[], Collection[tuple[Topic, Sequence[Stored]]]]) -> None:
+    def report_lost(self, held: Callable[[], Collection[tuple[Topic, Sequence[Stored]]]]) -> None:
         """Report what the queue dropped, or lost with a damaged file; ``held`` is what is not in it alone."""
         for place in self._queue.lost if self._waiting_for else ():
             if heard := self._waiting_for.pop(place, None):

@@ -79,5 +79,9 @@ class Culprits:
     def __iter__(self) -> Iterator[Hashable]:
         """Those to be sent alone."""
         return iter(
-            [key for key, one in self._suspects.items() if one.strikes or one.cuts >= _TWICE]
+            [
+                key
+                for key, suspect in self._suspects.items()
+                if suspect.strikes or suspect.cuts >= _TWICE
+            ]
         )

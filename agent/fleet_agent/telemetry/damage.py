@@ -45,14 +45,14 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def full() -> sqlite3.Error:
-    """As SQLite says it."""
+    """In the words of SQLite."""
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
     return error
 
 
 def unusable(path: Path, error: sqlite3.Error) -> StateDirectoryError:
-    """What to tell of a queue that cannot be used now."""
+    """The error of a queue that cannot be used now."""
     code = getattr(error, "sqlite_errorcode", 0) & _MASK
     slug, words, remedy = _TROUBLES.get(
         code, ("error", str(error), "Look at the file and its file system.")
@@ -65,7 +65,7 @@ def unusable(path: Path, error: sqlite3.Error) -> StateDirectoryError:
 
 
 def set_aside(path: Path) -> Path:
-    """Give a damaged file, with its log, another name and keep it for whoever wants to look into it.
+    """Give a damaged file, with its log, another name and keep it for those who want to look into it.
 
     Returns:
         The new name.

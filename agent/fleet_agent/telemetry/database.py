@@ -51,7 +51,7 @@ class Database:
         look: Called with the file open, after every opening: reads what is in it, and so finds damage.
 
     Raises:
-        StateDirectoryError: It can be neither opened nor made anew.
+        StateDirectoryError: It can be neither opened nor replaced.
     """
 
     def __init__(self, path: Path, look: Callable[["Database"], None]) -> None:
@@ -226,7 +226,7 @@ class Database:
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         for pragma in (
-            # The only connection, so it says so: no shared memory, and whoever else opens the file is told.
+            # Declared the only connection: no shared memory, and another program that opens the file gets an error.
             "locking_mode = EXCLUSIVE",
             "journal_mode = WAL",
             f"wal_autocheckpoint = {_CHECKPOINT}",

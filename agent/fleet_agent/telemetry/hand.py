@@ -106,17 +106,17 @@ class Hand:
         """When ``next`` may have one (monotonic seconds)."""
         return -math.inf if self._parts else self._queue.due()
 
-    def next(self, now: float, suspect: Topic | None, *, one_by_one: bool) -> Drawn | None:
+    def next(self, now: float, suspect: Topic | None, *, singly: bool) -> Drawn | None:
         """The next message; None: nothing was left of a topic, or it cannot be sent now.
 
         Args:
             now: Monotonic seconds.
             suspect: A topic whose turn it is before all others.
-            one_by_one: Of that one, a reading a message.
+            singly: Of that one, a reading a message.
         """
         if not self._parts:
             if suspect is not None:
-                self._draw(suspect, 1 if one_by_one else self._most)
+                self._draw(suspect, 1 if singly else self._most)
             elif (topic := self._queue.next(now)) and not self._is_to_wait(topic, now):
                 self._draw(topic, self._most)
         if not self._parts:
@@ -198,12 +198,13 @@ class Hand:
     def _without_expired(self, topic: Topic, readings: list[Stored]) -> list[Stored]:
         left = self._queue.ages.left
         expired = [
-            one
-            for one in readings
-            if one.lifetime is not None and (left(one.era, one.moment, one.lifetime) or 0.0) <= 0
+            reading
+            for reading in readings
+            if reading.lifetime is not None
+            and (left(reading.era, reading.moment, reading.lifetime) or 0.0) <= 0
         ]
         if not expired:
             return readings
         self._watcher.expired(topic, expired)
-        gone = {one.sequence for one in expired}
-        return [one for one in readings if one.sequence not in gone]
+        gone = {reading.sequence for reading in expired}
+        return [reading for reading in readings if reading.sequence not in gone]

@@ -37,7 +37,7 @@ class Heads(Generic[_Item]):
         self._keys[item] = key
         heapq.heappush(self._heap, (key, next(self._ties), item))
         if len(self._heap) > 2 * len(self._keys) + _STALE:
-            self._heap = [one for one in self._heap if self._keys.get(one[2]) == one[0]]
+            self._heap = [entry for entry in self._heap if self._keys.get(entry[2]) == entry[0]]
             heapq.heapify(self._heap)
 
     def discard(self, item: _Item) -> None:

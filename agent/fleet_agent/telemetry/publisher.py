@@ -1,7 +1,7 @@
 """Messages out: as fast as AWS takes them, and each reading until AWS has it or it can never be sent.
 
-A reading goes through three moments: *put* (in memory, for a moment), *stored* (durable: its sender hears of it), and
-*acknowledged* (AWS has it: deleted). The first two are ``commits``'; here is the way from the queue to the session.
+A reading goes through three moments: *put* (in memory, for a moment), *stored* (durable: its sender learns of it), and
+*acknowledged* (AWS has it: deleted). The first two are ``commits``'; this module goes from the queue to the session.
 Everything runs on the deciding thread; ``settle`` is called between events.
 """
 
@@ -25,12 +25,12 @@ from fleet_agent.telemetry.hand import Hand
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.pace import Pace
 from fleet_agent.telemetry.queue import Queue
-from fleet_agent.telemetry.reading import Heard, Reading
+from fleet_agent.telemetry.reading import Callback, Reading
 from fleet_agent.telemetry.verdict import Verdict
 
 REFUSED_KEPT = 100  # topics of which is remembered that they were refused
 ANSWERS_KEPT = 100  # that wait for a connection
-DROPPED_SHOWN = 3600.0  # seconds that a problem tells of a message that ended the connection
+DROPPED_SHOWN = 3600.0  # seconds that a problem names a message that ended the connection
 
 
 class Problems(Protocol):
@@ -110,9 +110,8 @@ class Publisher:
         self._suspects = Culprits()
         self._culprit: _Sent | None = None
         self._is_cut = False
-        self._enders = (
-            Blocks()
-        )  # topics of culprits: a new connection is no reason to try them again
+        # Topics of culprits: a new connection is no reason to try them again.
+        self._enders = Blocks()
         self._enders_shown: dict[str, float] = {}  # topic → until when
         self._counts = Counts()
 
@@ -121,8 +120,8 @@ class Publisher:
     def put(
         self,
         reading: Reading,
-        on_stored: Heard | None = None,
-        on_acknowledged: Heard | None = None,
+        on_stored: Callback | None = None,
+        on_acknowledged: Callback | None = None,
     ) -> None:
         """Take a reading for the next commit (``reading.Intake``)."""
         self._commits.put(reading, on_stored, on_acknowledged)
@@ -161,7 +160,9 @@ class Publisher:
         self._blocks.clear()
         self._hand.begin(self._limits.packet)
         for topic in [
-            one for one in self._refused_topics if self._enders_shown.get(one, now) <= now
+            refused
+            for refused in self._refused_topics
+            if self._enders_shown.get(refused, now) <= now
         ]:
             self._enders_shown.pop(topic, None)
             self._taken(topic)
@@ -188,7 +189,7 @@ class Publisher:
         if self._session is None or self._is_cut:
             return
         self._is_cut = True
-        flying = [(one.of, len(one.readings), one.at) for one in self._sent]
+        flying = [(sent.of, len(sent.readings), sent.at) for sent in self._sent]
         if self._suspects.cut(flying, self._clock.monotonic()):
             self._culprit = next(iter(self._sent))
 
@@ -232,8 +233,10 @@ class Publisher:
                 self._cut_answers.append(answer)
             case Verdict.LATER | Verdict.POLICY | Verdict.LARGE | Verdict.NEVER:
                 self._counts.answers_dropped += 1
-                told = verdict.problem(event, self._endpoint, is_foreign=answer.message.is_foreign)
-                self._not_taken(topic, told)
+                problem = verdict.problem(
+                    event, self._endpoint, is_foreign=answer.message.is_foreign
+                )
+                self._not_taken(topic, problem)
 
     def _received(self, topic: Topic, sent: _Sent, found: Verdict, event: Published) -> None:
         readings = sent.readings
@@ -299,11 +302,11 @@ class Publisher:
         self._hand.hurry(is_hasty=at_once)
         self._hand.grown(self._commits.settle(at_once=at_once))
         self._pump()
-        self._commits.tell_lost(self._held)
+        self._commits.report_lost(self._held)
 
     def _held(self) -> list[tuple[Topic, list[Stored]]]:
         """What is in hand or under way."""
-        flying = [(one.of, one.readings) for one in self._sent if isinstance(one.of, Topic)]
+        flying = [(sent.of, sent.readings) for sent in self._sent if isinstance(sent.of, Topic)]
         return [*self._hand, *flying]
 
     # Out ------------------------------------------------------------------------------------------------------------
@@ -333,15 +336,15 @@ class Publisher:
 
     def _suspect(self, now: float) -> Topic | _Answer | None:
         """What is to be sent alone now, or is under way so."""
-        busy = {one.of for one in self._sent} | set(self._answers)
+        busy = {sent.of for sent in self._sent} | set(self._answers)
         busy |= {topic for topic, _ in self._hand} | set(self._cut_answers)
-        for one in self._suspects:
-            if isinstance(one, (Topic, _Answer)) and one in busy:
-                return one
-            if not isinstance(one, Topic) or not self._queue.has(one) or not one.unsent:
-                self._suspects.discard(one)
-            elif self.until(one) <= now:
-                return one
+        for key in self._suspects:
+            if isinstance(key, (Topic, _Answer)) and key in busy:
+                return key
+            if not isinstance(key, Topic) or not self._queue.has(key) or not key.unsent:
+                self._suspects.discard(key)
+            elif self.until(key) <= now:
+                return key
         return None
 
     def _next(self, now: float) -> _Sent | None:
@@ -349,8 +352,8 @@ class Publisher:
             return self._fitting_answer(self._answers.popleft(), now)
         suspect = self._suspect(now) if self._suspects else None
         topic = suspect if isinstance(suspect, Topic) else None
-        one_by_one = topic is not None and self._suspects.was_alone(topic)
-        drawn = self._hand.next(now, topic, one_by_one=one_by_one)
+        singly = topic is not None and self._suspects.was_alone(topic)
+        drawn = self._hand.next(now, topic, singly=singly)
         if drawn is None:
             return None
         return _Sent(drawn.topic, drawn.readings, drawn.message, now)

@@ -37,7 +37,7 @@ class Queue:
         clock: For ages.
 
     Raises:
-        StateDirectoryError: It can be neither opened nor made anew.
+        StateDirectoryError: It can be neither opened nor replaced.
     """
 
     def __init__(self, path: Path, bounds: Bounds, clock: Clock) -> None:
@@ -64,9 +64,9 @@ class Queue:
         moment = self.ages.now
         growth = self._write(readings, self._bounds.synchronous)
         self._accounts.grow(growth)
-        for one in growth.lanes.values():
-            lane = one.grown.topic.lane(one.source)
-            self._waiting.put(lane, one.count, one.first, moment, one.priority)
+        for growing in growth.lanes.values():
+            lane = growing.grown.topic.lane(growing.source)
+            self._waiting.put(lane, growing.count, growing.first, moment, growing.priority)
         return self._kept(growth.places)
 
     def _kept(self, places: list[tuple[Topic, int]]) -> list[tuple[Topic, int] | None]:
@@ -222,8 +222,8 @@ class Queue:
             return
         for number, part in _by_source(readings).items():
             source = topic.lanes[number].source
-            size = sum([len(one.payload) for one in part])
-            for first, end in runs.of([one.sequence for one in part]):
+            size = sum([len(reading.payload) for reading in part])
+            for first, end in runs.of([reading.sequence for reading in part]):
                 self._accounts.remove(topic, source, first, end - first, size)
                 size = 0
             if cause:
@@ -301,7 +301,7 @@ class Queue:
 
         accounts, file = self._accounts, self._file
 
-        def change() -> None:  # once more, and all of it anew, when a damaged file was replaced
+        def change() -> None:  # run again as a whole when a damaged file was replaced
             nonlocal growth, surplus, changed
             growth = accounts.plan(readings, *self.ages.now)
             markers.clear()
@@ -311,11 +311,11 @@ class Queue:
             surplus = accounts.surplus(TOPICS_KEPT, growth)
             for topic in surplus:
                 rows.delete_topic(file, topic, markers.get(topic.number, topic.marker))
-            changed = [one for one in accounts.sources.values() if one.is_changed]
+            changed = [source for source in accounts.sources.values() if source.is_changed]
             rows.write_sources(file, changed)
             if eras := self.ages.changed():
                 rows.write_eras(file, eras)
-            rows.insert(file, (one.topic for one in growth.topics.values()), growth.rows)
+            rows.insert(file, (grown.topic for grown in growth.topics.values()), growth.rows)
 
         file.write(change, synchronous)
         self.ages.written()
@@ -341,10 +341,10 @@ def _by_source(readings: Sequence[Stored]) -> dict[int, Sequence[Stored]]:
     """Mostly all are of one."""
     if len(readings) == 1:
         return {readings[0].source: readings}
-    sources = {one.source for one in readings}
+    sources = {reading.source for reading in readings}
     if len(sources) <= 1:
         return dict.fromkeys(sources, readings)
     found: dict[int, list[Stored]] = {}
-    for one in readings:
-        found.setdefault(one.source, []).append(one)
+    for reading in readings:
+        found.setdefault(reading.source, []).append(reading)
     return dict(found)

@@ -23,7 +23,7 @@ class Reading:
     """What is published under ``topic``, alone or together with others of that topic.
 
     ``time`` and ``expires`` in Unix seconds: of what is between them the queue keeps the length, so that a clock that
-    is set meanwhile makes nothing expire. ``priority`` is an index of ``PRIORITIES``; ``source`` says who made it, for
+    is set meanwhile makes nothing expire. ``priority`` is an index of ``PRIORITIES``; ``source`` names who made it, for
     turns and shares.
     """
 
@@ -37,7 +37,7 @@ class Reading:
 
 
 # Hears the outcome for a reading: None when it came to pass, else why it did not.
-Heard = Callable[[str | None], None]
+Callback = Callable[[str | None], None]
 
 
 class Intake(Protocol):
@@ -46,8 +46,8 @@ class Intake(Protocol):
     def put(
         self,
         reading: Reading,
-        on_stored: Heard | None = None,
-        on_acknowledged: Heard | None = None,
+        on_stored: Callback | None = None,
+        on_acknowledged: Callback | None = None,
     ) -> None:
         """Take a reading; both calls come later, on the deciding thread.
 

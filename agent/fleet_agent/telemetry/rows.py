@@ -48,7 +48,8 @@ def row(
 def insert(file: Database, topics: Iterable[Topic], rows: list[tuple[object, ...]]) -> None:
     """Put readings in, and the names of topics that are new."""
     file.execute_many(
-        "INSERT INTO topic VALUES(?, ?)", [(one.number, one.name) for one in topics if one.is_new]
+        "INSERT INTO topic VALUES(?, ?)",
+        [(topic.number, topic.name) for topic in topics if topic.is_new],
     )
     file.execute_many(
         "INSERT INTO reading(id, time, priority, type, payload, source, era, moment, lifetime) "
@@ -104,9 +105,9 @@ def write_sources(file: Database, sources: Iterable[Source]) -> None:
     file.execute_many(
         "INSERT OR REPLACE INTO source(id, name, full, age, expired, refused) VALUES(?, ?, ?, ?, ?, ?)",
         [
-            (one.number, one.name, lost.full, lost.age, lost.expired, lost.refused)
-            for one in sources
-            for lost in (one.dropped,)
+            (source.number, source.name, lost.full, lost.age, lost.expired, lost.refused)
+            for source in sources
+            for lost in (source.dropped,)
         ],
     )
 
@@ -116,7 +117,7 @@ def write_eras(file: Database, eras: Iterable[Era]) -> None:
     file.execute("DELETE FROM era")
     file.execute_many(
         "INSERT INTO era(id, boot, offset, last) VALUES(?, ?, ?, ?)",
-        [(one.number, one.boot, one.offset, one.last) for one in eras],
+        [(era.number, era.boot, era.offset, era.last) for era in eras],
     )
 
 

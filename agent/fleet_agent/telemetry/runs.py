@@ -42,7 +42,7 @@ def remove(runs: Runs, number: int) -> None:
     """Take out one that is in."""
     at = _at(runs, number)
     first, end = runs[at]
-    runs[at : at + 1] = [one for one in ((first, number), (number + 1, end)) if one[0] < one[1]]
+    runs[at : at + 1] = [run for run in ((first, number), (number + 1, end)) if run[0] < run[1]]
 
 
 def has(runs: Runs, number: int) -> bool:

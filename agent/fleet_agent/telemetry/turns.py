@@ -83,6 +83,8 @@ class Turns:
 
     def all(self) -> list[Topic]:
         """All of them, in the order of their turns; those that rest come last."""
-        found = {one.number: one for topics in self._ready.values() for one in topics.values()}
-        found.update((one.number, one) for _, one in self._resting.values())
+        found = {
+            topic.number: topic for topics in self._ready.values() for topic in topics.values()
+        }
+        found.update((topic.number, topic) for _, topic in self._resting.values())
         return list(found.values())

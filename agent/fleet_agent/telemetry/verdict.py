@@ -56,7 +56,7 @@ def judge(event: Published) -> Verdict:
 
 
 def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> AgentError:
-    """The answer as something that a user is told.
+    """The answer as a problem for the user.
 
     Args:
         event: The answer.

@@ -63,8 +63,8 @@ class Waiting:
         if lane.unsent <= 0:
             self._emptied(lane)
         if not lane.topic.unsent:
-            for one in lane.topic.lanes.values():
-                self._emptied(one)
+            for other in lane.topic.lanes.values():
+                self._emptied(other)
             self._topics.discard(lane.topic)
             self.turns.forget(lane.topic)
 
@@ -92,8 +92,8 @@ class Waiting:
             StateDirectoryError: The file cannot be read.
         """
         greedy = sorted(
-            (one for one in sources if one.number in self._lanes),
-            key=lambda one: one.bytes if by_bytes else one.count,
+            (source for source in sources if source.number in self._lanes),
+            key=lambda source: source.bytes if by_bytes else source.count,
             reverse=True,
         )
         for source in greedy:

@@ -96,7 +96,7 @@ def message_fault(
     if len(texts) > 2 * PROPERTIES:
         return Fault(f"has {len(texts) // 2} user properties, {PROPERTIES} can be sent")
     faults = (fault for text in texts if (fault := string_fault(text)))
-    return next((Fault(f"has a user property that {one.problem}") for one in faults), None)
+    return next((Fault(f"has a user property that {fault.problem}") for fault in faults), None)
 
 
 def string_fault(text: str, most: int = STRING_BYTES) -> Fault | None:
@@ -106,8 +106,8 @@ def string_fault(text: str, most: int = STRING_BYTES) -> Fault | None:
             return Fault("has more than one line")
         code = f"U+{ord(found[0]):04X}"
         is_control = ord(found[0]) <= 0x9F  # noqa: PLR2004 - the last of them
-        what = "a control character" if is_control else "what is no character"
-        return Fault(f"has {what} in it ({code})")
+        character = "a control character" if is_control else "what is no character"
+        return Fault(f"has {character} in it ({code})")
     size = len(text.encode())
     return Fault(f"has {size} bytes, {most} can be sent") if size > most else None
 

@@ -9,7 +9,7 @@ class Topics:
     """What a topic's placeholders stand for on this device.
 
     Args:
-        known: What its identity says, by name (``Credential.topic_values``).
+        known: The values of its identity, by name (``Credential.topic_values``).
         find: Finds the value of a template parameter, which may take its time; None for a name that is none.
         find_at_once: The same, but takes no time: raises a ``DeviceError`` instead.
     """

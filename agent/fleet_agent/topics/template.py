@@ -8,7 +8,7 @@ from fleet_agent.printable import printable
 from fleet_agent.topics.limits import Fault, filter_fault, string_fault, topic_fault
 
 # Beside thing, certificate_id and source: the names of template parameters, and whatever keys the template's device
-# configuration has, which only RegisterThing's answer tells.
+# configuration has, which only RegisterThing's answer has.
 PLACEHOLDER = r"[0-9A-Za-z_][0-9A-Za-z_:.-]*"
 
 _NAME = re.compile(rf"\{{({PLACEHOLDER})\}}")
@@ -54,12 +54,12 @@ def fill(
 
     Args:
         template: With ``{thing}``, ``{certificate_id}``, ``{source}``, keys of the device configuration, other names.
-        known: What the identity says: name → value.
+        known: The values of the identity: name → value.
         source: What ``{source}`` stands for; nothing does when it is empty.
         others: Name → value, asked for what is none of those: template parameters. None: not known either.
 
     Raises:
-        DeviceError: A name that nobody knows, a value that would change the topic's shape, or a topic that AWS IoT does
+        DeviceError: An unknown name, a value that would change the topic's shape, or a topic that AWS IoT does
             not take; names the template and the value.
     """
     if source:
@@ -78,8 +78,8 @@ def fill(
 
     topic = _NAME.sub(value, template)
     if fault := (filter_fault if is_filter(template) else topic_fault)(topic):
-        what = f"filled in it {fault.problem}: {_shown(topic)}"
-        raise _wrong(template, what, "Change it, or make it shorter.")
+        problem = f"filled in it {fault.problem}: {_shown(topic)}"
+        raise _wrong(template, problem, "Change it, or make it shorter.")
     return topic
 
 
@@ -103,9 +103,9 @@ def _names(known: Mapping[str, str]) -> str:
     return f"Known are {names} and the names under provisioning.parameters."
 
 
-def _wrong(template: str, what: str, remedy: str) -> DeviceError:
+def _wrong(template: str, problem: str, remedy: str) -> DeviceError:
     return DeviceError(
-        f"The topic {printable(template)} cannot be filled in: {what}.",
+        f"The topic {printable(template)} cannot be filled in: {problem}.",
         remedy=remedy,
         code="topic-invalid",
     )

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import reference
-from fleet_agent.config.annotations import hints, said, unwrap
+from fleet_agent.config.annotations import annotation, hints, unwrap
 from fleet_agent.config.positions import MAX_DEPTH, MAX_NODES
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Doc
@@ -27,13 +27,13 @@ def test_the_page_is_what_the_code_makes_of_it(name: str) -> None:
 def test_every_keys_example_is_yaml_with_that_key(path: str) -> None:
     cls = dict(reference.sections(Settings))[path]
     for name, annotated in hints(cls).items():
-        doc = said(unwrap(annotated)[1], Doc)
+        doc = annotation(unwrap(annotated)[1], Doc)
         assert doc
         assert list(yaml.safe_load(doc.example)) == [name]
 
 
 def test_every_example_of_the_top_level_is_accepted(folder: Folder) -> None:
-    examples = [said(unwrap(annotated)[1], Doc) for annotated in hints(Settings).values()]
+    examples = [annotation(unwrap(annotated)[1], Doc) for annotated in hints(Settings).values()]
     settings = folder.load("\n".join(doc.example for doc in examples if doc))
     assert settings.proxy == "http://proxy.example.com:3128"
 

@@ -11,7 +11,7 @@ from fleet_agent.clock import uptime
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.orders import rotation
-from fleet_agent.orders.rotation import Heard, Orders
+from fleet_agent.orders.rotation import Orders, Receipt
 from fleet_agent.session.message import Outgoing
 from support.clock import FakeClock
 
@@ -69,11 +69,11 @@ class Device:
         """Whether it is an order; one on the topic is not acknowledged before it is carried out."""
         acknowledged: list[bool] = []
         payload = json.dumps(document).encode()
-        heard = self.orders.take(
+        receipt = self.orders.take(
             Arrived(topic, payload, retain, lambda: acknowledged.append(True))
         )
-        assert heard is not Heard.NOT_OURS
-        is_order = heard is Heard.ROTATE
+        assert receipt is not Receipt.NOT_OURS
+        is_order = receipt is Receipt.ROTATE
         assert bool(acknowledged) is (topic.startswith(JOBS) or not is_order)
         return is_order
 
@@ -147,7 +147,7 @@ def test_failure_is_reported_once_and_not_tried_again() -> None:
 def test_what_is_no_job_orders_nothing(payload: bytes) -> None:
     device = Device()
     for topic in ("notify-next", "$next/get/accepted", "j1/update/accepted"):
-        assert device.orders.take(Arrived(f"{JOBS}/{topic}", payload)) is Heard.TAKEN
+        assert device.orders.take(Arrived(f"{JOBS}/{topic}", payload)) is Receipt.TAKEN
     assert not device.job("QUEUED", operation="reboot")
     assert device.sent == []
 

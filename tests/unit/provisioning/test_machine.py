@@ -47,7 +47,9 @@ def generation(
         number=3,
         attempt=plan.attempt(0.0),
         has_key=key,
-        issued=Issued(certificate_id="c1", token=Secret("t"), received=1.0) if issued else None,
+        issued=Issued(certificate_id="c1", ownership_token=Secret("t"), received=1.0)
+        if issued
+        else None,
         registration=Registration(thing_name="pump", device_configuration={})
         if registered
         else None,

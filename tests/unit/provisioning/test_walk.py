@@ -292,7 +292,7 @@ class Walk(RuleBasedStateMachine):
         return Certificate(
             certificate_id=certificate_id,
             pem=make_certificate(_KEY, valid_to=END_OF_TIME, public_key=public),
-            token=Secret(f"token of {certificate_id}"),
+            ownership_token=Secret(f"token of {certificate_id}"),
             private_key=Secret(key_pem(made).decode()) if made else None,
         )
 

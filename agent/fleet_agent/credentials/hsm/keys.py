@@ -82,7 +82,7 @@ def signer(key: HardwareKey) -> Any:  # noqa: ANN401 - one of cryptography's int
 
 
 def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKey":
-    """The public half, as the token tells it.
+    """The public half, as the token has it.
 
     Raises:
         DeviceError: The token cannot be asked, has no such key, or one of another kind.
@@ -112,7 +112,7 @@ def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKe
         except ValueError:
             pass
     raise DeviceError(
-        f"The key {key} is neither RSA nor EC P-256, or the token does not tell its public half.",
+        f"The key {key} is neither RSA nor EC P-256, or the token does not show its public half.",
         remedy=f"Let the agent make one: another label; or look: pkcs11-tool --module {word(key.token.module)} -O",
         code="token-key-unusable",
     )
@@ -196,7 +196,7 @@ class _Held:
 
 
 def _concrete(cls: Any) -> Any:  # noqa: ANN401
-    """The class without abstract methods: nobody asks this key for what it does not give, such as itself."""
+    """The class without abstract methods: this key is not asked for what it does not give, such as itself."""
     cls.__abstractmethods__ = frozenset()
     return cls
 
@@ -229,7 +229,7 @@ def _slot(module: Module, token: HardwareToken) -> int:
     found = [(slot, flags) for slot, label, flags in there if label == token.label]
     if len(found) > 1:
         raise DeviceError(
-            f"{len(found)} hardware tokens have the label {token.label!r}: which one is meant cannot be told.",
+            f"{len(found)} hardware tokens have the label {token.label!r}: it must be one.",
             remedy="Pull one out, or give one another label (which erases it): pkcs11-tool --init-token --label NAME",
             code="token-ambiguous",
         )

@@ -47,7 +47,7 @@ def log_in(session: Session, token: HardwareToken) -> None:
 
 
 def locked(token: HardwareToken) -> DeviceError:
-    """What to say of a token that takes no PIN any more."""
+    """The error of a token that takes no PIN any more."""
     return DeviceError(
         f"The token {token.label!r} is locked: too many wrong PINs.",
         remedy=f"Unlock it with the security officer's PIN: pkcs11-tool --module {word(token.module)} --token-label "
@@ -72,7 +72,7 @@ def read(token: HardwareToken) -> bytes:
             f"{word(path)}), or use LoadCredential= and credential:NAME.",
             code="pin-unreadable",
         ) from error
-    # Editors elsewhere put a mark there that nobody sees, and that no token takes for a part of the PIN.
+    # Some editors put an invisible mark there, which no token takes for a part of the PIN.
     pin = data.removeprefix(_UTF8_MARK).strip()
     problem = None
     if not pin:

@@ -25,9 +25,8 @@ class ExecWork:
         clock: For its time limit.
     """
 
-    is_repeated = (
-        False  # who knows what it did: a command to reboot would come again after each boot
-    )
+    # It may have acted before it was cut off: a command to reboot would come again after each boot.
+    is_repeated = False
     is_instant = False
 
     def __init__(self, handler: ExecHandler, name: str, mailbox: Mailbox, clock: Clock) -> None:

@@ -97,5 +97,5 @@ def _refuse_link(template: str, path: Path) -> None:
 def _is_link(folder: Path) -> bool:
     try:
         return stat.S_ISLNK(os.lstat(folder).st_mode)
-    except OSError:  # not there, or not to be seen: writing will tell
+    except OSError:  # not there, or not to be seen: writing shows it
         return False

@@ -28,7 +28,7 @@ from fleet_agent.topics.names import Topics
 class Place:
     """What sources work with, and where.
 
-    ``fill`` fills a template for the source of a name, and gives None, having told it, where that makes no topic;
+    ``fill`` fills a template for the source of a name, and gives None, and reports it, where that makes no topic;
     ``topics`` are for what programs send. ``state_dir``: file positions; its disk is the one that is reported on.
     ``reserved``: files that no source reads.
     """
@@ -48,7 +48,7 @@ class Place:
 def build(telemetry: Telemetry, place: Place) -> list[Source]:
     """Make the sources whose topic can be filled in; none does anything before its first ``act``."""
     found = (_source(item, telemetry, place) for item in telemetry.sources)
-    return [one for one in found if one is not None]
+    return [source for source in found if source is not None]
 
 
 def socket_path(sources: Sequence[Source]) -> Path | None:

@@ -28,14 +28,14 @@ MAX_USER_WAITS = 4 * MAX_WAITS
 class _Slot:
     """A packet's place in the order of answers; ``answer`` is empty until it is known."""
 
-    __slots__ = ("answer", "is_told", "name", "size", "told")
+    __slots__ = ("answer", "is_answered", "name", "outcome", "size")
 
     def __init__(self, name: object, size: int) -> None:
         self.answer = b""
-        self.is_told = False  # the answer is sent
+        self.is_answered = False  # the answer is sent
         self.name = name
         self.size = size
-        self.told = b""  # what AWS said before that
+        self.outcome = b""  # whether AWS took it, when that was known before the answer was sent
 
 
 class Connection:
@@ -72,7 +72,7 @@ class Connection:
         self._scratch = scratch
         self._view = memoryview(scratch)
         self._slots: collections.deque[_Slot] = collections.deque()
-        self._told: collections.deque[bytes] = collections.deque()  # what AWS said, to be sent
+        self._outcomes: collections.deque[bytes] = collections.deque()  # to be sent
         self._size = 0
         self._waits = 0
         self._is_open = True
@@ -93,20 +93,20 @@ class Connection:
         """End it; its program reads why."""
         if self._is_open:
             self._leave()
-            self._farewells.say(self._client, answer(None, why))
+            self._farewells.send_last(self._client, answer(None, why))
 
     def _leave(self) -> None:
         self._is_open = False
         self._mailbox.unwatch(self._client.fileno())
         self._slots.clear()
-        self._told.clear()
+        self._outcomes.clear()
         self._share.guests.discard(self)
         self._share.held.discard(self)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it waits for an answer, or for what AWS says."""
-        return bool(self._slots or self._told or self._waits)
+        """Whether it waits for an answer, or for AWS to take a reading."""
+        return bool(self._slots or self._outcomes or self._waits)
 
     # In -------------------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Connection:
             self._take(view[:size])
 
     def _ended(self) -> None:
-        """It sends no more. It may still read; when it does not, the next answer tells."""
+        """It sends no more. It may still read; when it does not, the next answer shows it."""
         self._is_last = True
         self._mailbox.unwatch(self._client.fileno())
         self._answer()
@@ -145,10 +145,10 @@ class Connection:
                     f"The packet has more than {MAX_PACKET} bytes.",
                     "Send less at a time.",
                 )
-            wish = packet.parse(data)
-            slot.name = wish.name
-            topic = self._rights.topic(wish.topic)
-            if wish.waits:
+            request = packet.parse(data)
+            slot.name = request.name
+            topic = self._rights.topic(request.topic)
+            if request.waits:
                 self._refuse_more_waits()
         except PacketError as error:
             slot.answer = answer(error.name or slot.name, error)
@@ -158,23 +158,23 @@ class Connection:
         now = feed.clock.wall()
         reading = Reading(
             topic=topic,
-            payload=wish.payload,
+            payload=request.payload,
             time=now,
-            content_type=wish.content_type,
-            expires=None if wish.lifetime is None else now + wish.lifetime,
+            content_type=request.content_type,
+            expires=None if request.lifetime is None else now + request.lifetime,
             priority=feed.priority,
             source=self._source,
         )
-        slot.size = len(wish.payload)
+        slot.size = len(request.payload)
         self._size += slot.size
         self._share.bytes += slot.size
-        self._waits += wish.waits
-        self._share.waits += wish.waits
+        self._waits += request.waits
+        self._share.waits += request.waits
         self._bound()
         feed.intake.put(
             reading,
             partial(self._stored, slot),
-            partial(self._acknowledged, slot) if wish.waits else None,
+            partial(self._acknowledged, slot) if request.waits else None,
         )
 
     def _refuse_more_waits(self) -> None:
@@ -217,28 +217,28 @@ class Connection:
             error = PacketError(
                 packet.NEVER_SENT, f"AWS does not get the reading: {why_not}", "See the status."
             )
-        told = answer(slot.name, error, "acknowledged")
-        if not slot.is_told:
-            slot.told = told
+        outcome = answer(slot.name, error, "acknowledged")
+        if not slot.is_answered:
+            slot.outcome = outcome
         else:
-            self._told.append(told)
+            self._outcomes.append(outcome)
             self._answer()
 
     def _answer(self) -> None:
-        """Send what is due, in order; what AWS said of a reading comes after the answer to its packet."""
+        """Send what is due, in order; whether AWS took a reading comes after the answer to its packet."""
         if self._is_stuck:
             return
-        slots, told, send = self._slots, self._told, self._client.send
+        slots, outcomes, send = self._slots, self._outcomes, self._client.send
         try:
             while slots and slots[0].answer:
                 send(slots[0].answer)
                 slot = slots.popleft()
-                slot.is_told = True
-                if slot.told:
-                    told.append(slot.told)
-            while told:
-                send(told[0])
-                told.popleft()
+                slot.is_answered = True
+                if slot.outcome:
+                    outcomes.append(slot.outcome)
+            while outcomes:
+                send(outcomes[0])
+                outcomes.popleft()
         except BlockingIOError:
             self._is_stuck = True
             self._mailbox.unwatch(self._client.fileno())

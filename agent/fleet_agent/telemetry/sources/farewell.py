@@ -40,11 +40,11 @@ class Farewells:
     def act(self) -> None:
         """Close those whose time is over."""
         now = self._clock.monotonic()
-        for client in [one for one, until in self._until.items() if until <= now]:
+        for client in [client for client, until in self._until.items() if until <= now]:
             self._end(client)
 
-    def say(self, client: socket.socket, last: bytes) -> None:
-        """Send the last packet to a connection that nobody else watches any more."""
+    def send_last(self, client: socket.socket, last: bytes) -> None:
+        """Send the last packet to a connection that is not watched any more."""
         with contextlib.suppress(OSError):
             client.send(last)
         with contextlib.suppress(OSError):

@@ -1,13 +1,12 @@
-"""What every source works with: where its readings go, and where it says what is wrong with it."""
+"""What every source works with: where its readings go, and where its problems are reported."""
 
 import dataclasses
 
 from fleet_agent import clock as clocks
 from fleet_agent.clock import Clock
-from fleet_agent.errors import AgentError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.telemetry.reading import JSON, Heard, Intake, Reading
+from fleet_agent.telemetry.reading import JSON, Callback, Intake, Reading
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,7 @@ class Feed:
         self,
         payload: bytes,
         content_type: str = JSON,
-        on_stored: Heard | None = None,
+        on_stored: Callback | None = None,
     ) -> None:
         """Hand in a reading made now."""
         reading = Reading(
@@ -45,10 +44,6 @@ class Feed:
         source = self.health.traffic.sources.setdefault(self.name, {})
         source.update(last_error=title, last_error_time=now)
         self.health.report(table.SOURCE_FAILED.problem(title, remedy, name=self.name))
-
-    def fails_by(self, error: AgentError) -> None:
-        """As ``fails``, with the words of an error."""
-        self.fails(error.title, error.remedy)
 
     def works(self) -> None:
         """Nothing is wrong with it."""

@@ -26,9 +26,8 @@ POLL = 1.0  # seconds between looks
 SAVE_EVERY = 10.0  # seconds between writes of the position: what may repeat after a crash
 RETRY = 5.0  # seconds until lines that were not stored are handed in again
 QUIET = 5.0  # seconds without growth until a rotated file is done: who writes it may not know yet
-MISSING = (
-    3  # looks in a row that find no file until that is a problem: a rotation has such a moment
-)
+# So many looks in a row that find no file are a problem; fewer are not: a rotation has such a moment.
+MISSING = 3
 
 _CHUNK = 256 * 1024  # bytes read at a time
 _MAX_WAITING = 500  # lines, and ...
@@ -134,10 +133,10 @@ class File:
         return self._take(opened, 0)
 
     def _find_again(self, file: Opened) -> None:
-        """It was cut and begun anew: the rest is in a copy, if there is one."""
+        """It was cut off and started again: the rest is in a copy, if there is one."""
         found = position.find(self._path, self._position(file))
         _log.info(
-            "%s was begun anew%s", self._path, "" if found else "; no copy of the rest is found"
+            "%s was started again%s", self._path, "" if found else "; no copy of the rest is found"
         )
         if found is not None:
             self._take(found, self._stored)
@@ -145,7 +144,7 @@ class File:
             self._take(Opened(self._path), 0)
 
     def _follow(self, file: Opened) -> None:
-        """It has another name now. When nobody writes to it any more, go on with the next."""
+        """It has another name now. When it grows no more, go on with the next."""
         if self._lines or self._feed.clock.monotonic() - self._grew < QUIET:
             return
         if rest := file.read(self._offset, MAX_PAYLOAD):  # its last line never got its end
@@ -210,7 +209,7 @@ class File:
             text = text.removeprefix(codecs.BOM_UTF8)
         self._offset = end
         text = text.strip() if self._is_json else text.removesuffix(b"\r")
-        problem = self._what_is_wrong(text)
+        problem = self._problem_of(text)
         self._is_skipping = False
         if problem:
             self._refused, self._problem = self._refused + 1, problem
@@ -222,7 +221,7 @@ class File:
             payload = one_line(text) if self._is_json else text
             self._feed.put(payload, content_type, partial(self._line_stored, line))
 
-    def _what_is_wrong(self, text: bytes) -> str:
+    def _problem_of(self, text: bytes) -> str:
         if self._is_skipping or len(text) > MAX_PAYLOAD:
             return f"has more than {MAX_PAYLOAD} bytes"
         if not text:
@@ -238,7 +237,7 @@ class File:
 
     def _line_stored(self, line: _Line, why_not: str | None) -> None:
         now = self._feed.clock.monotonic()
-        if line not in self._lines:  # handed in anew since
+        if line not in self._lines:  # handed in again since
             return
         if why_not:
             self._lines.clear()
@@ -261,7 +260,7 @@ class File:
             len(self._lines) >= _MAX_WAITING or self._offset - self._stored >= _MAX_WAITING_BYTES
         ) and bool(self._lines)
 
-    # What is kept and told --------------------------------------------------------------------------------------------
+    # What is kept and shown--------------------------------------------------------------------------------------------
 
     def _position(self, file: Opened) -> Position:
         head, size = self._head
@@ -271,7 +270,7 @@ class File:
         if self._file is None or (now := self._position(self._file)) == self._saved:
             return
         self._save_at = self._feed.clock.monotonic() + SAVE_EVERY
-        with contextlib.suppress(StateDirectoryError):  # tried again; the queue has told
+        with contextlib.suppress(StateDirectoryError):  # tried again; the queue has reported it
             position.save(self._record, self._path, now)
             self._saved = now
 

@@ -45,7 +45,7 @@ class PacketError(Exception):
 
 
 @dataclasses.dataclass(slots=True)
-class Wish:
+class Request:
     """What a packet asks for; ``topic`` empty: the source's own; ``lifetime`` in seconds; ``name``: its ``id``."""
 
     topic: str
@@ -56,7 +56,7 @@ class Wish:
     name: object
 
 
-def parse(data: bytes | bytearray | memoryview) -> Wish:
+def parse(data: bytes | bytearray | memoryview) -> Request:
     """Read a packet of at most ``MAX_PACKET`` bytes.
 
     Raises:
@@ -78,13 +78,13 @@ def parse(data: bytes | bytearray | memoryview) -> Wish:
             f"`id` is neither a whole number nor a text of at most {_LONGEST_ID} characters."
         )
     try:
-        return _wish(value, name)
+        return _request(value, name)
     except PacketError as error:
         error.name = name
         raise
 
 
-def _wish(value: dict[str, object], name: object) -> Wish:
+def _request(value: dict[str, object], name: object) -> Request:
     if not value.keys() <= _FIELDS:
         unknown = min(value.keys() - _FIELDS)
         raise _bad(f"The packet has the unknown member {unknown[:80]!r}.")
@@ -105,7 +105,7 @@ def _wish(value: dict[str, object], name: object) -> Wish:
             f"The payload has {len(payload)} bytes, AWS IoT takes {MAX_PAYLOAD}.",
             "Send less at a time.",
         )
-    return Wish(topic, payload, content_type, _lifetime(value.get("expires")), waits, name)
+    return Request(topic, payload, content_type, _lifetime(value.get("expires")), waits, name)
 
 
 def _payload(payload: object, encoding: object) -> tuple[bytes, str]:
@@ -151,9 +151,9 @@ def answer(name: object, error: PacketError | None = None, member: str = "ok") -
     """The answer to a packet, or with ``member="acknowledged"`` what became of the reading."""
     if error is None and name is None and member == "ok":
         return OK
-    told: dict[str, object] = {member: error is None}
+    answered: dict[str, object] = {member: error is None}
     if name is not None:
-        told["id"] = name
+        answered["id"] = name
     if error is not None:
-        told["error"] = {"code": error.code, "title": error.title, "remedy": error.remedy}
-    return json.dumps(told).encode()
+        answered["error"] = {"code": error.code, "title": error.title, "remedy": error.remedy}
+    return json.dumps(answered).encode()

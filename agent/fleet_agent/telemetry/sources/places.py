@@ -1,4 +1,4 @@
-"""Who is connected, by user, and who gives its place up when there is none left.
+"""Connections by user, and which of them gives its place up when there is none left.
 
 No user locks another out: while there is room everybody gets a place; when there is none, the user with the most
 connections loses one to a user with fewer, and among one user's, who has been idle for long loses it to who comes.
@@ -20,7 +20,7 @@ class Guest(Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it waits for an answer, or for what AWS says."""
+        """Whether it waits for an answer, or for AWS to take a reading."""
 
     def go_on(self) -> None:
         """Others of the same user have less open: it may be read from again."""
@@ -64,12 +64,12 @@ class Places:
 
     def share(self, user: int) -> Share:
         """What a user has; others of whom nothing is left are forgotten."""
-        for other in [one for one, share in self._shares.items() if share.is_idle]:
+        for other in [other for other, share in self._shares.items() if share.is_idle]:
             del self._shares[other]
         return self._shares.setdefault(user, Share())
 
     def who_goes(self, user: int, now: float) -> Guest | None:
-        """Who gives its place to a newcomer of this user; None: nobody has to.
+        """Who gives its place to a newcomer of this user; None: no connection has to.
 
         Args:
             user: The newcomer's.
@@ -78,6 +78,6 @@ class Places:
         own = self.share(user).guests
         most = max((share.guests for share in self._shares.values()), key=len, default=own)
         if len(most) > len(own) + 1:
-            return min(most, key=lambda one: (one.is_waiting, one.heard_at))
-        idle = [one for one in own if not one.is_waiting and now - one.heard_at >= IDLE]
-        return min(idle, key=lambda one: one.heard_at, default=None)
+            return min(most, key=lambda guest: (guest.is_waiting, guest.heard_at))
+        idle = [guest for guest in own if not guest.is_waiting and now - guest.heard_at >= IDLE]
+        return min(idle, key=lambda guest: guest.heard_at, default=None)

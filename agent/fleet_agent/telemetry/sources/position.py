@@ -1,6 +1,6 @@
 """How far a growing file was read, and which file that was, whatever rotation made of it since.
 
-A file is known again by its beginning, for a rotation may copy it and file systems use inode numbers anew.
+A file is recognised by its beginning, since a rotation may copy it and file systems use inode numbers again.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
 
 _SCHEMA = 1
-_HEAD = 1024  # bytes of the beginning that tell files apart
+_HEAD = 1024  # bytes of the beginning that distinguish files
 
 # What logrotate and its like put behind the name, and have not compressed.
 _ROTATED = re.compile(r"[.-][0-9]+([.-][0-9]+)*")
@@ -116,7 +116,7 @@ def find(path: Path, position: Position, since: int | None = None) -> Opened | N
         OSError: It cannot be read.
     """
     if since is not None and position.head_size == 0:
-        copies = [one for one in _rotated(path) if _age(one) > since]
+        copies = [other for other in _rotated(path) if _age(other) > since]
         if copies:
             return Opened(min(copies, key=_age))
     if (current := _open(path)) is not None:
@@ -124,7 +124,7 @@ def find(path: Path, position: Position, since: int | None = None) -> Opened | N
             return current
         current.close()
     for candidate in sorted(
-        _rotated(path), key=lambda one: (one.stat().st_ino != position.inode, -_age(one))
+        _rotated(path), key=lambda other: (other.stat().st_ino != position.inode, -_age(other))
     ):
         if (opened := _open(candidate)) is not None:
             is_inode = opened.inode == position.inode
@@ -142,9 +142,9 @@ def after(path: Path, done: Opened) -> Opened:
     """
     age = os.fstat(done.descriptor).st_mtime_ns
     younger = [
-        one
-        for one in _rotated(path)
-        if _age(one) > age and one.stat().st_ino not in (done.inode, path.stat().st_ino)
+        other
+        for other in _rotated(path)
+        if _age(other) > age and other.stat().st_ino not in (done.inode, path.stat().st_ino)
     ]
     return Opened(min(younger, key=_age, default=path))
 
@@ -152,9 +152,9 @@ def after(path: Path, done: Opened) -> Opened:
 def _rotated(path: Path) -> list[Path]:
     length = len(path.name)
     return [
-        one
-        for one in path.parent.glob(f"{_literal(path.name)}[.-]*")
-        if _ROTATED.fullmatch(one.name[length:]) and one.is_file()
+        other
+        for other in path.parent.glob(f"{_literal(path.name)}[.-]*")
+        if _ROTATED.fullmatch(other.name[length:]) and other.is_file()
     ]
 
 

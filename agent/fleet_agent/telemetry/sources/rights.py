@@ -14,13 +14,12 @@ from fleet_agent.topics import filters
 _EVERYBODY = "*"
 _USER_MAP = Path("/proc/self/uid_map")
 _HIDDEN = 65534  # whom the kernel calls so is from outside our user namespace
-_REMEMBERED = (
-    1000  # topics of a program, so that the usual ones are looked up and not checked anew
-)
+# Topics of a program that are remembered, so that the usual ones are not checked each time.
+_REMEMBERED = 1000
 
 
 class AllowList:
-    """The settings' allow-list on this device; ``problems`` says what is wrong with it, a sentence each.
+    """The settings' allow-list on this device; ``problems``: what is wrong with it, a sentence each.
 
     Args:
         allow: The settings.

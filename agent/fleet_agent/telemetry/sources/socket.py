@@ -112,8 +112,8 @@ class Socket:
 
     def close(self) -> None:
         """Let go of all clients, and accept no more; who connects now waits for the next image of this process."""
-        for one in self._connections:
-            one.close()
+        for client in self._connections:
+            client.close()
         self._farewells.close()
         self._stop_listening()
         self._look_at = math.inf
@@ -156,9 +156,9 @@ class Socket:
         if len(self._connections) >= MAX_CONNECTIONS:
             someone = self._connections.who_goes(user, self._feed.clock.monotonic())
             if someone is None:
-                self._farewells.say(client, answer(None, _full()))
+                self._farewells.send_last(client, answer(None, _full()))
                 return
-            someone.turn_away(_gives_way())
+            someone.turn_away(_makes_room())
         Connection(
             client,
             self._allowed.rights(user, self._feed.topic),
@@ -176,7 +176,7 @@ def _full() -> PacketError:
     )
 
 
-def _gives_way() -> PacketError:
+def _makes_room() -> PacketError:
     return PacketError(
         BUSY,
         f"All {MAX_CONNECTIONS} places are taken, and another program needs this one more.",

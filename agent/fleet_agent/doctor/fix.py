@@ -10,25 +10,25 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from fleet_agent.doctor.finding import Finding, Findings, Level, Mend
+from fleet_agent.doctor.finding import Finding, Findings, Fix, Level
 
 
-def mend(findings: Iterable[Finding]) -> Findings:
+def fix(findings: Iterable[Finding]) -> Findings:
     """Put right what can be; the others pass as they are."""
     for found in findings:
-        if found.mend is None:
+        if found.fix is None:
             yield found
             continue
         try:
-            _apply(found.mend)
+            _apply(found.fix)
         except OSError as error:
             why = f" --fix could not change it: {error.strerror or error}."
             yield dataclasses.replace(found, title=found.title + why)
         else:
-            yield dataclasses.replace(found, level=Level.MENDED)
+            yield dataclasses.replace(found, level=Level.FIXED)
 
 
-def _apply(wanted: Mend) -> None:
+def _apply(wanted: Fix) -> None:
     descriptor = os.open(wanted.base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in Path(wanted.name).parts:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.doctor.finding import Finding, Level, Mend, Subject
-from fleet_agent.doctor.mend import mend
+from fleet_agent.doctor.finding import Finding, Fix, Level, Subject
+from fleet_agent.doctor.fix import fix
 from support.seeded import Bench
 from support.users import NOBODY
 
 
-def test_what_was_wrong_is_mended_and_stays_so(tmp_path: Path) -> None:
+def test_what_was_wrong_is_fixed_and_stays_so(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "root")
     key = bench.current / "private.pem.key"
     for path, mode in ((key, 0o644), (bench.state_dir, 0o777), (bench.claim.private_key, 0o666)):
@@ -20,8 +20,8 @@ def test_what_was_wrong_is_mended_and_stays_so(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(bench.state_dir / "ledger.jsonl", NOBODY, NOBODY)
     found = bench.examine(fixes=True)
-    mended = {one.code for one in found if one.level is Level.MENDED}
-    assert mended >= {"key-readable", "state-mode", "claim-readable"}
+    fixed = {one.code for one in found if one.level is Level.FIXED}
+    assert fixed >= {"key-readable", "state-mode", "claim-readable"}
     assert not [one for one in found if one.level is Level.FAILED]
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE(bench.state_dir.stat().st_mode) == 0o700
@@ -40,11 +40,11 @@ def test_a_link_is_not_followed(tmp_path: Path, name: str) -> None:
     (base / "link").symlink_to(victim)
     (base / "folder").symlink_to(victim.parent)
     (base / "hard").hardlink_to(victim)
-    (found,) = mend([_found(Mend(base=base, name=name, mode=0o666))])
+    (found,) = fix([_found(Fix(base=base, name=name, mode=0o666))])
     assert found.level is Level.FAILED
     assert "--fix could not" in found.title
     assert stat.S_IMODE(victim.stat().st_mode) == 0o640
 
 
-def _found(wanted: Mend) -> Finding:
-    return Subject("a test").failed("code", "Wrong.", "", "Mend it.", wanted)
+def _found(wanted: Fix) -> Finding:
+    return Subject("a test").failed("code", "Wrong.", "", "Fix it.", wanted)
