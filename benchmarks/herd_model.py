@@ -32,7 +32,6 @@ PLAN = Plan(
     method="csr",
     key_type="ec-p256",
     parameters={},
-    parameters_hash="",
 )
 
 
@@ -240,7 +239,9 @@ class Herd:
             device.began = now
         step = machine.next_step(device.found, PLAN)
         if step is Step.OPEN:
-            device.found = Generation(number=1, attempt=PLAN.attempt(EPOCH + now), has_key=True)
+            device.found = Generation(
+                number=1, attempt=PLAN.attempt(EPOCH + now, ""), has_key=True
+            )
             device.is_first_try = True
             step = machine.next_step(device.found, PLAN)
         if step is Step.PROVE:

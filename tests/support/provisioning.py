@@ -18,7 +18,6 @@ def make_plan(method: str = "csr", csr: Csr | None = None, *, has_csr_key: bool 
         method=method,
         key_type="ec-p256",
         parameters={"SerialNumber": "7"},
-        parameters_hash="7a" * 32,
         csr=csr,
         csr_key=Secret("its key") if has_csr_key else None,
     )
@@ -40,9 +39,7 @@ def plan_to_adopt(certificate_id: str = "c1") -> Plan:
         not_after=9e9,
         is_from_aws=False,
     )
-    return dataclasses.replace(
-        make_plan("given"), template="", parameters={}, parameters_hash="", given=given
-    )
+    return dataclasses.replace(make_plan("given"), template="", parameters={}, given=given)
 
 
 @dataclasses.dataclass

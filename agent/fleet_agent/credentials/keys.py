@@ -33,6 +33,15 @@ class Validity:
     not_after: float
 
 
+def load() -> None:
+    """Import what the functions here need: where they are called soon, while there is nothing else to do."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    del x509, hashes, serialization, ec, rsa
+
+
 def make_private_key(kind: str) -> Secret:
     """Make a key on the device: ``ec-p256`` or ``rsa-2048``; PKCS#8 PEM."""
     from cryptography.hazmat.primitives import serialization

@@ -70,7 +70,6 @@ def plan(settings: Settings, identity: Identity, pair: KeyPair, call: Call) -> "
         method="given",
         key_type="",
         parameters={},
-        parameters_hash="",
         given=given,
     )
 

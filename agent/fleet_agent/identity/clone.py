@@ -13,6 +13,13 @@ _log = logging.getLogger(__name__)
 _SYSTEM = Path("/")
 
 
+def load() -> None:
+    """Import what the functions here need."""
+    from fleet_agent.device import fingerprint
+
+    del fingerprint
+
+
 def look(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Problem | None:
     """Compare the hardware with what the identity was proven on; where nothing is wrong, write down what it is."""
     from fleet_agent.device import fingerprint  # with OpenSSL: only where it is needed

@@ -47,6 +47,7 @@ def make(settings: Settings, *, allow_volatile: bool) -> Found:
     Raises:
         AgentError: It cannot be made or stored, or AWS is to make it.
     """
+    from fleet_agent.credentials import keys
     from fleet_agent.provisioning.dependencies import here
     from fleet_agent.provisioning.device_key import DeviceKey
 
@@ -65,7 +66,9 @@ def make(settings: Settings, *, allow_volatile: bool) -> Found:
     found = store.pending()
     if found is None:
         # Nobody has asked for a certificate yet.
-        attempt: Attempt = dataclasses.replace(plan.attempt(SystemClock().wall()), tries=0)
+        attempt: Attempt = dataclasses.replace(
+            plan.attempt(SystemClock().wall(), keys.hash_parameters({})), tries=0
+        )
         found = store.open(attempt)
     key = DeviceKey(plan, store, here)
     found = key.make(found)

@@ -12,6 +12,7 @@ from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Provisioning, Settings
+from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Credential,
     Csr,
@@ -89,7 +90,8 @@ def walk(
     """
     with contextlib.closing(Aside()) as aside:
         # It starts while the SDK is imported.
-        aside.start()
+        aside.prepare(keys.load)
+        aside.prepare(clone.load)
         filesystem.try_out(Path(settings.state_dir))
         own = in_use if settings.rotation.credential == "own" else None
         if in_use is None and _adopts(settings, request):
@@ -98,7 +100,7 @@ def walk(
             wanted = needed(settings.provisioning, "provisioning")
             if own is None:
                 needed(settings.claim, "claim")
-            plan = _plan(settings, wanted, request, report, aside)
+            plan = _plan(settings, wanted, request, report)
         runner = _runner(
             settings,
             request,
@@ -184,12 +186,9 @@ def _plan_to_adopt(settings: Settings, request: Request, aside: Aside) -> "Plan"
     return adopt.plan(settings, identity, pair, aside.call)
 
 
-def _plan(
-    settings: Settings, wanted: Provisioning, request: Request, report: Report, aside: Aside
-) -> "Plan":
+def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":
     """What is asked for: by the settings, by flags, and by the device's own facts."""
     from fleet_agent import device
-    from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
 
     parameters = device.resolve(wanted.parameters, reserved=reserved(settings, os.environ))
@@ -206,7 +205,6 @@ def _plan(
         method="csr" if csr else wanted.method,
         key_type=wanted.key.type,
         parameters=values,
-        parameters_hash=aside.call(keys.hash_parameters, values),
         csr=csr,
         csr_key=csr_key,
         hardware_token=hardware_token(settings),
@@ -216,7 +214,6 @@ def _plan(
 
 def key_plan(settings: Settings) -> "Plan":
     """What is asked for as far as the key goes: the device's facts may not be there yet."""
-    from fleet_agent.credentials import keys
     from fleet_agent.provisioning.model import Plan
 
     wanted = needed(settings.provisioning, "provisioning")
@@ -226,7 +223,6 @@ def key_plan(settings: Settings) -> "Plan":
         method=wanted.method,
         key_type=wanted.key.type,
         parameters={},
-        parameters_hash=keys.hash_parameters({}),
         hardware_token=hardware_token(settings),
         label=wanted.key.label,
     )

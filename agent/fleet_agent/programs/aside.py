@@ -40,6 +40,8 @@ class Aside:
     def __init__(self, limit: float = LIMIT) -> None:
         self._limit = limit
         self._process: Any = None
+        # Answers to what was prepared, which come first.
+        self._unread = 0
 
     def start(self) -> None:
         """Start the program, if it does not run yet.
@@ -71,6 +73,20 @@ class Aside:
             raise _failed(f"it cannot be started: {error.strerror}") from error
         self._process = launch.waited_for(process)
 
+    def prepare(self, function: Callable[[], object]) -> None:
+        """Have the program call this while nothing is asked of it; what comes of it is not waited for.
+
+        Raises:
+            TemporaryError: The program cannot be started.
+        """
+        self.start()
+        try:
+            _write(self._process.stdin, pickle.dumps((function, (), {})))
+        except OSError as error:
+            self.close()
+            raise _failed(str(error)) from error
+        self._unread += 1
+
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``function`` returns there.
 
@@ -81,7 +97,11 @@ class Aside:
         until = time.monotonic() + self._limit  # noqa: TID251 - a limit of pipes, which no test's clock moves
         try:
             _write(self._process.stdin, pickle.dumps((function, args, kwargs)))
-            is_good, answer = pickle.loads(_read(self._process.stdout.fileno(), until))  # noqa: S301 - our own program
+            descriptor = self._process.stdout.fileno()
+            while self._unread:
+                _read(descriptor, until)
+                self._unread -= 1
+            is_good, answer = pickle.loads(_read(descriptor, until))  # noqa: S301 - our own program
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             self.close()
             raise _failed(str(error) or "it ended") from error
@@ -93,7 +113,7 @@ class Aside:
         """End the program."""
         if self._process is None:
             return
-        process, self._process = self._process, None
+        process, self._process, self._unread = self._process, None, 0
         process.stdin.close()
         process.stdout.close()
         process.kill()

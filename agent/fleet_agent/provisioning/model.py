@@ -40,7 +40,7 @@ class Given:
 class Plan:
     """What is asked for now: by flags, file or both.
 
-    ``parameters_hash`` is the SHA-256 (hex) of the parameters. ``csr`` is a request that was made elsewhere and
+    ``csr`` is a request that was made elsewhere and
     ``csr_key`` its key, where the device shall have it. ``hardware_token`` is where the device's key is made, ``label``
     its first key's. ``given`` is what is adopted; nothing is asked for then.
     """
@@ -50,7 +50,6 @@ class Plan:
     method: str
     key_type: str
     parameters: Mapping[str, str]
-    parameters_hash: str
     csr: Csr | None = None
     csr_key: PrivateKey | None = None
     hardware_token: HardwareToken | None = None
@@ -69,13 +68,13 @@ class Plan:
         """How the identity begins."""
         return "claim" if self.given is None else "adopted"
 
-    def attempt(self, now: float) -> Attempt:
+    def attempt(self, now: float, parameters_hash: str) -> Attempt:
         """The first try at this plan; ``now`` in Unix seconds."""
         return Attempt(
             endpoint=self.endpoint,
             template=self.template,
             method=self.method,
-            parameters_hash=self.parameters_hash,
+            parameters_hash=parameters_hash,
             csr_hash=self.csr.hash if self.csr else None,
             tries=1,
             not_before=0.0,

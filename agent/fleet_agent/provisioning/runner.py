@@ -8,6 +8,7 @@ import dataclasses
 from typing import assert_never
 
 from fleet_agent import clock, log
+from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
@@ -61,6 +62,7 @@ class Runner:
         self._store = needs.store
         self._clock = needs.clock
         self._key = DeviceKey(plan, needs.store, needs.call)
+        self._hash: str | None = None
         self._session: Session | None = None  # that proved the credential
         self._failures = 0
         self._refused_since: float | None = None  # monotonic seconds
@@ -132,7 +134,8 @@ class Runner:
         if machine.is_made_ahead(found, self._plan):
             if error is None:
                 return found
-            attempt = dataclasses.replace(self._plan.attempt(self._clock.wall()), tries=0)
+            attempt = self._plan.attempt(self._clock.wall(), self._parameters_hash())
+            attempt = dataclasses.replace(attempt, tries=0)
             return self._store.keep_attempt(found, attempt)
         is_worthless = found.issued is None or found.attempt.origin == "adopted"
         if restart or (error is not None and is_worthless):  # nothing that could be lost
@@ -238,11 +241,17 @@ class Runner:
     def _open(self) -> Generation:
         if self._adoption is None:
             self._open_claim()
-        attempt = self._plan.attempt(self._clock.wall())
+        attempt = self._plan.attempt(self._clock.wall(), self._parameters_hash())
         if self._given_up is not None:
             attempt = machine.carry_over(attempt, self._given_up)
         self._is_first_try = self._given_up is None
         return self._store.open(attempt)
+
+    def _parameters_hash(self) -> str:
+        """SHA-256 (hex) of the template parameters; asked for while the claim's handshake goes on."""
+        if self._hash is None:
+            self._hash = self._needs.call(keys.hash_parameters, self._plan.parameters)
+        return self._hash
 
     def _make_key(self, found: Generation) -> Generation:
         if found.issued is None:
@@ -300,10 +309,8 @@ class Runner:
                 remedy="Drop the attempt and start again: fleet-agent provision --restart",
                 code="state-damaged",
             )
-        if found.attempt.parameters_hash != self._plan.parameters_hash:
-            attempt = dataclasses.replace(
-                found.attempt, parameters_hash=self._plan.parameters_hash
-            )
+        if found.attempt.parameters_hash != self._parameters_hash():
+            attempt = dataclasses.replace(found.attempt, parameters_hash=self._parameters_hash())
             found = self._store.keep_attempt(found, attempt)
         thing_name, configuration = api.register_thing(ownership_token, self._plan.parameters)
         registration = Registration(thing_name=thing_name, device_configuration=configuration)

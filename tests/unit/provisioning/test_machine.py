@@ -45,7 +45,7 @@ def generation(
 ) -> Generation:
     return Generation(
         number=3,
-        attempt=plan.attempt(0.0),
+        attempt=plan.attempt(0.0, "7a"),
         has_key=key,
         issued=Issued(certificate_id="c1", ownership_token=Secret("t"), received=1.0)
         if issued
@@ -111,16 +111,16 @@ def test_nothing_is_missing(plan: Plan, key: bool, issued: bool) -> None:
 
 def test_the_same_is_asked_for_again() -> None:
     for plan in (MADE_HERE, MADE_BY_AWS, GIVEN, GIVEN_WITH_KEY):
-        assert difference(plan.attempt(0.0), plan) is None
+        assert difference(plan.attempt(0.0, "7a"), plan) is None
 
 
 def test_a_csrs_key_brought_later_is_the_same_attempt() -> None:
-    assert difference(GIVEN.attempt(0.0), GIVEN_WITH_KEY) is None
+    assert difference(GIVEN.attempt(0.0, "7a"), GIVEN_WITH_KEY) is None
 
 
 def test_other_parameters_are_the_same_attempt() -> None:
     other = dataclasses.replace(MADE_HERE, parameters={"SerialNumber": "8"})
-    assert difference(MADE_HERE.attempt(0.0), other) is None
+    assert difference(MADE_HERE.attempt(0.0, "7a"), other) is None
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_other_parameters_are_the_same_attempt() -> None:
     ],
 )
 def test_something_else_is_asked_for_now(was: Plan, wanted: Plan, words: str) -> None:
-    error = difference(was.attempt(0.0), wanted)
+    error = difference(was.attempt(0.0, "7a"), wanted)
     assert isinstance(error, DeviceError)
     assert error.code == "attempt-differs"
     assert "--restart" in error.remedy
@@ -287,10 +287,10 @@ def test_the_error_code_decides_nothing(operation: Operation, status: int | None
 
 
 def test_an_attempt_begun_anew_keeps_count_and_wait_at_the_same_endpoint() -> None:
-    former = dataclasses.replace(MADE_HERE.attempt(0.0), tries=7, not_before=99.0)
-    other = dataclasses.replace(MADE_HERE, template="other").attempt(5.0)
+    former = dataclasses.replace(MADE_HERE.attempt(0.0, "7a"), tries=7, not_before=99.0)
+    other = dataclasses.replace(MADE_HERE, template="other").attempt(5.0, "7a")
     assert carry_over(other, former) == dataclasses.replace(other, tries=7, not_before=99.0)
-    moved = dataclasses.replace(MADE_HERE, endpoint="b").attempt(5.0)
+    moved = dataclasses.replace(MADE_HERE, endpoint="b").attempt(5.0, "7a")
     assert carry_over(moved, former) == moved
 
 
@@ -396,12 +396,12 @@ def test_what_is_adopted_takes_the_same_steps() -> None:
 
 def test_another_origin_or_certificate_is_another_attempt() -> None:
     adopted = plan_to_adopt("c1")
-    assert difference(adopted.attempt(0.0), plan_to_adopt("c1")) is None
-    error = difference(adopted.attempt(0.0), plan_to_adopt("c2"))
+    assert difference(adopted.attempt(0.0, "7a"), plan_to_adopt("c1")) is None
+    error = difference(adopted.attempt(0.0, "7a"), plan_to_adopt("c2"))
     assert error is not None
     assert "certificate c1 is under way, and certificate c2 is asked for" in error.title
     for was, wanted in ((adopted, MADE_HERE), (MADE_HERE, adopted)):
-        error = difference(was.attempt(0.0), wanted)
+        error = difference(was.attempt(0.0, "7a"), wanted)
         assert error is not None
         assert error.title.startswith(f"An attempt with origin {was.origin} is under way")
 
