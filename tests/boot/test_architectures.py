@@ -120,8 +120,10 @@ def configure(root: Path, wire: Network, fleet: Fleet, serial: str) -> None:
 
 def words(root: Path, wire: Network, *command: str) -> list[str]:
     """The agent's command in that root, on the device's network."""
-    inside = ["env", "-i", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "fleet-agent", *command]
-    return ["ip", "netns", "exec", wire.namespace, "chroot", str(root), *inside]
+    # Nothing of the root but Python: it has no env of its own.
+    clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]
+    entered = ["ip", "netns", "exec", wire.namespace, *clean, "chroot", str(root)]
+    return [*entered, "fleet-agent", *command]
 
 
 def agent(root: Path, wire: Network, *command: str) -> "subprocess.CompletedProcess[str]":
