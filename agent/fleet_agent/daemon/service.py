@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from fleet_agent import log, notify, statedir
 from fleet_agent.clock import SystemClock
@@ -10,7 +11,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
-from fleet_agent.errors import DeviceError
+from fleet_agent.errors import DeviceError, TemporaryError
 from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
@@ -18,7 +19,6 @@ from fleet_agent.identity.provision import take_state
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, hold_orders
-from fleet_agent.programs.apart import apart
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning import spread
 from fleet_agent.provisioning.report import Report
@@ -42,8 +42,9 @@ def run(
         StopRequested: Asked to end while provisioning, and everything is closed.
     """
     hold_orders()
-    # The only fork of the agent's: before any thread lives, and the YAML parser stays behind.
-    settings = apart(load, meanwhile=_import_the_rest)
+    # The only fork of the agent's: before any thread lives. The YAML parser stays there.
+    beside = Aside.forked()
+    settings = _load(load, beside)
     follows, not_before = follow_up()
     statedir.become_owner(Path(settings.state_dir), any_owner=request.any_owner)
     lock = take_state(settings, allow_volatile=request.allow_volatile)
@@ -58,8 +59,17 @@ def run(
     notify.ready()  # configuration and state are sound; whether AWS answers is another matter
     report = make_report(health)
     session: Session | None = None
+    if not beside.is_of_this_process:
+        beside.close()
+        beside = Aside()
     if credential is None:
-        credential, session = _provision(settings, request, report, store, mailbox, health)
+        health.set_activity("provisioning")
+        if settings.provisioning is not None and spread.is_due(store.pending()):
+            window = settings.provisioning.spread
+            spread.await_turn(window, Path(settings.state_dir), clock, mailbox)
+        done = walk(settings, request, report, store, mailbox, aside=beside)
+        credential, session = done.credential, done.session
+    beside.close()
     store.update_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
     from fleet_agent.daemon.composition import Composition, Surroundings
@@ -70,7 +80,7 @@ def run(
         mailbox=mailbox,
         health=health,
         report=report,
-        aside=Aside(),
+        aside=beside,
         listeners=Listeners(),
         follows=follows,
         not_before=not_before,
@@ -83,27 +93,17 @@ def run(
     reexecute(ending, lock, around.listeners, composition.not_before)
 
 
-def _import_the_rest() -> None:
-    """What every start needs once the configuration is known: the SDK and the loop take twice as long as that does."""
+def _load(load: Callable[[], Settings], beside: Aside) -> Settings:
+    """Have the configuration read beside, and import meanwhile what every start needs, which takes twice as long."""
+    beside.ask(load)
     from fleet_agent.daemon import composition
 
     del composition
-
-
-def _provision(
-    settings: Settings,
-    request: Request,
-    report: Report,
-    store: Store,
-    mailbox: Mailbox,
-    health: Health,
-) -> tuple[Credential, Session | None]:
-    health.set_activity("provisioning")
-    if settings.provisioning is not None and spread.is_due(store.pending()):
-        window = settings.provisioning.spread
-        spread.await_turn(window, Path(settings.state_dir), SystemClock(), mailbox)
-    done = walk(settings, request, report, store, mailbox)
-    return done.credential, done.session
+    try:
+        return cast("Settings", beside.answer())
+    except TemporaryError:
+        # It ended over something that nobody foresaw: here that is reported.
+        return load()
 
 
 def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:

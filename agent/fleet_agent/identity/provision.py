@@ -23,6 +23,7 @@ from fleet_agent.identity.configured import open_store, stable
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
 
 if TYPE_CHECKING:
@@ -56,16 +57,19 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
         if problem := clone.look(Path(settings.state_dir), found):
             _log.warning("%s %s", problem.title, problem.remedy)
         return Result(credential=stable(store, found), was_there=True)
+    # Before the lock, which it must not have, and before any thread.
+    aside = Aside.forked()
     _take_state_by_hand(settings, allow_volatile=request.allow_volatile)
     # --force is also the way out of a damaged identity: it does not look at it.
     if not request.force and (found := in_use(store)):  # another agent provisioned meanwhile
+        aside.close()
         return Result(credential=stable(store, found), was_there=True)
     clock = SystemClock()
     mailbox = Mailbox(clock)
     mailbox.stop_on_signals()
     if request.timeout > 0:
         mailbox.limit(clock.monotonic() + request.timeout)
-    done = walk(settings, request, report, store, mailbox)
+    done = walk(settings, request, report, store, mailbox, aside=aside)
     if done.session is not None:
         done.session.close()
     return Result(credential=stable(store, done.credential), was_there=False)

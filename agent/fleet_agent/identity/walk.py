@@ -64,7 +64,7 @@ class Request:
     any_owner: bool = False
 
 
-def walk(
+def walk(  # noqa: PLR0913 - what a walk is carried out with
     settings: Settings,
     request: Request,
     report: Report,
@@ -72,6 +72,7 @@ def walk(
     mailbox: Mailbox,
     *,
     in_use: Credential | None = None,
+    aside: Aside | None = None,
 ) -> "Provisioned":
     """Walk through provisioning, from wherever the last attempt stopped.
 
@@ -83,19 +84,20 @@ def walk(
         mailbox: Where everything comes in.
         in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with
             the claim.
+        aside: Calls what needs cryptography; closed afterwards. None: a program is started.
 
     Raises:
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
-    with contextlib.closing(Aside()) as aside:
-        # It starts while the SDK is imported.
-        aside.prepare(keys.load)
-        aside.prepare(clone.load)
+    with contextlib.closing(aside or Aside()) as beside:
+        # While the SDK is imported here.
+        beside.ask(keys.load)
+        beside.ask(clone.load)
         filesystem.try_out(Path(settings.state_dir))
         own = in_use if settings.rotation.credential == "own" else None
         if in_use is None and _adopts(settings, request):
-            plan = _plan_to_adopt(settings, request, aside)
+            plan = _plan_to_adopt(settings, request, beside)
         else:
             wanted = needed(settings.provisioning, "provisioning")
             if own is None:
@@ -108,13 +110,13 @@ def walk(
             report=report,
             store=store,
             mailbox=mailbox,
-            aside=aside,
+            aside=beside,
             own=own,
             in_use=in_use,
         )
         done = runner.provision(restart=request.restart)
         if done.credential.is_proven:
-            aside.call(clone.look, Path(settings.state_dir), done.credential)
+            beside.call(clone.look, Path(settings.state_dir), done.credential)
         return done
 
 

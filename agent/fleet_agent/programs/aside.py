@@ -1,20 +1,24 @@
 """Calls functions in a program beside this one, so that the daemon never carries what they import.
 
 The YAML parser and the checker of the configuration are 2 MB of 25, cryptography 6, OpenSSL's hashes 4. The program is
-this Python with this agent; it is started, not forked, since the SDK's threads may live. It takes one call after the
-other and ends with the process that started it. Functions, arguments and answers go through its pipes, so functions are
-found by name and all must be picklable; an ``AgentError`` comes back as that error.
+this Python with this agent. At the start of the process, before any thread lives, it is a fork, which costs 2 ms; later
+it is started, which costs 60 ms, since a fork beside the SDK's threads would hold their locks for ever. It takes one
+call after the other and ends with the process that started it. Functions, arguments and answers go through its pipes, so
+functions are found by name and all must be picklable; an ``AgentError`` comes back as that error.
 """
 
+import contextlib
 import os
 import pickle
 import select
+import signal
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, ParamSpec, TypeVar, cast
+from typing import IO, Any, NoReturn, ParamSpec, Protocol, TypeVar, cast
 
 from fleet_agent.errors import AgentError, TemporaryError
 
@@ -30,8 +34,19 @@ _ROOT = str(Path(__file__).parents[2])
 _LENGTH = struct.Struct("!I")
 
 
+class _Process(Protocol):
+    """What is needed of the program's process."""
+
+    stdin: Any
+    stdout: Any
+
+    def kill(self) -> None: ...
+
+    def wait(self) -> object: ...
+
+
 class Aside:
-    """A program that calls functions; started with the first call, or by ``start`` when there is time for it.
+    """A program that calls functions; started with the first call.
 
     Args:
         limit: Seconds for a call; the program is ended then, and another one takes the next.
@@ -39,53 +54,63 @@ class Aside:
 
     def __init__(self, limit: float = LIMIT) -> None:
         self._limit = limit
-        self._process: Any = None
-        # Answers to what was prepared, which come first.
-        self._unread = 0
+        self._process: _Process | None = None
+        # Calls whose answers were not read yet.
+        self._asked = 0
+        self._of = (os.getpid(), os.geteuid())
 
-    def start(self) -> None:
-        """Start the program, if it does not run yet.
-
-        Raises:
-            TemporaryError: It cannot be started.
-        """
-        if self._process is not None:
-            return
-        import subprocess
-
-        from fleet_agent.programs import launch
-
-        try:
-            process = subprocess.Popen(
-                # -P: nothing is imported from the folder that somebody happens to be in. -S: the path is given below,
-                # and to work it out again takes a third of the start.
-                [sys.executable, "-P", "-S", "-m", __name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)]),
-                },
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise _failed(f"it cannot be started: {error.strerror}") from error
-        self._process = launch.waited_for(process)
-
-    def prepare(self, function: Callable[[], object]) -> None:
-        """Have the program call this while nothing is asked of it; what comes of it is not waited for.
+    @classmethod
+    def forked(cls, limit: float = LIMIT) -> "Aside":
+        """One whose program is a fork of this process.
 
         Raises:
-            TemporaryError: The program cannot be started.
+            RuntimeError: There are threads already.
         """
-        self.start()
+        if threading.active_count() > 1:
+            raise RuntimeError("a fork beside threads")
+        found = cls(limit)
+        found._process = _Fork()
+        return found
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether it was made by this process, as the same user: else it does what its own user may."""
+        return self._of == (os.getpid(), os.geteuid())
+
+    def ask(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have the program call a function, and do not wait for it: ``answer``, or the next ``call``, does.
+
+        Raises:
+            TemporaryError: The program cannot be started, or has ended.
+        """
+        if self._process is None:
+            self._process = _started()
         try:
-            _write(self._process.stdin, pickle.dumps((function, (), {})))
+            _write(self._process.stdin, pickle.dumps((function, args, kwargs)))
         except OSError as error:
             self.close()
             raise _failed(str(error)) from error
-        self._unread += 1
+        self._asked += 1
+
+    def answer(self) -> object:
+        """Return what came of the last that was asked.
+
+        Raises:
+            AgentError: What the function raised; or ``TemporaryError``, when nothing came back.
+        """
+        until = time.monotonic() + self._limit  # noqa: TID251 - a limit of pipes, which no test's clock moves
+        data = b""
+        try:
+            while self._process is not None and self._asked:
+                data = _read(self._process.stdout.fileno(), until)
+                self._asked -= 1
+            is_good, answer = pickle.loads(data)  # noqa: S301 - our own program
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            self.close()
+            raise _failed(str(error) or "it ended") from error
+        if not is_good:
+            raise answer
+        return cast("object", answer)
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what ``function`` returns there.
@@ -93,31 +118,80 @@ class Aside:
         Raises:
             AgentError: What it raised; or ``TemporaryError``, when nothing came back.
         """
-        self.start()
-        until = time.monotonic() + self._limit  # noqa: TID251 - a limit of pipes, which no test's clock moves
-        try:
-            _write(self._process.stdin, pickle.dumps((function, args, kwargs)))
-            descriptor = self._process.stdout.fileno()
-            while self._unread:
-                _read(descriptor, until)
-                self._unread -= 1
-            is_good, answer = pickle.loads(_read(descriptor, until))  # noqa: S301 - our own program
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
-            self.close()
-            raise _failed(str(error) or "it ended") from error
-        if not is_good:
-            raise answer
-        return cast("T", answer)
+        self.ask(function, *args, **kwargs)
+        return cast("T", self.answer())
 
     def close(self) -> None:
         """End the program."""
         if self._process is None:
             return
-        process, self._process, self._unread = self._process, None, 0
+        process, self._process, self._asked = self._process, None, 0
         process.stdin.close()
         process.stdout.close()
         process.kill()
         process.wait()
+
+
+def _started() -> _Process:
+    import subprocess
+
+    from fleet_agent.programs import launch
+
+    try:
+        process = subprocess.Popen(
+            # -P: nothing is imported from the folder that somebody happens to be in. -S: the path is given below,
+            # and to work it out again takes a third of the start.
+            [sys.executable, "-P", "-S", "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)])},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _failed(f"it cannot be started: {error.strerror}") from error
+    return launch.waited_for(process)
+
+
+class _Fork:
+    """A fork of this process that takes calls."""
+
+    def __init__(self) -> None:
+        calls, ours = os.pipe()
+        theirs, answers = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(ours)
+            os.close(theirs)
+            _serve_and_end(calls, answers)
+        os.close(calls)
+        os.close(answers)
+        self.stdin = open(ours, "wb", buffering=0)  # noqa: SIM115, PTH123 - a descriptor, closed by ``Aside``
+        self.stdout = open(theirs, "rb", buffering=0)  # noqa: SIM115, PTH123
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self) -> None:
+        # As process 1 somebody else may have reaped it.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+def _serve_and_end(calls: int, answers: int) -> NoReturn:
+    """In the fork: whatever happens, nothing of what the parent would do at its end."""
+    status = 1
+    try:
+        os.setsid()
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.dup2(2, 1)
+        _serve(calls, answers)
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def _failed(why: str) -> TemporaryError:
@@ -153,17 +227,14 @@ def _read_exactly(descriptor: int, count: int, until: float) -> bytes:
     return bytes(found)
 
 
-def _serve() -> None:
+def _serve(calls: int, answers: int) -> None:
     """In the program: take calls until the pipe ends."""
-    # What a function prints must not come between the answers.
-    answers = os.dup(1)
-    os.dup2(2, 1)
-    with open(0, "rb", buffering=0) as calls, open(answers, "wb", buffering=0) as pipe:  # noqa: PTH123 - descriptors
-        while head := calls.read(_LENGTH.size):
+    with open(calls, "rb", buffering=0) as asked, open(answers, "wb", buffering=0) as pipe:
+        while head := asked.read(_LENGTH.size):
             (length,) = _LENGTH.unpack(head)
             data = b""
             while len(data) < length:
-                data += calls.read(length - len(data))
+                data += asked.read(length - len(data))
             function, args, kwargs = pickle.loads(data)  # noqa: S301 - from the agent that started us
             try:
                 answer: tuple[bool, object] = (True, function(*args, **kwargs))
@@ -173,4 +244,7 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    # What a function prints must not come between the answers.
+    pipe_of_answers = os.dup(1)
+    os.dup2(2, 1)
+    _serve(0, pipe_of_answers)

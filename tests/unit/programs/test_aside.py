@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ import pytest
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Secret
 from fleet_agent.errors import AgentError, DeviceError, NotAllowedError, TemporaryError
-from fleet_agent.programs.apart import apart
 from fleet_agent.programs.aside import Aside
+from support.agent import until
 
 
 @pytest.fixture
@@ -78,17 +79,42 @@ def test_nothing_is_imported_from_the_folder_that_it_is_called_in(
 
 
 def test_a_fork_brings_the_answer_and_not_the_imports() -> None:
-    done: list[str] = []
-
-    def work() -> str:
-        import colorsys
-
-        return colorsys.__name__
-
     sys.modules.pop("colorsys", None)
-    assert apart(work, meanwhile=lambda: done.append("meanwhile")) == "colorsys"
-    assert done == ["meanwhile"]
+    aside = Aside.forked()
+    aside.ask(import_something)
+    assert aside.answer() == "colorsys"
     assert "colorsys" not in sys.modules
+    assert aside.call(os.getpid) != os.getpid()
+    aside.close()
+    # The next one is a program.
+    assert aside.call(len, "four") == 4
+    aside.close()
+
+
+def import_something() -> str:
+    import colorsys
+
+    return colorsys.__name__
+
+
+def test_what_was_asked_and_not_waited_for_does_not_come_for_another_answer(aside: Aside) -> None:
+    aside.ask(len, "one")
+    aside.ask(keys.load)
+    assert aside.call(len, "four") == 4
+
+
+def test_a_fork_ends_with_its_parent() -> None:
+    script = (
+        "import os\n"
+        "from fleet_agent.programs.aside import Aside\n"
+        "aside = Aside.forked()\n"
+        "print(aside.call(os.getpid), flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    until(lambda: not Path(f"/proc/{int(done.stdout)}").exists(), "the fork to end")
 
 
 def test_there_is_no_fork_beside_threads() -> None:
@@ -97,7 +123,7 @@ def test_there_is_no_fork_beside_threads() -> None:
     thread.start()
     try:
         with pytest.raises(RuntimeError, match="fork"):
-            apart(os.getpid)
+            Aside.forked()
     finally:
         enough.set()
         thread.join()
