@@ -3,8 +3,8 @@
 The YAML parser and the checker of the configuration are 2 MB of 25, cryptography 6, OpenSSL's hashes 4. The program is
 this Python with this agent. At the start of the process, before any thread lives, it is a fork, which costs 2 ms; later
 it is started, which costs 60 ms, since a fork beside the SDK's threads would hold their locks for ever. It takes one
-call after the other and ends with the process that started it. Functions, arguments and answers go through its pipes, so
-functions are found by name and all must be picklable; an ``AgentError`` comes back as that error.
+call after the other and ends with the process that started it. Functions, arguments and answers go through its pipes:
+functions are found by name, and all must be picklable. An ``AgentError`` comes back as that error.
 """
 
 import contextlib
