@@ -99,8 +99,8 @@ def test_a_wrong_clock_is_waited_for_and_it_goes_on_by_itself(
     claim = make_pair(tmp_path / "claim", valid_to=TOMORROW)
     expired = shifted(IN_2038)  # the claim's end is long past then
     cases = [
-        (shifted(IN_1970), "it says 1970-"),
-        (shifted(IN_2038), "it says 2038-"),
+        (shifted(IN_1970), "it shows 1970-"),
+        (shifted(IN_2038), "it shows 2038-"),
         (early, "cannot be right before"),
     ]
     with ThreadPoolExecutor(len(cases)) as pool:

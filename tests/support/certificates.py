@@ -2,15 +2,19 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.types import (
-    CertificatePublicKeyTypes as PublicKey,
-)
 
 from support.csr import Key, key_pem, make_key
 from support.fleets import Claim
+
+if TYPE_CHECKING:
+    # Debian 12's cryptography does not have it.
+    from cryptography.hazmat.primitives.asymmetric.types import (
+        CertificatePublicKeyTypes as PublicKey,
+    )
 
 _NOW = dt.datetime.now(dt.UTC)
 LONG_AGO = _NOW - dt.timedelta(days=3650)

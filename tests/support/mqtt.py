@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from awscrt import mqtt5
-from awsiot import mqtt5_client_builder
 
 from iot_sandbox.launch import Sandbox
 
@@ -57,6 +56,9 @@ class Device:
         self.disconnect_reason: int | None = None
         self._up: Future[mqtt5.ConnackPacket] = Future()
         self._stopped = threading.Event()
+        # The package's SDK is without the builders, and its tests import this module for its names.
+        from awsiot import mqtt5_client_builder
+
         self._client = mqtt5_client_builder.mtls_from_path(
             endpoint=sandbox.endpoint,
             port=sandbox.mqtt_port,

@@ -26,6 +26,9 @@ def logger() -> Iterator[logging.Logger]:
     log.about(step=None, attempt=None, problem=None)
 
 
+CONTEXT = ("step", "attempt", "tries", "certificate_id", "thing", "problem")
+
+
 @pytest.fixture
 def journal(tmp_path: Path, logger: logging.Logger) -> Iterator[socket.socket]:
     """Where a journal listens; the agent's lines go there."""
@@ -34,6 +37,8 @@ def journal(tmp_path: Path, logger: logging.Logger) -> Iterator[socket.socket]:
         listening.settimeout(5)
         logger.handlers[:] = [log.JournalHandler(str(tmp_path / "journal"))]
         logger.setLevel(logging.INFO)
+        # What another test of this process left.
+        log.about(**dict.fromkeys(CONTEXT))
         yield listening
         logger.handlers[0].close()
 

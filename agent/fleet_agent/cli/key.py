@@ -1,11 +1,10 @@
 """``fleet-agent key``: the device's key before it has an identity, and what the cloud knows it by."""
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
 from fleet_agent.cli import flags
+from fleet_agent.cli.outcome import Outcome
 from fleet_agent.identity import made_ahead
 
 
@@ -37,7 +36,7 @@ def register(
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     settings = flags.settings(arguments)
     flags.become_owner(arguments, Path(settings.state_dir))
@@ -45,16 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
         found = made_ahead.make(settings, allow_volatile=arguments.allow_volatile)
     else:
         found = made_ahead.look(settings)
-    if arguments.json:
-        answer = {
-            "schema": 1,
+    is_old = arguments.make and not found.was_made
+    return Outcome(
+        data={
             "public_key_sha256": found.public_key_hash,
             "made": found.was_made,
             "generation": found.generation,
-        }
-        print(json.dumps(answer))
-        return 0
-    print(found.public_key_hash)
-    if arguments.make and not found.was_made:
-        sys.stderr.write("This device has a key already; it is this one's.\n")
-    return 0
+        },
+        lines=[found.public_key_hash],
+        notes=["This device has a key already; it is this one's."] if is_old else [],
+    )

@@ -91,10 +91,12 @@ def test_own_template_type_group_and_hook_are_made_kept_and_taken_back(
 
     allowed = tmp_path / "serials.txt"
     allowed.write_text("# first batch\nA-1\nA-2\n")
-    made, template = up("--thing-type", "bike", "--thing-group", "north", "--hook-allow", allowed)
+    made, template = up(
+        "--thing-type", "own-bike", "--thing-group", "own-north", "--hook-allow", allowed
+    )
     assert set(made.values()) == {"created"}
     things = json.loads(template["templateBody"])["Resources"]["thing"]["Properties"]
-    assert (things["ThingTypeName"], things["ThingGroups"]) == ("bike", ["north"])
+    assert (things["ThingTypeName"], things["ThingGroups"]) == ("own-bike", ["own-north"])
     assert template["preProvisioningHook"]["targetArn"].endswith(":function:own-hook")
 
     own = json.loads(template["templateBody"]) | {"DeviceConfiguration": {"Color": "red"}}

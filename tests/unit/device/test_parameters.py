@@ -35,7 +35,7 @@ def test_all_that_have_no_value_are_named_together(tree: Tree) -> None:
     assert "Line: env:LINE is not set" in error.title
     assert "Place" not in error.title
     assert "fleet-agent parameters" in error.remedy
-    assert (error.code, error.exit_status) == ("parameters", Exit.WRONG_ON_DEVICE)
+    assert (error.code, error.exit_status) == ("parameter-missing", Exit.WRONG_ON_DEVICE)
 
 
 def test_one_that_has_no_value_is_one(tree: Tree) -> None:
