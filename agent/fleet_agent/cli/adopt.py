@@ -72,8 +72,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         timeout=arguments.timeout,
     )
     flags.become_owner(arguments, Path(settings.state_dir))
-    with Steps(Milestone.CLOCK) as steps:
-        result = provision(settings, request, steps)
+    result = provision(settings, request, Steps(Milestone.CLOCK))
     if result.was_there:
         _refuse_another(result.credential, pair)
     deleted, stay = adopt.delete_files(settings.identity) if arguments.delete_files else ([], [])

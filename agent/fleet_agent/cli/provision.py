@@ -73,8 +73,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         timeout=arguments.timeout,
     )
     flags.become_owner(arguments, Path(settings.state_dir))
-    with Steps() as steps:
-        result = provision(settings, request, steps)
+    result = provision(settings, request, Steps())
     credential = result.credential
     data = {
         "thing_name": credential.thing_name,

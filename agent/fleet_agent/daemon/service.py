@@ -1,5 +1,6 @@
 """What the unit starts: provision if need be, then carry telemetry until asked to stop."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,16 @@ def run(
     """
     hold_orders()
     # The only fork of the agent's: before any thread lives. The YAML parser stays there.
-    beside = Aside.forked()
+    with contextlib.closing(Aside.forked()) as beside:
+        _run(load, request, make_report, beside)
+
+
+def _run(
+    load: Callable[[], Settings],
+    request: Request,
+    make_report: Callable[[Health], Report],
+    beside: Aside,
+) -> None:
     settings = _load(load, beside)
     follows, not_before = follow_up()
     statedir.become_owner(Path(settings.state_dir), any_owner=request.any_owner)

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config import token_uri
@@ -23,9 +23,6 @@ from fleet_agent.credentials.model import (
 from fleet_agent.credentials.pair import read_pair
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
-
-if TYPE_CHECKING:
-    pass
 
 _log = logging.getLogger(__name__)
 

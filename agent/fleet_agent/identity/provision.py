@@ -7,15 +7,13 @@ Imports that cost (the SDK, cryptography) stand in the functions that need them:
 import contextlib
 import dataclasses
 import logging
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 from fleet_agent import statedir
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
-from fleet_agent.credentials.model import (
-    Credential,
-)
+from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone
@@ -26,12 +24,7 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
 
-if TYPE_CHECKING:
-    pass
-
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +35,15 @@ class Result:
     was_there: bool
 
 
-def provision(settings: Settings, request: Request, report: Report) -> Result:
+def provision(
+    settings: Settings, request: Request, reporting: AbstractContextManager[Report]
+) -> Result:
     """Give this device an identity, or find that it has one.
+
+    Args:
+        settings: The configuration.
+        request: What the caller asked for.
+        reporting: Entered for the walk alone; it may have a thread, which what comes before must not.
 
     Raises:
         AgentError: What stopped it.
@@ -58,18 +58,28 @@ def provision(settings: Settings, request: Request, report: Report) -> Result:
             _log.warning("%s %s", problem.title, problem.remedy)
         return Result(credential=stable(store, found), was_there=True)
     # Before the lock, which it must not have, and before any thread.
-    aside = Aside.forked()
+    with contextlib.closing(Aside.forked()) as aside:
+        return _provision(settings, request, reporting, store, aside)
+
+
+def _provision(
+    settings: Settings,
+    request: Request,
+    reporting: AbstractContextManager[Report],
+    store: Store,
+    aside: Aside,
+) -> Result:
     _take_state_by_hand(settings, allow_volatile=request.allow_volatile)
     # --force is also the way out of a damaged identity: it does not look at it.
     if not request.force and (found := in_use(store)):  # another agent provisioned meanwhile
-        aside.close()
         return Result(credential=stable(store, found), was_there=True)
     clock = SystemClock()
     mailbox = Mailbox(clock)
     mailbox.stop_on_signals()
     if request.timeout > 0:
         mailbox.limit(clock.monotonic() + request.timeout)
-    done = walk(settings, request, report, store, mailbox, aside=aside)
+    with reporting as report:
+        done = walk(settings, request, report, store, mailbox, aside=aside)
     if done.session is not None:
         done.session.close()
     return Result(credential=stable(store, done.credential), was_there=False)
