@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # AWS's own Device Client refuses longer ones, and the HTTP twin of the call stops at 4096 characters.
 MAX_CSR_BYTES = 2000
 _MIN_RSA_BITS = 2048
+_BROKEN_HASHES = ("md5", "sha1")
 _RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as a public key's kind
 
 
@@ -87,7 +88,8 @@ def read_csr(pem: bytes, name: str) -> Csr:
         name: The file, for errors.
 
     Raises:
-        DeviceError: It is none, too long, not signed by its own key, or its key is one that AWS refuses.
+        DeviceError: It is none, too long, not signed by its own key or with a broken hash, or its key is one that AWS
+            refuses.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
@@ -96,6 +98,7 @@ def read_csr(pem: bytes, name: str) -> Csr:
     block = pem_file.request(pem, name)
     try:
         request = x509.load_pem_x509_csr(block.encode())
+        digest = request.signature_hash_algorithm
         is_signed = request.is_signature_valid
         problem = _weakness(request)
     except Exception as error:  # cryptography's loaders raise many types for rubbish
@@ -111,6 +114,13 @@ def read_csr(pem: bytes, name: str) -> Csr:
             f"The CSR in {name} is {len(text)} bytes; AWS IoT takes one of at most {MAX_CSR_BYTES}.",
             remedy="Make it with fewer names and extensions, or with an EC P-256 key.",
             code="csr-too-long",
+        )
+    # cryptography says of these that the signature is wrong, which would send people to look at the key.
+    if digest is not None and digest.name in _BROKEN_HASHES:
+        raise DeviceError(
+            f"The CSR in {name} is signed with {digest.name.upper()}, a hash that is broken.",
+            remedy="Sign it with SHA-256: openssl req -new -sha256 -key device.key -subj /CN=device -out device.csr",
+            code="csr-invalid",
         )
     if not is_signed:
         raise DeviceError(

@@ -206,6 +206,17 @@ def test_a_request_signed_by_another_key() -> None:
     assert caught(error) == ("csr-invalid", True)
 
 
+@pytest.mark.parametrize("digest", ["md5", "sha1"])
+def test_a_request_signed_with_a_broken_hash(tmp_path: Path, digest: str) -> None:
+    key = str(tmp_path / "key")
+    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+    request = ["openssl", "req", "-new", "-key", key, "-subj", "/CN=device", f"-{digest}"]
+    made = subprocess.run(request, check=True, capture_output=True).stdout
+    with pytest.raises(DeviceError, match=f"{digest.upper()}.*broken") as error:
+        keys.read_csr(made, "device.csr")
+    assert error.value.remedy.startswith("Sign it with SHA-256")
+
+
 def pair(certificate: str, private_key: str) -> KeyPair:
     return KeyPair(
         certificate=certificate,
