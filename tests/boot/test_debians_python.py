@@ -4,6 +4,7 @@ They run inside a root with the package installed: ``fleet-agent`` is the packag
 are the package's. pytest and what else the tests need is borrowed from the environment that runs this.
 """
 
+import shutil
 import sysconfig
 from pathlib import Path
 
@@ -62,6 +63,10 @@ def borrowed(root: Path) -> list[str]:
     for entry in site.iterdir():
         if not entry.name.lower().startswith(tuple(name.lower() for name in THEIRS)):
             (links / entry.name).symlink_to(Path("/site") / entry.name)
+    # The package's SDK is without the builders, which the tests' own client is made with.
+    builder = ("awsiot/mqtt5_client_builder.py", "awsiot/_iot_metrics.py", "awscrt/auth.py")
+    for name in builder:
+        shutil.copy(site / name, root / "usr/lib/fleet-agent/vendor" / name)
     path = "/usr/lib/fleet-agent:/usr/lib/fleet-agent/vendor:/borrowed"
     (root / "etc" / "hosts").write_text("127.0.0.1 localhost\n")  # where the sandbox is
     storage = (

@@ -170,7 +170,8 @@ class _Fork:
         self.stdout = open(theirs, "rb", buffering=0)  # noqa: SIM115, PTH123
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        # Root that became the agent's user may not; the fork ends by itself, as its calls have ended.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self._pid, signal.SIGKILL)
 
     def wait(self) -> None:

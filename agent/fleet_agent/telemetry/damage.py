@@ -51,7 +51,7 @@ def full() -> sqlite3.Error:
     return error
 
 
-def unusable(path: Path, error: sqlite3.Error) -> StateDirectoryError:
+def unusable(path: Path, error: sqlite3.Error | OSError) -> StateDirectoryError:
     """The error of a queue that cannot be used now."""
     code = getattr(error, "sqlite_errorcode", 0) & _MASK
     slug, words, remedy = _TROUBLES.get(

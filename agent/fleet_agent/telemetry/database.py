@@ -129,9 +129,12 @@ class Database:
         """Be sure that the disk takes more readings.
 
         Raises:
-            StateDirectoryError: It is as good as full.
+            StateDirectoryError: It is as good as full, or does not say.
         """
-        disk = os.statvfs(self._path.parent)
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError as error:
+            raise unusable(self._path, error) from error
         room = disk.f_bavail * disk.f_frsize
         if room < _ROOM and room + self._unused() < _ROOM:
             raise unusable(self._path, full())
