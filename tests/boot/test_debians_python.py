@@ -63,10 +63,13 @@ def borrowed(root: Path) -> list[str]:
     for entry in site.iterdir():
         if not entry.name.lower().startswith(tuple(name.lower() for name in THEIRS)):
             (links / entry.name).symlink_to(Path("/site") / entry.name)
-    # The package's SDK is without the builders, which the tests' own client is made with.
-    builder = ("awsiot/mqtt5_client_builder.py", "awsiot/_iot_metrics.py", "awscrt/auth.py")
-    for name in builder:
-        shutil.copy(site / name, root / "usr/lib/fleet-agent/vendor" / name)
+    # What the package leaves out of the SDK, the tests' own clients are made with.
+    vendored = root / "usr/lib/fleet-agent/vendor"
+    for module in (*site.glob("awscrt/**/*.py"), *site.glob("awsiot/**/*.py")):
+        lent = vendored / module.relative_to(site)
+        if not lent.exists():
+            lent.parent.mkdir(exist_ok=True)
+            shutil.copy(module, lent)
     path = "/usr/lib/fleet-agent:/usr/lib/fleet-agent/vendor:/borrowed"
     (root / "etc" / "hosts").write_text("127.0.0.1 localhost\n")  # where the sandbox is
     storage = (
