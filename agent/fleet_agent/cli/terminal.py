@@ -72,6 +72,7 @@ class Spinner:
         self._frames = _FRAMES if encoding == "utf8" else _PLAIN_FRAMES
         self._words = ""
         self._since = 0.0
+        self._turns = 0
         self._lock = threading.Lock()  # one line at a time
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -90,10 +91,13 @@ class Spinner:
             self._thread.join()
 
     def show(self, words: str) -> None:
-        """Wait for something else; its time starts again when the words differ."""
+        """Wait for something else, which is seen at once; its time starts again when the words differ."""
         if words != self._words:
             self._words, self._since = words, time.perf_counter()
-        if self._is_on and self._thread is None:
+        if not self._is_on:
+            return
+        self._draw()
+        if self._thread is None:
             self._thread = threading.Thread(target=self._turn, daemon=True)
             self._thread.start()
 
@@ -104,14 +108,15 @@ class Spinner:
             streams.put(self._stream, f"{clear}{self._style(line).rstrip()}\n")
 
     def _turn(self) -> None:
-        count = 0
-        while not self._ended.is_set():
-            frame = self._frames[count % len(self._frames)]
-            line = f"{frame} {time.perf_counter() - self._since:5.1f} s  {printable(self._words)}"
-            with self._lock:
-                # The cursor goes back, so that what another program prints begins at the left.
-                streams.put(self._stream, f"{_CLEAR}{line[:_WIDTH]}\r")
-            count += 1
-            self._ended.wait(_FRAME)
+        while not self._ended.wait(_FRAME):
+            self._turns += 1
+            self._draw()
         with self._lock:
             streams.put(self._stream, _CLEAR)
+
+    def _draw(self) -> None:
+        frame = self._frames[self._turns % len(self._frames)]
+        line = f"{frame} {time.perf_counter() - self._since:5.1f} s  {printable(self._words)}"
+        with self._lock:
+            # The cursor goes back, so that what another program prints begins at the left.
+            streams.put(self._stream, f"{_CLEAR}{line[:_WIDTH]}\r")
