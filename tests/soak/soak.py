@@ -146,6 +146,9 @@ class Soak:
                 self._moments.popleft()[1](figures)
             assert self._agent.poll() is None, f"the agent ended: see {self._folder}/agent.log"
             time.sleep(0.005)
+        # A fast agent comes to its last moments faster than they pass.
+        for _, act in self._moments:
+            act(figures)
         self._subscriber.last_arrival = time.monotonic()
         while (
             self._subscriber.missing and time.monotonic() < self._subscriber.last_arrival + QUIET
