@@ -160,12 +160,8 @@ class Proof:
                     raise _busy(message.topic, code)
                 case Ended(reason_code=code) if code == NOT_AUTHORIZED:
                     raise refused
-                case Ended() as ended:
-                    raise _lost(str(ended))
-                case Unsent() as unsent:
-                    raise _lost(unsent.error)
-                case None:
-                    raise _lost("no answer in time")
+                case (Ended() | Unsent() | None) as nothing:
+                    raise _lost(nothing)
 
     def _subscribe(self, conversation: Conversation, credential: Credential) -> str:
         """Where there is nothing to publish: any word of the broker to a subscription, be it no, is a round trip."""
@@ -177,12 +173,8 @@ class Proof:
                 )
         conversation.session.subscribe([(quiet, 1)])
         match conversation.granted([quiet]):
-            case Ended() as ended:
-                raise _lost(str(ended))
-            case Unsent() as unsent:
-                raise _lost(unsent.error)
-            case None:
-                raise _lost("no answer in time")
+            case (Ended() | Unsent() | None) as nothing:
+                raise _lost(nothing)
             case _:
                 return ", which publishes nothing yet"
 
@@ -195,7 +187,11 @@ def _busy(name: str, code: int) -> TemporaryError:
     )
 
 
-def _lost(why: str) -> UnreachableError:
+def _lost(nothing: Ended | Unsent | None) -> UnreachableError:
+    if nothing is None:
+        why = "no answer in time"
+    else:
+        why = nothing.error if isinstance(nothing, Unsent) else str(nothing)
     return UnreachableError(
         f"The new identity's first reading was not acknowledged: {why}.",
         remedy="It is tried again.",
