@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
-from fleet_agent.cli.provision import Steps
+from fleet_agent.cli.steps import Steps
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.errors import DeviceError, UsageError

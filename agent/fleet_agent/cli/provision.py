@@ -1,22 +1,15 @@
 """``fleet-agent provision``: from claim to identity, on a bench or from a script."""
 
 import argparse
-import itertools
-import sys
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from fleet_agent.cli import flags, terminal
+from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
-from fleet_agent.cli.terminal import Styled
+from fleet_agent.cli.steps import Steps
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.model import Credential
-from fleet_agent.errors import AgentError
 from fleet_agent.identity.provision import provision
 from fleet_agent.identity.walk import Request
-from fleet_agent.provisioning.report import Milestone
 
 
 def register(
@@ -100,56 +93,3 @@ def _for_people(credential: Credential) -> list[str]:
         f"key          {key}",
         *(f"setting      {name} = {value}" for name, value in settings),
     ]
-
-
-class Steps:
-    """Prints the steps on stderr, each with its time since the one before; on a terminal, also what is waited for.
-
-    Used as a context, so that the line which moves is gone before anything else is printed.
-
-    Args:
-        first: What is waited for at first.
-    """
-
-    def __init__(self, first: Milestone = Milestone.PARAMETERS) -> None:
-        self._first = first
-        self._last = time.perf_counter()
-        self._spinner = terminal.Spinner(sys.stderr)
-
-    def __enter__(self) -> Self:
-        self._spinner.show(self._first)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._spinner.__exit__(kind, error, trace)
-
-    def step(self, name: Milestone, detail: str = "") -> None:
-        """A step is done."""
-        now = time.perf_counter()
-        self._spinner.write(
-            (f"{now - self._last:7.3f} s  ", Styled(f"{name:<14}", "green"), f" {detail}")
-        )
-        self._spinner.show(_after(name))
-        self._last = now
-
-    def waiting(self, why: str, seconds: float, _problem: AgentError | None = None) -> None:
-        """Something is tried again."""
-        again = f" Trying again in {seconds:.0f} s."
-        self._spinner.write(("           ", Styled(why, "yellow"), again))
-
-    def problem(self, problem: AgentError) -> None:
-        """Provisioned, but something should be looked at."""
-        self._spinner.write(("           ", Styled(problem.title, "yellow")))
-        self._spinner.write(f"           {problem.remedy}")
-
-
-def _after(done: Milestone) -> str:
-    """What is waited for once a step is done."""
-    shown = (name for name in Milestone if name is not Milestone.ADOPTED or name is done)
-    following = itertools.dropwhile(lambda name: name is not done, shown)
-    return next(itertools.islice(following, 1, None), "")

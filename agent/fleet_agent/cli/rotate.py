@@ -9,7 +9,7 @@ from typing import Any
 from fleet_agent import pasted, statedir, status_file
 from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
-from fleet_agent.cli.provision import Steps
+from fleet_agent.cli.steps import Steps
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
