@@ -188,10 +188,7 @@ def _busy(name: str, code: int) -> TemporaryError:
 
 
 def _lost(nothing: Ended | Unsent | None) -> UnreachableError:
-    if nothing is None:
-        why = "no answer in time"
-    else:
-        why = nothing.error if isinstance(nothing, Unsent) else str(nothing)
+    why = "no answer in time" if nothing is None else str(nothing)
     return UnreachableError(
         f"The new identity's first reading was not acknowledged: {why}.",
         remedy="It is tried again.",

@@ -57,6 +57,9 @@ class Unsent:
     request: object = dataclasses.field(repr=False)
     error: str
 
+    def __str__(self) -> str:
+        return self.error
+
 
 class Conversation:
     """A session from ``start`` to ``close`` or ``release``.
