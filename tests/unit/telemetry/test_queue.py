@@ -752,6 +752,22 @@ def test_a_full_disk_takes_nothing_and_can_still_be_emptied(
         subprocess.run(["umount", "-l", disk], check=True)
 
 
+def test_a_disk_that_does_not_say_how_full_it_is_takes_nothing_until_it_does(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    folder, away = tmp_path / "state", tmp_path / "away"
+    folder.mkdir()
+    queue = Queue(folder / "q", Bounds(), clock)
+    queue.add([reading(0)])
+    folder.rename(away)
+    with pytest.raises(StateDirectoryError, match="cannot be used"):
+        queue.add([reading(1)])
+    away.rename(folder)
+    queue.add([reading(2)])
+    assert list(drained(queue).values()) == [[0, 2]]
+    queue.close()
+
+
 def test_a_disk_that_fails_loses_and_tears_nothing(full_file: Path) -> None:
     """A process that may write no byte any more, and then may again."""
     program = """
