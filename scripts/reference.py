@@ -23,8 +23,9 @@ from fleet_agent.config.annotations import (
     hints,
     unwrap,
 )
-from fleet_agent.config.settings import FirstOf, Settings
+from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size
+from fleet_agent.config.sources import FirstOf
 from fleet_agent.config.units import format_duration, format_size
 from fleet_agent.config.write import plain
 from fleet_agent.device.placeholders import KNOWN

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fleet_agent.config.settings import Source
+from fleet_agent.config.sources import Source
 from fleet_agent.device import Parameter, Unusable, examine
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from fleet_agent import device
 from fleet_agent.config.paths import reserved
-from fleet_agent.config.settings import Claim, FromFile, Settings
+from fleet_agent.config.provisioning import Claim
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.sources import FromFile
 from fleet_agent.config.subscriptions import FileHandler
 from fleet_agent.config.telemetry import FileSource
 from fleet_agent.errors import DeviceError

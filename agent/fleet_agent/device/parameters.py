@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fleet_agent.config.checks import parameter_name, parameter_value
 from fleet_agent.config.positions import shown
-from fleet_agent.config.settings import (
+from fleet_agent.config.shape import WrongValueError
+from fleet_agent.config.sources import (
     DeviceTree,
     Dmi,
     FirstOf,
@@ -18,7 +19,6 @@ from fleet_agent.config.settings import (
     MachineId,
     Source,
 )
-from fleet_agent.config.shape import WrongValueError
 from fleet_agent.device import readers
 from fleet_agent.device.finding import Finding, NothingFoundError
 from fleet_agent.device.placeholders import is_placeholder

@@ -7,7 +7,7 @@ from fleet_agent import files
 from fleet_agent.clock import text
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
-from fleet_agent.config.settings import Claim
+from fleet_agent.config.provisioning import Claim
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.doctor.device import Device

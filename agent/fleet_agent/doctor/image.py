@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL
-from fleet_agent.config.settings import STATE_DIR, Claim, Settings
+from fleet_agent.config.provisioning import Claim
+from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.contents import CONTENTS
 from fleet_agent.doctor import claim, rights, unit
 from fleet_agent.doctor.device import secrets

@@ -18,7 +18,7 @@ from typing import Protocol
 from fleet_agent import files, pasted
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
-from fleet_agent.config.settings import Claim
+from fleet_agent.config.provisioning import Claim
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health

@@ -11,7 +11,8 @@ from typing import TypeVar
 from fleet_agent.clock import SystemClock
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import resolve_path
-from fleet_agent.config.settings import Claim, Key, Settings
+from fleet_agent.config.provisioning import Claim, Key
+from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.credentials.folders import CURRENT
 from fleet_agent.credentials.model import (

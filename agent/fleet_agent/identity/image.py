@@ -14,7 +14,8 @@ from typing import Any
 from fleet_agent import files
 from fleet_agent.config.load import files as configuration_files
 from fleet_agent.config.render import render
-from fleet_agent.config.settings import FirstOf, FromFile, Settings, Source
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.sources import FirstOf, FromFile, Source
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError

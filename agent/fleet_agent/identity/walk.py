@@ -11,7 +11,8 @@ from fleet_agent import filesystem
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import token_uri
 from fleet_agent.config.paths import reserved
-from fleet_agent.config.settings import Provisioning, Settings
+from fleet_agent.config.provisioning import Provisioning
+from fleet_agent.config.settings import Settings
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Credential,

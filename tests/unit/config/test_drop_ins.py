@@ -1,5 +1,5 @@
 from fleet_agent.config.load import files
-from fleet_agent.config.settings import Dmi, Mac
+from fleet_agent.config.sources import Dmi, Mac
 from fleet_agent.config.subscriptions import Subscription
 from support.configurations import Folder
 

@@ -4,19 +4,17 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.config.load import load
-from fleet_agent.config.settings import (
-    Claim,
+from fleet_agent.config.provisioning import Claim, Key, Provisioning
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.sources import (
     DeviceTree,
     Dmi,
     FirstOf,
     FromCommand,
     FromEnvironment,
     FromFile,
-    Key,
     Mac,
     MachineId,
-    Provisioning,
-    Settings,
 )
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.config.telemetry import FromSystem, SystemSource, Telemetry

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fleet_agent.config.settings import FromCommand, Provisioning
+from fleet_agent.config.provisioning import Provisioning
+from fleet_agent.config.sources import FromCommand
 from support.configurations import Folder
 
 ValueProblem = Callable[[str], str]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.settings import FromCommand
+from fleet_agent.config.sources import FromCommand
 from support.devices import Tree
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fleet_agent.config.settings import Mac
+from fleet_agent.config.sources import Mac
 from fleet_agent.device import Parameter
 from support.devices import Tree
 

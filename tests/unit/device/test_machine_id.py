@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.settings import MachineId
+from fleet_agent.config.sources import MachineId
 from fleet_agent.device import examine
 from fleet_agent.device.machine_id import APPLICATION, hashed
 from support.devices import Tree

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fleet_agent.config.settings import Dmi, FirstOf, FromEnvironment, FromFile, Source
+from fleet_agent.config.sources import Dmi, FirstOf, FromEnvironment, FromFile, Source
 from fleet_agent.device import Parameter, Unusable, resolve
 from fleet_agent.device.placeholders import KNOWN, is_placeholder
 from fleet_agent.errors import DeviceError, Exit

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.settings import DeviceTree, Dmi, FromEnvironment, FromFile
+from fleet_agent.config.sources import DeviceTree, Dmi, FromEnvironment, FromFile
 from support.devices import Tree
 from support.users import as_nobody
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.settings import Claim
+from fleet_agent.config.provisioning import Claim
 from fleet_agent.errors import DeviceError
 from fleet_agent.health.status import Health
 from fleet_agent.identity import claim_removal as retire

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fleet_agent import device
-from fleet_agent.config.settings import FirstOf, FromCommand, FromEnvironment, FromFile, Source
+from fleet_agent.config.sources import FirstOf, FromCommand, FromEnvironment, FromFile, Source
 from fleet_agent.errors import DeviceError
 from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
