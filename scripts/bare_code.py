@@ -1,26 +1,26 @@
-"""Strips modules of the AWS SDK to their code: two thirds of its Python is text that nobody reads on a device.
+"""Strips modules to their code for the package: the text in them is for those who read the sources.
 
-``python scripts/bare_code.py FILE...`` changes the files in place, and says so in their first line.
+``python scripts/bare_code.py FILE...`` rewrites modules of the AWS SDK, and says so in their first line: two thirds
+of them are text. With ``--same-lines`` comments and docstrings go and each statement stays on its line, so that a
+traceback of a device names the lines of the sources.
 """
 
 import ast
+import io
 import sys
+import tokenize
 from pathlib import Path
 
 NOTICE = "# Changed for fleet-agent's package: stripped to the code.\n"
+# Never nothing: dataclasses would make up a text of their own, slowly.
+NO_TEXT = "-"
 
 
 def bare(source: str) -> str:
     """The code of a module, below the comments that say whose it is."""
     tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            # Never nothing: dataclasses would make up a text of their own, slowly.
-            node.value.value = "-"
+    for text in _texts(tree):
+        text.value = NO_TEXT
     licence = [
         line
         for line in source.splitlines(keepends=True)
@@ -29,6 +29,37 @@ def bare(source: str) -> str:
     return NOTICE + "".join(licence) + ast.unparse(tree) + "\n"
 
 
+def bare_with_the_same_lines(source: str) -> str:
+    """The code of a module, each statement on the line that it had."""
+    lines = source.splitlines()
+    # The columns of ast are bytes.
+    encoded = [line.encode() for line in lines]
+    for text in _texts(ast.parse(source)):
+        first, last = text.lineno - 1, (text.end_lineno or text.lineno) - 1
+        rest = encoded[last][text.end_col_offset :]
+        encoded[first : last + 1] = [b""] * (last - first + 1)
+        encoded[first] = b" " * text.col_offset + f'"{NO_TEXT}"'.encode() + rest
+    lines = [line.decode() for line in encoded]
+    for token in tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _texts(tree: ast.Module) -> list[ast.Constant]:
+    """The strings that are statements."""
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ]
+
+
 if __name__ == "__main__":
-    for file in map(Path, sys.argv[1:]):
-        file.write_text(bare(file.read_text()))
+    wanted = sys.argv[1:]
+    strip = bare_with_the_same_lines if wanted[0] == "--same-lines" else bare
+    for file in map(Path, (word for word in wanted if word != "--same-lines")):
+        file.write_text(strip(file.read_text()))
