@@ -5,13 +5,14 @@ that a clock stepping during first boot breaks no time-out.
 """
 
 import contextlib
-import dataclasses
 import math
 import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
+
+from fleet_agent.record import record
 
 # A device whose clock is before this has none yet: this code did not exist then. Moved forward at each release.
 BUILT = 1_793_491_200.0  # 2026-11-01T00:00:00Z
@@ -29,7 +30,7 @@ TIMESYNC = Path("/run/systemd/timesync")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Uptime:
     """What stands beside a wall time on disk, so that setting the clock does not age it: a boot, and seconds in it."""
 

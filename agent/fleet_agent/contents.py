@@ -1,7 +1,8 @@
 """What may lie in a state directory: one table for ``reset``, for images, for bundles and for the package's purge."""
 
-import dataclasses
 import enum
+
+from fleet_agent.record import record
 
 
 class Kind(enum.Enum):
@@ -16,7 +17,7 @@ class Kind(enum.Enum):
     SHOWN = "what others may read"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Entry:
     """One file, or several of one kind.
 

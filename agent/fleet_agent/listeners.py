@@ -5,18 +5,19 @@ and was not accepted yet.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import socket
 from pathlib import Path
+
+from fleet_agent.record import record
 
 _INHERITED = "FLEET_AGENT_LISTENERS"
 
 BACKLOG = 64
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class _Listener:
     """A socket, and what its path led to when it was bound: a socket itself does not know."""
 

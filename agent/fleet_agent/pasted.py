@@ -4,12 +4,13 @@ A file's name, an id or a topic may have been chosen by somebody else. In a comm
 statement none brings a wildcard along. Pure.
 """
 
-import dataclasses
 import itertools
 import os
 import re
 import shlex
 from pathlib import PurePath
+
+from fleet_agent.record import record
 
 _ENDPOINT = re.compile(r"\.iot(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$")
 # What a policy reads as more than itself.
@@ -51,7 +52,7 @@ def _spelled(text: str) -> str:
     return f"$'{octal}'"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Arn:
     """What stands before a resource of AWS IoT."""
 

@@ -1,6 +1,5 @@
 """How a verb ended, as a value; and the one place where values become words or JSON."""
 
-import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from fleet_agent import streams
 from fleet_agent.cli import terminal
 from fleet_agent.cli.terminal import Line
+from fleet_agent.record import record
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Outcome:
     """How a verb ended.
 

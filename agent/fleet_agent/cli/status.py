@@ -1,7 +1,6 @@
 """``fleet-agent status``: who this device is, what it does, and what is wrong."""
 
 import argparse
-import dataclasses
 import datetime as dt
 import math
 import sys
@@ -20,6 +19,7 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
 from fleet_agent.health.problems import Severity
 from fleet_agent.identity.in_use import DAMAGES, in_use
+from fleet_agent.record import record
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
 
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     return Outcome(data=_answer(seen, state_dir), lines=_for_people(seen), status=status)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class _Seen:
     """What there is at one moment; ``damage``: why the credential on disk is none."""
 

@@ -1,13 +1,13 @@
 """The section ``identity``: a certificate and a key that the device has already, to be adopted as they are."""
 
-import dataclasses
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
 from fleet_agent.config.shape import Doc, FilePath, Text, WrongValueError
+from fleet_agent.record import record
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Identity:
     """A certificate and key of this device's own, from a factory or another agent, instead of a claim."""
 

@@ -15,12 +15,13 @@ from fleet_agent.config.shape import (
     WrongValueError,
 )
 from fleet_agent.config.sources import Source
+from fleet_agent.record import record
 
 Method = Literal["csr", "keys"]
 KeyType = Literal["ec-p256", "rsa-2048"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Claim:
     """The claim certificate and its key: paths, or ``credential:NAME``."""
 
@@ -57,7 +58,7 @@ class Claim:
     ] = 3
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Key:
     """What kind of key the device makes for itself, and where it lives."""
 
@@ -124,7 +125,7 @@ class Key:
             )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Provisioning:
     """How the device gets an identity of its own."""
 

@@ -1,13 +1,13 @@
 """When a device replaces its certificate and key, and with what. As in ``settings``: seconds."""
 
-import dataclasses
 from typing import Annotated, Literal
 
 from fleet_agent.config.shape import Doc, Duration
 from fleet_agent.config.telemetry import Filter
+from fleet_agent.record import record
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Rotation:
     """When the device replaces its certificate and key; `fleet-agent rotate` looks, and whoever is asked to does."""
 

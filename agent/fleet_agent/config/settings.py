@@ -7,7 +7,6 @@ What ``Annotated`` adds to the type is read by the loader, the JSON Schema and t
 (docs/reference/configuration.md): change it here, and nowhere else.
 """
 
-import dataclasses
 from typing import Annotated
 
 from fleet_agent.config import checks
@@ -17,13 +16,14 @@ from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.shape import Doc, FilePath, Items, Range, Text
 from fleet_agent.config.subscriptions import Connection, Subscription
 from fleet_agent.config.telemetry import Telemetry
+from fleet_agent.record import record
 
 STATE_DIR = "/var/lib/fleet-agent"
 CONFIG_FILE = "/etc/fleet-agent/config.yaml"
 DIRECT = "none"  # instead of a proxy: no proxy, whatever the environment has
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Settings:
     """Everything that was set, by file, drop-ins and flags together."""
 
@@ -84,14 +84,14 @@ class Settings:
     ] = None
     connection: Annotated[
         Connection, Doc("How the MQTT session is kept.", "connection: {keep_alive: 5m}")
-    ] = Connection()  # noqa: RUF009 - frozen
+    ] = Connection()
     rotation: Annotated[
         Rotation,
         Doc("When the device replaces its certificate and key.", "rotation: {max_age: 180d}"),
-    ] = Rotation()  # noqa: RUF009 - frozen
+    ] = Rotation()
     telemetry: Annotated[
         Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
-    ] = Telemetry()  # noqa: RUF009 - frozen
+    ] = Telemetry()
     subscriptions: Annotated[
         tuple[Subscription, ...],
         Items(0, 50),

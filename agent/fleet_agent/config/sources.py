@@ -1,15 +1,15 @@
 """Where a value of the template's parameters comes from: a string, or a source of the device."""
 
-import dataclasses
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
 from fleet_agent.config.shape import Doc, Duration, FilePath, Items, Text
+from fleet_agent.record import record
 
 LiteralValue = Annotated[str, Text(checks.literal_parameter, length=4096)]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class DeviceTree:
     """A property of the device tree, such as ``serial-number``."""
 
@@ -23,7 +23,7 @@ class DeviceTree:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Dmi:
     """A field of /sys/class/dmi/id, such as ``product_serial``."""
 
@@ -34,7 +34,7 @@ class Dmi:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FromFile:
     """The text of a file, without surrounding white space."""
 
@@ -45,7 +45,7 @@ class FromFile:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FromEnvironment:
     """An environment variable of the agent."""
 
@@ -56,7 +56,7 @@ class FromEnvironment:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FromCommand:
     """What a command prints on stdout within ``timeout``."""
 
@@ -75,7 +75,7 @@ class FromCommand:
     ] = 10.0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Mac:
     """The MAC address of an interface, or of the first physical one with ``auto``."""
 
@@ -86,7 +86,7 @@ class Mac:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class MachineId:
     """/etc/machine-id, hashed for this application (the raw one is confidential)."""
 
@@ -96,7 +96,7 @@ class MachineId:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FirstOf:
     """The first of these that has a usable value."""
 

@@ -1,11 +1,11 @@
 """What comes down: topic filters and what is done with a message. As in ``settings``: seconds, bytes."""
 
-import dataclasses
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
 from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size, Text, WrongValueError
 from fleet_agent.config.telemetry import Argv, Filter, Name, Topic
+from fleet_agent.record import record
 
 MaxSize = Annotated[
     int,
@@ -14,7 +14,7 @@ MaxSize = Annotated[
 ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class ExecHandler:
     """Runs a program for each message: the payload on its stdin, ``FLEET_AGENT_TOPIC`` in its environment."""
 
@@ -43,7 +43,7 @@ class ExecHandler:
     ] = 16 * 1024
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FileHandler:
     """Writes each message's payload to a file, as a whole."""
 
@@ -63,7 +63,7 @@ class FileHandler:
     max_size: MaxSize = 128 * 1024
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class SocketHandler:
     """Passes each message to a local program that listens on a Unix socket (SOCK_SEQPACKET)."""
 
@@ -83,7 +83,7 @@ class SocketHandler:
     ] = 16
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Subscription:
     """A topic filter that comes down, and what handles its messages: at most one of exec, file, socket."""
 
@@ -149,7 +149,7 @@ class Subscription:
                     raise WrongValueError(words, '"+" in topic is a level that {1} stands for')
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Presence:
     """The messages of presence: one when it connects, and one that AWS publishes when it is lost."""
 
@@ -173,7 +173,7 @@ class Presence:
     ] = True
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Connection:
     """How the MQTT session is kept."""
 

@@ -3,7 +3,6 @@
 As in ``settings``: durations in seconds, sizes in bytes, once parsed.
 """
 
-import dataclasses
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
@@ -17,6 +16,7 @@ from fleet_agent.config.shape import (
     Text,
     WrongValueError,
 )
+from fleet_agent.record import record
 from fleet_agent.topics.limits import TOPIC_BYTES
 
 Topic = Annotated[str, Text(checks.publish_topic, r"^[^#+]+$", TOPIC_BYTES * 2)]
@@ -43,7 +43,7 @@ SourceTopic = Annotated[
 ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class SystemSource:
     """Uptime, load, cpu, memory, disk, temperature and network traffic, every ``interval``."""
 
@@ -57,7 +57,7 @@ class SystemSource:
     priority: Priority = "normal"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class CommandSource:
     """What a program prints on stdout, every ``interval``."""
 
@@ -81,7 +81,7 @@ class CommandSource:
     priority: Priority = "normal"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FileSource:
     """A growing file, followed over rotation and restart; a line is a reading."""
 
@@ -99,7 +99,7 @@ class FileSource:
     priority: Priority = "normal"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Allow:
     """A user of this device and the topics its programs may send to."""
 
@@ -115,7 +115,7 @@ class Allow:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class SocketSource:
     """Readings that other programs of this device send to ``telemetry.sock`` in the runtime directory."""
 
@@ -140,7 +140,7 @@ class SocketSource:
     priority: Priority = "normal"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FromSystem:
     """The device itself."""
 
@@ -150,7 +150,7 @@ class FromSystem:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FromProgram:
     """A program that is run."""
 
@@ -163,7 +163,7 @@ class FromProgram:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FromGrowingFile:
     """A file that another program appends to."""
 
@@ -173,7 +173,7 @@ class FromGrowingFile:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class FromSocket:
     """Programs that send."""
 
@@ -199,7 +199,7 @@ def own(item: TelemetrySource) -> SystemSource | CommandSource | FileSource | So
             return item.socket
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Queue:
     """Where readings wait, on disk, until AWS has acknowledged them. What is beyond a bound goes, oldest first."""
 
@@ -235,7 +235,7 @@ class Queue:
     ] = 0.0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Batch:
     """How readings of one topic share a message."""
 
@@ -277,7 +277,7 @@ class Batch:
     ] = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Limits:
     """What AWS IoT Core takes on a connection; more is throttled there, and at last disconnected."""
 
@@ -298,7 +298,7 @@ class Limits:
     ] = 90
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Telemetry:
     """What goes up, and under which topic."""
 

@@ -5,7 +5,6 @@ Works with cryptography 38 (Debian 12) and later. Nothing here touches the netwo
 """
 
 import contextlib
-import dataclasses
 import datetime as dt
 import json
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from fleet_agent.credentials import pem_file
 from fleet_agent.credentials.model import Csr, HardwareKey, KeyPair, PrivateKey, Secret
 from fleet_agent.errors import DeviceError
+from fleet_agent.record import record
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -26,7 +26,7 @@ _BROKEN_HASHES = ("md5", "sha1")
 _RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as a public key's kind
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Validity:
     """From when to when a certificate is valid, in Unix seconds."""
 
@@ -247,7 +247,7 @@ def validity(certificate: str, name: str) -> Validity:
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Leaf:
     """What a device's own certificate says: the id that AWS IoT knows it by, its common name, its dates."""
 

@@ -1,11 +1,11 @@
 """What the credential store holds, as values. Pure: no file, no clock, no cryptography."""
 
-import dataclasses
 import enum
 from collections.abc import Mapping
 from typing import Literal
 
 from fleet_agent.clock import Uptime
+from fleet_agent.record import record
 
 
 class Secret:
@@ -30,7 +30,7 @@ class Secret:
         return self._text
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class HardwareToken:
     """A hardware token (PKCS#11): the module that knows it, its label, and the file of its PIN.
 
@@ -43,7 +43,7 @@ class HardwareToken:
     state_dir: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class HardwareKey:
     """A private key in a hardware token, by its label.
 
@@ -63,7 +63,7 @@ class HardwareKey:
         return str(self.name)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class KeyName:
     """Which key of which hardware token a generation has, by their labels: what is kept of it on disk.
 
@@ -87,7 +87,7 @@ PrivateKey = Secret | HardwareKey
 Origin = Literal["claim", "adopted"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class KeyPair:
     """A certificate (PEM) with its private key (PEM, or in a token), and the files they came from."""
 
@@ -97,7 +97,7 @@ class KeyPair:
     private_key_file: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Csr:
     """A certificate signing request: its PEM text, its hash (SHA-256, hex), its public key (DER)."""
 
@@ -106,7 +106,7 @@ class Csr:
     public_key: bytes
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Attempt:
     """What a generation is for, and how often it was tried.
 
@@ -126,7 +126,7 @@ class Attempt:
     certificate_id: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Issued:
     """A certificate that AWS made for this generation; ``ownership_token`` is gone once proven.
 
@@ -139,7 +139,7 @@ class Issued:
     uptime: Uptime | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Registration:
     """What RegisterThing answered; both parts may be missing (PROTOCOL: templates need no Thing)."""
 
@@ -147,7 +147,7 @@ class Registration:
     device_configuration: Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Generation:
     """One numbered folder, as it was found on disk; ``proven`` when (Unix seconds), by ``uptime`` too."""
 
@@ -160,7 +160,7 @@ class Generation:
     uptime: Uptime | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Credential:
     """A registered generation as what it is good for; ``Store.current`` has seen that its files are there.
 

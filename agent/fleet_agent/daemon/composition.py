@@ -1,6 +1,5 @@
 """The daemon's long part, joined: the real queue, sources, handlers and session, and the loop over them."""
 
-import dataclasses
 import functools
 import json
 import logging
@@ -36,6 +35,7 @@ from fleet_agent.orders.router import Commands
 from fleet_agent.orders.suspects import Suspects
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report as ProvisioningReport
+from fleet_agent.record import record
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
@@ -50,7 +50,7 @@ from fleet_agent.telemetry.sources import build
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Surroundings:
     """What the daemon works with, whatever its configuration: made once a process."""
 

@@ -1,12 +1,12 @@
 """What stands and falls with one credential in service: its session, what it listens to, what looks after it."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential
 from fleet_agent.daemon.endings import Ending
+from fleet_agent.record import record
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
@@ -23,7 +23,7 @@ class Actor(Protocol):
         """The deadline has passed; an ending when the process has to be replaced for it."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Serving:
     """A credential in service.
 

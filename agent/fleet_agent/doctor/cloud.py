@@ -21,6 +21,7 @@ from fleet_agent.identity.trial import sources
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import rotation
 from fleet_agent.pasted import Arn
+from fleet_agent.record import record
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
@@ -36,7 +37,7 @@ _TAKEN = (0, 16)  # PUBACK; 16: there is no subscriber
 _THING = "${iot:Connection.Thing.ThingName}"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class _Policy:
     """Whose policy it is, and how its statements are written.
 

@@ -15,11 +15,12 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
+from fleet_agent.record import record
 
 USER = "_fleet-agent"  # whom package and unit give everything to
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Device:
     """Where to look.
 

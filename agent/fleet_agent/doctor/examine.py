@@ -1,6 +1,5 @@
 """All checks in order: first as whoever asks, then, where that is root, with the eyes of the agent's user."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Iterator
 
@@ -22,10 +21,11 @@ from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.doctor.fix import fix
 from fleet_agent.errors import AgentError
 from fleet_agent.pasted import Arn
+from fleet_agent.record import record
 from fleet_agent.session.route import route
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Online:
     """That AWS IoT is to be asked, too, and what ARNs begin with."""
 

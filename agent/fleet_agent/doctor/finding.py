@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from fleet_agent.errors import AgentError, ConfigurationError
+from fleet_agent.record import record
 
 
 class Level(enum.Enum):
@@ -18,7 +19,7 @@ class Level(enum.Enum):
     FIXED = "fixed"  # was wrong, --fix put it right
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Fix:
     """What ``--fix`` does to one file or folder.
 
@@ -35,7 +36,7 @@ class Fix:
     owner: tuple[int, int] | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Finding:
     """One thing that was looked at.
 

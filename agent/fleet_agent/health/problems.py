@@ -1,7 +1,8 @@
 """What a problem is: a kind, from the table, and the words for what is wrong now."""
 
-import dataclasses
 import enum
+
+from fleet_agent.record import record
 
 
 class Severity(enum.Enum):
@@ -12,7 +13,7 @@ class Severity(enum.Enum):
     NOTICE = "notice"  # good to know; the device is healthy
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Kind:
     """A row of the table.
 
@@ -41,7 +42,7 @@ class Kind:
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Problem:
     """Something wrong now: ``title`` what it is, ``remedy`` what to type or change, ``name`` whose it is."""
 

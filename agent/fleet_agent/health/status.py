@@ -17,6 +17,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.settings import STATE_DIR
 from fleet_agent.errors import AgentError, StateDirectoryError
 from fleet_agent.health.problems import Kind, Problem, Severity
+from fleet_agent.record import record
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ SERVICE_RUNTIME_DIR = Path("/run/fleet-agent")
 _ORDER = list(Severity)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class _Standing:
     """A problem, and since when (Unix seconds); other words for it do not make it a new one."""
 

@@ -5,7 +5,6 @@ the service runs a command as root, which looks for the mark and deletes what ro
 agent writes is never a path.
 """
 
-import dataclasses
 import json
 import logging
 import math
@@ -24,6 +23,7 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity import unit_file
 from fleet_agent.pinned import foreign_part
+from fleet_agent.record import record
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def is_there(claim: Claim, environment: Mapping[str, str]) -> bool:
     return False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Plan:
     """What deleting comes to: files that are there, files that are gone already, and what cannot be deleted here."""
 

@@ -20,6 +20,7 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
 from fleet_agent.pinned import pinned
+from fleet_agent.record import record
 
 HOME = Path("etc/fleet-agent")
 FLAGS_FILE = Path("config.d/99-installed.yaml")
@@ -45,7 +46,7 @@ class Placed:
     setting: str = ""  # the one that names it
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Installed:
     """What was put where.
 

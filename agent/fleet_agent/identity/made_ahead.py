@@ -13,9 +13,10 @@ from fleet_agent.errors import DeviceError
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.provision import take_state
 from fleet_agent.identity.walk import key_plan
+from fleet_agent.record import record
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Found:
     """A key: the SHA-256 of its public half (SubjectPublicKeyInfo, DER; hex), and whether it was made just now."""
 

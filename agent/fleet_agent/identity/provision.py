@@ -5,7 +5,6 @@ Imports that cost (the SDK, cryptography) stand in the functions that need them:
 """
 
 import contextlib
-import dataclasses
 import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,11 +22,12 @@ from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
+from fleet_agent.record import record
 
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Result:
     """What ``provision`` leaves: the credential, and whether it was there before."""
 

@@ -1,7 +1,6 @@
 """What ``reset`` does: leaves a device, or the disk that an image is taken of, without an identity of its own."""
 
 import contextlib
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from fleet_agent.credentials.model import Credential, Event, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.device import fingerprint
 from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.record import record
 
 _SHOWN = tuple(
     entry.pattern.removeprefix("run/")
@@ -34,7 +34,7 @@ _MAY_LIVE = frozenset(
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Leftover:
     """What a state directory holds, and what ``reset`` makes of it.
 

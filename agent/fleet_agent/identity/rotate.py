@@ -4,7 +4,6 @@ The walk is that of provisioning, over the current credential: what is current i
 proven, so a rotation that fails anywhere leaves the device with what it had.
 """
 
-import dataclasses
 import logging
 import math
 from pathlib import Path
@@ -23,6 +22,7 @@ from fleet_agent.identity.provision import take_state
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
+from fleet_agent.record import record
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
@@ -33,7 +33,7 @@ KEPT_FOR = 86400.0  # seconds that a replaced credential is kept for going back
 LIMIT = 120.0  # seconds that the daemon is without its session for a rotation, at most
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Due:
     """Whether a rotation is due, and ``why``, in words; ``moment`` (Unix seconds): since or from when, None: never."""
 

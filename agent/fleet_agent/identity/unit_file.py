@@ -1,10 +1,11 @@
 """The one reader of unit files and drop-ins, as systemd.syntax(7) has them. Pure."""
 
-import dataclasses
 from collections.abc import Iterator
 
+from fleet_agent.record import record
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+
+@record
 class Line:
     """A line that says something; what is no assignment (``key=value`` in a section) systemd leaves out."""
 

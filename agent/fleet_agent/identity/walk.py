@@ -1,7 +1,6 @@
 """A walk through provisioning with the real things: what a new identity is asked for with, whoever asks."""
 
 import contextlib
-import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -34,6 +33,7 @@ from fleet_agent.identity.configured import (
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Milestone, Report
+from fleet_agent.record import record
 from fleet_agent.session.route import route
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ T = TypeVar("T")
 CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Request:
     """What ``provision`` is asked for beside the settings; ``timeout`` in seconds, 0 for ever.
 

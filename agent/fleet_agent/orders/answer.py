@@ -5,11 +5,11 @@ An answer is one JSON object: ``status`` is 0 when all is well, a program's exit
 socket writes its answer itself.
 """
 
-import dataclasses
 import json
 from collections.abc import Iterable
 from typing import Protocol
 
+from fleet_agent.record import record
 from fleet_agent.topics import filters
 from fleet_agent.topics.limits import message_fault
 
@@ -20,7 +20,7 @@ OTHER = "application/octet-stream"
 MAX_ANSWER = 120 * 1024
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Outcome:
     """How a command ended.
 

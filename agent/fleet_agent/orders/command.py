@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from fleet_agent.record import record
+
 
 class Arrived(Protocol):
     """What the router takes: a message as the session gives it."""
@@ -47,7 +49,7 @@ class Arrived(Protocol):
         """Tells AWS that it need not come again."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Command:
     """A message for one handler.
 

@@ -31,6 +31,7 @@ from fleet_agent.orders.deduplicate import Remembered
 from fleet_agent.orders.handlers.work import Work
 from fleet_agent.orders.line import Line, Waiting
 from fleet_agent.printable import printable
+from fleet_agent.record import record
 from fleet_agent.reserved import Reserved
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class _Held:
     acknowledge: list[Callable[[], None]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Shared:
     """What all handlers share.
 

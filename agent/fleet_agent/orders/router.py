@@ -21,6 +21,7 @@ from fleet_agent.orders.command import Arrived, Command
 from fleet_agent.orders.handler import Counters, Handler, Shared
 from fleet_agent.orders.handlers.work import Work
 from fleet_agent.printable import printable
+from fleet_agent.record import record
 from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 _NAME_CHARACTERS = 80  # of a handler's name in a file name
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class _Entry:
     """A subscription as it is now: its filter is filled in."""
 

@@ -7,7 +7,6 @@ with its children. One that the agent's own death leaves behind goes on; systemd
 """
 
 import contextlib
-import dataclasses
 import enum
 import math
 import os
@@ -19,6 +18,7 @@ from typing import IO
 from fleet_agent.clock import Clock
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs import launch
+from fleet_agent.record import record
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and again until it is left to itself
 _CHUNK = 64 * 1024  # bytes, a pipe's usual capacity
@@ -39,7 +39,7 @@ class Cause(enum.Enum):
     NOT_STARTED = "not-started"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Ended:
     """How a run ended.
 

@@ -13,6 +13,7 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Credential, Csr, Secret
 from fleet_agent.errors import DeviceError, UnreachableError
 from fleet_agent.provisioning.model import ANSWER_UNFIT, Operation, RejectedError
+from fleet_agent.record import record
 from fleet_agent.topics.template import fill
 
 _THING_NAME = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT's own rule
@@ -23,7 +24,7 @@ _MAX_TEXT = 16 * 1024  # bytes of a PEM or a token; AWS's are below 2 KiB
 _MAX_CONFIGURATION = 128 * 1024  # bytes
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Certificate:
     """An issued certificate; ``private_key`` only from CreateKeysAndCertificate."""
 

@@ -1,6 +1,5 @@
 """What the runner needs from outside: everything of it that the composition root makes."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -11,6 +10,7 @@ from fleet_agent.errors import AgentError
 from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.proof import Proven
 from fleet_agent.provisioning.report import Report
+from fleet_agent.record import record
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,7 +55,7 @@ ReportWaiting = Callable[[AgentError, float], None]
 Prove = Callable[[Credential, KeyPair, ReportWaiting], Proven]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Dependencies:
     """What a walk is carried out with.
 

@@ -1,6 +1,5 @@
 """The values that ``machine`` decides on: what is wanted, what a step brought, what to do about it. Pure."""
 
-import dataclasses
 import enum
 from collections.abc import Mapping
 
@@ -14,13 +13,14 @@ from fleet_agent.credentials.model import (
 )
 from fleet_agent.errors import AgentError
 from fleet_agent.provisioning.report import Milestone
+from fleet_agent.record import record
 from fleet_agent.session.backoff import Patience
 
 # RegisterThing's answer makes a topic of the configuration impossible; nothing of it was kept.
 ANSWER_UNFIT = "answer-unfit"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Given:
     """A certificate and key that the device has already, to be adopted.
 
@@ -36,7 +36,7 @@ class Given:
     is_from_aws: bool
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Plan:
     """What is asked for now: by flags, file or both.
 
@@ -117,7 +117,7 @@ class RejectedError(Exception):
         self.message = message
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Verdict:
     """What to do about a step that did not succeed.
 

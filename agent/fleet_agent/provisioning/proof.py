@@ -6,7 +6,6 @@ afterwards: it is the device's own from then on.
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 from fleet_agent.clock import Clock
@@ -19,6 +18,7 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.record import record
 from fleet_agent.session import reasons
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing
@@ -33,7 +33,7 @@ PUBACK_LIMIT = 35.0  # seconds; awscrt gives up after 30
 _PUBLISHED = (0, 16)  # 16: there is no subscriber
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class ProofMessage:
     """Something that this device will publish anyway, once it is in service.
 
@@ -50,7 +50,7 @@ class ProofMessage:
     retain: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Trial:
     """What a new credential is tried with: the first of the messages whose topic can be filled in.
 
@@ -61,7 +61,7 @@ class Trial:
     subscription: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Proven:
     """A credential proven by this session, which is open; ``refused``: what its policy lacks all the same."""
 

@@ -35,6 +35,7 @@ from fleet_agent.provisioning.dependencies import Api, Dependencies
 from fleet_agent.provisioning.device_key import DeviceKey
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.report import Milestone
+from fleet_agent.record import record
 from fleet_agent.session import backoff
 from fleet_agent.session.mqtt import Session
 
@@ -42,7 +43,7 @@ CLOCK_POLL = 2.0  # seconds between looks at a clock that is not set yet
 CLOCK_REPORT_INTERVAL = 300.0  # seconds between two lines about it
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Provisioned:
     """What the walk came to; ``session`` is the one that proved the credential, open, and the caller's now.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from fleet_agent.clock import Clock
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.record import record
 from fleet_agent.session import reasons
 from fleet_agent.session.events import (
     CallbackFailed,
@@ -37,7 +38,7 @@ END_LIMIT = 1.0  # seconds for the end of a connection to be heard of after what
 KEPT_MESSAGES = 128
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Ended:
     """The connection ended before the answer came; ``reason_code`` is the server's DISCONNECT's if there was one."""
 
@@ -50,7 +51,7 @@ class Ended:
         return reasons.words(Packet.DISCONNECT, self.reason_code)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Unsent:
     """A request of the SDK did not go out, or its PUBACK was an error; ``error`` is awscrt's name for it."""
 

@@ -9,6 +9,7 @@ import dataclasses
 import enum
 from collections.abc import Callable
 
+from fleet_agent.record import record
 from fleet_agent.session.message import Limits
 
 
@@ -22,7 +23,7 @@ class NoAnswer(enum.Enum):
     FAILED = "it failed"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Connected:
     """CONNACK 0; ``rejoined``: AWS had kept the session and what was queued in it."""
 
@@ -31,7 +32,7 @@ class Connected:
     limits: Limits = dataclasses.field(default_factory=Limits)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class ConnectFailed:
     """No CONNACK 0; ``reason_code`` is CONNACK's if there was one."""
 
@@ -41,7 +42,7 @@ class ConnectFailed:
     reason_string: str = ""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Disconnected:
     """An open connection ended; ``reason_code`` is the server's DISCONNECT's if there was one."""
 
@@ -51,7 +52,7 @@ class Disconnected:
     reason_string: str = ""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class CallbackFailed:
     """One of this session's callbacks raised: what it was to report is lost, a new connection brings it again."""
 
@@ -60,7 +61,7 @@ class CallbackFailed:
     error: Exception
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Subscribed:
     """SUBACK: a reason code a filter, in the order asked; empty with ``error`` and ``no_answer`` when none came."""
 
@@ -71,7 +72,7 @@ class Subscribed:
     no_answer: NoAnswer | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Published:
     """PUBACK, or none (``no_answer`` and ``error`` say why); ``tag`` is the publisher's own."""
 
@@ -83,7 +84,7 @@ class Published:
     no_answer: NoAnswer | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Message:
     """Something arrived. ``acknowledge`` sends its PUBACK: when the message is safe, or needs to be no more."""
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from fleet_agent.record import record
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
@@ -33,7 +35,7 @@ class Limits:
     keep_alive: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Upkeep:
     """How a session is kept; ``keep_alive`` and ``expiry`` in seconds. AWS publishes the will when it is lost."""
 

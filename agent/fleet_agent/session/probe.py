@@ -7,7 +7,6 @@ What follows on these steps, TLS with a key in a hardware token and the CONNACK,
 """
 
 import contextlib
-import dataclasses
 import enum
 import re
 import socket
@@ -26,6 +25,7 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.printable import printable
+from fleet_agent.record import record
 from fleet_agent.session.route import ALPN, ALPN_PORT, Route
 
 # Seconds for all of it: the deciding thread waits meanwhile, and the watchdog with it.
@@ -53,7 +53,7 @@ class Stage(enum.Enum):
     TLS = "TLS"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Step:
     """One step of the way: ``seen``, in words, or the ``error`` that it ends with."""
 

@@ -10,6 +10,7 @@ from fleet_agent import files
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import DIRECT, Settings
 from fleet_agent.errors import DeviceError
+from fleet_agent.record import record
 
 ALPN_PORT = 443  # AWS IoT speaks MQTT there to who asks by ALPN
 ALPN = "x-amzn-mqtt-ca"
@@ -20,7 +21,7 @@ _HTTP_PORT = 80
 _LONGEST = 4096  # bytes of a proxy's user and password
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Route:
     """Host, port, the CA's file (None: the system's store), and the proxy as a URL, with user and password if any."""
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fleet_agent.record import record
+
 _VARIABLE = re.compile(r"\$(?:\w+|\{\w+\})", re.ASCII)
 _NOTHING = "null"  # a parameter without a value: told, not sent
 # What unedited templates have where a value belongs.
@@ -22,7 +24,7 @@ class Left:
     instead: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Imported:
     """What a peer's configuration comes to.
 

@@ -1,6 +1,5 @@
 """Settings → the sources of this device."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,13 +17,14 @@ from fleet_agent.config.telemetry import (
 from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.record import record
 from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import PRIORITIES, Intake, Source
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.topics.names import Topics
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Place:
     """What sources work with, and where.
 

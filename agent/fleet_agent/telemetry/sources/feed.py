@@ -1,15 +1,14 @@
 """What every source works with: where its readings go, and where its problems are reported."""
 
-import dataclasses
-
 from fleet_agent import clock as clocks
 from fleet_agent.clock import Clock
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
+from fleet_agent.record import record
 from fleet_agent.telemetry.reading import JSON, Callback, Intake, Reading
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Feed:
     """One source's way in; ``topic`` is that of its readings, ``priority`` an index of ``PRIORITIES``."""
 

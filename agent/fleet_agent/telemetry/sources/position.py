@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.record import record
 
 _SCHEMA = 1
 _HEAD = 1024  # bytes of the beginning that distinguish files
@@ -21,7 +22,7 @@ _HEAD = 1024  # bytes of the beginning that distinguish files
 _ROTATED = re.compile(r"[.-][0-9]+([.-][0-9]+)*")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Position:
     """``offset``: bytes of the file that are stored as readings; ``head``: CRC-32 of its first ``head_size`` bytes."""
 
