@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import awscrt
+
 from boot import machine, roots
 from boot.machine import HOST, UNIT, Machine
 from boot.network import network
@@ -24,7 +26,8 @@ from support.agent import until
 from support.fleets import make_fleet
 
 ROOT = Path(__file__).resolve().parent.parent
-VENDOR = "/usr/lib/fleet-agent/vendor"
+# The whole SDK: the package's leaves out what the agent does not use.
+SDK = "/root/sdk"
 
 Times = dict[str, float]  # what → seconds since the unit was started
 
@@ -72,10 +75,16 @@ def boot(device: Machine) -> Times:
 
 
 def peer(device: Machine, script: str, *words: str) -> list[str]:
-    """The command of a peer in a device's container, on the package's SDK."""
+    """The command of a peer in a device's container, on an SDK of its own."""
+    if not (device.root / SDK[1:]).exists():
+        (device.root / SDK[1:]).mkdir()
+        site = Path(awscrt.__file__).parents[1]
+        for part in (*site.glob("aws*"), *site.glob("_awscrt*")):
+            copy = shutil.copytree if part.is_dir() else shutil.copy
+            copy(part, device.root / SDK[1:] / part.name)
     shutil.copy(ROOT / "benchmarks" / script, device.root / "root" / script)
     where = (HOST, str(device.fleet.sandbox.mqtt_port), "/etc/fleet-agent/ca.pem")
-    return ["env", f"PYTHONPATH={VENDOR}", "python3", f"/root/{script}", *where, *words]
+    return ["env", f"PYTHONPATH={SDK}", "python3", f"/root/{script}", *where, *words]
 
 
 def sample(device: Machine) -> float:

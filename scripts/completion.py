@@ -8,14 +8,14 @@ import re
 
 import shtab
 
-from fleet_agent import cli
+from fleet_agent.cli.parser import command_line
 
 SHELLS = ("bash", "zsh", "fish")
 
 
 def script(shell: str) -> str:
     """The completion script for a shell."""
-    parser = cli.parser()
+    parser = command_line()
     _prepare(parser)
     made: str = shtab.complete(parser, shell=shell)
     return re.sub(

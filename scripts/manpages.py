@@ -8,8 +8,9 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from fleet_agent import __version__, cli
+from fleet_agent import __version__
 from fleet_agent.cli.examples import EXAMPLES
+from fleet_agent.cli.parser import command_line
 from fleet_agent.errors import Exit
 from fleet_cloud.cli import COMMANDS, EPILOG, build_parser
 from fleet_cloud.cli import DESCRIPTION as CLOUD
@@ -130,7 +131,7 @@ def shown(
 
 def agent_1() -> str:
     """fleet-agent(1)."""
-    top = cli.parser()
+    top = command_line()
     commands = verbs(top)
     everywhere = shared(list(commands.values()))
     by_name = {

@@ -1,29 +1,28 @@
-"""``fleet-agent run``: what the service starts."""
+"""``fleet-agent run``: what the service starts.
 
-import argparse
+Every other verb reads its command line here and now. The daemon has it read beside, together with the configuration:
+what reads them is never in its memory, and its imports take as long.
+"""
+
 import functools
-import logging
+from typing import TYPE_CHECKING
 
 from fleet_agent import log
-from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.daemon import service
-from fleet_agent.errors import AgentError
-from fleet_agent.health.problems import Kind
-from fleet_agent.health.status import Health
-from fleet_agent.health.table import kind_of
-from fleet_agent.identity.walk import Request
-from fleet_agent.log import Moment
-from fleet_agent.provisioning.report import Milestone
+from fleet_agent.daemon.wanted import Wanted
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import argparse
 
 
 def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    common: argparse.ArgumentParser,
+    common: "argparse.ArgumentParser",
 ) -> None:
     """Add the verb."""
+    from fleet_agent.cli import flags
+
     parser = subparsers.add_parser(
         "run",
         parents=[common],
@@ -36,57 +35,28 @@ def register(
     parser.add_argument(
         "--allow-volatile", action="store_true", help="accept a state directory in memory"
     )
-    parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> Outcome:
+def start(words: list[str]) -> Outcome:
     """Run the verb; ends when it is asked to, or by an error."""
-    request = Request(
-        allow_volatile=arguments.allow_volatile,
-        outlasts_refusal=True,
-        any_owner=arguments.as_owner,
-    )
-    service.run(functools.partial(flags.settings, arguments), request, _Log)
+    log.set_up(verbose=False)
+    service.run(functools.partial(wanted, words))
     return Outcome()
 
 
-class _Log:
-    """Logs provisioning's progress, and reports what it waits for as a problem."""
+def wanted(words: list[str]) -> Wanted:
+    """What command line and configuration ask for; called in a program beside the daemon.
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
-        # Which is a problem meanwhile.
-        self._waits_for: Kind | None = None
+    Raises:
+        AgentError: One of them is wrong.
+    """
+    from fleet_agent.cli import flags
+    from fleet_agent.cli.parser import command_line
 
-    def step(self, name: Milestone, detail: str = "") -> None:
-        """A step is done."""
-        self._clear()
-        moment = Moment.PROVISIONED if name is Milestone.CURRENT else None
-        _log.info("%s: %s", name, detail, extra=log.fields(moment))
-        self._health.set_activity(f"provisioning: {name}")
-
-    def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
-        """Something is tried again."""
-        kind = kind_of(problem) if problem else None
-        if kind != self._waits_for:
-            self._clear()
-        if problem is not None and kind is not None:
-            self._waits_for = kind
-            self._health.report(kind.problem(problem.title, problem.remedy))
-        _log.warning("%s Trying again in %.0f s.", why, seconds, extra=log.fields(Moment.WAITING))
-        self._health.set_activity(f"provisioning: {why} Trying again in {seconds:.0f} s")
-
-    def problem(self, problem: AgentError) -> None:
-        """Provisioned, but something should be looked at."""
-        _log.warning(
-            "%s %s",
-            problem.title,
-            problem.remedy,
-            extra=log.fields(Moment.PROBLEM, problem=problem.code),
-        )
-        self._health.report(kind_of(problem).problem(problem.title, problem.remedy))
-
-    def _clear(self) -> None:
-        if self._waits_for is not None:
-            self._health.clear(self._waits_for)
-            self._waits_for = None
+    arguments = command_line("run").parse_args(words)
+    return Wanted(
+        settings=flags.settings(arguments),
+        allow_volatile=arguments.allow_volatile,
+        any_owner=arguments.as_owner,
+        is_verbose=arguments.verbose,
+    )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
-from fleet_agent.clock import jitter, passed
+from fleet_agent.clock import jitter
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Subscription
@@ -19,9 +19,10 @@ from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.daemon.report import Report
-from fleet_agent.daemon.requests import CONNECT_INTERVAL, Requests
+from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.daemon.token_watch import TokenWatch
+from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, own_session, rotate, trial
@@ -36,6 +37,7 @@ from fleet_agent.orders.suspects import Suspects
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report as ProvisioningReport
 from fleet_agent.record import record
+from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
@@ -54,7 +56,7 @@ _log = logging.getLogger(__name__)
 class Surroundings:
     """What the daemon works with, whatever its configuration: made once a process."""
 
-    load: Callable[[], Settings]
+    read: Callable[[], Wanted]
     store: Store
     mailbox: Mailbox
     health: Health
@@ -62,7 +64,6 @@ class Surroundings:
     aside: Aside
     listeners: Listeners
     follows: Ending | None = None  # what this image of the process came after
-    not_before: float = 0.0  # monotonic seconds: the earliest connect
 
 
 class Composition:
@@ -86,15 +87,14 @@ class Composition:
         # When a new image of the process may connect (monotonic seconds).
         self.not_before = 0.0
 
-    def run(self, credential: Credential, session: Session | None) -> Ending:
+    def run(self, credential: Credential, session: Session) -> Ending:
         """Carry telemetry until there is a reason not to.
 
         Args:
             credential: The current one.
-            session: The one that proved it just now, open; None: one is opened.
+            session: Under it; started, and perhaps connected.
 
         Raises:
-            DeviceError: The session cannot be made.
             StateDirectoryError: The queue can be neither opened nor made.
         """
         with_queue = Queue(
@@ -102,8 +102,6 @@ class Composition:
         )
         try:
             loop = self._loop(with_queue, credential, session)
-            if session is None:
-                self._await_connect(credential)
             ending = loop.run()
             if ending is Ending.STOP:
                 notify.stopping()
@@ -115,9 +113,7 @@ class Composition:
         finally:
             with_queue.close()
 
-    def _loop(
-        self, with_queue: Queue, credential: Credential, session: Session | None
-    ) -> TelemetryLoop:
+    def _loop(self, with_queue: Queue, credential: Credential, session: Session) -> TelemetryLoop:
         settings, health, around = self._settings, self._health, self._around
         publisher = Publisher(
             with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
@@ -143,7 +139,7 @@ class Composition:
             orders=listening,
             requests=Requests(
                 settings=settings,
-                load=around.load,
+                read=around.read,
                 store=around.store,
                 mailbox=around.mailbox,
                 orders=listening,
@@ -177,7 +173,7 @@ class Composition:
     # What depends on the credential -----------------------------------------------------------------------------------
 
     def put_in_service(self, credential: Credential, session: Session | None) -> Serving:
-        """Make what a credential needs in service; ``session`` is the one that proved it, or None.
+        """Make what a credential needs in service; ``session`` is started, None: one is made and started.
 
         Raises:
             DeviceError: The session cannot be made.
@@ -186,19 +182,18 @@ class Composition:
         log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
         health.certificate_id = credential.certificate_id
         _show_identity(self._runtime_dir, store, credential)
-        is_started = session is not None
         if session is None:
             pair = store.key_pair(credential.generation)
             session = own_session.open_session(
                 self._settings, credential, pair, self._around.mailbox
             )
+            session.start()
         topics = own_session.topics(self._settings, credential)
         if wanted := self._settings.connection.presence:
             self._impossible.fill(topics, wanted.topic)
         return Serving(
             credential=credential,
             session=session,
-            is_started=is_started,
             subscriptions=Subscriptions(
                 session, self._filters(credential), self._clock, health, jitter
             ),
@@ -241,16 +236,6 @@ class Composition:
     def _filled(self, credential: Credential, template: str) -> str | None:
         """The topic; None, and a problem, where it cannot be filled in on this device."""
         return self._impossible.fill(own_session.topics(self._settings, credential), template)
-
-    def _await_connect(self, credential: Credential) -> None:
-        """AWS takes one connect a second of a client id: another process, or image of this one, had one just now."""
-        left = self._around.not_before - self._clock.monotonic()
-        if credential.proven is not None:
-            since = passed(credential.proven, credential.uptime, self._clock)
-            if 0 <= since < CONNECT_INTERVAL:
-                left = max(left, CONNECT_INTERVAL - since)
-        if 0 < left <= CONNECT_INTERVAL:
-            self._around.mailbox.sleep(left)
 
     # Parts ------------------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class TelemetryLoop:
 
     def run(self) -> Ending:
         """Go on until there is a reason not to; ``finish`` comes next, whatever the ending."""
-        self._start()
+        self._show_connecting()
         try:
             while True:
                 self._publisher.settle()
@@ -119,11 +119,8 @@ class TelemetryLoop:
         except StopRequested:
             return Ending.STOP
 
-    def _start(self) -> None:
-        session = self._serving.session
-        if not self._serving.is_started:
-            session.start()
-        self._health.set_activity(f"connecting to {session.route.host}")
+    def _show_connecting(self) -> None:
+        self._health.set_activity(f"connecting to {self._serving.session.route.host}")
 
     def finish(self) -> None:
         """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
@@ -252,7 +249,7 @@ class TelemetryLoop:
         if isinstance(found, Ending):
             return found
         self._serving = found
-        self._start()
+        self._show_connecting()
         return None
 
     # The status -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from fleet_agent.credentials.model import Credential, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.serving import Serving
+from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.errors import AgentError, ConfigurationError, DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
@@ -24,12 +25,10 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.rotation import Orders
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
+from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.mqtt import Session
 
 _log = logging.getLogger(__name__)
-
-# AWS takes one connect a second of a client id.
-CONNECT_INTERVAL = 1.0
 
 
 class Requests:
@@ -37,7 +36,7 @@ class Requests:
 
     Args:
         settings: As they are in use.
-        load: Reads them again; goes to another program, so it must be picklable.
+        read: Reads them again; goes to another program, so it must be picklable.
         store: Keeps the credential.
         mailbox: Where a rotation's events come in.
         orders: Hear how a rotation went.
@@ -51,7 +50,7 @@ class Requests:
         self,
         *,
         settings: Settings,
-        load: Callable[[], Settings],
+        read: Callable[[], Wanted],
         store: Store,
         mailbox: Mailbox,
         orders: Orders,
@@ -61,7 +60,7 @@ class Requests:
         put_in_service: Callable[[Credential, Session | None], Serving],
     ) -> None:
         self._settings = settings
-        self._load = load
+        self._read = read
         self._store = store
         self._mailbox = mailbox
         self._orders = orders
@@ -75,7 +74,7 @@ class Requests:
     def reload(self) -> Ending | None:
         """Have the new configuration looked at; what would not work is a problem, and nothing changes."""
         try:
-            self._aside.call(check_reload, self._load, self._settings)
+            self._aside.call(check_reload, self._read, self._settings)
         except AgentError as error:
             self._keep(error)
             return None
@@ -140,7 +139,7 @@ class Requests:
         )
 
 
-def check_reload(load: Callable[[], Settings], running: Settings) -> None:
+def check_reload(read: Callable[[], Wanted], running: Settings) -> None:
     """Read the configuration and try what a start with it would need; called in a program of its own.
 
     Raises:
@@ -149,7 +148,7 @@ def check_reload(load: Callable[[], Settings], running: Settings) -> None:
     from fleet_agent.session import tls
     from fleet_agent.session.route import route
 
-    found = load()
+    found = read().settings
     if (found.state_dir, found.runtime_dir) != (running.state_dir, running.runtime_dir):
         raise DeviceError(
             "state_dir and runtime_dir cannot change while the agent runs.",

@@ -25,14 +25,10 @@ class Actor(Protocol):
 
 @record
 class Serving:
-    """A credential in service.
-
-    ``presence`` has its topic filled in. ``is_started``: the session is open already, since it proved the credential.
-    """
+    """A credential in service; its session is started, and ``presence`` has its topic filled in."""
 
     credential: Credential
     session: Session
-    is_started: bool
     subscriptions: Subscriptions
     connectivity: Connectivity
     presence: Presence | None

@@ -10,8 +10,8 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Attempt
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
+from fleet_agent.identity import state
 from fleet_agent.identity.configured import open_store
-from fleet_agent.identity.provision import take_state
 from fleet_agent.identity.walk import key_plan
 from fleet_agent.record import record
 
@@ -53,7 +53,7 @@ def make(settings: Settings, *, allow_volatile: bool) -> Found:
     from fleet_agent.provisioning.device_key import DeviceKey
 
     statedir.become_owner(Path(settings.state_dir))
-    take_state(settings, allow_volatile=allow_volatile)
+    state.take(settings, allow_volatile=allow_volatile)
     store = open_store(settings)
     if (number := _number(store)) is not None:
         return _found(store, number, was_made=False)

@@ -15,7 +15,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, StateDirectoryError, UsageError
-from fleet_agent.identity import clone
+from fleet_agent.identity import clone, state
 from fleet_agent.identity.configured import open_store, stable
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import Request, walk
@@ -104,29 +104,11 @@ def _refuse_restart_alone(request: Request, store: Store) -> None:
 
 
 def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
-    """As ``take_state``, but a volatile place is only a warning: the user chose it, and reads this."""
+    """As ``state.take``, but a volatile place is only a warning: the user chose it, and reads this."""
     try:
-        return take_state(settings, allow_volatile=allow_volatile)
+        return state.take(settings, allow_volatile=allow_volatile)
     except StateDirectoryError as error:
         if error.code != statedir.VOLATILE:
             raise
         _log.warning("%s `fleet-agent run` refuses it.", error.title)
     return statedir.take_lock(Path(settings.state_dir))
-
-
-def take_state(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
-    """Everything before the first write, and before any key: no core dumps, a persistent place, and ours alone."""
-    _keep_out_of_core_dumps()
-    state_dir = Path(settings.state_dir)
-    if not allow_volatile and (warning := statedir.refuse_volatile(state_dir)):
-        statedir.refuse_doubtful(state_dir, warning)
-        _log.warning("%s", warning)
-    return statedir.take_lock(state_dir)
-
-
-def _keep_out_of_core_dumps() -> None:
-    """A process that holds private keys leaves no image of its memory behind, however it is started."""
-    import resource
-
-    with contextlib.suppress(OSError, ValueError):  # a sandbox that forbids it has its own limit
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -16,9 +16,9 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
+from fleet_agent.identity import state
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.identity.provision import take_state
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
@@ -86,7 +86,7 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
         StopRequested: It was interrupted; asked again, it goes on.
     """
     statedir.become_owner(Path(settings.state_dir))
-    take_state(settings, allow_volatile=True)
+    state.take(settings, allow_volatile=True)
     store = open_store(settings)
     clock = SystemClock()
     mailbox = Mailbox(clock)

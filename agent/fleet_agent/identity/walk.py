@@ -34,6 +34,7 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Milestone, Report
 from fleet_agent.record import record
+from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.route import route
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-CONNECT_INTERVAL = 1.0  # seconds between connects of one client id, AWS's limit
 
 
 @record
@@ -62,7 +61,6 @@ class Request:
     allow_volatile: bool = False
     timeout: float = 120.0
     outlasts_refusal: bool = False
-    any_owner: bool = False
 
 
 def walk(  # noqa: PLR0913 - what a walk is carried out with

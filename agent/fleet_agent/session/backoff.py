@@ -37,13 +37,13 @@ class Patience(enum.Enum):
 
 
 # AWS takes one connect a second for each client id.
-SHORTEST = 1.0
+CONNECT_INTERVAL = 1.0
 
 
 def delay(patience: Patience, tries: int, jitter: float) -> float:
     """Seconds to wait after the ``tries``-th failure in a row (from 1), with ``jitter`` in [0, 1)."""
     span = min(patience.ceiling, patience.first * 2.0 ** min(tries - 1, 30))
-    return max(SHORTEST, span * jitter)
+    return max(CONNECT_INTERVAL, span * jitter)
 
 
 # AWS's default quota of registrations a second; devices that choose at random come in bunches and need room.

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from fleet_agent import cli
+from fleet_agent.cli.parser import command_line
 from fleet_cloud.fleet import spread
 from support.certificates import make_certificate
 from support.csr import key_pem, make_key
@@ -245,7 +246,7 @@ def test_a_baked_identity_and_a_missing_agent_are_told(
 
 @pytest.mark.parametrize("size", [1, 10, 11, 999, 5000, 1_000_000])
 def test_the_window_is_the_companions(size: int) -> None:
-    parser = cli.parser("config")
+    parser = command_line("config")
     words = ["config", "install", "--fleet-size", str(size)]
     given = getattr(parser.parse_args(words), "provisioning.spread")
     assert given == spread.duration(spread.window_seconds(size))

@@ -7,7 +7,7 @@ import pytest
 
 import manpages
 import reference
-from fleet_agent import cli
+from fleet_agent.cli.parser import VERBS
 from fleet_agent.errors import Exit
 
 MAN = reference.ROOT / "packaging/man"
@@ -22,7 +22,7 @@ def test_the_made_files_are_current() -> None:
 
 def test_the_manual_tells_of_each_command_and_exit_status() -> None:
     text = (MAN / "fleet-agent.1").read_text()
-    for verb in cli.VERBS:
+    for verb in VERBS:
         assert f"\n.SS {verb}\n" in text
     assert set(manpages.EXIT) == set(Exit)
 

@@ -74,13 +74,13 @@ class Made:
         shared = Shared(answer=cast("Any", None), clock=clock, health=health)
         commands = Commands(folder / "commands", mailbox, shared)
         self.session = session = Broker(mailbox)
+        session.start()
         suspects = Suspects()
         credential = cast("Any", SimpleNamespace(client_id="pump"))
         self.loop = TelemetryLoop(
             serving=Serving(
                 credential=credential,
                 session=session,
-                is_started=False,
                 subscriptions=Subscriptions(session, [], clock, health, lambda: 0.5),
                 connectivity=Connectivity(session, clock, health, suspects.calmed),
                 presence=None,

@@ -72,6 +72,7 @@ CORE = frozenset(
         "errno",
         "fnmatch",
         "functools",
+        "gc",
         "glob",
         "grp",
         "heapq",

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fleet_agent.session.backoff import LATE_SPAN, SHORTEST, Patience, delay, first_contact
+from fleet_agent.session.backoff import CONNECT_INTERVAL, LATE_SPAN, Patience, delay, first_contact
 
 patiences = some.sampled_from(Patience)
 tries = some.integers(1, 10**9)
@@ -13,7 +13,11 @@ jitters = some.floats(0, 1, exclude_max=True)
 def test_a_wait_is_never_shorter_than_a_second_nor_longer_than_its_ceiling(
     patience: Patience, count: int, jitter: float
 ) -> None:
-    assert SHORTEST <= delay(patience, count, jitter) <= max(SHORTEST, patience.ceiling)
+    assert (
+        CONNECT_INTERVAL
+        <= delay(patience, count, jitter)
+        <= max(CONNECT_INTERVAL, patience.ceiling)
+    )
 
 
 @given(patiences, tries, jitters)
@@ -32,12 +36,12 @@ def test_the_jitter_is_the_part_of_the_span(
 @given(patiences, some.integers(1, 30))
 def test_the_span_doubles_until_the_ceiling(patience: Patience, count: int) -> None:
     span = delay(patience, count, 1.0)
-    assert span == max(SHORTEST, min(patience.ceiling, patience.first * 2 ** (count - 1)))
+    assert span == max(CONNECT_INTERVAL, min(patience.ceiling, patience.first * 2 ** (count - 1)))
 
 
 @pytest.mark.parametrize("patience", Patience)
 def test_no_jitter_is_the_shortest_wait(patience: Patience) -> None:
-    assert delay(patience, 1, 0.0) == SHORTEST
+    assert delay(patience, 1, 0.0) == CONNECT_INTERVAL
 
 
 def test_refusals_are_waited_out_up_to_an_hour_and_slower_than_anything_else() -> None:

@@ -1,0 +1,182 @@
+"""From the settings to the loop: the state is taken, an identity found or got, its session opened.
+
+The order is what a boot costs: an identity that is there connects while the rest of the daemon is imported.
+"""
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from fleet_agent import log, notify, statedir
+from fleet_agent.clock import Clock, SystemClock, passed
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential
+from fleet_agent.credentials.store import Store
+from fleet_agent.daemon.endings import Ending, follow_up, reexecute
+from fleet_agent.daemon.wanted import Wanted
+from fleet_agent.errors import DeviceError, TemporaryError
+from fleet_agent.health.status import Health, runtime_dir
+from fleet_agent.identity import own_session, state
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
+from fleet_agent.listeners import Listeners
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.programs.aside import Aside
+from fleet_agent.provisioning.report import Report
+from fleet_agent.session.backoff import CONNECT_INTERVAL
+from fleet_agent.session.mqtt import Session
+
+if TYPE_CHECKING:
+    from fleet_agent.provisioning.runner import Provisioned
+
+
+def start(read: Callable[[], Wanted], beside: Aside) -> None:
+    """Provision if need be, then carry telemetry until asked to stop.
+
+    Args:
+        read: Reads command line and configuration again.
+        beside: Was asked to read them.
+
+    Raises:
+        AgentError: Something on the device must be changed first.
+        StopRequested: Asked to end while provisioning, and everything is closed.
+    """
+    wanted = _answer(read, beside)
+    settings = wanted.settings
+    log.set_up(verbose=wanted.is_verbose)
+    follows, not_before = follow_up()
+    state_dir = Path(settings.state_dir)
+    statedir.become_owner(state_dir, any_owner=wanted.any_owner)
+    lock = state.take(settings, allow_volatile=wanted.allow_volatile)
+    clock = SystemClock()
+    mailbox = _mailbox(clock)
+    store = open_store(settings)
+    credential = in_use(store)
+    _refuse_kept_elsewhere(store, credential)
+    # Configuration and state are sound; whether AWS answers is another matter.
+    notify.ready()
+    beside = _of_this_process(beside)
+    session: Session | None = None
+    if credential is not None:
+        session = _connect(settings, credential, store, mailbox, not_before)
+    # While it connects.
+    from fleet_agent.daemon.composition import Composition, Surroundings
+    from fleet_agent.daemon.progress import Progress
+
+    gc.freeze()
+    gc.enable()
+    health = Health(runtime_dir(state_dir, settings.runtime_dir), clock)
+    report = Progress(health)
+    if credential is None:
+        done = _first_identity(wanted, report, health, store, mailbox, beside)
+        credential, session = done.credential, done.session
+    if session is None:
+        session = _connect(settings, credential, store, mailbox, not_before)
+    beside.close()
+    store.update_ledger()
+    log.about(step=None, attempt=None, tries=None, problem=None)
+    around = Surroundings(
+        read=read,
+        store=store,
+        mailbox=mailbox,
+        health=health,
+        report=report,
+        aside=beside,
+        listeners=Listeners(),
+        follows=follows,
+    )
+    composition = Composition(settings, around)
+    ending = composition.run(credential, session)
+    if ending is Ending.STOP:
+        around.listeners.close()
+        return
+    reexecute(ending, lock, around.listeners, composition.not_before)
+
+
+def _mailbox(clock: Clock) -> Mailbox:
+    """One that feeds the watchdog, and takes what is asked of the process by signals."""
+    mailbox = Mailbox(clock, notify.alive, notify.watchdog_interval() or 3600.0)
+    mailbox.stop_on_signals()
+    mailbox.take_orders_by_signal()
+    return mailbox
+
+
+def _answer(read: Callable[[], Wanted], beside: Aside) -> Wanted:
+    try:
+        return cast("Wanted", beside.answer())
+    except TemporaryError:
+        # It ended over something that nobody foresaw: here that is reported.
+        return read()
+
+
+def _of_this_process(beside: Aside) -> Aside:
+    """It was forked by root, which this process may be no more."""
+    if beside.is_of_this_process:
+        return beside
+    beside.close()
+    return Aside()
+
+
+def _connect(
+    settings: Settings, credential: Credential, store: Store, mailbox: Mailbox, not_before: float
+) -> Session:
+    """Open the device's session, without waiting for it.
+
+    Args:
+        settings: The configuration.
+        credential: The current one.
+        store: Has its key.
+        mailbox: Where its events go.
+        not_before: The image of the process before this one was connected a second before (monotonic seconds).
+
+    Raises:
+        DeviceError: The certificate, key or CA cannot be loaded.
+    """
+    clock = SystemClock()
+    left = not_before - clock.monotonic()
+    if credential.proven is not None:
+        # Another process proved it, just now.
+        since = passed(credential.proven, credential.uptime, clock)
+        if since >= 0:
+            left = max(left, CONNECT_INTERVAL - since)
+    if 0 < left <= CONNECT_INTERVAL:
+        mailbox.sleep(left)
+    session = own_session.open_session(
+        settings, credential, store.key_pair(credential.generation), mailbox
+    )
+    session.start()
+    return session
+
+
+def _first_identity(
+    wanted: Wanted,
+    report: Report,
+    health: Health,
+    store: Store,
+    mailbox: Mailbox,
+    beside: Aside,
+) -> "Provisioned":
+    from fleet_agent.identity.walk import Request, walk
+    from fleet_agent.provisioning import spread
+
+    settings = wanted.settings
+    health.set_activity("provisioning")
+    if settings.provisioning is not None and spread.is_due(store.pending()):
+        window = settings.provisioning.spread
+        spread.await_turn(window, Path(settings.state_dir), health.clock, mailbox)
+    return walk(settings, Request(outlasts_refusal=True), report, store, mailbox, aside=beside)
+
+
+def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
+    if credential is not None:
+        return
+    found = store.pending()
+    if found is None or found.registration is None or found.has_key:
+        return
+    if found.attempt.csr_hash is not None:
+        raise DeviceError(
+            f"This device is registered, but the private key of {store.folder(found.number)} is elsewhere.",
+            remedy="Give it: fleet-agent provision --csr FILE --csr-key FILE; or start again with --restart.",
+            code="key-elsewhere",
+        )
