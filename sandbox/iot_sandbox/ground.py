@@ -6,10 +6,12 @@ Nothing else in this package touches a private name of ministack, and
 there, with the name. Import this only after ``environment.prepare``.
 """
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app as ministack_app
+from ministack.core import x509_utils
 from ministack.core.responses import (
     error_response_json,
     get_account_id,
@@ -56,6 +58,7 @@ __all__ = [
     "is_role_usable",
     "json_response",
     "keep_queued",
+    "keep_signing_keys",
     "listener_failed",
     "ministack_app",
     "object_content",
@@ -166,6 +169,27 @@ def keep_queued(messages: int) -> None:
     if not isinstance(iot._MAX_QUEUED_MESSAGES, int):
         raise TypeError("ministack's _MAX_QUEUED_MESSAGES is no number any more")
     iot._MAX_QUEUED_MESSAGES = messages
+
+
+def keep_signing_keys() -> None:
+    """Parse a CA's key once: ministack does for each certificate, and an RSA key's checks take 40 ms.
+
+    Raises:
+        AttributeError: ministack parses it elsewhere.
+    """
+    x509_utils._require_crypto()
+    x509_utils.serialization = _KeptKeys(x509_utils.serialization)
+
+
+class _KeptKeys:
+    """A module of keys, whose reader keeps the last few that it read."""
+
+    def __init__(self, module: Any) -> None:  # noqa: ANN401  of ministack's choice
+        self._module = module
+        self.load_pem_private_key = functools.lru_cache(maxsize=8)(module.load_pem_private_key)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._module, name)
 
 
 def provisioning_reply(*arguments: object) -> Awaitable[tuple[str, dict[str, Any]]]:

@@ -49,6 +49,7 @@ def install(
         ground.wrap("_make_unsuback", _forgiving)
     ground.wrap("_update_thing", with_versions)
     ground.keep_queued(QUEUED_MESSAGES)
+    ground.keep_signing_keys()
     ground.wrap("_endpoint_address", lambda was: _data_endpoint(was, address))
     ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, address))
     ground.wrap("_mtls_server_cert_sans", lambda was: _with_names(was, settings))

@@ -41,6 +41,7 @@ SIGNATURES = {
     "iot.mtls_is_listening": "()",
     "responses.request_scope": "(account_id, region)",
     "responses.json_response": "(data, status, content_type)",
+    "x509_utils._require_crypto": "()",
     "x509_utils.get_certificate_id": "(cert_pem)",
     "x509_utils.sign_certificate_request": "(ca_cert_pem, ca_key_pem, csr_pem)",
     "responses.error_response_json": ("(code, message, status, extra, message_key, content_type)"),
@@ -118,6 +119,7 @@ CALLERS = {
     "iot._mtls_cert_is_reusable": ["_mtls_server_cert_sans"],
     "iot._mtls_context": ["_mtls_build_ssl_context"],
     "app._dispatch_service_request": ["detect_service"],
+    "x509_utils.sign_certificate_request": ["serialization", "load_pem_private_key"],
     "iot._mtls_start_locked": ["create_server", "get_running_loop", "_MtlsAcceptor"],
 }
 
