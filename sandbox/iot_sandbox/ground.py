@@ -19,7 +19,13 @@ from ministack.core.responses import (
     json_response,
     request_scope,
 )
-from ministack.core.x509_utils import get_certificate_id, sign_certificate_request
+from ministack.core.x509_utils import (
+    certificate_is_signed_by as is_signed_by,
+)
+from ministack.core.x509_utils import (
+    get_certificate_id,
+    sign_certificate_request,
+)
 from ministack.services import iot, s3
 
 __all__ = [
@@ -35,6 +41,8 @@ __all__ = [
     "WILL_DELAY_INTERVAL",
     "BaseSession",
     "InFlight",
+    "Key",
+    "Record",
     "RegistrationRejected",
     "aged_properties",
     "apply_plan",
@@ -56,6 +64,7 @@ __all__ = [
     "is_listening",
     "is_match",
     "is_role_usable",
+    "is_signed_by",
     "json_response",
     "keep_queued",
     "keep_signing_keys",
@@ -70,6 +79,7 @@ __all__ = [
     "publish",
     "publish_packet",
     "publishing_events",
+    "registered_cas",
     "request_scope",
     "role_allows",
     "server_context",
@@ -82,8 +92,12 @@ __all__ = [
     "wrap_routing",
 ]
 
+Key = tuple[str, str, str]  # account id, region, the record's own
+Record = dict[str, Any]
+
 # The registry: dictionaries that are cleared, never replaced.
 certificates: Any = iot._certificates
+registered_cas: Any = iot._ca_certificates
 things: Any = iot._things
 ownership_tokens: Any = iot._ownership_tokens
 OWNERSHIP_TOKEN_SECONDS: int = iot._OWNERSHIP_TOKEN_SECONDS
@@ -134,9 +148,9 @@ server_context: Callable[[], Any] = iot._mtls_context
 is_listening: Callable[[], bool] = iot.mtls_is_listening
 
 
-def every_scope(records: Any) -> dict[Any, Any]:  # noqa: ANN401  ministack has no types
-    """Give what lies under a registry: (account id, region, key) to record."""
-    found: dict[Any, Any] = records._data
+def every_scope(records: Any) -> dict[Key, Record]:  # noqa: ANN401  ministack has no types
+    """Give what lies under a registry."""
+    found: dict[Key, Record] = records._data
     return found
 
 
