@@ -11,7 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.herd_model import Case, Figures, Herd, agent, percentile
 from benchmarks.provision import FLEET, Bench, set_up
 
 from fleet_agent.clock import SystemClock
@@ -23,6 +22,7 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning import spread
 from fleet_agent.provisioning.report import Milestone
 from fleet_agent.session import backoff
+from fleet_cloud.rehearsal.simulation import Case, Figures, Herd, agent, percentile
 from iot_sandbox.launch import launch
 
 AGENTS = 200
