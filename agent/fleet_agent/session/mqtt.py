@@ -116,7 +116,7 @@ class Session:
             return
         from fleet_agent.session import nodelay
 
-        before = nodelay.sockets()
+        before = nodelay.descriptors()
         self.client.start()
         nodelay.on_new_connection(before, self._stopped.wait)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ _MESSAGES_EACH, _CALLS_EACH = 10, 5
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Rehearses, cleans up, or joins."""
+    # As who runs it in a container ends it: what was made is taken away, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if arguments.merge:
         return _merge(arguments.merge, arguments.out)
     made = MadeFile(arguments.out)

@@ -91,6 +91,8 @@ def load(found: Any, where: str) -> Journal:  # noqa: ANN401 - JSON
 
 
 def _journal(found: Mapping[str, Any]) -> Journal:
+    if found["schema"] != SCHEMA:
+        raise ValueError(found["schema"])
     return Journal(
         asked={str(key): value for key, value in found["asked"].items()},
         began=float(found["began"]),
