@@ -181,12 +181,12 @@ def main() -> int:
     parser.add_argument("--devices", type=int, action="append", metavar="N", help=f"{SIZES}")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} devices, for a test")
     parser.add_argument(
-        "--real", action="store_true", help=f"{herd_real.AGENTS} agents against the sandbox"
+        "--real", action="store_true", help="rehearsals against the sandbox, simulated beside"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     arguments = parser.parse_args()
     if arguments.real:
-        return herd_real.main(arguments.seed)
+        return herd_real.main()
     sizes = (QUICK,) if arguments.quick else arguments.devices or SIZES
     missed = []
     for devices in sizes:

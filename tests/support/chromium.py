@@ -103,6 +103,11 @@ class Browser:
         )
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
+    def close(self) -> None:
+        """Let go of it."""
+        self._out.close()
+        self._in.close()
+
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
             chunk = self._in.read1(65536)
@@ -152,8 +157,10 @@ def browsing(folder: Path) -> Iterator[Browser]:
     ):
         os.close(theirs_in)
         os.close(theirs_out)
+        browser = Browser(ours_out, ours_in)
         try:
-            yield Browser(ours_out, ours_in)
+            yield browser
         finally:
+            browser.close()
             process.terminate()
             process.wait(20)
