@@ -116,7 +116,7 @@ class Session:
             return
         from fleet_agent.session import nodelay
 
-        before = nodelay.descriptors()
+        before = nodelay.sockets()
         self.client.start()
         nodelay.on_new_connection(before, self._stopped.wait)
 

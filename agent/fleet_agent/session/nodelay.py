@@ -12,41 +12,38 @@ from collections.abc import Callable
 
 TRIES = 40
 PAUSE = 0.0005  # seconds: 20 ms in all; where the name takes longer, 40 ms matter less
+MOST = 200  # descriptors of a process: to look through more takes longer than it saves
 
 _DESCRIPTORS = "/proc/self/fd"
 
 
-def descriptors() -> frozenset[int]:
-    """The descriptors of this process that are open."""
-    return frozenset(number for number in _listed() if _leads_to(number))
+def sockets() -> frozenset[int] | None:
+    """The descriptors of this process that are sockets; None where there are too many to look at."""
+    try:
+        names = os.listdir(_DESCRIPTORS)  # noqa: PTH208 - names, not paths: this runs in a loop
+    except OSError:
+        return frozenset()
+    if len(names) > MOST:
+        return None
+    return frozenset(int(name) for name in names if _is_socket(name))
 
 
-def on_new_connection(before: frozenset[int], pause: Callable[[float], object]) -> bool:
-    """Set TCP_NODELAY on the connection that appears beside the descriptors ``before``; False when none does in time.
+def _is_socket(name: str) -> bool:
+    try:
+        return os.readlink(f"{_DESCRIPTORS}/{name}").startswith("socket:")  # noqa: PTH115
+    except OSError:  # closed meanwhile
+        return False
 
-    What was there is not looked at again: with a thousand sessions in a process that took longer than it saves.
-    """
+
+def on_new_connection(before: frozenset[int] | None, pause: Callable[[float], object]) -> bool:
+    """Set TCP_NODELAY on the connection that appears beside the sockets ``before``; False when none does in time."""
+    if before is None:
+        return False
     for _ in range(TRIES):
-        new = (number for number in _listed() if number not in before)
-        if any(_leads_to(number).startswith("socket:") and _set(number) for number in new):
+        if any(_set(descriptor) for descriptor in (sockets() or before) - before):
             return True
         pause(PAUSE)
     return False
-
-
-def _listed() -> list[int]:
-    """The numbers that /proc lists: that of the listing itself, which is closed by then, among them."""
-    try:
-        return [int(name) for name in os.listdir(_DESCRIPTORS)]  # noqa: PTH208 - names, not paths: this runs in a loop
-    except OSError:
-        return []
-
-
-def _leads_to(number: int) -> str:
-    try:
-        return os.readlink(f"{_DESCRIPTORS}/{number}")  # noqa: PTH115
-    except OSError:  # closed meanwhile
-        return ""
 
 
 def _set(descriptor: int) -> bool:

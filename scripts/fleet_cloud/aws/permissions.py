@@ -347,7 +347,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         *_WHO,
         *_SEE_TEMPLATE,
         *_ENDPOINT,
-        Grant(("all",), ("iot:CreateCertificateFromCsr",)),
+        Grant(("all",), ("iot:CreateCertificateFromCsr", "iot:ListPrincipalThings")),
         Grant(("certificates",), ("iot:AttachPolicy",)),
         *_RETIRE,
         *_DELETE_THINGS,

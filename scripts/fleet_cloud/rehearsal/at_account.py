@@ -2,19 +2,22 @@
 
 import argparse
 import dataclasses
+import secrets
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fleet_agent.config.settings import Settings
+from fleet_agent.config.token_uri import is_uri
 from fleet_cloud import confirm
 from fleet_cloud.aws.calls import Aws
 from fleet_cloud.aws.names import Account
 from fleet_cloud.console import duration
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import configuration, connection, spread
-from fleet_cloud.fleet.connection import Place
+from fleet_cloud.fleet.configuration import Endpoint
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
 from fleet_cloud.fleet.trial_claim import trial_claim
 from fleet_cloud.local import files, quoting
 from fleet_cloud.options import Context
@@ -63,8 +66,10 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         stack.callback(_take_away, aws, aws.account(), made)
         if switches is not None:
             stack.enter_context(sandbox.switched(str(aws.endpoint_url), switches))
+        settings = stack.enter_context(_configured(context, aws, source))
+        _look_at_way(settings)
         stage = Stage(
-            settings=stack.enter_context(_configured(context, aws, source)),
+            settings=settings,
             parameters=_parameters(arguments.parameter),
             made=made,
             console=context.console,
@@ -143,6 +148,27 @@ def _configured(context: Context, aws: Aws, source: Settings | Place) -> Iterato
         trial_claim(aws, context.names, folder, "rehearsal") as claim,
     ):
         yield configuring.of_fleet(source, claim, context.names.template)
+
+
+def _look_at_way(settings: Settings) -> None:
+    """Connects once with the claim, before hundreds try.
+
+    Raises:
+        FleetCloudError: There is no way to AWS IoT; says what to give.
+    """
+    claim = settings.claim
+    if claim is None or is_uri(claim.private_key):
+        return
+    place = Place(
+        endpoint=Endpoint(settings.endpoint, settings.port),
+        ca_file=Path(settings.ca_file) if settings.ca_file else None,
+    )
+    identity = Identity(certificate=Path(claim.certificate), key=Path(claim.private_key))
+    try:
+        with Connection(place, identity, f"claim-{secrets.token_hex(8)}"):
+            pass
+    except RefusedError as error:
+        connection.check_way(place, [error])
 
 
 def _ask(context: Context, account: Account, asked: Asked, *, yes: bool) -> None:

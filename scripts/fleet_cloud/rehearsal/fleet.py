@@ -3,6 +3,7 @@
 import dataclasses
 import heapq
 import resource
+import sys
 import tempfile
 import threading
 import time
@@ -17,6 +18,9 @@ from fleet_cloud.rehearsal.journal import Journal, Life
 
 # Of a thread: a walk takes a tenth of it.
 _STACK_BYTES = 512 * 1024
+# Who waits for the interpreter asks for it so often: hundreds at every 5 ms took all of the processor. Devices wait for
+# the network all the time, and so let others in.
+_SWITCH_SECONDS = 0.1
 _DESCRIPTORS = 6  # of a device: socket, wake-up, and files while they are written
 _SPARE_DESCRIPTORS = 256
 _LOOK_SECONDS = 0.5
@@ -67,6 +71,7 @@ class Fleet:
             look: Called twice a second.
         """
         threading.stack_size(_STACK_BYTES)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         waiting = [(start.power, number, start) for number, start in enumerate(starts)]
         heapq.heapify(waiting)
         threads: list[threading.Thread] = []

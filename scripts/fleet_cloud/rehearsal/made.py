@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.calls import Aws, strings
 from fleet_cloud.aws.names import Account
 from fleet_cloud.errors import CommandError, FleetCloudError
 from fleet_cloud.fleet import retire
@@ -57,7 +57,7 @@ class MadeFile:
     def clean(self, aws: Aws, account: Account) -> dict[str, CommandError]:
         """Delete all of it in AWS; returns what could not be, and forgets the rest where nothing is left."""
         things: dict[str, list[Certificate]] = collections.defaultdict(list)
-        for identifier, thing in self.read().items():
+        for identifier, thing in self._with_things(aws, account).items():
             arn = account.iot(f"cert/{identifier}")
             status = ACTIVE if thing else _PENDING
             things[thing].append(Certificate(arn=arn, status=status, created=None))
@@ -74,6 +74,25 @@ class MadeFile:
         if not left and not aws.shell.dry_run:
             files.remove(self.path)
         return left
+
+    def _with_things(self, aws: Aws, account: Account) -> dict[str, str]:
+        """Return the certificates with their things, AWS asked where an answer may have been lost."""
+        found = self.read()
+        unknown = [identifier for identifier, thing in found.items() if not thing]
+        answers = aws.ask_all(
+            [
+                aws.command(
+                    "iot",
+                    "list-principal-things",
+                    *("--principal", account.iot(f"cert/{identifier}")),
+                )
+                for identifier in unknown
+            ],
+            "asking which thing each certificate has",
+        )
+        for identifier, answer in zip(unknown, answers, strict=True):
+            found[identifier] = next(iter(strings(answer, "things")), "")
+        return found
 
     def _append(self, noted: Mapping[str, str]) -> None:
         with self._lock, self.path.open("a", encoding="utf-8") as file:

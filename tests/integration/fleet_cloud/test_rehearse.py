@@ -63,13 +63,13 @@ def test_all_devices_come_by_their_own_sessions_and_everything_is_taken_away(
 def test_quotas_hold_and_the_report_says_which_refused(
     fleet_cloud: FleetCloud, fleet: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    words = ("rehearse", "--devices", "8", "--quota", "2", "--try", "half-quota", "--spread", "0")
+    words = ("rehearse", "--devices", "6", "--quota", "2", "--try", "half-quota", "--spread", "0")
     where = ("--ca-file", sandbox.ca_file, "--out", tmp_path / "out")
     found = answer(fleet_cloud(*words, *where, "--name", fleet, "--json"))["figures"]
     refused = {(one["what"], one["said"]) for one in found["refusals"]}
     assert ("CreateCertificateFromCsr", "429") in refused
-    assert found["in"] == 8
-    assert found["bound_seconds"] == 8.0
+    assert found["in"] == 6
+    assert found["bound_seconds"] == 6.0
 
 
 def test_an_image_is_rehearsed_as_it_is_with_power_cuts(
@@ -149,6 +149,10 @@ def test_a_fleet_that_is_not_there_and_leftovers_are_said_before_anything_begins
 ) -> None:
     done = fleet_cloud("rehearse", "--devices", "2", "--name", "nobody", status=1)
     assert "fleet-cloud up" in done.stderr
+    nowhere = tmp_path / "nowhere"
+    done = fleet_cloud("rehearse", "--devices", "2", "--name", fleet, "--out", nowhere, status=1)
+    assert "nobody could connect" in done.stderr
+    assert "--ca-file FILE" in done.stderr
     iot = aws_client(sandbox, "iot")
     certificate = iot.create_keys_and_certificate(setAsActive=True)["certificateId"]
     out: dict[str, Any] = {"certificate": certificate}
