@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 
 from benchmarks import herd_real
-from benchmarks.herd_model import PEERS, Case, Cut, Figures, Herd, Way, agent, percentile
 
 from fleet_agent.session import backoff
+from fleet_agent.session.backoff import Patience
+from fleet_cloud.rehearsal.power import Cut
+from fleet_cloud.rehearsal.simulation import Case, Figures, Herd, Way, agent, percentile
 
 SIZES = (10_000, 100_000)
 QUICK = 2_000
@@ -27,6 +29,26 @@ MOST_REQUESTS = 3.0
 
 STREETS = 20
 DARK = 0.06  # of the bound: how long a power cut lasts, a minute for 10,000 devices
+
+
+def _fixed(_patience: Patience, _tries: int, _jitter: float) -> float:
+    return 5.0
+
+
+def _sdk(_patience: Patience, tries: int, jitter: float) -> float:
+    """As mqtt5.ClientOptions of awscrt has it for reconnecting: 1 s to 2 min, full jitter."""
+    return max(1.0, min(120.0, 2.0 ** min(tries - 1, 10)) * jitter)
+
+
+def _plain(_patience: Patience, tries: int, _jitter: float) -> float:
+    return min(600.0, 2.0 ** min(tries, 10))
+
+
+PEERS = (
+    Way("fixed 5 s, no spread", _fixed),
+    Way("the SDK's default, no spread", _sdk),
+    Way("plain exponential, no spread", _plain),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,12 +181,12 @@ def main() -> int:
     parser.add_argument("--devices", type=int, action="append", metavar="N", help=f"{SIZES}")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} devices, for a test")
     parser.add_argument(
-        "--real", action="store_true", help=f"{herd_real.AGENTS} agents against the sandbox"
+        "--real", action="store_true", help="rehearsals against the sandbox, simulated beside"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     arguments = parser.parse_args()
     if arguments.real:
-        return herd_real.main(arguments.seed)
+        return herd_real.main()
     sizes = (QUICK,) if arguments.quick else arguments.devices or SIZES
     missed = []
     for devices in sizes:

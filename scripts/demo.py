@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from demo_page import shown
+from fleet_cloud.rehearsal.journal import Life
 from iot_sandbox.launch import Sandbox, launch
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,6 +114,13 @@ class Device:
         daemon = self.status.get("daemon")
         return isinstance(daemon, dict) and bool(daemon.get("readings_acknowledged"))
 
+    def note(self, life: Life, now: float) -> None:
+        """Note how far it is, for the page."""
+        if self.process is not None and life.powered is None:
+            life.powered = now
+        if life.done is None and (self.folder / "state/credentials/current").is_symlink():
+            life.done = now
+
     def stop(self) -> None:
         """End it as systemd would."""
         if self.process is not None and self.process.poll() is None:
@@ -132,7 +141,7 @@ def main() -> int:
                 f"a local AWS IoT Core is up: {sandbox.http_url}, MQTT on port {sandbox.mqtt_port}"
             )
             _set_up_cloud(sandbox)
-            with _devices(arguments.devices) as devices:
+            with _devices(arguments.devices) as devices, shown(devices, arguments.web):
                 _provision(devices)
                 _await("a reading of each device", lambda: _all_publish(devices))
                 _say("every device is connected under its own certificate and publishes")
@@ -163,6 +172,14 @@ def _arguments() -> argparse.Namespace:
         "--devices", type=_count, default=3, metavar="N", help="how many (default 3)"
     )
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C")
+    parser.add_argument(
+        "--web",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="PORT",
+        help="show the devices on a page of this machine (default: a free port)",
+    )
     return parser.parse_args()
 
 

@@ -52,7 +52,7 @@ KINDS = {
     "drop-fields": Kind(PROVISIONING, {"fields": ...}),
     "close-before": Kind(OPERATIONS),
     "close-after": Kind(OPERATIONS),
-    "quota": Kind(PROVISIONING, {"per_second": ...}, every=True),
+    "quota": Kind(PROVISIONING, {"per_second": ..., "burst": 0}, every=True),
     "token-reuse": Kind(("register-thing",), {"mode": "reject"}, every=True),
     "policy-spread": Kind(SESSION, {"seconds": ...}, every=True),
 }
@@ -84,7 +84,7 @@ def checked(operation: str, kind: str, given: dict[str, object]) -> dict[str, An
 
 
 def _check_values(parameters: dict[str, Any]) -> None:
-    for name in ("seconds", "per_second"):
+    for name in ("seconds", "per_second", "burst"):
         value = parameters.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
             raise FaultError(f"{name} is a number from 0 up, not {value!r}")

@@ -37,6 +37,23 @@ class Request:
 
 
 @dataclass
+class Bucket:
+    """Tokens, which come at a rate, as many as there is room for; full at first."""
+
+    missing: float = 0.0
+    counted: float = 0.0
+
+    def takes(self, now: float, per_second: float, room: float) -> bool:
+        """Take a token if there is one."""
+        self.missing = max(0.0, self.missing - (now - self.counted) * per_second)
+        self.counted = now
+        if self.missing > room - 1:
+            return False
+        self.missing += 1
+        return True
+
+
+@dataclass
 class Fault:
     """One fault that is set.
 
@@ -60,6 +77,7 @@ class Fault:
     seen: int = 0
     hits: int = 0
     admitted: deque[float] = field(default_factory=deque, repr=False)
+    bucket: Bucket = field(default_factory=Bucket, repr=False)
 
     def concerns(self, request: Request) -> bool:
         """Whether the request is one of those this fault counts."""
@@ -195,7 +213,9 @@ class Faults:
         return next((f.parameters for f in acting if f.kind == "reject"), None)
 
     def _admits(self, quota: Fault) -> bool:
-        now = self._now()
+        now, burst = self._now(), quota.parameters["burst"]
+        if burst:
+            return quota.bucket.takes(now, quota.parameters["per_second"], burst)
         while quota.admitted and quota.admitted[0] <= now - 1.0:
             quota.admitted.popleft()
         if len(quota.admitted) >= quota.parameters["per_second"]:

@@ -6,10 +6,12 @@ Nothing else in this package touches a private name of ministack, and
 there, with the name. Import this only after ``environment.prepare``.
 """
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app as ministack_app
+from ministack.core import x509_utils
 from ministack.core.responses import (
     error_response_json,
     get_account_id,
@@ -17,7 +19,13 @@ from ministack.core.responses import (
     json_response,
     request_scope,
 )
-from ministack.core.x509_utils import get_certificate_id, sign_certificate_request
+from ministack.core.x509_utils import (
+    certificate_is_signed_by as is_signed_by,
+)
+from ministack.core.x509_utils import (
+    get_certificate_id,
+    sign_certificate_request,
+)
 from ministack.services import iot, s3
 
 __all__ = [
@@ -33,6 +41,8 @@ __all__ = [
     "WILL_DELAY_INTERVAL",
     "BaseSession",
     "InFlight",
+    "Key",
+    "Record",
     "RegistrationRejected",
     "aged_properties",
     "apply_plan",
@@ -54,8 +64,10 @@ __all__ = [
     "is_listening",
     "is_match",
     "is_role_usable",
+    "is_signed_by",
     "json_response",
     "keep_queued",
+    "keep_signing_keys",
     "listener_failed",
     "ministack_app",
     "object_content",
@@ -67,6 +79,7 @@ __all__ = [
     "publish",
     "publish_packet",
     "publishing_events",
+    "registered_cas",
     "request_scope",
     "role_allows",
     "server_context",
@@ -79,8 +92,12 @@ __all__ = [
     "wrap_routing",
 ]
 
+Key = tuple[str, str, str]  # account id, region, the record's own
+Record = dict[str, Any]
+
 # The registry: dictionaries that are cleared, never replaced.
 certificates: Any = iot._certificates
+registered_cas: Any = iot._ca_certificates
 things: Any = iot._things
 ownership_tokens: Any = iot._ownership_tokens
 OWNERSHIP_TOKEN_SECONDS: int = iot._OWNERSHIP_TOKEN_SECONDS
@@ -131,9 +148,9 @@ server_context: Callable[[], Any] = iot._mtls_context
 is_listening: Callable[[], bool] = iot.mtls_is_listening
 
 
-def every_scope(records: Any) -> dict[Any, Any]:  # noqa: ANN401  ministack has no types
-    """Give what lies under a registry: (account id, region, key) to record."""
-    found: dict[Any, Any] = records._data
+def every_scope(records: Any) -> dict[Key, Record]:  # noqa: ANN401  ministack has no types
+    """Give what lies under a registry."""
+    found: dict[Key, Record] = records._data
     return found
 
 
@@ -166,6 +183,27 @@ def keep_queued(messages: int) -> None:
     if not isinstance(iot._MAX_QUEUED_MESSAGES, int):
         raise TypeError("ministack's _MAX_QUEUED_MESSAGES is no number any more")
     iot._MAX_QUEUED_MESSAGES = messages
+
+
+def keep_signing_keys() -> None:
+    """Parse a CA's key once: ministack does for each certificate, and an RSA key's checks take 40 ms.
+
+    Raises:
+        AttributeError: ministack parses it elsewhere.
+    """
+    x509_utils._require_crypto()
+    x509_utils.serialization = _KeptKeys(x509_utils.serialization)
+
+
+class _KeptKeys:
+    """A module of keys, whose reader keeps the last few that it read."""
+
+    def __init__(self, module: Any) -> None:  # noqa: ANN401  of ministack's choice
+        self._module = module
+        self.load_pem_private_key = functools.lru_cache(maxsize=8)(module.load_pem_private_key)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._module, name)
 
 
 def provisioning_reply(*arguments: object) -> Awaitable[tuple[str, dict[str, Any]]]:

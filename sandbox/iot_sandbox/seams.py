@@ -10,6 +10,7 @@ from iot_sandbox.billing import BillingGroups
 from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
+from iot_sandbox.handshakes import KnownCertificates
 from iot_sandbox.limits import Limits
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
 from iot_sandbox.routing import with_former_signing
@@ -49,9 +50,13 @@ def install(
         ground.wrap("_make_unsuback", _forgiving)
     ground.wrap("_update_thing", with_versions)
     ground.keep_queued(QUEUED_MESSAGES)
+    ground.keep_signing_keys()
     ground.wrap("_endpoint_address", lambda was: _data_endpoint(was, address))
     ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, address))
     ground.wrap("_mtls_server_cert_sans", lambda was: _with_names(was, settings))
+    known = KnownCertificates()
+    ground.wrap("_mtls_trust_anchors", known.anchors)
+    ground.wrap("_mtls_active_registrations", known.registrations)
     ground.wrap("_mtls_build_ssl_context", _with_client_certificate)
     ground.wrap("_mtls_refuse", lambda was: _recording(was, calls))
     ground.wrap_routing(with_former_signing)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,13 @@ from pathlib import Path
 def test_a_fitting_spread_meets_its_aims_and_the_peers_do_not(root_dir: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.herd", "--quick"]
     done = subprocess.run(
-        command, cwd=root_dir, capture_output=True, text=True, timeout=100, check=False
+        command,
+        cwd=root_dir,
+        env=os.environ | {"PYTHONPATH": str(root_dir / "scripts")},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     requests = {

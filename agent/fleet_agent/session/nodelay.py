@@ -12,16 +12,19 @@ from collections.abc import Callable
 
 TRIES = 40
 PAUSE = 0.0005  # seconds: 20 ms in all; where the name takes longer, 40 ms matter less
+MOST = 200  # descriptors of a process: to look through more takes longer than it saves
 
 _DESCRIPTORS = "/proc/self/fd"
 
 
-def sockets() -> frozenset[int]:
-    """The descriptors of this process that are sockets."""
+def sockets() -> frozenset[int] | None:
+    """The descriptors of this process that are sockets; None where there are too many to look at."""
     try:
         names = os.listdir(_DESCRIPTORS)  # noqa: PTH208 - names, not paths: this runs in a loop
     except OSError:
         return frozenset()
+    if len(names) > MOST:
+        return None
     return frozenset(int(name) for name in names if _is_socket(name))
 
 
@@ -32,10 +35,12 @@ def _is_socket(name: str) -> bool:
         return False
 
 
-def on_new_connection(before: frozenset[int], pause: Callable[[float], object]) -> bool:
+def on_new_connection(before: frozenset[int] | None, pause: Callable[[float], object]) -> bool:
     """Set TCP_NODELAY on the connection that appears beside the sockets ``before``; False when none does in time."""
+    if before is None:
+        return False
     for _ in range(TRIES):
-        if any(_set(descriptor) for descriptor in sockets() - before):
+        if any(_set(descriptor) for descriptor in (sockets() or before) - before):
             return True
         pause(PAUSE)
     return False

@@ -83,6 +83,11 @@ class Aws:
             into=into,
         )
 
+    @property
+    def endpoint_url(self) -> str | None:
+        """Another place than AWS that answers for AWS IoT; nothing where AWS does."""
+        return self._where("iot").endpoint_url
+
     def account(self) -> Account:
         """Asks whose credentials these are, and so where everything is."""
         command = self.command("sts", "get-caller-identity")

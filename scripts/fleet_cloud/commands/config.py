@@ -28,7 +28,8 @@ The claim's paths are claim/NAME when DIR/claim holds a claim, the bare file nam
 copied into DIR as ca.pem.
 
 Without --device-endpoint, AWS is asked for the endpoint and whether the template is there; with it, nothing is
-asked. A config.yaml that says something else already is replaced only with --force.
+asked. A config.yaml that says something else already is replaced only with --force; endpoint and CA that it has stay
+unless they are given anew.
 """
 
 CONFIG_FILE = "config.yaml"
@@ -149,8 +150,10 @@ def write(
         FleetCloudError: There is one that says something else, with the code ``file-exists``.
     """
     window, reason = _spread(context, arguments.fleet_size, arguments.quota)
-    ca_text, ca_file = _ca(context, out, arguments.ca_file)
-    given: str | None = arguments.device_endpoint
+    place, ca = configuration.remembered(files.read(out / CONFIG_FILE) or "")
+    kept = str(out / ca) if ca and not arguments.ca_file else None
+    ca_text, ca_file = _ca(context, out, arguments.ca_file or kept)
+    given: str | None = arguments.device_endpoint or place
     wanted = DeviceConfiguration(
         endpoint=configuration.endpoint(given) if given else _ask_endpoint(context),
         ca_file=ca_file,

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_cloud.aws.calls import Aws, entries, text
-from fleet_cloud.aws.inside import InsideShell
 from fleet_cloud.commands.devices_clean import left_lines
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import expected, inventory, registrations
@@ -50,8 +49,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if arguments.file is None and arguments.only is None:
         raise UsageError("nothing to do", remedy="give FILE, --only or --no-only")
     devices = expected.read(arguments.file) if arguments.file else []
-    shell = InsideShell(context.console, dry_run=context.shell.dry_run)
-    aws = dataclasses.replace(context, shell=shell).aws()
+    aws = context.aws()
     template, function = aws.ask_all(
         [templates.read(aws, context.names), hooks.read(aws, context.names)]
     )

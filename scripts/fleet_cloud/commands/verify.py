@@ -9,9 +9,10 @@ from pathlib import Path
 
 from fleet_cloud.aws.calls import Aws, entries, text
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.fleet import certify, configuration, connection, retire
+from fleet_cloud.fleet import configuration, connection, retire
 from fleet_cloud.fleet.connection import Identity, Place, RefusedError
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
+from fleet_cloud.fleet.trial_claim import trial_claim
 from fleet_cloud.local import files, openssl
 from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
@@ -42,7 +43,6 @@ Connects as a device does, which needs awscrt: the project's environment is take
 """
 
 _REQUEST = Variable("request")
-_ARN = Variable("claim_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +87,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     trial = Trial(place, context.names, context.console.say)
     with ExitStack() as afterwards:
         folder = afterwards.enter_context(files.temporary_folder())
-        claim = _make_claim(context, aws, folder, afterwards)
+        claim = afterwards.enter_context(trial_claim(aws, context.names, folder, "verify"))
         other = f"{context.names.fleet}-verify-other"
         trial.of_claim(claim, f"claim-{serial}", other)
         key = _key(context, folder, "device")
@@ -176,21 +176,6 @@ def _look(
     place = Place(endpoint=found, ca_file=arguments.ca_file)
     has_hook = templates.is_own_hook(context.names, str(templates.facts(template)["hook"]))
     return place, {text(entry, "thingName") for entry in entries(things, "things")}, has_hook
-
-
-def _make_claim(context: Context, aws: Aws, folder: Path, afterwards: ExitStack) -> Identity:
-    """Makes a claim with the fleet's claim policy; it is deleted afterwards, come what may."""
-    shell, policy = context.shell, context.names.claim_policy
-    identity = Identity(certificate=folder / "claim.pem.crt", key=folder / "claim.pem.key")
-    shell.change(openssl.make_key(identity.key))
-    shell.change(
-        openssl.make_request(identity.key, f"{context.names.fleet} claim verify", _REQUEST)
-    )
-    aws.change(certify.command(aws, _REQUEST, identity.certificate, _ARN))
-    arn = shell.value(_ARN)
-    afterwards.callback(_delete, aws, arn, "the claim")
-    aws.change(aws.command("iot", "attach-policy", "--policy-name", policy, "--target", arn))
-    return identity
 
 
 def _provision(

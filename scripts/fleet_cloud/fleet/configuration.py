@@ -14,6 +14,9 @@ SECURE_MQTT_PORT = 8883
 
 _HIGHEST_PORT = 65535
 _HIGHEST_SHORT = 0xFFFF  # that four digits can say
+_WRITTEN = re.compile(
+    r'^(endpoint|port|ca_file): ("(?:[^"\\]|\\.)*"|[0-9]+|null)(?= *$| *#)', re.MULTILINE
+)
 _ENDPOINT = re.compile(
     r"(?P<host>[0-9A-Za-z_]([0-9A-Za-z_.-]*[0-9A-Za-z])?)(:(?P<port>[0-9]{1,5}))?|"
     r"(?P<bare6>[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)|"
@@ -55,6 +58,18 @@ def endpoint(given: str) -> Endpoint:
     if not 1 <= port <= _HIGHEST_PORT:
         raise _no_endpoint(given)
     return Endpoint(found["host"] or found["bare6"] or found["address6"], port)
+
+
+def remembered(written: str) -> tuple[str | None, str | None]:
+    """Returns where devices connect and the CA that is trusted there, as an earlier configuration says them."""
+    found = dict(_WRITTEN.findall(written))
+    try:
+        host, port = json.loads(found["endpoint"]), int(found["port"])
+        ca_file = json.loads(found["ca_file"])
+    except (KeyError, ValueError):
+        return None, None  # somebody else wrote it
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return place, ca_file
 
 
 def render(wanted: DeviceConfiguration) -> str:

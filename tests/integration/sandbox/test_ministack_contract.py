@@ -41,6 +41,8 @@ SIGNATURES = {
     "iot.mtls_is_listening": "()",
     "responses.request_scope": "(account_id, region)",
     "responses.json_response": "(data, status, content_type)",
+    "x509_utils._require_crypto": "()",
+    "x509_utils.certificate_is_signed_by": "(cert_pem, ca_cert_pem)",
     "x509_utils.get_certificate_id": "(cert_pem)",
     "x509_utils.sign_certificate_request": "(ca_cert_pem, ca_key_pem, csr_pem)",
     "responses.error_response_json": ("(code, message, status, extra, message_key, content_type)"),
@@ -69,6 +71,8 @@ SIGNATURES = {
     "iot._endpoint_address": "(endpoint_type)",
     "iot._describe_endpoint": "(qp)",
     "iot._mtls_server_cert_sans": "()",
+    "iot._mtls_trust_anchors": "()",
+    "iot._mtls_active_registrations": "(cert_id, status)",
     "iot._mtls_build_ssl_context": "()",
     "iot._mtls_refuse": "async (writer, cert_id, protocol_level)",
     "app.detect_service": "(method, path, headers, query_params)",
@@ -118,6 +122,9 @@ CALLERS = {
     "iot._mtls_cert_is_reusable": ["_mtls_server_cert_sans"],
     "iot._mtls_context": ["_mtls_build_ssl_context"],
     "app._dispatch_service_request": ["detect_service"],
+    "iot._mtls_refresh_trust_anchors": ["_mtls_trust_anchors"],
+    "iot._mtls_resolve_identity": ["_mtls_active_registrations"],
+    "x509_utils.sign_certificate_request": ["serialization", "load_pem_private_key"],
     "iot._mtls_start_locked": ["create_server", "get_running_loop", "_MtlsAcceptor"],
 }
 
@@ -185,7 +192,9 @@ print(json.dumps({
     "by_client": [type(iot._persistent_sessions).__name__, type(iot._connected_clients).__name__],
     "unsuback": iot._make_unsuback(1, [17]).hex(),
     "token_seconds": iot._OWNERSHIP_TOKEN_SECONDS,
-    "registries": [type(iot._certificates).__name__, type(iot._ownership_tokens).__name__],
+    "registries": [
+        type(found).__name__ for found in (iot._certificates, iot._ca_certificates, iot._ownership_tokens)
+    ],
     "every_scope": [list(key) for key in iot._certificates._data],
     "listener_state": app._iot_mtls_state,
     "topics": {topic: iot._parse_fleet_provisioning_topic(topic) for topic in wanted["topics"]},
@@ -260,7 +269,7 @@ def test_a_certificate_record_has_what_is_read_of_it() -> None:
 
 
 def test_the_registries_are_still_scoped_dictionaries() -> None:
-    assert ground()["registries"] == ["AccountRegionScopedDict"] * 2
+    assert ground()["registries"] == ["AccountRegionScopedDict"] * 3
     assert ground()["token_seconds"] == 3600
 
 

@@ -9,7 +9,13 @@ import yaml
 
 from fleet_agent.config.load import load
 from fleet_cloud.errors import UsageError
-from fleet_cloud.fleet.configuration import DeviceConfiguration, Endpoint, endpoint, render
+from fleet_cloud.fleet.configuration import (
+    DeviceConfiguration,
+    Endpoint,
+    endpoint,
+    remembered,
+    render,
+)
 
 SAID = DeviceConfiguration(
     endpoint=Endpoint("a1b2c3-ats.iot.eu-west-1.amazonaws.com", 8883),
@@ -97,3 +103,18 @@ def test_other_endpoint_is_refused_with_its_form(given: str) -> None:
     with pytest.raises(UsageError) as refused:
         endpoint(given)
     assert "HOST:PORT" in refused.value.remedy
+
+
+@pytest.mark.parametrize("ca_file", [None, "ca.pem", '/media/a "b"/ca.pem'])
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+def test_endpoint_and_ca_are_remembered(host: str, ca_file: str | None) -> None:
+    said = dataclasses.replace(SAID, endpoint=Endpoint(host, 443), ca_file=ca_file)
+    place, ca = remembered(render(said))
+    assert place is not None
+    assert endpoint(place) == Endpoint(host, 443)
+    assert ca == ca_file
+
+
+@pytest.mark.parametrize("written", ["", "endpoint: a\n", 'endpoint: "a"\nport: x\n'])
+def test_what_somebody_else_wrote_is_not_remembered(written: str) -> None:
+    assert remembered(written) == (None, None)

@@ -67,6 +67,23 @@ def test_a_quota_is_per_second() -> None:
     assert [faults.plan(CREATE).refusal is None for _ in range(3)] == [True, True, False]
 
 
+def test_a_quota_with_a_burst_is_a_bucket_that_fills() -> None:
+    now = 100.0
+    faults = Faults(lambda: now)
+    faults.add("create-keys", "quota", per_second=2, burst=3)
+
+    def taken() -> list[bool]:
+        return [faults.plan(CREATE).refusal is None for _ in range(4)]
+
+    assert taken() == [True, True, True, False]
+    now = 100.4
+    assert not any(taken())
+    now = 101.0
+    assert taken() == [True, True, False, False]
+    now = 200.0
+    assert taken() == [True, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("age", "refused"), [(None, False), (0.0, True), (1.9, True), (2.0, False)]
 )

@@ -5,7 +5,6 @@ What a device does next, what it makes of an answer and how long it waits come f
 power. A peer differs in its waits alone; it is given the agent's walk, which keeps a certificate over a failed step.
 """
 
-import collections
 import dataclasses
 import functools
 import heapq
@@ -19,11 +18,10 @@ from fleet_agent.provisioning.aws import ANSWER_LIMIT
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
+from fleet_cloud.rehearsal.power import BOOT, BOOTING, Cut, PowerOn
+from fleet_cloud.rehearsal.quotas import Bucket, Window
 
 EPOCH = 1_800_000_000.0  # Unix seconds at which the simulated run begins
-BOOT = 5.0  # seconds over which devices of one make differ in booting
-CONNECT = 0.4  # seconds: TCP, TLS, CONNECT, SUBSCRIBE
-ANSWER = 0.2  # seconds from a request to its answer
 CONNECTS_PER_SECOND = 500.0
 
 PLAN = Plan(
@@ -45,19 +43,21 @@ class Way:
     is_agent: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Cut:
-    """A part of the fleet, every ``of``-th device from ``first``, has no power for so many seconds."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Seconds that the cloud takes: to connect (TCP, TLS, CONNECT, SUBSCRIBE), to answer, to answer RegisterThing."""
 
-    at: float
-    seconds: float
-    first: int = 0
-    of: int = 1
+    connect: float = 0.4
+    answer: float = 0.2
+    register: float = 0.2
+
+
+LATENCY = Latency()
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A fleet switched on together.
+    """A fleet that gets its power.
 
     ``is_silent``: what is over the quota is not answered. ``is_strict``: the quota is a ``Window``. ``patience_for``
     ends a hopeless run after so many requests a device.
@@ -69,6 +69,8 @@ class Case:
     is_silent: bool = False
     is_strict: bool = False
     patience_for: float = 60.0
+    power: PowerOn = BOOTING
+    latency: Latency = LATENCY
 
     @property
     def bound(self) -> float:
@@ -112,41 +114,6 @@ def percentile(values: list[float] | list[int], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-class Bucket:
-    """AWS's token bucket: so many a second, and no more than a second's worth at once."""
-
-    def __init__(self, per_second: float) -> None:
-        self._rate = per_second
-        self._level = self._size = max(1.0, per_second)
-        self._filled = 0.0
-
-    def takes(self, now: float) -> bool:
-        """Take one if there is one."""
-        self._level = min(self._size, self._level + (now - self._filled) * self._rate)
-        self._filled = now
-        if self._level < 1.0:
-            return False
-        self._level -= 1.0
-        return True
-
-
-class Window:
-    """As the sandbox counts: never more than so many in any one second, whatever was left over before."""
-
-    def __init__(self, per_second: float) -> None:
-        self._most = per_second
-        self._taken: collections.deque[float] = collections.deque()
-
-    def takes(self, now: float) -> bool:
-        """Take one if there is one."""
-        while self._taken and self._taken[0] <= now - 1.0:
-            self._taken.popleft()
-        if len(self._taken) >= self._most:
-            return False
-        self._taken.append(now)
-        return True
-
-
 class Device:
     """What one device has on disk (``found``, ``planned``) and in memory."""
 
@@ -179,7 +146,7 @@ class Herd:
     def __init__(self, case: Case, way: Way, seed: int) -> None:
         self._case = case
         self._way = way
-        self._random = random.Random(seed)  # the same run again, not a secret
+        self._random = random.Random(seed)  # noqa: S311 - the same run again, not a secret
         self._devices = [Device() for _ in range(case.devices)]
         self._events: list[tuple[float, int, Device, int]] = []
         self._count = 0
@@ -195,8 +162,9 @@ class Herd:
     def run(self) -> Figures:
         """Let time pass."""
         self._left = len(self._devices)
-        for device in self._devices:
-            self._at(self._random.uniform(0.0, BOOT), device)
+        for number, device in enumerate(self._devices):
+            moment = self._case.power.moment(number, self._case.bound, self._random.random())
+            self._at(moment, device)
         power = sorted(self._power())
         budget = self._case.patience_for * len(self._devices)
         while self._left and self._requests < budget:
@@ -274,7 +242,7 @@ class Herd:
                 self._fail(device, _refused_connect(), step, now)
                 return
             device.has_claim_session = True
-            self._at(now + CONNECT * self._random.uniform(0.5, 1.5), device)
+            self._at(now + self._case.latency.connect * self._random.uniform(0.5, 1.5), device)
             return
         if step is Step.ISSUE and self._way.is_agent:
             found = device.found = self._count_try(device, found, now)
@@ -294,7 +262,8 @@ class Herd:
             device.found = dataclasses.replace(found, issued=_issued(now))
         else:
             device.found = dataclasses.replace(found, registration=_REGISTRATION)
-        self._at(now + ANSWER, device)
+        latency = self._case.latency
+        self._at(now + (latency.answer if step is Step.ISSUE else latency.register), device)
 
     def _count_try(self, device: Device, found: Generation, now: float) -> Generation:
         if device.is_first_try:
@@ -307,7 +276,7 @@ class Herd:
         if not self._connects.takes(now):
             self._fail(device, _refused_connect(), Step.PROVE, now)
             return
-        device.done = now + CONNECT + ANSWER
+        device.done = now + self._case.latency.connect + self._case.latency.answer
         self._left -= 1
 
     def _fail(
@@ -372,23 +341,3 @@ def _issued(now: float) -> Issued:
 def agent(window: float) -> Way:
     """Ours, with a spread of so many seconds."""
     return Way("fleet-agent", backoff.delay, window, is_agent=True)
-
-
-def _fixed(_patience: Patience, _tries: int, _jitter: float) -> float:
-    return 5.0
-
-
-def _sdk(_patience: Patience, tries: int, jitter: float) -> float:
-    """As mqtt5.ClientOptions of awscrt has it for reconnecting: 1 s to 2 min, full jitter."""
-    return max(1.0, min(120.0, 2.0 ** min(tries - 1, 10)) * jitter)
-
-
-def _plain(_patience: Patience, tries: int, _jitter: float) -> float:
-    return min(600.0, 2.0 ** min(tries, 10))
-
-
-PEERS = (
-    Way("fixed 5 s, no spread", _fixed),
-    Way("the SDK's default, no spread", _sdk),
-    Way("plain exponential, no spread", _plain),
-)

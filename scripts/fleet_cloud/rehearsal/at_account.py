@@ -1,0 +1,263 @@
+"""A rehearsal in an account or a sandbox: asked for, prepared, run, and everything taken away again."""
+
+import argparse
+import dataclasses
+import secrets
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.token_uri import is_uri
+from fleet_cloud import confirm
+from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.names import Account
+from fleet_cloud.console import duration
+from fleet_cloud.errors import Exit, FleetCloudError, UsageError
+from fleet_cloud.fleet import configuration, connection, spread
+from fleet_cloud.fleet.configuration import Endpoint
+from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.fleet.trial_claim import trial_claim
+from fleet_cloud.local import files, quoting
+from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import templates
+from fleet_cloud.rehearsal import asked as asking
+from fleet_cloud.rehearsal import configuration as configuring
+from fleet_cloud.rehearsal import journal, outlook, report, sandbox
+from fleet_cloud.rehearsal.asked import Asked
+from fleet_cloud.rehearsal.made import MadeFile
+from fleet_cloud.rehearsal.run import Stage, rehearse
+
+# What AWS charges, in dollars: a million messages, a million minutes of connection, a million calls of a function.
+_MESSAGES, _MINUTES, _HOOK = 1.0, 0.08, 0.2
+# Of a device: messages with their answers, and calls that take it away again.
+_MESSAGES_EACH, _CALLS_EACH = 10, 5
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Rehearses, cleans up, or joins."""
+    # As who runs it in a container ends it: what was made is taken away, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if arguments.merge:
+        return _merge(arguments.merge, arguments.out)
+    made = MadeFile(arguments.out)
+    if arguments.clean:
+        return _clean(context, made)
+    if made.path.exists():
+        raise FleetCloudError(
+            f"{made.path} names what an earlier rehearsal left in the account",
+            remedy=f"take it away: fleet-cloud rehearse --clean --out {quoting.word(arguments.out)}",
+            code="rehearsal-unclean",
+        )
+    configured = configuring.of_image(arguments.config) if arguments.config else None
+    asked = _asked(arguments, configured)
+    aws = context.aws()
+    switches = _switches(aws, asked)
+    source = configured or _place(context, aws, arguments)
+    if context.shell.dry_run:
+        context.console.script(f"# would rehearse: {asked.words}")
+        return Outcome(data={"dry_run": True, **asked.data()}, lines=[])
+    if switches is None:
+        _ask(context, aws.account(), asked, yes=arguments.yes)
+    files.make_folder(arguments.out, 0o755)
+    with ExitStack() as stack:
+        stack.callback(_take_away, aws, aws.account(), made)
+        if switches is not None:
+            stack.enter_context(sandbox.switched(str(aws.endpoint_url), switches))
+        settings = stack.enter_context(_configured(context, aws, source))
+        _look_at_way(settings)
+        stage = Stage(
+            settings=settings,
+            parameters=_parameters(arguments.parameter),
+            made=made,
+            console=context.console,
+            port=arguments.web,
+        )
+        context.console.say(f"  {asked.words}")
+        found, told = rehearse(asked, stage)
+        report.write(arguments.out, found, told)
+    return _outcome(arguments.out, told, asked, made)
+
+
+def _asked(arguments: argparse.Namespace, settings: Settings | None) -> Asked:
+    """Returns what is asked for."""
+    if arguments.devices is None:
+        raise UsageError("--devices is missing", remedy="such as --devices 200")
+    given: str | None = arguments.spread
+    asked = Asked(
+        devices=arguments.devices,
+        power_on=arguments.power_on,
+        quota=arguments.quota,
+        spread=asking.seconds("--spread", given) if given is not None else 0.0,
+        limit=arguments.max_minutes * 60,
+        tries=tuple(dict.fromkeys(arguments.tries)),
+        shard=asking.shard(arguments.shard),
+        prefix=arguments.serial_prefix,
+    )
+    asking.check(asked)
+    if given is not None:
+        return asked
+    fits = float(spread.window_seconds(asked.devices, asked.quota))
+    configured = settings.provisioning.spread if settings and settings.provisioning else fits
+    return dataclasses.replace(asked, spread=configured)
+
+
+def _switches(aws: Aws, asked: Asked) -> list[sandbox.Switch] | None:
+    """Returns what is to be switched on in a sandbox; nothing in an account.
+
+    Raises:
+        UsageError: It is an account, which cannot be switched.
+    """
+    if sandbox.is_one(aws.endpoint_url):
+        slow = [sandbox.slow_hook()] if outlook.SLOW in asked.tries else []
+        return [*sandbox.quotas(asked.effective_quota), *slow]
+    if {outlook.HALF, outlook.SLOW} & {*asked.tries}:
+        raise UsageError(
+            "--try half-quota and --try slow-hook need a sandbox",
+            remedy="leave them out: the simulation in the report has both",
+        )
+    return None
+
+
+def _place(context: Context, aws: Aws, arguments: argparse.Namespace) -> Place:
+    """Asks where devices connect, and whether there is a template for them."""
+    described, template = aws.ask_all(
+        [connection.ask_endpoint(aws), templates.read(aws, context.names)]
+    )
+    if template is None:
+        raise FleetCloudError(
+            f"there is no provisioning template {context.names.template} in {aws.region}",
+            remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
+            code="template-missing",
+        )
+    given: str | None = arguments.device_endpoint
+    endpoint = configuration.endpoint(given) if given else connection.endpoint_of(described)
+    return Place(endpoint=endpoint, ca_file=arguments.ca_file)
+
+
+@contextmanager
+def _configured(context: Context, aws: Aws, source: Settings | Place) -> Iterator[Settings]:
+    """Gives the image's configuration, or one with a claim for the time."""
+    if isinstance(source, Settings):
+        yield source
+        return
+    with (
+        files.temporary_folder() as folder,
+        trial_claim(aws, context.names, folder, "rehearsal") as claim,
+    ):
+        yield configuring.of_fleet(source, claim, context.names.template)
+
+
+def _look_at_way(settings: Settings) -> None:
+    """Connects once with the claim, before hundreds try.
+
+    Raises:
+        FleetCloudError: There is no way to AWS IoT; says what to give.
+    """
+    claim = settings.claim
+    if claim is None or is_uri(claim.private_key):
+        return
+    place = Place(
+        endpoint=Endpoint(settings.endpoint, settings.port),
+        ca_file=Path(settings.ca_file) if settings.ca_file else None,
+    )
+    identity = Identity(certificate=Path(claim.certificate), key=Path(claim.private_key))
+    try:
+        with Connection(place, identity, f"claim-{secrets.token_hex(8)}"):
+            pass
+    except RefusedError as error:
+        connection.check_way(place, [error])
+
+
+def _ask(context: Context, account: Account, asked: Asked, *, yes: bool) -> None:
+    """Says what it costs, and asks."""
+    devices = len(asked.numbers)
+    minutes = devices * min(asked.limit, 2 * asked.bound) / 60
+    dollars = (
+        devices * _MESSAGES_EACH * _MESSAGES + minutes * _MINUTES + devices * _HOOK
+    ) / 1_000_000
+    rows = [
+        ["connections", f"{2 * devices}, of which {devices} stay to the end"],
+        ["provisioning requests", f"{2 * devices} and more, at {asked.quota:g} a second"],
+        ["calls of the hook", f"{devices} and more, each with calls to the registry"],
+        ["things and certificates", f"{devices} each, taken away with {_CALLS_EACH * devices} calls"],
+        ["at AWS's list prices", f"about ${max(dollars, 0.01):.2f}"],
+    ]  # fmt: skip
+    question = (
+        f"Rehearse with {devices} devices in account {account.number}, {account.region}? Other devices of the account "
+        f"share its quotas for about {duration(asked.bound)}."
+    )
+    confirm.confirm(context, question, yes=yes, rows=rows)
+
+
+def _parameters(given: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise UsageError(f"--parameter {name!r} has no value", remedy="write NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _take_away(aws: Aws, account: Account, made: MadeFile) -> int:
+    left = made.clean(aws, account)
+    for name, error in left.items():
+        aws.shell.console.say(f"  {name} could not be deleted: {error}")
+    return len(left)
+
+
+def _clean(context: Context, made: MadeFile) -> Outcome:
+    aws = context.aws()
+    count = len(made.read())
+    left = _take_away(aws, aws.account(), made)
+    return Outcome(
+        data={"dry_run": context.shell.dry_run, "certificates": count, "left": left},
+        lines=[f"{count - left} of {count} certificates are gone, with their things"],
+        status=Exit.FAILED if left else Exit.DONE,
+    )
+
+
+def _merge(paths: Sequence[Path], out: Path) -> Outcome:
+    found = journal.merged([report.read(path) for path in paths])
+    told = report.of(found, (found.ended or found.began) - found.began)
+    report.write(out, found, told)
+    return Outcome(data=_data(out, told), lines=_lines(out, told))
+
+
+def _outcome(out: Path, told: report.Report, asked: Asked, made: MadeFile) -> Outcome:
+    figures = told["figures"]
+    all_in = isinstance(figures, dict) and figures["in"] == figures["devices"]
+    advice = report.advice(asked.devices, asked.quota, asked.spread)
+    left = made.path.exists()
+    again = f"something of it is left: fleet-cloud rehearse --clean --out {quoting.word(out)}"
+    return Outcome(
+        data={**_data(out, told), "dry_run": False, "left": left},
+        lines=[*_lines(out, told), *([advice] if advice else []), *([again] if left else [])],
+        status=Exit.DONE if all_in and not left else Exit.FAILED,
+    )
+
+
+def _data(out: Path, told: report.Report) -> dict[str, object]:
+    return {**told, "report": str(out / report.PAGE), "data": str(out / report.DATA)}
+
+
+def _lines(out: Path, told: report.Report) -> list[str]:
+    """Returns for people what came of it."""
+    figures = told["figures"]
+    if not isinstance(figures, dict):
+        raise TypeError(figures)
+    all_by = figures["all_by"]
+    times = figures["all_by_times_bound"]
+    requests = figures["requests"]
+    return [
+        f"{figures['in']} of {figures['devices']} devices have their identity"
+        + (f", all by {duration(all_by)}, {times} times what the quota needs" if times else ""),
+        *(
+            [f"{requests['mean']} requests a device, 99 of 100 within {requests['p99']}"]
+            if requests
+            else []
+        ),
+        *(f"  {one['what']}: {one['said']}, {one['count']} times" for one in figures["refusals"]),
+        f"{out / report.PAGE} has the pictures",
+    ]
