@@ -17,6 +17,7 @@ from fleet_agent.errors import AgentError, DeviceError, TemporaryError, Unreacha
 from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
 from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.due import Due
 from fleet_agent.identity.in_use import in_use
 
 # What systemd's ExecCondition= makes of it: 0 go on, 1 to 254 skip, 255 failed.
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     return _rotate(settings, arguments)
 
 
-def _due(due: rotate.Due | None) -> Outcome:
+def _due(due: Due | None) -> Outcome:
     if due is None:
         words = "This device has no identity yet."
         return Outcome(data=_values(due), lines=[words], status=NO_IDENTITY)
@@ -85,14 +86,14 @@ def _due(due: rotate.Due | None) -> Outcome:
     return Outcome(data=_values(due), lines=[words], status=DUE if due.is_due else NOT_DUE)
 
 
-def _values(due: rotate.Due | None) -> dict[str, Any]:
+def _values(due: Due | None) -> dict[str, Any]:
     if due is None:
         return {"due": False, "provisioned": False}
     since = text(due.moment) if due.moment else None
     return {"due": due.is_due, "provisioned": True, "why": due.why, "moment": since}
 
 
-def _plan(settings: Settings, due: rotate.Due) -> Outcome:
+def _plan(settings: Settings, due: Due) -> Outcome:
     process = statedir.holder(Path(settings.state_dir))
     who = f"The running agent (process {process})" if process else "This command"
     credential = (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fleet_agent.credentials import pem_file
 from fleet_agent.credentials.model import Csr, HardwareKey, KeyPair, PrivateKey, Secret
+from fleet_agent.credentials.validity import Validity
 from fleet_agent.errors import DeviceError
 from fleet_agent.record import record
 
@@ -24,14 +25,6 @@ MAX_CSR_BYTES = 2000
 _MIN_RSA_BITS = 2048
 _BROKEN_HASHES = ("md5", "sha1")
 _RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as a public key's kind
-
-
-@record
-class Validity:
-    """From when to when a certificate is valid, in Unix seconds."""
-
-    not_before: float
-    not_after: float
 
 
 def load() -> None:

@@ -18,6 +18,7 @@ from fleet_agent.daemon.copy_watch import CopyWatch
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.renewal import Renewal
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
@@ -28,7 +29,7 @@ from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, own_session, rotate, trial
 from fleet_agent.identity.configured import stable
 from fleet_agent.listeners import Listeners
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.mailbox import Mailbox, RotateRequested
 from fleet_agent.orders import rotation
 from fleet_agent.orders.handler import Shared
 from fleet_agent.orders.rotation import Orders
@@ -84,6 +85,14 @@ class Composition:
         self._reserved = reserved(settings, os.environ)
         self._suspects = Suspects()
         self._impossible = Impossible(around.health)
+        self._renewal = Renewal(
+            settings=settings,
+            store=around.store,
+            ask=lambda: around.mailbox.put(RotateRequested()),
+            clock=self._clock,
+            health=around.health,
+            jitter=jitter,
+        )
         # When a new image of the process may connect (monotonic seconds).
         self.not_before = 0.0
 
@@ -191,15 +200,20 @@ class Composition:
         topics = own_session.topics(self._settings, credential)
         if wanted := self._settings.connection.presence:
             self._impossible.fill(topics, wanted.topic)
+        connectivity = Connectivity(session, self._clock, health, self._calmed)
+        self._renewal.serve(
+            credential, session.pair.certificate, lambda: connectivity.is_connected
+        )
         return Serving(
             credential=credential,
             session=session,
             subscriptions=Subscriptions(
                 session, self._filters(credential), self._clock, health, jitter
             ),
-            connectivity=Connectivity(session, self._clock, health, self._calmed),
+            connectivity=connectivity,
             presence=own_session.presence(self._settings, topics),
             chores=[
+                self._renewal,
                 rotate.ReplacedCredential(store, credential, self._clock),
                 TokenWatch(
                     session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock

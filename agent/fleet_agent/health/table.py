@@ -149,6 +149,14 @@ ROTATION_FAILED = Kind(
     remedy="Follow the remedy in the problem, then: fleet-agent rotate --force",
     clears="A rotation that succeeds.",
 )
+CERTIFICATE_EXPIRES = Kind(
+    code="certificate-expires",
+    severity=Severity.ERROR,
+    title="The certificate in use expires soon, and nothing replaces it.",
+    remedy="Let the device ask for the next one: a section `provisioning` (docs/how-to/rotate.md); or bring one: "
+    "fleet-agent adopt --force --cert FILE --key FILE",
+    clears="A certificate that is not near its end, or a configuration that can replace it.",
+)
 CLAIM_NOT_DELETED = Kind(
     code="claim-not-deleted",
     severity=Severity.WARNING,
@@ -252,6 +260,7 @@ TABLE = (
     HARDWARE_CHANGED,
     CONFIGURATION,
     ROTATION_FAILED,
+    CERTIFICATE_EXPIRES,
     CLAIM_NOT_DELETED,
     *OF_ERRORS,
 )

@@ -1,0 +1,68 @@
+"""When a credential is to be replaced, decided: by its age, by the end of its life, by an attempt under way. Pure."""
+
+import dataclasses
+
+from fleet_agent.config.rotation import Rotation
+from fleet_agent.config.units import Share
+from fleet_agent.credentials.model import Credential, Generation
+from fleet_agent.credentials.validity import Validity
+
+# Where the configuration does not say: certificates that live less than this are replaced with this share left, ...
+SHORT = 365 * 86400.0
+SHARE = Share(0.33)
+# ... others so many seconds before their end.
+MARGIN = 30 * 86400.0
+
+# Between two tries: an eighth of the life that is left, within these (seconds).
+SOONEST, LATEST = 60.0, 86400.0
+_PART = 8
+# Seconds after the start until a rotation that was begun goes on.
+BEGUN = 30.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Due:
+    """Whether a rotation is due, and ``why``, in words; ``moment`` (Unix seconds): since or from when, None: never."""
+
+    is_due: bool
+    why: str
+    moment: float | None = None
+
+
+def is_begun(found: Generation | None, endpoint: str) -> bool:
+    """Whether an attempt under way is a rotation at this endpoint, rather than a key made ahead, or for elsewhere."""
+    if found is None or found.attempt.tries == 0:
+        return False
+    return (found.attempt.endpoint, found.attempt.origin) == (endpoint, "claim")
+
+
+def margin(rotation: Rotation, life: float) -> float:
+    """Seconds before its end in which a certificate is to be replaced; never more than half of its life."""
+    before = rotation.before_expiry
+    if before is None:
+        before = SHARE if life < SHORT else MARGIN
+    seconds = before * life if isinstance(before, Share) else before
+    return min(seconds, life / 2)
+
+
+def judge(rotation: Rotation, credential: Credential, dates: Validity, now: float) -> Due:
+    """Whether, and from when on, a credential is to be replaced."""
+    moments = {dates.not_after - margin(rotation, dates.life): "the certificate expires"}
+    if rotation.max_age is not None and credential.proven is not None:
+        moments[credential.proven + rotation.max_age] = "the certificate has reached max_age"
+    moment = min(moments)
+    return Due(
+        is_due=now >= moment,
+        why=f"{'Due' if now >= moment else 'Not due'}: {moments[moment]}.",
+        moment=moment,
+    )
+
+
+def patience(left: float, jitter: float) -> float:
+    """Seconds until a rotation that failed is tried again: more often as the end nears.
+
+    Args:
+        left: Seconds that the certificate still lives.
+        jitter: In [0, 1).
+    """
+    return max(SOONEST, min(LATEST, left / _PART)) * (0.75 + jitter / 2)
