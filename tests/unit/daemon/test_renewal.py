@@ -81,7 +81,7 @@ def test_asked_once_in_its_last_third_and_this_device_a_little_later(bench: Benc
 def test_asked_again_more_often_while_it_fails(bench: Bench) -> None:
     bench.serve()
     bench.live(0.75 * LIFE)
-    asked = []
+    asked: list[float] = []
     while bench.clock.now < 1.8e9 + LIFE - 1800:
         bench.renewal.act()
         if bench.asked > len(asked):
