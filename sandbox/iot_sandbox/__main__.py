@@ -43,6 +43,17 @@ def parse(arguments: list[str] | None) -> Settings:
     parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
     parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
     _add_limits(parser)
+    parser.add_argument(
+        "--certificate-life",
+        type=_seconds,
+        metavar="SECONDS",
+        help="a certificate provider, the account's own CA, signs what is asked for by CSR: for so long (2049)",
+    )
+    parser.add_argument(
+        "--certificate-chain",
+        action="store_true",
+        help="that CA is an intermediate one: it comes with each certificate, and a device must show it",
+    )
     parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
     parsed = parser.parse_args(arguments)
     return Settings(
@@ -53,6 +64,8 @@ def parse(arguments: list[str] | None) -> Settings:
         http_port=parsed.http_port,
         region=parsed.region,
         limits=Limits(frozenset(parsed.without), parsed.shortest_keep_alive, parsed.resend),
+        certificate_life=parsed.certificate_life,
+        certificate_chain=parsed.certificate_chain,
         follow_stdin=parsed.follow_stdin,
     )
 

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from iot_sandbox import ground
+from iot_sandbox.provider import Provider
 
 CSR_MAX_CHARACTERS = 4096
 
@@ -13,12 +14,15 @@ class CsrError(ValueError):
     """A certificate signing request AWS would not sign."""
 
 
-def from_csr(scope: tuple[str, str], csr: object) -> dict[str, str]:
+def from_csr(
+    scope: tuple[str, str], csr: object, provider: Provider | None = None
+) -> dict[str, str]:
     """Make a certificate over a CSR's public key, PENDING_ACTIVATION, with an ownership token of one hour.
 
     Args:
         scope: account id and region.
         csr: PEM text.
+        provider: who signs; by default AWS.
 
     Returns:
         The accepted answer of CreateCertificateFromCsr.
@@ -33,7 +37,7 @@ def from_csr(scope: tuple[str, str], csr: object) -> dict[str, str]:
             f"certificateSigningRequest is longer than {CSR_MAX_CHARACTERS} characters."
         )
     try:
-        pem = ground.sign_certificate_request(*ground.ensure_ca(), csr)
+        pem = (provider or Provider()).sign(csr)
     except ValueError as error:
         raise CsrError(f"CSR violates constraints: {error}") from error
     return {"certificatePem": pem, **_register(scope, pem)}

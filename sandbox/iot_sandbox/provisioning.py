@@ -14,6 +14,7 @@ from typing import Any
 from iot_sandbox import certificates, ground
 from iot_sandbox.calls import Call, Calls
 from iot_sandbox.faults import Fault, Faults, Plan, Request
+from iot_sandbox.provider import Provider
 
 CSR_TOPIC = "$aws/certificates/create-from-csr/json"
 _MALFORMED = b'{"certificateId": "0a1b'
@@ -179,8 +180,10 @@ def with_csr_topic(parse: Callable[[str], Topic | None]) -> Callable[[str], Topi
     return parse_topic
 
 
-def with_csr(reply: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
-    """Wrap ministack's provisioning so that it does CreateCertificateFromCsr."""
+def with_csr(
+    reply: Callable[..., Awaitable[Reply]], provider: Provider
+) -> Callable[..., Awaitable[Reply]]:
+    """Wrap ministack's provisioning so that it does CreateCertificateFromCsr, signed by the provider."""
 
     async def reply_to(
         account: str, region: str, kind: str, template: str | None, payload: bytes, who: Document
@@ -193,7 +196,7 @@ def with_csr(reply: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[
         csr = request.get("certificateSigningRequest")
         try:
             # Off the loop: an RSA signature takes tens of milliseconds.
-            made = await asyncio.to_thread(certificates.from_csr, (account, region), csr)
+            made = await asyncio.to_thread(certificates.from_csr, (account, region), csr, provider)
         except certificates.CsrError as error:
             return _bad_request("InvalidCertificateSigningRequest", str(error))
         return "accepted", dict(made)

@@ -12,6 +12,7 @@ from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
 from iot_sandbox.handshakes import KnownCertificates
 from iot_sandbox.limits import Limits
+from iot_sandbox.provider import Provider
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
 from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
@@ -38,7 +39,8 @@ def install(
     """
     address = f"{settings.endpoint}:{mqtt_port}"
     ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
-    ground.wrap("_fleet_provisioning_reply", with_csr)
+    provider = Provider(settings.certificate_life, settings.certificate_chain)
+    ground.wrap("_fleet_provisioning_reply", lambda was: with_csr(was, provider))
     ground.wrap(
         "_WSSession", lambda _: session_class(settings.limits, faults, calls, provisioning)
     )

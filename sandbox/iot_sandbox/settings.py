@@ -40,6 +40,8 @@ class Settings:
         http_port: port of the HTTP listener; 0 picks a free one.
         region: the AWS region it says it is.
         limits: what connections are held to.
+        certificate_life: seconds that certificates by CSR live, from a certificate provider; None: no provider.
+        certificate_chain: whether the provider's CA is an intermediate one, which comes with each certificate.
         follow_stdin: end when standard input is closed.
     """
 
@@ -50,6 +52,8 @@ class Settings:
     http_port: int = 4566
     region: str = "eu-west-1"
     limits: Limits = field(default_factory=Limits)
+    certificate_life: int | None = None
+    certificate_chain: bool = False
     follow_stdin: bool = False
 
     @property

@@ -208,16 +208,30 @@ def public_key_of_certificate(certificate: str, name: str) -> bytes:
         ) from error
 
 
-def alone(certificate: str, name: str) -> str:
-    """The first certificate of a text and nothing else of it, as PEM.
+def chain(certificates: str, public_key: bytes | None, name: str) -> str:
+    """Of the certificates of a text the one for a key, then the others, as parsed and nothing beside them, as PEM.
+
+    A certificate provider may answer with its CA's beside the device's.
+
+    Args:
+        certificates: PEM.
+        public_key: As ``public_key_of_certificate`` gives it; None: the first certificate is the device's.
+        name: What the text is, for errors.
 
     Raises:
-        DeviceError: ``name`` holds no certificate.
+        DeviceError: ``name`` holds no certificate, or something that is none.
     """
     from cryptography.hazmat.primitives import serialization
 
-    loaded = _load_certificate(certificate, name)
-    return loaded.public_bytes(serialization.Encoding.PEM).decode()
+    blocks = pem_file.blocks(certificates.encode(), name)
+    texts = [text for kind, text in blocks if kind == pem_file.CERTIFICATE]
+    loaded = [_load_certificate(text, name) for text in texts or [certificates]]
+    parsed = list(
+        dict.fromkeys(item.public_bytes(serialization.Encoding.PEM).decode() for item in loaded)
+    )
+    if public_key is not None and len(parsed) > 1:
+        parsed.sort(key=lambda text: public_key_of_certificate(text, name) != public_key)
+    return "".join(parsed)
 
 
 def validity(certificate: str, name: str) -> Validity:

@@ -1,6 +1,5 @@
 """Looks at the end of the certificate in use: asks for a rotation in time, and again, more often as the end nears."""
 
-import contextlib
 import math
 from collections.abc import Callable
 
@@ -52,6 +51,7 @@ class Renewal:
         self._credential: Credential | None = None
         self._dates: Validity | None = None
         self._is_connected: Callable[[], bool] = bool
+        self._is_begun = False
         self._later = 0.0  # seconds after the moment that is this device's own
         self._not_before = 0.0  # monotonic seconds: the next try
         self.due = math.inf
@@ -67,6 +67,7 @@ class Renewal:
             is_connected: Whether its session stands: a rotation would come no further, and the clock may be wrong.
         """
         self._is_connected = is_connected
+        self._is_begun = self._look_for_begun()
         now = self._clock.monotonic()
         dates = self._dates = glance(certificate)
         if dates is None:
@@ -79,7 +80,7 @@ class Renewal:
             self._health.clear(table.CERTIFICATE_EXPIRES)
             margin = due.margin(self._settings.rotation, dates.life)
             self._later = margin * _SPREAD * self._jitter()
-            self._not_before = now + due.BEGUN
+            self._not_before = now + (due.BEGUN if self._is_begun else 0.0)
         self._credential = credential
         self.due = self._next(now)
 
@@ -108,12 +109,18 @@ class Renewal:
         """Seconds until a rotation is due."""
         if self._credential is None or self._dates is None:
             return math.inf
-        with contextlib.suppress(StateDirectoryError):  # damaged: the rotation says so
-            if self._has_means() and due.is_begun(self._store.pending(), self._settings.endpoint):
-                return 0.0
+        if self._is_begun:
+            return 0.0
         now = self._clock.wall()
         found = due.judge(self._settings.rotation, self._credential, self._dates, now)
         return math.inf if found.moment is None else found.moment + self._later - now
+
+    def _look_for_begun(self) -> bool:
+        try:
+            found = self._store.pending()
+        except StateDirectoryError:  # damaged: a rotation says so
+            return False
+        return self._has_means() and due.is_begun(found, self._settings.endpoint)
 
     def _has_means(self) -> bool:
         settings = self._settings
