@@ -86,6 +86,7 @@ CONTENTS = (
         image_code="image-fingerprint",
         image_words="the fingerprint of another device's hardware",
     ),
+    Entry(pattern="move-to", kind=Kind.LIFE),
     Entry(pattern="claim-starts.json", kind=Kind.LIFE),
     Entry(pattern="claim-served", kind=Kind.LIFE),
     Entry(pattern="commands", kind=Kind.LIFE),

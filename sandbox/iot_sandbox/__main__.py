@@ -43,17 +43,7 @@ def parse(arguments: list[str] | None) -> Settings:
     parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
     parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
     _add_limits(parser)
-    parser.add_argument(
-        "--certificate-life",
-        type=_seconds,
-        metavar="SECONDS",
-        help="a certificate provider, the account's own CA, signs what is asked for by CSR: for so long (2049)",
-    )
-    parser.add_argument(
-        "--certificate-chain",
-        action="store_true",
-        help="that CA is an intermediate one: it comes with each certificate, and a device must show it",
-    )
+    _add_provider(parser)
     parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
     parsed = parser.parse_args(arguments)
     return Settings(
@@ -92,6 +82,20 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         default=30,
         metavar="SECONDS",
         help="a message without PUBACK is sent again after so long (30)",
+    )
+
+
+def _add_provider(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--certificate-life",
+        type=_seconds,
+        metavar="SECONDS",
+        help="a certificate provider, the account's own CA, signs what is asked for by CSR: for so long (2049)",
+    )
+    parser.add_argument(
+        "--certificate-chain",
+        action="store_true",
+        help="that CA is an intermediate one: it comes with each certificate, and a device must show it",
     )
 
 

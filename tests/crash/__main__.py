@@ -9,6 +9,7 @@ from functools import partial
 
 from crash.fill_queue import ACKNOWLEDGES_FIRST
 from crash.matrix import Make, Matrix, Point, sample, with_errors
+from crash.move import Move
 from crash.provisioning import METHODS, Provisioning
 from crash.readings import Readings
 from crash.rotation import Rotation
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only a rotation, with the device's own certificate",
     )
+    add("--move", action="store_true", help="only a move to another endpoint")
     add("--sample", type=int, metavar="N", help="only N points, chosen by chance")
     add("--seed", type=int, help="the same chance again")
     add(
@@ -80,6 +82,8 @@ def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
         return {"queue": partial(Readings, writer=arguments.writer)}
     if arguments.rotation:
         return {"rotation": Rotation}
+    if arguments.move:
+        return {"move": Move}
     makers: dict[str, Make] = {
         f"{method} {'again' if again else 'first'}": partial(
             Provisioning, method=method, again=again, writer=arguments.writer
@@ -90,6 +94,7 @@ def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
     if not arguments.method and not arguments.writer:
         makers["queue"] = Readings
         makers["rotation"] = Rotation
+        makers["move"] = Move
     return makers
 
 

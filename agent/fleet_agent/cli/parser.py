@@ -21,6 +21,7 @@ VERBS = (
     "parameters",
     "config",
     "rotate",
+    "move",
     "key",
     "claim",
     "import",

@@ -113,8 +113,8 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
         with Steps() as steps:
             credential = rotate.rotate(settings, steps, timeout=arguments.timeout)
     else:
-        _ask(Path(settings.state_dir))
-        credential = _await(settings, before, arguments.timeout)
+        ask(Path(settings.state_dir))
+        credential = wait(settings, before, arguments.timeout)
     lines = [
         f"thing        {credential.thing_name or '(none)'}",
         f"certificate  {credential.certificate_id}",
@@ -132,7 +132,12 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
     return Outcome(data=data, lines=lines)
 
 
-def _ask(state_dir: Path) -> None:
+def ask(state_dir: Path) -> None:
+    """Tell the running agent to look at what it is asked for: to rotate, if nothing else.
+
+    Raises:
+        AgentError: It cannot be told.
+    """
     try:
         statedir.ask(state_dir, signal.SIGUSR1)
     except ProcessLookupError:
@@ -144,13 +149,17 @@ def _ask(state_dir: Path) -> None:
     except PermissionError:
         raise DeviceError(
             f"The agent that uses {state_dir} belongs to another user.",
-            remedy="Run as that user or as root: sudo fleet-agent rotate",
+            remedy="Run as that user or as root, with sudo.",
             code="not-permitted",
         ) from None
 
 
-def _await(settings: Settings, before: Credential | None, timeout: float) -> Credential:
-    """Look until the running agent has another credential, or reports why not."""
+def wait(settings: Settings, before: Credential | None, timeout: float) -> Credential:
+    """Look until the running agent has another credential.
+
+    Raises:
+        AgentError: It reports why not, or the time (seconds; 0: no limit) is over.
+    """
     clock, store = SystemClock(), open_store(settings)
     shown = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fleet_agent.config import checks
 from fleet_agent.config.identity import Identity
+from fleet_agent.config.move import Move
 from fleet_agent.config.provisioning import Claim, Provisioning
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.shape import Doc, FilePath, Items, Range, Text
@@ -88,7 +89,15 @@ class Settings:
     rotation: Annotated[
         Rotation,
         Doc("When the device replaces its certificate and key.", "rotation: {max_age: 180d}"),
-    ] = Rotation()
+    ] = Rotation()  # noqa: RUF009 - frozen
+    move: Annotated[
+        Move,
+        Doc(
+            "Where this device may be moved.",
+            "move: {allowed: {frankfurt: {endpoint: a9b8-ats.iot.eu-central-1.amazonaws.com, template: fleet-v2, "
+            "claim: {certificate: new.pem.crt, private_key: new.pem.key}}}}",
+        ),
+    ] = Move()  # noqa: RUF009 - frozen
     telemetry: Annotated[
         Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
     ] = Telemetry()

@@ -106,7 +106,16 @@ class Csr:
     public_key: bytes
 
 
-@record
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Home:
+    """Where a device was moved: the destination's name, and what beside endpoint and template leads there."""
+
+    name: str
+    port: int
+    ca_file: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What a generation is for, and how often it was tried.
 
@@ -124,6 +133,7 @@ class Attempt:
     opened: float
     origin: Origin = "claim"
     certificate_id: str | None = None
+    home: Home | None = None
 
 
 @record
@@ -179,6 +189,7 @@ class Credential:
     proven: float | None
     origin: Origin = "claim"
     uptime: Uptime | None = None
+    home: Home | None = None
 
     @property
     def client_id(self) -> str:

@@ -132,6 +132,7 @@ class Composition:
             credential=credential,
             topic=self._order_topic(credential),
             takes_jobs=settings.rotation.jobs,
+            moves=self._moves(credential),
             send=publisher.answer,
             clock=self._clock,
         )
@@ -229,7 +230,9 @@ class Composition:
     def _filters(self, credential: Credential) -> list[tuple[str, int]]:
         order_topic = self._order_topic(credential)
         takes_jobs = self._settings.rotation.jobs
-        listening = rotation.wanted(credential, order_topic, takes_jobs=takes_jobs)
+        listening = rotation.wanted(
+            credential, order_topic, takes_jobs=takes_jobs, moves=self._moves(credential)
+        )
         return [
             *listening,
             *((topic, item.qos) for topic, item in self._subscriptions(credential)),
@@ -238,6 +241,11 @@ class Composition:
     def _order_topic(self, credential: Credential) -> str | None:
         wanted = self._settings.rotation.order_topic
         return self._filled(credential, wanted) if wanted else None
+
+    def _moves(self, credential: Credential) -> rotation.Moves:
+        wanted = self._settings.move
+        topic = wanted.order_topic and self._filled(credential, wanted.order_topic)
+        return rotation.Moves(names=wanted.allowed, takes_jobs=wanted.jobs, topic=topic)
 
     def _subscriptions(self, credential: Credential) -> Sequence[tuple[str, Subscription]]:
         """Those whose filter can be filled in."""

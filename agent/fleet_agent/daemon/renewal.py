@@ -12,7 +12,7 @@ from fleet_agent.credentials.validity import Validity, glance
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.identity import due
+from fleet_agent.identity import due, move
 
 LOOK = 3600.0  # seconds between looks at the wall clock, which steps
 _OFFLINE = 60.0  # seconds between looks at whether there is a connection by now
@@ -67,7 +67,7 @@ class Renewal:
             is_connected: Whether its session stands: a rotation would come no further, and the clock may be wrong.
         """
         self._is_connected = is_connected
-        self._is_begun = self._look_for_begun()
+        self._is_begun = self._look_for_begun(credential)
         now = self._clock.monotonic()
         dates = self._dates = glance(certificate)
         if dates is None:
@@ -91,7 +91,7 @@ class Renewal:
             self.due = math.inf
         elif now < self._not_before or self._seconds_left() > 0:
             self.due = self._next(now)
-        elif not self._has_means():
+        elif not (self._is_begun or self._has_means()):
             self._report(self._dates)
             self.due = now + LOOK
         elif not self._is_connected():
@@ -115,12 +115,15 @@ class Renewal:
         found = due.judge(self._settings.rotation, self._credential, self._dates, now)
         return math.inf if found.moment is None else found.moment + self._later - now
 
-    def _look_for_begun(self) -> bool:
+    def _look_for_begun(self, credential: Credential) -> bool:
         try:
             found = self._store.pending()
         except StateDirectoryError:  # damaged: a rotation says so
             return False
-        return self._has_means() and due.is_begun(found, self._settings.endpoint)
+        if move.begun(self._settings, found):
+            return True
+        where = self._settings.endpoint, credential.home
+        return self._has_means() and due.is_begun(found, *where)
 
     def _has_means(self) -> bool:
         settings = self._settings

@@ -17,7 +17,7 @@ from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.errors import DeviceError, TemporaryError
 from fleet_agent.health.status import Health, runtime_dir
-from fleet_agent.identity import own_session, state
+from fleet_agent.identity import home, own_session, state
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.listeners import Listeners
@@ -53,6 +53,7 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
     mailbox = _mailbox(clock)
     store = open_store(settings)
     credential = in_use(store)
+    settings = home.at_home(settings, credential)
     _refuse_kept_elsewhere(store, credential)
     # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()

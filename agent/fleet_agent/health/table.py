@@ -149,6 +149,13 @@ ROTATION_FAILED = Kind(
     remedy="Follow the remedy in the problem, then: fleet-agent rotate --force",
     clears="A rotation that succeeds.",
 )
+MOVE_FAILED = Kind(
+    code="move-failed",
+    severity=Severity.WARNING,
+    title="The device was not moved; it goes on where it was.",
+    remedy="Follow the remedy in the problem, then: fleet-agent move --to NAME",
+    clears="A move or a rotation that succeeds, or a restart.",
+)
 CERTIFICATE_EXPIRES = Kind(
     code="certificate-expires",
     severity=Severity.ERROR,
@@ -260,6 +267,7 @@ TABLE = (
     HARDWARE_CHANGED,
     CONFIGURATION,
     ROTATION_FAILED,
+    MOVE_FAILED,
     CERTIFICATE_EXPIRES,
     CLAIM_NOT_DELETED,
     *OF_ERRORS,

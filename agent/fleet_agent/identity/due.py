@@ -4,7 +4,7 @@ import dataclasses
 
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.units import Share
-from fleet_agent.credentials.model import Credential, Generation
+from fleet_agent.credentials.model import Credential, Generation, Home
 from fleet_agent.credentials.validity import Validity
 
 # Where the configuration does not say: certificates that live less than this are replaced with this share left, ...
@@ -17,7 +17,7 @@ MARGIN = 30 * 86400.0
 SOONEST, LATEST = 60.0, 86400.0
 _PART = 8
 # Seconds after the start until a rotation that was begun goes on.
-BEGUN = 30.0
+BEGUN = 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,12 @@ class Due:
     moment: float | None = None
 
 
-def is_begun(found: Generation | None, endpoint: str) -> bool:
-    """Whether an attempt under way is a rotation at this endpoint, rather than a key made ahead, or for elsewhere."""
+def is_begun(found: Generation | None, endpoint: str, home: Home | None) -> bool:
+    """Whether an attempt under way is a rotation where the device is; else it is a key made ahead, or for elsewhere."""
     if found is None or found.attempt.tries == 0:
         return False
-    return (found.attempt.endpoint, found.attempt.origin) == (endpoint, "claim")
+    attempt = found.attempt
+    return (attempt.endpoint, attempt.home, attempt.origin) == (endpoint, home, "claim")
 
 
 def margin(rotation: Rotation, life: float) -> float:

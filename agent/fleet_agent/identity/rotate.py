@@ -15,7 +15,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
-from fleet_agent.identity import due, state
+from fleet_agent.identity import due, home, state
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.due import Due
 from fleet_agent.identity.in_use import in_use
@@ -45,7 +45,8 @@ def look(settings: Settings, clock: Clock) -> Due | None:
     credential = in_use(store)
     if credential is None:
         return None
-    if due.is_begun(store.pending(), settings.endpoint):
+    settings = home.at_home(settings, credential)
+    if due.is_begun(store.pending(), settings.endpoint, credential.home):
         return Due(is_due=True, why="A rotation was begun and not finished.")
     pair = store.key_pair(credential.generation)
     dates = keys.validity(pair.certificate, pair.certificate_file)
@@ -88,8 +89,13 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
     current = in_use(store)
     if current is None:
         raise no_identity()
+    settings = home.at_home(settings, current)
     _refuse_without_means(settings, current)
-    return walk(settings, Request(), report, store, mailbox, in_use=current)
+    pending = store.pending()
+    if pending is not None and pending.attempt.tries > 0 and pending.attempt.home != current.home:
+        # A move that was begun, and is given up for this.
+        store.give_up(pending)
+    return walk(settings, Request(), report, store, mailbox, in_use=current, home=current.home)
 
 
 def _refuse_without_means(settings: Settings, current: Credential) -> None:

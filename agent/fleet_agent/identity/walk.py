@@ -16,6 +16,7 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Credential,
     Csr,
+    Home,
     KeyPair,
     PrivateKey,
     Secret,
@@ -71,6 +72,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
     mailbox: Mailbox,
     *,
     in_use: Credential | None = None,
+    home: Home | None = None,
     aside: Aside | None = None,
 ) -> "Provisioned":
     """Walk through provisioning, from wherever the last attempt stopped.
@@ -83,6 +85,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
         mailbox: Where everything comes in.
         in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with
             the claim.
+        home: Where that is, if the device was moved, or is to be.
         aside: Calls what needs cryptography; closed afterwards. None: a program is started.
 
     Raises:
@@ -101,7 +104,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
             wanted = needed(settings.provisioning, "provisioning")
             if own is None:
                 needed(settings.claim, "claim")
-            plan = _plan(settings, wanted, request, report)
+            plan = dataclasses.replace(_plan(settings, wanted, request, report), home=home)
         runner = _runner(
             settings,
             request,

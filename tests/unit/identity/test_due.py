@@ -75,8 +75,8 @@ def test_tried_more_often_as_the_end_nears() -> None:
 
 def test_what_counts_as_begun() -> None:
     found = Generation(number=2, attempt=ATTEMPT)
-    assert due.is_begun(found, "a.example")
-    assert not due.is_begun(None, "a.example")
-    assert not due.is_begun(found, "b.example")
+    assert due.is_begun(found, "a.example", None)
+    assert not due.is_begun(None, "a.example", None)
+    assert not due.is_begun(found, "b.example", None)
     key_made_ahead = dataclasses.replace(found, attempt=dataclasses.replace(ATTEMPT, tries=0))
-    assert not due.is_begun(key_made_ahead, "a.example")
+    assert not due.is_begun(key_made_ahead, "a.example", None)
