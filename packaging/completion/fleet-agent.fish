@@ -251,7 +251,7 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l template-parameter
 complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l as-owner -d 'started as root: go on as whoever owns the state directory, though that is not the package'"'"'s user'
 complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l to -x -d 'one of move.allowed'
 complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l dry-run -d 'say what would be done'
-complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l timeout -x -d 'give up after that long; 0: never (default: 180)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l timeout -x -d 'go back after that long; 0: never (default: move.within); a running agent has its own'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a key -d 'make the device'"'"'s key in the factory, or print what the cloud knows it by'
 complete -c fleet-agent -n '_shtab_fleet_agent_using key' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using key' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

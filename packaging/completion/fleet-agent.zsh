@@ -196,7 +196,7 @@ _shtab_fleet_agent_move_options=(
   "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
   "--to[one of move.allowed]:NAME:"
   "--dry-run[say what would be done]"
-  "--timeout[give up after that long\; 0\: never (default\: 180)]:SECONDS:"
+  "--timeout[go back after that long\; 0\: never (default\: move.within)\; a running agent has its own]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -6,7 +6,7 @@ from pathlib import Path
 from crash.provisioning import Provisioning
 from crash.whole import look_at_identity
 from crash.workload import Bench
-from support.agent import COMMAND, run_command
+from support.agent import COMMAND, Outcome, run_command
 from support.moves import destination, make_destination
 
 HERE, THERE = "localhost", "127.0.0.1"
@@ -50,11 +50,8 @@ class Move(Provisioning):
         """The same command ends there, with what was begun; once more it has nothing to do."""
         before = self._store.current()
         assert before is not None
-        words = ("move", "--to", "there", "--json", "--config", self._config)
-        for _ in range(2):
-            done = run_command(*words)
-            assert done.status == 0, f"a plain run ended with {done.status}: {done.stderr[-600:]}"
-        assert not done.answer["moved"], "it moved twice"
+        self._move()
+        assert not self._move().answer["moved"], "it moved twice"
         current = self._store.current()
         assert current is not None
         if before.certificate_id != self._old:
@@ -65,3 +62,8 @@ class Move(Provisioning):
         look_at_identity(self._agent.state_dir, [current.certificate_id])
         assert self._store.pending() is None, "an attempt is left"
         self._look_at_cloud(current.certificate_id, self._store.ledger.latest())
+
+    def _move(self) -> Outcome:
+        done = run_command("move", "--to", "there", "--json", "--config", self._config)
+        assert done.status == 0, f"a plain run ended with {done.status}: {done.stderr[-600:]}"
+        return done

@@ -16,6 +16,9 @@ from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.rotate import no_identity
 
 
+_LONGER = 60.0  # seconds
+
+
 def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
@@ -36,9 +39,8 @@ def register(
     parser.add_argument(
         "--timeout",
         type=flags.seconds,
-        default=180.0,
         metavar="SECONDS",
-        help="give up after that long; 0: never (default: %(default)g)",
+        help="go back after that long; 0: never (default: move.within); a running agent has its own",
     )
     parser.set_defaults(run=run)
 
@@ -60,7 +62,8 @@ def run(arguments: argparse.Namespace) -> Outcome:
         who = f"The running agent (process {process})" if process else "This command"
         words = f"{who} would ask {wanted.endpoint} for an identity, with the claim {wanted.claim.certificate}."
         return Outcome(data={**data, "dry_run": True, "process": process}, lines=[words])
-    found = _move(settings, name, before, process, arguments.timeout)
+    timeout = settings.move.within if arguments.timeout is None else arguments.timeout
+    found = _move(settings, name, before, process, timeout)
     command = pasted.command("fleet-cloud", "devices", "prune", before.certificate_id)
     lines = [
         f"thing        {found.thing_name or '(none)'}",
@@ -82,4 +85,5 @@ def _move(
             return move.move(settings, name, steps, timeout=timeout)
     move.ask(Path(settings.state_dir), name)
     rotate.ask(Path(settings.state_dir))
-    return rotate.wait(settings, before, timeout)
+    # The agent goes back by itself, and says so.
+    return rotate.wait(settings, before, timeout and timeout + _LONGER)
