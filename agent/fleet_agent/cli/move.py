@@ -15,7 +15,6 @@ from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.rotate import no_identity
 
-
 _LONGER = 60.0  # seconds
 
 
