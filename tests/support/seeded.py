@@ -74,6 +74,8 @@ class Bench:
         self.write("usr/bin/fleet-agent", "")
         unit = (CHECKOUT / "systemd/fleet-agent.service").read_text()
         self.write("usr/lib/systemd/system/fleet-agent.service", unit)
+        held = (CHECKOUT / "systemd/fleet-agent.socket").read_text()
+        self.write("usr/lib/systemd/system/fleet-agent.socket", held)
         self.drop_in("bench.conf", f"[Service]\nReadWritePaths={self.state_dir}\n")
 
     def _provision(self, *, valid_to: dt.datetime = FAR_AWAY) -> None:
@@ -347,6 +349,16 @@ DEVICE = (
            lambda b: b.drop_in("proxy.conf", "Environment=A=b\n"), "proxy.conf"),
     Seeded("a drop-in whose name does not end in .conf", "drop-in-name",
            lambda b: b.drop_in("data.config", "[Service]\n"), "data.config", level="warning"),
+    Seeded("a group of the socket that the socket unit does not make it for", "socket-group",
+           lambda b: b.save(telemetry={"sources": [{"socket": {"group": "sensors"}}]}), "SocketGroup=sensors",
+           level="warning"),
+    Seeded("the socket unit masked", "socket-masked",
+           _each(lambda b: b.save(telemetry={"sources": [{"socket": {}}]}),
+                 lambda b: (b.root / "etc/systemd/system/fleet-agent.socket").symlink_to("/dev/null")),
+           "systemctl unmask", level="warning"),
+    Seeded("a socket unit for another place than the agent's", "socket-elsewhere",
+           lambda b: b.save(telemetry={"sources": [{"socket": {}}]}, runtime_dir="/tmp/elsewhere"), "/tmp/elsewhere",
+           level="warning"),
     Seeded("a claim from a systemd credential that the unit does not load", "credential-not-loaded",
            lambda b: b.save(claim={"certificate": "credential:crt", "private_key": "credential:key"}),
            "LoadCredential=key:"),

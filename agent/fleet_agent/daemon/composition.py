@@ -4,7 +4,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
@@ -170,7 +170,7 @@ class Composition:
                 prometheus=Path(metrics) if metrics else None,
                 reserved=self._reserved,
             ),
-            chores=[self._starts(publisher), *self._reaper()],
+            chores=[self._starts(publisher), *self._reaper(), *self._unserved(sources)],
         )
 
     def _starts(self, publisher: Publisher) -> claim_removal.Starts:
@@ -275,6 +275,14 @@ class Composition:
         )
         commands.configure(self._subscriptions(credential))
         return commands
+
+    def _unserved(self, sources: Sequence[Source]) -> Iterator[Actor]:
+        """Sockets that systemd holds for a source which the configuration does not have."""
+        for path in set(self._around.listeners.given()) - {build.socket_path(sources)}:
+            from fleet_agent.telemetry.sources.unserved import Unserved
+
+            listener = self._around.listeners.listen(path)
+            yield Unserved(listener, self._around.mailbox, self._clock)
 
     def _reaper(self) -> list[Actor]:
         """Process 1 of a container is the one that orphans come to."""

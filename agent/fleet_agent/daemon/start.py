@@ -42,6 +42,8 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
         AgentError: Something on the device must be changed first.
         StopRequested: Asked to end while provisioning, and everything is closed.
     """
+    # Before anything that is started here could inherit what systemd passes.
+    listeners = Listeners()
     wanted = _answer(read, beside)
     settings = wanted.settings
     log.set_up(verbose=wanted.is_verbose)
@@ -84,7 +86,7 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
         health=health,
         report=report,
         aside=beside,
-        listeners=Listeners(),
+        listeners=listeners,
         follows=follows,
     )
     composition = Composition(settings, around)

@@ -175,7 +175,8 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
             "device-in-use",
             f"The agent runs as {credential.client_id}: a second connection would throw it out.",
             credential.client_id,
-            "See its own connection: fleet-agent status; or stop it first: systemctl stop fleet-agent",
+            "See its own connection: fleet-agent status; or stop it first: systemctl stop fleet-agent.socket "
+            "fleet-agent",
         )
         return
     try:
