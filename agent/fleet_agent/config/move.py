@@ -8,9 +8,10 @@ from fleet_agent.config import checks
 from fleet_agent.config.provisioning import Claim
 from fleet_agent.config.shape import Doc, Duration, FilePath, Keys, Range, Text
 from fleet_agent.config.telemetry import Filter
+from fleet_agent.record import record
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Destination:
     """Another account or region that gives this device an identity: what it takes to ask for one there."""
 
@@ -41,7 +42,7 @@ class Destination:
     ] = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Move:
     """Whether, where to and by whose order this device may be moved; nowhere by default."""
 

@@ -89,7 +89,7 @@ class Settings:
     rotation: Annotated[
         Rotation,
         Doc("When the device replaces its certificate and key.", "rotation: {max_age: 180d}"),
-    ] = Rotation()  # noqa: RUF009 - frozen
+    ] = Rotation()
     move: Annotated[
         Move,
         Doc(
@@ -97,7 +97,7 @@ class Settings:
             "move: {allowed: {frankfurt: {endpoint: a9b8-ats.iot.eu-central-1.amazonaws.com, template: fleet-v2, "
             "claim: {certificate: new.pem.crt, private_key: new.pem.key}}}}",
         ),
-    ] = Move()  # noqa: RUF009 - frozen
+    ] = Move()
     telemetry: Annotated[
         Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
     ] = Telemetry()

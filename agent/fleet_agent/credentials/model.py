@@ -106,7 +106,7 @@ class Csr:
     public_key: bytes
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Home:
     """Where a device was moved: the destination's name, and what beside endpoint and template leads there."""
 
@@ -115,7 +115,7 @@ class Home:
     ca_file: str | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Attempt:
     """What a generation is for, and how often it was tried.
 

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
-import dataclasses
 import datetime as dt
 import re
+
+from fleet_agent.record import record
 
 # In a certificate's DER: SEQUENCE of two times, as UTCTime (two digits for the year) or GeneralizedTime (four).
 _VALIDITY = re.compile(
@@ -13,7 +14,7 @@ _VALIDITY = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Validity:
     """From when to when a certificate is valid, in Unix seconds."""
 

@@ -1,11 +1,10 @@
 """When a credential is to be replaced, decided: by its age, by the end of its life, by an attempt under way. Pure."""
 
-import dataclasses
-
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.units import Share
 from fleet_agent.credentials.model import Credential, Generation, Home
 from fleet_agent.credentials.validity import Validity
+from fleet_agent.record import record
 
 # Where the configuration does not say: certificates that live less than this are replaced with this share left, ...
 SHORT = 365 * 86400.0
@@ -20,7 +19,7 @@ _PART = 8
 BEGUN = 5.0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Due:
     """Whether a rotation is due, and ``why``, in words; ``moment`` (Unix seconds): since or from when, None: never."""
 

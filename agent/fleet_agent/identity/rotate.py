@@ -22,7 +22,6 @@ from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
-from fleet_agent.record import record
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned

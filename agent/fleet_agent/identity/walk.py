@@ -104,7 +104,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
             wanted = needed(settings.provisioning, "provisioning")
             if own is None:
                 needed(settings.claim, "claim")
-            plan = dataclasses.replace(_plan(settings, wanted, request, report), home=home)
+            plan = _plan(settings, wanted, request, report, home)
         runner = _runner(
             settings,
             request,
@@ -190,7 +190,13 @@ def _plan_to_adopt(settings: Settings, request: Request, aside: Aside) -> "Plan"
     return adopt.plan(settings, identity, pair, aside.call)
 
 
-def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":
+def _plan(
+    settings: Settings,
+    wanted: Provisioning,
+    request: Request,
+    report: Report,
+    home: Home | None,
+) -> "Plan":
     """What is asked for: by the settings, by flags, and by the device's own facts."""
     from fleet_agent import device
     from fleet_agent.provisioning.model import Plan
@@ -213,6 +219,7 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
         csr_key=csr_key,
         hardware_token=hardware_token(settings),
         label=wanted.key.label,
+        home=home,
     )
 
 

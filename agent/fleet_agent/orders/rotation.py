@@ -6,7 +6,6 @@ happened in between. AWS must have those details before anything is done: a job 
 begun again after every connect, a certificate each time.
 """
 
-import dataclasses
 import enum
 import json
 import logging
@@ -18,6 +17,7 @@ from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.printable import printable
+from fleet_agent.record import record
 from fleet_agent.session.message import Outgoing
 from fleet_agent.topics import filters
 
@@ -57,7 +57,7 @@ class Receipt(enum.Enum):
     ROTATE = "an order to replace the credential now"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Moves:
     """Which moves may be ordered: ``names`` of destinations, by jobs, by messages on ``topic`` (filled in; None)."""
 
