@@ -188,6 +188,21 @@ def test_off_by_default_and_never_to_where_nobody_allowed(agent: Agent, there: F
         assert (done.status, done.error["code"]) == (78, "move-not-allowed")
 
 
+def test_a_running_agent_that_does_not_know_the_destination_yet_stays_and_says_so(
+    agent: Agent, there: Fleet
+) -> None:
+    before = agent.current_id()
+    older = agent.configuration(agent.folder / "older.yaml")
+    with agent.running(config=older) as daemon:
+        daemon.wait_connected()
+        done = move(configured(agent, there))
+        assert done.status == 75, done.stderr
+        assert "reload" in daemon.wait_for_problem("move-failed")["remedy"]
+        assert daemon.end() == 0
+    assert agent.current_id() == before
+    assert not (agent.state_dir / "move-to").exists()
+
+
 def test_by_a_message(agent: Agent, there: Fleet) -> None:
     config = configured(agent, there, settings={"order_topic": "cmd/{thing}/move"})
     cloud = aws_client(agent.fleet.sandbox, "iot-data")

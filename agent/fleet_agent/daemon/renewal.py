@@ -12,7 +12,7 @@ from fleet_agent.credentials.validity import Validity, glance
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.identity import due, move
+from fleet_agent.identity import due
 
 LOOK = 3600.0  # seconds between looks at the wall clock, which steps
 _OFFLINE = 60.0  # seconds between looks at whether there is a connection by now
@@ -120,8 +120,11 @@ class Renewal:
             found = self._store.pending()
         except StateDirectoryError:  # damaged: a rotation says so
             return False
-        if move.begun(self._settings, found):
-            return True
+        if self._settings.move.allowed:
+            from fleet_agent.identity import move
+
+            if move.begun(self._settings, found):
+                return True
         where = self._settings.endpoint, credential.home
         return self._has_means() and due.is_begun(found, *where)
 

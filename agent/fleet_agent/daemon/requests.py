@@ -25,7 +25,7 @@ from fleet_agent.errors import (
 from fleet_agent.health import table
 from fleet_agent.health.problems import Kind
 from fleet_agent.health.status import Health
-from fleet_agent.identity import home, move, own_session, rotate
+from fleet_agent.identity import home, own_session, rotate
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.log import Moment
@@ -35,7 +35,6 @@ from fleet_agent.printable import printable
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL
-from fleet_agent.session.conversation import Conversation
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
 
@@ -151,6 +150,8 @@ class Requests:
         if (ordered := self._orders.destination) is not None:
             self._orders.destination = None
             return ordered
+        from fleet_agent.identity import move
+
         try:
             asked = move.asked(Path(self._settings.state_dir))
             return asked or move.begun(self._settings, self._store.pending())
@@ -160,6 +161,8 @@ class Requests:
 
     def _move(self, name: str, before: Serving) -> Serving | Ending:
         """Take an identity at a destination, for which there is another process then; or stay."""
+        from fleet_agent.identity import move
+
         self._health.set_activity(f"moving to {printable(name.encode())}")
         done = move.move_within(self._settings, name, self._store, self._mailbox, self._report)
         if isinstance(done, AgentError):
@@ -173,6 +176,8 @@ class Requests:
 
     def _take_leave(self, credential: Credential) -> None:
         """Say where the device was that it has gone: to the job that ordered it, and who watches its presence."""
+        from fleet_agent.session.conversation import Conversation
+
         last = self._orders.moved()
         topics = own_session.topics(self._settings, credential)
         if presence := own_session.presence(self._settings, topics):

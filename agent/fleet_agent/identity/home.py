@@ -68,7 +68,8 @@ def destination(settings: Settings, name: str) -> Destination:
         known = ", ".join(settings.move.allowed) or "none"
         raise DeviceError(
             f"This device may not be moved to {name!r}: `move.allowed` does not name it.",
-            remedy=f"Destinations here: {known}. Another one takes an entry of root's (docs/how-to/move.md).",
+            remedy=f"Destinations here: {known}. Another one takes an entry of root's (docs/how-to/move.md); a running "
+            "agent hears of it by: systemctl reload fleet-agent",
             code="move-not-allowed",
         )
     return found
