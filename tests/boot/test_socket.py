@@ -27,12 +27,12 @@ def test_it_stays_open_over_restarts_and_an_upgrade(device: Machine, deb: Path) 
         with Sender(of(device), f"dt/{device.thing_name}/sent") as sender:
             until(lambda: len(sender.stored) > 50, "readings before", 60)
             for command in (
-                ("systemctl", "restart", "fleet-agent"),
-                ("systemctl", "kill", "--signal=KILL", "fleet-agent"),
-                ("dpkg", "-i", "/root/again.deb"),
+                "systemctl restart fleet-agent",
+                "kill -KILL $(systemctl show fleet-agent -p MainPID --value)",
+                "dpkg -i /root/again.deb",
             ):
                 process = device.show()["MainPID"]
-                device.run(*command)
+                device.run("sh", "-c", command)
                 until(lambda was=process: device.show()["MainPID"] not in (was, "0"), "again", 60)  # type: ignore[misc]
                 after = len(sender.stored) + 50
                 until(lambda most=after: len(sender.stored) > most, "readings after", 60)  # type: ignore[misc]
