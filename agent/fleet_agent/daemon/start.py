@@ -54,9 +54,8 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
     clock = SystemClock()
     mailbox = _mailbox(clock)
     store = open_store(settings)
-    credential = in_use(store)
+    credential = _in_use(store)
     settings = home.at_home(settings, credential)
-    _refuse_kept_elsewhere(store, credential)
     # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()
     beside = _of_this_process(beside)
@@ -91,10 +90,9 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
     )
     composition = Composition(settings, around)
     ending = composition.run(credential, session)
-    if ending is Ending.STOP:
-        around.listeners.close()
-        return
-    reexecute(ending, lock, around.listeners, composition.not_before)
+    if ending is not Ending.STOP:
+        reexecute(ending, lock, listeners, composition.not_before)
+    listeners.close()
 
 
 def _mailbox(clock: Clock) -> Mailbox:
@@ -171,15 +169,16 @@ def _first_identity(
     return walk(settings, Request(outlasts_refusal=True), report, store, mailbox, aside=beside)
 
 
-def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
-    if credential is not None:
-        return
-    found = store.pending()
+def _in_use(store: Store) -> Credential | None:
+    """The current credential; None: there is none yet, and one can be had."""
+    credential = in_use(store)
+    found = store.pending() if credential is None else None
     if found is None or found.registration is None or found.has_key:
-        return
+        return credential
     if found.attempt.csr_hash is not None:
         raise DeviceError(
             f"This device is registered, but the private key of {store.folder(found.number)} is elsewhere.",
             remedy="Give it: fleet-agent provision --csr FILE --csr-key FILE; or start again with --restart.",
             code="key-elsewhere",
         )
+    return credential
