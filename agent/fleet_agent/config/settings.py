@@ -65,12 +65,13 @@ class Settings:
         ),
     ] = None
     identity: Annotated[
-        Identity | None,
+        Identity,
         Doc(
-            "A certificate and key that the device has already: adopted at the first start instead of a claim's walk.",
+            "A certificate and key that the device has already: adopted at the first start instead of a claim's walk. "
+            "And when an identity that AWS IoT refuses counts as dead.",
             "identity: {certificate: device.pem.crt, private_key: device.pem.key, thing_name: pump-7}",
         ),
-    ] = None
+    ] = Identity()  # noqa: RUF009 - frozen
     claim: Annotated[
         Claim | None,
         Doc(

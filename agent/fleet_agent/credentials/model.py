@@ -111,7 +111,8 @@ class Attempt:
     """What a generation is for, and how often it was tried.
 
     ``parameters_hash`` and ``csr_hash`` are SHA-256 in hex; ``not_before`` and ``opened`` are Unix seconds.
-    ``certificate_id`` is that of the given certificate where it was adopted, which needs no template.
+    ``certificate_id`` is that of the given certificate where it was adopted, which needs no template. ``key_of`` is the
+    generation whose key it asks with, to be known by it; None: a key of its own.
     """
 
     endpoint: str
@@ -124,6 +125,7 @@ class Attempt:
     opened: float
     origin: Origin = "claim"
     certificate_id: str | None = None
+    key_of: int | None = None
 
 
 @record

@@ -28,11 +28,12 @@ def load_attempt(value: Mapping[str, Any]) -> Attempt:
         tries=int(_number(value, "tries")),
         not_before=_number(value, "not_before"),
         opened=_number(value, "opened"),
-        # Older ones have neither.
+        # Older ones have none of these.
         origin="adopted" if value.get("origin") == "adopted" else "claim",
         certificate_id=None
         if value.get("certificate_id") is None
         else _string(value, "certificate_id"),
+        key_of=None if value.get("key_of") is None else int(_number(value, "key_of")),
     )
 
 

@@ -54,9 +54,10 @@ def needed(section: T | None, name: str) -> T:
 def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
     """Every hardware token that the configuration names; the device's own last, which wins."""
     for section in (settings.claim, settings.identity):
-        if section and token_uri.is_uri(section.private_key):
+        key = section.private_key if section else None
+        if key is not None and token_uri.is_uri(key):
             with contextlib.suppress(DeviceError):  # reported when its key is needed
-                yield hardware_key(section.private_key, settings).token
+                yield hardware_key(key, settings).token
     if own := hardware_token(settings):
         yield own
 

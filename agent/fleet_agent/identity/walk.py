@@ -176,15 +176,14 @@ def _asking_pair(settings: Settings, store: Store, own: Credential | None) -> Ke
 
 def _adopts(settings: Settings, request: Request) -> bool:
     """Whether a first identity is the given one; --force without a pair is to be provisioned anew, by the claim."""
-    return settings.identity is not None and (request.pair is not None or not request.force)
+    return settings.identity.pair is not None and (request.pair is not None or not request.force)
 
 
 def _plan_to_adopt(settings: Settings, request: Request, aside: Aside) -> "Plan":
     from fleet_agent.identity import adopt
 
-    identity = needed(settings.identity, "identity")
-    pair = request.pair or adopt.read(identity, settings)
-    return adopt.plan(settings, identity, pair, aside.call)
+    pair = request.pair or adopt.read(settings)
+    return adopt.plan(settings, pair, aside.call)
 
 
 def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":

@@ -43,6 +43,7 @@ class Plan:
     ``csr`` is a request that was made elsewhere and
     ``csr_key`` its key, where the device shall have it. ``hardware_token`` is where the device's key is made, ``label``
     its first key's. ``given`` is what is adopted; nothing is asked for then.
+    ``key_of`` is the generation whose key is asked with: that of an identity to be brought back.
     """
 
     endpoint: str
@@ -55,6 +56,7 @@ class Plan:
     hardware_token: HardwareToken | None = None
     label: str = ""
     given: Given | None = None
+    key_of: int | None = None
 
     @property
     def provides_key(self) -> bool:
@@ -81,6 +83,7 @@ class Plan:
             opened=now,
             origin=self.origin,
             certificate_id=self.given.certificate_id if self.given else None,
+            key_of=self.key_of,
         )
 
 
