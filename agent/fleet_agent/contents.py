@@ -86,6 +86,13 @@ CONTENTS = (
         image_code="image-fingerprint",
         image_words="the fingerprint of another device's hardware",
     ),
+    Entry(
+        pattern="recovery.json",
+        kind=Kind.LIFE,
+        is_bundled=True,
+        image_code="image-recovery",
+        image_words="how another device fared whose identity was refused",
+    ),
     Entry(pattern="claim-starts.json", kind=Kind.LIFE),
     Entry(pattern="claim-served", kind=Kind.LIFE),
     Entry(pattern="commands", kind=Kind.LIFE),

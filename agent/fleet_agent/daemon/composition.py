@@ -18,6 +18,7 @@ from fleet_agent.daemon.copy_watch import CopyWatch
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.refusal_watch import RefusalWatch
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
@@ -188,6 +189,14 @@ class Composition:
                 self._settings, credential, pair, self._around.mailbox
             )
             session.start()
+        watch = RefusalWatch(
+            self._settings,
+            store,
+            credential,
+            session,
+            self._around.mailbox,
+            health,
+        )
         topics = own_session.topics(self._settings, credential)
         if wanted := self._settings.connection.presence:
             self._impossible.fill(topics, wanted.topic)
@@ -197,13 +206,14 @@ class Composition:
             subscriptions=Subscriptions(
                 session, self._filters(credential), self._clock, health, jitter
             ),
-            connectivity=Connectivity(session, self._clock, health, self._calmed),
+            connectivity=Connectivity(session, self._clock, health, self._calmed, hears=watch),
             presence=own_session.presence(self._settings, topics),
             chores=[
                 rotate.ReplacedCredential(store, credential, self._clock),
                 TokenWatch(
                     session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock
                 ),
+                watch,
                 CopyWatch(self._state_dir, credential, self._around.aside, self._clock, health),
             ],
         )

@@ -135,6 +135,13 @@ HARDWARE_CHANGED = Kind(
     remedy="A copy: fleet-agent reset --yes, then provision. New hardware: remove `fingerprint.json`, restart.",
     clears="A start on hardware that is known.",
 )
+IDENTITY_DEAD = Kind(
+    code="identity-dead",
+    severity=Severity.ERROR,
+    title="AWS IoT refuses this device's certificate for good; another one is asked for by the claim, if there is one.",
+    remedy="Follow the remedy in the problem; `fleet-agent status` names the rung of the ladder back.",
+    clears="AWS IoT takes the certificate again, or another one is in use.",
+)
 CONFIGURATION = Kind(
     code="configuration",
     severity=Severity.WARNING,
@@ -183,7 +190,7 @@ OF_ERRORS = (
         clears=_GOES_ON,
     ),
     Kind(
-        code="certificate-refused",
+        code=errors.CERTIFICATE_REFUSED,
         severity=Severity.ERROR,
         title="AWS IoT does not accept the certificate.",
         remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
@@ -250,6 +257,7 @@ TABLE = (
     QUEUE_DAMAGED,
     SOURCE_FAILED,
     HARDWARE_CHANGED,
+    IDENTITY_DEAD,
     CONFIGURATION,
     ROTATION_FAILED,
     CLAIM_NOT_DELETED,

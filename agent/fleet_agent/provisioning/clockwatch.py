@@ -94,16 +94,30 @@ def looks_valid(certificate: str, now: float) -> bool:
         certificate: PEM.
         now: Unix seconds.
     """
+    found, digits = _dates(certificate), _digits(now)
+    return found is not None and len(digits) == _TEXT_OF_NOW and found[0] <= digits <= found[1]
+
+
+def is_past(certificate: str, now: float) -> bool:
+    """Whether a certificate (PEM) has expired, by a glance; False when its dates cannot be found."""
+    found, digits = _dates(certificate), _digits(now)
+    return found is not None and len(digits) == _TEXT_OF_NOW and digits > found[1]
+
+
+def _dates(certificate: str) -> tuple[str, str] | None:
+    """The first and the last second, as ``YYYYMMDDHHMMSS``."""
     try:
         der = base64.b64decode("".join(certificate.split("-----")[2].split()))
     except (IndexError, binascii.Error, ValueError):
-        return False
+        return None
     found = _VALIDITY.search(der)
     if found is None:
-        return False
-    first, last = (_full(short, long) for short, long in (found.groups()[:2], found.groups()[2:]))
-    digits = "".join(letter for letter in clock.text(now) if letter.isdigit())
-    return len(digits) == _TEXT_OF_NOW and first <= digits <= last
+        return None
+    return _full(*found.groups()[:2]), _full(*found.groups()[2:])
+
+
+def _digits(moment: float) -> str:
+    return "".join(letter for letter in clock.text(moment) if letter.isdigit())
 
 
 def _full(short: bytes | None, long: bytes | None) -> str:

@@ -24,6 +24,7 @@ from fleet_agent.errors import (
     SERVER_UNTRUSTED,
     AgentError,
     DeviceError,
+    NotApprovedError,
     RefusedError,
     StateDirectoryError,
     TemporaryError,
@@ -255,7 +256,8 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
             code="csr-refused",
         )
         return Verdict(error=error, patience=Patience.REFUSED)
-    error = RefusedError(
+    is_approval = rejected.operation is Operation.REGISTER and status == _FORBIDDEN
+    error = (NotApprovedError if is_approval else RefusedError)(
         f"{rejected.operation.value} was refused: {words}.",
         remedy=_REMEDIES.get(status, _OTHER_REMEDY),
         code="provisioning-refused",

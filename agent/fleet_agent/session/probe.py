@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from fleet_agent import clock
 from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import (
+    CERTIFICATE_REFUSED,
     DATES,
     SERVER_UNTRUSTED,
     AgentError,
@@ -72,17 +73,32 @@ def first_failure(route: Route, pair: KeyPair, now: float) -> AgentError | None:
         pair: The credential to show.
         now: Unix seconds, to tell a wrong certificate from a wrong clock.
     """
-    found: list[AgentError] = []
+    errors = (step.error for step in _walked(route, pair, now) if step.error is not None)
+    # How awscrt fares says more than a handshake that failed without a word.
+    return next((error for error in errors if error.code != TLS_REFUSED), None)
 
-    def walk() -> None:
-        errors = (step.error for step in steps(route, pair, now) if step.error is not None)
-        # How awscrt fares says more than a handshake that failed without a word.
-        found.extend(error for error in errors if error.code != TLS_REFUSED)
 
-    thread = threading.Thread(target=walk, daemon=True)
+def reaches(route: Route, pair: KeyPair, now: float) -> bool:
+    """Whether the way leads to a server that the CA vouches for, whatever it makes of the certificate.
+
+    Args:
+        route: Where to.
+        pair: The credential to show.
+        now: Unix seconds.
+    """
+    last = next(iter(_walked(route, pair, now)[-1:]), None)
+    if last is None or last.stage is not Stage.TLS:
+        return False
+    return last.error is None or last.error.code == CERTIFICATE_REFUSED
+
+
+def _walked(route: Route, pair: KeyPair, now: float) -> list[Step]:
+    """As many steps as there is time for."""
+    found: list[Step] = []
+    thread = threading.Thread(target=lambda: found.extend(steps(route, pair, now)), daemon=True)
     thread.start()
     thread.join(LIMIT)
-    return found[0] if found else None
+    return list(found)
 
 
 def steps(route: Route, pair: KeyPair | None, now: float) -> Iterator[Step]:
@@ -229,7 +245,7 @@ def _certificate_refused(pair: KeyPair, reason: str) -> AgentError:
         f"AWS IoT does not accept the certificate in {pair.certificate_file} "
         f"({reason.lower().replace('_', ' ')}).",
         remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
-        code="certificate-refused",
+        code=CERTIFICATE_REFUSED,
     )
 
 
