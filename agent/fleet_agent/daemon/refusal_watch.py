@@ -66,6 +66,8 @@ class RefusalWatch:
         self._error: AgentError | None = None
         # Whether the last refusal was a CONNACK.
         self._is_answered = False
+        # One request a watch: who carries it out puts the credential in service again, under another watch.
+        self._has_asked = False
         self._known = self._kept = standing.read(self._state_dir)
         self._keep_at = -math.inf
         self.due = math.inf
@@ -75,6 +77,7 @@ class RefusalWatch:
     def connected(self) -> None:
         """The identity is taken (again)."""
         self.due = math.inf
+        self._has_asked = False
         self._health.clear(table.IDENTITY_DEAD)
         if self._known.rung is Rung.IN_SERVICE:
             return
@@ -196,7 +199,8 @@ class RefusalWatch:
         self._known = known
         if left > 0:
             self.due = self._clock.monotonic() + left
-        else:
+        elif not self._has_asked:
+            self._has_asked = True
             self._mailbox.put(RecoverRequested())
 
     def _costs_certificate(self) -> bool:
