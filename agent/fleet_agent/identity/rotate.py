@@ -52,7 +52,8 @@ def look(settings: Settings, clock: Clock) -> Due | None:
     credential = in_use(store)
     if credential is None:
         return None
-    if store.pending() is not None:
+    pending = store.pending()
+    if pending is not None and pending.attempt.key_of is None:
         return Due(is_due=True, why="A rotation was begun and not finished.")
     return _judge(settings.rotation, store, credential, clock.wall())
 
