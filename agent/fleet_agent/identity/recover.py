@@ -67,7 +67,8 @@ def certificate_left(known: Standing, clock: Clock) -> float:
     """Seconds until a certificate may be asked for; 0 or less: now."""
     if known.asked is None:
         return 0.0
-    return ladder.CERTIFICATE_EVERY - max(0.0, standing.since(known.asked, clock))
+    passed = standing.since(known.asked, clock)
+    return ladder.certificate_left(passed, in_vain=known.starts_over)
 
 
 class Limit:
@@ -220,6 +221,7 @@ def _keep_failure(state_dir: Path, known: Standing, error: AgentError, clock: Cl
         known.at(rung, error.title, clock.wall()),
         tried=standing.stamp(clock),
         wait=ladder.wait(error, known.tries, jitter()),
+        remedy=error.remedy,
         starts_over=known.starts_over or is_refused or error.code in _USELESS,
     )
     _keep(state_dir, known)

@@ -35,9 +35,10 @@ def problem(
         return table.IDENTITY_DEAD.problem(
             f"{dead}; another one waits for approval: {known.why}", _approval(credential)
         )
+    remedy = f"{known.remedy.rstrip('.')}. " if known.remedy else ""
     return table.IDENTITY_DEAD.problem(
         f"{dead}; another one is asked for by the claim: {known.why.rstrip('.')}.",
-        "It is asked for by itself, slower and slower, and the old one is tried on. Look at: fleet-agent status",
+        f"{remedy}It is asked for by itself, slower and slower, and the old one is tried on.",
     )
 
 

@@ -58,6 +58,7 @@ class Standing:
     Args:
         rung: Where it is.
         why: What brought it there, in words.
+        remedy: What to do about it, where somebody has to.
         refused_since: The first refusal (Unix seconds).
         refused_for: Seconds that count.
         refused: The last refusal.
@@ -71,6 +72,7 @@ class Standing:
 
     rung: Rung = Rung.IN_SERVICE
     why: str = ""
+    remedy: str = ""
     refused_since: float | None = None
     refused_for: float = 0.0
     refused: Stamp | None = None
@@ -87,7 +89,7 @@ class Standing:
         history = self.history
         if (rung, why) not in [(entry.rung, entry.why) for entry in history[-2:]]:
             history = (*history, Entry(time=now, rung=rung, why=why))[-HISTORY:]
-        return dataclasses.replace(self, rung=rung, why=why, history=history)
+        return dataclasses.replace(self, rung=rung, why=why, remedy="", history=history)
 
     def in_service(self, why: str, now: float) -> "Standing":
         """The device is back: all is forgotten but the history, and when a certificate was asked for."""
@@ -135,6 +137,7 @@ def load(value: Mapping[str, Any]) -> Standing:
     return Standing(
         rung=Rung(value["rung"]),
         why=str(value["why"]),
+        remedy=str(value["remedy"]),
         refused_since=None if began is None else _seconds(began),
         refused_for=_seconds(value["refused_for"]),
         refused=_stamp(value["refused"]),

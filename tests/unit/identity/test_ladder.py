@@ -94,6 +94,14 @@ def test_slower_and_slower() -> None:
     assert ladder.wait(error(DeviceError, "thing-changed"), 1, 0.0) > 86400
 
 
+def test_certificate_a_day_and_a_week_after_a_vain_one() -> None:
+    day = ladder.CERTIFICATE_EVERY
+    assert ladder.certificate_left(day - 1, in_vain=False) == 1.0
+    assert ladder.certificate_left(day, in_vain=False) == 0.0
+    assert ladder.certificate_left(day, in_vain=True) == 6 * day
+    assert ladder.certificate_left(-5.0, in_vain=False) == day
+
+
 @pytest.mark.parametrize(
     ("pending", "goes_on", "costs"),
     [

@@ -14,7 +14,7 @@ from support.clock import FakeClock
 
 def full(clock: FakeClock) -> Standing:
     moment = standing.stamp(clock)
-    return Standing(
+    found = Standing(
         refused_since=1.0,
         refused_for=2.0,
         refused=moment,
@@ -25,6 +25,7 @@ def full(clock: FakeClock) -> Standing:
         asked=moment,
         starts_over=True,
     ).at(Rung.APPROVAL, "403", clock.wall())
+    return dataclasses.replace(found, remedy="Wait.")
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:

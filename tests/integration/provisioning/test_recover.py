@@ -15,6 +15,7 @@ from iot_sandbox.client import FaultClient
 from support.adopted import make_pair_of_thing
 from support.agent import Agent, Daemon, run_command, until
 from support.certificates import make_pair
+from support.faulttable import LADDER, Seen, tell
 from support.fleets import Fleet
 from support.softhsm import SoftHsm
 
@@ -72,6 +73,18 @@ def wait_back(agent: Agent, daemon: Daemon, before: str, seconds: float = 40.0) 
     return after
 
 
+def told(fault: str, minted: int, daemon: Daemon, words: str) -> None:
+    """The row of the table: the problem with these words, gone again or not."""
+
+    def titles() -> list[str]:
+        shown = [item["title"] for item in daemon.shown().get("problems", ())]
+        logged = [line.partition(" It is asked")[0] for line in daemon.log.splitlines()]
+        return [text for text in (*shown, *logged) if words in text and "certificate" in text]
+
+    found = until(titles, words, 40)[0]
+    tell(Seen(LADDER, fault, None, minted, f"fleet-agent: {found}"))
+
+
 def change(agent: Agent, **values: object) -> None:
     """Put something else into recovery.json."""
     path = agent.state_dir / "recovery.json"
@@ -84,6 +97,9 @@ def test_revoked_certificate_is_replaced_with_the_same_key(
     before = revoked(agent, faults)
     with agent.running(config=configured(agent)) as daemon:
         after = wait_back(agent, daemon, before)
+        told(
+            "the device's certificate revoked", 2, daemon, "another one is asked for by the claim"
+        )
         until(lambda: daemon.shown()["doing"].startswith("connected"), "in service")
         assert not daemon.shown()["problems"]
         assert daemon.log.count(f"connected to {agent.fleet.sandbox.endpoint}") == 1
@@ -103,6 +119,7 @@ def test_certificate_that_works_again_is_used_again(agent: Agent, faults: FaultC
         daemon.wait_for_line("RegisterThing was refused: 403")
         until(lambda: daemon.shown()["doing"] == "waiting for approval", "waiting for approval")
         problem = daemon.wait_for_problem("identity-dead")
+        told("… and the hook denies another one (403)", 2, daemon, "waits for approval")
         assert "devices waiting" in problem["remedy"]
         assert f"devices allow {agent.thing_name}" in problem["remedy"]
         shown = recovery(agent)
@@ -122,6 +139,7 @@ def test_certificate_that_works_again_is_used_again(agent: Agent, faults: FaultC
     assert agent.ledger()[faults.certificates()[0]][-1] == "unresolved"
 
 
+@pytest.mark.thorough  # the next try comes within a minute
 def test_approval_that_comes_later(agent: Agent, faults: FaultClient) -> None:
     before = revoked(agent, faults)
     denied = faults.add(REGISTER, "reject", calls="every", status_code=403)
@@ -150,6 +168,7 @@ def test_without_a_claim_the_problem_says_what_would_help_and_a_claim_put_there_
         assert before in problem["title"]
         for words in ("--new-status ACTIVE", "fleet-cloud claim new", "fleet-agent adopt"):
             assert words in problem["remedy"]
+        told("… and there is no claim", 1, daemon, "it cannot ask for another one")
         assert recovery(agent)["rung"] == "dead"
         assert not faults.certificates()
         claim.mkdir()
@@ -158,6 +177,7 @@ def test_without_a_claim_the_problem_says_what_would_help_and_a_claim_put_there_
         wait_back(agent, daemon, before, 60)
 
 
+@pytest.mark.thorough
 def test_restart_goes_on_from_the_disk(agent: Agent, faults: FaultClient) -> None:
     before = revoked(agent, faults)
     config = configured(agent, dead_after="30m")
@@ -182,6 +202,12 @@ def test_one_certificate_a_day_whatever_becomes_of_it(agent: Agent, faults: Faul
     change(agent, wait=1.0)
     with agent.running(config=config) as daemon:
         daemon.wait_for_line("once a day", 40)
+        told(
+            "… and the ownership token expired before the hook approved",
+            2,
+            daemon,
+            "is asked for by the claim: Another",
+        )
         until(lambda: recovery(agent)["rung"] == "waiting to ask again", "waiting")
         assert daemon.end() == 0
     assert len(faults.certificates()) == 1
@@ -204,6 +230,12 @@ def test_another_thing_s_name_changes_nothing(agent: Agent, faults: FaultClient)
     with agent.running(config=configured(agent, provisioning=provisioning)) as daemon:
         daemon.wait_for_line("it is not used", 40)
         until(lambda: recovery(agent)["rung"] == "waiting to ask again", "waiting")
+        told(
+            "… and the template names another thing now",
+            2,
+            daemon,
+            "is asked for by the claim: The new",
+        )
         assert agent.current_id() == before
         waits = json.loads((agent.state_dir / "recovery.json").read_text())["wait"]
         assert waits > DAY
@@ -251,6 +283,7 @@ def test_adopted_certificate_that_expired_is_replaced_at_once(
     time.sleep(max(0.0, (ends - dt.datetime.now(dt.UTC)).total_seconds() + 1))
     with agent.running(config=config) as daemon:
         after = wait_back(agent, daemon, made["certificateId"])
+        told("the device's certificate expired", 2, daemon, "has expired")
         # The template gives a device configuration, which the topics may be made of.
         daemon.wait_for_line("restarted in place")
         until(lambda: daemon.shown()["doing"].startswith("connected"), "in service")
@@ -259,6 +292,7 @@ def test_adopted_certificate_that_expired_is_replaced_at_once(
     assert set(fleet.certificate_ids(thing)) == {made["certificateId"], after}
 
 
+@pytest.mark.thorough
 def test_adopted_pair_of_aws_that_was_revoked(
     agent: Agent, faults: FaultClient, tmp_path: Path
 ) -> None:
@@ -279,7 +313,9 @@ def test_adopted_pair_of_aws_that_was_revoked(
     assert faults.certificates() == [after]
 
 
-@pytest.mark.parametrize("code", [133, 135, 138])
+@pytest.mark.parametrize(
+    "code", [135, *(pytest.param(code, marks=pytest.mark.thorough) for code in (133, 138))]
+)
 def test_connack_that_refuses_who_this_is(agent: Agent, faults: FaultClient, code: int) -> None:
     assert agent.provision().status == 0
     before = str(agent.current_id())
@@ -294,7 +330,9 @@ def test_connack_that_refuses_who_this_is(agent: Agent, faults: FaultClient, cod
         wait_back(agent, daemon, before)
 
 
-@pytest.mark.parametrize("code", [136, 151, 144])
+@pytest.mark.parametrize(
+    "code", [151, *(pytest.param(code, marks=pytest.mark.thorough) for code in (136, 144))]
+)
 def test_connack_of_another_kind_is_no_verdict(
     agent: Agent, faults: FaultClient, code: int
 ) -> None:
