@@ -71,7 +71,7 @@ class Settings:
             "And when an identity that AWS IoT refuses counts as dead.",
             "identity: {certificate: device.pem.crt, private_key: device.pem.key, thing_name: pump-7}",
         ),
-    ] = Identity()  # noqa: RUF009 - frozen
+    ] = Identity()
     claim: Annotated[
         Claim | None,
         Doc(

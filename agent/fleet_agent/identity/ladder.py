@@ -116,15 +116,15 @@ def costs_certificate(pending: Generation | None, generation: int) -> bool:
     return pending is None or not goes_on(pending, generation) or pending.issued is None
 
 
-def wait(error: AgentError, tries: int, jitter: float) -> float:
+def wait(error: AgentError | None, tries: int, jitter: float) -> float:
     """Seconds until the next try: slower and slower.
 
     Args:
-        error: What stopped the last one.
+        error: What stopped the last one; None: it was cut off.
         tries: How many there were since the identity died.
         jitter: In [0, 1).
     """
-    if error.code == "thing-changed":
+    if error is not None and error.code == "thing-changed":
         return AFTER_A_VAIN_ONE
     patience = Patience.REFUSED
     if isinstance(error, TemporaryError):

@@ -174,7 +174,7 @@ def attempt(
         known.at(Rung.ASKING, "another certificate is asked for by the claim", clock.wall()),
         tries=tries,
         tried=standing.stamp(clock),
-        wait=ladder.wait(RefusedError("", remedy="", code=""), tries, jitter()),
+        wait=ladder.wait(None, tries, jitter()),
         starts_over=known.starts_over and not starts_over,
     )
     limit = Limit(state_dir, known, clock)

@@ -15,6 +15,7 @@ from fleet_agent import files
 from fleet_agent.clock import Clock, Uptime
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.identity.ladder import Rung
+from fleet_agent.record import record
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ _SCHEMA = 1
 _MOST = 1e11  # seconds; more is no time that anybody can write down
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Stamp:
     """A moment: Unix seconds, and the same by a clock that does not step."""
 
@@ -42,7 +43,7 @@ def since(moment: Stamp, clock: Clock) -> float:
     return clocks.passed(moment.wall, moment.uptime, clock)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Entry:
     """A rung that was reached: when (Unix seconds), and ``why``, in words."""
 
@@ -51,7 +52,7 @@ class Entry:
     why: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Standing:
     """What is known of an identity that is refused, and of those before.
 

@@ -1,6 +1,7 @@
 """A walk through provisioning with the real things: what a new identity is asked for with, whoever asks."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -66,7 +67,7 @@ class Request:
     outlasts_refusal: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Recovery:
     """How a dead identity is replaced: asked for by the claim, whatever a rotation would be asked for with.
 
