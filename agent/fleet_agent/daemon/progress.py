@@ -38,9 +38,7 @@ class Progress:
             self._waits_for = kind
             self._health.report(kind.problem(problem.title, problem.remedy))
         _log.warning("%s Trying again in %.0f s.", why, seconds, extra=log.fields(Moment.WAITING))
-        doing = (
-            Rung.APPROVAL.value if isinstance(problem, NotApprovedError) else "provisioning"
-        )
+        doing = Rung.APPROVAL.value if isinstance(problem, NotApprovedError) else "provisioning"
         self._health.set_activity(f"{doing}: {why} Trying again in {seconds:.0f} s")
 
     def problem(self, problem: AgentError) -> None:
