@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import multiprocessing
 import random
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks.herd_real import Quiet
 from benchmarks.provision import FLEET, ROOT, Bench, set_up
@@ -44,6 +45,9 @@ from fleet_agent.session.route import route
 from iot_sandbox.launch import launch
 from support.aws import aws_client
 from support.csr import make_csr, make_key
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 DEVICES = 1000
 THREADS = 3  # the hook is a process for each that registers at the same time
@@ -144,6 +148,45 @@ def _hear(mailbox: Mailbox, wanted: Callable[[object], bool]) -> object:
         if wanted(event):
             return event
     return None
+
+
+class Service:
+    """Devices in service, in a process of their own: their sessions take many descriptors.
+
+    Args:
+        devices: All of them are connected once this is made.
+    """
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(devices, theirs))
+        self._process.start()
+        if not self._pipe.recv():
+            raise AssertionError("not all are in service")
+
+    def end(self) -> list[str]:
+        """End them; who was disturbed meanwhile, in words."""
+        self._pipe.send(None)
+        found: list[str] = self._pipe.recv()
+        self._process.join()
+        return found
+
+
+def _serve(devices: Sequence[Device], pipe: "Connection") -> None:
+    logging.disable(logging.WARNING)
+    mailbox = Mailbox(SystemClock())
+    sessions = [device.open(mailbox) for device in devices]
+    events = [_hear(mailbox, lambda event: isinstance(event, Connected)) for _ in sessions]
+    pipe.send(None not in events)
+    pipe.recv()
+    found = []
+    while (event := mailbox.wait(0.0)) is not None:
+        if isinstance(event, Disconnected):
+            found.append(f"a session in service ended: {event.error}")
+    for session in sessions:
+        session.close()
+    pipe.send(found)
 
 
 class Thief(threading.Thread):
@@ -253,11 +296,7 @@ class Trial:
             raise AssertionError(self._odd)
         dead, alive = self.devices[::2], self.devices[1::2]
         before = {device.serial: device.credential for device in self.devices}
-        mailbox = Mailbox(SystemClock())
-        sessions = [device.open(mailbox) for device in alive]
-        for _ in sessions:
-            if _hear(mailbox, lambda event: isinstance(event, Connected)) is None:
-                raise AssertionError("not all are in service")
+        service = Service(alive)
         thief = Thief(alive[0].settings, [device.serial for device in self.devices])
         thief.start()
         for device in dead:
@@ -269,7 +308,7 @@ class Trial:
         )
         thief.ends.set()
         thief.join(PATIENCE)
-        self._look_at_sessions(mailbox, sessions)
+        self._odd += service.end()
         self._look_at_keys(dead, before)
         self._look_at_cloud(thief, before)
         self._without_key(dead[:WITHOUT_KEY])
@@ -297,14 +336,6 @@ class Trial:
         return found
 
     # What must hold ---------------------------------------------------------------------------------------------------
-
-    def _look_at_sessions(self, mailbox: Mailbox, sessions: Sequence[Session]) -> None:
-        """Nobody in service was disturbed."""
-        while (event := mailbox.wait(0.0)) is not None:
-            if isinstance(event, Disconnected):
-                self._odd.append(f"a session in service ended: {event.error}")
-        for session in sessions:
-            session.close()
 
     def _look_at_keys(self, dead: Sequence[Device], before: dict[str, Credential]) -> None:
         for device in dead:
