@@ -7,6 +7,7 @@ there, with the name. Import this only after ``environment.prepare``.
 """
 
 import functools
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -51,6 +52,7 @@ __all__ = [
     "certificates",
     "connack",
     "connected_sessions",
+    "create_thing",
     "delivered_properties",
     "delivered_retain",
     "disconnect",
@@ -61,6 +63,7 @@ __all__ = [
     "get_account_id",
     "get_certificate_id",
     "get_region",
+    "hook_seconds",
     "is_listening",
     "is_match",
     "is_role_usable",
@@ -86,6 +89,7 @@ __all__ = [
     "sign_certificate_request",
     "stored_sessions",
     "suback",
+    "template_of",
     "things",
     "unsubscribe",
     "wrap",
@@ -113,6 +117,7 @@ apply_plan: Callable[[dict[str, Any], dict[str, Any], str], Awaitable[str | None
     iot._apply_provisioning_plan
 )
 RegistrationRejected: type[Exception] = iot._ProvisioningRejected
+create_thing: Callable[[str, dict[str, Any]], object] = iot._create_thing
 is_role_usable: Callable[[str], bool] = iot._iot_role_usable
 role_allows: Callable[[str, list[tuple[str, str]]], bool] = iot._provisioning_role_allows
 object_content: Callable[[str, str], bytes | None] = s3._get_object_data  # bucket, key
@@ -146,6 +151,26 @@ publishing_events: Callable[[], Any] = iot.publishing_events
 is_match: Callable[[str, str], bool] = iot._subscription_matches  # topic filter, topic
 server_context: Callable[[], Any] = iot._mtls_context
 is_listening: Callable[[], bool] = iot.mtls_is_listening
+
+
+def hook_seconds(seconds: float) -> None:
+    """Wait so long for a pre-provisioning hook.
+
+    Raises:
+        AttributeError: ministack has no such limit any more.
+    """
+    if not hasattr(iot, "_PROVISIONING_HOOK_SECONDS"):
+        raise AttributeError("ministack has no _PROVISIONING_HOOK_SECONDS any more")
+    iot._PROVISIONING_HOOK_SECONDS = seconds
+
+
+def template_of(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Give a provisioning template and its body, in the scope at hand; None for none."""
+    template = iot._provisioning_templates.get(name)
+    if template is None:
+        return None
+    body = iot._provisioning_template_body(template)
+    return template, json.loads(body) if isinstance(body, str) else body
 
 
 def every_scope(records: Any) -> dict[Key, Record]:  # noqa: ANN401  ministack has no types

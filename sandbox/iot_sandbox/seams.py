@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from iot_sandbox import ground
+from iot_sandbox.answers import situation
 from iot_sandbox.billing import BillingGroups
 from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
@@ -17,6 +18,7 @@ from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
 from iot_sandbox.settings import Settings
 from iot_sandbox.subscriptions import Subscriptions
+from iot_sandbox.switches import Switches
 from iot_sandbox.things import with_versions
 
 ALPN = "x-amzn-mqtt-ca"
@@ -38,10 +40,13 @@ def install(
     """
     address = f"{settings.endpoint}:{mqtt_port}"
     ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
-    ground.wrap("_fleet_provisioning_reply", with_csr)
+    ground.wrap("_fleet_provisioning_reply", lambda was: with_csr(was, settings.switches))
     ground.wrap(
-        "_WSSession", lambda _: session_class(settings.limits, faults, calls, provisioning)
+        "_WSSession",
+        lambda _: session_class(settings, faults, calls, provisioning),
     )
+    ground.hook_seconds(settings.switches.hook_seconds)
+    ground.wrap("_run_provisioning_hook", lambda was: _called(was, settings.switches))
     subscriptions = Subscriptions()
     ground.wrap("broker_subscribe", subscriptions.subscribing)
     ground.wrap("broker_unsubscribe", subscriptions.unsubscribing)
@@ -66,6 +71,24 @@ def install_bulk(bulk: BulkTasks) -> None:
     """Answer the parts of the control plane that ministack has not: bulk registration, billing groups."""
     ground.wrap("_route_request", bulk.beside)
     ground.wrap("_route_request", BillingGroups().beside)
+
+
+Hook = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def _called(was: Hook, switches: Switches) -> Hook:
+    """Call a hook that ends with an error as often as the switch says."""
+
+    async def run(*arguments: object) -> dict[str, Any]:
+        for _ in range(int(switches["hook-calls"]) - 1):
+            try:
+                return await was(*arguments)
+            except ground.RegistrationRejected as error:
+                if situation(error.reply[1]) != "hook-raises":  # type: ignore[attr-defined]
+                    raise
+        return await was(*arguments)
+
+    return run
 
 
 def _data_endpoint(was: Callable[[str], str], address: str) -> Callable[[str], str]:

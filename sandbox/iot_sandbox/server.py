@@ -54,7 +54,7 @@ def run(
         SandboxError: the MQTT listener did not start.
     """
     table, calls, bulk = faults or Faults(), Calls(), BulkTasks()
-    provisioning = Provisioning(table, calls, time.monotonic)
+    provisioning = Provisioning(table, calls, time.monotonic, settings.switches)
     mqtt_ports = [listeners.port_of(one) for one in mqtt]
     seams.install(settings, mqtt_ports[0], table, calls, provisioning)
     seams.install_bulk(bulk)

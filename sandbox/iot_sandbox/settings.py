@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from iot_sandbox.limits import Limits
+from iot_sandbox.switches import Switches
 
 EXIT_UNAVAILABLE = 69
 EXIT_CANNOT_WRITE = 73
@@ -40,6 +41,7 @@ class Settings:
         http_port: port of the HTTP listener; 0 picks a free one.
         region: the AWS region it says it is.
         limits: what connections are held to.
+        switches: what AWS may do otherwise.
         follow_stdin: end when standard input is closed.
     """
 
@@ -50,6 +52,7 @@ class Settings:
     http_port: int = 4566
     region: str = "eu-west-1"
     limits: Limits = field(default_factory=Limits)
+    switches: Switches = field(default_factory=Switches)
     follow_stdin: bool = False
 
     @property

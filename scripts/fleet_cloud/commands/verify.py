@@ -87,6 +87,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     trial = Trial(place, context.names, context.console.say)
     with ExitStack() as afterwards:
         folder = afterwards.enter_context(files.temporary_folder())
+        afterwards.callback(_delete_refused, aws, trial)
         claim = afterwards.enter_context(trial_claim(aws, context.names, folder, "verify"))
         other = f"{context.names.fleet}-verify-other"
         trial.of_claim(claim, f"claim-{serial}", other)
@@ -236,6 +237,12 @@ def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:
         aws,
         retire.run_all(aws, [(what, retire.certificate_commands(aws, certificate, things))], ""),
     )
+
+
+def _delete_refused(aws: Aws, trial: Trial) -> None:
+    account = aws.account()
+    for identifier in trial.refused:
+        _delete(aws, account.iot(f"cert/{identifier}"), "a refused certificate")
 
 
 def _delete_taken(aws: Aws, attempts: Takeovers) -> None:

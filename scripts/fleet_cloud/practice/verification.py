@@ -81,6 +81,8 @@ class Trial:
 
     def __init__(self, place: Place, names: FleetNames, say: Callable[[str], None]) -> None:
         self.checks: list[Check] = []
+        # Certificates that were made and then refused: AWS would keep them for an hour.
+        self.refused: list[str] = []
         self._place = place
         self._names = names
         self._say = say
@@ -165,7 +167,11 @@ class Trial:
                 "certificateOwnershipToken": text(made, "certificateOwnershipToken"),
                 "parameters": dict(wanted.parameters),
             }
-            registered = session.ask(topic, registration)
+            try:
+                registered = session.ask(topic, registration)
+            except RefusedError:
+                self.refused.append(text(made, "certificateId"))
+                raise
             if wanted.twice:
                 registered = session.ask(topic, registration)
         return Registered(

@@ -52,6 +52,8 @@ SIGNATURES = {
     "iot._apply_provisioning_plan": "async (plan, cert, role_arn)",
     "iot._ProvisioningRejected": "(code, message, status)",
     "iot._iot_role_usable": "(role_arn)",
+    "iot._create_thing": "(name, payload)",
+    "iot._provisioning_template_body": "(t)",
     "iot._provisioning_role_allows": "(role_arn, requests)",
     "s3._get_object_data": "(bucket_name, key, version_id)",
     # wrapped
@@ -67,6 +69,7 @@ SIGNATURES = {
     "iot._fleet_provisioning_reply": (
         "async (account_id, region, operation, template_name, payload, connection)"
     ),
+    "iot._run_provisioning_hook": "async (template, event)",
     "iot._update_thing": "(name, payload)",
     "iot._endpoint_address": "(endpoint_type)",
     "iot._describe_endpoint": "(qp)",
@@ -118,6 +121,8 @@ CALLERS = {
     "iot.broker_publish": ["_MAX_QUEUED_MESSAGES"],
     "iot._force_disconnect_duplicate": ["send_bytes", "cleanup"],
     "iot._WSSession._publish_allowed": ["_parse_fleet_provisioning_topic"],
+    "iot._fleet_register_thing": ["_run_provisioning_hook", "_provisioning_templates"],
+    "iot._run_provisioning_hook": ["_PROVISIONING_HOOK_SECONDS"],
     "iot._mtls_ensure_server_cert": ["_mtls_server_cert_sans", "_mtls_cert_is_reusable"],
     "iot._mtls_cert_is_reusable": ["_mtls_server_cert_sans"],
     "iot._mtls_context": ["_mtls_build_ssl_context"],

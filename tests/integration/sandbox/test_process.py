@@ -16,6 +16,7 @@ from cryptography import x509
 
 from iot_sandbox.launch import LaunchError, Sandbox, launch, start
 from iot_sandbox.limits import RULES
+from iot_sandbox.switches import SWITCHES
 from support.claimant import Claimant
 from support.fleets import make_fleet
 from support.mqtt import connected
@@ -116,16 +117,25 @@ def test_every_option_is_in_the_help_and_in_the_readme(root_dir: Path) -> None:
     for rule in RULES:
         assert f"  {rule} " in shown
         assert f"| `{rule}` |" in readme
+    for name, switch in SWITCHES.items():
+        assert f"  {name}: {switch.about}" in shown
+        assert f"| `{name}` | {switch.about} |" in readme
 
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("--without", "gravity"), ("--resend", "0"), ("--shortest-keep-alive", "0")],
+    [
+        ("--without", "gravity"),
+        ("--resend", "0"),
+        ("--shortest-keep-alive", "0"),
+        ("--set", "gravity=off"),
+        ("--like", "no-such-file"),
+    ],
 )
 def test_a_switch_that_is_none_is_a_usage_error(tmp_path: Path, flag: str, value: str) -> None:
     done = run("--state-dir", tmp_path, flag, value)
     assert done.returncode == 2
-    assert f"argument {flag}: " in done.stderr
+    assert flag in done.stderr or value in done.stderr
 
 
 def test_another_host_is_bound_alone_and_in_the_certificate(tmp_path: Path) -> None:
