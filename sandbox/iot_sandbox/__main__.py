@@ -40,6 +40,12 @@ def parse(arguments: list[str] | None) -> Settings:
         help="0 picks a free one (8883); may be repeated, as for 8883 and 443; devices are sent to the first",
     )
     parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
+    parser.add_argument(
+        "--credentials-port",
+        type=_port,
+        default=9443,
+        help="of the credentials endpoint; 0 picks a free one (9443)",
+    )
     parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
     _add_limits(parser)
     parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
@@ -55,6 +61,7 @@ def parse(arguments: list[str] | None) -> Settings:
         names=tuple(parsed.name),
         mqtt_ports=tuple(parsed.mqtt_ports or (8883,)),
         http_port=parsed.http_port,
+        credentials_port=parsed.credentials_port,
         region=parsed.region,
         limits=Limits(
             frozenset(parsed.without) | without, parsed.shortest_keep_alive, parsed.resend
@@ -150,6 +157,7 @@ def _run(settings: Settings) -> None:
         listen = partial(listeners.listen, settings.host)
         http = stack.enter_context(listen(settings.http_port, "--http-port"))
         mqtt = [stack.enter_context(listen(port, "--mqtt-port")) for port in settings.mqtt_ports]
+        credentials = stack.enter_context(listen(settings.credentials_port, "--credentials-port"))
         environment.prepare(settings, state_dir, http, mqtt[0])
         try:
             from iot_sandbox import server  # only now: ministack reads its environment on import
@@ -163,7 +171,8 @@ def _run(settings: Settings) -> None:
             with os.fdopen(answer, "w") as stdout:
                 stdout.write(json.dumps(ready) + "\n")
 
-        server.run(settings, state_dir, http, mqtt, announce)
+        listening = listeners.Listening(http=http, mqtt=mqtt, credentials=credentials)
+        server.run(settings, state_dir, listening, announce)
 
 
 def main(arguments: list[str] | None = None) -> int:

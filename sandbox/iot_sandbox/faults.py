@@ -23,8 +23,8 @@ class Request:
 
     Attributes:
         operation: one of ``fault_kinds.OPERATIONS``.
-        client_id: MQTT client id.
-        topics: the topic published to, or the topic filters subscribed to.
+        client_id: MQTT client id; for credentials the thing named.
+        topics: the topic published to, the topic filters subscribed to, or the role alias.
         is_provisioning: whether a publish is itself a provisioning request.
         registered_for: seconds since RegisterThing accepted the connection's certificate, if it did.
     """
@@ -133,7 +133,14 @@ class Plan:
 
 
 _THROTTLED = {"status_code": 429, "error_code": "Throttling", "message": "Rate exceeded"}
-_EDITS = ("answer-other-key", "malformed", "replace", "drop-fields")
+_EDITS = (
+    "answer-other-key",
+    "malformed",
+    "replace",
+    "drop-fields",
+    "long-token",
+    "expires-in",
+)
 
 
 class Faults:

@@ -13,13 +13,16 @@ from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
 from iot_sandbox.handshakes import KnownCertificates
 from iot_sandbox.limits import Limits
+from iot_sandbox.listeners import Listening, port_of
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
+from iot_sandbox.role_aliases import RoleAliases
 from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
 from iot_sandbox.settings import Settings
 from iot_sandbox.subscriptions import Subscriptions
 from iot_sandbox.switches import Switches
 from iot_sandbox.things import with_versions
+from iot_sandbox.vending import with_variables
 
 ALPN = "x-amzn-mqtt-ca"
 # What a session keeps while its client is away. AWS names no number; ministack's own 1000 would lose a burst.
@@ -27,18 +30,23 @@ QUEUED_MESSAGES = 100_000
 
 
 def install(
-    settings: Settings, mqtt_port: int, faults: Faults, calls: Calls, provisioning: Provisioning
+    settings: Settings,
+    listening: Listening,
+    faults: Faults,
+    calls: Calls,
+    provisioning: Provisioning,
 ) -> None:
     """Wrap what has to be wrapped.
 
     Args:
         settings: the sandbox asked for.
-        mqtt_port: the port really bound.
+        listening: the sockets really bound.
         faults: what is to go wrong.
         calls: where requests are recorded.
         provisioning: what answers provisioning requests.
     """
-    address = f"{settings.endpoint}:{mqtt_port}"
+    address = f"{settings.endpoint}:{port_of(listening.mqtt[0])}"
+    credentials = f"{settings.endpoint}:{port_of(listening.credentials)}"
     ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
     ground.wrap("_fleet_provisioning_reply", lambda was: with_csr(was, settings.switches))
     ground.wrap(
@@ -57,7 +65,9 @@ def install(
     ground.keep_queued(QUEUED_MESSAGES)
     ground.keep_signing_keys()
     ground.wrap("_endpoint_address", lambda was: _data_endpoint(was, address))
-    ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, address))
+    addresses = {"iot:Data-ATS": address, "iot:CredentialProvider": credentials}
+    ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, addresses))
+    ground.wrap_principal(with_variables)
     ground.wrap("_mtls_server_cert_sans", lambda was: _with_names(was, settings))
     known = KnownCertificates()
     ground.wrap("_mtls_trust_anchors", known.anchors)
@@ -67,10 +77,11 @@ def install(
     ground.wrap_routing(with_former_signing)
 
 
-def install_bulk(bulk: BulkTasks) -> None:
-    """Answer the parts of the control plane that ministack has not: bulk registration, billing groups."""
+def install_control(bulk: BulkTasks, aliases: RoleAliases) -> None:
+    """Answer what ministack has not of the control plane: bulk registration, billing groups, role aliases."""
     ground.wrap("_route_request", bulk.beside)
     ground.wrap("_route_request", BillingGroups().beside)
+    ground.wrap("_route_request", aliases.beside)
 
 
 Hook = Callable[..., Awaitable[dict[str, Any]]]
@@ -100,14 +111,12 @@ Response = tuple[Any, ...]
 
 
 def _describe_endpoint(
-    was: Callable[[Query], Response], address: str
+    was: Callable[[Query], Response], addresses: dict[str, str]
 ) -> Callable[[Query], Response]:
     def describe(query: Query) -> Response:
-        answer = was(query)
         # AWS gives a plain name, its ports being fixed; ours are not, so the port comes along.
-        if query.get("endpointType", "iot:Data-ATS") == "iot:Data-ATS":
-            answer = ground.json_response({"endpointAddress": address})
-        return answer
+        ours = addresses.get(query.get("endpointType", "iot:Data-ATS"))
+        return ground.json_response({"endpointAddress": ours}) if ours else was(query)
 
     return describe
 

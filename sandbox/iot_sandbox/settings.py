@@ -39,6 +39,7 @@ class Settings:
         names: further names and addresses for the server certificate.
         mqtt_ports: ports of the MQTT listener; 0 picks a free one. Devices are sent to the first.
         http_port: port of the HTTP listener; 0 picks a free one.
+        credentials_port: port of the credentials endpoint; 0 picks a free one.
         region: the AWS region it says it is.
         limits: what connections are held to.
         switches: what AWS may do otherwise.
@@ -50,6 +51,7 @@ class Settings:
     names: tuple[str, ...] = ()
     mqtt_ports: tuple[int, ...] = (8883,)
     http_port: int = 4566
+    credentials_port: int = 9443
     region: str = "eu-west-1"
     limits: Limits = field(default_factory=Limits)
     switches: Switches = field(default_factory=Switches)
