@@ -9,6 +9,7 @@ _shtab_fleet_agent_commands() {
     adopt:'take over a certificate and key that this device has already'
     claim:'delete the claim from this device'
     config:'check, show or install the configuration, or print its JSON Schema'
+    credentials:'AWS credentials for a program, from the device'"'"'s own identity'
     doctor:'find out what is wrong, and what to type'
     import:'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
     key:'make the device'"'"'s key in the factory, or print what the cloud knows it by'
@@ -108,6 +109,22 @@ _shtab_fleet_agent_config_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_config_defaults_added=0
+
+_shtab_fleet_agent_credentials_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--role-alias[which (default\: the only one that this user may have)]:NAME:"
+  "--token-file[instead, write this user\'s token for AWS_CONTAINER_CREDENTIALS_FULL_URI there (0600), and print the URL]:FILE:_files"
+  "--timeout[default 60\; 0\: for ever]:SECONDS:"
+  "--state-dir[the agent\'s]:DIR:_files -/"
+  "--runtime-dir[the agent\'s]:DIR:_files -/"
+  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_credentials_defaults_added=0
 
 _shtab_fleet_agent_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -367,6 +384,7 @@ _shtab_fleet_agent() {
         adopt) _arguments -C -s $_shtab_fleet_agent_adopt_options ;;
         claim) _arguments -C -s $_shtab_fleet_agent_claim_options ;;
         config) _arguments -C -s $_shtab_fleet_agent_config_options ;;
+        credentials) _arguments -C -s $_shtab_fleet_agent_credentials_options ;;
         doctor) _arguments -C -s $_shtab_fleet_agent_doctor_options ;;
         import) _arguments -C -s $_shtab_fleet_agent_import_options ;;
         key) _arguments -C -s $_shtab_fleet_agent_key_options ;;

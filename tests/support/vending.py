@@ -8,14 +8,19 @@ answer = ask(sandbox, pair, alias.name, thing)  # what the credentials endpoint 
 import http.client
 import json
 import ssl
+import subprocess
+import time
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import botocore.session
 from botocore.config import Config
 
 from iot_sandbox.launch import Sandbox
+from support.agent import COMMAND, Outcome, environment, written
 from support.aws import aws_client
 from support.fleets import Fleet
 
@@ -131,3 +136,33 @@ def client_of(sandbox: Sandbox, found: dict[str, str], service: str) -> Any:
         aws_session_token=found["sessionToken"],
         config=Config(retries={"total_max_attempts": 1}, proxies={}),
     )
+
+
+def credentials(
+    *words: str | Path, env: Mapping[str, str] | None = None, user: int | None = None
+) -> Outcome:
+    """Run ``fleet-agent credentials``; what it prints is a secret by design, so that stderr alone is looked through."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [str(COMMAND), "credentials", *map(str, words)],
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        user=user,
+        extra_groups=[] if user is not None else None,
+        cwd="/",
+    )
+    written.append(("fleet-agent credentials", done.stderr))
+    return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+def section(sandbox: Sandbox, **aliases: Sequence[str]) -> dict[str, Any]:
+    """The configuration's section `credentials`."""
+    return {
+        "endpoint": sandbox.endpoint,
+        "port": sandbox.credentials_port,
+        "aliases": {name: {"allow": [*allow]} for name, allow in aliases.items()},
+    }

@@ -258,6 +258,8 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
         yield _row("dropped", f"{words} (since the queue was made)")
     if answers := daemon.get("answers_dropped"):
         yield _row("dropped", f"{answers} answers to commands (since the start)")
+    for name, shown in _mapping(daemon.get("credentials")).items():
+        yield _row("credentials", f"{name}: {_credentials(_mapping(shown))}")
     for kind in ("source", "handler"):
         for name, counters in _mapping(daemon.get(f"{kind}s")).items():
             counted = _mapping(counters)
@@ -266,6 +268,13 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
                 yield _row(kind, f"{name}: {count} dropped")
             if error := counted.get("last_error"):
                 yield _row(kind, f"{name}: last error {counted.get('last_error_time')}: {error}")
+
+
+def _credentials(shown: dict[str, Any]) -> str:
+    words = f"until {shown['expires']}" if shown.get("expires") else "none asked for yet"
+    if shown.get("last_error"):
+        words += f", last error {shown.get('last_error_time')}: {shown['last_error']}"
+    return words
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -10,6 +10,7 @@ What ``Annotated`` adds to the type is read by the loader, the JSON Schema and t
 from typing import Annotated
 
 from fleet_agent.config import checks
+from fleet_agent.config.credentials import Credentials
 from fleet_agent.config.identity import Identity
 from fleet_agent.config.provisioning import Claim, Provisioning
 from fleet_agent.config.rotation import Rotation
@@ -101,6 +102,14 @@ class Settings:
             'subscriptions: [{topic: "cmd/{thing}/#"}]',
         ),
     ] = ()
+    credentials: Annotated[
+        Credentials | None,
+        Doc(
+            "AWS credentials for other programs of this device.",
+            "credentials: {endpoint: a1b2c3.credentials.iot.eu-west-1.amazonaws.com, aliases: {logs: {allow: "
+            "[user:collector]}}}",
+        ),
+    ] = None
     state_dir: Annotated[
         str,
         FilePath(),

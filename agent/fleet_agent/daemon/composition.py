@@ -26,8 +26,7 @@ from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
-from fleet_agent.identity import claim_removal, own_session, rotate, trial
-from fleet_agent.identity.configured import stable
+from fleet_agent.identity import claim_removal, configured, own_session, rotate, trial
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import rotation
@@ -128,7 +127,8 @@ class Composition:
             clock=self._clock,
         )
         sources = self._sources(publisher, credential)
-        around.listeners.keep_only(*(path for path in (build.socket_path(sources),) if path))
+        sources += self._vending()
+        around.listeners.keep_only(*build.socket_paths(sources))
         metrics = settings.telemetry.prometheus_file
         return TelemetryLoop(
             serving=self.put_in_service(credential, session),
@@ -163,6 +163,26 @@ class Composition:
             ),
             chores=[self._starts(publisher), *self._reaper()],
         )
+
+    def _vending(self) -> list[Source]:
+        """AWS credentials for local programs, where they are configured: nothing of it is imported otherwise."""
+        wanted = self._settings.credentials
+        if wanted is None:
+            return []
+        from fleet_agent.vending.service import Service
+
+        return [
+            Service(
+                self._settings,
+                wanted,
+                source=functools.partial(configured.in_service, self._around.store),
+                mailbox=self._around.mailbox,
+                clock=self._clock,
+                health=self._health,
+                listeners=self._around.listeners,
+                runtime_dir=self._runtime_dir,
+            )
+        ]
 
     def _starts(self, publisher: Publisher) -> claim_removal.Starts:
         """Counts this start, unless it is only another image of the process."""
@@ -327,7 +347,7 @@ def _show_identity(folder: Path, store: Store, credential: Credential) -> None:
         "schema": 1,
         "thing_name": credential.thing_name,
         "certificate_id": credential.certificate_id,
-        "certificate_file": stable(store, credential).certificate_file,
+        "certificate_file": configured.stable(store, credential).certificate_file,
         "device_configuration": dict(credential.device_configuration),
     }
     data = json.dumps(identity, indent=1).encode() + b"\n"

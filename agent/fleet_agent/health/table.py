@@ -126,6 +126,32 @@ SOURCE_FAILED = Kind(
     of="source",
 )
 
+# AWS credentials for local programs ----------------------------------------------------------------------------------
+
+CREDENTIALS_FAILED = Kind(
+    code="credentials-failed",
+    severity=Severity.ERROR,
+    title="AWS IoT gave no credentials for a role alias when asked last; what is still good is handed out.",
+    remedy="Follow the remedy in the problem; it is asked again while programs want them.",
+    clears="Credentials of that role alias come.",
+    of="role alias",
+)
+CREDENTIALS_CLOCK = Kind(
+    code="credentials-clock",
+    severity=Severity.WARNING,
+    title="This device's clock is more than five minutes off: AWS refuses requests that are signed by it.",
+    remedy="Set the clock: timedatectl",
+    clears="The next credentials come with the clock right.",
+)
+CREDENTIALS_UNSERVED = Kind(
+    code="credentials-unserved",
+    severity=Severity.ERROR,
+    title="Programs, or some of them, cannot ask the agent for AWS credentials.",
+    remedy="See docs/how-to/aws-credentials.md, who may have them.",
+    clears="The socket, or the HTTP port, is open and every user of the allow-list is known.",
+    of="listener",
+)
+
 # The identity --------------------------------------------------------------------------------------------------------
 
 HARDWARE_CHANGED = Kind(
@@ -256,6 +282,9 @@ TABLE = (
     QUEUE_UNUSABLE,
     QUEUE_DAMAGED,
     SOURCE_FAILED,
+    CREDENTIALS_FAILED,
+    CREDENTIALS_CLOCK,
+    CREDENTIALS_UNSERVED,
     HARDWARE_CHANGED,
     IDENTITY_DEAD,
     CONFIGURATION,

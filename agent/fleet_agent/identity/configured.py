@@ -116,6 +116,22 @@ def read_claim(claim: Claim, settings: Settings) -> KeyPair:
     return read_pair(certificate, resolve_path(claim.private_key, os.environ))
 
 
+def in_service(store: Store) -> tuple[Credential, KeyPair]:
+    """The current credential, and its files as they are now.
+
+    Raises:
+        AgentError: There is none, or a file of it cannot be read.
+    """
+    credential = store.current()
+    if credential is None:
+        raise DeviceError(
+            "This device has no identity yet.",
+            remedy="fleet-agent provision",
+            code="not-provisioned",
+        )
+    return credential, store.key_pair(credential.generation)
+
+
 def stable(store: Store, credential: Credential) -> Credential:
     """The current credential under the path that stays: through the link ``current``."""
     if not credential.is_proven:

@@ -27,7 +27,7 @@ from fleet_agent.errors import (
 )
 from fleet_agent.printable import printable
 from fleet_agent.record import record
-from fleet_agent.session.route import ALPN, ALPN_PORT, Route
+from fleet_agent.session.route import Route
 
 # Seconds for all of it: the deciding thread waits meanwhile, and the watchdog with it.
 LIMIT = 10.0
@@ -41,7 +41,6 @@ _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
-_DESCRIBE = "aws iot describe-endpoint --endpoint-type iot:Data-ATS"
 
 
 class Stage(enum.Enum):
@@ -138,6 +137,10 @@ def _where(route: Route) -> str:
     return f"{route.host}:{route.port}"
 
 
+def _describe(route: Route) -> str:
+    return f"aws iot describe-endpoint --endpoint-type {route.kind}"
+
+
 def _check_token(pair: KeyPair) -> None:
     """A key that cannot be used keeps TLS from being set up, and awscrt does not say so."""
     if isinstance(pair.private_key, HardwareKey):
@@ -152,7 +155,7 @@ def _resolve(route: Route) -> list[str]:
     except OSError as error:
         raise UnreachableError(
             f"The endpoint {route.host} does not resolve: {error.strerror}.",
-            remedy=f"Check its spelling ({_DESCRIBE}) and DNS.",
+            remedy=f"Check its spelling ({_describe(route)}) and DNS.",
             code="endpoint-unknown",
         ) from error
     return sorted({str(address[4][0]) for address in found})
@@ -204,8 +207,8 @@ def _context(route: Route) -> ssl.SSLContext:
             code="ca-unreadable",
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if route.port == ALPN_PORT:
-        context.set_alpn_protocols([ALPN])
+    if route.alpn:
+        context.set_alpn_protocols([route.alpn])
     return context
 
 
@@ -268,7 +271,7 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) 
         return UnreachableError(
             f"The certificate of {where} is not for that name: {why} "
             f"(issued by {issuer or 'nobody known'}, trusted by the CA in {authority}).",
-            remedy=f"Use the endpoint's own name: {_DESCRIBE}",
+            remedy=f"Use the endpoint's own name: {_describe(route)}",
             code=SERVER_UNTRUSTED,
         )
     missing = f"; missing is the CA {issuer}" if issuer else ""
