@@ -105,6 +105,16 @@ def endpoint_of(answer: Answer | None) -> Endpoint:
     return configuration.endpoint(text(answer, "endpointAddress"))
 
 
+def ask_credentials_endpoint(aws: Aws) -> Command:
+    """Returns the command that says where devices get AWS credentials."""
+    return aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:CredentialProvider")
+
+
+def credentials_endpoint_of(answer: Answer | None) -> Endpoint:
+    """Reads what that command gives."""
+    return configuration.endpoint(text(answer, "endpointAddress"), configuration.HTTPS_PORT)
+
+
 def check_way(place: Place, failures: Sequence[RefusedError | None]) -> None:
     """Checks that those that tried had not all the same trouble: that there is no way to AWS IoT.
 
