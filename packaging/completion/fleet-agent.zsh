@@ -146,7 +146,8 @@ _shtab_fleet_agent_doctor_options=(
   "--online[ask AWS IoT, too\: the way there, and each topic that the claim and the device need]"
   "--fix[put modes and owners right]"
   "--image[look at an image that is mounted there, not at this device]:ROOT:"
-  "--bundle[write what support needs to a new .tar.gz, without secrets]:FILE:_files"
+  "--bundle[write what support needs to a new .tar.gz, without secrets\; s3\:\/\/BUCKET\/PREFIX\: put it there, below the thing\'s name, with the device\'s own AWS credentials]:FILE|s3://…:(FILE s3://…)"
+  "--role-alias[with whose AWS credentials a bundle goes to S3 (default\: the only role alias)]:NAME:"
   "--account[the AWS account\'s number, for policy statements (default\: ask the AWS CLI)]:ID:"
 )
 

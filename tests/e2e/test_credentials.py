@@ -2,6 +2,7 @@
 
 import dataclasses
 import http.client
+import io
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,10 @@ from botocore.exceptions import ClientError, CredentialRetrievalError
 
 from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox
-from support.agent import COMMAND, Agent, Daemon, Outcome, environment, until
+from support.agent import COMMAND, Agent, Daemon, Outcome, environment, run_command, until
+from support.aws import aws_client
 from support.fleets import Fleet, make_fleet
+from support.operators import operating
 from support.tls import free_port
 from support.users import NOBODY, as_user
 from support.vending import Alias, allow, credentials, make_alias, section
@@ -497,3 +501,63 @@ def test_without_the_section_nothing_of_it_is_imported(own: Fleet, tmp_path: Pat
     assert "fleet_agent.daemon.composition" in imported
     ours = "fleet_agent.vending", "fleet_agent.guests", "fleet_agent.session.http"
     assert [name for name in imported if name.startswith(ours)] == []
+
+
+class TestBundles:
+    """A bundle for support goes to S3 below the thing's own name."""
+
+    def bundle(self, vending: Vending) -> list[str]:
+        """The names in the one bundle that lies there, which is taken away."""
+        client = aws_client(vending.sandbox, "s3")
+        folder = f"{vending.agent.thing_name}/"
+        (found,) = client.list_objects_v2(Bucket=vending.alias.bucket, Prefix=folder)["Contents"]
+        body = client.get_object(Bucket=vending.alias.bucket, Key=found["Key"])["Body"].read()
+        client.delete_object(Bucket=vending.alias.bucket, Key=found["Key"])
+        with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+            return archive.getnames()
+
+    def test_by_the_doctor(self, vending: Vending) -> None:
+        place = f"s3://{vending.alias.bucket}"
+        words = "--bundle", place, "--role-alias", vending.alias.name, "--json"
+        config = vending.agent.folder / "config.yaml"
+        env = vending.sandbox.environment
+        done = run_command("doctor", "--config", config, *words, env=env)
+        assert done.answer["bundle"].startswith(f"{place}/{vending.agent.thing_name}/bundle-")
+        assert "fleet-agent/doctor.json" in self.bundle(vending)
+        # Only below the thing's own name.
+        elsewhere = "--bundle", f"{place}/elsewhere", "--role-alias", vending.alias.name, "--json"
+        refused = run_command("doctor", "--config", config, *elsewhere, env=env)
+        assert (refused.status, refused.error["code"]) == (77, "s3-refused")
+        assert run_command("doctor", "--bundle", "s3://X", "--json").status == 2
+
+    def test_by_order(self, vending: Vending, tmp_path: Path) -> None:
+        agent, fleet = vending.agent, vending.agent.fleet
+        device = Agent(fleet, tmp_path)
+        assert device.provision().status == 0
+        order = {"to": f"s3://{vending.alias.bucket}", "role_alias": vending.alias.name}
+        config = device.configuration(
+            tmp_path / "config.yaml",
+            credentials=section(fleet.sandbox, **{vending.alias.name: []}),
+            subscriptions=[{"topic": "cmd/{thing}/bundle", "upload_bundle": order}],
+        )
+        env = {
+            "FLEET_AGENT_CONFIG": str(config),
+            "AWS_ENDPOINT_URL": fleet.sandbox.http_url,
+            "AWS_REGION": fleet.sandbox.region,
+        }
+        with (
+            device.running(config=config, env=env) as daemon,
+            operating(fleet, tmp_path) as operator,
+        ):
+            daemon.wait_for_line("subscribed to")
+            operator.subscribe(f"dt/{device.thing_name}/answers")
+            operator.send(
+                f"cmd/{device.thing_name}/bundle",
+                response_topic=f"dt/{device.thing_name}/answers",
+            )
+            said = operator.said(60)
+        assert said["status"] == 0, said
+        assert device.thing_name in said["stdout"]
+        shown = dataclasses.replace(vending, agent=device)
+        assert "fleet-agent/doctor.json" in self.bundle(shown)
+        assert agent.thing_name != device.thing_name

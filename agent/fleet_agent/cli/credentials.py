@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from fleet_agent import files, statedir
 from fleet_agent.cli import agent_socket, flags
@@ -12,6 +14,8 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import DeviceError, UnreachableError, UsageError
 from fleet_agent.vending import packet
+
+LIMIT = 60.0  # seconds
 
 _ENDED = "agent-gone"
 
@@ -46,7 +50,7 @@ def register(
         "--timeout",
         metavar="SECONDS",
         type=flags.seconds,
-        default=60.0,
+        default=LIMIT,
         help="default 60; 0: for ever",
     )
     agent_socket.add_flags(parser)
@@ -58,14 +62,22 @@ def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     if arguments.token_file is not None:
         return _token(arguments, Path(arguments.token_file))
+    return Outcome(text=json.dumps(obtain(arguments)))
+
+
+def obtain(arguments: argparse.Namespace) -> Mapping[str, object]:
+    """AWS credentials of ``arguments.role_alias``, of the running agent, or of AWS where none runs.
+
+    Raises:
+        AgentError: There are none; says why.
+    """
     try:
         answer = _ask(arguments, {"role_alias": arguments.role_alias})
-        found = answer["credentials"]
     except UnreachableError as error:
         if error.code != agent_socket.NOT_RUNNING:
             raise
-        found = _alone(arguments, error)
-    return Outcome(text=json.dumps(found))
+        return _alone(arguments, error)
+    return cast("Mapping[str, object]", answer["credentials"])
 
 
 def _token(arguments: argparse.Namespace, path: Path) -> Outcome:
@@ -84,13 +96,14 @@ def _token(arguments: argparse.Namespace, path: Path) -> Outcome:
 def _ask(arguments: argparse.Namespace, wish: dict[str, object]) -> dict[str, object]:
     """Ask the running agent; once more when it is replaced by another image of itself just now."""
     path = agent_socket.path_of(arguments, packet.NAME)
+    timeout = getattr(arguments, "timeout", LIMIT) or None
     data = json.dumps(wish).encode()
     try:
-        return _exchange(path, data, arguments.timeout or None)
+        return _exchange(path, data, timeout)
     except UnreachableError as error:
         if error.code != _ENDED:
             raise
-    return _exchange(path, data, arguments.timeout or None)
+    return _exchange(path, data, timeout)
 
 
 def _exchange(path: Path, data: bytes, timeout: float | None) -> dict[str, object]:
@@ -135,14 +148,15 @@ def _alone(arguments: argparse.Namespace, nobody: UnreachableError) -> dict[str,
     state_dir = Path(settings.state_dir)
     if os.geteuid() not in (0, files.owner(state_dir)):
         raise nobody
-    statedir.become_owner(state_dir, any_owner=arguments.as_owner)
+    # The doctor has become the owner before.
+    statedir.become_owner(state_dir, any_owner=getattr(arguments, "as_owner", True))
     # Here, since a program that asks the agent starts faster without them.
     from fleet_agent.identity.configured import in_service, open_store
     from fleet_agent.vending import alone
 
     credential, pair = in_service(open_store(settings))
     alias = _only(settings, arguments.role_alias)
-    limit = arguments.timeout or 1e9
+    limit = getattr(arguments, "timeout", LIMIT) or 1e9
     found = alone.ask(settings, credential, pair, alias, SystemClock(), limit)
     return found.for_process()
 

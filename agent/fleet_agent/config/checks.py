@@ -251,6 +251,12 @@ def role_alias(text: str) -> None:
         )
 
 
+def s3_place(text: str) -> None:
+    """Check a bucket of S3, with or without what a key begins with."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\x00-\x1f]*)?", text):
+        raise WrongValueError("is no place in S3", "write s3://BUCKET/PREFIX")
+
+
 def handler_path(text: str) -> None:
     """Check where messages are written: its placeholders are ``{1}``, ``{2}`` and so on."""
     rest = re.sub(r"\{[1-8]\}", "", text)

@@ -68,12 +68,11 @@ class Exchange:
         self._status: int | None = None
         self._headers: dict[str, str] = {}
         self._body = bytearray()
-        is_plain = route.is_plain
         secured = None
-        if not is_plain:
+        if not route.is_plain:
             secured = tls.context(route, pair).new_connection_options()
             secured.set_server_name(route.host)
-        self._host = route.host if route.port == _HTTPS_PORT else f"{route.host}:{route.port}"
+        self._host = host_of(route)
         options = io.SocketOptions()
         options.connect_timeout_ms = CONNECT_LIMIT
         try:
@@ -143,6 +142,11 @@ class Exchange:
         if self._connection is not None:
             self._connection.close()
         self._done(answer)
+
+
+def host_of(route: Route) -> str:
+    """The `Host` of a request."""
+    return route.host if route.port == _HTTPS_PORT else f"{route.host}:{route.port}"
 
 
 def _words(error: BaseException | None) -> str:

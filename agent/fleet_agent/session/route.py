@@ -76,6 +76,16 @@ def credentials_route(settings: Settings, environment: Mapping[str, str] = os.en
     return dataclasses.replace(found, kind="iot:CredentialProvider")
 
 
+def route_to(settings: Settings, host: str, port: int, *, is_plain: bool = False) -> Route:
+    """The way to another server, by the proxy that the settings or the environment name for it.
+
+    Raises:
+        DeviceError: As for ``route``.
+    """
+    found = _route(settings, os.environ, host, port)
+    return dataclasses.replace(found, kind="iot:CredentialProvider", is_plain=is_plain)
+
+
 def _route(settings: Settings, environment: Mapping[str, str], host: str, port: int) -> Route:
     proxy = settings.proxy
     if proxy is None:
