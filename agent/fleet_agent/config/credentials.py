@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fleet_agent.config import checks
 from fleet_agent.config.shape import Doc, Items, Keys, Range, Text
+from fleet_agent.record import record
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class RoleAlias:
     """A role alias of AWS IoT, and who on this device may have its credentials."""
 
@@ -23,7 +24,7 @@ class RoleAlias:
     ] = ()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Credentials:
     """AWS credentials that the device's certificate buys, for other programs of this device."""
 

@@ -13,6 +13,7 @@ from typing import Any
 from awscrt import http, io
 
 from fleet_agent.credentials.model import KeyPair
+from fleet_agent.record import record
 from fleet_agent.session import tls
 from fleet_agent.session.route import Route
 
@@ -23,7 +24,7 @@ _TOO_LARGE = f"the answer has more than {LARGEST} bytes"
 _HTTPS_PORT = 443
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Request:
     """What is asked for; ``body`` is sent as it is."""
 
@@ -33,7 +34,7 @@ class Request:
     body: bytes = dataclasses.field(default=b"", repr=False)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Answer:
     """What came: ``status`` is None, and ``error`` has awscrt's words, where no whole answer did."""
 

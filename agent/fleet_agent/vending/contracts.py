@@ -3,11 +3,11 @@
 The same four fields have other names in each. Pure.
 """
 
-import dataclasses
 import datetime as dt
 import json
 
 from fleet_agent.credentials.model import Secret
+from fleet_agent.record import record
 
 _LONGEST = 32 * 1024  # characters of a field; session tokens have a few thousand
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -18,7 +18,7 @@ class UnreadableError(Exception):
     """An answer is not what the contract says; the text names what, and never quotes it."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class AwsCredentials:
     """One set of credentials; ``expires`` is Unix seconds by AWS's clock."""
 

@@ -3,7 +3,6 @@
 The protocol is in docs/reference/credentials.md.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping
 
@@ -16,6 +15,7 @@ from fleet_agent.errors import (
     UnreachableError,
     UsageError,
 )
+from fleet_agent.record import record
 
 NAME = "credentials.sock"  # in the runtime directory
 MAX_PACKET = 4096  # bytes of a request
@@ -35,7 +35,7 @@ _KINDS: Mapping[int, type[AgentError]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class Wish:
     """Credentials of a role alias (empty: the only one), or the user's token for HTTP."""
 

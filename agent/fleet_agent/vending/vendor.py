@@ -3,7 +3,6 @@
 Runs on the deciding thread. Nothing of what it keeps is written anywhere, or logged.
 """
 
-import dataclasses
 import logging
 import math
 import threading
@@ -19,6 +18,7 @@ from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.record import record
 from fleet_agent.session.http import Answer, Exchange
 from fleet_agent.session.route import Route, credentials_route
 from fleet_agent.vending import request
@@ -34,7 +34,7 @@ DIAGNOSE_AGAIN = (
 Source = Callable[[], tuple[Credential, KeyPair]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@record
 class _Attempt:
     """A request for credentials of an alias, and what it was made with."""
 
