@@ -28,6 +28,8 @@ from support.agent import COMMAND, Agent, Daemon, Outcome, environment, run_comm
 from support.aws import aws_client
 from support.fleets import Fleet, make_fleet
 from support.operators import operating
+from support.proxy import Tinyproxy
+from support.softhsm import SoftHsm
 from support.tls import free_port
 from support.users import NOBODY, as_user
 from support.vending import Alias, allow, credentials, make_alias, section
@@ -437,6 +439,30 @@ def test_a_connection_is_answered_in_order_and_a_bad_packet_is_no_end(vending: V
     assert answers[0] == answers[5]
 
 
+def test_10000_answers_a_minute_take_less_than_a_tenth_of_a_core(vending: Vending) -> None:
+    asked = json.dumps({"role_alias": vending.alias.name}).encode()
+    count = 3000
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(30)
+        client.connect(str(vending.run_dir / "credentials.sock"))
+
+        def ask() -> bytes:
+            client.send(asked)
+            return client.recv(1 << 18)
+
+        first, before = ask(), cpu_seconds(vending.daemon.pid)
+        assert {ask() for _ in range(count)} == {first}
+    used = cpu_seconds(vending.daemon.pid) - before
+    assert used / count * 10_000 / 60 < 0.1
+    assert vending.requests() == 1
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used of a core, all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_the_status_shows_aliases(vending: Vending) -> None:
     found = vending.ask("--role-alias", vending.alias.name).answer
     assert until(lambda: vending.shown()["expires"], "it is shown") == found["Expiration"]
@@ -561,3 +587,40 @@ class TestBundles:
         shown = dataclasses.replace(vending, agent=device)
         assert "fleet-agent/doctor.json" in self.bundle(shown)
         assert agent.thing_name != device.thing_name
+
+
+def test_a_key_in_a_token(own: Fleet, running: Vending, tmp_path: Path) -> None:
+    hsm, agent = SoftHsm(tmp_path), Agent(own, tmp_path)
+    config = agent.configuration(
+        tmp_path / "config.yaml",
+        provisioning={
+            "template": own.template,
+            "parameters": {"SerialNumber": agent.serial},
+            "key": hsm.key(),
+        },
+        credentials=section(own.sandbox, **{running.alias.name: []}),
+        runtime_dir=str(agent.state_dir / "run"),
+    )
+    with agent.running(config=config, env=hsm.environment) as daemon:
+        daemon.wait_connected()
+        assert not list(agent.credentials.rglob("private*"))
+        named = "--runtime-dir", agent.state_dir / "run"
+        assert credentials(*named).answer["Version"] == 1
+        assert daemon.end() == 0
+    alone = credentials("--config", config, "--as-owner", env=hsm.environment)
+    assert alone.answer["Version"] == 1
+
+
+def test_through_a_proxy(own: Fleet, running: Vending, tmp_path: Path) -> None:
+    agent = Agent(own, tmp_path)
+    assert agent.provision().status == 0
+    port = own.sandbox.credentials_port
+    wanted = section(own.sandbox, **{running.alias.name: []})
+    with Tinyproxy(tmp_path, port) as proxy:
+        config = agent.configuration(tmp_path / "config.yaml", credentials=wanted, proxy=proxy.url)
+        assert credentials("--config", config, "--as-owner").status == 0
+        assert proxy.connects() == [f"localhost:{port}"]
+    with Tinyproxy(tmp_path, own.sandbox.mqtt_port) as proxy:
+        config = agent.configuration(tmp_path / "config.yaml", credentials=wanted, proxy=proxy.url)
+        refused = credentials("--config", config, "--as-owner", "--json")
+        assert (refused.status, refused.error["code"]) == (69, "proxy-refused")
