@@ -119,8 +119,11 @@ def test_aws_and_boto3_use_the_devices_own_identity(device: Machine, alias: Alia
             "/home/collector/token",
         )
         told = device.run(*as_user("collector", *token))
+        # Debian 12's does not know AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE yet.
+        held = device.run("cat", "/home/collector/token")
         environment = [
-            *told.split(),
+            told.split()[0],
+            f"AWS_CONTAINER_AUTHORIZATION_TOKEN={held}",
             "AWS_CONFIG_FILE=/dev/null",
             f"AWS_DEFAULT_REGION={sandbox.region}",
         ]
@@ -142,5 +145,7 @@ def test_aws_and_boto3_use_the_devices_own_identity(device: Machine, alias: Alia
         secret = device.run(*as_user("collector", "fleet-agent", "credentials"))
         for name in ("SecretAccessKey", "SessionToken"):
             text = json.loads(secret)[name]
-            held = device.attempt("grep", "-rlF", text, "/var", "/run/fleet-agent", "/etc", "/tmp")
-            assert held.stdout == ""
+            found_in = device.attempt(
+                "grep", "-rlF", text, "/var", "/run/fleet-agent", "/etc", "/tmp"
+            )
+            assert found_in.stdout == ""

@@ -60,12 +60,16 @@ class AllowList:
             raise _not_allowed(user, wanted)
         return wanted
 
-    def is_known(self, user: int) -> bool:
-        """Whether a user may have any."""
-        return any(allowed & {user, None} for allowed in self._allowed.values())
-
 
 def _not_allowed(user: int, alias: str) -> RefusedError:
+    if not users.are_seen():
+        return RefusedError(
+            f"The agent cannot see who asks for the credentials of the role alias {alias}: the unit has "
+            "PrivateUsers=yes.",
+            remedy="Copy /usr/share/fleet-agent/examples/systemd/credentials.conf into "
+            "/etc/systemd/system/fleet-agent.service.d/; then systemctl daemon-reload, and restart fleet-agent",
+            code="user-hidden",
+        )
     return RefusedError(
         f"User {user} may not have the credentials of the role alias {alias}.",
         remedy=f"Allow it: credentials: {{aliases: {{{alias}: {{allow: [user:{user}]}}}}}}; "
