@@ -257,7 +257,7 @@ def _claim_folder(out: Path, given: str | None) -> str:
 def _ask(
     context: Context, place: str | None, users: Sequence[str]
 ) -> tuple[Endpoint, Credentials | None]:
-    """Asks AWS where devices connect, unless that is known, what is for them there, and which role aliases they may use."""
+    """Asks AWS where devices connect, unless that is known, what is there for them, and their role aliases."""
     aws = context.aws()
     described, template, vending = aws.ask_all(
         [
