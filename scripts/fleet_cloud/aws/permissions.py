@@ -3,8 +3,9 @@
 Where AWS knows no resource for an action, or lists over the whole account, the resource is ``*``.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+
+from fleet_cloud.aws.grant import Grant
 
 # What the code calls and no printed policy allows: with it, any role of the fleet could be taken over, and what it may.
 # ``up`` needs it only to put a changed trust policy right, which is then an administrator's to do.
@@ -13,21 +14,6 @@ WITHHELD = frozenset({"iam:UpdateAssumeRolePolicy"})
 # With these a role may be given any right, and then be used: whoever has them has the account, unless a permissions
 # boundary limits what such roles may.
 ADMINISTRATION = frozenset({"iam:PutRolePolicy"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Grant:
-    """Actions on the resources of these kinds (the keys of :func:`fleet_cloud.aws.operator_policy.resources`).
-
-    Args:
-        kinds: On these.
-        actions: These.
-        only: Under which condition (a key of :func:`fleet_cloud.aws.operator_policy.conditions`); empty for none.
-    """
-
-    kinds: tuple[str, ...]
-    actions: tuple[str, ...]
-    only: str = ""
 
 
 _ATTACHING = ("iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:ListAttachedRolePolicies")

@@ -84,6 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="let devices do that no more",
     )
+    _add_credentials(parser)
+    _add_hook(parser)
+
+
+def _add_credentials(parser: argparse.ArgumentParser) -> None:
     vending = parser.add_argument_group("AWS credentials for programs on devices")
     vending.add_argument(
         "--credentials",
@@ -103,6 +108,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let devices use no role alias any more",
     )
+
+
+def _add_hook(parser: argparse.ArgumentParser) -> None:
     hook = parser.add_argument_group("pre-provisioning hook")
     hook.add_argument(
         "--hook-allow",

@@ -135,7 +135,8 @@ def test_numbers_are_not_used_twice() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_set_where_it_makes_sense_and_nowhere_else(kind: str) -> None:
-    needed: dict[str, Any] = {"seconds": 1, "per_second": 1, "payload": "", "fields": ["a"]}
+    needed: dict[str, Any] = {"seconds": 1, "per_second": 1, "bytes": 1}
+    needed |= {"payload": "", "fields": ["a"]}
     parameters = {k: needed[k] for k, v in KINDS[kind].parameters.items() if v is ...}
     for operation in OPERATIONS:
         if operation in KINDS[kind].operations:
