@@ -189,7 +189,7 @@ class Service:
     def __init__(self, devices: Sequence[Device]) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(devices, theirs))
+        self._process = context.Process(target=_serve, args=(devices, theirs), daemon=True)
         self._process.start()
         if not self._pipe.recv():
             raise AssertionError("not all are in service")
