@@ -108,11 +108,10 @@ class Device:
         Raises:
             AgentError: It was refused, for instance.
         """
-        clock, store = SystemClock(), open_store(self.settings)
+        store = open_store(self.settings)
         until = time.monotonic() + PATIENCE
         while True:
-            mailbox = Mailbox(clock)
-            mailbox.limit(until)
+            mailbox = _mailbox(PATIENCE)
             try:
                 done = walk(self.settings, Request(), Quiet(), store, mailbox, aside=Here())
             except NotApprovedError:
@@ -136,9 +135,14 @@ class Device:
         """From the first refusal on; give the seconds it took."""
         began = time.monotonic()
         clock = SystemClock()
-        mailbox = Mailbox(clock)
+        mailbox = _mailbox()
         session = self.open(mailbox)
-        heard = _hear(mailbox, lambda event: isinstance(event, Connected | ConnectFailed))
+        heard = _hear(
+            mailbox,
+            lambda event: (
+                isinstance(event, Connected | ConnectFailed) and event.session is session
+            ),
+        )
         session.close()
         if not isinstance(heard, ConnectFailed):
             raise AssertionError(f"{self.serial} is not refused")  # noqa: TRY004 - an outcome
@@ -153,6 +157,18 @@ class Device:
             known = standing.read(Path(self.settings.state_dir))
             time.sleep(min(known.wait, 5.0))
         raise AssertionError(f"{self.serial} is not back: {known.why}")
+
+
+_of_thread = threading.local()
+
+
+def _mailbox(limit: float | None = None) -> Mailbox:
+    """This thread's, which has a descriptor; with a limit of so many seconds."""
+    found: Mailbox | None = getattr(_of_thread, "mailbox", None)
+    if found is None:
+        found = _of_thread.mailbox = Mailbox(SystemClock())
+    found.limit(None if limit is None else time.monotonic() + limit)
+    return found
 
 
 def _hear(mailbox: Mailbox, wanted: Callable[[object], bool]) -> object:
@@ -173,7 +189,7 @@ class Service:
     def __init__(self, devices: Sequence[Device]) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(devices, theirs))
+        self._process = context.Process(target=_serve, args=(devices, theirs), daemon=True)
         self._process.start()
         if not self._pipe.recv():
             raise AssertionError("not all are in service")
@@ -243,7 +259,7 @@ class Thief(threading.Thread):
         )
         pair = read_claim(_needed(self._settings.claim), self._settings)
         clock = SystemClock()
-        api = ProvisioningClient(route(self._settings), pair, plan, Mailbox(clock), clock)
+        api = ProvisioningClient(route(self._settings), pair, plan, _mailbox(), clock)
         api.start()
         with contextlib.closing(api):
             api.wait_open()

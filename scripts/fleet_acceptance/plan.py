@@ -69,6 +69,7 @@ SECTIONS = (
     Section("provision", "5 things with a certificate each", 90, 70, 10, devices.provision),
     Section("rotation", "a thing with three certificates, a job", 60, 40, 5, devices.rotate),
     Section("adoption", "a thing with a certificate", 10, 5, 0, devices.adopt),
+    Section("recovery", "a thing with two certificates", 30, 30, 5, devices.recover),
     Section("hook", "a thing with two certificates", 40, 30, 10, devices.hook),
     Section("policies", "a claim, two things, ten certificates", 140, 120, 20, devices.policies),
     Section("flow-bulk", "3 things, a thing type, a policy, a role, a bucket", 70, 20, 10, flows.bulk),

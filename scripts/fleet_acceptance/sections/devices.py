@@ -1,5 +1,6 @@
 """Devices in every way: provisioned, rotated, adopted, refused and let back in, many at once."""
 
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -163,3 +164,33 @@ def many(run: Run) -> None:
                     one.process.terminate()
             for one in devices:
                 one.stop()
+
+
+def recover(run: Run) -> None:
+    """A device whose certificate is switched off comes back by itself."""
+    folder = run.path / "recovering"
+    shutil.copytree(run.image, folder)
+    drop_in = folder / "config.d/recovery.yaml"
+    drop_in.write_text("identity: {dead_after: 5s}\n")
+    agent = device(run, "recovers", config=folder / "config.yaml")
+    with run.step("a device whose certificate is revoked gets another by its claim"):
+        before = agent.provision()["certificate_id"]
+        # A session that is open may live on for minutes: this one is opened afterwards.
+        run.cloud.iot.update_certificate(certificateId=before, newStatus="REVOKED")
+        with agent.running():
+            until(lambda: _certificate(agent) not in (None, before), "another certificate", 900.0)
+            until(agent.publishes, "a reading under the new certificate")
+    with run.step("it is the same thing, with the same key"):
+        found = agent.status()
+        if found["thing_name"] != f"{run.id}-recovers":
+            raise AcceptanceError(f"it is another thing: {found['thing_name']}")
+        pems = [
+            run.cloud.iot.describe_certificate(certificateId=one)["certificateDescription"]
+            for one in (before, str(found["certificate_id"]))
+        ]
+        if len({keys.public_part(one["certificatePem"]) for one in pems}) != 1:
+            raise AcceptanceError("it has another key")
+
+
+def _certificate(agent: Agent) -> object:
+    return agent.status().get("certificate_id")

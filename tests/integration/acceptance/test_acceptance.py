@@ -163,6 +163,7 @@ MOMENTS: tuple[tuple[str, Sequence[str]], ...] = (
     ("ok a device provisions itself: keys", ("provision",)),
     ("ok a claim that ends", ("provision",)),
     ("ok fleet-agent rotate", ("rotation",)),
+    ("recovery:", ("recovery",)),
     ("ok another device with the serial", ("hook",)),
     ("policies:", ("policies",)),
     ("flow-bulk:", ("flow-bulk",)),
