@@ -31,21 +31,7 @@ def parse(arguments: list[str] | None) -> Settings:
         default=[],
         help="a further name or address for the server certificate; devices are sent to the first",
     )
-    parser.add_argument(
-        "--mqtt-port",
-        type=_port,
-        action="append",
-        dest="mqtt_ports",
-        metavar="PORT",
-        help="0 picks a free one (8883); may be repeated, as for 8883 and 443; devices are sent to the first",
-    )
-    parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
-    parser.add_argument(
-        "--credentials-port",
-        type=_port,
-        default=9443,
-        help="of the credentials endpoint; 0 picks a free one (9443)",
-    )
+    _add_ports(parser)
     parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
     _add_limits(parser)
     parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
@@ -87,6 +73,24 @@ def _like(file: Path | None) -> dict[str, str]:
     for line in beyond:
         sys.stderr.write(f"iot_sandbox: {line}\n")
     return found
+
+
+def _add_ports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mqtt-port",
+        type=_port,
+        action="append",
+        dest="mqtt_ports",
+        metavar="PORT",
+        help="0 picks a free one (8883); may be repeated, as for 8883 and 443; devices are sent to the first",
+    )
+    parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
+    parser.add_argument(
+        "--credentials-port",
+        type=_port,
+        default=9443,
+        help="of the credentials endpoint; 0 picks a free one (9443)",
+    )
 
 
 def _add_switches(parser: argparse.ArgumentParser) -> None:
