@@ -144,6 +144,7 @@ class _Connection:
         self._came = bytearray()
         self._leaving = b""  # of the answer, what the client does not take yet
         self.is_waiting = False
+        self._is_taking = False
         self.heard_at = clock.monotonic()
         mailbox.watch(client.fileno(), self._read)
 
@@ -173,11 +174,16 @@ class _Connection:
 
     def _next(self) -> None:
         """Answer what has come as a whole, a request at a time."""
+        # An answer that leaves at once comes back here: a packet of requests must not be one stack of calls.
+        if self._is_taking:
+            return
+        self._is_taking = True
         while self._is_open and not self.is_waiting and (end := self._came.find(_END)) >= 0:
             head = bytes(self._came[:end])
             del self._came[: end + len(_END)]
             self.is_waiting = True
             self._take(head)
+        self._is_taking = False
         if len(self._came) > LARGEST and self._is_open:
             self.close()
 
