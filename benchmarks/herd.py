@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from benchmarks import herd_real
+from benchmarks.herd_recovery import Revoked
 
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
@@ -59,6 +60,7 @@ class Row:
     case: Case
     way: Way
     is_aim: bool = False
+    herd: type[Herd] = Herd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +109,9 @@ def rows(devices: int) -> Iterator[Row]:
     yield Row("… no answer instead of 429", silent, fitting, is_aim=True)
     for name, cuts in with_cuts.items():
         yield Row(f"… {name}", dataclasses.replace(case, cuts=cuts), fitting)
+    half = Case(devices // 2)
+    yield Row("half of them revoked at once", half, fitting, is_aim=True, herd=Revoked)
+    yield Row("all of them revoked at once", case, fitting, herd=Revoked)
     yield Row("spread ten times too small", case, agent(TOO_SMALL * bound))
     yield Row("no spread", case, agent(0.0))
     enough = 60.0 if devices <= SIZES[0] else 15.0  # to see where it leads, in minutes
@@ -117,7 +122,7 @@ def rows(devices: int) -> Iterator[Row]:
 def measure(row: Row, seed: int) -> Line:
     """Run one row."""
     gc.disable()  # nothing here goes round in circles
-    return line(row, Herd(row.case, row.way, seed).run())
+    return line(row, row.herd(row.case, row.way, seed).run())
 
 
 def line(row: Row, figures: Figures) -> Line:
@@ -171,7 +176,8 @@ def misses(lines: list[Line], most_time: float) -> list[str]:
 
 EXPLAINED = """
 all by, 99 % by: time from power-on, in units of what the quota itself needs. requests: a device, with the 99th
-percentile; two are needed. own: seconds from a device's first contact to its identity, median and 99th percentile.
+percentile; two are needed. own: seconds from a device's first contact to its identity, median and 99th percentile. Of
+those that were revoked: time from when the first may be given up, in units of what the quota needs for them.
 """
 
 

@@ -87,8 +87,22 @@ CONTENTS = (
         image_words="the fingerprint of another device's hardware",
     ),
     Entry(pattern="move-to", kind=Kind.LIFE),
+    Entry(
+        pattern="recovery.json",
+        kind=Kind.LIFE,
+        is_bundled=True,
+        image_code="image-recovery",
+        image_words="how another device fared whose identity was refused",
+    ),
     Entry(pattern="claim-starts.json", kind=Kind.LIFE),
     Entry(pattern="claim-served", kind=Kind.LIFE),
+    Entry(
+        pattern="credentials-http.key",
+        kind=Kind.LIFE,
+        is_secret=True,
+        image_code="image-http-key",
+        image_words="the key of another device's tokens for AWS credentials",
+    ),
     Entry(pattern="commands", kind=Kind.LIFE),
     Entry(
         pattern="commands/*",
@@ -114,6 +128,7 @@ CONTENTS = (
     Entry(pattern="run/status.json", kind=Kind.SHOWN, is_bundled=True),
     Entry(pattern="run/identity.json", kind=Kind.SHOWN, is_bundled=True),
     Entry(pattern="run/telemetry.sock", kind=Kind.SHOWN),
+    Entry(pattern="run/credentials.sock", kind=Kind.SHOWN),
 )
 
 

@@ -18,6 +18,9 @@ CONNECT_UNANSWERED = "connect-unanswered"
 # The server closed the connection in the middle of the handshakes, though TLS itself works.
 CONNECT_CLOSED = "connect-closed"
 
+# TLS itself, at the server's end, takes the certificate not.
+CERTIFICATE_REFUSED = "certificate-refused"
+
 # The server's certificate looks out of date: its fault, or our clock's.
 DATES = "server-certificate-dates"
 
@@ -103,6 +106,10 @@ class RefusedError(AgentError):
     """AWS refused: a policy, a hook, a template, an inactive certificate."""
 
     exit_status = Exit.REFUSED
+
+
+class NotApprovedError(RefusedError):
+    """The cloud does not let this device register (the template's hook said no); an approval later is enough."""
 
 
 class NotAllowedError(RefusedError):

@@ -31,6 +31,7 @@ class Moment(enum.Enum):
     ROTATED = "9d6a3fd0a3cf4b5f8a2f3c1e5b7d4a61"
     RELOADED = "5c1f8e0b7e1d4f7c9b0a6d2e8f3c5b17"
     RESTARTED = "e27b4c9d1a5f4e63b8d07c6f92a1d3b8"
+    RECOVERED = "7d3a95c06b1e4f28a4c9e1f05b8d2c76"
 
 
 # Field of the journal → its value, for every line from now on.

@@ -47,8 +47,8 @@ function _shtab_fleet_agent_using
   test "$_shtab_fleet_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_fleet_agent_commands run provision adopt status doctor publish parameters config rotate move key claim import reset
-set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --thing-name --thing-name-from --timeout --to --wait
+set -g _shtab_fleet_agent_commands run provision adopt status doctor publish credentials parameters config rotate move key claim import reset
+set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --role-alias --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --thing-name --thing-name-from --timeout --to --token-file --wait
 
 complete -c fleet-agent -e
 complete -c fleet-agent -f
@@ -157,7 +157,8 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l template-paramet
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l online -d 'ask AWS IoT, too: the way there, and each topic that the claim and the device need'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l fix -d 'put modes and owners right'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l image -x -d 'look at an image that is mounted there, not at this device'
-complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l bundle -xka "(__fish_complete_path (commandline -ct))" -d 'write what support needs to a new .tar.gz, without secrets'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l bundle -xka "FILE 's3://…'" -d 'write what support needs to a new .tar.gz, without secrets; s3://BUCKET/PREFIX: put it there, below the thing'"'"'s name, with the device'"'"'s own AWS credentials'
+complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l role-alias -x -d 'with whose AWS credentials a bundle goes to S3 (default: the only role alias)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using doctor' -l account -x -d 'the AWS account'"'"'s number, for policy statements (default: ask the AWS CLI)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a publish -d 'hand a reading to the running agent'
 complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -s h -l help -d 'show this help message and exit'
@@ -171,6 +172,17 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l expires -x -d '
 complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l timeout -x -d 'default 60; 0: for ever'
 complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l state-dir -xka "(__fish_complete_directories)" -d 'the agent'"'"'s'
 complete -c fleet-agent -n '_shtab_fleet_agent_using publish' -l runtime-dir -xka "(__fish_complete_directories)" -d 'the agent'"'"'s'
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a credentials -d 'AWS credentials for a program, from the device'"'"'s own identity'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -s h -l help -d 'show this help message and exit'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -l json -d 'answer in JSON on stdout'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -s v -l verbose -d 'say more on stderr'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -l role-alias -x -d 'which (default: the only one that this user may have)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -l token-file -xka "(__fish_complete_path (commandline -ct))" -d 'instead, write this user'"'"'s token for AWS_CONTAINER_CREDENTIALS_FULL_URI there (0600), and print the URL'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -l timeout -x -d 'default 60; 0: for ever'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -l state-dir -xka "(__fish_complete_directories)" -d 'the agent'"'"'s'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -l runtime-dir -xka "(__fish_complete_directories)" -d 'the agent'"'"'s'
+complete -c fleet-agent -n '_shtab_fleet_agent_using credentials' -l as-owner -d 'started as root: go on as whoever owns the state directory, though that is not the package'"'"'s user'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a parameters -d 'show the template parameters'"'"' values and where they come from'
 complete -c fleet-agent -n '_shtab_fleet_agent_using parameters' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using parameters' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

@@ -9,6 +9,7 @@ _shtab_fleet_agent_commands() {
     adopt:'take over a certificate and key that this device has already'
     claim:'delete the claim from this device'
     config:'check, show or install the configuration, or print its JSON Schema'
+    credentials:'AWS credentials for a program, from the device'"'"'s own identity'
     doctor:'find out what is wrong, and what to type'
     import:'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
     key:'make the device'"'"'s key in the factory, or print what the cloud knows it by'
@@ -110,6 +111,22 @@ _shtab_fleet_agent_config_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_config_defaults_added=0
 
+_shtab_fleet_agent_credentials_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--role-alias[which (default\: the only one that this user may have)]:NAME:"
+  "--token-file[instead, write this user\'s token for AWS_CONTAINER_CREDENTIALS_FULL_URI there (0600), and print the URL]:FILE:_files"
+  "--timeout[default 60\; 0\: for ever]:SECONDS:"
+  "--state-dir[the agent\'s]:DIR:_files -/"
+  "--runtime-dir[the agent\'s]:DIR:_files -/"
+  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_credentials_defaults_added=0
+
 _shtab_fleet_agent_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
@@ -130,7 +147,8 @@ _shtab_fleet_agent_doctor_options=(
   "--online[ask AWS IoT, too\: the way there, and each topic that the claim and the device need]"
   "--fix[put modes and owners right]"
   "--image[look at an image that is mounted there, not at this device]:ROOT:"
-  "--bundle[write what support needs to a new .tar.gz, without secrets]:FILE:_files"
+  "--bundle[write what support needs to a new .tar.gz, without secrets\; s3\:\/\/BUCKET\/PREFIX\: put it there, below the thing\'s name, with the device\'s own AWS credentials]:FILE|s3://…:(FILE s3://…)"
+  "--role-alias[with whose AWS credentials a bundle goes to S3 (default\: the only role alias)]:NAME:"
   "--account[the AWS account\'s number, for policy statements (default\: ask the AWS CLI)]:ID:"
 )
 
@@ -394,6 +412,7 @@ _shtab_fleet_agent() {
         adopt) _arguments -C -s $_shtab_fleet_agent_adopt_options ;;
         claim) _arguments -C -s $_shtab_fleet_agent_claim_options ;;
         config) _arguments -C -s $_shtab_fleet_agent_config_options ;;
+        credentials) _arguments -C -s $_shtab_fleet_agent_credentials_options ;;
         doctor) _arguments -C -s $_shtab_fleet_agent_doctor_options ;;
         import) _arguments -C -s $_shtab_fleet_agent_import_options ;;
         key) _arguments -C -s $_shtab_fleet_agent_key_options ;;

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from iot_sandbox import environment, listeners, state
 from iot_sandbox.limits import RULES, Limits
 from iot_sandbox.settings import EXIT_UNAVAILABLE, SandboxError, Settings
+from iot_sandbox.switches import SWITCHES, SwitchError, measured, positions, split
 
 
 def parse(arguments: list[str] | None) -> Settings:
@@ -19,10 +21,7 @@ def parse(arguments: list[str] | None) -> Settings:
         prog="iot_sandbox",
         description="A local AWS IoT Core for tests, demos and benches.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(
-            ["AWS's limits, each of which --without leaves out:"]
-            + [f"  {rule:<16} {what}" for rule, what in RULES.items()]
-        ),
+        epilog="\n".join(_tables()),
     )
     parser.add_argument("--state-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
@@ -32,6 +31,54 @@ def parse(arguments: list[str] | None) -> Settings:
         default=[],
         help="a further name or address for the server certificate; devices are sent to the first",
     )
+    _add_ports(parser)
+    parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
+    _add_limits(parser)
+    _add_provider(parser)
+    parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
+    _add_switches(parser)
+    parsed = parser.parse_args(arguments)
+    try:
+        switches, without = split(_like(parsed.like) | positions(parsed.turned))
+    except SwitchError as error:
+        parser.error(str(error))
+    return Settings(
+        state_dir=parsed.state_dir,
+        host=parsed.host,
+        names=tuple(parsed.name),
+        mqtt_ports=tuple(parsed.mqtt_ports or (8883,)),
+        http_port=parsed.http_port,
+        credentials_port=parsed.credentials_port,
+        region=parsed.region,
+        limits=Limits(
+            frozenset(parsed.without) | without, parsed.shortest_keep_alive, parsed.resend
+        ),
+        switches=switches,
+        certificate_life=parsed.certificate_life,
+        certificate_chain=parsed.certificate_chain,
+        follow_stdin=parsed.follow_stdin,
+    )
+
+
+def _tables() -> Iterator[str]:
+    yield "AWS's limits, each of which --without leaves out:"
+    yield from (f"  {rule:<16} {what}" for rule, what in RULES.items())
+    yield ""
+    yield "what is not known of AWS, with the positions that --set takes (the first by itself):"
+    for name, switch in SWITCHES.items():
+        yield f"  {name}: {switch.about}\n      {switch.words}"
+
+
+def _like(file: Path | None) -> dict[str, str]:
+    if file is None:
+        return {}
+    found, beyond = measured(file)
+    for line in beyond:
+        sys.stderr.write(f"iot_sandbox: {line}\n")
+    return found
+
+
+def _add_ports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mqtt-port",
         type=_port,
@@ -41,22 +88,28 @@ def parse(arguments: list[str] | None) -> Settings:
         help="0 picks a free one (8883); may be repeated, as for 8883 and 443; devices are sent to the first",
     )
     parser.add_argument("--http-port", type=_port, default=4566, help="0 picks a free one (4566)")
-    parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
-    _add_limits(parser)
-    _add_provider(parser)
-    parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
-    parsed = parser.parse_args(arguments)
-    return Settings(
-        state_dir=parsed.state_dir,
-        host=parsed.host,
-        names=tuple(parsed.name),
-        mqtt_ports=tuple(parsed.mqtt_ports or (8883,)),
-        http_port=parsed.http_port,
-        region=parsed.region,
-        limits=Limits(frozenset(parsed.without), parsed.shortest_keep_alive, parsed.resend),
-        certificate_life=parsed.certificate_life,
-        certificate_chain=parsed.certificate_chain,
-        follow_stdin=parsed.follow_stdin,
+    parser.add_argument(
+        "--credentials-port",
+        type=_port,
+        default=9443,
+        help="of the credentials endpoint; 0 picks a free one (9443)",
+    )
+
+
+def _add_switches(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="turned",
+        metavar="NAME=POSITION",
+        help="turn a switch, listed below; may be repeated",
+    )
+    parser.add_argument(
+        "--like",
+        type=Path,
+        metavar="FILE",
+        help="turn every switch as scripts/acceptance measured it on an account; --set stands above it",
     )
 
 
@@ -125,6 +178,7 @@ def _run(settings: Settings) -> None:
         listen = partial(listeners.listen, settings.host)
         http = stack.enter_context(listen(settings.http_port, "--http-port"))
         mqtt = [stack.enter_context(listen(port, "--mqtt-port")) for port in settings.mqtt_ports]
+        credentials = stack.enter_context(listen(settings.credentials_port, "--credentials-port"))
         environment.prepare(settings, state_dir, http, mqtt[0])
         try:
             from iot_sandbox import server  # only now: ministack reads its environment on import
@@ -138,7 +192,8 @@ def _run(settings: Settings) -> None:
             with os.fdopen(answer, "w") as stdout:
                 stdout.write(json.dumps(ready) + "\n")
 
-        server.run(settings, state_dir, http, mqtt, announce)
+        listening = listeners.Listening(http=http, mqtt=mqtt, credentials=credentials)
+        server.run(settings, state_dir, listening, announce)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,9 +20,9 @@ class Call:
         number: counts all calls.
         at: seconds since 1970.
         operation: one of ``fault_kinds.OPERATIONS``.
-        client_id: MQTT client id.
+        client_id: MQTT client id; for credentials the thing named.
         connection_certificate: id of the certificate the connection was made with.
-        topics: the topic published to, or the topic filters subscribed to.
+        topics: the topic published to, the topic filters subscribed to, or the role alias.
         outcome: ``accepted`` (applied), ``rejected``, ``closed`` (never applied: the connection was closed before)
             or ``open`` (not decided yet).
         code: the rejection's statusCode or reason code.

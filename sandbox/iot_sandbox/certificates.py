@@ -8,6 +8,7 @@ from iot_sandbox import ground
 from iot_sandbox.provider import Provider
 
 CSR_MAX_CHARACTERS = 4096
+OWN_SUBJECT = "AWS IoT Certificate"
 
 
 class CsrError(ValueError):
@@ -15,7 +16,11 @@ class CsrError(ValueError):
 
 
 def from_csr(
-    scope: tuple[str, str], csr: object, provider: Provider | None = None
+    scope: tuple[str, str],
+    csr: object,
+    provider: Provider | None = None,
+    *,
+    keeps_subject: bool = True,
 ) -> dict[str, str]:
     """Make a certificate over a CSR's public key, PENDING_ACTIVATION, with an ownership token of one hour.
 
@@ -23,6 +28,7 @@ def from_csr(
         scope: account id and region.
         csr: PEM text.
         provider: who signs; by default AWS.
+        keeps_subject: whether the certificate has the request's subject, rather than AWS's own.
 
     Returns:
         The accepted answer of CreateCertificateFromCsr.
@@ -40,6 +46,8 @@ def from_csr(
         pem = (provider or Provider()).sign(csr)
     except ValueError as error:
         raise CsrError(f"CSR violates constraints: {error}") from error
+    if not keeps_subject:
+        pem = _with_own_subject(pem)
     return {"certificatePem": pem, **_register(scope, pem)}
 
 
@@ -56,6 +64,27 @@ def over_another_key(scope: tuple[str, str]) -> dict[str, str]:
         .sign(key, hashes.SHA256())
     )
     return from_csr(scope, csr.public_bytes(serialization.Encoding.PEM).decode())
+
+
+def _with_own_subject(pem: str) -> str:
+    """Sign a certificate once more, with the subject of those whose key AWS makes."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    made = x509.load_pem_x509_certificate(pem.encode())
+    _, ca_key = ground.ensure_ca()
+    builder = x509.CertificateBuilder(
+        issuer_name=made.issuer,
+        subject_name=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, OWN_SUBJECT)]),
+        public_key=made.public_key(),
+        serial_number=made.serial_number,
+        not_valid_before=made.not_valid_before_utc,
+        not_valid_after=made.not_valid_after_utc,
+        extensions=list(made.extensions),
+    )
+    key: Any = serialization.load_pem_private_key(ca_key.encode(), password=None)
+    signed = builder.sign(key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _register(scope: tuple[str, str], pem: str) -> dict[str, str]:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 CREATES = ("create-keys", "create-from-csr")
 PROVISIONING = (*CREATES, "register-thing")
 SESSION = ("connect", "subscribe", "publish")
-OPERATIONS = (*PROVISIONING, *SESSION)
+CREDENTIALS = ("credentials",)
+OPERATIONS = (*PROVISIONING, *SESSION, *CREDENTIALS)
 
 NOT_AUTHORIZED = 135
 EVERY: Literal["every"] = "every"
@@ -47,14 +48,16 @@ KINDS = {
     "lose-answer": Kind(OPERATIONS),
     "answer-twice": Kind(PROVISIONING),
     "answer-other-key": Kind(CREATES),
-    "malformed": Kind(PROVISIONING),
-    "replace": Kind(PROVISIONING, {"payload": ..., "answer": "accepted"}),
-    "drop-fields": Kind(PROVISIONING, {"fields": ...}),
+    "malformed": Kind(PROVISIONING + CREDENTIALS),
+    "replace": Kind(PROVISIONING + CREDENTIALS, {"payload": ..., "answer": "accepted"}),
+    "drop-fields": Kind(PROVISIONING + CREDENTIALS, {"fields": ...}),
     "close-before": Kind(OPERATIONS),
     "close-after": Kind(OPERATIONS),
-    "quota": Kind(PROVISIONING, {"per_second": ..., "burst": 0}, every=True),
+    "quota": Kind(PROVISIONING + CREDENTIALS, {"per_second": ..., "burst": 0}, every=True),
     "token-reuse": Kind(("register-thing",), {"mode": "reject"}, every=True),
     "policy-spread": Kind(SESSION, {"seconds": ...}, every=True),
+    "long-token": Kind(CREDENTIALS, {"bytes": ...}),
+    "expires-in": Kind(CREDENTIALS, {"seconds": ...}),
 }
 TOKEN_REUSE_MODES = ("idempotent", "reject", "reject-if-active")
 
@@ -84,7 +87,7 @@ def checked(operation: str, kind: str, given: dict[str, object]) -> dict[str, An
 
 
 def _check_values(parameters: dict[str, Any]) -> None:
-    for name in ("seconds", "per_second", "burst"):
+    for name in ("seconds", "per_second", "burst", "bytes"):
         value = parameters.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
             raise FaultError(f"{name} is a number from 0 up, not {value!r}")

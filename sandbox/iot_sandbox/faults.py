@@ -23,8 +23,8 @@ class Request:
 
     Attributes:
         operation: one of ``fault_kinds.OPERATIONS``.
-        client_id: MQTT client id.
-        topics: the topic published to, or the topic filters subscribed to.
+        client_id: MQTT client id; for credentials the thing named.
+        topics: the topic published to, the topic filters subscribed to, or the role alias.
         is_provisioning: whether a publish is itself a provisioning request.
         registered_for: seconds since RegisterThing accepted the connection's certificate, if it did.
     """
@@ -118,7 +118,7 @@ class Plan:
     Attributes:
         close: whether the connection is closed, and if before or after the call is applied.
         refusal: parameters of the ``reject`` that answers instead of applying, or None.
-        token_reuse: what a second RegisterThing with one token meets.
+        token_reuse: what a second RegisterThing with one token meets; None where no fault says so.
         delay: seconds the answer waits.
         edits: faults that change the answer, in the order they were set.
         answers: how often the answer goes out.
@@ -126,14 +126,21 @@ class Plan:
 
     close: Literal["before", "after"] | None = None
     refusal: dict[str, Any] | None = None
-    token_reuse: str = "idempotent"  # noqa: S105  a mode, not a secret
+    token_reuse: str | None = None
     delay: float = 0.0
     edits: tuple[Fault, ...] = ()
     answers: int = 1
 
 
 _THROTTLED = {"status_code": 429, "error_code": "Throttling", "message": "Rate exceeded"}
-_EDITS = ("answer-other-key", "malformed", "replace", "drop-fields")
+_EDITS = (
+    "answer-other-key",
+    "malformed",
+    "replace",
+    "drop-fields",
+    "long-token",
+    "expires-in",
+)
 
 
 class Faults:
@@ -232,7 +239,7 @@ def _plan(acting: list[Fault], refusal: dict[str, Any] | None) -> Plan:
     return Plan(
         close="before" if "close-before" in kinds else after,
         refusal=refusal,
-        token_reuse=modes[-1] if modes else "idempotent",
+        token_reuse=modes[-1] if modes else None,
         delay=sum(f.parameters["seconds"] for f in acting if f.kind == "delay"),
         edits=tuple(fault for fault in acting if fault.kind in _EDITS),
         answers=0 if "lose-answer" in kinds else answers,

@@ -7,11 +7,12 @@ there, with the name. Import this only after ``environment.prepare``.
 """
 
 import functools
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app as ministack_app
-from ministack.core import x509_utils
+from ministack.core import iam_evaluator, x509_utils
 from ministack.core.responses import (
     error_response_json,
     get_account_id,
@@ -26,7 +27,7 @@ from ministack.core.x509_utils import (
     get_certificate_id,
     sign_certificate_request,
 )
-from ministack.services import iot, s3
+from ministack.services import iam, iot, s3, sts
 
 __all__ = [
     "MAXIMUM_PACKET_SIZE",
@@ -51,6 +52,7 @@ __all__ = [
     "certificates",
     "connack",
     "connected_sessions",
+    "create_thing",
     "delivered_properties",
     "delivered_retain",
     "disconnect",
@@ -61,6 +63,7 @@ __all__ = [
     "get_account_id",
     "get_certificate_id",
     "get_region",
+    "hook_seconds",
     "is_listening",
     "is_match",
     "is_role_usable",
@@ -70,25 +73,37 @@ __all__ = [
     "keep_signing_keys",
     "listener_failed",
     "ministack_app",
+    "new_access_key",
+    "new_secret",
+    "new_token",
     "object_content",
+    "owner_of",
     "ownership_tokens",
     "plan_of",
+    "policy_allows",
+    "policy_context",
     "properties",
     "provisioning_reply",
     "puback",
     "publish",
     "publish_packet",
     "publishing_events",
+    "register_session",
     "registered_cas",
     "request_scope",
+    "role",
     "role_allows",
     "server_context",
+    "session_of",
     "sign_certificate_request",
     "stored_sessions",
     "suback",
+    "template_of",
     "things",
+    "trusts",
     "unsubscribe",
     "wrap",
+    "wrap_principal",
     "wrap_routing",
 ]
 
@@ -105,6 +120,11 @@ OWNERSHIP_TOKEN_SECONDS: int = iot._OWNERSHIP_TOKEN_SECONDS
 # The CA behind device certificates and the listener's own.
 ensure_ca: Callable[[], tuple[str, str]] = iot._ensure_ca
 ca_pem: Callable[[], str] = iot.get_ca_cert_pem
+# (account id, region, template of a temporary claim or None) of a certificate in DER; None: not ACTIVE, or unknown.
+owner_of: Callable[[bytes | None], tuple[str, str, str | None] | None] = iot._mtls_resolve_identity
+# Of (account id, region, certificate id, thing); and whether the certificate's policies allow an action.
+policy_context: Callable[[str, str, str, str], dict[str, str]] = iot._mqtt_policy_context
+policy_allows: Callable[..., bool] = iot._mqtt_policy_allows
 certificate_record: Callable[[str, str, str], dict[str, Any]] = iot._certificate_record
 
 # What a template makes of one device: worked out, then applied or refused.
@@ -113,8 +133,13 @@ apply_plan: Callable[[dict[str, Any], dict[str, Any], str], Awaitable[str | None
     iot._apply_provisioning_plan
 )
 RegistrationRejected: type[Exception] = iot._ProvisioningRejected
+create_thing: Callable[[str, dict[str, Any]], object] = iot._create_thing
 is_role_usable: Callable[[str], bool] = iot._iot_role_usable
 role_allows: Callable[[str, list[tuple[str, str]]], bool] = iot._provisioning_role_allows
+new_access_key: Callable[[], str] = iam._gen_session_access_key
+new_secret: Callable[[], str] = iam._gen_secret
+new_token: Callable[[], str] = iam._gen_session_token
+register_session: Callable[[str, dict[str, Any]], None] = sts.register_session
 object_content: Callable[[str, str], bytes | None] = s3._get_object_data  # bucket, key
 
 # The MQTT session and its packets.
@@ -148,6 +173,26 @@ server_context: Callable[[], Any] = iot._mtls_context
 is_listening: Callable[[], bool] = iot.mtls_is_listening
 
 
+def hook_seconds(seconds: float) -> None:
+    """Wait so long for a pre-provisioning hook.
+
+    Raises:
+        AttributeError: ministack has no such limit any more.
+    """
+    if not hasattr(iot, "_PROVISIONING_HOOK_SECONDS"):
+        raise AttributeError("ministack has no _PROVISIONING_HOOK_SECONDS any more")
+    iot._PROVISIONING_HOOK_SECONDS = seconds
+
+
+def template_of(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Give a provisioning template and its body, in the scope at hand; None for none."""
+    template = iot._provisioning_templates.get(name)
+    if template is None:
+        return None
+    body = iot._provisioning_template_body(template)
+    return template, json.loads(body) if isinstance(body, str) else body
+
+
 def every_scope(records: Any) -> dict[Key, Record]:  # noqa: ANN401  ministack has no types
     """Give what lies under a registry."""
     found: dict[Key, Record] = records._data
@@ -164,6 +209,43 @@ def properties(body: bytes, start: int) -> tuple[dict[int, Any], int]:
         return {}, start + 1
     found, end = iot._decode_properties(body, start)
     return dict(found), end
+
+
+def role(arn: str, account: str) -> dict[str, Any] | None:
+    """Give an account's role; None when there is none, or the name is another account's."""
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or parts[4] != account or not parts[5].startswith("role/"):  # noqa: PLR2004  an ARN's parts
+        return None
+    found: dict[str, Any] | None = iam._roles.get_scoped(account, None, arn.rpartition("/")[2])
+    return found
+
+
+def trusts(role: dict[str, Any], service: str, account: str) -> bool:
+    """Whether a role lets an AWS service assume it. The request has no condition keys: AWS documents none."""
+    document = json.loads(role.get("AssumeRolePolicyDocument") or "{}")
+    statements = document.get("Statement", [])
+    context = iam_evaluator.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account=account,
+        action="sts:AssumeRole",
+        resource_arn="*",
+        region="",
+    )
+    effects = {
+        parsed.effect
+        for given in ([statements] if isinstance(statements, dict) else statements)
+        if iam_evaluator._service_principal_matches(given.get("Principal"), service)
+        for parsed in iam_evaluator.parse_policy_document({"Statement": [given]})
+        if iam_evaluator._action_matches(context.action, parsed.actions, parsed.not_actions)
+        and iam_evaluator._conditions_met(parsed.conditions, context)
+    }
+    return effects == {"Allow"}
+
+
+def session_of(access_key: str) -> dict[str, Any]:
+    """Give what was registered for the key of a role's session; empty for any other key."""
+    return dict(sts._sessions.get(access_key) or {})
 
 
 def unsubscribe(subscription: str) -> Awaitable[None]:
@@ -224,6 +306,15 @@ def wrap(name: str, wrapper: Callable[[Any], Any]) -> None:
         AttributeError: ministack has no such name any more.
     """
     setattr(iot, name, wrapper(getattr(iot, name)))
+
+
+def wrap_principal(wrapper: Callable[[Any], Any]) -> None:
+    """Put ``wrapper(what it was)`` in the place of what gives a key's principal, its policies among that.
+
+    Raises:
+        AttributeError: ministack has no such name any more.
+    """
+    iam_evaluator.resolve_principal = wrapper(iam_evaluator.resolve_principal)
 
 
 def wrap_routing(wrapper: Callable[[Any], Any]) -> None:

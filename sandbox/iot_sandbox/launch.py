@@ -33,12 +33,13 @@ class LaunchError(RuntimeError):
 
 @dataclass
 class Sandbox:
-    """A running sandbox; the first eight are its ready line.
+    """A running sandbox; the first nine are its ready line.
 
     Attributes:
         endpoint: host for devices.
         mqtt_port: port for devices (MQTT over TLS).
         mqtt_ports: every such port, that one first.
+        credentials_port: port of the credentials endpoint (HTTPS, mutual TLS).
         http_url: the AWS endpoint, as in ``aws --endpoint-url``.
         ca_file: PEM file with the CA of its server certificate.
         region: AWS region.
@@ -51,6 +52,7 @@ class Sandbox:
     endpoint: str
     mqtt_port: int
     mqtt_ports: list[int]
+    credentials_port: int
     http_url: str
     ca_file: Path
     region: str
@@ -142,8 +144,9 @@ def start(
     log_file = state_dir / "sandbox.log"
     command = [sys.executable, "-m", "iot_sandbox", "--state-dir", str(state_dir)]
     command += ["--http-port", "0", "--follow-stdin", *arguments]
-    if not any(argument.startswith("--mqtt-port") for argument in arguments):
-        command += ["--mqtt-port", "0"]
+    for option in ("--mqtt-port", "--credentials-port"):
+        if not any(argument.startswith(option) for argument in arguments):
+            command += [option, "0"]
     with log_file.open("ab") as log:
         began = log.tell()
         # stdin is a pipe that only we hold: it closes when we die, however we die, and ends the child.

@@ -8,6 +8,7 @@ choosing it and serving it.
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from iot_sandbox.settings import EXIT_UNAVAILABLE, SandboxError
@@ -45,6 +46,15 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         ) from error
     listener.setblocking(False)
     return listener
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """The sockets of one sandbox: for HTTP, for MQTT (one at least), and of the credentials endpoint."""
+
+    http: socket.socket
+    mqtt: Sequence[socket.socket]
+    credentials: socket.socket
 
 
 def port_of(listener: socket.socket) -> int:

@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from iot_sandbox import certificates, ground
+from iot_sandbox import answers, certificates, ground, half
 from iot_sandbox.calls import Call, Calls
 from iot_sandbox.faults import Fault, Faults, Plan, Request
 from iot_sandbox.provider import Provider
+from iot_sandbox.switches import Switches
+from iot_sandbox.tokens import Tokens
 
 CSR_TOPIC = "$aws/certificates/create-from-csr/json"
 _MALFORMED = b'{"certificateId": "0a1b'
@@ -61,11 +63,14 @@ class Exchange:
 class Provisioning:
     """Answers provisioning requests."""
 
-    def __init__(self, faults: Faults, calls: Calls, now: Callable[[], float]) -> None:
+    def __init__(
+        self, faults: Faults, calls: Calls, now: Callable[[], float], switches: Switches
+    ) -> None:
         self._faults = faults
         self._calls = calls
         self._now = now
-        self._used_tokens: set[str] = set()
+        self._switches = switches
+        self._tokens = Tokens(switches)
         self._late: set[asyncio.Task[None]] = set()
         self._registered: dict[str, float] = {}
 
@@ -101,29 +106,44 @@ class Provisioning:
         since = self._registered.get(certificate_id or "")
         return None if since is None else self._now() - since
 
+    def is_spreading(self, certificate_id: str | None) -> bool:
+        """Whether a certificate was registered so lately that it may not do anything yet."""
+        age = self.seconds_registered(certificate_id)
+        return age is not None and age < self._switches.spread_seconds
+
     async def _decide(self, exchange: Exchange, plan: Plan, call: Call) -> Reply:
         if plan.refusal is not None:
             return _rejected(plan.refusal)
         certificates.forget_expired()
         token = _token(exchange.payload) if exchange.kind == "provision" else None
-        if token in self._used_tokens and self._is_refused(exchange, plan, token):
-            return _invalid_token()
+        if refusal := self._refused_token(exchange, plan, token):
+            return refusal
         behind = certificates.certificate_behind(exchange.scope, token)
-        suffix, document = await self._apply(exchange)
-        if suffix == "accepted":
-            if made := document.get("certificateId"):
-                self._calls.issued(call, made)
-            elif token and behind:
-                self._used_tokens.add(token)
-                self._registered[behind] = self._now()
-                call.thing_name = document.get("thingName")
-                call.certificates.append(behind)
+        ministacks = await self._apply(exchange)
+        fails = exchange.kind == "provision" and half.says_fail(exchange.scope, exchange.template)
+        suffix, document = answers.turned(self._switches, ministacks, template_fails=fails)
+        if suffix != "accepted":
+            self._tokens.refused(token, answers.situation(ministacks[1]))
+        elif made := document.get("certificateId"):
+            self._calls.issued(call, made)
+        elif token and behind:
+            self._tokens.registered(token, exchange.session)
+            self._registered[behind] = self._now()
+            call.thing_name = document.get("thingName")
+            call.certificates.append(behind)
         return suffix, document
 
-    def _is_refused(self, exchange: Exchange, plan: Plan, token: str | None) -> bool:
+    def _refused_token(self, exchange: Exchange, plan: Plan, token: str | None) -> Reply | None:
+        if plan.token_reuse is None:
+            found = self._tokens.refusal(token, exchange.session)
+            return ("rejected", answers.refused(_invalid_token()[1], *found)) if found else None
+        if not self._tokens.has_registered(token):
+            return None
         if plan.token_reuse == "reject-if-active":  # noqa: S105  a mode, not a secret
-            return certificates.status_behind(exchange.scope, token) == "ACTIVE"
-        return plan.token_reuse == "reject"  # noqa: S105
+            is_refused = certificates.status_behind(exchange.scope, token) == "ACTIVE"
+        else:
+            is_refused = plan.token_reuse == "reject"  # noqa: S105
+        return _invalid_token() if is_refused else None
 
     @staticmethod
     async def _apply(exchange: Exchange) -> Reply:
@@ -181,22 +201,33 @@ def with_csr_topic(parse: Callable[[str], Topic | None]) -> Callable[[str], Topi
 
 
 def with_csr(
-    reply: Callable[..., Awaitable[Reply]], provider: Provider
+    reply: Callable[..., Awaitable[Reply]], switches: Switches, provider: Provider
 ) -> Callable[..., Awaitable[Reply]]:
-    """Wrap ministack's provisioning so that it does CreateCertificateFromCsr, signed by the provider."""
+    """Wrap ministack's provisioning so that it does CreateCertificateFromCsr, and what a failure leaves."""
+    keeps_subject = switches["csr-subject"] == "kept"
+    leaves_thing = switches["half-registered"] == "the thing"
 
     async def reply_to(
         account: str, region: str, kind: str, template: str | None, payload: bytes, who: Document
     ) -> Reply:
         if kind != "create-from-csr":
-            return await reply(account, region, kind, template, payload, who)
+            answer = await reply(account, region, kind, template, payload, who)
+            if leaves_thing and answers.situation(answer[1]) == "policy-missing":
+                half.leave_thing((account, region), template, _json_object(payload) or {})
+            return answer
         request = _json_object(payload)
         if request is None:
             return _bad_request("InvalidPayload", "Message cannot be parsed")
         csr = request.get("certificateSigningRequest")
         try:
             # Off the loop: an RSA signature takes tens of milliseconds.
-            made = await asyncio.to_thread(certificates.from_csr, (account, region), csr, provider)
+            made = await asyncio.to_thread(
+                certificates.from_csr,
+                (account, region),
+                csr,
+                provider,
+                keeps_subject=keeps_subject,
+            )
         except certificates.CsrError as error:
             return _bad_request("InvalidCertificateSigningRequest", str(error))
         return "accepted", dict(made)

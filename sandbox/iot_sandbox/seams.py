@@ -6,19 +6,24 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from iot_sandbox import ground
+from iot_sandbox.answers import situation
 from iot_sandbox.billing import BillingGroups
 from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.faults import Faults
 from iot_sandbox.handshakes import KnownCertificates
 from iot_sandbox.limits import Limits
+from iot_sandbox.listeners import Listening, port_of
 from iot_sandbox.provider import Provider
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
+from iot_sandbox.role_aliases import RoleAliases
 from iot_sandbox.routing import with_former_signing
 from iot_sandbox.session import session_class
 from iot_sandbox.settings import Settings
 from iot_sandbox.subscriptions import Subscriptions
+from iot_sandbox.switches import Switches
 from iot_sandbox.things import with_versions
+from iot_sandbox.vending import with_variables
 
 ALPN = "x-amzn-mqtt-ca"
 # What a session keeps while its client is away. AWS names no number; ministack's own 1000 would lose a burst.
@@ -26,24 +31,34 @@ QUEUED_MESSAGES = 100_000
 
 
 def install(
-    settings: Settings, mqtt_port: int, faults: Faults, calls: Calls, provisioning: Provisioning
+    settings: Settings,
+    listening: Listening,
+    faults: Faults,
+    calls: Calls,
+    provisioning: Provisioning,
 ) -> None:
     """Wrap what has to be wrapped.
 
     Args:
         settings: the sandbox asked for.
-        mqtt_port: the port really bound.
+        listening: the sockets really bound.
         faults: what is to go wrong.
         calls: where requests are recorded.
         provisioning: what answers provisioning requests.
     """
-    address = f"{settings.endpoint}:{mqtt_port}"
+    address = f"{settings.endpoint}:{port_of(listening.mqtt[0])}"
+    credentials = f"{settings.endpoint}:{port_of(listening.credentials)}"
     ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
     provider = Provider(settings.certificate_life, settings.certificate_chain)
-    ground.wrap("_fleet_provisioning_reply", lambda was: with_csr(was, provider))
     ground.wrap(
-        "_WSSession", lambda _: session_class(settings.limits, faults, calls, provisioning)
+        "_fleet_provisioning_reply", lambda was: with_csr(was, settings.switches, provider)
     )
+    ground.wrap(
+        "_WSSession",
+        lambda _: session_class(settings, faults, calls, provisioning),
+    )
+    ground.hook_seconds(settings.switches.hook_seconds)
+    ground.wrap("_run_provisioning_hook", lambda was: _called(was, settings.switches))
     subscriptions = Subscriptions()
     ground.wrap("broker_subscribe", subscriptions.subscribing)
     ground.wrap("broker_unsubscribe", subscriptions.unsubscribing)
@@ -54,7 +69,9 @@ def install(
     ground.keep_queued(QUEUED_MESSAGES)
     ground.keep_signing_keys()
     ground.wrap("_endpoint_address", lambda was: _data_endpoint(was, address))
-    ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, address))
+    addresses = {"iot:Data-ATS": address, "iot:CredentialProvider": credentials}
+    ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, addresses))
+    ground.wrap_principal(with_variables)
     ground.wrap("_mtls_server_cert_sans", lambda was: _with_names(was, settings))
     known = KnownCertificates()
     ground.wrap("_mtls_trust_anchors", known.anchors)
@@ -64,10 +81,29 @@ def install(
     ground.wrap_routing(with_former_signing)
 
 
-def install_bulk(bulk: BulkTasks) -> None:
-    """Answer the parts of the control plane that ministack has not: bulk registration, billing groups."""
+def install_control(bulk: BulkTasks, aliases: RoleAliases) -> None:
+    """Answer what ministack has not of the control plane: bulk registration, billing groups, role aliases."""
     ground.wrap("_route_request", bulk.beside)
     ground.wrap("_route_request", BillingGroups().beside)
+    ground.wrap("_route_request", aliases.beside)
+
+
+Hook = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def _called(was: Hook, switches: Switches) -> Hook:
+    """Call a hook that ends with an error as often as the switch says."""
+
+    async def run(*arguments: object) -> dict[str, Any]:
+        for _ in range(int(switches["hook-calls"]) - 1):
+            try:
+                return await was(*arguments)
+            except ground.RegistrationRejected as error:
+                if situation(error.reply[1]) != "hook-raises":  # type: ignore[attr-defined]
+                    raise
+        return await was(*arguments)
+
+    return run
 
 
 def _data_endpoint(was: Callable[[str], str], address: str) -> Callable[[str], str]:
@@ -79,14 +115,12 @@ Response = tuple[Any, ...]
 
 
 def _describe_endpoint(
-    was: Callable[[Query], Response], address: str
+    was: Callable[[Query], Response], addresses: dict[str, str]
 ) -> Callable[[Query], Response]:
     def describe(query: Query) -> Response:
-        answer = was(query)
         # AWS gives a plain name, its ports being fixed; ours are not, so the port comes along.
-        if query.get("endpointType", "iot:Data-ATS") == "iot:Data-ATS":
-            answer = ground.json_response({"endpointAddress": address})
-        return answer
+        ours = addresses.get(query.get("endpointType", "iot:Data-ATS"))
+        return ground.json_response({"endpointAddress": ours}) if ours else was(query)
 
     return describe
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,11 +14,14 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.typing import Framework
 
-from iot_sandbox import control, ground, listeners, seams
+from iot_sandbox import control, ground, seams
 from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
+from iot_sandbox.credentials import CredentialsEndpoint
 from iot_sandbox.faults import Faults
+from iot_sandbox.listeners import Listening, SandboxLoop, port_of
 from iot_sandbox.provisioning import Provisioning
+from iot_sandbox.role_aliases import RoleAliases
 from iot_sandbox.settings import (
     ACCESS_KEY_ID,
     EXIT_UNAVAILABLE,
@@ -35,8 +38,7 @@ POLL_SECONDS = 0.01
 def run(
     settings: Settings,
     state_dir: Path,
-    http: socket.socket,
-    mqtt: Sequence[socket.socket],
+    listening: Listening,
     announce: Callable[[dict[str, object]], None],
     faults: Faults | None = None,
 ) -> None:
@@ -45,8 +47,7 @@ def run(
     Args:
         settings: the sandbox asked for.
         state_dir: absolute, exclusively ours.
-        http: the listening socket for HTTP.
-        mqtt: the listening sockets for MQTT, one at least.
+        listening: the sockets.
         announce: gets the ready line's values, once.
         faults: for an embedding program that sets faults without HTTP.
 
@@ -54,10 +55,11 @@ def run(
         SandboxError: the MQTT listener did not start.
     """
     table, calls, bulk = faults or Faults(), Calls(), BulkTasks()
-    provisioning = Provisioning(table, calls, time.monotonic)
-    mqtt_ports = [listeners.port_of(one) for one in mqtt]
-    seams.install(settings, mqtt_ports[0], table, calls, provisioning)
-    seams.install_bulk(bulk)
+    provisioning = Provisioning(table, calls, time.monotonic, settings.switches)
+    seams.install(settings, listening, table, calls, provisioning)
+    aliases = RoleAliases(state_dir / "role-aliases.json")
+    seams.install_control(bulk, aliases)
+    endpoint = CredentialsEndpoint(aliases, table, calls)
     app = cast(
         "Framework", control.beside(ground.ministack_app.app, control.Control(table, calls, bulk))
     )
@@ -65,8 +67,12 @@ def run(
     async def main() -> None:
         stop = asyncio.Event()
         _stop_on_request(stop, follow_stdin=settings.follow_stdin)
-        serving = asyncio.create_task(serve(app, _config(http), shutdown_trigger=stop.wait))
-        ready = asyncio.create_task(_until_ready(http))
+        serving = asyncio.create_task(
+            serve(app, _config(listening.http), shutdown_trigger=stop.wait)
+        )
+        ready = asyncio.create_task(
+            _until_ready(listening.http, endpoint.serve(listening.credentials))
+        )
         await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():  # told to end while starting, or failed
             ready.cancel()
@@ -75,10 +81,10 @@ def run(
             await serving
             raise failure
         else:
-            announce(_ready_line(settings, state_dir, listeners.port_of(http), mqtt_ports))
+            announce(_ready_line(settings, state_dir, listening))
         await serving
 
-    with asyncio.Runner(loop_factory=lambda: listeners.SandboxLoop(mqtt)) as runner:
+    with asyncio.Runner(loop_factory=lambda: SandboxLoop(listening.mqtt)) as runner:
         runner.run(main())
 
 
@@ -104,13 +110,14 @@ def _stop_on_request(stop: asyncio.Event, *, follow_stdin: bool) -> None:
         loop.add_reader(sys.stdin, read)
 
 
-async def _until_ready(http: socket.socket) -> None:
+async def _until_ready(http: socket.socket, serving: Awaitable[object]) -> None:
     while not ground.is_listening():
         if ground.listener_failed():
             raise SandboxError("ministack did not start; its log says why", EXIT_UNAVAILABLE)
         await asyncio.sleep(POLL_SECONDS)
     # Makes the CA and the server certificate, which the first device would have to wait for.
     await ground.server_context()
+    await serving
     # An address for every interface is, as a target, this machine's loopback.
     reader, writer = await asyncio.open_connection(*http.getsockname()[:2])
     writer.write(b"GET /_sandbox/faults HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -118,17 +125,16 @@ async def _until_ready(http: socket.socket) -> None:
     writer.close()
 
 
-def _ready_line(
-    settings: Settings, state_dir: Path, http_port: int, mqtt_ports: list[int]
-) -> dict[str, Any]:
-    ca_file = state_dir / "ca.pem"
+def _ready_line(settings: Settings, state_dir: Path, listening: Listening) -> dict[str, Any]:
+    ca_file, mqtt_ports = state_dir / "ca.pem", [port_of(one) for one in listening.mqtt]
     ca_file.write_text(ground.ca_pem())
     return {
         "ready": True,
         "endpoint": settings.endpoint,
         "mqtt_port": mqtt_ports[0],
         "mqtt_ports": mqtt_ports,
-        "http_url": f"http://{settings.http_host}:{http_port}",
+        "credentials_port": port_of(listening.credentials),
+        "http_url": f"http://{settings.http_host}:{port_of(listening.http)}",
         "ca_file": str(ca_file),
         "region": settings.region,
         "access_key_id": ACCESS_KEY_ID,

@@ -1,15 +1,17 @@
 """One MQTT connection: ministack's session, with every CONNECT, SUBSCRIBE, PUBLISH and answer passing by us."""
 
 import asyncio
+from dataclasses import replace
 from typing import ClassVar
 
 from iot_sandbox import ground
 from iot_sandbox.calls import Calls
 from iot_sandbox.connection import AwsConnection
+from iot_sandbox.fault_kinds import NOT_AUTHORIZED
 from iot_sandbox.faults import Faults, Plan, Request
-from iot_sandbox.limits import Limits
 from iot_sandbox.packets import (
     ANSWERS,
+    CONNACK,
     FAILURE,
     OPERATIONS,
     PUBLISH,
@@ -18,6 +20,8 @@ from iot_sandbox.packets import (
     reason_code,
 )
 from iot_sandbox.provisioning import Exchange, Provisioning
+from iot_sandbox.settings import Settings
+from iot_sandbox.switches import Switches
 from iot_sandbox.wills import DelayedWills
 
 _PROVISIONING_TOPICS = ("$aws/certificates/", "$aws/provisioning-templates/")
@@ -29,6 +33,7 @@ class SandboxSession(AwsConnection):
     faults: ClassVar[Faults]
     calls: ClassVar[Calls]
     provisioning: ClassVar[Provisioning]
+    switches: ClassVar[Switches]
 
     # What the answer to the packet in hand said, and whether it is held back.
     _answer_kind: int | None = None
@@ -38,7 +43,7 @@ class SandboxSession(AwsConnection):
     async def deliver_answer(self, topic: str, payload: bytes) -> bool:
         """Send an answer to this connection, subscribed or not; say whether its policy lets it receive.
 
-        QoS 1 for who subscribed with QoS 1, otherwise 0.
+        QoS 1 for who subscribed with QoS 1, otherwise 0, unless the switches say otherwise.
         """
         # A late answer to a connection that is gone is lost.
         if self._cleaned_up or not self._policy_allows("iot:Receive", f"topic/{topic}"):
@@ -48,7 +53,11 @@ class SandboxSession(AwsConnection):
             for number, topic_filter in self._sub_filters.items()
             if ground.is_match(topic_filter, topic)
         ]
-        await self.deliver_to_client(topic, payload, max(granted, default=0))
+        if not granted and self.switches["reply-unasked"] == "not delivered":
+            return False
+        at = self.switches["reply-qos"]
+        qos = int(at) if at.isdecimal() else max(granted, default=0)
+        await self.deliver_to_client(topic, payload, qos)
         return True
 
     def breached(self, packet: Packet, code: int) -> None:
@@ -62,7 +71,7 @@ class SandboxSession(AwsConnection):
         kind, code = reason_code(b)
         if kind == self._answer_kind:
             self._answer_code = max(self._answer_code, code)
-            if self._is_mute:
+            if self._is_mute or (kind == CONNACK and code >= FAILURE and self._hides_refusals):
                 return
         await super().send_bytes(b)
 
@@ -86,6 +95,8 @@ class SandboxSession(AwsConnection):
         if plan.close == "before":
             self.calls.settle(call, "closed")
             return False
+        if plan.refusal is None and self.provisioning.is_spreading(self.certificate_id):
+            plan = replace(plan, refusal={"reason_code": NOT_AUTHORIZED})
         if plan.delay:
             await asyncio.sleep(plan.delay)
         if plan.refusal is not None:
@@ -98,6 +109,10 @@ class SandboxSession(AwsConnection):
         )
         call.answers = int(not self._is_mute)
         return goes_on and plan.close is None
+
+    @property
+    def _hides_refusals(self) -> bool:
+        return self.switches["connect-refused"] == "closed"
 
     async def _under(self, plan: Plan, pkt_type: int, flags: int, body: bytes) -> bool:
         self._answer_kind, self._answer_code = ANSWERS[pkt_type], 0
@@ -131,10 +146,11 @@ class SandboxSession(AwsConnection):
 
 
 def session_class(
-    limits: Limits, faults: Faults, calls: Calls, provisioning: Provisioning
+    settings: Settings, faults: Faults, calls: Calls, provisioning: Provisioning
 ) -> type[SandboxSession]:
     """Make the class ministack is to open its sessions with."""
-    SandboxSession.limits = limits
+    SandboxSession.limits = settings.limits
+    SandboxSession.switches = settings.switches
     SandboxSession.wills = DelayedWills()
     SandboxSession.faults = faults
     SandboxSession.calls = calls

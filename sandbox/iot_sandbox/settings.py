@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from iot_sandbox.limits import Limits
+from iot_sandbox.switches import Switches
 
 EXIT_UNAVAILABLE = 69
 EXIT_CANNOT_WRITE = 73
@@ -38,10 +39,12 @@ class Settings:
         names: further names and addresses for the server certificate.
         mqtt_ports: ports of the MQTT listener; 0 picks a free one. Devices are sent to the first.
         http_port: port of the HTTP listener; 0 picks a free one.
+        credentials_port: port of the credentials endpoint; 0 picks a free one.
         region: the AWS region it says it is.
         limits: what connections are held to.
         certificate_life: seconds that certificates by CSR live, from a certificate provider; None: no provider.
         certificate_chain: whether the provider's CA is an intermediate one, which comes with each certificate.
+        switches: what AWS may do otherwise.
         follow_stdin: end when standard input is closed.
     """
 
@@ -50,10 +53,12 @@ class Settings:
     names: tuple[str, ...] = ()
     mqtt_ports: tuple[int, ...] = (8883,)
     http_port: int = 4566
+    credentials_port: int = 9443
     region: str = "eu-west-1"
     limits: Limits = field(default_factory=Limits)
     certificate_life: int | None = None
     certificate_chain: bool = False
+    switches: Switches = field(default_factory=Switches)
     follow_stdin: bool = False
 
     @property

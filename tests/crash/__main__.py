@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from functools import partial
 
+from crash.adoption import Adoption
 from crash.fill_queue import ACKNOWLEDGES_FIRST
 from crash.matrix import Make, Matrix, Point, sample, with_errors
 from crash.move import Move
 from crash.provisioning import METHODS, Provisioning
 from crash.readings import Readings
+from crash.recovery import Recovery
 from crash.rotation import Rotation
 from crash.wrong_agent import WRITERS
 
@@ -57,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         help="only a rotation, with the device's own certificate",
     )
     add("--move", action="store_true", help="only a move to another endpoint")
+    add(
+        "--adoption", action="store_true", help="only the adoption of a pair that is there already"
+    )
+    add("--recovery", action="store_true", help="only the ladder back from a revoked certificate")
     add("--sample", type=int, metavar="N", help="only N points, chosen by chance")
     add("--seed", type=int, help="the same chance again")
     add(
@@ -84,6 +90,14 @@ def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
         return {"rotation": Rotation}
     if arguments.move:
         return {"move": Move}
+    adoption: dict[str, Make] = {
+        f"adoption {'again' if again else 'first'}": partial(Adoption, again=again)
+        for again in (False, True)
+    }
+    if arguments.adoption:
+        return adoption
+    if arguments.recovery:
+        return {"recovery": Recovery}
     makers: dict[str, Make] = {
         f"{method} {'again' if again else 'first'}": partial(
             Provisioning, method=method, again=again, writer=arguments.writer
@@ -95,6 +109,8 @@ def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
         makers["queue"] = Readings
         makers["rotation"] = Rotation
         makers["move"] = Move
+        makers["recovery"] = Recovery
+        makers |= adoption
     return makers
 
 

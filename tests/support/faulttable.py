@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FACTS = ROOT / "tests" / "integration" / "provisioning" / "faults.json"
 PAGE = ROOT / "docs" / "reference" / "faults.md"
 
+# The identity in use is refused for good; the first certificate counts among those that were made.
+LADDER = "run: the ladder back"
+
 STEPS = (
     "name and port",
     "TLS",
@@ -31,6 +34,7 @@ STEPS = (
     "prove: connect as the thing",
     "prove: publish as the thing",
     "run: the years after",
+    LADDER,
 )
 
 _ENDS = {
@@ -48,7 +52,8 @@ _HEAD = """\
 What can go wrong between a device and AWS IoT, what the agent does about it, and what it says on stderr and, in `run`,
 in the log and in `fleet-agent status`. Every row is a test against the sandbox (`tests/integration/provisioning`);
 after each the device ends provisioned, the ledger names every certificate whose answer arrived, and no more
-certificates were made than the row says. How to read the messages:
+certificates were made than the row says; of the [ladder back](../explanation/identity.md#the-ladder-back) the rows say
+what each costs until then. How to read the messages:
 [Find out what is wrong](../how-to/troubleshooting.md).
 
 <!-- made by tests/support/faulttable.py of what the tests saw: do not edit -->
@@ -159,14 +164,22 @@ def page() -> str:
 def _does(fact: dict[str, Any]) -> str:
     status = fact["status"]
     if status is None:
-        return "`run` goes on, and tries again by itself"
+        more = fact["minted"] - 1
+        costs = f"; costs {_certificates(more)}" if more > 0 else ""
+        if fact["step"] != LADDER:
+            costs = ""
+        return f"`run` goes on, and tries again by itself{costs}"
     does = "goes on as if nothing were" if not status and not any(fact["says"]) else _ENDS[status]
     if fact.get("at_once"):
         does = _AT_ONCE.format(status=status)
     more = fact["minted"] - 1
     if more > 0:
-        does += f"; costs {'one certificate' if more == 1 else f'{more} certificates'}"
+        does += f"; costs {_certificates(more)}"
     return does
+
+
+def _certificates(number: int) -> str:
+    return "one certificate" if number == 1 else f"{number} certificates"
 
 
 if __name__ == "__main__":

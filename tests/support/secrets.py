@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-# The two files that hold a secret by design: 0600, and the token is erased once proven.
-SECRET_FILES = {"private.pem.key", "issued.json"}
+# The files that hold a secret by design: 0600, and the ownership token is erased once proven.
+SECRET_FILES = {"private.pem.key", "issued.json", "credentials-http.key"}
 KEY = "PRIVATE KEY-----"
 
 # The sandbox's ownership tokens are 64 characters of URL-safe base64; certificate ids are 64 hex digits.
 _TOKEN = re.compile(r"(?<![\w-])(?![0-9a-f]{64}(?![\w-]))[\w-]{64}(?![\w-])", re.ASCII)
+# What its AWS credentials end in.
+_SESSION_TOKEN = re.compile(r"FwoGZX[0-9a-f]{32}")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -21,6 +23,8 @@ def secrets_in(text: str, tokens: Iterable[str] = ()) -> list[str]:
     without = _CERTIFICATE.sub("", text)
     if _TOKEN.search(without) or any(token in text for token in tokens):
         return ["an ownership token"]
+    if _SESSION_TOKEN.search(text):
+        return ["AWS credentials"]
     return []
 
 

@@ -23,6 +23,9 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.doctor import configuration, examine, image
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding
+from fleet_agent.identity import standing
+from fleet_agent.identity.ladder import Rung
+from fleet_agent.identity.standing import Standing
 from support.certificates import FAR_AWAY, TOMORROW, YESTERDAY, make_pair
 from support.clock import FakeClock
 from support.users import NOBODY
@@ -226,6 +229,11 @@ def _stuck(bench: Bench) -> None:
     bench.store.open(attempt(tries=9, not_before=bench.clock.wall() + 3000))
 
 
+def _dead(bench: Bench) -> None:
+    known = Standing(refused_since=bench.clock.now).at(Rung.APPROVAL, "403", bench.clock.now)
+    standing.write(bench.state_dir, known)
+
+
 def _left_behind(bench: Bench) -> None:
     bench.store.ledger.record("ab" * 32, Event.UNRESOLVED, 1, bench.clock.wall())
 
@@ -304,6 +312,7 @@ DEVICE = (
     Seeded("the device's certificate about to expire", "certificate-expires",
            lambda b: b.promote(valid_from=TOMORROW - dt.timedelta(40), valid_to=TOMORROW), "certificate.pem.crt",
            level="warning"),
+    Seeded("an identity that AWS IoT refuses for good", "identity-dead", _dead, "waits for approval"),
     Seeded("the storage of another device", "hardware-changed", _other_board, "fingerprint.json"),
     Seeded("an endpoint that is not the identity's", "endpoint-changed",
            lambda b: b.promote(endpoint="other-ats.iot.eu-west-1.amazonaws.com"), "other-ats", level="warning"),

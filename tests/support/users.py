@@ -7,13 +7,18 @@ from collections.abc import Iterator
 NOBODY = 65534
 
 
-@contextlib.contextmanager
-def as_nobody() -> Iterator[None]:
+def as_nobody() -> contextlib.AbstractContextManager[None]:
     """Act as a user that owns nothing; no change for who is not root."""
+    return as_user(NOBODY)
+
+
+@contextlib.contextmanager
+def as_user(number: int) -> Iterator[None]:
+    """Act as another user; no change for who is not root."""
     if os.geteuid() != 0:
         yield
         return
-    os.seteuid(NOBODY)
+    os.seteuid(number)
     try:
         yield
     finally:

@@ -54,6 +54,7 @@ def test_what_is_shown(health: Health, folder: Path, clock: FakeClock) -> None:
         "problems": [],
         "certificate_id": None,
         "rotation": None,
+        "credentials": {},
         "readings_stored": 0,
         "readings_acknowledged": 3,
         "readings_waiting": 0,

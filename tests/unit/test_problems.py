@@ -131,7 +131,7 @@ def test_a_row_is_whole(kind: Kind) -> None:
         assert words[0].isupper() or words[0] == "`"
     assert kind.title.endswith((".", "?"))
     assert kind.clears.endswith(".")
-    assert kind.of in (None, "source", "handler")
+    assert kind.of in (None, "source", "handler", "role alias", "listener")
 
 
 def test_no_code_is_taken_apart() -> None:

@@ -12,7 +12,12 @@ LONGEST_MODULE = 400
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(
     path
-    for folder in ("agent/fleet_agent", "sandbox/iot_sandbox", "scripts/fleet_cloud")
+    for folder in (
+        "agent/fleet_agent",
+        "sandbox/iot_sandbox",
+        "scripts/fleet_cloud",
+        "scripts/fleet_acceptance",
+    )
     for path in (ROOT / folder).rglob("*.py")
 )
 

@@ -22,6 +22,7 @@ EXAMPLES = {
     "dmi-serial.conf": 1.5,
     "handlers.conf": 2.0,
     "pkcs11.conf": 1.5,
+    "credentials.conf": 1.7,
     "socket.conf": 1.7,
     "socket-group.conf": 1.5,
     "state-on-data.conf": 1.5,

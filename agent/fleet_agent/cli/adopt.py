@@ -54,7 +54,7 @@ def register(
 def run(arguments: argparse.Namespace) -> Outcome:
     """Run the verb."""
     settings = flags.settings(arguments)
-    if settings.identity is None:
+    if settings.identity.pair is None:
         raise UsageError(
             "Nothing says which certificate and key to adopt.",
             remedy="Give --cert FILE --key FILE, or add the section identity to the configuration.",
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     clock = SystemClock()
     started = clock.monotonic()
     # Before root becomes the agent's user, who may not read what another agent keeps.
-    pair = adopt.read(settings.identity, settings)
+    pair = adopt.read(settings)
     request = Request(
         pair=pair,
         force=arguments.force,

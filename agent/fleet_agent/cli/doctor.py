@@ -2,10 +2,12 @@
 
 import argparse
 import dataclasses
+import io
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from fleet_agent import statedir
 from fleet_agent.cli import flags
@@ -14,10 +16,10 @@ from fleet_agent.cli.terminal import Line, Styled
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.paths import config_file
 from fleet_agent.config.settings import STATE_DIR, Settings
-from fleet_agent.doctor import bundle, configuration, examine
+from fleet_agent.doctor import bundle, configuration, examine, upload
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Level, Subject
-from fleet_agent.errors import AgentError, UsageError
+from fleet_agent.errors import AgentError, DeviceError, UsageError
 from fleet_agent.health.status import runtime_dir
 
 _MARKS = {
@@ -56,8 +58,15 @@ def register(
     )
     group.add_argument(
         "--bundle",
-        metavar="FILE",
-        help="write what support needs to a new .tar.gz, without secrets",
+        metavar="FILE|s3://…",
+        help="write what support needs to a new .tar.gz, without secrets; s3://BUCKET/PREFIX: put it there, below the "
+        "thing's name, with the device's own AWS credentials",
+    )
+    group.add_argument(
+        "--role-alias",
+        metavar="NAME",
+        default="",
+        help="with whose AWS credentials a bundle goes to S3 (default: the only role alias)",
     )
     group.add_argument(
         "--account",
@@ -77,6 +86,9 @@ def run(arguments: argparse.Namespace) -> Outcome:
             code="usage",
         )
     findings: list[Finding] = []
+    is_remote = arguments.bundle is not None and arguments.bundle.startswith(upload.SCHEME)
+    if is_remote:
+        upload.check(arguments.bundle)
     for found in _image(arguments) if arguments.image else _device(arguments, findings):
         if not arguments.json:
             show(*_lines(found, findings[-1].check if findings else ""))
@@ -91,7 +103,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
 def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[Finding]:
     from fleet_agent.doctor.arn import arn_of
 
-    archive = bundle.open_archive(Path(arguments.bundle)) if arguments.bundle else None
+    archive = _archive(arguments.bundle)
     path, _ = config_file(arguments.config, os.environ)
     settings, problems = configuration.read(lambda: flags.settings(arguments), path)
     yield from problems
@@ -112,7 +124,35 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
         yield from examine.after(device.at_home(), online)
     if archive and collected:
         collected.add_findings({"schema": 1, **_answer(findings)})
-        collected.write(archive, device.clock.wall())
+        with archive:
+            collected.write(archive, device.clock.wall())
+            if isinstance(archive, io.BytesIO):
+                arguments.bundle = _upload(arguments, archive.getvalue(), device)
+
+
+def _archive(name: str | None) -> IO[bytes] | None:
+    if name is None:
+        return None
+    if name.startswith(upload.SCHEME):
+        return io.BytesIO()
+    return bundle.open_archive(Path(name))
+
+
+def _upload(arguments: argparse.Namespace, body: bytes, device: Device) -> str:
+    """Put the bundle into S3; return where it is."""
+    from fleet_agent.cli import credentials
+    from fleet_agent.identity.configured import in_service, open_store
+
+    if device.settings is None:
+        raise DeviceError(
+            "Without a configuration there are no AWS credentials to put a bundle into S3 with.",
+            remedy="Correct the configuration; or write the bundle to a file: --bundle FILE",
+            code="configuration",
+        )
+    credential, _ = in_service(open_store(device.settings))
+    keys = credentials.obtain(arguments)
+    now = device.clock.wall()
+    return upload.put(arguments.bundle, body, device.settings, credential.client_id, keys, now)
 
 
 def _subject(arguments: argparse.Namespace, settings: Settings | None, path: Path) -> Device:

@@ -61,6 +61,16 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("an image mounted at /mnt, before it is copied", "fleet-agent doctor --image /mnt"),
         ("for a support case", "fleet-agent doctor --online --bundle support.tar.gz"),
     ),
+    "credentials": (
+        (
+            "what `credential_process =` names in ~/.aws/config of a user that is allowed",
+            "fleet-agent credentials --role-alias logs",
+        ),
+        (
+            "for a program that reads AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "fleet-agent credentials --role-alias logs --token-file ~/.fleet-agent-token",
+        ),
+    ),
     "publish": (
         ("a reading; returns once it is durable", "fleet-agent publish '{\"celsius\": 21.5}'"),
         (

@@ -18,6 +18,7 @@ VERBS = (
     "status",
     "doctor",
     "publish",
+    "credentials",
     "parameters",
     "config",
     "rotate",

@@ -11,23 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from fleet_agent import pasted
-from fleet_agent.cli import flags
+from fleet_agent.cli import agent_socket, flags
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.config.units import parse_duration
 from fleet_agent.errors import (
     AgentError,
-    DeviceError,
     RefusedError,
     TemporaryError,
     UnreachableError,
     UsageError,
 )
-from fleet_agent.health.status import SERVICE_RUNTIME_DIR
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import packet
 
 _STDIN = "-"
-_LONGEST = 1e6  # seconds that a socket can wait
 
 # What the socket refuses → our exit status; anything else is wrong with what was typed.
 _ERRORS: dict[str, type[AgentError]] = {
@@ -74,8 +71,7 @@ def register(
         default=60.0,
         help="default 60; 0: for ever",
     )
-    parser.add_argument("--state-dir", dest="state_dir", metavar="DIR", help="the agent's")
-    parser.add_argument("--runtime-dir", dest="runtime_dir", metavar="DIR", help="the agent's")
+    agent_socket.add_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -89,7 +85,13 @@ def run(arguments: argparse.Namespace) -> Outcome:
         **({"expires": arguments.expires} if arguments.expires else {}),
         **({"wait": True} if arguments.wait else {}),
     }
-    with _connected(_socket_path(arguments), arguments.timeout or None) as client:
+    with agent_socket.connected(
+        agent_socket.path_of(arguments, packet.NAME),
+        arguments.timeout or None,
+        missing="a `socket` under telemetry.sources",
+        denied="Set the socket source's `group`, and make the user a member of it.",
+    ) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, packet.MAX_PACKET)
         _send(client, _packet(request))
         _hear(client, "ok", "The agent did not answer in time; the reading may be stored or not.")
         if arguments.wait:
@@ -173,45 +175,6 @@ def _read_stdin() -> bytes:
         raise _usage(
             f"Cannot read stdin: {error.strerror}.", "Pipe the payload into it, or give --file."
         ) from error
-
-
-def _socket_path(arguments: argparse.Namespace) -> Path:
-    """The socket of the agent that is meant. The installed one is found without reading its configuration."""
-    if arguments.runtime_dir is not None:
-        return Path(arguments.runtime_dir) / packet.NAME
-    installed = SERVICE_RUNTIME_DIR / packet.NAME
-    is_named = arguments.config or arguments.state_dir or os.environ.get("FLEET_AGENT_CONFIG")
-    if not is_named and installed.exists():
-        return installed
-    try:
-        return flags.directories(arguments)[1] / packet.NAME
-    except DeviceError:
-        if is_named:
-            raise
-        return installed  # the configuration is not for every user to read
-
-
-def _connected(path: Path, timeout: float | None) -> socket.socket:
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        client.settimeout(min(timeout, _LONGEST) if timeout else None)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, packet.MAX_PACKET)
-        client.connect(str(path))
-    except PermissionError as error:
-        client.close()
-        raise RefusedError(
-            f"This user may not open {path}.",
-            remedy="Set the socket source's `group`, and make the user a member of it.",
-            code="socket-denied",
-        ) from error
-    except OSError as error:
-        client.close()
-        raise UnreachableError(
-            f"No agent listens on {path}: {error.strerror or error}.",
-            remedy="systemctl status fleet-agent; it needs a `socket` under telemetry.sources.",
-            code="agent-not-running",
-        ) from error
-    return client
 
 
 def _send(client: socket.socket, data: bytes) -> None:

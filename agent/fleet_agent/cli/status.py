@@ -18,7 +18,10 @@ from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
 from fleet_agent.health.problems import Severity
+from fleet_agent.identity import standing
 from fleet_agent.identity.in_use import DAMAGES, in_use
+from fleet_agent.identity.ladder import Rung
+from fleet_agent.identity.standing import Standing
 from fleet_agent.record import record
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
@@ -72,6 +75,7 @@ class _Seen:
     credential: Credential | None
     damage: AgentError | None = None
     pending: Generation | None
+    standing: Standing
     process: int | None
     daemon: dict[str, Any] | None
 
@@ -127,6 +131,7 @@ def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
         credential=credential,
         damage=damage,
         pending=store.pending(),
+        standing=standing.read(state_dir),
         process=process,
         daemon=_daemon(runtime_dir) if process is not None else None,
     )
@@ -156,6 +161,7 @@ def _answer(seen: _Seen, state_dir: Path) -> dict[str, object]:
         "proven": text(credential.proven) if credential and credential.proven else None,
         "endpoint": credential.endpoint if credential else None,
         "attempt": _attempt(seen.pending),
+        "recovery": standing.shown(seen.standing),
         "running": seen.process is not None,
         "daemon": seen.daemon,
         "problems": seen.problems,
@@ -190,6 +196,8 @@ def _for_people(seen: _Seen) -> Iterator[Line]:
         tries = seen.pending.attempt.tries
         times = "once" if tries == 1 else f"{tries} times"
         yield _row("attempt", f"generation {seen.pending.number}, tried {times}")
+    if (known := seen.standing).rung is not Rung.IN_SERVICE:
+        yield _row("ladder", f"{known.rung.value}{_tries(known)}")
     if seen.process is not None:
         yield _row("daemon", f"running{_since(seen.daemon)}, process {seen.process}")
     if seen.daemon:
@@ -200,6 +208,13 @@ def _for_people(seen: _Seen) -> Iterator[Line]:
         title = Styled(str(problem.get("title")), _COLOURS.get(severity, "yellow"))
         yield _row(severity, title, _beginning(problem))
         yield _row("", f"→ {problem.get('remedy')}")
+
+
+def _tries(known: Standing) -> str:
+    if known.tried is None:
+        return ""
+    times = "once" if known.tries == 1 else f"{known.tries} times"
+    return f", asked {times}, again at {text(known.tried.wall + known.wait)}"
 
 
 def _headline(seen: _Seen) -> Line:
@@ -243,6 +258,8 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
         yield _row("dropped", f"{words} (since the queue was made)")
     if answers := daemon.get("answers_dropped"):
         yield _row("dropped", f"{answers} answers to commands (since the start)")
+    for name, shown in _mapping(daemon.get("credentials")).items():
+        yield _row("credentials", f"{name}: {_credentials(_mapping(shown))}")
     for kind in ("source", "handler"):
         for name, counters in _mapping(daemon.get(f"{kind}s")).items():
             counted = _mapping(counters)
@@ -251,6 +268,13 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
                 yield _row(kind, f"{name}: {count} dropped")
             if error := counted.get("last_error"):
                 yield _row(kind, f"{name}: last error {counted.get('last_error_time')}: {error}")
+
+
+def _credentials(shown: dict[str, Any]) -> str:
+    words = f"until {shown['expires']}" if shown.get("expires") else "none asked for yet"
+    if shown.get("last_error"):
+        words += f", last error {shown.get('last_error_time')}: {shown['last_error']}"
+    return words
 
 
 def _mapping(value: object) -> dict[str, Any]:

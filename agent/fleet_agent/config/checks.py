@@ -13,6 +13,7 @@ from fleet_agent.topics.template import template_fault
 
 TEMPLATE_PATTERN = r"^[0-9A-Za-z_-]{1,36}$"
 THING_PATTERN = r"^[0-9A-Za-z:_-]{1,128}$"
+ROLE_ALIAS_PATTERN = r"^[0-9A-Za-z_=,@-]{1,128}$"
 HOST_PATTERN = r"^[0-9A-Za-z._:-]{1,253}$"
 PROXY_PATTERN = r"^(none|http://[^/@]+:[0-9]{1,5}/?)$"
 
@@ -39,6 +40,26 @@ def thing_name(text: str) -> None:
 
 
 def endpoint(text: str) -> None:
+    """Check the data endpoint's host name."""
+    _endpoint(text)
+    if ".credentials.iot." in text:
+        raise WrongValueError(
+            "is the credential provider's endpoint, which speaks no MQTT",
+            "take the one of `aws iot describe-endpoint --endpoint-type iot:Data-ATS`",
+        )
+
+
+def credentials_endpoint(text: str) -> None:
+    """Check the credentials endpoint's host name."""
+    _endpoint(text)
+    if "-ats.iot." in text:
+        raise WrongValueError(
+            "is the data endpoint, which gives no credentials",
+            "take the one of `aws iot describe-endpoint --endpoint-type iot:CredentialProvider`",
+        )
+
+
+def _endpoint(text: str) -> None:
     """Check a host name; a pasted URL or host:port is explained, as consoles hand those out."""
     if "://" in text:
         authority = re.split(r"[/?#]", text.partition("://")[2])[0]
@@ -53,11 +74,6 @@ def endpoint(text: str) -> None:
     if "/" in text:
         raise WrongValueError("has a path in it", f"write endpoint: {text.partition('/')[0]}")
     _host(text)
-    if ".credentials.iot." in text:
-        raise WrongValueError(
-            "is the credential provider's endpoint, which speaks no MQTT",
-            "take the one of `aws iot describe-endpoint --endpoint-type iot:Data-ATS`",
-        )
 
 
 def _ip_address(text: str) -> None:
@@ -216,6 +232,29 @@ def user(text: str) -> None:
         raise WrongValueError(
             "is neither a name nor a number", "write, for example, meter or 1000"
         )
+
+
+def allowed_user(text: str) -> None:
+    """Check who is allowed: ``user:`` and a name, a number or ``*``."""
+    kind, colon, name = text.partition(":")
+    if not colon or kind != "user":
+        raise WrongValueError("does not say who", "write, for example, user:collector")
+    user(name)
+
+
+def role_alias(text: str) -> None:
+    """Check the name of a role alias of AWS IoT."""
+    if not re.fullmatch(ROLE_ALIAS_PATTERN[1:-1], text):
+        raise WrongValueError(
+            "is no role alias: 1 to 128 letters, digits and _ = , @ -",
+            "write the name as `aws iot list-role-aliases` shows it",
+        )
+
+
+def s3_place(text: str) -> None:
+    """Check a bucket of S3, with or without what a key begins with."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\x00-\x1f]*)?", text):
+        raise WrongValueError("is no place in S3", "write s3://BUCKET/PREFIX")
 
 
 def handler_path(text: str) -> None:

@@ -1,32 +1,35 @@
-"""The section ``identity``: a certificate and a key that the device has already, to be adopted as they are."""
+"""The section ``identity``: a pair that the device has already, to be adopted; and when an identity counts as dead."""
 
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
-from fleet_agent.config.shape import Doc, FilePath, Text, WrongValueError
+from fleet_agent.config.shape import Doc, Duration, FilePath, Text, WrongValueError
 from fleet_agent.record import record
 
 
 @record
 class Identity:
-    """A certificate and key of this device's own, from a factory or another agent, instead of a claim."""
+    """A certificate and key of this device's own, from a factory or another agent, instead of a claim.
+
+    Without them the section says only when an identity is given up.
+    """
 
     certificate: Annotated[
-        str,
+        str | None,
         FilePath(credential=True),
         Doc(
             "The device's own certificate, PEM, first in the file; a CA's may follow.",
             "certificate: /etc/fleet-agent/device.pem.crt",
         ),
-    ]
+    ] = None
     private_key: Annotated[
-        str,
+        str | None,
         FilePath(credential=True, token=True),
         Doc(
             "Its private key: PEM, or in a token, `pkcs11:token=…;object=…`.",
             "private_key: /etc/fleet-agent/device.pem.key",
         ),
-    ]
+    ] = None
     thing_name: Annotated[
         str | None,
         Text(checks.thing_name, checks.THING_PATTERN, 128),
@@ -40,13 +43,38 @@ class Identity:
             "thing_name_from: cn",
         ),
     ] = None
+    dead_after: Annotated[
+        float,
+        Duration(1, 365 * 86400),
+        Doc(
+            "How long AWS IoT must have refused the identity in use before another certificate is asked for by the "
+            "claim, if there is one; time without a network does not count.",
+            "dead_after: 6h",
+        ),
+    ] = 3600.0
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """Where certificate and key are; None where nothing is to be adopted."""
+        if self.certificate is None or self.private_key is None:
+            return None
+        return self.certificate, self.private_key
 
     def __post_init__(self) -> None:
-        """A name is given or taken from somewhere.
+        """A certificate has a key, and a name is given or taken from somewhere.
 
         Raises:
-            WrongValueError: It is both.
+            WrongValueError: It is not so, or both.
         """
+        if (self.certificate is None) != (self.private_key is None):
+            given, missing = ("certificate", "private_key")
+            if self.certificate is None:
+                given, missing = missing, given
+            raise WrongValueError(f"has {given}, and no {missing}", f"add {missing}")
+        if self.pair is None and (self.thing_name or self.thing_name_from):
+            raise WrongValueError(
+                "names a thing, and no certificate to adopt", "add certificate and private_key"
+            )
         if self.thing_name is not None and self.thing_name_from is not None:
             raise WrongValueError(
                 "has thing_name and thing_name_from, which exclude each other", "keep one"

@@ -10,6 +10,7 @@ What ``Annotated`` adds to the type is read by the loader, the JSON Schema and t
 from typing import Annotated
 
 from fleet_agent.config import checks
+from fleet_agent.config.credentials import Credentials
 from fleet_agent.config.identity import Identity
 from fleet_agent.config.move import Move
 from fleet_agent.config.provisioning import Claim, Provisioning
@@ -66,12 +67,13 @@ class Settings:
         ),
     ] = None
     identity: Annotated[
-        Identity | None,
+        Identity,
         Doc(
-            "A certificate and key that the device has already: adopted at the first start instead of a claim's walk.",
+            "A certificate and key that the device has already: adopted at the first start instead of a claim's walk. "
+            "And when an identity that AWS IoT refuses counts as dead.",
             "identity: {certificate: device.pem.crt, private_key: device.pem.key, thing_name: pump-7}",
         ),
-    ] = None
+    ] = Identity()
     claim: Annotated[
         Claim | None,
         Doc(
@@ -109,6 +111,14 @@ class Settings:
             'subscriptions: [{topic: "cmd/{thing}/#"}]',
         ),
     ] = ()
+    credentials: Annotated[
+        Credentials | None,
+        Doc(
+            "AWS credentials for other programs of this device.",
+            "credentials: {endpoint: a1b2c3.credentials.iot.eu-west-1.amazonaws.com, aliases: {logs: {allow: "
+            "[user:collector]}}}",
+        ),
+    ] = None
     state_dir: Annotated[
         str,
         FilePath(),

@@ -84,8 +84,40 @@ class SocketHandler:
 
 
 @record
+class UploadBundle:
+    """Collects for each message a bundle for support, without secrets, and puts it into S3 below the thing's name."""
+
+    to: Annotated[
+        str,
+        Text(checks.s3_place, r"^s3://.+$", 1024),
+        Doc(
+            "A bucket, and what stands before the thing's name there.", "to: s3://my-logs/bundles"
+        ),
+    ]
+    role_alias: Annotated[
+        str | None,
+        Text(checks.role_alias, checks.ROLE_ALIAS_PATTERN, 128),
+        Doc(
+            "With whose AWS credentials; the only role alias of `credentials` when null.",
+            "role_alias: logs",
+        ),
+    ] = None
+    timeout: Annotated[
+        float,
+        Duration(1, 3600),
+        Doc("How long it may take, 1s to 1h.", "timeout: 5m"),
+    ] = 180.0
+    max_size: MaxSize = 128 * 1024
+    max_waiting: Annotated[
+        int,
+        Range(0, 1000),
+        Doc("How many messages may wait for it.", "max_waiting: 4"),
+    ] = 1
+
+
+@record
 class Subscription:
-    """A topic filter that comes down, and what handles its messages: at most one of exec, file, socket."""
+    """A topic filter that comes down, and what handles its messages: exec, file, socket, upload_bundle, or nothing."""
 
     topic: Annotated[
         Filter,
@@ -113,6 +145,13 @@ class Subscription:
         SocketHandler | None,
         Doc("Pass each message to a local program.", "socket: {path: /run/app/commands.sock}"),
     ] = None
+    upload_bundle: Annotated[
+        UploadBundle | None,
+        Doc(
+            "Put a bundle for support into S3 for each message.",
+            "upload_bundle: {to: s3://my-logs/bundles, role_alias: logs}",
+        ),
+    ] = None
     retained: Annotated[
         bool,
         Doc(
@@ -137,7 +176,8 @@ class Subscription:
         Raises:
             WrongValueError: They do not go together.
         """
-        given = [name for name in ("exec", "file", "socket") if getattr(self, name) is not None]
+        kinds = ("exec", "file", "socket", "upload_bundle")
+        given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) > 1:
             words = f"has {' and '.join(given)}, which exclude each other"
             raise WrongValueError(words, "keep one; a message has one handler")

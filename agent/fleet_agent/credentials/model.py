@@ -120,7 +120,8 @@ class Attempt:
     """What a generation is for, and how often it was tried.
 
     ``parameters_hash`` and ``csr_hash`` are SHA-256 in hex; ``not_before`` and ``opened`` are Unix seconds.
-    ``certificate_id`` is that of the given certificate where it was adopted, which needs no template.
+    ``certificate_id`` is that of the given certificate where it was adopted, which needs no template. ``key_of`` is the
+    generation whose key it asks with, to be known by it; None: a key of its own.
     """
 
     endpoint: str
@@ -134,6 +135,7 @@ class Attempt:
     origin: Origin = "claim"
     certificate_id: str | None = None
     home: Home | None = None
+    key_of: int | None = None
 
 
 @record

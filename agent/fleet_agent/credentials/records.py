@@ -33,6 +33,7 @@ def load_attempt(value: Mapping[str, Any]) -> Attempt:
         certificate_id=None
         if value.get("certificate_id") is None
         else _string(value, "certificate_id"),
+        key_of=None if value.get("key_of") is None else int(_number(value, "key_of")),
         home=None if value.get("home") is None else _load_home(value["home"]),
     )
 

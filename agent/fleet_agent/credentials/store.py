@@ -320,7 +320,7 @@ class Store:
     def destroy_hardware_keys(self) -> None:
         """Destroy every generation's key that the agent made in a token; before the folders go."""
         for number in self._folders.numbers():
-            self._destroy_hardware_key(number)
+            self._destroy_hardware_key(number, although_shared=True)
 
     # How it is kept -------------------------------------------------------------------------------------------------
 
@@ -328,16 +328,24 @@ class Store:
         self._destroy_hardware_key(number)
         files.remove_folder(self._folders.folder(number))
 
-    def _destroy_hardware_key(self, number: int) -> None:
+    def _destroy_hardware_key(self, number: int, *, although_shared: bool = False) -> None:
         """A token that cannot be asked now keeps its key: that stops nothing here, and is logged."""
         try:
             key = self._hardware_key(number)
-            if key is not None and key.is_ours:
+            if key is None or not key.is_ours:
+                return
+            if although_shared or not self._is_shared(number):
                 from fleet_agent.credentials.hsm import keys as hsm
 
                 hsm.destroy(key)
         except AgentError as error:
             _log.warning("the key of generation %s stays in its token: %s", number, error.title)
+
+    def _is_shared(self, number: int) -> bool:
+        """Whether another generation has the same key: an identity that was brought back kept it."""
+        name = self._name_of_key(number)
+        others = (other for other in self._folders.numbers() if other != number)
+        return any(self._name_of_key(other) == name for other in others)
 
     def _hardware_key(self, number: int) -> HardwareKey | None:
         name = self._name_of_key(number)

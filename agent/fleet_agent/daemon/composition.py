@@ -18,6 +18,7 @@ from fleet_agent.daemon.copy_watch import CopyWatch
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.refusal_watch import RefusalWatch
 from fleet_agent.daemon.renewal import Renewal
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
@@ -26,8 +27,7 @@ from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
-from fleet_agent.identity import claim_removal, own_session, rotate, trial
-from fleet_agent.identity.configured import stable
+from fleet_agent.identity import claim_removal, configured, own_session, rotate, trial
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, RotateRequested
 from fleet_agent.orders import rotation
@@ -137,7 +137,8 @@ class Composition:
             clock=self._clock,
         )
         sources = self._sources(publisher, credential)
-        around.listeners.keep_only(*(path for path in (build.socket_path(sources),) if path))
+        sources += self._vending()
+        around.listeners.keep_only(*build.socket_paths(sources))
         metrics = settings.telemetry.prometheus_file
         return TelemetryLoop(
             serving=self.put_in_service(credential, session),
@@ -173,6 +174,26 @@ class Composition:
             chores=[self._starts(publisher), *self._reaper(), *self._unserved(sources)],
         )
 
+    def _vending(self) -> list[Source]:
+        """AWS credentials for local programs, where they are configured: nothing of it is imported otherwise."""
+        wanted = self._settings.credentials
+        if wanted is None:
+            return []
+        from fleet_agent.vending.service import Service
+
+        return [
+            Service(
+                self._settings,
+                wanted,
+                source=functools.partial(configured.in_service, self._around.store),
+                mailbox=self._around.mailbox,
+                clock=self._clock,
+                health=self._health,
+                listeners=self._around.listeners,
+                runtime_dir=self._runtime_dir,
+            )
+        ]
+
     def _starts(self, publisher: Publisher) -> claim_removal.Starts:
         """Counts this start, unless it is only another image of the process."""
         starts = claim_removal.Starts(self._state_dir, self._clock, self._health)
@@ -198,6 +219,14 @@ class Composition:
                 self._settings, credential, pair, self._around.mailbox
             )
             session.start()
+        watch = RefusalWatch(
+            self._settings,
+            store,
+            credential,
+            session,
+            self._around.mailbox,
+            health,
+        )
         topics = own_session.topics(self._settings, credential)
         if wanted := self._settings.connection.presence:
             self._impossible.fill(topics, wanted.topic)
@@ -219,6 +248,7 @@ class Composition:
                 TokenWatch(
                     session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock
                 ),
+                watch,
                 CopyWatch(self._state_dir, credential, self._around.aside, self._clock, health),
             ],
         )
@@ -278,7 +308,7 @@ class Composition:
 
     def _unserved(self, sources: Sequence[Source]) -> Iterator[Actor]:
         """Sockets that systemd holds for a source which the configuration does not have."""
-        for path in set(self._around.listeners.given()) - {build.socket_path(sources)}:
+        for path in set(self._around.listeners.given()) - set(build.socket_paths(sources)):
             from fleet_agent.telemetry.sources.unserved import Unserved
 
             listener = self._around.listeners.listen(path)
@@ -347,7 +377,7 @@ def _show_identity(folder: Path, store: Store, credential: Credential) -> None:
         "schema": 1,
         "thing_name": credential.thing_name,
         "certificate_id": credential.certificate_id,
-        "certificate_file": stable(store, credential).certificate_file,
+        "certificate_file": configured.stable(store, credential).certificate_file,
         "device_configuration": dict(credential.device_configuration),
     }
     data = json.dumps(identity, indent=1).encode() + b"\n"

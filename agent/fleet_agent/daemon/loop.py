@@ -8,11 +8,12 @@ import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.daemon.endings import Ending
+from fleet_agent.daemon.refusal_watch import RecoverRequested
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
@@ -201,14 +202,17 @@ class TelemetryLoop:
                 self._published(event)
             case Message():
                 if self._arrived(event) is Receipt.ROTATE:
-                    return self._rotate()
+                    return self._replace(self._requests.rotate)
             case Connected() | ConnectFailed() | Disconnected() | Subscribed() | CallbackFailed():
                 if event.session is self._serving.session:  # not late news of one that is closed
                     self._hear(event)
             case ReloadRequested():
                 return self._requests.reload()
             case RotateRequested():
-                return self._rotate()
+                return self._replace(self._requests.rotate)
+            case RecoverRequested():
+                # Not of one that works again meanwhile.
+                return None if self._is_connected else self._replace(self._requests.recover)
             case _:
                 pass
         return None
@@ -236,7 +240,7 @@ class TelemetryLoop:
 
     # Another credential -----------------------------------------------------------------------------------------------
 
-    def _rotate(self) -> Ending | None:
+    def _replace(self, ask: Callable[[Serving], Serving | Ending]) -> Ending | None:
         """Replace the credential, and go on with the session that proved the new one; this device has no other."""
         self._publisher.settle(at_once=True)
         # A job's update that is acknowledged is not sent again.
@@ -245,7 +249,7 @@ class TelemetryLoop:
         self._leave()
         self._serving.session.close()
         with self._mailbox.serving(self._settle):
-            found = self._requests.rotate(self._serving)
+            found = ask(self._serving)
         if isinstance(found, Ending):
             return found
         self._serving = found

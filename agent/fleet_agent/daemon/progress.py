@@ -3,10 +3,11 @@
 import logging
 
 from fleet_agent import log
-from fleet_agent.errors import AgentError
+from fleet_agent.errors import AgentError, NotApprovedError
 from fleet_agent.health.problems import Kind
 from fleet_agent.health.status import Health
 from fleet_agent.health.table import kind_of
+from fleet_agent.identity.ladder import Rung
 from fleet_agent.log import Moment
 from fleet_agent.provisioning.report import Milestone
 
@@ -37,7 +38,8 @@ class Progress:
             self._waits_for = kind
             self._health.report(kind.problem(problem.title, problem.remedy))
         _log.warning("%s Trying again in %.0f s.", why, seconds, extra=log.fields(Moment.WAITING))
-        self._health.set_activity(f"provisioning: {why} Trying again in {seconds:.0f} s")
+        doing = Rung.APPROVAL.value if isinstance(problem, NotApprovedError) else "provisioning"
+        self._health.set_activity(f"{doing}: {why} Trying again in {seconds:.0f} s")
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""

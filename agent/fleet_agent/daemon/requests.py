@@ -7,6 +7,7 @@ another credential in service, or the one before.
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fleet_agent import log
 from fleet_agent.clock import SystemClock
@@ -37,6 +38,9 @@ from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
+
+if TYPE_CHECKING:
+    from fleet_agent.provisioning.runner import Provisioned
 
 _log = logging.getLogger(__name__)
 
@@ -118,14 +122,42 @@ class Requests:
         done = rotate.replace_within(self._settings, self._store, self._mailbox, self._report)
         if isinstance(done, AgentError):
             return self._failed(before.credential, done, table.ROTATION_FAILED)
-        credential = done.credential
         self._health.clear(table.ROTATION_FAILED)
         self._health.clear(table.MOVE_FAILED)
+        return self._replaced(before, done, "rotated", Moment.ROTATED)
+
+    def recover(self, before: Serving) -> Serving | Ending:
+        """Ask by the claim for a certificate in place of one that is dead; its session is closed.
+
+        Returns:
+            As ``rotate``.
+        """
+        from fleet_agent.identity import recover
+
+        self._health.set_activity("asking for another certificate")
+        clock = self._health.clock
+        done = recover.attempt(
+            self._settings, self._store, before.credential, self._mailbox, self._report, clock
+        )
+        if isinstance(done, AgentError):
+            # A proof's session had the same client id.
+            self._mailbox.sleep(CONNECT_INTERVAL)
+            return self._put_in_service(before.credential, None)
+        self._health.clear(table.IDENTITY_DEAD)
+        self._health.clear(table.OFFLINE)
+        return self._replaced(before, done, "back", Moment.RECOVERED)
+
+    def _replaced(
+        self, before: Serving, done: "Provisioned", words: str, moment: Moment
+    ) -> Serving | Ending:
+        """Put the new credential in service, with the session that proved it."""
+        credential = done.credential
         log.about(certificate_id=credential.certificate_id)
         _log.info(
-            "rotated: certificate %s is in use",
+            "%s: certificate %s is in use",
+            words,
             credential.certificate_id,
-            extra=log.fields(Moment.ROTATED),
+            extra=log.fields(moment),
         )
         self._store.update_ledger()
         if not self._has_same_topics(before.credential, credential):

@@ -15,7 +15,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from fleet_agent import __version__, files
@@ -100,9 +100,9 @@ class Bundle:
     def _redacted(self, text: str) -> str:
         return redact(text, self._known)
 
-    def write(self, archive: io.BufferedWriter, now: float) -> None:
-        """Write the archive and close it; ``now`` in Unix seconds."""
-        with archive, tarfile.open(fileobj=archive, mode="w:gz") as tar:
+    def write(self, archive: IO[bytes], now: float) -> None:
+        """Write the archive; ``now`` in Unix seconds."""
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
             for name, text in sorted(self._texts.items()):
                 data = text.encode(errors="replace")
                 entry = tarfile.TarInfo(f"fleet-agent/{name}")

@@ -30,6 +30,14 @@ def check(device: Device) -> Findings:
     if claim is None:
         yield from _none(device, is_provisioned=is_provisioned)
         return
+    if claim.after_success == "delete":
+        yield _ABOUT.note(
+            "claim-deletes",
+            f"After {claim.good_starts} good starts the claim is deleted (claim.after_success): from then on a device "
+            "whose certificate is revoked or expires does not come back by itself.",
+            device.config,
+            "If it should: after_success: keep (docs/how-to/retire-the-claim.md)",
+        )
     for reference in (claim.certificate, claim.private_key):
         if device.is_elsewhere(reference):
             yield _ABOUT.note(
@@ -134,7 +142,9 @@ def _none(device: Device, *, is_provisioned: bool) -> Findings:
 def _missing(claim: Claim, error: OSError, level: Level, *, is_provisioned: bool) -> Findings:
     if is_provisioned and isinstance(error, FileNotFoundError):
         yield _ABOUT.ok(
-            "The claim is gone from this device, which has an identity.", claim.certificate
+            "The claim is gone from this device, which has an identity; should AWS IoT refuse that for good, nothing "
+            "here can ask for another one.",
+            claim.certificate,
         )
         return
     path = error.filename or claim.certificate

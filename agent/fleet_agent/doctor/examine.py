@@ -7,6 +7,7 @@ from fleet_agent.credentials.model import KeyPair
 from fleet_agent.doctor import (
     claim,
     clock,
+    credentials,
     identity,
     parameters,
     queue,
@@ -51,6 +52,7 @@ def after(device: Device, online: Online | None) -> Iterator[Finding]:
     yield from claim.check(device)
     yield from clock.check(device)
     yield from parameters.check(device)
+    yield from credentials.check_users(device)
     yield from sdk.check()
     if has_place:
         yield from queue.check(device)
@@ -93,6 +95,7 @@ def _online(device: Device, online: Online) -> Findings:
     if pair is not None:
         yield from _seen("as the claim", lambda: cloud.check_claim(device, to, pair, online.arn))
     yield from _seen("as the device", lambda: cloud.check_device(device, to, online.arn))
+    yield from _seen("AWS credentials", lambda: credentials.check(device))
 
 
 def _seen(name: str, check: Callable[[], Findings]) -> Findings:

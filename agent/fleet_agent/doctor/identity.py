@@ -7,7 +7,7 @@ from fleet_agent.credentials.model import Credential, Event
 from fleet_agent.credentials.validity import Validity
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
-from fleet_agent.identity import clone, due
+from fleet_agent.identity import clone, due, recover_words, standing
 from fleet_agent.identity.in_use import in_use
 
 _ABOUT = Subject("identity")
@@ -52,6 +52,7 @@ def _current(device: Device) -> Findings:
     dates = keys.validity(pair.certificate, pair.certificate_file)
     yield from _dates(device, dates, pair.certificate_file)
     yield from _endpoint(device, credential)
+    yield from _ladder(device, credential, is_expired=device.clock.wall() > dates.not_after)
     if problem := clone.compare(device.state_dir, credential, device.root):
         yield _ABOUT.failed(
             problem.kind.code, problem.title, device.state_dir / "fingerprint.json", problem.remedy
@@ -73,7 +74,8 @@ def _dates(device: Device, dates: Validity, where: str) -> Findings:
             "certificate-expired",
             f"The certificate expired on {text(dates.not_after)}.",
             where,
-            "Get a new one with the claim: fleet-agent provision --force",
+            "With a claim a running agent asks for another one by itself, with the same key: systemctl start "
+            "fleet-agent. Without one, give it one (fleet-cloud claim new).",
         )
     elif now > dates.not_after - due.margin(rotation, dates.life):
         yield _ABOUT.warning(
@@ -84,6 +86,14 @@ def _dates(device: Device, dates: Validity, where: str) -> Findings:
         )
     else:
         yield _ABOUT.ok(f"Its certificate is valid until {text(dates.not_after)}.", where)
+
+
+def _ladder(device: Device, credential: Credential, *, is_expired: bool) -> Findings:
+    known = standing.read(device.state_dir)
+    if device.settings is not None and known.rung.is_dead:
+        problem = recover_words.problem(known, credential, device.settings, is_expired=is_expired)
+        where = device.state_dir / standing.FILE
+        yield _ABOUT.failed(problem.kind.code, problem.title, where, problem.remedy)
 
 
 def _endpoint(device: Device, credential: Credential) -> Findings:
@@ -98,7 +108,8 @@ def _endpoint(device: Device, credential: Credential) -> Findings:
 
 def _pending(device: Device) -> Findings:
     found = device.store().pending()
-    if found is None:
+    # One with the key of another is about the ladder back, which has words of its own.
+    if found is None or found.attempt.key_of is not None:
         return
     tries, wait = found.attempt.tries, found.attempt.not_before - device.clock.wall()
     later = f"; the next try is not before {text(found.attempt.not_before)}" if wait > 0 else ""

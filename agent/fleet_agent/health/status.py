@@ -41,7 +41,8 @@ class Traffic:
     """What went over the session since the agent started; but what was dropped counts since the queue was made.
 
     ``dropped`` is by cause; ``oldest_waiting`` is the time of the oldest reading in the queue; ``sources`` the
-    last error, and when, of each source that ever had one, and what was dropped of it, by cause.
+    last error, and when, of each source that ever had one, and what was dropped of it, by cause; ``credentials`` until
+    when those of each role alias are good, and its last error.
     """
 
     readings_stored: int = 0
@@ -59,6 +60,7 @@ class Traffic:
     answers_dropped: int = 0
     handlers: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
     sources: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
+    credentials: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
 
 
 def runtime_dir(state_dir: Path, given: str | None) -> Path:

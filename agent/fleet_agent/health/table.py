@@ -126,6 +126,32 @@ SOURCE_FAILED = Kind(
     of="source",
 )
 
+# AWS credentials for local programs ----------------------------------------------------------------------------------
+
+CREDENTIALS_FAILED = Kind(
+    code="credentials-failed",
+    severity=Severity.ERROR,
+    title="AWS IoT gave no credentials for a role alias when asked last; what is still good is handed out.",
+    remedy="Follow the remedy in the problem; it is asked again while programs want them.",
+    clears="Credentials of that role alias come.",
+    of="role alias",
+)
+CREDENTIALS_CLOCK = Kind(
+    code="credentials-clock",
+    severity=Severity.WARNING,
+    title="This device's clock is more than five minutes off: AWS refuses requests that are signed by it.",
+    remedy="Set the clock: timedatectl",
+    clears="The next credentials come with the clock right.",
+)
+CREDENTIALS_UNSERVED = Kind(
+    code="credentials-unserved",
+    severity=Severity.ERROR,
+    title="Programs, or some of them, cannot ask the agent for AWS credentials.",
+    remedy="See docs/how-to/aws-credentials.md, who may have them.",
+    clears="The socket, or the HTTP port, is open and every user of the allow-list is known.",
+    of="listener",
+)
+
 # The identity --------------------------------------------------------------------------------------------------------
 
 HARDWARE_CHANGED = Kind(
@@ -134,6 +160,13 @@ HARDWARE_CHANGED = Kind(
     title="The identity was proven on other hardware: was this storage copied from another device?",
     remedy="A copy: fleet-agent reset --yes, then provision. New hardware: remove `fingerprint.json`, restart.",
     clears="A start on hardware that is known.",
+)
+IDENTITY_DEAD = Kind(
+    code="identity-dead",
+    severity=Severity.ERROR,
+    title="AWS IoT refuses this device's certificate for good; another one is asked for by the claim, if there is one.",
+    remedy="Follow the remedy in the problem; `fleet-agent status` names the rung of the ladder back.",
+    clears="AWS IoT takes the certificate again, or another one is in use.",
 )
 CONFIGURATION = Kind(
     code="configuration",
@@ -198,7 +231,7 @@ OF_ERRORS = (
         clears=_GOES_ON,
     ),
     Kind(
-        code="certificate-refused",
+        code=errors.CERTIFICATE_REFUSED,
         severity=Severity.ERROR,
         title="AWS IoT does not accept the certificate.",
         remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
@@ -264,7 +297,11 @@ TABLE = (
     QUEUE_UNUSABLE,
     QUEUE_DAMAGED,
     SOURCE_FAILED,
+    CREDENTIALS_FAILED,
+    CREDENTIALS_CLOCK,
+    CREDENTIALS_UNSERVED,
     HARDWARE_CHANGED,
+    IDENTITY_DEAD,
     CONFIGURATION,
     ROTATION_FAILED,
     MOVE_FAILED,

@@ -19,7 +19,7 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.credentials.pair import read_pair
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
-from fleet_agent.identity.configured import hardware_key
+from fleet_agent.identity.configured import hardware_key, needed
 from fleet_agent.provisioning.dependencies import Call
 
 if TYPE_CHECKING:
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 _FROM_AWS = "AWS IoT Certificate"
 
 
-def read(identity: Identity, settings: Settings) -> KeyPair:
+def read(settings: Settings) -> KeyPair:
     """The given certificate and key.
 
     Raises:
         DeviceError: A file of them cannot be read.
     """
-    certificate = resolve_path(identity.certificate, os.environ)
-    if token_uri.is_uri(identity.private_key):
-        return read_pair(certificate, hardware_key(identity.private_key, settings), "device")
-    return read_pair(certificate, resolve_path(identity.private_key, os.environ), "device")
+    certificate, private_key = needed(settings.identity.pair, "identity")
+    path = resolve_path(certificate, os.environ)
+    if token_uri.is_uri(private_key):
+        return read_pair(path, hardware_key(private_key, settings), "device")
+    return read_pair(path, resolve_path(private_key, os.environ), "device")
 
 
-def plan(settings: Settings, identity: Identity, pair: KeyPair, call: Call) -> "Plan":
+def plan(settings: Settings, pair: KeyPair, call: Call) -> "Plan":
     """What is adopted, looked at: the two belong together, and the thing has a name.
 
     Args:
-        settings: Name the endpoint.
-        identity: Says how the thing is named.
+        settings: Name the endpoint, and say how the thing is named.
         pair: As ``read`` gave it.
         call: Calls what needs cryptography.
 
@@ -59,7 +59,7 @@ def plan(settings: Settings, identity: Identity, pair: KeyPair, call: Call) -> "
     given = Given(
         pair=pair,
         certificate_id=leaf.certificate_id,
-        thing_name=_thing_name(identity, leaf.common_name),
+        thing_name=_thing_name(settings.identity, leaf.common_name),
         not_before=leaf.dates.not_before,
         not_after=leaf.dates.not_after,
         is_from_aws=leaf.common_name == _FROM_AWS,
@@ -108,7 +108,7 @@ def delete_files(identity: Identity) -> tuple[list[str], list[str]]:
         StateDirectoryError: A file cannot be deleted; the identity stands all the same.
     """
     deleted, stay = [], []
-    for reference in (identity.private_key, identity.certificate):
+    for reference in reversed(identity.pair or ()):
         if token_uri.is_uri(reference) or reference.startswith(CREDENTIAL):
             stay.append(reference)
             continue

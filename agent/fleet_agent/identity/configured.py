@@ -55,9 +55,10 @@ def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
     """Every hardware token that the configuration names; the device's own last, which wins."""
     claims = (place.claim for place in settings.move.allowed.values())
     for section in (*claims, settings.claim, settings.identity):
-        if section and token_uri.is_uri(section.private_key):
+        key = section.private_key if section else None
+        if key is not None and token_uri.is_uri(key):
             with contextlib.suppress(DeviceError):  # reported when its key is needed
-                yield hardware_key(section.private_key, settings).token
+                yield hardware_key(key, settings).token
     if own := hardware_token(settings):
         yield own
 
@@ -114,6 +115,22 @@ def read_claim(claim: Claim, settings: Settings) -> KeyPair:
     if token_uri.is_uri(claim.private_key):
         return read_pair(certificate, hardware_key(claim.private_key, settings))
     return read_pair(certificate, resolve_path(claim.private_key, os.environ))
+
+
+def in_service(store: Store) -> tuple[Credential, KeyPair]:
+    """The current credential, and its files as they are now.
+
+    Raises:
+        AgentError: There is none, or a file of it cannot be read.
+    """
+    credential = store.current()
+    if credential is None:
+        raise DeviceError(
+            "This device has no identity yet.",
+            remedy="fleet-agent provision",
+            code="not-provisioned",
+        )
+    return credential, store.key_pair(credential.generation)
 
 
 def stable(store: Store, credential: Credential) -> Credential:

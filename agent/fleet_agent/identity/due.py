@@ -30,7 +30,8 @@ class Due:
 
 def is_begun(found: Generation | None, endpoint: str, home: Home | None) -> bool:
     """Whether an attempt under way is a rotation where the device is; else it is a key made ahead, or for elsewhere."""
-    if found is None or found.attempt.tries == 0:
+    # One with the key of another generation is on the ladder back.
+    if found is None or found.attempt.tries == 0 or found.attempt.key_of is not None:
         return False
     attempt = found.attempt
     return (attempt.endpoint, attempt.home, attempt.origin) == (endpoint, home, "claim")

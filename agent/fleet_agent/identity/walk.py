@@ -1,6 +1,7 @@
 """A walk through provisioning with the real things: what a new identity is asked for with, whoever asks."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 from pathlib import Path
@@ -39,6 +40,9 @@ from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.route import route
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_agent.provisioning.dependencies import Api
     from fleet_agent.provisioning.model import Plan
     from fleet_agent.provisioning.runner import Provisioned, Runner
 
@@ -64,6 +68,21 @@ class Request:
     outlasts_refusal: bool = False
 
 
+@record
+class Recovery:
+    """How a dead identity is replaced: asked for by the claim, whatever a rotation would be asked for with.
+
+    Args:
+        key_of: The generation whose key is asked with; None: a key of its own.
+        method: As an attempt has it.
+        limit: Puts a limit on what AWS IoT is asked for.
+    """
+
+    key_of: int | None
+    method: str
+    limit: "Callable[[Api], Api]"
+
+
 def walk(  # noqa: PLR0913 - what a walk is carried out with
     settings: Settings,
     request: Request,
@@ -74,6 +93,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
     in_use: Credential | None = None,
     home: Home | None = None,
     aside: Aside | None = None,
+    recovery: Recovery | None = None,
 ) -> "Provisioned":
     """Walk through provisioning, from wherever the last attempt stopped.
 
@@ -87,6 +107,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
             the claim.
         home: Where that is, if the device was moved, or is to be.
         aside: Calls what needs cryptography; closed afterwards. None: a program is started.
+        recovery: The identity in use is dead.
 
     Raises:
         AgentError: What stopped it.
@@ -97,7 +118,9 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
         beside.ask(keys.load)
         beside.ask(clone.load)
         filesystem.try_out(Path(settings.state_dir))
-        own = in_use if settings.rotation.credential == "own" else None
+        own = None
+        if settings.rotation.credential == "own" and recovery is None:
+            own = in_use
         if in_use is None and _adopts(settings, request):
             plan = _plan_to_adopt(settings, request, beside)
         else:
@@ -105,6 +128,9 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
             if own is None:
                 needed(settings.claim, "claim")
             plan = _plan(settings, wanted, request, report, home)
+            if recovery is not None:
+                key_of, method = recovery.key_of, recovery.method
+                plan = dataclasses.replace(plan, key_of=key_of, method=method)
         runner = _runner(
             settings,
             request,
@@ -115,6 +141,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
             aside=beside,
             own=own,
             in_use=in_use,
+            limit=recovery.limit if recovery else None,
         )
         done = runner.provision(restart=request.restart)
         if done.credential.is_proven:
@@ -133,6 +160,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
     aside: Aside,
     own: Credential | None,
     in_use: Credential | None,
+    limit: "Callable[[Api], Api] | None",
 ) -> "Runner":
     from fleet_agent.identity import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
@@ -150,6 +178,11 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
         plan.parameters.get,
     )
     client_id = own.client_id if own else None
+
+    def make_api(pair: KeyPair) -> "Api":
+        made = ProvisioningClient(where_to, pair, plan, mailbox, clock, client_id=client_id)
+        return limit(made) if limit else made
+
     needs = Dependencies(
         store=store,
         clock=clock,
@@ -158,9 +191,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
         jitter=jitter,
         report=report,
         read_claim=lambda: _asking_pair(settings, store, own),
-        make_api=lambda pair: ProvisioningClient(
-            where_to, pair, plan, mailbox, clock, client_id=client_id
-        ),
+        make_api=make_api,
         prove=proof.prove,
         topics=trial.topics(settings),
         outlasts_refusal=request.outlasts_refusal,
@@ -179,15 +210,14 @@ def _asking_pair(settings: Settings, store: Store, own: Credential | None) -> Ke
 
 def _adopts(settings: Settings, request: Request) -> bool:
     """Whether a first identity is the given one; --force without a pair is to be provisioned anew, by the claim."""
-    return settings.identity is not None and (request.pair is not None or not request.force)
+    return settings.identity.pair is not None and (request.pair is not None or not request.force)
 
 
 def _plan_to_adopt(settings: Settings, request: Request, aside: Aside) -> "Plan":
     from fleet_agent.identity import adopt
 
-    identity = needed(settings.identity, "identity")
-    pair = request.pair or adopt.read(identity, settings)
-    return adopt.plan(settings, identity, pair, aside.call)
+    pair = request.pair or adopt.read(settings)
+    return adopt.plan(settings, pair, aside.call)
 
 
 def _plan(

@@ -183,6 +183,10 @@ class Commands:
             from fleet_agent.orders.handlers.socket import SocketWork
 
             return SocketWork(subscription.socket, name, self._mailbox, self._shared.clock)
+        if subscription.upload_bundle is not None:
+            from fleet_agent.orders.handlers.upload_bundle import UploadWork
+
+            return UploadWork(subscription.upload_bundle, name, self._mailbox, self._shared.clock)
         return None
 
     def _tidy(self) -> None:

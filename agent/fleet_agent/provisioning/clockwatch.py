@@ -87,3 +87,9 @@ def looks_valid(certificate: str, now: float) -> bool:
     """
     found = glance(certificate)
     return found is not None and found.not_before <= now <= found.not_after
+
+
+def is_past(certificate: str, now: float) -> bool:
+    """Whether a certificate (PEM) has expired, by a glance; False when its dates cannot be found."""
+    found = glance(certificate)
+    return found is not None and now > found.not_after

@@ -19,7 +19,9 @@ T = TypeVar("T")
 class Api(Protocol):
     """The provisioning API over one session: ``aws.ProvisioningClient`` says what each call raises."""
 
-    is_open: bool
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can be made."""
 
     def start(self) -> None:
         """Begin to connect; the caller can do something else meanwhile."""

@@ -1,4 +1,7 @@
-"""The device's own key, and its request for a certificate: made here, given with a CSR, or kept in a hardware token."""
+"""The device's own key, and its request for a certificate: made here, given with a CSR, or kept in a hardware token.
+
+An identity that is brought back keeps its key, by which the cloud knows it.
+"""
 
 import dataclasses
 
@@ -31,6 +34,8 @@ class DeviceKey:
             AgentError: It cannot be made or stored.
         """
         given = self._plan.csr_key
+        if self._plan.key_of is not None:
+            given = self._store.key(self._plan.key_of)
         if isinstance(given, HardwareKey):
             return self._store.keep_hardware_key(found, given)
         if given is not None:

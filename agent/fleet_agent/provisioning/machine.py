@@ -24,6 +24,7 @@ from fleet_agent.errors import (
     SERVER_UNTRUSTED,
     AgentError,
     DeviceError,
+    NotApprovedError,
     RefusedError,
     StateDirectoryError,
     TemporaryError,
@@ -75,6 +76,7 @@ def difference(attempt: Attempt, plan: Plan) -> AgentError | None:
         ("endpoint", attempt.endpoint, plan.endpoint),
         ("method", attempt.method, plan.method),
         ("CSR", _csr_words(attempt.csr_hash), _csr_words(csr_hash)),
+        ("key", _key_words(attempt.key_of), _key_words(plan.key_of)),
     )
     for word, was, wanted in pairs:
         if was != wanted:
@@ -116,6 +118,10 @@ def _thing(name: str | None) -> str:
 
 def _csr_words(csr_hash: str | None) -> str:
     return f"{csr_hash[:12]}… (SHA-256)" if csr_hash else "made on the device"
+
+
+def _key_words(key_of: int | None) -> str:
+    return f"of generation {key_of}" if key_of else "of its own"
 
 
 def is_made_ahead(found: Generation, plan: Plan) -> bool:
@@ -250,7 +256,8 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
             code="csr-refused",
         )
         return Verdict(error=error, patience=Patience.REFUSED)
-    error = RefusedError(
+    is_approval = rejected.operation is Operation.REGISTER and status == _FORBIDDEN
+    error = (NotApprovedError if is_approval else RefusedError)(
         f"{rejected.operation.value} was refused: {words}.",
         remedy=_REMEDIES.get(status, _OTHER_REMEDY),
         code="provisioning-refused",

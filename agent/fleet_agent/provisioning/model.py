@@ -45,6 +45,7 @@ class Plan:
     ``csr_key`` its key, where the device shall have it. ``hardware_token`` is where the device's key is made, ``label``
     its first key's. ``given`` is what is adopted; nothing is asked for then. ``home`` is where the device is
     moved, or was.
+    ``key_of`` is the generation whose key is asked with: that of an identity to be brought back.
     """
 
     endpoint: str
@@ -58,6 +59,7 @@ class Plan:
     label: str = ""
     given: Given | None = None
     home: Home | None = None
+    key_of: int | None = None
 
     @property
     def provides_key(self) -> bool:
@@ -85,6 +87,7 @@ class Plan:
             origin=self.origin,
             certificate_id=self.given.certificate_id if self.given else None,
             home=self.home,
+            key_of=self.key_of,
         )
 
 

@@ -18,6 +18,8 @@ class Patience(enum.Enum):
         5.0,
         300.0,
     )  # another server answers, or the CA's file is another's: either may change
+    # A program waits for AWS credentials; all devices of an account share a hundred requests a second.
+    AWAITED = (1.0, 60.0)
     SPREADING = (1.0, 4.0)  # a policy made a moment ago spreads within seconds
 
     @property

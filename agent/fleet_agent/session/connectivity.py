@@ -8,6 +8,7 @@ import collections
 import logging
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 from fleet_agent import clock as clocks
 from fleet_agent import log
@@ -45,6 +46,16 @@ def _explain(session: Session, failure: ConnectFailed, now: float) -> AgentError
     return diagnosis.explain(session, failure, now)
 
 
+class Hears(Protocol):
+    """Who wants to know how connecting goes, and what keeps it from going well."""
+
+    def connected(self) -> None:
+        """A connection stands."""
+
+    def failed(self, event: ConnectFailed, error: AgentError) -> None:
+        """None opened, and what was found to be the cause, now or a moment ago."""
+
+
 class Connectivity:
     """Hears of the session's connection; a deadline of its own says when it has been calm.
 
@@ -54,6 +65,7 @@ class Connectivity:
         health: Where problems go.
         calmed: Called when a connection has stood undisturbed for ``CALM``.
         explain: Looks for the cause of a failed connect, which may take seconds; at a time in Unix seconds.
+        hears: Hears of it, too.
     """
 
     def __init__(
@@ -63,15 +75,18 @@ class Connectivity:
         health: Health,
         calmed: Callable[[], None],
         explain: Callable[[Session, ConnectFailed, float], AgentError] = _explain,
+        hears: Hears | None = None,
     ) -> None:
         self._session = session
         self._clock = clock
         self._health = health
         self._calmed = calmed
         self._explain = explain
+        self._hears = hears
         self._endings: collections.deque[tuple[float, float]] = collections.deque()
         self._explained: tuple[int | None, str] | None = None
         self._explain_at = -math.inf
+        self._error: AgentError | None = None
         self.is_connected = False
         self.connected_at = 0.0
         self.due = math.inf
@@ -91,17 +106,21 @@ class Connectivity:
             extra=log.fields(Moment.CONNECTED),
         )
         self._show_limits(event.limits)
+        if self._hears is not None:
+            self._hears.connected()
 
     def failed(self, event: ConnectFailed) -> None:
         """There is none, and why; the cause of the same failure is looked for once in a while."""
         now = self._clock.monotonic()
         found = (event.reason_code, event.error)
-        if found == self._explained and now < self._explain_at:
-            return
-        self._explained, self._explain_at = found, now + DIAGNOSE_AGAIN
-        error = self._explain(self._session, event, self._clock.wall())
-        self._report(table.OFFLINE, error.title, error.remedy)
-        self._health.set_activity("waiting to connect")
+        error = self._error
+        if error is None or found != self._explained or now >= self._explain_at:
+            self._explained, self._explain_at = found, now + DIAGNOSE_AGAIN
+            self._error = error = self._explain(self._session, event, self._clock.wall())
+            self._report(table.OFFLINE, error.title, error.remedy)
+            self._health.set_activity("waiting to connect")
+        if self._hears is not None:
+            self._hears.failed(event, error)
 
     def ended(self, event: Disconnected) -> None:
         """It ended, and another is tried."""

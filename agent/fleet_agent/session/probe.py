@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from fleet_agent import clock
 from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import (
+    CERTIFICATE_REFUSED,
     DATES,
     SERVER_UNTRUSTED,
     AgentError,
@@ -26,7 +27,7 @@ from fleet_agent.errors import (
 )
 from fleet_agent.printable import printable
 from fleet_agent.record import record
-from fleet_agent.session.route import ALPN, ALPN_PORT, Route
+from fleet_agent.session.route import Route
 
 # Seconds for all of it: the deciding thread waits meanwhile, and the watchdog with it.
 LIMIT = 10.0
@@ -40,7 +41,6 @@ _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
-_DESCRIBE = "aws iot describe-endpoint --endpoint-type iot:Data-ATS"
 
 
 class Stage(enum.Enum):
@@ -72,17 +72,32 @@ def first_failure(route: Route, pair: KeyPair, now: float) -> AgentError | None:
         pair: The credential to show.
         now: Unix seconds, to tell a wrong certificate from a wrong clock.
     """
-    found: list[AgentError] = []
+    errors = (step.error for step in _walked(route, pair, now) if step.error is not None)
+    # How awscrt fares says more than a handshake that failed without a word.
+    return next((error for error in errors if error.code != TLS_REFUSED), None)
 
-    def walk() -> None:
-        errors = (step.error for step in steps(route, pair, now) if step.error is not None)
-        # How awscrt fares says more than a handshake that failed without a word.
-        found.extend(error for error in errors if error.code != TLS_REFUSED)
 
-    thread = threading.Thread(target=walk, daemon=True)
+def reaches(route: Route, pair: KeyPair, now: float) -> bool:
+    """Whether the way leads to a server that the CA vouches for, whatever it makes of the certificate.
+
+    Args:
+        route: Where to.
+        pair: The credential to show.
+        now: Unix seconds.
+    """
+    last = next(iter(_walked(route, pair, now)[-1:]), None)
+    if last is None or last.stage is not Stage.TLS:
+        return False
+    return last.error is None or last.error.code == CERTIFICATE_REFUSED
+
+
+def _walked(route: Route, pair: KeyPair, now: float) -> list[Step]:
+    """As many steps as there is time for."""
+    found: list[Step] = []
+    thread = threading.Thread(target=lambda: found.extend(steps(route, pair, now)), daemon=True)
     thread.start()
     thread.join(LIMIT)
-    return found[0] if found else None
+    return list(found)
 
 
 def steps(route: Route, pair: KeyPair | None, now: float) -> Iterator[Step]:
@@ -122,6 +137,10 @@ def _where(route: Route) -> str:
     return f"{route.host}:{route.port}"
 
 
+def _describe(route: Route) -> str:
+    return f"aws iot describe-endpoint --endpoint-type {route.kind}"
+
+
 def _check_token(pair: KeyPair) -> None:
     """A key that cannot be used keeps TLS from being set up, and awscrt does not say so."""
     if isinstance(pair.private_key, HardwareKey):
@@ -136,7 +155,7 @@ def _resolve(route: Route) -> list[str]:
     except OSError as error:
         raise UnreachableError(
             f"The endpoint {route.host} does not resolve: {error.strerror}.",
-            remedy=f"Check its spelling ({_DESCRIBE}) and DNS.",
+            remedy=f"Check its spelling ({_describe(route)}) and DNS.",
             code="endpoint-unknown",
         ) from error
     return sorted({str(address[4][0]) for address in found})
@@ -188,8 +207,8 @@ def _context(route: Route) -> ssl.SSLContext:
             code="ca-unreadable",
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if route.port == ALPN_PORT:
-        context.set_alpn_protocols([ALPN])
+    if route.alpn:
+        context.set_alpn_protocols([route.alpn])
     return context
 
 
@@ -229,7 +248,7 @@ def _certificate_refused(pair: KeyPair, reason: str) -> AgentError:
         f"AWS IoT does not accept the certificate in {pair.certificate_file} "
         f"({reason.lower().replace('_', ' ')}).",
         remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
-        code="certificate-refused",
+        code=CERTIFICATE_REFUSED,
     )
 
 
@@ -252,7 +271,7 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) 
         return UnreachableError(
             f"The certificate of {where} is not for that name: {why} "
             f"(issued by {issuer or 'nobody known'}, trusted by the CA in {authority}).",
-            remedy=f"Use the endpoint's own name: {_DESCRIBE}",
+            remedy=f"Use the endpoint's own name: {_describe(route)}",
             code=SERVER_UNTRUSTED,
         )
     missing = f"; missing is the CA {issuer}" if issuer else ""

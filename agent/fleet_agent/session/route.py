@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from fleet_agent import files
 from fleet_agent.config.paths import resolve_path
@@ -29,6 +30,16 @@ class Route:
     port: int
     ca_file: str | None
     proxy: str | None = dataclasses.field(repr=False)
+    # What AWS calls it: how its name is found.
+    kind: Literal["iot:Data-ATS", "iot:CredentialProvider"] = "iot:Data-ATS"
+
+    # Without TLS, as some emulator of AWS is reached.
+    is_plain: bool = False
+
+    @property
+    def alpn(self) -> str | None:
+        """What the handshake asks for."""
+        return ALPN if self.kind == "iot:Data-ATS" and self.port == ALPN_PORT else None
 
     @property
     def proxy_address(self) -> str:
@@ -45,7 +56,37 @@ def route(settings: Settings, environment: Mapping[str, str] = os.environ) -> Ro
     Raises:
         DeviceError: The file of the proxy's user and password cannot be read, or the environment names no HTTP proxy.
     """
-    host, port = settings.endpoint, settings.port
+    return _route(settings, environment, settings.endpoint, settings.port)
+
+
+def credentials_route(settings: Settings, environment: Mapping[str, str] = os.environ) -> Route:
+    """The way to AWS IoT's credentials provider.
+
+    Raises:
+        DeviceError: There is no section `credentials`, or as for ``route``.
+    """
+    wanted = settings.credentials
+    if wanted is None:
+        raise DeviceError(
+            "The configuration has no section `credentials`.",
+            remedy="Add it with endpoint and aliases: docs/how-to/aws-credentials.md",
+            code="configuration",
+        )
+    found = _route(settings, environment, wanted.endpoint, wanted.port)
+    return dataclasses.replace(found, kind="iot:CredentialProvider")
+
+
+def route_to(settings: Settings, host: str, port: int, *, is_plain: bool = False) -> Route:
+    """The way to another server, by the proxy that the settings or the environment name for it.
+
+    Raises:
+        DeviceError: As for ``route``.
+    """
+    found = _route(settings, os.environ, host, port)
+    return dataclasses.replace(found, kind="iot:CredentialProvider", is_plain=is_plain)
+
+
+def _route(settings: Settings, environment: Mapping[str, str], host: str, port: int) -> Route:
     proxy = settings.proxy
     if proxy is None:
         proxy = _of_environment(host, port, environment)

@@ -10,10 +10,10 @@ from awscrt import io
 from fleet_agent import files
 from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import PAIR_UNUSABLE, AgentError, DeviceError, UnreachableError
-from fleet_agent.session.route import ALPN, ALPN_PORT, Route
+from fleet_agent.session.route import Route
 
 
-def context(route: Route, pair: KeyPair) -> io.ClientTlsContext:
+def context(route: Route, pair: KeyPair | None) -> io.ClientTlsContext:
     """What a connection is opened with.
 
     Raises:
@@ -21,11 +21,11 @@ def context(route: Route, pair: KeyPair) -> io.ClientTlsContext:
         UnreachableError: The token that has the key is not there now.
     """
     try:
-        options = _options(pair)
+        options = io.TlsContextOptions() if pair is None else _options(pair)
         # The SDK's own default offers 1.0.
         options.min_tls_ver = io.TlsVersion.TLSv1_2
-        if route.port == ALPN_PORT:
-            options.alpn_list = [ALPN]
+        if route.alpn:
+            options.alpn_list = [route.alpn]
         if route.ca_file is not None:
             # awscrt would load these first, 6 ms, and then put the CA in their place.
             os.environ.pop("SSL_CERT_FILE", None)
@@ -59,15 +59,16 @@ def proxy(route: Route) -> Any:  # noqa: ANN401 - awscrt has no types
     return options
 
 
-def _why_not(route: Route, pair: KeyPair, error: str) -> AgentError:
+def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
     """The error that names the file which keeps TLS from being set up; awscrt reports only that it failed."""
     from fleet_agent.credentials import keys
 
     try:
-        keys.check_pair(pair)
+        if pair is not None:
+            keys.check_pair(pair)
     except AgentError as found:
         return found
-    if not _takes_ca(route):
+    if pair is None or not _takes_ca(route):
         return DeviceError(
             f"The CA file {route.ca_file} holds no readable certificate in PEM form (truncated, or something else).",
             remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",

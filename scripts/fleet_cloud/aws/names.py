@@ -71,6 +71,11 @@ class FleetNames:
         return f"{self.fleet}-hook"
 
     @property
+    def credentials(self) -> str:
+        """The role of programs on devices, and its alias unless another is named."""
+        return f"{self.fleet}-credentials"
+
+    @property
     def rule(self) -> str:
         """The topic rule; AWS takes no hyphen there."""
         return re.sub("[^0-9A-Za-z_]", "_", self.fleet) + "_to_sns"

@@ -8,11 +8,20 @@ from fleet_cloud.aws.permissions import COMMANDS
 Policy = Mapping[str, object]
 _Key = tuple[tuple[str, ...], str]
 
+MOST_CHARACTERS = 6144  # of a managed policy in IAM
+
 _BOUNDED = {"iam:CreateRole", "iam:PutRolePolicy"}
+# Names for actions that are all there are of their kind.
+_WHOLE = {
+    "iot:*RoleAlias": frozenset(
+        f"iot:{verb}RoleAlias" for verb in ("Create", "Delete", "Describe", "Update")
+    )
+}
 # Kinds that share a statement, since IAM counts characters: what is for the one does not apply to the other, or lists.
 _TOGETHER = {
     "things": "certificates",
     "trial policies": "policies",
+    "role aliases": "registry",
     **dict.fromkeys(("rule", "topics", "logs", "bucket", "bucket objects"), "function"),
 }
 
@@ -41,10 +50,19 @@ def policy(
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {"Effect": "Allow", "Action": [*some], "Resource": found, **under[only]}
+            {"Effect": "Allow", "Action": _short(some), "Resource": found, **under[only]}
             for (some, only), found in merged.items()
         ],
     }
+
+
+def _short(actions: Sequence[str]) -> list[str]:
+    """Returns actions with one name for all of a kind, where all of it are there."""
+    found = {*actions}
+    for name, whole in _WHOLE.items():
+        if whole <= found:
+            found = found - whole | {name}
+    return sorted(found)
 
 
 def _granted(
@@ -70,7 +88,7 @@ def _granted(
 def conditions(account: Account, boundary: str | None) -> dict[str, dict[str, object]]:
     """Returns the conditions of statements, by their names in the table."""
 
-    def condition(operator: str, key: str, value: str | None) -> dict[str, object]:
+    def condition(operator: str, key: str, value: object) -> dict[str, object]:
         return {"Condition": {operator: {key: value}}}
 
     logs = account.managed_policy("service-role/AWSLambdaBasicExecutionRole")
@@ -80,7 +98,10 @@ def conditions(account: Account, boundary: str | None) -> dict[str, dict[str, ob
         "": {},
         "registration": condition(*attached, account.registration_policy),
         "logs": condition(*attached, logs),
-        "to iot": condition("StringEquals", passed, "iot.amazonaws.com"),
+        # As which of the two AWS IoT takes a role alias' role is not documented.
+        "to iot": condition(
+            "StringEquals", passed, ["iot.amazonaws.com", "credentials.iot.amazonaws.com"]
+        ),
         "to lambda": condition("StringEquals", passed, "lambda.amazonaws.com"),
         "bounded": condition("StringEquals", "iam:PermissionsBoundary", boundary),
     }
@@ -94,6 +115,8 @@ def resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
         "all": ["*"],
         "role": [account.role(names.role)],
         "hook role": [account.role(names.hook)],
+        "credentials role": [account.role(names.credentials)],
+        "role aliases": [account.iot("rolealias/*")],
         "policies": [
             account.iot(f"policy/{names.device_policy}"),
             account.iot(f"policy/{names.claim_policy}"),

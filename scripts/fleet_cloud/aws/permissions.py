@@ -3,8 +3,9 @@
 Where AWS knows no resource for an action, or lists over the whole account, the resource is ``*``.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+
+from fleet_cloud.aws.grant import Grant
 
 # What the code calls and no printed policy allows: with it, any role of the fleet could be taken over, and what it may.
 # ``up`` needs it only to put a changed trust policy right, which is then an administrator's to do.
@@ -15,21 +16,6 @@ WITHHELD = frozenset({"iam:UpdateAssumeRolePolicy"})
 ADMINISTRATION = frozenset({"iam:PutRolePolicy"})
 
 
-@dataclasses.dataclass(frozen=True)
-class Grant:
-    """Actions on the resources of these kinds (the keys of :func:`fleet_cloud.aws.operator_policy.resources`).
-
-    Args:
-        kinds: On these.
-        actions: These.
-        only: Under which condition (a key of :func:`fleet_cloud.aws.operator_policy.conditions`); empty for none.
-    """
-
-    kinds: tuple[str, ...]
-    actions: tuple[str, ...]
-    only: str = ""
-
-
 _ATTACHING = ("iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:ListAttachedRolePolicies")
 
 _WHO = (Grant(("all",), ("sts:GetCallerIdentity",)),)
@@ -37,8 +23,9 @@ _SEE_TEMPLATE = (Grant(("template",), ("iot:DescribeProvisioningTemplate",)),)
 _SEE_FLEET = (
     *_WHO,
     *_SEE_TEMPLATE,
-    Grant(("role", "hook role"), ("iam:GetRole",)),
-    Grant(("hook role",), ("iam:GetRolePolicy",)),
+    Grant(("role", "hook role", "credentials role"), ("iam:GetRole",)),
+    Grant(("hook role", "credentials role"), ("iam:GetRolePolicy",)),
+    Grant(("role aliases",), ("iot:DescribeRoleAlias",)),
     Grant(("role",), _ATTACHING[2:], "registration"),
     Grant(("hook role",), _ATTACHING[2:], "logs"),
     Grant(("policies",), ("iot:GetPolicy",)),
@@ -73,12 +60,16 @@ _CHANGE_POLICY = (
 _MAKE_FLEET = (
     # Its name is in the request's body: whether AWS compares it is not documented.
     Grant(("all",), ("iot:CreateProvisioningTemplate",)),
-    Grant(("role", "hook role"), ("iam:CreateRole", "iam:TagRole")),
-    Grant(("hook role",), ("iam:PutRolePolicy",)),
+    Grant(("role", "hook role", "credentials role"), ("iam:CreateRole", "iam:TagRole")),
+    Grant(("hook role", "credentials role"), ("iam:PutRolePolicy",)),
     Grant(("role",), _ATTACHING[:1], "registration"),
     Grant(("hook role",), _ATTACHING[:1], "logs"),
-    Grant(("role",), ("iam:PassRole",), "to iot"),
+    Grant(("role", "credentials role"), ("iam:PassRole",), "to iot"),
     Grant(("hook role",), ("iam:PassRole",), "to lambda"),
+    Grant(
+        ("role aliases",),
+        ("iot:CreateRoleAlias", "iot:UpdateRoleAlias", "iot:TagResource"),
+    ),
     Grant(("policies",), _CHANGE_POLICY),
     Grant(
         ("template",),
@@ -131,8 +122,9 @@ _DELETE_THINGS = (Grant(("things",), ("iot:DeleteThing",)),)
 _DELETE_FLEET = (
     *(
         Grant((kind,), ("iot:ListTagsForResource",))
-        for kind in ("policies", "template", "registry")
+        for kind in ("policies", "template", "registry", "role aliases")
     ),
+    Grant(("role aliases",), ("iot:DeleteRoleAlias",)),
     Grant(
         ("policies",),
         ("iot:ListPolicyVersions", "iot:DeletePolicyVersion", "iot:DeletePolicy"),
@@ -160,8 +152,8 @@ _DELETE_FLEET = (
         ("lambda:GetFunctionConfiguration", "lambda:ListTags", "lambda:DeleteFunction"),
     ),
     Grant(("logs",), ("logs:DeleteLogGroup",)),
-    Grant(("role", "hook role"), ("iam:ListRoleTags", "iam:DeleteRole")),
-    Grant(("hook role",), ("iam:DeleteRolePolicy",)),
+    Grant(("role", "hook role", "credentials role"), ("iam:ListRoleTags", "iam:DeleteRole")),
+    Grant(("hook role", "credentials role"), ("iam:DeleteRolePolicy",)),
     Grant(("role",), _ATTACHING[1:2], "registration"),
     Grant(("hook role",), _ATTACHING[1:2], "logs"),
 )
@@ -268,8 +260,11 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         *_SEE_FLEET,
         *_SEE_CLAIMS,
         Grant(("template",), ("iot:ListProvisioningTemplateVersions",)),
-        *(Grant((kind,), ("iot:ListTagsForResource",)) for kind in ("policies", "template")),
-        Grant(("role", "hook role"), ("iam:ListRoleTags",)),
+        *(
+            Grant((kind,), ("iot:ListTagsForResource",))
+            for kind in ("policies", "template", "role aliases")
+        ),
+        Grant(("role", "hook role", "credentials role"), ("iam:ListRoleTags",)),
         Grant(("function",), ("lambda:ListTags",)),
         Grant(("all",), ("iot:ListThings",)),
         _LIST,
@@ -279,10 +274,11 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         *_SEE_TEMPLATE,
         *_ENDPOINT,
         Grant(("template",), ("iot:CreateProvisioningClaim",)),
+        Grant(("policies",), ("iot:GetPolicy",)),
     ),
     "claim list": _SEE_CLAIMS,
     "claim revoke": (*_SEE_CLAIMS, *_RETIRE[1:]),
-    "config": (*_SEE_TEMPLATE, *_ENDPOINT),
+    "config": (*_SEE_TEMPLATE, *_ENDPOINT, Grant(("policies",), ("iot:GetPolicy",))),
     "devices list": (*_SEE_DEVICES, _LIST),
     "devices show": (
         Grant(
@@ -335,6 +331,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
     ),
     "verify": (
         *_WHO,
+        Grant(("policies",), ("iot:GetPolicy",)),
         Grant(("things",), ("iot:DescribeThing", "iot:UpdateThing")),
         *_SEE_TEMPLATE,
         *_ENDPOINT,

@@ -2,22 +2,29 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleet_cloud.aws.names import CLAIM_CERTIFICATE_FILE, CLAIM_KEY_FILE
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet import configuration, connection, spread
 from fleet_cloud.fleet.claim_folder import ClaimFolder
-from fleet_cloud.fleet.configuration import DEVICE_CLAIM_FOLDER, DeviceConfiguration, Endpoint
+from fleet_cloud.fleet.configuration import (
+    DEVICE_CLAIM_FOLDER,
+    Credentials,
+    DeviceConfiguration,
+    Endpoint,
+)
 from fleet_cloud.local import files, pem, quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
-from fleet_cloud.plan import templates
+from fleet_cloud.plan import credentials, templates
 
 NAME = ("config",)
 SUMMARY = "write the agent's config.yaml for this fleet"
 DESCRIPTION = f"""\
-Writes DIR/config.yaml with endpoint, CA, claim, template and spread. Its relative paths start at its own folder, so
+Writes DIR/config.yaml with endpoint, CA, claim, template and spread, and with the endpoint and the role aliases of AWS
+credentials where the fleet has such (up --credentials). Its relative paths start at its own folder, so
 that DIR works where it stands, on the bench, and as the content of /etc/fleet-agent in an image:
 
   fleet-cloud claim new --image DIR --fleet-size N      the claim and config.yaml: all in one
@@ -80,6 +87,17 @@ def add_content(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=spread.REGISTRATIONS_PER_SECOND,
         help="registrations a second that the account's quota allows (default: %(default)s)",
+    )
+    _add_users(parser)
+
+
+def _add_users(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--credentials-user",
+        metavar="USER",
+        action="append",
+        default=[],
+        help="a user of the device whose programs may have AWS credentials (up --credentials); may be repeated",
     )
 
 
@@ -153,9 +171,14 @@ def write(
     place, ca = configuration.remembered(files.read(out / CONFIG_FILE) or "")
     kept = str(out / ca) if ca and not arguments.ca_file else None
     ca_text, ca_file = _ca(context, out, arguments.ca_file or kept)
-    given: str | None = arguments.device_endpoint or place
+    given: str | None = arguments.device_endpoint
+    if given:
+        endpoint, vended = configuration.endpoint(given), None
+    else:
+        endpoint, vended = _ask(context, place, arguments.credentials_user)
     wanted = DeviceConfiguration(
-        endpoint=configuration.endpoint(given) if given else _ask_endpoint(context),
+        endpoint=endpoint,
+        credentials=vended,
         ca_file=ca_file,
         claim_certificate=os.path.join(claim, CLAIM_CERTIFICATE_FILE),  # noqa: PTH118 - the device's path
         claim_key=os.path.join(claim, CLAIM_KEY_FILE),  # noqa: PTH118 - the device's path
@@ -176,6 +199,8 @@ def write(
             "config_file": str(out / CONFIG_FILE),
             "endpoint": wanted.endpoint.host,
             "port": wanted.endpoint.port,
+            "credentials_endpoint": vended.endpoint.host if vended else None,
+            "role_aliases": list(vended.aliases) if vended else [],
             "ca_file": wanted.ca_file,
             "claim_certificate": wanted.claim_certificate,
             "claim_private_key": wanted.claim_key,
@@ -186,6 +211,7 @@ def write(
             f"{out / CONFIG_FILE}: {state}",
             f"  devices connect to {wanted.endpoint.host} port {wanted.endpoint.port}",
             f"  claim {wanted.claim_certificate}",
+            *([f"  AWS credentials from {vended.endpoint.host}"] if vended else []),
             f"  spread {wanted.spread}: {reason}",
         ],
     )
@@ -228,13 +254,16 @@ def _claim_folder(out: Path, given: str | None) -> str:
     return "" if ClaimFolder(out).is_complete else DEVICE_CLAIM_FOLDER
 
 
-def _ask_endpoint(context: Context) -> Endpoint:
-    """Asks AWS where devices connect, and whether there is anything for them there."""
+def _ask(
+    context: Context, place: str | None, users: Sequence[str]
+) -> tuple[Endpoint, Credentials | None]:
+    """Asks AWS where devices connect, unless that is known, what is there for them, and their role aliases."""
     aws = context.aws()
-    described, template = aws.ask_all(
+    described, template, vending = aws.ask_all(
         [
             connection.ask_endpoint(aws),
             templates.read(aws, context.names),
+            connection.ask_credentials_endpoint(aws),
         ]
     )
     if template is None:
@@ -244,7 +273,12 @@ def _ask_endpoint(context: Context) -> Endpoint:
             remedy="set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
             code="template-missing",
         )
-    return connection.endpoint_of(described)
+    vended = None
+    if aliases := credentials.aliases_of(aws, context.names):
+        found = connection.credentials_endpoint_of(vending)
+        vended = Credentials(endpoint=found, aliases=aliases, users=users)
+    endpoint = configuration.endpoint(place) if place else connection.endpoint_of(described)
+    return endpoint, vended
 
 
 def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:

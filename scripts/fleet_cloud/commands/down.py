@@ -12,15 +12,15 @@ from fleet_cloud.fleet.inventory import Devices
 from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
-from fleet_cloud.plan import plan, teardown
+from fleet_cloud.plan import credentials, plan, teardown
 from fleet_cloud.plan.teardown import Piece, Standing
 
 NAME = ("down",)
 SUMMARY = "take everything of the fleet away again"
 DESCRIPTION = """\
 Takes the fleet away: disables the template and every claim first, so that no device registers meanwhile; then deletes
-the devices with their certificates, the claims, the policies, the template, thing type and groups, hook and role, in
-the order that AWS demands. Asks before.
+the devices with their certificates, the claims, the policies, the template, thing type and groups, role aliases, hook
+and roles, in the order that AWS demands. Asks before.
 
 Only what bears the tags fleet=NAME and made-by=fleet-cloud is deleted; what has a name of the fleet without them, or
 is a thing type that was there before, is left and named. With --keep-devices the devices go on working: their things,
@@ -48,7 +48,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Looks, asks, disables, deletes."""
     aws, names = context.aws(), context.names
     account, template = plan.look(aws, names)
-    there = teardown.standing(aws, names, teardown.of_fleet(aws, names, account, template))
+    aliases = credentials.aliases_of(aws, names)
+    pieces = teardown.of_fleet(aws, names, account, template, aliases)
+    there = teardown.standing(aws, names, pieces)
     held = inventory.holdings(aws, names)
     found = claims.gather(aws, names, held, everything=False).claims
     devices = Devices(things=[], orphans=[])
@@ -86,6 +88,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 def _without_devices(there: Standing) -> Standing:
     """Returns what may go while the devices go on."""
     needed = {"device policy", "thing type", "thing group", "billing group"}
+    needed |= {credentials.ALIAS, credentials.ROLE}
     return Standing(
         ours=[piece for piece in there.ours if piece.kind not in needed], others=there.others
     )

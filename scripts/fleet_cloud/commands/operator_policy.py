@@ -53,6 +53,12 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     account = _account(context, arguments.account)
     boundary = context.aws_options.role_boundary
     policy = operator_policy.policy(commands, context.names, account, boundary)
+    size = len(json.dumps(policy, separators=(",", ":")))
+    if size > operator_policy.MOST_CHARACTERS:
+        context.console.say(
+            f"warning: IAM takes {operator_policy.MOST_CHARACTERS} characters of a managed policy, this has {size}: "
+            "make two, naming some of the commands each time"
+        )
     for command in () if boundary else permissions.administrates(commands):
         context.console.say(
             f"warning: who may {command} may give a role any right, and so has the whole account; "

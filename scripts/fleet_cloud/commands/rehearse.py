@@ -1,6 +1,8 @@
 """``fleet-cloud rehearse``: many virtual devices provision themselves, before the real ones do."""
 
 import argparse
+import importlib.util
+import sys
 from pathlib import Path
 
 from fleet_cloud.fleet import connection, spread
@@ -24,6 +26,7 @@ and --clean takes away what an interrupted one left. In a sandbox the account's 
 A part on each of several machines: --shard 1/4 to --shard 4/4, then --merge with the report.json of each.
 """
 
+_AGENT = Path(__file__).resolve().parents[3] / "agent"
 _VARIATIONS = ("half-quota", "slow-hook", "power-cuts")
 
 
@@ -100,8 +103,10 @@ def _add_cloud(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Rehearses, cleans up, or joins."""
     connection.check_ca_file(arguments.ca_file)
-    connection.need_environment()
+    connection.need_environment("awsiot", "cryptography", "yaml")
     # With the agent's code, which only this command needs.
+    if importlib.util.find_spec("fleet_agent") is None:
+        sys.path.append(str(_AGENT))
     from fleet_cloud.rehearsal import at_account
 
     return at_account.run(context, arguments)

@@ -8,7 +8,7 @@ from fleet_cloud.errors import Exit, UsageError
 from fleet_cloud.local import files
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
-from fleet_cloud.plan import plan, registry, serials, template_check
+from fleet_cloud.plan import credentials, plan, registry, serials, template_check
 from fleet_cloud.plan.documents import Document, Registry
 from fleet_cloud.plan.reconcile import Finding, ensure
 from fleet_cloud.plan.templates import TemplateFlags
@@ -18,6 +18,10 @@ SUMMARY = "set up the role, the policies, the provisioning template and its hook
 OPEN = (
     "without a hook, whoever has a claim and knows a serial number becomes that device, one in service too: it gets a "
     "second certificate"
+)
+FOR_ALL = (
+    "the policy of the credentials role names no device (${credentials-iot:ThingName}): each device may do "
+    "all of it"
 )
 DESCRIPTION = """\
 Makes what a fleet needs in the cloud, as far as it is not there: the role NAME-provisioning with the managed policy
@@ -37,6 +41,10 @@ everything. All faults are named at once.
 --rotation lets devices replace their own certificates (fleet-agent rotate) and hear of AWS IoT Jobs that order it. It
 opens to every device what a claim may do: ask for certificates and register with this template, under any serial
 number that the hook takes. Remembered in the cloud, too; --no-rotation takes it back.
+
+--credentials lets programs on devices have AWS credentials of a role, by its alias (fleet-agent credentials): with
+ALIAS=ROLE-ARN of one that is there, with --credentials-policy FILE of one that is made, NAME-credentials, which AWS
+IoT's credentials provider alone may take. Remembered in the cloud, too; --no-credentials takes it back.
 
 The hook is a Lambda function, NAME-hook, that AWS IoT asks before it registers a device. A thing that never had a
 certificate may register. One that had is not taken over: it takes the key of a certificate that it has or had last, its
@@ -76,6 +84,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="let devices do that no more",
     )
+    _add_credentials(parser)
+    _add_hook(parser)
+
+
+def _add_credentials(parser: argparse.ArgumentParser) -> None:
+    vending = parser.add_argument_group("AWS credentials for programs on devices")
+    vending.add_argument(
+        "--credentials",
+        metavar="ALIAS[=ROLE-ARN]",
+        action="append",
+        default=[],
+        help="a role alias that devices may use, and its role; without one the role that up makes; may be repeated",
+    )
+    vending.add_argument(
+        "--credentials-policy",
+        metavar="FILE",
+        type=Path,
+        help="what that role may do, an IAM policy; its alias is NAME-credentials unless --credentials says another",
+    )
+    vending.add_argument(
+        "--no-credentials",
+        action="store_true",
+        help="let devices use no role alias any more",
+    )
+
+
+def _add_hook(parser: argparse.ArgumentParser) -> None:
     hook = parser.add_argument_group("pre-provisioning hook")
     hook.add_argument(
         "--hook-allow",
@@ -107,12 +142,26 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     )
     if rules and arguments.no_hook:
         raise UsageError("--no-hook and another hook flag", remedy="give one of them")
+    vending = credentials.read(
+        context.names,
+        arguments.credentials,
+        arguments.credentials_policy,
+        forget=arguments.no_credentials,
+    )
+    if vending.is_for_all:
+        context.console.say(FOR_ALL)
     aws = context.aws()
     with files.temporary_folder() as folder:
         # By hand the file is made where the script runs.
         uploads = Path() if context.shell.dry_run else folder
         wanted = plan.of_fleet(
-            aws, context.names, flags, rules, uploads, rotation=arguments.rotation
+            aws,
+            context.names,
+            flags,
+            rules,
+            uploads,
+            rotation=arguments.rotation,
+            vending=vending,
         )
         plan.check_hook(wanted, rules)
         if not wanted.design.hook:

@@ -17,7 +17,7 @@ from fleet_cloud.local import files, openssl
 from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
-from fleet_cloud.plan import templates
+from fleet_cloud.plan import credentials, templates
 from fleet_cloud.plan.hook_settings import SERIAL_PARAMETER
 from fleet_cloud.practice.takeovers import Key, Takeovers
 from fleet_cloud.practice.verification import Registered, Takeover, Trial, Wanted
@@ -28,6 +28,9 @@ DESCRIPTION = """\
 Makes a claim, provisions a device with it, and connects as both: they must be able to do their work, and must be
 refused everything else: a claim publishing readings or taking a device's name, a device publishing to another thing's
 topic or connecting under another client id. Then deletes the claim, the thing and both certificates again.
+
+Where devices may have AWS credentials (up --credentials), the device asks for those of each role alias, and of one that
+is not its.
 
 Then it registers the device that is there by now once more, with the claim and another key, as whoever has a claim
 and knows a serial number could, and says whether that takes the device over. Without a hook that changes no exit
@@ -87,6 +90,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     trial = Trial(place, context.names, context.console.say)
     with ExitStack() as afterwards:
         folder = afterwards.enter_context(files.temporary_folder())
+        afterwards.callback(_delete_refused, aws, trial)
         claim = afterwards.enter_context(trial_claim(aws, context.names, folder, "verify"))
         other = f"{context.names.fleet}-verify-other"
         trial.of_claim(claim, f"claim-{serial}", other)
@@ -94,6 +98,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         made = _provision(trial, claim, key, parameters)
         afterwards.callback(_delete_device, aws, made, is_new=made.thing not in before)
         trial.of_device(made, other)
+        if aliases := credentials.aliases_of(aws, context.names):
+            (found,) = aws.ask_all([connection.ask_credentials_endpoint(aws)])
+            trial.of_credentials(made, connection.credentials_endpoint_of(found), aliases)
         stranger = _wanted(_key(context, folder, "second"), parameters)
         takeover = trial.take_over(claim, f"claim-{serial}", stranger)
         if takeover.taken:
@@ -236,6 +243,12 @@ def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:
         aws,
         retire.run_all(aws, [(what, retire.certificate_commands(aws, certificate, things))], ""),
     )
+
+
+def _delete_refused(aws: Aws, trial: Trial) -> None:
+    account = aws.account()
+    for identifier in trial.refused:
+        _delete(aws, account.iot(f"cert/{identifier}"), "a refused certificate")
 
 
 def _delete_taken(aws: Aws, attempts: Takeovers) -> None:

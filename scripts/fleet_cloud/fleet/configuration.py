@@ -6,11 +6,13 @@ Every value is a JSON string, which is a YAML string too: no name that looks lik
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 
 from fleet_cloud.errors import UsageError
 
 DEVICE_CLAIM_FOLDER = "/etc/fleet-agent/claim"
 SECURE_MQTT_PORT = 8883
+HTTPS_PORT = 443
 
 _HIGHEST_PORT = 65535
 _HIGHEST_SHORT = 0xFFFF  # that four digits can say
@@ -43,10 +45,24 @@ class DeviceConfiguration:
     template: str
     spread: str
     spread_reason: str
+    credentials: "Credentials | None" = None
 
 
-def endpoint(given: str) -> Endpoint:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """Where AWS credentials for programs come from, for which role aliases, and whose programs these are."""
+
+    endpoint: Endpoint
+    aliases: Sequence[str]
+    users: Sequence[str]
+
+
+def endpoint(given: str, port: int = SECURE_MQTT_PORT) -> Endpoint:
     """Reads ``HOST`` or ``HOST:PORT``; an IPv6 address with a port stands in brackets.
+
+    Args:
+        given: This.
+        port: What it is without one.
 
     Raises:
         UsageError: It is something else, such as a URL.
@@ -54,10 +70,10 @@ def endpoint(given: str) -> Endpoint:
     found = _ENDPOINT.fullmatch(given)
     if not found:
         raise _no_endpoint(given)
-    port = int(found["port"] or found["port6"] or SECURE_MQTT_PORT)
-    if not 1 <= port <= _HIGHEST_PORT:
+    found_port = int(found["port"] or found["port6"] or port)
+    if not 1 <= found_port <= _HIGHEST_PORT:
         raise _no_endpoint(given)
-    return Endpoint(found["host"] or found["bare6"] or found["address6"], port)
+    return Endpoint(found["host"] or found["bare6"] or found["address6"], found_port)
 
 
 def remembered(written: str) -> tuple[str | None, str | None]:
@@ -93,11 +109,29 @@ provisioning:
     SerialNumber: {{first_of: [{{device_tree: serial-number}}, {{dmi: product_serial}}, {{machine_id: app}}]}}
     # DeviceLocation: "Seattle"
 {_remarked(f"  spread: {_quoted(wanted.spread)}", wanted.spread_reason)}
-telemetry:
+{_credentials(wanted.credentials)}telemetry:
   topic: "dt/{{thing}}/{{source}}"
   sources: [{{system: {{interval: "60s"}}}}]
 subscriptions: [{{topic: "cmd/{{thing}}/#", log: true}}]
 """
+
+
+def _credentials(wanted: Credentials | None) -> str:
+    if wanted is None:
+        return ""
+    allowed = ", ".join(_quoted(f"user:{user}") for user in wanted.users)
+    remark = "users whose programs may have them; root may in any case"
+    lines = [
+        "credentials:",
+        f"  endpoint: {_quoted(wanted.endpoint.host)}",
+        *([f"  port: {wanted.endpoint.port}"] if wanted.endpoint.port != HTTPS_PORT else []),
+        "  aliases:",
+        *(
+            _remarked(f"    {_quoted(alias)}: {{allow: [{allowed}]}}", remark)
+            for alias in wanted.aliases
+        ),
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _remarked(line: str, remark: str) -> str:

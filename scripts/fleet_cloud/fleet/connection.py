@@ -32,6 +32,7 @@ _NEVER_MS = 3_600_000  # it must not connect again by itself: that would be anot
 _HTTPS_PORT = 443  # where AWS IoT knows MQTT from HTTP by ALPN
 _FIRST_REFUSAL = 128  # MQTT 5: from here on a reason code is a refusal
 _ROOT = Path(__file__).resolve().parents[3]
+_PACKAGES = {"awsiot": "awsiotsdk", "yaml": "PyYAML"}
 
 
 class RefusedError(Exception):
@@ -63,22 +64,23 @@ class Place:
     ca_file: Path | None
 
 
-def need_environment() -> None:
-    """Goes on in the project's environment when this Python lacks awscrt; does not return then.
+def need_environment(*modules: str) -> None:
+    """Goes on in the project's environment when this Python lacks awscrt or others; does not return then.
 
     Raises:
         FleetCloudError: There is no such environment.
     """
-    if importlib.util.find_spec("awscrt"):
+    missing = [name for name in ("awscrt", *modules) if not importlib.util.find_spec(name)]
+    if not missing:
         return
     found = Path(os.environ.get("FLEET_AGENT_VENV", _ROOT / ".venv")) / "bin" / "python"
     if found.is_file() and Path(sys.executable).parent != found.parent:
         launcher = _ROOT / "scripts" / "fleet-cloud"
         os.execv(found, [str(found), str(launcher), *sys.argv[1:]])
     raise FleetCloudError(
-        "this command connects as a device, and this Python lacks awscrt for that",
+        f"this command connects as a device, and this Python lacks {', '.join(missing)} for that",
         remedy="in the checkout type: . scripts/environment   which makes the project's environment; "
-        "or: python3 -m pip install awscrt",
+        f"or: python3 -m pip install {' '.join(_PACKAGES.get(name, name) for name in missing)}",
         code="environment-missing",
     )
 
@@ -101,6 +103,16 @@ def ask_endpoint(aws: Aws) -> Command:
 def endpoint_of(answer: Answer | None) -> Endpoint:
     """Reads what that command gives."""
     return configuration.endpoint(text(answer, "endpointAddress"))
+
+
+def ask_credentials_endpoint(aws: Aws) -> Command:
+    """Returns the command that says where devices get AWS credentials."""
+    return aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:CredentialProvider")
+
+
+def credentials_endpoint_of(answer: Answer | None) -> Endpoint:
+    """Reads what that command gives."""
+    return configuration.endpoint(text(answer, "endpointAddress"), configuration.HTTPS_PORT)
 
 
 def check_way(place: Place, failures: Sequence[RefusedError | None]) -> None:

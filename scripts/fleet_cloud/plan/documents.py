@@ -6,7 +6,7 @@ provision and nothing else.
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from fleet_cloud.aws.names import CLAIM_CLIENT_PREFIX, Account, FleetNames
 from fleet_cloud.errors import FleetCloudError
@@ -20,6 +20,7 @@ POLICY_CHARACTERS = 2048  # AWS's limit of an IoT policy, white space not counte
 THING = "${iot:Connection.Thing.ThingName}"
 TELEMETRY_TOPIC = f"dt/{THING}/*"
 ORDER_TOPIC = f"cmd/{THING}/*"
+VENDING = "iot:AssumeRoleWithCertificate"
 
 Document = Mapping[str, object]
 
@@ -92,6 +93,23 @@ def lambda_trust_policy() -> Document:
     }
 
 
+def credentials_trust_policy() -> Document:
+    """Returns who may take a role for devices' programs: AWS IoT's credentials provider.
+
+    AWS documents no condition key for it; one that it does not send would refuse every device.
+    """
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "credentials.iot.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+
+
 def allowing(action: str, arn: str) -> Document:
     """Returns an IAM policy that allows one action on one resource."""
     statement = {"Effect": "Allow", "Action": action, "Resource": arn}
@@ -129,7 +147,9 @@ def hook_policy(account: Account) -> Document:
     }
 
 
-def device_policy(account: Account, rotating: FleetNames | None = None) -> Document:
+def device_policy(
+    account: Account, rotating: FleetNames | None = None, aliases: Sequence[str] = ()
+) -> Document:
     """Returns what a provisioned device may do: connect as its own thing, and use that thing's topics.
 
     Orders it only hears: who has a device's key must not be able to give any, not even to that device.
@@ -140,6 +160,7 @@ def device_policy(account: Account, rotating: FleetNames | None = None) -> Docum
         account: Where.
         rotating: The fleet whose devices may replace their own certificates. They may provision then, as a claim
             may, and hear of their jobs.
+        aliases: Role aliases whose AWS credentials their programs may have.
     """
     rotation = rotation_topics(rotating) if rotating else ()
     topics = (TELEMETRY_TOPIC, ORDER_TOPIC, *rotation)
@@ -155,8 +176,32 @@ def device_policy(account: Account, rotating: FleetNames | None = None) -> Docum
             _allow(account, ["iot:Publish", "iot:Receive"], "topic", (TELEMETRY_TOPIC, *rotation)),
             _allow(account, "iot:Subscribe", "topicfilter", topics),
             _allow(account, "iot:Receive", "topic", (ORDER_TOPIC,)),
+            *([_vending(account, aliases)] if aliases else []),
         ],
     }
+
+
+def _vending(account: Account, aliases: Sequence[str]) -> Document:
+    """Returns the statement for AWS credentials. ``IsAttached``: only as the thing that the certificate belongs to."""
+    return {
+        "Effect": "Allow",
+        "Action": VENDING,
+        "Resource": [account.iot(f"rolealias/{alias}") for alias in aliases],
+        "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}},
+    }
+
+
+def role_aliases(policy: object) -> list[str]:
+    """Returns the role aliases that a device policy of ours allows."""
+    statements = policy.get("Statement") if isinstance(policy, Mapping) else None
+    return [
+        resource.partition(":rolealias/")[2]
+        for statement in (statements if isinstance(statements, list) else [])
+        if isinstance(statement, Mapping) and statement.get("Action") == VENDING
+        if isinstance(statement.get("Resource"), list)
+        for resource in statement["Resource"]
+        if isinstance(resource, str) and ":rolealias/" in resource
+    ]
 
 
 def rotation_topics(names: FleetNames) -> tuple[str, ...]:

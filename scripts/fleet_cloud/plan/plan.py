@@ -7,7 +7,16 @@ from pathlib import Path
 from fleet_cloud.aws.calls import Answer, Aws, text
 from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.plan import documents, hook_settings, hooks, registry, resources, templates
+from fleet_cloud.plan import (
+    credentials,
+    documents,
+    hook_settings,
+    hooks,
+    registry,
+    resources,
+    templates,
+)
+from fleet_cloud.plan.credentials import CredentialsFlags
 from fleet_cloud.plan.resources import Resource
 from fleet_cloud.plan.serials import Rules
 from fleet_cloud.plan.templates import Design, TemplateFlags
@@ -54,7 +63,7 @@ def check_hook(wanted: Plan, rules: Rules | None) -> None:
             )
 
 
-def of_fleet(
+def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
     aws: Aws,
     names: FleetNames,
     flags: TemplateFlags,
@@ -62,6 +71,7 @@ def of_fleet(
     folder: Path = Path(),
     *,
     rotation: bool | None = None,
+    vending: CredentialsFlags = credentials.NONE,
 ) -> Plan:
     """Returns what is wanted of this fleet.
 
@@ -72,6 +82,7 @@ def of_fleet(
         rules: What its hook is to decide; nothing for what it decides already.
         folder: Where a file that is sent to AWS may lie.
         rotation: Whether its devices may replace their certificates; nothing for what the policy says already.
+        vending: Role aliases that devices may use beside those that they may already.
     """
     account, template = look(aws, names)
     asked = str(templates.facts(template)["hook"]) if template else ""
@@ -81,6 +92,7 @@ def of_fleet(
     wanted = [
         *resources.of_fleet(aws, names, account, rotation=bool(rotation)),
         *registry.of_fleet(aws, names, design.registry),
+        *credentials.of_fleet(aws, names, account, vending),
     ]
     if design.hook == account.function(names.hook):
         body = design.body
@@ -89,10 +101,7 @@ def of_fleet(
         wanted += _hook(aws, names, account, body, rules, folder)
     answers = aws.ask_all([resource.read for resource in wanted])
     pairs = [
-        (
-            _as_it_was(aws, names, account, resource, answer) if rotation is None else resource,
-            answer,
-        )
+        (_with_rights(aws, names, account, resource, answer, rotation, vending), answer)
         for resource, answer in zip(wanted, answers, strict=True)
     ]
     pairs.append((templates.template(aws, names, account, design), template))
@@ -115,12 +124,20 @@ def _hook(
     return hooks.of_fleet(aws, names, account, settings, serials, folder)
 
 
-def _as_it_was(
-    aws: Aws, names: FleetNames, account: Account, wanted: Resource, answer: Answer | None
+def _with_rights(  # noqa: PLR0913, PLR0917 - of one resource, all that decides it
+    aws: Aws,
+    names: FleetNames,
+    account: Account,
+    wanted: Resource,
+    answer: Answer | None,
+    rotation: bool | None,
+    vending: CredentialsFlags,
 ) -> Resource:
-    """Returns the device policy with rotation when it has that, anything else as it is."""
-    if wanted.kind != resources.DEVICE_POLICY or answer is None:
+    """Returns the device policy with what the flags say, or else what it has; other resources as they are."""
+    if wanted.kind != resources.DEVICE_POLICY:
         return wanted
-    found = wanted.facts(answer) or {}
-    rotation = documents.lets_rotate(found.get("document"), account)
-    return resources.device_policy(aws, names, account, rotation=rotation)
+    found = (wanted.facts(answer) or {}).get("document") if answer else None
+    if rotation is None:
+        rotation = documents.lets_rotate(found, account)
+    aliases = vending.beside(documents.role_aliases(found))
+    return resources.device_policy(aws, names, account, rotation=rotation, aliases=aliases)

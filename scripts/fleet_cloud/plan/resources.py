@@ -4,11 +4,12 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fleet_cloud.aws.calls import Answer, Aws, entries, text
 from fleet_cloud.aws.names import Account, FleetNames
+from fleet_cloud.errors import UsageError
 from fleet_cloud.local.shell import Command
 from fleet_cloud.plan import documents
 
@@ -180,10 +181,31 @@ def inline_policy(
 
 
 def device_policy(
-    aws: Aws, names: FleetNames, account: Account, *, rotation: bool = False
+    aws: Aws,
+    names: FleetNames,
+    account: Account,
+    *,
+    rotation: bool = False,
+    aliases: Sequence[str] = (),
 ) -> Resource:
-    """Returns the policy of this fleet's devices; ``rotation``: they may replace their certificates."""
-    document = documents.device_policy(account, names if rotation else None)
+    """Returns the policy of this fleet's devices.
+
+    Args:
+        aws: Makes it.
+        names: The fleet's.
+        account: Where.
+        rotation: They may replace their certificates.
+        aliases: Role aliases whose credentials their programs may have.
+
+    Raises:
+        UsageError: It would be longer than AWS takes.
+    """
+    document = documents.device_policy(account, names if rotation else None, aliases)
+    if len(documents.compact(document)) > documents.POLICY_CHARACTERS:
+        raise UsageError(
+            f"with {len(aliases)} role aliases the device policy exceeds {documents.POLICY_CHARACTERS} characters",
+            remedy="let several programs share an alias",
+        )
     return policy(aws, names, DEVICE_POLICY, names.device_policy, document)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fleet_cloud.aws.calls import Answer, Aws, entries
 from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.local.shell import Command
-from fleet_cloud.plan import documents, hooks, resources, templates
+from fleet_cloud.plan import credentials, documents, hooks, resources, templates
 from fleet_cloud.plan.resources import Versions
 
 
@@ -83,11 +83,16 @@ def is_ours(answer: Answer | None, names: FleetNames) -> bool:
 
 
 def of_fleet(
-    aws: Aws, names: FleetNames, account: Account, template: Answer | None
+    aws: Aws,
+    names: FleetNames,
+    account: Account,
+    template: Answer | None,
+    aliases: Sequence[str] = (),
 ) -> list[Piece]:
     """Returns everything that ``up`` may have made, in the order in which it is deleted.
 
-    The template goes after type and groups: it is what remembers their names, should this be interrupted.
+    The template goes after type and groups: it is what remembers their names, should this be interrupted. So does the
+    device policy go after the role aliases.
     """
     found = templates.facts(template)["body"] if template else None
     registry = documents.Registry.of(found)
@@ -103,10 +108,12 @@ def of_fleet(
             )
             if name
         ),
+        *(_alias(aws, account, alias) for alias in dict.fromkeys([*aliases, names.credentials])),
         policy(aws, account, "device policy", names.device_policy),
         _template(aws, names, account),
         _function(aws, names, account),
         role(aws, "hook role", names.hook, managed=logs, inline=hooks.ROLE_POLICY),
+        role(aws, credentials.ROLE, names.credentials, inline=credentials.ROLE_POLICY),
         role(aws, "role", names.role, managed=account.registration_policy),
     ]
 
@@ -156,6 +163,16 @@ def in_registry(aws: Aws, account: Account, kind: str, name: str) -> Piece:
         first=[deprecate] if kind == "thing-type" else [],
         delete=[aws.command("iot", f"delete-{kind}", *named)],
         remembered=True,
+    )
+
+
+def _alias(aws: Aws, account: Account, name: str) -> Piece:
+    return Piece(
+        kind=credentials.ALIAS,
+        name=name,
+        read=credentials.read_alias(aws, name),
+        tags=_iot_tags(aws, account, f"rolealias/{name}"),
+        delete=[aws.command("iot", "delete-role-alias", "--role-alias", name)],
     )
 
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fleet_cloud.aws.calls import text
 from fleet_cloud.aws.names import FleetNames
+from fleet_cloud.fleet import vending
+from fleet_cloud.fleet.configuration import Endpoint
 from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError, check_way
 from fleet_cloud.local import files
 
@@ -81,6 +83,8 @@ class Trial:
 
     def __init__(self, place: Place, names: FleetNames, say: Callable[[str], None]) -> None:
         self.checks: list[Check] = []
+        # Certificates that were made and then refused: AWS would keep them for an hour.
+        self.refused: list[str] = []
         self._place = place
         self._names = names
         self._say = say
@@ -151,6 +155,24 @@ class Trial:
             "device subscribes to everything", me, thing, lambda session: session.subscribe("#")
         )
 
+    def of_credentials(
+        self, device: Registered, endpoint: Endpoint, aliases: Sequence[str]
+    ) -> None:
+        """Tries which AWS credentials a device gets: of its own role aliases, and of one that is not its."""
+        for alias in aliases:
+            failure: str | None = None
+            for _ in range(_TRIES):
+                failure = vending.refusal(
+                    self._place, endpoint, device.identity, device.thing, alias
+                )
+                if not failure:
+                    break
+                time.sleep(_PAUSE_SECONDS)
+            self.note(f"device gets AWS credentials of {alias}", "allowed", failure)
+        other = f"{aliases[0][:100]}-verify-other"
+        failure = vending.refusal(self._place, endpoint, device.identity, device.thing, other)
+        self.note("device gets AWS credentials of another role alias", "refused", failure)
+
     def provision(self, claim: Identity, client_id: str, wanted: Wanted) -> Registered:
         """Provisions a device with its own key.
 
@@ -165,7 +187,11 @@ class Trial:
                 "certificateOwnershipToken": text(made, "certificateOwnershipToken"),
                 "parameters": dict(wanted.parameters),
             }
-            registered = session.ask(topic, registration)
+            try:
+                registered = session.ask(topic, registration)
+            except RefusedError:
+                self.refused.append(text(made, "certificateId"))
+                raise
             if wanted.twice:
                 registered = session.ask(topic, registration)
         return Registered(

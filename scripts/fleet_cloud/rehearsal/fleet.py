@@ -75,7 +75,7 @@ class Fleet:
         waiting = [(start.power, number, start) for number, start in enumerate(starts)]
         heapq.heapify(waiting)
         threads: list[threading.Thread] = []
-        before = memory()
+        before = peak = memory()
         try:
             while self.now < limit and (waiting or any(thread.is_alive() for thread in threads)):
                 while waiting and waiting[0][0] <= self.now:
@@ -84,10 +84,11 @@ class Fleet:
                     thread.start()
                     threads.append(thread)
                 look()
+                peak = max(peak, memory())
                 soonest = waiting[0][0] - self.now if waiting else _LOOK_SECONDS
                 time.sleep(max(0.01, min(soonest, _LOOK_SECONDS)))
         finally:
-            self._journal.memory = max(0, memory() - before) // max(1, len(starts))
+            self._journal.memory = (peak - before) // max(1, len(starts))
             self._journal.ended = self._journal.began + self.now
             self._stopping.set()
             for device in self._devices:

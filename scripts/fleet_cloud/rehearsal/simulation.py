@@ -291,8 +291,10 @@ class Herd:
         if verdict.drop_certificate and found is not None:
             device.found = dataclasses.replace(found, issued=None)
         device.failures += 1
-        seconds = self._way.delay(verdict.patience, device.failures, self._random.random())
-        self._at(now + seconds, device)
+        self._wait(device, verdict.error, verdict.patience, now)
+
+    def _wait(self, device: Device, _error: AgentError, patience: Patience, now: float) -> None:
+        self._at(now + self._way.delay(patience, device.failures, self._random.random()), device)
 
     def _figures(self) -> Figures:
         done = [device for device in self._devices if device.done is not None]

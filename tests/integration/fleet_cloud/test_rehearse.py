@@ -1,12 +1,14 @@
 """``fleet-cloud rehearse``: virtual devices with the agent's own code against the sandbox, and nothing left of them."""
 
 import http.client
+import http.server
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,3 +167,58 @@ def test_a_fleet_that_is_not_there_and_leftovers_are_said_before_anything_begins
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.describe_certificate(certificateId=certificate)
     assert not (tmp_path / "made.jsonl").exists()
+
+
+@pytest.fixture
+def account(sandbox: Sandbox) -> Iterator[str]:
+    """An address where the sandbox answers as an account does: nothing can be switched there."""
+    port = int(sandbox.http_url.rpartition(":")[2])
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def forward(self) -> None:
+            if self.path.startswith("/_sandbox"):
+                self.send_error(404)
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            behind = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            behind.request(self.command, self.path, body, dict(self.headers))
+            found = behind.getresponse()
+            data = found.read()
+            self.send_response(found.status)
+            for name, value in found.getheaders():
+                if name.lower() not in {"transfer-encoding", "content-length", "connection"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+            behind.close()
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = forward  # noqa: N815 - names of http.server
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_account_is_asked_for_with_what_it_costs(
+    fleet_cloud: FleetCloud, fleet: str, sandbox: Sandbox, account: str, tmp_path: Path
+) -> None:
+    before = left(sandbox)
+    words = ("rehearse", "--devices", "3", "--spread", "0", "--ca-file", sandbox.ca_file)
+    where = ("--name", fleet, "--endpoint-url", account, "--out", tmp_path / "out")
+    done = fleet_cloud(*words, *where, status=1)
+    assert "Nobody is there to answer" in done.stderr
+    for said in ("connections", "6, of which 3 stay", "calls of the hook", "list prices", "$0.01"):
+        assert said in done.stderr
+    assert left(sandbox) == before
+    done = fleet_cloud(*words, *where, "--try", "half-quota", status=2)
+    assert "need a sandbox" in done.stderr
+    done = fleet_cloud(*words, *where, "--yes", "--json")
+    assert answer(done)["figures"]["in"] == 3
+    assert left(sandbox) == before

@@ -52,7 +52,23 @@ SIGNATURES = {
     "iot._apply_provisioning_plan": "async (plan, cert, role_arn)",
     "iot._ProvisioningRejected": "(code, message, status)",
     "iot._iot_role_usable": "(role_arn)",
+    "iot._create_thing": "(name, payload)",
+    "iot._provisioning_template_body": "(t)",
     "iot._provisioning_role_allows": "(role_arn, requests)",
+    "iot._mtls_resolve_identity": "(der)",
+    "iot._mqtt_policy_context": "(account_id, region, certificate_id, client_id)",
+    "iot._mqtt_policy_allows": (
+        "(account_id, region, certificate_id, context, action, resource, provisioning_template)"
+    ),
+    "iam._gen_session_access_key": "()",
+    "iam._gen_secret": "()",
+    "iam._gen_session_token": "()",
+    "iam._roles.get_scoped": "(account_id, region, key, default)",
+    "sts.register_session": "(access_key, session)",
+    "iam_evaluator._service_principal_matches": "(principal, service)",
+    "iam_evaluator.parse_policy_document": "(doc)",
+    "iam_evaluator._action_matches": "(request_action, actions, not_actions)",
+    "iam_evaluator._conditions_met": "(conditions, ctx)",
     "s3._get_object_data": "(bucket_name, key, version_id)",
     # wrapped
     "iot.broker_subscribe": (
@@ -67,6 +83,7 @@ SIGNATURES = {
     "iot._fleet_provisioning_reply": (
         "async (account_id, region, operation, template_name, payload, connection)"
     ),
+    "iot._run_provisioning_hook": "async (template, event)",
     "iot._update_thing": "(name, payload)",
     "iot._endpoint_address": "(endpoint_type)",
     "iot._describe_endpoint": "(qp)",
@@ -75,6 +92,7 @@ SIGNATURES = {
     "iot._mtls_active_registrations": "(cert_id, status)",
     "iot._mtls_build_ssl_context": "()",
     "iot._mtls_refuse": "async (writer, cert_id, protocol_level)",
+    "iam_evaluator.resolve_principal": "(access_key_id, account_id, credential)",
     "app.detect_service": "(method, path, headers, query_params)",
     # overridden or used on the session
     "iot._WSSession._answer_fleet_provisioning": (
@@ -118,9 +136,12 @@ CALLERS = {
     "iot.broker_publish": ["_MAX_QUEUED_MESSAGES"],
     "iot._force_disconnect_duplicate": ["send_bytes", "cleanup"],
     "iot._WSSession._publish_allowed": ["_parse_fleet_provisioning_topic"],
+    "iot._fleet_register_thing": ["_run_provisioning_hook", "_provisioning_templates"],
+    "iot._run_provisioning_hook": ["_PROVISIONING_HOOK_SECONDS"],
     "iot._mtls_ensure_server_cert": ["_mtls_server_cert_sans", "_mtls_cert_is_reusable"],
     "iot._mtls_cert_is_reusable": ["_mtls_server_cert_sans"],
     "iot._mtls_context": ["_mtls_build_ssl_context"],
+    "iam_evaluator.enforce": ["resolve_principal"],
     "app._dispatch_service_request": ["detect_service"],
     "iot._mtls_refresh_trust_anchors": ["_mtls_trust_anchors"],
     "iot._mtls_resolve_identity": ["_mtls_active_registrations"],
@@ -138,11 +159,12 @@ ATTRIBUTES = [
 DESCRIBE = """
 import inspect, json, sys
 from ministack import app
-from ministack.core import responses, x509_utils
-from ministack.services import iot, s3
+from ministack.core import iam_evaluator, responses, x509_utils
+from ministack.services import iam, iot, s3, sts
 from importlib.metadata import version
 
-modules = {"iot": iot, "s3": s3, "app": app, "responses": responses, "x509_utils": x509_utils}
+modules = {"iot": iot, "s3": s3, "app": app, "responses": responses, "x509_utils": x509_utils,
+           "iam": iam, "sts": sts, "iam_evaluator": iam_evaluator}
 wanted = json.load(sys.stdin)
 
 def find(path):

@@ -16,13 +16,16 @@ from cryptography import x509
 
 from iot_sandbox.launch import LaunchError, Sandbox, launch, start
 from iot_sandbox.limits import RULES
+from iot_sandbox.switches import SWITCHES
+from support.aws import aws_client
 from support.claimant import Claimant
 from support.fleets import make_fleet
 from support.mqtt import connected
+from support.vending import make_alias
 
 READY = {
-    "ready", "endpoint", "mqtt_port", "mqtt_ports", "http_url", "ca_file", "region", "access_key_id",
-    "secret_access_key",
+    "ready", "endpoint", "mqtt_port", "mqtt_ports", "credentials_port", "http_url", "ca_file", "region",
+    "access_key_id", "secret_access_key",
 }  # fmt: skip
 
 
@@ -85,6 +88,7 @@ def test_it_listens_on_loopback_and_nowhere_else(sandbox: Sandbox) -> None:
     http_port = int(sandbox.http_url.rpartition(":")[2])
     assert listening(sandbox.pid) == {
         ("127.0.0.1", sandbox.mqtt_port),
+        ("127.0.0.1", sandbox.credentials_port),
         ("127.0.0.1", http_port),
     }
 
@@ -93,7 +97,7 @@ def test_several_mqtt_ports_are_served_and_devices_sent_to_the_first(broker: San
     http_port = int(broker.http_url.rpartition(":")[2])
     assert len({*broker.mqtt_ports}) == 2
     assert broker.mqtt_port == broker.mqtt_ports[0]
-    ports = {*broker.mqtt_ports, http_port}
+    ports = {*broker.mqtt_ports, broker.credentials_port, http_port}
     assert listening(broker.pid) == {("127.0.0.1", port) for port in ports}
 
 
@@ -116,16 +120,25 @@ def test_every_option_is_in_the_help_and_in_the_readme(root_dir: Path) -> None:
     for rule in RULES:
         assert f"  {rule} " in shown
         assert f"| `{rule}` |" in readme
+    for name, switch in SWITCHES.items():
+        assert f"  {name}: {switch.about}" in shown
+        assert f"| `{name}` | {switch.about} |" in readme
 
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("--without", "gravity"), ("--resend", "0"), ("--shortest-keep-alive", "0")],
+    [
+        ("--without", "gravity"),
+        ("--resend", "0"),
+        ("--shortest-keep-alive", "0"),
+        ("--set", "gravity=off"),
+        ("--like", "no-such-file"),
+    ],
 )
 def test_a_switch_that_is_none_is_a_usage_error(tmp_path: Path, flag: str, value: str) -> None:
     done = run("--state-dir", tmp_path, flag, value)
     assert done.returncode == 2
-    assert f"argument {flag}: " in done.stderr
+    assert flag in done.stderr or value in done.stderr
 
 
 def test_another_host_is_bound_alone_and_in_the_certificate(tmp_path: Path) -> None:
@@ -146,15 +159,16 @@ def test_new_names_are_in_the_certificate_after_a_restart(tmp_path: Path) -> Non
         assert sandbox.ca_file.read_text() == before
 
 
-def test_a_restart_keeps_claims_certificates_and_things(tmp_path: Path) -> None:
+def test_a_restart_keeps_claims_certificates_things_and_role_aliases(tmp_path: Path) -> None:
     with launch(tmp_path / "state") as sandbox:
-        fleet = make_fleet(sandbox, tmp_path)
+        fleet, alias = make_fleet(sandbox, tmp_path), make_alias(sandbox).name
         with connected(sandbox, fleet.claim, "claim-1") as device:
             claimant = Claimant(device, fleet)
             thing = claimant.provision(tmp_path)
             token = claimant.create_keys()[1]["certificateOwnershipToken"]
         assert sandbox.stop() == 0
     with launch(tmp_path / "state") as sandbox:
+        assert alias in aws_client(sandbox, "iot").list_role_aliases()["roleAliases"]
         with connected(sandbox, thing, thing.thing_name) as device:
             assert device.publish(f"dt/{thing.thing_name}/test", {}) == 0
         with connected(sandbox, fleet.claim, "claim-1") as device:

@@ -10,6 +10,7 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.health import table
 from fleet_agent.health.problems import Problem
 from fleet_agent.health.status import Health
+from fleet_agent.identity.standing import Standing
 from support.clock import FakeClock
 
 CREDENTIAL = Credential(
@@ -36,7 +37,11 @@ def seen(folder: Path, *problems: Problem) -> status._Seen:
     for problem in problems:
         health.report(problem)
     return status._Seen(
-        credential=CREDENTIAL, pending=None, process=1, daemon=status_file.read(folder)
+        credential=CREDENTIAL,
+        pending=None,
+        standing=Standing(),
+        process=1,
+        daemon=status_file.read(folder),
     )
 
 
@@ -92,7 +97,9 @@ def test_a_notice_alone_leaves_the_headline_healthy(
 def test_whatever_stands_in_the_file_is_shown_harmlessly(
     daemon: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = status._Seen(credential=CREDENTIAL, pending=None, process=1, daemon=daemon)
+    found = status._Seen(
+        credential=CREDENTIAL, pending=None, standing=Standing(), process=1, daemon=daemon
+    )
     outcome.show(*status._for_people(found))
     shown = capsys.readouterr().out
     assert shown.replace("\n", "").isprintable()

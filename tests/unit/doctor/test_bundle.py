@@ -37,12 +37,12 @@ def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
     )
 
     archive = tmp_path / "support.tar.gz"
-    opened = bundle.open_archive(archive)
     collected = bundle.Bundle(bench.device())
     collected.add_findings(
         {"findings": [{"title": f"proxy: http://me:{PASSWORD}@p:1, {TOKEN}", "level": "failed"}]}
     )
-    collected.write(opened, bench.clock.wall())
+    with bundle.open_archive(archive) as opened:
+        collected.write(opened, bench.clock.wall())
     shutil.rmtree(bench.root)  # with what was strewn there on purpose
 
     assert archive.stat().st_mode & 0o777 == 0o600
@@ -87,8 +87,8 @@ def test_of_a_file_only_what_is_known_goes_along(tmp_path: Path) -> None:
         "var/lib/fleet-agent/ledger.jsonl", '{"event": "issued", "word": "plainword"}\nplainword\n'
     )
     archive = tmp_path / "support.tar.gz"
-    opened = bundle.open_archive(archive)
-    bundle.Bundle(bench.device()).write(opened, bench.clock.wall())
+    with bundle.open_archive(archive) as opened:
+        bundle.Bundle(bench.device()).write(opened, bench.clock.wall())
     with tarfile.open(archive) as tar:
         texts = {
             member.name: file.read().decode()

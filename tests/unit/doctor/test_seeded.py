@@ -65,3 +65,10 @@ def _assert_found(bench: Bench, fault: Seeded) -> None:
     assert all(one.remedy for one in found)
     others = {one.code for one in found} - {fault.code, *fault.also}
     assert others == set(), [one for one in found if one.code in others]
+
+
+def test_claim_that_is_to_be_deleted_has_its_price(bench: Bench) -> None:
+    bench.save(claim={**bench.settings["claim"], "after_success": "delete"})
+    (found,) = [one for one in bench.examine() if one.code == "claim-deletes"]
+    assert found.level is Level.NOTE
+    assert "does not come back by itself" in found.title

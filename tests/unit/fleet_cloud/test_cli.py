@@ -135,6 +135,14 @@ def test_operator_policy_for_an_account_asks_nobody(run: Run, programs: Programs
             "Resource": ["arn:aws-cn:iot:cn-north-1:123456789012:provisioningtemplate/fleet"],
         },
         {"Effect": "Allow", "Action": ["iot:DescribeEndpoint"], "Resource": ["*"]},
+        {
+            "Effect": "Allow",
+            "Action": ["iot:GetPolicy"],
+            "Resource": [
+                "arn:aws-cn:iot:cn-north-1:123456789012:policy/fleet-device",
+                "arn:aws-cn:iot:cn-north-1:123456789012:policy/fleet-claim",
+            ],
+        },
     ]
 
 
@@ -243,6 +251,8 @@ def test_config_with_an_endpoint_asks_nobody(run: Run, tmp_path: Path) -> None:
         "config_file": "image/config.yaml",
         "endpoint": "localhost",
         "port": 8884,
+        "credentials_endpoint": None,
+        "role_aliases": [],
         "ca_file": None,
         "claim_certificate": "/etc/fleet-agent/claim/claim.certificate.pem.crt",
         "claim_private_key": "/etc/fleet-agent/claim/claim.private.pem.key",

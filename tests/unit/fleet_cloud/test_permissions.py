@@ -111,8 +111,15 @@ def test_policy_reaches_this_fleets_resources_only() -> None:
 
 
 def test_whole_policy_fits_what_iam_takes() -> None:
-    made = operator_policy.policy([*permissions.COMMANDS], FleetNames("n" * 36), ACCOUNT)
-    assert len(json.dumps(made, separators=(",", ":"))) <= 6144  # a managed policy's limit
+    def size(commands: list[str], name: str) -> int:
+        made = operator_policy.policy(commands, FleetNames(name), ACCOUNT)
+        return len(json.dumps(made, separators=(",", ":")))
+
+    commands = [*permissions.COMMANDS]
+    assert size(commands, "n" * 28) <= operator_policy.MOST_CHARACTERS
+    # A fleet with a longer name needs two.
+    for some in (["up", "down", "status", "verify"], commands[4:]):
+        assert size(some, "n" * 36) <= operator_policy.MOST_CHARACTERS
 
 
 def statements(*commands: str, boundary: str | None = None) -> list[dict[str, Any]]:
@@ -135,7 +142,8 @@ def test_no_command_may_attach_any_policy_pass_a_role_to_anybody_or_change_who_m
             assert one["Action"] == ["iam:PassRole"]
             (service,) = condition["StringEquals"].values()
             is_hook = one["Resource"] == ["arn:aws:iam::123456789012:role/bins-hook"]
-            assert service == ("lambda.amazonaws.com" if is_hook else "iot.amazonaws.com")
+            ours = ["iot.amazonaws.com", "credentials.iot.amazonaws.com"]
+            assert service == ("lambda.amazonaws.com" if is_hook else ours)
         assert "iam:UpdateAssumeRolePolicy" not in one["Action"]
         assert all(
             arn.startswith("arn:aws:iam::123456789012:role/bins-") for arn in one["Resource"]

@@ -112,7 +112,7 @@ def test_delays_add_up() -> None:
 def test_the_last_word_on_token_reuse_counts() -> None:
     faults = Faults()
     request = Request("register-thing", "claim-1")
-    assert faults.plan(request).token_reuse == "idempotent"
+    assert faults.plan(request).token_reuse is None
     faults.add("register-thing", "token-reuse", mode="reject")
     faults.add("register-thing", "token-reuse", mode="reject-if-active")
     assert [faults.plan(request).token_reuse for _ in range(2)] == ["reject-if-active"] * 2
@@ -135,7 +135,8 @@ def test_numbers_are_not_used_twice() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_set_where_it_makes_sense_and_nowhere_else(kind: str) -> None:
-    needed: dict[str, Any] = {"seconds": 1, "per_second": 1, "payload": "", "fields": ["a"]}
+    needed: dict[str, Any] = {"seconds": 1, "per_second": 1, "bytes": 1}
+    needed |= {"payload": "", "fields": ["a"]}
     parameters = {k: needed[k] for k, v in KINDS[kind].parameters.items() if v is ...}
     for operation in OPERATIONS:
         if operation in KINDS[kind].operations:

@@ -5,6 +5,7 @@ What it learns beside: ``FLEET_AGENT_TOPIC``, ``FLEET_AGENT_HANDLER``, and where
 """
 
 import math
+from collections.abc import Mapping
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import ExecHandler
@@ -55,10 +56,13 @@ class ExecWork:
             stdin=command.payload,
             limit=self._handler.max_answer,
             timeout=self._handler.timeout,
-            environment=environment(command, self._name),
+            environment=self._environment(command),
             on_end=ended,
             cuts=True,
         )
+
+    def _environment(self, command: Command) -> Mapping[str, str]:
+        return environment(command, self._name)
 
     def act(self) -> None:
         """Its time is over."""

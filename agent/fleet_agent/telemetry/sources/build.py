@@ -51,9 +51,9 @@ def build(telemetry: Telemetry, place: Place) -> list[Source]:
     return [source for source in found if source is not None]
 
 
-def socket_path(sources: Sequence[Source]) -> Path | None:
-    """Where the socket source listens; None where there is none."""
-    return next((path for item in sources if (path := getattr(item, "path", None))), None)
+def socket_paths(sources: Sequence[object]) -> list[Path]:
+    """Where they listen, those that do."""
+    return [path for item in sources if (path := getattr(item, "path", None))]
 
 
 def _source(item: TelemetrySource, telemetry: Telemetry, place: Place) -> Source | None:

@@ -4,13 +4,13 @@ import collections
 import socket
 from functools import partial
 
+from fleet_agent.guests.farewell import Farewells
+from fleet_agent.guests.places import Share
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet
-from fleet_agent.telemetry.sources.farewell import Farewells
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.telemetry.sources.packet import MAX_PACKET, OK, PacketError, answer
-from fleet_agent.telemetry.sources.places import Share
 from fleet_agent.telemetry.sources.rights import Rights
 
 SCRATCH = MAX_PACKET + 1  # bytes: one more shows that a packet is too large
@@ -89,11 +89,11 @@ class Connection:
             self._leave()
             self._client.close()
 
-    def turn_away(self, why: PacketError) -> None:
-        """End it; its program reads why."""
+    def turn_away(self) -> None:
+        """End it, for another program's sake; its program reads why."""
         if self._is_open:
             self._leave()
-            self._farewells.send_last(self._client, answer(None, why))
+            self._farewells.send_last(self._client, answer(None, _makes_room()))
 
     def _leave(self) -> None:
         self._is_open = False
@@ -281,3 +281,11 @@ class Connection:
             self._share.held.add(self)
         else:
             self._share.held.discard(self)
+
+
+def _makes_room() -> PacketError:
+    return PacketError(
+        packet.BUSY,
+        "All places are taken, and another program needs this one more.",
+        "Connect again when there is something to send.",
+    )

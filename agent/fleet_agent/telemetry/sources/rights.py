@@ -8,12 +8,10 @@ from fleet_agent.config.checks import publish_topic
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.config.telemetry import Allow
 from fleet_agent.errors import DeviceError
+from fleet_agent.guests import users
 from fleet_agent.telemetry.sources.packet import BAD_TOPIC, NOT_ALLOWED, PacketError
 from fleet_agent.topics import filters
 
-_EVERYBODY = "*"
-_USER_MAP = Path("/proc/self/uid_map")
-_HIDDEN = 65534  # whom the kernel calls so is from outside our user namespace
 # Topics of a program that are remembered, so that the usual ones are not checked each time.
 _REMEMBERED = 1000
 
@@ -33,7 +31,7 @@ class AllowList:
         allow: Sequence[Allow],
         fill: Callable[[str], str | None],
         fill_sent: Callable[[str], str],
-        map_file: Path = _USER_MAP,
+        map_file: Path = users.USER_MAP,
     ) -> None:
         self._fill = fill_sent
         self._rules: list[tuple[int | None, str]] = []  # user (None: everybody) and filter
@@ -41,12 +39,12 @@ class AllowList:
         for item in allow:
             filled = [found for text in item.topics if (found := fill(text)) is not None]
             try:
-                number = _number(item.user)
+                number = users.number(item.user)
             except KeyError:
                 self.problems.append(f"there is no user {item.user}")
             else:
                 self._rules += [(number, text) for text in filled]
-        if self._others() and not sees_users(map_file):
+        if self._others() and not users.are_seen(map_file):
             self.problems.append("the unit's PrivateUsers=yes hides who sends")
 
     def _others(self) -> set[int | None]:
@@ -56,25 +54,6 @@ class AllowList:
         """What a program of this user may send to; ``topic`` is where its readings without one go."""
         allowed = [text for whose, text in self._rules if whose in (None, user)]
         return Rights(user, allowed, topic, self._fill)
-
-
-def sees_users(map_file: Path = _USER_MAP) -> bool:
-    """Whether other users' numbers can be seen from here: not from within a user namespace that maps few of them."""
-    try:
-        ranges = [line.split() for line in map_file.read_text().splitlines()]
-    except OSError:
-        return True
-    return sum(int(words[2]) for words in ranges) > _HIDDEN
-
-
-def _number(user: str) -> int | None:
-    if user == _EVERYBODY:
-        return None
-    if user.isdecimal():
-        return int(user)
-    import pwd
-
-    return pwd.getpwnam(user).pw_uid
 
 
 class Rights:

@@ -5,9 +5,9 @@ import socket
 from functools import partial
 
 from fleet_agent.clock import Clock
+from fleet_agent.guests.farewell import Farewells
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
-from fleet_agent.telemetry.sources.farewell import Farewells
 from fleet_agent.telemetry.sources.packet import NOT_ALLOWED, PacketError, answer
 
 _RETRY = 10.0  # seconds, where there is no descriptor for another connection

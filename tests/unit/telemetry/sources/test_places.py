@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fleet_agent.telemetry.sources import connection, farewell, places
+from fleet_agent.guests import door, farewell, places
+from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources import socket as sockets
 from support.programs import Program, begin
 from support.sources import Bench
@@ -187,7 +188,7 @@ def test_nobodys_rubbish_holds_others_up(bench: Bench) -> None:
 def test_a_socket_that_somebody_removes_is_made_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(sockets, "LOOK", 0.05)
+    monkeypatch.setattr(door, "LOOK", 0.05)
     source = begin(bench)
     before = Program(bench)
     assert before.ask({"payload": 1})["ok"]
@@ -204,8 +205,8 @@ def test_a_socket_that_somebody_removes_is_made_again(
 def test_a_socket_that_cannot_be_made_again_is_a_problem_until_it_can(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "LOOK", 0.05)
-    monkeypatch.setattr(sockets, "RETRY", 0.05)
+    monkeypatch.setattr(door, "LOOK", 0.05)
+    monkeypatch.setattr(door, "RETRY", 0.05)
     source = begin(bench)
     source.path.unlink()
     source.path.write_text("mine")

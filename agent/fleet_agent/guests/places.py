@@ -7,8 +7,6 @@ connections loses one to a user with fewer, and among one user's, who has been i
 from collections.abc import Iterator
 from typing import Protocol
 
-from fleet_agent.telemetry.sources.packet import PacketError
-
 # Seconds without a packet until another program of the same user may need the place more.
 IDLE = 60.0
 
@@ -20,13 +18,13 @@ class Guest(Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it waits for an answer, or for AWS to take a reading."""
+        """Whether it waits for an answer, or for AWS."""
 
     def go_on(self) -> None:
         """Others of the same user have less open: it may be read from again."""
 
-    def turn_away(self, why: PacketError) -> None:
-        """End it; its program reads why."""
+    def turn_away(self) -> None:
+        """End it, for another program's sake; its program reads why."""
 
     def close(self) -> None:
         """End it."""

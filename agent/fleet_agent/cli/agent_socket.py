@@ -1,0 +1,86 @@
+"""The way of a verb to the running agent: which socket is meant, and a connection to it."""
+
+import argparse
+import os
+import socket
+import threading
+from pathlib import Path
+
+from fleet_agent.cli import flags
+from fleet_agent.clock import SystemClock
+from fleet_agent.errors import DeviceError, RefusedError, UnreachableError
+from fleet_agent.health.status import SERVICE_RUNTIME_DIR
+
+NOT_RUNNING = "agent-not-running"
+
+_LONGEST = 1e6  # seconds that a socket can wait
+_AGAIN = 0.05  # seconds until the next try while others are before us
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give a verb the flags that say which agent is meant."""
+    parser.add_argument("--state-dir", dest="state_dir", metavar="DIR", help="the agent's")
+    parser.add_argument("--runtime-dir", dest="runtime_dir", metavar="DIR", help="the agent's")
+
+
+def path_of(arguments: argparse.Namespace, name: str) -> Path:
+    """The socket of the agent that is meant. The installed one is found without reading its configuration."""
+    if arguments.runtime_dir is not None:
+        return Path(arguments.runtime_dir) / name
+    installed = SERVICE_RUNTIME_DIR / name
+    is_named = arguments.config or arguments.state_dir or os.environ.get("FLEET_AGENT_CONFIG")
+    if not is_named and installed.exists():
+        return installed
+    try:
+        return flags.directories(arguments)[1] / name
+    except DeviceError:
+        if is_named:
+            raise
+        return installed  # the configuration is not for every user to read
+
+
+def connected(path: Path, timeout: float | None, *, missing: str, denied: str) -> socket.socket:
+    """Connect.
+
+    Args:
+        path: Of the socket.
+        timeout: Seconds for each thing that is waited for; None: no limit.
+        missing: What the configuration needs for there to be a socket.
+        denied: What lets a user open it.
+
+    Raises:
+        RefusedError: This user may not open it.
+        UnreachableError: Nobody listens there.
+    """
+    clock = SystemClock()
+    until = clock.monotonic() + (timeout or _LONGEST)
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    client.settimeout(min(timeout, _LONGEST) if timeout else None)
+    while True:
+        try:
+            client.connect(str(path))
+        except BlockingIOError:
+            # As many as the kernel keeps wait to be let in already.
+            if clock.monotonic() < until:
+                threading.Event().wait(_AGAIN)
+                continue
+            client.close()
+            raise UnreachableError(
+                f"The agent does not let anybody in on {path}.",
+                remedy="See fleet-agent status, or raise --timeout.",
+                code="timeout",
+            ) from None
+        except PermissionError as error:
+            client.close()
+            raise RefusedError(
+                f"This user may not open {path}.", remedy=denied, code="socket-denied"
+            ) from error
+        except OSError as error:
+            client.close()
+            raise UnreachableError(
+                f"No agent listens on {path}: {error.strerror or error}.",
+                remedy=f"systemctl status fleet-agent; it needs {missing}.",
+                code=NOT_RUNNING,
+            ) from error
+        else:
+            return client

@@ -1,0 +1,169 @@
+"""``fleet-agent credentials``: AWS credentials for a program, as `credential_process` of every AWS SDK reads them."""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from fleet_agent import files, statedir
+from fleet_agent.cli import agent_socket, flags
+from fleet_agent.cli.outcome import Outcome
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.settings import Settings
+from fleet_agent.errors import DeviceError, UnreachableError, UsageError
+from fleet_agent.vending import packet
+
+LIMIT = 60.0  # seconds
+
+_ENDED = "agent-gone"
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "credentials",
+        parents=[common],
+        help="AWS credentials for a program, from the device's own identity",
+        description="Prints what `credential_process` of every AWS SDK and CLI reads. Asks the running agent, which "
+        "keeps credentials in memory; where none runs, root and the agent's own user ask AWS IoT themselves. "
+        "Needs `credentials` in the configuration.",
+        epilog="Exit status: 0 done, 2 usage, 69 no agent or AWS not reachable, 73 the token file cannot be written, "
+        "75 refused for now, 77 refused by AWS or by the agent's allow-list, 78 wrong on the device.",
+    )
+    parser.add_argument(
+        "--role-alias",
+        metavar="NAME",
+        default="",
+        help="which (default: the only one that this user may have)",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="instead, write this user's token for AWS_CONTAINER_CREDENTIALS_FULL_URI there (0600), and print the URL",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=flags.seconds,
+        default=LIMIT,
+        help="default 60; 0: for ever",
+    )
+    agent_socket.add_flags(parser)
+    flags.add_owner(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Run the verb."""
+    if arguments.token_file is not None:
+        return _token(arguments, Path(arguments.token_file))
+    return Outcome(text=json.dumps(obtain(arguments)))
+
+
+def obtain(arguments: argparse.Namespace) -> Mapping[str, object]:
+    """AWS credentials of ``arguments.role_alias``, of the running agent, or of AWS where none runs.
+
+    Raises:
+        AgentError: There are none; says why.
+    """
+    try:
+        answer = _ask(arguments, {"role_alias": arguments.role_alias})
+    except UnreachableError as error:
+        if error.code != agent_socket.NOT_RUNNING:
+            raise
+        return _alone(arguments, error)
+    return cast("Mapping[str, object]", answer["credentials"])
+
+
+def _token(arguments: argparse.Namespace, path: Path) -> Outcome:
+    answer = _ask(arguments, {"role_alias": arguments.role_alias, "token": True})
+    # botocore takes the whole file for the header's value: a line end in it is an error.
+    files.write(path.absolute(), str(answer["token"]).encode(), 0o600)
+    return Outcome(
+        data={"url": answer["url"], "token_file": str(path.absolute())},
+        lines=[
+            f"AWS_CONTAINER_CREDENTIALS_FULL_URI={answer['url']}",
+            f"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE={path.absolute()}",
+        ],
+    )
+
+
+def _ask(arguments: argparse.Namespace, wish: dict[str, object]) -> dict[str, object]:
+    """Ask the running agent; once more when it is replaced by another image of itself just now."""
+    path = agent_socket.path_of(arguments, packet.NAME)
+    timeout = getattr(arguments, "timeout", LIMIT) or None
+    data = json.dumps(wish).encode()
+    try:
+        return _exchange(path, data, timeout)
+    except UnreachableError as error:
+        if error.code != _ENDED:
+            raise
+    return _exchange(path, data, timeout)
+
+
+def _exchange(path: Path, data: bytes, timeout: float | None) -> dict[str, object]:
+    with agent_socket.connected(
+        path,
+        timeout,
+        missing="a section `credentials`",
+        denied="Make this user a member of the group that credentials.group names, or leave that out.",
+    ) as client:
+        try:
+            client.send(data)
+            answer = client.recv(packet.MAX_ANSWER)
+        except TimeoutError:
+            raise UnreachableError(
+                "The agent did not answer in time.",
+                remedy="See fleet-agent status, or raise --timeout.",
+                code="timeout",
+            ) from None
+        except OSError:
+            answer = b""
+    if not answer:
+        raise UnreachableError(
+            "The agent ended before it answered.",
+            remedy="systemctl status fleet-agent",
+            code=_ENDED,
+        )
+    return packet.read(answer)
+
+
+def _alone(arguments: argparse.Namespace, nobody: UnreachableError) -> dict[str, object]:
+    """Ask AWS IoT, where this user has the device's identity.
+
+    Raises:
+        AgentError: It has not, or AWS gives none.
+    """
+    try:
+        settings = flags.settings(arguments)
+    except (DeviceError, UsageError):
+        if arguments.config:
+            raise
+        raise nobody from None
+    state_dir = Path(settings.state_dir)
+    if os.geteuid() not in (0, files.owner(state_dir)):
+        raise nobody
+    # The doctor has become the owner before.
+    statedir.become_owner(state_dir, any_owner=getattr(arguments, "as_owner", True))
+    # Here, since a program that asks the agent starts faster without them.
+    from fleet_agent.identity.configured import in_service, open_store
+    from fleet_agent.vending import alone
+
+    credential, pair = in_service(open_store(settings))
+    alias = _only(settings, arguments.role_alias)
+    limit = getattr(arguments, "timeout", LIMIT) or 1e9
+    found = alone.ask(settings, credential, pair, alias, SystemClock(), limit)
+    return found.for_process()
+
+
+def _only(settings: Settings, wanted: str) -> str:
+    """The role alias that is meant."""
+    from fleet_agent.vending.rights import AllowList
+
+    aliases = settings.credentials.aliases if settings.credentials else {}
+    return AllowList(aliases).alias(os.geteuid(), wanted)

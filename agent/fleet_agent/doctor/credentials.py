@@ -1,0 +1,58 @@
+"""AWS credentials for programs: whom the configuration names, and what AWS IoT gives for each role alias."""
+
+from fleet_agent.doctor.device import Device
+from fleet_agent.doctor.finding import Findings, Subject
+from fleet_agent.errors import AgentError
+from fleet_agent.guests import users
+from fleet_agent.identity.configured import in_service, open_store
+
+_ABOUT = Subject("AWS credentials")
+_LIMIT = 20.0  # seconds for each
+
+
+def check_users(device: Device) -> Findings:
+    """Look whether there are the users that may have them."""
+    wanted = device.settings.credentials if device.settings else None
+    if wanted is None:
+        return
+    named = [entry for alias in wanted.aliases.values() for entry in alias.allow]
+    for entry in dict.fromkeys(named):
+        try:
+            users.number(entry.partition(":")[2])
+        except KeyError:
+            yield _ABOUT.failed(
+                "user-unknown",
+                f"There is no user {entry.partition(':')[2]}, who may have AWS credentials.",
+                device.config,
+                "Make the user, or correct credentials.aliases.",
+            )
+    if not wanted.aliases:
+        yield _ABOUT.warning(
+            "no-role-alias",
+            "The section `credentials` has no role alias: there is nothing to be had.",
+            device.config,
+            "Add one: credentials: {aliases: {NAME: {allow: [user:NAME]}}}",
+        )
+
+
+def check(device: Device) -> Findings:
+    """Ask AWS IoT for each, as the agent does; what comes is not kept."""
+    settings = device.settings
+    if settings is None or settings.credentials is None:
+        return
+    from fleet_agent.vending import alone
+
+    credential, pair = in_service(open_store(settings))
+    if device.pin_is_elsewhere(pair.private_key):
+        yield _ABOUT.note(
+            "pin-elsewhere",
+            "The token's PIN comes from the unit: nothing can be asked from a shell.",
+        )
+        return
+    for alias in settings.credentials.aliases:
+        try:
+            found = alone.ask(settings, credential, pair, alias, device.clock, _LIMIT)
+        except AgentError as error:
+            yield from _ABOUT.error(error, alias)
+        else:
+            yield _ABOUT.ok(f"{alias}: credentials come, these until {found.expiration}.", alias)

@@ -1,0 +1,246 @@
+"""Brings a device back whose identity is dead: another certificate for the same thing and the same key, by the claim.
+
+The walk is that of provisioning, beside the identity in use, which stays until the new one is proven. It is bounded, as
+a rotation within the daemon is; what stopped it is kept, and says when the next try comes.
+"""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_agent.clock import Clock, jitter
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential, Generation, Secret
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import (
+    AgentError,
+    NotAllowedError,
+    NotApprovedError,
+    RefusedError,
+    StateDirectoryError,
+)
+from fleet_agent.identity import claim_removal, ladder, standing
+from fleet_agent.identity.ladder import Rung
+from fleet_agent.identity.standing import Standing
+from fleet_agent.identity.walk import Recovery, Request, walk
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.provisioning.model import RejectedError, Step
+from fleet_agent.provisioning.report import Report
+
+if TYPE_CHECKING:
+    from fleet_agent.provisioning.answers import Certificate
+    from fleet_agent.provisioning.dependencies import Api
+    from fleet_agent.provisioning.runner import Provisioned
+
+_log = logging.getLogger(__name__)
+
+LIMIT = 120.0  # seconds that a try may take, at most: local programs wait meanwhile
+
+# Errors of an attempt under way that nothing can finish.
+_USELESS = frozenset({"attempt-differs", "state-damaged"})
+
+
+def lacks(settings: Settings) -> str | None:
+    """What a device lacks to ask for another certificate, in words; None: it has all of it."""
+    if settings.provisioning is None:
+        return "the configuration has no section `provisioning`"
+    if settings.claim is None:
+        return "the configuration has no claim"
+    if not claim_removal.is_there(settings.claim, os.environ):
+        deleted = settings.claim.after_success == "delete"
+        return "its claim was deleted (claim.after_success)" if deleted else "its claim is gone"
+    return None
+
+
+def pending(store: Store) -> Generation | None:
+    """The attempt under way, if it can be read."""
+    try:
+        return store.pending()
+    except StateDirectoryError:
+        return None
+
+
+def certificate_left(known: Standing, clock: Clock) -> float:
+    """Seconds until a certificate may be asked for; 0 or less: now."""
+    if known.asked is None:
+        return 0.0
+    passed = standing.since(known.asked, clock)
+    return ladder.certificate_left(passed, in_vain=known.starts_over)
+
+
+class Limit:
+    """Lets one request for a certificate through a day, which is on disk before it is made.
+
+    Args:
+        state_dir: Where it is kept.
+        known: What is known so far.
+        clock: For the time.
+    """
+
+    def __init__(self, state_dir: Path, known: Standing, clock: Clock) -> None:
+        self._state_dir = state_dir
+        self.known = known
+        self._clock = clock
+
+    def over(self, api: "Api") -> "Api":
+        """The same API, limited."""
+        return _Limited(api, self)
+
+    def spend(self) -> None:
+        """A certificate is asked for now.
+
+        Raises:
+            RefusedError: One was a moment ago.
+            StateDirectoryError: It cannot be written down.
+        """
+        if certificate_left(self.known, self._clock) > 0:
+            raise RefusedError(
+                "Another certificate is asked for once a day at most, and the last one leads nowhere.",
+                remedy="It is asked for by itself then.",
+                code="certificate-limit",
+            )
+        self._before = self.known.asked
+        self._keep(dataclasses.replace(self.known, asked=standing.stamp(self._clock)))
+
+    def give_back(self) -> None:
+        """None was made: AWS IoT said no."""
+        self._keep(dataclasses.replace(self.known, asked=self._before))
+
+    def _keep(self, known: Standing) -> None:
+        standing.write(self._state_dir, known)
+        self.known = known
+
+
+class _Limited:
+    """AWS IoT's provisioning API, with ``Limit``."""
+
+    def __init__(self, api: "Api", limit: Limit) -> None:
+        self._api = api
+        self._limit = limit
+
+    @property
+    def is_open(self) -> bool:
+        return self._api.is_open
+
+    def start(self) -> None:
+        self._api.start()
+
+    def wait_open(self) -> None:
+        self._api.wait_open()
+
+    def create_certificate(self, csr: str | None) -> "Certificate":
+        self._limit.spend()
+        try:
+            return self._api.create_certificate(csr)
+        except (RejectedError, NotAllowedError):
+            self._limit.give_back()
+            raise
+
+    def register_thing(
+        self, ownership_token: Secret, parameters: Mapping[str, str]
+    ) -> tuple[str | None, dict[str, str]]:
+        return self._api.register_thing(ownership_token, parameters)
+
+    def close(self) -> None:
+        self._api.close()
+
+
+def attempt(
+    settings: Settings,
+    store: Store,
+    current: Credential,
+    mailbox: Mailbox,
+    report: Report,
+    clock: Clock,
+) -> "Provisioned | AgentError":
+    """Ask once; no session of this device is open meanwhile.
+
+    Returns:
+        The identity that took the place of the dead one; or what stopped it, which is on disk with the next try.
+
+    Raises:
+        StopRequested: The agent is to end.
+    """
+    state_dir = Path(settings.state_dir)
+    known = standing.read(state_dir)
+    starts_over = known.starts_over and certificate_left(known, clock) <= 0
+    found = pending(store)
+    # On disk before anything is tried: who is killed in it does not come again at once.
+    tries = known.tries + 1
+    known = dataclasses.replace(
+        known.at(Rung.ASKING, "another certificate is asked for by the claim", clock.wall()),
+        tries=tries,
+        tried=standing.stamp(clock),
+        wait=ladder.wait(None, tries, jitter()),
+        starts_over=known.starts_over and not starts_over,
+    )
+    limit = Limit(state_dir, known, clock)
+    mailbox.limit(clock.monotonic() + LIMIT)
+    try:
+        standing.write(state_dir, known)
+        done = walk(
+            settings,
+            Request(restart=starts_over or _is_in_the_way(found, current)),
+            report,
+            store,
+            mailbox,
+            in_use=current,
+            home=current.home,
+            recovery=_recovery(found, current, limit, starts_over=starts_over),
+        )
+    except AgentError as error:
+        _keep_failure(state_dir, limit.known, error, clock)
+        _log.warning("the identity is not back: %s %s", error.title, error.remedy)
+        return error
+    finally:
+        mailbox.limit(None)
+    words = f"certificate {done.credential.certificate_id} is in use"
+    _keep(state_dir, limit.known.in_service(words, clock.wall()))
+    return done
+
+
+def _is_in_the_way(found: Generation | None, current: Credential) -> bool:
+    return found is not None and not ladder.goes_on(found, current.generation)
+
+
+def _recovery(
+    found: Generation | None, current: Credential, limit: Limit, *, starts_over: bool
+) -> Recovery:
+    """What is asked for: with the key of the identity in use, unless an attempt has its registration already."""
+    if found is not None and found.registration is not None and not starts_over:
+        return Recovery(key_of=found.attempt.key_of, method=found.attempt.method, limit=limit.over)
+    return Recovery(key_of=current.generation, method="csr", limit=limit.over)
+
+
+def _keep_failure(state_dir: Path, known: Standing, error: AgentError, clock: Clock) -> None:
+    is_refused = isinstance(error, RefusedError) and error.step == Step.PROVE.value
+    rung = Rung.APPROVAL if isinstance(error, NotApprovedError) else Rung.WAITING
+    known = dataclasses.replace(
+        known.at(rung, error.title, clock.wall()),
+        tried=standing.stamp(clock),
+        wait=ladder.wait(error, known.tries, jitter()),
+        remedy=error.remedy,
+        starts_over=known.starts_over or is_refused or error.code in _USELESS,
+    )
+    _keep(state_dir, known)
+
+
+def _keep(state_dir: Path, known: Standing) -> None:
+    try:
+        standing.write(state_dir, known)
+    except StateDirectoryError as error:
+        _log.warning("%s %s", error.title, error.remedy)
+
+
+def give_up_attempt(store: Store, current: Credential) -> None:
+    """The identity works again: what was begun to replace it is not gone on with.
+
+    Raises:
+        StateDirectoryError: It cannot be given up.
+    """
+    found = pending(store)
+    if found is not None and found.attempt.key_of == current.generation:
+        store.give_up(found)

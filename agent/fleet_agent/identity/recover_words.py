@@ -1,0 +1,63 @@
+"""What is said of a dead identity: what is wrong, and what would bring the device back."""
+
+from fleet_agent import clock
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential
+from fleet_agent.health import table
+from fleet_agent.health.problems import Problem
+from fleet_agent.identity import recover
+from fleet_agent.identity.ladder import Rung
+from fleet_agent.identity.standing import Standing
+from fleet_agent.pasted import word
+
+
+def problem(
+    known: Standing, credential: Credential, settings: Settings, *, is_expired: bool
+) -> Problem:
+    """Put it into words.
+
+    Args:
+        known: Where the device stands.
+        credential: The dead one.
+        settings: What there is to ask with.
+        is_expired: Whether its certificate has expired.
+    """
+    if is_expired:
+        dead = f"Certificate {credential.certificate_id} of this device has expired"
+    else:
+        began = clock.text(known.refused_since) if known.refused_since is not None else "a while"
+        dead = f"AWS IoT has refused certificate {credential.certificate_id} of this device since {began}"
+    lacking = recover.lacks(settings)
+    if lacking is not None:
+        title = f"{dead}, and it cannot ask for another one: {lacking}."
+        return table.IDENTITY_DEAD.problem(title, _means(credential, is_expired=is_expired))
+    if known.rung is Rung.APPROVAL:
+        return table.IDENTITY_DEAD.problem(
+            f"{dead}; another one waits for approval: {known.why}", _approval(credential)
+        )
+    remedy = f"{known.remedy.rstrip('.')}. " if known.remedy else ""
+    return table.IDENTITY_DEAD.problem(
+        f"{dead}; another one is asked for by the claim: {known.why.rstrip('.')}.",
+        f"{remedy}It is asked for by itself, slower and slower, and the old one is tried on.",
+    )
+
+
+def _means(credential: Credential, *, is_expired: bool) -> str:
+    own = (
+        ""
+        if is_expired
+        else "If it was switched off by mistake: aws iot update-certificate --certificate-id "
+        f"{credential.certificate_id} --new-status ACTIVE. Or give"
+    )
+    return (
+        f"{own or 'Give'} the device a claim (fleet-cloud claim new; the sections `claim` and `provisioning`), which "
+        "is used by itself within minutes; or a certificate: fleet-agent adopt --force --cert FILE --key FILE"
+    )
+
+
+def _approval(credential: Credential) -> str:
+    thing = word(credential.client_id)
+    return (
+        f"Look why: fleet-cloud devices waiting. Let it in: fleet-cloud devices allow {thing} --for 1h; nothing needs "
+        "to be done on the device."
+    )

@@ -1,0 +1,57 @@
+"""Puts a bundle for support into S3: `fleet-agent doctor --bundle s3://…`, in a program beside the agent."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.subscriptions import ExecHandler, UploadBundle
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.orders.answer import Outcome
+from fleet_agent.orders.command import Command
+from fleet_agent.orders.handlers import exec as programs
+from fleet_agent.orders.handlers.exec import ExecWork
+from fleet_agent.programs.child import Ended
+
+_LONGEST = 256 * 1024  # bytes of the doctor's answer
+# What says which configuration this agent has, and where AWS is, where that is somewhere else.
+_PASSED = (
+    "FLEET_AGENT_CONFIG",
+    "RUNTIME_DIRECTORY",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+)
+
+
+class UploadWork(ExecWork):
+    """Runs the doctor; its payload is not looked at.
+
+    Args:
+        wanted: Where to.
+        name: The handler's name.
+        mailbox: Where the program is watched.
+        clock: For its time limit.
+    """
+
+    def __init__(self, wanted: UploadBundle, name: str, mailbox: Mailbox, clock: Clock) -> None:
+        argv = [sys.executable, "-m", "fleet_agent", "doctor", "--json", "--bundle", wanted.to]
+        argv += ["--role-alias", wanted.role_alias] if wanted.role_alias else []
+        handler = ExecHandler(argv=tuple(argv), timeout=wanted.timeout, max_answer=_LONGEST)
+        super().__init__(handler, name, mailbox, clock)
+
+    def _environment(self, command: Command) -> Mapping[str, str]:
+        passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        return {**programs.environment(command, self._name), **passed}
+
+    def _outcome(self, how: Ended) -> Outcome:
+        """Where the bundle is; that the doctor found something wrong is in it, and no failure of this."""
+        found = super()._outcome(how)
+        try:
+            answer = json.loads(found.stdout or b"")
+            bundle = answer["bundle"]
+        except (ValueError, LookupError, TypeError):
+            return found
+        said = json.dumps({"bundle": bundle}).encode()
+        return Outcome(status=0, error="", reason="", stdout=said, is_cut=False)

@@ -1,0 +1,175 @@
+"""One HTTPS request: a status and a body, or how awscrt failed. The device's certificate is shown where one is given.
+
+awscrt's own thread carries it out; ``done`` is called there, once, and must only post. An answer larger than
+``LARGEST`` ends the request.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+
+from awscrt import http, io
+
+from fleet_agent.credentials.model import KeyPair
+from fleet_agent.record import record
+from fleet_agent.session import tls
+from fleet_agent.session.route import Route
+
+CONNECT_LIMIT = 10_000  # ms for TCP; the handshake has awscrt's own ten seconds
+LARGEST = 64 * 1024  # bytes of an answer
+
+_TOO_LARGE = f"the answer has more than {LARGEST} bytes"
+_HTTPS_PORT = 443
+
+
+@record
+class Request:
+    """What is asked for; ``body`` is sent as it is."""
+
+    path: str
+    method: str = "GET"
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    body: bytes = dataclasses.field(default=b"", repr=False)
+
+
+@record
+class Answer:
+    """What came: ``status`` is None, and ``error`` has awscrt's words, where no whole answer did."""
+
+    status: int | None
+    error: str = ""
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    body: bytes = dataclasses.field(default=b"", repr=False)  # it may hold credentials
+
+
+class Exchange:
+    """A request under way.
+
+    Args:
+        route: Where to.
+        pair: The credential to show; None: none is.
+        request: What is asked.
+        done: Hears of the end, on awscrt's thread, or on this one where it never began.
+
+    Raises:
+        AgentError: The certificate, the key or the CA cannot be loaded.
+    """
+
+    def __init__(
+        self, route: Route, pair: KeyPair | None, request: Request, done: Callable[[Answer], None]
+    ) -> None:
+        self._request = request
+        self._done = done
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._connection: Any = None
+        self._stream: Any = None
+        self._status: int | None = None
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+        secured = None
+        if not route.is_plain:
+            secured = tls.context(route, pair).new_connection_options()
+            secured.set_server_name(route.host)
+        self._host = host_of(route)
+        options = io.SocketOptions()
+        options.connect_timeout_ms = CONNECT_LIMIT
+        try:
+            http.HttpClientConnection.new(
+                host_name=route.host,
+                port=route.port,
+                socket_options=options,
+                tls_connection_options=secured,
+                proxy_options=tls.proxy(route),
+            ).add_done_callback(self._connected)
+        except Exception as error:  # noqa: BLE001 - the SDK's, of any kind
+            self._end(Answer(status=None, error=_words(error)))
+
+    def cancel(self, why: str) -> None:
+        """End it now, with these words, if it has not ended."""
+        self._end(Answer(status=None, error=why))
+
+    # On awscrt's thread -----------------------------------------------------------------------------------------------
+
+    def _connected(self, future: Any) -> None:  # noqa: ANN401 - awscrt has no types
+        try:
+            self._connection = future.result()
+            if self._is_over:
+                self._connection.close()
+                return
+            headers = http.HttpHeaders(
+                [("Host", self._host), ("Content-Length", str(len(self._request.body)))]
+                if self._request.body
+                else [("Host", self._host)]
+            )
+            headers.add_pairs([*self._request.headers.items()])
+            asked = http.HttpRequest(
+                self._request.method,
+                self._request.path,
+                headers,
+                BytesIO(self._request.body) if self._request.body else None,
+            )
+            self._stream = self._connection.request(asked, self._began, self._came)
+            self._stream.completion_future.add_done_callback(self._completed)
+            self._stream.activate()
+        except Exception as error:  # noqa: BLE001 - the SDK's, of any kind
+            self._end(Answer(status=None, error=_words(error)))
+
+    def _began(self, *, status_code: int, headers: Any, **_more: object) -> None:  # noqa: ANN401 - awscrt has no types
+        self._status = status_code
+        self._headers = {name.lower(): value for name, value in headers}
+
+    def _came(self, *, chunk: Any, **_more: object) -> None:  # noqa: ANN401 - awscrt has no types
+        if len(self._body) + len(chunk) > LARGEST:
+            self._end(Answer(status=None, error=_TOO_LARGE))
+        elif not self._is_over:
+            self._body += chunk
+
+    def _completed(self, future: Any) -> None:  # noqa: ANN401 - awscrt has no types
+        error = future.exception()
+        if error is not None or self._status is None:
+            self._end(Answer(status=None, error=_words(error)))
+            return
+        self._end(Answer(status=self._status, headers=self._headers, body=bytes(self._body)))
+
+    def _end(self, answer: Answer) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            self._is_over = True
+        self._body.clear()
+        if self._connection is not None:
+            self._connection.close()
+        self._done(answer)
+
+
+def host_of(route: Route) -> str:
+    """The `Host` of a request."""
+    return route.host if route.port == _HTTPS_PORT else f"{route.host}:{route.port}"
+
+
+def _words(error: BaseException | None) -> str:
+    name = getattr(error, "name", type(error).__name__)
+    return f"{name}: {getattr(error, 'message', error)}".rstrip(".")
+
+
+def once(route: Route, pair: KeyPair | None, request: Request, limit: float) -> Answer:
+    """Ask and wait for the end, for a command; after ``limit`` seconds the answer says so.
+
+    Raises:
+        AgentError: The certificate, the key or the CA cannot be loaded.
+    """
+    came: list[Answer] = []
+    over = threading.Event()
+
+    def done(answer: Answer) -> None:
+        came.append(answer)
+        over.set()
+
+    exchange = Exchange(route, pair, request, done)
+    if not over.wait(limit):
+        exchange.cancel(f"no answer within {limit:g} s")
+    over.wait()
+    return came[0]

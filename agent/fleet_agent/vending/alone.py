@@ -1,0 +1,43 @@
+"""Credentials without the agent: asked for by a command, once, kept nowhere."""
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential, KeyPair
+from fleet_agent.errors import UnreachableError
+from fleet_agent.session import http, probe
+from fleet_agent.session.route import credentials_route
+from fleet_agent.vending import request
+from fleet_agent.vending.contracts import AwsCredentials
+
+
+def ask(
+    settings: Settings,
+    credential: Credential,
+    pair: KeyPair,
+    alias: str,
+    clock: Clock,
+    limit: float,
+) -> AwsCredentials:
+    """Ask AWS for credentials of a role alias.
+
+    Args:
+        settings: Name the endpoint.
+        credential: Who asks.
+        pair: Its files.
+        alias: What for.
+        clock: The machine's.
+        limit: Seconds.
+
+    Raises:
+        AgentError: There are none; says why.
+    """
+    route = credentials_route(settings)
+    answer = http.once(route, pair, request.request(credential, alias), limit)
+    if answer.status is None:
+        raise probe.first_failure(route, pair, clock.wall()) or UnreachableError(
+            f"No answer from {route.host}:{route.port}: {answer.error}.",
+            remedy="Check that the port is open on the way there, and the proxy if there is one: "
+            "fleet-agent doctor --online",
+            code="credentials-no-answer",
+        )
+    return request.read(answer, alias, credential, settings, clock.wall())

@@ -1,0 +1,259 @@
+"""The container endpoint: HTTP on 127.0.0.1, for SDKs that read ``AWS_CONTAINER_CREDENTIALS_FULL_URI``.
+
+Any user of the device gets there, so that the token in ``Authorization`` is the guard. A request is a GET without a
+body; answers come in order, and a connection lasts until its program ends it or says nothing for long.
+"""
+
+import contextlib
+import json
+import math
+import re
+import socket
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from fleet_agent.clock import Clock
+from fleet_agent.errors import AgentError, Exit
+from fleet_agent.mailbox import Mailbox
+
+HOST = "127.0.0.1"
+BACKLOG = 64
+MAX_CONNECTIONS = 64
+LARGEST = 8192  # bytes of a request's head
+IDLE = 60.0  # seconds without a request
+RETRY = 10.0  # seconds between tries to listen
+
+_PATH = re.compile(r"/role-aliases/([^/?]+)/credentials")
+_END = b"\r\n\r\n"
+_UNAUTHORIZED, _NOT_FOUND, _BAD = 401, 404, 400
+_PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+# How an error ends a command → how it answers here; SDKs ask again after the 5xx.
+_STATUSES = {Exit.REFUSED: 403, Exit.UNREACHABLE: 503, Exit.TEMPORARY: 503}
+
+Reply = Callable[[bytes | AgentError], None]
+# Gets a token, a role alias, and where the body goes that answers; False: nobody's token.
+Counter = Callable[[str, str, Reply], bool]
+
+
+class Container:
+    """Listens on a port of 127.0.0.1.
+
+    Args:
+        port: Which.
+        mailbox: Where it is watched.
+        clock: For deadlines.
+        counter: Answers.
+        opened: It is there.
+        failed: It cannot be opened; hears why.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        mailbox: Mailbox,
+        clock: Clock,
+        counter: Counter,
+        opened: Callable[[str], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._port = port
+        self._mailbox = mailbox
+        self._clock = clock
+        self._counter = counter
+        self._opened = opened
+        self._failed = failed
+        self._listener: socket.socket | None = None
+        self._connections: set[_Connection] = set()
+        self._listen_at = clock.monotonic()
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        heard = min((one.heard_at for one in self._connections), default=math.inf)
+        return min(self._listen_at, heard + IDLE)
+
+    def act(self) -> None:
+        """Listen, or try to again; end connections that say nothing."""
+        now = self._clock.monotonic()
+        for one in [one for one in self._connections if one.heard_at + IDLE <= now]:
+            one.close()
+        if self._listener is not None or now < self._listen_at:
+            return
+        self._listen_at = math.inf
+        try:
+            self._listener = _listening(self._port)
+        except OSError as error:
+            self._listen_at = now + RETRY
+            self._failed(f"cannot listen on {HOST}:{self._port}: {error.strerror}")
+            return
+        self._mailbox.watch(self._listener.fileno(), self._accept)
+        self._opened("")
+
+    def close(self) -> None:
+        """End all of it."""
+        for one in list(self._connections):
+            one.close()
+        if self._listener is not None:
+            self._mailbox.unwatch(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+        self._listen_at = math.inf
+
+    def _accept(self) -> None:
+        if self._listener is None:
+            return
+        try:
+            client, _ = self._listener.accept()
+        except OSError:  # gone already, or no descriptor is left: it comes again
+            return
+        client.setblocking(False)
+        if len(self._connections) >= MAX_CONNECTIONS:
+            min(self._connections, key=lambda one: (one.is_waiting, one.heard_at)).close()
+        self._connections.add(
+            _Connection(
+                client, self._mailbox, self._clock, self._counter, self._connections.discard
+            )
+        )
+
+
+class _Connection:
+    """One client: a request, its answer, the next request."""
+
+    def __init__(
+        self,
+        client: socket.socket,
+        mailbox: Mailbox,
+        clock: Clock,
+        counter: Counter,
+        gone: "Callable[[_Connection], None]",
+    ) -> None:
+        self._client = client
+        self._mailbox = mailbox
+        self._clock = clock
+        self._counter = counter
+        self._gone = gone
+        self._came = bytearray()
+        self._leaving = b""  # of the answer, what the client does not take yet
+        self.is_waiting = False
+        self._is_taking = False
+        self.heard_at = clock.monotonic()
+        mailbox.watch(client.fileno(), self._read)
+
+    def close(self) -> None:
+        """End it."""
+        self._mailbox.unwatch(self._client.fileno())
+        self._client.close()
+        self._gone(self)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._client.fileno() >= 0
+
+    def _read(self) -> None:
+        self.heard_at = self._clock.monotonic()
+        try:
+            data = self._client.recv(LARGEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._came += data
+        self._next()
+
+    def _next(self) -> None:
+        """Answer what has come as a whole, a request at a time."""
+        # An answer that leaves at once comes back here: a packet of requests must not be one stack of calls.
+        if self._is_taking:
+            return
+        self._is_taking = True
+        while self._is_open and not self.is_waiting and (end := self._came.find(_END)) >= 0:
+            head = bytes(self._came[:end])
+            del self._came[: end + len(_END)]
+            self.is_waiting = True
+            self._take(head)
+        self._is_taking = False
+        if len(self._came) > LARGEST and self._is_open:
+            self.close()
+
+    def _take(self, head: bytes) -> None:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        words = first.split(" ")
+        headers = {
+            name.strip().lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
+        if len(words) != 3 or headers.get("content-length", "0") != "0":  # noqa: PLR2004 - GET PATH HTTP/1.1
+            self._answer(_BAD, _words("bad-request", "A GET without a body is wanted."))
+            return
+        found = _PATH.fullmatch(words[1])
+        if words[0] != "GET" or found is None:
+            title = "There is nothing but GET /role-aliases/NAME/credentials."
+            self._answer(_NOT_FOUND, _words("not-found", title))
+            return
+        token = headers.get("authorization", "")
+        if not self._counter(token, unquote(found[1]), self._reply):
+            title = "The Authorization header is no user's token: fleet-agent credentials --token-file FILE"
+            self._answer(_UNAUTHORIZED, _words("token-unknown", title))
+
+    def _reply(self, found: bytes | AgentError) -> None:
+        if not self._is_open:
+            return
+        if isinstance(found, AgentError):
+            status = _STATUSES.get(found.exit_status, 500)
+            self._answer(status, _words(found.code, f"{found.title} {found.remedy}"))
+        else:
+            self._answer(200, found)
+
+    def _answer(self, status: int, body: bytes) -> None:
+        head = (
+            f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: application/json\r\n"
+            f"Cache-Control: no-store\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._leaving = head.encode() + body
+        self._send()
+
+    def _send(self) -> None:
+        try:
+            sent = self._client.send(self._leaving)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        self._leaving = self._leaving[sent:]
+        self._mailbox.unwatch(self._client.fileno())
+        if self._leaving:
+            self._mailbox.watch(self._client.fileno(), self._send, is_writing=True)
+            return
+        self._mailbox.watch(self._client.fileno(), self._read)
+        self.is_waiting = False
+        self._next()
+
+
+def _words(code: str, text: str) -> bytes:
+    return json.dumps({"code": code, "message": text}).encode()
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        with contextlib.suppress(OSError):
+            listener.close()
+        raise
+    return listener

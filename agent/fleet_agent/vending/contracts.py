@@ -1,0 +1,116 @@
+"""AWS credentials in the spellings of three contracts: AWS IoT's answer, `credential_process`, a container's endpoint.
+
+The same four fields have other names in each. Pure.
+"""
+
+import datetime as dt
+import json
+
+from fleet_agent.credentials.model import Secret
+from fleet_agent.record import record
+
+_LONGEST = 32 * 1024  # characters of a field; session tokens have a few thousand
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DATE_WORDS = 6  # Thu, 26 Nov 2026 17:35:26 GMT
+
+
+class UnreadableError(Exception):
+    """An answer is not what the contract says; the text names what, and never quotes it."""
+
+
+@record
+class AwsCredentials:
+    """One set of credentials; ``expires`` is Unix seconds by AWS's clock."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret
+    expires: float
+
+    @property
+    def expiration(self) -> str:
+        """When it expires, as all three contracts write it."""
+        moment = dt.datetime.fromtimestamp(self.expires, dt.UTC)
+        return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+    def for_process(self) -> dict[str, object]:
+        """As `credential_process` prints it."""
+        return {
+            "Version": 1,
+            "AccessKeyId": self.access_key_id,
+            "SecretAccessKey": self.secret_access_key.reveal(),
+            "SessionToken": self.session_token.reveal(),
+            "Expiration": self.expiration,
+        }
+
+    def for_container(self) -> dict[str, object]:
+        """As a container's endpoint answers it."""
+        found = self.for_process()
+        del found["Version"]
+        found["Token"] = found.pop("SessionToken")
+        return found
+
+
+def read(body: bytes) -> AwsCredentials:
+    """Read AWS IoT's answer.
+
+    Raises:
+        UnreadableError: It is something else.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise UnreadableError("it is not JSON") from None
+    found = value.get("credentials") if isinstance(value, dict) else None
+    if not isinstance(found, dict):
+        raise UnreadableError("it has no object `credentials`")
+    return AwsCredentials(
+        access_key_id=_text(found, "accessKeyId"),
+        secret_access_key=Secret(_text(found, "secretAccessKey")),
+        session_token=Secret(_text(found, "sessionToken")),
+        expires=_moment(_text(found, "expiration")),
+    )
+
+
+def message(body: bytes) -> str:
+    """The words of a refusal; empty when it has none."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    found = value.get("message") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def date(header: str) -> float | None:
+    """Unix seconds of a response's `Date`; None when it is no date."""
+    words = header.replace(",", " ").split()
+    if len(words) != _DATE_WORDS or words[2] not in _MONTHS:
+        return None
+    try:
+        hour, minute, second = map(int, words[4].split(":"))
+        month = _MONTHS.index(words[2]) + 1
+        found = dt.datetime(
+            int(words[3]), month, int(words[1]), hour, minute, second, tzinfo=dt.UTC
+        )
+    except ValueError:
+        return None
+    return found.timestamp()
+
+
+def _text(found: dict[str, object], name: str) -> str:
+    value = found.get(name)
+    # It becomes a header of whoever uses it.
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
+        raise UnreadableError(f"its `{name}` is missing or no text")
+    if len(value) > _LONGEST:
+        raise UnreadableError(f"its `{name}` has more than {_LONGEST} characters")
+    return value
+
+
+def _moment(text: str) -> float:
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise UnreadableError("its `expiration` is no date") from None
+    return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).timestamp()

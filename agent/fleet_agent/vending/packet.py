@@ -1,0 +1,108 @@
+"""One packet of a program on ``credentials.sock`` → what it wants, and the answers it gets. Pure.
+
+The protocol is in docs/reference/credentials.md.
+"""
+
+import json
+from collections.abc import Mapping
+
+from fleet_agent.errors import (
+    AgentError,
+    DeviceError,
+    RefusedError,
+    StateDirectoryError,
+    TemporaryError,
+    UnreachableError,
+    UsageError,
+)
+from fleet_agent.record import record
+
+NAME = "credentials.sock"  # in the runtime directory
+MAX_PACKET = 4096  # bytes of a request
+MAX_ANSWER = 256 * 1024
+
+_FIELDS = frozenset({"role_alias", "token"})
+_KINDS: Mapping[int, type[AgentError]] = {
+    int(kind.exit_status): kind
+    for kind in (
+        UsageError,
+        UnreachableError,
+        StateDirectoryError,
+        TemporaryError,
+        RefusedError,
+        DeviceError,
+    )
+}
+
+
+@record
+class Wish:
+    """Credentials of a role alias (empty: the only one), or the user's token for HTTP."""
+
+    alias: str = ""
+    is_token: bool = False
+
+
+def parse(data: bytes) -> Wish:
+    """Read a packet.
+
+    Raises:
+        UsageError: It is not as the protocol wants it.
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _bad("The packet is not JSON.") from None
+    if not isinstance(value, dict) or not value.keys() <= _FIELDS:
+        raise _bad("The packet is no JSON object of `role_alias` and `token`.")
+    alias, is_token = value.get("role_alias", ""), value.get("token", False)
+    if not isinstance(alias, str) or not isinstance(is_token, bool):
+        raise _bad("`role_alias` is no text, or `token` neither true nor false.")
+    return Wish(alias=alias, is_token=is_token)
+
+
+def answer(**members: object) -> bytes:
+    """The answer to a wish that is fulfilled."""
+    return json.dumps({"ok": True, **members}).encode()
+
+
+def refusal(error: AgentError) -> bytes:
+    """The answer to one that is not; ``status`` is the exit status of a command that ends so."""
+    words = {
+        "code": error.code,
+        "title": error.title,
+        "remedy": error.remedy,
+        "status": int(error.exit_status),
+    }
+    return json.dumps({"ok": False, "error": words}).encode()
+
+
+def read(data: bytes) -> dict[str, object]:
+    """Read an answer.
+
+    Raises:
+        AgentError: The one that it says, or it is none.
+    """
+    try:
+        value = json.loads(data)
+        if value["ok"] is True:
+            return dict(value)
+        found = value["error"]
+        words = {name: str(found[name]) for name in ("title", "remedy", "code")}
+        kind = _KINDS.get(found["status"], UnreachableError)
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        raise UnreachableError(
+            "What listens there does not answer as the agent does.",
+            remedy="systemctl status fleet-agent, and which program has the socket: ss -xlp",
+            code="no-agent",
+        ) from None
+    raise kind(words["title"], remedy=words["remedy"], code=words["code"])
+
+
+def too_large() -> UsageError:
+    """The error for a packet that is larger than ``MAX_PACKET``."""
+    return _bad(f"The packet has more than {MAX_PACKET} bytes.")
+
+
+def _bad(title: str) -> UsageError:
+    return UsageError(title, remedy="See docs/reference/credentials.md.", code="bad-packet")

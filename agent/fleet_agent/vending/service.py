@@ -1,0 +1,199 @@
+"""Credentials for local programs as the daemon runs them: the sockets, who may what, and the vendor behind them."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.credentials import Credentials
+from fleet_agent.config.settings import Settings
+from fleet_agent.errors import AgentError, StateDirectoryError, UsageError
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
+from fleet_agent.listeners import Listeners
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.vending import packet
+from fleet_agent.vending.alias import Outcome
+from fleet_agent.vending.contracts import AwsCredentials
+from fleet_agent.vending.packet import Wish
+from fleet_agent.vending.rights import AllowList
+from fleet_agent.vending.socket import Reply, Socket
+from fleet_agent.vending.vendor import Source, Vendor
+
+if TYPE_CHECKING:
+    from fleet_agent.vending.tokens import Tokens
+
+
+class Service:
+    """One configuration's section `credentials` in service.
+
+    Args:
+        settings: All of them.
+        wanted: The section.
+        source: Gives the credential in use.
+        mailbox: Where everything comes in.
+        clock: For deadlines.
+        health: Where problems go.
+        listeners: Keep the socket open when this process is replaced.
+        runtime_dir: Where the socket is.
+    """
+
+    name = "credentials"
+
+    def __init__(  # noqa: PLR0913 - of the service, all of it
+        self,
+        settings: Settings,
+        wanted: Credentials,
+        *,
+        source: Source,
+        mailbox: Mailbox,
+        clock: Clock,
+        health: Health,
+        listeners: Listeners,
+        runtime_dir: Path,
+    ) -> None:
+        self._settings = settings
+        self._wanted = wanted
+        self._health = health
+        self._allowed = AllowList(wanted.aliases)
+        self._vendor = Vendor(settings, wanted, source, mailbox, clock, health)
+        self.path = runtime_dir / packet.NAME
+        self._socket = Socket(
+            self.path,
+            group=wanted.group,
+            listeners=listeners,
+            mailbox=mailbox,
+            clock=clock,
+            counter=self._serve,
+            opened=partial(self._report, "socket"),
+            failed=partial(self._report, "socket"),
+        )
+        # Of each spelling the last answer: the same credentials are written out once.
+        self._written: dict[str, tuple[AwsCredentials, bytes]] = {}
+        self._tokens: Tokens | None = None
+        self._parts: list[_Part] = [self._vendor, self._socket]
+        if wanted.http_port is not None:
+            self._add_container(wanted.http_port, mailbox, clock)
+
+    def _add_container(self, port: int, mailbox: Mailbox, clock: Clock) -> None:
+        from fleet_agent.vending.container import Container
+        from fleet_agent.vending.tokens import Tokens
+
+        try:
+            self._tokens = Tokens(Path(self._settings.state_dir))
+        except StateDirectoryError as error:
+            self._report("http", f"no tokens can be given: {error.title.rstrip('.')}")
+            return
+        self._parts.append(
+            Container(
+                port,
+                mailbox=mailbox,
+                clock=clock,
+                counter=self._serve_container,
+                opened=partial(self._report, "http"),
+                failed=partial(self._report, "http"),
+            )
+        )
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        return min(part.due for part in self._parts)
+
+    def act(self) -> None:
+        """A deadline of one of the parts has passed."""
+        for part in self._parts:
+            part.act()
+
+    def close(self) -> None:
+        """Let go of programs, and forget what was kept."""
+        for part in reversed(self._parts):
+            part.close()
+        self._written.clear()
+
+    def _report(self, name: str, why: str) -> None:
+        problems = [*self._allowed.problems, *([why] if why else [])]
+        if problems:
+            title = f"Credentials for programs: {'; '.join(problems)}."
+            self._health.report(table.CREDENTIALS_UNSERVED.problem(title, name=name))
+        else:
+            self._health.clear(table.CREDENTIALS_UNSERVED, name)
+
+    # Over the socket --------------------------------------------------------------------------------------------------
+
+    def _serve(self, user: int, wish: Wish, reply: Reply) -> None:
+        try:
+            if wish.is_token:
+                reply(self._token(user, wish.alias))
+                return
+            name = self._allowed.alias(user, wish.alias)
+        except AgentError as error:
+            reply(packet.refusal(error))
+            return
+        self._vendor.get(name, partial(self._handed, name, reply))
+
+    def _handed(self, name: str, reply: Reply, outcome: Outcome) -> None:
+        if isinstance(outcome, AgentError):
+            reply(packet.refusal(outcome))
+        else:
+            reply(self._dump(f"socket {name}", outcome, _for_socket))
+
+    def _token(self, user: int, wanted: str) -> bytes:
+        name = self._allowed.alias(user, wanted)
+        if self._tokens is None:
+            raise UsageError(
+                "The agent gives no credentials over HTTP.",
+                remedy="Set credentials.http_port, then: systemctl reload fleet-agent",
+                code="http-off",
+            )
+        url = f"http://127.0.0.1:{self._wanted.http_port}/role-aliases/{name}/credentials"
+        return packet.answer(token=self._tokens.of(user), url=url)
+
+    # Over HTTP --------------------------------------------------------------------------------------------------------
+
+    def _serve_container(
+        self, token: str, wanted: str, reply: Callable[[bytes | AgentError], None]
+    ) -> bool:
+        user = self._tokens.user(token) if self._tokens else None
+        if user is None:
+            return False
+        try:
+            name = self._allowed.alias(user, wanted)
+        except AgentError as error:
+            reply(error)
+        else:
+            self._vendor.get(name, partial(self._handed_container, name, reply))
+        return True
+
+    def _handed_container(
+        self, name: str, reply: Callable[[bytes | AgentError], None], outcome: Outcome
+    ) -> None:
+        if isinstance(outcome, AgentError):
+            reply(outcome)
+        else:
+            reply(self._dump(f"http {name}", outcome, _for_container))
+
+    def _dump(
+        self, key: str, found: AwsCredentials, dump: Callable[[AwsCredentials], bytes]
+    ) -> bytes:
+        known = self._written.get(key)
+        if known is None or known[0] is not found:
+            known = self._written[key] = (found, dump(found))
+        return known[1]
+
+
+class _Part(Protocol):
+    @property
+    def due(self) -> float: ...
+    def act(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def _for_socket(found: AwsCredentials) -> bytes:
+    return packet.answer(credentials=found.for_process())
+
+
+def _for_container(found: AwsCredentials) -> bytes:
+    return json.dumps(found.for_container()).encode()

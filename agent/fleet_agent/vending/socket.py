@@ -1,0 +1,216 @@
+"""``credentials.sock``: a program asks in a packet and reads the answer; whose it is the kernel says (SO_PEERCRED)."""
+
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from fleet_agent.clock import Clock
+from fleet_agent.errors import AgentError, TemporaryError
+from fleet_agent.guests.door import Door
+from fleet_agent.guests.farewell import Farewells
+from fleet_agent.guests.places import Places, Share
+from fleet_agent.listeners import Listeners
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.vending import packet
+from fleet_agent.vending.packet import MAX_PACKET, Wish
+
+MAX_CONNECTIONS = 256
+BURST = 64  # packets of a connection until others get their turn
+
+Reply = Callable[[bytes], None]
+# Answers a wish of a user, at once or later, once.
+Counter = Callable[[int, Wish, Reply], None]
+
+
+class Socket:
+    """Listens for programs that want credentials.
+
+    Args:
+        path: Of the socket.
+        group: Who may open it; None: everybody.
+        listeners: Keep it open when this process is replaced.
+        mailbox: Where it is watched.
+        clock: For deadlines.
+        counter: Answers.
+        opened: Hears what is wrong with the socket, or nothing.
+        failed: Hears why it cannot be opened.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it works with
+        self,
+        path: Path,
+        *,
+        group: str | None,
+        listeners: Listeners,
+        mailbox: Mailbox,
+        clock: Clock,
+        counter: Counter,
+        opened: Callable[[str], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._mailbox = mailbox
+        self._clock = clock
+        self._counter = counter
+        self._guests = Places()
+        self._scratch = bytearray(MAX_PACKET + 1)
+        self._farewells = Farewells(mailbox, clock, self._scratch)
+        self._door = Door(
+            path,
+            listeners,
+            mailbox,
+            clock,
+            admit=self._admit,
+            opened=opened,
+            failed=failed,
+            group=group,
+            is_for_all=group is None,
+        )
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        return min(self._door.due, self._farewells.due)
+
+    def act(self) -> None:
+        """Open it, or see whether it is still there."""
+        self._farewells.act()
+        self._door.act()
+
+    def close(self) -> None:
+        """Let go of all programs; who connects now waits for the next image of this process."""
+        for guest in self._guests:
+            guest.close()
+        self._farewells.close()
+        self._door.close()
+
+    def _admit(self, client: socket.socket, user: int) -> None:
+        now = self._clock.monotonic()
+        if len(self._guests) >= MAX_CONNECTIONS:
+            someone = self._guests.who_goes(user, now)
+            if someone is None:
+                self._farewells.send_last(client, packet.refusal(_no_place()))
+                return
+            someone.turn_away()
+        share = self._guests.share(user)
+        _Connection(
+            client,
+            share,
+            self._mailbox,
+            self._clock,
+            partial(self._counter, user),
+            self._farewells,
+            self._scratch,
+        )
+
+
+class _Connection:
+    """One program: a packet, its answer, the next packet."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what all connections work with
+        self,
+        client: socket.socket,
+        share: Share,
+        mailbox: Mailbox,
+        clock: Clock,
+        counter: Callable[[Wish, Reply], None],
+        farewells: Farewells,
+        scratch: bytearray,
+    ) -> None:
+        self._client = client
+        self._share = share
+        self._mailbox = mailbox
+        self._clock = clock
+        self._counter = counter
+        self._farewells = farewells
+        self._scratch = scratch
+        self._view = memoryview(scratch)
+        self._is_open = True
+        self._answer = b""  # that the program does not take yet
+        self.is_waiting = False
+        self._is_reading = False
+        self.heard_at = clock.monotonic()
+        share.guests.add(self)
+        mailbox.watch(client.fileno(), self._read)
+
+    def go_on(self) -> None:
+        """Nothing is held back here."""
+
+    def close(self) -> None:
+        """End it."""
+        if self._is_open:
+            self._leave()
+            self._client.close()
+
+    def turn_away(self) -> None:
+        """End it, for another program's sake; its program reads why."""
+        if self._is_open:
+            self._leave()
+            self._farewells.send_last(self._client, packet.refusal(_no_place()))
+
+    def _leave(self) -> None:
+        self._is_open = False
+        self._mailbox.unwatch(self._client.fileno())
+        self._share.guests.discard(self)
+
+    def _read(self) -> None:
+        self.heard_at = self._clock.monotonic()
+        self._is_reading = True
+        for _ in range(BURST):
+            try:
+                size = self._client.recv_into(self._scratch)
+            except BlockingIOError:
+                break
+            except OSError:
+                size = 0
+            if size == 0:
+                self.close()
+                return
+            self._take(bytes(self._view[:size]))
+            if self.is_waiting or not self._is_open:
+                break
+        self._is_reading = False
+        if self.is_waiting and self._is_open and not self._answer:
+            # Not read from while it waits: packets wait in the kernel.
+            self._mailbox.unwatch(self._client.fileno())
+
+    def _take(self, data: bytes) -> None:
+        self.is_waiting = True
+        try:
+            if len(data) > MAX_PACKET:
+                raise packet.too_large()
+            wish = packet.parse(data)
+        except AgentError as error:
+            self._send(packet.refusal(error))
+        else:
+            self._counter(wish, self._send)
+
+    def _send(self, answer: bytes) -> None:
+        if not self._is_open:
+            return
+        try:
+            self._client.send(answer)
+        except BlockingIOError:
+            self._answer = answer
+            self._mailbox.unwatch(self._client.fileno())
+            self._mailbox.watch(self._client.fileno(), self._send_again, is_writing=True)
+            return
+        except OSError:
+            self.close()
+            return
+        self.is_waiting = False
+        if not self._is_reading:
+            self._mailbox.watch(self._client.fileno(), self._read)
+
+    def _send_again(self) -> None:
+        answer, self._answer = self._answer, b""
+        self._mailbox.unwatch(self._client.fileno())
+        self._send(answer)
+
+
+def _no_place() -> TemporaryError:
+    return TemporaryError(
+        f"All {MAX_CONNECTIONS} places on the socket are taken.",
+        remedy="Try again; a program needs no more than one connection.",
+        code="busy",
+    )

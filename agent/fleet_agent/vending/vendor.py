@@ -1,0 +1,253 @@
+"""Keeps credentials for every role alias: asks AWS once however many wait, renews what is used, says what fails.
+
+Runs on the deciding thread. Nothing of what it keeps is written anywhere, or logged.
+"""
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from fleet_agent import clock as clocks
+from fleet_agent.clock import Clock, jitter
+from fleet_agent.config.credentials import Credentials
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential, KeyPair
+from fleet_agent.errors import AgentError, UnreachableError
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
+from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.record import record
+from fleet_agent.session.http import Answer, Exchange
+from fleet_agent.session.route import Route, credentials_route
+from fleet_agent.vending import request
+from fleet_agent.vending.alias import SPARE, Alias, Kept, Outcome, Waiter
+
+_log = logging.getLogger(__name__)
+
+LIMIT = 20.0  # seconds for a request, all of it
+DIAGNOSE_AGAIN = (
+    300.0  # seconds between looks for the cause of the same failure: a look takes seconds itself
+)
+
+Source = Callable[[], tuple[Credential, KeyPair]]
+
+
+@record
+class _Attempt:
+    """A request for credentials of an alias, and what it was made with."""
+
+    alias: Alias
+    number: int
+    credential: Credential
+    pair: KeyPair
+    route: Route
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for its answer any more."""
+        return not self.alias.is_asking or self.alias.attempt != self.number
+
+
+class Vendor:
+    """All role aliases.
+
+    Args:
+        settings: Name the endpoint and the aliases.
+        wanted: Their section.
+        source: Gives the credential in use, and its files as they are now.
+        mailbox: Where answers come in.
+        clock: For deadlines.
+        health: Where problems go, and what the status shows.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        wanted: Credentials,
+        source: Source,
+        mailbox: Mailbox,
+        clock: Clock,
+        health: Health,
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._mailbox = mailbox
+        self._clock = clock
+        self._health = health
+        self._aliases = {name: Alias(name) for name in wanted.aliases}
+        self._exchanges: dict[str, tuple[Exchange, float]] = {}
+        self._diagnosed: tuple[str, float] = ("", -math.inf)
+        self._known_cause: AgentError | None = None
+        for alias in self._aliases.values():
+            self._show(alias)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._aliases
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        limits = (limit for _, limit in self._exchanges.values())
+        return min((*limits, *(alias.due for alias in self._aliases.values())), default=math.inf)
+
+    def act(self) -> None:
+        """Renew what is due; give up on what takes too long."""
+        now = self._clock.monotonic()
+        for name, (exchange, limit) in list(self._exchanges.items()):
+            if limit <= now:
+                del self._exchanges[name]
+                exchange.cancel(f"no answer within {LIMIT:g} s")
+        for alias in self._aliases.values():
+            if alias.is_due(now):
+                self._ask(alias)
+
+    def close(self) -> None:
+        """Forget everything; who waits hears nothing more."""
+        for exchange, _ in self._exchanges.values():
+            exchange.cancel("the agent ends")
+        self._exchanges.clear()
+        self._aliases.clear()
+
+    def get(self, name: str, waiter: Waiter) -> None:
+        """Hand credentials of an alias to ``waiter``: those that are kept, at once, or others when they come."""
+        alias = self._aliases[name]
+        now = self._clock.monotonic()
+        alias.is_wanted = True
+        kept = alias.kept
+        if kept is not None and kept.left(now, self._clock.wall()) > SPARE:
+            if alias.is_due(now):
+                self._ask(alias)
+            waiter(kept.credentials)
+        elif alias.is_asking or alias.not_before <= now:
+            alias.waiters.append(waiter)
+            if not alias.is_asking:
+                self._ask(alias)
+        else:
+            waiter(self._outcome(alias))
+
+    def _outcome(self, alias: Alias) -> Outcome:
+        """What there is: credentials to their last second, or why there are none."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        if alias.kept is not None and alias.kept.left(now, wall) > 0:
+            return alias.kept.credentials
+        return alias.error or _no_answer("the agent ends", None)
+
+    # Asking AWS -------------------------------------------------------------------------------------------------------
+
+    def _ask(self, alias: Alias) -> None:
+        alias.is_asking = True
+        alias.attempt += 1
+        limit = self._clock.monotonic() + LIMIT
+        try:
+            credential, pair = self._source()
+            attempt = _Attempt(
+                alias=alias,
+                number=alias.attempt,
+                credential=credential,
+                pair=pair,
+                route=credentials_route(self._settings),
+            )
+            asked = request.request(credential, alias.name)
+            exchange = Exchange(attempt.route, pair, asked, partial(self._post, attempt))
+            self._exchanges[alias.name] = (exchange, limit)
+        except AgentError as error:
+            self._failed(alias, error)
+
+    def _post(self, attempt: _Attempt, answer: Answer) -> None:
+        """On awscrt's thread."""
+        self._mailbox.put(Ready(partial(self._came, attempt, answer)))
+
+    def _came(self, attempt: _Attempt, answer: Answer) -> None:
+        alias = attempt.alias
+        if attempt.is_over or alias.name not in self._aliases:
+            return
+        self._exchanges.pop(alias.name, None)
+        if answer.status is None:
+            self._diagnose(attempt, answer.error)
+            return
+        wall = self._clock.wall()
+        skew = request.skew(answer, wall)
+        self._judge_clock(skew)
+        try:
+            found = request.read(answer, alias.name, attempt.credential, self._settings, wall)
+        except AgentError as error:
+            self._failed(alias, error)
+            return
+        now, lifetime = self._clock.monotonic(), found.expires - wall - skew
+        kept = Kept(found, until=now + lifetime, wall_until=wall + lifetime)
+        waiters = alias.took(kept, now, wall, jitter())
+        self._health.clear(table.CREDENTIALS_FAILED, alias.name)
+        self._show(alias)
+        for waiter in waiters:
+            waiter(found)
+
+    def _failed(self, alias: Alias, error: AgentError) -> None:
+        waiters = alias.failed(error, self._clock.monotonic(), jitter())
+        problem = table.CREDENTIALS_FAILED.problem(error.title, error.remedy, name=alias.name)
+        if self._health.report(problem):
+            _log.warning("role alias %s: %s %s", alias.name, error.title, error.remedy)
+        self._show(alias)
+        outcome = self._outcome(alias)
+        for waiter in waiters:
+            waiter(outcome)
+
+    def _judge_clock(self, skew: float) -> None:
+        if abs(skew) <= request.SKEW_LIMIT:
+            self._health.clear(table.CREDENTIALS_CLOCK)
+            return
+        side = "behind" if skew > 0 else "ahead of"
+        self._health.report(
+            table.CREDENTIALS_CLOCK.problem(
+                f"This device's clock is {abs(skew):.0f} s {side} AWS's: requests signed by it are refused."
+            )
+        )
+
+    # Why there was no answer ------------------------------------------------------------------------------------------
+
+    def _diagnose(self, attempt: _Attempt, words: str) -> None:
+        """Look for the cause beside the deciding thread; who waits hears of it."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        known, again = self._diagnosed
+        if words == known and now < again:
+            self._failed(attempt.alias, self._known_cause or _no_answer(words, attempt.route))
+            return
+        self._diagnosed = (words, now + DIAGNOSE_AGAIN)
+
+        def look() -> None:
+            # Its ssl costs 4 MB: only when something is wrong.
+            from fleet_agent.session import probe
+
+            found = probe.first_failure(attempt.route, attempt.pair, wall)
+            found = found or _no_answer(words, attempt.route)
+            self._mailbox.put(Ready(partial(self._explained, attempt, found)))
+
+        threading.Thread(target=look, daemon=True).start()
+
+    def _explained(self, attempt: _Attempt, error: AgentError) -> None:
+        self._known_cause = error
+        if not attempt.is_over:
+            self._failed(attempt.alias, error)
+
+    # The status -------------------------------------------------------------------------------------------------------
+
+    def _show(self, alias: Alias) -> None:
+        shown = self._health.traffic.credentials.setdefault(
+            alias.name, {"expires": None, "last_error": None, "last_error_time": None}
+        )
+        shown["expires"] = alias.kept.credentials.expiration if alias.kept else None
+        if alias.error is not None:
+            shown["last_error"] = alias.error.title
+            shown["last_error_time"] = clocks.text(self._clock.wall())
+        self._health.is_outdated = True
+
+
+def _no_answer(words: str, route: Route | None) -> UnreachableError:
+    where = f"{route.host}:{route.port}" if route else "AWS IoT"
+    return UnreachableError(
+        f"No answer from {where}: {words}.",
+        remedy="Check that the port is open on the way there, and the proxy if there is one: "
+        "fleet-agent doctor --online",
+        code="credentials-no-answer",
+    )

@@ -1,0 +1,132 @@
+"""Role aliases: made, described, changed, listed, tagged, deleted; kept beside the rest of the state."""
+
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from iot_sandbox import ground
+
+Response = Any  # ministack has no types: (status, headers, body)
+Route = Callable[..., Awaitable[Response]]
+RoleAlias = dict[str, Any]
+
+_PATH = re.compile(r"/role-aliases(/(?P<name>[^/]+))?")
+_NAME = re.compile(r"[\w=,@-]{1,128}")
+_ARN = re.compile(r"arn:aws:iot:[^:]*:[^:]*:rolealias/(?P<name>.+)")
+_SHORTEST, _LONGEST, _DEFAULT = 900, 43200, 3600
+
+
+class RoleAliases:
+    """Answers their part of the control plane.
+
+    Args:
+        file: Where they are kept.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._aliases: dict[str, dict[str, RoleAlias]] = {}
+        if file.exists():
+            self._aliases = json.loads(file.read_text())
+
+    def of(self, account: str, region: str, name: str) -> RoleAlias | None:
+        """Give one, or None."""
+        return self._aliases.get(f"{account}:{region}", {}).get(name)
+
+    def beside(self, was: Route) -> Route:
+        """Put them beside what ministack routes."""
+
+        async def route(
+            method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+        ) -> Response:
+            found = _PATH.fullmatch(path)
+            if found:
+                return self._of_alias(method, found["name"], body)
+            asked = query.get("resourceArn", "")
+            tagged = _ARN.fullmatch(asked[0] if isinstance(asked, list) else asked)
+            if path == "/tags" and method == "GET" and tagged:
+                alias = self._here().get(tagged["name"])
+                return ground.json_response({"tags": alias["tags"]}) if alias else _missing()
+            return await was(method, path, headers, body, query)
+
+        return route
+
+    def _here(self) -> dict[str, RoleAlias]:
+        scope = f"{ground.get_account_id()}:{ground.get_region()}"
+        return self._aliases.setdefault(scope, {})
+
+    def _of_alias(self, method: str, name: str | None, body: bytes) -> Response:
+        if name is None:
+            return ground.json_response({"roleAliases": sorted(self._here())})
+        request = json.loads(body or b"{}")
+        if method == "POST":
+            return self._create(name, request)
+        alias = self._here().get(name)
+        if alias is None:
+            return _missing()
+        if method == "PUT":
+            return self._change(alias, request)
+        if method == "DELETE":
+            del self._here()[name]
+            self._save()
+            return ground.json_response({})
+        shown = {key: value for key, value in alias.items() if key != "tags"}
+        return ground.json_response({"roleAliasDescription": shown})
+
+    def _create(self, name: str, request: dict[str, Any]) -> Response:
+        if name in self._here():
+            message = f"Role alias {name} already exists"
+            return ground.error_response_json("ResourceAlreadyExistsException", message, 409)
+        scope, now = f"{ground.get_region()}:{ground.get_account_id()}", time.time()
+        alias = {
+            "roleAlias": name,
+            "roleAliasArn": f"arn:aws:iot:{scope}:rolealias/{name}",
+            "roleArn": request.get("roleArn"),
+            "owner": ground.get_account_id(),
+            "credentialDurationSeconds": request.get("credentialDurationSeconds", _DEFAULT),
+            "creationDate": now,
+            "lastModifiedDate": now,
+            "tags": request.get("tags", []),
+        }
+        if reason := _fault(alias):
+            return ground.error_response_json("InvalidRequestException", reason, 400)
+        self._here()[name] = alias
+        self._save()
+        return _named(alias)
+
+    def _change(self, alias: RoleAlias, request: dict[str, Any]) -> Response:
+        given: RoleAlias = {
+            key: request[key] for key in ("roleArn", "credentialDurationSeconds") if key in request
+        }
+        if reason := _fault(alias | given):
+            return ground.error_response_json("InvalidRequestException", reason, 400)
+        alias.update(given, lastModifiedDate=time.time())
+        self._save()
+        return _named(alias)
+
+    def _save(self) -> None:
+        self._file.write_text(json.dumps(self._aliases))
+
+
+def _fault(alias: RoleAlias) -> str | None:
+    duration = alias["credentialDurationSeconds"]
+    if not _NAME.fullmatch(alias["roleAlias"]):
+        return f"roleAlias failed to satisfy constraint {_NAME.pattern}"
+    if not isinstance(duration, int) or not _SHORTEST <= duration <= _LONGEST:
+        return f"credentialDurationSeconds is between {_SHORTEST} and {_LONGEST}"
+    # That the role is there, and trusts the service, shows when credentials are asked for.
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/.+", str(alias["roleArn"])):
+        return "roleArn is no ARN of a role"
+    return None
+
+
+def _named(alias: RoleAlias) -> Response:
+    return ground.json_response({key: alias[key] for key in ("roleAlias", "roleAliasArn")})
+
+
+def _missing() -> Response:
+    message = "The role alias does not exist."
+    return ground.error_response_json("ResourceNotFoundException", message, 404)

@@ -1,0 +1,143 @@
+"""One run: its account, its folder, and what it has found so far."""
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fleet_acceptance.account.cloud import Cloud
+from fleet_acceptance.account.journal import Folder
+from fleet_acceptance.device.mqtt import Place, RefusedError
+from fleet_acceptance.errors import AcceptanceError, NotMeasuredError
+from fleet_acceptance.facts.table import BY_ID
+from fleet_acceptance.report.redact import Redactor
+from fleet_acceptance.report.result import Answer, Result, Step
+
+# What the foreign code under a step raises; anything else is a fault of ours, and shown as one.
+FAILURES = (
+    AcceptanceError,
+    ClientError,
+    BotoCoreError,
+    RefusedError,
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+)
+
+_PATIENCE_SECONDS = 300.0
+_SANDBOX_SECONDS = 3.0
+
+
+class Run:
+    """One run.
+
+    Args:
+        cloud: The account.
+        folder: Gets what it makes.
+        result: Gets what it finds.
+        say: Tells people.
+        devices: How many are switched on at once.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        folder: Folder,
+        result: Result,
+        say: Callable[[str], None],
+        devices: int,
+    ) -> None:
+        self.cloud = cloud
+        self.folder = folder
+        self.result = result
+        self.say = say
+        self.devices = devices
+        self.redactor = Redactor(cloud.account)
+        self.section = ""
+        self._place: Place | None = None
+        self._numbers = itertools.count(1)
+
+    @property
+    def id(self) -> str:
+        """Its name, with which the name of all that it makes begins; its fleet's, too."""
+        return self.folder.run
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.folder.path
+
+    @property
+    def patience(self) -> float:
+        """How many seconds AWS has for what it does within minutes."""
+        return _PATIENCE_SECONDS if self.result.against == "account" else _SANDBOX_SECONDS
+
+    @property
+    def image(self) -> Path:
+        """The folder with the fleet's configuration and claim."""
+        return self.path / "image"
+
+    @property
+    def place(self) -> Place:
+        """Where devices connect."""
+        if self._place is None:
+            self._place = self.cloud.place()
+        return self._place
+
+    def number(self) -> int:
+        """Give a number that was not given before."""
+        return next(self._numbers)
+
+    def fleet_cloud(self, *words: str | Path, statuses: tuple[int, ...] = (0,)) -> Any:  # noqa: ANN401
+        """Run fleet-cloud for the run's fleet; give its JSON answer."""
+        # Keys that it makes for a while lie in the run's folder, so that what it leaves when it is killed is known.
+        folder = self.path / "tmp"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return self.cloud.fleet_cloud(self.id, *words, statuses=statuses, folder=folder)
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Do one thing that has to work; the section ends where it does not.
+
+        Raises:
+            AcceptanceError: it did not.
+        """
+        began = time.monotonic()
+        try:
+            yield
+        except FAILURES as error:
+            said = self.redactor.text(f"{error}" or repr(error))
+            step = Step(self.section, what, time.monotonic() - began, said)
+            self.result.steps.append(step)
+            self.say(f"  FAILED {what}: {said}")
+            raise AcceptanceError(what) from error
+        self.result.steps.append(Step(self.section, what, time.monotonic() - began))
+        self.say(f"  ok {what}")
+
+    def record(self, fact: str, answer: str, /, **raw: object) -> None:
+        """Keep the answer to a fact, and what was seen."""
+        asked = BY_ID[fact]
+        kept = self.redactor.text(answer)
+        self.result.answers[fact] = Answer(kept, raw=self.redactor.of(raw))
+        mark = "=" if kept == asked.sandbox else "≠"
+        self.say(f"  {mark} {fact}: {kept}")
+
+    @contextlib.contextmanager
+    def measuring(self, *facts: str) -> Iterator[None]:
+        """Measure facts: those without an answer in the end were not measured, and the reason is kept."""
+        why = "no answer came"
+        try:
+            yield
+        except NotMeasuredError as error:
+            why = str(error)
+        except FAILURES as error:
+            why = self.redactor.text(f"{type(error).__name__}: {error}")
+        for fact in facts:
+            if fact not in self.result.answers:
+                self.result.answers[fact] = Answer(None, why)
+                self.say(f"  ? {fact}: not measured: {why}")

@@ -1,0 +1,206 @@
+"""A plain MQTT 5 client over mTLS that keeps everything it hears: every wait limited, nothing tried again by itself."""
+
+import json
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from awscrt import io, mqtt5
+
+SECONDS = 20.0
+_NEVER_MS = 3_600_000
+_HTTPS_PORT = 443
+
+
+class RefusedError(Exception):
+    """There was no connection: the CONNACK's code, or None where there was no CONNACK."""
+
+    def __init__(self, code: int | None, said: str) -> None:
+        super().__init__(f"CONNACK {code}" if code is not None else f"closed: {said}")
+        self.code = code
+
+    @property
+    def answer(self) -> str:
+        """The answer, as facts have it."""
+        return "closed" if self.code is None else f"CONNACK {self.code}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where devices connect; without a CA file the system's store is trusted."""
+
+    host: str
+    port: int
+    ca_file: Path | None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A certificate and its key, as files."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class Message:
+    """One that arrived."""
+
+    topic: str
+    payload: bytes
+    qos: int
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its payload, as a JSON object; empty where it is none."""
+        try:
+            found = json.loads(self.payload)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to one request of the provisioning or the Jobs API."""
+
+    suffix: str
+    document: dict[str, Any] = field(repr=False)
+    qos: int
+
+    @property
+    def answer(self) -> str:
+        """The answer, as facts have it: ``accepted``, or what it was refused with."""
+        if self.suffix == "accepted":
+            return self.suffix
+        document = self.document
+        found = (document.get("statusCode"), document.get("errorCode"), document.get("code"))
+        return " ".join(str(part) for part in found if part is not None) or "rejected"
+
+
+class Session:
+    """One connection, open within ``with``; ``options`` are those of the CONNECT.
+
+    Raises:
+        RefusedError: there was no connection.
+    """
+
+    def __init__(self, place: Place, identity: Identity, client_id: str, **options: Any) -> None:  # noqa: ANN401
+        self.messages: queue.Queue[Message] = queue.Queue()
+        self.ended: Future[str] = Future()
+        self.connack: Any = None
+        self._up: Future[Any] = Future()
+        self._stopped = threading.Event()
+        self._client = mqtt5.Client(
+            mqtt5.ClientOptions(
+                host_name=place.host,
+                port=place.port,
+                tls_ctx=_tls(place, identity),
+                connect_options=mqtt5.ConnectPacket(client_id=client_id, **options),
+                min_reconnect_delay_ms=_NEVER_MS,
+                max_reconnect_delay_ms=_NEVER_MS,
+                offline_queue_behavior=mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
+                on_publish_callback_fn=self._received,
+                on_lifecycle_event_connection_success_fn=self._connected,
+                on_lifecycle_event_connection_failure_fn=self._refused,
+                on_lifecycle_event_disconnection_fn=self._disconnected,
+                on_lifecycle_event_stopped_fn=lambda _: self._stopped.set(),
+            )
+        )
+
+    def __enter__(self) -> Self:
+        self._client.start()
+        try:
+            self.connack = self._up.result(SECONDS)
+        except TimeoutError as error:
+            self._stop()
+            raise RefusedError(None, "no answer") from error
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def publish(self, topic: str, payload: object, qos: int = 1) -> int | None:
+        """Publish JSON, or bytes as they are; give the PUBACK's code, None at QoS 0."""
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        packet = mqtt5.PublishPacket(topic=topic, payload=data, qos=mqtt5.QoS(qos))
+        done = self._client.publish(packet).result(SECONDS)
+        code = done.puback.reason_code if qos else None
+        return None if code is None else int(code)
+
+    def subscribe(self, *filters: str) -> list[int]:
+        """Subscribe with QoS 1 in one packet; give the code of each filter."""
+        wanted = [mqtt5.Subscription(topic_filter=one, qos=mqtt5.QoS(1)) for one in filters]
+        packet = mqtt5.SubscribePacket(subscriptions=wanted)
+        return [int(code) for code in self._client.subscribe(packet).result(SECONDS).reason_codes]
+
+    def unsubscribe(self, topic_filter: str) -> list[int]:
+        """Unsubscribe; give the codes."""
+        packet = mqtt5.UnsubscribePacket(topic_filters=[topic_filter])
+        codes = self._client.unsubscribe(packet).result(SECONDS).reason_codes
+        return [int(code) for code in codes]
+
+    def next(self, seconds: float = SECONDS) -> Message | None:
+        """Give the next message; None where none comes."""
+        try:
+            return self.messages.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def ask(
+        self, topic: str, request: object, *, subscribed: bool = True, seconds: float = SECONDS
+    ) -> Reply | None:
+        """Publish a request and give its answer; None where none comes."""
+        if subscribed:
+            self.subscribe(f"{topic}/accepted", f"{topic}/rejected")
+        self.publish(topic, request)
+        while message := self.next(seconds):
+            if message.topic.startswith(f"{topic}/"):
+                suffix = message.topic.removeprefix(f"{topic}/")
+                return Reply(suffix, message.document, message.qos)
+        return None
+
+    def _stop(self) -> None:
+        self._client.stop(mqtt5.DisconnectPacket())
+        self._stopped.wait(SECONDS)
+
+    def _connected(self, data: Any) -> None:  # noqa: ANN401  awscrt's own
+        if not self._up.done():
+            self._up.set_result(data.connack_packet)
+
+    def _received(self, data: Any) -> None:  # noqa: ANN401
+        packet = data.publish_packet
+        self.messages.put(Message(packet.topic, bytes(packet.payload or b""), int(packet.qos)))
+
+    def _refused(self, data: Any) -> None:  # noqa: ANN401
+        if not self._up.done():
+            code = int(data.connack_packet.reason_code) if data.connack_packet else None
+            self._up.set_exception(RefusedError(code, str(data.exception)))
+
+    def _disconnected(self, data: Any) -> None:  # noqa: ANN401
+        if not self.ended.done():
+            packet = data.disconnect_packet
+            self.ended.set_result(f"DISCONNECT {int(packet.reason_code)}" if packet else "closed")
+
+
+def _tls(place: Place, identity: Identity) -> io.ClientTlsContext:
+    options = io.TlsContextOptions.create_client_with_mtls_from_path(
+        str(identity.certificate), str(identity.key)
+    )
+    if place.ca_file:
+        options.override_default_trust_store_from_path(None, str(place.ca_file))
+    if place.port == _HTTPS_PORT:
+        options.alpn_list = ["x-amzn-mqtt-ca"]
+    return io.ClientTlsContext(options)

@@ -1,0 +1,88 @@
+"""The facts of AWS IoT Jobs on the device's side."""
+
+from fleet_acceptance.facts.fact import Fact
+
+_JOBS = "agent: orders/rotation.py and what reports an order's outcome"
+
+FACTS = (
+    Fact(
+        id="jobs-none",
+        asks="start-next with nothing pending",
+        says="accepted, without the member execution",
+        mark="D",
+        documented="accepted without execution",
+        sandbox="accepted without execution",
+        how="ask as a thing without jobs",
+        follows=_JOBS,
+    ),
+    Fact(
+        id="jobs-document",
+        asks="the type of jobDocument over MQTT",
+        says="an object by the samples, a string by the guide's table",
+        mark="D",
+        documented="object",
+        sandbox="object",
+        how="start a job",
+        follows=_JOBS,
+    ),
+    Fact(
+        id="jobs-again",
+        asks="start-next while one is in progress",
+        says="gives that one again",
+        mark="D",
+        documented="the same execution",
+        sandbox="the same execution",
+        how="ask twice",
+        follows=_JOBS,
+    ),
+    Fact(
+        id="jobs-newline",
+        asks="a newline in a value of statusDetails",
+        says="the model's pattern forbids control characters",
+        mark="C",
+        documented="InvalidRequest",
+        sandbox="accepted",
+        how="update with one",
+        follows="agent: outcomes are cleaned before they are reported; where accepted they need not be",
+    ),
+    Fact(
+        id="jobs-details",
+        asks="eleven members of statusDetails",
+        says="the number is not in the model; ten by memory",
+        mark="U",
+        documented=None,
+        sandbox="accepted",
+        how="update with eleven",
+        follows=_JOBS,
+    ),
+    Fact(
+        id="jobs-version",
+        asks="an update that expects another version",
+        says="VersionMismatch",
+        mark="D",
+        documented="VersionMismatch",
+        sandbox="VersionMismatch",
+        how="update with version 99",
+        follows=_JOBS,
+    ),
+    Fact(
+        id="jobs-after-end",
+        asks="an update after the job has ended",
+        says="InvalidStateTransition; TerminalStateReached is for another call",
+        mark="D",
+        documented="InvalidStateTransition",
+        sandbox="InvalidStateTransition",
+        how="succeed, then succeed again",
+        follows=_JOBS,
+    ),
+    Fact(
+        id="jobs-order",
+        asks="what comes after an update that ends a job, in which order",
+        says="update/accepted, notify, notify-next, by an emulator that says it was seen so",
+        mark="C",
+        documented="accepted, notify, notify-next",
+        sandbox="accepted, notify, notify-next",
+        how="listen",
+        follows=_JOBS,
+    ),
+)

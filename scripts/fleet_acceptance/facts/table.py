@@ -1,0 +1,12 @@
+"""All facts, in the order in which the report has them."""
+
+from fleet_acceptance.facts import jobs, provisioning, sessions, templates
+from fleet_acceptance.facts.fact import Fact
+
+FACTS: tuple[Fact, ...] = (
+    *provisioning.FACTS,
+    *templates.FACTS,
+    *sessions.FACTS,
+    *jobs.FACTS,
+)
+BY_ID = {fact.id: fact for fact in FACTS}

@@ -1,0 +1,1 @@
+"""Experiments: each asks AWS one thing, and keeps the answer as it came."""

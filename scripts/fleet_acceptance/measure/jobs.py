@@ -1,0 +1,89 @@
+"""AWS IoT Jobs, as a device asks for them."""
+
+import json
+
+from fleet_acceptance.account import tags
+from fleet_acceptance.device.mqtt import Reply, Session
+from fleet_acceptance.errors import NotMeasuredError
+from fleet_acceptance.measure.bench import Bench
+from fleet_acceptance.measure.sessions import make_device, opened
+
+_SERIAL = "jobs"
+_AFTER_SECONDS = 5.0
+
+
+def measure(bench: Bench) -> None:
+    """Measure all of it, with one job for one thing."""
+    run, thing = bench.run, bench.thing(_SERIAL)
+    facts = ("none", "document", "again", "newline", "details", "version", "after-end", "order")
+    with run.measuring(*(f"jobs-{fact}" for fact in facts)):
+        device, _ = make_device(bench, _SERIAL)
+        with opened(bench, device, thing) as session:
+            root = f"$aws/things/{thing}/jobs"
+            none = _ask(session, f"{root}/start-next", {})
+            has = "with" if "execution" in none.document else "without"
+            run.record("jobs-none", f"{none.suffix} {has} execution", answer=none.document)
+            _job(bench, thing)
+            _started(bench, session, root)
+            _updates(bench, session, f"{root}/{run.id}-bench/update", root)
+
+
+def _job(bench: Bench, thing: str) -> None:
+    bench.iot.create_job(
+        jobId=f"{bench.run.id}-bench",
+        targets=[bench.run.cloud.arn(f"thing/{thing}")],
+        document=json.dumps({"acceptance": bench.run.id}),
+        tags=tags.mine(bench.run.id),
+    )
+
+
+def _ask(session: Session, topic: str, request: object) -> Reply:
+    reply = session.ask(topic, request)
+    if reply is None:
+        raise NotMeasuredError(f"no answer on {topic}")
+    return reply
+
+
+def _started(bench: Bench, session: Session, root: str) -> None:
+    """Start it, twice."""
+    session.subscribe(f"{root}/notify-next")
+    execution: dict[str, object] = {}
+    for _ in range(10):
+        # The job reaches its thing some time after it was made.
+        reply = _ask(session, f"{root}/start-next", {})
+        execution = reply.document.get("execution") or {}
+        if execution:
+            break
+        session.next(2.0)
+    if not execution:
+        raise NotMeasuredError("the job did not come")
+    document = execution.get("jobDocument")
+    kind = "object" if isinstance(document, dict) else type(document).__name__
+    bench.run.record("jobs-document", kind, execution=execution)
+    again = _ask(session, f"{root}/start-next", {}).document.get("execution") or {}
+    is_same = again.get("jobId") == execution.get("jobId")
+    bench.run.record("jobs-again", "the same execution" if is_same else "another", execution=again)
+
+
+def _updates(bench: Bench, session: Session, update: str, root: str) -> None:
+    """Report, rightly and wrongly, and end it."""
+    run = bench.run
+    working = {"status": "IN_PROGRESS"}
+    asked = {
+        "jobs-newline": {**working, "statusDetails": {"said": "one\ntwo"}},
+        "jobs-details": {**working, "statusDetails": {f"n{n}": "x" for n in range(11)}},
+        "jobs-version": {**working, "expectedVersion": 99},
+    }
+    for fact, request in asked.items():
+        reply = _ask(session, update, request)
+        run.record(fact, reply.answer, answer=reply.document)
+    session.subscribe(f"{root}/notify", f"{root}/notify-next")
+    while session.next(0.5):  # what is still under way of what was before
+        pass
+    session.publish(update, {"status": "SUCCEEDED"})
+    order: list[str] = []
+    while message := session.next(_AFTER_SECONDS if len(order) < len(asked) else 0.2):
+        order.append(message.topic.rpartition("/")[2])
+    run.record("jobs-order", ", ".join(order))
+    reply = _ask(session, update, {"status": "SUCCEEDED"})
+    run.record("jobs-after-end", reply.answer, answer=reply.document)

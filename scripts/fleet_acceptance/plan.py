@@ -1,0 +1,100 @@
+"""The sections in their order, with what each makes and costs: what the command says before it asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fleet_acceptance.context import Run
+from fleet_acceptance.measure import jobs, requests, sessions, templates
+from fleet_acceptance.measure.bench import Bench
+from fleet_acceptance.sections import devices, flows
+
+# List prices of us-east-1 in dollars, rounded up: a call of the registry, a message or MQTT packet that is metered,
+# anything else (Lambda, S3, SNS, SQS, logs). Other regions cost up to twice as much.
+_CALL, _MESSAGE, _OTHER = 1.25e-6, 1.00e-6, 6e-6
+_WORST_REGION = 2.0
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section.
+
+    Attributes:
+        name: as ``--only`` has it.
+        makes: what it makes in the account, for people.
+        calls: of AWS's APIs, roughly.
+        messages: over MQTT, roughly.
+        others: of Lambda, S3, SNS, SQS, roughly.
+        run: does it.
+        per_device: whether the counts are those of one device of many.
+    """
+
+    name: str
+    makes: str
+    calls: int
+    messages: int
+    others: int
+    run: Callable[[Run], None]
+    per_device: bool = False
+
+
+def quotas(run: Run) -> None:
+    """Keep the account's quotas of AWS IoT Core, where AWS gives them."""
+    try:
+        pages = run.cloud.client("service-quotas").get_paginator("list_service_quotas")
+        found = [
+            quota
+            for code in ("iotcore", "iot")
+            for page in pages.paginate(ServiceCode=code)
+            for quota in page["Quotas"]
+        ]
+    except (ClientError, BotoCoreError) as error:
+        run.result.figures["quotas"] = f"not given: {type(error).__name__}"
+        return
+    run.result.figures["quotas"] = {
+        f"{quota['QuotaCode']} {quota['QuotaName']}": quota["Value"] for quota in found
+    }
+
+
+def measure(run: Run) -> None:
+    """Measure every fact."""
+    bench = Bench(run)
+    quotas(run)
+    for one in (requests, templates, sessions, jobs):
+        one.measure(bench)
+
+
+SECTIONS = (
+    Section("provision", "5 things with a certificate each", 90, 70, 10, devices.provision),
+    Section("rotation", "a thing with three certificates, a job", 60, 40, 5, devices.rotate),
+    Section("adoption", "a thing with a certificate", 10, 5, 0, devices.adopt),
+    Section("recovery", "a thing with two certificates", 30, 30, 5, devices.recover),
+    Section("hook", "a thing with two certificates", 40, 30, 10, devices.hook),
+    Section("policies", "a claim, two things, ten certificates", 140, 120, 20, devices.policies),
+    Section("flow-bulk", "3 things, a thing type, a policy, a role, a bucket", 70, 20, 10, flows.bulk),
+    Section("flow-by-hand", "an IAM user, a thing, a policy, a certificate", 25, 5, 0, flows.by_hand),
+    Section("flow-rule", "a rule, a role, an SNS topic, an SQS queue", 25, 5, 40, flows.rule),
+    Section("flow-things", "thing_0, thing_1 with policies", 40, 10, 0, flows.things),
+    Section("measure", "30 things, 45 certificates, 12 templates, 6 policies, a function", 400, 450, 20, measure),
+    Section("many", "a thing with a certificate for each device", 12, 20, 2, devices.many, per_device=True),
+)  # fmt: skip
+# What set-up and removal cost, with two listings of the account.
+_AROUND_CALLS, _AROUND_OTHERS = 140, 10
+
+
+def chosen(only: list[str]) -> tuple[Section, ...]:
+    """Give the sections that were asked for; all of them where none was."""
+    return tuple(section for section in SECTIONS if not only or section.name in only)
+
+
+def costs(sections: tuple[Section, ...], devices: int) -> tuple[int, int, float]:
+    """Give calls and messages, and dollars at most."""
+    calls, messages, others = _AROUND_CALLS, 0, _AROUND_OTHERS
+    for section in sections:
+        times = devices if section.per_device else 1
+        calls += section.calls * times
+        messages += section.messages * times
+        others += section.others * times
+    dollars = (calls * _CALL + messages * _MESSAGE + others * _OTHER) * _WORST_REGION
+    return calls + others, messages, dollars

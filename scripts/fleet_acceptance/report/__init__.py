@@ -1,0 +1,1 @@
+"""What a run found: kept as JSON without a secret, said in words, compared with another."""

@@ -1,0 +1,1 @@
+"""What has to work: one file a flow, each as somebody would go through it."""

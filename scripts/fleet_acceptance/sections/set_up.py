@@ -1,0 +1,31 @@
+"""The fleet that everything else uses: role, policies, template, hook and claim."""
+
+from fleet_acceptance.context import Run
+
+# Readings often enough to see them, and orders to rotate.
+CONFIGURATION = """\
+telemetry: {sources: [{system: {interval: 5s}}]}
+rotation: {jobs: true}
+"""
+
+
+def up(run: Run) -> None:
+    """Set up the fleet, and get a claim."""
+    with run.step("fleet-cloud up --rotation"):
+        run.fleet_cloud("up", "--rotation")
+    with run.step("fleet-cloud claim new"):
+        ca_file = run.cloud.where.ca_file
+        run.fleet_cloud(
+            "claim", "new", "--image", run.image, *(("--ca-file", ca_file) if ca_file else ())
+        )
+        drop_ins = run.image / "config.d"
+        drop_ins.mkdir(exist_ok=True)
+        (drop_ins / "acceptance.yaml").write_text(CONFIGURATION)
+    with run.step("fleet-cloud status: nothing differs"):
+        run.fleet_cloud("status")
+
+
+def down(run: Run) -> None:
+    """Take the fleet away, as its operator would."""
+    with run.step("fleet-cloud down"):
+        run.fleet_cloud("down", "--yes")

@@ -1,0 +1,108 @@
+"""The limit of one certificate a day, whatever AWS IoT answers; and what a device lacks to ask with."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.config.provisioning import Claim, Provisioning
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Secret
+from fleet_agent.errors import NotAllowedError, RefusedError, UnreachableError
+from fleet_agent.identity import ladder, recover, standing
+from fleet_agent.identity.standing import Standing
+from fleet_agent.provisioning.answers import Certificate
+from fleet_agent.provisioning.model import Operation, RejectedError
+from support.clock import FakeClock
+
+
+class Cloud:
+    """AWS IoT's side: raises what it is given."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.answers: list[Exception] = []
+        self.requests = 0
+
+    def start(self) -> None: ...
+
+    def wait_open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def create_certificate(self, csr: str | None) -> Certificate:
+        del csr
+        self.requests += 1
+        raise self.answers.pop(0)
+
+    def register_thing(
+        self, ownership_token: Secret, parameters: Mapping[str, str]
+    ) -> tuple[str | None, dict[str, str]]:
+        raise NotImplementedError
+
+
+LOST = UnreachableError("No answer.", remedy="Wait.", code="answer-missing")
+REJECTED = RejectedError(Operation.CREATE_FROM_CSR, 429, "Throttling", "")
+NOT_ALLOWED = NotAllowedError("claim", "iot:Publish", "topic/x")
+
+
+@pytest.mark.parametrize("answer", [REJECTED, NOT_ALLOWED])
+def test_clear_no_costs_nothing(tmp_path: Path, answer: Exception) -> None:
+    cloud, limit = Cloud(), recover.Limit(tmp_path, Standing(), FakeClock())
+    cloud.answers = [answer, answer]
+    api = limit.over(cloud)
+    for _ in range(2):
+        with pytest.raises(type(answer)):
+            api.create_certificate("csr")
+    assert cloud.requests == 2
+    assert standing.read(tmp_path).asked is None
+
+
+def test_answer_that_was_lost_costs_the_day(tmp_path: Path) -> None:
+    clock = FakeClock()
+    cloud, limit = Cloud(), recover.Limit(tmp_path, Standing(), clock)
+    cloud.answers = [LOST, LOST]
+    api = limit.over(cloud)
+    with pytest.raises(UnreachableError):
+        api.create_certificate("csr")
+    # Another process goes on from the disk.
+    again = recover.Limit(tmp_path, standing.read(tmp_path), clock).over(cloud)
+    clock.go(ladder.CERTIFICATE_EVERY - 1)
+    with pytest.raises(RefusedError) as found:
+        again.create_certificate("csr")
+    assert found.value.code == "certificate-limit"
+    assert cloud.requests == 1
+    clock.go(1)
+    with pytest.raises(UnreachableError):
+        again.create_certificate("csr")
+    assert cloud.requests == 2
+
+
+def test_no_that_gives_back_leaves_the_day_before_alone(tmp_path: Path) -> None:
+    clock = FakeClock()
+    before = standing.stamp(clock)
+    clock.go(2 * ladder.CERTIFICATE_EVERY)
+    cloud = Cloud()
+    cloud.answers = [REJECTED]
+    limit = recover.Limit(tmp_path, dataclasses.replace(Standing(), asked=before), clock)
+    with pytest.raises(RejectedError):
+        limit.over(cloud).create_certificate("csr")
+    assert limit.known.asked == before
+
+
+def test_what_a_device_lacks(tmp_path: Path) -> None:
+    claim = tmp_path / "claim.pem"
+    bare = Settings(endpoint="a.example.com", state_dir=str(tmp_path))
+    assert "provisioning" in str(recover.lacks(bare))
+    templated = dataclasses.replace(bare, provisioning=Provisioning(template="fleet"))
+    assert "no claim" in str(recover.lacks(templated))
+    named = dataclasses.replace(
+        templated, claim=Claim(certificate=str(claim), private_key=str(claim))
+    )
+    assert "gone" in str(recover.lacks(named))
+    deleted = Claim(certificate=str(claim), private_key=str(claim), after_success="delete")
+    assert "after_success" in str(recover.lacks(dataclasses.replace(named, claim=deleted)))
+    claim.write_text("-----BEGIN CERTIFICATE-----")
+    assert recover.lacks(named) is None

@@ -1,0 +1,89 @@
+"""The same credentials in three spellings, and answers that are none."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from fleet_agent.errors import UsageError
+from fleet_agent.vending import contracts, packet
+from fleet_agent.vending.contracts import UnreadableError
+
+ANSWER = {
+    "credentials": {
+        "accessKeyId": "ASIAX",
+        "secretAccessKey": "secret+/=",
+        "sessionToken": "token==",
+        "expiration": "2026-11-26T18:00:00Z",
+    }
+}
+EXPIRES = 1_795_716_000.0
+
+
+def test_each_contract_has_its_names() -> None:
+    found = contracts.read(json.dumps(ANSWER).encode())
+    assert found.expires == EXPIRES
+    assert found.for_process() == {
+        "Version": 1,
+        "AccessKeyId": "ASIAX",
+        "SecretAccessKey": "secret+/=",
+        "SessionToken": "token==",
+        "Expiration": "2026-11-26T18:00:00Z",
+    }
+    assert found.for_container() == {
+        "AccessKeyId": "ASIAX",
+        "SecretAccessKey": "secret+/=",
+        "Token": "token==",
+        "Expiration": "2026-11-26T18:00:00Z",
+    }
+    assert "secret+/=" not in repr(found)
+    assert "token==" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"accessKeyId": None},
+        {"secretAccessKey": ""},
+        {"sessionToken": "a\nb"},
+        {"sessionToken": "ü"},
+        {"sessionToken": "x" * 40_000},
+        {"expiration": "soon"},
+        {"expiration": 5},
+    ],
+)
+def test_a_field_that_is_not_as_it_should(change: dict[str, Any]) -> None:
+    wrong = {"credentials": {**ANSWER["credentials"], **change}}
+    with pytest.raises(UnreadableError) as error:
+        contracts.read(json.dumps(wrong).encode())
+    assert "secret" not in str(error.value).replace("`secretAccessKey`", "")
+
+
+@given(some.binary(max_size=200) | some.just(b"[" * 100_000))
+def test_any_answer_is_read_or_refused(body: bytes) -> None:
+    with contextlib.suppress(UnreadableError):
+        contracts.read(body)
+    assert isinstance(contracts.message(body), str)
+
+
+@given(some.binary(max_size=200))
+def test_any_packet_is_read_or_refused(data: bytes) -> None:
+    with contextlib.suppress(UsageError):
+        packet.parse(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("Thu, 26 Nov 2026 18:00:00 GMT", EXPIRES),
+        ("", None),
+        ("Thu, 26 Foo 2026 18:00:00 GMT", None),
+        ("Thu, 99 Nov 2026 18:00:00 GMT", None),
+        ("Thu, 26 Nov 2026 18:00 GMT", None),
+    ],
+)
+def test_the_answers_own_date(text: str, moment: float | None) -> None:
+    assert contracts.date(text) == moment
