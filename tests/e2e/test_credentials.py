@@ -535,8 +535,8 @@ class TestBundles:
     def bundle(self, vending: Vending) -> list[str]:
         """The names in the one bundle that lies there, which is taken away."""
         client = aws_client(vending.sandbox, "s3")
-        folder = f"{vending.agent.thing_name}/"
-        (found,) = client.list_objects_v2(Bucket=vending.alias.bucket, Prefix=folder)["Contents"]
+        begin = f"{vending.agent.thing_name}/bundle-"
+        (found,) = client.list_objects_v2(Bucket=vending.alias.bucket, Prefix=begin)["Contents"]
         body = client.get_object(Bucket=vending.alias.bucket, Key=found["Key"])["Body"].read()
         client.delete_object(Bucket=vending.alias.bucket, Key=found["Key"])
         with tarfile.open(fileobj=io.BytesIO(body)) as archive:
