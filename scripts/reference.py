@@ -116,7 +116,8 @@ def _type(annotated: Any) -> str:  # noqa: ANN401, PLR0911 - a line a type
     if nullable:
         return f"{_type(annotate(members[0], meta))} or null"
     if limits := annotation(meta, Duration):
-        return f"duration, {format_duration(limits.low)} to {format_duration(limits.high)}"
+        either = "share or duration" if limits.share else "duration"
+        return f"{either}, {format_duration(limits.low)} to {format_duration(limits.high)}"
     if size := annotation(meta, Size):
         return f"size, {format_size(size.low)} to {format_size(size.high)}"
     if whole := annotation(meta, Range):

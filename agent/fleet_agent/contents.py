@@ -86,6 +86,7 @@ CONTENTS = (
         image_code="image-fingerprint",
         image_words="the fingerprint of another device's hardware",
     ),
+    Entry(pattern="move-to", kind=Kind.LIFE),
     Entry(
         pattern="recovery.json",
         kind=Kind.LIFE,

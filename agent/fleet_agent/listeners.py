@@ -1,13 +1,15 @@
 """Listening Unix sockets of the agent, which outlive a new image of the process: who connects meanwhile waits.
 
 A path is bound once; a new image finds its socket by the path and goes on accepting. The kernel keeps what connected
-and was not accepted yet.
+and was not accepted yet. Where systemd holds a socket (``fleet-agent.socket``) it outlives the process, too: it is
+taken as it is given (sd_listen_fds(3)), and neither closed nor removed here.
 """
 
 import contextlib
 import json
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleet_agent.record import record
@@ -15,15 +17,18 @@ from fleet_agent.record import record
 _INHERITED = "FLEET_AGENT_LISTENERS"
 
 BACKLOG = 64
+# Descriptors that systemd passes begin here; more than these are none of ours.
+_FIRST, _MOST = 3, 8
 
 
 @record
 class _Listener:
-    """A socket, and what its path led to when it was bound: a socket itself does not know."""
+    """A socket, and what its path led to when it was bound: a socket itself does not know; ``is_given``: by systemd."""
 
     socket: socket.socket
     device: int
     inode: int
+    is_given: bool = False
 
     def is_at(self, path: Path) -> bool:
         try:
@@ -47,9 +52,13 @@ class Listeners:
         """
         found = self._open.get(path)
         if found is None or not found.is_at(path):
-            self.drop(path)
+            self._close(path)
             found = self._open[path] = _bound(path)
         return found.socket
+
+    def given(self) -> Sequence[Path]:
+        """The paths of those that systemd holds."""
+        return [path for path, item in self._open.items() if item.is_given]
 
     def is_there(self, path: Path) -> bool:
         """Whether the path leads to the socket; somebody may have removed it."""
@@ -57,11 +66,16 @@ class Listeners:
         return found is not None and found.is_at(path)
 
     def drop(self, path: Path) -> None:
-        """Close one, and remove its path."""
+        """Close one, and remove its path; what systemd holds stays as it is."""
+        found = self._open.get(path)
+        if found is not None and not found.is_given:
+            self._close(path)
+
+    def _close(self, path: Path) -> None:
         found = self._open.pop(path, None)
         if found is None:
             return
-        if found.is_at(path):
+        if found.is_at(path) and not found.is_given:
             with contextlib.suppress(OSError):
                 path.unlink()
         found.socket.close()
@@ -76,7 +90,7 @@ class Listeners:
         found = {}
         for path, item in self._open.items():
             item.socket.set_inheritable(True)
-            found[str(path)] = (item.socket.fileno(), item.device, item.inode)
+            found[str(path)] = (item.socket.fileno(), item.device, item.inode, item.is_given)
         environment[_INHERITED] = json.dumps(found)
 
     def close(self) -> None:
@@ -87,11 +101,35 @@ class Listeners:
 def _inherited() -> dict[Path, _Listener]:
     found = {}
     given = json.loads(os.environ.pop(_INHERITED, "{}"))
-    for name, (descriptor, device, inode) in given.items():
+    for name, (descriptor, device, inode, is_given) in given.items():
         with contextlib.suppress(OSError):
             listener = socket.socket(fileno=descriptor)
             listener.set_inheritable(False)
-            found[Path(name)] = _Listener(socket=listener, device=device, inode=inode)
+            found[Path(name)] = _Listener(
+                socket=listener, device=device, inode=inode, is_given=is_given
+            )
+    return found | _of_systemd()
+
+
+def _of_systemd() -> dict[Path, _Listener]:
+    """The sockets that systemd passes to this process; what it passes to others is not ours."""
+    names = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+    process, count, _ = (os.environ.pop(name, "") for name in names)
+    found: dict[Path, _Listener] = {}
+    if process != str(os.getpid()) or not count.isdecimal():
+        return found
+    for descriptor in range(_FIRST, _FIRST + min(int(count), _MOST)):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(descriptor, False)
+            listener = socket.socket(fileno=descriptor)
+            path = listener.getsockname()
+            if listener.family != socket.AF_UNIX or not isinstance(path, str) or not path:
+                continue
+            listener.setblocking(False)
+            at = os.lstat(path)
+            found[Path(path)] = _Listener(
+                socket=listener, device=at.st_dev, inode=at.st_ino, is_given=True
+            )
     return found
 
 

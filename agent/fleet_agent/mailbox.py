@@ -81,10 +81,7 @@ class Mailbox:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._wake, select.POLLIN)
-        # The same without the watched descriptors.
-        self._quiet_poll = select.poll()
-        self._quiet_poll.register(self._wake, select.POLLIN)
-        self._is_quiet = False
+        self._meanwhile: Callable[[], float] | None = None
         self._beat = beat
         self._beat_every = beat_every
         self._stopping = False
@@ -116,13 +113,17 @@ class Mailbox:
             self._poll.unregister(descriptor)
 
     @contextlib.contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Look at no watched descriptor meanwhile: they wait in the kernel for whoever watches them."""
-        self._is_quiet = True
+    def serving(self, settle: Callable[[], float]) -> Iterator[None]:
+        """Have what is ready at watched descriptors done within ``wait``, whoever waits, and for what.
+
+        Args:
+            settle: Called between events; gives when it is to be called though nothing comes (monotonic seconds).
+        """
+        self._meanwhile = settle
         try:
             yield
         finally:
-            self._is_quiet = False
+            self._meanwhile = None
 
     def take_orders_by_signal(self) -> None:
         """Turn SIGHUP and SIGUSR1 into events, which only ``burst`` gives out: they wait for whoever takes that."""
@@ -158,14 +159,21 @@ class Mailbox:
                 raise TimeUp
             until = min(until, self._deadline)
         while although_stopping or not self._stopping:
+            settle_at = self._meanwhile() if self._meanwhile else math.inf
             left = until - self._clock.monotonic()
             self._beat()
-            event = self._next(max(0.0, min(left, self._beat_every)))
+            first = min(self._beat_every, settle_at - self._clock.monotonic())
+            event = self._next(max(0.0, min(left, first)))
             if event is None:
-                if left > self._beat_every:
+                if left > max(0.0, first):
                     continue
                 return None
-            if isinstance(event, _Stop):
+            if self._meanwhile and isinstance(event, Ready):
+                event.act()
+                # Whoever sends without end does not keep the one who waits.
+                if left <= 0 and not self._events:
+                    return None
+            elif isinstance(event, _Stop):
                 self._stopping = True
             elif isinstance(event, ReloadRequested | RotateRequested) and not takes_orders:
                 self._kept[type(event)] = event
@@ -199,7 +207,7 @@ class Mailbox:
 
     def _next(self, seconds: float) -> object | None:
         """The next event, or a descriptor that is ready; None when nothing came in time."""
-        while self._ready and not self._is_quiet:
+        while self._ready:
             descriptor, ready = self._ready.popleft()
             # Not unwatched, nor another of the same number, since.
             if self._watched.get(descriptor) is ready:
@@ -210,15 +218,14 @@ class Mailbox:
         self._burst = 0
         self._is_asleep = True
         # Rounded up: to wake a little early would be to come back at once.
-        poll = self._quiet_poll if self._is_quiet else self._poll
-        found = poll.poll(0 if self._events else math.ceil(seconds * 1000))
+        found = self._poll.poll(0 if self._events else math.ceil(seconds * 1000))
         self._is_asleep = False
         for descriptor, _ in found:
             if descriptor == self._wake:
                 os.eventfd_read(self._wake)
             else:
                 self._ready.append((descriptor, self._watched[descriptor]))
-        if self._ready and not self._is_quiet:
+        if self._ready:
             return self._ready.popleft()[1]
         return self._events.popleft() if self._events else None
 

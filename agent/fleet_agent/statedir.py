@@ -142,7 +142,7 @@ def take_lock(state_dir: Path) -> Lock:
         os.close(descriptor)
         raise TemporaryError(
             f"Another agent uses {state_dir}: process {holder or 'unknown'}{_command_of(holder)}.",
-            remedy="Stop it first (systemctl stop fleet-agent), or use another --state-dir.",
+            remedy="Stop it first (systemctl stop fleet-agent.socket fleet-agent), or use another --state-dir.",
             code="state-locked",
         )
     with contextlib.suppress(OSError):  # a full disk: who holds it is only for the words above

@@ -47,8 +47,8 @@ function _shtab_fleet_agent_using
   test "$_shtab_fleet_agent_cmdpath" = "$argv"
 end
 
-set -g _shtab_fleet_agent_commands run provision adopt status doctor publish credentials parameters config rotate key claim import reset
-set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --role-alias --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --thing-name --thing-name-from --timeout --token-file --wait
+set -g _shtab_fleet_agent_commands run provision adopt status doctor publish credentials parameters config rotate move key claim import reset
+set -g _shtab_fleet_agent_opts_with_value --account --bundle --ca-file --cert --config --csr --csr-key --endpoint --expires --file --fleet-size --image --key --key-type --method --out --port --qos --role-alias --root --runtime-dir --state-dir --telemetry-topic --template-name --template-parameters --thing-name --thing-name-from --timeout --to --token-file --wait
 
 complete -c fleet-agent -e
 complete -c fleet-agent -f
@@ -243,6 +243,27 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l check -d 'only s
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l force -d 'rotate though it is not due'
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l dry-run -d 'say what would be done'
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l timeout -x -d 'give up after that long; 0: never (default: 180)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a move -d 'take this device to another account or region'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -s h -l help -d 'show this help message and exit'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l json -d 'answer in JSON on stdout'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -s v -l verbose -d 'say more on stderr'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l endpoint -x -d 'endpoint (aws iot describe-endpoint --endpoint-type iot:Data-ATS)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l port -x -d '8883 (default), or 443 through firewalls'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'CA of the endpoint (default: the system'"'"'s)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l cert -xka "(__fish_complete_path (commandline -ct))" -d 'claim certificate'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l key -xka "(__fish_complete_path (commandline -ct))" -d 'the claim'"'"'s private key'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l template-name -x -d 'provisioning template'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l method -xka "csr keys" -d 'key made here (csr, default) or by AWS (keys)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l key-type -xka "ec-p256 rsa-2048" -d 'kind of key (default ec-p256)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l telemetry-topic -x -d 'default dt/{thing}/{source}'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l state-dir -xka "(__fish_complete_directories)" -d 'where the identity is kept (default /var/lib/fleet-agent)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l runtime-dir -xka "(__fish_complete_directories)" -d 'where status.json and identity.json are shown'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l template-parameters -x -d 'template parameters, such as '"'"'{"SerialNumber": "1"}'"'"''
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l as-owner -d 'started as root: go on as whoever owns the state directory, though that is not the package'"'"'s user'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l to -x -d 'one of move.allowed'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l dry-run -d 'say what would be done'
+complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l timeout -x -d 'go back after that long; 0: never (default: move.within); a running agent has its own'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a key -d 'make the device'"'"'s key in the factory, or print what the cloud knows it by'
 complete -c fleet-agent -n '_shtab_fleet_agent_using key' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using key' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

@@ -13,6 +13,7 @@ _shtab_fleet_agent_commands() {
     doctor:'find out what is wrong, and what to type'
     import:'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
     key:'make the device'"'"'s key in the factory, or print what the cloud knows it by'
+    move:'take this device to another account or region'
     parameters:'show the template parameters'"'"' values and where they come from'
     provision:'give this device an identity'
     publish:'hand a reading to the running agent'
@@ -192,6 +193,32 @@ _shtab_fleet_agent_key_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_fleet_agent_key_defaults_added=0
+
+_shtab_fleet_agent_move_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[answer in JSON on stdout]"
+  {-v,--verbose}"[say more on stderr]"
+  "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
+  "--port[8883 (default), or 443 through firewalls]:PORT:"
+  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--cert[claim certificate]:FILE:_files"
+  "--key[the claim\'s private key]:FILE:_files"
+  "--template-name[provisioning template]:NAME:"
+  "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
+  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
+  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
+  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--to[one of move.allowed]:NAME:"
+  "--dry-run[say what would be done]"
+  "--timeout[go back after that long\; 0\: never (default\: move.within)\; a running agent has its own]:SECONDS:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_fleet_agent_move_defaults_added=0
 
 _shtab_fleet_agent_parameters_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -389,6 +416,7 @@ _shtab_fleet_agent() {
         doctor) _arguments -C -s $_shtab_fleet_agent_doctor_options ;;
         import) _arguments -C -s $_shtab_fleet_agent_import_options ;;
         key) _arguments -C -s $_shtab_fleet_agent_key_options ;;
+        move) _arguments -C -s $_shtab_fleet_agent_move_options ;;
         parameters) _arguments -C -s $_shtab_fleet_agent_parameters_options ;;
         provision) _arguments -C -s $_shtab_fleet_agent_provision_options ;;
         publish) _arguments -C -s $_shtab_fleet_agent_publish_options ;;

@@ -34,6 +34,7 @@ def parse(arguments: list[str] | None) -> Settings:
     _add_ports(parser)
     parser.add_argument("--region", default="eu-west-1", help="the AWS region it stands for")
     _add_limits(parser)
+    _add_provider(parser)
     parser.add_argument("--follow-stdin", action="store_true", help="end when stdin is closed")
     _add_switches(parser)
     parsed = parser.parse_args(arguments)
@@ -53,6 +54,8 @@ def parse(arguments: list[str] | None) -> Settings:
             frozenset(parsed.without) | without, parsed.shortest_keep_alive, parsed.resend
         ),
         switches=switches,
+        certificate_life=parsed.certificate_life,
+        certificate_chain=parsed.certificate_chain,
         follow_stdin=parsed.follow_stdin,
     )
 
@@ -132,6 +135,20 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         default=30,
         metavar="SECONDS",
         help="a message without PUBACK is sent again after so long (30)",
+    )
+
+
+def _add_provider(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--certificate-life",
+        type=_seconds,
+        metavar="SECONDS",
+        help="a certificate provider, the account's own CA, signs what is asked for by CSR: for so long (2049)",
+    )
+    parser.add_argument(
+        "--certificate-chain",
+        action="store_true",
+        help="that CA is an intermediate one: it comes with each certificate, and a device must show it",
     )
 
 

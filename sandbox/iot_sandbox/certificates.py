@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from iot_sandbox import ground
+from iot_sandbox.provider import Provider
 
 CSR_MAX_CHARACTERS = 4096
 OWN_SUBJECT = "AWS IoT Certificate"
@@ -14,12 +15,19 @@ class CsrError(ValueError):
     """A certificate signing request AWS would not sign."""
 
 
-def from_csr(scope: tuple[str, str], csr: object, *, keeps_subject: bool = True) -> dict[str, str]:
+def from_csr(
+    scope: tuple[str, str],
+    csr: object,
+    provider: Provider | None = None,
+    *,
+    keeps_subject: bool = True,
+) -> dict[str, str]:
     """Make a certificate over a CSR's public key, PENDING_ACTIVATION, with an ownership token of one hour.
 
     Args:
         scope: account id and region.
         csr: PEM text.
+        provider: who signs; by default AWS.
         keeps_subject: whether the certificate has the request's subject, rather than AWS's own.
 
     Returns:
@@ -35,7 +43,7 @@ def from_csr(scope: tuple[str, str], csr: object, *, keeps_subject: bool = True)
             f"certificateSigningRequest is longer than {CSR_MAX_CHARACTERS} characters."
         )
     try:
-        pem = ground.sign_certificate_request(*ground.ensure_ca(), csr)
+        pem = (provider or Provider()).sign(csr)
     except ValueError as error:
         raise CsrError(f"CSR violates constraints: {error}") from error
     if not keeps_subject:

@@ -14,6 +14,7 @@ from typing import Any
 from iot_sandbox import answers, certificates, ground, half
 from iot_sandbox.calls import Call, Calls
 from iot_sandbox.faults import Fault, Faults, Plan, Request
+from iot_sandbox.provider import Provider
 from iot_sandbox.switches import Switches
 from iot_sandbox.tokens import Tokens
 
@@ -200,7 +201,7 @@ def with_csr_topic(parse: Callable[[str], Topic | None]) -> Callable[[str], Topi
 
 
 def with_csr(
-    reply: Callable[..., Awaitable[Reply]], switches: Switches
+    reply: Callable[..., Awaitable[Reply]], switches: Switches, provider: Provider
 ) -> Callable[..., Awaitable[Reply]]:
     """Wrap ministack's provisioning so that it does CreateCertificateFromCsr, and what a failure leaves."""
     keeps_subject = switches["csr-subject"] == "kept"
@@ -221,7 +222,11 @@ def with_csr(
         try:
             # Off the loop: an RSA signature takes tens of milliseconds.
             made = await asyncio.to_thread(
-                certificates.from_csr, (account, region), csr, keeps_subject=keeps_subject
+                certificates.from_csr,
+                (account, region),
+                csr,
+                provider,
+                keeps_subject=keeps_subject,
             )
         except certificates.CsrError as error:
             return _bad_request("InvalidCertificateSigningRequest", str(error))

@@ -14,6 +14,7 @@ from iot_sandbox.faults import Faults
 from iot_sandbox.handshakes import KnownCertificates
 from iot_sandbox.limits import Limits
 from iot_sandbox.listeners import Listening, port_of
+from iot_sandbox.provider import Provider
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
 from iot_sandbox.role_aliases import RoleAliases
 from iot_sandbox.routing import with_former_signing
@@ -48,7 +49,10 @@ def install(
     address = f"{settings.endpoint}:{port_of(listening.mqtt[0])}"
     credentials = f"{settings.endpoint}:{port_of(listening.credentials)}"
     ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
-    ground.wrap("_fleet_provisioning_reply", lambda was: with_csr(was, settings.switches))
+    provider = Provider(settings.certificate_life, settings.certificate_chain)
+    ground.wrap(
+        "_fleet_provisioning_reply", lambda was: with_csr(was, settings.switches, provider)
+    )
     ground.wrap(
         "_WSSession",
         lambda _: session_class(settings, faults, calls, provisioning),

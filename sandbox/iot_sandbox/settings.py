@@ -42,6 +42,8 @@ class Settings:
         credentials_port: port of the credentials endpoint; 0 picks a free one.
         region: the AWS region it says it is.
         limits: what connections are held to.
+        certificate_life: seconds that certificates by CSR live, from a certificate provider; None: no provider.
+        certificate_chain: whether the provider's CA is an intermediate one, which comes with each certificate.
         switches: what AWS may do otherwise.
         follow_stdin: end when standard input is closed.
     """
@@ -54,6 +56,8 @@ class Settings:
     credentials_port: int = 9443
     region: str = "eu-west-1"
     limits: Limits = field(default_factory=Limits)
+    certificate_life: int | None = None
+    certificate_chain: bool = False
     switches: Switches = field(default_factory=Switches)
     follow_stdin: bool = False
 

@@ -10,6 +10,7 @@ from functools import partial
 from crash.adoption import Adoption
 from crash.fill_queue import ACKNOWLEDGES_FIRST
 from crash.matrix import Make, Matrix, Point, sample, with_errors
+from crash.move import Move
 from crash.provisioning import METHODS, Provisioning
 from crash.readings import Readings
 from crash.recovery import Recovery
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only a rotation, with the device's own certificate",
     )
+    add("--move", action="store_true", help="only a move to another endpoint")
     add(
         "--adoption", action="store_true", help="only the adoption of a pair that is there already"
     )
@@ -86,6 +88,8 @@ def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
         return {"queue": partial(Readings, writer=arguments.writer)}
     if arguments.rotation:
         return {"rotation": Rotation}
+    if arguments.move:
+        return {"move": Move}
     adoption: dict[str, Make] = {
         f"adoption {'again' if again else 'first'}": partial(Adoption, again=again)
         for again in (False, True)
@@ -104,6 +108,7 @@ def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
     if not arguments.method and not arguments.writer:
         makers["queue"] = Readings
         makers["rotation"] = Rotation
+        makers["move"] = Move
         makers["recovery"] = Recovery
         makers |= adoption
     return makers

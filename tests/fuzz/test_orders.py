@@ -45,8 +45,12 @@ EXECUTION = some.fixed_dictionaries(
     optional={
         "jobId": ANYTHING,
         "status": some.sampled_from(["QUEUED", "IN_PROGRESS", "FAILED"]) | ANYTHING,
-        "jobDocument": some.just({"operation": "rotate-credential"}) | ANYTHING,
-        "statusDetails": some.just({"from": "a" * 64}) | ANYTHING,
+        "jobDocument": some.just({"operation": "rotate-credential"})
+        | some.builds(lambda to: {"operation": "move", "to": to}, some.just("there") | ANYTHING)
+        | ANYTHING,
+        "statusDetails": some.just({"from": "a" * 64})
+        | some.builds(lambda to: {"from": "a" * 64, "to": to}, some.just("there") | ANYTHING)
+        | ANYTHING,
     },
 )
 
@@ -69,7 +73,8 @@ def test_job_documents(topic: str, payload: bytes) -> None:
     device.orders._send = sent.append
     receipt = device.orders.take(Arrived(f"{JOBS}/{topic}", payload))
     assert receipt is not Receipt.NOT_OURS
-    for message in sent:
+    assert device.orders.destination in (None, "there")
+    for message in sent + device.orders.moved():
         assert limits.topic_fault(message.topic) is None
         assert len(message.payload) <= 128 * 1024
 

@@ -77,6 +77,8 @@ class Bench:
         self.write("usr/bin/fleet-agent", "")
         unit = (CHECKOUT / "systemd/fleet-agent.service").read_text()
         self.write("usr/lib/systemd/system/fleet-agent.service", unit)
+        held = (CHECKOUT / "systemd/fleet-agent.socket").read_text()
+        self.write("usr/lib/systemd/system/fleet-agent.socket", held)
         self.drop_in("bench.conf", f"[Service]\nReadWritePaths={self.state_dir}\n")
 
     def _provision(self, *, valid_to: dt.datetime = FAR_AWAY) -> None:
@@ -308,7 +310,8 @@ DEVICE = (
     Seeded("`current` pointing to a generation that is not there", "credential-damaged", _link, "0009"),
     Seeded("the device's certificate expired", "certificate-expired", _expired_identity, "certificate.pem.crt"),
     Seeded("the device's certificate about to expire", "certificate-expires",
-           lambda b: b.promote(valid_to=TOMORROW), "certificate.pem.crt", level="warning"),
+           lambda b: b.promote(valid_from=TOMORROW - dt.timedelta(40), valid_to=TOMORROW), "certificate.pem.crt",
+           level="warning"),
     Seeded("an identity that AWS IoT refuses for good", "identity-dead", _dead, "waits for approval"),
     Seeded("the storage of another device", "hardware-changed", _other_board, "fingerprint.json"),
     Seeded("an endpoint that is not the identity's", "endpoint-changed",
@@ -355,6 +358,16 @@ DEVICE = (
            lambda b: b.drop_in("proxy.conf", "Environment=A=b\n"), "proxy.conf"),
     Seeded("a drop-in whose name does not end in .conf", "drop-in-name",
            lambda b: b.drop_in("data.config", "[Service]\n"), "data.config", level="warning"),
+    Seeded("a group of the socket that the socket unit does not make it for", "socket-group",
+           lambda b: b.save(telemetry={"sources": [{"socket": {"group": "sensors"}}]}), "SocketGroup=sensors",
+           level="warning"),
+    Seeded("the socket unit masked", "socket-masked",
+           _each(lambda b: b.save(telemetry={"sources": [{"socket": {}}]}),
+                 lambda b: (b.root / "etc/systemd/system/fleet-agent.socket").symlink_to("/dev/null")),
+           "systemctl unmask", level="warning"),
+    Seeded("a socket unit for another place than the agent's", "socket-elsewhere",
+           lambda b: b.save(telemetry={"sources": [{"socket": {}}]}, runtime_dir="/tmp/elsewhere"), "/tmp/elsewhere",
+           level="warning"),
     Seeded("a claim from a systemd credential that the unit does not load", "credential-not-loaded",
            lambda b: b.save(claim={"certificate": "credential:crt", "private_key": "credential:key"}),
            "LoadCredential=key:"),

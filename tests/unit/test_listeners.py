@@ -85,3 +85,63 @@ def test_what_nobody_listens_on_any_more_is_closed(tmp_path: Path) -> None:
     found.keep_only(kept)
     assert (kept.exists(), other.exists()) == (True, False)
     found.close()
+
+
+ACTIVATED = """
+import os, sys
+os.environ["LISTEN_PID"] = str(os.getpid())
+from pathlib import Path
+from fleet_agent.listeners import Listeners
+path = Path(sys.argv[1])
+found = Listeners()
+assert not any(name.startswith("LISTEN_") for name in os.environ)
+assert found.given() == [path]
+listener = found.listen(path)
+assert (listener.fileno(), listener.getblocking(), listener.get_inheritable()) == (3, False, False)
+client, _ = listener.accept()
+print(client.recv(100).decode())
+found.keep_only()
+assert found.listen(path) is listener, "it is kept, used or not"
+environment = {}
+found.hand_over(environment)
+os.environ |= environment
+again = Listeners()
+assert again.given() == [path]
+again.close()
+"""
+
+
+def test_one_that_systemd_holds_is_taken_and_left(tmp_path: Path) -> None:
+    path = tmp_path / "held.sock"
+    held = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    held.bind(str(path))
+    held.listen()
+    client = connect(path)
+    client.send(b"early")
+    # As systemd passes it: the first descriptor after the standard three.
+    script = f"import os, sys; os.dup2({held.fileno()}, 3); exec(sys.argv[2])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path), ACTIVATED],
+        env={**os.environ, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "telemetry"},
+        pass_fds=[held.fileno(), 3] if held.fileno() != 3 else [3],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("early\n", 0), done.stderr
+    assert path.exists(), "the path is systemd's to remove"
+    connect(path).close()
+    client.close()
+    held.close()
+
+
+def test_what_systemd_passes_to_another_process_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getppid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    found = Listeners()
+    assert not found.given()
+    found.listen(tmp_path / "x.sock")
+    found.close()

@@ -353,15 +353,43 @@ def test_sleeping_keeps_orders_by_signal_and_nothing_else() -> None:
     assert kinds == [ReloadRequested, RotateRequested]
 
 
-def test_quiet_leaves_watched_descriptors_alone(mailbox: Mailbox, clock: FakeClock) -> None:
+def test_who_waits_for_something_else_has_descriptors_served(
+    mailbox: Mailbox, clock: FakeClock
+) -> None:
     ours, theirs = os.pipe()
-    os.write(theirs, b"x")
-    mailbox.watch(ours, lambda: None)
-    with mailbox.quiet():
-        assert mailbox.wait(clock.passed) is None
+    os.write(theirs, b"xyz")
+    taken: list[bytes] = []
+    settled: list[int] = []
+
+    def settle() -> float:
+        settled.append(len(taken))
+        return clock.passed + 100
+
+    mailbox.watch(ours, lambda: taken.append(os.read(ours, 1)))
+    with mailbox.serving(settle):
         mailbox.put("event")
         assert mailbox.wait(clock.passed) == "event"
+        os.write(theirs, b"!" * 9)
+        # One that sends without end does not keep the others from their time limit.
+        assert mailbox.wait(clock.passed) is None
+    assert taken
+    assert settled[-1] < len(taken) + 1
     assert isinstance(mailbox.wait(clock.passed), Ready)
     mailbox.unwatch(ours)
     os.close(ours)
     os.close(theirs)
+
+
+def test_what_came_meanwhile_is_settled_in_time() -> None:
+    clock = SystemClock()
+    mailbox = Mailbox(clock)
+    due = clock.monotonic() + 0.02
+    settled: list[float] = []
+
+    def settle() -> float:
+        settled.append(clock.monotonic())
+        return due if clock.monotonic() < due else due + 100
+
+    with mailbox.serving(settle):
+        assert mailbox.wait(due + 0.05) is None
+    assert any(due <= moment < due + 0.05 for moment in settled)

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 UNIT = "fleet-agent.service"
+SOCKET = "fleet-agent.socket"
+OF = {"socket-group.conf": SOCKET}  # the others are for the service
 EXPOSURE = 1.5  # promised of the unit as it comes
 # What a drop-in opens, it opens for a reason; more than this needs a second thought.
 EXAMPLES = {
@@ -22,6 +24,7 @@ EXAMPLES = {
     "pkcs11.conf": 1.5,
     "credentials.conf": 1.7,
     "socket.conf": 1.7,
+    "socket-group.conf": 1.5,
     "state-on-data.conf": 1.5,
     "tpm.conf": 1.5,
 }
@@ -36,8 +39,9 @@ def with_drop_in(root_dir: Path, folder: Path, name: str | None) -> Path:
     unit = folder / UNIT
     text = (root_dir / "systemd" / UNIT).read_text()
     unit.write_text(text.replace("/usr/bin/fleet-agent", "/bin/true"))
+    shutil.copy(root_dir / "systemd" / SOCKET, folder)
     if name is not None:
-        drop_ins = folder / f"{UNIT}.d"
+        drop_ins = folder / f"{OF.get(name, UNIT)}.d"
         drop_ins.mkdir()
         shutil.copy(root_dir / "systemd" / "examples" / name, drop_ins)
     return unit
@@ -49,7 +53,8 @@ def test_every_example_is_tested(root_dir: Path) -> None:
 
 @pytest.mark.parametrize("name", [None, *EXAMPLES])
 def test_systemd_finds_nothing_wrong(root_dir: Path, tmp_path: Path, name: str | None) -> None:
-    found = analyze("verify", "--man=no", str(with_drop_in(root_dir, tmp_path, name)))
+    unit = with_drop_in(root_dir, tmp_path, name)
+    found = analyze("verify", "--man=no", str(unit), str(unit.with_name(SOCKET)))
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
 
 

@@ -110,7 +110,8 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
     device = _subject(arguments, settings, path)
     online = None
     if arguments.online:
-        endpoint = settings.endpoint if settings else ""
+        found = device.at_home().settings
+        endpoint = found.endpoint if found else ""
         online = examine.Online(arn=arn_of(endpoint, arguments.account, asks=True))
     yield from examine.before(device, fixes=arguments.fix)
     collected = bundle.Bundle(device) if archive else None
@@ -120,7 +121,7 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
     except AgentError as error:
         yield from Subject("owners and modes").error(error, device.state_dir)
     else:
-        yield from examine.after(device, online)
+        yield from examine.after(device.at_home(), online)
     if archive and collected:
         collected.add_findings({"schema": 1, **_answer(findings)})
         with archive:

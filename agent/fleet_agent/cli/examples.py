@@ -112,6 +112,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("if it is due; a running agent is asked to do it", "fleet-agent rotate"),
         ("now", "fleet-agent rotate --force"),
     ),
+    "move": (
+        ("what would happen", "fleet-agent move --to frankfurt --dry-run"),
+        ("to a destination of move.allowed", "fleet-agent move --to frankfurt"),
+    ),
     "claim": (
         ("what would go", "fleet-agent claim delete --dry-run"),
         ("now, by hand and as root", "fleet-agent claim delete"),

@@ -22,6 +22,7 @@ VERBS = (
     "parameters",
     "config",
     "rotate",
+    "move",
     "key",
     "claim",
     "import",

@@ -17,6 +17,7 @@ from fleet_agent.errors import AgentError, DeviceError, TemporaryError, Unreacha
 from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
 from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.due import Due
 from fleet_agent.identity.in_use import in_use
 
 # What systemd's ExecCondition= makes of it: 0 go on, 1 to 254 skip, 255 failed.
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     return _rotate(settings, arguments)
 
 
-def _due(due: rotate.Due | None) -> Outcome:
+def _due(due: Due | None) -> Outcome:
     if due is None:
         words = "This device has no identity yet."
         return Outcome(data=_values(due), lines=[words], status=NO_IDENTITY)
@@ -85,14 +86,14 @@ def _due(due: rotate.Due | None) -> Outcome:
     return Outcome(data=_values(due), lines=[words], status=DUE if due.is_due else NOT_DUE)
 
 
-def _values(due: rotate.Due | None) -> dict[str, Any]:
+def _values(due: Due | None) -> dict[str, Any]:
     if due is None:
         return {"due": False, "provisioned": False}
     since = text(due.moment) if due.moment else None
     return {"due": due.is_due, "provisioned": True, "why": due.why, "moment": since}
 
 
-def _plan(settings: Settings, due: rotate.Due) -> Outcome:
+def _plan(settings: Settings, due: Due) -> Outcome:
     process = statedir.holder(Path(settings.state_dir))
     who = f"The running agent (process {process})" if process else "This command"
     credential = (
@@ -112,8 +113,8 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
         with Steps() as steps:
             credential = rotate.rotate(settings, steps, timeout=arguments.timeout)
     else:
-        _ask(Path(settings.state_dir))
-        credential = _await(settings, before, arguments.timeout)
+        ask(Path(settings.state_dir))
+        credential = wait(settings, before, arguments.timeout)
     lines = [
         f"thing        {credential.thing_name or '(none)'}",
         f"certificate  {credential.certificate_id}",
@@ -131,7 +132,12 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
     return Outcome(data=data, lines=lines)
 
 
-def _ask(state_dir: Path) -> None:
+def ask(state_dir: Path) -> None:
+    """Tell the running agent to look at what it is asked for: to rotate, if nothing else.
+
+    Raises:
+        AgentError: It cannot be told.
+    """
     try:
         statedir.ask(state_dir, signal.SIGUSR1)
     except ProcessLookupError:
@@ -143,13 +149,17 @@ def _ask(state_dir: Path) -> None:
     except PermissionError:
         raise DeviceError(
             f"The agent that uses {state_dir} belongs to another user.",
-            remedy="Run as that user or as root: sudo fleet-agent rotate",
+            remedy="Run as that user or as root, with sudo.",
             code="not-permitted",
         ) from None
 
 
-def _await(settings: Settings, before: Credential | None, timeout: float) -> Credential:
-    """Look until the running agent has another credential, or reports why not."""
+def wait(settings: Settings, before: Credential | None, timeout: float) -> Credential:
+    """Look until the running agent has another credential.
+
+    Raises:
+        AgentError: It reports why not, or the time (seconds; 0: no limit) is over.
+    """
     clock, store = SystemClock(), open_store(settings)
     shown = runtime_dir(Path(settings.state_dir), settings.runtime_dir)
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)

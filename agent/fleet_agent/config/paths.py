@@ -43,6 +43,11 @@ def reserved(settings: Settings, environment: Mapping[str, str]) -> Reserved:
         claim and claim.private_key,
         key and key.pin_file,
         settings.proxy_credentials,
+        *(
+            reference
+            for place in settings.move.allowed.values()
+            for reference in (place.claim.certificate, place.claim.private_key)
+        ),
     )
     paths = []
     for reference in references:

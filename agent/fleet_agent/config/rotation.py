@@ -9,7 +9,7 @@ from fleet_agent.record import record
 
 @record
 class Rotation:
-    """When the device replaces its certificate and key; `fleet-agent rotate` looks, and whoever is asked to does."""
+    """When the device replaces its certificate and key; the running agent looks, and so does `fleet-agent rotate`."""
 
     credential: Annotated[
         Literal["own", "claim"],
@@ -27,10 +27,14 @@ class Rotation:
         ),
     ] = None
     before_expiry: Annotated[
-        float,
-        Duration(0, 3650 * 86400),
-        Doc("Due this long before the certificate expires.", "before_expiry: 60d"),
-    ] = 30 * 86400.0
+        float | None,
+        Duration(0, 3650 * 86400, share=True),
+        Doc(
+            "Due this long before the certificate expires, or with this share of its life left; never before half of "
+            "it is over. When null: `33%` of a life below a year, else 30d.",
+            "before_expiry: 33%",
+        ),
+    ] = None
     jobs: Annotated[
         bool,
         Doc("Whether the agent carries out AWS IoT Jobs that order a rotation.", "jobs: true"),

@@ -47,7 +47,8 @@ def scalar(kind: Any, node: Node, meta: Meta) -> object:  # noqa: ANN401 - a typ
     if typing.get_origin(kind) is Literal:
         return _literal(typing.get_args(kind), node)
     if duration := annotation(meta, Duration):
-        return _quantity(node, duration, units.parse_duration, units.format_duration)
+        parse = units.parse_share if duration.share else units.parse_duration
+        return _quantity(node, duration, parse, units.format_duration)
     if size := annotation(meta, Size):
         return _quantity(node, size, units.parse_size, units.format_size)
     if kind is bool:
@@ -110,7 +111,7 @@ def _quantity(
         amount = parse(node.text)
     except ValueError as error:
         raise WrongValueError(f"is {description(node)}, which is no {name}", str(error)) from None
-    if not limits.low <= amount <= limits.high:
+    if not isinstance(amount, units.Share) and not limits.low <= amount <= limits.high:
         allowed = f"{write(limits.low)} to {write(limits.high)}"
         raise WrongValueError(f"is {shown(node.text)}, out of range: {allowed}")
     return amount

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fleet_agent.config.annotations import Meta, alternatives, annotation, hints, required, unwrap
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import Doc, Duration, Items, Keys, Range, Size, Text
-from fleet_agent.config.units import DURATION_PATTERN, SIZE_PATTERN
+from fleet_agent.config.units import DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
 from fleet_agent.config.write import plain
 
 Schema = dict[str, Any]
@@ -99,8 +99,9 @@ def _mapping(kind: Any, meta: Meta, definitions: dict[str, Schema]) -> Schema:  
 
 
 def _scalar(kind: type, meta: Meta) -> Schema:
-    if annotation(meta, Duration):
-        return {"type": "string", "pattern": DURATION_PATTERN}
+    if duration := annotation(meta, Duration):
+        pattern = f"{SHARE_PATTERN}|{DURATION_PATTERN}" if duration.share else DURATION_PATTERN
+        return {"type": "string", "pattern": pattern}
     if annotation(meta, Size):
         return {"type": "string", "pattern": SIZE_PATTERN}
     schema: Schema = {"type": _BASES[kind]}

@@ -12,6 +12,7 @@ from typing import Annotated
 from fleet_agent.config import checks
 from fleet_agent.config.credentials import Credentials
 from fleet_agent.config.identity import Identity
+from fleet_agent.config.move import Move
 from fleet_agent.config.provisioning import Claim, Provisioning
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.shape import Doc, FilePath, Items, Range, Text
@@ -91,6 +92,14 @@ class Settings:
         Rotation,
         Doc("When the device replaces its certificate and key.", "rotation: {max_age: 180d}"),
     ] = Rotation()
+    move: Annotated[
+        Move,
+        Doc(
+            "Where this device may be moved.",
+            "move: {allowed: {frankfurt: {endpoint: a9b8-ats.iot.eu-central-1.amazonaws.com, template: fleet-v2, "
+            "claim: {certificate: new.pem.crt, private_key: new.pem.key}}}}",
+        ),
+    ] = Move()
     telemetry: Annotated[
         Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
     ] = Telemetry()

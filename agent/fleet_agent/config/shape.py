@@ -30,10 +30,14 @@ class Range:
 
 @_light
 class Duration:
-    """Seconds in Python, a string with units in the file; both ends allowed, in seconds."""
+    """Seconds in Python, a string with units in the file; both ends allowed, in seconds.
+
+    ``share`` allows a ``units.Share``, too.
+    """
 
     low: float
     high: float
+    share: bool = False
 
 
 @_light

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fleet_agent.credentials import pem_file
 from fleet_agent.credentials.model import Csr, HardwareKey, KeyPair, PrivateKey, Secret
+from fleet_agent.credentials.validity import Validity
 from fleet_agent.errors import DeviceError
 from fleet_agent.record import record
 
@@ -24,14 +25,6 @@ MAX_CSR_BYTES = 2000
 _MIN_RSA_BITS = 2048
 _BROKEN_HASHES = ("md5", "sha1")
 _RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as a public key's kind
-
-
-@record
-class Validity:
-    """From when to when a certificate is valid, in Unix seconds."""
-
-    not_before: float
-    not_after: float
 
 
 def load() -> None:
@@ -215,16 +208,30 @@ def public_key_of_certificate(certificate: str, name: str) -> bytes:
         ) from error
 
 
-def alone(certificate: str, name: str) -> str:
-    """The first certificate of a text and nothing else of it, as PEM.
+def chain(certificates: str, public_key: bytes | None, name: str) -> str:
+    """Of the certificates of a text the one for a key, then the others, as parsed and nothing beside them, as PEM.
+
+    A certificate provider may answer with its CA's beside the device's.
+
+    Args:
+        certificates: PEM.
+        public_key: As ``public_key_of_certificate`` gives it; None: the first certificate is the device's.
+        name: What the text is, for errors.
 
     Raises:
-        DeviceError: ``name`` holds no certificate.
+        DeviceError: ``name`` holds no certificate, or something that is none.
     """
     from cryptography.hazmat.primitives import serialization
 
-    loaded = _load_certificate(certificate, name)
-    return loaded.public_bytes(serialization.Encoding.PEM).decode()
+    blocks = pem_file.blocks(certificates.encode(), name)
+    texts = [text for kind, text in blocks if kind == pem_file.CERTIFICATE]
+    loaded = [_load_certificate(text, name) for text in texts or [certificates]]
+    parsed = list(
+        dict.fromkeys(item.public_bytes(serialization.Encoding.PEM).decode() for item in loaded)
+    )
+    if public_key is not None and len(parsed) > 1:
+        parsed.sort(key=lambda text: public_key_of_certificate(text, name) != public_key)
+    return "".join(parsed)
 
 
 def validity(certificate: str, name: str) -> Validity:

@@ -107,6 +107,15 @@ class Csr:
 
 
 @record
+class Home:
+    """Where a device was moved: the destination's name, and what beside endpoint and template leads there."""
+
+    name: str
+    port: int
+    ca_file: str | None
+
+
+@record
 class Attempt:
     """What a generation is for, and how often it was tried.
 
@@ -125,6 +134,7 @@ class Attempt:
     opened: float
     origin: Origin = "claim"
     certificate_id: str | None = None
+    home: Home | None = None
     key_of: int | None = None
 
 
@@ -181,6 +191,7 @@ class Credential:
     proven: float | None
     origin: Origin = "claim"
     uptime: Uptime | None = None
+    home: Home | None = None
 
     @property
     def client_id(self) -> str:

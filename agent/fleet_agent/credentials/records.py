@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleet_agent.clock import Uptime
-from fleet_agent.credentials.model import Attempt, Issued, KeyName, Registration, Secret
+from fleet_agent.credentials.model import Attempt, Home, Issued, KeyName, Registration, Secret
 
 
 def dump_attempt(attempt: Attempt) -> dict[str, object]:
@@ -34,6 +34,15 @@ def load_attempt(value: Mapping[str, Any]) -> Attempt:
         if value.get("certificate_id") is None
         else _string(value, "certificate_id"),
         key_of=None if value.get("key_of") is None else int(_number(value, "key_of")),
+        home=None if value.get("home") is None else _load_home(value["home"]),
+    )
+
+
+def _load_home(value: Mapping[str, Any]) -> Home:
+    return Home(
+        name=_string(value, "name"),
+        port=int(_number(value, "port")),
+        ca_file=None if value["ca_file"] is None else _string(value, "ca_file"),
     )
 
 

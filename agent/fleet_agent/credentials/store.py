@@ -139,6 +139,7 @@ class Store:
             proven=found.proven,
             origin=found.attempt.origin,
             uptime=found.uptime,
+            home=found.attempt.home,
         )
 
     def key_pair(self, number: int) -> KeyPair:

@@ -4,7 +4,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import files, log, notify
@@ -19,6 +19,7 @@ from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
 from fleet_agent.daemon.refusal_watch import RefusalWatch
+from fleet_agent.daemon.renewal import Renewal
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
@@ -28,7 +29,7 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, configured, own_session, rotate, trial
 from fleet_agent.listeners import Listeners
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.mailbox import Mailbox, RotateRequested
 from fleet_agent.orders import rotation
 from fleet_agent.orders.handler import Shared
 from fleet_agent.orders.rotation import Orders
@@ -84,6 +85,14 @@ class Composition:
         self._reserved = reserved(settings, os.environ)
         self._suspects = Suspects()
         self._impossible = Impossible(around.health)
+        self._renewal = Renewal(
+            settings=settings,
+            store=around.store,
+            ask=lambda: around.mailbox.put(RotateRequested()),
+            clock=self._clock,
+            health=around.health,
+            jitter=jitter,
+        )
         # When a new image of the process may connect (monotonic seconds).
         self.not_before = 0.0
 
@@ -123,6 +132,7 @@ class Composition:
             credential=credential,
             topic=self._order_topic(credential),
             takes_jobs=settings.rotation.jobs,
+            moves=self._moves(credential),
             send=publisher.answer,
             clock=self._clock,
         )
@@ -161,7 +171,7 @@ class Composition:
                 prometheus=Path(metrics) if metrics else None,
                 reserved=self._reserved,
             ),
-            chores=[self._starts(publisher), *self._reaper()],
+            chores=[self._starts(publisher), *self._reaper(), *self._unserved(sources)],
         )
 
     def _vending(self) -> list[Source]:
@@ -220,15 +230,20 @@ class Composition:
         topics = own_session.topics(self._settings, credential)
         if wanted := self._settings.connection.presence:
             self._impossible.fill(topics, wanted.topic)
+        connectivity = Connectivity(session, self._clock, health, self._calmed)
+        self._renewal.serve(
+            credential, session.pair.certificate, lambda: connectivity.is_connected
+        )
         return Serving(
             credential=credential,
             session=session,
             subscriptions=Subscriptions(
                 session, self._filters(credential), self._clock, health, jitter
             ),
-            connectivity=Connectivity(session, self._clock, health, self._calmed, hears=watch),
+            connectivity=connectivity,
             presence=own_session.presence(self._settings, topics),
             chores=[
+                self._renewal,
                 rotate.ReplacedCredential(store, credential, self._clock),
                 TokenWatch(
                     session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock
@@ -245,7 +260,9 @@ class Composition:
     def _filters(self, credential: Credential) -> list[tuple[str, int]]:
         order_topic = self._order_topic(credential)
         takes_jobs = self._settings.rotation.jobs
-        listening = rotation.wanted(credential, order_topic, takes_jobs=takes_jobs)
+        listening = rotation.wanted(
+            credential, order_topic, takes_jobs=takes_jobs, moves=self._moves(credential)
+        )
         return [
             *listening,
             *((topic, item.qos) for topic, item in self._subscriptions(credential)),
@@ -254,6 +271,11 @@ class Composition:
     def _order_topic(self, credential: Credential) -> str | None:
         wanted = self._settings.rotation.order_topic
         return self._filled(credential, wanted) if wanted else None
+
+    def _moves(self, credential: Credential) -> rotation.Moves:
+        wanted = self._settings.move
+        topic = wanted.order_topic and self._filled(credential, wanted.order_topic)
+        return rotation.Moves(names=wanted.allowed, takes_jobs=wanted.jobs, topic=topic)
 
     def _subscriptions(self, credential: Credential) -> Sequence[tuple[str, Subscription]]:
         """Those whose filter can be filled in."""
@@ -283,6 +305,14 @@ class Composition:
         )
         commands.configure(self._subscriptions(credential))
         return commands
+
+    def _unserved(self, sources: Sequence[Source]) -> Iterator[Actor]:
+        """Sockets that systemd holds for a source which the configuration does not have."""
+        for path in set(self._around.listeners.given()) - set(build.socket_paths(sources)):
+            from fleet_agent.telemetry.sources.unserved import Unserved
+
+            listener = self._around.listeners.listen(path)
+            yield Unserved(listener, self._around.mailbox, self._clock)
 
     def _reaper(self) -> list[Actor]:
         """Process 1 of a container is the one that orphans come to."""

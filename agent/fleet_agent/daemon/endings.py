@@ -31,7 +31,7 @@ class Ending(enum.Enum):
 _MILESTONES = {
     Ending.RELOAD: ("reloaded: configuration and credential read again", Moment.RELOADED),
     Ending.RESTART: (
-        "restarted in place: the hardware token is back, or the topics changed",
+        "restarted in place: the hardware token is back, or the topics or the endpoint changed",
         Moment.RESTARTED,
     ),
 }

@@ -248,13 +248,18 @@ class TelemetryLoop:
         self._publisher.leave()
         self._leave()
         self._serving.session.close()
-        with self._mailbox.quiet():
+        with self._mailbox.serving(self._settle):
             found = ask(self._serving)
         if isinstance(found, Ending):
             return found
         self._serving = found
         self._show_connecting()
         return None
+
+    def _settle(self) -> float:
+        """Commit what local programs send while there is no session."""
+        self._publisher.settle()
+        return self._publisher.due
 
     # The status -------------------------------------------------------------------------------------------------------
 

@@ -6,33 +6,46 @@ another credential in service, or the one before.
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent import log
+from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.serving import Serving
 from fleet_agent.daemon.wanted import Wanted
-from fleet_agent.errors import AgentError, ConfigurationError, DeviceError
+from fleet_agent.errors import (
+    AgentError,
+    ConfigurationError,
+    DeviceError,
+    StateDirectoryError,
+)
 from fleet_agent.health import table
+from fleet_agent.health.problems import Kind
 from fleet_agent.health.status import Health
-from fleet_agent.identity import rotate
+from fleet_agent.identity import home, own_session, rotate
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.rotation import Orders
+from fleet_agent.printable import printable
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL
+from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
 
 _log = logging.getLogger(__name__)
+
+# Seconds for a last connection to where a device was, which may be out of order.
+_FAREWELL = 10.0
 
 
 class Requests:
@@ -98,16 +111,19 @@ class Requests:
     # Rotate -----------------------------------------------------------------------------------------------------------
 
     def rotate(self, before: Serving) -> Serving | Ending:
-        """Replace the credential; the session of the one before is closed.
+        """Replace the credential, or move; the session of the one before is closed.
 
         Returns:
             What is in service from now on; an ending where a new process has to find other topics.
         """
+        if (name := self._destination()) is not None:
+            return self._move(name, before)
         self._health.set_activity("rotating")
         done = rotate.replace_within(self._settings, self._store, self._mailbox, self._report)
         if isinstance(done, AgentError):
-            return self._failed(before.credential, done)
+            return self._failed(before.credential, done, table.ROTATION_FAILED)
         self._health.clear(table.ROTATION_FAILED)
+        self._health.clear(table.MOVE_FAILED)
         return self._replaced(before, done, "rotated", Moment.ROTATED)
 
     def recover(self, before: Serving) -> Serving | Ending:
@@ -151,14 +167,68 @@ class Requests:
         self._orders.rotated(credential)
         return self._put_in_service(credential, done.session)
 
-    def _failed(self, credential: Credential, error: AgentError) -> Serving:
-        title = f"The credential was not replaced; the agent goes on with the one before. {error.title}"
+    def _failed(self, credential: Credential, error: AgentError, kind: Kind) -> Serving:
         self._health.record_failed_rotation(error)
-        self._health.report(table.ROTATION_FAILED.problem(title, error.remedy))
+        self._health.report(kind.problem(f"{kind.title} {error.title}", error.remedy))
         self._orders.failed(error)
         # The session of the rotation, and the one before it, had the same client id.
         self._mailbox.sleep(CONNECT_INTERVAL)
         return self._put_in_service(credential, None)
+
+    # Move -------------------------------------------------------------------------------------------------------------
+
+    def _destination(self) -> str | None:
+        """Where an order, a command or a move that was begun wants this device; None: it is to rotate."""
+        if (ordered := self._orders.destination) is not None:
+            self._orders.destination = None
+            return ordered
+        from fleet_agent.identity import move
+
+        try:
+            asked = move.asked(Path(self._settings.state_dir))
+            return asked or move.begun(self._settings, self._store.pending())
+        except StateDirectoryError as error:
+            _log.warning("%s %s", error.title, error.remedy)
+            return None
+
+    def _move(self, name: str, before: Serving) -> Serving | Ending:
+        """Take an identity at a destination, for which there is another process then; or stay."""
+        from fleet_agent.identity import move
+
+        self._health.set_activity(f"moving to {printable(name.encode())}")
+        done = move.move_within(self._settings, name, self._store, self._mailbox, self._report)
+        if isinstance(done, AgentError):
+            return self._failed(before.credential, done, table.MOVE_FAILED)
+        if done.session is not None:
+            done.session.close()
+        self._store.update_ledger()
+        _log.info("moved to %s: certificate %s is in use", name, done.credential.certificate_id)
+        self._take_leave(before.credential)
+        return Ending.RESTART
+
+    def _take_leave(self, credential: Credential) -> None:
+        """Say where the device was that it has gone: to the job that ordered it, and who watches its presence."""
+        from fleet_agent.session.conversation import Conversation
+
+        last = self._orders.moved()
+        topics = own_session.topics(self._settings, credential)
+        if presence := own_session.presence(self._settings, topics):
+            payload = presence.offline.encode()
+            last.append(Outgoing(topic=presence.topic, payload=payload, retain=presence.retain))
+        if not last:
+            return
+        pair = self._store.key_pair(credential.generation)
+        session = own_session.open_session(self._settings, credential, pair, self._mailbox)
+        farewell = Conversation(session, self._mailbox, SystemClock())
+        try:
+            farewell.start()
+            farewell.connect(_FAREWELL)
+            for message in last:
+                farewell.publish(message)
+        except AgentError as error:
+            _log.warning("where the device was nobody hears that it moved: %s", error.title)
+        finally:
+            farewell.close()
 
     def _has_same_topics(self, before: Credential, after: Credential) -> bool:
         """Whether every topic of the configuration is filled in as before."""
@@ -189,6 +259,7 @@ def check_reload(read: Callable[[], Wanted], running: Settings) -> None:
         )
     store = open_store(found)
     credential = in_use(store)
+    found = home.at_home(found, credential)
     pair = store.key_pair(credential.generation) if credential else None
     # A hardware token is left alone: a wrong PIN would cost a try.
     if pair is not None and isinstance(pair.private_key, Secret):

@@ -17,7 +17,7 @@ from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.errors import DeviceError, TemporaryError
 from fleet_agent.health.status import Health, runtime_dir
-from fleet_agent.identity import own_session, state
+from fleet_agent.identity import home, own_session, state
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.listeners import Listeners
@@ -42,6 +42,8 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
         AgentError: Something on the device must be changed first.
         StopRequested: Asked to end while provisioning, and everything is closed.
     """
+    # Before anything that is started here could inherit what systemd passes.
+    listeners = Listeners()
     wanted = _answer(read, beside)
     settings = wanted.settings
     log.set_up(verbose=wanted.is_verbose)
@@ -52,8 +54,8 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
     clock = SystemClock()
     mailbox = _mailbox(clock)
     store = open_store(settings)
-    credential = in_use(store)
-    _refuse_kept_elsewhere(store, credential)
+    credential = _in_use(store)
+    settings = home.at_home(settings, credential)
     # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()
     beside = _of_this_process(beside)
@@ -83,15 +85,14 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
         health=health,
         report=report,
         aside=beside,
-        listeners=Listeners(),
+        listeners=listeners,
         follows=follows,
     )
     composition = Composition(settings, around)
     ending = composition.run(credential, session)
-    if ending is Ending.STOP:
-        around.listeners.close()
-        return
-    reexecute(ending, lock, around.listeners, composition.not_before)
+    if ending is not Ending.STOP:
+        reexecute(ending, lock, listeners, composition.not_before)
+    listeners.close()
 
 
 def _mailbox(clock: Clock) -> Mailbox:
@@ -168,15 +169,16 @@ def _first_identity(
     return walk(settings, Request(outlasts_refusal=True), report, store, mailbox, aside=beside)
 
 
-def _refuse_kept_elsewhere(store: Store, credential: Credential | None) -> None:
-    if credential is not None:
-        return
-    found = store.pending()
+def _in_use(store: Store) -> Credential | None:
+    """The current credential; None: there is none yet, and one can be had."""
+    credential = in_use(store)
+    found = store.pending() if credential is None else None
     if found is None or found.registration is None or found.has_key:
-        return
+        return credential
     if found.attempt.csr_hash is not None:
         raise DeviceError(
             f"This device is registered, but the private key of {store.folder(found.number)} is elsewhere.",
             remedy="Give it: fleet-agent provision --csr FILE --csr-key FILE; or start again with --restart.",
             code="key-elsewhere",
         )
+    return credential

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from fleet_agent import __version__, files
 from fleet_agent.config.load import files as configuration_files
 from fleet_agent.contents import CONTENTS
-from fleet_agent.doctor import service, unit
+from fleet_agent.doctor import service, socket_unit, unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.redaction import GONE, keep, redact
 from fleet_agent.doctor.rights import claim_files, secret_files
@@ -114,7 +114,7 @@ def _texts(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, s
     yield "about.txt", clean(_about())
     for path in configuration_files(device.config) if device.config.exists() else ():
         yield f"config/{path.name}", _settings(path, clean)
-    for path in unit.files_of(device.root):
+    for path in (*unit.files_of(device.root), *unit.files_of(device.root, socket_unit.NAME)):
         yield f"unit/{path.name}", clean(_directives(_read(path)))
     for pattern in _STATE:
         for path in sorted(device.state_dir.glob(pattern)):

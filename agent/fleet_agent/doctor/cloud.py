@@ -175,7 +175,8 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
             "device-in-use",
             f"The agent runs as {credential.client_id}: a second connection would throw it out.",
             credential.client_id,
-            "See its own connection: fleet-agent status; or stop it first: systemctl stop fleet-agent",
+            "See its own connection: fleet-agent status; or stop it first: systemctl stop fleet-agent.socket "
+            "fleet-agent",
         )
         return
     try:
@@ -236,8 +237,12 @@ def _rotation(settings: Settings) -> tuple[str, str] | None:
 
 
 def _filters(settings: Settings, credential: Credential, topics: Topics) -> list[tuple[str, int]]:
-    order_topic = settings.rotation.order_topic and topics.fill(settings.rotation.order_topic)
-    ordering = rotation.wanted(credential, order_topic, takes_jobs=settings.rotation.jobs)
+    wanted, moving = settings.rotation, settings.move
+    moves = rotation.Moves(
+        takes_jobs=moving.jobs, topic=moving.order_topic and topics.fill(moving.order_topic)
+    )
+    order_topic = wanted.order_topic and topics.fill(wanted.order_topic)
+    ordering = rotation.wanted(credential, order_topic, takes_jobs=wanted.jobs, moves=moves)
     return [
         *(
             (topics.fill(subscription.topic), subscription.qos)
@@ -264,7 +269,7 @@ def _messages(device: Device, credential: Credential, topics: Topics) -> Iterato
             payload=presence.offline.encode(),
             retain=presence.retain,
         )
-    if settings.rotation.jobs:
+    if settings.rotation.jobs or settings.move.jobs:
         yield Outgoing(topic=f"$aws/things/{credential.client_id}/jobs/$next/get", payload=b"{}")
 
 

@@ -13,6 +13,7 @@ from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.credentials.model import Credential, HardwareKey, PrivateKey
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
+from fleet_agent.identity import home
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.record import record
@@ -41,6 +42,13 @@ class Device:
     clock: Clock
     root: Path = Path("/")
     environment: Mapping[str, str] = dataclasses.field(default_factory=lambda: os.environ)
+
+    def at_home(self) -> "Device":
+        """The same with the settings as they hold where its identity is at home."""
+        if self.settings is None:
+            return self
+        settings = home.at_home(self.settings, self.credential())
+        return dataclasses.replace(self, settings=settings)
 
     def store(self) -> Store:
         """Its credential store."""
@@ -78,6 +86,8 @@ def secrets(settings: Settings) -> Iterator[SecretFile]:
     """What the settings name that is secret."""
     if settings.claim:
         yield SecretFile(settings.claim.private_key, "the batch's claim", "claim-readable")
+    for place in settings.move.allowed.values():
+        yield SecretFile(place.claim.private_key, "a destination's claim", "claim-readable")
     if settings.provisioning and settings.provisioning.key.pin_file:
         yield SecretFile(
             settings.provisioning.key.pin_file, "the hardware token's PIN", "secret-readable"

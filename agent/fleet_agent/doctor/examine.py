@@ -14,6 +14,7 @@ from fleet_agent.doctor import (
     rights,
     sdk,
     service,
+    socket_unit,
     state,
     unit,
 )
@@ -38,6 +39,7 @@ def before(device: Device, *, fixes: bool) -> Iterator[Finding]:
     found = rights.check(device)
     yield from fix(found) if fixes else found
     yield from unit.check(device)
+    yield from socket_unit.check(device)
     yield from service.check_unit(device)
 
 

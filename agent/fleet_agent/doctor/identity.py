@@ -1,16 +1,16 @@
 """The identity: complete, its key the certificate's own, in its dates, on the hardware it was proven on."""
 
 from fleet_agent.clock import text
+from fleet_agent.config.rotation import Rotation
 from fleet_agent.credentials import keys
-from fleet_agent.credentials.keys import Validity
 from fleet_agent.credentials.model import Credential, Event
+from fleet_agent.credentials.validity import Validity
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
-from fleet_agent.identity import clone, recover_words, standing
+from fleet_agent.identity import clone, due, recover_words, standing
 from fleet_agent.identity.in_use import in_use
 
 _ABOUT = Subject("identity")
-_SOON = 30 * 86400.0  # seconds, where no configuration says when to rotate
 _LEFT_BEHIND = (Event.UNRESOLVED.value, Event.DROPPED.value)
 _MANY = 5  # tries
 
@@ -61,7 +61,7 @@ def _current(device: Device) -> Findings:
 
 def _dates(device: Device, dates: Validity, where: str) -> Findings:
     now = device.clock.wall()
-    before = device.settings.rotation.before_expiry if device.settings else _SOON
+    rotation = device.settings.rotation if device.settings else Rotation()
     if now < dates.not_before:
         yield _ABOUT.failed(
             "certificate-not-yet-valid",
@@ -77,7 +77,7 @@ def _dates(device: Device, dates: Validity, where: str) -> Findings:
             "With a claim a running agent asks for another one by itself, with the same key: systemctl start "
             "fleet-agent. Without one, give it one (fleet-cloud claim new).",
         )
-    elif now > dates.not_after - before:
+    elif now > dates.not_after - due.margin(rotation, dates.life):
         yield _ABOUT.warning(
             "certificate-expires",
             f"The certificate expires on {text(dates.not_after)}.",

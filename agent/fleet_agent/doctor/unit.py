@@ -25,17 +25,17 @@ _RELOAD = "then systemctl daemon-reload; systemctl restart fleet-agent"
 Lines = list[tuple[Path, str, str]]  # file, key, value
 
 
-def files_of(root: Path) -> list[Path]:
-    """The unit's file and its drop-ins, in the order they are read; empty when it is not installed."""
-    places = [root / folder / NAME for folder in _FOLDERS]
+def files_of(root: Path, name: str = NAME) -> list[Path]:
+    """A unit's file and its drop-ins, in the order they are read; empty when it is not installed."""
+    places = [root / folder / name for folder in _FOLDERS]
     unit = next((path for path in places if os.path.lexists(path)), None)
     if unit is None:
         return []
     drop_ins: dict[str, Path] = {}
     for place in places:
-        for path in place.with_name(f"{NAME}.d").glob("*.conf"):
+        for path in place.with_name(f"{name}.d").glob("*.conf"):
             drop_ins.setdefault(path.name, path)
-    return [unit, *(drop_ins[name] for name in sorted(drop_ins))]
+    return [unit, *(drop_ins[key] for key in sorted(drop_ins))]
 
 
 def check(device: Device) -> Findings:

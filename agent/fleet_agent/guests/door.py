@@ -110,13 +110,18 @@ class Door:
 
         try:
             number = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
-            os.chown(self.path, -1, number)
+            # Where systemd holds it, its socket unit may have done it.
+            if self.path.stat().st_gid != number:
+                os.chown(self.path, -1, number)
         except KeyError:
             return f"there is no group {group}"
         except OSError:
             if not users.are_seen():
                 return f"the unit's PrivateUsers=yes hides the group {group}"
-            return f"the agent is no member of the group {group}, so it cannot give it the socket"
+            return (
+                f"the agent is no member of the group {group}, so it cannot give it the socket; "
+                "fleet-agent.socket can, by SocketGroup= in a drop-in"
+            )
         return ""
 
     def _accept(self) -> None:

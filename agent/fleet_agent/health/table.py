@@ -182,6 +182,21 @@ ROTATION_FAILED = Kind(
     remedy="Follow the remedy in the problem, then: fleet-agent rotate --force",
     clears="A rotation that succeeds.",
 )
+MOVE_FAILED = Kind(
+    code="move-failed",
+    severity=Severity.WARNING,
+    title="The device was not moved; it goes on where it was.",
+    remedy="Follow the remedy in the problem, then: fleet-agent move --to NAME",
+    clears="A move or a rotation that succeeds, or a restart.",
+)
+CERTIFICATE_EXPIRES = Kind(
+    code="certificate-expires",
+    severity=Severity.ERROR,
+    title="The certificate in use expires soon, and nothing replaces it.",
+    remedy="Let the device ask for the next one: a section `provisioning` (docs/how-to/rotate.md); or bring one: "
+    "fleet-agent adopt --force --cert FILE --key FILE",
+    clears="A certificate that is not near its end, or a configuration that can replace it.",
+)
 CLAIM_NOT_DELETED = Kind(
     code="claim-not-deleted",
     severity=Severity.WARNING,
@@ -289,6 +304,8 @@ TABLE = (
     IDENTITY_DEAD,
     CONFIGURATION,
     ROTATION_FAILED,
+    MOVE_FAILED,
+    CERTIFICATE_EXPIRES,
     CLAIM_NOT_DELETED,
     *OF_ERRORS,
 )

@@ -53,7 +53,8 @@ def needed(section: T | None, name: str) -> T:
 
 def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
     """Every hardware token that the configuration names; the device's own last, which wins."""
-    for section in (settings.claim, settings.identity):
+    claims = (place.claim for place in settings.move.allowed.values())
+    for section in (*claims, settings.claim, settings.identity):
         key = section.private_key if section else None
         if key is not None and token_uri.is_uri(key):
             with contextlib.suppress(DeviceError):  # reported when its key is needed

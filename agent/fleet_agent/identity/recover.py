@@ -188,6 +188,7 @@ def attempt(
             store,
             mailbox,
             in_use=current,
+            home=current.home,
             recovery=_recovery(found, current, limit, starts_over=starts_over),
         )
     except AgentError as error:

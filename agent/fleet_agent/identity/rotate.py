@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 
 from fleet_agent import statedir
 from fleet_agent.clock import Clock, SystemClock, passed
-from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
-from fleet_agent.identity import state
+from fleet_agent.identity import due, home, state
 from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.due import Due
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
-from fleet_agent.record import record
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
@@ -33,45 +32,24 @@ KEPT_FOR = 86400.0  # seconds that a replaced credential is kept for going back
 LIMIT = 120.0  # seconds that the daemon is without its session for a rotation, at most
 
 
-@record
-class Due:
-    """Whether a rotation is due, and ``why``, in words; ``moment`` (Unix seconds): since or from when, None: never."""
-
-    is_due: bool
-    why: str
-    moment: float | None = None
-
-
 def look(settings: Settings, clock: Clock) -> Due | None:
     """Say whether the current credential is to be replaced; None: there is none.
 
     Raises:
         DeviceError, StateDirectoryError: It is damaged or cannot be read.
     """
+    from fleet_agent.credentials import keys
+
     store = open_store(settings)
     credential = in_use(store)
     if credential is None:
         return None
-    pending = store.pending()
-    if pending is not None and pending.attempt.key_of is None:
+    settings = home.at_home(settings, credential)
+    if due.is_begun(store.pending(), settings.endpoint, credential.home):
         return Due(is_due=True, why="A rotation was begun and not finished.")
-    return _judge(settings.rotation, store, credential, clock.wall())
-
-
-def _judge(rotation: Rotation, store: Store, credential: Credential, now: float) -> Due:
-    from fleet_agent.credentials import keys
-
     pair = store.key_pair(credential.generation)
-    not_after = keys.validity(pair.certificate, pair.certificate_file).not_after
-    moments = {not_after - rotation.before_expiry: "the certificate expires"}
-    if rotation.max_age is not None and credential.proven is not None:
-        moments[credential.proven + rotation.max_age] = "the certificate has reached max_age"
-    moment = min(moments)
-    return Due(
-        is_due=now >= moment,
-        why=f"{'Due' if now >= moment else 'Not due'}: {moments[moment]}.",
-        moment=moment,
-    )
+    dates = keys.validity(pair.certificate, pair.certificate_file)
+    return due.judge(settings.rotation, credential, dates, clock.wall())
 
 
 def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
@@ -110,8 +88,13 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
     current = in_use(store)
     if current is None:
         raise no_identity()
+    settings = home.at_home(settings, current)
     _refuse_without_means(settings, current)
-    return walk(settings, Request(), report, store, mailbox, in_use=current)
+    pending = store.pending()
+    if pending is not None and pending.attempt.tries > 0 and pending.attempt.home != current.home:
+        # A move that was begun, and is given up for this.
+        store.give_up(pending)
+    return walk(settings, Request(), report, store, mailbox, in_use=current, home=current.home)
 
 
 def _refuse_without_means(settings: Settings, current: Credential) -> None:

@@ -57,4 +57,6 @@ def topics(settings: Settings) -> list[tuple[str, str]]:
         found.append((settings.connection.presence.topic, ""))
     if settings.rotation.order_topic is not None:
         found.append((settings.rotation.order_topic, ""))
+    if settings.move.order_topic is not None:
+        found.append((settings.move.order_topic, ""))
     return found

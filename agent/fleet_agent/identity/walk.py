@@ -17,6 +17,7 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Credential,
     Csr,
+    Home,
     KeyPair,
     PrivateKey,
     Secret,
@@ -90,6 +91,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
     mailbox: Mailbox,
     *,
     in_use: Credential | None = None,
+    home: Home | None = None,
     aside: Aside | None = None,
     recovery: Recovery | None = None,
 ) -> "Provisioned":
@@ -103,6 +105,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
         mailbox: Where everything comes in.
         in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with
             the claim.
+        home: Where that is, if the device was moved, or is to be.
         aside: Calls what needs cryptography; closed afterwards. None: a program is started.
         recovery: The identity in use is dead.
 
@@ -124,7 +127,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
             wanted = needed(settings.provisioning, "provisioning")
             if own is None:
                 needed(settings.claim, "claim")
-            plan = _plan(settings, wanted, request, report)
+            plan = _plan(settings, wanted, request, report, home)
             if recovery is not None:
                 key_of, method = recovery.key_of, recovery.method
                 plan = dataclasses.replace(plan, key_of=key_of, method=method)
@@ -217,7 +220,13 @@ def _plan_to_adopt(settings: Settings, request: Request, aside: Aside) -> "Plan"
     return adopt.plan(settings, pair, aside.call)
 
 
-def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Report) -> "Plan":
+def _plan(
+    settings: Settings,
+    wanted: Provisioning,
+    request: Request,
+    report: Report,
+    home: Home | None,
+) -> "Plan":
     """What is asked for: by the settings, by flags, and by the device's own facts."""
     from fleet_agent import device
     from fleet_agent.provisioning.model import Plan
@@ -240,6 +249,7 @@ def _plan(settings: Settings, wanted: Provisioning, request: Request, report: Re
         csr_key=csr_key,
         hardware_token=hardware_token(settings),
         label=wanted.key.label,
+        home=home,
     )
 
 

@@ -1,4 +1,4 @@
-"""Orders from the cloud to replace the credential: a message on a topic, or an AWS IoT Job.
+"""Orders from the cloud to replace the credential, or to move: a message on a topic, or an AWS IoT Job.
 
 A job is carried out without a note of our own: its ``statusDetails`` say from which certificate the device is to get
 away. While that is still the current one there is something to do; when it is not, the job has succeeded, whatever
@@ -10,19 +10,22 @@ import enum
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.printable import printable
+from fleet_agent.record import record
 from fleet_agent.session.message import Outgoing
 from fleet_agent.topics import filters
 
 _log = logging.getLogger(__name__)
 
 OPERATION = "rotate-credential"
+# The same, to another account or region: `{"operation": "move", "to": NAME}`.
+MOVE = "move"
 # Seconds after a rotation in which a message orders no other: QoS 1 may bring it twice.
 PAUSE = 600.0
 PAUSE_FAILED = 60.0  # seconds; the same after one that failed
@@ -54,13 +57,26 @@ class Receipt(enum.Enum):
     ROTATE = "an order to replace the credential now"
 
 
+@record
+class Moves:
+    """Which moves may be ordered: ``names`` of destinations, by jobs, by messages on ``topic`` (filled in; None)."""
+
+    names: Collection[str] = ()
+    takes_jobs: bool = False
+    topic: str | None = None
+
+
+NOWHERE = Moves()
+
+
 class Orders:
     """Listens for orders.
 
     Args:
         credential: The current one.
         topic: The filter of the order topic, filled in; None: there is none.
-        takes_jobs: Whether to carry out jobs.
+        takes_jobs: Whether to carry out jobs that order a rotation.
+        moves: Which moves may be ordered.
         send: Publishes.
         clock: For the pause after a rotation.
     """
@@ -71,18 +87,25 @@ class Orders:
         credential: Credential,
         topic: str | None,
         takes_jobs: bool,
+        moves: Moves = NOWHERE,
         send: Callable[[Outgoing], None],
         clock: Clock,
     ) -> None:
         self._credential = credential
         self._topic = topic
-        self._takes_jobs = takes_jobs
+        self._takes_jobs = takes_jobs or moves.takes_jobs
+        ordered = {OPERATION: takes_jobs, MOVE: moves.takes_jobs}
+        self._operations = [operation for operation, taken in ordered.items() if taken]
         # Why the last rotation did not succeed, until it is reported to its job; and when that was (monotonic seconds).
         self._failure: AgentError | None = None
         self._failed_at: float | None = None
         self._send = send
         self._clock = clock
         self._jobs = f"$aws/things/{credential.client_id}/jobs"
+        self._moves = moves
+        # Where the order that is to be carried out wants this device; None: it is to rotate.
+        self.destination: str | None = None
+        self._moving_for: str | None = None  # the job
 
     def rotated(self, credential: Credential) -> None:
         """The credential was replaced by this one."""
@@ -93,6 +116,16 @@ class Orders:
         """The credential was not replaced."""
         self._failure = error
         self._failed_at = self._clock.monotonic()
+
+    def moved(self) -> list[Outgoing]:
+        """The device has moved: what is left to say where it was."""
+        job, self._moving_for = self._moving_for, None
+        if job is None or not _JOB.fullmatch(job):
+            return []
+        details = {"from": self._credential.certificate_id, "moved": "yes"}
+        document = {"status": "SUCCEEDED", "statusDetails": details}
+        topic = f"{self._jobs}/{job}/update"
+        return [Outgoing(topic=topic, payload=json.dumps(document).encode())]
 
     def connected(self) -> None:
         """Ask for the job that is next."""
@@ -112,7 +145,7 @@ class Orders:
             receipt = self._look(message)
         elif self._takes_jobs and filters.matches(f"{self._jobs}/+/update/+", message.topic):
             receipt = self._answered(message)
-        elif self._topic is not None and filters.matches(self._topic, message.topic):
+        elif self._is_order(message):
             receipt = self._order(message)
             if receipt is Receipt.ROTATE:
                 return receipt
@@ -121,11 +154,18 @@ class Orders:
         message.acknowledge()
         return receipt
 
+    def _is_order(self, message: _Arrived) -> bool:
+        topics = (self._topic, self._moves.topic)
+        return any(topic and filters.matches(topic, message.topic) for topic in topics)
+
     def _order(self, message: _Arrived) -> Receipt:
+        is_move = self._moves.topic and filters.matches(self._moves.topic, message.topic)
         proven, topic = self._credential.proven, printable(message.topic)
         if message.retain:
             _log.info("a retained message on %s is no order: it comes with every connect", topic)
-        elif proven is not None and 0 <= self._passed(proven) < PAUSE:
+        elif is_move and (name := _named(message.payload)) not in self._moves.names:
+            _log.warning("an order on %s to move to %s, which is not allowed", topic, name)
+        elif not is_move and proven is not None and 0 <= self._passed(proven) < PAUSE:
             _log.info("an order to rotate on %s was ignored: the credential is new", topic)
         elif (
             self._failed_at is not None
@@ -135,7 +175,8 @@ class Orders:
                 "an order to rotate on %s was ignored: a rotation failed a moment ago", topic
             )
         else:
-            _log.info("a message on %s orders a rotation", topic)
+            _log.info("a message on %s orders a %s", topic, "move" if is_move else "rotation")
+            self.destination = name if is_move else None
             return Receipt.ROTATE
         return Receipt.TAKEN
 
@@ -148,7 +189,8 @@ class Orders:
             job = execution["jobId"]
             document, status = execution["jobDocument"], execution["status"]
             details: Any = execution.get("statusDetails") or {}
-            is_ours = document.get("operation") == OPERATION
+            is_ours = document.get("operation") in self._operations
+            to = _name(document.get("to")) if document.get("operation") == MOVE else None
             began_with = details.get("from")
             if not (isinstance(job, str) and _JOB.fullmatch(job)):
                 raise ValueError  # noqa: TRY301 - it becomes part of a topic
@@ -160,8 +202,11 @@ class Orders:
             _log.info(
                 "the job %s is not for this agent and stays as it is", printable(job.encode())
             )
+        elif to is not None and to not in self._moves.names:
+            reason = f"move-not-allowed: `move.allowed` does not name {to!r}."
+            self._update(job, "FAILED", {"reason": reason[:_DETAIL]})
         elif status == "QUEUED" or began_with is None:
-            self._begin(job)
+            self._begin(job, to)
         elif began_with != self._credential.certificate_id:
             # Both ids: the cloud retires the one, now that the device is seen with the other.
             _log.info("the job %s is done", printable(job.encode()))
@@ -176,13 +221,20 @@ class Orders:
             details = {"from": self._credential.certificate_id, "reason": reason[:_DETAIL]}
             self._update(job, "FAILED", details)
         else:
-            return Receipt.ROTATE
+            return self._carry_out(job, to)
         return Receipt.TAKEN
 
-    def _begin(self, job: str) -> None:
-        _log.info("the job %s orders a rotation", printable(job.encode()))
+    def _begin(self, job: str, to: str | None) -> None:
+        what = "rotation" if to is None else "move"
+        _log.info("the job %s orders a %s", printable(job.encode()), what)
         self._failure = None
-        self._update(job, "IN_PROGRESS", {"from": self._credential.certificate_id})
+        details = {"from": self._credential.certificate_id} | ({"to": to} if to else {})
+        self._update(job, "IN_PROGRESS", details)
+
+    def _carry_out(self, job: str, to: str | None) -> Receipt:
+        self.destination = to
+        self._moving_for = job if to is not None else None
+        return Receipt.ROTATE
 
     def _answered(self, message: _Arrived) -> Receipt:
         """AWS took, or refused, an update of a job."""
@@ -193,12 +245,13 @@ class Orders:
             state: Any = json.loads(message.payload).get("executionState") or {}
             details: Any = state.get("statusDetails") or {}
             status, began_with = state.get("status"), details.get("from")
+            to = _name(details["to"]) if "to" in details else None
         except (ValueError, AttributeError, RecursionError):
             return Receipt.TAKEN
         is_begun = status == "IN_PROGRESS" and began_with == self._credential.certificate_id
         # An update that comes a second time after a failure is no second order.
-        if is_begun and self._failure is None:
-            return Receipt.ROTATE
+        if is_begun and self._failure is None and (to is None or to in self._moves.names):
+            return self._carry_out(message.topic.split("/")[-3], to)
         return Receipt.TAKEN
 
     def _update(self, job: str, status: str, details: Mapping[str, str]) -> None:
@@ -212,11 +265,24 @@ class Orders:
         self._send(Outgoing(topic=topic, payload=json.dumps(payload).encode()))
 
 
+def _named(payload: bytes) -> str:
+    """The destination of a message: ``{"to": NAME}``; something that is no name where it has none."""
+    try:
+        return _name(json.loads(payload).get("to"))
+    except (ValueError, AttributeError, RecursionError):
+        return _name(None)
+
+
+def _name(value: object) -> str:
+    return printable(value.encode(errors="replace")) if isinstance(value, str) else "(no name)"
+
+
 def wanted(
-    credential: Credential, topic: str | None, *, takes_jobs: bool
+    credential: Credential, topic: str | None, *, takes_jobs: bool, moves: Moves = NOWHERE
 ) -> list[tuple[str, int]]:
     """The topic filters to subscribe to, with their QoS."""
+    takes_jobs = takes_jobs or moves.takes_jobs
     jobs = f"$aws/things/{credential.client_id}/jobs"
     ours = ("notify-next", "$next/get/accepted", "+/update/+")
     names = [f"{jobs}/{name}" for name in ours] if takes_jobs else []
-    return [(name, 1) for name in (*names, *([topic] if topic else []))]
+    return [(name, 1) for name in (*names, *filter(None, (topic, moves.topic)))]

@@ -139,13 +139,13 @@ def registration(model: Any) -> tuple[str | None, dict[str, str]]:  # noqa: ANN4
 
 
 def checked(certificate: Certificate, csr: Csr | None) -> Certificate | None:
-    """The certificate as it was parsed, and nothing that came beside it; None when it is not for our key.
+    """The certificate as it was parsed, ours first, its CA's after it; None when none is for our key.
 
     Raises:
         UnusableAnswerError: It is no certificate.
     """
     try:
-        pem = keys.alone(certificate.pem, "the answer")
+        pem = keys.chain(certificate.pem, csr.public_key if csr else None, "the answer")
     except DeviceError:
         operation = Operation.CREATE_FROM_CSR if csr else Operation.CREATE_KEYS
         error = _unusable(operation, "its certificatePem is no certificate")

@@ -4,24 +4,15 @@ Certificates cannot be judged by a wrong clock, on either side, so nothing is tr
 vouches for it) is given time; a handshake that failed over dates is not repeated before the clock has changed.
 """
 
-import base64
-import binascii
 import math
-import re
 
 from fleet_agent import clock
 from fleet_agent.clock import Clock
+from fleet_agent.credentials.validity import glance
 from fleet_agent.errors import UnreachableError
 
 STEP = 60.0  # a clock that was set by fewer seconds counts as unchanged
 CODE = "clock"
-
-# In a certificate's DER: SEQUENCE of two times, as UTCTime (two digits for the year) or GeneralizedTime (four).
-_VALIDITY = re.compile(
-    rb"\x30.(?:\x17\x0d(\d{12})|\x18\x0f(\d{14}))Z(?:\x17\x0d(\d{12})|\x18\x0f(\d{14}))Z",
-    re.DOTALL,
-)
-_TEXT_OF_NOW = len("20261121095800")
 
 
 class ClockWatch:
@@ -88,41 +79,17 @@ class ClockWatch:
 
 
 def looks_valid(certificate: str, now: float) -> bool:
-    """A glance at a certificate's dates that takes no parser: False when they do not fit, or cannot be found.
+    """A glance at a certificate's dates without a parser: False when they do not fit, or cannot be found.
 
     Args:
         certificate: PEM.
         now: Unix seconds.
     """
-    found, digits = _dates(certificate), _digits(now)
-    return found is not None and len(digits) == _TEXT_OF_NOW and found[0] <= digits <= found[1]
+    found = glance(certificate)
+    return found is not None and found.not_before <= now <= found.not_after
 
 
 def is_past(certificate: str, now: float) -> bool:
     """Whether a certificate (PEM) has expired, by a glance; False when its dates cannot be found."""
-    found, digits = _dates(certificate), _digits(now)
-    return found is not None and len(digits) == _TEXT_OF_NOW and digits > found[1]
-
-
-def _dates(certificate: str) -> tuple[str, str] | None:
-    """The first and the last second, as ``YYYYMMDDHHMMSS``."""
-    try:
-        der = base64.b64decode("".join(certificate.split("-----")[2].split()))
-    except (IndexError, binascii.Error, ValueError):
-        return None
-    found = _VALIDITY.search(der)
-    if found is None:
-        return None
-    return _full(*found.groups()[:2]), _full(*found.groups()[2:])
-
-
-def _digits(moment: float) -> str:
-    return "".join(letter for letter in clock.text(moment) if letter.isdigit())
-
-
-def _full(short: bytes | None, long: bytes | None) -> str:
-    """``YYYYMMDDHHMMSS``; RFC 5280: a two-digit year from 50 on is of the last century."""
-    if long is not None:
-        return long.decode()
-    text = (short or b"").decode()
-    return ("19" if text[:2] >= "50" else "20") + text
+    found = glance(certificate)
+    return found is not None and now > found.not_after

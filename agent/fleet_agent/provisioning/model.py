@@ -7,6 +7,7 @@ from fleet_agent.credentials.model import (
     Attempt,
     Csr,
     HardwareToken,
+    Home,
     KeyPair,
     Origin,
     PrivateKey,
@@ -42,7 +43,8 @@ class Plan:
 
     ``csr`` is a request that was made elsewhere and
     ``csr_key`` its key, where the device shall have it. ``hardware_token`` is where the device's key is made, ``label``
-    its first key's. ``given`` is what is adopted; nothing is asked for then.
+    its first key's. ``given`` is what is adopted; nothing is asked for then. ``home`` is where the device is
+    moved, or was.
     ``key_of`` is the generation whose key is asked with: that of an identity to be brought back.
     """
 
@@ -56,6 +58,7 @@ class Plan:
     hardware_token: HardwareToken | None = None
     label: str = ""
     given: Given | None = None
+    home: Home | None = None
     key_of: int | None = None
 
     @property
@@ -83,6 +86,7 @@ class Plan:
             opened=now,
             origin=self.origin,
             certificate_id=self.given.certificate_id if self.given else None,
+            home=self.home,
             key_of=self.key_of,
         )
 

@@ -6,10 +6,13 @@ from hypothesis import strategies as some
 
 from fleet_agent.config.units import (
     DURATION_PATTERN,
+    SHARE_PATTERN,
     SIZE_PATTERN,
+    Share,
     format_duration,
     format_size,
     parse_duration,
+    parse_share,
     parse_size,
 )
 
@@ -81,3 +84,19 @@ def test_a_size_survives_writing_and_reading(size: int) -> None:
     text = format_size(size)
     assert re.fullmatch(SIZE_PATTERN, text)
     assert parse_size(text) == size
+
+
+@given(some.integers(1, 99))
+def test_a_share_stands_where_a_duration_may(percent: int) -> None:
+    share = parse_share(f"{percent}%")
+    assert isinstance(share, Share)
+    assert share == pytest.approx(percent / 100)
+    assert format_duration(share) == f"{percent}%"
+    assert re.fullmatch(SHARE_PATTERN, f"{percent}%")
+    assert parse_share("10m") == 600
+
+
+@pytest.mark.parametrize("text", ["0%", "100%", "033%", "33", "3.3%", "33 %", "-3%", "33%\n"])
+def test_what_is_neither_share_nor_duration_is_told_both(text: str) -> None:
+    with pytest.raises(ValueError, match='"33%"'):
+        parse_share(text)

@@ -302,3 +302,18 @@ def test_secrets_compare_by_what_they_hold() -> None:
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+
+
+def test_a_chain_in_any_order_begins_with_our_own() -> None:
+    mine, ca = making.make_key(), making.make_key()
+    public = keys.public_key_of_key(Secret(making.key_pem(mine).decode()), "key")
+    leaf = make_certificate(ca, name="device", public_key=mine.public_key())
+    issuers = [make_certificate(ca, name="issuing"), make_certificate(ca, name="root")]
+    for given in ([leaf, *issuers], [*issuers, leaf], [issuers[0], leaf, issuers[1]]):
+        chain = keys.chain("beside it\n" + "".join(given), public, "the answer")
+        assert chain == "".join([leaf, *issuers])
+        assert "beside" not in chain
+    with pytest.raises(DeviceError):
+        keys.chain(leaf + leaf.replace("MII", "!!!"), public, "the answer")
+    with pytest.raises(DeviceError):
+        keys.chain("", public, "the answer")

@@ -11,7 +11,7 @@ from fleet_agent.clock import uptime
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.orders import rotation
-from fleet_agent.orders.rotation import Orders, Receipt
+from fleet_agent.orders.rotation import Moves, Orders, Receipt
 from fleet_agent.session.message import Outgoing
 from support.clock import FakeClock
 
@@ -56,6 +56,7 @@ class Device:
             credential=credential,
             topic="cmd/pump-7/rotate",
             takes_jobs=True,
+            moves=Moves(names=("there",), takes_jobs=True, topic="cmd/pump-7/move"),
             send=self._send,
             clock=self.clock,
         )
@@ -77,16 +78,19 @@ class Device:
         assert bool(acknowledged) is (topic.startswith(JOBS) or not is_order)
         return is_order
 
+    def destination(self) -> str | None:
+        return self.orders.destination
+
     def job(
         self,
         status: str,
         details: Mapping[str, str] | None = None,
-        operation: str = "rotate-credential",
+        **document: str,
     ) -> bool:
         execution = {
             "jobId": "j1",
             "status": status,
-            "jobDocument": {"operation": operation},
+            "jobDocument": {"operation": "rotate-credential", **document},
             "statusDetails": details,
         }
         return self.hears(f"{JOBS}/notify-next", {"execution": execution})
@@ -195,3 +199,53 @@ def test_an_update_that_comes_again_after_a_failure_is_no_second_order() -> None
     assert not device.accepted("IN_PROGRESS", {"from": OLD})
     assert not device.job("IN_PROGRESS", {"from": OLD})
     assert device.sent == [update("FAILED", **{"from": OLD, "reason": "gone: No way."})]
+
+
+def test_a_job_moves_once_aws_has_noted_from_what_and_where_to() -> None:
+    device = Device()
+    assert not device.job("QUEUED", operation="move", to="there")
+    assert device.sent == [update("IN_PROGRESS", **{"from": OLD, "to": "there"})]
+    assert device.accepted("IN_PROGRESS", {"from": OLD, "to": "there"})
+    assert device.destination() == "there"
+    (last,) = device.orders.moved()
+    assert last.topic == f"{JOBS}/j1/update"
+    assert json.loads(last.payload)["status"] == "SUCCEEDED"
+    assert device.orders.moved() == [], "once"
+
+
+def test_a_rotation_after_a_move_that_failed_is_no_move() -> None:
+    device = Device()
+    assert device.job("IN_PROGRESS", {"from": OLD, "to": "there"}, operation="move", to="there")
+    assert device.destination() == "there"
+    device.orders.failed(UnreachableError("No way.", remedy="Wait.", code="gone"))
+    assert not device.job("IN_PROGRESS", {"from": OLD}, operation="move", to="there")
+    assert device.sent[-1][1]["status"] == "FAILED"
+    assert device.job("IN_PROGRESS", {"from": OLD})
+    assert device.destination() is None
+    assert device.orders.moved() == []
+
+
+@pytest.mark.parametrize("to", ["elsewhere", 5, None, ["there"], "the\nre", ""])
+def test_a_job_to_where_nobody_allowed_fails_and_moves_nothing(to: Any) -> None:
+    device = Device()
+    assert not device.job("QUEUED", operation="move", to=to)
+    ((_, document),) = device.sent
+    assert document["status"] == "FAILED"
+    assert document["statusDetails"]["reason"].startswith("move-not-allowed")
+    # Nor do details that somebody else wrote.
+    assert not device.accepted("IN_PROGRESS", {"from": OLD, "to": to})
+
+
+def test_a_message_moves_to_a_destination_by_its_name_alone() -> None:
+    device = Device(proven=1.8e9)
+    others: tuple[Any, ...] = (None, {}, [], "there", {"to": "elsewhere"}, {"to": None})
+    for document in others:
+        assert not device.hears("cmd/pump-7/move", document)
+    assert not device.hears("cmd/pump-7/move", {"to": "there"}, retain=True)
+    assert device.destination() is None
+    assert device.hears("cmd/pump-7/move", {"to": "there", "endpoint": "evil.example"})
+    assert device.destination() == "there"
+    device.orders.failed(UnreachableError("No way.", remedy="Wait.", code="gone"))
+    assert not device.hears("cmd/pump-7/move", {"to": "there"}), "the same, delivered again"
+    device.clock.go(rotation.PAUSE_FAILED)
+    assert device.hears("cmd/pump-7/move", {"to": "there"})

@@ -22,7 +22,7 @@ CVE_PRODUCT = "fleet-agent"
 
 REQUIRED_DISTRO_FEATURES = "systemd"
 
-SYSTEMD_SERVICE:${PN} = "fleet-agent.service"
+SYSTEMD_SERVICE:${PN} = "fleet-agent.service fleet-agent.socket"
 
 # state-on-data: the state in /data/fleet-agent, for a read-only root or two of them.
 PACKAGECONFIG ??= ""
@@ -33,6 +33,7 @@ do_install:append() {
     rm -rf ${D}${PYTHON_SITEPACKAGES_DIR}/iot_sandbox
 
     install -D -m 0644 ${S}/systemd/fleet-agent.service ${D}${systemd_system_unitdir}/fleet-agent.service
+    install -D -m 0644 ${S}/systemd/fleet-agent.socket ${D}${systemd_system_unitdir}/fleet-agent.socket
     install -D -m 0644 ${S}/systemd/fleet-agent.catalog ${D}${nonarch_libdir}/systemd/catalog/fleet-agent.catalog
     install -D -m 0644 ${S}/systemd/tmpfiles.d/fleet-agent.conf ${D}${nonarch_libdir}/tmpfiles.d/fleet-agent.conf
     install -d ${D}${datadir}/fleet-agent/examples/systemd

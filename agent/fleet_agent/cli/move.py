@@ -1,0 +1,88 @@
+"""``fleet-agent move``: take this device to another account or region, by the running agent or without one."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fleet_agent import pasted, statedir
+from fleet_agent.cli import flags, rotate
+from fleet_agent.cli.outcome import Outcome
+from fleet_agent.cli.steps import Steps
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential
+from fleet_agent.identity import home, move
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
+from fleet_agent.identity.rotate import no_identity
+
+_LONGER = 60.0  # seconds
+
+
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "move",
+        parents=[common],
+        help="take this device to another account or region",
+        description="Gets an identity at a destination that the configuration names under move.allowed, by the claim "
+        "of there, proves it by a session, and only then uses it. What is not proven in time is given up: the device "
+        "goes on where it was. A running agent is asked to do it.",
+    )
+    flags.add_settings(parser)
+    flags.add_owner(parser)
+    parser.add_argument("--to", required=True, metavar="NAME", help="one of move.allowed")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument(
+        "--timeout",
+        type=flags.seconds,
+        metavar="SECONDS",
+        help="go back after that long; 0: never (default: move.within); a running agent has its own",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Run the verb."""
+    settings = flags.settings(arguments)
+    name = arguments.to
+    wanted = home.destination(settings, name)
+    flags.become_owner(arguments, Path(settings.state_dir))
+    before = in_use(open_store(settings))
+    if before is None:
+        raise no_identity()
+    data: dict[str, Any] = {"moved": False, "to": name, "endpoint": wanted.endpoint}
+    if move.is_there(settings, name, before):
+        return Outcome(data=data, lines=[f"This device is at {name} already."])
+    process = statedir.holder(Path(settings.state_dir))
+    if arguments.dry_run:
+        who = f"The running agent (process {process})" if process else "This command"
+        words = f"{who} would ask {wanted.endpoint} for an identity, with the claim {wanted.claim.certificate}."
+        return Outcome(data={**data, "dry_run": True, "process": process}, lines=[words])
+    timeout = settings.move.within if arguments.timeout is None else arguments.timeout
+    found = _move(settings, name, before, process, timeout)
+    command = pasted.command("fleet-cloud", "devices", "prune", before.certificate_id)
+    lines = [
+        f"thing        {found.thing_name or '(none)'}",
+        f"endpoint     {found.endpoint}",
+        f"certificate  {found.certificate_id}",
+        f"left         {before.certificate_id} at {before.endpoint}",
+        f"             retire it in that account: {command}",
+    ]
+    more = {"moved": True, "thing_name": found.thing_name}
+    ids = {"certificate_id": found.certificate_id, "left": before.certificate_id}
+    return Outcome(data={**data, **more, **ids}, lines=lines)
+
+
+def _move(
+    settings: Settings, name: str, before: Credential, process: int | None, timeout: float
+) -> Credential:
+    if process is None:
+        with Steps() as steps:
+            return move.move(settings, name, steps, timeout=timeout)
+    move.ask(Path(settings.state_dir), name)
+    rotate.ask(Path(settings.state_dir))
+    # The agent goes back by itself, and says so.
+    return rotate.wait(settings, before, timeout and timeout + _LONGER)

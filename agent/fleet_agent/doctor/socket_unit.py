@@ -1,0 +1,66 @@
+"""``fleet-agent.socket``, by the files that systemd reads: does it make the socket that the configuration wants?"""
+
+from pathlib import Path
+
+from fleet_agent import files
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.telemetry import FromSocket
+from fleet_agent.doctor import unit
+from fleet_agent.doctor.device import USER, Device
+from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.health.status import SERVICE_RUNTIME_DIR
+from fleet_agent.identity import unit_file
+
+_ABOUT = Subject("socket unit")
+NAME = "fleet-agent.socket"
+_RELOAD = "then: systemctl daemon-reload; systemctl stop fleet-agent.socket fleet-agent; systemctl start fleet-agent"
+
+
+def check(device: Device) -> Findings:
+    """Look at it, where the configuration takes readings of local programs."""
+    found = unit.files_of(device.root, NAME)
+    settings = device.settings
+    if not found or settings is None or not any(_sources(settings)):
+        return
+    if device.root == Path("/") and not unit.BOOTED.is_dir():
+        return
+    yield from guarded(_ABOUT, found[0], lambda: _check(settings, found))
+
+
+def _sources(settings: Settings) -> list[FromSocket]:
+    return [item for item in settings.telemetry.sources if isinstance(item, FromSocket)]
+
+
+def _check(settings: Settings, found: list[Path]) -> Findings:
+    folder = f"/etc/systemd/system/{NAME}.d"
+    if found[0].is_symlink() and str(found[0].readlink()) == "/dev/null":
+        yield _ABOUT.warning(
+            "socket-masked",
+            f"{NAME} is masked: while the agent restarts, programs are refused.",
+            found[0],
+            f"systemctl unmask {NAME}; {_RELOAD}",
+        )
+        return
+    values = {}
+    for path in found:
+        for line in unit_file.lines(files.read_given(path).decode(errors="replace")):
+            if line.section == "Socket" and line.is_assignment:
+                values[line.key] = line.value
+    wanted = _sources(settings)[0].socket.group or USER
+    made = values.get("SocketGroup") or "root"
+    if made != wanted:
+        yield _ABOUT.warning(
+            "socket-group",
+            f"The configuration gives the socket to the group {wanted}, and {NAME} makes it for {made}.",
+            found[-1],
+            f"In a drop-in of {folder}, under [Socket]: SocketGroup={wanted}, {_RELOAD}",
+        )
+    else:
+        yield _ABOUT.ok(f"{NAME} makes the socket for the group {made}.", found[0])
+    if settings.runtime_dir not in (None, str(SERVICE_RUNTIME_DIR)):
+        yield _ABOUT.warning(
+            "socket-elsewhere",
+            f"The agent listens in {settings.runtime_dir}, and {NAME} in {SERVICE_RUNTIME_DIR}: nobody reads there.",
+            found[0],
+            f"Leave runtime_dir out, or: systemctl disable --now {NAME}",
+        )

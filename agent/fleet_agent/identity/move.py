@@ -1,0 +1,153 @@
+"""Moves the device to another account or region: an identity of there, by the claim of there, beside the one in use.
+
+The walk is that of provisioning. What is current is not touched before the new one is proven; what is not proven in
+time is given up, named in the ledger, and the device goes on where it was. An order names a destination of the
+configuration and carries nothing else.
+"""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_agent import files, statedir
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.settings import Settings
+from fleet_agent.credentials.model import Credential, Generation, Home
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.identity import home, state
+from fleet_agent.identity.configured import open_store
+from fleet_agent.identity.in_use import in_use
+from fleet_agent.identity.rotate import no_identity
+from fleet_agent.identity.walk import Request, walk
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.provisioning.report import Report
+
+if TYPE_CHECKING:
+    from fleet_agent.provisioning.runner import Provisioned
+
+_log = logging.getLogger(__name__)
+
+# In the state directory, what the command asks the running agent for: a destination's name.
+ASKED = "move-to"
+_MOST = 64  # bytes of a name
+
+
+def is_there(settings: Settings, name: str, credential: Credential) -> bool:
+    """Whether the identity in use is one of this destination already.
+
+    Raises:
+        DeviceError: There is no such destination.
+    """
+    wanted = home.destination(settings, name)
+    return (wanted.endpoint, wanted.port) == home.place(settings, credential)
+
+
+def begun(settings: Settings, found: Generation | None) -> str | None:
+    """The destination of a move that was begun and is still allowed; None where there is none."""
+    name = found.attempt.home.name if found and found.attempt.home else None
+    wanted = settings.move.allowed.get(name or "")
+    if found is None or wanted is None or wanted.endpoint != found.attempt.endpoint:
+        return None
+    return name
+
+
+def move(settings: Settings, name: str, report: Report, *, timeout: float) -> Credential:
+    """Move while no agent runs.
+
+    Args:
+        settings: Name the destinations.
+        name: Of one of them.
+        report: Hears of the steps.
+        timeout: Seconds; 0 for ever.
+
+    Raises:
+        AgentError: What stopped it; the device is where it was.
+        StopRequested: It was interrupted; asked again, it goes on.
+    """
+    statedir.become_owner(Path(settings.state_dir))
+    state.take(settings, allow_volatile=True)
+    clock = SystemClock()
+    mailbox = Mailbox(clock)
+    mailbox.stop_on_signals()
+    if timeout > 0:
+        mailbox.limit(clock.monotonic() + timeout)
+    done = _move(settings, name, open_store(settings), mailbox, report)
+    if done.session is not None:
+        done.session.close()
+    return done.credential
+
+
+def move_within(
+    settings: Settings, name: str, store: Store, mailbox: Mailbox, report: Report
+) -> "Provisioned | AgentError":
+    """Do it inside the daemon, in the time that is set; what stopped it is a value, since the daemon goes on.
+
+    Raises:
+        StopRequested: The agent is to end.
+    """
+    mailbox.limit(SystemClock().monotonic() + settings.move.within)
+    try:
+        return _move(settings, name, store, mailbox, report)
+    except AgentError as error:
+        _log.warning("the move to %s stopped: %s %s", name, error.title, error.remedy)
+        return error
+    finally:
+        mailbox.limit(None)
+
+
+def _move(
+    settings: Settings, name: str, store: Store, mailbox: Mailbox, report: Report
+) -> "Provisioned":
+    wanted = home.destination(settings, name)
+    current = in_use(store)
+    if current is None:
+        raise no_identity()
+    if is_there(settings, name, current):
+        raise DeviceError(
+            f"This device is at {name} already.",
+            remedy="Nothing is to be done.",
+            code="moved-already",
+        )
+    pending = store.pending()
+    if pending is not None and pending.attempt.tries > 0 and begun(settings, pending) != name:
+        # A rotation that was begun where the device leaves, or a move to elsewhere.
+        store.give_up(pending)
+    there = home.at(settings, wanted)
+    # The certificate in use is nobody there.
+    by_claim = dataclasses.replace(there.rotation, credential="claim")
+    there = dataclasses.replace(there, rotation=by_claim)
+    its_home = Home(name=name, port=wanted.port, ca_file=wanted.ca_file)
+    try:
+        return walk(there, Request(), report, store, mailbox, in_use=current, home=its_home)
+    except AgentError:
+        if (left := store.pending()) is not None:
+            store.give_up(left)
+        raise
+
+
+# Asked of the running agent -------------------------------------------------------------------------------------------
+
+
+def ask(state_dir: Path, name: str) -> None:
+    """Leave a destination's name for the running agent, which looks when it is told to rotate.
+
+    Raises:
+        StateDirectoryError: It cannot be written.
+    """
+    files.write(state_dir / ASKED, name.encode(), 0o600)
+
+
+def asked(state_dir: Path) -> str | None:
+    """Take what was left; None: nothing was.
+
+    Raises:
+        StateDirectoryError: It cannot be read, or not removed.
+    """
+    path = state_dir / ASKED
+    found = files.read(path)
+    if found is None:
+        return None
+    files.remove(path)
+    return found[:_MOST].decode("ascii", "replace")
