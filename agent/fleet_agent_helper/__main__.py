@@ -22,6 +22,7 @@ STATE = Path("/var/lib/fleet-agent-helper")
 USER = "_fleet-agent"
 # A client has so long to say what it wants, and to take an answer.
 CLIENT_SECONDS = 10
+Answer = dict[str, object]
 _PEER = struct.Struct("3i")  # pid, uid, gid
 
 
@@ -36,9 +37,9 @@ def main() -> None:
         try:
             asked = requests.read(_line(client))
             if isinstance(asked, Result):
-                _tell_result(client, options, asked)
+                _tell(client, _result(Order(options.state, asked.order)))
             else:
-                _tell(client, vars(_carried_out(client, options, asked)))
+                _tell(client, _carried_out(client, options, asked))
         except RefusedError as error:
             _log(f"refused: {error}")
             _tell(client, vars(Outcome("refused", str(error))))
@@ -84,7 +85,7 @@ def _line(client: socket.socket) -> bytes:
     return line.partition(b"\n")[0]
 
 
-def _carried_out(client: socket.socket, options: argparse.Namespace, asked: Start) -> Outcome:
+def _carried_out(client: socket.socket, options: argparse.Namespace, asked: Start) -> Answer:
     order = Order(options.state, asked.order)
     if order.begun() is not None:
         return _result(order)
@@ -105,42 +106,37 @@ def _carried_out(client: socket.socket, options: argparse.Namespace, asked: Star
     except OSError as error:  # who waits hears of it all the same
         _log(f"{asked.name}: the outcome is not kept: {error}")
     _log(f"{asked.name}: {outcome.outcome} {outcome.reason}".rstrip())
-    return outcome
+    return vars(outcome)
 
 
-def _tell_result(client: socket.socket, options: argparse.Namespace, asked: Result) -> None:
-    order = Order(options.state, asked.order)
-    if order.begun() is None:
-        _tell(client, {"outcome": "unknown"})
-    else:
-        _tell(client, vars(_result(order)))
-
-
-def _result(order: Order) -> Outcome:
-    """Give what became of an order that was begun, as soon as that is known."""
+def _result(order: Order) -> Answer:
+    """Give what became of an order that was begun, or that it is under way."""
     begun = order.begun()
     if begun is None:
-        raise RefusedError("the order was forgotten")
-    is_over = order.wait(begun.seconds + 2 * units.GRACE_SECONDS)
-    if (outcome := order.outcome()) is not None:
-        return outcome
-    if not is_over:
-        return Outcome("timed-out", "its end was not heard of")
-    if begun.boot == boot_id():
-        if begun.reboots:
-            # The machine may be on its way down; after its start this is asked again.
-            time.sleep(order.seconds_left(begun))
+        return {"outcome": "unknown"}
+    if order.is_locked():
+        return {"outcome": "running"}
+    outcome = order.outcome()
+    if outcome is None:
+        is_same = begun.boot == boot_id()
+        if is_same and begun.reboots and order.seconds_left(begun):
+            return {"outcome": "running"}  # the machine may be on its way down
+        outcome = _end_of(begun, is_same_boot=is_same)
+        order.end(outcome)
+    return vars(outcome)
+
+
+def _end_of(begun: Begun, *, is_same_boot: bool) -> Outcome:
+    """Give how an order ended that nobody saw the end of."""
+    if is_same_boot:
         units.stop(begun.unit)
-        outcome = Outcome("failed", "it was ended with the helper")
-    elif begun.reboots:
-        outcome = Outcome("done", "the machine has restarted", 0)
-    else:
-        outcome = Outcome("failed", "the machine went down while it ran")
-    order.end(outcome)
-    return outcome
+        return Outcome("failed", "it was ended with the helper")
+    if begun.reboots:
+        return Outcome("done", "the machine has restarted", 0)
+    return Outcome("failed", "the machine went down while it ran")
 
 
-def _tell(client: socket.socket, answer: dict[str, object]) -> None:
+def _tell(client: socket.socket, answer: Answer) -> None:
     # Who is gone asks for the result when it is back.
     with contextlib.suppress(OSError):
         client.sendall(json.dumps(answer).encode() + b"\n")

@@ -16,7 +16,6 @@ from typing import Any
 
 # So many are remembered; the oldest go first.
 KEPT = 200
-_POLL_SECONDS = 0.1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _FIRST_PROCESS = Path("/proc/1/stat")
 _START_TIME = 22  # the field's number: proc_pid_stat(5)
@@ -84,19 +83,14 @@ class Order:
         found = _read(self._ended)
         return Outcome(**found) if found else None
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until nobody is at it; False if somebody still is after so long."""
-        until = time.monotonic() + seconds
+    def is_locked(self) -> bool:
+        """Whether the process that began it lives."""
         with self._begun.open("rb") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if time.monotonic() >= until:
-                        return False
-                    time.sleep(_POLL_SECONDS)
-                else:
-                    return True
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def seconds_left(self, begun: Begun) -> float:
         """Give how much of its time is left."""

@@ -14,7 +14,7 @@ from fleet_agent_helper.programs import Program
 TAIL = 4096
 _CHUNK = 64 * 1024
 # systemd ends the unit; after so long without an end of it, it is not waited for any more.
-GRACE_SECONDS = 30
+_GRACE_SECONDS = 30
 # What holds the streams open when the unit is gone is not waited for.
 _DRAIN_SECONDS = 0.5
 _ASKING_SECONDS = 30
@@ -47,7 +47,7 @@ def run(program: Program, arguments: Sequence[str], unit: str, seconds: int) -> 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    stdout, stderr = _tails(process, seconds + GRACE_SECONDS)
+    stdout, stderr = _tails(process, seconds + _GRACE_SECONDS)
     if process.poll() is None:
         stop(unit)
         process.kill()

@@ -145,9 +145,10 @@ def test_an_order_runs_once_however_often_it_is_given(helper: Helper) -> None:
     )
     asked = request("count")
     helper.attempt(asked, "--gone")  # begun; who asked does not wait
-    answer = helper.ask(asked)
-    assert [line.get("outcome") for line in answer] == ["done"]  # nothing started anew
-    assert answer[0]["stdout"] == "1\n"
+    assert helper.ask(asked) == [{"outcome": "running"}]  # nothing is started anew
+    until(lambda: helper.ask(asked)[0]["outcome"] != "running", "its end")
+    (answer,) = helper.ask(asked)
+    assert (answer["outcome"], answer["stdout"]) == ("done", "1\n")
 
 
 def test_what_hangs_floods_or_hides_is_ended_in_time(helper: Helper) -> None:

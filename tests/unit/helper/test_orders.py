@@ -29,16 +29,17 @@ def test_its_outcome_is_kept_and_unlocked_with_the_process(tmp_path: Path) -> No
         order.end(Outcome("done", "", 0, "out", "err"))
         os._exit(0)
     os.waitpid(child, 0)
-    assert order.wait(5)
+    assert not order.is_locked()
     assert order.begun() == BEGUN
     assert order.outcome() == Outcome("done", "", 0, "out", "err")
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in tmp_path.iterdir())
 
 
-def test_while_it_runs_who_asks_waits(tmp_path: Path) -> None:
+def test_while_it_runs_it_is_locked(tmp_path: Path) -> None:
     order = Order(tmp_path, "o")
     assert order.begin(BEGUN)
-    assert not order.wait(0.2)
+    assert order.is_locked()
+    assert 0 < order.seconds_left(BEGUN) <= BEGUN.seconds
 
 
 def test_cut_off_writing_is_no_outcome(tmp_path: Path) -> None:
