@@ -8,6 +8,7 @@ there, with the name. Import this only after ``environment.prepare``.
 
 import functools
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -108,6 +109,7 @@ __all__ = [
     "sign_certificate_request",
     "stored_sessions",
     "suback",
+    "take_websockets",
     "template_of",
     "things",
     "trusts",
@@ -352,6 +354,17 @@ def wrap_routing(wrapper: Callable[[Any], Any]) -> None:
         AttributeError: ministack has no such name any more.
     """
     ministack_app.detect_service = wrapper(ministack_app.detect_service)
+
+
+def take_websockets() -> None:
+    """Take MQTT over WebSocket under whatever name the HTTP port is reached; ministack wants the data endpoint's.
+
+    Raises:
+        TypeError: ministack tells it otherwise now.
+    """
+    if not isinstance(ministack_app._IOT_DATA_WS_RE, re.Pattern):
+        raise TypeError("ministack's _IOT_DATA_WS_RE is no pattern any more")
+    ministack_app._IOT_DATA_WS_RE = re.compile("")
 
 
 def wrap_data_plane(wrapper: Callable[[Any], Any]) -> None:

@@ -81,6 +81,7 @@ def install(
     ground.wrap("_mtls_build_ssl_context", _with_client_certificate)
     ground.wrap("_mtls_refuse", lambda was: _recording(was, calls))
     ground.wrap_routing(with_former_signing)
+    ground.take_websockets()
 
 
 def _install_planes(commands: Commands, executions: Executions, connections: Connections) -> None:

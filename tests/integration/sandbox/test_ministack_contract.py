@@ -241,6 +241,7 @@ print(json.dumps({
         if any(word in str(one.__code__.co_consts) for one in [iot._route_request, iot_data.handle_request])
     ],
     "connectivity": type(iot._connectivity).__name__,
+    "websockets": type(app._IOT_DATA_WS_RE).__name__,
     "plan": sorted(iot._provisioning_plan(
         {"versions": {"1": {"templateBody": {"DeviceConfiguration": {"a": {"Ref": "P"}}}}}, "defaultVersionId": 1},
         {"P": "b"}, "")["deviceConfiguration"].items()),
@@ -353,6 +354,10 @@ def test_what_is_on_its_way_is_still_kept_where_it_was() -> None:
 def test_a_filter_that_was_not_subscribed_to_is_still_17() -> None:
     # The day ministack answers 0 as AWS does, our wrapper goes.
     assert ground()["unsuback"].endswith("11")
+
+
+def test_websockets_are_still_told_by_their_host() -> None:
+    assert ground()["websockets"] == "Pattern"
 
 
 def test_the_listener_still_reports_its_state() -> None:
