@@ -24,9 +24,10 @@ DESCRIPTION = """\
 Orders a device to do something, waits for the end, and prints what the device said: a status, a reason, the end of its
 output. Exit status 1 unless every device succeeded.
 
-A thing gets an AWS IoT Command, a group (--group) an AWS IoT Job; --job and --command choose otherwise. What is sent is
-{"operation": "NAME", "args": [...]}: the agent takes it to the handler that its jobs.operations or commands.operations
-names. A command of this account whose id is NAME is sent as it is, when there are no arguments.
+A thing gets an AWS IoT Command, a group (--group) an AWS IoT Job; --job and --command choose otherwise. A command says
+{"operation": "NAME", "arguments": [...]}, a job {"operation": "NAME", "args": [...]}: the agent takes it to the handler
+that its commands.operations or jobs.operations names. A command of this account whose id is NAME is sent as it is, when
+there are no arguments.
 
 The device needs the right to take it (fleet-cloud up --jobs --commands) and the configuration to do so. A command that
 is not taken within --timeout has timed out; a job of a device that is away waits for it, and goes on after --timeout:
@@ -74,7 +75,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     thing = None if arguments.group else words[0]
     registry.check("THING", thing)
     name, *given = words[least - 1 :]
-    payload = runs.document(name, given)
+    payload = runs.job_document(name, given)
     if len(payload) > _DOCUMENT:
         raise UsageError("the order is too long", remedy="send less, or a place to fetch it from")
     aws = context.aws()
@@ -99,7 +100,7 @@ def _command(
     name, given = order
     arn = None if given else _existing(aws, name)
     if arn is None:
-        arn = _made(context, aws, runs.document(name, given))
+        arn = _made(context, aws, runs.command_payload(name, given))
     call = runs.start_command(plane, arn, target, seconds)
     try:
         started = aws.change(call)

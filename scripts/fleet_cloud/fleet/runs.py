@@ -35,9 +35,14 @@ class Report:
         return self.status in ENDED
 
 
-def document(operation: str, arguments: Sequence[str]) -> str:
-    """Returns what a device gets: the agent takes it from jobs and from commands."""
+def job_document(operation: str, arguments: Sequence[str]) -> str:
+    """Returns the document of a job, as AWS's older handlers have it, too."""
     return json.dumps({"operation": operation, "args": [*arguments]}, separators=(",", ":"))
+
+
+def command_payload(operation: str, arguments: Sequence[str]) -> str:
+    """Returns the payload of a command."""
+    return json.dumps({"operation": operation, "arguments": [*arguments]}, separators=(",", ":"))
 
 
 def command_id(names: FleetNames, payload: str) -> str:

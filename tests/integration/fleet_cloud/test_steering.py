@@ -179,7 +179,7 @@ def test_a_command_is_run_and_what_the_device_says_is_printed(
         assert "yards-gate: failed" in done.stdout
         for line in ("code: EXIT_3", "reason: no such thing", "out: a", "    b"):
             assert line in done.stdout
-        assert requests == [{"operation": "reload", "args": ["now", "x y"]}]
+        assert requests == [{"operation": "reload", "arguments": ["now", "x y"]}]
         again = answer(fleet_cloud(*words, *FLEET, "--json", status=1))
         assert again["devices"][0]["status"] == "FAILED"
     silent = ("run", "yards-gate", "reload", "--timeout", "1", "--with", maker)

@@ -115,12 +115,14 @@ def test_an_older_cli_is_told_which_version_has_it() -> None:
 
 
 def test_the_same_order_is_the_same_command() -> None:
-    payload = runs.document("reload", ["a b"])
-    assert json.loads(payload) == {"operation": "reload", "args": ["a b"]}
+    payload = runs.command_payload("reload", ["a b"])
+    assert json.loads(payload) == {"operation": "reload", "arguments": ["a b"]}
     from fleet_cloud.aws.names import FleetNames
 
     names = FleetNames("n" * 36)
     assert runs.command_id(names, payload) == runs.command_id(names, payload)
     assert len(runs.command_id(names, payload)) <= 64
-    assert runs.command_id(names, payload) != runs.command_id(names, runs.document("reload", []))
+    assert runs.command_id(names, payload) != runs.command_id(
+        names, runs.command_payload("reload", [])
+    )
     assert len(runs.job_id(names, NOON)) <= 64
