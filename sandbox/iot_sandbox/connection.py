@@ -80,6 +80,30 @@ class AwsConnection(DeliveringSession):
         """End the connection without a DISCONNECT packet."""
         await self._send({"type": "websocket.close", "code": 1000})
 
+    async def end_for_operator(self, code: int, *, without_will: bool) -> None:
+        """End the connection because an operator asks for it."""
+        if without_will:
+            self._will_topic = None
+        self._forced_disconnect_reason = "API_INITIATED_DISCONNECT"
+        with contextlib.suppress(OSError):
+            if self.protocol_version == MQTT_5:
+                await self.send_bytes(ground.disconnect(code))
+            await self.close()
+        await self.cleanup()
+
+    def described(self) -> dict[str, Any]:
+        """Give what AWS says of a connection that is up."""
+        return {
+            "cleanSession": not self._resume_session,
+            "keepAliveDuration": self._keep_alive_seconds,
+            "sessionExpiry": self._expiry or 0,
+        }
+
+    def subscriptions(self) -> dict[str, int]:
+        """Give the topic filters this client has, and the QoS granted for each."""
+        granted = self._sub_granted_qos
+        return {one: granted[number] for number, one in self._sub_filters.items()}
+
     def breached(self, packet: Packet, code: int) -> None:
         """Hear of a packet that was refused for a limit."""
 
@@ -179,7 +203,7 @@ class AwsConnection(DeliveringSession):
             return await self._end(PROTOCOL_ERROR)
         goes_on = bool(await super().handle_packet(kind, flags, body))
         if kind == PUBACK:
-            self._outbox.acknowledged(int.from_bytes(body[:2]))
+            self.acknowledged(int.from_bytes(body[:2]))
         return goes_on
 
     async def _operate(self, kind: int, flags: int, body: bytes) -> bool:

@@ -21,6 +21,8 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         self._largest: int | None = None
         # Whether what waits was handed to the stored session; what comes later is not seen by that.
         self._is_kept = False
+        # By packet identifier: who waits for the PUBACK of a direct message.
+        self._awaited: dict[int, asyncio.Future[None]] = {}
 
     @property
     def client_id(self) -> str:
@@ -33,7 +35,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
 
     async def deliver_to_client(self, topic: str, payload: bytes, qos: int) -> None:
         """Take a message for this client, to be sent when its turn has come."""
-        if not self._policy_allows("iot:Receive", f"topic/{topic}"):
+        if not self.may_receive(topic):
             return
         properties, retain = ground.delivered_properties(), ground.delivered_retain()
         message = Message(topic, payload, qos, properties, retain)
@@ -43,6 +45,32 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         elif qos and successor is not None and successor is not self:
             # Taken over while the message was on its way here. Without a successor, the stored session has it.
             await successor.deliver_to_client(topic, payload, qos)
+
+    def may_receive(self, topic: str) -> bool:
+        """Whether the policies of this client let it receive there."""
+        return bool(self._policy_allows("iot:Receive", f"topic/{topic}"))
+
+    def has_room(self) -> bool:
+        """Whether this client takes one more message now."""
+        return self._outbox.has_room()
+
+    def send_directly(
+        self, topic: str, payload: bytes, properties: bytes, *, is_confirmed: bool
+    ) -> asyncio.Future[None] | None:
+        """Send a message to this client, subscribed or not; give what is done with its PUBACK, if it has one."""
+        acknowledged = asyncio.get_running_loop().create_future() if is_confirmed else None
+        message = Message(
+            topic, payload, int(is_confirmed), properties, retain=False, acknowledged=acknowledged
+        )
+        self._outbox.put(message)
+        return acknowledged
+
+    def acknowledged(self, identifier: int) -> None:
+        """Note a PUBACK."""
+        self._outbox.acknowledged(identifier)
+        awaited = self._awaited.pop(identifier, None)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
 
     def _pack(self, message: Message) -> tuple[int | None, bytes] | None:
         """Make a message's packet and note it as in flight; None if it is past its time or too long for the client."""
@@ -65,6 +93,8 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
             return None
         if identifier is not None:
             self._in_flight[identifier] = in_flight
+            if message.acknowledged is not None:
+                self._awaited[identifier] = message.acknowledged
             self._ensure_retransmit_timer()
         return identifier, packet
 
@@ -99,10 +129,13 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
 
     def _preserve_session(self) -> None:
         self._is_kept = True
+        # A direct message is for the connection alone.
+        for identifier in self._awaited:
+            self._in_flight.pop(identifier, None)
         super()._preserve_session()
         waiting = [
             (message.topic, message.payload, message.qos, message.properties, message.since)
             for message in self._outbox.waiting()
-            if message.qos
+            if message.qos and message.acknowledged is None
         ]
         ground.stored_sessions[self._key].queued_messages[:0] = waiting

@@ -9,7 +9,8 @@ CREATES = ("create-keys", "create-from-csr")
 PROVISIONING = (*CREATES, "register-thing")
 SESSION = ("connect", "subscribe", "publish")
 CREDENTIALS = ("credentials",)
-OPERATIONS = (*PROVISIONING, *SESSION, *CREDENTIALS)
+ANSWERED = (*PROVISIONING, "command-response")
+OPERATIONS = (*ANSWERED, *SESSION, *CREDENTIALS)
 
 NOT_AUTHORIZED = 135
 EVERY: Literal["every"] = "every"
@@ -46,7 +47,7 @@ KINDS = {
     ),
     "delay": Kind(OPERATIONS, {"seconds": ...}),
     "lose-answer": Kind(OPERATIONS),
-    "answer-twice": Kind(PROVISIONING),
+    "answer-twice": Kind(ANSWERED),
     "answer-other-key": Kind(CREATES),
     "malformed": Kind(PROVISIONING + CREDENTIALS),
     "replace": Kind(PROVISIONING + CREDENTIALS, {"payload": ..., "answer": "accepted"}),

@@ -8,11 +8,12 @@ there, with the name. Import this only after ``environment.prepare``.
 
 import functools
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app as ministack_app
-from ministack.core import iam_evaluator, x509_utils
+from ministack.core import iam_actions, iam_evaluator, x509_utils
 from ministack.core.responses import (
     error_response_json,
     get_account_id,
@@ -27,18 +28,24 @@ from ministack.core.x509_utils import (
     get_certificate_id,
     sign_certificate_request,
 )
-from ministack.services import iam, iot, s3, sts
+from ministack.services import iam, iot, iot_data, iot_jobs_data, s3, sts
 
 __all__ = [
+    "CONTENT_TYPE",
+    "CORRELATION_DATA",
     "MAXIMUM_PACKET_SIZE",
+    "MESSAGE_EXPIRY_INTERVAL",
     "OWNERSHIP_TOKEN_SECONDS",
+    "PAYLOAD_FORMAT_INDICATOR",
     "RECEIVE_MAXIMUM",
+    "RESPONSE_TOPIC",
     "SERVER_KEEP_ALIVE",
     "SESSION_EXPIRY_INTERVAL",
     "SHARED_SUBSCRIPTION_AVAILABLE",
     "SUBSCRIPTION_IDENTIFIER",
     "TOPIC_ALIAS",
     "TOPIC_ALIAS_MAXIMUM",
+    "USER_PROPERTY",
     "WILL_DELAY_INTERVAL",
     "BaseSession",
     "InFlight",
@@ -52,10 +59,12 @@ __all__ = [
     "certificates",
     "connack",
     "connected_sessions",
+    "connectivity",
     "create_thing",
     "delivered_properties",
     "delivered_retain",
     "disconnect",
+    "encoded_properties",
     "ensure_ca",
     "error_response_json",
     "every_scope",
@@ -64,10 +73,12 @@ __all__ = [
     "get_certificate_id",
     "get_region",
     "hook_seconds",
+    "is_connectivity_indexed",
     "is_listening",
     "is_match",
     "is_role_usable",
     "is_signed_by",
+    "is_topic",
     "json_response",
     "keep_queued",
     "keep_signing_keys",
@@ -98,11 +109,15 @@ __all__ = [
     "sign_certificate_request",
     "stored_sessions",
     "suback",
+    "take_websockets",
     "template_of",
     "things",
     "trusts",
     "unsubscribe",
     "wrap",
+    "wrap_authorization",
+    "wrap_data_plane",
+    "wrap_jobs_plane",
     "wrap_principal",
     "wrap_routing",
 ]
@@ -159,15 +174,24 @@ SESSION_EXPIRY_INTERVAL: int = iot.PROP_SESSION_EXPIRY_INTERVAL
 SHARED_SUBSCRIPTION_AVAILABLE: int = iot.PROP_SHARED_SUBSCRIPTION_AVAILABLE
 SUBSCRIPTION_IDENTIFIER: int = iot.PROP_SUBSCRIPTION_IDENTIFIER
 WILL_DELAY_INTERVAL: int = iot.PROP_WILL_DELAY_INTERVAL
+MESSAGE_EXPIRY_INTERVAL: int = iot.PROP_MESSAGE_EXPIRY_INTERVAL
+CONTENT_TYPE: int = iot.PROP_CONTENT_TYPE
+RESPONSE_TOPIC: int = iot.PROP_RESPONSE_TOPIC
+CORRELATION_DATA: int = iot.PROP_CORRELATION_DATA
+USER_PROPERTY: int = iot.PROP_USER_PROPERTY
+PAYLOAD_FORMAT_INDICATOR: int = iot.PROP_PAYLOAD_FORMAT_INDICATOR
+encoded_properties: Callable[[list[tuple[int, object]]], bytes] = iot._encode_properties
 # The properties and the RETAIN flag of the message that is being delivered; what becomes of the former with time.
 delivered_properties: Callable[[], bytes] = iot._delivery_properties.get
 delivered_retain: Callable[[], bool] = iot._delivery_retain.get
 expires_at: Callable[[bytes, float], float | None] = iot._message_expires_at
 aged_properties: Callable[[bytes, float, float], bytes | None] = iot._aged_properties
-# Both by (account id, region, client id).
+# All by (account id, region, client id); the last one when and why a client came or went.
 stored_sessions: Any = iot._persistent_sessions
 connected_sessions: Any = iot._connected_clients
+connectivity: Any = iot._connectivity
 publishing_events: Callable[[], Any] = iot.publishing_events
+is_topic: Callable[[str], bool] = iot._validate_publish_topic
 is_match: Callable[[str, str], bool] = iot._subscription_matches  # topic filter, topic
 server_context: Callable[[], Any] = iot._mtls_context
 is_listening: Callable[[], bool] = iot.mtls_is_listening
@@ -294,6 +318,12 @@ def provisioning_reply(*arguments: object) -> Awaitable[tuple[str, dict[str, Any
     return replying
 
 
+def is_connectivity_indexed() -> bool:
+    """Whether fleet indexing keeps the connectivity of things."""
+    mode: str = iot._thing_connectivity_indexing_mode(iot._indexing_configuration())
+    return mode == "STATUS"
+
+
 def listener_failed() -> bool:
     """Whether ministack gave up on its MQTT listener."""
     return bool(ministack_app._iot_mtls_state == "degraded")
@@ -324,3 +354,41 @@ def wrap_routing(wrapper: Callable[[Any], Any]) -> None:
         AttributeError: ministack has no such name any more.
     """
     ministack_app.detect_service = wrapper(ministack_app.detect_service)
+
+
+def take_websockets() -> None:
+    """Take MQTT over WebSocket under whatever name the HTTP port is reached; ministack wants the data endpoint's.
+
+    Raises:
+        TypeError: ministack tells it otherwise now.
+    """
+    if not isinstance(ministack_app._IOT_DATA_WS_RE, re.Pattern):
+        raise TypeError("ministack's _IOT_DATA_WS_RE is no pattern any more")
+    ministack_app._IOT_DATA_WS_RE = re.compile("")
+
+
+def wrap_data_plane(wrapper: Callable[[Any], Any]) -> None:
+    """Put ``wrapper(what it was)`` in the place of what answers the data plane's HTTP requests.
+
+    Raises:
+        AttributeError: ministack has no such name any more.
+    """
+    iot_data.handle_request = wrapper(iot_data.handle_request)
+
+
+def wrap_jobs_plane(wrapper: Callable[[Any], Any]) -> None:
+    """Put ``wrapper(what it was)`` in the place of what answers the HTTP requests of jobs' data plane.
+
+    Raises:
+        AttributeError: ministack has no such name any more.
+    """
+    iot_jobs_data.handle_request = wrapper(iot_jobs_data.handle_request)
+
+
+def wrap_authorization(wrapper: Callable[[Any], Any]) -> None:
+    """Put ``wrapper(what it was)`` in the place of what names the resource that a call is authorized on.
+
+    Raises:
+        AttributeError: ministack has no such name any more.
+    """
+    iam_actions.extract_resource_arn = wrapper(iam_actions.extract_resource_arn)

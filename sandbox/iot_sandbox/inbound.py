@@ -16,6 +16,7 @@ from iot_sandbox.packets import MQTT_5, Packet
 PROTOCOL_ERROR = 130
 CLIENT_ID_NOT_VALID = 133
 KEEP_ALIVE_TIMEOUT = 141
+TOPIC_FILTER_INVALID = 143
 TOPIC_NAME_INVALID = 144
 RECEIVE_MAXIMUM_EXCEEDED = 147
 TOPIC_ALIAS_INVALID = 148
@@ -102,6 +103,8 @@ class Inbound:
             raise BreachError(SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED)
         if not packet.topics:
             raise BreachError(PROTOCOL_ERROR)
+        if not all(map(self._limits.stands_filter, packet.topics)):
+            raise BreachError(TOPIC_FILTER_INVALID)
         if not self._limits.has("topic-limits"):
             return
         is_many = len(packet.topics) > FILTERS_PER_PACKET

@@ -1,5 +1,6 @@
 """What AWS IoT Core holds a connection to, and which of it this sandbox was told to leave out. Pure."""
 
+import re
 from dataclasses import dataclass
 
 # Rule to what it holds a client, or the sandbox, to. Each can be left out with ``--without``.
@@ -9,6 +10,7 @@ RULES = {
     "receive-maximum": "100 unacknowledged messages each way, fewer if the client says so",
     "keep-alive": "who is silent for 1.5 times its keep-alive is disconnected",
     "topic-limits": "8 filters a SUBSCRIBE, 50 a connection, 7 slashes, 256 bytes, wildcards alone in their level",
+    "command-filters": "a filter of commands' topics with + elsewhere than for the execution ends the connection",
     "session-expiry": "a session lives on for one hour at most",
     "unsuback": "UNSUBACK 0 for a filter that was not subscribed to; without it 17, as MQTT 5 has it",
 }
@@ -24,6 +26,10 @@ MAXIMUM_TOPIC = 256
 MAXIMUM_CLIENT_ID = 128
 LONGEST_KEEP_ALIVE = 1200
 LONGEST_SESSION = 3600
+_COMMAND_FILTER = re.compile(
+    r"\$aws/commands/(things|clients)/[^/+#]+/executions/[^/#]+"
+    r"/(request(/(json|cbor))?|response/(accepted|rejected)/(json|cbor))"
+)
 # What MQTT says with a Receive Maximum left out.
 UNLIMITED = 65_535
 
@@ -80,6 +86,12 @@ class Limits:
         ):
             return False
         return topic.startswith("$aws/") or len(levels) <= MAXIMUM_SLASHES + 1
+
+    def stands_filter(self, topic_filter: str) -> bool:
+        """Whether a connection outlives a subscription to it: AWS ends it for a wrong filter of commands' topics."""
+        if not topic_filter.startswith("$aws/commands/") or not self.has("command-filters"):
+            return True
+        return _COMMAND_FILTER.fullmatch(topic_filter) is not None
 
 
 def share_of(topic_filter: str) -> tuple[str | None, str]:

@@ -27,6 +27,7 @@ class Message:
         properties: encoded, as they are to be sent at ``since``.
         retain: the flag it is sent with.
         since: wall clock when it came.
+        acknowledged: done when the client acknowledges it, for who waits for that.
     """
 
     topic: str
@@ -35,6 +36,7 @@ class Message:
     properties: bytes
     retain: bool
     since: float = field(default_factory=time.time)
+    acknowledged: asyncio.Future[None] | None = None
 
 
 class Outbox:

@@ -10,6 +10,10 @@ from iot_sandbox.answers import situation
 from iot_sandbox.billing import BillingGroups
 from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
+from iot_sandbox.command_answers import CommandAnswers, with_response_topic
+from iot_sandbox.commands import Commands
+from iot_sandbox.connections import Connections, with_resources
+from iot_sandbox.executions import Executions
 from iot_sandbox.faults import Faults
 from iot_sandbox.handshakes import KnownCertificates
 from iot_sandbox.limits import Limits
@@ -18,7 +22,7 @@ from iot_sandbox.provider import Provider
 from iot_sandbox.provisioning import Provisioning, with_csr, with_csr_topic
 from iot_sandbox.role_aliases import RoleAliases
 from iot_sandbox.routing import with_former_signing
-from iot_sandbox.session import session_class
+from iot_sandbox.session import Parts, session_class
 from iot_sandbox.settings import Settings
 from iot_sandbox.subscriptions import Subscriptions
 from iot_sandbox.switches import Switches
@@ -48,15 +52,17 @@ def install(
     """
     address = f"{settings.endpoint}:{port_of(listening.mqtt[0])}"
     credentials = f"{settings.endpoint}:{port_of(listening.credentials)}"
+    commands = Commands()
+    executions = Executions(commands)
+    _install_planes(commands, executions, Connections(settings.limits))
     ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
+    ground.wrap("_parse_fleet_provisioning_topic", with_response_topic)
     provider = Provider(settings.certificate_life, settings.certificate_chain)
     ground.wrap(
         "_fleet_provisioning_reply", lambda was: with_csr(was, settings.switches, provider)
     )
-    ground.wrap(
-        "_WSSession",
-        lambda _: session_class(settings, faults, calls, provisioning),
-    )
+    parts = Parts(provisioning, CommandAnswers(executions, faults, calls))
+    ground.wrap("_WSSession", lambda _: session_class(settings, faults, calls, parts))
     ground.hook_seconds(settings.switches.hook_seconds)
     ground.wrap("_run_provisioning_hook", lambda was: _called(was, settings.switches))
     subscriptions = Subscriptions()
@@ -79,6 +85,17 @@ def install(
     ground.wrap("_mtls_build_ssl_context", _with_client_certificate)
     ground.wrap("_mtls_refuse", lambda was: _recording(was, calls))
     ground.wrap_routing(with_former_signing)
+    ground.take_websockets()
+
+
+def _install_planes(commands: Commands, executions: Executions, connections: Connections) -> None:
+    """Answer the parts of the HTTP planes that ministack has not: commands, direct messages, connections."""
+    ground.wrap("_route_request", commands.beside)
+    ground.wrap("_route_request", executions.beside)
+    ground.wrap("_route_request", connections.beside_things)
+    ground.wrap_jobs_plane(executions.starting)
+    ground.wrap_data_plane(connections.beside)
+    ground.wrap_authorization(with_resources)
 
 
 def install_control(bulk: BulkTasks, aliases: RoleAliases) -> None:

@@ -1,11 +1,13 @@
 """One MQTT connection: ministack's session, with every CONNECT, SUBSCRIBE, PUBLISH and answer passing by us."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from iot_sandbox import ground
 from iot_sandbox.calls import Calls
+from iot_sandbox.command_answers import OPERATION as COMMAND_RESPONSE
+from iot_sandbox.command_answers import CommandAnswers
 from iot_sandbox.connection import AwsConnection
 from iot_sandbox.fault_kinds import NOT_AUTHORIZED
 from iot_sandbox.faults import Faults, Plan, Request
@@ -27,12 +29,20 @@ from iot_sandbox.wills import DelayedWills
 _PROVISIONING_TOPICS = ("$aws/certificates/", "$aws/provisioning-templates/")
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What answers the requests that devices publish."""
+
+    provisioning: Provisioning
+    commands: CommandAnswers
+
+
 class SandboxSession(AwsConnection):
     """A connection under faults, with its calls recorded."""
 
     faults: ClassVar[Faults]
     calls: ClassVar[Calls]
-    provisioning: ClassVar[Provisioning]
+    parts: ClassVar[Parts]
     switches: ClassVar[Switches]
 
     # What the answer to the packet in hand said, and whether it is held back.
@@ -78,8 +88,11 @@ class SandboxSession(AwsConnection):
     async def _answer_fleet_provisioning(
         self, topic: str, operation: str, template_name: str | None, payload: bytes
     ) -> None:
+        if operation == COMMAND_RESPONSE:
+            await self.parts.commands.answer(self, topic, payload)
+            return
         exchange = Exchange(self, topic, operation, template_name, payload)
-        await self.provisioning.answer(exchange)
+        await self.parts.provisioning.answer(exchange)
 
     async def _dispatch_packet(self, pkt_type: int, flags: int, body: bytes) -> bool:
         if pkt_type not in OPERATIONS:
@@ -95,7 +108,7 @@ class SandboxSession(AwsConnection):
         if plan.close == "before":
             self.calls.settle(call, "closed")
             return False
-        if plan.refusal is None and self.provisioning.is_spreading(self.certificate_id):
+        if plan.refusal is None and self.parts.provisioning.is_spreading(self.certificate_id):
             plan = replace(plan, refusal={"reason_code": NOT_AUTHORIZED})
         if plan.delay:
             await asyncio.sleep(plan.delay)
@@ -134,7 +147,7 @@ class SandboxSession(AwsConnection):
             del self._sub_filters[number], self._sub_granted_qos[number]
 
     def _request(self, packet: Packet) -> Request:
-        since = self.provisioning.seconds_registered(self.certificate_id)
+        since = self.parts.provisioning.seconds_registered(self.certificate_id)
         return Request(
             packet.operation,
             packet.client_id or self.client_id,
@@ -146,7 +159,7 @@ class SandboxSession(AwsConnection):
 
 
 def session_class(
-    settings: Settings, faults: Faults, calls: Calls, provisioning: Provisioning
+    settings: Settings, faults: Faults, calls: Calls, parts: Parts
 ) -> type[SandboxSession]:
     """Make the class ministack is to open its sessions with."""
     SandboxSession.limits = settings.limits
@@ -154,5 +167,5 @@ def session_class(
     SandboxSession.wills = DelayedWills()
     SandboxSession.faults = faults
     SandboxSession.calls = calls
-    SandboxSession.provisioning = provisioning
+    SandboxSession.parts = parts
     return SandboxSession

@@ -25,6 +25,8 @@ from support.fleets import Fleet
 UNIT = "fleet-agent.service"
 HOST = "iot.sandbox"
 STATE = "var/lib/fleet-agent"
+# systemd-nspawn's exit status when the machine in it restarts.
+RESTART = 133
 
 
 @dataclass
@@ -113,6 +115,12 @@ class Machine:
                     continue
             self._process.wait(30)
             self._process = None
+
+    def wait_restart(self, seconds: float = 60) -> None:
+        """Wait until it restarts itself, and have it start again: systemd-nspawn leaves that to who started it."""
+        assert self._process is not None
+        assert self._process.wait(seconds) == RESTART
+        self.switch_on()
 
     def leader(self) -> int | None:
         """Our process id of its process 1, once there is one."""

@@ -26,7 +26,7 @@ from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox
 from support.agent import COMMAND, Agent, Daemon, Outcome, environment, run_command, until
 from support.aws import aws_client
-from support.fleets import Fleet, make_fleet
+from support.fleets import Fleet, allow_rotation, make_fleet
 from support.operators import operating
 from support.proxy import Tinyproxy
 from support.softhsm import SoftHsm
@@ -535,8 +535,8 @@ class TestBundles:
     def bundle(self, vending: Vending) -> list[str]:
         """The names in the one bundle that lies there, which is taken away."""
         client = aws_client(vending.sandbox, "s3")
-        folder = f"{vending.agent.thing_name}/"
-        (found,) = client.list_objects_v2(Bucket=vending.alias.bucket, Prefix=folder)["Contents"]
+        begin = f"{vending.agent.thing_name}/bundle-"
+        (found,) = client.list_objects_v2(Bucket=vending.alias.bucket, Prefix=begin)["Contents"]
         body = client.get_object(Bucket=vending.alias.bucket, Key=found["Key"])["Body"].read()
         client.delete_object(Bucket=vending.alias.bucket, Key=found["Key"])
         with tarfile.open(fileobj=io.BytesIO(body)) as archive:
@@ -624,3 +624,34 @@ def test_through_a_proxy(own: Fleet, running: Vending, tmp_path: Path) -> None:
         config = agent.configuration(tmp_path / "config.yaml", credentials=wanted, proxy=proxy.url)
         refused = credentials("--config", config, "--as-owner", "--json")
         assert (refused.status, refused.error["code"]) == (69, "proxy-refused")
+
+
+def test_after_a_rotation_the_new_certificate_asks(
+    own: Fleet, running: Vending, tmp_path: Path, faults: FaultClient
+) -> None:
+    allow_rotation(own)
+    agent = Agent(own, tmp_path)
+    assert agent.provision().status == 0
+    names = [f"{running.alias.name}-{number}" for number in (0, 1)]
+    config = agent.configuration(
+        tmp_path / "config.yaml",
+        credentials=section(own.sandbox, **dict.fromkeys(names, ())),
+        runtime_dir=str(agent.state_dir / "run"),
+    )
+    with agent.running(config=config) as daemon:
+        daemon.wait_connected()
+        named = "--runtime-dir", agent.state_dir / "run", "--role-alias"
+        kept = credentials(*named, names[0]).answer
+        former = agent.current_id() or ""
+        rotated = run_command("rotate", "--force", "--json", "--config", config)
+        assert rotated.status == 0, rotated.stderr
+        own.iot.update_certificate(certificateId=former, newStatus="INACTIVE")
+        # What was bought with the former one is good, and others come for the new one.
+        assert credentials(*named, names[0]).answer == kept
+        assert credentials(*named, names[1]).status == 0
+    asked = [
+        call["connection_certificate"]
+        for call in faults.calls()["calls"]
+        if call["operation"] == "credentials"
+    ]
+    assert asked == [former, agent.current_id()]

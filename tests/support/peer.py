@@ -120,10 +120,16 @@ class Peer:
         self, *filters: str, options: int = 1, properties: Properties | None = None
     ) -> list[int]:
         """Subscribe in one packet; give the reason code of each filter."""
-        head = next(self._identifiers).to_bytes(2) + pack(properties)
-        self.send(SUBSCRIBE << 4 | 2, head + b"".join(text(f) + bytes([options]) for f in filters))
+        self.subscribe_only(*filters, options=options, properties=properties)
         body = self.answer(SUBACK)
         return [*body[unpack(body, 2)[1] :]]
+
+    def subscribe_only(
+        self, *filters: str, options: int = 1, properties: Properties | None = None
+    ) -> None:
+        """Subscribe without waiting."""
+        head = next(self._identifiers).to_bytes(2) + pack(properties)
+        self.send(SUBSCRIBE << 4 | 2, head + b"".join(text(f) + bytes([options]) for f in filters))
 
     def unsubscribe(self, *filters: str) -> list[int]:
         """Unsubscribe in one packet; give the reason code of each filter."""

@@ -15,6 +15,7 @@ UNIT = "fleet-agent.service"
 SOCKET = "fleet-agent.socket"
 OF = {"socket-group.conf": SOCKET}  # the others are for the service
 EXPOSURE = 1.5  # promised of the unit as it comes
+HELPER_EXPOSURE = 2.5
 # What a drop-in opens, it opens for a reason; more than this needs a second thought.
 EXAMPLES = {
     "claim-credentials.conf": 1.5,
@@ -60,11 +61,34 @@ def test_systemd_finds_nothing_wrong(root_dir: Path, tmp_path: Path, name: str |
 
 @pytest.mark.parametrize(("name", "most"), [(None, EXPOSURE), *EXAMPLES.items()])
 def test_exposure(root_dir: Path, tmp_path: Path, name: str | None, most: float) -> None:
-    unit = with_drop_in(root_dir, tmp_path, name)
+    assert exposure(with_drop_in(root_dir, tmp_path, name)) <= most
+
+
+def exposure(unit: Path) -> float:
     found = analyze("security", "--offline=true", "--no-pager", str(unit))
     overall = re.search(r"exposure level for \S+: ([0-9.]+)", found.stdout)
     assert overall, found.stdout + found.stderr
-    assert float(overall[1]) <= most
+    return float(overall[1])
+
+
+def test_the_helper_for_root_may_next_to_nothing_itself(root_dir: Path, tmp_path: Path) -> None:
+    unit = tmp_path / "fleet-agent-helper@.service"
+    text = (root_dir / "systemd" / unit.name).read_text()
+    unit.write_text(text.replace("/usr/lib/fleet-agent/helper", "/bin/true"))
+    shutil.copy(root_dir / "systemd" / "fleet-agent-helper.socket", tmp_path)
+    socket = str(tmp_path / "fleet-agent-helper.socket")
+    found = analyze("verify", "--man=no", str(unit), socket)
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+    assert exposure(unit) <= HELPER_EXPOSURE
+
+
+def test_nothing_is_switched_on_by_the_first_boot_of_an_image(root_dir: Path) -> None:
+    preset = (root_dir / "systemd" / "system-preset" / "80-fleet-agent.preset").read_text()
+    units = [*(root_dir / "systemd").glob("*.socket"), *(root_dir / "systemd").glob("*.timer")]
+    # The agent's own socket goes with its service.
+    others = [unit for unit in units if unit.name != "fleet-agent.socket"]
+    assert len(others) == 2
+    assert all(f"disable {unit.name}\n" in preset for unit in others)
 
 
 def test_restarts_all_but_what_is_wrong_on_the_device(root_dir: Path) -> None:

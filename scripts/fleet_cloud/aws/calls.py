@@ -88,6 +88,13 @@ class Aws:
         """Another place than AWS that answers for AWS IoT; nothing where AWS does."""
         return self._where("iot").endpoint_url
 
+    def toward(self, call: Call, host: str) -> Call:
+        """Returns a call that goes to a host of the account's own, unless another place answers all of them."""
+        if call.where.endpoint_url:
+            return call
+        where = dataclasses.replace(call.where, endpoint_url=f"https://{host}")
+        return dataclasses.replace(call, where=where)
+
     def account(self) -> Account:
         """Asks whose credentials these are, and so where everything is."""
         command = self.command("sts", "get-caller-identity")

@@ -22,6 +22,9 @@ _TOGETHER = {
     "things": "certificates",
     "trial policies": "policies",
     "role aliases": "registry",
+    "clients": "certificates",
+    "commands": "jobs",
+    "log of AWS IoT": "function",
     **dict.fromkeys(("rule", "topics", "logs", "bucket", "bucket objects"), "function"),
 }
 
@@ -138,4 +141,9 @@ def resources(names: FleetNames, account: Account) -> dict[str, list[str]]:
         "topics": [topic],
         "trial policies": [account.iot(f"policy/{trial_policy('thing_*')}")],
         "logs": [account.log_group(f"/aws/lambda/{names.hook}")],
+        "log of AWS IoT": [account.log_group("AWSIotLogsV2")],
+        "clients": [account.iot("client/*")],
+        "own clients": [account.iot("client/fleet-cloud-*")],
+        "answers": [account.iot("topicfilter/dt/*"), account.iot("topic/dt/*")],
+        "commands": [account.iot(f"{kind}/*") for kind in ("command", "thing")],
     }

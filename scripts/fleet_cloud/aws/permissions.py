@@ -5,6 +5,7 @@ Where AWS knows no resource for an action, or lists over the whole account, the 
 
 from collections.abc import Mapping, Sequence
 
+from fleet_cloud.aws import steering
 from fleet_cloud.aws.grant import Grant
 
 # What the code calls and no printed policy allows: with it, any role of the fleet could be taken over, and what it may.
@@ -255,7 +256,11 @@ _RULE_DOWN = (
 _TRIAL_POLICY = ("trial policies",)
 
 COMMANDS: Mapping[str, Sequence[Grant]] = {
-    "up": (*_SEE_FLEET, *_MAKE_FLEET),
+    "up": (
+        *_SEE_FLEET,
+        *_MAKE_FLEET,
+        Grant(("policies",), ("iot:ListTagsForResource", "iot:UntagResource")),
+    ),
     "status": (
         *_SEE_FLEET,
         *_SEE_CLAIMS,
@@ -286,6 +291,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
             ("iot:DescribeThing", "iot:ListThingPrincipals", "iot:ListThingGroupsForThing"),
         ),
         Grant(("certificates",), ("iot:DescribeCertificate", "iot:ListAttachedPolicies")),
+        *steering.SHOW,
     ),
     "devices allow": (
         *_SEE_TEMPLATE,
@@ -312,6 +318,9 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         Grant(("certificates",), ("iot:ListAttachedPolicies",)),
         *_RETIRE,
     ),
+    "send": steering.SEND,
+    "run": steering.RUN,
+    "explain": steering.EXPLAIN,
     "rotate start": (
         *_WHO,
         *_SEE_TEMPLATE,

@@ -86,9 +86,14 @@ def _one(shape: Any, text: str) -> Any:  # noqa: ANN401 - botocore's own
     return text
 
 
-def _shorthand(text: str) -> dict[str, str]:
-    """Returns what ``Key=a,Value=b`` means."""
+def _shorthand(text: str) -> dict[str, str | bytes]:
+    """Returns what ``Key=a,Value=b`` means, and ``Key@=fileb://FILE``."""
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(key and equals for key, equals, _ in pairs):
         raise ValueError(f"Error parsing parameter: {text!r}")
-    return {key: value for key, _, value in pairs}
+    return {
+        key.removesuffix("@"): Path(value.removeprefix(_FILE)).read_bytes()
+        if key.endswith("@")
+        else value
+        for key, _, value in pairs
+    }

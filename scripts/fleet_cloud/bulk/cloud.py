@@ -2,7 +2,7 @@
 
 from fleet_cloud.aws.calls import Answer, Aws, entries
 from fleet_cloud.aws.names import BulkNames
-from fleet_cloud.plan import documents, registry, resources
+from fleet_cloud.plan import documents, registry, resources, rights
 from fleet_cloud.plan.documents import Document, Registry
 from fleet_cloud.plan.resources import Facts, Resource
 from fleet_cloud.plan.teardown import Piece
@@ -25,7 +25,7 @@ def needed(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
             documents.allowing("s3:GetObject", f"arn:{account.partition}:s3:::{bulk.bucket}/*"),
         ),
         resources.policy(
-            aws, names, "thing policy", bulk.policy, documents.device_policy(account)
+            aws, names, "thing policy", bulk.policy, rights.device_policy(account, names)
         ),
         *registry.of_fleet(aws, names, Registry(thing_type=thing_type or None)),
         *_bucket(aws, bulk),

@@ -7,15 +7,17 @@ from fleet_cloud.aws import times
 from fleet_cloud.aws.calls import Answer, Aws, entries, text
 from fleet_cloud.aws.names import REGISTRY_NAME
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.fleet import registrations
+from fleet_cloud.fleet import jobs, presence, registrations
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
 
 NAME = ("devices", "show")
-SUMMARY = "show one device: attributes, type, groups, certificates, policies"
+SUMMARY = "show one device: registry, certificates, connection, orders"
 DESCRIPTION = """\
 Shows a thing by its name, of this fleet or another: attributes, type, groups, and each of its certificates with its
-state, its dates and its policies.
+state, where it comes from, its dates and its policies; since when it is connected, or why it left, and what it listens
+to (its client id being the thing's name); when it rotated last, and its last orders. What cannot be asked, because
+this CLI is too old for it or these credentials may not, is said.
 """
 
 
@@ -29,6 +31,56 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     name: str = arguments.thing
     check_name(name)
     aws = context.aws()
+    described, principals, groups = _asked(aws, name)
+    found = principals.get("principals") if principals else None
+    arns = [str(arn) for arn in found] if isinstance(found, list) else []
+    given = described.get("attributes")
+    attributes = dict(given) if isinstance(given, Mapping) else {}
+    group_names = [text(entry, "groupName") for entry in entries(groups, "thingGroups")]
+    certificates = _certificates(aws, arns, attributes)
+    here = presence.of(aws, name)
+    orders, unasked = presence.orders(aws, name, str(described.get("thingArn")))
+    rotated = _rotated(orders, certificates)
+    kind = described.get("thingTypeName")
+    rows = [["thing", name], ["type", str(kind or "-")], ["groups", ", ".join(group_names) or "-"]]
+    rows += [[f"attribute {key}", str(value)] for key, value in sorted(attributes.items())]
+    second = registrations.second_claim(attributes)
+    if second:
+        rows.append(["by a second claim", second])
+    for row in certificates:
+        rows += [[key.replace("_", " "), str(value)] for key, value in row.items()]
+    rows.append(["connection", here.words])
+    rows += [["listens to", one] for one in here.listens]
+    rows.append(["last rotation", rotated])
+    rows += [[one.kind, one.words] for one in orders]
+    unknown = [*here.unknown, *unasked]
+    return Outcome(
+        data={
+            "thing": name,
+            "type": kind,
+            "groups": group_names,
+            "attributes": attributes,
+            "second_claim": second,
+            "certificates": certificates,
+            "connection": here.data,
+            "last_rotation": rotated,
+            "orders": [one.data for one in orders],
+            "unknown": unknown,
+        },
+        lines=[
+            *table(rows),
+            *([] if certificates else ["no certificate"]),
+            *(f"not known: {one}" for one in unknown),
+        ],
+    )
+
+
+def _asked(aws: Aws, name: str) -> tuple[Answer, Answer | None, Answer | None]:
+    """Returns the thing, its principals, its groups.
+
+    Raises:
+        FleetCloudError: There is no such thing.
+    """
     described, principals, groups = aws.ask_all(
         [
             aws.command("iot", "describe-thing", "--thing-name", name),
@@ -42,31 +94,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             remedy="type: fleet-cloud devices list   to see them; check --region",
             code="thing-missing",
         )
-    found = principals.get("principals") if principals else None
-    arns = [str(arn) for arn in found] if isinstance(found, list) else []
-    given = described.get("attributes")
-    attributes = dict(given) if isinstance(given, Mapping) else {}
-    group_names = [text(entry, "groupName") for entry in entries(groups, "thingGroups")]
-    certificates = _certificates(aws, arns)
-    kind = described.get("thingTypeName")
-    rows = [["thing", name], ["type", str(kind or "-")], ["groups", ", ".join(group_names) or "-"]]
-    rows += [[f"attribute {key}", str(value)] for key, value in sorted(attributes.items())]
-    second = registrations.second_claim(attributes)
-    if second:
-        rows.append(["by a second claim", second])
-    for row in certificates:
-        rows += [[key.replace("_", " "), str(value)] for key, value in row.items()]
-    return Outcome(
-        data={
-            "thing": name,
-            "type": kind,
-            "groups": group_names,
-            "attributes": attributes,
-            "second_claim": second,
-            "certificates": certificates,
-        },
-        lines=[*table(rows), *([] if certificates else ["no certificate"])],
-    )
+    return described, principals, groups
 
 
 def check_name(name: str) -> None:
@@ -82,7 +110,20 @@ def check_name(name: str) -> None:
         )
 
 
-def _certificates(aws: Aws, arns: list[str]) -> list[dict[str, object]]:
+def _rotated(orders: list[presence.Order], certificates: list[dict[str, object]]) -> str:
+    """Returns when it replaced its certificate last, as far as jobs and certificates show."""
+    for one in orders:
+        if "-rotate-" in one.name and one.status == jobs.SUCCEEDED:
+            return f"{times.text(one.at)}, by the job {one.name}"
+    made = sorted(str(one["created"]) for one in certificates)
+    if len(made) > 1:
+        return f"perhaps {made[-1]}: its newest certificate is of then"
+    return "none is known"
+
+
+def _certificates(
+    aws: Aws, arns: list[str], attributes: Mapping[str, object]
+) -> list[dict[str, object]]:
     described = aws.ask_all(
         [
             aws.command("iot", "describe-certificate", "--certificate-id", arn.rpartition("/")[2])
@@ -93,12 +134,14 @@ def _certificates(aws: Aws, arns: list[str]) -> list[dict[str, object]]:
         [aws.command("iot", "list-attached-policies", "--target", arn) for arn in arns]
     )
     return [
-        _certificate(arn, answer, policies)
+        _certificate(arn, answer, policies, attributes)
         for arn, answer, policies in zip(arns, described, attached, strict=True)
     ]
 
 
-def _certificate(arn: str, answer: Answer | None, policies: Answer | None) -> dict[str, object]:
+def _certificate(
+    arn: str, answer: Answer | None, policies: Answer | None, attributes: Mapping[str, object]
+) -> dict[str, object]:
     found = answer.get("certificateDescription") if answer else None
     facts = found if isinstance(found, Mapping) else {}
     validity = facts.get("validity")
@@ -107,7 +150,24 @@ def _certificate(arn: str, answer: Answer | None, policies: Answer | None) -> di
     return {
         "certificate": arn.rpartition("/")[2],
         "status": facts.get("status"),
+        "origin": _origin(arn.rpartition("/")[2], facts, attributes),
         "created": times.text(times.moment(facts.get("creationDate"))),
         "ends": times.text(times.moment(dates.get("notAfter"))),
         "policies": ", ".join(names) or "-",
     }
+
+
+def _origin(identifier: str, facts: Mapping[str, object], attributes: Mapping[str, object]) -> str:
+    """Returns where a certificate comes from, as far as AWS and the hook remember."""
+    if facts.get("certificateMode") == "SNI_ONLY":
+        made = "registered, of a CA that AWS IoT does not know"
+    elif ca := facts.get("caCertificateId"):
+        made = f"of the CA {ca}"
+    else:
+        made = "made by AWS IoT"
+    known = registrations.of(attributes)
+    if known.second and identifier == known.second:
+        return f"{made}, for a second claim"
+    if known.is_of(identifier):
+        return f"{made}, let in by the hook {times.text(times.moment(known.at))}"
+    return made

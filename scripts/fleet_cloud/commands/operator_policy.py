@@ -57,7 +57,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if size > operator_policy.MOST_CHARACTERS:
         context.console.say(
             f"warning: IAM takes {operator_policy.MOST_CHARACTERS} characters of a managed policy, this has {size}: "
-            "make two, naming some of the commands each time"
+            "print several, naming some of the commands each time"
         )
     for command in () if boundary else permissions.administrates(commands):
         context.console.say(

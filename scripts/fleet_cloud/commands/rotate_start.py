@@ -10,7 +10,7 @@ from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.fleet import inventory, jobs
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
-from fleet_cloud.plan import documents, registry, templates
+from fleet_cloud.plan import documents, registry, rights, templates
 
 NAME = ("rotate", "start")
 SUMMARY = "order devices to replace their certificates"
@@ -93,7 +93,10 @@ def _check(
         if policy
         else None
     )
-    if templates.is_ours(template) and not documents.lets_rotate(found, account):
+    has = rights.found_in(found, account)
+    # A policy of the operator's own may say it otherwise.
+    is_ours = found is None or found == rights.device_policy(account, names, has)
+    if templates.is_ours(template) and is_ours and not has.rotation:
         raise FleetCloudError(
             f"the policy {names.device_policy} does not let devices replace their certificates",
             remedy="type: fleet-cloud up --rotation   (what that opens: fleet-cloud up --help)",

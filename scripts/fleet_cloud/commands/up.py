@@ -8,7 +8,7 @@ from fleet_cloud.errors import Exit, UsageError
 from fleet_cloud.local import files
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
-from fleet_cloud.plan import credentials, plan, registry, serials, template_check
+from fleet_cloud.plan import credentials, device_policy, plan, registry, serials, template_check
 from fleet_cloud.plan.documents import Document, Registry
 from fleet_cloud.plan.reconcile import Finding, ensure
 from fleet_cloud.plan.templates import TemplateFlags
@@ -40,7 +40,11 @@ everything. All faults are named at once.
 
 --rotation lets devices replace their own certificates (fleet-agent rotate) and hear of AWS IoT Jobs that order it. It
 opens to every device what a claim may do: ask for certificates and register with this template, under any serial
-number that the hook takes. Remembered in the cloud, too; --no-rotation takes it back.
+number that the hook takes. --jobs lets devices take AWS IoT Jobs, --commands AWS IoT Commands, of their own thing each.
+Remembered in the cloud, too; --no-rotation, --no-jobs, --no-commands take it back.
+
+--device-policy-file FILE makes a policy of your own the devices', as it is; the flags of rights do not go with it. It
+is remembered by a tag, and stays until --default-device-policy.
 
 --credentials lets programs on devices have AWS credentials of a role, by its alias (fleet-agent credentials): with
 ALIAS=ROLE-ARN of one that is there, with --credentials-policy FILE of one that is made, NAME-credentials, which AWS
@@ -72,18 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go back to the body of fleet-cloud, without the file, type and groups of earlier runs",
     )
-    parser.add_argument(
-        "--rotation",
-        action="store_true",
-        default=None,
-        help="let devices replace their own certificates, and hear of jobs that order it",
-    )
-    parser.add_argument(
-        "--no-rotation",
-        dest="rotation",
-        action="store_false",
-        help="let devices do that no more",
-    )
+    device_policy.add_to(parser)
     _add_credentials(parser)
     _add_hook(parser)
 
@@ -137,6 +130,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Makes what is missing, puts right what differs."""
     check_beside_claims("--name", context.names.fleet)
     flags = _flags(arguments)
+    asked = device_policy.read(arguments)
     rules = serials.read_rules(
         arguments.hook_allow, arguments.hook_pattern, any_serial=arguments.hook_any
     )
@@ -160,7 +154,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             flags,
             rules,
             uploads,
-            rotation=arguments.rotation,
+            asked_rights=asked,
             vending=vending,
         )
         plan.check_hook(wanted, rules)

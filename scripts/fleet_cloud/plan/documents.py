@@ -147,41 +147,7 @@ def hook_policy(account: Account) -> Document:
     }
 
 
-def device_policy(
-    account: Account, rotating: FleetNames | None = None, aliases: Sequence[str] = ()
-) -> Document:
-    """Returns what a provisioned device may do: connect as its own thing, and use that thing's topics.
-
-    Orders it only hears: who has a device's key must not be able to give any, not even to that device.
-    ``IsAttached`` matters: without it a certificate could take the client id, and so the variable, of a thing that
-    it does not belong to.
-
-    Args:
-        account: Where.
-        rotating: The fleet whose devices may replace their own certificates. They may provision then, as a claim
-            may, and hear of their jobs.
-        aliases: Role aliases whose AWS credentials their programs may have.
-    """
-    rotation = rotation_topics(rotating) if rotating else ()
-    topics = (TELEMETRY_TOPIC, ORDER_TOPIC, *rotation)
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": "iot:Connect",
-                "Resource": account.iot(f"client/{THING}"),
-                "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}},
-            },
-            _allow(account, ["iot:Publish", "iot:Receive"], "topic", (TELEMETRY_TOPIC, *rotation)),
-            _allow(account, "iot:Subscribe", "topicfilter", topics),
-            _allow(account, "iot:Receive", "topic", (ORDER_TOPIC,)),
-            *([_vending(account, aliases)] if aliases else []),
-        ],
-    }
-
-
-def _vending(account: Account, aliases: Sequence[str]) -> Document:
+def vending(account: Account, aliases: Sequence[str]) -> Document:
     """Returns the statement for AWS credentials. ``IsAttached``: only as the thing that the certificate belongs to."""
     return {
         "Effect": "Allow",
@@ -204,30 +170,13 @@ def role_aliases(policy: object) -> list[str]:
     ]
 
 
-def rotation_topics(names: FleetNames) -> tuple[str, ...]:
-    """Returns what a device reaches to replace its certificate: provisioning, and the jobs that order it."""
-    return (*_provisioning_topics(names), f"$aws/things/{THING}/jobs/*")
-
-
-def lets_rotate(policy: object, account: Account) -> bool:
-    """Whether a device policy has what rotation needs, or had it and was changed since."""
-    statements = policy.get("Statement") if isinstance(policy, Mapping) else None
-    resources = [
-        resource
-        for statement in (statements if isinstance(statements, list) else [])
-        if isinstance(statement, Mapping) and isinstance(statement.get("Resource"), list)
-        for resource in statement["Resource"]
-    ]
-    return account.iot(f"topic/$aws/things/{THING}/jobs/*") in resources
-
-
 def claim_policy(account: Account, names: FleetNames) -> Document:
     """Returns what a claim may do: ask for a certificate, in both ways, and register with this fleet's template.
 
     ``create/*`` does not cover ``create-from-csr/*``: they are two entries. The client id is narrowed so that a
     leaked claim cannot throw a device out by connecting under its name.
     """
-    topics = _provisioning_topics(names)
+    topics = provisioning_topics(names)
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -236,8 +185,8 @@ def claim_policy(account: Account, names: FleetNames) -> Document:
                 "Action": "iot:Connect",
                 "Resource": account.iot(f"client/{CLAIM_CLIENT_PREFIX}*"),
             },
-            _allow(account, ["iot:Publish", "iot:Receive"], "topic", topics),
-            _allow(account, "iot:Subscribe", "topicfilter", topics),
+            allow(account, ["iot:Publish", "iot:Receive"], "topic", topics),
+            allow(account, "iot:Subscribe", "topicfilter", topics),
         ],
     }
 
@@ -336,7 +285,8 @@ def differences(found: object, wanted: object, at: str = "") -> Iterator[str]:
         yield at or "everything"
 
 
-def _provisioning_topics(names: FleetNames) -> tuple[str, ...]:
+def provisioning_topics(names: FleetNames) -> tuple[str, ...]:
+    """Returns what is published to and heard on to get a certificate and register with this fleet's template."""
     return (
         "$aws/certificates/create/*",
         "$aws/certificates/create-from-csr/*",
@@ -348,9 +298,10 @@ def _name(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _allow(
+def allow(
     account: Account, action: str | list[str], kind: str, topics: tuple[str, ...]
 ) -> dict[str, object]:
+    """Returns a statement that allows these actions on topics, or on topic filters."""
     return {
         "Effect": "Allow",
         "Action": action,

@@ -6,18 +6,19 @@ from pathlib import Path
 
 from fleet_cloud.aws.calls import Answer, Aws, text
 from fleet_cloud.aws.names import Account, FleetNames
-from fleet_cloud.errors import FleetCloudError
+from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.plan import (
     credentials,
-    documents,
     hook_settings,
     hooks,
     registry,
     resources,
+    rights,
     templates,
 )
 from fleet_cloud.plan.credentials import CredentialsFlags
 from fleet_cloud.plan.resources import Resource
+from fleet_cloud.plan.rights import Asked
 from fleet_cloud.plan.serials import Rules
 from fleet_cloud.plan.templates import Design, TemplateFlags
 
@@ -70,7 +71,7 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
     rules: Rules | None = None,
     folder: Path = Path(),
     *,
-    rotation: bool | None = None,
+    asked_rights: Asked = rights.NOTHING_ASKED,
     vending: CredentialsFlags = credentials.NONE,
 ) -> Plan:
     """Returns what is wanted of this fleet.
@@ -81,7 +82,7 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
         flags: What the flags say about its template.
         rules: What its hook is to decide; nothing for what it decides already.
         folder: Where a file that is sent to AWS may lie.
-        rotation: Whether its devices may replace their certificates; nothing for what the policy says already.
+        asked_rights: What its devices may do; of what is not said, what the policy says already.
         vending: Role aliases that devices may use beside those that they may already.
     """
     account, template = look(aws, names)
@@ -90,7 +91,7 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
         flags = dataclasses.replace(flags, hook=account.function(names.hook))
     design = templates.design(names, template, flags)
     wanted = [
-        *resources.of_fleet(aws, names, account, rotation=bool(rotation)),
+        *resources.of_fleet(aws, names, account),
         *registry.of_fleet(aws, names, design.registry),
         *credentials.of_fleet(aws, names, account, vending),
     ]
@@ -100,10 +101,17 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
             body = templates.facts(template)["body"]
         wanted += _hook(aws, names, account, body, rules, folder)
     answers = aws.ask_all([resource.read for resource in wanted])
-    pairs = [
-        (_with_rights(aws, names, account, resource, answer, rotation, vending), answer)
-        for resource, answer in zip(wanted, answers, strict=True)
-    ]
+    pairs: list[tuple[Resource, Answer | None]] = []
+    for resource, answer in zip(wanted, answers, strict=True):
+        if resource.kind == resources.DEVICE_POLICY:
+            found = (resource.facts(answer) or {}).get("document") if answer else None
+            wished = _Wished(rights=asked_rights, vending=vending, found=found)
+            pairs += [
+                (one, answer if is_it else _tags(aws, one))
+                for one, is_it in _device_policy(aws, names, account, wished)
+            ]
+        else:
+            pairs.append((resource, answer))
     pairs.append((templates.template(aws, names, account, design), template))
     was_asking = templates.is_own_hook(names, asked)
     return Plan(account=account, design=design, wanted=pairs, was_asking=was_asking)
@@ -124,20 +132,46 @@ def _hook(
     return hooks.of_fleet(aws, names, account, settings, serials, folder)
 
 
-def _with_rights(  # noqa: PLR0913, PLR0917 - of one resource, all that decides it
-    aws: Aws,
-    names: FleetNames,
-    account: Account,
-    wanted: Resource,
-    answer: Answer | None,
-    rotation: bool | None,
-    vending: CredentialsFlags,
-) -> Resource:
-    """Returns the device policy with what the flags say, or else what it has; other resources as they are."""
-    if wanted.kind != resources.DEVICE_POLICY:
-        return wanted
-    found = (wanted.facts(answer) or {}).get("document") if answer else None
-    if rotation is None:
-        rotation = documents.lets_rotate(found, account)
-    aliases = vending.beside(documents.role_aliases(found))
-    return resources.device_policy(aws, names, account, rotation=rotation, aliases=aliases)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Wished:
+    """What the flags say of the device policy, and the document that is there."""
+
+    rights: Asked
+    vending: CredentialsFlags
+    found: object
+
+
+def _device_policy(
+    aws: Aws, names: FleetNames, account: Account, wished: _Wished
+) -> list[tuple[Resource, bool]]:
+    """Returns the device policy as it is to be (true), and its mark where it is the operator's own, or was.
+
+    Raises:
+        UsageError: Rights are asked for beside a policy of the operator's own.
+    """
+    asked, found = wished.rights, wished.found
+    mark = resources.mark_of_own_policy(aws, names, account, is_own=not asked.default)
+    if asked.policy is not None:
+        return [(resources.device_policy(aws, names, asked.policy), True), (mark, False)]
+    has = rights.found_in(found, account)
+    aliases = tuple(wished.vending.beside([*has.aliases]))
+    wanted = dataclasses.replace(asked.over(has), aliases=aliases)
+    ours = resources.device_policy(aws, names, rights.device_policy(account, names, wanted))
+    is_ours = found is None or found == rights.device_policy(account, names, has)
+    if is_ours or not resources.is_marked(_tags(aws, mark)):
+        return [(ours, True)]
+    if asked.default:
+        return [(ours, True), (mark, False)]
+    if asked.is_of_rights or aliases != has.aliases:
+        raise UsageError(
+            f"the policy {names.device_policy} is one of your own (--device-policy-file)",
+            remedy="put the rights into it and run fleet-cloud up --device-policy-file FILE, or go back to the policy "
+            "of fleet-cloud with --default-device-policy",
+        )
+    kept = found if isinstance(found, Mapping) else {}
+    return [(resources.device_policy(aws, names, kept), True), (mark, False)]
+
+
+def _tags(aws: Aws, mark: Resource) -> Answer | None:
+    (answer,) = aws.ask_all([mark.read])
+    return answer

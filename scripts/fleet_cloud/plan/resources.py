@@ -4,18 +4,19 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet_cloud.aws.calls import Answer, Aws, entries, text
 from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.errors import UsageError
 from fleet_cloud.local.shell import Command
-from fleet_cloud.plan import documents
+from fleet_cloud.plan import documents, rights
 
 Facts = Mapping[str, object]
 
 DEVICE_POLICY = "device policy"
+OWN_POLICY = "device-policy"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,14 +84,12 @@ class Versions:
         return [self.delete(str(number)) for number in others[: max(0, len(found) - kept)]]
 
 
-def of_fleet(
-    aws: Aws, names: FleetNames, account: Account, *, rotation: bool = False
-) -> list[Resource]:
+def of_fleet(aws: Aws, names: FleetNames, account: Account) -> list[Resource]:
     """Returns what every fleet needs, but for its template, in the order in which it is made."""
     return [
         role(aws, names, account),
         role_policy(aws, names.role, account.registration_policy),
-        device_policy(aws, names, account, rotation=rotation),
+        device_policy(aws, names, rights.device_policy(account, names)),
         claim_policy(aws, names, account),
     ]
 
@@ -180,33 +179,42 @@ def inline_policy(
     )
 
 
-def device_policy(
-    aws: Aws,
-    names: FleetNames,
-    account: Account,
-    *,
-    rotation: bool = False,
-    aliases: Sequence[str] = (),
-) -> Resource:
+def device_policy(aws: Aws, names: FleetNames, document: documents.Document) -> Resource:
     """Returns the policy of this fleet's devices.
-
-    Args:
-        aws: Makes it.
-        names: The fleet's.
-        account: Where.
-        rotation: They may replace their certificates.
-        aliases: Role aliases whose credentials their programs may have.
 
     Raises:
         UsageError: It would be longer than AWS takes.
     """
-    document = documents.device_policy(account, names if rotation else None, aliases)
     if len(documents.compact(document)) > documents.POLICY_CHARACTERS:
         raise UsageError(
-            f"with {len(aliases)} role aliases the device policy exceeds {documents.POLICY_CHARACTERS} characters",
-            remedy="let several programs share an alias",
+            f"the policy {names.device_policy} would exceed {documents.POLICY_CHARACTERS} characters, AWS's limit",
+            remedy="let several programs share a role alias, give fewer rights, or a policy of your own "
+            "(--device-policy-file), or take a shorter name for the fleet",
         )
     return policy(aws, names, DEVICE_POLICY, names.device_policy, document)
+
+
+def mark_of_own_policy(
+    aws: Aws, names: FleetNames, account: Account, *, is_own: bool = True
+) -> Resource:
+    """Returns the tag that says that the device policy is the operator's own, or that it is not any more."""
+    arn = ["--resource-arn", account.iot(f"policy/{names.device_policy}")]
+    mark = aws.command("iot", "tag-resource", *arn, "--tags", f"Key={OWN_POLICY},Value=file")
+    unmark = aws.command("iot", "untag-resource", *arn, "--tag-keys", OWN_POLICY)
+    return Resource(
+        kind="device policy's mark",
+        name=names.device_policy,
+        read=aws.command("iot", "list-tags-for-resource", *arn),
+        facts=lambda answer: {OWN_POLICY: is_marked(answer)},
+        wanted={OWN_POLICY: is_own},
+        create=mark,
+        mend={OWN_POLICY: mark if is_own else unmark},
+    )
+
+
+def is_marked(answer: Answer | None) -> bool:
+    """Whether tags say that the device policy is the operator's own."""
+    return any(entry.get("Key") == OWN_POLICY for entry in entries(answer, "tags"))
 
 
 def claim_policy(aws: Aws, names: FleetNames, account: Account) -> Resource:

@@ -56,6 +56,28 @@ def problems(body: Mapping[str, object], *, allow_wildcard: bool) -> list[str]:
     return found
 
 
+def policy_problems(document: Mapping[str, object], *, allow_wildcard: bool) -> list[str]:
+    """Returns everything that keeps a document from being a policy of AWS IoT, or that makes it dangerous."""
+    statements = _listed(document.get("Statement"))
+    found = [] if document.get("Version") == "2012-10-17" else ['Version: is not "2012-10-17"']
+    for number, statement in enumerate(statements):
+        at = f"Statement[{number}]"
+        if not isinstance(statement, Mapping):
+            found.append(f"{at}: is no object")
+            continue
+        if statement.get("Effect") not in {"Allow", "Deny"}:
+            found.append(f"{at}.Effect: is neither Allow nor Deny")
+        found += [
+            f"{at}.{key}: is missing" for key in ("Action", "Resource") if key not in statement
+        ]
+        if not allow_wildcard:
+            found += _wide(at, statement)
+    size = len(documents.compact(document))
+    if size > documents.POLICY_CHARACTERS:
+        found.append(f"it has {size} characters, AWS takes {documents.POLICY_CHARACTERS}")
+    return found
+
+
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) != len(pairs):

@@ -28,6 +28,10 @@ SIGNATURES = {
     "iot._make_suback": "(packet_id, granted_qos, protocol_version, properties)",
     "iot._make_publish": "(topic, payload, qos, packet_id, retain, dup, properties)",
     "iot._decode_properties": "(buf, offset)",
+    "iot._encode_properties": "(props)",
+    "iot._validate_publish_topic": "(topic)",
+    "iot._indexing_configuration": "()",
+    "iot._thing_connectivity_indexing_mode": "(config)",
     "iot._aged_properties": "(properties, received_at, now)",
     "iot._message_expires_at": "(properties, received_at)",
     "iot._InFlightMessage": "(packet_id, topic, payload, properties, retain)",
@@ -93,6 +97,11 @@ SIGNATURES = {
     "iot._mtls_build_ssl_context": "()",
     "iot._mtls_refuse": "async (writer, cert_id, protocol_level)",
     "iam_evaluator.resolve_principal": "(access_key_id, account_id, credential)",
+    "iot_data.handle_request": "async (method, path, headers, body, query_params)",
+    "iot_jobs_data.handle_request": "async (method, path, headers, body, query_params)",
+    "iam_actions.extract_resource_arn": (
+        "(service, method, path, headers, body, query_params, region, account_id)"
+    ),
     "app.detect_service": "(method, path, headers, query_params)",
     # overridden or used on the session
     "iot._WSSession._answer_fleet_provisioning": (
@@ -142,16 +151,17 @@ CALLERS = {
     "iot._mtls_cert_is_reusable": ["_mtls_server_cert_sans"],
     "iot._mtls_context": ["_mtls_build_ssl_context"],
     "iam_evaluator.enforce": ["resolve_principal"],
-    "app._dispatch_service_request": ["detect_service"],
     "iot._mtls_refresh_trust_anchors": ["_mtls_trust_anchors"],
     "iot._mtls_resolve_identity": ["_mtls_active_registrations"],
     "x509_utils.sign_certificate_request": ["serialization", "load_pem_private_key"],
+    "app._dispatch_service_request": ["detect_service", "extract_resource_arn"],
     "iot._mtls_start_locked": ["create_server", "get_running_loop", "_MtlsAcceptor"],
 }
 
 ATTRIBUTES = [
     "account_id", "region", "certificate_id", "protocol_version", "_client_id", "_send",
     "_sub_filters", "_sub_granted_qos", "_sub_ids", "_buffer", "_cleaned_up", "_forced_disconnect_reason",
+    "_resume_session",
     "_graceful_disconnect", "_in_flight", "_persist_session", "_session_expiry_interval", "_will_message",
     "_will_properties", "_will_qos", "_will_retain", "_will_topic",
 ]  # fmt: skip
@@ -159,12 +169,15 @@ ATTRIBUTES = [
 DESCRIBE = """
 import inspect, json, sys
 from ministack import app
-from ministack.core import iam_evaluator, responses, x509_utils
-from ministack.services import iam, iot, s3, sts
+from ministack.core import iam_actions, iam_evaluator, responses, x509_utils
+from ministack.services import iam, iot, iot_data, iot_jobs_data, s3, sts
 from importlib.metadata import version
 
-modules = {"iot": iot, "s3": s3, "app": app, "responses": responses, "x509_utils": x509_utils,
-           "iam": iam, "sts": sts, "iam_evaluator": iam_evaluator}
+modules = {
+    "iot": iot, "s3": s3, "app": app, "responses": responses, "x509_utils": x509_utils,
+    "iam": iam, "sts": sts, "iam_evaluator": iam_evaluator,
+    "iot_data": iot_data, "iot_jobs_data": iot_jobs_data, "iam_actions": iam_actions,
+}
 wanted = json.load(sys.stdin)
 
 def find(path):
@@ -206,7 +219,9 @@ print(json.dumps({
     "properties": [
         iot.PROP_RECEIVE_MAXIMUM, iot.PROP_MAXIMUM_PACKET_SIZE, iot.PROP_TOPIC_ALIAS, iot.PROP_TOPIC_ALIAS_MAXIMUM,
         iot.PROP_SERVER_KEEP_ALIVE, iot.PROP_SESSION_EXPIRY_INTERVAL, iot.PROP_SHARED_SUBSCRIPTION_AVAILABLE,
-        iot.PROP_SUBSCRIPTION_IDENTIFIER, iot.PROP_WILL_DELAY_INTERVAL,
+        iot.PROP_SUBSCRIPTION_IDENTIFIER, iot.PROP_WILL_DELAY_INTERVAL, iot.PROP_MESSAGE_EXPIRY_INTERVAL,
+        iot.PROP_CONTENT_TYPE, iot.PROP_RESPONSE_TOPIC, iot.PROP_CORRELATION_DATA, iot.PROP_USER_PROPERTY,
+        iot.PROP_PAYLOAD_FORMAT_INDICATOR,
     ],
     "delivered": [iot._delivery_properties.get().hex(), iot._delivery_retain.get()],
     "in_flight": sorted(iot._InFlightMessage.__slots__),
@@ -221,7 +236,12 @@ print(json.dumps({
     "listener_state": app._iot_mtls_state,
     "topics": {topic: iot._parse_fleet_provisioning_topic(topic) for topic in wanted["topics"]},
     "services": {path: app.detect_service("GET", path, wanted["former"], {}) for path in wanted["paths"]},
-    "bulk": any("thing-registration-tasks" in str(names) for names in [iot._route_request.__code__.co_consts]),
+    "there": [
+        word for word in ["thing-registration-tasks", "/commands", "connectivity-data", "/connections"]
+        if any(word in str(one.__code__.co_consts) for one in [iot._route_request, iot_data.handle_request])
+    ],
+    "connectivity": type(iot._connectivity).__name__,
+    "websockets": type(app._IOT_DATA_WS_RE).__name__,
     "plan": sorted(iot._provisioning_plan(
         {"versions": {"1": {"templateBody": {"DeviceConfiguration": {"a": {"Ref": "P"}}}}}, "defaultVersionId": 1},
         {"P": "b"}, "")["deviceConfiguration"].items()),
@@ -305,9 +325,9 @@ def test_a_call_signed_as_execute_api_still_goes_to_api_gateway() -> None:
     assert set(ground()["services"].values()) == {"apigateway"}
 
 
-def test_bulk_registration_is_still_missing() -> None:
-    # The day ministack answers it itself, ours goes.
-    assert ground()["bulk"] is False
+def test_bulk_registration_commands_and_connections_are_still_missing() -> None:
+    # The day ministack answers one of them itself, ours goes.
+    assert ground()["there"] == []
 
 
 def test_a_template_still_resolves_its_device_configuration() -> None:
@@ -315,7 +335,10 @@ def test_a_template_still_resolves_its_device_configuration() -> None:
 
 
 def test_mqtt_5_properties_are_what_the_standard_numbers_them() -> None:
-    assert ground()["properties"] == [0x21, 0x27, 0x23, 0x22, 0x13, 0x11, 0x2A, 0x0B, 0x18]
+    assert ground()["properties"] == [
+        *(0x21, 0x27, 0x23, 0x22, 0x13, 0x11, 0x2A, 0x0B, 0x18),
+        *(0x02, 0x03, 0x08, 0x09, 0x26, 0x01),
+    ]
 
 
 def test_what_is_on_its_way_is_still_kept_where_it_was() -> None:
@@ -325,11 +348,16 @@ def test_what_is_on_its_way_is_still_kept_where_it_was() -> None:
     )
     assert {"queued_messages", "in_flight"} <= set(ground()["stored"])
     assert ground()["by_client"] == ["dict", "dict"]
+    assert ground()["connectivity"] == "dict"
 
 
 def test_a_filter_that_was_not_subscribed_to_is_still_17() -> None:
     # The day ministack answers 0 as AWS does, our wrapper goes.
     assert ground()["unsuback"].endswith("11")
+
+
+def test_websockets_are_still_told_by_their_host() -> None:
+    assert ground()["websockets"] == "Pattern"
 
 
 def test_the_listener_still_reports_its_state() -> None:

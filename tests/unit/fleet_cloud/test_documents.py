@@ -1,11 +1,13 @@
 """The policy documents and the template, word for word: a change here is a change of what devices may do."""
 
+import dataclasses
 import json
 
 import pytest
 
 from fleet_cloud.aws.names import Account, FleetNames
-from fleet_cloud.plan import documents
+from fleet_cloud.plan import documents, rights
+from fleet_cloud.plan.rights import Asked, Rights
 
 ACCOUNT = Account(partition="aws", number="123456789012", region="eu-west-1")
 NAMES = FleetNames("fleet")
@@ -15,6 +17,8 @@ THING = "${iot:Connection.Thing.ThingName}"
 # The longest names there are.
 BIGGEST = Account(partition="aws-us-gov", number="9" * 12, region="ap-northeast-99")
 LONGEST = FleetNames("n" * 36)
+ALL = Rights(rotation=True, jobs=True, commands=True)
+SOME = Rights(rotation=True), Rights(rotation=True, jobs=True), Rights(jobs=True, commands=True)
 
 
 def test_trust_policy_lets_aws_iot_act_for_this_account_only() -> None:
@@ -32,7 +36,7 @@ def test_trust_policy_lets_aws_iot_act_for_this_account_only() -> None:
 
 
 def test_device_policy_reaches_the_devices_own_topics_only() -> None:
-    assert documents.device_policy(ACCOUNT) == {
+    assert rights.device_policy(ACCOUNT, NAMES) == {
         "Version": "2012-10-17",
         "Statement": [
             {
@@ -130,8 +134,9 @@ def test_template_makes_a_thing_that_has_its_certificate_alone() -> None:
 
 def test_everything_fits_aws_limits_with_the_longest_names() -> None:
     policies = (
-        documents.device_policy(BIGGEST),
-        documents.device_policy(BIGGEST, LONGEST),
+        rights.device_policy(BIGGEST, LONGEST),
+        *(rights.device_policy(BIGGEST, LONGEST, one) for one in SOME),
+        rights.device_policy(ACCOUNT, LONGEST, ALL),
         documents.claim_policy(BIGGEST, LONGEST),
     )
     for policy in policies:
@@ -141,7 +146,8 @@ def test_everything_fits_aws_limits_with_the_longest_names() -> None:
 
 
 def test_rotation_adds_provisioning_and_the_things_own_jobs() -> None:
-    plain, rotating = documents.device_policy(ACCOUNT), documents.device_policy(ACCOUNT, NAMES)
+    plain = rights.device_policy(ACCOUNT, NAMES)
+    rotating = rights.device_policy(ACCOUNT, NAMES, Rights(rotation=True))
     (before, after) = (
         json.loads(documents.compact(one))["Statement"] for one in (plain, rotating)
     )
@@ -153,13 +159,50 @@ def test_rotation_adds_provisioning_and_the_things_own_jobs() -> None:
             f"{IOT}:{kind}/$aws/provisioning-templates/fleet/provision/*",
             f"{IOT}:{kind}/$aws/things/{THING}/jobs/*",
         ]
-    assert documents.lets_rotate(rotating, ACCOUNT)
-    assert not documents.lets_rotate(plain, ACCOUNT)
-    assert not documents.lets_rotate("no policy", ACCOUNT)
+
+
+def test_jobs_and_commands_are_the_things_own_and_orders_are_only_heard() -> None:
+    policy = rights.device_policy(ACCOUNT, NAMES, Rights(jobs=True, commands=True))
+    _, both, subscribe, receive = json.loads(documents.compact(policy))["Statement"]
+    executions = f"$aws/commands/things/{THING}/executions"
+    jobs = f"$aws/things/{THING}/jobs/*"
+    assert both["Resource"][1:] == [
+        f"{IOT}:topic/{jobs}",
+        f"{IOT}:topic/{executions}/*/response/*",
+    ]
+    assert subscribe["Resource"][2:] == [
+        f"{IOT}:topicfilter/{jobs}",
+        f"{IOT}:topicfilter/{executions}/+/re*",
+    ]
+    assert receive["Resource"][1:] == [f"{IOT}:topic/{executions}/*/request*"]
+
+
+@pytest.mark.parametrize(
+    "has",
+    [
+        Rights(rotation=a, jobs=b, commands=c)
+        for a in (False, True)
+        for b in (False, True)
+        for c in (False, True)
+    ],
+)
+def test_what_devices_may_is_found_again_in_their_policy(has: Rights) -> None:
+    policy = json.loads(documents.compact(rights.device_policy(ACCOUNT, NAMES, has)))
+    assert rights.found_in(policy, ACCOUNT) == has
+    # Taken back one by one, the others stay.
+    assert Asked(rotation=False).over(has) == dataclasses.replace(has, rotation=False)
+    assert Asked().over(has) == has
+
+
+@pytest.mark.parametrize(
+    "policy", ["no policy", None, {}, {"Statement": ["x", {"Resource": "*"}]}]
+)
+def test_another_policy_has_none_of_our_rights(policy: object) -> None:
+    assert rights.found_in(policy, ACCOUNT) == rights.LEAST
 
 
 def test_no_document_allows_everything() -> None:
-    policies = documents.device_policy(ACCOUNT), documents.device_policy(ACCOUNT, NAMES)
+    policies = (rights.device_policy(ACCOUNT, NAMES, one) for one in (rights.LEAST, *SOME, ALL))
     for document in (*policies, documents.claim_policy(ACCOUNT, NAMES)):
         assert '"*"' not in documents.compact(document)
         assert "client/*" not in documents.compact(document)

@@ -177,7 +177,8 @@ def test_every_file_it_installs_is_there(recipe: str, root_dir: Path) -> None:
 def test_the_service_is_the_one_of_debian(recipe: str, root_dir: Path) -> None:
     service = re.search(r'SYSTEMD_SERVICE:\$\{PN\} = "(.*)"', recipe)
     assert service
-    unit = (root_dir / "systemd" / service[1]).read_text()
+    assert service[1].split() == ["fleet-agent.service", "fleet-agent.socket"]
+    unit = (root_dir / "systemd/fleet-agent.service").read_text()
     user = (root_dir / "packaging/yocto/recipes-iot/fleet-agent/fleet-agent-user.inc").read_text()
     assert "User=_fleet-agent" in unit
     assert re.search(r'USERADD_PARAM.* _fleet-agent"', user)

@@ -34,6 +34,21 @@ do_install:append() {
 
     install -D -m 0644 ${S}/systemd/fleet-agent.service ${D}${systemd_system_unitdir}/fleet-agent.service
     install -D -m 0644 ${S}/systemd/fleet-agent.socket ${D}${systemd_system_unitdir}/fleet-agent.socket
+    # What orders need root for: systemctl enable fleet-agent-helper.socket in the image, and programs in helpers.d.
+    install -D -m 0644 ${S}/systemd/fleet-agent-helper.socket ${D}${systemd_system_unitdir}/fleet-agent-helper.socket
+    install -m 0644 ${S}/systemd/fleet-agent-helper@.service ${D}${systemd_system_unitdir}
+    install -d ${D}${sysconfdir}/fleet-agent/helpers.d ${D}${datadir}/fleet-agent/helpers.d
+    install -m 0755 ${S}/packaging/helpers.d/reboot ${S}/packaging/helpers.d/restart-service \
+        ${S}/packaging/helpers.d/download-file ${D}${datadir}/fleet-agent/helpers.d
+    install -m 0644 ${S}/packaging/helpers.d/*.profile ${S}/packaging/helpers.d/*.allow ${D}${datadir}/fleet-agent/helpers.d
+    install -d ${D}${nonarch_libdir}/fleet-agent
+    printf '%s\n' '#!/usr/bin/python3 -I' 'from fleet_agent_helper.__main__ import main' 'main()' \
+        > ${D}${nonarch_libdir}/fleet-agent/helper
+    chmod 0755 ${D}${nonarch_libdir}/fleet-agent/helper
+
+    install -D -m 0644 ${S}/systemd/system-preset/80-fleet-agent.preset \
+        ${D}${nonarch_libdir}/systemd/system-preset/80-fleet-agent.preset
+
     install -D -m 0644 ${S}/systemd/fleet-agent.catalog ${D}${nonarch_libdir}/systemd/catalog/fleet-agent.catalog
     install -D -m 0644 ${S}/systemd/tmpfiles.d/fleet-agent.conf ${D}${nonarch_libdir}/tmpfiles.d/fleet-agent.conf
     install -d ${D}${datadir}/fleet-agent/examples/systemd
@@ -53,7 +68,9 @@ do_install:append() {
 }
 
 FILES:${PN} += "\
+    ${nonarch_libdir}/fleet-agent \
     ${nonarch_libdir}/systemd/catalog \
+    ${nonarch_libdir}/systemd/system-preset \
     ${nonarch_libdir}/tmpfiles.d \
     ${systemd_system_unitdir} \
 "

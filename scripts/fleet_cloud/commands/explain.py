@@ -1,0 +1,164 @@
+"""``fleet-cloud explain``: what happened to one device, in the order of time, and what is probably behind it."""
+
+import argparse
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fleet_cloud.aws import times
+from fleet_cloud.aws.calls import Answer, Aws, strings
+from fleet_cloud.errors import CommandError, Exit, UsageError
+from fleet_cloud.fleet import device_bundle, presence, refusals, story
+from fleet_cloud.fleet.story import Event, Subject
+from fleet_cloud.local.shell import Command
+from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome, table
+from fleet_cloud.plan import registry
+
+NAME = ("explain",)
+SUMMARY = "tell what happened to one device, and what is probably behind it"
+DESCRIPTION = """\
+Puts together what the registry, the connection, the log of AWS IoT and the hook say of one device, and, with --bundle,
+what the device itself says (fleet-agent doctor --bundle FILE): its ledger, its problems, its journal. One story in the
+order of time, which ends with the likely cause and what to type.
+
+THING may also be a client id, such as claim-…, under which a device provisions. The log of AWS IoT has lines only while
+its logging is on: aws iot set-v2-logging-options. Exit status 1 when something is wrong.
+"""
+
+LOG = "AWSIotLogsV2"
+_MOST = 200  # lines that are shown
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds about whom, and since when."""
+    parser.add_argument(
+        "thing", metavar="THING|CLIENT-ID", help="the thing's name, or a client id"
+    )
+    parser.add_argument(
+        "--bundle", metavar="FILE", type=Path, help="what fleet-agent doctor --bundle wrote there"
+    )
+    parser.add_argument(
+        "--since",
+        metavar="DURATION",
+        default="1d",
+        help="how far to look back, such as 2h or 7d (default: %(default)s)",
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Asks everybody, and tells."""
+    name: str = arguments.thing
+    registry.check("THING", name)
+    seconds = times.seconds(arguments.since)
+    if not seconds:
+        raise UsageError(f"--since {arguments.since!r} is no time", remedy="write it as 1d")
+    events = device_bundle.read(arguments.bundle) if arguments.bundle else []
+    aws = context.aws()
+    subject, asked, missing = _asked(context, aws, name, time.time() - seconds)
+    events += asked
+    ordered = story.in_order(events)
+    cause = story.cause(subject, ordered)
+    shown = ordered[-_MOST:]
+    rows = [[times.text(event.at), event.where, event.what] for event in shown]
+    return Outcome(
+        data={
+            "subject": name,
+            "events": [story.as_json(event) for event in ordered],
+            "not_asked": missing,
+            "cause": {"code": cause.code, "words": cause.words, "next": cause.remedy},
+        },
+        lines=[
+            *(
+                [f"({len(ordered) - len(shown)} earlier ones)"]
+                if len(ordered) > len(shown)
+                else []
+            ),
+            *(table(rows) if rows else ["nobody says anything"]),
+            *(f"not known: {one}" for one in missing),
+            f"likely cause: {cause.words}",
+            f"next: {cause.remedy}",
+        ],
+        status=Exit.DONE if cause.code == "well" else Exit.FAILED,
+    )
+
+
+def _asked(
+    context: Context, aws: Aws, name: str, since: float
+) -> tuple[Subject, list[Event], list[str]]:
+    """Returns whom it is about, what AWS says of it, and what could not be asked."""
+    subject, attributes, certificates = _subject(aws, name)
+    missing = [*subject.presence.unknown]
+    events = [*story.of_certificates(certificates), *story.of_presence(subject.presence)]
+    serial = str(attributes.get("serialNumber") or name.removeprefix(context.names.thing_prefix))
+    logs: tuple[tuple[Command, str, Callable[[Answer], Iterator[Event]]], ...] = (
+        (
+            _log(aws, name, since),
+            "the log of AWS IoT",
+            functools.partial(story.of_log, client_id=name),
+        ),
+        (
+            refusals.read(aws, context.names, since),
+            "the hook's log",
+            functools.partial(story.of_hook, names=(name, serial)),
+        ),
+    )
+    for command, what, read in logs:
+        try:
+            events += read(aws.ask(command))
+        except CommandError as error:
+            missing.append(_words(what, error))
+    return subject, events, missing
+
+
+def _subject(
+    aws: Aws, name: str
+) -> tuple[Subject, Mapping[str, object], Mapping[str, Mapping[str, object]]]:
+    described, principals = aws.ask_all(
+        [
+            aws.command("iot", "describe-thing", "--thing-name", name),
+            aws.command("iot", "list-thing-principals", "--thing-name", name),
+        ]
+    )
+    identifiers = [arn.rpartition("/")[2] for arn in strings(principals, "principals")]
+    answers = aws.ask_all(
+        [
+            aws.command("iot", "describe-certificate", "--certificate-id", one)
+            for one in identifiers
+        ]
+    )
+    facts: dict[str, Mapping[str, object]] = {}
+    for identifier, answer in zip(identifiers, answers, strict=True):
+        found: Any = (answer or {}).get("certificateDescription")
+        facts[identifier] = found if isinstance(found, Mapping) else {}
+    given: Any = (described or {}).get("attributes")
+    subject = Subject(
+        name=name,
+        is_thing=described is not None,
+        certificates={one: str(about.get("status")) for one, about in facts.items()},
+        presence=presence.of(aws, name),
+    )
+    return subject, given if isinstance(given, Mapping) else {}, facts
+
+
+def _log(aws: Aws, name: str, since: float) -> Command:
+    return aws.command(
+        "logs",
+        "filter-log-events",
+        *("--log-group-name", LOG),
+        *("--filter-pattern", story.pattern(name)),
+        *("--start-time", str(int(since * 1000))),
+    )
+
+
+def _words(what: str, error: CommandError) -> str:
+    if error.code == "ResourceNotFoundException":
+        if what.startswith("the hook"):
+            return f"{what}: there is none (no hook, or nobody has asked it yet)"
+        return (
+            f"{what}: there is none. Switch it on: aws iot set-v2-logging-options --role-arn ROLE --default-log-level "
+            "WARN, where AWS IoT may write logs by that role"
+        )
+    return f"{what}: {error.cause or error.title}; {error.remedy}"

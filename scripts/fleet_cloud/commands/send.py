@@ -1,0 +1,221 @@
+"""``fleet-cloud send``: a direct message to one device."""
+
+import argparse
+import secrets
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from fleet_cloud.aws.call import Call
+from fleet_cloud.errors import CommandError, Exit, FleetCloudError, UsageError
+from fleet_cloud.fleet import listening
+from fleet_cloud.fleet.connection import RefusedError
+from fleet_cloud.fleet.data_plane import DataPlane, lacking
+from fleet_cloud.local import files
+from fleet_cloud.options import Context
+from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import registry
+
+NAME = ("send",)
+SUMMARY = "send a message to one device, whether it subscribed to the topic or not"
+DESCRIPTION = """\
+Sends a direct message of AWS IoT to the device that is connected as THING. It needs no subscription, and goes nowhere
+else; nothing of it is kept for a device that is away. PAYLOAD is text, @FILE, or - for standard input.
+
+With --wait it says "delivered" only when the device has acknowledged the message; without, that it was sent. With
+--answer it waits for what the device says to it, too: by default at dt/THING/answers/…, where devices of this fleet may
+publish.
+
+The device's policy must allow iot:Receive on the topic: devices of this fleet may receive below cmd/THING/ and
+dt/THING/.
+"""
+
+_LONGEST = 15  # of AWS's own wait for the acknowledgement
+_PAYLOAD_BYTES = 128 * 1024
+_SLASHES = 7
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds to whom, what, and what to wait for."""
+    parser.add_argument("thing", metavar="THING", help="the thing's name, which is its client id")
+    parser.add_argument("topic", metavar="TOPIC", help="the topic, such as cmd/THING/light")
+    parser.add_argument("payload", metavar="PAYLOAD", help="text, @FILE or - for standard input")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait until the device has acknowledged it"
+    )
+    parser.add_argument("--answer", action="store_true", help="wait for the device's answer, too")
+    parser.add_argument(
+        "--response-topic", metavar="TOPIC", help="where the device is to answer (with --answer)"
+    )
+    parser.add_argument("--content-type", metavar="TYPE", help="such as application/json")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=10,
+        help="how long to wait, 1 to 15 for the acknowledgement (default: %(default)s)",
+    )
+
+
+def run(context: Context, arguments: argparse.Namespace) -> Outcome:
+    """Sends it, and waits."""
+    thing: str = arguments.thing
+    registry.check("THING", thing)
+    check_topic("TOPIC", arguments.topic)
+    content = _content(arguments.payload)
+    if arguments.response_topic and not arguments.answer:
+        raise UsageError("--response-topic without --answer", remedy="add --answer")
+    heard = arguments.response_topic or f"dt/{thing}/answers/{secrets.token_hex(4)}"
+    check_topic("--response-topic", heard)
+    answer = _sent(context, arguments, content, heard)
+    is_confirmed = arguments.wait or arguments.answer
+    is_missing = arguments.answer and answer is None and not context.shell.dry_run
+    return Outcome(
+        data={
+            "thing": thing,
+            "topic": arguments.topic,
+            "dry_run": context.shell.dry_run,
+            "delivered": True if is_confirmed and not context.shell.dry_run else None,
+            **({"response_topic": heard, "answer": answer} if arguments.answer else {}),
+        },
+        lines=[
+            f"delivered: {thing} has acknowledged it"
+            if is_confirmed
+            else "sent; whether it arrived is not known: --wait tells",
+            *_answer_lines(arguments, answer),
+        ],
+        status=Exit.FAILED if is_missing else Exit.DONE,
+    )
+
+
+def _sent(context: Context, arguments: argparse.Namespace, content: bytes, heard: str) -> object:
+    """Sends the message; returns what was answered, if that was asked for."""
+    aws, shell = context.aws(), context.shell
+    with files.temporary_folder() as folder:
+        path = (Path() if shell.dry_run else folder) / "payload"
+        shell.write_upload(path, content)
+        call = _call(DataPlane(aws), arguments, path, heard)
+        try:
+            with _ear(context, call, heard) if arguments.answer else nullcontext() as listener:
+                try:
+                    aws.change(call, patience=0)
+                except CommandError as error:
+                    known = lacking(error, call.operation)
+                    raise _explained(known, arguments.thing, arguments.topic) from error
+                return listener.hear(arguments.timeout) if listener else None
+        except RefusedError as error:
+            raise FleetCloudError(
+                f"the answer cannot be heard: {error}",
+                remedy="give these credentials iot:Connect on client/fleet-cloud-*, and iot:Subscribe and iot:Receive "
+                f"on {heard} (fleet-cloud operator-policy send prints it); or leave out --answer",
+                code="answer-not-heard",
+            ) from error
+
+
+def _ear(
+    context: Context, call: Call, heard: str
+) -> AbstractContextManager[listening.Listener | None]:
+    if context.shell.dry_run:
+        return nullcontext()
+    return listening.Listener(call.where, listening.credentials(context.shell, call.where), heard)
+
+
+def _call(plane: DataPlane, arguments: argparse.Namespace, path: Path, heard: str) -> Call:
+    waits = str(min(arguments.timeout, _LONGEST))
+    is_confirmed = arguments.wait or arguments.answer
+    return plane.call(
+        "iot-data",
+        "send-direct-message",
+        *("--client-id", arguments.thing),
+        *("--topic", arguments.topic),
+        *("--payload", f"fileb://{path}"),
+        *(("--confirmation", "--timeout", waits) if is_confirmed else ()),
+        *(("--response-topic", heard) if arguments.answer else ()),
+        *(("--content-type", arguments.content_type) if arguments.content_type else ()),
+    )
+
+
+def check_topic(what: str, topic: str) -> None:
+    """Checks that AWS IoT would take a topic.
+
+    Raises:
+        UsageError: It would not.
+    """
+    wrong = not topic or set(topic) & {"+", "#", "\0"} or topic.startswith("$")
+    if wrong or topic.count("/") > _SLASHES or len(topic.encode()) > 256:  # noqa: PLR2004 - AWS's limit
+        raise UsageError(
+            f"{what} {topic!r} is no topic to send to",
+            remedy="take one of at most 7 slashes and 256 bytes, without + and #, that does not begin with $",
+        )
+
+
+def _answer_lines(arguments: argparse.Namespace, answer: object) -> list[str]:
+    if not arguments.answer:
+        return []
+    if answer is None:
+        return [f"no answer within {arguments.timeout} s: does a handler of the device answer it?"]
+    return [f"answer: {answer}"]
+
+
+def _content(given: str) -> bytes:
+    if given == "-":
+        content = sys.stdin.buffer.read(_PAYLOAD_BYTES + 1)
+    elif given.startswith("@"):
+        path = Path(given[1:])
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UsageError(
+                f"{path}: {error.strerror}", remedy="check the file's name"
+            ) from error
+    else:
+        content = given.encode()
+    if len(content) > _PAYLOAD_BYTES:
+        raise UsageError("the payload has more than 128 KB", remedy="send less")
+    return content
+
+
+def _explained(error: FleetCloudError, thing: str, topic: str) -> FleetCloudError:
+    """Returns what went wrong in words of this command."""
+    said = error.said if isinstance(error, CommandError) else ""
+    words = {
+        "ResourceNotFoundException": (
+            "device-not-connected",
+            f"{thing} is not connected: nothing was delivered, and nothing is kept for it",
+            f"type: fleet-cloud devices show {thing}   to see since when and why",
+        ),
+        "GatewayTimeoutException": (
+            "not-acknowledged",
+            f"{thing} is connected and did not acknowledge the message in time: it may have it all the same",
+            f"type: fleet-cloud explain {thing}   or give it longer with --timeout",
+        ),
+        "ThrottlingException": (
+            "device-busy",
+            f"{thing} takes no more at the moment, or the account sends too many at once",
+            "wait some seconds and send it again",
+        ),
+        "RequestEntityTooLargeException": ("too-large", "the payload is too large", "send less"),
+    }
+    if error.code == "ForbiddenException":
+        if thing in said:  # AWS names the receiver where it is the one that may not
+            return FleetCloudError(
+                f"{thing} may not receive on {topic}",
+                remedy="let its policy allow iot:Receive there, or take a topic below "
+                f"cmd/{thing}/, where devices of a fleet may",
+                code="device-may-not-receive",
+            )
+        return FleetCloudError(
+            "these credentials may not send direct messages",
+            remedy="have iot:SendDirectMessage on client/* added to their IAM policy: fleet-cloud operator-policy send",
+            code="send-not-allowed",
+        )
+    if error.code in words:
+        code, title, remedy = words[error.code]
+        return FleetCloudError(title, remedy=remedy, code=code)
+    return error
+
+
+def _seconds(given: str) -> int:
+    if not given.isdecimal() or not 1 <= int(given) <= 3600:  # noqa: PLR2004 - an hour
+        raise argparse.ArgumentTypeError(f"{given!r} is no number of seconds from 1 to 3600")
+    return int(given)

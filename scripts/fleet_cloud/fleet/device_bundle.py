@@ -1,0 +1,55 @@
+"""What ``fleet-agent doctor --bundle`` collected on a device: the files in it that tell a story."""
+
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from fleet_cloud.errors import UsageError
+from fleet_cloud.fleet import story
+from fleet_cloud.fleet.story import Event
+
+_PREFIX = "fleet-agent/"
+_LARGEST = 16 * 1024 * 1024
+_READERS = {
+    "state/ledger.jsonl": story.of_ledger,
+    "runtime/status.json": story.of_status,
+    "journal.txt": story.of_journal,
+}
+
+
+def read(path: Path) -> list[Event]:
+    """Returns the events in a bundle.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        texts = _texts(path)
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise UsageError(
+            f"--bundle {path}: {getattr(error, 'strerror', None) or 'is no bundle'}",
+            remedy="give the file that fleet-agent doctor --bundle FILE wrote on the device",
+        ) from error
+    if not texts:
+        raise UsageError(
+            f"--bundle {path}: nothing of a device is in it",
+            remedy="give the file that fleet-agent doctor --bundle FILE wrote on the device",
+        )
+    return [*_events(texts)]
+
+
+def _texts(path: Path) -> Mapping[str, str]:
+    """Returns the files that are read; nothing is unpacked, whatever the archive names."""
+    found = {}
+    with tarfile.open(path, mode="r:gz") as archive:
+        for member in archive:
+            name = member.name.removeprefix(_PREFIX)
+            if name in _READERS and member.isfile() and member.size <= _LARGEST:
+                stream = archive.extractfile(member)
+                found[name] = stream.read(_LARGEST).decode(errors="replace") if stream else ""
+    return found
+
+
+def _events(texts: Mapping[str, str]) -> Iterator[Event]:
+    for name, text in texts.items():
+        yield from _READERS[name](text)

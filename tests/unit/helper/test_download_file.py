@@ -1,0 +1,168 @@
+"""``download-file``, the helper's example: https, an allowed folder, the sum, and going on where it was cut off."""
+
+import hashlib
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from support.certificates import make_pair
+
+CONTENT = bytes(range(256)) * 4000
+SUM = hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class Place:
+    """A web server and a folder that downloads may go to."""
+
+    program: Path
+    folder: Path
+    ca: Path
+    port: int = 0
+    # After so many bytes an answer is cut off.
+    cut: int | None = None
+    asked: list[str | None] = field(default_factory=list)
+
+    def download(
+        self, path: str, *more: str, url: str = "file"
+    ) -> "subprocess.CompletedProcess[str]":
+        url = url if ":" in url else f"https://localhost:{self.port}/{url}"
+        return subprocess.run(
+            [sys.executable, "-I", self.program, url, path, *more],
+            env={"SSL_CERT_FILE": str(self.ca)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path, root_dir: Path) -> Iterator[Place]:
+    program, folder = tmp_path / "download-file", tmp_path / "allowed"
+    shutil.copy(root_dir / "packaging" / "helpers.d" / "download-file", program)
+    folder.mkdir()
+    (tmp_path / "sums").mkdir()
+    (tmp_path / "download-file.allow").write_text(f"# folders\n{folder}\n{tmp_path}/sums sha256\n")
+    pair = make_pair(tmp_path / "tls", name="localhost")
+    made = Place(program, folder, pair.certificate)
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.headers["Range"])
+            if self.path == "/away":
+                self.send_response(302)
+                self.send_header("Location", f"http://localhost:{made.port}/file")
+                self.end_headers()
+                return
+            start = int((self.headers["Range"] or "bytes=0-")[6:-1])
+            if start >= len(CONTENT):
+                self.send_error(416)
+                return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(CONTENT) - start))
+            self.end_headers()
+            self.wfile.write(CONTENT[start:][: made.cut])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("localhost", 0), Answer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.private_key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    made.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield made
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_it_arrives_whole_and_names_its_sum(place: Place) -> None:
+    target = place.folder / "app.bin"
+    done = place.download(str(target), SUM)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{target}: sha256 {SUM}\n"
+    assert target.read_bytes() == CONTENT
+    assert [path.name for path in place.folder.iterdir()] == ["app.bin"]
+    assert place.download(str(place.folder / "other")).returncode == 0
+
+
+def test_cut_off_it_goes_on_where_it_was(place: Place) -> None:
+    target = place.folder / "app.bin"
+    place.cut = 300_000
+    done = place.download(str(target), SUM)
+    assert (done.returncode, target.exists()) == (69, False)
+    assert "300000 of 1024000" in done.stderr
+    place.cut = None
+    assert place.download(str(target), SUM.upper()).returncode == 0
+    assert place.asked == [None, "bytes=300000-"]
+    assert target.read_bytes() == CONTENT
+    # All of it was there already, but for the last rename.
+    target.rename(place.folder / f".app.bin.{SUM[:16]}.part")
+    assert place.download(str(target), SUM).returncode == 0
+    assert target.read_bytes() == CONTENT
+
+
+def test_what_has_another_sum_is_thrown_away(place: Place) -> None:
+    done = place.download(str(place.folder / "app.bin"), "0" * 64)
+    assert (done.returncode, SUM in done.stderr) == (65, True)
+    assert list(place.folder.iterdir()) == []
+
+
+def test_what_is_not_allowed_is_not_even_asked_for(place: Place, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (place.folder / "link").symlink_to(outside)
+    for path, *more in (
+        (str(outside / "x"),),
+        (f"{place.folder}/../outside/x",),
+        (f"{place.folder}/link/x",),
+        (f"{place.folder}/no-folder/x",),
+        (f"{place.folder}x/y",),
+        ("relative",),
+        (f"{tmp_path}/sums/x",),
+        (str(place.folder / "x"), "no sum"),
+    ):
+        done = place.download(path, *more)
+        assert done.returncode in (64, 77), path
+        assert done.stderr.count("\n") == 1, done.stderr
+    for url in ("http://localhost/x", "file:///etc/shadow", "ftp://localhost/x"):
+        assert place.download(str(place.folder / "x"), url=url).returncode == 77
+    assert place.asked == []
+    assert list(outside.iterdir()) == []
+    assert place.download(f"{tmp_path}/sums/x", SUM).returncode == 0
+
+
+def test_no_link_that_lies_there_is_written_through(place: Place, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (place.folder / f".app.bin.{SUM[:16]}.part").symlink_to(victim)
+    done = place.download(str(place.folder / "app.bin"), SUM)
+    assert done.returncode == 77
+    (place.folder / f".app.bin.{SUM[:16]}.part").unlink()
+    # The target itself is replaced, not followed.
+    (place.folder / "app.bin").symlink_to(victim)
+    assert place.download(str(place.folder / "app.bin"), SUM).returncode == 0
+    assert not (place.folder / "app.bin").is_symlink()
+    assert victim.read_text() == "mine"
+
+
+def test_a_way_out_of_https_is_not_taken(place: Place) -> None:
+    done = place.download(str(place.folder / "x"), url="away")
+    assert (done.returncode, "not https" in done.stderr) == (77, True)
+
+
+def test_a_server_that_is_not_trusted_or_not_there(place: Place) -> None:
+    place.ca = Path("/dev/null")
+    done = place.download(str(place.folder / "x"))
+    assert done.returncode == 69
+    assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
+    done = place.download(str(place.folder / "x"), url="https://localhost:1/x")
+    assert (done.returncode, done.stderr.count("\n")) == (69, 1)
