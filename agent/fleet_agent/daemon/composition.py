@@ -230,7 +230,7 @@ class Composition:
         topics = own_session.topics(self._settings, credential)
         if wanted := self._settings.connection.presence:
             self._impossible.fill(topics, wanted.topic)
-        connectivity = Connectivity(session, self._clock, health, self._calmed)
+        connectivity = Connectivity(session, self._clock, health, self._calmed, hears=watch)
         self._renewal.serve(
             credential, session.pair.certificate, lambda: connectivity.is_connected
         )
