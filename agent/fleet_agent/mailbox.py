@@ -51,11 +51,17 @@ _BURST = 64
 
 
 _ORDERS = (signal.SIGHUP, signal.SIGUSR1)
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def hold_orders() -> None:
     """Keep orders by signal waiting until somebody takes them, over ``exec`` too: they would end the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+
+
+def hold_stops() -> None:
+    """Keep a request to stop waiting until ``stop_on_signals``, over ``exec`` too: nobody takes it any more."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
 
 class Mailbox:
@@ -137,8 +143,14 @@ class Mailbox:
         def ask_to_stop(_number: int, _frame: types.FrameType | None) -> None:
             self.put(_Stop())
 
-        signal.signal(signal.SIGTERM, ask_to_stop)
-        signal.signal(signal.SIGINT, ask_to_stop)
+        for number in _STOPS:
+            signal.signal(number, ask_to_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the agent was asked to end, taken or not."""
+        return self._stopping or any(isinstance(event, _Stop) for event in self._events)
 
     def wait(
         self, until: float, *, although_stopping: bool = False, takes_orders: bool = False

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,4 +117,14 @@ def test_a_configuration_that_would_not_work_is_a_problem_and_nothing_changes(
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_for_line("reloaded:", 60)
         until(lambda: not daemon.shown()["problems"], "no problem any more", 60)
+        assert daemon.end() == 0
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.15, 0.3])
+def test_a_stop_is_heard_while_the_process_is_replaced(agent: Agent, moment: float) -> None:
+    """It came to a loop that had ended already, or to an image that was gone, and was lost with it."""
+    with agent.running(config=configured(agent)) as daemon:
+        daemon.wait_connected()
+        os.kill(daemon.pid, signal.SIGHUP)
+        time.sleep(moment)
         assert daemon.end() == 0

@@ -6,12 +6,11 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from fleet_agent import log, statedir, streams
 from fleet_agent.listeners import Listeners
 from fleet_agent.log import Moment
-from fleet_agent.mailbox import hold_orders
+from fleet_agent.mailbox import Mailbox, hold_orders, hold_stops
 
 _log = logging.getLogger(__name__)
 
@@ -53,16 +52,26 @@ def follow_up() -> tuple[Ending | None, float]:
 
 
 def reexecute(
-    ending: Ending, lock: statedir.Lock, listeners: Listeners, not_before: float
-) -> NoReturn:
-    """Become a new image of the same process: same lock, same listening sockets, nothing else of this one."""
+    ending: Ending,
+    lock: statedir.Lock,
+    listeners: Listeners,
+    mailbox: Mailbox,
+    not_before: float,
+) -> None:
+    """Become a new image of the same process: same lock, same listening sockets, nothing else of this one.
+
+    Returns where the process was asked to stop meanwhile.
+    """
     environment = {
         **os.environ,
         _AFTER: ending.value,
         _NOT_BEFORE: repr(not_before),
     }
-    _close_at_exec()
     hold_orders()
+    hold_stops()
+    if mailbox.is_stopping:
+        return
+    _close_at_exec()
     lock.hand_over(environment)
     listeners.hand_over(environment)
     logging.shutdown()

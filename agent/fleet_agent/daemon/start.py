@@ -91,7 +91,7 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
     composition = Composition(settings, around)
     ending = composition.run(credential, session)
     if ending is not Ending.STOP:
-        reexecute(ending, lock, listeners, composition.not_before)
+        reexecute(ending, lock, listeners, mailbox, composition.not_before)
     listeners.close()
 
 
