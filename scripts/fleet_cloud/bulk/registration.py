@@ -99,10 +99,12 @@ class Registration:
             asked = _asked(line)
             made = found.get(layout.public_key(asked.get("CSR", "")))
             certificate = self._folder.certificate(asked.get("ThingName", ""))
-            if made and not certificate.exists():
-                files.create_secret(certificate, made)
+            if made and not files.is_whole(certificate):
+                files.remove(certificate)
+                files.create_secret(certificate, made, is_synced=False)
 
         self._console.spread(save, parameters.splitlines(), "saving certificates", _WRITERS)
+        os.sync()  # before the record forgets the task
 
     def _save_shared(self, record: Record, registered: set[str]) -> None:
         pem, key = (
@@ -128,8 +130,9 @@ class Registration:
     def _request(self, thing: str) -> str:
         key = self._folder.key(thing)
         files.make_folder(key.parent, 0o700)
-        if key.exists():
+        if files.is_whole(key):
             return self._shell.run(openssl.make_request(key, thing))
+        files.remove(key)
         command = openssl.make_key_and_request(key, thing)
         if not keys.can_make():
             return self._shell.change(command)

@@ -61,7 +61,10 @@ def test_things_without_a_certificate_are_pending_and_clear_leaves_others_files(
     folder = BulkFolder(tmp_path / "bulk")
     made = folder.certificate("bin-1")
     made.parent.mkdir(parents=True)
-    made.touch()
+    made.write_text("a certificate")
+    cut_off = folder.certificate("bin-2")
+    cut_off.parent.mkdir()
+    cut_off.touch()  # as a power cut may leave it
     assert folder.pending(RECORD) == ["bin-2"]
     mine = folder.path / "things" / "notes.txt"
     mine.touch()
