@@ -17,8 +17,8 @@ from fleet_cloud.local.json_text import parsed
 from fleet_cloud.options import Context
 from fleet_cloud.plan.reconcile import ensure
 
-# Each waits for the disk most of the time.
-_WRITERS = 8
+# Keys take the interpreter in turn, and more would only wait for it; what one writes, the other does not wait for.
+_WRITERS = 2
 _MAKING = "making keys and requests"
 # The first part is small, so that the first task begins soon; each further one takes about as long to be made as the
 # one before it to be registered.
