@@ -127,7 +127,7 @@ class BulkFolder:
 
     def pending(self, record: Record) -> list[str]:
         """Returns the things without a certificate here."""
-        return [thing for thing in record.things if not self.certificate(thing).is_file()]
+        return [thing for thing in record.things if not files.is_whole(self.certificate(thing))]
 
     def clear(self, record: Record) -> None:
         """Removes what was made here, and nothing else."""

@@ -1,9 +1,11 @@
 """One run of a bulk registration: finish an earlier task, make keys and requests, start a task, save what it made."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Iterator, Sequence
 
 from fleet_cloud.aws.calls import Aws, text
 from fleet_cloud.aws.names import BulkNames
@@ -15,8 +17,12 @@ from fleet_cloud.local.json_text import parsed
 from fleet_cloud.options import Context
 from fleet_cloud.plan.reconcile import ensure
 
-# Each waits for the disk most of the time.
-_WRITERS = 8
+# Keys take the interpreter in turn, and more would only wait for it; what one writes, the other does not wait for.
+_WRITERS = 2
+_MAKING = "making keys and requests"
+# The first part is small, so that the first task begins soon; each further one takes about as long to be made as the
+# one before it to be registered.
+_FIRST_PART, _GROWTH = 1000, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +64,22 @@ class Registration:
             ensure(self._aws, resource, answer)
 
     def _register(self, record: Record, pending: list[str]) -> list[str]:
+        """Registers part by part: while AWS IoT is at one, the keys and requests of the next are made."""
         files.make_folder(self._folder.path, 0o700)
         self._folder.write(record)
-        lines = self._shared_lines(pending) if record.shared else self._lines(pending)
+        first, *others = [pending] if record.shared else parts(pending)
+        errors: list[str] = []
+        with concurrent.futures.ThreadPoolExecutor(1) as ahead:
+            lines = self._shared_lines(first) if record.shared else self._lines(first, _MAKING)
+            for part in [*others, None]:
+                started = self._start(record, lines)
+                making = ahead.submit(self._lines, part, "") if part else None
+                errors += self._finish(started)
+                lines = making.result() if making else []
+        return errors
+
+    def _start(self, record: Record, lines: list[dict[str, str]]) -> Record:
+        """Starts the task for these lines; returns the record that knows it."""
         parameters = self._folder.parameters
         files.write_public(parameters, "".join(f"{json.dumps(line)}\n" for line in lines))
         os.sync()  # the keys, before there is anything that they belong to
@@ -71,7 +90,7 @@ class Registration:
         self._aws.change(tasks.start(self._aws, self._bulk, record.key, body))
         record = dataclasses.replace(record, task=self._shell.value(tasks.TASK))
         self._folder.write(record)
-        return self._finish(record)
+        return record
 
     def _finish(self, record: Record) -> list[str]:
         """Waits for the task and saves what it made; returns the lines of its error report."""
@@ -99,10 +118,12 @@ class Registration:
             asked = _asked(line)
             made = found.get(layout.public_key(asked.get("CSR", "")))
             certificate = self._folder.certificate(asked.get("ThingName", ""))
-            if made and not certificate.exists():
-                files.create_secret(certificate, made)
+            if made and not files.is_whole(certificate):
+                files.remove(certificate)
+                files.create_secret(certificate, made, is_synced=False)
 
         self._console.spread(save, parameters.splitlines(), "saving certificates", _WRITERS)
+        os.sync()  # before the record forgets the task
 
     def _save_shared(self, record: Record, registered: set[str]) -> None:
         pem, key = (
@@ -116,10 +137,8 @@ class Registration:
                     files.create_secret(self._folder.key(thing), key)
                 files.create_secret(self._folder.certificate(thing), pem)
 
-    def _lines(self, pending: list[str]) -> list[dict[str, str]]:
-        requests = self._console.spread(
-            self._request, pending, "making keys and requests", _WRITERS
-        )
+    def _lines(self, pending: list[str], doing: str) -> list[dict[str, str]]:
+        requests = self._console.spread(self._request, pending, doing, _WRITERS)
         return [
             {"ThingName": thing, "CSR": request}
             for thing, request in zip(pending, requests, strict=True)
@@ -128,8 +147,9 @@ class Registration:
     def _request(self, thing: str) -> str:
         key = self._folder.key(thing)
         files.make_folder(key.parent, 0o700)
-        if key.exists():
+        if files.is_whole(key):
             return self._shell.run(openssl.make_request(key, thing))
+        files.remove(key)
         command = openssl.make_key_and_request(key, thing)
         if not keys.can_make():
             return self._shell.change(command)
@@ -139,6 +159,14 @@ class Registration:
     def _shared_lines(self, pending: list[str]) -> list[dict[str, str]]:
         identifier = script.shared_certificate(self._aws, self._folder)
         return [{"ThingName": thing, "CertificateId": identifier} for thing in pending]
+
+
+def parts(pending: Sequence[str]) -> Iterator[list[str]]:
+    """Yields things in parts that grow."""
+    begin, size = 0, _FIRST_PART
+    while begin < len(pending):
+        yield [*pending[begin : begin + size]]
+        begin, size = begin + size, size * _GROWTH
 
 
 def _asked(line: str) -> dict[str, str]:

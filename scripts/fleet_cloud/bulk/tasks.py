@@ -15,7 +15,7 @@ from fleet_cloud.plan.documents import Document
 
 TASK = Variable("task")
 _RUNNING = {"InProgress", "Cancelling"}
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
 _FETCH_SECONDS = 60
 
 

@@ -18,8 +18,9 @@ from fleet_cloud.plan import registry
 NAME = ("bulk",)
 SUMMARY = "register many things at once, with keys and requests made here"
 DESCRIPTION = """\
-Registers PREFIX-1 to PREFIX-N with one bulk registration task of AWS IoT. Keys (EC P-256) and certificate signing
-requests are made here with openssl; the requests go to S3 as JSON lines, AWS IoT registers a thing a line, and the
+Registers PREFIX-1 to PREFIX-N with bulk registration tasks of AWS IoT, one after the other: up to 1,000 things, then
+3,000, then 9,000 and so on. While AWS IoT is at one, what the next takes is made. Keys (EC P-256) and certificate
+signing requests are made here; the requests go to S3 as JSON lines, AWS IoT registers a thing a line, and the
 certificates in the task's report are saved beside their keys:
 
   DIR/things/PREFIX-1/private.pem.key, certificate.pem.crt   (both 0600)

@@ -49,8 +49,10 @@ def inside(folder: Path, *names: str) -> Path:
     return path
 
 
-def create_secret(path: Path, text: str) -> None:
+def create_secret(path: Path, text: str, *, is_synced: bool = True) -> None:
     """Writes a private key to a file that does not exist yet: 0600 from its first moment.
+
+    Without ``is_synced`` a power cut may leave it empty, until ``os.sync``: for many, as each would take milliseconds.
 
     Raises:
         FleetCloudError: The file exists, or cannot be written.
@@ -67,11 +69,21 @@ def create_secret(path: Path, text: str) -> None:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
-                os.fsync(file.fileno())
+                if is_synced:
+                    os.fsync(file.fileno())
         except (OSError, UnicodeEncodeError):
             path.unlink()  # ours, half written: the next run would take it for a key
             raise
-        _sync_folder(path.parent)
+        if is_synced:
+            _sync_folder(path.parent)
+
+
+def is_whole(path: Path) -> bool:
+    """Returns whether a file is there, and is not what a power cut left of it."""
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def write_public(path: Path, text: str) -> None:

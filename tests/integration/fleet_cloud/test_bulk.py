@@ -113,7 +113,7 @@ def test_check_without_the_environment_says_what_is_missing(
     write_record(tmp_path, fleet="fleet")
     made = tmp_path / "things" / "x-1" / "certificate.pem.crt"
     made.parent.mkdir(parents=True)
-    made.touch()
+    made.write_text("a certificate")
     done = subprocess.run(
         [
             # -S leaves out what is installed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fleet_cloud.aws.calls import Aws, Options
-from fleet_cloud.bulk import layout, tasks
+from fleet_cloud.bulk import layout, registration, tasks
 from fleet_cloud.bulk.layout import BulkFolder, Record
 from fleet_cloud.console import Console
 from fleet_cloud.errors import FleetCloudError, UsageError
@@ -61,7 +61,10 @@ def test_things_without_a_certificate_are_pending_and_clear_leaves_others_files(
     folder = BulkFolder(tmp_path / "bulk")
     made = folder.certificate("bin-1")
     made.parent.mkdir(parents=True)
-    made.touch()
+    made.write_text("a certificate")
+    cut_off = folder.certificate("bin-2")
+    cut_off.parent.mkdir()
+    cut_off.touch()  # as a power cut may leave it
     assert folder.pending(RECORD) == ["bin-2"]
     mine = folder.path / "things" / "notes.txt"
     mine.touch()
@@ -126,3 +129,11 @@ def test_report_that_cannot_be_fetched_is_told(programs: Programs) -> None:
     with pytest.raises(FleetCloudError) as failed:
         tasks.report(aws(), "t", "RESULTS")
     assert failed.value.code == "report-unreachable"
+
+
+def test_things_are_registered_in_parts_that_grow_each_once() -> None:
+    things = [str(number) for number in range(10_000)]
+    parts = [*registration.parts(things)]
+    assert [len(part) for part in parts] == [1000, 3000, 6000]
+    assert [thing for part in parts for thing in part] == things
+    assert [*registration.parts(["a"])] == [["a"]]
