@@ -26,7 +26,7 @@ def bare(source: str) -> str:
         for line in source.splitlines(keepends=True)
         if line.startswith(("# Copyright", "# SPDX"))
     ]
-    return NOTICE + "".join(licence) + ast.unparse(tree) + "\n"
+    return NOTICE + "".join(licence) + _tight(ast.unparse(tree)) + "\n"
 
 
 def bare_with_the_same_lines(source: str) -> str:
@@ -44,7 +44,15 @@ def bare_with_the_same_lines(source: str) -> str:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
-    return "\n".join(lines).rstrip() + "\n"
+    return _tight("\n".join(lines).rstrip()) + "\n"
+
+
+def _tight(code: str) -> str:
+    """The same code, each of its lines, indented by one space a level: a fifth of a module is indentation."""
+    inner = [(len(line) - len(line.lstrip(" ")), line.lstrip(" ")) for line in code.split("\n")]
+    tight = "\n".join(" " * (spaces // 4) + line for spaces, line in inner)
+    # Text over several lines would lose spaces of its own.
+    return tight if ast.dump(ast.parse(tight)) == ast.dump(ast.parse(code)) else code
 
 
 def _texts(tree: ast.Module) -> list[ast.Constant]:

@@ -104,13 +104,9 @@ def test_a_module_of_the_agent_keeps_its_lines(root_dir: Path, tmp_path: Path) -
     assert sum(map(len, found)) < sum(map(len, originals)) * 0.85
 
 
-def lines(source: str) -> list[tuple[int, int]]:
-    """Where each statement begins, texts aside."""
-    return [
-        (node.lineno, node.col_offset)
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.stmt)
-    ]
+def lines(source: str) -> list[int]:
+    """On which line each statement begins, texts aside."""
+    return [node.lineno for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
 
 
 def bare(source: str) -> str:
