@@ -226,6 +226,13 @@ def part_name(text: str) -> None:
         raise WrongValueError("is no name: 1 to 64 of the characters 0-9 A-Z a-z _ . -")
 
 
+def operation(text: str) -> None:
+    """Check the name of an operation, as job documents and the payloads of commands have it."""
+    if not 1 <= len(text) <= 256:  # noqa: PLR2004 - longer ones are no names
+        raise WrongValueError("is no operation: 1 to 256 characters")
+    _no_control_characters(text)
+
+
 def user(text: str) -> None:
     """Check the name or number of a user or a group, or ``*``."""
     if not re.fullmatch(r"\*|[0-9]{1,10}|[A-Za-z_][0-9A-Za-z_.-]{0,31}\$?", text):

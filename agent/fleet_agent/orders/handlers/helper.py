@@ -1,0 +1,238 @@
+"""Asks ``fleet-agent-helper``, which runs as root, to start a program of ``/etc/fleet-agent/helpers.d/``.
+
+A connection for each order, lines of JSON. The agent sends ``{"name", "arguments", "order", "timeout"}``; the helper
+answers ``{"started": true}`` and, when the program has ended, ``{"outcome", "status", "reason", "stdout", "stderr"}``.
+What it started goes on without the agent: ``{"result": ORDER}`` asks later what became of it.
+
+An order that reboots the device has succeeded when the device has booted again: which boot it was begun in is noted
+before anything is asked.
+"""
+
+import json
+import math
+import socket
+from typing import Any
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.handlers import HelperHandler
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.orders.handlers.work import Done, seconds
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import STOPPED, TIMEOUT, Outcome, Result, failure
+from fleet_agent.printable import printable
+
+_LINE = 64 * 1024  # bytes of a request, and of an answer
+_ASK_EVERY = 2.0  # seconds between two looks at what became of an order
+_GRACE = 10.0  # seconds that the helper may take to report what it has ended
+_NONE_YET = ("unknown", "running")
+
+
+class HelperWork:
+    """Has programs started as root.
+
+    Args:
+        handler: Which, and how long.
+        mailbox: Where the helper's answer is awaited.
+        clock: For its time limit, and to tell boots apart.
+    """
+
+    is_repeated = False
+    is_instant = False
+    goes_on = True
+
+    def __init__(self, handler: HelperHandler, mailbox: Mailbox, clock: Clock) -> None:
+        self._handler = handler
+        self._mailbox = mailbox
+        self._clock = clock
+        self._connection: socket.socket | None = None
+        self._received = bytearray()
+        self._done: Done | None = None
+        self._order: Order | None = None
+        self._is_started = False
+        self._until = math.inf  # monotonic seconds
+        self.due = math.inf
+
+    def begin(self, order: Order, done: Done) -> None:
+        """Ask for it."""
+        limit = seconds(self._handler.timeout, order, self._clock)
+        arguments = [*self._handler.arguments, *order.arguments]
+        request = {
+            "name": self._handler.name,
+            "arguments": arguments,
+            "order": order.id,
+            "timeout": limit,
+        }
+        line = json.dumps(request).encode() + b"\n"
+        if len(line) > _LINE:
+            done(
+                failure("too-large", f"its arguments have {len(line)} bytes, {_LINE} are allowed")
+            )
+            return
+        self._order, self._done, self._is_started = order, done, False
+        self._until = self.due = self._clock.monotonic() + limit + _GRACE
+        if why := self._send(line):
+            words = f"cannot ask the helper at {self._handler.socket}: {why}"
+            self._end(failure("no-helper", words))
+
+    def resume(self, order: Order, done: Done) -> bool:
+        """Ask what became of it; the agent, or the device, was away."""
+        self._order, self._done, self._is_started = order, done, True
+        self._until = self._clock.monotonic() + self._handler.timeout + _GRACE
+        self._ask()
+        return True
+
+    def act(self) -> None:
+        """Its time is over; or it is time to ask again."""
+        if self._clock.monotonic() < self._until:
+            self._ask()
+            return
+        if self._handler.reboots and self._is_started:
+            words = f"the device did not reboot within {self._handler.timeout:g} s"
+        else:
+            words = f"the helper did not report the end of {self._handler.name} in time"
+        self._end(failure(TIMEOUT, words, was_begun=True))
+
+    def close(self) -> None:
+        """Wait no more; what the helper has started goes on."""
+        self._done = None
+        self._let_go()
+
+    # What became of it ------------------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Ask for the outcome of the order, by its id."""
+        self._let_go()
+        if self._order is None:
+            return
+        self.due = min(self._until, self._clock.monotonic() + _ASK_EVERY)
+        self._send(json.dumps({"result": self._order.id}).encode() + b"\n")
+
+    def _send(self, line: bytes) -> str:
+        """Connect and send a line; why not, or nothing."""
+        connection = socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        try:
+            connection.connect(self._handler.socket)
+            if connection.send(line, socket.MSG_NOSIGNAL) < len(line):
+                raise BlockingIOError(0, "it does not read")
+        except OSError as error:
+            connection.close()
+            return error.strerror or str(error)
+        self._connection, self._received = connection, bytearray()
+        self._mailbox.watch(connection.fileno(), self._readable)
+        return ""
+
+    def _readable(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            data = self._connection.recv(_LINE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._received += data
+        while self._is_open and b"\n" in self._received:
+            line, _, rest = bytes(self._received).partition(b"\n")
+            self._received = bytearray(rest)
+            self._heard(line)
+        if self._is_open and (not data or len(self._received) > 4 * _LINE):
+            self._lost()
+
+    @property
+    def _is_open(self) -> bool:
+        return self._connection is not None
+
+    def _heard(self, line: bytes) -> None:
+        try:
+            values: Any = json.loads(line)
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            self._lost()
+        elif values.get("started") is True:
+            self._is_started = True
+        elif values.get("outcome") in _NONE_YET:
+            self._unknown()
+        elif isinstance(values.get("outcome"), str):
+            self._ended(_outcome(values, self._handler.name))
+        else:
+            self._lost()
+
+    def _lost(self) -> None:
+        """The helper went away, or what it said cannot be read: it may know the outcome all the same."""
+        self._let_go()
+        if self._is_started:
+            self.due = min(self._until, self._clock.monotonic() + _ASK_EVERY)
+            return
+        words = f"the helper at {self._handler.socket} closed the connection without an answer"
+        self._end(failure("no-helper", words, was_begun=True))
+
+    def _ended(self, outcome: Outcome) -> None:
+        is_ordered = self._handler.reboots and outcome.result in (Result.DONE, Result.FAILED)
+        if is_ordered and self._has_rebooted:
+            # However it ended: the boot ended it.
+            self._end(Outcome(stdout=outcome.stdout))
+        elif is_ordered and outcome.is_good:
+            # The device is on its way down; what is left to see is that it comes up again.
+            self._let_go()
+            self.due = self._until
+        else:
+            self._end(outcome)
+
+    def _unknown(self) -> None:
+        """Nothing is known of it: it was never asked for, it goes on, or the device has booted since."""
+        if not self._has_rebooted:
+            self._let_go()
+            self.due = min(self._until, self._clock.monotonic() + _ASK_EVERY)
+        elif self._handler.reboots:
+            self._end(Outcome())
+        else:
+            words = f"the device booted while {self._handler.name} ran"
+            self._end(failure(STOPPED, words, was_begun=True))
+
+    @property
+    def _has_rebooted(self) -> bool:
+        order = self._order
+        return order is not None and order.boot not in (None, self._clock.boot())
+
+    def _end(self, outcome: Outcome) -> None:
+        done, self._done = self._done, None
+        self._order = None
+        self._let_go()
+        if done is not None:
+            done(outcome)
+
+    def _let_go(self) -> None:
+        self.due = math.inf
+        if self._connection is not None:
+            self._mailbox.unwatch(self._connection.fileno())
+            self._connection.close()
+            self._connection = None
+
+
+def _outcome(values: dict[str, Any], name: str) -> Outcome:
+    """What the helper reports, as it says; each part by itself, should it be something else."""
+    how, status = values["outcome"], values.get("status")
+    if not isinstance(status, int) or isinstance(status, bool):
+        status = None
+    reason = values.get("reason")
+    words = reason if isinstance(reason, str) and reason else f"{name}: {printable(how)}"
+    error = {"refused": "refused", "timed-out": TIMEOUT}.get(how, "")
+    if how == "done":
+        status, words = 0, ""
+    elif error or not status:
+        status = -1
+    return Outcome(
+        status=status,
+        error=error,
+        reason=words,
+        stdout=_bytes(values.get("stdout")),
+        stderr=_bytes(values.get("stderr")),
+        was_begun=how != "refused",
+    )
+
+
+def _bytes(value: object) -> bytes:
+    return value.encode(errors="replace") if isinstance(value, str) else b""
