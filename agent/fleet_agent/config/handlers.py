@@ -16,7 +16,7 @@ from fleet_agent.config.shape import (
     Text,
     WrongValueError,
 )
-from fleet_agent.config.telemetry import Argv, Name
+from fleet_agent.config.telemetry import Argv
 from fleet_agent.record import record
 
 MaxSize = Annotated[
@@ -131,7 +131,11 @@ class UploadBundle:
 class HelperHandler:
     """Has `fleet-agent-helper`, which runs as root, start a program of `/etc/fleet-agent/helpers.d/`."""
 
-    name: Annotated[Name, Doc("The program's name there.", "name: restart-service")]
+    name: Annotated[
+        str,
+        Text(checks.helper_name, r"^[a-z][a-z0-9-]{0,62}$"),
+        Doc("The program's name there.", "name: restart-service"),
+    ]
     arguments: Annotated[
         tuple[Annotated[str, Text(checks.command_word)], ...],
         Items(0, 64),
@@ -145,13 +149,6 @@ class HelperHandler:
     max_waiting: Annotated[
         int, Range(0, 1000), Doc("How many orders may wait for it.", "max_waiting: 4")
     ] = 16
-    reboots: Annotated[
-        bool,
-        Doc(
-            "Whether it reboots the device: the order has succeeded when the device has booted again.",
-            "reboots: true",
-        ),
-    ] = False
     socket: Annotated[
         str, FilePath(), Doc("Where the helper listens.", "socket: /run/fleet-agent-helper.sock")
     ] = "/run/fleet-agent-helper.sock"
@@ -175,7 +172,7 @@ class Handler:
     ] = None
     helper: Annotated[
         HelperHandler | None,
-        Doc("Have a program started as root.", "helper: {name: reboot, reboots: true}"),
+        Doc("Have a program started as root.", "helper: {name: reboot}"),
     ] = None
 
     def __post_init__(self) -> None:

@@ -7,7 +7,6 @@ outcome is that it was interrupted. Where so many wait that no more may, orders 
 acknowledged, and sends it again when the connection ends before its turn has come.
 """
 
-import dataclasses
 import functools
 import logging
 import math
@@ -27,6 +26,8 @@ from fleet_agent.orders.shared import Counters, Shared
 from fleet_agent.printable import printable
 
 _log = logging.getLogger(__name__)
+
+AGAIN = 10.0  # seconds until an order that the disk does not give is read again
 
 _REMEDIES = {
     "not-started": "Look at the handler's argv: the program's path, its mode, and what the unit allows.",
@@ -64,6 +65,7 @@ class Handler:
         self._held = Held()
         self._is_going = False
         self._is_closed = False
+        self._blocked_until = 0.0  # monotonic seconds: the disk does not give the next one
         self.counters.waiting = len(self._line)
 
     @property
@@ -73,7 +75,7 @@ class Handler:
             return 0.0
         if self._current is not None:
             return self._work.due
-        return 0.0 if len(self._line) and not self._is_closed else math.inf
+        return self._blocked_until if len(self._line) and not self._is_closed else math.inf
 
     def act(self) -> None:
         """Begin what waits, or end what goes on: its time is over."""
@@ -169,9 +171,7 @@ class Handler:
         else:
             is_next = not (self._has_to_wait or self._is_going or len(self._line))
             try:
-                self._line.add(
-                    order, is_begun=is_next and not (self._work.is_repeated or self._work.goes_on)
-                )
+                self._line.add(order, is_begun=is_next and not self._work.is_repeated)
             except StateDirectoryError as error:
                 self._report_not_kept(error)
             else:
@@ -208,8 +208,12 @@ class Handler:
         if self._is_going or (self._is_closed and not self._work.is_instant):
             return
         self._is_going = True
-        while self._current is None and (found := self._line.next()) is not None:
-            self._begin(*found)
+        try:
+            while self._current is None and (found := self._line.next()) is not None:
+                self._begin(*found)
+        except StateDirectoryError as error:
+            self._report_not_kept(error)
+            self._blocked_until = self._shared.clock.monotonic() + AGAIN
         self._is_going = False
         self.counters.waiting = len(self._line)
 
@@ -220,16 +224,13 @@ class Handler:
         if order.bound is not None and order.bound.left(self._shared.clock) <= 0:
             self._conclude(item, order, failure(TIMEOUT, "its time was over before its turn came"))
             return
-        if self._work.goes_on:
-            # Not noted it would be begun again, after each boot for ever if it reboots.
-            order = dataclasses.replace(order, boot=self._shared.clock.boot())
-            try:
-                self._line.begin_as(item, order)
-            except StateDirectoryError as error:
-                self._conclude(item, order, failure("not-kept", error.title))
-                return
-        elif not self._work.is_repeated:
+        if not self._work.is_repeated:
             self._keep(functools.partial(self._line.begin, item))
+        if self._work.goes_on and item.path is None:
+            # It would be begun again: after each boot, for ever, if that is what it orders.
+            words = "the state directory takes no writes, and it is not begun without a note of it"
+            self._conclude(item, order, failure("not-kept", words))
+            return
         self._current = item, order
         if not self._work.is_repeated:
             self._remember(order)

@@ -64,7 +64,11 @@ class Line:
         self.begun = [one for one in self.begun if one[0].number not in ended]
 
     def _load(self, path: Path) -> None:
-        found = self._read(path)
+        try:
+            found = self._read(path)
+        except StateDirectoryError as error:
+            _log.warning("an order was left for the next start: %s", error.title)
+            return
         if found is None:
             return
         order, outcome = found
@@ -108,12 +112,17 @@ class Line:
         self._waiting.append(Item(number=self._number, identity=order.identity, order=order))
 
     def next(self) -> tuple[Item, Order] | None:
-        """Take the first out of the line; its file stays until ``remove``. None when none waits."""
+        """Take the first out of the line; its file stays until ``remove``. None when none waits.
+
+        Raises:
+            StateDirectoryError: It cannot be read, and stays the first.
+        """
         while self._waiting:
-            item = self._waiting.popleft()
+            item = self._waiting[0]
+            found = self._read(item.path) if item.path and not item.order else None
+            self._waiting.popleft()
             if item.order is not None:
                 return item, item.order
-            found = self._read(item.path) if item.path else None
             if found is not None:
                 return item, found[0]
         return None
@@ -135,18 +144,6 @@ class Line:
             path = self._path(item, _BEGUN)
             files.move(item.path, path)
             item.path = path
-
-    def begin_as(self, item: Item, order: Order) -> None:
-        """Note that it is begun now, with what is known of it since.
-
-        Raises:
-            StateDirectoryError: That cannot be noted.
-        """
-        before, item.path = item.path, self._path(item, _BEGUN)
-        files.make_folder(self._folder)
-        files.write(item.path, form.to_bytes(order), 0o600)
-        if before not in (None, item.path):
-            files.remove(before, sync=False)
 
     def end(self, item: Item, order: Order, outcome: Outcome) -> None:
         """Keep the outcome, until ``remove``.
@@ -178,11 +175,9 @@ class Line:
 
     def _read(self, path: Path) -> tuple[Order, Outcome | None] | None:
         """Read a file of the line; one that is damaged is named in the log and removed."""
+        data = files.read(path)
         try:
-            data = files.read(path)
             return None if data is None else _parsed(data)
-        except StateDirectoryError as error:
-            _log.warning("an order was left for the next start: %s", error.title)
         except (ValueError, RecursionError) as error:
             _log.warning("an order was lost: %s is damaged: %s", path, error)
             with contextlib.suppress(StateDirectoryError):

@@ -87,7 +87,7 @@ class Order:
 
     ``levels``: what the wildcards of a subscription's filter stand for. ``arguments``: what a job's step, or a command,
     has for a program. ``identity``: by what whoever gave it tells it apart from others, where that is known; of jobs
-    and commands it always is. ``id``: the agent's own for it. ``boot``: in which the helper was asked for it.
+    and commands it always is. ``id``: the agent's own for it.
     """
 
     topic: str = ""
@@ -102,7 +102,6 @@ class Order:
     arguments: tuple[str, ...] = ()
     bound: Bound | None = None
     id: str = dataclasses.field(default_factory=lambda: os.urandom(8).hex())
-    boot: str | None = None
 
     @property
     def is_answered(self) -> bool:

@@ -4,8 +4,7 @@ A connection for each order, lines of JSON. The agent sends ``{"name", "argument
 answers ``{"started": true}`` and, when the program has ended, ``{"outcome", "status", "reason", "stdout", "stderr"}``.
 What it started goes on without the agent: ``{"result": ORDER}`` asks later what became of it.
 
-An order that reboots the device has succeeded when the device has booted again: which boot it was begun in is noted
-before anything is asked.
+An order that reboots the device is reported by the helper when the device has booted again.
 """
 
 import json
@@ -18,13 +17,13 @@ from fleet_agent.config.handlers import HelperHandler
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handlers.work import Done, seconds
 from fleet_agent.orders.order import Order
-from fleet_agent.orders.outcome import STOPPED, TIMEOUT, Outcome, Result, failure
+from fleet_agent.orders.outcome import STOPPED, TIMEOUT, Outcome, failure
 from fleet_agent.printable import printable
 
 _LINE = 64 * 1024  # bytes of a request, and of an answer
 _ASK_EVERY = 2.0  # seconds between two looks at what became of an order
 _GRACE = 10.0  # seconds that the helper may take to report what it has ended
-_NONE_YET = ("unknown", "running")
+_UNKNOWN = "unknown"
 
 
 class HelperWork:
@@ -54,19 +53,17 @@ class HelperWork:
 
     def begin(self, order: Order, done: Done) -> None:
         """Ask for it."""
-        limit = seconds(self._handler.timeout, order, self._clock)
-        arguments = [*self._handler.arguments, *order.arguments]
+        limit = max(math.ceil(seconds(self._handler.timeout, order, self._clock)), 1)
         request = {
             "name": self._handler.name,
-            "arguments": arguments,
+            "arguments": [*self._handler.arguments, *order.arguments],
             "order": order.id,
             "timeout": limit,
         }
         line = json.dumps(request).encode() + b"\n"
         if len(line) > _LINE:
-            done(
-                failure("too-large", f"its arguments have {len(line)} bytes, {_LINE} are allowed")
-            )
+            words = f"its arguments have {len(line)} bytes, {_LINE} are allowed"
+            done(failure("too-large", words))
             return
         self._order, self._done, self._is_started = order, done, False
         self._until = self.due = self._clock.monotonic() + limit + _GRACE
@@ -86,10 +83,7 @@ class HelperWork:
         if self._clock.monotonic() < self._until:
             self._ask()
             return
-        if self._handler.reboots and self._is_started:
-            words = f"the device did not reboot within {self._handler.timeout:g} s"
-        else:
-            words = f"the helper did not report the end of {self._handler.name} in time"
+        words = f"the helper did not report the end of {self._handler.name} in time"
         self._end(failure(TIMEOUT, words, was_begun=True))
 
     def close(self) -> None:
@@ -104,8 +98,10 @@ class HelperWork:
         self._let_go()
         if self._order is None:
             return
-        self.due = min(self._until, self._clock.monotonic() + _ASK_EVERY)
-        self._send(json.dumps({"result": self._order.id}).encode() + b"\n")
+        # It answers when there is something to say.
+        why = self._send(json.dumps({"result": self._order.id}).encode() + b"\n")
+        pause = _ASK_EVERY if why else math.inf
+        self.due = min(self._until, self._clock.monotonic() + pause)
 
     def _send(self, line: bytes) -> str:
         """Connect and send a line; why not, or nothing."""
@@ -153,49 +149,26 @@ class HelperWork:
             self._lost()
         elif values.get("started") is True:
             self._is_started = True
-        elif values.get("outcome") in _NONE_YET:
+        elif values.get("outcome") == _UNKNOWN:
             self._unknown()
         elif isinstance(values.get("outcome"), str):
-            self._ended(_outcome(values, self._handler.name))
+            self._end(_outcome(values, self._handler.name))
         else:
             self._lost()
 
     def _lost(self) -> None:
         """The helper went away, or what it said cannot be read: it may know the outcome all the same."""
         self._let_go()
-        if self._is_started:
-            self.due = min(self._until, self._clock.monotonic() + _ASK_EVERY)
-            return
-        words = f"the helper at {self._handler.socket} closed the connection without an answer"
-        self._end(failure("no-helper", words, was_begun=True))
-
-    def _ended(self, outcome: Outcome) -> None:
-        is_ordered = self._handler.reboots and outcome.result in (Result.DONE, Result.FAILED)
-        if is_ordered and self._has_rebooted:
-            # However it ended: the boot ended it.
-            self._end(Outcome(stdout=outcome.stdout))
-        elif is_ordered and outcome.is_good:
-            # The device is on its way down; what is left to see is that it comes up again.
-            self._let_go()
-            self.due = self._until
-        else:
-            self._end(outcome)
+        self.due = min(self._until, self._clock.monotonic() + _ASK_EVERY)
 
     def _unknown(self) -> None:
-        """Nothing is known of it: it was never asked for, it goes on, or the device has booted since."""
-        if not self._has_rebooted:
-            self._let_go()
-            self.due = min(self._until, self._clock.monotonic() + _ASK_EVERY)
-        elif self._handler.reboots:
-            self._end(Outcome())
-        else:
-            words = f"the device booted while {self._handler.name} ran"
+        """Nothing was started, or it was long ago."""
+        if self._is_started:
+            words = f"the helper does not know what became of {self._handler.name}"
             self._end(failure(STOPPED, words, was_begun=True))
-
-    @property
-    def _has_rebooted(self) -> bool:
-        order = self._order
-        return order is not None and order.boot not in (None, self._clock.boot())
+        else:
+            words = f"the helper at {self._handler.socket} closed the connection without an answer"
+            self._end(failure("no-helper", words))
 
     def _end(self, outcome: Outcome) -> None:
         done, self._done = self._done, None
