@@ -48,7 +48,8 @@ _AGAIN = ("DataConflict", "InternalError", "RequestThrottled")
 class _Execution:
     """A command at hand; ``said`` is what AWS was told last and has not answered; ``due`` in monotonic seconds.
 
-    ``handler`` is None of one that none takes. ``is_new``: AWS does not have it as in progress yet.
+    ``handler`` is None of one that none takes: ``acknowledge`` is called at its end. ``is_new``: AWS does not have it as
+    in progress yet.
     """
 
     id: str
@@ -59,6 +60,7 @@ class _Execution:
     tries: int = 0
     end: dict[str, object] | None = None
     forget: Callable[[], None] = lambda: None
+    acknowledge: list[Callable[[], None]] = dataclasses.field(default_factory=list)
 
 
 class Commands:
@@ -148,9 +150,7 @@ class Commands:
 
     def _requested(self, identifier: str, path: str, message: Arrived) -> Receipt:
         if message.retain or identifier in self._executions:
-            _log.info("the command %s came again", identifier)
-            message.acknowledge()
-            return Receipt.TAKEN
+            return self._again(identifier, message)
         values = _object(message.payload) if path == "request/json" else {}
         operation = values.get(self._settings.member)
         name = self._settings.handler
@@ -174,7 +174,8 @@ class Commands:
             _log.warning("%s: refused the command %s", words, identifier)
             self._executions[identifier] = one
             outcome = failure("not-understood", words)
-            self.report("", order, outcome, message.acknowledge)
+            one.acknowledge.append(message.acknowledge)
+            self.report("", order, outcome, lambda: None)
             return Receipt.HELD
         handler = self._named(name)
         if handler.knows(identity) and not handler.has(identity):
@@ -186,6 +187,19 @@ class Commands:
         one.handler = handler
         is_taken = handler.take(order, message.acknowledge, comes_again=message.qos > 0)
         return Receipt.TAKEN if is_taken else Receipt.HELD
+
+    def _again(self, identifier: str, message: Arrived) -> Receipt:
+        """It came before; perhaps as this very packet, whose acknowledgement would be that of one that is not safe."""
+        _log.info("the command %s came again", identifier)
+        one = self._executions.get(identifier)
+        if one is not None and one.handler is None:
+            one.acknowledge.append(message.acknowledge)
+        elif one is not None and one.handler is not None and one.handler.holds(_identity(one.id)):
+            one.handler.hold_again(_identity(one.id), message.acknowledge)
+        else:
+            message.acknowledge()
+            return Receipt.TAKEN
+        return Receipt.HELD
 
     # What AWS hears ---------------------------------------------------------------------------------------------------
 
@@ -249,6 +263,8 @@ class Commands:
     def _over(self, one: _Execution) -> None:
         del self._executions[one.id]
         one.forget()
+        for acknowledge in one.acknowledge:
+            acknowledge()
 
 
 def _identity(identifier: str) -> str:

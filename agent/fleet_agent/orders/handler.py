@@ -105,8 +105,8 @@ class Handler:
         if len(order.payload) > self.limits.size:
             words = f"it has {len(order.payload)} bytes, {self.limits.size} are allowed"
             self.refuse(order, failure("too-large", words))
-        elif self._held.has(identity):
-            self._held.add(order, acknowledge)
+        elif identity is not None and self._held.has(identity):
+            self.hold_again(identity, acknowledge)
             return False
         elif identity is not None and self.knows(identity):
             self._duplicate(order)
@@ -121,6 +121,14 @@ class Handler:
             self.refuse(order, failure("busy", words))
         acknowledge()
         return True
+
+    def holds(self, identity: str) -> bool:
+        """Whether one of that identity is held: it is not safe yet."""
+        return self._held.has(identity)
+
+    def hold_again(self, identity: str, acknowledge: Callable[[], None]) -> None:
+        """One that is held came again: both are acknowledged when its turn comes."""
+        self._held.acknowledge_with(identity, acknowledge)
 
     def knows(self, identity: str) -> bool:
         """Whether an order of that identity was taken before."""

@@ -34,18 +34,18 @@ class Held:
         return self._bytes + size <= HELD_BYTES
 
     def add(self, order: Order, acknowledge: Callable[[], None]) -> None:
-        """Hold one; where one of the same identity is held, only what acknowledges it."""
-        if order.identity is not None and order.identity in self._by_id:
-            # Perhaps the same packet: its acknowledgement would be that of the one that is held.
-            self._by_id[order.identity].acknowledge.append(acknowledge)
-            return
+        """Hold one."""
         item = HeldOrder(order=order, acknowledge=[acknowledge])
         self._orders.append(item)
         self._bytes += len(order.payload)
         if order.identity is not None:
             self._by_id[order.identity] = item
 
-    def has(self, identity: str | None) -> bool:
+    def acknowledge_with(self, identity: str, acknowledge: Callable[[], None]) -> None:
+        """One that is held came again. Perhaps it is the same packet: its acknowledgement would be that of both."""
+        self._by_id[identity].acknowledge.append(acknowledge)
+
+    def has(self, identity: str) -> bool:
         """Whether one of that identity is held."""
         return identity in self._by_id
 
