@@ -48,8 +48,8 @@ _AGAIN = ("DataConflict", "InternalError", "RequestThrottled")
 class _Execution:
     """A command at hand; ``said`` is what AWS was told last and has not answered; ``due`` in monotonic seconds.
 
-    ``handler`` is None of one that none takes: ``acknowledge`` is called at its end. ``is_new``: AWS does not have it as
-    in progress yet.
+    ``handler`` is None of one that none takes: ``acknowledge`` is called at its end. ``is_new``: AWS does not have it
+    as in progress yet.
     """
 
     id: str
