@@ -1,8 +1,8 @@
 """AWS IoT Commands as an operator gives them, with the real ``aws``, to the installed agent; and direct messages."""
 
-import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from iot_sandbox.launch import Sandbox
 from support.agent import Agent, run_command, until
-from support.aws import aws, aws_client
+from support.aws import aws_client
 from support.consoles import LIMIT, Console
 from support.fleets import Fleet, allow_orders, make_fleet
 
@@ -29,6 +29,13 @@ def agent(ordered: Fleet, tmp_path: Path) -> Agent:
     return found
 
 
+@pytest.fixture
+def console(agent: Agent) -> Iterator[Console]:
+    found = Console(agent)
+    yield found
+    found.close()
+
+
 def configured(agent: Agent, commands: dict[str, Any], **handlers: Any) -> Path:
     return agent.configuration(
         agent.folder / "config.yaml",
@@ -38,22 +45,17 @@ def configured(agent: Agent, commands: dict[str, Any], **handlers: Any) -> Path:
     )
 
 
-def test_a_command_from_the_cli_to_the_device_and_back(agent: Agent) -> None:
+def test_a_command_from_the_cli_to_the_device_and_back(agent: Agent, console: Console) -> None:
     config = configured(
         agent,
         {"operations": {"greet": "greet"}, "handler": "rest"},
         greet={"argv": ["sh", "-c", 'echo "hello $1"; exit "$2"', "greet"]},
         rest={"argv": ["sh", "-c", 'echo "$FLEET_AGENT_CONTENT_TYPE"; od -An -tx1']},
     )
-    console = Console(agent)
     with agent.running(config=config) as daemon:
         daemon.wait_for_line("subscribed to")
-        payload = json.dumps({"operation": "greet", "arguments": ["world", "0"]})
-        made = aws(console.sandbox, "iot", "create-command", "--command-id", "greet",
-                   "--payload", json.dumps({"content": payload, "contentType": "application/json"}))  # fmt: skip
-        started = aws(console.sandbox, "iot-jobs-data", "start-command-execution",
-                      "--command-arn", made["commandArn"], "--target-arn", console.arn)  # fmt: skip
-        told = console.finished(started["executionId"])
+        payload = {"operation": "greet", "arguments": ["world", "0"]}
+        told = console.finished(console.start_by_cli(console.command_by_cli("greet", payload)))
         assert told["status"] == "SUCCEEDED"
         assert told["statusReason"] == {"reasonCode": "EXIT_0"}
         assert told["result"] == {"exit": {"S": "0"}, "stdout": {"S": "hello world"}}
@@ -71,13 +73,14 @@ def test_a_command_from_the_cli_to_the_device_and_back(agent: Agent) -> None:
         assert daemon.end() == 0
 
 
-def test_a_slow_one_is_in_progress_and_a_kill_neither_loses_nor_repeats_it(agent: Agent) -> None:
+def test_a_slow_one_is_in_progress_and_a_kill_neither_loses_nor_repeats_it(
+    agent: Agent, console: Console
+) -> None:
     log, go = agent.folder / "log", agent.folder / "go"
     script = f"echo $$ >>{log}; while ! test -e {go}; do sleep 0.1; done"
     config = configured(
         agent, {"operations": {"slow": "slow"}}, slow={"argv": ["sh", "-c", script]}
     )
-    console = Console(agent)
     slow = console.command(b'{"operation": "slow"}')
     with agent.running(config=config) as daemon:
         daemon.wait_for_line("subscribed to")

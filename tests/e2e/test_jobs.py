@@ -2,16 +2,20 @@
 
 import os
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from awscrt import mqtt_request_response
+from awsiot import ServiceStreamOptions, iotjobs
 
 from iot_sandbox.launch import Sandbox
 from support.agent import Agent, run_command, until
 from support.consoles import Console
 from support.fleets import Fleet, allow_orders, make_fleet
+from support.operators import operating
 
 LIMIT = 60.0  # seconds
 
@@ -28,6 +32,13 @@ def agent(ordered: Fleet, tmp_path: Path) -> Agent:
     found = Agent(ordered, tmp_path)
     assert found.provision().status == 0
     return found
+
+
+@pytest.fixture
+def console(agent: Agent) -> Iterator[Console]:
+    found = Console(agent)
+    yield found
+    found.close()
 
 
 def template(name: str, handler: str, *args: str) -> dict[str, Any]:
@@ -67,7 +78,7 @@ TEMPLATES: dict[str, tuple[dict[str, Any], Sequence[str]]] = {
 }
 
 
-def test_every_managed_template_is_carried_out_in_order(agent: Agent) -> None:
+def test_every_managed_template_is_carried_out_in_order(agent: Agent, console: Console) -> None:
     handlers = {
         document["steps"][0]["action"]["input"]["handler"]: name
         for name, (document, _) in TEMPLATES.items()
@@ -81,7 +92,6 @@ def test_every_managed_template_is_carried_out_in_order(agent: Agent) -> None:
         jobs={"enabled": True, "operations": handlers, "run_command": True},
         telemetry={"sources": []},
     )
-    console = Console(agent)
     # They wait: the device is away.
     console.create_by_cli("tpl-command", COMMAND)
     for name, (document, _) in TEMPLATES.items():
@@ -104,7 +114,9 @@ def test_every_managed_template_is_carried_out_in_order(agent: Agent) -> None:
     assert "X-Amz-Signature" not in daemon.log
 
 
-def test_a_job_that_is_canceled_or_killed_is_ended_and_reported(agent: Agent) -> None:
+def test_a_job_that_is_canceled_or_killed_is_ended_and_reported(
+    agent: Agent, console: Console
+) -> None:
     pids = agent.folder / "pids"
     config = agent.configuration(
         agent.folder / "config.yaml",
@@ -112,7 +124,6 @@ def test_a_job_that_is_canceled_or_killed_is_ended_and_reported(agent: Agent) ->
         jobs={"enabled": True, "operations": {"slow": "slow"}},
         telemetry={"sources": []},
     )
-    console = Console(agent)
 
     def running(count: int) -> int:
         until(lambda: pids.exists() and pids.read_text().count("\n") == count, "it runs", LIMIT)
@@ -121,9 +132,7 @@ def test_a_job_that_is_canceled_or_killed_is_ended_and_reported(agent: Agent) ->
     with agent.running(config=config) as daemon:
         console.create("slow-1", {"operation": "slow"})
         process = running(1)
-        assert console.execution("slow-1")["statusDetails"]["detailsMap"] == {
-            "step": "1 of 1: slow"
-        }
+        until(lambda: console.details("slow-1") == {"step": "1 of 1: slow"}, "it is told", LIMIT)
         console.cancel("slow-1")
         until(lambda: not Path(f"/proc/{process}").exists(), "it is ended", LIMIT)
         console.create("slow-2", {"operation": "slow"})
@@ -145,7 +154,9 @@ def test_a_job_that_is_canceled_or_killed_is_ended_and_reported(agent: Agent) ->
     assert pids.read_text().count("\n") == 2
 
 
-def test_jobs_of_another_program_are_left_and_block_nothing(agent: Agent) -> None:
+def test_jobs_of_another_program_are_left_and_block_nothing(
+    agent: Agent, console: Console
+) -> None:
     config = agent.configuration(
         agent.folder / "config.yaml",
         handlers={"true": {"exec": {"argv": ["true"]}}},
@@ -156,7 +167,6 @@ def test_jobs_of_another_program_are_left_and_block_nothing(agent: Agent) -> Non
         },
         telemetry={"sources": []},
     )
-    console = Console(agent)
     console.create("theirs", {"operation": "firmware"})
     console.create("mine-1", {"operation": "mine"})
     with agent.running(config=config) as daemon:
@@ -165,3 +175,56 @@ def test_jobs_of_another_program_are_left_and_block_nothing(agent: Agent) -> Non
         assert console.ended("mine-2")[0] == "SUCCEEDED"
         assert daemon.end() == 0
     assert console.execution("theirs")["status"] == "QUEUED"
+
+
+def test_the_sdks_own_client_sees_the_same_states(agent: Agent, console: Console) -> None:
+    go = agent.folder / "go"
+    config = agent.configuration(
+        agent.folder / "config.yaml",
+        handlers={
+            "wait": {"exec": {"argv": ["sh", "-c", f"while ! test -e {go}; do sleep 0.1; done"]}}
+        },
+        jobs={"enabled": True, "operations": {"wait": "wait"}},
+        telemetry={"sources": []},
+    )
+    options = mqtt_request_response.ClientOptions(
+        max_request_response_subscriptions=4,
+        max_streaming_subscriptions=2,
+        operation_timeout_in_seconds=20,
+    )
+    thing = agent.thing_name
+    next_jobs: list[str | None] = []
+
+    def changed(event: Any) -> None:
+        next_jobs.append(event.execution and f"{event.execution.job_id} {event.execution.status}")
+
+    with operating(agent.fleet, agent.folder / "operator") as operator:
+        client = iotjobs.IotJobsClientV2(operator._client, options)
+        stream = client.create_next_job_execution_changed_stream(
+            iotjobs.NextJobExecutionChangedSubscriptionRequest(thing_name=thing),
+            ServiceStreamOptions(incoming_event_listener=changed),
+        )
+        stream.open()
+
+        def seen(job: str) -> Any:
+            wanted = iotjobs.DescribeJobExecutionRequest(thing_name=thing, job_id=job)
+            return client.describe_job_execution(wanted).result(LIMIT).execution
+
+        time.sleep(1)  # until it listens
+        console.create("seen-1", {"operation": "wait"})
+        console.create("seen-2", {"operation": "wait"})
+        assert (seen("seen-1").status, seen("seen-1").version_number) == ("QUEUED", 1)
+        with agent.running(config=config) as daemon:
+            until(lambda: seen("seen-1").status_details, "progress", LIMIT)
+            found = seen("seen-1")
+            assert (found.status, found.status_details) == (
+                "IN_PROGRESS",
+                {"step": "1 of 1: wait"},
+            )
+            assert seen("seen-2").status == "QUEUED"
+            go.touch()
+            assert console.ended("seen-2")[0] == "SUCCEEDED"
+            until(lambda: next_jobs[-1] is None, "no job is next", LIMIT)
+            assert daemon.end() == 0
+    assert console.execution("seen-1")["status"] == "SUCCEEDED"
+    assert [one for one in next_jobs if one] == ["seen-1 QUEUED", "seen-2 QUEUED"]
