@@ -87,10 +87,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
-    if arguments.queue:
-        return {"queue": partial(Readings, writer=arguments.writer)}
-    if arguments.orders:
-        return {"orders": partial(Orders, writer=arguments.writer)}
+    if arguments.queue or arguments.orders:
+        name, workload = ("queue", Readings) if arguments.queue else ("orders", Orders)
+        return {name: partial(workload, writer=arguments.writer)}
     if arguments.rotation:
         return {"rotation": Rotation}
     if arguments.move:

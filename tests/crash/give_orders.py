@@ -19,7 +19,8 @@ from fleet_agent.errors import AgentError
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
-from fleet_agent.orders.jobs.jobs import Jobs, Place
+from fleet_agent.orders.jobs.jobs import Jobs
+from fleet_agent.orders.jobs.place import Place
 from fleet_agent.orders.line import Line
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import JOB, MESSAGE

@@ -177,6 +177,11 @@ def test_what_it_started_is_asked_about_after_the_agents_end(
     bench.live()
     connection, again = helper.accept()
     assert again == {"result": asked["order"]}
+    say(connection, {"outcome": "running"})
+    connection.close()
+    bench.turn(helper.has_caller)
+    connection, again = helper.accept()
+    assert again == {"result": asked["order"]}
     say(connection, DONE)
     assert bench.answered()[0].said["status"] == 0
 

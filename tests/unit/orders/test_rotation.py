@@ -11,7 +11,7 @@ from fleet_agent.clock import uptime
 from fleet_agent.config.orders import Jobs
 from fleet_agent.errors import UnreachableError
 from fleet_agent.orders import rotation
-from fleet_agent.orders.rotation import OrderTopic
+from fleet_agent.orders.rotation import MoveTopic, OrderTopic
 from fleet_agent.orders.router import Receipt
 from support.clock import FakeClock
 from unit.orders.cloud import Job
@@ -194,3 +194,78 @@ def test_details_of_both_ends_are_what_fleet_cloud_reads() -> None:
     assert operation.outcome(said) is None
     operation.rotated(credential(NEW))
     assert operation.outcome(said) == (True, {"from": OLD, "certificate": NEW})
+
+
+# Moves ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moving(tmp_path: Path) -> Iterator[Device]:
+    found = Device(tmp_path, Jobs(), rotation=True, moves=("there",))
+    yield found
+    found.close()
+
+
+def move(to: object = "there") -> dict[str, object]:
+    return {"operation": "move", "to": to}
+
+
+def test_a_job_moves_once_aws_has_noted_from_what_and_where_to(moving: Device) -> None:
+    job = moving.cloud.create("j1", move())
+    moving.connect()
+    assert orders(moving) == 1
+    assert job.said == [("IN_PROGRESS", {"from": OLD, "to": "there"})]
+    assert moving.move is not None
+    assert moving.move.destination == "there"
+    (last,) = moving.move.moved()
+    assert last.topic == f"{JOBS}/j1/update"
+    assert json.loads(last.payload)["status"] == "SUCCEEDED"
+    assert moving.move.moved() == [], "once"
+
+
+def test_a_rotation_after_a_move_that_failed_is_no_move(moving: Device) -> None:
+    job = moving.cloud.create("j1", move())
+    moving.connect()
+    assert orders(moving) == 1
+    moving.disconnect()
+    assert moving.move is not None
+    moving.move.failed(FAILURE)
+    moving.connect()
+    moving.settle()
+    assert job.said[1:] == [("FAILED", {"from": OLD, "reason": "gone: No way."})]
+    moving.cloud.create("j2", ROTATE)
+    assert orders(moving) == 2
+    assert (moving.move.destination, moving.move.moved()) == (None, [])
+
+
+@pytest.mark.parametrize("to", ["elsewhere", 5, None, ["there"], "the\nre", ""])
+def test_a_job_to_where_nobody_allowed_fails_and_moves_nothing(moving: Device, to: object) -> None:
+    job = moving.cloud.create("j1", move(to))
+    moving.connect()
+    assert orders(moving) == 0
+    ((status, details),) = job.said
+    assert status == "FAILED"
+    assert details["reason"].startswith("move-not-allowed")
+
+
+def test_a_message_moves_to_a_destination_by_its_name_alone() -> None:
+    clock = FakeClock()
+    operation = rotation.MoveOperation(credential(), ["there"])
+    topic = MoveTopic(credential(proven=clock.wall()), "cmd/pump-7/move", clock, operation)
+
+    def moves(document: object, **more: bool) -> bool:
+        payload = json.dumps(document).encode()
+        arriving = Arriving(topic="cmd/pump-7/move", payload=payload, **more)  # type: ignore[arg-type]
+        return topic.take(arriving) is Receipt.ROTATE
+
+    others: tuple[object, ...] = (None, {}, [], "there", {"to": "elsewhere"}, {"to": None})
+    assert not any(moves(document) for document in others)
+    assert not moves({"to": "there"}, retain=True)
+    before = operation.destination
+    assert before is None
+    assert moves({"to": "there", "endpoint": "evil.example"})
+    assert operation.destination == "there"
+    topic.failed(FAILURE)
+    assert not moves({"to": "there"}), "the same, delivered again"
+    clock.go(rotation.PAUSE_FAILED)
+    assert moves({"to": "there"})

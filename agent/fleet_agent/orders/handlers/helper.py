@@ -23,7 +23,7 @@ from fleet_agent.printable import printable
 _LINE = 64 * 1024  # bytes of a request, and of an answer
 _ASK_EVERY = 2.0  # seconds between two looks at what became of an order
 _GRACE = 10.0  # seconds that the helper may take to report what it has ended
-_UNKNOWN = "unknown"
+_UNKNOWN, _RUNNING = "unknown", "running"
 
 
 class HelperWork:
@@ -151,6 +151,8 @@ class HelperWork:
             self._is_started = True
         elif values.get("outcome") == _UNKNOWN:
             self._unknown()
+        elif values.get("outcome") == _RUNNING:
+            self._lost()  # it is asked again
         elif isinstance(values.get("outcome"), str):
             self._end(_outcome(values, self._handler.name))
         else:
