@@ -103,12 +103,12 @@ CONTENTS = (
         image_code="image-http-key",
         image_words="the key of another device's tokens for AWS credentials",
     ),
-    Entry(pattern="commands", kind=Kind.LIFE),
+    Entry(pattern="orders", kind=Kind.LIFE),
     Entry(
-        pattern="commands/*",
+        pattern="orders/*",
         kind=Kind.LIFE,
-        image_code="image-commands",
-        image_words="commands for another device",
+        image_code="image-orders",
+        image_words="orders for another device",
     ),
     Entry(
         pattern="source-*.json",

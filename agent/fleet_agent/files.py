@@ -51,7 +51,9 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
     Raises:
         StateDirectoryError: It cannot be made, or something else stands there.
     """
-    if not path.parent.is_dir():
+    with _reported("look at the folder", path.parent) as parent:
+        is_missing = not parent.is_dir()
+    if is_missing:
         make_folder(path.parent)
     with _reported("make the folder", path) as folder:
         if folder.is_dir():

@@ -9,8 +9,10 @@ from functools import partial
 
 from crash.adoption import Adoption
 from crash.fill_queue import ACKNOWLEDGES_FIRST
+from crash.give_orders import IN_MEMORY
 from crash.matrix import Make, Matrix, Point, sample, with_errors
 from crash.move import Move
+from crash.orders import Orders
 from crash.provisioning import METHODS, Provisioning
 from crash.readings import Readings
 from crash.recovery import Recovery
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--method", choices=METHODS, action="append", help="only this way to a certificate")
     add("--queue", action="store_true", help="only the queue of readings")
+    add("--orders", action="store_true", help="only orders: messages and a job")
     add(
         "--rotation",
         action="store_true",
@@ -77,15 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=2, metavar="N", help="at once, each with a sandbox (2)")
     add(
         "--writer",
-        choices=[*sorted(WRITERS), ACKNOWLEDGES_FIRST],
+        choices=[*sorted(WRITERS), ACKNOWLEDGES_FIRST, IN_MEMORY],
         help="break a wrong writer instead: it must be caught",
     )
     return parser
 
 
 def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
-    if arguments.queue:
-        return {"queue": partial(Readings, writer=arguments.writer)}
+    if arguments.queue or arguments.orders:
+        name, workload = ("queue", Readings) if arguments.queue else ("orders", Orders)
+        return {name: partial(workload, writer=arguments.writer)}
     if arguments.rotation:
         return {"rotation": Rotation}
     if arguments.move:
@@ -107,6 +111,7 @@ def _makers(arguments: argparse.Namespace) -> dict[str, Make]:
     }
     if not arguments.method and not arguments.writer:
         makers["queue"] = Readings
+        makers["orders"] = Orders
         makers["rotation"] = Rotation
         makers["move"] = Move
         makers["recovery"] = Recovery

@@ -8,7 +8,9 @@ from functools import partial
 import pytest
 
 from crash.fill_queue import ACKNOWLEDGES_FIRST
+from crash.give_orders import IN_MEMORY
 from crash.matrix import Make, Matrix, Point, sample, with_errors
+from crash.orders import Orders
 from crash.provisioning import Provisioning
 from crash.readings import Readings
 
@@ -22,10 +24,11 @@ def test_a_sample_of_the_points_is_survived() -> None:
     seed = int(os.environ["CRASH_SEED"])
     method, again = random.Random(seed).choice(KINDS)
     way = partial(Provisioning, method=method, again=again)
-    with Matrix({"provision": way, "queue": Readings}, workers=2, tell=lambda _: None) as matrix:
+    makers: dict[str, Make] = {"provision": way, "queue": Readings, "orders": Orders}
+    with Matrix(makers, workers=2, tell=lambda _: None) as matrix:
         points = matrix.points()
         changing = [point for point in points if point.changes]
-        chosen = sample(changing, 5, seed) + sample(list(with_errors(points)), 4, seed)
+        chosen = sample(changing, 6, seed) + sample(list(with_errors(points)), 5, seed)
         tallies = matrix.run(chosen).values()
     failures = [failure for tally in tallies for failure in tally.failures]
     assert not failures, f"CRASH_SEED={seed}: {method}, {again=}\n" + "\n".join(failures)
@@ -44,12 +47,17 @@ def readings(writer: str) -> Make:
     return partial(Readings, writer=writer)
 
 
+def orders(writer: str) -> Make:
+    return partial(Orders, writer=writer)
+
+
 # Where each does it wrong.
 CAUGHT_AT: dict[str, tuple[Callable[[str], Make], str, str]] = {
     "in-place": (over_nothing, "write", "issued.json"),
     "ledger-last": (over_nothing, "openat", "ledger.jsonl"),
     "two-step-swap": (over_an_identity, "symlink", ""),
     ACKNOWLEDGES_FIRST: (readings, "pwrite64", "-wal"),
+    IN_MEMORY: (orders, "write", "ids"),
 }
 
 

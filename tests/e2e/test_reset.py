@@ -33,14 +33,14 @@ def test_reset_and_provision_again(agent: Agent) -> None:
     first = agent.provision().answer["certificate_id"]
     for name in (*QUEUE, "telemetry.sqlite3.damaged", "source-log.json", "first-contact.json"):
         (agent.state_dir / name).touch()
-    (agent.state_dir / "commands/restart-1").mkdir(parents=True)
-    (agent.state_dir / "commands/restart-1/000000000001.json").touch()
+    (agent.state_dir / "orders/restart-1").mkdir(parents=True)
+    (agent.state_dir / "orders/restart-1/000000000001.json").touch()
     done = reset(agent, "--yes")
     assert done.status == 0, done.stderr
     assert done.answer["certificate_id"] == first
     assert done.answer["retire"] == [first]
     assert left(agent) == {"lock", "ledger.jsonl"}
-    assert not (agent.state_dir / "commands").exists()
+    assert not (agent.state_dir / "orders").exists()
     assert agent.ledger() == {first: ["issued", "registered", "current", "retired"]}
     assert agent.status().status == 4
     done = agent.provision()

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 
-from fleet_agent.config.subscriptions import ExecHandler, FileHandler, SocketHandler, Subscription
-from fleet_agent.orders.rotation import Receipt
-from fleet_agent.session.message import Outgoing
+from fleet_agent.config.handlers import ExecHandler, FileHandler, SocketHandler
+from fleet_agent.config.orders import Jobs
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.orders.jobs import document
+from fleet_agent.orders.jobs.document import UnfitError
+from fleet_agent.orders.router import Receipt
 from fleet_agent.topics import limits
 from support.fuzzing import TIMES
 from unit.orders.conftest import Bench
-from unit.orders.test_rotation import JOBS, Arrived, Device
+from unit.orders.device import JOBS, Device, running
 
 pytestmark = pytest.mark.slow  # tens of seconds on a small machine
 
@@ -45,12 +48,8 @@ EXECUTION = some.fixed_dictionaries(
     optional={
         "jobId": ANYTHING,
         "status": some.sampled_from(["QUEUED", "IN_PROGRESS", "FAILED"]) | ANYTHING,
-        "jobDocument": some.just({"operation": "rotate-credential"})
-        | some.builds(lambda to: {"operation": "move", "to": to}, some.just("there") | ANYTHING)
-        | ANYTHING,
-        "statusDetails": some.just({"from": "a" * 64})
-        | some.builds(lambda to: {"from": "a" * 64, "to": to}, some.just("there") | ANYTHING)
-        | ANYTHING,
+        "jobDocument": some.just({"operation": "rotate-credential"}) | ANYTHING,
+        "statusDetails": some.just({"from": "a" * 64}) | ANYTHING,
     },
 )
 
@@ -59,24 +58,89 @@ def raw(value: object) -> bytes:
     return json.dumps(value).encode(errors="surrogatepass")
 
 
-@example(topic="notify-next", payload=raw({"execution": {"jobId": "x\n" * 40_000}}))
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    settings = Jobs(enabled=True, operations={"x": "x"}, run_command=True)
+    found = Device(
+        tmp_path_factory.mktemp("jobs"), settings, {"x": running("true")}, rotation=True
+    )
+    yield found
+    found.close()
+
+
+PATHS = [
+    "notify-next",
+    "notify",
+    "start-next/accepted",
+    "j/update/accepted",
+    "j/update/rejected",
+    "j/get/accepted",
+]
+
+
+@example(path="notify-next", payload=raw({"execution": {"jobId": "x\n" * 40_000}}))
 @given(
-    topic=some.sampled_from(["notify-next", "$next/get/accepted", "j/update/accepted", "j/update/rejected"]),
+    path=some.sampled_from(PATHS),
     payload=some.builds(lambda one: raw({"execution": one, "executionState": one}), EXECUTION)
     | some.builds(raw, ANYTHING)
     | some.binary(max_size=200),
-)  # fmt: skip
+)
 @ROUGH
-def test_job_documents(topic: str, payload: bytes) -> None:
-    device = Device()
-    sent: list[Outgoing] = []
-    device.orders._send = sent.append
-    receipt = device.orders.take(Arrived(f"{JOBS}/{topic}", payload))
-    assert receipt is not Receipt.NOT_OURS
-    assert device.orders.destination in (None, "there")
-    for message in sent + device.orders.moved():
-        assert limits.topic_fault(message.topic) is None
-        assert len(message.payload) <= 128 * 1024
+def test_what_jobs_may_say(device: Device, path: str, payload: bytes) -> None:
+    device.connect()
+    assert device.hear(f"{JOBS}/{path}", payload) is Receipt.TAKEN
+    device.settle()
+    for topic in device.cloud.asked:
+        assert limits.topic_fault(f"{JOBS}/{topic}") is None
+    device.cloud.asked.clear()
+
+
+ACTION = some.fixed_dictionaries(
+    {},
+    optional={
+        "name": ANYTHING,
+        "type": some.sampled_from(["runHandler", "runCommand"]) | ANYTHING,
+        "input": some.fixed_dictionaries(
+            {},
+            optional={
+                "handler": some.just("x") | ANYTHING,
+                "args": ANYTHING,
+                "path": ANYTHING,
+                "command": ANYTHING,
+            },
+        )
+        | ANYTHING,
+        "runAsUser": ANYTHING,
+        "ignoreStepFailure": ANYTHING,
+        "includeStdOut": ANYTHING,
+    },
+)
+STEP = some.fixed_dictionaries({"action": ACTION | ANYTHING}) | ANYTHING
+DOCUMENT = some.fixed_dictionaries(
+    {},
+    optional={
+        "operation": some.just("x") | ANYTHING,
+        "args": ANYTHING,
+        "steps": some.lists(STEP, max_size=3) | ANYTHING,
+        "finalStep": STEP,
+        "conditions": some.lists(ANYTHING, max_size=2) | ANYTHING,
+        "path": ANYTHING,
+    },
+)
+
+
+@given(found=DOCUMENT)
+@ROUGH
+def test_job_documents(found: dict[str, Any]) -> None:
+    settings = Jobs(enabled=True, operations={"x": "x"}, run_command=True)
+    document.leaves(found, [{"operation": "y"}, {"a": "b"}])
+    try:
+        plan = document.plan(found, settings, lambda: {"a": "b"})
+    except UnfitError:
+        return
+    assert plan.steps
+    for step in plan.steps:
+        assert all("\0" not in one for one in step.arguments)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +178,7 @@ def test_messages(bench: Bench, level: str, kind: str, message: dict[str, Any]) 
     topic = {"file": f"cmd/{level}/file", "exec": "cmd/exec", "other": f"cmd/{level}"}[kind]
     bench.answers.clear()
     bench.send(topic, acknowledge=lambda: acknowledged.append(1), **message)
-    bench.turn(lambda: all(one._current is None for one in bench.commands._handlers()))
+    bench.turn(lambda: all(one._current is None for one in bench.roster))
     assert len(acknowledged) == 1
     for answer in bench.answers:
         assert limits.topic_fault(answer.topic) is None

@@ -124,11 +124,12 @@ def test_the_id_of_a_job_is_no_way_to_another_topic(server: Server, start: Start
     ids = ("a\nb", "x" * 70_000, "\ud800", "../x", "a/b", "\uffff", "")
     server.script("pump", Script(publishes=[job(one) for one in (*ids, "good")]))
     (pump,) = start("pump", rotation={"jobs": True})
-    good = "$aws/things/pump/jobs/good/update"
-    server.wait(lambda: server.published(good), "the job that may be taken")
+    # A notice is a reason to ask, and nothing else.
+    asked = "$aws/things/pump/jobs/$next/get"
+    server.wait(lambda: server.published(asked), "the question for the next job")
     arrives(pump)
-    names = {message.topic for _, message, _ in server.received if "/update" in message.topic}
-    assert names == {good}
+    names = {message.topic for _, message, _ in server.received if "/jobs/" in message.topic}
+    assert names == {asked}
     assert server.connections("pump") == 1
 
 

@@ -271,12 +271,21 @@ def _deny_nothing() -> Statement:
 
 def allow_rotation(fleet: Fleet) -> None:
     """What `fleet-cloud up --rotation` adds to the device policy."""
+    topics = ["$aws/certificates/create-from-csr/*", "$aws/certificates/create/*"]
+    topics += [f"$aws/provisioning-templates/{fleet.template}/provision/*"]
+    _allow_topics(fleet, *topics, f"$aws/things/{THING}/jobs/*")
+
+
+def allow_orders(fleet: Fleet) -> None:
+    """The rights that jobs and commands take, and messages that no subscription asks for."""
+    commands = f"$aws/commands/things/{THING}/executions/*"
+    _allow_topics(fleet, f"$aws/things/{THING}/jobs/*", commands, f"direct/{THING}/*")
+
+
+def _allow_topics(fleet: Fleet, *topics: str) -> None:
     found = fleet.iot.get_policy(policyName=fleet.device_policy)
     document = json.loads(found["policyDocument"])
     arn = document["Statement"][0]["Resource"].partition(":client/")[0]
-    topics = ["$aws/certificates/create-from-csr/*", "$aws/certificates/create/*"]
-    topics += [f"$aws/provisioning-templates/{fleet.template}/provision/*"]
-    topics += [f"$aws/things/{THING}/jobs/*"]
     for action, kind in (("Publish", "topic"), ("Receive", "topic"), ("Subscribe", "topicfilter")):
         resources = [f"{arn}:{kind}/{topic}" for topic in topics]
         document["Statement"].append(

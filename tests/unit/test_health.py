@@ -68,7 +68,9 @@ def test_what_is_shown(health: Health, folder: Path, clock: FakeClock) -> None:
         "dropped": {},
         "messages_published": 0,
         "messages_received": 0,
+        "messages_unmatched": 0,
         "handlers": {},
+        "orders": [],
         "sources": {},
     }
 

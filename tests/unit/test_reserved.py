@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from fleet_agent import device
+from fleet_agent.config.handlers import FileHandler
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.provisioning import Claim
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.sources import FromFile
-from fleet_agent.config.subscriptions import FileHandler
 from fleet_agent.config.telemetry import FileSource
 from fleet_agent.errors import DeviceError
-from fleet_agent.orders.answer import Outcome
-from fleet_agent.orders.command import Command
 from fleet_agent.orders.handlers.file import FileWork
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import Outcome
 from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.sources import file as files
 from fleet_agent.telemetry.sources.file import File
@@ -159,7 +159,7 @@ def test_a_message_overwrites_none_of_it(place: Place) -> None:
     (place.app / "cfg").symlink_to(place.key.parent)
     ended: list[Outcome] = []
     work = FileWork(FileHandler(path=f"{place.app}/cfg/{{1}}"), place.reserved)
-    command = Command(
+    order = Order(
         topic="cfg/private.pem.key",
         payload=b"mine",
         response_topic=None,
@@ -168,7 +168,7 @@ def test_a_message_overwrites_none_of_it(place: Place) -> None:
         user_properties=(),
         levels=("private.pem.key",),
     )
-    work.begin(command, ended.append)
+    work.begin(order, ended.append)
     assert ended[0].error == "not-written"
     assert "the agent's own" in ended[0].reason
     assert place.key.read_text() == SECRET

@@ -28,6 +28,8 @@ HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
 
 _COLOURS = {Severity.ERROR.value: "red", Severity.NOTICE.value: "dim"}
 
+_ORDERS = 5  # that people are shown; all of the last ones are in --json
+
 _LOOK_EVERY = 0.2  # seconds
 _WAIT = 120.0  # seconds
 
@@ -203,6 +205,7 @@ def _for_people(seen: _Seen) -> Iterator[Line]:
     if seen.daemon:
         yield _row("doing", seen.doing)
         yield from _traffic(seen.daemon)
+        yield from _orders(seen.daemon)
     for problem in seen.problems:
         severity = str(problem.get("severity", "problem"))
         title = Styled(str(problem.get("title")), _COLOURS.get(severity, "yellow"))
@@ -275,6 +278,20 @@ def _credentials(shown: dict[str, Any]) -> str:
     if shown.get("last_error"):
         words += f", last error {shown.get('last_error_time')}: {shown['last_error']}"
     return words
+
+
+def _orders(daemon: dict[str, Any]) -> Iterator[Line]:
+    """The last ones, the newest first."""
+    if count := daemon.get("messages_unmatched"):
+        yield _row("messages", f"{count} that no subscription matches")
+    shown = daemon.get("orders")
+    found = [one for one in shown if isinstance(one, dict)] if isinstance(shown, list) else []
+    for one in reversed(found[-_ORDERS:]):
+        outcome = str(one.get("outcome"))
+        why = f": {one['reason']}" if one.get("reason") else ""
+        words = f" {one.get('origin')} {one.get('id')} by {one.get('handler')}{why}"
+        colour = "green" if outcome == "done" else "yellow"
+        yield _row("order", f"{one.get('time')}  ", Styled(outcome, colour), words)
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -226,6 +226,21 @@ def part_name(text: str) -> None:
         raise WrongValueError("is no name: 1 to 64 of the characters 0-9 A-Z a-z _ . -")
 
 
+def helper_name(text: str) -> None:
+    """Check the name of a program that the helper starts."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text):
+        raise WrongValueError(
+            "is no name of a helper's program: a small letter first, then small letters, digits and -"
+        )
+
+
+def operation(text: str) -> None:
+    """Check the name of an operation, as job documents and the payloads of commands have it."""
+    if not 1 <= len(text) <= 256:  # noqa: PLR2004 - longer ones are no names
+        raise WrongValueError("is no operation: 1 to 256 characters")
+    _no_control_characters(text)
+
+
 def user(text: str) -> None:
     """Check the name or number of a user or a group, or ``*``."""
     if not re.fullmatch(r"\*|[0-9]{1,10}|[A-Za-z_][0-9A-Za-z_.-]{0,31}\$?", text):

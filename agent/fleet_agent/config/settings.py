@@ -7,15 +7,19 @@ What ``Annotated`` adds to the type is read by the loader, the JSON Schema and t
 (docs/reference/configuration.md): change it here, and nowhere else.
 """
 
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from fleet_agent.config import checks
 from fleet_agent.config.credentials import Credentials
+from fleet_agent.config.handlers import Handler
 from fleet_agent.config.identity import Identity
 from fleet_agent.config.move import Move
+from fleet_agent.config.orders import Commands, DirectMessages, Jobs
 from fleet_agent.config.provisioning import Claim, Provisioning
 from fleet_agent.config.rotation import Rotation
-from fleet_agent.config.shape import Doc, FilePath, Items, Range, Text
+from fleet_agent.config.shape import Doc, FilePath, Items, Keys, Range, Text, WrongValueError
 from fleet_agent.config.subscriptions import Connection, Subscription
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.record import record
@@ -119,6 +123,24 @@ class Settings:
             "[user:collector]}}}",
         ),
     ] = None
+    handlers: Annotated[
+        Mapping[str, Handler],
+        Keys(Text(checks.part_name, length=64)),
+        Doc(
+            "What carries orders out, by name; subscriptions, jobs and commands lead to it.",
+            "handlers: {application: {socket: {path: /run/app/commands.sock}}}",
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    jobs: Annotated[Jobs, Doc("AWS IoT Jobs.", "jobs: {enabled: true}")] = dataclasses.field(
+        default_factory=Jobs
+    )
+    commands: Annotated[Commands, Doc("AWS IoT Commands.", "commands: {enabled: true}")] = (
+        dataclasses.field(default_factory=Commands)
+    )
+    direct_messages: Annotated[
+        DirectMessages,
+        Doc("Messages that no subscription matches.", "direct_messages: {handler: application}"),
+    ] = DirectMessages()
     state_dir: Annotated[
         str,
         FilePath(),
@@ -136,3 +158,33 @@ class Settings:
             "runtime_dir: /run/fleet-agent",
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        """Check that every handler that is named is there.
+
+        Raises:
+            WrongValueError: One is not.
+        """
+        for key, name in self._named_handlers():
+            if name not in self.handlers:
+                known = ", ".join(self.handlers) or "none is there"
+                raise WrongValueError(
+                    f"has {key}: {name}, and handlers has no such one", f"handlers: {known}"
+                )
+
+    def _named_handlers(self) -> Iterator[tuple[str, str]]:
+        given: list[tuple[str, str | None]] = [
+            *(
+                (f"subscriptions[{n}].handler", one.handler)
+                for n, one in enumerate(self.subscriptions)
+            ),
+            *((f"jobs.operations.{key}", name) for key, name in self.jobs.operations.items()),
+            ("jobs.handler", self.jobs.handler),
+            *(
+                (f"commands.operations.{key}", name)
+                for key, name in self.commands.operations.items()
+            ),
+            ("commands.handler", self.commands.handler),
+            ("direct_messages.handler", self.direct_messages.handler),
+        ]
+        return ((key, name) for key, name in given if name is not None)

@@ -3,121 +3,15 @@
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
-from fleet_agent.config.shape import Doc, Duration, FilePath, Range, Size, Text, WrongValueError
-from fleet_agent.config.telemetry import Argv, Filter, Name, Topic
+from fleet_agent.config.handlers import ExecHandler, FileHandler, SocketHandler, UploadBundle
+from fleet_agent.config.shape import Doc, Duration, Text, WrongValueError
+from fleet_agent.config.telemetry import Filter, Name, Topic
 from fleet_agent.record import record
-
-MaxSize = Annotated[
-    int,
-    Size(0, 128 * 1024),
-    Doc("Larger messages are refused, at most 128KiB.", "max_size: 4KiB"),
-]
-
-
-@record
-class ExecHandler:
-    """Runs a program for each message: the payload on its stdin, ``FLEET_AGENT_TOPIC`` in its environment."""
-
-    argv: Argv
-    timeout: Annotated[
-        float,
-        Duration(0.1, 86400),
-        Doc("How long the program may take before it is killed, 100ms to 1d.", "timeout: 30s"),
-    ] = 60.0
-    max_size: MaxSize = 128 * 1024
-    max_waiting: Annotated[
-        int,
-        Range(0, 1000),
-        Doc(
-            "How many messages may wait while the program runs; it runs once at a time.",
-            "max_waiting: 4",
-        ),
-    ] = 16
-    max_answer: Annotated[
-        int,
-        Size(0, 100 * 1024),
-        Doc(
-            "How much of the program's output an answer carries, at most 100KiB.",
-            "max_answer: 1KiB",
-        ),
-    ] = 16 * 1024
-
-
-@record
-class FileHandler:
-    """Writes each message's payload to a file, as a whole."""
-
-    path: Annotated[
-        str,
-        FilePath(),
-        Text(checks.handler_path, r"^/.+$"),
-        Doc(
-            "The file; `{1}` is the first level that a wildcard of the topic filter stands for, `{2}` the next. "
-            "Such a level with a slash, a leading dot or a control character is refused.",
-            "path: /var/lib/app/settings/{1}.json",
-        ),
-    ]
-    mode: Annotated[Literal["0600", "0640", "0644"], Doc("Its permissions.", 'mode: "0640"')] = (
-        "0640"
-    )
-    max_size: MaxSize = 128 * 1024
-
-
-@record
-class SocketHandler:
-    """Passes each message to a local program that listens on a Unix socket (SOCK_SEQPACKET)."""
-
-    path: Annotated[
-        str, FilePath(), Doc("The socket of that program.", "path: /run/app/commands.sock")
-    ]
-    timeout: Annotated[
-        float,
-        Duration(0.1, 3600),
-        Doc("How long to wait for its answer, 100ms to 1h.", "timeout: 5s"),
-    ] = 10.0
-    max_size: MaxSize = 128 * 1024
-    max_waiting: Annotated[
-        int,
-        Range(0, 1000),
-        Doc("How many messages may wait for it.", "max_waiting: 4"),
-    ] = 16
-
-
-@record
-class UploadBundle:
-    """Collects for each message a bundle for support, without secrets, and puts it into S3 below the thing's name."""
-
-    to: Annotated[
-        str,
-        Text(checks.s3_place, r"^s3://.+$", 1024),
-        Doc(
-            "A bucket, and what stands before the thing's name there.", "to: s3://my-logs/bundles"
-        ),
-    ]
-    role_alias: Annotated[
-        str | None,
-        Text(checks.role_alias, checks.ROLE_ALIAS_PATTERN, 128),
-        Doc(
-            "With whose AWS credentials; the only role alias of `credentials` when null.",
-            "role_alias: logs",
-        ),
-    ] = None
-    timeout: Annotated[
-        float,
-        Duration(1, 3600),
-        Doc("How long it may take, 1s to 1h.", "timeout: 5m"),
-    ] = 180.0
-    max_size: MaxSize = 128 * 1024
-    max_waiting: Annotated[
-        int,
-        Range(0, 1000),
-        Doc("How many messages may wait for it.", "max_waiting: 4"),
-    ] = 1
 
 
 @record
 class Subscription:
-    """A topic filter that comes down, and what handles its messages: exec, file, socket, upload_bundle, or nothing."""
+    """A topic filter that comes down, and what handles its messages: at most one of handler, exec, file, socket."""
 
     topic: Annotated[
         Filter,
@@ -132,6 +26,10 @@ class Subscription:
     name: Annotated[
         Name | None,
         Doc("The handler's name in `status`; its topic filter when null.", "name: reboot"),
+    ] = None
+    handler: Annotated[
+        Name | None,
+        Doc("The handler of that name, one of `handlers`, gets each message.", "handler: reboot"),
     ] = None
     exec: Annotated[
         ExecHandler | None,
@@ -176,7 +74,7 @@ class Subscription:
         Raises:
             WrongValueError: They do not go together.
         """
-        kinds = ("exec", "file", "socket", "upload_bundle")
+        kinds = ("handler", "exec", "file", "socket", "upload_bundle")
         given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) > 1:
             words = f"has {' and '.join(given)}, which exclude each other"

@@ -15,9 +15,11 @@ from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.copy_watch import CopyWatch
+from fleet_agent.daemon.down import Down
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.orders import make_orders
 from fleet_agent.daemon.refusal_watch import RefusalWatch
 from fleet_agent.daemon.renewal import Renewal
 from fleet_agent.daemon.report import Report
@@ -30,17 +32,14 @@ from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, configured, own_session, rotate, trial
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, RotateRequested
-from fleet_agent.orders import rotation
-from fleet_agent.orders.handler import Shared
-from fleet_agent.orders.rotation import Orders
-from fleet_agent.orders.router import Commands
+from fleet_agent.orders import filters
+from fleet_agent.orders.filters import Moves
 from fleet_agent.orders.suspects import Suspects
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report as ProvisioningReport
 from fleet_agent.record import record
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.connectivity import Connectivity
-from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry import queue
@@ -127,15 +126,7 @@ class Composition:
         publisher = Publisher(
             with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
         )
-        commands = self._commands(publisher, credential)
-        listening = Orders(
-            credential=credential,
-            topic=self._order_topic(credential),
-            takes_jobs=settings.rotation.jobs,
-            moves=self._moves(credential),
-            send=publisher.answer,
-            clock=self._clock,
-        )
+        orders = make_orders(self._down(credential), publisher)
         sources = self._sources(publisher, credential)
         sources += self._vending()
         around.listeners.keep_only(*build.socket_paths(sources))
@@ -146,14 +137,13 @@ class Composition:
             publisher=publisher,
             queue=with_queue,
             sources=sources,
-            commands=commands,
-            orders=listening,
+            orders=orders,
             requests=Requests(
                 settings=settings,
                 read=around.read,
                 store=around.store,
                 mailbox=around.mailbox,
-                orders=listening,
+                orders=orders,
                 health=health,
                 report=around.report,
                 aside=around.aside,
@@ -166,7 +156,7 @@ class Composition:
                 traffic=health.traffic,
                 publisher=publisher,
                 queue=with_queue,
-                commands=commands,
+                orders=orders,
                 clock=self._clock,
                 prometheus=Path(metrics) if metrics else None,
                 reserved=self._reserved,
@@ -259,12 +249,10 @@ class Composition:
 
     def _filters(self, credential: Credential) -> list[tuple[str, int]]:
         order_topic = self._order_topic(credential)
-        takes_jobs = self._settings.rotation.jobs
-        listening = rotation.wanted(
-            credential, order_topic, takes_jobs=takes_jobs, moves=self._moves(credential)
-        )
         return [
-            *listening,
+            *filters.wanted(
+                self._settings, credential.client_id, order_topic, self._moves(credential)
+            ),
             *((topic, item.qos) for topic, item in self._subscriptions(credential)),
         ]
 
@@ -272,10 +260,10 @@ class Composition:
         wanted = self._settings.rotation.order_topic
         return self._filled(credential, wanted) if wanted else None
 
-    def _moves(self, credential: Credential) -> rotation.Moves:
+    def _moves(self, credential: Credential) -> Moves:
         wanted = self._settings.move
         topic = wanted.order_topic and self._filled(credential, wanted.order_topic)
-        return rotation.Moves(names=wanted.allowed, takes_jobs=wanted.jobs, topic=topic)
+        return Moves(names=wanted.allowed, takes_jobs=wanted.jobs, topic=topic)
 
     def _subscriptions(self, credential: Credential) -> Sequence[tuple[str, Subscription]]:
         """Those whose filter can be filled in."""
@@ -291,20 +279,18 @@ class Composition:
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
-    def _commands(self, publisher: Publisher, credential: Credential) -> Commands:
-        commands = Commands(
-            self._state_dir / "commands",
-            self._around.mailbox,
-            Shared(
-                answer=functools.partial(_answer, publisher),
-                clock=self._clock,
-                health=self._health,
-                reserved=self._reserved,
-                own=self._own_topics(credential),
-            ),
+    def _down(self, credential: Credential) -> Down:
+        return Down(
+            settings=self._settings,
+            credential=credential,
+            mailbox=self._around.mailbox,
+            health=self._health,
+            reserved=self._reserved,
+            subscriptions=self._subscriptions(credential),
+            own=self._own_topics(credential),
+            order_topic=self._order_topic(credential),
+            moves=self._moves(credential),
         )
-        commands.configure(self._subscriptions(credential))
-        return commands
 
     def _unserved(self, sources: Sequence[Source]) -> Iterator[Actor]:
         """Sockets that systemd holds for a source which the configuration does not have."""
@@ -348,27 +334,6 @@ class Composition:
                 reserved=self._reserved,
             ),
         )
-
-
-def _answer(
-    publisher: Publisher,
-    topic: str,
-    payload: bytes,
-    *,
-    correlation_data: bytes | None,
-    content_type: str,
-    user_properties: tuple[tuple[str, str], ...],
-) -> None:
-    publisher.answer(
-        Outgoing(
-            topic=topic,
-            payload=payload,
-            content_type=content_type,
-            properties=user_properties,
-            correlation_data=correlation_data,
-            is_foreign=True,
-        )
-    )
 
 
 def _show_identity(folder: Path, store: Store, credential: Credential) -> None:

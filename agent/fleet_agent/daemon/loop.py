@@ -21,8 +21,7 @@ from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
-from fleet_agent.orders.rotation import Orders, Receipt
-from fleet_agent.orders.router import Commands
+from fleet_agent.orders.router import Orders, Receipt
 from fleet_agent.orders.suspects import TIMES, Suspects
 from fleet_agent.printable import printable
 from fleet_agent.session.events import (
@@ -61,8 +60,7 @@ class TelemetryLoop:
         publisher: The way up.
         queue: Where readings wait; closed by the caller.
         sources: Make readings.
-        commands: Handle what comes down.
-        orders: Look at what comes down before them.
+        orders: Everything that comes down.
         requests: Do what is asked of the process: reload, rotate.
         mailbox: Where everything comes in.
         clock: For deadlines.
@@ -79,7 +77,6 @@ class TelemetryLoop:
         publisher: Publisher,
         queue: Queue,
         sources: Sequence[Source],
-        commands: Commands,
         orders: Orders,
         requests: Requests,
         mailbox: Mailbox,
@@ -94,14 +91,13 @@ class TelemetryLoop:
         self._publisher = publisher
         self._queue = queue
         self._sources = sources
-        self._commands = commands
         self._orders = orders
         self._requests = requests
         self._mailbox = mailbox
         self._clock = clock
         self._health = health
         self._report = report
-        self._chores: list[Actor] = [*sources, commands, *chores]
+        self._chores: list[Actor] = [*sources, orders, *chores]
         self._show_at = clock.monotonic() + SHOW_EVERY
 
     def run(self) -> Ending:
@@ -130,7 +126,7 @@ class TelemetryLoop:
         self._publisher.settle(at_once=True)
         for source in self._sources:
             source.close()
-        self._commands.close()
+        self._orders.close()
         self._publisher.settle(at_once=True)
         if self._is_connected and (presence := self._serving.presence):
             self._publish_presence(presence, presence.offline)
@@ -286,10 +282,10 @@ class TelemetryLoop:
         if self._suspects.is_set_aside(event):
             self._set_aside(event)
             return Receipt.TAKEN
-        if self._commands.is_logged(event.topic):
+        if self._orders.is_logged(event.topic):
             _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
         receipt = self._orders.take(event)
-        if receipt is not Receipt.NOT_OURS or self._commands.take(event):
+        if receipt is not Receipt.HELD:
             # What is held is not suspected: set aside, it would be lost before anything handled it.
             self._suspects.handled(event, self._clock.monotonic())
         return receipt
@@ -324,7 +320,7 @@ class TelemetryLoop:
     def _leave(self) -> None:
         """The connection is gone, or about to be: what is not acknowledged comes again."""
         self._serving.subscriptions.disconnected()
-        self._commands.disconnected()
+        self._orders.disconnected()
 
     def _publish_presence(self, presence: Presence, payload: str) -> None:
         self._publisher.answer(

@@ -10,7 +10,7 @@ from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health.status import Traffic
-from fleet_agent.orders.router import Commands
+from fleet_agent.orders.router import Orders
 from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
@@ -34,6 +34,7 @@ _METRICS = {
     "answers_dropped": ("counter", "Answers to commands, and presence, that were dropped."),
     "messages_published": ("counter", "Messages published, repeated ones counted again."),
     "messages_received": ("counter", "Messages that came down."),
+    "messages_unmatched": ("counter", "Messages that no subscription matches."),
 }
 
 
@@ -44,7 +45,7 @@ class Report:
         traffic: What the status shows.
         publisher: Counts what goes up.
         queue: Counts what waits and what was dropped.
-        commands: Count what handlers did.
+        orders: Count what handlers did.
         clock: For rates and ages.
         prometheus: A file to write, or None.
         reserved: Files that this may not be.
@@ -56,7 +57,7 @@ class Report:
         traffic: Traffic,
         publisher: Publisher,
         queue: Queue,
-        commands: Commands,
+        orders: Orders,
         clock: Clock,
         prometheus: Path | None,
         reserved: Reserved | None = None,
@@ -65,7 +66,7 @@ class Report:
         self._traffic = traffic
         self._publisher = publisher
         self._queue = queue
-        self._commands = commands
+        self._orders = orders
         self._clock = clock
         self._prometheus = prometheus
         self._is_write_failing = False
@@ -91,8 +92,9 @@ class Report:
             traffic.oldest_waiting = None if oldest is None else clocks.text(oldest)
         traffic.handlers = {
             name: dataclasses.asdict(counters)
-            for name, counters in self._commands.counters.items()
+            for name, counters in self._orders.roster.counters.items()
         }
+        traffic.orders = list(self._orders.last)
         self._rates()
         if self._prometheus:
             self._write(self._prometheus, is_connected=is_connected)

@@ -31,7 +31,7 @@ from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.orders.rotation import Orders
+from fleet_agent.orders.router import Orders
 from fleet_agent.printable import printable
 from fleet_agent.programs.aside import Aside
 from fleet_agent.provisioning.report import Report
@@ -179,8 +179,7 @@ class Requests:
 
     def _destination(self) -> str | None:
         """Where an order, a command or a move that was begun wants this device; None: it is to rotate."""
-        if (ordered := self._orders.destination) is not None:
-            self._orders.destination = None
+        if (ordered := self._orders.take_destination()) is not None:
             return ordered
         from fleet_agent.identity import move
 

@@ -19,7 +19,7 @@ from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError
 from fleet_agent.identity import own_session
 from fleet_agent.identity.trial import sources
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.orders import rotation
+from fleet_agent.orders import filters as order_filters
 from fleet_agent.pasted import Arn
 from fleet_agent.record import record
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
@@ -237,12 +237,12 @@ def _rotation(settings: Settings) -> tuple[str, str] | None:
 
 
 def _filters(settings: Settings, credential: Credential, topics: Topics) -> list[tuple[str, int]]:
-    wanted, moving = settings.rotation, settings.move
-    moves = rotation.Moves(
-        takes_jobs=moving.jobs, topic=moving.order_topic and topics.fill(moving.order_topic)
+    moving = settings.move.order_topic
+    moves = order_filters.Moves(
+        takes_jobs=settings.move.jobs, topic=moving and topics.fill(moving)
     )
-    order_topic = wanted.order_topic and topics.fill(wanted.order_topic)
-    ordering = rotation.wanted(credential, order_topic, takes_jobs=wanted.jobs, moves=moves)
+    order_topic = settings.rotation.order_topic and topics.fill(settings.rotation.order_topic)
+    ordering = order_filters.wanted(settings, credential.client_id, order_topic, moves)
     return [
         *(
             (topics.fill(subscription.topic), subscription.qos)
@@ -269,7 +269,8 @@ def _messages(device: Device, credential: Credential, topics: Topics) -> Iterato
             payload=presence.offline.encode(),
             retain=presence.retain,
         )
-    if settings.rotation.jobs or settings.move.jobs:
+    if settings.rotation.jobs or settings.move.jobs or settings.jobs.enabled:
+        # Looks only; what asks for the next job starts it.
         yield Outgoing(topic=f"$aws/things/{credential.client_id}/jobs/$next/get", payload=b"{}")
 
 

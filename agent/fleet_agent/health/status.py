@@ -8,7 +8,7 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import clock as clocks
@@ -40,6 +40,7 @@ class _Standing:
 class Traffic:
     """What went over the session since the agent started; but what was dropped counts since the queue was made.
 
+    ``messages_unmatched`` came though no subscription asks for them. ``orders``: the last ones, with outcome and time.
     ``dropped`` is by cause; ``oldest_waiting`` is the time of the oldest reading in the queue; ``sources`` the
     last error, and when, of each source that ever had one, and what was dropped of it, by cause; ``credentials`` until
     when those of each role alias are good, and its last error.
@@ -57,8 +58,10 @@ class Traffic:
     dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     messages_published: int = 0
     messages_received: int = 0
+    messages_unmatched: int = 0
     answers_dropped: int = 0
     handlers: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    orders: Sequence[Mapping[str, object]] = ()
     sources: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
     credentials: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
 

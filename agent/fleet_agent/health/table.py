@@ -81,17 +81,17 @@ MESSAGE_SET_ASIDE = Kind(
 HANDLER_FAILED = Kind(
     code="handler-failed",
     severity=Severity.ERROR,
-    title="A handler's last command failed.",
-    remedy="Look at the log of that program; the next command that succeeds clears this.",
-    clears="A command of that handler succeeds.",
+    title="A handler's last order failed.",
+    remedy="Look at the log of that program; the next order that succeeds clears this.",
+    clears="An order of that handler succeeds.",
     of="handler",
 )
-COMMANDS_NOT_KEPT = Kind(
-    code="commands-not-kept",
+ORDERS_NOT_KEPT = Kind(
+    code="orders-not-kept",
     severity=Severity.WARNING,
-    title="The state directory takes no writes: commands do not survive a restart for now.",
+    title="The state directory takes no writes: orders do not survive a restart for now.",
     remedy="Free some space in the state directory, or look at its disk (dmesg).",
-    clears="A command is written to disk again.",
+    clears="An order is written to disk again.",
 )
 
 # Up ------------------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ TABLE = (
     TOPIC_IMPOSSIBLE,
     MESSAGE_SET_ASIDE,
     HANDLER_FAILED,
-    COMMANDS_NOT_KEPT,
+    ORDERS_NOT_KEPT,
     PUBLISH_REFUSED,
     QUEUE_UNUSABLE,
     QUEUE_DAMAGED,

@@ -1,50 +1,31 @@
-"""How a command ended, and the answer to its sender.
+"""The answer to a message's sender: what it says, where it goes, and until when it is kept.
 
 An answer is one JSON object: ``status`` is 0 when all is well, a program's exit status, or -1 when there is none; then
 ``error`` is a short word for programs and ``reason`` the same for people. A local program that was asked over its
 socket writes its answer itself.
 """
 
+import collections
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from fleet_agent.record import record
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import Outcome
+from fleet_agent.printable import printable
 from fleet_agent.topics import filters
 from fleet_agent.topics.limits import message_fault
+
+_log = logging.getLogger(__name__)
 
 JSON = "application/json"
 OTHER = "application/octet-stream"
 
 # Bytes of an answer; AWS IoT takes 128 KiB with the topic and the properties.
 MAX_ANSWER = 120 * 1024
-
-
-@record
-class Outcome:
-    """How a command ended.
-
-    ``error`` is empty unless the agent has to say why there is no exit status; ``reason`` is empty when all is well.
-    ``was_begun``: whether it may have had an effect, so that doing it again would be twice.
-    """
-
-    status: int = 0
-    error: str = ""
-    reason: str = ""
-    stdout: bytes | None = None
-    is_cut: bool = False
-    packet: bytes | None = None
-    was_begun: bool = True
-
-    @property
-    def is_good(self) -> bool:
-        """Whether it did what was asked."""
-        return self.status == 0
-
-
-def failure(error: str, reason: str, *, was_begun: bool = False) -> Outcome:
-    """A command that was refused, or could not be handled."""
-    return Outcome(status=-1, error=error, reason=reason, was_begun=was_begun)
+# Under way to AWS at a time: fewer than the publisher keeps for a connection. The others wait on disk.
+UNDER_WAY = 50
 
 
 class Answering(Protocol):
@@ -58,8 +39,61 @@ class Answering(Protocol):
         correlation_data: bytes | None,
         content_type: str,
         user_properties: tuple[tuple[str, str], ...],
+        on_end: Callable[[], None],
     ) -> None:
-        """Publish it."""
+        """Publish it; ``on_end`` is called when AWS has it, or never will."""
+
+
+class Answers:
+    """Answers the senders of messages; an outcome is kept until AWS has the answer.
+
+    Args:
+        publish: Publishes one.
+        own: This device's topics and filters, where no answer goes.
+    """
+
+    def __init__(self, publish: Answering, own: Iterable[str]) -> None:
+        self._publish = publish
+        self.own = tuple(own)
+        self._waiting: collections.deque[Callable[[], None]] = collections.deque()
+        self._under_way = 0
+
+    def report(
+        self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
+    ) -> None:
+        """Answer, when it is its turn (``shared.Reporter``)."""
+        topic = order.response_topic
+        # It waited on disk, perhaps since before the configuration was another one.
+        if topic is None or (why := refusal(topic, order.correlation_data, self.own)):
+            if topic is not None:
+                words = handler, printable(topic), why
+                _log.warning("%s: no answer: the response topic %s %s", *words)
+            forget()
+            return
+
+        def send() -> None:
+            payload, content_type = written(outcome)
+            self._under_way += 1
+            self._publish(
+                topic,
+                payload,
+                correlation_data=order.correlation_data,
+                content_type=content_type,
+                user_properties=(("handler", handler),),
+                on_end=lambda: self._ended(forget),
+            )
+
+        self._waiting.append(send)
+        self._send()
+
+    def _send(self) -> None:
+        while self._waiting and self._under_way < UNDER_WAY:
+            self._waiting.popleft()()
+
+    def _ended(self, forget: Callable[[], None]) -> None:
+        self._under_way -= 1
+        forget()
+        self._send()
 
 
 def written(outcome: Outcome) -> tuple[bytes, str]:

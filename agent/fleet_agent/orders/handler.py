@@ -1,170 +1,162 @@
-"""One handler: takes a command at a time, lets others wait, refuses what it cannot take, and reports the outcome.
+"""One handler: takes an order at a time, lets others wait, refuses what it cannot take, and reports the outcome.
 
-A message is acknowledged to AWS when it is safe: a file is written, a program is started, and what waits or is asked of
-a socket is in a file of its own. So a command survives the agent; a program that was started is not started again, a
-socket is asked until it has answered. Where so many wait that no more may, messages are held: AWS keeps what is not
+An order is acknowledged to AWS when it is safe: a file is written, and everything else is in a file of its own, which
+stays until who asked has the outcome. So an order outlives the agent: what waited is carried out, a socket is asked
+until it has answered, a helper is asked what became of it, a program that was started is not started again: its
+outcome is that it was interrupted. Where so many wait that no more may, orders are held: AWS keeps what is not
 acknowledged, and sends it again when the connection ends before its turn has come.
 """
 
-import collections
-import dataclasses
+import functools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from fleet_agent import clock as clocks
-from fleet_agent.clock import Clock
-from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
-from fleet_agent.health.status import Health
-from fleet_agent.orders.answer import (
-    Answering,
-    Outcome,
-    failure,
-    refusal,
-    written,
-)
-from fleet_agent.orders.command import Command
 from fleet_agent.orders.deduplicate import Remembered
-from fleet_agent.orders.handlers.work import Work
-from fleet_agent.orders.line import Line, Waiting
+from fleet_agent.orders.handlers.work import Limits, Work
+from fleet_agent.orders.held import Held
+from fleet_agent.orders.line import Item, Line
+from fleet_agent.orders.order import MESSAGE, Order
+from fleet_agent.orders.outcome import STOPPED, TIMEOUT, Outcome, Result, failure
+from fleet_agent.orders.shared import Counters, Shared
 from fleet_agent.printable import printable
-from fleet_agent.record import record
-from fleet_agent.reserved import Reserved
 
 _log = logging.getLogger(__name__)
 
-# Bytes that are held for one handler. AWS has at most 100 messages under way; another broker may not keep to that.
-HELD_BYTES = 16 * 1024 * 1024
+AGAIN = 10.0  # seconds until an order that the disk does not give is read again
 
 _REMEDIES = {
     "not-started": "Look at the handler's argv: the program's path, its mode, and what the unit allows.",
-    "timeout": "Give it more time (timeout), or have it do less before it answers.",
+    TIMEOUT: "Give it more time (timeout), or have it do less before it answers.",
     "not-written": "Give the agent's user the right to write there, and the unit ReadWritePaths= for it.",
     "no-program": "Start the program that listens there, and give the agent's user the right to open its socket.",
+    "no-helper": "Enable the helper: systemctl enable --now fleet-agent-helper.socket",
 }
-
-
-@dataclasses.dataclass(kw_only=True)
-class Counters:
-    """What a handler did since it was configured; ``last_error`` with its time, None while there was none.
-
-    ``waiting`` commands are in the line, ``held`` ones are not acknowledged yet.
-    """
-
-    handled: int = 0
-    failed: int = 0
-    refused: int = 0
-    duplicates: int = 0
-    waiting: int = 0
-    held: int = 0
-    last_error: str | None = None
-    last_error_time: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Held:
-    """A command without a place in the line; of one that came again, what acknowledges each."""
-
-    command: Command
-    acknowledge: list[Callable[[], None]]
-
-
-@record
-class Shared:
-    """What all handlers share.
-
-    ``own`` are this device's topics and filters, where no answer goes; ``reserved``: files that no handler writes.
-    """
-
-    answer: Answering
-    clock: Clock
-    health: Health
-    reserved: Reserved = dataclasses.field(default_factory=lambda: Reserved([]))
-    own: Sequence[str] = ()
+_INTERRUPTED = "the agent ended while it was carried out; it is not begun again"
 
 
 class Handler:
-    """Handles the messages of one subscription.
+    """Carries out orders, one at a time.
 
     Args:
         name: In the status.
-        subscription: What it asks for.
         work: What it does.
-        folder: Keeps what waits and the ids it had; made when there is something to keep.
-        shared: Where answers and problems go.
+        limits: Of its orders.
+        folder: Keeps its orders and the ids it had; made when there is something to keep.
+        shared: Where outcomes and problems go.
     """
 
     def __init__(
-        self, name: str, subscription: Subscription, work: Work, folder: Path, shared: Shared
+        self, name: str, work: Work, limits: Limits, folder: Path, shared: Shared
     ) -> None:
         self.name = name
         self.counters = Counters()
+        self.limits = limits
+        self.folder = folder
         self._work = work
         self._shared = shared
-        self._max_size, self._max_waiting = _limits(subscription)
         self._line = Line(folder)
         self._remembered = Remembered(folder / "ids")
-        self._current: tuple[Waiting, Command] | None = None
-        self._held: collections.deque[_Held] = collections.deque()
-        self._held_ids: dict[str, _Held] = {}
-        self._held_bytes = 0
+        self._current: tuple[Item, Order] | None = None
+        self._held = Held()
         self._is_going = False
         self._is_closed = False
+        self._blocked_until = 0.0  # monotonic seconds: the disk does not give the next one
         self.counters.waiting = len(self._line)
 
     @property
     def due(self) -> float:
-        """When ``act`` is to be called: at once when something waited for the agent to begin."""
+        """When ``act`` is to be called: at once when something is there from before."""
+        if self._line.begun or self._line.ended:
+            return 0.0
         if self._current is not None:
             return self._work.due
-        return 0.0 if len(self._line) and not self._is_closed else math.inf
+        return self._blocked_until if len(self._line) and not self._is_closed else math.inf
 
     def act(self) -> None:
         """Begin what waits, or end what goes on: its time is over."""
+        if self._line.begun or self._line.ended:
+            self._resume()
         if self._current is not None:
-            self._work.act()
+            if self._work.due <= self._shared.clock.monotonic():
+                self._work.act()
         else:
             self._go()
             self._admit()
 
     def take(
-        self, command: Command, acknowledge: Callable[[], None], *, comes_again: bool = True
+        self, order: Order, acknowledge: Callable[[], None], *, comes_again: bool = True
     ) -> bool:
-        """Handle it, or have it wait; refuse or leave it otherwise. Once closed, wait for the agent to run again.
+        """Carry it out, or have it wait; refuse or leave it otherwise. Once closed, wait for the agent to run again.
 
         Args:
-            command: What to do.
+            order: What to do.
             acknowledge: Called once it need not come again.
             comes_again: Whether it does until then.
 
         Returns:
             Whether it was acknowledged; else it is held.
         """
-        identity = command.identity
-        if len(command.payload) > self._max_size:
-            words = f"it has {len(command.payload)} bytes, {self._max_size} are allowed"
-            self.refuse(command, failure("too-large", words))
-        elif identity is not None and identity in self._held_ids:
-            # Perhaps the same packet: its acknowledgement would be that of the one that is held.
-            self._held_ids[identity].acknowledge.append(acknowledge)
+        identity = order.identity
+        if len(order.payload) > self.limits.size:
+            words = f"it has {len(order.payload)} bytes, {self.limits.size} are allowed"
+            self.refuse(order, failure("too-large", words))
+        elif identity is not None and self._held.has(identity):
+            self.hold_again(identity, acknowledge)
             return False
-        elif identity is not None and self._knows(identity):
-            self.counters.duplicates += 1
-            _log.info("%s: a duplicate on %s was left alone", self.name, _shown(command))
-            self._answer(command, failure("duplicate", "a message of that id was taken before"))
+        elif identity is not None and self.knows(identity):
+            self._duplicate(order)
         elif not self._is_full and not self._held:
-            self._accept(command)
-        elif comes_again and self._held_bytes + len(command.payload) <= HELD_BYTES:
-            self._hold(_Held(command=command, acknowledge=[acknowledge]))
+            self._accept(order)
+        elif comes_again and self._held.has_room(len(order.payload)):
+            self._held.add(order, acknowledge)
+            self.counters.held = len(self._held)
             return False
         else:
-            words = f"{len(self._line) + len(self._held)} messages wait already"
-            self.refuse(command, failure("busy", words))
+            words = f"{len(self._line) + len(self._held)} orders wait already"
+            self.refuse(order, failure("busy", words))
         acknowledge()
         return True
+
+    def holds(self, identity: str) -> bool:
+        """Whether one of that identity is held: it is not safe yet."""
+        return self._held.has(identity)
+
+    def hold_again(self, identity: str, acknowledge: Callable[[], None]) -> None:
+        """One that is held came again: both are acknowledged when its turn comes."""
+        self._held.acknowledge_with(identity, acknowledge)
+
+    def knows(self, identity: str) -> bool:
+        """Whether an order of that identity was taken before."""
+        return self.has(identity) or identity in self._remembered
+
+    def has(self, identity: str) -> bool:
+        """Whether an order of that identity waits, is held, is carried out, or was when the agent ended."""
+        return self._held.has(identity) or self.keeps(identity)
+
+    def keeps(self, identity: str) -> bool:
+        """Whether it has one that need not come again."""
+        goes_on = self._current is not None and self._current[1].identity == identity
+        return goes_on or self._line.has(identity) or self._line.had(identity)
+
+    def cancel(self, identity: str) -> None:
+        """Whoever gave it does not want it any more: end it, and report nothing."""
+        self._held.drop(identity)
+        item = self._line.take(identity)
+        if self._current is not None and self._current[1].identity == identity:
+            item, order = self._current
+            self._work.close()
+            self._current = None
+            self._shared.note(self.name, order, Result.REFUSED, "it was canceled")
+            _log.info("%s: ended what was canceled", self.name)
+        if item is not None:
+            self._forget_file(item)
+        self._go()
+        self._admit()
 
     @property
     def _has_to_wait(self) -> bool:
@@ -172,55 +164,51 @@ class Handler:
 
     @property
     def _is_full(self) -> bool:
-        return self._has_to_wait and len(self._line) >= self._max_waiting
+        return self._has_to_wait and len(self._line) >= self.limits.waiting
 
-    def _hold(self, item: _Held) -> None:
-        self._held.append(item)
-        self._held_bytes += len(item.command.payload)
-        if item.command.identity is not None:
-            self._held_ids[item.command.identity] = item
-        self.counters.held = len(self._held)
+    def _duplicate(self, order: Order) -> None:
+        self.counters.duplicates += 1
+        _log.info("%s: a duplicate %s was left alone", self.name, _shown(order))
+        if order.origin == MESSAGE:
+            self._report(order, failure("duplicate", "a message of that id was taken before"))
 
-    def _release(self) -> _Held:
-        item = self._held.popleft()
-        self._held_bytes -= len(item.command.payload)
-        if item.command.identity is not None:
-            del self._held_ids[item.command.identity]
-        self.counters.held = len(self._held)
-        return item
-
-    def _accept(self, command: Command) -> None:
+    def _accept(self, order: Order) -> None:
         """Put it into the line; when this returns it need not come again."""
-        is_stored = self._has_to_wait or (self._work.is_repeated and not self._work.is_instant)
-        try:
-            self._line.add(command, is_stored=is_stored)
-        except StateDirectoryError as error:
-            self._report_not_kept(error)
+        if self._work.is_instant and not self._has_to_wait:
+            self._line.add_in_memory(order)
         else:
-            if is_stored:
-                self._shared.health.clear(table.COMMANDS_NOT_KEPT)
+            is_next = not (self._has_to_wait or self._is_going or len(self._line))
+            try:
+                self._line.add(order, is_begun=is_next and not self._work.is_repeated)
+            except StateDirectoryError as error:
+                self._report_not_kept(error)
+            else:
+                self._shared.health.clear(table.ORDERS_NOT_KEPT)
         self._go()
 
     def _admit(self) -> None:
         """Give what is held the places that came free; while others are begun it is not known which do."""
         while self._held and not (self._is_going or self._is_full):
-            item = self._release()
-            self._accept(item.command)
+            item = self._held.first()
+            self.counters.held = len(self._held)
+            self._accept(item.order)
             for acknowledge in item.acknowledge:
                 acknowledge()
 
     def disconnected(self) -> None:
         """The connection ended: what is held comes again."""
-        while self._held:
-            self._release()
+        self._held.clear()
+        self.counters.held = 0
 
-    def refuse(self, command: Command, outcome: Outcome) -> None:
-        """Leave it, and answer its sender so; the caller acknowledges it."""
+    def refuse(self, order: Order, outcome: Outcome) -> None:
+        """Leave it, and report that; the caller acknowledges it."""
         self.counters.refused += 1
-        self._shared.health.is_outdated = True
         self._note(outcome)
-        _log.warning("%s: refused what came on %s: %s", self.name, _shown(command), outcome.reason)
-        self._answer(command, outcome)
+        self._shared.note(self.name, order, outcome.result, outcome.reason)
+        _log.warning("%s: refused what came %s: %s", self.name, _shown(order), outcome.reason)
+        self._report(order, outcome)
+
+    # One at a time ----------------------------------------------------------------------------------------------------
 
     def _go(self) -> None:
         """Begin what waits, where nothing goes on."""
@@ -228,50 +216,78 @@ class Handler:
         if self._is_going or (self._is_closed and not self._work.is_instant):
             return
         self._is_going = True
-        while self._current is None and (found := self._line.next()) is not None:
-            item, command = found
-            if command.identity is not None and command.identity in self._remembered:
-                self._forget_file(item)  # the agent ended between the two
-                continue
-            self._current = found
-            if not self._work.is_repeated:
-                self._remember(command)
-                self._forget_file(item)
-            self._work.begin(command, self._done)
+        try:
+            while self._current is None and (found := self._line.next()) is not None:
+                self._begin(*found)
+        except StateDirectoryError as error:
+            self._report_not_kept(error)
+            self._blocked_until = self._shared.clock.monotonic() + AGAIN
         self._is_going = False
         self.counters.waiting = len(self._line)
 
+    def _begin(self, item: Item, order: Order) -> None:
+        if order.identity is not None and order.identity in self._remembered:
+            self._forget_file(item)  # the agent ended between the two
+            return
+        if order.bound is not None and order.bound.left(self._shared.clock) <= 0:
+            self._conclude(item, order, failure(TIMEOUT, "its time was over before its turn came"))
+            return
+        if not self._work.is_repeated:
+            self._keep(functools.partial(self._line.begin, item))
+        if self._work.goes_on and item.path is None:
+            # It would be begun again: after each boot, for ever, if that is what it orders.
+            words = "the state directory takes no writes, and it is not begun without a note of it"
+            self._conclude(item, order, failure("not-kept", words))
+            return
+        self._current = item, order
+        if not self._work.is_repeated:
+            self._remember(order)
+        self._work.begin(order, self._done)
+
+    def _resume(self) -> None:
+        """What an agent that has ended since had begun, and what it had not reported."""
+        ended, self._line.ended = self._line.ended, []
+        begun, self._line.begun = self._line.begun, []
+        for item, order, outcome in ended:
+            if outcome.was_begun and (outcome.is_good or not self._work.is_repeated):
+                self._remember(order)
+            self._report(order, outcome, item)
+        for item, order in begun:
+            self._remember(order)
+            if self._current is None:
+                self._current = item, order
+                if self._work.resume(order, self._done):
+                    continue
+                self._current = None
+            self._conclude(item, order, failure(STOPPED, _INTERRUPTED, was_begun=True))
+
     def close(self) -> None:
-        """End: what waits, or is asked of a socket, is handled when the agent runs again; a program is ended."""
+        """End: what waits, or is asked of others, goes on when the agent runs again; a program is ended."""
         self._is_closed = True
         if self._current is None:
             return
+        item, order = self._current
         self._work.close()
-        _, command = self._current
         self._current = None
-        if not self._work.is_repeated:
+        if not (self._work.is_repeated or self._work.goes_on):
             words = "the agent was stopped while the program ran"
-            self._conclude(command, failure("stopped", words, was_begun=True))
+            self._conclude(item, order, failure(STOPPED, words, was_begun=True))
 
     # How it went ------------------------------------------------------------------------------------------------------
 
     def _done(self, outcome: Outcome) -> None:
         if self._current is None:
             return
-        item, command = self._current
+        item, order = self._current
         self._current = None
-        if self._work.is_repeated:
-            if outcome.is_good:
-                self._remember(command)
-            self._forget_file(item)
-        elif not outcome.was_begun:
-            self._unremember(command)
-        self._conclude(command, outcome)
+        if not self._work.is_repeated and not outcome.was_begun:
+            self._unremember(order)
+        self._conclude(item, order, outcome)
         self._go()
         self._admit()
 
-    def _conclude(self, command: Command, outcome: Outcome) -> None:
-        self._shared.health.is_outdated = True
+    def _conclude(self, item: Item, order: Order, outcome: Outcome) -> None:
+        self._shared.note(self.name, order, outcome.result, outcome.reason)
         if outcome.is_good:
             self.counters.handled += 1
             self._shared.health.clear(table.HANDLER_FAILED, self.name)
@@ -280,9 +296,25 @@ class Handler:
             self._note(outcome)
             _log.warning("%s: %s", self.name, outcome.reason)
             # The former is the sender's fault, the latter no fault.
-            if outcome.error not in ("refused-name", "stopped"):
+            if outcome.result is not Result.REFUSED and outcome.error != STOPPED:
                 self._raise(outcome)
-        self._answer(command, outcome)
+        if order.is_answered:
+            self._keep(functools.partial(self._line.end, item, order, outcome))
+        if self._work.is_repeated and outcome.is_good:
+            self._remember(order)
+        if order.is_answered:
+            self._report(order, outcome, item)
+        else:
+            self._forget_file(item)
+
+    def _report(self, order: Order, outcome: Outcome, item: Item | None = None) -> None:
+        forget = functools.partial(self._forget_file, item) if item else _nothing
+        reporter = self._shared.reporters.get(order.origin)
+        if reporter is None:
+            _log.warning("%s: its outcome goes nowhere: no %ss are taken", self.name, order.origin)
+            forget()
+        else:
+            reporter.report(self.name, order, outcome, forget)
 
     def _raise(self, outcome: Outcome) -> None:
         title = f"The handler {self.name} failed: {outcome.reason.rstrip('.')}."
@@ -293,66 +325,35 @@ class Handler:
         self.counters.last_error = outcome.reason
         self.counters.last_error_time = clocks.text(self._shared.clock.wall())
 
-    def _answer(self, command: Command, outcome: Outcome) -> None:
-        topic = command.response_topic
-        if topic is None:
-            return
-        # It waited on disk, perhaps since before the configuration was another one.
-        if why := refusal(topic, command.correlation_data, self._shared.own):
-            _log.warning(
-                "%s: no answer: the response topic %s %s", self.name, printable(topic), why
-            )
-            return
-        payload, content_type = written(outcome)
-        self._shared.answer(
-            topic,
-            payload,
-            correlation_data=command.correlation_data,
-            content_type=content_type,
-            user_properties=(("handler", self.name),),
-        )
-
     # What is kept -----------------------------------------------------------------------------------------------------
 
-    def _knows(self, identity: str) -> bool:
-        goes_on = self._current is not None and self._current[1].identity == identity
-        return goes_on or identity in self._remembered or self._line.has(identity)
+    def _remember(self, order: Order) -> None:
+        if order.identity is not None and order.identity not in self._remembered:
+            self._keep(functools.partial(self._remembered.add, order.identity))
 
-    def _remember(self, command: Command) -> None:
-        if command.identity is not None:
-            try:
-                self._remembered.add(command.identity)
-            except StateDirectoryError as error:
-                self._report_not_kept(error)
+    def _unremember(self, order: Order) -> None:
+        if order.identity is not None:
+            self._keep(functools.partial(self._remembered.forget, order.identity))
 
-    def _unremember(self, command: Command) -> None:
-        if command.identity is not None:
-            try:
-                self._remembered.forget(command.identity)
-            except StateDirectoryError as error:
-                self._report_not_kept(error)
+    def _forget_file(self, item: Item) -> None:
+        self._keep(functools.partial(self._line.remove, item))
 
-    def _forget_file(self, item: Waiting) -> None:
+    def _keep(self, change: Callable[[], None]) -> None:
         try:
-            self._line.remove(item)
+            change()
         except StateDirectoryError as error:
             self._report_not_kept(error)
 
     def _report_not_kept(self, error: StateDirectoryError) -> None:
-        title = f"Commands do not survive a restart for now. {error.title}"
-        _log.warning("%s %s", title, error.remedy)
-        self._shared.health.report(table.COMMANDS_NOT_KEPT.problem(title, error.remedy))
+        _log.warning("%s", self._shared.not_kept(error))
 
 
-def _shown(command: Command) -> str:
-    """Its topic, for the log."""
-    return printable(command.topic.encode(errors="replace"))
+def _nothing() -> None:
+    """There is nothing to forget."""
 
 
-def _limits(subscription: Subscription) -> tuple[int, int]:
-    """Bytes of a message, and messages that may wait."""
-    if subscription.exec is not None:
-        return subscription.exec.max_size, subscription.exec.max_waiting
-    if subscription.socket is not None:
-        return subscription.socket.max_size, subscription.socket.max_waiting
-    return (subscription.file.max_size if subscription.file is not None else 0), 0
+def _shown(order: Order) -> str:
+    """Where it came from, for the log."""
+    if order.origin == MESSAGE:
+        return f"on {printable(order.topic.encode(errors='replace'))}"
+    return f"as {printable(order.identity or order.origin)}"

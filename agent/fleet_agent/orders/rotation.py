@@ -1,23 +1,20 @@
-"""Orders from the cloud to replace the credential, or to move: a message on a topic, or an AWS IoT Job.
+"""Orders from the cloud to replace the credential: a message on a topic, or the operation of an AWS IoT Job.
 
-A job is carried out without a note of our own: its ``statusDetails`` say from which certificate the device is to get
-away. While that is still the current one there is something to do; when it is not, the job has succeeded, whatever
-happened in between. AWS must have those details before anything is done: a job that could not be taken down would be
-begun again after every connect, a certificate each time.
+With a destination the credential that replaces it is one of another account or region: a move.
 """
 
-import enum
 import json
 import logging
-import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
+from fleet_agent.orders.order import Arrived
+from fleet_agent.orders.router import Receipt
 from fleet_agent.printable import printable
-from fleet_agent.record import record
 from fleet_agent.session.message import Outgoing
 from fleet_agent.topics import filters
 
@@ -30,142 +27,63 @@ MOVE = "move"
 PAUSE = 600.0
 PAUSE_FAILED = 60.0  # seconds; the same after one that failed
 
-# AWS IoT's own rule for the id of a job.
-_JOB = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_DETAIL = 1024  # characters of a statusDetails value that AWS takes
 
-
-class _Arrived(Protocol):
-    @property
-    def topic(self) -> str: ...
-
-    @property
-    def payload(self) -> bytes: ...
-
-    @property
-    def retain(self) -> bool: ...
-
-    @property
-    def acknowledge(self) -> Callable[[], None]: ...
-
-
-class Receipt(enum.Enum):
-    """What became of a message."""
-
-    NOT_OURS = "not for us"
-    TAKEN = "taken and acknowledged"
-    ROTATE = "an order to replace the credential now"
-
-
-@record
-class Moves:
-    """Which moves may be ordered: ``names`` of destinations, by jobs, by messages on ``topic`` (filled in; None)."""
-
-    names: Collection[str] = ()
-    takes_jobs: bool = False
-    topic: str | None = None
-
-
-NOWHERE = Moves()
-
-
-class Orders:
-    """Listens for orders.
+class OrderTopic:
+    """Listens on the topic that orders a rotation.
 
     Args:
         credential: The current one.
-        topic: The filter of the order topic, filled in; None: there is none.
-        takes_jobs: Whether to carry out jobs that order a rotation.
-        moves: Which moves may be ordered.
-        send: Publishes.
+        topic: The filter of the order topic, filled in.
         clock: For the pause after a rotation.
     """
 
-    def __init__(
-        self,
-        *,
-        credential: Credential,
-        topic: str | None,
-        takes_jobs: bool,
-        moves: Moves = NOWHERE,
-        send: Callable[[Outgoing], None],
-        clock: Clock,
-    ) -> None:
+    due = math.inf
+    _what = "rotation"
+    _pause = PAUSE
+
+    def __init__(self, credential: Credential, topic: str, clock: Clock) -> None:
         self._credential = credential
         self._topic = topic
-        self._takes_jobs = takes_jobs or moves.takes_jobs
-        ordered = {OPERATION: takes_jobs, MOVE: moves.takes_jobs}
-        self._operations = [operation for operation, taken in ordered.items() if taken]
-        # Why the last rotation did not succeed, until it is reported to its job; and when that was (monotonic seconds).
-        self._failure: AgentError | None = None
-        self._failed_at: float | None = None
-        self._send = send
         self._clock = clock
-        self._jobs = f"$aws/things/{credential.client_id}/jobs"
-        self._moves = moves
-        # Where the order that is to be carried out wants this device; None: it is to rotate.
-        self.destination: str | None = None
-        self._moving_for: str | None = None  # the job
+        self._failed_at: float | None = None  # monotonic seconds
 
     def rotated(self, credential: Credential) -> None:
         """The credential was replaced by this one."""
         self._credential = credential
-        self._failure = self._failed_at = None
+        self._failed_at = None
 
-    def failed(self, error: AgentError) -> None:
+    def failed(self, _error: AgentError) -> None:
         """The credential was not replaced."""
-        self._failure = error
         self._failed_at = self._clock.monotonic()
 
-    def moved(self) -> list[Outgoing]:
-        """The device has moved: what is left to say where it was."""
-        job, self._moving_for = self._moving_for, None
-        if job is None or not _JOB.fullmatch(job):
-            return []
-        details = {"from": self._credential.certificate_id, "moved": "yes"}
-        document = {"status": "SUCCEEDED", "statusDetails": details}
-        topic = f"{self._jobs}/{job}/update"
-        return [Outgoing(topic=topic, payload=json.dumps(document).encode())]
-
     def connected(self) -> None:
-        """Ask for the job that is next."""
-        if self._takes_jobs:
-            self._publish("$next/get", {"includeJobDocument": True})
+        """Nothing is asked."""
 
-    def take(self, message: _Arrived) -> Receipt:
+    def disconnected(self) -> None:
+        """Nothing is under way."""
+
+    def act(self) -> None:
+        """Nothing is ever due."""
+
+    def take(self, message: Arrived) -> Receipt:
         """Look at a message.
 
-        An order on the topic is acknowledged when it comes again after the rotation: should the agent end before, it is
-        not lost. That of a job AWS keeps anyway.
+        An order is acknowledged when it comes again after the rotation: should the agent end before, it is not lost.
         """
-        if self._takes_jobs and message.topic in (
-            f"{self._jobs}/notify-next",
-            f"{self._jobs}/$next/get/accepted",
-        ):
-            receipt = self._look(message)
-        elif self._takes_jobs and filters.matches(f"{self._jobs}/+/update/+", message.topic):
-            receipt = self._answered(message)
-        elif self._is_order(message):
-            receipt = self._order(message)
-            if receipt is Receipt.ROTATE:
-                return receipt
-        else:
+        if not filters.matches(self._topic, message.topic):
             return Receipt.NOT_OURS
-        message.acknowledge()
+        receipt = self._order(message)
+        if receipt is Receipt.TAKEN:
+            message.acknowledge()
         return receipt
 
-    def _is_order(self, message: _Arrived) -> bool:
-        topics = (self._topic, self._moves.topic)
-        return any(topic and filters.matches(topic, message.topic) for topic in topics)
-
-    def _order(self, message: _Arrived) -> Receipt:
-        is_move = self._moves.topic and filters.matches(self._moves.topic, message.topic)
+    def _order(self, message: Arrived) -> Receipt:
         proven, topic = self._credential.proven, printable(message.topic)
         if message.retain:
             _log.info("a retained message on %s is no order: it comes with every connect", topic)
-        elif is_move and (name := _named(message.payload)) not in self._moves.names:
-            _log.warning("an order on %s to move to %s, which is not allowed", topic, name)
-        elif not is_move and proven is not None and 0 <= self._passed(proven) < PAUSE:
+        elif not self._is_allowed(message, topic):
+            pass
+        elif proven is not None and 0 <= self._passed(proven) < self._pause:
             _log.info("an order to rotate on %s was ignored: the credential is new", topic)
         elif (
             self._failed_at is not None
@@ -175,94 +93,157 @@ class Orders:
                 "an order to rotate on %s was ignored: a rotation failed a moment ago", topic
             )
         else:
-            _log.info("a message on %s orders a %s", topic, "move" if is_move else "rotation")
-            self.destination = name if is_move else None
+            _log.info("a message on %s orders a %s", topic, self._what)
+            self._ordered(message)
             return Receipt.ROTATE
         return Receipt.TAKEN
+
+    def _is_allowed(self, _message: Arrived, _topic: str) -> bool:
+        return True
+
+    def _ordered(self, message: Arrived) -> None:
+        """It is carried out now."""
 
     def _passed(self, proven: float) -> float:
         return passed(proven, self._credential.uptime, self._clock)
 
-    def _look(self, message: _Arrived) -> Receipt:
-        try:
-            execution: Any = json.loads(message.payload).get("execution") or {}
-            job = execution["jobId"]
-            document, status = execution["jobDocument"], execution["status"]
-            details: Any = execution.get("statusDetails") or {}
-            is_ours = document.get("operation") in self._operations
-            to = _name(document.get("to")) if document.get("operation") == MOVE else None
-            began_with = details.get("from")
-            if not (isinstance(job, str) and _JOB.fullmatch(job)):
-                raise ValueError  # noqa: TRY301 - it becomes part of a topic
-        except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-            if b"jobId" in message.payload:
-                _log.warning("a job that cannot be read: %s", printable(message.payload))
-            return Receipt.TAKEN
-        if not is_ours:
-            _log.info(
-                "the job %s is not for this agent and stays as it is", printable(job.encode())
-            )
-        elif to is not None and to not in self._moves.names:
-            reason = f"move-not-allowed: `move.allowed` does not name {to!r}."
-            self._update(job, "FAILED", {"reason": reason[:_DETAIL]})
-        elif status == "QUEUED" or began_with is None:
-            self._begin(job, to)
-        elif began_with != self._credential.certificate_id:
-            # Both ids: the cloud retires the one, now that the device is seen with the other.
-            _log.info("the job %s is done", printable(job.encode()))
-            self._update(
-                job,
-                "SUCCEEDED",
-                {"from": str(began_with), "certificate": self._credential.certificate_id},
-            )
-        elif self._failure is not None:
-            reason = f"{self._failure.code}: {self._failure.title}"
-            self._failure = None
-            details = {"from": self._credential.certificate_id, "reason": reason[:_DETAIL]}
-            self._update(job, "FAILED", details)
-        else:
-            return self._carry_out(job, to)
-        return Receipt.TAKEN
 
-    def _begin(self, job: str, to: str | None) -> None:
-        what = "rotation" if to is None else "move"
-        _log.info("the job %s orders a %s", printable(job.encode()), what)
+class RotateOperation:
+    """The operation of a job that replaces the credential (``jobs.own.Operation``).
+
+    It is carried out without a note on disk: its ``statusDetails`` say from which certificate the device is to get
+    away. While that is still the current one there is something to do; when it is not, the job has succeeded, whatever
+    happened in between.
+
+    Args:
+        credential: The current one.
+    """
+
+    name = OPERATION
+    receipt = Receipt.ROTATE
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+        # Why the last rotation did not succeed, until it is reported to its job.
+        self._failure: AgentError | None = None
+
+    def rotated(self, credential: Credential) -> None:
+        """The credential was replaced by this one."""
+        self._credential = credential
         self._failure = None
-        details = {"from": self._credential.certificate_id} | ({"to": to} if to else {})
-        self._update(job, "IN_PROGRESS", details)
 
-    def _carry_out(self, job: str, to: str | None) -> Receipt:
-        self.destination = to
-        self._moving_for = job if to is not None else None
-        return Receipt.ROTATE
+    def failed(self, error: AgentError) -> None:
+        """The credential was not replaced."""
+        self._failure = error
 
-    def _answered(self, message: _Arrived) -> Receipt:
-        """AWS took, or refused, an update of a job."""
-        if not message.topic.endswith("/accepted"):
-            _log.warning("AWS IoT refused the update of a job: %s", printable(message.payload))
-            return Receipt.TAKEN
-        try:
-            state: Any = json.loads(message.payload).get("executionState") or {}
-            details: Any = state.get("statusDetails") or {}
-            status, began_with = state.get("status"), details.get("from")
-            to = _name(details["to"]) if "to" in details else None
-        except (ValueError, AttributeError, RecursionError):
-            return Receipt.TAKEN
-        is_begun = status == "IN_PROGRESS" and began_with == self._credential.certificate_id
-        # An update that comes a second time after a failure is no second order.
-        if is_begun and self._failure is None and (to is None or to in self._moves.names):
-            return self._carry_out(message.topic.split("/")[-3], to)
-        return Receipt.TAKEN
+    def refusal(self, _document: Mapping[str, Any]) -> str:
+        """Why it is not done: it always is."""
+        return ""
 
-    def _update(self, job: str, status: str, details: Mapping[str, str]) -> None:
-        self._publish(
-            f"{job}/update",
-            {"status": status, "statusDetails": details, "includeJobExecutionState": True},
-        )
+    def begin(self, _document: Mapping[str, Any]) -> Mapping[str, str]:
+        """What the job's details say from now on."""
+        self._failure = None
+        return {"from": self._credential.certificate_id}
 
-    def _publish(self, path: str, payload: Mapping[str, object]) -> None:
-        topic = f"{self._jobs}/{path}"
-        self._send(Outgoing(topic=topic, payload=json.dumps(payload).encode()))
+    def is_begun(self, details: Mapping[str, str]) -> bool:
+        """Whether they say so already."""
+        return "from" in details
+
+    def carry_out(self, job: str, details: Mapping[str, str]) -> None:
+        """The loop does it now."""
+
+    def outcome(self, details: Mapping[str, str]) -> tuple[bool, Mapping[str, str]] | None:
+        """Whether it succeeded, and with which details; None: it is to be done now."""
+        current = self._credential.certificate_id
+        if details["from"] != current:
+            # Both ids: the cloud retires the one, now that the device is seen with the other.
+            return True, {"from": details["from"], "certificate": current}
+        if self._failure is None:
+            return None
+        reason = f"{self._failure.code}: {self._failure.title}"
+        self._failure = None
+        return False, {"from": current, "reason": reason}
+
+
+class MoveOperation(RotateOperation):
+    """The operation of a job that moves the device to one of the destinations that the configuration has.
+
+    Args:
+        credential: The current one.
+        names: The destinations.
+    """
+
+    name = MOVE
+
+    def __init__(self, credential: Credential, names: Collection[str]) -> None:
+        super().__init__(credential)
+        self._names = names
+        # Where the order that is to be carried out wants this device; None: it is to rotate.
+        self.destination: str | None = None
+        self._moving_for: str | None = None  # the job
+
+    def is_allowed(self, name: str) -> bool:
+        """Whether it is one of the destinations."""
+        return name in self._names
+
+    def failed(self, error: AgentError) -> None:
+        """The device stays."""
+        super().failed(error)
+        self.destination = self._moving_for = None
+
+    def refusal(self, document: Mapping[str, Any]) -> str:
+        """Why it is not done: nobody allowed that destination."""
+        to = _name(document.get("to"))
+        allowed = self.is_allowed(to)
+        return "" if allowed else f"move-not-allowed: `move.allowed` does not name {to!r}."
+
+    def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
+        """What the job's details say from now on."""
+        return {**super().begin(document), "to": _name(document.get("to"))}
+
+    def carry_out(self, job: str, details: Mapping[str, str]) -> None:
+        """The loop does it now."""
+        self.destination, self._moving_for = details.get("to"), job
+
+    def moved(self) -> list[Outgoing]:
+        """The device has moved: what is left to say where it was."""
+        job, self._moving_for = self._moving_for, None
+        if job is None:
+            return []
+        details = {"from": self._credential.certificate_id, "moved": "yes"}
+        document = {"status": "SUCCEEDED", "statusDetails": details}
+        topic = f"$aws/things/{self._credential.client_id}/jobs/{job}/update"
+        return [Outgoing(topic=topic, payload=json.dumps(document).encode())]
+
+
+class MoveTopic(OrderTopic):
+    """Listens on the topic that orders a move: ``{"to": NAME}``.
+
+    Args:
+        credential: The current one.
+        topic: The filter of the order topic, filled in.
+        clock: For the pause after a move that failed.
+        move: What is told where to.
+    """
+
+    _what = "move"
+    _pause = 0.0
+
+    def __init__(
+        self, credential: Credential, topic: str, clock: Clock, move: MoveOperation
+    ) -> None:
+        super().__init__(credential, topic, clock)
+        self._move = move
+
+    def _is_allowed(self, message: Arrived, topic: str) -> bool:
+        name = _named(message.payload)
+        if not self._move.is_allowed(name):
+            _log.warning("an order on %s to move to %s, which is not allowed", topic, name)
+            return False
+        return True
+
+    def _ordered(self, message: Arrived) -> None:
+        self._move.destination = _named(message.payload)
 
 
 def _named(payload: bytes) -> str:
@@ -275,14 +256,3 @@ def _named(payload: bytes) -> str:
 
 def _name(value: object) -> str:
     return printable(value.encode(errors="replace")) if isinstance(value, str) else "(no name)"
-
-
-def wanted(
-    credential: Credential, topic: str | None, *, takes_jobs: bool, moves: Moves = NOWHERE
-) -> list[tuple[str, int]]:
-    """The topic filters to subscribe to, with their QoS."""
-    takes_jobs = takes_jobs or moves.takes_jobs
-    jobs = f"$aws/things/{credential.client_id}/jobs"
-    ours = ("notify-next", "$next/get/accepted", "+/update/+")
-    names = [f"{jobs}/{name}" for name in ours] if takes_jobs else []
-    return [(name, 1) for name in (*names, *filter(None, (topic, moves.topic)))]

@@ -44,8 +44,8 @@ class Ended:
     """How a run ended.
 
     ``status``: the exit status, negative for a signal; None when it was not started or could not be ended.
-    ``output``: its stdout, of at most ``limit`` bytes; ``is_cut``: there was more. ``words``: what went wrong, to
-    follow the program's name, with the last line of its stderr; empty for exit status 0.
+    ``output``: its stdout, of at most ``limit`` bytes; ``is_cut``: there was more. ``errors``: the tail of its stderr.
+    ``words``: what went wrong, to follow the program's name, with the last line of its stderr; empty for exit status 0.
     """
 
     cause: Cause
@@ -53,6 +53,7 @@ class Ended:
     output: bytes
     is_cut: bool
     words: str
+    errors: bytes = b""
 
 
 class Child:
@@ -236,6 +237,7 @@ class Child:
                 status=status,
                 output=bytes(self._output),
                 is_cut=self._is_cut,
+                errors=self._errors,
                 words=words + launch.last_line(self._errors) if words else "",
             )
         )

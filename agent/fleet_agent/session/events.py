@@ -98,4 +98,6 @@ class Message:
     # Kept by AWS: sent because we subscribed, not because somebody published it now.
     retain: bool = False
     qos: int = 1
+    # Seconds that it is still of use for; None: for ever.
+    expiry: int | None = None
     acknowledge: Callable[[], None] = dataclasses.field(default=lambda: None, repr=False)

@@ -300,6 +300,7 @@ class Session:
                 ),
                 retain=bool(packet.retain),
                 qos=int(packet.qos or 0),
+                expiry=packet.message_expiry_interval_sec,
                 acknowledge=self._hold(data),
             )
         )

@@ -6,9 +6,8 @@ Everything runs on the deciding thread; ``settle`` is called between events.
 """
 
 import collections
-import dataclasses
 import math
-from typing import Protocol
+from collections.abc import Callable
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Telemetry
@@ -26,50 +25,12 @@ from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.pace import Pace
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Callback, Reading
+from fleet_agent.telemetry.under_way import Answer, Counts, Problems, Sent
 from fleet_agent.telemetry.verdict import Verdict
 
 REFUSED_KEPT = 100  # topics of which is remembered that they were refused
 ANSWERS_KEPT = 100  # that wait for a connection
 DROPPED_SHOWN = 3600.0  # seconds that a problem names a message that ended the connection
-
-
-class Problems(Protocol):
-    """Hears what does not go up."""
-
-    def topic(self, topic: str, error: AgentError | None) -> None:
-        """A topic is refused (an error), or not any more (None)."""
-
-    def disk(self, error: AgentError | None) -> None:
-        """The disk takes no readings (an error), or does again (None)."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Answer:
-    """A message that is not kept on disk."""
-
-    message: Outgoing
-
-
-# Not frozen: there is one a message, and that costs.
-@dataclasses.dataclass(slots=True, eq=False)
-class _Sent:
-    """A message under way, of a topic's readings or an answer, since when (monotonic seconds)."""
-
-    of: Topic | _Answer
-    readings: list[Stored]
-    message: Outgoing
-    at: float
-
-
-@dataclasses.dataclass(slots=True)
-class Counts:
-    """Since the agent started."""
-
-    stored: int = 0
-    acknowledged: int = 0
-    messages: int = 0
-    not_stored: int = 0  # the disk did not take them; their senders heard it
-    answers_dropped: int = 0  # too many waited, or they could not be sent
 
 
 class Publisher:
@@ -101,14 +62,14 @@ class Publisher:
         self._session: Session | None = None
         self._limits = Limits()
         self._window = settings.limits.unacknowledged
-        self._answers: collections.deque[_Answer] = collections.deque()
-        self._cut_answers: list[_Answer] = []  # to be sent again, in the order of before
+        self._answers: collections.deque[Answer] = collections.deque()
+        self._cut_answers: list[Answer] = []  # to be sent again, in the order of before
         self._hand = Hand(queue, settings, clock, self)
-        self._sent: dict[_Sent, None] = {}
+        self._sent: dict[Sent, None] = {}
         self._refused_topics: set[str] = set()
         self._blocks = Blocks()
         self._suspects = Culprits()
-        self._culprit: _Sent | None = None
+        self._culprit: Sent | None = None
         self._is_cut = False
         # Topics of culprits: a new connection is no reason to try them again.
         self._enders = Blocks()
@@ -126,16 +87,25 @@ class Publisher:
         """Take a reading for the next commit (``reading.Intake``)."""
         self._commits.put(reading, on_stored, on_acknowledged)
 
-    def answer(self, message: Outgoing) -> None:
-        """Send a message that is not kept on disk: goes before readings, survives a lost connection, not a crash."""
+    def answer(self, message: Outgoing, on_end: Callable[[], None] | None = None) -> None:
+        """Send a message that is not in the queue: goes before readings, survives a lost connection, not a crash.
+
+        Args:
+            message: What to send.
+            on_end: Called when AWS has it, or never will.
+        """
+        answer = Answer(message, on_end)
         if self._enders_shown.get(message.topic, -math.inf) > self._clock.monotonic():
             # One on this topic ended the connection twice: who sent that may send it again and again.
-            self._counts.answers_dropped += 1
+            self._drop(answer)
             return
-        if len(self._answers) >= ANSWERS_KEPT:
-            self._answers.popleft()
-            self._counts.answers_dropped += 1
-        self._answers.append(_Answer(message))
+        self._answers.append(answer)
+        if len(self._answers) > ANSWERS_KEPT:
+            self._drop(self._answers.popleft())
+
+    def _drop(self, answer: Answer) -> None:
+        self._counts.answers_dropped += 1
+        answer.end()
 
     @property
     def counts(self) -> Counts:
@@ -177,7 +147,7 @@ class Publisher:
         """We end the connection ourselves: what is under way is sent again, and nothing of it is suspected."""
         for sent in list(self._sent):
             del self._sent[sent]
-            if isinstance(sent.of, _Answer):
+            if isinstance(sent.of, Answer):
                 self._cut_answers.append(sent.of)
             else:
                 self._queue.give_back(sent.of, sent.readings)
@@ -196,7 +166,7 @@ class Publisher:
     def published(self, event: Published) -> None:
         """A PUBACK, or the end of waiting for one."""
         sent = event.tag
-        if not isinstance(sent, _Sent) or sent not in self._sent:
+        if not isinstance(sent, Sent) or sent not in self._sent:
             return
         found = verdict.judge(event)
         if event.reason_code is None and self._session is None:
@@ -208,37 +178,38 @@ class Publisher:
         del self._sent[sent]
         if sent is self._culprit:
             self._end_of(sent)
-        elif isinstance(sent.of, _Answer):
+        elif isinstance(sent.of, Answer):
             self._answered(sent.of, found, event)
         else:
             self._received(sent.of, sent, found, event)
 
-    def _end_of(self, sent: _Sent) -> None:
+    def _end_of(self, sent: Sent) -> None:
         """It ended the connection twice."""
         topic = sent.message.topic
         self._enders_shown[topic] = self._clock.monotonic() + DROPPED_SHOWN
         self._not_taken(topic, verdict.ended_connection(topic))
-        if isinstance(sent.of, _Answer):
-            self._counts.answers_dropped += 1
+        if isinstance(sent.of, Answer):
+            self._drop(sent.of)
             return
         self._forget(sent.of, sent.readings, "it ended the connection to AWS IoT", "refused")
         self._enders.block(sent.of.number, blocks.POLICY, self._clock.monotonic())
 
-    def _answered(self, answer: _Answer, found: Verdict, event: Published) -> None:
+    def _answered(self, answer: Answer, found: Verdict, event: Published) -> None:
         topic = answer.message.topic
         match found:
             case Verdict.TAKEN:
                 self._taken(topic)
+                answer.end()
             case Verdict.AGAIN:
                 self._cut_answers.append(answer)
             case Verdict.LATER | Verdict.POLICY | Verdict.LARGE | Verdict.NEVER:
-                self._counts.answers_dropped += 1
+                self._drop(answer)
                 problem = verdict.problem(
                     event, self._endpoint, is_foreign=answer.message.is_foreign
                 )
                 self._not_taken(topic, problem)
 
-    def _received(self, topic: Topic, sent: _Sent, found: Verdict, event: Published) -> None:
+    def _received(self, topic: Topic, sent: Sent, found: Verdict, event: Published) -> None:
         readings = sent.readings
         if found is Verdict.TAKEN:
             self._counts.acknowledged += len(readings)
@@ -334,12 +305,12 @@ class Publisher:
         ready = now if self._answers or suspect else self._hand.due()
         return ready if ready == math.inf else max(ready, now + self._pace.wait(now))
 
-    def _suspect(self, now: float) -> Topic | _Answer | None:
+    def _suspect(self, now: float) -> Topic | Answer | None:
         """What is to be sent alone now, or is under way so."""
         busy = {sent.of for sent in self._sent} | set(self._answers)
         busy |= {topic for topic, _ in self._hand} | set(self._cut_answers)
         for key in self._suspects:
-            if isinstance(key, (Topic, _Answer)) and key in busy:
+            if isinstance(key, (Topic, Answer)) and key in busy:
                 return key
             if not isinstance(key, Topic) or not self._queue.has(key) or not key.unsent:
                 self._suspects.discard(key)
@@ -347,7 +318,7 @@ class Publisher:
                 return key
         return None
 
-    def _next(self, now: float) -> _Sent | None:
+    def _next(self, now: float) -> Sent | None:
         if self._answers:
             return self._fitting_answer(self._answers.popleft(), now)
         suspect = self._suspect(now) if self._suspects else None
@@ -356,16 +327,16 @@ class Publisher:
         drawn = self._hand.next(now, topic, singly=singly)
         if drawn is None:
             return None
-        return _Sent(drawn.topic, drawn.readings, drawn.message, now)
+        return Sent(drawn.topic, drawn.readings, drawn.message, now)
 
-    def _fitting_answer(self, answer: _Answer, now: float) -> _Sent | None:
+    def _fitting_answer(self, answer: Answer, now: float) -> Sent | None:
         message = answer.message
         size, most = batch.packet_size(message), self._limits.packet
         if most is not None and size > most:
-            self._counts.answers_dropped += 1
+            self._drop(answer)
             self._not_taken(message.topic, verdict.too_large(message.topic, size, most))
             return None
-        return _Sent(answer, [], message, now)
+        return Sent(answer, [], message, now)
 
     # What is not sent (hand.Watcher) ----------------------------------------------------------------------------------
 

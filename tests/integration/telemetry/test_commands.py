@@ -123,8 +123,8 @@ def test_what_waits_outlives_the_agent_and_a_duplicate_is_known_after_it(
         for one in range(3):
             operator.send(f"cmd/{thing}/run", b"%d\n" % one, id=str(one), **asked)
         until(lambda: log.exists() and log.read_text() == "0\n", "the first one to be started")
-        kept = agent.state_dir / "commands"
-        until(lambda: len(list(kept.rglob("*.json"))) == 2, "the others to wait")
+        kept = agent.state_dir / "orders"
+        until(lambda: len(list(kept.rglob("*.json"))) == 3, "the others to wait")
         daemon.end(number)
         if number == signal.SIGTERM:
             assert operator.said()["error"] == "stopped"
@@ -132,6 +132,8 @@ def test_what_waits_outlives_the_agent_and_a_duplicate_is_known_after_it(
             os.kill(int((agent.folder / "pid").read_text()), signal.SIGKILL)
     go.touch()
     with agent.running(config=config) as daemon:
+        if number == signal.SIGKILL:  # it is not started again, and its sender hears that
+            assert operator.said()["error"] == "stopped"
         assert [operator.said()["status"] for _ in range(2)] == [0, 0]
         for known in ("0", "2"):
             operator.send(f"cmd/{thing}/run", b"again\n", id=known, **asked)

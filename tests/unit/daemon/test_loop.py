@@ -22,9 +22,11 @@ from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
-from fleet_agent.orders.handler import Shared
-from fleet_agent.orders.rotation import Orders
-from fleet_agent.orders.router import Commands
+from fleet_agent.orders.answer import Answers
+from fleet_agent.orders.messages import Messages
+from fleet_agent.orders.roster import Roster
+from fleet_agent.orders.router import Orders
+from fleet_agent.orders.shared import Shared
 from fleet_agent.orders.suspects import Suspects
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.events import Connected, Message, Published
@@ -71,8 +73,9 @@ class Made:
         health = Health(folder, clock)
         self.queue = Queue(folder / "q", telemetry.queue, clock)
         self.publisher = Publisher(self.queue, telemetry, clock, Refusals(health))
-        shared = Shared(answer=cast("Any", None), clock=clock, health=health)
-        commands = Commands(folder / "commands", mailbox, shared)
+        roster = Roster(folder / "orders", {}, mailbox, Shared(clock=clock, health=health))
+        answers = Answers(cast("Any", None), ())
+        orders = Orders([], Messages(roster, answers, health.traffic, clock), roster)
         self.session = session = Broker(mailbox)
         session.start()
         suspects = Suspects()
@@ -90,14 +93,7 @@ class Made:
             publisher=self.publisher,
             queue=self.queue,
             sources=[],
-            commands=commands,
-            orders=Orders(
-                credential=credential,
-                topic=None,
-                takes_jobs=False,
-                send=self.publisher.answer,
-                clock=clock,
-            ),
+            orders=orders,
             requests=cast("Any", requests),
             mailbox=mailbox,
             clock=clock,
@@ -106,7 +102,7 @@ class Made:
                 traffic=health.traffic,
                 publisher=self.publisher,
                 queue=self.queue,
-                commands=commands,
+                orders=orders,
                 clock=clock,
                 prometheus=folder / "agent.prom",
             ),

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from fleet_agent.clock import SystemClock
+from fleet_agent.config.handlers import Handler as HandlerSettings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.orders.handler import Counters, Shared
-from fleet_agent.orders.router import Commands
+from fleet_agent.orders.answer import Answers
+from fleet_agent.orders.messages import Messages
+from fleet_agent.orders.order import MESSAGE
+from fleet_agent.orders.roster import Roster
+from fleet_agent.orders.shared import Counters, Shared
 
 LIMIT = 60.0
 
@@ -32,6 +36,7 @@ class Arriving:
     user_properties: tuple[tuple[str, str], ...] = ()
     retain: bool = False
     qos: int = 1
+    expiry: int | None = None
     acknowledge: Callable[[], None] = lambda: None
 
 
@@ -62,47 +67,64 @@ class Bench:
         self.clock = SystemClock()
         self.mailbox = Mailbox(self.clock)
         self.health = Health(folder / "run", self.clock)
+        self.handlers: dict[str, HandlerSettings] = {}
+        self.direct: str | None = None
+        # What is published is acknowledged at once, but where a test takes that away.
+        self.acknowledges = True
+        self.unacknowledged: list[Callable[[], None]] = []
         self._subscriptions: tuple[Subscription, ...] = ()
-        self.commands = self._new()
+        self._new()
 
-    def _new(self) -> Commands:
-        shared = Shared(answer=self._answer, clock=self.clock, health=self.health, own=self.own)
-        return Commands(self.folder / "commands", self.mailbox, shared)
+    def _new(self) -> None:
+        self.shared = Shared(clock=self.clock, health=self.health)
+        answers = Answers(self._answer, self.own)
+        self.shared.reporters[MESSAGE] = answers
+        self.roster = Roster(self.folder / "orders", self.handlers, self.mailbox, self.shared)
+        self.messages = Messages(
+            self.roster, answers, self.health.traffic, self.clock, self.direct
+        )
 
     def listen(self, *subscriptions: Subscription) -> None:
         """Begin anew with these."""
-        self.commands.close()
-        self.commands = self._new()
+        self.roster.close()
+        self._new()
         self.live(*subscriptions)
 
     def die(self) -> None:
         """As after kill -9: nothing is told, nothing tidied."""
-        for handler in self.commands._handlers():
+        for handler in self.roster:
             handler._work.close()
         self.answers.clear()
-        self.commands = self._new()
+        self._new()
 
     def live(self, *subscriptions: Subscription) -> None:
         """Begin, with the subscriptions from before where none are given."""
         self._subscriptions = subscriptions or self._subscriptions
-        self.commands.configure([(item.topic, item) for item in self._subscriptions])
-        if self.commands.due <= self.clock.monotonic():
-            self.commands.act()
+        self.messages.configure([(item.topic, item) for item in self._subscriptions])
+        self.roster.tidy()
+        if self.roster.due <= self.clock.monotonic():
+            self.roster.act()
 
     def send(self, topic: str, payload: bytes = b"", **more: Any) -> None:
-        self.commands.take(Arriving(topic=topic, payload=payload, **more))
+        self.messages.take(Arriving(topic=topic, payload=payload, **more))
 
     def turn(self, is_done: Callable[[], object]) -> None:
         limit = self.clock.monotonic() + LIMIT
         while not is_done():
             assert self.clock.monotonic() < limit
-            if self.clock.monotonic() >= self.commands.due:
-                self.commands.act()
+            if self.clock.monotonic() >= self.roster.due:
+                self.roster.act()
             elif isinstance(
-                event := self.mailbox.wait(min(self.commands.due, self.clock.monotonic() + 0.1)),
+                event := self.mailbox.wait(min(self.roster.due, self.clock.monotonic() + 0.1)),
                 Ready,
             ):
                 event.act()
+
+    def turn_once(self) -> None:
+        """What is there now, and no more."""
+        event = self.mailbox.wait(self.clock.monotonic() + 0.05)
+        if isinstance(event, Ready):
+            event.act()
 
     def answered(self, count: int = 1) -> list[Answer]:
         """Wait for so many answers, and take them."""
@@ -117,7 +139,7 @@ class Bench:
         return answer.said
 
     def counters(self, name: str = "h") -> Counters:
-        return self.commands.counters[name]
+        return self.roster.counters[name]
 
     @property
     def problems(self) -> dict[str, str]:
@@ -127,11 +149,17 @@ class Bench:
             for item in self.health.problems
         }
 
-    def _answer(self, topic: str, payload: bytes, **more: Any) -> None:
+    def _answer(
+        self, topic: str, payload: bytes, *, on_end: Callable[[], None], **more: Any
+    ) -> None:
         self.answers.append(Answer(topic=topic, payload=payload, **more))
+        if self.acknowledges:
+            on_end()
+        else:
+            self.unacknowledged.append(on_end)
 
     def close(self) -> None:
-        self.commands.close()
+        self.roster.close()
         assert not self.mailbox._watched
 
 

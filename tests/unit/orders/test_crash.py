@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.subscriptions import ExecHandler, SocketHandler, Subscription
+from fleet_agent.config.handlers import ExecHandler, SocketHandler
+from fleet_agent.config.subscriptions import Subscription
 from unit.orders.conftest import Arriving, Bench, Program
 
 IDS = ("0", "1", "2")
@@ -57,9 +58,9 @@ def arriving(name: str) -> Arriving:
 def drive(bench: Bench, pending: list[str]) -> None:
     """Deliver what is not acknowledged, and go on until nothing does."""
     while pending:
-        bench.commands.take(arriving(pending[0]))
+        bench.messages.take(arriving(pending[0]))
         pending.pop(0)
-    handler = bench.commands._handlers()[0]
+    handler = next(iter(bench.roster))
     bench.turn(lambda: handler._current is None and len(handler._line) == 0)
 
 

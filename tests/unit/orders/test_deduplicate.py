@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_agent.config.subscriptions import ExecHandler, FileHandler, Subscription
+from fleet_agent.config.handlers import ExecHandler, FileHandler
+from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.orders import deduplicate
 from fleet_agent.orders.deduplicate import Remembered, identity
 from unit.orders.conftest import Bench

@@ -1,7 +1,8 @@
 """What comes when no more may wait is held: not acknowledged, so that AWS keeps it."""
 
-from fleet_agent.config.subscriptions import ExecHandler, Subscription
-from fleet_agent.orders import handler
+from fleet_agent.config.handlers import ExecHandler
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.orders import held
 from unit.orders.conftest import Bench
 
 
@@ -43,7 +44,7 @@ def test_what_is_held_when_the_connection_ends_comes_again_and_is_done_once(benc
             bench.send("cmd", b"%d" % number, acknowledge=lambda: acknowledged.append(how))
 
     send(range(5), "first")
-    bench.commands.disconnected()
+    bench.roster.disconnected()
     assert bench.counters().held == 0
     send(range(2, 5), "again")
     assert [answer.said["stdout"] for answer in bench.answered(5)] == ["0", "1", "2", "3", "4"]
@@ -70,7 +71,7 @@ def test_one_that_comes_twice_while_it_is_held_is_acknowledged_twice_and_done_on
 def test_what_is_held_has_a_bound(bench: Bench) -> None:
     bench.listen(Subscription(topic="cmd", name="h", exec=ExecHandler(argv=("sleep", "60"))))
     payload = bytes(64 * 1024)
-    places = handler.HELD_BYTES // len(payload)
+    places = held.HELD_BYTES // len(payload)
     waiting = ExecHandler(argv=("x",)).max_waiting
     for _ in range(1 + waiting + places + 1):
         bench.send("cmd", payload)

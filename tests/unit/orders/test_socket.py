@@ -8,9 +8,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_agent.config.subscriptions import SocketHandler, Subscription
-from fleet_agent.orders.command import Command
+from fleet_agent.config.handlers import SocketHandler
+from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.orders.handlers.socket import packet
+from fleet_agent.orders.order import Order
 from unit.orders.conftest import Bench, Program
 
 
@@ -151,7 +152,7 @@ def test_the_largest_message_fits_into_a_packet(bench: Bench, program: Program) 
 def test_a_packet_is_json_and_carries_any_payload(payload: bytes, topic: str) -> None:
     import base64
 
-    found = json.loads(packet(Command(topic=topic, payload=payload), "h"))
+    found = json.loads(packet(Order(topic=topic, payload=payload), "h"))
     text = found.get("payload")
     assert (
         base64.b64decode(found["payload_base64"]) if text is None else text.encode()

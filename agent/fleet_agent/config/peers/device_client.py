@@ -30,7 +30,7 @@ _INSTEAD = {
     "thing-name": "the provisioning template names the thing",
     "clean-session": "has no equivalent: the session outlives a reconnect",
     "logging": "logs go to the journal (journalctl -u fleet-agent), -v says more",
-    "jobs": "no handlers of jobs: commands come as messages, to subscriptions",
+    "jobs": "jobs: {enabled: true}, and for each handler script a line under handlers and jobs.operations",
     "tunneling": "no secure tunneling: keep Device Client for it",
     "device-defender": "no Device Defender; telemetry.sources: [system: {interval: 5m}] sends load, memory, disk",
     "config-shadow": "no shadow; fleet-agent status --json and identity.json say what is configured",

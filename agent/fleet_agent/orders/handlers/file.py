@@ -1,4 +1,4 @@
-"""Writes a command's payload to a file, as a whole: the old content stands until the new one is durable."""
+"""Writes an order's payload to a file, as a whole: the old content stands until the new one is durable."""
 
 import math
 import os
@@ -7,11 +7,11 @@ import stat
 from pathlib import Path
 
 from fleet_agent import files
-from fleet_agent.config.subscriptions import FileHandler
+from fleet_agent.config.handlers import FileHandler
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.orders.answer import Outcome, failure
-from fleet_agent.orders.command import Command
 from fleet_agent.orders.handlers.work import Done
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import Outcome, failure
 from fleet_agent.reserved import OwnFileError, Reserved
 
 _LEVEL_BYTES = 200  # a name has at most 255, and needs room for what the template puts around it
@@ -29,6 +29,7 @@ class FileWork:
 
     is_repeated = True
     is_instant = True
+    goes_on = False
     due = math.inf
 
     def __init__(self, handler: FileHandler, reserved: Reserved) -> None:
@@ -36,19 +37,23 @@ class FileWork:
         self._path = handler.path
         self._mode = int(handler.mode, 8)
 
-    def begin(self, command: Command, done: Done) -> None:
+    def begin(self, order: Order, done: Done) -> None:
         """Write it."""
-        done(self._write(command))
+        done(self._write(order))
 
-    def _write(self, command: Command) -> Outcome:
+    def resume(self, _order: Order, _done: Done) -> bool:
+        """It is written again when it comes again."""
+        return False
+
+    def _write(self, order: Order) -> Outcome:
         try:
-            path = place(self._path, command.levels)
+            path = place(self._path, order.levels)
             _refuse_link(self._path, path)
         except ValueError as error:
             return failure("refused-name", str(error))
         try:
             self._reserved.refuse_target(path)
-            files.write(path, command.payload, self._mode)
+            files.write(path, order.payload, self._mode)
         except StateDirectoryError as error:
             return failure("not-written", error.title)
         except OwnFileError as error:

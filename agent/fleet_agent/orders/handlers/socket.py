@@ -1,7 +1,8 @@
-"""Passes a command to a local program over its Unix socket (SOCK_SEQPACKET), a connection and a packet a command.
+"""Passes an order to a local program over its Unix socket (SOCK_SEQPACKET), a connection and a packet an order.
 
 The packet is JSON: ``handler``, ``topic``, ``payload`` as text, or ``payload_base64`` where it is no text or base64 is
-shorter, and where the message has them ``content_type``, ``response_topic``, ``id``, ``user_properties``. The program
+shorter, and where the order has them ``content_type``, ``response_topic``, ``id``, ``user_properties``,
+``arguments``. The program
 sends one packet back: the answer, as it is. A JSON object with a ``status`` other than 0 counts as a failure.
 """
 
@@ -10,11 +11,14 @@ import math
 import socket
 
 from fleet_agent.clock import Clock
-from fleet_agent.config.subscriptions import SocketHandler
+from fleet_agent.config.handlers import SocketHandler
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.orders.answer import MAX_ANSWER, Outcome, failure
-from fleet_agent.orders.command import Command, in_base64
-from fleet_agent.orders.handlers.work import Done
+from fleet_agent.orders.handlers.work import Done, seconds
+from fleet_agent.orders.order import Order, in_base64
+from fleet_agent.orders.outcome import TIMEOUT, Outcome, failure
+
+# Bytes of its answer: AWS IoT takes 128 KiB with the topic and the properties.
+MAX_ANSWER = 120 * 1024
 
 
 class SocketWork:
@@ -29,6 +33,7 @@ class SocketWork:
 
     is_repeated = True  # until it has answered: it knows by the id, or does not mind
     is_instant = False
+    goes_on = False
 
     def __init__(self, handler: SocketHandler, name: str, mailbox: Mailbox, clock: Clock) -> None:
         self._handler = handler
@@ -37,16 +42,17 @@ class SocketWork:
         self._clock = clock
         self._connection: socket.socket | None = None
         self._done: Done | None = None
+        self._seconds = handler.timeout
         self.due = math.inf
 
-    def begin(self, command: Command, done: Done) -> None:
+    def begin(self, order: Order, done: Done) -> None:
         """Send it."""
         connection = socket.socket(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )
         try:
             connection.connect(self._handler.path)
-            connection.send(packet(command, self._name), socket.MSG_NOSIGNAL)
+            connection.send(packet(order, self._name), socket.MSG_NOSIGNAL)
         except OSError as error:
             connection.close()
             words = f"cannot pass it to {self._handler.path}: {error.strerror or error}"
@@ -54,12 +60,17 @@ class SocketWork:
             return
         self._connection, self._done = connection, done
         self._mailbox.watch(connection.fileno(), self._answered)
-        self.due = self._clock.monotonic() + self._handler.timeout
+        self._seconds = seconds(self._handler.timeout, order, self._clock)
+        self.due = self._clock.monotonic() + self._seconds
+
+    def resume(self, _order: Order, _done: Done) -> bool:
+        """It is asked again."""
+        return False
 
     def act(self) -> None:
         """Its time is over."""
-        words = f"{self._handler.path} did not answer within {self._handler.timeout:g} s"
-        self._end(failure("timeout", words, was_begun=True))
+        words = f"{self._handler.path} did not answer within {self._seconds:g} s"
+        self._end(failure(TIMEOUT, words, was_begun=True))
 
     def close(self) -> None:
         """Wait for its answer no more."""
@@ -102,19 +113,20 @@ class SocketWork:
             self._connection = None
 
 
-def packet(command: Command, name: str) -> bytes:
+def packet(order: Order, name: str) -> bytes:
     """What the program gets."""
-    values: dict[str, object] = {"handler": name, "topic": command.topic}
-    text = _text(command.payload)
+    values: dict[str, object] = {"handler": name, "topic": order.topic}
+    text = _text(order.payload)
     if text is None:
-        values["payload_base64"] = in_base64(command.payload)
+        values["payload_base64"] = in_base64(order.payload)
     else:
         values["payload"] = text
     more = {
-        "content_type": command.content_type,
-        "response_topic": command.response_topic,
-        "id": command.identity,
-        "user_properties": [list(pair) for pair in command.user_properties] or None,
+        "content_type": order.content_type,
+        "response_topic": order.response_topic,
+        "id": order.identity,
+        "arguments": list(order.arguments) or None,
+        "user_properties": [list(pair) for pair in order.user_properties] or None,
     }
     values.update({key: value for key, value in more.items() if value is not None})
     return json.dumps(values, ensure_ascii=False).encode(errors="replace")

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping
 
 from fleet_agent.clock import Clock
-from fleet_agent.config.subscriptions import ExecHandler, UploadBundle
+from fleet_agent.config.handlers import ExecHandler, UploadBundle
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.orders.answer import Outcome
-from fleet_agent.orders.command import Command
 from fleet_agent.orders.handlers import exec as programs
 from fleet_agent.orders.handlers.exec import ExecWork
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import Outcome
 from fleet_agent.programs.child import Ended
 
 _LONGEST = 256 * 1024  # bytes of the doctor's answer
@@ -41,9 +41,9 @@ class UploadWork(ExecWork):
         handler = ExecHandler(argv=tuple(argv), timeout=wanted.timeout, max_answer=_LONGEST)
         super().__init__(handler, name, mailbox, clock)
 
-    def _environment(self, command: Command) -> Mapping[str, str]:
+    def _environment(self, order: Order) -> Mapping[str, str]:
         passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        return {**programs.environment(command, self._name), **passed}
+        return {**programs.environment(order, self._name), **passed}
 
     def _outcome(self, how: Ended) -> Outcome:
         """Where the bundle is; that the doctor found something wrong is in it, and no failure of this."""

@@ -1,25 +1,42 @@
-"""What a handler does with a command: one of ``exec``, ``file`` and ``socket``."""
+"""What a handler does with an order: one of ``exec``, ``file``, ``socket`` and ``helper``."""
 
 from collections.abc import Callable
 from typing import Protocol
 
-from fleet_agent.orders.answer import Outcome
-from fleet_agent.orders.command import Command
+from fleet_agent.clock import Clock
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import Outcome
+from fleet_agent.record import record
 
 Done = Callable[[Outcome], None]
 
 
-class Work(Protocol):
-    """Handles one command at a time, on the deciding thread."""
+@record
+class Limits:
+    """Of a handler's orders: bytes of a payload, how many may wait, seconds that one may take."""
 
-    # Whether a command that the agent's end interrupted is handled again: what it does bears that.
+    size: int
+    waiting: int
+    seconds: float
+
+
+class Work(Protocol):
+    """Carries out one order at a time, on the deciding thread."""
+
+    # Whether an order that the agent's end interrupted is begun again: what it does bears that.
     is_repeated: bool
 
-    # Whether ``begin`` has called ``done`` when it returns: no command ever waits.
+    # Whether ``begin`` has called ``done`` when it returns: no order ever waits.
     is_instant: bool
 
-    def begin(self, command: Command, done: Done) -> None:
-        """Handle it; ``done`` is called once, later or before this returns."""
+    # Whether what is begun goes on without the agent, and ``resume`` learns what became of it.
+    goes_on: bool
+
+    def begin(self, order: Order, done: Done) -> None:
+        """Carry it out; ``done`` is called once, later or before this returns."""
+
+    def resume(self, order: Order, done: Done) -> bool:
+        """Learn what became of one that was begun before the agent ended; False when that cannot be known."""
 
     @property
     def due(self) -> float:
@@ -30,3 +47,8 @@ class Work(Protocol):
 
     def close(self) -> None:
         """Give up what goes on: ``done`` is not called any more."""
+
+
+def seconds(limit: float, order: Order, clock: Clock) -> float:
+    """How long an order may take, by its handler's limit and its own."""
+    return limit if order.bound is None else max(min(limit, order.bound.left(clock)), 0.0)

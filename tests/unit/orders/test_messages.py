@@ -6,7 +6,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fleet_agent.config.subscriptions import ExecHandler, FileHandler, Subscription
+from fleet_agent.config.handlers import ExecHandler, FileHandler
+from fleet_agent.config.subscriptions import Subscription
 from unit.orders.conftest import Bench
 
 
@@ -25,9 +26,9 @@ def test_the_first_that_matches_and_has_a_handler_gets_it_alone(bench: Bench) ->
     assert bench.ask("cmd/a/other")["stdout"] == "general\n"
     assert bench.ask("work/1")["stdout"] == "shared\n"
     bench.send("elsewhere")
-    assert [item.handled for item in bench.commands.counters.values()] == [1, 1, 1]
-    assert bench.commands.is_logged("cmd/a/reboot")  # the first subscription asks for it
-    assert not bench.commands.is_logged("work/1")
+    assert [item.handled for item in bench.roster.counters.values()] == [1, 1, 1]
+    assert bench.messages.is_logged("cmd/a/reboot")  # the first subscription asks for it
+    assert not bench.messages.is_logged("work/1")
 
 
 def test_how_each_went_is_to_be_shown_soon(bench: Bench) -> None:
@@ -42,7 +43,7 @@ def test_how_each_went_is_to_be_shown_soon(bench: Bench) -> None:
 
 def test_handlers_of_one_name_are_told_apart(bench: Bench) -> None:
     bench.listen(*[saying(topic, topic, name="x") for topic in ("a", "b", "c")])
-    assert list(bench.commands.counters) == ["x", "x-2", "x-3"]
+    assert list(bench.roster.counters) == ["x", "x-2", "x-3"]
 
 
 def test_no_answer_goes_where_the_device_itself_listens_or_aws_would_hang_up(bench: Bench) -> None:
@@ -52,10 +53,10 @@ def test_no_answer_goes_where_the_device_itself_listens_or_aws_would_hang_up(ben
     topics = (*forged, "cmd/loop", "", "a/#", "a/+/b", "x" * 257, "/" * 8, "nul\0", None)
     for topic in topics:
         bench.send("cmd/a", response_topic=topic)
-    bench.turn(lambda: bench.commands.counters["cmd/#"].handled == len(topics))
+    bench.turn(lambda: bench.roster.counters["cmd/#"].handled == len(topics))
     assert bench.answers == []
     bench.send("cmd/a", correlation_data=b"x" * 65_535)
-    bench.turn(lambda: bench.commands.counters["cmd/#"].handled == len(topics) + 1)
+    bench.turn(lambda: bench.roster.counters["cmd/#"].handled == len(topics) + 1)
     assert bench.answers == []
     assert bench.ask("cmd/a", response_topic="dt/other/meter")["status"] == 0
 
@@ -68,12 +69,12 @@ def test_a_reload_goes_on_with_what_waits_and_drops_what_waits_for_nobody(
     for number in range(3):
         for topic in ("a", "b"):
             bench.send(topic, b"%d" % number)
-    assert len(list((tmp_path / "commands").iterdir())) == 2
+    assert len(list((tmp_path / "orders").iterdir())) == 2
     bench.listen(Subscription(topic="a", exec=ExecHandler(argv=("cat",))))
     answers = [answer.said for answer in bench.answered(4)]
     assert [item.get("error") for item in answers] == ["stopped", "stopped", None, None]
     assert [item["stdout"] for item in answers[2:]] == ["1", "2"]
-    assert len(list((tmp_path / "commands").iterdir())) == 1
+    assert len(list((tmp_path / "orders").iterdir())) == 1
 
 
 def test_what_comes_while_the_agent_stops_waits_for_the_next_start(
@@ -82,12 +83,12 @@ def test_what_comes_while_the_agent_stops_waits_for_the_next_start(
     catting = Subscription(topic="a", exec=ExecHandler(argv=("cat",), max_waiting=2))
     writing = Subscription(topic="b", file=FileHandler(path=str(tmp_path / "x")))
     bench.listen(catting, writing)
-    bench.commands.close()
+    bench.roster.close()
     for number in range(3):
         bench.send("a", b"%d" % number, qos=0)
     assert bench.answered()[0].said["error"] == "busy"
     assert bench.ask("b", b"x") == {"status": 0}
-    assert bench.commands.due == math.inf
+    assert bench.roster.due == math.inf
     bench.listen(catting)
     assert [answer.said["stdout"] for answer in bench.answered(2)] == ["0", "1"]
 
@@ -98,19 +99,22 @@ def test_damaged_files_of_the_line_are_passed_over(bench: Bench, tmp_path: Path)
     for number in range(4):
         bench.send("a", b"%d" % number)
     bench.die()
-    first, second, third = sorted((tmp_path / "commands").rglob("*.json"))
+    begun, first, second, third = sorted((tmp_path / "orders").rglob("*.json"))
     first.write_bytes(b"{")
     second.write_bytes(b'{"topic": "a"}')
     (third.parent / "other.json").write_bytes(b"")
     bench.live(Subscription(topic="a", exec=ExecHandler(argv=("cat",))))
-    assert bench.answered()[0].said["stdout"] == "3"
+    assert begun.name.endswith(".begun.json")
+    assert [answer.said.get("stdout") for answer in bench.answered(2)] == [None, "3"]
     assert sorted(path.name for path in third.parent.iterdir()) == ["other.json"]
 
 
 _TEXT = st.text(max_size=20)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.binary(max_size=50),
     st.lists(_TEXT, max_size=3).map("/".join),
@@ -125,7 +129,7 @@ def test_nothing_that_arrives_stops_the_agent(
     properties: tuple[tuple[str, str], ...],
     text: str | None,
 ) -> None:
-    if not bench.commands._entries:
+    if not bench.messages._entries:
         (tmp_path / "out").mkdir()
         bench.listen(
             Subscription(topic="f/#", file=FileHandler(path=str(tmp_path / "out" / "{1}"))),
@@ -133,7 +137,7 @@ def test_nothing_that_arrives_stops_the_agent(
         )
 
     def taken() -> int:
-        return sum(c.handled + c.failed + c.refused for c in bench.commands.counters.values())
+        return sum(c.handled + c.failed + c.refused for c in bench.roster.counters.values())
 
     for first in ("e", "f"):
         before = taken()

@@ -1,0 +1,27 @@
+"""What everything that comes down is made of: configuration and credential, and where its parts act."""
+
+from collections.abc import Sequence
+
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.credentials.model import Credential
+from fleet_agent.health.status import Health
+from fleet_agent.mailbox import Mailbox
+from fleet_agent.orders.filters import NOWHERE, Moves
+from fleet_agent.record import record
+from fleet_agent.reserved import Reserved
+
+
+@record
+class Down:
+    """One configuration with one credential; topics are filled in, ``own`` are all of this device's."""
+
+    settings: Settings
+    credential: Credential
+    mailbox: Mailbox
+    health: Health
+    reserved: Reserved
+    subscriptions: Sequence[tuple[str, Subscription]]
+    own: Sequence[str]
+    order_topic: str | None
+    moves: Moves = NOWHERE

@@ -1,0 +1,98 @@
+"""Jobs, joined: the handlers of their steps, and what the agent does itself."""
+
+import functools
+import os
+from collections.abc import Callable
+
+from fleet_agent.config.handlers import ExecHandler
+from fleet_agent.daemon.down import Down
+from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.jobs.document import Step, UnfitError
+from fleet_agent.orders.jobs.facts import facts
+from fleet_agent.orders.jobs.jobs import Jobs
+from fleet_agent.orders.jobs.own import Operation
+from fleet_agent.orders.jobs.place import Place
+from fleet_agent.orders.jobs.progress import NAME
+from fleet_agent.orders.roster import Roster
+from fleet_agent.orders.rotation import MoveOperation, RotateOperation
+from fleet_agent.orders.shared import Shared
+from fleet_agent.session.message import Outgoing
+
+_ROOT = "root"
+_RUN_COMMAND = "run-command"  # the name of the handler of commands of a document's own
+
+
+def make_jobs(
+    down: Down,
+    roster: Roster,
+    shared: Shared,
+    send: Callable[[Outgoing], None],
+    move: MoveOperation | None = None,
+) -> tuple[Jobs, RotateOperation]:
+    """Join them; the second one hears how a rotation went."""
+    settings, credential = down.settings, down.credential
+    rotate = RotateOperation(credential)
+    operations: list[Operation] = [rotate] if settings.rotation.jobs else []
+    if move is not None and down.moves.takes_jobs:
+        operations.append(move)
+    steps = _Steps(down, roster)
+    place = Place(
+        thing=credential.client_id,
+        path=roster.folder / NAME,
+        send=send,
+        clock=shared.clock,
+        handler=steps.handler,
+        facts=functools.partial(facts, credential.client_id, credential.device_configuration),
+        not_kept=shared.not_kept,
+    )
+    return Jobs(settings.jobs, operations, place), rotate
+
+
+class _Steps:
+    """Finds the handler of a job's step.
+
+    Args:
+        down: The configuration.
+        roster: The handlers.
+    """
+
+    def __init__(self, down: Down, roster: Roster) -> None:
+        self._settings = down.settings
+        jobs = down.settings.jobs
+        names = {*jobs.operations.values(), *filter(None, [jobs.handler])}
+        self._handlers = {name: roster.named(name) for name in names}
+        self._commands: Handler | None = None
+        if jobs.run_command:
+            kind = ExecHandler(argv=(), timeout=jobs.run_command_timeout)
+            self._commands = roster.own(_RUN_COMMAND, "job", kind)
+
+    def handler(self, step: Step) -> Handler:
+        """The handler.
+
+        Raises:
+            UnfitError: The step is to run as another user than that handler's programs do.
+        """
+        runs_as = _own_user()
+        if step.handler is not None:
+            found = self._handlers[step.handler]
+            if self._settings.handlers[step.handler].helper is not None:
+                runs_as = _ROOT
+        elif self._commands is not None:
+            found = self._commands
+        else:
+            raise UnfitError("commands are not run here")
+        if step.user and step.user != runs_as:
+            hint = "; that takes a handler of the kind helper" if step.user == _ROOT else ""
+            raise UnfitError(
+                f'the step "{step.name}" is to run as {step.user}, and here it runs as {runs_as}{hint}'
+            )
+        return found
+
+
+def _own_user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

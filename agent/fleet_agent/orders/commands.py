@@ -1,0 +1,324 @@
+"""AWS IoT Commands: each request to its handler, and its outcome back, until AWS has taken it.
+
+The id of an execution is in the topic alone. A request is acknowledged when its order is kept on disk, or, refused,
+when AWS has the answer; one that comes twice is carried out once. A command that takes a while is reported to be in
+progress; the end follows when AWS has taken that, since two answers that cross are refused.
+"""
+
+import collections
+import dataclasses
+import json
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.orders import Commands as Settings
+from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.order import COMMAND, Arrived, Order, bound
+from fleet_agent.orders.outcome import Outcome, Result, failure
+from fleet_agent.orders.router import Receipt
+from fleet_agent.printable import printable
+from fleet_agent.session.message import Outgoing
+
+_log = logging.getLogger(__name__)
+
+SOON = 1.0  # seconds after which a command is reported to be in progress
+LIMIT = 10.0  # seconds for AWS's answer, the first time; twice as many each time after
+TRIES = 8  # of an answer: more than an hour
+_TEXT = 1024  # characters of a reason that AWS takes
+_OUTPUT = 2048  # characters of an output: a few KB at most in an answer
+_ERROR = 64  # characters of a reason's code
+
+_EXECUTION = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_NOT_OF_CODES = re.compile(r"[^A-Z0-9_-]")
+_IN_PROGRESS = "IN_PROGRESS"
+_STATUS = {
+    Result.DONE: "SUCCEEDED",
+    Result.FAILED: "FAILED",
+    Result.REFUSED: "REJECTED",
+    Result.TIMED_OUT: "TIMED_OUT",
+}
+_AGAIN = ("DataConflict", "InternalError", "RequestThrottled")
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class _Execution:
+    """A command at hand; ``said`` is what AWS was told last and has not answered; ``due`` in monotonic seconds.
+
+    ``handler`` is None of one that none takes: ``acknowledge`` is called at its end. ``is_new``: AWS does not have it
+    as in progress yet.
+    """
+
+    id: str
+    due: float
+    handler: Handler | None = None
+    is_new: bool = True
+    said: str = ""
+    tries: int = 0
+    end: dict[str, object] | None = None
+    forget: Callable[[], None] = lambda: None
+    acknowledge: list[Callable[[], None]] = dataclasses.field(default_factory=list)
+
+
+class Commands:
+    """The commands of this thing.
+
+    Args:
+        settings: Which handler does what.
+        thing: Its name.
+        named: Finds a handler by its name.
+        send: Publishes.
+        clock: For time limits.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        thing: str,
+        named: Callable[[str], Handler],
+        send: Callable[[Outgoing], None],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._base = f"$aws/commands/things/{thing}/executions/"
+        self._named = named
+        self._send = send
+        self._clock = clock
+        self._executions: collections.OrderedDict[str, _Execution] = collections.OrderedDict()
+        self._is_connected = False
+        # So that nothing of the configuration is missing when the first command comes.
+        for name in {*settings.operations.values(), *filter(None, [settings.handler])}:
+            named(name)
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        if not self._is_connected:
+            return math.inf
+        return min((one.due for one in self._executions.values()), default=math.inf)
+
+    def act(self) -> None:
+        """Report what goes on, and again what AWS has not answered."""
+        now = self._clock.monotonic()
+        for one in [one for one in self._executions.values() if one.due <= now]:
+            if one.said == _IN_PROGRESS:
+                one.is_new = False  # no answer: the end matters more
+            if one.tries >= TRIES:
+                _log.warning("AWS IoT did not take the outcome of the command %s", one.id)
+                self._over(one)
+            else:
+                self._say(one)
+
+    def connected(self) -> None:
+        """The connection stands: say again what may have been lost."""
+        self._is_connected = True
+        for one in list(self._executions.values()):
+            if one.end is not None:
+                self._say(one)
+            elif one.is_new:
+                one.due = self._clock.monotonic() + SOON
+
+    def disconnected(self) -> None:
+        """The connection ended: answers do not come any more, and what is not acknowledged comes again."""
+        self._is_connected = False
+        for one in list(self._executions.values()):
+            one.said = ""
+            if one.handler is None or (
+                one.end is None and not one.handler.keeps(_identity(one.id))
+            ):
+                del self._executions[one.id]
+
+    def take(self, message: Arrived) -> Receipt:
+        """Look at a message."""
+        if not message.topic.startswith(self._base):
+            return Receipt.NOT_OURS
+        identifier, _, path = message.topic.removeprefix(self._base).partition("/")
+        if not _EXECUTION.fullmatch(identifier):
+            message.acknowledge()
+            return Receipt.TAKEN
+        if path in ("request", "request/json", "request/cbor"):
+            return self._requested(identifier, path, message)
+        message.acknowledge()
+        if path in ("response/accepted/json", "response/rejected/json"):
+            self._answered(identifier, message.payload, is_good="accepted" in path)
+        return Receipt.TAKEN
+
+    # A request --------------------------------------------------------------------------------------------------------
+
+    def _requested(self, identifier: str, path: str, message: Arrived) -> Receipt:
+        if message.retain or identifier in self._executions:
+            return self._again(identifier, message)
+        values = _object(message.payload) if path == "request/json" else {}
+        operation = values.get(self._settings.member)
+        name = self._settings.handler
+        if isinstance(operation, str):
+            name = self._settings.operations.get(operation, name)
+        identity = _identity(identifier)
+        order = Order(
+            topic=message.topic,
+            payload=message.payload,
+            content_type=message.content_type or _TYPES.get(path),
+            identity=identity,
+            origin=COMMAND,
+            arguments=_arguments(values),
+            bound=bound(message.expiry, self._clock),
+        )
+        one = _Execution(id=identifier, due=self._clock.monotonic() + SOON)
+        if name is None:
+            words = (
+                f'the command "{printable(str(operation), _ERROR)}" is not in commands.operations'
+            )
+            _log.warning("%s: refused the command %s", words, identifier)
+            self._executions[identifier] = one
+            outcome = failure("not-understood", words)
+            one.acknowledge.append(message.acknowledge)
+            self.report("", order, outcome, lambda: None)
+            return Receipt.HELD
+        handler = self._named(name)
+        if handler.knows(identity) and not handler.has(identity):
+            _log.info("the command %s came again; it was carried out", identifier)
+            message.acknowledge()
+            return Receipt.TAKEN
+        _log.info("the command %s is for %s", identifier, name)
+        self._executions[identifier] = one
+        one.handler = handler
+        is_taken = handler.take(order, message.acknowledge, comes_again=message.qos > 0)
+        return Receipt.TAKEN if is_taken else Receipt.HELD
+
+    def _again(self, identifier: str, message: Arrived) -> Receipt:
+        """It came before; perhaps as this very packet, whose acknowledgement would be that of one that is not safe."""
+        _log.info("the command %s came again", identifier)
+        one = self._executions.get(identifier)
+        if one is not None and one.handler is None:
+            one.acknowledge.append(message.acknowledge)
+        elif one is not None and one.handler is not None and one.handler.holds(_identity(one.id)):
+            one.handler.hold_again(_identity(one.id), message.acknowledge)
+        else:
+            message.acknowledge()
+            return Receipt.TAKEN
+        return Receipt.HELD
+
+    # What AWS hears ---------------------------------------------------------------------------------------------------
+
+    def report(
+        self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
+    ) -> None:
+        """A command has ended (``shared.Reporter``)."""
+        identifier = (order.identity or "").removeprefix("command:")
+        one = self._executions.get(identifier)
+        if one is None:  # it ended, or was begun, before the agent did
+            one = _Execution(id=identifier, due=math.inf, handler=self._named(handler))
+            self._executions[identifier] = one
+        one.end, one.forget = answer(outcome), forget
+        # While AWS has not answered that it is in progress the end waits.
+        if not one.said:
+            self._say(one)
+
+    def _say(self, one: _Execution) -> None:
+        """Say the end; or that it goes on, where AWS does not know yet."""
+        if not self._is_connected or not (one.end or one.is_new):
+            one.due = math.inf
+            return
+        values = one.end or {"status": _IN_PROGRESS}
+        one.said = str(values["status"])
+        one.tries += one.end is not None
+        one.due = self._clock.monotonic() + LIMIT * 2.0 ** max(one.tries - 1, 0)
+        payload = json.dumps(values).encode()
+        topic = f"{self._base}{one.id}/response/json"
+        self._send(Outgoing(topic=topic, payload=payload, content_type="application/json"))
+
+    def _answered(self, identifier: str, payload: bytes, *, is_good: bool) -> None:
+        one = self._executions.get(identifier)
+        if one is None or not one.said:
+            return
+        said, one.said = one.said, ""
+        if is_good:
+            self._accepted(one, said)
+            return
+        values = _object(payload)
+        code, words = (
+            printable(str(values.get("error"))),
+            printable(str(values.get("errorMessage", ""))),
+        )
+        _log.warning("AWS IoT refused the answer to the command %s: %s: %s", one.id, code, words)
+        if code in _AGAIN:
+            one.due = self._clock.monotonic() + min(1.0 * 2.0**one.tries, 60.0)
+        elif said == _IN_PROGRESS:
+            # It may be over in the cloud; the end is said all the same: a time-out of the cloud's is not the last word.
+            self._accepted(one, said)
+        else:
+            self._over(one)
+
+    def _accepted(self, one: _Execution, said: str) -> None:
+        if said == _IN_PROGRESS:
+            one.is_new = False
+            self._say(one)
+        else:
+            _log.info("the command %s is %s", one.id, said)
+            self._over(one)
+
+    def _over(self, one: _Execution) -> None:
+        del self._executions[one.id]
+        one.forget()
+        for acknowledge in one.acknowledge:
+            acknowledge()
+
+
+def _identity(identifier: str) -> str:
+    return f"command:{identifier}"
+
+
+_TYPES = {"request/json": "application/json", "request/cbor": "application/cbor"}
+
+
+def answer(outcome: Outcome) -> dict[str, object]:
+    """An outcome as AWS takes it: status, reason and result within its limits."""
+    result = (
+        {"exit": str(outcome.status)} if outcome.status >= 0 and outcome.packet is None else {}
+    )
+    texts = {"stdout": outcome.stdout, "stderr": outcome.stderr, "answer": outcome.packet}
+    for name, data in texts.items():
+        if text := _readable(data):
+            result[name] = text
+    values: dict[str, object] = {"status": _STATUS[outcome.result]}
+    if not outcome.is_good or outcome.status >= 0:
+        values["statusReason"] = _reason(outcome)
+    if result:
+        values["result"] = {name: {"s": text} for name, text in result.items()}
+    return values
+
+
+def _reason(outcome: Outcome) -> Mapping[str, str]:
+    code = outcome.error or f"exit_{outcome.status}"
+    found = {"reasonCode": _NOT_OF_CODES.sub("_", code.upper())[:_ERROR]}
+    text = "".join(one if one.isprintable() else " " for one in outcome.reason).strip()
+    if text:
+        found["reasonDescription"] = text[:_TEXT]
+    return found
+
+
+def _readable(data: bytes | None) -> str:
+    """The last of an output, as text without control characters but the ends of lines."""
+    text = (data or b"").decode(errors="replace")[-_OUTPUT:].strip()
+    return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _arguments(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ``arguments`` of a payload, where that is a list of texts that a program can be given."""
+    found = values.get("arguments")
+    if not isinstance(found, list) or not all(
+        isinstance(one, str) and "\0" not in one for one in found
+    ):
+        return ()
+    return tuple(found)

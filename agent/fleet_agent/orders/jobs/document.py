@@ -1,0 +1,240 @@
+"""A job document → what is to be done, step by step; or why it is not for this device. Pure.
+
+Three shapes: ``version`` and ``steps``, as AWS's managed templates have; ``operation`` and ``args``, the device
+client's older one and the shortest of one's own; anything else, for the handler that takes the rest.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fleet_agent.config.orders import Jobs
+from fleet_agent.printable import printable
+from fleet_agent.record import record
+
+_UNFILLED = "${aws:iot:parameter:"
+_SHOWN = 100  # characters
+STEPS = 100
+
+
+class UnfitError(ValueError):
+    """The document asks for what this device does not do; the text says what."""
+
+
+@record
+class Step:
+    """One thing to do; ``handler`` by its name, None of a command of the document's own.
+
+    ``ignores_failure``: the next one follows all the same.
+    """
+
+    name: str
+    handler: str | None
+    arguments: tuple[str, ...] = ()
+    payload: bytes = b""
+    user: str = ""
+    ignores_failure: bool = False
+    shows_output: bool = True
+
+
+@record
+class Plan:
+    """What is to be done, in order; the last of ``steps`` is the final one, where the document has one."""
+
+    steps: tuple[Step, ...]
+
+
+def leaves(document: Mapping[str, Any] | None, rules: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a document is one that another program takes: it has all members of one of the rules."""
+    return document is not None and any(
+        all(name in document and _text(document[name]) == wanted for name, wanted in rule.items())
+        for rule in rules
+        if rule
+    )
+
+
+def plan(
+    document: Mapping[str, Any] | None, settings: Jobs, facts: Callable[[], Mapping[str, str]]
+) -> Plan:
+    """What a document asks for.
+
+    Args:
+        document: The job's.
+        settings: Which handler does what.
+        facts: What is known of this device, for conditions.
+
+    Raises:
+        UnfitError: It is not understood, or not for this device.
+    """
+    if document is None:
+        raise UnfitError("the job document is no JSON object")
+    if "steps" in document:
+        return _steps(document, settings, facts)
+    operation = document.get("operation")
+    if isinstance(operation, str) and (
+        handler := _mapped(settings, document.get("path"), operation)
+    ):
+        return Plan(steps=(_step(operation, handler, document, document),))
+    if settings.handler is not None:
+        return Plan(steps=(_step("document", settings.handler, document, document),))
+    if isinstance(operation, str):
+        raise UnfitError(f'the operation "{_shown(operation)}" is not in jobs.operations')
+    raise UnfitError('the job document has neither "steps" nor an "operation" of jobs.operations')
+
+
+def _steps(
+    document: Mapping[str, Any], settings: Jobs, facts: Callable[[], Mapping[str, str]]
+) -> Plan:
+    _judge(document.get("conditions"), facts)
+    entries = document["steps"]
+    if not isinstance(entries, list) or not 1 <= len(entries) <= STEPS:
+        raise UnfitError(f'"steps" is no list of 1 to {STEPS}')
+    final = document.get("finalStep")
+    found = [_action(entry, settings) for entry in [*entries, *([final] if final else [])]]
+    return Plan(steps=tuple(found))
+
+
+def _action(entry: object, settings: Jobs) -> Step:
+    action = entry.get("action") if isinstance(entry, dict) else None
+    if not isinstance(action, dict):
+        raise UnfitError('a step has no "action"')
+    given, kind = action.get("input"), action.get("type")
+    name, values = _shown(action.get("name") or "step"), given if isinstance(given, dict) else {}
+    if kind == "runCommand":
+        return _command(name, action, values, settings)
+    if kind != "runHandler":
+        raise UnfitError(f'the step "{name}" is of a type that is not known: {_shown(kind)}')
+    wanted = values.get("handler")
+    if not isinstance(wanted, str) or not wanted:
+        raise UnfitError(f'the step "{name}" names no handler')
+    handler = _mapped(settings, values.get("path"), wanted)
+    if handler is None:
+        raise UnfitError(f'the handler "{_shown(wanted)}" is not in jobs.operations')
+    return _step(name, handler, action, values)
+
+
+def _mapped(settings: Jobs, path: object, wanted: str) -> str | None:
+    """The handler of a step's or an operation's, by its whole path first."""
+    if isinstance(path, str) and path:
+        found = settings.operations.get(f"{path.rstrip('/')}/{wanted}")
+        if found is not None:
+            return found
+    return settings.operations.get(wanted)
+
+
+def _step(
+    name: str, handler: str | None, action: Mapping[str, Any], values: Mapping[str, Any]
+) -> Step:
+    return Step(
+        name=name,
+        handler=handler,
+        arguments=_arguments(name, values.get("args")),
+        payload=json.dumps(action).encode(),
+        user=_user(action),
+        ignores_failure=_is_true(action.get("ignoreStepFailure"))
+        or _is_number(action.get("allowStdErr")),
+        shows_output=_is_true(action.get("includeStdOut", True)),
+    )
+
+
+def _command(
+    name: str, action: Mapping[str, Any], values: Mapping[str, Any], settings: Jobs
+) -> Step:
+    if not settings.run_command:
+        raise UnfitError(
+            f'the step "{name}" runs a command, which this device allows with jobs: {{run_command: true}} only'
+        )
+    words = split(values.get("command"))
+    if not words or any(one.isspace() for one in words[0]):
+        raise UnfitError(
+            f'the step "{name}" has no command: words are separated by commas, as in touch,/tmp/x'
+        )
+    found = _step(name, None, action, {})
+    return dataclasses.replace(found, arguments=words)
+
+
+def split(command: object) -> tuple[str, ...]:
+    r"""The words of a command: separated by commas, ``\,`` being a comma; trimmed."""
+    if not isinstance(command, str):
+        return ()
+    words, word, is_escaped = [], "", False
+    for one in command:
+        if is_escaped:
+            word += one if one in ",\\" else f"\\{one}"
+            is_escaped = False
+        elif one == "\\":
+            is_escaped = True
+        elif one == ",":
+            words.append(word.strip())
+            word = ""
+        else:
+            word += one
+    words.append((word + "\\" * is_escaped).strip())
+    return tuple(words) if any(words) else ()
+
+
+def _arguments(name: str, given: object) -> tuple[str, ...]:
+    if given is None or _is_unfilled(given):
+        return ()
+    entries = given if isinstance(given, list) else [given]
+    if any(isinstance(one, (dict, list)) or one is None for one in entries):
+        raise UnfitError(f'the arguments of "{name}" are no list of texts')
+    found = tuple(_text(one) for one in entries)
+    if any("\0" in one for one in found):
+        raise UnfitError(f'an argument of "{name}" has a NUL character in it')
+    return found
+
+
+def _user(action: Mapping[str, Any]) -> str:
+    """As which user; empty where the document does not say: AWS leaves what was not given in one of three ways."""
+    given = action.get("runAsUser")
+    return given.strip() if isinstance(given, str) and not _is_unfilled(given) else ""
+
+
+def _judge(conditions: object, facts: Callable[[], Mapping[str, str]]) -> None:
+    """Whether the job is for a device like this one.
+
+    Raises:
+        UnfitError: It is not, or that cannot be known.
+    """
+    if conditions is None:
+        return
+    if not isinstance(conditions, list):
+        raise UnfitError('"conditions" is no list')
+    known = facts() if conditions else {}
+    for one in conditions:
+        values = one if isinstance(one, dict) else {}
+        key, wanted = values.get("key"), values.get("value")
+        kind = values.get("type", "stringEqual")
+        if not isinstance(key, str) or not isinstance(wanted, list) or kind != "stringEqual":
+            raise UnfitError(f"a condition is not understood: {_shown(json.dumps(one))}")
+        if key not in known:
+            names = ", ".join(sorted(known))
+            raise UnfitError(
+                f'nothing is known of the condition "{_shown(key)}": known are {names}'
+            )
+        if known[key] not in wanted:
+            raise UnfitError(
+                f'a condition is not met: {_shown(key)} is "{_shown(known[key])}" here'
+            )
+
+
+def _is_unfilled(given: object) -> bool:
+    return isinstance(given, str) and (not given.strip() or _UNFILLED in given)
+
+
+def _is_true(value: object) -> bool:
+    return value is True or (isinstance(value, str) and value.lower() == "true")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _shown(value: object) -> str:
+    return printable(str(value), _SHOWN)

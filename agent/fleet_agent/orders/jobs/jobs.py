@@ -1,0 +1,386 @@
+"""Carries out the jobs of this thing, one after the other.
+
+AWS keeps the queue; which steps of the job at hand have ended is on disk before the next one begins, and so is its end
+until AWS has confirmed it. So a job is taken up where it was after any end of the agent, of the connection, or of the
+device. What AWS has given up meanwhile (canceled, timed out, deleted) is ended here, too.
+"""
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fleet_agent.config.orders import Jobs as Settings
+from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.jobs import document, execution, progress, report
+from fleet_agent.orders.jobs.asking import Asking
+from fleet_agent.orders.jobs.document import Plan, Step, UnfitError
+from fleet_agent.orders.jobs.execution import (
+    FAILED,
+    IN_PROGRESS,
+    QUEUED,
+    REJECTED,
+    SUCCEEDED,
+    Execution,
+)
+from fleet_agent.orders.jobs.own import Operation
+from fleet_agent.orders.jobs.place import Place
+from fleet_agent.orders.jobs.progress import Kept, Progress
+from fleet_agent.orders.jobs.search import Search
+from fleet_agent.orders.order import JOB, Arrived, Bound, Order, bound
+from fleet_agent.orders.outcome import STOPPED, Outcome, failure
+from fleet_agent.orders.router import Receipt
+from fleet_agent.printable import printable
+
+_log = logging.getLogger(__name__)
+
+_MINUTES = 10_080  # of a step's time-out, AWS's most
+_OVER = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
+
+
+class Jobs:
+    """The jobs of this thing.
+
+    Args:
+        settings: Which handler does what.
+        operations: What the agent does itself.
+        place: What it works with.
+    """
+
+    def __init__(self, settings: Settings, operations: Sequence[Operation], place: Place) -> None:
+        self._settings = settings
+        self._operations = {one.name: one for one in operations}
+        self._place = place
+        self._base = f"$aws/things/{place.thing}/jobs"
+        self._asking = Asking(self._base, place.send, place.clock)
+        self._search = Search(
+            self._asking,
+            self._is_ours,
+            starts=settings.enabled and not settings.leave,
+            lists=settings.enabled,
+        )
+        self._kept = Kept(place.path, place.not_kept)
+        self._progress = self._kept.read()
+        self._plan: Plan | None = None
+        self._execution: Execution | None = None
+        self._version: int | None = None
+        self._bound: Bound | None = None
+        self._handler: Handler | None = None
+        self._is_searching = False
+        self._is_simple = False  # AWS refused the details of the end
+        self._receipt = Receipt.TAKEN
+
+    # What the router asks for -----------------------------------------------------------------------------------------
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        return self._asking.due
+
+    def act(self) -> None:
+        """No answer came."""
+        self._asking.act()
+
+    def connected(self) -> None:
+        """The connection stands: notices may have been missed."""
+        self._asking.connected()
+        self._is_searching = False
+        self._version = None
+        self._look()
+
+    def disconnected(self) -> None:
+        """The connection ended: steps go on, answers do not come any more."""
+        self._asking.disconnected()
+        self._is_searching = False
+
+    def take(self, message: Arrived) -> Receipt:
+        """Look at a message."""
+        if not message.topic.startswith(f"{self._base}/"):
+            return Receipt.NOT_OURS
+        message.acknowledge()
+        self._receipt = Receipt.TAKEN
+        path = message.topic.removeprefix(f"{self._base}/")
+        if path in ("notify", "notify-next"):
+            self._noticed(path, message.payload)
+        else:
+            self._asking.take(path, message.payload)
+        return self._receipt
+
+    # Which job --------------------------------------------------------------------------------------------------------
+
+    def _is_ours(self, found: Execution) -> bool:
+        if self._operation(found) is not None:
+            return True
+        is_left = document.leaves(found.document, self._settings.leave)
+        return self._settings.enabled and not is_left
+
+    def _operation(self, found: Execution) -> Operation | None:
+        name = (found.document or {}).get("operation")
+        return self._operations.get(name) if isinstance(name, str) else None
+
+    def _noticed(self, path: str, payload: bytes) -> None:
+        """The queue has changed; what is in it is asked for, as notices may be old."""
+        current = self._progress
+        if current is None:
+            self._look()
+        elif current.end is None:
+            found = execution.noticed(payload)
+            if path == "notify" or found is None or not current.is_of(found):
+                self._check(current)
+
+    def _look(self) -> None:
+        if self._progress is not None and self._progress.end is not None:
+            self._report_end()
+        elif not self._is_searching:
+            self._is_searching = True
+            self._search.next(self._progress, self._found)
+
+    def _found(self, found: Execution | None) -> None:
+        self._is_searching = False
+        if self._progress is not None and (found is None or not self._progress.is_of(found)):
+            self._give_up()
+        self._execution = found
+        if found is None:
+            return
+        self._version = found.version
+        self._bound = bound(found.seconds, self._place.clock)
+        if self._progress is not None:
+            self._go_on(found)
+        elif (operation := self._operation(found)) is not None:
+            self._do_ourselves(found, operation)
+        else:
+            self._begin(found)
+
+    def _check(self, current: Progress) -> None:
+        """Whether the job at hand is still wanted."""
+
+        def answered(is_good: bool, values: dict[str, Any]) -> None:
+            found = execution.execution(values.get("execution")) if is_good else None
+            if self._progress is not current and (
+                self._progress is None or self._progress.job != current.job
+            ):
+                return
+            if found is None or found.number != current.number or found.status != IN_PROGRESS:
+                self._give_up()
+                self._look()
+
+        self._asking.ask(f"{current.job}/get", lambda: {"includeJobDocument": False}, answered)
+
+    # From the first step to the last ----------------------------------------------------------------------------------
+
+    def _begin(self, found: Execution) -> None:
+        _log.info("the job %s is taken", found.job)
+        self._progress = Progress(job=found.job, number=found.number)
+        try:
+            self._plan = self._planned(found)
+        except UnfitError as error:
+            self._end(REJECTED, {"reason": str(error)})
+            return
+        self._kept.write(self._progress)
+        if found.status == QUEUED:
+            self._update(IN_PROGRESS, {}, self._next_step)
+        else:
+            self._next_step()
+
+    def _go_on(self, found: Execution) -> None:
+        """The job at hand is still wanted; its document is a fresh one: addresses in it are valid for a while."""
+        current = self._progress
+        if current is None:
+            return
+        try:
+            self._plan = self._planned(found)
+        except UnfitError as error:
+            self._end(FAILED, {"reason": str(error)})
+            return
+        if self._handler is None or not self._handler.has(current.identity):
+            self._next_step()
+
+    def _planned(self, found: Execution) -> Plan:
+        plan = document.plan(found.document, self._settings, self._place.facts)
+        for step in plan.steps:
+            self._place.handler(step)
+        return plan
+
+    def _next_step(self) -> None:
+        current, plan = self._progress, self._plan
+        if current is None or plan is None or current.end is not None:
+            return
+        if report.is_over(current, plan):
+            status, details = report.end(current, plan)
+            self._end(status, details)
+            return
+        index = len(current.steps)
+        step = plan.steps[index]
+        handler = self._handler = self._place.handler(step)
+        if handler.knows(current.identity) and not handler.has(current.identity):
+            self._ended(
+                failure(STOPPED, "what became of it is not known any more", was_begun=True)
+            )
+            return
+        if not handler.has(current.identity):
+            # Beyond its own limit nothing runs; AWS, too, is to give it up then, should the device be gone.
+            minutes = min(math.ceil(handler.limits.seconds / 60) + 1, _MINUTES)
+            details = {"step": report.position(plan, index)}
+            self._update(IN_PROGRESS, details, _nothing, stepTimeoutInMinutes=minutes)
+            handler.take(self._order(current, step), _nothing)
+
+    def _order(self, current: Progress, step: Step) -> Order:
+        return Order(
+            topic=f"{self._base}/{current.job}",
+            payload=step.payload,
+            content_type="application/json",
+            identity=current.identity,
+            origin=JOB,
+            arguments=step.arguments,
+            bound=self._bound,
+        )
+
+    def report(
+        self, _handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
+    ) -> None:
+        """A step has ended (``shared.Reporter``)."""
+        current = self._progress
+        if current is not None and current.end is None and order.identity == current.identity:
+            self._ended(outcome, forget)
+        else:
+            forget()
+
+    def _ended(self, outcome: Outcome, forget: Callable[[], None] | None = None) -> None:
+        if self._progress is None:
+            return
+        steps = (*self._progress.steps, progress.done(outcome))
+        self._progress = dataclasses.replace(self._progress, steps=steps)
+        self._kept.write(self._progress)
+        if forget is not None:
+            forget()
+        self._next_step()
+
+    # What the agent does itself ---------------------------------------------------------------------------------------
+
+    def _do_ourselves(self, found: Execution, operation: Operation) -> None:
+        document = found.document or {}
+        if why := operation.refusal(document):
+            self._progress = Progress(job=found.job, number=found.number)
+            self._end(FAILED, {"reason": why})
+            return
+        if operation.is_begun(found.details):
+            self._decide(found, operation, found.details)
+            return
+        _log.info("the job %s orders: %s", found.job, operation.name)
+        details = operation.begin(document)
+        # AWS must have them first: a job that may not be updated would be begun again after every connect.
+        self._update(IN_PROGRESS, details, lambda: self._decide(found, operation, details))
+
+    def _decide(self, found: Execution, operation: Operation, details: Mapping[str, str]) -> None:
+        outcome = operation.outcome(details)
+        if outcome is None:
+            operation.carry_out(found.job, details)
+            self._receipt = operation.receipt
+            return
+        is_good, said = outcome
+        self._progress = Progress(job=found.job, number=found.number)
+        self._end(SUCCEEDED if is_good else FAILED, said)
+
+    # What AWS hears ---------------------------------------------------------------------------------------------------
+
+    def _update(
+        self,
+        status: str,
+        details: Mapping[str, str],
+        accepted: Callable[[], None],
+        **more: object,
+    ) -> None:
+        """Report progress."""
+        found = self._execution
+        if found is None:
+            return
+
+        def answered(is_good: bool, values: dict[str, Any]) -> None:
+            status, version = execution.state(values)
+            self._version = version or (self._version + 1 if self._version and is_good else None)
+            if is_good:
+                accepted()
+            elif values.get("code") in _OVER or (status and status not in (QUEUED, IN_PROGRESS)):
+                self._give_up()
+                self._look()
+
+        self._asking.ask(
+            f"{found.job}/update",
+            lambda: self._said(found.number, status, details, more),
+            answered,
+        )
+
+    def _said(
+        self, number: int, status: str, details: Mapping[str, str], more: Mapping[str, object]
+    ) -> dict[str, object]:
+        said: dict[str, object] = {
+            "status": status,
+            "executionNumber": number,
+            "includeJobExecutionState": True,
+            **more,
+        }
+        if found := execution.details(details):
+            said["statusDetails"] = found
+        if self._version is not None:
+            said["expectedVersion"] = self._version
+        return said
+
+    def _end(self, status: str, details: Mapping[str, str]) -> None:
+        if self._progress is None:
+            return
+        found = execution.details(details)
+        self._progress = dataclasses.replace(self._progress, end=(status, found))
+        self._is_simple = False
+        self._kept.write(self._progress)
+        reason = f": {found['reason']}" if "reason" in found else ""
+        _log.info("the job %s is %s%s", self._progress.job, status, printable(reason))
+        self._report_end()
+
+    def _report_end(self) -> None:
+        current = self._progress
+        if current is None or current.end is None:
+            return
+        status, details = current.end
+        self._asking.ask(
+            f"{current.job}/update",
+            lambda: self._said(current.number, status, {} if self._is_simple else details, {}),
+            self._end_answered,
+        )
+
+    def _end_answered(self, is_good: bool, values: dict[str, Any]) -> None:
+        status, version = execution.state(values)
+        code = values.get("code")
+        if code == "VersionMismatch" and status in (QUEUED, IN_PROGRESS):
+            self._version = version
+            self._report_end()
+            return
+        if code == "InvalidRequest" and not self._is_simple:
+            self._is_simple = True
+            self._report_end()
+            return
+        if not is_good and self._progress is not None:
+            _log.warning("the job %s was over in the cloud before", self._progress.job)
+        self._drop()
+        self._look()
+
+    def _give_up(self) -> None:
+        """The job at hand is over in the cloud: canceled, timed out or deleted."""
+        current = self._progress
+        if current is None:
+            return
+        _log.warning(
+            "the job %s is not wanted any more: canceled, timed out or deleted", current.job
+        )
+        self._drop()
+        if self._handler is not None:
+            self._handler.cancel(current.identity)
+        self._handler = None
+
+    def _drop(self) -> None:
+        self._progress = self._plan = self._execution = None
+        self._kept.remove()
+
+
+def _nothing() -> None:
+    """Nothing follows."""

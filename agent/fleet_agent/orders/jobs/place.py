@@ -1,0 +1,24 @@
+"""What jobs work with."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fleet_agent.clock import Clock
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.jobs.document import Step
+from fleet_agent.record import record
+from fleet_agent.session.message import Outgoing
+
+
+@record
+class Place:
+    """What jobs work with; ``handler`` finds the one of a step, or raises ``UnfitError``; ``facts`` for conditions."""
+
+    thing: str
+    path: Path
+    send: Callable[[Outgoing], None]
+    clock: Clock
+    handler: Callable[[Step], Handler]
+    facts: Callable[[], Mapping[str, str]]
+    not_kept: Callable[[StateDirectoryError], str]

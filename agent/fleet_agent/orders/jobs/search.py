@@ -1,0 +1,89 @@
+"""Finds the job to do next: AWS's own idea of it, or where other programs take jobs, too, the first that is ours."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fleet_agent.orders.jobs.asking import Asking
+from fleet_agent.orders.jobs.execution import IN_PROGRESS, QUEUED, Execution, execution, listed
+from fleet_agent.orders.jobs.progress import Progress
+
+LOOKED_AT = 50  # jobs of a list, at most
+
+Found = Callable[[Execution | None], None]
+
+
+class Search:
+    """Looks for the next job.
+
+    Args:
+        asking: Asks AWS.
+        is_ours: Whether a job is for this agent.
+        starts: Whether AWS is to hand out the next one as started: all jobs are ours.
+        lists: Whether to look behind a job that is not ours.
+    """
+
+    def __init__(
+        self,
+        asking: Asking,
+        is_ours: Callable[[Execution], bool],
+        *,
+        starts: bool,
+        lists: bool,
+    ) -> None:
+        self._asking = asking
+        self._is_ours = is_ours
+        self._starts = starts
+        self._lists = lists
+
+    def next(self, current: Progress | None, found: Found) -> None:
+        """Look for it, and give it to ``found``; None when there is none.
+
+        Args:
+            current: The one that is begun: it is looked for before others.
+            found: Is given it.
+        """
+        if self._starts:
+            self._asking.ask("start-next", dict, lambda _, values: found(_execution(values)))
+        elif current is not None:
+            self._describe(current.job, lambda one: self._current(current, one, found))
+        else:
+            self._describe("$next", lambda one: self._first(one, found))
+
+    def _current(self, current: Progress, one: Execution | None, found: Found) -> None:
+        if one is not None and current.is_of(one) and one.status == IN_PROGRESS:
+            found(one)
+        else:
+            self._describe("$next", lambda other: self._first(other, found))
+
+    def _first(self, one: Execution | None, found: Found) -> None:
+        if one is None or self._is_ours(one) or not self._lists:
+            found(one if one is not None and self._is_ours(one) else None)
+            return
+        self._asking.ask(
+            "get", dict, lambda _, values: self._look(listed(values)[:LOOKED_AT], found)
+        )
+
+    def _look(self, jobs: list[str], found: Found) -> None:
+        """Look at one after the other."""
+        if not jobs:
+            found(None)
+            return
+
+        def seen(one: Execution | None) -> None:
+            if one is not None and one.status in (QUEUED, IN_PROGRESS) and self._is_ours(one):
+                found(one)
+            else:
+                self._look(jobs[1:], found)
+
+        self._describe(jobs[0], seen)
+
+    def _describe(self, job: str, seen: Callable[[Execution | None], None]) -> None:
+        self._asking.ask(
+            f"{job}/get",
+            lambda: {"includeJobDocument": True},
+            lambda _, values: seen(_execution(values)),
+        )
+
+
+def _execution(values: dict[str, Any]) -> Execution | None:
+    return execution(values.get("execution"))

@@ -1,0 +1,168 @@
+"""Gives each message to its handler: that of the first subscription, in the order of the configuration, that matches.
+
+One message, one handler, one answer: filters may overlap, the special one first, the general one last. Subscriptions
+without a handler only log. What no subscription matches came without having been asked for, as AWS IoT's direct
+messages do: it is counted, and acknowledged, which is what their sender waits for.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+from fleet_agent.clock import Clock
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.health.status import Traffic
+from fleet_agent.orders import deduplicate
+from fleet_agent.orders.answer import Answers, refusal
+from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.order import Arrived, Order
+from fleet_agent.orders.outcome import failure
+from fleet_agent.orders.roster import Kind, Roster
+from fleet_agent.printable import printable
+from fleet_agent.record import record
+from fleet_agent.topics import filters
+
+_log = logging.getLogger(__name__)
+
+LOG_EVERY = 60.0  # seconds between lines about messages that no subscription matches
+
+
+@record
+class _Entry:
+    """A subscription as it is now: its filter is filled in."""
+
+    filter: str
+    subscription: Subscription
+    handler: Handler | None
+
+
+class Messages:
+    """All messages that are neither jobs nor commands.
+
+    Args:
+        roster: The handlers.
+        answers: Where outcomes go.
+        traffic: Counts what no subscription matches.
+        clock: For the log about that.
+        direct: The handler of that, by its name.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        answers: Answers,
+        traffic: Traffic,
+        clock: Clock,
+        direct: str | None = None,
+    ) -> None:
+        self._roster = roster
+        self._answers = answers
+        self._traffic = traffic
+        self._clock = clock
+        self._entries: list[_Entry] = []
+        self._direct = roster.named(direct) if direct else None
+        self._log_at: float | None = None
+        self._unlogged = 0
+
+    def configure(self, subscriptions: Sequence[tuple[str, Subscription]]) -> None:
+        """Listen to these, each with its filter filled in; called once.
+
+        What waits for a handler goes on with the first ``act``, whatever else of its settings is new.
+        """
+        # An answer there would come back, as the next message.
+        self._answers.own = (*self._answers.own, *(found for found, _ in subscriptions))
+        for found, subscription in dict.fromkeys(subscriptions):
+            handler = self._handler(found, subscription)
+            self._entries.append(_Entry(filter=found, subscription=subscription, handler=handler))
+
+    def take(self, message: Arrived) -> bool:
+        """Give a message to its handler, which acknowledges it once it is safe; one that has none is done with.
+
+        Returns:
+            Whether it was acknowledged; else its handler has no place for it yet, and holds it.
+        """
+        matching = [item for item in self._entries if filters.matches(item.filter, message.topic)]
+        for item in matching:
+            if item.handler is not None:
+                return self._hand(message, item, item.handler)
+        if not matching:
+            self._count(message)
+            if self._direct is not None and not message.retain:
+                order = self._order(message, self._direct)
+                return self._direct.take(order, message.acknowledge, comes_again=message.qos > 0)
+        message.acknowledge()
+        return True
+
+    def is_logged(self, topic: str) -> bool:
+        """Whether a subscription asks that messages of this topic are logged."""
+        return any(
+            item.subscription.log and filters.matches(item.filter, topic) for item in self._entries
+        )
+
+    # Parts --------------------------------------------------------------------------------------------------------
+
+    def _count(self, message: Arrived) -> None:
+        self._traffic.messages_unmatched += 1
+        self._unlogged += 1
+        now = self._clock.monotonic()
+        if self._log_at is not None and now < self._log_at:
+            return
+        self._log_at = now + LOG_EVERY
+        more = f", {self._unlogged} since the last such line" if self._unlogged > 1 else ""
+        _log.info(
+            "a message that no subscription matches, on %s (%d bytes)%s",
+            printable(message.topic),
+            len(message.payload),
+            more,
+        )
+        self._unlogged = 0
+
+    def _hand(self, message: Arrived, item: _Entry, handler: Handler) -> bool:
+        if message.retain and not item.subscription.retained:
+            _log.info(
+                "%s: a retained message on %s is not a new one and was left alone",
+                handler.name,
+                printable(message.topic),
+            )
+            message.acknowledge()
+            return True
+        order = self._order(message, handler)
+        order = dataclasses.replace(order, levels=filters.levels(item.filter, message.topic))
+        if item.subscription.deduplicate is not None:
+            try:
+                identity = deduplicate.identity(
+                    item.subscription.deduplicate, message.payload, message.user_properties
+                )
+            except ValueError as error:
+                handler.refuse(order, failure("bad-id", str(error)))
+                message.acknowledge()
+                return True
+            order = dataclasses.replace(order, identity=identity)
+        return handler.take(order, message.acknowledge, comes_again=message.qos > 0)
+
+    def _order(self, message: Arrived, handler: Handler) -> Order:
+        topic = message.response_topic
+        if topic is not None and (
+            why := refusal(topic, message.correlation_data, self._answers.own)
+        ):
+            # Nor does a program learn of it, which might answer by itself.
+            words = handler.name, printable(topic), why
+            _log.warning("%s: no answer: the response topic %s %s", *words)
+            topic = None
+        return Order(
+            topic=message.topic,
+            payload=message.payload,
+            response_topic=topic,
+            correlation_data=message.correlation_data,
+            content_type=message.content_type,
+            user_properties=message.user_properties,
+        )
+
+    def _handler(self, found: str, subscription: Subscription) -> Handler | None:
+        if subscription.handler is not None:
+            return self._roster.named(subscription.handler)
+        plain: Kind | None = subscription.exec or subscription.file or subscription.socket
+        kind = plain or subscription.upload_bundle
+        if kind is None:
+            return None
+        return self._roster.own(subscription.name or found, found, kind)

@@ -1,0 +1,82 @@
+"""What all handlers share: the clock, problems, who is told of outcomes, and the last orders for the status."""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+from typing import Protocol
+
+from fleet_agent import clock as clocks
+from fleet_agent.clock import Clock
+from fleet_agent.errors import StateDirectoryError
+from fleet_agent.health import table
+from fleet_agent.health.status import Health
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import Outcome, Result
+from fleet_agent.printable import printable
+from fleet_agent.record import record
+from fleet_agent.reserved import Reserved
+
+LAST = 20  # orders that the status shows
+_SHOWN = 200  # characters of a reason
+
+
+@dataclasses.dataclass(kw_only=True)
+class Counters:
+    """What a handler did since it was configured; ``last_error`` with its time, None while there was none.
+
+    ``waiting`` orders are in the line, ``held`` ones are not acknowledged yet.
+    """
+
+    handled: int = 0
+    failed: int = 0
+    refused: int = 0
+    duplicates: int = 0
+    waiting: int = 0
+    held: int = 0
+    last_error: str | None = None
+    last_error_time: str | None = None
+
+
+class Reporter(Protocol):
+    """Reports outcomes to whoever gave orders of one origin."""
+
+    def report(
+        self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
+    ) -> None:
+        """An order has ended; ``forget`` once its outcome is reported: until then it is kept, and reported again."""
+
+
+@record
+class Shared:
+    """What all handlers share.
+
+    ``reserved``: files that no handler writes. ``reporters``: by an order's origin.
+    """
+
+    clock: Clock
+    health: Health
+    reserved: Reserved = dataclasses.field(default_factory=lambda: Reserved([]))
+    reporters: dict[str, Reporter] = dataclasses.field(default_factory=dict)
+    last: collections.deque[dict[str, str | None]] = dataclasses.field(
+        default_factory=lambda: collections.deque(maxlen=LAST)
+    )
+
+    def note(self, handler: str, order: Order, result: Result, reason: str) -> None:
+        """Show an order among the last ones."""
+        self.health.is_outdated = True
+        self.last.append(
+            {
+                "time": clocks.text(self.clock.wall()),
+                "origin": order.origin,
+                "handler": handler,
+                "id": printable(order.identity or order.id, _SHOWN),
+                "outcome": result.value,
+                "reason": printable(reason, _SHOWN) or None,
+            }
+        )
+
+    def not_kept(self, error: StateDirectoryError) -> str:
+        """Report that orders do not survive a restart for now; return the words for the log."""
+        title = f"Orders do not survive a restart for now. {error.title}"
+        self.health.report(table.ORDERS_NOT_KEPT.problem(title, error.remedy))
+        return f"{title} {error.remedy}"

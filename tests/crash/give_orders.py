@@ -1,0 +1,183 @@
+"""Takes orders as the agent does, from a cloud on disk: give_orders.py STATE_DIR CLOUD WRITER.
+
+CLOUD is a folder that stands for AWS: ``sent`` has a line for each message that is not acknowledged yet, ``job.json``
+the one job. Messages have ids and want an answer. A program appends the id of each order to ``done``; each outcome that
+is published is appended to ``told``. WRITER is ``right``, or the wrong one below.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.handlers import ExecHandler, Handler
+from fleet_agent.config.orders import Jobs as Settings
+from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.errors import AgentError
+from fleet_agent.health.status import Health
+from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.orders.answer import Answers
+from fleet_agent.orders.jobs.jobs import Jobs
+from fleet_agent.orders.jobs.place import Place
+from fleet_agent.orders.line import Line
+from fleet_agent.orders.messages import Messages
+from fleet_agent.orders.order import JOB, MESSAGE
+from fleet_agent.orders.roster import FOLDER, Roster
+from fleet_agent.orders.shared import Shared
+from fleet_agent.session.events import Message
+from fleet_agent.session.message import Outgoing
+
+# The wrong one: an order is acknowledged though it is in memory alone.
+IN_MEMORY = "in-memory"
+LIMIT = 40.0  # seconds
+
+
+class Cloud:
+    """What AWS has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
+
+    @property
+    def sent(self) -> list[str]:
+        return (self.folder / "sent").read_text().split()
+
+    def acknowledged(self, name: str) -> None:
+        """It is not sent again."""
+        left = "".join(f"{one}\n" for one in self.sent if one != name)
+        (self.folder / "sent.new").write_text(left)
+        (self.folder / "sent.new").replace(self.folder / "sent")
+
+    def told(self, line: str) -> None:
+        with (self.folder / "told").open("a") as file:
+            file.write(f"{line}\n")
+
+    def update(self, status: str, details: dict[str, str]) -> None:
+        self.job |= {"status": status, "version": self.job["version"] + 1}
+        (self.folder / "job.new").write_text(json.dumps(self.job))
+        (self.folder / "job.new").replace(self.folder / "job.json")
+        if status not in ("QUEUED", "IN_PROGRESS"):
+            self.told(f"job {status} {details.get('reason', '')}")
+
+
+class Device:
+    """Takes everything that the cloud has, until nothing is left to do."""
+
+    def __init__(self, state_dir: Path, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._clock = SystemClock()
+        self._mailbox = Mailbox(self._clock)
+        self._later: list[Callable[[], None]] = []
+        health = Health(state_dir.parent / "run", self._clock)
+        shared = Shared(clock=self._clock, health=health)
+        script = f'echo "${{FLEET_AGENT_MESSAGE_ID}}" >>{cloud.folder}/done'
+        handlers = {"note": Handler(exec=ExecHandler(argv=("sh", "-c", script), max_waiting=1))}
+        self._roster = Roster(state_dir / FOLDER, handlers, self._mailbox, shared)
+        answers = Answers(self._answer, ())
+        shared.reporters[MESSAGE] = answers
+        self._messages = Messages(self._roster, answers, health.traffic, self._clock)
+        subscription = Subscription(topic="cmd", handler="note", deduplicate="property:id")
+        self._messages.configure([("cmd", subscription)])
+        note = self._roster.named("note")
+        place = Place(
+            thing="t",
+            path=state_dir / FOLDER / "job.json",
+            send=self._publish,
+            clock=self._clock,
+            handler=lambda _: note,
+            facts=dict,
+            not_kept=shared.not_kept,
+        )
+        self._jobs = Jobs(Settings(enabled=True, operations={"note": "note"}), (), place)
+        shared.reporters[JOB] = self._jobs
+        self._roster.tidy()
+
+    def run(self) -> None:
+        """Until every message is acknowledged, every outcome told, and the job over."""
+        self._jobs.connected()
+        for name in self._cloud.sent:
+            self._messages.take(self._message(name))
+        until = self._clock.monotonic() + LIMIT
+        while not self._is_idle():
+            now = self._clock.monotonic()
+            if now > until:
+                raise SystemExit("it comes to no end")
+            due = min(self._roster.due, self._jobs.due)
+            if self._later:
+                self._later.pop(0)()
+            elif now >= due:
+                self._roster.act()
+                self._jobs.act()
+            elif isinstance(event := self._mailbox.wait(min(due, now + 0.2)), Ready):
+                event.act()
+
+    def _is_idle(self) -> bool:
+        handler = next(iter(self._roster))
+        is_over = self._cloud.job["status"] not in ("QUEUED", "IN_PROGRESS")
+        is_quiet = handler._current is None and not len(handler._line) and not self._later
+        return (
+            is_over and is_quiet and not self._cloud.sent and handler.due > self._clock.monotonic()
+        )
+
+    def _message(self, name: str) -> Message:
+        return Message(
+            session=self,
+            topic="cmd",
+            payload=b"",
+            response_topic="answers",
+            user_properties=(("id", name),),
+            acknowledge=lambda: self._cloud.acknowledged(name),
+        )
+
+    def _answer(self, topic: str, payload: bytes, *, on_end: Callable[[], None], **_: Any) -> None:
+        assert topic == "answers"
+        said = json.loads(payload)
+        self._later.append(lambda: self._cloud.told(f"answer {said.get('error', said['status'])}"))
+        self._later.append(on_end)
+
+    def _publish(self, message: Outgoing) -> None:
+        self._later.append(lambda: self._asked(message.topic, json.loads(message.payload)))
+
+    def _asked(self, topic: str, request: dict[str, Any]) -> None:
+        job, answer = self._cloud.job, {"clientToken": request["clientToken"]}
+        is_open = job["status"] in ("QUEUED", "IN_PROGRESS")
+        if topic.endswith("/update") and is_open:
+            self._cloud.update(request["status"], request.get("statusDetails", {}))
+        elif topic.endswith("/update"):
+            self._reply(f"{topic}/rejected", answer | {"code": "InvalidStateTransition"})
+            return
+        elif is_open:
+            if job["status"] == "QUEUED":
+                self._cloud.update("IN_PROGRESS", {})
+            shown = {"jobId": "j", "status": "IN_PROGRESS", "versionNumber": job["version"]}
+            answer["execution"] = shown | {"jobDocument": job["document"]}
+        state = {"status": job["status"], "versionNumber": job["version"]}
+        self._reply(f"{topic}/accepted", answer | {"executionState": state})
+
+    def _reply(self, topic: str, values: dict[str, Any]) -> None:
+        message = Message(session=self, topic=topic, payload=json.dumps(values).encode())
+        self._later.append(lambda: self._hear(message))
+
+    def _hear(self, message: Message) -> None:
+        self._jobs.take(message)
+
+
+def main() -> int:
+    """Take them; the error's exit status when that cannot be done."""
+    state_dir, cloud, writer = sys.argv[1:]
+    if writer == IN_MEMORY:
+        Line.add = lambda line, order, **_: line.add_in_memory(order)  # type: ignore[method-assign]
+    try:
+        Path(state_dir).mkdir(exist_ok=True)
+        Device(Path(state_dir), Cloud(Path(cloud))).run()
+    except AgentError as error:
+        print(error.title, file=sys.stderr)
+        return int(error.exit_status)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""An operator who gives one thing jobs and commands, with the real ``aws`` and its API."""
+
+import itertools
+import json
+from typing import Any
+
+from support.agent import Agent, until
+from support.aws import aws, aws_client
+
+LIMIT = 60.0  # seconds
+
+_numbers = itertools.count(1)
+
+
+class Console:
+    """AWS's console, as far as one thing goes."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.sandbox = agent.fleet.sandbox
+        self.thing = agent.thing_name
+        self.iot = aws_client(self.sandbox, "iot")
+        self.arn = self.iot.describe_thing(thingName=self.thing)["thingArn"]
+        self._jobs: list[str] = []
+        self._commands: list[str] = []
+
+    def close(self) -> None:
+        """Leave nothing behind in the account."""
+        for job in self._jobs:
+            self.iot.delete_job(jobId=job, force=True)
+        for command in self._commands:
+            self.iot.delete_command(commandId=command)
+
+    # Jobs -------------------------------------------------------------------------------------------------------------
+
+    def create(self, job: str, document: object) -> None:
+        """Give a job."""
+        self._jobs.append(job)
+        self.iot.create_job(jobId=job, targets=[self.arn], document=json.dumps(document))
+
+    def create_by_cli(self, job: str, document: object) -> None:
+        """Give a job, with the real command."""
+        self._jobs.append(job)
+        words = ("--job-id", job, "--targets", self.arn, "--document", json.dumps(document))
+        aws(self.sandbox, "iot", "create-job", *words)
+
+    def cancel(self, job: str) -> None:
+        """Cancel it though it is in progress, with the real command."""
+        words = ("--job-id", job, "--thing-name", self.thing, "--force")
+        aws(self.sandbox, "iot", "cancel-job-execution", *words)
+
+    def execution(self, job: str) -> dict[str, Any]:
+        """How it is."""
+        found: dict[str, Any] = self.iot.describe_job_execution(jobId=job, thingName=self.thing)[
+            "execution"
+        ]
+        return found
+
+    def details(self, job: str) -> dict[str, str]:
+        """What the device said of it."""
+        found: dict[str, str] = self.execution(job).get("statusDetails", {}).get("detailsMap", {})
+        return found
+
+    def ended(self, job: str) -> tuple[str, dict[str, str]]:
+        """Wait for a job's end: its status, and what the device said of it."""
+
+        def over() -> dict[str, Any]:
+            found = self.execution(job)
+            return found if found["status"] not in ("QUEUED", "IN_PROGRESS") else {}
+
+        found = until(over, f"the end of {job}", LIMIT)
+        return found["status"], self.details(job)
+
+    # Commands ---------------------------------------------------------------------------------------------------------
+
+    def command(self, content: bytes, kind: str = "application/json") -> str:
+        """Make a command; its ARN."""
+        self._commands.append(f"ordered-{next(_numbers)}")
+        made: str = self.iot.create_command(
+            commandId=self._commands[-1],
+            payload={"content": content, "contentType": kind},
+        )["commandArn"]
+        return made
+
+    def command_by_cli(self, name: str, payload: object) -> str:
+        """Make a command with the real command; its ARN."""
+        self._commands.append(name)
+        given = {"content": json.dumps(payload), "contentType": "application/json"}
+        words = ("--command-id", name, "--payload", json.dumps(given))
+        made: str = aws(self.sandbox, "iot", "create-command", *words)["commandArn"]
+        return made
+
+    def start_by_cli(self, command: str) -> str:
+        """Start a command with the real command; the execution's id."""
+        words = ("--command-arn", command, "--target-arn", self.arn)
+        started = aws(self.sandbox, "iot-jobs-data", "start-command-execution", *words)
+        found: str = started["executionId"]
+        return found
+
+    def start(self, command: str, seconds: int = 60) -> str:
+        """Start a command on the thing; the execution's id."""
+        started = aws_client(self.sandbox, "iot-jobs-data").start_command_execution(
+            targetArn=self.arn, commandArn=command, executionTimeoutSeconds=seconds
+        )
+        found: str = started["executionId"]
+        return found
+
+    def told(self, execution: str) -> dict[str, Any]:
+        """What is known of an execution."""
+        found: dict[str, Any] = self.iot.get_command_execution(
+            executionId=execution, targetArn=self.arn, includeResult=True
+        )
+        return found
+
+    def finished(self, execution: str) -> dict[str, Any]:
+        """Wait until the device has told a command's end."""
+
+        def over() -> dict[str, Any]:
+            found = self.told(execution)
+            return found if "completedAt" in found else {}
+
+        return until(over, f"the end of {execution}", LIMIT)

@@ -1,0 +1,212 @@
+"""What needs root: asked of the helper, by its protocol. It answers, hangs, lies, is missing, takes its time."""
+
+import contextlib
+import json
+import select
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_agent.config.handlers import Handler, HelperHandler
+from fleet_agent.config.subscriptions import Subscription
+from unit.orders.conftest import LIMIT, Bench
+
+DONE = {"outcome": "done", "status": 0, "reason": "", "stdout": "did it\n", "stderr": ""}
+STARTED = {"started": True}
+
+
+class Helper:
+    """The listener of ``fleet-agent-helper``, a connection at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen(8)
+        self._listener.settimeout(LIMIT)
+        self._accepted: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, dict[str, Any]]:
+        """The next caller, and its line."""
+        connection, _ = self._listener.accept()
+        connection.settimeout(LIMIT)
+        self._accepted.append(connection)
+        with connection.makefile() as lines:
+            line: dict[str, Any] = json.loads(lines.readline())
+        return connection, line
+
+    def has_caller(self) -> bool:
+        """Whether somebody waits to be accepted."""
+        return bool(select.select([self._listener], [], [], 0)[0])
+
+    def close(self) -> None:
+        for one in (self._listener, *self._accepted):
+            one.close()
+        self.path.unlink(missing_ok=True)
+
+
+def say(connection: socket.socket, *values: object) -> None:
+    for value in values:
+        connection.sendall(json.dumps(value).encode() + b"\n")
+
+
+@pytest.fixture
+def helper(tmp_path: Path) -> Iterator[Helper]:
+    found = Helper(tmp_path / "helper.sock")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def listen(bench: Bench, tmp_path: Path) -> Callable[..., None]:
+    def one(**more: Any) -> None:
+        settings = HelperHandler(
+            name="restart-service", socket=str(tmp_path / "helper.sock"), **more
+        )
+        bench.handlers["h"] = Handler(helper=settings)
+        bench.listen(Subscription(topic="cmd", handler="h"))
+
+    return one
+
+
+def test_name_and_arguments_go_as_data_and_the_outcome_comes_back(
+    bench: Bench, helper: Helper, listen: Callable[..., None]
+) -> None:
+    listen(arguments=("my-app", "$(id)"), timeout=30.0)
+    bench.send("cmd", b"whatever")
+    connection, asked = helper.accept()
+    assert asked.pop("order")
+    assert asked == {"name": "restart-service", "arguments": ["my-app", "$(id)"], "timeout": 30}
+    say(connection, STARTED, DONE)
+    (answer,) = bench.answered()
+    assert answer.said == {"status": 0, "stdout": "did it\n", "truncated": False}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"outcome": "failed", "status": 4, "reason": "no such unit"}, (4, None, "failed")),
+        ({"outcome": "failed", "status": None, "reason": "killed"}, (-1, None, "failed")),
+        ({"outcome": "refused", "reason": "not in the list"}, (-1, "refused", "refused")),
+        ({"outcome": "timed-out", "reason": "30 s"}, (-1, "timeout", "timed out")),
+        ({"outcome": "\x1b[31m", "status": True, "stdout": 7}, (-1, None, "failed")),
+    ],
+)
+def test_each_outcome_is_reported_as_it_is(
+    bench: Bench,
+    helper: Helper,
+    listen: Callable[..., None],
+    said: dict[str, Any],
+    expected: tuple[int, str | None, str],
+) -> None:
+    listen()
+    bench.send("cmd")
+    connection, _ = helper.accept()
+    say(connection, STARTED, said)
+    (answer,) = bench.answered()
+    outcome = bench.shared.last[-1]["outcome"]
+    assert (answer.said["status"], answer.said.get("error"), outcome) == expected
+    assert answer.said["reason"].isprintable()
+
+
+def test_a_helper_that_is_not_there_is_named_with_what_to_type(
+    bench: Bench, listen: Callable[..., None]
+) -> None:
+    listen()
+    bench.send("cmd")
+    (answer,) = bench.answered()
+    assert answer.said["error"] == "no-helper"
+    assert "cannot ask the helper at" in bench.problems["handler-failed h"]
+    (problem,) = bench.health.problems
+    assert problem.remedy == "Enable the helper: systemctl enable --now fleet-agent-helper.socket"
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"{", b"[]\n", b'{"outcome": 7}\n', b"\xff\n", b"x" * 300_000]
+)
+def test_a_helper_that_says_nothing_or_nonsense_is_a_failure(
+    bench: Bench,
+    helper: Helper,
+    listen: Callable[..., None],
+    said: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fleet_agent.orders.handlers.helper._ASK_EVERY", 0.1)
+    listen()
+    bench.send("cmd")
+    connection, _ = helper.accept()
+    connection.setblocking(False)
+    left = said
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while left and not bench.answers:
+            with contextlib.suppress(BlockingIOError):
+                left = left[connection.send(left) :]
+            bench.turn_once()
+    connection.close()
+    # It may have been started all the same: that is asked.
+    bench.turn(helper.has_caller)
+    connection, again = helper.accept()
+    assert list(again) == ["result"]
+    say(connection, {"outcome": "unknown"})
+    assert bench.answered()[0].said["error"] == "no-helper"
+
+
+def test_a_helper_that_hangs_costs_its_time_limit(
+    bench: Bench, helper: Helper, listen: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet_agent.orders.handlers.helper._GRACE", 0.1)
+    listen(timeout=0.2)
+    bench.send("cmd")
+    connection, _ = helper.accept()
+    say(connection, STARTED)
+    assert bench.answered()[0].said["error"] == "timeout"
+
+
+def test_what_it_started_is_asked_about_after_the_agents_end(
+    bench: Bench, helper: Helper, listen: Callable[..., None]
+) -> None:
+    listen()
+    bench.send("cmd")
+    connection, asked = helper.accept()
+    say(connection, STARTED)
+    bench.turn_once()
+    bench.die()
+    bench.live()
+    connection, again = helper.accept()
+    assert again == {"result": asked["order"]}
+    say(connection, {"outcome": "running"})
+    connection.close()
+    bench.turn(helper.has_caller)
+    connection, again = helper.accept()
+    assert again == {"result": asked["order"]}
+    say(connection, DONE)
+    assert bench.answered()[0].said["status"] == 0
+
+
+def test_what_the_helper_does_not_know_any_more_has_failed(
+    bench: Bench, helper: Helper, listen: Callable[..., None]
+) -> None:
+    listen()
+    bench.send("cmd")
+    connection, _ = helper.accept()
+    say(connection, STARTED)
+    bench.turn_once()
+    bench.die()
+    bench.live()
+    connection, _ = helper.accept()
+    say(connection, {"outcome": "unknown"})
+    (answer,) = bench.answered()
+    assert answer.said["reason"] == "the helper does not know what became of restart-service"
+
+
+def test_what_cannot_be_noted_is_not_begun(
+    bench: Bench, helper: Helper, listen: Callable[..., None], tmp_path: Path
+) -> None:
+    del helper
+    listen()
+    (tmp_path / "orders").write_text("in the way")
+    bench.send("cmd")
+    assert bench.answered()[0].said["error"] == "not-kept"

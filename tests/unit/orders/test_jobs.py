@@ -1,0 +1,305 @@
+"""AWS IoT Jobs: taken in order, carried out once, ended when they are not wanted any more."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_agent.config.orders import Jobs
+from unit.orders.cloud import managed, steps
+from unit.orders.device import Device, running
+
+Make = Callable[..., Device]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Device] = []
+
+    def one(settings: Jobs | None = None, **handlers: Any) -> Device:
+        found = Device(tmp_path, settings, handlers)
+        made.append(found)
+        return found
+
+    yield one
+    for device in made:
+        device.close()
+
+
+SETTINGS = Jobs(enabled=True, operations={"log": "log", "fail.sh": "fail", "show.sh": "show"})
+
+
+@pytest.fixture
+def device(make: Make, tmp_path: Path) -> Device:
+    log = tmp_path / "log"
+    found = make(
+        SETTINGS,
+        log=running("sh", "-c", f'echo "$@" >>{log}; cat >>{tmp_path}/stdin', "log"),
+        fail=running("sh", "-c", "echo tried; echo no >&2; exit 3"),
+        show=running("sh", "-c", r'printf "one\n\ttwo\033[31m\n\n"; printf "%s\n" "$@"', "show"),
+    )
+    found.connect()
+    found.settle()
+    return found
+
+
+def test_a_job_is_taken_carried_out_and_its_outcome_reported(
+    device: Device, tmp_path: Path
+) -> None:
+    document = {"operation": "log", "args": ["a b", 7], "more": True}
+    assert device.does(document) == (
+        "SUCCEEDED",
+        {"step": "1 of 1: log", "outcome": "done", "exit-status": "0"},
+    )
+    assert (tmp_path / "log").read_text() == "a b 7\n"
+    assert json.loads((tmp_path / "stdin").read_text()) == document
+    assert device.cloud.jobs[0].said[0] == ("IN_PROGRESS", {"step": "1 of 1: log"})
+    assert not (tmp_path / "orders" / "job.json").exists()
+    assert list(device.shared.last)[-1]["outcome"] == "done"
+
+
+def test_details_are_within_what_aws_takes(device: Device) -> None:
+    status, details = device.does(managed("Show", "show.sh", "x" * 3000, "é\u2028\x07end"))
+    assert status == "SUCCEEDED"
+    assert details["stdout"].endswith("x | é |  end")
+    assert len(details["stdout"]) <= 1024
+    status, details = device.does(managed("Show", "show.sh"), "j2")
+    assert details["stdout"] == "one | two [31m"
+
+
+def test_a_step_that_fails_ends_the_job_with_the_tail_of_its_stderr(device: Device) -> None:
+    document = {"version": "1.0", "steps": [*steps(("A", "fail.sh", ()), ("B", "log", ()))]}
+    status, details = device.does(document)
+    assert status == "FAILED"
+    assert details == {
+        "step": "1 of 2: A",
+        "outcome": "failed",
+        "exit-status": "3",
+        "reason": "sh ended with exit status 3: no",
+        "stderr": "no",
+        "stdout": "tried",
+    }
+
+
+@pytest.mark.parametrize("said", ["true", True])
+def test_a_failure_may_be_ignored_and_the_final_step_follows(
+    device: Device, tmp_path: Path, said: object
+) -> None:
+    document = {
+        "version": "1.0",
+        "steps": [
+            *steps(("A", "fail.sh", ()), ignoreStepFailure=said),
+            *steps(("B", "log", ("b",))),
+        ],
+        "finalStep": next(steps(("C", "log", ("c",)))),
+    }
+    assert device.does(document)[0] == "SUCCEEDED"
+    assert (tmp_path / "log").read_text() == "b\nc\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ({"operation": "x"}, 'the operation "x" is not in jobs.operations'),
+        ({}, 'the job document has neither "steps" nor an "operation" of jobs.operations'),
+        (managed("A", "other.sh"), 'the handler "other.sh" is not in jobs.operations'),
+        ({"steps": []}, '"steps" is no list of 1 to 100'),
+        ({"steps": [{"action": {"name": "A", "type": "x"}}]}, 'the step "A" is of a type that is not known: x'),
+        (
+            {"steps": [{"action": {"name": "A", "type": "runCommand", "input": {"command": "touch,/x"}}}]},
+            'the step "A" runs a command, which this device allows with jobs: {run_command: true} only',
+        ),
+        (
+            {"steps": [*steps(("A", "log", ()), runAsUser="nobody-else")]},
+            'the step "A" is to run as nobody-else, and here it runs as root',
+        ),
+        (
+            managed("A", "log", conditions=[{"key": "site", "value": ["York"], "type": "stringEqual"}]),
+            'a condition is not met: site is "Leeds" here',
+        ),
+        (
+            managed("A", "log", conditions=[{"key": "size", "value": ["York"]}]),
+            'nothing is known of the condition "size": known are architecture, operatingSystem, site, thingName',
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_not_for_this_device_is_rejected_in_words(
+    device: Device, document: Any, reason: str
+) -> None:
+    if os.geteuid() != 0 and "nobody-else" in reason:
+        pytest.skip("the agent's user is another one")
+    assert device.does(document) == ("REJECTED", {"reason": reason})
+
+
+def test_what_aws_leaves_of_an_omitted_user_and_a_met_condition_are_fine(device: Device) -> None:
+    conditions = [{"key": "thingName", "value": ["pump-7"], "type": "stringEqual"}]
+    for number, user in enumerate(["", "${aws:iot:parameter:runAsUser}", " "]):
+        document = {"steps": [*steps(("A", "log", ()), runAsUser=user)], "conditions": conditions}
+        assert device.does(document, f"j{number}")[0] == "SUCCEEDED"
+
+
+def test_a_command_is_split_at_commas_and_runs_without_a_shell(make: Make) -> None:
+    device = make(Jobs(enabled=True, run_command=True))
+    device.connect()
+
+    def ran(command: str, name: str) -> tuple[str, dict[str, str]]:
+        action = {"name": "Run-Command", "type": "runCommand", "input": {"command": command}}
+        return device.does({"version": "1.0", "steps": [{"action": action}]}, name)
+
+    status, details = ran(r"printf,%s|, a\,b ,$(id)", "j1")
+    assert (status, details["stdout"]) == ("SUCCEEDED", "a,b|$(id)|")
+    status, details = ran("echo ok", "j2")
+    assert (status, details["reason"][:30]) == ("REJECTED", 'the step "Run-Command" has no ')
+    assert ran("false", "j3")[0] == "FAILED"
+    assert list(device.roster.counters) == ["run-command"]
+
+
+def test_jobs_are_carried_out_in_order_and_what_was_missed_is_asked_for(
+    device: Device, tmp_path: Path
+) -> None:
+    device.disconnect()
+    jobs = [device.cloud.create(f"j{n}", {"operation": "log", "args": [n]}) for n in range(4)]
+    device.connect()
+    device.turn(lambda: jobs[-1].status == "SUCCEEDED")
+    assert (tmp_path / "log").read_text() == "0\n1\n2\n3\n"
+
+
+def sleeping(tmp_path: Path) -> Any:
+    return running(
+        "sh", "-c", f"echo $$ >>{tmp_path}/pids; test -e {tmp_path}/go || exec sleep 60"
+    )
+
+
+def pids(tmp_path: Path) -> list[int]:
+    path = tmp_path / "pids"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def test_canceled_while_it_runs_the_program_is_ended_and_the_next_job_follows(
+    make: Make, tmp_path: Path
+) -> None:
+    device = make(Jobs(enabled=True, operations={"sleep": "sleep"}), sleep=sleeping(tmp_path))
+    device.connect()
+    job = device.cloud.create("j1", {"operation": "sleep"})
+    after = device.cloud.create("j2", {"operation": "sleep"})
+    device.turn(lambda: pids(tmp_path))
+    (tmp_path / "go").touch()
+    device.cloud.cancel(job)
+    device.turn(lambda: after.status == "SUCCEEDED")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids(tmp_path)[0], 0)
+    assert job.status == "CANCELED"
+    assert device.roster.counters["sleep"].failed == 0
+
+
+def test_canceled_while_the_device_was_away_it_is_ended_on_return(
+    make: Make, tmp_path: Path
+) -> None:
+    device = make(Jobs(enabled=True, operations={"sleep": "sleep"}), sleep=sleeping(tmp_path))
+    device.connect()
+    job = device.cloud.create("j1", {"operation": "sleep"})
+    device.turn(lambda: pids(tmp_path))
+    device.disconnect()
+    device.cloud.cancel(job)
+    device.connect()
+    device.settle()
+    assert not next(iter(device.roster)).keeps("job:j1:1:0")
+    assert not (tmp_path / "orders" / "job.json").exists()
+
+
+def test_what_a_kill_interrupts_is_not_begun_again_and_what_waited_goes_on(
+    make: Make, tmp_path: Path
+) -> None:
+    device = make(Jobs(enabled=True, operations={"sleep": "sleep"}), sleep=sleeping(tmp_path))
+    device.connect()
+    job = device.cloud.create("j1", {"operation": "sleep"})
+    after = device.cloud.create("j2", {"operation": "sleep"})
+    device.turn(lambda: pids(tmp_path))
+    device.die()
+    (tmp_path / "go").touch()
+    device.live()
+    device.connect()
+    device.turn(lambda: after.status == "SUCCEEDED")
+    assert (job.status, job.details["reason"]) == (
+        "FAILED",
+        "the agent ended while it was carried out; it is not begun again",
+    )
+    assert len(pids(tmp_path)) == 2
+
+
+def test_a_job_whose_end_was_not_heard_is_reported_again_and_not_done_again(
+    device: Device, tmp_path: Path
+) -> None:
+    job = device.cloud.create("j1", {"operation": "log", "args": ["once"]})
+    device.turn(lambda: device.roster.counters["log"].waiting == 0 and job.status == "IN_PROGRESS")
+    device.cloud.is_deaf = True
+    device.turn(lambda: device.jobs._progress and device.jobs._progress.end)
+    device.die()
+    device.live()
+    device.cloud.is_deaf = False
+    device.connect()
+    device.turn(lambda: job.status == "SUCCEEDED")
+    device.settle()
+    assert (tmp_path / "log").read_text() == "once\n"
+
+
+def test_a_version_that_is_not_the_expected_one_is_corrected(device: Device) -> None:
+    job = device.cloud.create("j1", managed("A", "show.sh"))
+    device.turn(lambda: job.said)
+    job.version += 3  # somebody else's update
+    device.turn(lambda: job.status == "SUCCEEDED")
+
+
+def test_details_that_aws_refuses_are_left_out(device: Device) -> None:
+    device.cloud.refusals["update"] = ["InvalidRequest", "InvalidRequest"]
+    assert device.does({"operation": "log"}) == ("SUCCEEDED", {})
+
+
+def test_a_job_that_is_over_when_its_end_is_said_is_dropped(device: Device) -> None:
+    job = device.cloud.create("j1", managed("A", "show.sh"))
+    device.turn(lambda: job.said)
+    job.status = "TIMED_OUT"
+    assert device.does({"operation": "log"}, "j2")[0] == "SUCCEEDED"
+    assert job.status == "TIMED_OUT"
+
+
+def test_jobs_of_others_are_left_without_blocking_ours(make: Make, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    device = make(
+        Jobs(
+            enabled=True,
+            operations={"log": "log"},
+            leave=({"operation": "firmware"}, {"kind": "theirs", "number": "7"}),
+        ),
+        log=running("sh", "-c", f'echo "$1" >>{log}', "log"),
+    )
+    device.cloud.notifies_all = True
+    theirs = [
+        device.cloud.create("t1", {"operation": "firmware", "url": "x"}),
+        device.cloud.create("t2", {"kind": "theirs", "number": 7, "operation": "log"}),
+    ]
+    device.connect()
+    ours = device.cloud.create("j1", {"operation": "log", "args": ["1"]})
+    device.turn(lambda: ours.status == "SUCCEEDED")
+    assert [job.status for job in theirs] == ["QUEUED", "QUEUED"]
+    assert "start-next" not in device.cloud.asked
+    assert device.does({"operation": "unknown"}, "j2")[0] == "REJECTED"
+    theirs[0].status = "IN_PROGRESS"  # the other program takes it
+    assert device.does({"operation": "log", "args": ["2"]}, "j3")[0] == "SUCCEEDED"
+    assert log.read_text() == "1\n2\n"
+
+
+def test_what_is_not_answered_is_asked_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleet_agent.orders.jobs.asking.LIMIT", 0.05)
+    device = make(Jobs(enabled=True, operations={"t": "t"}), t=running("true"))
+    job = device.cloud.create("j1", {"operation": "t"})
+    device.cloud.refusals["start-next"] = ["RequestThrottled"]
+    device.cloud.is_deaf = True
+    device.connect()
+    until = device.clock.monotonic() + 0.2
+    device.turn(lambda: device.clock.monotonic() > until)
+    device.cloud.is_deaf = False
+    device.turn(lambda: job.status == "SUCCEEDED")
