@@ -25,6 +25,7 @@ class Kind:
 
 
 KINDS = (
+    Kind("role alias", "iot", "list_role_aliases", "roleAliases", None),
     Kind("job", "iot", "list_jobs", "jobs", "jobId"),
     Kind("rule", "iot", "list_topic_rules", "rules", "ruleName"),
     Kind("topic", "sns", "list_topics", "Topics", "TopicArn"),

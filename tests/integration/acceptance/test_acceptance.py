@@ -166,6 +166,8 @@ MOMENTS: tuple[tuple[str, Sequence[str]], ...] = (
     ("recovery:", ("recovery",)),
     ("ok another device with the serial", ("hook",)),
     ("policies:", ("policies",)),
+    ("ok fleet-cloud up --credentials", ("credentials",)),
+    ("= credentials-delay", ("measure",)),
     ("flow-bulk:", ("flow-bulk",)),
     ("ok fleet-cloud bulk: 3", ("flow-bulk",)),
     ("ok an IAM user", ("flow-by-hand",)),
