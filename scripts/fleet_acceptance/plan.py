@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet_acceptance.context import Run
-from fleet_acceptance.measure import credentials, jobs, requests, sessions, templates
+from fleet_acceptance.measure import credentials, jobs, orders, requests, sessions, templates
 from fleet_acceptance.measure.bench import Bench
 from fleet_acceptance.sections import credentials as vending
 from fleet_acceptance.sections import devices, flows
@@ -62,7 +62,7 @@ def measure(run: Run) -> None:
     """Measure every fact."""
     bench = Bench(run)
     quotas(run)
-    for one in (requests, templates, sessions, jobs, credentials):
+    for one in (requests, templates, sessions, jobs, orders, credentials):
         one.measure(bench)
 
 
