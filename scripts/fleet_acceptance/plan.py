@@ -9,7 +9,7 @@ from fleet_acceptance.context import Run
 from fleet_acceptance.measure import credentials, jobs, orders, requests, sessions, templates
 from fleet_acceptance.measure.bench import Bench
 from fleet_acceptance.sections import credentials as vending
-from fleet_acceptance.sections import devices, flows
+from fleet_acceptance.sections import devices, flows, steering
 
 # List prices of us-east-1 in dollars, rounded up: a call of the registry, a message or MQTT packet that is metered,
 # anything else (Lambda, S3, SNS, SQS, logs). Other regions cost up to twice as much.
@@ -74,6 +74,7 @@ SECTIONS = (
     Section("hook", "a thing with two certificates", 40, 30, 10, devices.hook),
     Section("policies", "a claim, two things, ten certificates", 140, 120, 20, devices.policies),
     Section("credentials", "a role, a role alias, a thing with a certificate", 40, 10, 5, vending.credentials),
+    Section("steering", "a thing with a certificate", 40, 15, 5, steering.steer),
     Section("flow-bulk", "3 things, a thing type, a policy, a role, a bucket", 70, 20, 10, flows.bulk),
     Section("flow-by-hand", "an IAM user, a thing, a policy, a certificate", 25, 5, 0, flows.by_hand),
     Section("flow-rule", "a rule, a role, an SNS topic, an SQS queue", 25, 5, 40, flows.rule),

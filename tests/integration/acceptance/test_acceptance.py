@@ -168,6 +168,8 @@ MOMENTS: tuple[tuple[str, Sequence[str]], ...] = (
     ("policies:", ("policies",)),
     ("ok fleet-cloud up --credentials", ("credentials",)),
     ("= credentials-delay", ("measure",)),
+    ("ok fleet-cloud send", ("steering",)),
+    ("= commands-qos", ("measure",)),
     ("flow-bulk:", ("flow-bulk",)),
     ("ok fleet-cloud bulk: 3", ("flow-bulk",)),
     ("ok an IAM user", ("flow-by-hand",)),
