@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet_acceptance.context import Run
-from fleet_acceptance.measure import jobs, requests, sessions, templates
+from fleet_acceptance.measure import credentials, jobs, orders, requests, sessions, templates
 from fleet_acceptance.measure.bench import Bench
-from fleet_acceptance.sections import devices, flows
+from fleet_acceptance.sections import credentials as vending
+from fleet_acceptance.sections import devices, flows, steering
 
 # List prices of us-east-1 in dollars, rounded up: a call of the registry, a message or MQTT packet that is metered,
 # anything else (Lambda, S3, SNS, SQS, logs). Other regions cost up to twice as much.
@@ -61,7 +62,7 @@ def measure(run: Run) -> None:
     """Measure every fact."""
     bench = Bench(run)
     quotas(run)
-    for one in (requests, templates, sessions, jobs):
+    for one in (requests, templates, sessions, jobs, orders, credentials):
         one.measure(bench)
 
 
@@ -72,11 +73,13 @@ SECTIONS = (
     Section("recovery", "a thing with two certificates", 30, 30, 5, devices.recover),
     Section("hook", "a thing with two certificates", 40, 30, 10, devices.hook),
     Section("policies", "a claim, two things, ten certificates", 140, 120, 20, devices.policies),
+    Section("credentials", "a role, a role alias, a thing with a certificate", 40, 10, 5, vending.credentials),
+    Section("steering", "a thing with a certificate", 40, 15, 5, steering.steer),
     Section("flow-bulk", "3 things, a thing type, a policy, a role, a bucket", 70, 20, 10, flows.bulk),
     Section("flow-by-hand", "an IAM user, a thing, a policy, a certificate", 25, 5, 0, flows.by_hand),
     Section("flow-rule", "a rule, a role, an SNS topic, an SQS queue", 25, 5, 40, flows.rule),
     Section("flow-things", "thing_0, thing_1 with policies", 40, 10, 0, flows.things),
-    Section("measure", "30 things, 45 certificates, 12 templates, 6 policies, a function", 400, 450, 20, measure),
+    Section("measure", "30 things, 45 certificates, 12 templates, 7 policies, a function", 430, 450, 20, measure),
     Section("many", "a thing with a certificate for each device", 12, 20, 2, devices.many, per_device=True),
 )  # fmt: skip
 # What set-up and removal cost, with two listings of the account.

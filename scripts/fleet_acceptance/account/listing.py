@@ -25,6 +25,8 @@ class Kind:
 
 
 KINDS = (
+    Kind("command", "iot", "list_commands", "commands", "commandId"),
+    Kind("role alias", "iot", "list_role_aliases", "roleAliases", None),
     Kind("job", "iot", "list_jobs", "jobs", "jobId"),
     Kind("rule", "iot", "list_topic_rules", "rules", "ruleName"),
     Kind("topic", "sns", "list_topics", "Topics", "TopicArn"),
@@ -58,6 +60,9 @@ def names(cloud: Cloud, kind: Kind) -> Iterator[str]:
         pages = [getattr(client, kind.operation)()]
     for page in pages:
         for entry in page.get(kind.key, []):
+            # A command that is deleted is shown for some hours.
+            if isinstance(entry, dict) and entry.get("pendingDeletion"):
+                continue
             yield str(entry if kind.name is None else entry[kind.name])
 
 

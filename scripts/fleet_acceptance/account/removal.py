@@ -156,6 +156,8 @@ def _role(cloud: Cloud, name: str) -> None:
 
 
 DELETE: Mapping[str, Delete] = {
+    "role alias": lambda cloud, name: cloud.iot.delete_role_alias(roleAlias=name),
+    "command": lambda cloud, name: cloud.iot.delete_command(commandId=name),
     "job": lambda cloud, name: cloud.iot.delete_job(jobId=name, force=True),
     "rule": lambda cloud, name: cloud.iot.delete_topic_rule(ruleName=name),
     "topic": _topic,

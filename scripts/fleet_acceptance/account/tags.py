@@ -25,6 +25,8 @@ def _iot(resource: str) -> Callable[[Cloud, str], Any]:
 
 
 _READ: Mapping[str, Callable[[Cloud, str], Any]] = {
+    "role alias": _iot("rolealias"),
+    "command": _iot("command"),
     "job": _iot("job"),
     "rule": _iot("rule"),
     "policy": _iot("policy"),

@@ -14,6 +14,16 @@ from awscrt import io, mqtt5
 SECONDS = 20.0
 _NEVER_MS = 3_600_000
 _HTTPS_PORT = 443
+_PROPERTIES = (
+    "retain",
+    "payload_format_indicator",
+    "message_expiry_interval_sec",
+    "response_topic",
+    "correlation_data",
+    "subscription_identifiers",
+    "content_type",
+    "user_properties",
+)
 
 
 class RefusedError(Exception):
@@ -48,11 +58,13 @@ class Identity:
 
 @dataclass(frozen=True)
 class Message:
-    """One that arrived."""
+    """One that arrived; ``properties`` are the names of those that it had."""
 
     topic: str
     payload: bytes
     qos: int
+    properties: tuple[str, ...] = ()
+    expiry: int | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -134,11 +146,16 @@ class Session:
 
     def publish(self, topic: str, payload: object, qos: int = 1) -> int | None:
         """Publish JSON, or bytes as they are; give the PUBACK's code, None at QoS 0."""
-        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        packet = mqtt5.PublishPacket(topic=topic, payload=data, qos=mqtt5.QoS(qos))
-        done = self._client.publish(packet).result(SECONDS)
+        done = self.publish_later(topic, payload, qos).result(SECONDS)
         code = done.puback.reason_code if qos else None
         return None if code is None else int(code)
+
+    def publish_later(self, topic: str, payload: object, qos: int = 1) -> "Future[Any]":
+        """Publish without waiting."""
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        packet = mqtt5.PublishPacket(topic=topic, payload=data, qos=mqtt5.QoS(qos))
+        sent: Future[Any] = self._client.publish(packet)
+        return sent
 
     def subscribe(self, *filters: str) -> list[int]:
         """Subscribe with QoS 1 in one packet; give the code of each filter."""
@@ -182,7 +199,10 @@ class Session:
 
     def _received(self, data: Any) -> None:  # noqa: ANN401
         packet = data.publish_packet
-        self.messages.put(Message(packet.topic, bytes(packet.payload or b""), int(packet.qos)))
+        names = tuple(name for name in _PROPERTIES if getattr(packet, name, None))
+        expiry = packet.message_expiry_interval_sec
+        payload = bytes(packet.payload or b"")
+        self.messages.put(Message(packet.topic, payload, int(packet.qos), names, expiry))
 
     def _refused(self, data: Any) -> None:  # noqa: ANN401
         if not self._up.done():

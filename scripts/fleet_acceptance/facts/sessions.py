@@ -102,15 +102,12 @@ FACTS = (
         how="connect twice",
         follows="agent: maybe-cloned is concluded from it",
     ),
-    Fact(
-        id="commands-filter",
-        asks="a subscription to $aws/commands/things/T/executions/+/request/+",
-        says="ends the connection, by a report",
-        mark="I",
-        documented="SUBACK 135 or the connection's end",
-        sandbox="SUBACK 135 or the connection's end",
-        how="subscribe",
-        follows="agent: the three filters of commands are said in full",
+    _limit(
+        "command-filters",
+        "a subscription to $aws/commands/things/T/executions/+/request/+",
+        "ends the connection, by a report",
+        "subscribe",
+        "agent: the filters of commands are said in full",
     ),
     _limit(
         "packet-size",

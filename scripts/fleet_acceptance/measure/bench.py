@@ -286,6 +286,16 @@ def body(
     }
 
 
+def moment(tries: list[str], seconds: float) -> str:
+    """Give how long something took, in words that the next run gives, too."""
+    if not tries:
+        return "at once"
+    for limit, words in ((10.0, "within 10 s"), (60.0, "within a minute")):
+        if seconds <= limit:
+            return words
+    return "later than a minute"
+
+
 def _zipped(path: Path) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:

@@ -5,7 +5,7 @@ import time
 
 from fleet_acceptance.device import keys
 from fleet_acceptance.device.mqtt import Identity, RefusedError, Reply, Session
-from fleet_acceptance.measure.bench import CREATE_FROM_CSR, CREATE_KEYS, Bench
+from fleet_acceptance.measure.bench import CREATE_FROM_CSR, CREATE_KEYS, Bench, moment
 
 # For what must not come.
 _SILENCE_SECONDS = 3.0
@@ -67,17 +67,7 @@ def _spread(bench: Bench, thing: str, identity: Identity, registered: float) -> 
             seconds = time.monotonic() - registered
             tries.append(f"{seconds:.1f} s: {error.answer}")
         time.sleep(1.1)  # AWS takes one connect a second of a client id
-    bench.run.record("policy-spread", _moment(tries, seconds), seconds=seconds, refused=tries)
-
-
-def _moment(tries: list[str], seconds: float) -> str:
-    """Give how long something took, in words that the next run gives, too."""
-    if not tries:
-        return "at once"
-    for limit, words in ((10.0, "within 10 s"), (60.0, "within a minute")):
-        if seconds <= limit:
-            return words
-    return "later than a minute"
+    bench.run.record("policy-spread", moment(tries, seconds), seconds=seconds, refused=tries)
 
 
 def refusals(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from fleet_acceptance.errors import AcceptanceError
 # The log of the hook's function reaches CloudWatch some seconds later.
 _LOG_SECONDS = 180.0
 _JOB_SECONDS = 180.0
+_MANY_SECONDS = 1800.0
 _REFUSED_BY_AWS = 77
 
 
@@ -146,7 +147,9 @@ def many(run: Run) -> None:
             for one in devices:
                 one.start()
             until(
-                lambda: all(one.is_provisioned for one in devices), "an identity for each", 600.0
+                lambda: all(one.is_provisioned for one in devices),
+                "an identity for each",
+                _MANY_SECONDS,
             )
             run.result.figures[f"seconds until {count} devices have their identity"] = round(
                 time.monotonic() - began, 1
@@ -157,7 +160,7 @@ def many(run: Run) -> None:
                 waiting[:] = [one for one in waiting if not one.publishes()]
                 return not waiting
 
-            until(all_publish, "a reading of each", 600.0)
+            until(all_publish, "a reading of each", _MANY_SECONDS)
         finally:
             for one in devices:
                 if one.process is not None and one.process.poll() is None:
