@@ -2,12 +2,12 @@
 
 ``python scripts/bare_code.py FILE...`` rewrites modules of the AWS SDK, and says so in their first line: two thirds
 of them are text. With ``--same-lines`` comments and docstrings go and each statement stays on its line, so that a
-traceback of a device names the lines of the sources.
+traceback of a device names the lines of the sources; with ``--but-classes`` the docstrings of classes stay.
 """
 
+import argparse
 import ast
 import io
-import sys
 import tokenize
 from pathlib import Path
 
@@ -29,12 +29,14 @@ def bare(source: str) -> str:
     return NOTICE + "".join(licence) + _tight(ast.unparse(tree)) + "\n"
 
 
-def bare_with_the_same_lines(source: str) -> str:
+def bare_with_the_same_lines(source: str, *, with_classes: bool = False) -> str:
     """The code of a module, each statement on the line that it had."""
     lines = source.splitlines()
     # The columns of ast are bytes.
     encoded = [line.encode() for line in lines]
-    for text in _texts(ast.parse(source)):
+    tree = ast.parse(source)
+    kept = _texts_of_classes(tree) if with_classes else []
+    for text in (text for text in _texts(tree) if text not in kept):
         first, last = text.lineno - 1, (text.end_lineno or text.lineno) - 1
         rest = encoded[last][text.end_col_offset :]
         encoded[first : last + 1] = [b""] * (last - first + 1)
@@ -66,8 +68,27 @@ def _texts(tree: ast.Module) -> list[ast.Constant]:
     ]
 
 
+def _texts_of_classes(tree: ast.Module) -> list[ast.Constant]:
+    """The docstrings of classes."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return [text for node in classes for text in _texts(ast.Module(node.body[:1], []))]
+
+
+def main() -> None:
+    """Rewrite the files of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--same-lines", action="store_true")
+    parser.add_argument("--but-classes", action="store_true")
+    parser.add_argument("files", nargs="+", type=Path)
+    wanted = parser.parse_args()
+    for file in wanted.files:
+        source = file.read_text()
+        if wanted.same_lines:
+            stripped = bare_with_the_same_lines(source, with_classes=wanted.but_classes)
+        else:
+            stripped = bare(source)
+        file.write_text(stripped)
+
+
 if __name__ == "__main__":
-    wanted = sys.argv[1:]
-    strip = bare_with_the_same_lines if wanted[0] == "--same-lines" else bare
-    for file in map(Path, (word for word in wanted if word != "--same-lines")):
-        file.write_text(strip(file.read_text()))
+    main()

@@ -90,18 +90,32 @@ def test_text_is_cut_and_the_code_is_the_same(root_dir: Path, tmp_path: Path) ->
     assert bare(copy.read_text()) == bare(original)
 
 
-def test_a_module_of_the_agent_keeps_its_lines(root_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--but-classes"]])
+def test_a_module_of_the_agent_keeps_its_lines(
+    more: list[str], root_dir: Path, tmp_path: Path
+) -> None:
     agent = tmp_path / "fleet_agent"
     shutil.copytree(root_dir / "agent/fleet_agent", agent)
     modules = sorted(agent.rglob("*.py"))
     originals = [module.read_text() for module in modules]
-    command = [sys.executable, str(root_dir / "scripts/bare_code.py"), "--same-lines"]
+    command = [sys.executable, str(root_dir / "scripts/bare_code.py"), "--same-lines", *more]
     subprocess.run([*command, *map(str, modules)], check=True)
     found = [module.read_text() for module in modules]
     for module, stripped, original in zip(modules, found, originals, strict=True):
         assert bare(stripped) == bare(original), module
         assert lines(stripped) == lines(original), module
+    assert (of_classes(found) == of_classes(originals)) is bool(more)
     assert sum(map(len, found)) < sum(map(len, originals)) * 0.85
+
+
+def of_classes(sources: list[str]) -> list[str | None]:
+    """The docstrings of classes."""
+    return [
+        ast.get_docstring(node)
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef)
+    ]
 
 
 def lines(source: str) -> list[int]:
