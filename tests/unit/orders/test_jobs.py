@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from fleet_agent.config.handlers import FileHandler, Handler
 from fleet_agent.config.orders import Jobs
+from fleet_agent.orders.jobs.document import STEPS
 from unit.orders.cloud import managed, steps
 from unit.orders.device import Device, running
 
@@ -303,3 +305,22 @@ def test_what_is_not_answered_is_asked_again(make: Make, monkeypatch: pytest.Mon
     device.turn(lambda: device.clock.monotonic() > until)
     device.cloud.is_deaf = False
     device.turn(lambda: job.status == "SUCCEEDED")
+
+
+@pytest.mark.parametrize("name", ["target", "a/../b/target"])
+def test_as_many_steps_as_a_job_may_have_are_no_stack_of_calls(
+    make: Make, tmp_path: Path, name: str
+) -> None:
+    """A file is written, or refused, at once: no step may begin within the end of the one before."""
+    (tmp_path / "folder").mkdir()
+    path = str(tmp_path / "folder" / name)
+    device = make(
+        Jobs(enabled=True, operations={"write": "write"}),
+        write=Handler(file=FileHandler(path=path)),
+    )
+    device.connect()
+    device.settle()
+    written = [(f"S{number}", "write", ()) for number in range(STEPS)]
+    document = {"steps": [*steps(*written, ignoreStepFailure="true")]}
+    status, details = device.does(document)
+    assert (status, details["step"]) == ("SUCCEEDED", f"{STEPS} of {STEPS}: S{STEPS - 1}")
