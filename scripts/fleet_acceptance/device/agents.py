@@ -167,12 +167,16 @@ class Agent:
             raise AcceptanceError(
                 f"device {self.serial} ended with {self.process.returncode}:\n{said}"
             )
-        # A file that every agent shows: fifty processes that ask for it would take longer than fifty devices.
+        return bool(self.shown.get("readings_acknowledged"))
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """What it shows in its status file: a process for each look would take longer than fifty devices."""
         try:
-            daemon = json.loads((self.state / "run/status.json").read_text())
+            found: Mapping[str, Any] = json.loads((self.state / "run/status.json").read_text())
         except (OSError, ValueError):
-            return False
-        return bool(daemon.get("readings_acknowledged"))
+            return {}
+        return found
 
 
 def _environment() -> dict[str, str]:

@@ -181,7 +181,11 @@ def recover(run: Run) -> None:
         # A session that is open may live on for minutes: this one is opened afterwards.
         run.cloud.iot.update_certificate(certificateId=before, newStatus="REVOKED")
         with agent.running():
-            until(lambda: _certificate(agent) not in (None, before), "another certificate", 900.0)
+            until(
+                lambda: agent.shown.get("certificate_id") not in (None, before),
+                "another certificate",
+                900.0,
+            )
             until(agent.publishes, "a reading under the new certificate")
     with run.step("it is the same thing, with the same key"):
         found = agent.status()
@@ -193,7 +197,3 @@ def recover(run: Run) -> None:
         ]
         if len({keys.public_part(one["certificatePem"]) for one in pems}) != 1:
             raise AcceptanceError("it has another key")
-
-
-def _certificate(agent: Agent) -> object:
-    return agent.status().get("certificate_id")
