@@ -67,7 +67,9 @@ def is_alive(process: int) -> bool:
 
 def test_what_it_prints_and_how_it_ended(bench: Bench) -> None:
     ended = bench.run("sh", "-c", "echo out; echo err >&2")
-    assert ended == Ended(cause=Cause.ENDED, status=0, output=b"out\n", is_cut=False, words="")
+    assert ended == Ended(
+        cause=Cause.ENDED, status=0, output=b"out\n", is_cut=False, words="", errors=b"err\n"
+    )
     ended = bench.run("sh", "-c", "echo out; echo 'no\tmeter' >&2; exit 3")
     assert (ended.status, ended.output) == (3, b"out\n")
     assert ended.words == "ended with exit status 3: no?meter"
