@@ -1,0 +1,33 @@
+"""JSON that somebody else wrote, as it comes with orders and in answers: an object that anything can be done with.
+
+What the parser takes may be nested as deeply as the stack is at that moment; whoever writes it out again, or shows it,
+from a few calls further in, would have no stack left for that.
+"""
+
+import json
+from typing import Any
+
+DEPTH = 64  # objects and lists within each other; AWS takes less
+
+
+def read_object(payload: bytes) -> dict[str, Any] | None:
+    """The object that a payload is; None where it is none, or is nested deeper than ``DEPTH``."""
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and not _is_deep(found) else None
+
+
+def _is_deep(found: object) -> bool:
+    level = [found]
+    for _ in range(DEPTH):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)  # type: ignore[attr-defined]
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
