@@ -5,6 +5,7 @@ body; answers come in order, and a connection lasts until its program ends it or
 """
 
 import contextlib
+import errno
 import json
 import math
 import re
@@ -102,18 +103,25 @@ class Container:
         """End all of it."""
         for one in list(self._connections):
             one.close()
+        self._stop_listening()
+        self._listen_at = math.inf
+
+    def _stop_listening(self) -> None:
         if self._listener is not None:
             self._mailbox.unwatch(self._listener.fileno())
             self._listener.close()
             self._listener = None
-        self._listen_at = math.inf
 
     def _accept(self) -> None:
         if self._listener is None:
             return
         try:
             client, _ = self._listener.accept()
-        except OSError:  # gone already, or no descriptor is left: it comes again
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                # It would come again at once: later, when something may have been closed.
+                self._stop_listening()
+                self._listen_at = self._clock.monotonic() + RETRY
             return
         client.setblocking(False)
         if len(self._connections) >= MAX_CONNECTIONS:

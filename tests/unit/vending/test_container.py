@@ -1,9 +1,12 @@
 """The container endpoint against clients that know HTTP and mean no good."""
 
 import contextlib
+import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +95,25 @@ def test_a_token_of_nobody_gets_nothing(served: Served, token: bytes) -> None:
 
 def test_a_head_without_end_is_not_collected_for_ever(served: Served) -> None:
     assert served.exchange(b"GET / HTTP/1.1\r\nX: " + b"x" * 3 * container.LARGEST, 1) == b""
+
+
+def test_without_a_descriptor_left_it_does_not_spin(served: Served) -> None:
+    """The connection that cannot be accepted stays; the listener would be ready again at once, without end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_connection((container.HOST, served.port)):
+        highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+        held = [os.dup(0) for _ in range(highest)]
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, hard))
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(0))
+            event = served.mailbox.wait(SystemClock().monotonic() + 5)
+            assert isinstance(event, Ready)
+            event.act()
+            assert served.mailbox.wait(SystemClock().monotonic() + 0.05) is None
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for one in held:
+                os.close(one)
+    assert served.container.due <= SystemClock().monotonic() + container.RETRY
