@@ -22,7 +22,7 @@ from fleet_agent.record import record
 from fleet_agent.session.http import Answer, Exchange
 from fleet_agent.session.route import Route, credentials_route
 from fleet_agent.vending import request
-from fleet_agent.vending.alias import SPARE, Alias, Kept, Outcome, Waiter
+from fleet_agent.vending.alias import SPARE, Alias, Forget, Kept, Outcome, Waiter
 
 _log = logging.getLogger(__name__)
 
@@ -110,8 +110,12 @@ class Vendor:
         self._exchanges.clear()
         self._aliases.clear()
 
-    def get(self, name: str, waiter: Waiter) -> None:
-        """Hand credentials of an alias to ``waiter``: those that are kept, at once, or others when they come."""
+    def get(self, name: str, waiter: Waiter) -> Forget:
+        """Hand credentials of an alias to ``waiter``: those that are kept, at once, or others when they come.
+
+        Returns:
+            To be called when it waits no more.
+        """
         alias = self._aliases[name]
         now = self._clock.monotonic()
         alias.is_wanted = True
@@ -126,6 +130,7 @@ class Vendor:
                 self._ask(alias)
         else:
             waiter(self._outcome(alias))
+        return partial(alias.forget, waiter)
 
     def _outcome(self, alias: Alias) -> Outcome:
         """What there is: credentials to their last second, or why there are none."""
