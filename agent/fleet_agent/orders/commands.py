@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.orders import Commands as Settings
-from fleet_agent.orders import foreign
 from fleet_agent.orders.handler import Handler
 from fleet_agent.orders.order import COMMAND, Arrived, Order, bound
 from fleet_agent.orders.outcome import Outcome, Result, failure

@@ -4,11 +4,11 @@ No answer is logged or quoted: it holds keys and tokens.
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Credential, Csr, Secret
 from fleet_agent.errors import DeviceError, UnreachableError
@@ -51,12 +51,9 @@ def _unusable(operation: Operation, why: str) -> UnusableAnswerError:
 def _object(payload: bytes, operation: Operation) -> dict[str, Any]:
     if len(payload) > _MAX_PAYLOAD:
         raise _unusable(operation, f"it has {len(payload)} bytes")
-    try:
-        value = json.loads(payload)
-    except (ValueError, RecursionError):
-        raise _unusable(operation, "it is no JSON") from None  # the text may hold a key
-    if not isinstance(value, dict):
-        raise _unusable(operation, "it is no JSON object")
+    value = foreign.read_object(payload)
+    if value is None:
+        raise _unusable(operation, "it is no JSON object")  # its text may hold a key
     return value
 
 

@@ -14,8 +14,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.clock import Clock
-from fleet_agent.orders import foreign
 from fleet_agent.printable import printable
 from fleet_agent.session.message import Outgoing
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fleet_agent.orders import foreign
+from fleet_agent import foreign
 from fleet_agent.record import record
 
 # AWS IoT's own rule for the id of a job.

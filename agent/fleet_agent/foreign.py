@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote, as it comes with orders and in answers: an object that anything can be done with.
+"""JSON that somebody else wrote, as it comes with orders and in answers: objects that anything can be done with.
 
 What the parser takes may be nested as deeply as the stack is at that moment; whoever writes it out again, or shows it,
 from a few calls further in, would have no stack left for that.

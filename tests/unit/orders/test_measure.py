@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awsiot import iotidentity
 
+from fleet_agent import foreign
 from fleet_agent.config.orders import Commands as CommandSettings
 from fleet_agent.config.orders import Jobs
-from fleet_agent.orders import foreign
 from fleet_agent.orders.answer import UNDER_WAY, Answers
 from fleet_agent.orders.commands import Commands
+from fleet_agent.orders.handlers.exec import environment
 from fleet_agent.orders.jobs import asking
-from fleet_agent.orders.jobs.execution import execution, noticed
+from fleet_agent.orders.jobs.document import STEPS
+from fleet_agent.orders.jobs.execution import DETAIL, execution, noticed
+from fleet_agent.orders.jobs.progress import Done, Kept, Progress
 from fleet_agent.orders.order import Order
-from fleet_agent.orders.outcome import failure
+from fleet_agent.orders.outcome import Result, failure
+from fleet_agent.provisioning import answers
+from fleet_agent.provisioning.answers import UnusableAnswerError
+from fleet_agent.provisioning.model import Operation
 from unit.orders.conftest import Arriving, Bench
 from unit.orders.device import JOBS, Device, running
 
@@ -117,10 +124,33 @@ def test_answers_that_are_dropped_at_once_are_no_stack_of_calls() -> None:
         else:
             under_way.append(on_end)
 
-    answers = Answers(publish, ())
+    given = Answers(publish, ())
     for topic, count in (("good", UNDER_WAY), ("bad", 2000)):
         for _ in range(count):
             order = Order(payload=b"", response_topic=topic)
-            answers.report("h", order, failure("busy", ""), lambda: forgotten.append(1))
+            given.report("h", order, failure("busy", ""), lambda: forgotten.append(1))
     under_way[0]()
     assert len(forgotten) == 2001
+
+
+def test_a_registration_of_any_depth_is_refused_as_an_answer() -> None:
+    for depth in range(sys.getrecursionlimit() - 150, sys.getrecursionlimit()):
+        payload = b'{"thingName": "t", "deviceConfiguration": {"a": %s}}' % nested(depth).encode()
+        with pytest.raises(UnusableAnswerError):
+            answers.parsed(iotidentity.RegisterThingResponse, payload, Operation.REGISTER)
+
+
+def test_the_longest_job_is_known_after_a_restart(tmp_path: Path) -> None:
+    """What a hundred steps print took more room on disk than was read again."""
+    output = "\N{PILE OF POO}" * DETAIL
+    step = Done(result=Result.DONE, status=0, reason=output[:200], stdout=output, stderr=output)
+    longest = Progress(job="j", number=1, steps=(step,) * STEPS)
+    kept = Kept(tmp_path / "orders" / "job.json", str)
+    kept.write(longest)
+    assert kept.read() == longest
+
+
+@pytest.mark.parametrize("identity", ["a\0b", "\ud800"])
+def test_an_id_that_no_environment_carries_is_left_out(identity: str) -> None:
+    found = environment(Order(topic="t", payload=b"", identity=identity), "h")
+    assert found == {"FLEET_AGENT_TOPIC": "t", "FLEET_AGENT_HANDLER": "h"}
