@@ -221,14 +221,21 @@ class Vendor:
         self._diagnosed = (words, now + DIAGNOSE_AGAIN)
 
         def look() -> None:
-            # Its ssl costs 4 MB: only when something is wrong.
-            from fleet_agent.session import probe
+            found = None
+            try:
+                # Its ssl costs 4 MB: only when something is wrong.
+                from fleet_agent.session import probe
 
-            found = probe.first_failure(attempt.route, attempt.pair, wall)
+                found = probe.first_failure(attempt.route, attempt.pair, wall)
+            except Exception as error:  # noqa: BLE001 - unless this ends, the alias is never asked for again
+                _log.warning("the cause was not found: %s", error)
             found = found or _no_answer(words, attempt.route)
             self._mailbox.put(Ready(partial(self._explained, attempt, found)))
 
-        threading.Thread(target=look, daemon=True).start()
+        try:
+            threading.Thread(target=look, daemon=True).start()
+        except RuntimeError:  # the unit, or the machine, has no thread left
+            self._failed(attempt.alias, _no_answer(words, attempt.route))
 
     def _explained(self, attempt: _Attempt, error: AgentError) -> None:
         self._known_cause = error
