@@ -51,9 +51,12 @@ def _unusable(operation: Operation, why: str) -> UnusableAnswerError:
 def _object(payload: bytes, operation: Operation) -> dict[str, Any]:
     if len(payload) > _MAX_PAYLOAD:
         raise _unusable(operation, f"it has {len(payload)} bytes")
-    value = foreign.read_object(payload)
-    if value is None:
-        raise _unusable(operation, "it is no JSON object")  # its text may hold a key
+    try:
+        value = foreign.read(payload)
+    except ValueError:
+        raise _unusable(operation, "it is no JSON") from None  # the text may hold a key
+    if not isinstance(value, dict):
+        raise _unusable(operation, "it is no JSON object")
     return value
 
 
