@@ -114,12 +114,23 @@ class Order:
         os.close(folder)
 
     def _forget_the_oldest(self) -> None:
-        found = sorted(self._folder.glob("*.order"), key=lambda path: path.stat().st_mtime)
+        found = sorted(self._folder.glob("*.order"), key=_age)
         for path in found[: -KEPT + 1]:
-            with contextlib.suppress(BlockingIOError), path.open("rb") as file:
+            # Another process may be at the same one.
+            with (
+                contextlib.suppress(BlockingIOError, FileNotFoundError),
+                path.open("rb") as file,
+            ):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.with_suffix(".outcome").unlink(missing_ok=True)
                 path.unlink()
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # forgotten by another process just now
+        return 0.0
 
 
 def boot_id() -> str:

@@ -49,10 +49,9 @@ def find(folder: Path, name: str) -> Program:
         raise RefusedError(f"{folder}: {error.strerror}") from error
     for part in (*reversed(real.parents), real):
         found = _look(part)
-        # Below a sticky folder nobody moves what is root's.
-        if not stat.S_ISDIR(found.st_mode) or (
-            _is_foreign(found) and not found.st_mode & stat.S_ISVTX
-        ):
+        # Below a sticky folder of root's nobody else moves what is root's; but anybody puts links to it there.
+        is_sticky = part != real and found.st_uid == 0 and bool(found.st_mode & stat.S_ISVTX)
+        if not stat.S_ISDIR(found.st_mode) or (_is_foreign(found) and not is_sticky):
             raise RefusedError(f"{part} is no folder that root alone writes")
     path = real / name
     found = _look(path)

@@ -5,6 +5,7 @@ Every ``load_…`` refuses what is not as it was written, by ``KeyError``, ``Typ
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -129,4 +130,6 @@ def _string(value: Mapping[str, Any], key: str) -> str:
 def _number(value: Mapping[str, Any], key: str) -> float:
     if not isinstance(value[key], int | float) or isinstance(value[key], bool):
         raise TypeError(f"{key} is no number")
-    return float(value[key])
+    if not math.isfinite(found := float(value[key])):
+        raise ValueError(f"{key} is no finite number")
+    return found

@@ -237,10 +237,10 @@ def _known(device: Device) -> Iterator[str]:
     for path in device.state_dir.glob("credentials/*/issued.json"):
         try:
             token = json.loads(_read(path)).get("ownership_token")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             continue
-        if token:
-            yield str(token)
+        if token and isinstance(token, str):
+            yield token
     addresses = [device.environment.get(name) for name in _PROXIES]
     with contextlib.suppress(AgentError):
         addresses.append(

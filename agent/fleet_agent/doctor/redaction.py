@@ -22,6 +22,8 @@ _PATTERNS = (
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]*\.?[\w-]*", re.ASCII), GONE),
     # AWS's access keys, which say what they are
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"), GONE),
+    # our own tokens for AWS credentials over HTTP
+    (re.compile(r"\b\d{1,10}\.[0-9a-f]{64}\b", re.ASCII), GONE),
     (re.compile(r"(?m)^(\s*SetCredential\w*=[^:\n]*:).*$"), rf"\1{GONE}"),
     (re.compile(r"(?im)\b((?:Proxy-)?Authorization:\s*\w+\s+)\S+"), rf"\1{GONE}"),
     # AWS's ownership tokens are long and of this alphabet; certificate ids, 64 hex digits, stay

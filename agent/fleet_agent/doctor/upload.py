@@ -30,6 +30,8 @@ LIMIT = 120.0  # seconds
 _DEFAULT_REGION = "us-east-1"
 _MOVED = (301, 307, 400)  # S3's answers to a request in another region than the bucket's
 _OK, _SERVER = 200, 500
+# It becomes part of the host that the device's credentials go to.
+_REGION_NAME = re.compile(r"[a-z0-9-]{1,32}")
 
 
 def check(url: str) -> None:
@@ -82,7 +84,7 @@ def put(
 
     answer = send(region)
     other = answer.headers.get("x-amz-bucket-region")
-    if answer.status in _MOVED and other and other != region:
+    if answer.status in _MOVED and other and _REGION_NAME.fullmatch(other) and other != region:
         answer = send(other)
     if answer.status != _OK:
         raise _error(answer, bucket, key)

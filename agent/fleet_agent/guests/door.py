@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 RETRY = 10.0  # seconds between tries to open it
 LOOK = 10.0  # seconds between looks at whether it is still there
+_FOR_ALL = 0o666
 _NOT_NOW = {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR}
 
 
@@ -97,13 +98,23 @@ class Door:
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)
         if self._is_for_all:
-            self.path.chmod(0o666)
-        self._opened(self._give_to(self._group) if self._group is not None else "")
+            self._opened(self._open_to_all())
+        else:
+            self._opened(self._give_to(self._group) if self._group is not None else "")
 
     def _stop(self) -> None:
         if self._listener is not None:
             self._mailbox.unwatch(self._listener.fileno())
             self._listener = None
+
+    def _open_to_all(self) -> str:
+        try:
+            # Where systemd holds it, its socket unit may have done it.
+            if self.path.stat().st_mode & _FOR_ALL != _FOR_ALL:
+                self.path.chmod(_FOR_ALL)
+        except OSError as error:
+            return f"{self.path} is not open to all users: {error.strerror}"
+        return ""
 
     def _give_to(self, group: str) -> str:
         import grp
@@ -113,7 +124,7 @@ class Door:
             # Where systemd holds it, its socket unit may have done it.
             if self.path.stat().st_gid != number:
                 os.chown(self.path, -1, number)
-        except KeyError:
+        except (KeyError, OverflowError):
             return f"there is no group {group}"
         except OSError:
             if not users.are_seen():

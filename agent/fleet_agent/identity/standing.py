@@ -143,7 +143,7 @@ def load(value: Mapping[str, Any]) -> Standing:
         refused_for=_seconds(value["refused_for"]),
         refused=_stamp(value["refused"]),
         delay=_seconds(value["delay"]),
-        tries=int(value["tries"]),
+        tries=int(_seconds(value["tries"])),
         tried=_stamp(value["tried"]),
         wait=_seconds(value["wait"]),
         asked=_stamp(value["asked"]),

@@ -57,6 +57,7 @@ class Answers:
         self.own = tuple(own)
         self._waiting: collections.deque[Callable[[], None]] = collections.deque()
         self._under_way = 0
+        self._is_sending = False
 
     def report(
         self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
@@ -71,13 +72,16 @@ class Answers:
             forget()
             return
 
+        # The payload of a flood of them is not to be kept until the answers have left.
+        correlation_data = order.correlation_data
+
         def send() -> None:
             payload, content_type = written(outcome)
             self._under_way += 1
             self._publish(
                 topic,
                 payload,
-                correlation_data=order.correlation_data,
+                correlation_data=correlation_data,
                 content_type=content_type,
                 user_properties=(("handler", handler),),
                 on_end=lambda: self._ended(forget),
@@ -87,8 +91,14 @@ class Answers:
         self._send()
 
     def _send(self) -> None:
+        # What is dropped at once ends within the call: answers to a topic that is not published on any more must not
+        # be one stack of calls.
+        if self._is_sending:
+            return
+        self._is_sending = True
         while self._waiting and self._under_way < UNDER_WAY:
             self._waiting.popleft()()
+        self._is_sending = False
 
     def _ended(self, forget: Callable[[], None]) -> None:
         self._under_way -= 1

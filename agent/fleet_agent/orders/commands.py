@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.orders import Commands as Settings
 from fleet_agent.orders.handler import Handler
@@ -151,7 +152,7 @@ class Commands:
     def _requested(self, identifier: str, path: str, message: Arrived) -> Receipt:
         if message.retain or identifier in self._executions:
             return self._again(identifier, message)
-        values = _object(message.payload) if path == "request/json" else {}
+        values = (foreign.read_object(message.payload) or {}) if path == "request/json" else {}
         operation = values.get(self._settings.member)
         name = self._settings.handler
         if isinstance(operation, str):
@@ -238,7 +239,7 @@ class Commands:
         if is_good:
             self._accepted(one, said)
             return
-        values = _object(payload)
+        values = foreign.read_object(payload) or {}
         code, words = (
             printable(str(values.get("error"))),
             printable(str(values.get("errorMessage", ""))),
@@ -304,14 +305,6 @@ def _readable(data: bytes | None) -> str:
     """The last of an output, as text without control characters but the ends of lines."""
     text = (data or b"").decode(errors="replace")[-_OUTPUT:].strip()
     return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _arguments(values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,11 +4,11 @@ No answer is logged or quoted: it holds keys and tokens.
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Credential, Csr, Secret
 from fleet_agent.errors import DeviceError, UnreachableError
@@ -52,8 +52,8 @@ def _object(payload: bytes, operation: Operation) -> dict[str, Any]:
     if len(payload) > _MAX_PAYLOAD:
         raise _unusable(operation, f"it has {len(payload)} bytes")
     try:
-        value = json.loads(payload)
-    except (ValueError, RecursionError):
+        value = foreign.read(payload)
+    except ValueError:
         raise _unusable(operation, "it is no JSON") from None  # the text may hold a key
     if not isinstance(value, dict):
         raise _unusable(operation, "it is no JSON object")

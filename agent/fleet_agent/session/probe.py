@@ -95,7 +95,10 @@ def _walked(route: Route, pair: KeyPair, now: float) -> list[Step]:
     """As many steps as there is time for."""
     found: list[Step] = []
     thread = threading.Thread(target=lambda: found.extend(steps(route, pair, now)), daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the unit, or the machine, has no thread left
+        return []
     thread.join(LIMIT)
     return list(found)
 
@@ -152,9 +155,11 @@ def _check_token(pair: KeyPair) -> None:
 def _resolve(route: Route) -> list[str]:
     try:
         found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    # The latter of a name that cannot be one, such as with a label of more than 63 characters.
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise UnreachableError(
-            f"The endpoint {route.host} does not resolve: {error.strerror}.",
+            f"The endpoint {route.host} does not resolve: {why}.",
             remedy=f"Check its spelling ({_describe(route)}) and DNS.",
             code="endpoint-unknown",
         ) from error

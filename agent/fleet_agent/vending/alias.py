@@ -1,5 +1,6 @@
 """One role alias: the credentials that are kept for it, who waits for others, and when to ask again. Pure."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -18,6 +19,7 @@ SPARE = 30.0
 
 Outcome = AwsCredentials | AgentError
 Waiter = Callable[[Outcome], None]
+Forget = Callable[[], None]  # who waited has gone
 
 
 @dataclasses.dataclass
@@ -68,6 +70,11 @@ class Alias:
         self.not_before = now + delay(Patience.AWAITED, self.tries, jitter)
         self.refresh_at = self.not_before if self.kept else math.inf
         return self._ended()
+
+    def forget(self, waiter: Waiter) -> None:
+        """It waits no more, if it did: whoever asks and goes, again and again, is not to be kept until the answer."""
+        with contextlib.suppress(ValueError):
+            self.waiters.remove(waiter)
 
     def _ended(self) -> list[Waiter]:
         self.is_asking = False

@@ -5,6 +5,7 @@ body; answers come in order, and a connection lasts until its program ends it or
 """
 
 import contextlib
+import errno
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from urllib.parse import unquote
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, Exit
 from fleet_agent.mailbox import Mailbox
+from fleet_agent.vending.alias import Forget
 
 HOST = "127.0.0.1"
 BACKLOG = 64
@@ -39,8 +41,9 @@ _PHRASES = {
 _STATUSES = {Exit.REFUSED: 403, Exit.UNREACHABLE: 503, Exit.TEMPORARY: 503}
 
 Reply = Callable[[bytes | AgentError], None]
-# Gets a token, a role alias, and where the body goes that answers; False: nobody's token.
-Counter = Callable[[str, str, Reply], bool]
+# Gets a token, a role alias, and where the body goes that answers; gives what to call when its program has gone, or
+# None: nobody's token.
+Counter = Callable[[str, str, Reply], Forget | None]
 
 
 class Container:
@@ -102,18 +105,25 @@ class Container:
         """End all of it."""
         for one in list(self._connections):
             one.close()
+        self._stop_listening()
+        self._listen_at = math.inf
+
+    def _stop_listening(self) -> None:
         if self._listener is not None:
             self._mailbox.unwatch(self._listener.fileno())
             self._listener.close()
             self._listener = None
-        self._listen_at = math.inf
 
     def _accept(self) -> None:
         if self._listener is None:
             return
         try:
             client, _ = self._listener.accept()
-        except OSError:  # gone already, or no descriptor is left: it comes again
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                # It would come again at once: later, when something may have been closed.
+                self._stop_listening()
+                self._listen_at = self._clock.monotonic() + RETRY
             return
         client.setblocking(False)
         if len(self._connections) >= MAX_CONNECTIONS:
@@ -143,6 +153,7 @@ class _Connection:
         self._gone = gone
         self._came = bytearray()
         self._leaving = b""  # of the answer, what the client does not take yet
+        self._forget: Forget | None = None
         self.is_waiting = False
         self._is_taking = False
         self.heard_at = clock.monotonic()
@@ -153,6 +164,8 @@ class _Connection:
         self._mailbox.unwatch(self._client.fileno())
         self._client.close()
         self._gone(self)
+        if self._forget is not None:
+            self._forget()
 
     @property
     def _is_open(self) -> bool:
@@ -203,7 +216,8 @@ class _Connection:
             self._answer(_NOT_FOUND, _words("not-found", title))
             return
         token = headers.get("authorization", "")
-        if not self._counter(token, unquote(found[1]), self._reply):
+        self._forget = self._counter(token, unquote(found[1]), self._reply)
+        if self._forget is None:
             title = "The Authorization header is no user's token: fleet-agent credentials --token-file FILE"
             self._answer(_UNAUTHORIZED, _words("token-unknown", title))
 

@@ -93,7 +93,7 @@ def date(header: str) -> float | None:
         found = dt.datetime(
             int(words[3]), month, int(words[1]), hour, minute, second, tzinfo=dt.UTC
         )
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found.timestamp()
 
@@ -111,6 +111,8 @@ def _text(found: dict[str, object], name: str) -> str:
 def _moment(text: str) -> float:
     try:
         found = dt.datetime.fromisoformat(text)
-    except ValueError:
+        found = found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
+    # Another zone's last hours of the year 9999 are in none that can be written.
+    except (ValueError, OverflowError):
         raise UnreadableError("its `expiration` is no date") from None
-    return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).timestamp()
+    return found.timestamp()

@@ -86,7 +86,7 @@ def read(data: bytes) -> dict[str, object]:
     try:
         value = json.loads(data)
         if value["ok"] is True:
-            return dict(value)
+            return _answered(value)
         found = value["error"]
         words = {name: str(found[name]) for name in ("title", "remedy", "code")}
         kind = _KINDS.get(found["status"], UnreachableError)
@@ -97,6 +97,25 @@ def read(data: bytes) -> dict[str, object]:
             code="no-agent",
         ) from None
     raise kind(words["title"], remedy=words["remedy"], code=words["code"])
+
+
+def _answered(value: dict[str, object]) -> dict[str, object]:
+    """An answer with all that one has: credentials, or a token and where it is taken.
+
+    Raises:
+        LookupError, TypeError, ValueError: It lacks something.
+    """
+    if isinstance(found := value.get("credentials"), dict):
+        names = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
+        texts = [found[name] for name in names]
+    else:
+        texts = [value[name] for name in ("token", "url")]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError("no text")
+        # Half a character can be neither written nor sent.
+        text.encode()
+    return dict(value)
 
 
 def too_large() -> UsageError:

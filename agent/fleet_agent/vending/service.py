@@ -15,7 +15,7 @@ from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
-from fleet_agent.vending.alias import Outcome
+from fleet_agent.vending.alias import Forget, Outcome
 from fleet_agent.vending.contracts import AwsCredentials
 from fleet_agent.vending.packet import Wish
 from fleet_agent.vending.rights import AllowList
@@ -123,16 +123,16 @@ class Service:
 
     # Over the socket --------------------------------------------------------------------------------------------------
 
-    def _serve(self, user: int, wish: Wish, reply: Reply) -> None:
+    def _serve(self, user: int, wish: Wish, reply: Reply) -> Forget:
         try:
             if wish.is_token:
                 reply(self._token(user, wish.alias))
-                return
+                return _nothing
             name = self._allowed.alias(user, wish.alias)
         except AgentError as error:
             reply(packet.refusal(error))
-            return
-        self._vendor.get(name, partial(self._handed, name, reply))
+            return _nothing
+        return self._vendor.get(name, partial(self._handed, name, reply))
 
     def _handed(self, name: str, reply: Reply, outcome: Outcome) -> None:
         if isinstance(outcome, AgentError):
@@ -155,17 +155,16 @@ class Service:
 
     def _serve_container(
         self, token: str, wanted: str, reply: Callable[[bytes | AgentError], None]
-    ) -> bool:
+    ) -> Forget | None:
         user = self._tokens.user(token) if self._tokens else None
         if user is None:
-            return False
+            return None
         try:
             name = self._allowed.alias(user, wanted)
         except AgentError as error:
             reply(error)
-        else:
-            self._vendor.get(name, partial(self._handed_container, name, reply))
-        return True
+            return _nothing
+        return self._vendor.get(name, partial(self._handed_container, name, reply))
 
     def _handed_container(
         self, name: str, reply: Callable[[bytes | AgentError], None], outcome: Outcome
@@ -189,6 +188,10 @@ class _Part(Protocol):
     def due(self) -> float: ...
     def act(self) -> None: ...
     def close(self) -> None: ...
+
+
+def _nothing() -> None:
+    """Nobody waits."""
 
 
 def _for_socket(found: AwsCredentials) -> bytes:

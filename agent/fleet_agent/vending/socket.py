@@ -13,14 +13,15 @@ from fleet_agent.guests.places import Places, Share
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
+from fleet_agent.vending.alias import Forget
 from fleet_agent.vending.packet import MAX_PACKET, Wish
 
 MAX_CONNECTIONS = 256
 BURST = 64  # packets of a connection until others get their turn
 
 Reply = Callable[[bytes], None]
-# Answers a wish of a user, at once or later, once.
-Counter = Callable[[int, Wish, Reply], None]
+# Answers a wish of a user, at once or later, once; gives what to call when its program has gone.
+Counter = Callable[[int, Wish, Reply], Forget]
 
 
 class Socket:
@@ -113,7 +114,7 @@ class _Connection:
         share: Share,
         mailbox: Mailbox,
         clock: Clock,
-        counter: Callable[[Wish, Reply], None],
+        counter: Callable[[Wish, Reply], Forget],
         farewells: Farewells,
         scratch: bytearray,
     ) -> None:
@@ -127,6 +128,7 @@ class _Connection:
         self._view = memoryview(scratch)
         self._is_open = True
         self._answer = b""  # that the program does not take yet
+        self._forget: Forget | None = None
         self.is_waiting = False
         self._is_reading = False
         self.heard_at = clock.monotonic()
@@ -152,6 +154,8 @@ class _Connection:
         self._is_open = False
         self._mailbox.unwatch(self._client.fileno())
         self._share.guests.discard(self)
+        if self._forget is not None:
+            self._forget()
 
     def _read(self) -> None:
         self.heard_at = self._clock.monotonic()
@@ -183,7 +187,7 @@ class _Connection:
         except AgentError as error:
             self._send(packet.refusal(error))
         else:
-            self._counter(wish, self._send)
+            self._forget = self._counter(wish, self._send)
 
     def _send(self, answer: bytes) -> None:
         if not self._is_open:

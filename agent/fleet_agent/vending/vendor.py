@@ -22,7 +22,7 @@ from fleet_agent.record import record
 from fleet_agent.session.http import Answer, Exchange
 from fleet_agent.session.route import Route, credentials_route
 from fleet_agent.vending import request
-from fleet_agent.vending.alias import SPARE, Alias, Kept, Outcome, Waiter
+from fleet_agent.vending.alias import SPARE, Alias, Forget, Kept, Outcome, Waiter
 
 _log = logging.getLogger(__name__)
 
@@ -110,8 +110,12 @@ class Vendor:
         self._exchanges.clear()
         self._aliases.clear()
 
-    def get(self, name: str, waiter: Waiter) -> None:
-        """Hand credentials of an alias to ``waiter``: those that are kept, at once, or others when they come."""
+    def get(self, name: str, waiter: Waiter) -> Forget:
+        """Hand credentials of an alias to ``waiter``: those that are kept, at once, or others when they come.
+
+        Returns:
+            To be called when it waits no more.
+        """
         alias = self._aliases[name]
         now = self._clock.monotonic()
         alias.is_wanted = True
@@ -126,6 +130,7 @@ class Vendor:
                 self._ask(alias)
         else:
             waiter(self._outcome(alias))
+        return partial(alias.forget, waiter)
 
     def _outcome(self, alias: Alias) -> Outcome:
         """What there is: credentials to their last second, or why there are none."""
@@ -216,14 +221,21 @@ class Vendor:
         self._diagnosed = (words, now + DIAGNOSE_AGAIN)
 
         def look() -> None:
-            # Its ssl costs 4 MB: only when something is wrong.
-            from fleet_agent.session import probe
+            found = None
+            try:
+                # Its ssl costs 4 MB: only when something is wrong.
+                from fleet_agent.session import probe
 
-            found = probe.first_failure(attempt.route, attempt.pair, wall)
+                found = probe.first_failure(attempt.route, attempt.pair, wall)
+            except Exception as error:  # noqa: BLE001 - unless this ends, the alias is never asked for again
+                _log.warning("the cause was not found: %s", error)
             found = found or _no_answer(words, attempt.route)
             self._mailbox.put(Ready(partial(self._explained, attempt, found)))
 
-        threading.Thread(target=look, daemon=True).start()
+        try:
+            threading.Thread(target=look, daemon=True).start()
+        except RuntimeError:  # the unit, or the machine, has no thread left
+            self._failed(attempt.alias, _no_answer(words, attempt.route))
 
     def _explained(self, attempt: _Attempt, error: AgentError) -> None:
         self._known_cause = error

@@ -128,6 +128,7 @@ def test_of_a_file_only_what_is_known_goes_along(tmp_path: Path) -> None:
         ("secret: |\n  first line\n  hunter2\n", "hunter2"),
         ("secret:\n  inner:\n    deep: hunter2\n", "hunter2"),
         ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
+        (f"curl -H 1000.{'0123456789abcdef' * 4} http://127.0.0.1:9070", "0123456789abcdef" * 4),
         ("aws_access_key_id = AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
     ],
 )

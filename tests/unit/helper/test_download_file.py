@@ -166,3 +166,17 @@ def test_a_server_that_is_not_trusted_or_not_there(place: Place) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
     done = place.download(str(place.folder / "x"), url="https://localhost:1/x")
     assert (done.returncode, done.stderr.count("\n")) == (69, 1)
+
+
+@pytest.mark.parametrize("more", [(), (SUM,)])
+def test_a_second_name_of_a_file_elsewhere_is_left_alone(
+    place: Place, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    victim.chmod(0o600)
+    name = f".app.bin.{SUM[:16] if more else 'new'}.part"
+    (place.folder / name).hardlink_to(victim)
+    done = place.download(str(place.folder / "app.bin"), *more)
+    assert (done.returncode, done.stderr) == (77, f"{name} is somebody else's\n")
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("mine", 0o600)

@@ -63,6 +63,20 @@ def test_the_oldest_are_forgotten_and_those_that_run_are_not(tmp_path: Path) -> 
     assert not (tmp_path / "0.outcome").exists()
 
 
+def test_many_that_forget_the_same_do_not_fail(tmp_path: Path) -> None:
+    for number in range(3 * KEPT):
+        (tmp_path / f"{number}.order").write_text("{}")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4) as pool:
+        assert (
+            pool.starmap(_begin_one, [(str(tmp_path), str(n)) for n in range(8)], 1) == [True] * 8
+        )
+
+
+def _begin_one(folder: str, identifier: str) -> bool:
+    return Order(Path(folder), identifier).begin(BEGUN)
+
+
 def test_a_start_of_the_machine_has_an_id() -> None:
     kernel, first = boot_id().split(".")
     assert len(kernel) == 36

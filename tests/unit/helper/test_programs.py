@@ -47,6 +47,11 @@ def _replaced(folder: Path, make: Callable[[Path], None]) -> None:
     make(folder / "show")
 
 
+def _given_away(folder: Path) -> None:
+    folder.chmod(0o1755)
+    os.chown(folder, NOBODY, 0)
+
+
 TRICKS: dict[str, Callable[[Path], object]] = {
     "missing": lambda folder: (folder / "show").unlink(),
     "somebody else's": lambda folder: os.chown(folder / "show", NOBODY, 0),
@@ -59,6 +64,8 @@ TRICKS: dict[str, Callable[[Path], object]] = {
     "the folder is somebody else's": lambda folder: os.chown(folder, NOBODY, 0),
     "others may write the folder": lambda folder: folder.chmod(0o777),
     "the folder above is somebody else's": lambda folder: os.chown(folder.parent, NOBODY, 0),
+    "the folder is sticky, and anybody links there": lambda folder: folder.chmod(0o1777),
+    "the sticky folder above is somebody else's": lambda folder: _given_away(folder.parent),
     "no property": lambda folder: (folder / "show.profile").write_text("rm -rf /\n"),
     "a profile that is a link": lambda folder: (folder / "show.profile").symlink_to("/etc/hosts"),
     "a profile that is a pipe": lambda folder: os.mkfifo(folder / "show.profile", 0o644),

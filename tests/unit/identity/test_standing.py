@@ -45,6 +45,8 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
         {"wait": 1e300},
         {"wait": -1e10},
         {"refused_since": True},
+        {"tries": float("inf")},
+        {"tries": 10**400},
         {"tried": 7},
         {"tried": {"wall": 1.0}},
         {"history": [{"time": 1e99, "rung": "dead", "why": ""}]},

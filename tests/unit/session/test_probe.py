@@ -1,11 +1,13 @@
 """The steps to AWS IoT, and what is read off a server's certificate without a parser."""
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import SERVER_UNTRUSTED, Exit
 from fleet_agent.session import probe
 from fleet_agent.session.probe import Stage
@@ -55,3 +57,25 @@ def test_a_server_that_is_not_trusted_is_named_with_ca_file_and_issuer(
 )
 def test_an_issuer_that_cannot_be_read_off(certificate: bytes) -> None:
     assert probe.issuer_of(certificate) in ("", '""')
+
+
+def test_a_name_that_cannot_be_one_does_not_resolve() -> None:
+    given = Route(host=f"{'a' * 64}.example.com", port=8883, ca_file=None, proxy=None)
+    (last,) = probe.steps(given, None, 0.0)
+    assert last.error is not None
+    assert last.error.code == "endpoint-unknown"
+
+
+def test_without_a_thread_left_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at the way is no reason to end: the unit's TasksMax= may be reached."""
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    given = Route(host="localhost", port=1, ca_file=None, proxy=None)
+    pair = KeyPair(
+        certificate="", private_key=Secret(""), certificate_file="", private_key_file=""
+    )
+    assert probe.first_failure(given, pair, 0.0) is None
+    assert not probe.reaches(given, pair, 0.0)
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")

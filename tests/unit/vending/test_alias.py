@@ -85,3 +85,16 @@ def test_time_left_is_the_least_of_both_clocks(
     passed: float, wall_passed: float, left: float
 ) -> None:
     assert kept(3600).left(NOW + passed, WALL + wall_passed) == left
+
+
+def test_who_waits_no_more_is_not_kept() -> None:
+    alias = Alias("logs", is_asking=True)
+    heard: list[Outcome] = []
+    alias.waiters.append(heard.append)
+    stays = alias.waiters[0]
+    gone: list[Outcome] = []
+    leaves = gone.append
+    alias.waiters.append(leaves)
+    alias.forget(leaves)
+    alias.forget(leaves)
+    assert alias.waiters == [stays]

@@ -1,15 +1,19 @@
 """The container endpoint against clients that know HTTP and mean no good."""
 
 import contextlib
+import os
+import resource
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.vending import container
+from fleet_agent.vending.alias import Forget
 from fleet_agent.vending.container import Container, Reply
 
 GET = b"GET /role-aliases/logs/credentials HTTP/1.1\r\nAuthorization: %s\r\n\r\n"
@@ -22,6 +26,7 @@ class Served:
         clock = SystemClock()
         self.mailbox = Mailbox(clock)
         self.held: list[Reply] = []
+        self.gone: list[str] = []
         with socket.create_server((container.HOST, 0)) as free:
             self.port = free.getsockname()[1]
         self.failures: list[str] = []
@@ -36,12 +41,19 @@ class Served:
         self.container.act()
         self._clock = clock
 
-    def _serve(self, token: str, alias: str, reply: Reply) -> bool:
+    def _serve(self, token: str, alias: str, reply: Reply) -> Forget | None:
         if token == "held":
             self.held.append(reply)
         elif token == "good":
             reply(alias.encode())
-        return token in {"held", "good"}
+        return (lambda: self.gone.append(token)) if token in {"held", "good"} else None
+
+    def turn(self, is_done: Callable[[], object]) -> None:
+        until = self._clock.monotonic() + 20
+        while not is_done():
+            event = self.mailbox.wait(until)
+            assert isinstance(event, Ready)
+            event.act()
 
     def exchange(self, sent: bytes, answers: int) -> bytes:
         """What a client reads, until it has so many answers."""
@@ -92,3 +104,33 @@ def test_a_token_of_nobody_gets_nothing(served: Served, token: bytes) -> None:
 
 def test_a_head_without_end_is_not_collected_for_ever(served: Served) -> None:
     assert served.exchange(b"GET / HTTP/1.1\r\nX: " + b"x" * 3 * container.LARGEST, 1) == b""
+
+
+def test_without_a_descriptor_left_it_does_not_spin(served: Served) -> None:
+    """The connection that cannot be accepted stays; the listener would be ready again at once, without end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_connection((container.HOST, served.port)):
+        highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+        held = [os.dup(0) for _ in range(highest)]
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, hard))
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(0))
+            event = served.mailbox.wait(SystemClock().monotonic() + 5)
+            assert isinstance(event, Ready)
+            event.act()
+            assert served.mailbox.wait(SystemClock().monotonic() + 0.05) is None
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for one in held:
+                os.close(one)
+    assert served.container.due <= SystemClock().monotonic() + container.RETRY
+
+
+def test_a_program_that_asks_and_goes_is_not_kept_until_the_answer(served: Served) -> None:
+    with socket.create_connection((container.HOST, served.port)) as client:
+        client.sendall(GET % b"held")
+        served.turn(lambda: served.held)
+    served.turn(lambda: served.gone)
+    assert served.gone == ["held"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fleet_agent.errors import UsageError
+from fleet_agent.errors import UnreachableError, UsageError
 from fleet_agent.vending import contracts, packet
 from fleet_agent.vending.contracts import UnreadableError
 
@@ -87,3 +87,39 @@ def test_any_packet_is_read_or_refused(data: bytes) -> None:
 )
 def test_the_answers_own_date(text: str, moment: float | None) -> None:
     assert contracts.date(text) == moment
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+def test_an_end_that_cannot_be_written_is_none(moment: str) -> None:
+    """It was read, and ended the agent where it was to be shown."""
+    wrong = {"credentials": {**ANSWER["credentials"], "expiration": moment}}
+    with pytest.raises(UnreadableError):
+        contracts.read(json.dumps(wrong).encode())
+
+
+@pytest.mark.parametrize("year", ["0", "10000", "9" * 20, "9" * 5000])
+def test_a_date_beyond_all_years_is_none(year: str) -> None:
+    assert contracts.date(f"Thu, 26 Nov {year} 17:35:26 GMT") is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"credentials": {}},
+        {
+            "credentials": {
+                "AccessKeyId": 1,
+                "SecretAccessKey": "",
+                "SessionToken": "",
+                "Expiration": "",
+            }
+        },
+        {"token": "t"},
+        {"token": "\ud800", "url": "u"},
+    ],
+)
+def test_an_answer_that_lacks_what_it_promises_is_none(answer: dict[str, object]) -> None:
+    """Root asks, too, and who listens there may be the agent's user, or another version."""
+    with pytest.raises(UnreachableError):
+        packet.read(packet.answer(**answer))

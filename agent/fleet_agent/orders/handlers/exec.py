@@ -7,6 +7,7 @@ What it learns beside: ``FLEET_AGENT_TOPIC``, ``FLEET_AGENT_HANDLER``, and where
 """
 
 import math
+import os
 from collections.abc import Mapping
 
 from fleet_agent.clock import Clock
@@ -100,6 +101,14 @@ class ExecWork:
         )
 
 
+def is_carried(text: str) -> bool:
+    """Whether a program can be given it: no NUL, and no half of a character, which JSON can name."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def environment(order: Order, name: str) -> dict[str, str]:
     """What the program gets beside the clean environment; what no environment can carry is left out."""
     found = {
@@ -109,4 +118,4 @@ def environment(order: Order, name: str) -> dict[str, str]:
         "FLEET_AGENT_RESPONSE_TOPIC": order.response_topic,
         "FLEET_AGENT_MESSAGE_ID": order.identity,
     }
-    return {key: value for key, value in found.items() if value and "\0" not in value}
+    return {key: value for key, value in found.items() if value and is_carried(value)}

@@ -6,6 +6,7 @@ do, is asked again, slower and slower.
 
 import collections
 import dataclasses
+import itertools
 import json
 import logging
 import math
@@ -13,6 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.printable import printable
 from fleet_agent.session.message import Outgoing
@@ -20,7 +22,7 @@ from fleet_agent.session.message import Outgoing
 _log = logging.getLogger(__name__)
 
 LIMIT = 10.0  # seconds for an answer, the first time; twice as many each time after
-MOST = 640.0  # seconds
+_DOUBLINGS = 6
 
 _AGAIN = ("RequestThrottled", "InternalError")
 
@@ -79,6 +81,10 @@ class Asking:
         if len(self._requests) == 1:
             self._next()
 
+    def is_to_ask(self, path: str) -> bool:
+        """Whether a request of that path waits for its turn."""
+        return any(asked.path == path for asked in itertools.islice(self._requests, 1, None))
+
     def act(self) -> None:
         """Ask again: no answer came."""
         if self._requests and self._clock.monotonic() >= self.due:
@@ -93,7 +99,7 @@ class Asking:
             return
         asked = self._requests[0]
         topic, _, how = path.rpartition("/")
-        values = _object(payload)
+        values = foreign.read_object(payload) or {}
         if topic != asked.path or not asked.token or values.get("clientToken") != asked.token:
             return
         if how == "rejected":
@@ -123,12 +129,5 @@ class Asking:
 
 
 def _patience(tries: int) -> float:
-    return min(LIMIT * 2.0 ** (tries - 1), MOST)
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    # Not the power of all tries: a broker without jobs never answers, and no number holds a thousand doublings.
+    return LIMIT * 2.0 ** min(tries - 1, _DOUBLINGS)

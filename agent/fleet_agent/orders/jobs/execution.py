@@ -1,16 +1,17 @@
 """What AWS IoT Jobs says of one job on this device, and what it takes as details of it. Pure."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.record import record
 
 # AWS IoT's own rule for the id of a job.
 _JOB = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _KEY = re.compile(r"[0-9A-Za-z:_-]{1,128}")
+_MOST = 1 << 53  # of a number: with what is larger nothing can be reckoned
 DETAIL = 1024  # characters of a statusDetails value that AWS takes
 
 QUEUED, IN_PROGRESS = "QUEUED", "IN_PROGRESS"
@@ -54,11 +55,8 @@ def execution(values: object) -> Execution | None:
 
 def noticed(payload: bytes) -> Execution | None:
     """The job that a notice is about; None where it is about none, or cannot be read."""
-    try:
-        values: Any = json.loads(payload)
-        return execution(values.get("execution"))
-    except (ValueError, AttributeError, RecursionError):
-        return None
+    values = foreign.read_object(payload) or {}
+    return execution(values.get("execution"))
 
 
 def listed(values: Mapping[str, Any]) -> list[str]:
@@ -97,4 +95,6 @@ def clean(text: str, most: int = DETAIL) -> str:
 
 
 def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if abs(value) <= _MOST else None

@@ -165,7 +165,10 @@ class Jobs:
                 self._give_up()
                 self._look()
 
-        self._asking.ask(f"{current.job}/get", lambda: {"includeJobDocument": False}, answered)
+        path = f"{current.job}/get"
+        # One that is still to be asked answers for all notices until then.
+        if not self._asking.is_to_ask(path):
+            self._asking.ask(path, lambda: {"includeJobDocument": False}, answered)
 
     # From the first step to the last ----------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from fleet_agent.record import record
 _log = logging.getLogger(__name__)
 
 NAME = "job.json"
+# Bytes: a hundred steps, each with two tails, of characters that take twelve bytes each.
+_LARGEST = 4 * 1024 * 1024
 
 
 @record
@@ -99,7 +101,7 @@ class Kept:
     def read(self) -> Progress | None:
         """What is kept; None where nothing is, or it is damaged, which is logged."""
         try:
-            data = files.read(self._path)
+            data = files.read(self._path, _LARGEST)
             return None if data is None else from_bytes(data)
         except (StateDirectoryError, ValueError) as error:
             _log.warning("what is known of a job was lost: %s: %s", self._path, error)

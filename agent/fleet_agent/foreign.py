@@ -1,0 +1,48 @@
+"""JSON that somebody else wrote, as it comes with orders and in answers: objects that anything can be done with.
+
+What the parser takes may be nested as deeply as the stack is at that moment; whoever writes it out again, or shows it,
+from a few calls further in, would have no stack left for that.
+"""
+
+import json
+from typing import Any
+
+DEPTH = 64  # objects and lists within each other; AWS takes less
+
+
+def read(payload: bytes) -> object:
+    """What a payload is.
+
+    Raises:
+        ValueError: It is no JSON, or is nested deeper than ``DEPTH``.
+    """
+    try:
+        found: object = json.loads(payload)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if _is_deep(found):
+        raise ValueError("nested too deep")
+    return found
+
+
+def read_object(payload: bytes) -> dict[str, Any] | None:
+    """The object that a payload is; None where it is none."""
+    try:
+        found = read(payload)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _is_deep(found: object) -> bool:
+    level = [found] if isinstance(found, dict | list) else []
+    for _ in range(DEPTH):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,59 @@
+"""The door of a socket that is not ours alone: systemd made it, and anybody may have removed it meanwhile."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.clock import SystemClock
+from fleet_agent.guests.door import Door
+from fleet_agent.listeners import Listeners
+from fleet_agent.mailbox import Mailbox
+from support.users import as_nobody
+
+
+def made(path: Path, **more: object) -> list[str]:
+    """What the door says as it opens."""
+    said: list[str] = []
+    clock = SystemClock()
+    listeners = Listeners()
+    door = Door(
+        path, listeners, Mailbox(clock), clock,
+        admit=lambda *_: None, opened=said.append, failed=said.append, **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+    door.act()
+    door.close()
+    for given in listeners.given():
+        listeners.listen(given).close()
+    listeners.close()
+    return said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it is root's socket")
+def test_one_of_root_that_is_not_for_all_is_a_problem_and_no_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as given,
+    ):
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "x.sock"
+        given.bind(str(path))
+        given.listen()
+        path.chmod(0o600)
+        inode = path.stat()
+        monkeypatch.setenv(
+            "FLEET_AGENT_LISTENERS",
+            f'{{"{path}": [{os.dup(given.fileno())}, {inode.st_dev}, {inode.st_ino}, true]}}',
+        )
+        with as_nobody():
+            (words,) = made(path, is_for_all=True)
+    assert words == f"{path} is not open to all users: Operation not permitted"
+
+
+def test_a_group_of_no_possible_number_is_a_problem_and_no_end(tmp_path: Path) -> None:
+    (words,) = made(tmp_path / "x.sock", group="9" * 30)
+    assert words == f"there is no group {'9' * 30}"
