@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from iot_sandbox import ground
+from iot_sandbox import ground, managed_templates
 from iot_sandbox.answers import situation
 from iot_sandbox.billing import BillingGroups
 from iot_sandbox.bulk import BulkTasks
@@ -89,10 +89,12 @@ def install(
 
 
 def _install_planes(commands: Commands, executions: Executions, connections: Connections) -> None:
-    """Answer the parts of the HTTP planes that ministack has not: commands, direct messages, connections."""
+    """Answer what ministack has not of the HTTP planes: commands, managed templates, direct messages, connections."""
     ground.wrap("_route_request", commands.beside)
     ground.wrap("_route_request", executions.beside)
     ground.wrap("_route_request", connections.beside_things)
+    ground.wrap("_route_request", managed_templates.beside)
+    ground.wrap("_job_payload_from_template", managed_templates.with_managed)
     ground.wrap_jobs_plane(executions.starting)
     ground.wrap_data_plane(connections.beside)
     ground.wrap_authorization(with_resources)

@@ -1,5 +1,6 @@
 """AWS IoT Jobs as an operator gives them, with the real ``aws``, to the installed agent."""
 
+import getpass
 import os
 import signal
 import time
@@ -41,74 +42,64 @@ def console(agent: Agent) -> Iterator[Console]:
     found.close()
 
 
-def template(name: str, handler: str, *args: str) -> dict[str, Any]:
-    """A document as the managed template of that name makes it, the optional parameters left out."""
-    values: dict[str, Any] = {"handler": handler, "path": ""} | ({"args": [*args]} if args else {})
-    action = {"name": name, "type": "runHandler", "input": values, "runAsUser": ""}
-    return {"version": "1.0", "steps": [{"action": action}]}
-
-
-COMMAND = {
-    "version": "1.0",
-    "steps": [
-        {
-            "action": {
-                "name": "Run-Command",
-                "type": "runCommand",
-                "input": {"command": "printf,%s-,one,two\\, three"},
-                "runAsUser": "",
-            }
-        }
-    ],
-}
-# Job → document and what the program is given.
-TEMPLATES: dict[str, tuple[dict[str, Any], Sequence[str]]] = {
-    "download": (
-        template(
-            "Download-File", "download-file.sh", "https://x.example/f?X-Amz-Signature=1", "/f"
-        ),
-        ["https://x.example/f?X-Amz-Signature=1", "/f"],
+HANDLERS = "/opt/handlers"
+URL = "https://x.example/f?X-Amz-Signature=1"
+# AWS's managed template → its parameters, the script that it names, and what the program is given.
+TEMPLATES: dict[str, tuple[dict[str, str], str, Sequence[str]]] = {
+    "AWS-Download-File": (
+        {"downloadUrl": URL, "filePath": "/f"}, "download-file.sh", [URL, "/f"]
     ),
-    "install": (template("Install-Application", "install-packages.sh", "htop jq"), ["htop jq"]),
-    "remove": (template("Remove-Application", "remove-packages.sh", "htop"), ["htop"]),
-    "start": (template("Start-Application", "start-services.sh", "nginx ssh"), ["nginx ssh"]),
-    "stop": (template("Stop-Application", "stop-services.sh", "nginx"), ["nginx"]),
-    "restart": (template("Restart-Application", "restart-services.sh", "nginx"), ["nginx"]),
-    "reboot": (template("Reboot", "reboot.sh"), []),
-}
+    "AWS-Install-Application": ({"packages": "htop jq"}, "install-packages.sh", ["htop jq"]),
+    "AWS-Remove-Application": (
+        {"packages": "htop", "runAsUser": getpass.getuser()}, "remove-packages.sh", ["htop"]
+    ),
+    "AWS-Start-Application": ({"services": "nginx ssh"}, "start-services.sh", ["nginx ssh"]),
+    "AWS-Stop-Application": ({"services": "nginx"}, "stop-services.sh", ["nginx"]),
+    "AWS-Restart-Application": (
+        {"services": "nginx", "pathToHandler": HANDLERS}, f"{HANDLERS}/restart-services.sh", ["nginx"]
+    ),
+    "AWS-Reboot": ({}, "reboot.sh", []),
+}  # fmt: skip
 
 
 def test_every_managed_template_is_carried_out_in_order(agent: Agent, console: Console) -> None:
-    handlers = {
-        document["steps"][0]["action"]["input"]["handler"]: name
-        for name, (document, _) in TEMPLATES.items()
-    }
     config = agent.configuration(
         agent.folder / "config.yaml",
         handlers={
             name: {"exec": {"argv": ["sh", "-c", 'for one; do echo "$one"; done', name]}}
             for name in TEMPLATES
         },
-        jobs={"enabled": True, "operations": handlers, "run_command": True},
+        jobs={
+            "enabled": True,
+            "operations": {script: name for name, (_, script, _) in TEMPLATES.items()},
+            "run_command": True,
+        },
         telemetry={"sources": []},
     )
     # They wait: the device is away.
-    console.create_by_cli("tpl-command", COMMAND)
-    for name, (document, _) in TEMPLATES.items():
-        console.create(f"tpl-{name}", document)
+    command = {"command": r"printf,%s-,one,two\, three"}
+    console.create_by_template("tpl-command", "AWS-Run-Command", command)
+    for name, (parameters, _, _) in TEMPLATES.items():
+        console.create_by_template(f"tpl-{name}", name, parameters)
+    other = {"services": "ssh", "runAsUser": "nobody-here"}
+    console.create_by_template("tpl-other", "AWS-Start-Application", other)
     with agent.running(config=config) as daemon:
         status, details = console.ended("tpl-command")
         assert (status, details["stdout"]) == ("SUCCEEDED", "one-two, three-")
-        for name, (_, arguments) in TEMPLATES.items():
+        for name, (_, _, arguments) in TEMPLATES.items():
             status, details = console.ended(f"tpl-{name}")
             assert (status, details["exit-status"]) == ("SUCCEEDED", "0"), details
             assert details.get("stdout", "") == " | ".join(arguments)
+        status, details = console.ended("tpl-other")
+        assert status == "REJECTED"
+        assert "nobody-here" in details["reason"]
         until(lambda: len(daemon.shown()["orders"]) == len(TEMPLATES) + 1, "all in the status")
         orders = daemon.shown()["orders"]
-        assert [one["id"] for one in orders][:2] == ["job:tpl-command:1:0", "job:tpl-download:1:0"]
+        ids = [one["id"] for one in orders]
+        assert ids[:2] == ["job:tpl-command:1:0", "job:tpl-AWS-Download-File:1:0"]
         assert {one["outcome"] for one in orders} == {"done"}
         shown = run_command("status", "--config", str(config))
-        assert "done job job:tpl-reboot:1:0 by reboot" in shown.stdout
+        assert "done job job:tpl-AWS-Reboot:1:0 by AWS-Reboot" in shown.stdout
         assert daemon.end() == 0
     # What a presigned address is signed with is in no log.
     assert "X-Amz-Signature" not in daemon.log

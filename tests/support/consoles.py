@@ -37,10 +37,13 @@ class Console:
         self._jobs.append(job)
         self.iot.create_job(jobId=job, targets=[self.arn], document=json.dumps(document))
 
-    def create_by_cli(self, job: str, document: object) -> None:
-        """Give a job, with the real command."""
+    def create_by_template(self, job: str, template: str, parameters: dict[str, str]) -> None:
+        """Give a job of one of AWS's managed templates, with the real command."""
         self._jobs.append(job)
-        words = ("--job-id", job, "--targets", self.arn, "--document", json.dumps(document))
+        arn = f"arn:aws:iot:{self.sandbox.region}::jobtemplate/{template}:1.0"
+        words = ["--job-id", job, "--targets", self.arn, "--job-template-arn", arn]
+        if parameters:
+            words += ["--document-parameters", json.dumps(parameters)]
         aws(self.sandbox, "iot", "create-job", *words)
 
     def cancel(self, job: str) -> None:

@@ -83,6 +83,7 @@ SIGNATURES = {
     "iot._reserved_filter_subscribe_allowed": "(topic_filter)",
     "iot._make_unsuback": "(packet_id, reason_codes, properties)",
     "iot._route_request": "async (method, path, headers, body, query_params)",
+    "iot._job_payload_from_template": "(payload)",
     "iot._parse_fleet_provisioning_topic": "(topic)",
     "iot._fleet_provisioning_reply": (
         "async (account_id, region, operation, template_name, payload, connection)"
@@ -127,6 +128,7 @@ SIGNATURES = {
 # Who asks by global name at the time of the call, so that a wrapper is seen.
 CALLERS = {
     "iot.handle_request": ["_route_request"],
+    "iot._create_job": ["_job_payload_from_template"],
     "iot._handle_thing": ["_update_thing"],
     "iot._mtls_serve_conn": ["_WSSession", "_mtls_refuse"],
     "iot._WSSession._dispatch_packet": [
