@@ -74,6 +74,7 @@ SECTIONS = (
     Section("hook", "a thing with two certificates", 40, 30, 10, devices.hook),
     Section("policies", "a claim, two things, ten certificates", 140, 120, 20, devices.policies),
     Section("credentials", "a role, a role alias, a thing with a certificate", 40, 10, 5, vending.credentials),
+    Section("orders", "a thing with a certificate, a command, a job", 40, 30, 5, steering.order),
     Section("steering", "a thing with a certificate", 40, 15, 5, steering.steer),
     Section("flow-bulk", "3 things, a thing type, a policy, a role, a bucket", 70, 20, 10, flows.bulk),
     Section("flow-by-hand", "an IAM user, a thing, a policy, a certificate", 25, 5, 0, flows.by_hand),

@@ -2,17 +2,20 @@
 
 from fleet_acceptance.context import Run
 
-# Readings often enough to see them, and orders to rotate.
+# Readings often enough to see them, and orders: to rotate, and to say something.
 CONFIGURATION = """\
 telemetry: {sources: [{system: {interval: 5s}}]}
 rotation: {jobs: true}
+handlers: {say: {exec: {argv: [printf, "%s,"]}}}
+jobs: {enabled: true, operations: {say: say}}
+commands: {enabled: true, operations: {say: say}}
 """
 
 
 def up(run: Run) -> None:
     """Set up the fleet, and get a claim."""
-    with run.step("fleet-cloud up --rotation"):
-        run.fleet_cloud("up", "--rotation")
+    with run.step("fleet-cloud up --rotation --jobs --commands"):
+        run.fleet_cloud("up", "--rotation", "--jobs", "--commands")
     with run.step("fleet-cloud claim new"):
         ca_file = run.cloud.where.ca_file
         run.fleet_cloud(

@@ -1,9 +1,42 @@
-"""An operator steers a device and looks into it: a direct message, its connection, the story of it."""
+"""An operator steers a device and looks into it: orders, a direct message, its connection, the story of it."""
 
 from fleet_acceptance.context import Run
-from fleet_acceptance.device.agents import until
+from fleet_acceptance.device.agents import Agent, until
 from fleet_acceptance.errors import AcceptanceError
 from fleet_acceptance.sections.devices import device
+
+_SUBSCRIBED = "/executions/+/request/json"
+_ORDER_SECONDS = "120"
+
+
+def order(run: Run) -> None:
+    """A device carries out what fleet-cloud run orders, through a handler: a command, and a job."""
+    thing = f"{run.id}-ordered"
+    agent = device(run, "ordered")
+    with run.step("a device that is to carry out orders"):
+        agent.provision()
+    with agent.running():
+        with run.step("a device listens for commands"):
+            until(lambda: agent.publishes() and _SUBSCRIBED in agent.log, "its subscription")
+        # Each with its own name for the program's end.
+        for kind, exit_status in (("command", "exit"), ("job", "exit-status")):
+            with run.step(f"fleet-cloud run: a {kind} is carried out, and its output comes back"):
+                how = (f"--{kind}", "--timeout", _ORDER_SECONDS)
+                words = ("run", *how, thing, "say", kind, "two words")
+                told = run.fleet_cloud(*words, statuses=(0, 1))
+                (found,) = told["devices"]
+                said = found["said"]
+                wanted = ("SUCCEEDED", "0", f"{kind},two words,")
+                if (found["status"], said.get(exit_status), said.get("stdout")) != wanted:
+                    raise AcceptanceError(f"the device said {run.redactor.of(found)}")
+        with run.step("the device's status: both orders are done"):
+            until(lambda: _done(agent) == {"command", "job"}, "both of them in its status")
+
+
+def _done(agent: Agent) -> set[str]:
+    """How the orders came that the device shows as done."""
+    shown = agent.shown.get("orders", ())
+    return {one["origin"] for one in shown if one["outcome"] == "done"}
 
 
 def steer(run: Run) -> None:

@@ -168,6 +168,8 @@ MOMENTS: tuple[tuple[str, Sequence[str]], ...] = (
     ("policies:", ("policies",)),
     ("ok fleet-cloud up --credentials", ("credentials",)),
     ("= credentials-delay", ("measure",)),
+    ("ok a device listens for commands", ("orders",)),
+    ("ok fleet-cloud run: a job", ("orders",)),
     ("ok fleet-cloud send", ("steering",)),
     ("= commands-qos", ("measure",)),
     ("flow-bulk:", ("flow-bulk",)),
