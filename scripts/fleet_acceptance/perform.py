@@ -47,10 +47,10 @@ def perform(cloud: Cloud, wanted: Wanted, result: Result, say: Say) -> Exit:
     folder = Folder.new(wanted.out)
     result.run = folder.run
     run = Run(cloud, folder, result, say, wanted.devices)
-    say(f"run {folder.run}")
-    folder.write_before(listing.everything(cloud))
     status = Exit.DONE
     try:
+        say(f"run {folder.run}")
+        folder.write_before(listing.everything(cloud))
         _sections(run, wanted.sections)
     except KeyboardInterrupt:
         say("interrupted")
