@@ -17,6 +17,7 @@ from iot_sandbox.refusals import (
     page,
     words,
 )
+from iot_sandbox.switches import EMPTY, NO_MEMBER
 
 VERSION = "1.0"
 _PATH = re.compile(r"/managed-job-templates(/(?P<name>[^/]+))?")
@@ -101,10 +102,12 @@ class Template:
         document = json.dumps(self.document())
         return {**self.summary(), "documentParameters": parameters, "document": document}
 
-    def filled(self, given: Mapping[str, str]) -> str:
+    def filled(self, given: Mapping[str, str], omitted: str) -> str:
         """Give a job's document.
 
-        An optional parameter that is not given leaves an empty text; what AWS leaves is not documented.
+        Args:
+            given: the parameters.
+            omitted: what an optional one leaves that is not given, as the switch ``jobs-omitted`` has it.
 
         Raises:
             RefusedError: one is missing, unknown or too long.
@@ -115,17 +118,28 @@ class Template:
         for name in self.needs:
             if not given.get(name):
                 raise _wrong(f"The document parameter {name} of {self.name} is required")
+        lacking = dict.fromkeys(_OPTIONAL, "") if omitted == EMPTY else {}
+        values = {**lacking, **given}
 
         def fill(value: Any) -> Any:  # noqa: ANN401  JSON
             match value:
                 case dict():
-                    return {key: fill(one) for key, one in value.items()}
+                    return {
+                        key: fill(one)
+                        for key, one in value.items()
+                        if omitted != NO_MEMBER or not _is_lacking(one, values)
+                    }
                 case list():
                     return [fill(one) for one in value]
                 case _:
-                    return _PLACEHOLDER.sub(lambda found: given.get(found[1], ""), value)
+                    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), value)
 
         return json.dumps(fill(self.document()))
+
+
+def _is_lacking(value: object, values: Mapping[str, str]) -> bool:
+    found = _PLACEHOLDER.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and found[1] not in values
 
 
 _SERVICES, _PACKAGES = ("services",), ("packages",)
@@ -181,8 +195,8 @@ def _wrong(message: str) -> RefusedError:
     return RefusedError("InvalidRequestException", message, 400)
 
 
-def with_managed(was: Callable[[Document], Made]) -> Callable[[Document], Made]:
-    """Give a job's request the document of the managed template that it names."""
+def with_managed(was: Callable[[Document], Made], omitted: str) -> Callable[[Document], Made]:
+    """Give a job's request the document of the managed template that it names; ``omitted`` as of ``filled``."""
 
     def applied(request: Document) -> Made:
         found = _ARN.fullmatch(request["jobTemplateArn"])
@@ -192,7 +206,7 @@ def with_managed(was: Callable[[Document], Made]) -> Callable[[Document], Made]:
             if request.get("document") or request.get("documentSource"):
                 raise _wrong("A job of a managed template has no document of its own")
             template = _existing(found["name"], found["version"])
-            document = template.filled(request.get("documentParameters") or {})
+            document = template.filled(request.get("documentParameters") or {}, omitted)
         except RefusedError as error:
             return None, ground.error_response_json(error.code, str(error), error.status)
         return {**request, "document": document}, None

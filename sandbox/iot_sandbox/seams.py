@@ -65,6 +65,10 @@ def install(
     ground.wrap("_WSSession", lambda _: session_class(settings, faults, calls, parts))
     ground.hook_seconds(settings.switches.hook_seconds)
     ground.wrap("_run_provisioning_hook", lambda was: _called(was, settings.switches))
+    omitted = settings.switches["jobs-omitted"]
+    ground.wrap(
+        "_job_payload_from_template", lambda was: managed_templates.with_managed(was, omitted)
+    )
     subscriptions = Subscriptions()
     ground.wrap("broker_subscribe", subscriptions.subscribing)
     ground.wrap("broker_unsubscribe", subscriptions.unsubscribing)
@@ -94,7 +98,6 @@ def _install_planes(commands: Commands, executions: Executions, connections: Con
     ground.wrap("_route_request", executions.beside)
     ground.wrap("_route_request", connections.beside_things)
     ground.wrap("_route_request", managed_templates.beside)
-    ground.wrap("_job_payload_from_template", managed_templates.with_managed)
     ground.wrap_jobs_plane(executions.starting)
     ground.wrap_data_plane(connections.beside)
     ground.wrap_authorization(with_resources)

@@ -16,6 +16,7 @@ from iot_sandbox.limits import RULES
 ACCEPTED = "accepted"
 AT_ONCE = "at once"
 HELD, NOT_HELD = "held", "not held"
+EMPTY, NO_MEMBER, PLACEHOLDER = "an empty text", "no member", "the placeholder"
 
 # A refusal by AWS: its status, and its error code where there is one.
 REFUSAL = re.compile(r"(?P<status>[45][0-9]{2})(?: (?P<code>[A-Za-z]{1,64}))?")
@@ -110,6 +111,10 @@ SWITCHES = {
     ),
     "policy-spread": Switch(
         "when a new certificate may connect", AT_ONCE, tuple(SPREADS)[1:]
+    ),
+    "jobs-omitted": Switch(
+        "what an optional parameter of a managed job template leaves that is not given",
+        EMPTY, (NO_MEMBER, PLACEHOLDER),
     ),
     "connect-refused": Switch("a connect that the policy does not allow", "CONNACK 135", ("closed",)),
 }  # fmt: skip

@@ -85,4 +85,15 @@ FACTS = (
         how="listen",
         follows=_JOBS,
     ),
+    Fact(
+        id="jobs-omitted",
+        asks="what an optional parameter of a managed template leaves in the document that a job does not give",
+        says="not documented; field logs of Device Client show an empty user",
+        mark="I",
+        documented=None,
+        sandbox="an empty text",
+        how="a job of AWS-Reboot without parameters, for a thing that only reads it",
+        follows="agent: orders/jobs/document.py takes all three for nothing given",
+        has_switch=True,
+    ),
 )

@@ -132,6 +132,7 @@ TURNED = {
     "reply-qos": "0",
     "reply-unasked": "not delivered",
     "policy-spread": "within 10 s",
+    "jobs-omitted": "no member",
     "connect-refused": "closed",
     **{
         name: f"4{number:02} Turned"

@@ -1,4 +1,4 @@
-"""What an operator orders with ``fleet-cloud``, carried out by the agent itself: run, as a command and as a job; send."""
+"""What an operator orders with ``fleet-cloud``, carried out by the agent itself: run, by command and job; send."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ def test_an_order_is_carried_out_with_its_arguments(
     arguments = ("today", "two words", "--", "-n", "ü, $HOME")
     status, said = ordered(fleet_cloud, how, lock.thing, "say", *arguments)
     assert status == "SUCCEEDED", said
-    shown = "<today>|<two words>|<-n>|<ü, $HOME>".split("|")
+    shown = ["<today>", "<two words>", "<-n>", "<ü, $HOME>"]
     assert said["stdout"].replace(" | ", "\n").splitlines() == shown
     assert said["exit" if how == "--command" else "exit-status"] == "0"
     assert said.get("code") == ("EXIT_0" if how == "--command" else None)
