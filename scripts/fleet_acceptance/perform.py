@@ -107,6 +107,8 @@ def remove(cloud: Cloud, run: str, folder: Folder | None, say: Say) -> list[str]
             say(f"  since the beginning: {kind} {', '.join(names)}")
     if not left:
         shutil.rmtree(folder.path, ignore_errors=True)
+        if folder.path.exists():
+            left.append(f"{folder.path}: something still writes into it")
     return left
 
 

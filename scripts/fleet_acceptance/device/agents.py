@@ -43,6 +43,16 @@ def until(condition: Callable[[], Any], what: str, seconds: float = LIMIT_SECOND
     return found
 
 
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Have Ctrl-C wait for the end of the block: a device that was started must be known, or nobody stops it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @dataclass
 class Agent:
     """One device.
@@ -119,7 +129,7 @@ class Agent:
 
     def start(self) -> None:
         """Start it as its service would."""
-        with (self.folder / "log.txt").open("ab") as log:
+        with (self.folder / "log.txt").open("ab") as log, _interrupted_later():
             self.process = subprocess.Popen(
                 self.words("run", *self.who()),
                 env=_environment(),
