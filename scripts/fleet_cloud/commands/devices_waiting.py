@@ -16,8 +16,8 @@ DESCRIPTION = """\
 Lists whom the hook refused: the thing that it would be, how often, when last, under which claim, and why. A device that
 was let in since is not listed. Read from the log of the hook's function, which may be some seconds late.
 
-A device that belongs there: fleet-cloud devices allow THING --key HASH, with what fleet-agent key --print-hash prints on
-it. One that does not: the claim is in wrong hands, and fleet-cloud claim revoke switches it off.
+A device that belongs there: fleet-cloud devices allow THING --key HASH, with the hash that fleet-agent key
+--print-hash prints on it. One that does not: the claim is in wrong hands, and fleet-cloud claim revoke switches it off.
 """
 
 

@@ -233,7 +233,8 @@ def _is_inactive(subject: Subject, _: Sequence[Event]) -> Cause | None:
         return Cause(
             "no-certificate",
             "the thing has no certificate: it was retired, or was never provisioned",
-            f"it registers again by its claim with the key that it has; with another: {registrations.let_in(subject.name)}",
+            "it registers again by its claim with the key that it has; with another: "
+            f"{registrations.let_in(subject.name)}",
         )
     identifier, status = next(iter(subject.certificates.items()))
     return Cause(
