@@ -79,7 +79,7 @@ def connected(path: Path, timeout: float | None, *, missing: str, denied: str) -
             client.close()
             raise UnreachableError(
                 f"No agent listens on {path}: {error.strerror or error}.",
-                remedy=f"systemctl status fleet-agent; it needs {missing}.",
+                remedy=f"See whether it runs: systemctl status fleet-agent; it needs {missing}.",
                 code=NOT_RUNNING,
             ) from error
         else:

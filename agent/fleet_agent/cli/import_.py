@@ -218,4 +218,4 @@ def _notes(out: str | None, imported: "Imported | None", problems: list[str]) ->
     yield from (f"to correct: {problem}" for problem in problems)
     if out:
         check = pasted.command("fleet-agent", "config", "check", "--config", out)
-        yield f"Written to {out}. See {check}"
+        yield f"Written to {out}. Check it: {check}"

@@ -127,9 +127,10 @@ def _error(answer: "Answer", bucket: str, key: str) -> AgentError:
         return TemporaryError(
             f"S3 does not take {where} for now: {words}.", remedy="Try again.", code="s3-busy"
         )
+    folders = key.split("/")[:-2]
+    things = printable("/".join((bucket, *folders, "${credentials-iot:ThingName}", "*")), 200)
     return RefusedError(
         f"S3 does not take {where}: {words}.",
-        remedy="The role must allow s3:PutObject on arn:aws:s3:::BUCKET/PREFIX/${credentials-iot:ThingName}/*, and "
-        "the bucket must be there.",
+        remedy=f"The role must allow s3:PutObject on arn:aws:s3:::{things}, and the bucket must be there.",
         code="s3-refused",
     )

@@ -58,6 +58,6 @@ def _means(credential: Credential, *, is_expired: bool) -> str:
 def _approval(credential: Credential) -> str:
     thing = word(credential.client_id)
     return (
-        f"Look why: fleet-cloud devices waiting. Let it in: fleet-cloud devices allow {thing} --for 1h; nothing needs "
-        "to be done on the device."
+        f"Look why: fleet-cloud devices waiting. Let it in: fleet-cloud devices allow {thing} --any-key; nothing "
+        "needs to be done on the device."
     )

@@ -87,9 +87,11 @@ def _lines(name: str, arguments: argparse.Namespace) -> list[str]:
     if arguments.close:
         return [f"{name}: closed"]
     if arguments.any_key:
-        ends = f"for {arguments.duration}, or until one came"
-        return [f"{name}: {ends}, whoever asks becomes it; then: fleet-cloud devices show {name}"]
+        ends = f"for {arguments.duration}, or until one has come"
+        return [
+            f"{name}: {ends}, whoever asks becomes it; look then: fleet-cloud devices show {name}"
+        ]
     if arguments.key:
         return [f"{name}: the device with this key may register"]
-    keys = "its own key, and the expected one, are let in, as at any time"
-    return [f"{name}: {keys}; for another one give --key or --any-key"]
+    keys = "its own key and the expected one are let in, as they are at any time"
+    return [f"{name}: {keys}; for another one give --key HASH or --any-key"]

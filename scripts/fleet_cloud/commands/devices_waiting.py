@@ -6,7 +6,7 @@ import time
 
 from fleet_cloud.aws import times
 from fleet_cloud.errors import UsageError
-from fleet_cloud.fleet import refusals
+from fleet_cloud.fleet import refusals, registrations
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
 
@@ -16,8 +16,8 @@ DESCRIPTION = """\
 Lists whom the hook refused: the thing that it would be, how often, when last, under which claim, and why. A device that
 was let in since is not listed. Read from the log of the hook's function, which may be some seconds late.
 
-A device that belongs there: fleet-cloud devices allow THING. One that does not: the claim is in wrong hands, and
-fleet-cloud claim revoke switches it off.
+A device that belongs there: fleet-cloud devices allow THING --key HASH, with the hash that fleet-agent key
+--print-hash prints on it. One that does not: the claim is in wrong hands, and fleet-cloud claim revoke switches it off.
 """
 
 
@@ -61,6 +61,6 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         },
         lines=[
             *(table([["THING", "TIMES", "AGO", "CLAIM", "WHY"], *rows]) if rows else []),
-            "let one in: fleet-cloud devices allow THING --for 1h" if rows else "nobody waits",
+            f"let one in: {registrations.let_in('THING')}" if rows else "nobody waits",
         ],
     )

@@ -104,7 +104,8 @@ def _retire(
     if not chosen:
         return {}
     rows = [[thing, certificate.identifier] for certificate, thing in chosen]
-    question = f"Retire these {len(chosen)} replaced certificates for good?"
+    many = "certificate" if len(chosen) == 1 else f"{len(chosen)} certificates"
+    question = f"Retire the replaced {many} for good?"
     confirm.confirm(context, question, yes=yes, rows=rows)
     tasks = [
         (certificate.identifier, retire.certificate_commands(aws, certificate, [thing]))

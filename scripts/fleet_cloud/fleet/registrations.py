@@ -30,6 +30,14 @@ def second_claim(attributes: Mapping[str, object]) -> str | None:
     return of(attributes).second or None
 
 
+def let_in(thing: str) -> str:
+    """Returns, for people, how a device with another key is let in."""
+    return (
+        f"fleet-cloud devices allow {thing} --key HASH   (fleet-agent key --print-hash prints HASH on the device; "
+        "--any-key lets in whoever comes first)"
+    )
+
+
 def ask(aws: Aws, thing: str) -> Known:
     """Asks for a thing.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fleet_cloud.aws import times
 from fleet_cloud.aws.calls import Answer, entries
+from fleet_cloud.fleet import registrations
 from fleet_cloud.fleet.presence import Presence
 from fleet_cloud.local.json_text import parsed
 
@@ -210,7 +211,7 @@ def _is_hooked(subject: Subject, events: Sequence[Event]) -> Cause | None:
     return Cause(
         "hook-refuses",
         f"the fleet's hook refuses to register it: {decisions[-1].facts['why']}",
-        f"if it belongs there: fleet-cloud devices allow {subject.name} --for 1h; if not, its claim is in wrong hands: "
+        f"if it belongs there: {registrations.let_in(subject.name)}; if not, its claim is in wrong hands: "
         "fleet-cloud claim revoke",
     )
 
@@ -232,14 +233,15 @@ def _is_inactive(subject: Subject, _: Sequence[Event]) -> Cause | None:
         return Cause(
             "no-certificate",
             "the thing has no certificate: it was retired, or was never provisioned",
-            f"let it register again: fleet-cloud devices allow {subject.name} --for 1h",
+            "it registers again by its claim with the key that it has; with another: "
+            f"{registrations.let_in(subject.name)}",
         )
     identifier, status = next(iter(subject.certificates.items()))
     return Cause(
         "certificate-inactive",
         f"none of its certificates is active; {identifier[:12]}… is {status}",
-        f"aws iot update-certificate --certificate-id {identifier} --new-status ACTIVE   switches it on again; or let "
-        f"it register anew: fleet-cloud devices allow {subject.name} --for 1h",
+        f"aws iot update-certificate --certificate-id {identifier} --new-status ACTIVE   switches it on again. By "
+        f"its claim it gets another one with the key that it has; with another: {registrations.let_in(subject.name)}",
     )
 
 
@@ -263,8 +265,8 @@ def _is_taken_over(subject: Subject, events: Sequence[Event]) -> Cause | None:
     return Cause(
         "duplicate-client",
         "another connection came under the same client id: a copied storage, or a program with its name",
-        "find the other by its address in the log of AWS IoT; on a copy type: fleet-agent reset, and here: "
-        f"fleet-cloud devices allow {subject.name} --for 1h",
+        "find the other by its address in the log of AWS IoT; on a copy type: fleet-agent reset; and if "
+        f"the copy is to be this device: {registrations.let_in(subject.name)}",
     )
 
 

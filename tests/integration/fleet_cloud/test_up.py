@@ -17,13 +17,16 @@ def states(data: dict[str, list[dict[str, str]]]) -> dict[str, str]:
 
 
 def test_printed_script_sets_up_what_up_then_keeps_finishes_and_compares(
-    fleet_cloud: FleetCloud, sandbox: Sandbox, operator: dict[str, str]
+    fleet_cloud: FleetCloud, sandbox: Sandbox, operator: dict[str, str], tmp_path: Path
 ) -> None:
     iot, iam = aws_client(sandbox, "iot"), aws_client(sandbox, "iam")
     up = ("up", "--name", "bikes")
 
     def by_hand(script: str) -> None:
-        subprocess.run(["sh", "-ec", script], env=operator, check=True, capture_output=True)
+        # The hook's archive is written where the script runs.
+        subprocess.run(
+            ["sh", "-ec", script], cwd=tmp_path, env=operator, check=True, capture_output=True
+        )
 
     script = fleet_cloud(*up, "--dry-run").stdout
     assert [line.split()[2] for line in script.splitlines() if line.startswith("aws ")] == [

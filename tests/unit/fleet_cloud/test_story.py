@@ -81,7 +81,10 @@ def test_the_likely_cause(code: str, about: Subject, events: Sequence[Event]) ->
 
 def test_a_thing_without_a_certificate_is_named() -> None:
     about = Subject(name="pump", is_thing=True, certificates={}, presence=UNKNOWN)
-    assert story.cause(about, []).code == "no-certificate"
+    found = story.cause(about, [])
+    assert found.code == "no-certificate"
+    # A window without a key lets in nobody who is not let in anyway.
+    assert "devices allow pump --key HASH" in found.remedy
 
 
 def test_rubbish_in_logs_is_passed_over() -> None:
