@@ -183,9 +183,11 @@ class Store:
     def open(self, attempt: Attempt) -> Generation:
         """Begin a generation with a number never used before; an older pending one is given up.
 
-        The ledger names its certificate first: once the new attempt stands, the older one is not looked at again.
+        The ledger names its certificate first: once the new attempt stands, the older one is not looked at again. And
+        those of generations before it, should a power cut have come between the link and the ledger, twice in a row.
         """
         files.make_folder(self._root)
+        self.update_ledger()
         older = [
             number for number in self._folders.numbers() if number > self._folders.current_number()
         ]

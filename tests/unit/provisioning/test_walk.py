@@ -518,3 +518,16 @@ def leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in leaves(inner)]
     return [error]
+
+
+def test_two_replacements_cut_off_before_the_ledger_leave_no_certificate_unnamed() -> None:
+    """Found by the walk at length: each was killed between the link `current` and the ledger."""
+    walk = Walk()
+    walk.begin(plan=PLANS[0], outlasts_refusal=False, is_idempotent=True, says_token=False)
+    for change in (15, 3, 9):
+        walk.run_and_be_killed([], change)
+    walk.force()
+    for change in (7, 13, 9):
+        walk.run_and_be_killed([], change)
+    walk.force()
+    walk.teardown()
