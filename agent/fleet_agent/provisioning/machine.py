@@ -41,6 +41,8 @@ from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
 
 _TOO_MANY_REQUESTS = 429
+# The error code where the hook raised, or was too slow: no denial (what the status is then, AWS does not document).
+_HOOK_FAILED = "InvocationError"
 _SERVER_ERRORS = 500
 _BAD_REQUEST = 400
 _FORBIDDEN = 403
@@ -230,7 +232,7 @@ def _patience_for(error: AgentError) -> Patience | None:
 
 
 def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
-    """Decide on the status code alone: AWS documents no list of error codes."""
+    """Decide on the status code, as AWS documents no list of error codes; one alone says what the status does not."""
     status = rejected.status_code
     words = _words(rejected)
     if _is_about_the_token(rejected, token_age):
@@ -247,6 +249,14 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
             f"{rejected.operation.value} was refused for now: {words}.",
             remedy="It is tried again, slower and slower; the account's quota is 10 to 20 a second.",
             code="requests-throttled" if status == _TOO_MANY_REQUESTS else "server-error",
+        )
+        return Verdict(error=error, patience=Patience.BUSY)
+    if rejected.operation is Operation.REGISTER and rejected.error_code == _HOOK_FAILED:
+        error = TemporaryError(
+            f"The template's pre-provisioning hook failed: {words}.",
+            remedy="It is asked again, slower and slower. Why it failed is in the log of its function: aws logs tail "
+            "/aws/lambda/NAME",
+            code="server-error",
         )
         return Verdict(error=error, patience=Patience.BUSY)
     if status == _BAD_REQUEST and rejected.operation is Operation.CREATE_FROM_CSR:

@@ -261,7 +261,6 @@ CODES = (
     "InvalidRequest",
     "InvalidResult",
     "InvalidTemplate",
-    "InvocationError",
     "LimitExceeded",
     "ProvisioningFailed",
     "ResourceConflictsException",
@@ -284,6 +283,15 @@ def test_the_error_code_decides_nothing(operation: Operation, status: int | None
         assert verdict.patience is first.patience
         assert verdict.error.exit_status is first.error.exit_status
         assert not verdict.drop_certificate
+
+
+@pytest.mark.parametrize("status", [400, 500, None])
+def test_a_hook_that_fails_is_no_denial(status: int | None) -> None:
+    failed = RejectedError(Operation.REGISTER, status, "InvocationError", "was not executed")
+    verdict = judge(failed, Step.REGISTER, 0.0)
+    assert verdict.patience is Patience.BUSY
+    assert verdict.error.exit_status is Exit.TEMPORARY
+    assert not verdict.drop_certificate
 
 
 def test_an_attempt_begun_anew_keeps_count_and_wait_at_the_same_endpoint() -> None:
