@@ -132,9 +132,9 @@ class Device:
             acknowledge=lambda: self._cloud.acknowledged(name),
         )
 
-    def _answer(self, topic: str, payload: bytes, *, on_end: Callable[[], None], **_: Any) -> None:
-        assert topic == "answers"
-        said = json.loads(payload)
+    def _answer(self, message: Outgoing, on_end: Callable[[], None]) -> None:
+        assert message.topic == "answers"
+        said = json.loads(message.payload)
         self._later.append(lambda: self._cloud.told(f"answer {said.get('error', said['status'])}"))
         self._later.append(on_end)
 

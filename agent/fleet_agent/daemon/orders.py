@@ -1,6 +1,5 @@
 """What comes down, joined: handlers, messages, and jobs and commands where they are taken."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.orders.router import Listener, Orders, Taker
 from fleet_agent.orders.shared import Shared
-from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ def make_orders(down: Down, publisher: Publisher) -> Orders:
     shared = Shared(clock=health.clock, health=health, reserved=down.reserved)
     folder = Path(settings.state_dir) / FOLDER
     roster = Roster(folder, settings.handlers, down.mailbox, shared)
-    answers = Answers(_publishing(publisher), down.own)
+    answers = Answers(publisher.answer, down.own)
     shared.reporters[origins.MESSAGE] = answers
     messages = Messages(
         roster, answers, health.traffic, health.clock, settings.direct_messages.handler
@@ -71,26 +69,3 @@ def _move(down: Down) -> "MoveOperation | None":
     from fleet_agent.orders.rotation import MoveOperation
 
     return MoveOperation(down.credential, down.moves.names)
-
-
-def _publishing(publisher: Publisher) -> Callable[..., None]:
-    def publish(
-        topic: str,
-        payload: bytes,
-        *,
-        correlation_data: bytes | None,
-        content_type: str,
-        user_properties: tuple[tuple[str, str], ...],
-        on_end: Callable[[], None],
-    ) -> None:
-        message = Outgoing(
-            topic=topic,
-            payload=payload,
-            content_type=content_type,
-            properties=user_properties,
-            correlation_data=correlation_data,
-            is_foreign=True,
-        )
-        publisher.answer(message, on_end)
-
-    return publish

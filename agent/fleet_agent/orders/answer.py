@@ -9,11 +9,11 @@ import collections
 import json
 import logging
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Outcome
 from fleet_agent.printable import printable
+from fleet_agent.session.message import Outgoing
 from fleet_agent.topics import filters
 from fleet_agent.topics.limits import message_fault
 
@@ -28,20 +28,8 @@ MAX_ANSWER = 120 * 1024
 UNDER_WAY = 50
 
 
-class Answering(Protocol):
-    """Publishes an answer at QoS 1."""
-
-    def __call__(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        correlation_data: bytes | None,
-        content_type: str,
-        user_properties: tuple[tuple[str, str], ...],
-        on_end: Callable[[], None],
-    ) -> None:
-        """Publish it; ``on_end`` is called when AWS has it, or never will."""
+# Publishes an answer at QoS 1, and calls what it is given when AWS has it, or never will.
+Publish = Callable[[Outgoing, Callable[[], None]], None]
 
 
 class Answers:
@@ -52,7 +40,7 @@ class Answers:
         own: This device's topics and filters, where no answer goes.
     """
 
-    def __init__(self, publish: Answering, own: Iterable[str]) -> None:
+    def __init__(self, publish: Publish, own: Iterable[str]) -> None:
         self._publish = publish
         self.own = tuple(own)
         self._waiting: collections.deque[Callable[[], None]] = collections.deque()
@@ -78,14 +66,15 @@ class Answers:
         def send() -> None:
             payload, content_type = written(outcome)
             self._under_way += 1
-            self._publish(
-                topic,
-                payload,
-                correlation_data=correlation_data,
+            message = Outgoing(
+                topic=topic,
+                payload=payload,
                 content_type=content_type,
-                user_properties=(("handler", handler),),
-                on_end=lambda: self._ended(forget),
+                properties=(("handler", handler),),
+                correlation_data=correlation_data,
+                is_foreign=True,
             )
+            self._publish(message, lambda: self._ended(forget))
 
         self._waiting.append(send)
         self._send()

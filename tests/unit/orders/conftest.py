@@ -20,6 +20,7 @@ from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import MESSAGE
 from fleet_agent.orders.roster import Roster
 from fleet_agent.orders.shared import Counters, Shared
+from fleet_agent.session.message import Outgoing
 
 LIMIT = 60.0
 
@@ -149,10 +150,15 @@ class Bench:
             for item in self.health.problems
         }
 
-    def _answer(
-        self, topic: str, payload: bytes, *, on_end: Callable[[], None], **more: Any
-    ) -> None:
-        self.answers.append(Answer(topic=topic, payload=payload, **more))
+    def _answer(self, message: Outgoing, on_end: Callable[[], None]) -> None:
+        answer = Answer(
+            topic=message.topic,
+            payload=message.payload,
+            correlation_data=message.correlation_data,
+            content_type=message.content_type or "",
+            user_properties=message.properties,
+        )
+        self.answers.append(answer)
         if self.acknowledges:
             on_end()
         else:

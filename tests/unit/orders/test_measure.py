@@ -23,6 +23,7 @@ from fleet_agent.orders.outcome import Result, failure
 from fleet_agent.provisioning import answers
 from fleet_agent.provisioning.answers import UnusableAnswerError
 from fleet_agent.provisioning.model import Operation
+from fleet_agent.session.message import Outgoing
 from unit.orders.conftest import Arriving, Bench
 from unit.orders.device import JOBS, Device, running
 
@@ -118,8 +119,8 @@ def test_answers_that_are_dropped_at_once_are_no_stack_of_calls() -> None:
     under_way: list[Any] = []
     forgotten: list[int] = []
 
-    def publish(topic: str, *_: object, on_end: Any, **_more: object) -> None:
-        if topic == "bad":
+    def publish(message: Outgoing, on_end: Any) -> None:
+        if message.topic == "bad":
             on_end()
         else:
             under_way.append(on_end)
