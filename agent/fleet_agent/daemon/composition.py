@@ -204,11 +204,7 @@ class Composition:
         health.certificate_id = credential.certificate_id
         _show_identity(self._runtime_dir, store, credential)
         if session is None:
-            pair = store.key_pair(credential.generation)
-            session = own_session.open_session(
-                self._settings, credential, pair, self._around.mailbox
-            )
-            session.start()
+            session = own_session.start(self._settings, credential, store, self._around.mailbox)
         watch = RefusalWatch(
             self._settings,
             store,

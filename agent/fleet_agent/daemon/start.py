@@ -143,11 +143,7 @@ def _connect(
             left = max(left, CONNECT_INTERVAL - since)
     if 0 < left <= CONNECT_INTERVAL:
         mailbox.sleep(left)
-    session = own_session.open_session(
-        settings, credential, store.key_pair(credential.generation), mailbox
-    )
-    session.start()
-    return session
+    return own_session.start(settings, credential, store, mailbox)
 
 
 def _first_identity(

@@ -9,6 +9,7 @@ from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential, KeyPair
+from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.session.message import Outgoing, Upkeep
@@ -45,6 +46,17 @@ def open_session(
             flow_control=False,  # the publisher keeps to AWS's limits itself
         ),
     )
+
+
+def start(settings: Settings, credential: Credential, store: Store, mailbox: Mailbox) -> Session:
+    """Open the session of the credential in use, without waiting for it.
+
+    Raises:
+        DeviceError: The certificate, key or CA cannot be loaded.
+    """
+    session = open_session(settings, credential, store.key_pair(credential.generation), mailbox)
+    session.start()
+    return session
 
 
 def topics(settings: Settings, credential: Credential) -> Topics:
