@@ -96,11 +96,8 @@ def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
     policy = resources.claim_policy(aws, context.names, account)
     found, described = aws.ask_all([policy.read, templates.read(aws, context.names)])
     if described is None:
-        raise FleetCloudError(
-            f"there is no provisioning template {context.names.template} in {account.region}: "
-            "a claim would be of no use",
-            remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
-            code="template-missing",
+        raise templates.missing(
+            context.names.template, account.region, "a claim would be of no use"
         )
     finding = compare(policy, found)
     if finding.state == "missing":

@@ -8,6 +8,7 @@ from fleet_cloud.commands import config
 from fleet_cloud.errors import CommandError, FleetCloudError
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
+from fleet_cloud.plan import templates
 
 NAME = ("claim", "temporary")
 SUMMARY = "get a claim that ends in five minutes"
@@ -38,11 +39,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     except CommandError as error:
         if error.code != "ResourceNotFoundException":
             raise
-        raise FleetCloudError(
-            f"there is no provisioning template {template} in {aws.region}",
-            remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
-            code="template-missing",
-        ) from error
+        raise templates.missing(template, aws.region) from error
     configured = config.beside(context, arguments)
     if answer is None:
         return Outcome(data=data, lines=[])

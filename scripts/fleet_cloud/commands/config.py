@@ -267,18 +267,17 @@ def _ask(
         ]
     )
     if template is None:
-        raise FleetCloudError(
-            f"there is no provisioning template {context.names.template} in {aws.region}: a device with this "
-            "configuration could not provision",
-            remedy="set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
-            code="template-missing",
+        raise templates.missing(
+            context.names.template,
+            aws.region,
+            "a device with this configuration could not provision",
+            "set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
         )
     vended = None
     if aliases := credentials.aliases_of(aws, context.names):
         found = connection.credentials_endpoint_of(vending)
         vended = Credentials(endpoint=found, aliases=aliases, users=users)
-    endpoint = configuration.endpoint(place) if place else connection.endpoint_of(described)
-    return endpoint, vended
+    return connection.endpoint_of(described, place), vended
 
 
 def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool) -> str:

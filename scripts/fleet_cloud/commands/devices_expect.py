@@ -54,11 +54,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         [templates.read(aws, context.names), hooks.read(aws, context.names)]
     )
     if template is None:
-        raise FleetCloudError(
-            f"there is no provisioning template {context.names.template} in {aws.region}",
-            remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
-            code="template-missing",
-        )
+        raise templates.missing(context.names.template, aws.region)
     if not templates.is_own_hook(context.names, str(templates.facts(template)["hook"])):
         raise FleetCloudError(
             "the fleet has no hook, and so takes whoever comes",

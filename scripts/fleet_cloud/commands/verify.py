@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleet_cloud.aws.calls import Aws, entries, text
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.fleet import configuration, connection, retire
+from fleet_cloud.fleet import connection, retire
 from fleet_cloud.fleet.connection import Identity, Place, RefusedError
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
 from fleet_cloud.fleet.trial_claim import trial_claim
@@ -173,13 +173,8 @@ def _look(
         ]
     )
     if template is None:
-        raise FleetCloudError(
-            f"there is no provisioning template {context.names.template} in {aws.region}",
-            remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
-            code="template-missing",
-        )
-    given: str | None = arguments.device_endpoint
-    found = configuration.endpoint(given) if given else connection.endpoint_of(endpoint)
+        raise templates.missing(context.names.template, aws.region)
+    found = connection.endpoint_of(endpoint, arguments.device_endpoint)
     place = Place(endpoint=found, ca_file=arguments.ca_file)
     has_hook = templates.is_own_hook(context.names, str(templates.facts(template)["hook"]))
     return place, {text(entry, "thingName") for entry in entries(things, "things")}, has_hook

@@ -100,9 +100,9 @@ def ask_endpoint(aws: Aws) -> Command:
     return aws.command("iot", "describe-endpoint", "--endpoint-type", "iot:Data-ATS")
 
 
-def endpoint_of(answer: Answer | None) -> Endpoint:
-    """Reads what that command gives."""
-    return configuration.endpoint(text(answer, "endpointAddress"))
+def endpoint_of(answer: Answer | None, given: str | None = None) -> Endpoint:
+    """Reads what that command gives; ``given`` goes before it."""
+    return configuration.endpoint(given or text(answer, "endpointAddress"))
 
 
 def ask_credentials_endpoint(aws: Aws) -> Command:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from fleet_cloud.aws.calls import Answer, Aws, text
 from fleet_cloud.aws.names import Account, FleetNames
+from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local.shell import Command
 from fleet_cloud.plan import documents, resources
 from fleet_cloud.plan.documents import Document, Registry
@@ -122,6 +123,19 @@ def registry_of(answer: Answer) -> Registry:
 def read(aws: Aws, names: FleetNames) -> Command:
     """Returns the command that describes the template."""
     return aws.command("iot", "describe-provisioning-template", "--template-name", names.template)
+
+
+def missing(
+    template: str,
+    region: str,
+    why: str = "",
+    remedy: str = "set the fleet up first: fleet-cloud up (with the same --name and --region)",
+) -> FleetCloudError:
+    """Returns the error for a template that is not there; ``why`` that matters, in words."""
+    title = f"there is no provisioning template {template} in {region}"
+    return FleetCloudError(
+        f"{title}: {why}" if why else title, remedy=remedy, code="template-missing"
+    )
 
 
 def template(aws: Aws, names: FleetNames, account: Account, wanted: Design) -> Resource:

@@ -15,7 +15,7 @@ from fleet_cloud.aws.calls import Aws
 from fleet_cloud.aws.names import Account
 from fleet_cloud.console import duration
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.fleet import configuration, connection, spread
+from fleet_cloud.fleet import connection, spread
 from fleet_cloud.fleet.configuration import Endpoint
 from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
 from fleet_cloud.fleet.trial_claim import trial_claim
@@ -127,13 +127,8 @@ def _place(context: Context, aws: Aws, arguments: argparse.Namespace) -> Place:
         [connection.ask_endpoint(aws), templates.read(aws, context.names)]
     )
     if template is None:
-        raise FleetCloudError(
-            f"there is no provisioning template {context.names.template} in {aws.region}",
-            remedy="set the fleet up first: fleet-cloud up (with the same --name and --region)",
-            code="template-missing",
-        )
-    given: str | None = arguments.device_endpoint
-    endpoint = configuration.endpoint(given) if given else connection.endpoint_of(described)
+        raise templates.missing(context.names.template, aws.region)
+    endpoint = connection.endpoint_of(described, arguments.device_endpoint)
     return Place(endpoint=endpoint, ca_file=arguments.ca_file)
 
 
