@@ -3,13 +3,10 @@
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from iot_sandbox import ground
-
-Response = Any  # ministack has no types: (status, headers, body)
-Route = Callable[..., Awaitable[Response]]
+from iot_sandbox import ground, routes
+from iot_sandbox.refusals import Response, Route
 
 _PATH = re.compile(r"/billing-groups(/(?P<name>[a-zA-Z0-9:_-]{1,128}))?")
 _ARN = re.compile(r"arn:aws:iot:[^:]*:[^:]*:billinggroup/(?P<name>.+)")
@@ -23,21 +20,9 @@ class BillingGroups:
 
     def beside(self, was: Route) -> Route:
         """Put them beside what ministack routes."""
-
-        async def route(
-            method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-        ) -> Response:
-            found = _PATH.fullmatch(path)
-            if found:
-                return self._of_group(method, found["name"], body)
-            asked = query.get("resourceArn", "")
-            tagged = _ARN.fullmatch(asked[0] if isinstance(asked, list) else asked)
-            if path == "/tags" and method == "GET" and tagged:
-                group = self._here().get(tagged["name"])
-                return ground.json_response({"tags": group["tags"]}) if group else _missing()
-            return await was(method, path, headers, body, query)
-
-        return route
+        return routes.beside_with_tags(
+            was, _PATH, _ARN, self._of_group, lambda name: self._here().get(name), _missing
+        )
 
     def _here(self) -> dict[str, dict[str, Any]]:
         return self._groups.setdefault((ground.get_account_id(), ground.get_region()), {})

@@ -9,11 +9,13 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from iot_sandbox import ground
+from iot_sandbox import ground, routes
+from iot_sandbox.refusals import Response, Route
+from iot_sandbox.routes import Asked
 
 REPORTS = "/_sandbox/reports/"
 TEMPLATE_MAX_CHARACTERS = 10240
@@ -26,9 +28,6 @@ _REQUEST = {
 }
 _FOREIGN_SECTIONS = ("Mappings", "DeviceConfiguration")
 _CERTIFICATE = "AWS::IoT::Certificate"
-
-Response = Any  # ministack has no types: (status, headers, body)
-Route = Callable[..., Awaitable[Response]]
 
 
 class LineError(Exception):
@@ -81,27 +80,19 @@ class BulkTasks:
 
     def beside(self, was: Route) -> Route:
         """Put the tasks beside what ministack routes."""
+        return routes.beside(was, _PATH, self._of)
 
-        async def route(
-            method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-        ) -> Response:
-            found = _PATH.fullmatch(path)
-            if not found:
-                return await was(method, path, headers, body, query)
-            words = {
-                key: value[0] if isinstance(value, list) else value for key, value in query.items()
-            }
-            match method, found["id"], found["verb"]:
-                case "POST", None, None:
-                    return self._start(body)
-                case "GET", None, None:
-                    return ground.json_response({"taskIds": [*self._listed(words.get("status"))]})
-                case (("GET" | "PUT"), str(identifier), verb):
-                    return self._of_one(identifier, verb, words, headers)
-                case _:
-                    return _invalid(f"Unsupported IoT path: {method} {path}")
-
-        return route
+    async def _of(self, asked: Asked) -> Response:
+        match asked.method, asked.found["id"], asked.found["verb"]:
+            case "POST", None, None:
+                return self._start(asked.body)
+            case "GET", None, None:
+                listed = [*self._listed(asked.words.get("status"))]
+                return ground.json_response({"taskIds": listed})
+            case (("GET" | "PUT"), str(identifier), verb):
+                return self._of_one(identifier, verb, asked.words, asked.headers)
+            case _:
+                return _invalid(f"Unsupported IoT path: {asked.method} {asked.found[0]}")
 
     def report(self, path: str) -> str | None:
         """Give a report's text by the path of its link: JSON lines; None for no such report."""

@@ -4,19 +4,18 @@ import json
 import re
 import time
 
-from iot_sandbox import command_payloads, ground
+from iot_sandbox import command_payloads, ground, routes
 from iot_sandbox.command_payloads import CommandError
 from iot_sandbox.refusals import (
     Document,
     RefusedError,
     Response,
     Route,
-    answered,
     invalid,
     missing,
     page,
-    words,
 )
+from iot_sandbox.routes import Asked
 
 _PATH = re.compile(r"/commands(/(?P<id>[a-zA-Z0-9_-]{1,64}))?")
 _NAMESPACE = "AWS-IoT"
@@ -38,28 +37,18 @@ class Commands:
 
     def beside(self, was: Route) -> Route:
         """Put them beside what ministack routes."""
-
-        async def route(
-            method: str, path: str, headers: dict[str, str], body: bytes, query: Document
-        ) -> Response:
-            found = _PATH.fullmatch(path)
-            if not found:
-                return await was(method, path, headers, body, query)
-            return await answered(self._of(method, found["id"], body, words(query)))
-
-        return route
+        return routes.beside(was, _PATH, self._of)
 
     def by_arn(self, arn: str) -> Document | None:
         """Give a command of this account and region."""
         here = self._here()
         return next((one for one in here.values() if one["commandArn"] == arn), None)
 
-    async def _of(
-        self, method: str, identifier: str | None, body: bytes, query: dict[str, str]
-    ) -> Response:
-        match method, identifier:
+    async def _of(self, asked: Asked) -> Response:
+        body, identifier = asked.body, asked.found["id"]
+        match asked.method, identifier:
             case "GET", None:
-                return self._listed(query)
+                return self._listed(asked.words)
             case "PUT", str():
                 return self._create(identifier, json.loads(body or b"{}"))
             case "DELETE", str():
@@ -69,7 +58,7 @@ class Commands:
             case "GET", str():
                 return ground.json_response(self._existing(identifier))
             case _:
-                raise invalid(f"Unsupported IoT path: {method} /commands")
+                raise invalid(f"Unsupported IoT path: {asked.method} /commands")
 
     def _here(self) -> dict[str, Document]:
         scope = ground.get_account_id(), ground.get_region()

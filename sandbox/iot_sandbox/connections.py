@@ -14,18 +14,17 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from iot_sandbox import ground
+from iot_sandbox import ground, routes
 from iot_sandbox.limits import MAXIMUM_PAYLOAD, Limits
 from iot_sandbox.refusals import (
     Document,
     RefusedError,
     Response,
     Route,
-    answered,
     missing,
     page,
-    words,
 )
+from iot_sandbox.routes import Asked
 
 _PATH = re.compile(r"/connections/(?P<client>.+?)(/(?P<part>messages|subscriptions))?")
 _THING_PATH = re.compile(r"/things/(?P<thing>[^/]+)/connectivity-data")
@@ -48,50 +47,25 @@ class Connections:
 
     def beside(self, was: Route) -> Route:
         """Put them beside ministack's data plane."""
-
-        async def route(
-            method: str, path: str, headers: dict[str, str], body: bytes, query: Document
-        ) -> Response:
-            found = _PATH.fullmatch(path)
-            if not found:
-                return await was(method, path, headers, body, query)
-            return await answered(self._of(method, found, headers, body, words(query)))
-
-        return route
+        return routes.beside(was, _PATH, self._of)
 
     def beside_things(self, was: Route) -> Route:
         """Put a thing's connectivity beside what ministack routes."""
+        return routes.beside(was, _THING_PATH, _of_thing, "POST")
 
-        async def route(
-            method: str, path: str, headers: dict[str, str], body: bytes, query: Document
-        ) -> Response:
-            found = _THING_PATH.fullmatch(path)
-            if not found or method != "POST":
-                return await was(method, path, headers, body, query)
-            return await answered(_of_thing(found["thing"]))
-
-        return route
-
-    async def _of(
-        self,
-        method: str,
-        found: re.Match[str],
-        headers: dict[str, str],
-        body: bytes,
-        asked: dict[str, str],
-    ) -> Response:
-        key = _key(found["client"])
-        match method, found["part"]:
+    async def _of(self, asked: Asked) -> Response:
+        key = _key(asked.found["client"])
+        match asked.method, asked.found["part"]:
             case "POST", "messages":
-                return await self._send(key, headers, body, asked)
+                return await self._send(key, asked.headers, asked.body, asked.words)
             case "GET", "subscriptions":
-                return _subscriptions(key, asked)
+                return _subscriptions(key, asked.words)
             case "GET", None:
                 return _described(key)
             case "DELETE", None:
-                return await _deleted(key, asked)
+                return await _deleted(key, asked.words)
             case _:
-                raise _invalid(f"Unsupported iot-data path: {method}")
+                raise _invalid(f"Unsupported iot-data path: {asked.method}")
 
     async def _send(
         self, key: Key, headers: dict[str, str], body: bytes, asked: dict[str, str]
@@ -225,7 +199,8 @@ async def _deleted(key: Key, asked: dict[str, str]) -> Response:
     return ground.json_response({})
 
 
-async def _of_thing(name: str) -> Response:
+async def _of_thing(asked: Asked) -> Response:
+    name = asked.found["thing"]
     if ground.things.get(name) is None:
         raise missing(f"There is no thing {name}")
     if not ground.is_connectivity_indexed():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from iot_sandbox import command_payloads, ground
+from iot_sandbox import command_payloads, ground, routes
 from iot_sandbox.command_payloads import CommandError, Payload
 from iot_sandbox.command_updates import Update
 from iot_sandbox.commands import LONGEST_EXECUTION, Commands
@@ -18,14 +18,14 @@ from iot_sandbox.refusals import (
     RefusedError,
     Response,
     Route,
-    answered,
     invalid,
     missing,
     page,
-    words,
 )
+from iot_sandbox.routes import Asked
 
 _PATH = re.compile(r"/command-executions(/(?P<id>[a-zA-Z0-9_-]{1,64}))?")
+_START = re.compile("/command-executions")
 _TARGET = re.compile(r"arn:[^:]+:iot:[^:]*:[^:]*:(?P<kind>thing|client)/(?P<name>[^+#]{1,128})")
 _SECONDS = 10
 _KEPT_SECONDS = 183 * 86_400
@@ -117,28 +117,11 @@ class Executions:
 
     def beside(self, was: Route) -> Route:
         """Put what operators ask about them beside what ministack routes."""
-
-        async def route(
-            method: str, path: str, headers: dict[str, str], body: bytes, query: Document
-        ) -> Response:
-            found = _PATH.fullmatch(path)
-            if not found:
-                return await was(method, path, headers, body, query)
-            return await answered(self._of(method, found["id"], body, words(query)))
-
-        return route
+        return routes.beside(was, _PATH, self._of)
 
     def starting(self, was: Route) -> Route:
         """Put the start of one beside ministack's data plane of jobs: the same path and method as the list's."""
-
-        async def route(
-            method: str, path: str, headers: dict[str, str], body: bytes, query: Document
-        ) -> Response:
-            if (method, path) != ("POST", "/command-executions"):
-                return await was(method, path, headers, body, query)
-            return await answered(self._started(json.loads(body or b"{}")))
-
-        return route
+        return routes.beside(was, _START, self._started, "POST")
 
     def tell(self, scope: tuple[str, str], execution: Execution) -> None:
         """Publish the event of its status."""
@@ -156,20 +139,20 @@ class Executions:
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _of(
-        self, method: str, identifier: str | None, body: bytes, query: dict[str, str]
-    ) -> Response:
-        match method, identifier:
+    async def _of(self, asked: Asked) -> Response:
+        identifier, query = asked.found["id"], asked.words
+        match asked.method, identifier:
             case "POST", None:
-                return self._listed(json.loads(body or b"{}"), query)
+                return self._listed(json.loads(asked.body or b"{}"), query)
             case "GET", str():
                 return self._described(identifier, query)
             case "DELETE", str():
                 return self._deleted(identifier, query)
             case _:
-                raise invalid(f"Unsupported IoT path: {method} /command-executions")
+                raise invalid(f"Unsupported IoT path: {asked.method} /command-executions")
 
-    async def _started(self, request: Document) -> Response:
+    async def _started(self, asked: Asked) -> Response:
+        request = json.loads(asked.body or b"{}")
         scope = ground.get_account_id(), ground.get_region()
         token = (*scope, request.pop("clientToken", ""))
         before, identifier = self._tokens.get(token, (request, ""))

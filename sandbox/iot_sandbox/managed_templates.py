@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iot_sandbox import ground
+from iot_sandbox import ground, routes
 from iot_sandbox.refusals import (
     Document,
     RefusedError,
     Response,
     Route,
-    answered,
     missing,
     page,
-    words,
 )
+from iot_sandbox.routes import Asked
 from iot_sandbox.switches import EMPTY, NO_MEMBER
 
 VERSION = "1.0"
@@ -162,19 +161,11 @@ Made = tuple[Document | None, Response | None]
 
 def beside(was: Route) -> Route:
     """Put their two calls beside what ministack routes."""
-
-    async def route(
-        method: str, path: str, headers: dict[str, str], body: bytes, query: Document
-    ) -> Response:
-        found = _PATH.fullmatch(path)
-        if method != "GET" or not found:
-            return await was(method, path, headers, body, query)
-        return await answered(_of(found["name"], words(query)))
-
-    return route
+    return routes.beside(was, _PATH, _of, "GET")
 
 
-async def _of(name: str | None, query: dict[str, str]) -> Response:
+async def _of(asked: Asked) -> Response:
+    name, query = asked.found["name"], asked.words
     if name is None:
         wanted = query.get("templateName")
         found = [one.summary() for one in TEMPLATES.values() if wanted in (None, one.name)]

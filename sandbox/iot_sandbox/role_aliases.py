@@ -3,14 +3,12 @@
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from iot_sandbox import ground
+from iot_sandbox import ground, routes
+from iot_sandbox.refusals import Response, Route
 
-Response = Any  # ministack has no types: (status, headers, body)
-Route = Callable[..., Awaitable[Response]]
 RoleAlias = dict[str, Any]
 
 _PATH = re.compile(r"/role-aliases(/(?P<name>[^/]+))?")
@@ -38,21 +36,9 @@ class RoleAliases:
 
     def beside(self, was: Route) -> Route:
         """Put them beside what ministack routes."""
-
-        async def route(
-            method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-        ) -> Response:
-            found = _PATH.fullmatch(path)
-            if found:
-                return self._of_alias(method, found["name"], body)
-            asked = query.get("resourceArn", "")
-            tagged = _ARN.fullmatch(asked[0] if isinstance(asked, list) else asked)
-            if path == "/tags" and method == "GET" and tagged:
-                alias = self._here().get(tagged["name"])
-                return ground.json_response({"tags": alias["tags"]}) if alias else _missing()
-            return await was(method, path, headers, body, query)
-
-        return route
+        return routes.beside_with_tags(
+            was, _PATH, _ARN, self._of_alias, lambda name: self._here().get(name), _missing
+        )
 
     def _here(self) -> dict[str, RoleAlias]:
         scope = f"{ground.get_account_id()}:{ground.get_region()}"
