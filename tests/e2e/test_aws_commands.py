@@ -2,38 +2,19 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from iot_sandbox.launch import Sandbox
 from support.agent import Agent, run_command, until
 from support.aws import aws_client
 from support.consoles import LIMIT, Console
-from support.fleets import Fleet, allow_orders, make_fleet
-
-
-@pytest.fixture(scope="module")
-def ordered(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    fleet = make_fleet(sandbox, tmp_path_factory.mktemp("fleet"))
-    allow_orders(fleet)
-    return fleet
 
 
 @pytest.fixture
-def agent(ordered: Fleet, tmp_path: Path) -> Agent:
-    found = Agent(ordered, tmp_path)
-    assert found.provision().status == 0
-    return found
-
-
-@pytest.fixture
-def console(agent: Agent) -> Iterator[Console]:
-    found = Console(agent)
-    yield found
-    found.close()
+def agent(taking_orders: Agent) -> Agent:
+    return taking_orders
 
 
 def configured(agent: Agent, commands: dict[str, Any], **handlers: Any) -> Path:

@@ -4,7 +4,7 @@ import getpass
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +12,16 @@ import pytest
 from awscrt import mqtt_request_response
 from awsiot import ServiceStreamOptions, iotjobs
 
-from iot_sandbox.launch import Sandbox
 from support.agent import Agent, run_command, until
 from support.consoles import Console
-from support.fleets import Fleet, allow_orders, make_fleet
 from support.operators import operating
 
 LIMIT = 60.0  # seconds
 
 
-@pytest.fixture(scope="module")
-def ordered(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    fleet = make_fleet(sandbox, tmp_path_factory.mktemp("fleet"))
-    allow_orders(fleet)
-    return fleet
-
-
 @pytest.fixture
-def agent(ordered: Fleet, tmp_path: Path) -> Agent:
-    found = Agent(ordered, tmp_path)
-    assert found.provision().status == 0
-    return found
-
-
-@pytest.fixture
-def console(agent: Agent) -> Iterator[Console]:
-    found = Console(agent)
-    yield found
-    found.close()
+def agent(taking_orders: Agent) -> Agent:
+    return taking_orders
 
 
 HANDLERS = "/opt/handlers"
