@@ -131,9 +131,9 @@ def line(row: Row, figures: Figures) -> Line:
     return Line(
         name=row.name,
         share_provisioned=figures.provisioned / row.case.devices,
-        time=max(done) / row.case.bound,
+        time=figures.times_bound,
         time_99=percentile(done, 0.99) / row.case.bound,
-        requests=figures.requests / row.case.devices,
+        requests=figures.per_device,
         requests_99=percentile(figures.requests_of_each, 0.99),
         rejected=figures.rejected / figures.requests,
         own_median=percentile(own, 0.5),

@@ -100,7 +100,7 @@ class Figures:
     @property
     def times_bound(self) -> float:
         """Time until all are provisioned, in units of the quota's own bound."""
-        return max(self.done) / self.case.bound
+        return max(self.done, default=0.0) / self.case.bound
 
     @property
     def per_device(self) -> float:
