@@ -19,7 +19,7 @@ from iot_sandbox.client import FaultClient
 from support.agent import Agent, Outcome, run_command, state_dirs
 from support.certificates import LONG_AGO, TOMORROW, YESTERDAY, make_pair
 from support.csr import key_pem, make_csr, make_key
-from support.fleets import Claim, Fleet, make_claim, make_fleet
+from support.fleets import Fleet, make_fleet, make_unbound
 from support.tls import free_port, tls_server
 
 
@@ -184,17 +184,6 @@ def test_csr_key_without_csr(agent: Agent, tmp_path: Path) -> None:
 # Template and parameters ----------------------------------------------------------------------------------------------
 
 
-def any_template_claim(fleet: Fleet, folder: Path) -> Claim:
-    """A claim that may ask for any template."""
-    policy = f"{fleet.name}-any"
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}],
-    }
-    fleet.iot.create_policy(policyName=policy, policyDocument=json.dumps(document))
-    return make_claim(fleet.sandbox, folder, policy)
-
-
 @pytest.fixture
 def sandbox_fleet(fleet: Fleet, tmp_path: Path) -> Fleet:
     """A fleet of the test's own, for what it changes."""
@@ -202,7 +191,7 @@ def sandbox_fleet(fleet: Fleet, tmp_path: Path) -> Fleet:
 
 
 def test_template_that_does_not_exist(sandbox_fleet: Fleet, tmp_path: Path) -> None:
-    claim = any_template_claim(sandbox_fleet, tmp_path / "any")
+    claim = make_unbound(sandbox_fleet.sandbox, tmp_path / "any")
     agent = Agent(sandbox_fleet, tmp_path, cert=claim.certificate, key=claim.private_key)
     done = agent.provision(template_name="nosuch")
     assert_error(done, 77, "provisioning-refused", "RegisterThing", "nosuch does not exist")

@@ -19,7 +19,7 @@ import pytest
 from iot_sandbox.client import FaultClient
 from support.agent import COMMAND, Agent, run_command, until
 from support.claimant import Provisioned
-from support.fleets import Claim, Fleet, make_claim, make_fleet
+from support.fleets import Claim, Fleet, make_fleet, make_unbound
 from support.mqtt import Device, connected
 
 READING = {"time", "uptime_s", "load_1m", "memory_total_bytes", "memory_available_bytes"}
@@ -40,13 +40,7 @@ def provisioned(agent: Agent) -> Agent:
 @pytest.fixture(scope="session")
 def watcher(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Claim:
     """A certificate that may do anything: an application in the cloud."""
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}],
-    }
-    policy = f"{fleet.name}-watcher"
-    fleet.iot.create_policy(policyName=policy, policyDocument=json.dumps(document))
-    return make_claim(fleet.sandbox, tmp_path_factory.mktemp("watcher"), policy)
+    return make_unbound(fleet.sandbox, tmp_path_factory.mktemp("watcher"))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from support.agent import Agent, Daemon, run_command, until
-from support.fleets import Claim, Fleet, make_claim
+from support.fleets import Fleet, make_unbound
 from support.mqtt import Device, connected
 
 HOW_TO = "docs/how-to/send-readings.md"
@@ -31,14 +31,8 @@ def agent(fleet: Fleet, tmp_path: Path) -> Agent:
 @pytest.fixture(scope="module")
 def application(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """Somebody in the cloud who hears all readings."""
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}],
-    }
-    policy = f"{fleet.name}-listener"
-    fleet.iot.create_policy(policyName=policy, policyDocument=json.dumps(document))
-    claim: Claim = make_claim(fleet.sandbox, tmp_path_factory.mktemp("listener"), policy)
-    with connected(fleet.sandbox, claim, f"listener-{os.getpid()}") as device:
+    identity = make_unbound(fleet.sandbox, tmp_path_factory.mktemp("listener"))
+    with connected(fleet.sandbox, identity, f"listener-{os.getpid()}") as device:
         assert device.subscribe("dt/#") == [1]
         yield device
 

@@ -456,7 +456,7 @@ def at_sandbox(folder: Path) -> Iterator[Place]:
 def of_fleet(fleet: "Any", folder: Path) -> Place:
     """A place at a sandbox that runs already."""
     from support.agent import Agent
-    from support.operators import make_operator
+    from support.fleets import make_unbound
 
     agent = Agent(fleet, folder)
     done = agent.provision()
@@ -466,7 +466,7 @@ def of_fleet(fleet: "Any", folder: Path) -> Place:
         ca_file=fleet.sandbox.ca_file,
         state_dir=agent.state_dir,
         thing_name=agent.thing_name,
-        operator=make_operator(fleet, folder / "operator"),
+        operator=make_unbound(fleet.sandbox, folder / "operator"),
     )
 
 

@@ -8,6 +8,7 @@ make_fleet(sandbox, tmp_path, without=["subscribe create-from-csr"])
 make_fleet(sandbox, tmp_path, device_without=["publish"])
 """
 
+import contextlib
 import json
 import os
 import uuid
@@ -209,10 +210,12 @@ def make_claim(sandbox: Sandbox, directory: Path, claim_policy: str) -> Claim:
 
 
 def make_unbound(sandbox: Sandbox, directory: Path) -> Claim:
-    """Make a certificate that may do everything, once a sandbox; ``directory`` gets its two files."""
-    statement = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    aws_client(sandbox, "iot").create_policy(policyName="everything", policyDocument=document)
+    """Make a certificate that may do everything; ``directory`` gets its two files."""
+    iot = aws_client(sandbox, "iot")
+    document = json.dumps({"Version": "2012-10-17", "Statement": [_allow("iot:*", "*")]})
+    # Shared by all that ask the same sandbox.
+    with contextlib.suppress(iot.exceptions.ResourceAlreadyExistsException):
+        iot.create_policy(policyName="everything", policyDocument=document)
     return make_claim(sandbox, directory, "everything")
 
 

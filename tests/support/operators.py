@@ -4,7 +4,6 @@ with operating(fleet, tmp_path) as operator:
     answer = operator.ask("cmd/pump/x", b"on", answers="dt/pump/answers")
 """
 
-import contextlib
 import itertools
 import json
 import queue
@@ -15,10 +14,8 @@ from typing import Any
 
 from awscrt import mqtt5
 
-from support.fleets import Claim, Fleet, make_claim
+from support.fleets import Fleet, make_unbound
 from support.mqtt import Device
-
-POLICY = "operators"
 
 _numbers = itertools.count(1)
 
@@ -52,19 +49,10 @@ class Operator(Device):
         return found
 
 
-def make_operator(fleet: Fleet, folder: Path) -> Claim:
-    """Make a certificate that may do everything; ``folder`` gets its files."""
-    with contextlib.suppress(fleet.iot.exceptions.ResourceAlreadyExistsException):
-        statement = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        fleet.iot.create_policy(policyName=POLICY, policyDocument=document)
-    return make_claim(fleet.sandbox, folder, POLICY)
-
-
 @contextmanager
 def operating(fleet: Fleet, folder: Path) -> Iterator[Operator]:
     """Connect one for as long as the block lasts."""
-    identity = make_operator(fleet, folder)
+    identity = make_unbound(fleet.sandbox, folder)
     operator = Operator(fleet.sandbox, identity, f"operator-{next(_numbers)}")
     try:
         yield operator

@@ -11,7 +11,7 @@ import pytest
 
 from iot_sandbox.launch import Sandbox
 from support.aws import aws_client
-from support.fleets import make_claim
+from support.fleets import make_unbound
 from support.mqtt import Device, connected
 
 DOCUMENT = {"operation": "rotate-credential"}
@@ -19,18 +19,14 @@ DOCUMENT = {"operation": "rotate-credential"}
 
 @pytest.fixture(scope="module")
 def iot(sandbox: Sandbox) -> Any:
-    client = aws_client(sandbox, "iot")
-    statement = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    client.create_policy(policyName="jobs-all", policyDocument=document)
-    return client
+    return aws_client(sandbox, "iot")
 
 
 @contextmanager
 def device(sandbox: Sandbox, iot: Any, folder: Path, name: str) -> Iterator[Device]:
     """A thing, connected, subscribed to all that jobs say to it."""
     arn = iot.create_thing(thingName=name)["thingArn"]
-    identity = make_claim(sandbox, folder, "jobs-all")
+    identity = make_unbound(sandbox, folder)
     principal = f"{arn.rpartition(':')[0]}:cert/{identity.certificate_id}"
     iot.attach_thing_principal(thingName=name, principal=principal)
     with connected(sandbox, identity, name) as one:
