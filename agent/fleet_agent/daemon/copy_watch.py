@@ -13,7 +13,8 @@ from fleet_agent.programs.aside import Aside
 
 _log = logging.getLogger(__name__)
 
-AFTER = 2.0  # seconds after the start: nothing that is waited for is held up
+# Seconds after the start: nothing that is waited for is held up, and the fork that it is the last to ask goes soon.
+AFTER = 2.0
 
 
 class CopyWatch:

@@ -75,7 +75,6 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
         credential, session = done.credential, done.session
     if session is None:
         session = _connect(settings, credential, store, mailbox, not_before)
-    beside.close()
     store.update_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
     around = Surroundings(
@@ -90,6 +89,7 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
     )
     composition = Composition(settings, around)
     ending = composition.run(credential, session)
+    beside.close()
     if ending is not Ending.STOP:
         reexecute(ending, lock, listeners, mailbox, composition.not_before)
     listeners.close()
