@@ -39,8 +39,18 @@ class Boot:
     cpu: float
 
 
-def boot(command: list[str], output: Path, marks: tuple[Callable[[], bool], ...]) -> Boot:
-    """Start a command, note when each mark is reached, stop it."""
+Marks = tuple[Callable[[], bool], ...]
+# Command, where its output goes, marks: as ``boot``.
+Run = Callable[[list[str], Path, Marks], Boot]
+
+
+def boot(
+    command: list[str],
+    output: Path,
+    marks: Marks,
+    meanwhile: Callable[[], None] | None = None,
+) -> Boot:
+    """Start a command, note when each mark is reached, do something while it runs, stop it."""
     with output.open("wb") as file:
         began = time.perf_counter()
         child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
@@ -52,13 +62,15 @@ def boot(command: list[str], output: Path, marks: tuple[Callable[[], bool], ...]
                 sys.exit(f"{' '.join(command)}\nnever came so far:\n{output.read_text()}")
             time.sleep(0.001)
         moments.append(time.perf_counter() - began)
+    if meanwhile is not None:
+        meanwhile()
     child.send_signal(signal.SIGTERM)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return Boot(moments[0], moments[1], usage.ru_utime + usage.ru_stime)
 
 
-def agent(bench: Bench) -> Callable[[], Boot]:
+def agent(bench: Bench, run: Run = boot) -> Callable[[], Boot]:
     """A device with an identity, a subscription and one source; its boots."""
     bench.agent("device")
     state = bench.home / "device"
@@ -69,27 +81,33 @@ def agent(bench: Bench) -> Callable[[], Boot]:
         'subscriptions: [{topic: "cmd/{thing}/#"}]\n'
         'telemetry: {topic: "dt/{thing}/{source}", sources: [{system: {interval: 1h}}]}\n'
     )
-    output, status = bench.home / "agent.out", state / "run/status.json"
-
-    def once() -> Boot:
-        status.unlink(missing_ok=True)
-        return boot(
-            ["fleet-agent", "run", "--config", str(config), "--allow-volatile"],
-            output,
-            (lambda: b"connected to " in output.read_bytes(), lambda: _acknowledged(status)),
-        )
-
-    return once
+    return lambda: run_agent(config, state, bench.home / "agent.out", run)
 
 
-def _acknowledged(status: Path) -> bool:
+def run_agent(config: Path, state: Path, output: Path, run: Run = boot) -> Boot:
+    """``fleet-agent run``, to its first acknowledged reading."""
+    status = state / "run/status.json"
+    status.unlink(missing_ok=True)
+    return run(
+        ["fleet-agent", "run", "--config", str(config), "--allow-volatile"],
+        output,
+        (is_said(output, b"connected to "), lambda: _is_acknowledged(status)),
+    )
+
+
+def is_said(output: Path, words: bytes) -> Callable[[], bool]:
+    """Whether a command has said that."""
+    return lambda: words in output.read_bytes()
+
+
+def _is_acknowledged(status: Path) -> bool:
     try:
         return bool(json.loads(status.read_bytes())["readings_acknowledged"])
     except (OSError, ValueError):
         return False
 
 
-def peer(bench: Bench) -> Callable[[], Boot]:
+def peer(bench: Bench, run: Run = boot) -> Callable[[], Boot]:
     """The same device, served by AWS's sample."""
     current = bench.home / "device/credentials/current"
     registration = json.loads((current / "registration.json").read_text())
@@ -97,13 +115,8 @@ def peer(bench: Bench) -> Callable[[], Boot]:
     script = str(ROOT / "benchmarks/sdk_pubsub.py")
     command = [sys.executable, script, *bench.where, *pair, registration["thing_name"]]
     output = bench.home / "peer.out"
-    return lambda: boot(
-        command,
-        output,
-        (
-            lambda: b"connected" in output.read_bytes(),
-            lambda: b"acknowledged" in output.read_bytes(),
-        ),
+    return lambda: run(
+        command, output, (is_said(output, b"connected"), is_said(output, b"acknowledged"))
     )
 
 
