@@ -17,6 +17,8 @@ from fleet_agent.record import record
 _INHERITED = "FLEET_AGENT_LISTENERS"
 
 BACKLOG = 64
+# No longer than the names of sockets, whose paths may have 107 bytes.
+_UNHEARD = ".new"
 # Descriptors that systemd passes begin here; more than these are none of ours.
 _FIRST, _MOST = 3, 8
 
@@ -137,17 +139,24 @@ def _bound(path: Path) -> _Listener:
     # Left by an agent that was killed: the state directory's lock proves that there is no other.
     if path.is_socket():
         path.unlink()
+    # Under another name until it listens: who waits for the path to appear would be refused in between.
+    unheard = path.with_name(_UNHEARD)
+    unheard.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         mask = os.umask(0o177)
         try:
-            listener.bind(str(path))
+            listener.bind(str(unheard))
         finally:
             os.umask(mask)
-        found = path.lstat()
-        path.chmod(0o660)
+        unheard.chmod(0o660)
         listener.listen(BACKLOG)
+        # What somebody else put there stays: this fails then.
+        path.hardlink_to(unheard)
+        found = path.lstat()
     except OSError:
         listener.close()
         raise
+    finally:
+        unheard.unlink(missing_ok=True)
     return _Listener(socket=listener, device=found.st_dev, inode=found.st_ino)

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,33 @@ def test_one_whose_path_was_removed_or_taken_is_made_again(tmp_path: Path) -> No
     connect(path).close()
     path.unlink()
     path.write_text("somebody else's")
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match="exists"):
         found.listen(path)
     found.close()
     assert path.read_text() == "somebody else's"
+
+
+def test_a_path_is_there_only_when_it_is_listened_on(tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+    refused: list[OSError] = []
+
+    def wait_and_connect() -> None:
+        while not path.exists():
+            pass
+        try:
+            connect(path).close()
+        except OSError as error:
+            refused.append(error)
+
+    for _ in range(50):
+        found = Listeners()
+        waiting = threading.Thread(target=wait_and_connect)
+        waiting.start()
+        found.listen(path)
+        waiting.join()
+        found.close()
+    assert refused == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_who_connected_before_the_new_image_is_heard_by_it(tmp_path: Path) -> None:
