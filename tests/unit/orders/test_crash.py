@@ -13,6 +13,8 @@ from fleet_agent.config.handlers import ExecHandler, SocketHandler
 from fleet_agent.config.subscriptions import Subscription
 from unit.orders.conftest import Arriving, Bench, Program
 
+pytestmark = pytest.mark.slow
+
 IDS = ("0", "1", "2")
 CHANGES = ("fsync", "replace", "unlink", "mkdir")
 

@@ -497,7 +497,11 @@ class RestartsWithoutAWord(Store):
         (HoldsOnToItsToken, Store, "never gets there"),
         (DropsOnAnyRefusal, Store, "nobody had to ask"),
         (TrustsWithoutProof, Store, "before the new one was proven"),
-        (WaitsForTheWord, Store, "never gets there"),
+        pytest.param(
+            *(WaitsForTheWord, Store, "never gets there"),
+            marks=pytest.mark.thorough,
+            id="WaitsForTheWord",
+        ),
         (Runner, DropsWithoutAWord, "left behind"),
         (Runner, StoresBeforeTheLedger, "before the ledger"),
         (Runner, RestartsWithoutAWord, "left behind"),

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from fleet_agent.config.telemetry import Batch, Limits, Telemetry
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import AgentError
@@ -16,6 +18,8 @@ from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
 from support.clock import FakeClock
 from support.held import Held
+
+pytestmark = pytest.mark.slow
 
 FEW, MANY = 200, 1600
 GROWTH = 1.6  # of the work for one reading: a logarithm; with eight times the topics, quadratic work grows eightfold
