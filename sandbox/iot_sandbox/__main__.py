@@ -42,13 +42,18 @@ def parse(arguments: list[str] | None) -> Settings:
         switches, without = split(_like(parsed.like) | positions(parsed.turned))
     except SwitchError as error:
         parser.error(str(error))
+    mqtt_ports = tuple(parsed.mqtt_ports or (8883,))
+    credentials_port = parsed.credentials_port
+    if credentials_port is None:
+        # Who asks for a free port runs several: this one must not be what they meet at.
+        credentials_port = 0 if 0 in mqtt_ports else 9443
     return Settings(
         state_dir=parsed.state_dir,
         host=parsed.host,
         names=tuple(parsed.name),
-        mqtt_ports=tuple(parsed.mqtt_ports or (8883,)),
+        mqtt_ports=mqtt_ports,
         http_port=parsed.http_port,
-        credentials_port=parsed.credentials_port,
+        credentials_port=credentials_port,
         region=parsed.region,
         limits=Limits(
             frozenset(parsed.without) | without, parsed.shortest_keep_alive, parsed.resend
@@ -91,8 +96,7 @@ def _add_ports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--credentials-port",
         type=_port,
-        default=9443,
-        help="of the credentials endpoint; 0 picks a free one (9443)",
+        help="of the credentials endpoint; 0 picks a free one (9443, or a free one with --mqtt-port 0)",
     )
 
 

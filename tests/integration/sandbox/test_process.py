@@ -1,5 +1,6 @@
 """The command: its ready line, where it listens, how it ends, what it keeps, and how it fails."""
 
+import contextlib
 import json
 import os
 import re
@@ -70,7 +71,14 @@ def certificate_names(certificate: x509.Certificate) -> set[str]:
 def test_one_json_line_on_stdout_then_a_clean_end(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "iot_sandbox", "--state-dir", str(tmp_path)]
     command += ["--mqtt-port", "0", "--http-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    # Another one, or whatever else, has the port that is the default one of the credentials endpoint.
+    taken = socket.socket()
+    with contextlib.suppress(OSError):
+        taken.bind(("127.0.0.1", 9443))
+    with (
+        taken,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child,
+    ):
         assert child.stdout is not None
         line = child.stdout.readline()
         child.send_signal(number)
