@@ -230,6 +230,8 @@ def _read_exactly(descriptor: int, count: int, until: float) -> bytes:
 
 def _serve(calls: int, answers: int) -> None:
     """In the program: take calls until the pipe ends."""
+    # hashlib takes Python's own hashes then: cryptography brings an OpenSSL, and a second one would be 3 MB.
+    sys.modules.setdefault("_hashlib", cast("Any", None))
     with open(calls, "rb", buffering=0) as asked, open(answers, "wb", buffering=0) as pipe:
         while head := asked.read(_LENGTH.size):
             (length,) = _LENGTH.unpack(head)
