@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -40,3 +41,55 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
+
+
+@contextlib.contextmanager
+def refusing_server(pair: Claim, version: ssl.TLSVersion, ending: str) -> Iterator[int]:
+    """Listen as ``tls_server`` does, and refuse each client's certificate: ``alert``, ``end`` or ``reset``.
+
+    ``early`` ends the connection before the server has shown who it is.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.private_key)
+    context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED  # by no CA at all
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_refuse, args=(listener, context, ending))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _refuse(listener: socket.socket, context: ssl.SSLContext, ending: str) -> None:
+    while True:
+        try:
+            plain, _ = listener.accept()
+        except OSError:
+            return  # closed: the test is over
+        plain.settimeout(5)
+        with plain, contextlib.suppress(OSError):
+            _shake_and_refuse(plain, context, ending)
+            if ending == "reset":
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _shake_and_refuse(plain: socket.socket, context: ssl.SSLContext, ending: str) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    while True:
+        incoming.write(plain.recv(65536))
+        if ending == "early":
+            return
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            plain.sendall(outgoing.read())
+        except ssl.SSLError:
+            if ending == "alert":
+                plain.sendall(outgoing.read())
+                plain.shutdown(socket.SHUT_WR)
+                plain.recv(65536)
+            return

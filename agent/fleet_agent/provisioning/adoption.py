@@ -7,6 +7,7 @@ registering by its CA (JITP, JITR), so that a hang-up is no verdict for some tim
 from fleet_agent import clock
 from fleet_agent.credentials.model import Generation, HardwareKey, Issued, Registration
 from fleet_agent.errors import (
+    CERTIFICATE_REFUSED,
     CONNECT_CLOSED,
     CONNECT_UNANSWERED,
     AgentError,
@@ -96,11 +97,11 @@ class Adoption:
             error: Why it could not be proven.
             refused_for: Seconds since the first refusal.
         """
-        # A certificate whose CA nobody knows there may not even get through TLS.
-        if error.code not in {CONNECT_UNANSWERED, CONNECT_CLOSED}:
+        # A certificate that is unknown there is refused in TLS or after it, with or without a word.
+        if error.code not in {CERTIFICATE_REFUSED, CONNECT_UNANSWERED, CONNECT_CLOSED}:
             return error
         given = self._given
-        what = f"AWS IoT hangs up on the adopted certificate {given.certificate_id} ({given.pair.certificate_file})"
+        what = f"AWS IoT does not take the adopted certificate {given.certificate_id} ({given.pair.certificate_file})"
         if not given.is_from_aws and refused_for < self.patience:
             why = "it may still be registering it by its CA (JITP, JITR)"
         else:

@@ -3,9 +3,9 @@
 Nothing here runs while all is well.
 """
 
+from fleet_agent.credentials.model import HardwareKey
 from fleet_agent.errors import (
     CONNECT_CLOSED,
-    CONNECT_UNANSWERED,
     AgentError,
     NotAllowedError,
     RefusedError,
@@ -20,6 +20,8 @@ from fleet_agent.session.reasons import Kind, Packet
 
 _HANG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
 _CLOSED = "AWS_IO_SOCKET_CLOSED"
+# The server ended TLS: after its handshake (1.3), in it (1.2), or without an alert.
+_BROKEN_TLS = (_CLOSED, "AWS_IO_TLS_ERROR_READ_FAILURE", "AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE")
 _SLOW_TLS = "NEGOTIATION_TIMEOUT"
 _NO_MQTT_5 = "PROTOCOL_ERROR"
 
@@ -48,9 +50,11 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
         return _refused(session, failure)
     if found := look(session, now):
         return found
-    if failure is not None and failure.error.startswith(_HANG_UP):
-        return _hung_up(session)
     reason = failure.error if failure else "no answer in time"
+    # What a handshake of our own cannot show with a key in a hardware token.
+    is_unseen = isinstance(session.pair.private_key, HardwareKey)
+    if reason.startswith(_HANG_UP) or (is_unseen and reason.startswith(_BROKEN_TLS)):
+        return probe.hung_up(session.route, session.pair)
     if _NO_MQTT_5 in reason:
         return UnreachableError(
             f"{_where(session)} does not speak MQTT 5: {reason}.",
@@ -73,15 +77,6 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
 
 def _where(session: Session) -> str:
     return f"{session.route.host}:{session.route.port}"
-
-
-def _hung_up(session: Session) -> AgentError:
-    """AWS answers a certificate that it does not know, or that is not ACTIVE, with the end of the connection."""
-    return RefusedError(
-        f"{_where(session)} hangs up on the certificate in {session.pair.certificate_file} without an answer.",
-        remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
-        code=CONNECT_UNANSWERED,
-    )
 
 
 def _refused(session: Session, failure: ConnectFailed) -> AgentError:

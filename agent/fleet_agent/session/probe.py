@@ -18,6 +18,7 @@ from fleet_agent import clock
 from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import (
     CERTIFICATE_REFUSED,
+    CONNECT_UNANSWERED,
     DATES,
     SERVER_UNTRUSTED,
     AgentError,
@@ -27,6 +28,7 @@ from fleet_agent.errors import (
 )
 from fleet_agent.printable import printable
 from fleet_agent.record import record
+from fleet_agent.session.handshake import Handshake
 from fleet_agent.session.route import Route
 
 # Seconds for all of it: the deciding thread waits meanwhile, and the watchdog with it.
@@ -41,6 +43,8 @@ _EXPIRED, _NOT_YET_VALID, _WRONG_NAME = 10, 9, 62  # OpenSSL's X509_V_ERR_…
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
+
+_ENDINGS = (ssl.SSLEOFError, ConnectionError)  # without an alert
 
 
 class Stage(enum.Enum):
@@ -88,7 +92,7 @@ def reaches(route: Route, pair: KeyPair, now: float) -> bool:
     last = next(iter(_walked(route, pair, now)[-1:]), None)
     if last is None or last.stage is not Stage.TLS:
         return False
-    return last.error is None or last.error.code == CERTIFICATE_REFUSED
+    return last.error is None or last.error.code in (CERTIFICATE_REFUSED, CONNECT_UNANSWERED)
 
 
 def _walked(route: Route, pair: KeyPair, now: float) -> list[Step]:
@@ -180,18 +184,19 @@ def _connect(route: Route) -> socket.socket:
 def _shake_hands(route: Route, pair: KeyPair | None, plain: socket.socket, now: float) -> str:
     """Do a TLS handshake with the credential, where Python can use its key; the TLS version."""
     context = _context(route)
-    shows_certificate = _load(context, pair)
+    shown = pair if _load(context, pair) else None
+    handshake = Handshake(context, plain, route.host)
     version = None
     try:
-        with context.wrap_socket(plain, server_hostname=route.host) as secured:
-            version = secured.version()
-            secured.settimeout(ALERT_LIMIT)
-            secured.recv(1)
+        version = handshake.shake()
+        handshake.listen(ALERT_LIMIT)
     except ssl.SSLCertVerificationError as error:
         raise _not_trusted(route, error, now) from error
     except OSError as error:  # ssl.SSLError is one
-        if pair is not None and shows_certificate and "ALERT" in _reason(error):
-            raise _certificate_refused(pair, _reason(error)) from error
+        if shown is not None and "ALERT" in _reason(error):
+            raise _certificate_refused(shown, _reason(error)) from error
+        if shown is not None and handshake.is_shown and isinstance(error, _ENDINGS):
+            raise hung_up(route, shown) from error
         if version is None:
             raise _no_handshake(route, error) from error
         # Silence is what a good connection gives; to be refused without a certificate is no news.
@@ -231,7 +236,7 @@ def _no_handshake(route: Route, error: OSError) -> AgentError:
     if route.proxy and _reason(error) in _NO_TLS:
         return _tls_broken(route, "something answers there that speaks no TLS")
     # The tunnel's reader may have taken what came behind the proxy's answer.
-    if route.proxy and isinstance(error, ssl.SSLEOFError | ConnectionError):
+    if route.proxy and isinstance(error, _ENDINGS):
         return _tls_broken(route, "the connection ends in the handshake")
     return UnreachableError(
         f"No TLS with {_where(route)}: {_reason(error) or error.strerror or error}.",
@@ -248,12 +253,27 @@ def _tls_broken(route: Route, words: str) -> AgentError:
     )
 
 
+_UNKNOWN = (
+    "It is unknown in the account and region of this endpoint, or not ACTIVE: aws iot describe-certificate "
+    "--certificate-id ID"
+)
+
+
 def _certificate_refused(pair: KeyPair, reason: str) -> AgentError:
     return RefusedError(
         f"AWS IoT does not accept the certificate in {pair.certificate_file} "
         f"({reason.lower().replace('_', ' ')}).",
-        remedy="Is it ACTIVE and of this account and region? aws iot describe-certificate --certificate-id ID",
+        remedy=_UNKNOWN,
         code=CERTIFICATE_REFUSED,
+    )
+
+
+def hung_up(route: Route, pair: KeyPair) -> AgentError:
+    """AWS answers a certificate that it does not know, or that is not ACTIVE, with the end of the connection."""
+    return RefusedError(
+        f"{_where(route)} hangs up on the certificate in {pair.certificate_file} without an answer.",
+        remedy=_UNKNOWN,
+        code=CONNECT_UNANSWERED,
     )
 
 

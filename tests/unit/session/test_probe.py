@@ -1,5 +1,6 @@
 """The steps to AWS IoT, and what is read off a server's certificate without a parser."""
 
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -8,12 +9,18 @@ import pytest
 from cryptography import x509
 
 from fleet_agent.credentials.model import KeyPair, Secret
-from fleet_agent.errors import SERVER_UNTRUSTED, Exit
+from fleet_agent.errors import (
+    CERTIFICATE_REFUSED,
+    CONNECT_UNANSWERED,
+    SERVER_UNTRUSTED,
+    Exit,
+)
 from fleet_agent.session import probe
 from fleet_agent.session.probe import Stage
 from fleet_agent.session.route import Route
 from support.certificates import make_pair
-from support.tls import free_port, tls_server
+from support.fleets import Claim
+from support.tls import free_port, refusing_server, tls_server
 
 
 def route(port: int, ca_file: Path) -> Route:
@@ -79,3 +86,39 @@ def test_without_a_thread_left_nothing_is_known(monkeypatch: pytest.MonkeyPatch)
 
 def no_thread(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("ending", ["alert", "end", "reset"])
+def test_a_certificate_is_refused_at_whatever_moment_the_server_ends_it(
+    tmp_path: Path, version: ssl.TLSVersion, ending: str
+) -> None:
+    server = make_pair(tmp_path / "server", name="localhost")
+    pair = loaded(make_pair(tmp_path / "device"))
+    with refusing_server(server, version, ending) as port:
+        way = route(port, server.certificate)
+        error = probe.first_failure(way, pair, time.time())
+        assert probe.reaches(way, pair, time.time())
+    assert error is not None
+    assert error.exit_status == Exit.REFUSED
+    assert error.code == (CERTIFICATE_REFUSED if ending == "alert" else CONNECT_UNANSWERED)
+    assert pair.certificate_file in error.title
+    assert "unknown in the account" in error.remedy
+
+
+def test_a_server_that_has_not_shown_itself_refuses_nothing(tmp_path: Path) -> None:
+    server = make_pair(tmp_path / "server", name="localhost")
+    pair = loaded(make_pair(tmp_path / "device"))
+    with refusing_server(server, ssl.TLSVersion.TLSv1_3, "early") as port:
+        way = route(port, server.certificate)
+        assert probe.first_failure(way, pair, time.time()) is None
+        assert not probe.reaches(way, pair, time.time())
+
+
+def loaded(pair: Claim) -> KeyPair:
+    return KeyPair(
+        certificate=pair.certificate.read_text(),
+        private_key=Secret(pair.private_key.read_text()),
+        certificate_file=str(pair.certificate),
+        private_key_file=str(pair.private_key),
+    )
