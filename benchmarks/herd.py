@@ -12,6 +12,7 @@ from benchmarks.herd_recovery import Revoked
 
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
+from fleet_cloud.rehearsal.hook_calls import SAME_KEY, Asked
 from fleet_cloud.rehearsal.power import Cut
 from fleet_cloud.rehearsal.simulation import Case, Figures, Herd, Way, agent, percentile
 
@@ -28,6 +29,7 @@ MOST_TIME = 1.10
 MOST_TIME_QUICK = 1.25
 MOST_REQUESTS = 3.0
 
+A_TWENTIETH = 0.05
 STREETS = 20
 DARK = 0.06  # of the bound: how long a power cut lasts, a minute for 10,000 devices
 
@@ -76,6 +78,8 @@ class Line:
     rejected: float
     own_median: float
     own_99: float
+    hook_calls: float
+    hook_failed: int
     is_aim: bool
 
     def __str__(self) -> str:
@@ -85,12 +89,15 @@ class Line:
                 f"{f'stopped, {self.share_provisioned:.0%} done':>16}{f'> {self.requests:.0f}':>9}"
             )
         return (
-            f"  {self.name:<42}{done}{self.requests_99:6.0f}{self.rejected:9.0%}"
-            f"{self.own_median:9.1f}{self.own_99:8.0f}"
+            f"  {self.name:<48}{done}{self.requests_99:6.0f}{self.rejected:9.0%}"
+            f"{self.own_median:9.1f}{self.own_99:8.0f}{self.hook_calls:6.2f}{self.hook_failed:7}"
         )
 
 
-HEAD = f"  {'':<42}{'all by':>8}{'99 % by':>8}{'requests':>9}{'99th':>6}{'rejected':>9}{'own, s':>9}{'99th':>8}"
+HEAD = (
+    f"  {'':<48}{'all by':>8}{'99 % by':>8}{'requests':>9}{'99th':>6}{'rejected':>9}{'own, s':>9}{'99th':>8}"
+    f"{'hook':>6}{'failed':>7}"
+)
 
 
 def rows(devices: int) -> Iterator[Row]:
@@ -109,9 +116,12 @@ def rows(devices: int) -> Iterator[Row]:
     yield Row("… no answer instead of 429", silent, fitting, is_aim=True)
     for name, cuts in with_cuts.items():
         yield Row(f"… {name}", dataclasses.replace(case, cuts=cuts), fitting)
-    half = Case(devices // 2)
+    shared = dataclasses.replace(case, hook=Asked(share=A_TWENTIETH))
+    yield Row("… a twentieth of the registry's quotas left", shared, fitting)
+    revoked = dataclasses.replace(case, hook=Asked(SAME_KEY))
+    half = dataclasses.replace(revoked, devices=devices // 2)
     yield Row("half of them revoked at once", half, fitting, is_aim=True, herd=Revoked)
-    yield Row("all of them revoked at once", case, fitting, herd=Revoked)
+    yield Row("all of them revoked at once", revoked, fitting, herd=Revoked)
     yield Row("spread ten times too small", case, agent(TOO_SMALL * bound))
     yield Row("no spread", case, agent(0.0))
     enough = 60.0 if devices <= SIZES[0] else 15.0  # to see where it leads, in minutes
@@ -138,6 +148,8 @@ def line(row: Row, figures: Figures) -> Line:
         rejected=figures.rejected / figures.requests,
         own_median=percentile(own, 0.5),
         own_99=percentile(own, 0.99),
+        hook_calls=figures.hook_calls / row.case.devices,
+        hook_failed=figures.hook_failed,
         is_aim=row.is_aim,
     )
 
@@ -177,7 +189,8 @@ def misses(lines: list[Line], most_time: float) -> list[str]:
 EXPLAINED = """
 all by, 99 % by: time from power-on, in units of what the quota itself needs. requests: a device, with the 99th
 percentile; two are needed. own: seconds from a device's first contact to its identity, median and 99th percentile. Of
-those that were revoked: time from when the first may be given up, in units of what the quota needs for them.
+those that were revoked: time from when the first may be given up, in units of what the quota needs for them. hook: its
+calls to the registry, a device; failed: registrations that a quota of the registry refused it.
 """
 
 

@@ -17,10 +17,20 @@ def test_a_fitting_spread_meets_its_aims_and_the_peers_do_not(root_dir: Path) ->
     )
     assert done.returncode == 0, done.stdout + done.stderr
     requests = {
-        line[:44].strip(): float(line[60:69])
+        line[:50].strip(): float(line[66:75])
         for line in done.stdout.splitlines()
-        if line.startswith("  ") and line[44:60].strip("0123456789. ") == "" and line[2:44].strip()
+        if line.startswith("  ") and line[50:66].strip("0123456789. ") == "" and line[2:50].strip()
     }
     assert requests["spread that fits"] < 3
     assert requests["spread ten times too small"] < 12
     assert requests["fixed 5 s, no spread"] > 12
+    hook = {
+        line[:50].strip(): (float(line[107:113]), int(line[113:120]))
+        for line in done.stdout.splitlines()
+        if line[:50].strip() in requests
+    }
+    # Describe, and create or update: of the registry's quotas a tenth at most, so that none of them is ever the bound.
+    assert hook["spread that fits"] == hook["half of them revoked at once"] == (2.0, 0)
+    calls, failed = hook["… a twentieth of the registry's quotas left"]
+    assert failed > 0
+    assert calls < 4

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     if before is None:
         raise no_identity()
     data: dict[str, Any] = {"moved": False, "to": name, "endpoint": wanted.endpoint}
-    if move.is_there(settings, name, before):
+    if home.is_there(settings, name, before):
         return Outcome(data=data, lines=[f"This device is at {name} already."])
     process = statedir.holder(Path(settings.state_dir))
     if arguments.dry_run:

@@ -29,7 +29,7 @@ from fleet_agent.daemon.token_watch import TokenWatch
 from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
-from fleet_agent.identity import claim_removal, configured, own_session, rotate, trial
+from fleet_agent.identity import claim_removal, configured, home, own_session, rotate, trial
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, RotateRequested
 from fleet_agent.orders import filters
@@ -50,6 +50,9 @@ from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.sources import build
 
 _log = logging.getLogger(__name__)
+
+# What is shown until the next image of the process shows something: it is the same process.
+_RESTARTING = "restarting in place"
 
 
 @record
@@ -113,10 +116,11 @@ class Composition:
             ending = loop.run()
             if ending is Ending.STOP:
                 notify.stopping()
-            self._health.set_activity("stopping")
+            self._health.set_activity("stopping" if ending is Ending.STOP else _RESTARTING)
             loop.finish()
             self.not_before = loop.connected_at + CONNECT_INTERVAL
-            self._health.set_activity("stopped")
+            if ending is Ending.STOP:
+                self._health.set_activity("stopped")
             return ending
         finally:
             with_queue.close()
@@ -259,7 +263,8 @@ class Composition:
     def _moves(self, credential: Credential) -> Moves:
         wanted = self._settings.move
         topic = wanted.order_topic and self._filled(credential, wanted.order_topic)
-        return Moves(names=wanted.allowed, takes_jobs=wanted.jobs, topic=topic)
+        here = [name for name in wanted.allowed if home.is_there(self._settings, name, credential)]
+        return Moves(names=wanted.allowed, here=here, takes_jobs=wanted.jobs, topic=topic)
 
     def _subscriptions(self, credential: Credential) -> Sequence[tuple[str, Subscription]]:
         """Those whose filter can be filled in."""

@@ -68,4 +68,4 @@ def _move(down: Down) -> "MoveOperation | None":
         return None
     from fleet_agent.orders.rotation import MoveOperation
 
-    return MoveOperation(down.credential, down.moves.names)
+    return MoveOperation(down.credential, down.moves)

@@ -73,3 +73,13 @@ def destination(settings: Settings, name: str) -> Destination:
             code="move-not-allowed",
         )
     return found
+
+
+def is_there(settings: Settings, name: str, credential: Credential) -> bool:
+    """Whether the identity in use is one of this destination already.
+
+    Raises:
+        DeviceError: There is no such destination.
+    """
+    wanted = destination(settings, name)
+    return (wanted.endpoint, wanted.port) == place(settings, credential)

@@ -34,16 +34,6 @@ ASKED = "move-to"
 _MOST = 64  # bytes of a name
 
 
-def is_there(settings: Settings, name: str, credential: Credential) -> bool:
-    """Whether the identity in use is one of this destination already.
-
-    Raises:
-        DeviceError: There is no such destination.
-    """
-    wanted = home.destination(settings, name)
-    return (wanted.endpoint, wanted.port) == home.place(settings, credential)
-
-
 def begun(settings: Settings, found: Generation | None) -> str | None:
     """The destination of a move that was begun and is still allowed; None where there is none."""
     name = found.attempt.home.name if found and found.attempt.home else None
@@ -104,7 +94,7 @@ def _move(
     current = in_use(store)
     if current is None:
         raise no_identity()
-    if is_there(settings, name, current):
+    if home.is_there(settings, name, current):
         raise DeviceError(
             f"This device is at {name} already.",
             remedy="Nothing is to be done.",

@@ -8,9 +8,13 @@ from fleet_agent.record import record
 
 @record
 class Moves:
-    """Which moves may be ordered: ``names`` of destinations, by jobs, by messages on ``topic`` (filled in; None)."""
+    """Which moves may be ordered: ``names`` of destinations, by jobs, by messages on ``topic`` (filled in; None).
+
+    ``here``: those of them that this device is at.
+    """
 
     names: Collection[str] = ()
+    here: Collection[str] = ()
     takes_jobs: bool = False
     topic: str | None = None
 

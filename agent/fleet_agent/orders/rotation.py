@@ -6,12 +6,13 @@ With a destination the credential that replaces it is one of another account or 
 import json
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
+from fleet_agent.orders.filters import Moves
 from fleet_agent.orders.order import Arrived
 from fleet_agent.orders.router import Receipt
 from fleet_agent.printable import printable
@@ -26,6 +27,9 @@ MOVE = "move"
 # Seconds after a rotation in which a message orders no other: QoS 1 may bring it twice.
 PAUSE = 600.0
 PAUSE_FAILED = 60.0  # seconds; the same after one that failed
+
+_MEMBERS = {"operation", "to"}  # of an order to move
+_MOST = 64  # characters of a destination's name that are shown
 
 
 class OrderTopic:
@@ -145,7 +149,7 @@ class RotateOperation:
         self._failure = None
         return {"from": self._credential.certificate_id}
 
-    def is_begun(self, details: Mapping[str, str]) -> bool:
+    def is_begun(self, _document: Mapping[str, Any], details: Mapping[str, str]) -> bool:
         """Whether they say so already."""
         return "from" in details
 
@@ -170,21 +174,17 @@ class MoveOperation(RotateOperation):
 
     Args:
         credential: The current one.
-        names: The destinations.
+        moves: The destinations.
     """
 
     name = MOVE
 
-    def __init__(self, credential: Credential, names: Collection[str]) -> None:
+    def __init__(self, credential: Credential, moves: Moves) -> None:
         super().__init__(credential)
-        self._names = names
+        self._moves = moves
         # Where the order that is to be carried out wants this device; None: it is to rotate.
         self.destination: str | None = None
         self._moving_for: str | None = None  # the job
-
-    def is_allowed(self, name: str) -> bool:
-        """Whether it is one of the destinations."""
-        return name in self._names
 
     def failed(self, error: AgentError) -> None:
         """The device stays."""
@@ -192,18 +192,27 @@ class MoveOperation(RotateOperation):
         self.destination = self._moving_for = None
 
     def refusal(self, document: Mapping[str, Any]) -> str:
-        """Why it is not done: nobody allowed that destination."""
-        to = _name(document.get("to"))
-        allowed = self.is_allowed(to)
-        return "" if allowed else f"move-not-allowed: `move.allowed` does not name {to!r}."
+        """Why it is not done: it is no order to move, nobody allowed that destination, or the device is there."""
+        if more := sorted(printable(name, _MOST) for name in document.keys() - _MEMBERS):
+            return f"move-invalid: an order names a destination and carries nothing else, and not `{more[0]}`."
+        to = document.get("to")
+        if not isinstance(to, str):
+            return "move-invalid: `to` is no name of a destination."
+        if to not in self._moves.names:
+            return f"move-not-allowed: `move.allowed` does not name {printable(to, _MOST)!r}."
+        return f"moved-already: this device is at {to} already." if to in self._moves.here else ""
 
     def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
         """What the job's details say from now on."""
-        return {**super().begin(document), "to": _name(document.get("to"))}
+        return {**super().begin(document), "to": document["to"]}
+
+    def is_begun(self, document: Mapping[str, Any], details: Mapping[str, str]) -> bool:
+        """Whether they say so already, of the same destination."""
+        return super().is_begun(document, details) and details.get("to") == document["to"]
 
     def carry_out(self, job: str, details: Mapping[str, str]) -> None:
         """The loop does it now."""
-        self.destination, self._moving_for = details.get("to"), job
+        self.destination, self._moving_for = details["to"], job
 
     def moved(self) -> list[Outgoing]:
         """The device has moved: what is left to say where it was."""
@@ -236,23 +245,19 @@ class MoveTopic(OrderTopic):
         self._move = move
 
     def _is_allowed(self, message: Arrived, topic: str) -> bool:
-        name = _named(message.payload)
-        if not self._move.is_allowed(name):
-            _log.warning("an order on %s to move to %s, which is not allowed", topic, name)
-            return False
-        return True
+        order = _order(message.payload)
+        why = "it is no JSON object" if order is None else self._move.refusal(order)
+        if why:
+            _log.warning("an order on %s to move is refused: %s", topic, why)
+        return not why
 
     def _ordered(self, message: Arrived) -> None:
-        self._move.destination = _named(message.payload)
+        self._move.destination = (_order(message.payload) or {})["to"]
 
 
-def _named(payload: bytes) -> str:
-    """The destination of a message: ``{"to": NAME}``; something that is no name where it has none."""
+def _order(payload: bytes) -> dict[str, Any] | None:
     try:
-        return _name(json.loads(payload).get("to"))
-    except (ValueError, AttributeError, RecursionError):
-        return _name(None)
-
-
-def _name(value: object) -> str:
-    return printable(value.encode(errors="replace")) if isinstance(value, str) else "(no name)"
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

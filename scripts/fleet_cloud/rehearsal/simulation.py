@@ -2,7 +2,8 @@
 
 What a device does next, what it makes of an answer and how long it waits come from ``fleet_agent``: ``next_step``,
 ``judge``, ``next_try``, ``turn_in``, ``first_contact`` and ``delay``, imported. Modelled here: token buckets, latency,
-power. A peer differs in its waits alone; it is given the agent's walk, which keeps a certificate over a failed step.
+the hook's calls, power. A peer differs in its waits alone; it is given the agent's walk, which keeps a certificate over
+a failed step.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from fleet_agent.provisioning.aws import ANSWER_LIMIT
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
+from fleet_cloud.rehearsal.hook_calls import Asked, Hook
 from fleet_cloud.rehearsal.power import BOOT, BOOTING, Cut, PowerOn
 from fleet_cloud.rehearsal.quotas import Bucket, Window
 
@@ -71,6 +73,7 @@ class Case:
     patience_for: float = 60.0
     power: PowerOn = BOOTING
     latency: Latency = LATENCY
+    hook: Asked = Asked()  # noqa: RUF009 - frozen
 
     @property
     def bound(self) -> float:
@@ -88,6 +91,8 @@ class Figures:
     rejected: int
     certificates: int
     busiest: int  # requests in the worst second
+    hook_calls: int  # to the registry
+    hook_failed: int  # registrations that a quota of the registry refused
     requests_of_each: list[int]
     done: list[float]
     own: list[float]
@@ -155,6 +160,7 @@ class Herd:
             Step.ISSUE: quota(case.per_second),
             Step.REGISTER: quota(case.per_second),
         }
+        self._hook = Hook(case.hook)
         self._connects = Bucket(CONNECTS_PER_SECOND)
         self._requests = self._rejected = self._certificates = self._left = 0
         self._seconds: dict[int, int] = {}
@@ -249,12 +255,7 @@ class Herd:
         self._requests += 1
         device.requests += 1
         self._seconds[int(now)] = self._seconds.get(int(now), 0) + 1
-        if not self._quotas[step].takes(now):
-            self._rejected += 1
-            if self._case.is_silent:
-                self._fail(device, _no_answer(step), step, now + ANSWER_LIMIT)
-            else:
-                self._fail(device, _rejected(step), step, now)
+        if not self._is_admitted(device, step, now):
             return
         device.failures = 0
         if step is Step.ISSUE:
@@ -264,6 +265,21 @@ class Herd:
             device.found = dataclasses.replace(found, registration=_REGISTRATION)
         latency = self._case.latency
         self._at(now + (latency.answer if step is Step.ISSUE else latency.register), device)
+
+    def _is_admitted(self, device: Device, step: Step, now: float) -> bool:
+        """Whether quotas let a request through; otherwise it has failed."""
+        if not self._quotas[step].takes(now):
+            self._rejected += 1
+            if self._case.is_silent:
+                self._fail(device, _no_answer(step), step, now + ANSWER_LIMIT)
+            else:
+                self._fail(device, _rejected(step), step, now)
+            return False
+        if step is Step.REGISTER and not self._hook.answers(now):
+            self._rejected += 1
+            self._fail(device, _HOOK_FAILED, step, now)
+            return False
+        return True
 
     def _count_try(self, device: Device, found: Generation, now: float) -> Generation:
         if device.is_first_try:
@@ -305,6 +321,8 @@ class Herd:
             rejected=self._rejected,
             certificates=self._certificates,
             busiest=max(self._seconds.values()),
+            hook_calls=self._hook.calls,
+            hook_failed=self._hook.failed,
             requests_of_each=[device.requests for device in self._devices],
             done=[device.done or 0.0 for device in done],
             own=[(device.done or 0.0) - (device.began or 0.0) for device in done],
@@ -316,6 +334,7 @@ class Herd:
 _OPERATIONS = {Step.ISSUE: Operation.CREATE_FROM_CSR, Step.REGISTER: Operation.REGISTER}
 _REGISTRATION = Registration(thing_name="thing", device_configuration={})
 _TOKEN = Secret("token")
+_HOOK_FAILED = RejectedError(Operation.REGISTER, 400, "InvocationError", "The hook failed")
 
 
 @functools.cache

@@ -69,12 +69,12 @@ def test_a_configuration_that_moved_along_holds_again() -> None:
 def test_two_endpoints_that_differ_by_their_port_alone() -> None:
     near = dataclasses.replace(THERE, endpoint="a.example", port=8884)
     settings = dataclasses.replace(SETTINGS, move=Move(allowed={"near": near}))
-    assert not move.is_there(settings, "near", CREDENTIAL)
+    assert not home.is_there(settings, "near", CREDENTIAL)
     moved = dataclasses.replace(
         CREDENTIAL, home=Home(name="near", port=8884, ca_file=None), template="fleet-b"
     )
     assert home.at_home(settings, moved).port == 8884
-    assert move.is_there(settings, "near", moved)
+    assert home.is_there(settings, "near", moved)
 
 
 def test_only_what_is_named_is_allowed() -> None:

@@ -1,7 +1,7 @@
 """A device that takes jobs: the real ``Jobs`` over real handlers, and ``Cloud`` at the other end."""
 
 import collections
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fleet_agent.daemon.down import Down
 from fleet_agent.daemon.jobs import make_jobs
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.orders.filters import Moves
+from fleet_agent.orders.filters import NOWHERE, Moves
 from fleet_agent.orders.order import JOB
 from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.orders.rotation import MoveOperation
@@ -58,7 +58,7 @@ class Device:
         handlers: Mapping[str, Handler] | None = None,
         *,
         rotation: bool = False,
-        moves: Collection[str] = (),
+        moves: Moves = NOWHERE,
         clock: Clock | None = None,
     ) -> None:
         self.folder = folder
@@ -77,7 +77,7 @@ class Device:
             state_dir=str(folder),
         )
         self.credential = credential()
-        self._moves = Moves(names=moves, takes_jobs=bool(moves))
+        self._moves = moves
         self.live()
 
     def live(self) -> None:
@@ -99,9 +99,7 @@ class Device:
             order_topic=None,
             moves=self._moves,
         )
-        self.move = (
-            MoveOperation(self.credential, self._moves.names) if self._moves.names else None
-        )
+        self.move = MoveOperation(self.credential, self._moves) if self._moves.names else None
         self.jobs, self.rotation = make_jobs(
             down, self.roster, self.shared, self._publish, self.move
         )

@@ -11,6 +11,7 @@ from fleet_agent.clock import uptime
 from fleet_agent.config.orders import Jobs
 from fleet_agent.errors import UnreachableError
 from fleet_agent.orders import rotation
+from fleet_agent.orders.filters import Moves
 from fleet_agent.orders.rotation import MoveTopic, OrderTopic
 from fleet_agent.orders.router import Receipt
 from support.clock import FakeClock
@@ -20,6 +21,7 @@ from unit.orders.device import JOBS, Device, credential
 
 OLD, NEW = "a" * 64, "b" * 64
 ROTATE = {"operation": "rotate-credential"}
+MOVES = Moves(names=("there", "here"), here=("here",), takes_jobs=True)
 FAILURE = UnreachableError("No way.", remedy="Wait.", code="gone")
 
 
@@ -190,7 +192,7 @@ def test_messages_that_are_retained_or_repeated_do_not_loop() -> None:
 def test_details_of_both_ends_are_what_fleet_cloud_reads() -> None:
     operation = rotation.RotateOperation(credential())
     said: Mapping[str, str] = operation.begin({})
-    assert operation.is_begun(said)
+    assert operation.is_begun({}, said)
     assert operation.outcome(said) is None
     operation.rotated(credential(NEW))
     assert operation.outcome(said) == (True, {"from": OLD, "certificate": NEW})
@@ -201,7 +203,7 @@ def test_details_of_both_ends_are_what_fleet_cloud_reads() -> None:
 
 @pytest.fixture
 def moving(tmp_path: Path) -> Iterator[Device]:
-    found = Device(tmp_path, Jobs(), rotation=True, moves=("there",))
+    found = Device(tmp_path, Jobs(), rotation=True, moves=MOVES)
     yield found
     found.close()
 
@@ -238,19 +240,51 @@ def test_a_rotation_after_a_move_that_failed_is_no_move(moving: Device) -> None:
     assert (moving.move.destination, moving.move.moved()) == (None, [])
 
 
-@pytest.mark.parametrize("to", ["elsewhere", 5, None, ["there"], "the\nre", ""])
-def test_a_job_to_where_nobody_allowed_fails_and_moves_nothing(moving: Device, to: object) -> None:
-    job = moving.cloud.create("j1", move(to))
+REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
+    "elsewhere": (move("elsewhere"), "move-not-allowed: `move.allowed` does not name 'elsewhere'."),
+    "a name in two lines": (move("the\nre"), "move-not-allowed"),
+    "an empty name": (move(""), "move-not-allowed"),
+    "where it is": (move("here"), "moved-already: this device is at here already."),
+    "a number": (move(5), "move-invalid: `to` is no name"),
+    "null": (move(None), "move-invalid: `to` is no name"),
+    "a list": (move(["there"]), "move-invalid: `to` is no name"),
+    "no destination": ({"operation": "move"}, "move-invalid: `to` is no name"),
+    "whence alone": ({"operation": "move", "from": OLD}, "move-invalid: an order names a destination"),
+    "an address": ({**move(), "endpoint": "evil.example"}, "carries nothing else, and not `endpoint`"),
+    "what a rotation says": ({**move(), "from": OLD}, "and not `from`"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "why"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("details", [{}, {"from": OLD}, {"from": OLD, "to": "there"}])
+def test_a_job_that_is_no_order_to_move_fails_and_neither_moves_nor_rotates(
+    moving: Device, document: Mapping[str, object], why: str, details: dict[str, str]
+) -> None:
+    job = moving.cloud.create("j1", document)
+    job.details = details
     moving.connect()
     assert orders(moving) == 0
-    ((status, details),) = job.said
+    ((status, said),) = job.said
     assert status == "FAILED"
-    assert details["reason"].startswith("move-not-allowed")
+    assert why in said["reason"]
+
+
+@pytest.mark.parametrize("details", [{"from": OLD}, {"from": OLD, "to": "elsewhere"}])
+def test_a_job_whose_details_say_another_thing_is_begun_as_its_document_says(
+    moving: Device, details: dict[str, str]
+) -> None:
+    job = moving.cloud.create("j1", move())
+    job.details = details
+    moving.connect()
+    assert orders(moving) == 1
+    assert job.said == [("IN_PROGRESS", {"from": OLD, "to": "there"})]
+    assert moving.move is not None
+    assert moving.move.destination == "there"
 
 
 def test_a_message_moves_to_a_destination_by_its_name_alone() -> None:
     clock = FakeClock()
-    operation = rotation.MoveOperation(credential(), ["there"])
+    operation = rotation.MoveOperation(credential(), MOVES)
     topic = MoveTopic(credential(proven=clock.wall()), "cmd/pump-7/move", clock, operation)
 
     def moves(document: object, **more: bool) -> bool:
@@ -258,12 +292,19 @@ def test_a_message_moves_to_a_destination_by_its_name_alone() -> None:
         arriving = Arriving(topic="cmd/pump-7/move", payload=payload, **more)  # type: ignore[arg-type]
         return topic.take(arriving) is Receipt.ROTATE
 
-    others: tuple[object, ...] = (None, {}, [], "there", {"to": "elsewhere"}, {"to": None})
+    others: tuple[object, ...] = (
+        None,
+        {},
+        [],
+        "there",
+        5,
+        *(given for given, _ in REFUSED.values()),
+    )
     assert not any(moves(document) for document in others)
     assert not moves({"to": "there"}, retain=True)
     before = operation.destination
     assert before is None
-    assert moves({"to": "there", "endpoint": "evil.example"})
+    assert moves({"to": "there"})
     assert operation.destination == "there"
     topic.failed(FAILURE)
     assert not moves({"to": "there"}), "the same, delivered again"

@@ -267,7 +267,7 @@ class Jobs:
             self._progress = Progress(job=found.job, number=found.number)
             self._end(FAILED, {"reason": why})
             return
-        if operation.is_begun(found.details):
+        if operation.is_begun(document, found.details):
             self._decide(found, operation, found.details)
             return
         _log.info("the job %s orders: %s", found.job, operation.name)

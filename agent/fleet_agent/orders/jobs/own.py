@@ -23,8 +23,8 @@ class Operation(Protocol):
     def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
         """What the job's details say from now on: AWS has them before anything is done."""
 
-    def is_begun(self, details: Mapping[str, str]) -> bool:
-        """Whether the details say that it was begun."""
+    def is_begun(self, document: Mapping[str, Any], details: Mapping[str, str]) -> bool:
+        """Whether the details say that what the document asks for was begun."""
 
     def outcome(self, details: Mapping[str, str]) -> tuple[bool, Mapping[str, str]] | None:
         """Whether it succeeded, and the details; None: it is to be done now, or again."""
