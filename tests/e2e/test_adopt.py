@@ -3,13 +3,16 @@
 Exit statuses: 69 not reachable, 77 refused by AWS, 78 wrong here.
 """
 
+import os
 from pathlib import Path
 
 import pytest
 
 from support.adopted import Pair, make_pair_of_thing, origin
 from support.agent import Agent, Outcome, run_command
-from support.certificates import LONG_AGO, YESTERDAY, make_pair
+from support.certificates import LONG_AGO, TOMORROW, YESTERDAY, make_certificate, make_pair
+from support.csr import key_pem, make_key
+from support.faulttable import ADOPT, Seen, tell
 from support.fleets import Fleet, allow_rotation, make_fleet
 from support.softhsm import SoftHsm
 from support.tls import free_port
@@ -46,14 +49,17 @@ def named(pair: Pair) -> tuple[str | Path, ...]:
     return (*files_of(pair), "--thing-name", pair.thing_name)
 
 
-def assert_refused(agent: Agent, done: Outcome, status: int, code: str, *words: object) -> None:
-    """Its exit status and code, its own words, a remedy; and nothing is in use."""
+def assert_refused(
+    agent: Agent, done: Outcome, fault: str, status: int, code: str, *words: object
+) -> None:
+    """Its exit status and code, its own words, a remedy; and nothing is in use: a row of the table of faults."""
     assert (done.status, done.error["code"]) == (status, code), done.stderr
     for word in words:
         assert str(word) in done.error["title"] + done.error["remedy"]
     assert done.error["remedy"]
     assert "Traceback" not in done.stderr
     assert agent.current_id() is None
+    tell(Seen(ADOPT, fault, status, 1, f"fleet-agent: {done.error['title']}"))
 
 
 def test_pair_that_aws_made(agent: Agent, pair: Pair) -> None:
@@ -153,26 +159,53 @@ def test_rotation_where_the_template_allows_it_and_what_is_missing_where_not(
 def test_key_of_another_certificate(agent: Agent, pair: Pair, tmp_path: Path) -> None:
     other = make_pair(tmp_path / "other").private_key
     done = adopt(agent, "--cert", pair.certificate, "--key", other, "--thing-name", "x")
-    assert_refused(agent, done, 78, "key-mismatch", other, pair.certificate)
+    assert_refused(
+        agent, done, "key of another certificate", 78, "key-mismatch", other, pair.certificate
+    )
 
 
 def test_certificate_that_expired(agent: Agent, tmp_path: Path) -> None:
     old = make_pair(tmp_path / "old", valid_from=LONG_AGO, valid_to=YESTERDAY)
     done = adopt(agent, "--cert", old.certificate, "--key", old.private_key, "--thing-name", "x")
     expired = f"expired on {YESTERDAY:%Y-%m-%dT%H:%M:%SZ}"
-    assert_refused(agent, done, 78, "certificate-expired", old.certificate, expired)
+    assert_refused(
+        agent,
+        done,
+        "certificate that expired",
+        78,
+        "certificate-expired",
+        old.certificate,
+        expired,
+    )
 
 
 def test_certificate_without_a_thing_s_name(agent: Agent, pair: Pair) -> None:
     done = adopt(agent, *files_of(pair))
-    assert_refused(agent, done, 78, "thing-name-missing", "AWS IoT Certificate", "--thing-name")
+    assert_refused(
+        agent,
+        done,
+        "nobody says the thing's name",
+        78,
+        "thing-name-missing",
+        "AWS IoT Certificate",
+        "--thing-name",
+    )
 
 
 def test_certificate_that_aws_does_not_know(agent: Agent, tmp_path: Path) -> None:
     own = make_pair(tmp_path / "own", name="pump-7")
     done = adopt(agent, "--cert", own.certificate, "--key", own.private_key, "--timeout", "4")
     # A CA of one's own: AWS IoT may be registering it at this moment.
-    assert_refused(agent, done, 77, "connect-unanswered", own.certificate, "JITP", "Not found")
+    assert_refused(
+        agent,
+        done,
+        "unknown to AWS IoT, or of another account",
+        77,
+        "connect-unanswered",
+        own.certificate,
+        "JITP",
+        "Not found",
+    )
 
 
 @pytest.mark.parametrize("status", ["REVOKED", "INACTIVE"])
@@ -180,7 +213,7 @@ def test_certificate_that_is_not_active(agent: Agent, pair: Pair, status: str) -
     agent.fleet.iot.update_certificate(certificateId=pair.certificate_id, newStatus=status)
     done = adopt(agent, *named(pair), "--timeout", "4")
     words = pair.certificate_id, "not ACTIVE", status
-    assert_refused(agent, done, 77, "connect-unanswered", *words)
+    assert_refused(agent, done, f"certificate {status}", 77, "connect-unanswered", *words)
     # What was begun stands in nobody's way.
     if status == "INACTIVE":
         agent.fleet.iot.update_certificate(certificateId=pair.certificate_id, newStatus="ACTIVE")
@@ -189,13 +222,76 @@ def test_certificate_that_is_not_active(agent: Agent, pair: Pair, status: str) -
 
 def test_endpoint_that_is_none(agent: Agent, pair: Pair) -> None:
     done = adopt(agent, *named(pair), "--port", str(free_port()), "--timeout", "2")
-    assert done.status == 69
-    assert agent.current_id() is None
+    assert_refused(agent, done, "nobody answers", 69, "endpoint-unreachable")
+
+
+def test_certificate_that_is_not_valid_yet(agent: Agent, tmp_path: Path) -> None:
+    new = make_pair(tmp_path / "new", valid_from=TOMORROW, name="pump-7")
+    done = adopt(agent, "--cert", new.certificate, "--key", new.private_key, "--timeout", "2")
+    # Or the clock is wrong: nobody can tell which.
+    assert_refused(agent, done, "certificate that is not valid yet", 69, "clock", new.certificate)
+
+
+def test_key_that_aws_takes_from_nobody(agent: Agent, tmp_path: Path) -> None:
+    key = make_key("rsa-1024")
+    certificate, file = tmp_path / "weak.pem", tmp_path / "weak.key"
+    certificate.write_text(make_certificate(key, name="pump-7"))
+    file.write_bytes(key_pem(key))
+    done = adopt(agent, "--cert", certificate, "--key", file)
+    words = certificate, "an RSA key of 1024 bits"
+    assert_refused(agent, done, "key that AWS IoT does not take", 78, "key-invalid", *words)
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a FIFO", "a PKCS#12 bundle", "nothing"])
+def test_file_that_holds_no_certificate(
+    agent: Agent, pair: Pair, tmp_path: Path, kind: str
+) -> None:
+    file = tmp_path / "given.pem"
+    if kind == "a folder":
+        file.mkdir()
+    elif kind == "a FIFO":
+        os.mkfifo(file)
+    elif kind == "a PKCS#12 bundle":
+        file.write_bytes(bytes.fromhex("30820a1f020103") + bytes(99))
+    done = adopt(agent, "--cert", file, "--key", pair.private_key, "--thing-name", pair.thing_name)
+    code = "certificate-invalid" if "bundle" in kind else "file-unreadable"
+    assert_refused(agent, done, f"{kind} in place of the certificate's file", 78, code, file)
+    # What is to be pasted must harm nothing that is not the certificate.
+    assert "chmod" not in done.error["remedy"]
+
+
+def test_files_as_other_tools_write_them(agent: Agent, pair: Pair) -> None:
+    """Windows's line ends, a byte order mark, attributes between the blocks: as `openssl pkcs12 -nodes` has them."""
+    whole = f"Bag Attributes\n    localKeyID: 01\n{pair.private_key.read_text()}"
+    whole = f"{whole}subject=CN = pump\n{pair.certificate.read_text()}".replace("\n", "\r\n")
+    pair.certificate.write_bytes(b"\xef\xbb\xbf" + whole.encode())
+    done = adopt(agent, "--cert", pair.certificate, "--key", pair.certificate, *named(pair)[4:])
+    assert done.status == 0, done.stderr
+    kept = (agent.credentials / "current" / "certificate.pem.crt").read_text()
+    assert "PRIVATE KEY" not in kept
+    assert agent.current_id() == pair.certificate_id
+
+
+def test_key_in_a_token_and_a_certificate_that_aws_does_not_know(
+    agent: Agent, tmp_path: Path
+) -> None:
+    own, hsm = make_pair(tmp_path / "own", name="pump-7"), SoftHsm(tmp_path)
+    hsm.put(own.private_key, "factory")
+    said = ("--cert", own.certificate, "--key", hsm.uri("factory"), "--timeout", "4")
+    done = adopt(agent, *said, env=hsm.environment)
+    assert (done.status, done.error["code"]) == (77, "connect-unanswered"), done.stderr
 
 
 def test_another_thing_s_name(agent: Agent, pair: Pair) -> None:
     done = adopt(agent, *files_of(pair), "--thing-name", "somebody-else", "--timeout", "4")
-    assert_refused(agent, done, 77, "not-allowed", "client/somebody-else")
+    assert_refused(
+        agent,
+        done,
+        "its policy does not let it be that thing",
+        77,
+        "not-allowed",
+        "client/somebody-else",
+    )
 
 
 def test_another_identity_is_in_use(agent: Agent, pair: Pair, tmp_path: Path) -> None:

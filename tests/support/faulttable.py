@@ -3,7 +3,8 @@
 Each of those tests tells what it did and what came of it; that is held against ``faults.json`` beside them, so that the
 table cannot say what the agent does not do. To make both anew:
 
-    FAULT_TABLE=write python -m pytest tests/integration/provisioning && python tests/support/faulttable.py
+    FAULT_TABLE=write python -m pytest tests/integration/provisioning tests/e2e/test_adopt.py tests/e2e/test_move.py &&
+    python tests/support/faulttable.py
 """
 
 import fcntl
@@ -21,6 +22,10 @@ PAGE = ROOT / "docs" / "reference" / "faults.md"
 
 # The identity in use is refused for good; the first certificate counts among those that were made.
 LADDER = "run: the ladder back"
+# A certificate and key that are given; what they do not become, nothing is used of.
+ADOPT = "adopt: a certificate and key that are given"
+# To another account: what fails leaves the device where it was.
+MOVE = "move: another account or region"
 
 STEPS = (
     "name and port",
@@ -35,6 +40,8 @@ STEPS = (
     "prove: publish as the thing",
     "run: the years after",
     LADDER,
+    ADOPT,
+    MOVE,
 )
 
 _ENDS = {
@@ -44,16 +51,32 @@ _ENDS = {
     77: "`provision` ends with 77; `run` waits, slower and slower, up to an hour",
     78: "`provision` ends with 78; `run` waits, slower and slower, up to an hour",
 }
+_OWN_ENDS: dict[str, dict[int | None, str]] = {
+    ADOPT: {
+        69: "tries again until `--timeout`, then 69; `run` goes on trying",
+        77: "tries again for 45 s, or 2 min where your own CA signed it, then 77; `run` goes on, slower and slower",
+        78: "ends with 78: nothing was asked of AWS IoT",
+    },
+    MOVE: {
+        None: "does not move: the running agent goes on where it is",
+        69: "tries again until `--timeout`, then 69; goes on where it was",
+        75: "tries again until `move.within`, then goes back: 75, or the problem `move-failed`",
+        77: "ends with 77; goes on where it was",
+        78: "ends with 78; goes on where it was",
+    },
+}
 _AT_ONCE = "`provision` ends with {status}; `run` waits, slower and slower, up to five minutes"
 
 _HEAD = """\
 # Faults
 
 What can go wrong between a device and AWS IoT, what the agent does about it, and what it says on stderr and, in `run`,
-in the log and in `fleet-agent status`. Every row is a test against the sandbox (`tests/integration/provisioning`);
-after each the device ends provisioned, the ledger names every certificate whose answer arrived, and no more
-certificates were made than the row says; of the [ladder back](../explanation/identity.md#the-ladder-back) the rows say
-what each costs until then. How to read the messages:
+in the log and in `fleet-agent status`. Every row is a test against the sandbox (`tests/integration/provisioning`,
+`tests/e2e/test_adopt.py`, `test_move.py`); after each the device ends provisioned, the ledger names every certificate
+whose answer arrived, and no more certificates were made than the row says; of the
+[ladder back](../explanation/identity.md#the-ladder-back) the rows say what each costs until then. What is
+[adopted](../how-to/come-from-a-peer.md) or [moved to](../how-to/move.md) is used only once it is proven: these faults
+leave the device as it was. How to read the messages:
 [Find out what is wrong](../how-to/troubleshooting.md).
 
 <!-- made by tests/support/faulttable.py of what the tests saw: do not edit -->
@@ -124,7 +147,7 @@ def first_line(said: str) -> str:
 
 def _general(text: str) -> str:
     for pattern, word in (
-        (r"(?<=\s)/\S+/([\w.-]+)", r"…/\1"),
+        (r"(?<![^\s(])/\S+/([\w.-]+)", r"…/\1"),
         (r"\b[0-9a-f]{64}\b", "ID"),
         (r"\bfleet[0-9a-f]{8}-\w+", "THING"),
         (r"\bfleet[0-9a-f]{8}\b", "TEMPLATE"),
@@ -147,7 +170,7 @@ def page() -> str:
     """The page, made of the facts."""
     rows: dict[str, dict[tuple[str, str, str], None]] = {step: {} for step in STEPS}
     for fact in _facts().values():
-        says = next((f"`{text}`" for text in fact["says"] if text), "nothing: it goes on")
+        says = next((_code(text) for text in fact["says"] if text), "nothing: it goes on")
         rows[fact["step"]][(fact["fault"], _does(fact), says.replace("|", "\\|"))] = None
     parts = []
     for step, lines in rows.items():
@@ -161,8 +184,14 @@ def page() -> str:
     return _HEAD + "\n".join(parts)
 
 
+def _code(text: str) -> str:
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
 def _does(fact: dict[str, Any]) -> str:
     status = fact["status"]
+    if own := _OWN_ENDS.get(fact["step"]):
+        return own[status]
     if status is None:
         more = fact["minted"] - 1
         costs = f"; costs {_certificates(more)}" if more > 0 else ""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_CSR_BYTES = 2000
 _MIN_RSA_BITS = 2048
 _BROKEN_HASHES = ("md5", "sha1")
+_TAKEN = "AWS IoT takes RSA from 2048 bits, P-256, P-384, P-521"
+_PSS = "an RSA-PSS key, which TLS here cannot use"
 _RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as a public key's kind
 
 
@@ -93,7 +95,8 @@ def read_csr(pem: bytes, name: str) -> Csr:
         request = x509.load_pem_x509_csr(block.encode())
         digest = request.signature_hash_algorithm
         is_signed = request.is_signature_valid
-        problem = _weakness(request)
+        is_pss = _RSA_PSS in request.tbs_certrequest_bytes
+        problem = _PSS if is_pss else _weakness(request.public_key())
     except Exception as error:  # cryptography's loaders raise many types for rubbish
         raise DeviceError(
             f"{name} holds no certificate signing request in PEM form that can be read.",
@@ -121,7 +124,7 @@ def read_csr(pem: bytes, name: str) -> Csr:
         )
     if problem:
         raise DeviceError(
-            f"The CSR in {name} has {problem}; AWS IoT takes RSA from 2048 bits, P-256, P-384, P-521.",
+            f"The CSR in {name} has {problem}; {_TAKEN}.",
             remedy=remedy,
             code="csr-weak-key",
         )
@@ -164,12 +167,9 @@ def read_ca(pem: bytes, name: str) -> str:
     return "".join(certificates)
 
 
-def _weakness(request: "x509.CertificateSigningRequest") -> str | None:
+def _weakness(key: "PublicKeyTypes") -> str | None:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-    key = request.public_key()
-    if _RSA_PSS in request.tbs_certrequest_bytes:
-        return "an RSA-PSS key, which TLS here cannot use"
     if isinstance(key, rsa.RSAPublicKey):
         return f"an RSA key of {key.key_size} bits" if key.key_size < _MIN_RSA_BITS else None
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -267,13 +267,19 @@ def checked_leaf(pair: KeyPair) -> Leaf:
     """What the certificate says, once it is sure that the key is its own.
 
     Raises:
-        DeviceError: One of them is damaged, or they do not belong together.
+        DeviceError: One of them is damaged, they do not belong together, or AWS IoT takes no such key.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
 
     check_pair(pair)
     loaded = _load_certificate(pair.certificate, pair.certificate_file)
+    if problem := _weakness(loaded.public_key()):
+        raise DeviceError(
+            f"The certificate in {pair.certificate_file} has {problem}; {_TAKEN}.",
+            remedy="Have one made for such a key, or let the device get one with a claim: fleet-agent provision",
+            code="key-invalid",
+        )
     names = loaded.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return Leaf(
         certificate_id=loaded.fingerprint(hashes.SHA256()).hex(),

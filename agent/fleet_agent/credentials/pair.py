@@ -48,7 +48,15 @@ def read_text(path: Path, part: str) -> bytes:
     except OSError as error:
         raise DeviceError(
             f"Cannot read {part} {path}: {error.strerror}.",
-            remedy="Check the path and that the agent's user may read it "
-            f"(chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}).",
+            remedy=_permit(path)
+            if isinstance(error, PermissionError)
+            else "Give the path of the file itself.",
             code="file-unreadable",
         ) from error
+
+
+def _permit(path: Path) -> str:
+    return (
+        "Have the agent's user read it, and pass through its folders: "
+        f"chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}"
+    )

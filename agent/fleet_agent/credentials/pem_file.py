@@ -21,6 +21,8 @@ _BLOCK = re.compile(
 # Marks at the beginning of a text (BOM).
 _UTF8, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _DER_SEQUENCE = b"\x30"
+# PKCS#12: a sequence that begins with its version, 3.
+_PFX = re.compile(rb"\x30(?:\x81.|\x82..|\x83...|\x84....|\x80)\x02\x01\x03", re.DOTALL)
 _PRINTABLE_FROM = 0x20
 # PKCS#8 of an RSA-PSS key, as base64 has it at any of the three places: 1.2.840.113549.1.1.10.
 _PSS_OID = bytes.fromhex("2a864886f70d01010a")
@@ -139,6 +141,12 @@ def _instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
     kinds = [kind for kind, _ in blocks(data, name)]
     file = word(PurePath(name))
     if not kinds:
+        if _PFX.match(data):
+            parts = "-nocerts -nodes" if tool == "pkey" else "-clcerts -nokeys"
+            command = (
+                f"Take it out: (umask 077; openssl pkcs12 -in {file} {parts} -out converted.pem)"
+            )
+            return "it is a PKCS#12 bundle", command
         if _looks_der(data):
             command = f"Convert it: openssl {tool} -inform DER -in {file} -out converted.pem"
             return "it looks like DER, the binary form", command

@@ -47,7 +47,7 @@ class Adoption:
             UnreachableError: Its dates and the clock do not fit, and the clock is to blame.
         """
         given, now = self._given, self._needs.clock.wall()
-        self._watch.not_before(given.not_before)
+        self._watch.not_before(given.not_before, given.pair.certificate_file)
         if now < given.not_before:
             raise self._watch.error()
         if now <= given.not_after:

@@ -66,7 +66,7 @@ class ClaimSession:
     def _check(self, pair: KeyPair) -> None:
         """Look at the claim's dates, and whether its two files belong together."""
         dates = self._needs.call(keys.checked_validity, pair)
-        self._watch.not_before(dates.not_before)
+        self._watch.not_before(dates.not_before, pair.certificate_file)
         now = self._needs.clock.wall()
         if now < dates.not_before:
             raise self._watch.error()

@@ -25,13 +25,15 @@ class ClockWatch:
     def __init__(self, source: Clock) -> None:
         self._clock = source
         self._first_day = clock.BUILT
+        self._begins = ""
         self._doubted_since: float | None = None  # monotonic seconds
         # Wall time less monotonic time, when a handshake failed over dates.
         self._offset: float | None = None
 
-    def not_before(self, moment: float) -> None:
-        """A certificate in our hands begins at ``moment`` (Unix seconds): it is later than that."""
-        self._first_day = max(self._first_day, moment)
+    def not_before(self, moment: float, file: str) -> None:
+        """A certificate in our hands, in ``file``, begins at ``moment`` (Unix seconds): it is later than that."""
+        if moment > self._first_day:
+            self._first_day, self._begins = moment, f", when the certificate in {file} begins"
 
     def suspect(self) -> None:
         """A certificate looked out of date: this clock is not trusted again soon, unless it is set."""
@@ -66,7 +68,7 @@ class ClockWatch:
         """Say that it is the clock that is waited for, and why."""
         now = self._clock.wall()
         if now < self._first_day:
-            why = f"which cannot be right before {clock.text(self._first_day)}"
+            why = f"which cannot be right before {clock.text(self._first_day)}{self._begins}"
         elif self._offset is not None:
             why = "a certificate looks out of date by it, and it has not been set since"
         else:

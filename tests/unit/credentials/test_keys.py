@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from fleet_agent.credentials import keys, pem_file
 from fleet_agent.credentials.model import KeyPair, Secret
@@ -154,6 +155,15 @@ def test_what_a_file_holds_instead_is_named_with_the_command_that_converts() -> 
         assert "iconv -f UTF-16" in told(read, text.encode("utf-16"))
         assert "iconv -f UTF-16" in told(read, text.encode("utf-16-le"))
         assert "sed 's/" in told(read, text.replace("\n", "\\n").encode())
+    bundle = pkcs12.serialize_key_and_certificates(
+        b"device",
+        key,
+        x509.load_pem_x509_certificate(leaf.encode()),
+        None,
+        serialization.NoEncryption(),
+    )
+    assert "openssl pkcs12 -in 'a file' -clcerts" in told(pem_file.certificate, bundle)
+    assert "openssl pkcs12 -in 'a file' -nocerts" in told(pem_file.private_key, bundle)
     assert "it is a PUBLIC KEY" in told(pem_file.private_key, public)
     assert "it is a CERTIFICATE" in told(pem_file.private_key, leaf.encode())
     assert "it is a PRIVATE KEY" in told(pem_file.certificate, private.encode())
@@ -229,6 +239,14 @@ def pair(certificate: str, private_key: str) -> KeyPair:
 def test_a_key_and_its_certificate() -> None:
     key = making.make_key()
     keys.check_pair(pair(make_certificate(key), making.key_pem(key).decode()))
+
+
+@pytest.mark.parametrize("kind", ["rsa-1024", "ec-p224", "ec-k256"])
+def test_a_certificate_whose_key_aws_refuses(kind: str) -> None:
+    key = making.make_key(kind)
+    with pytest.raises(DeviceError, match=r"c\.crt has .* AWS IoT takes") as error:
+        keys.checked_leaf(pair(make_certificate(key), making.key_pem(key).decode()))
+    assert caught(error) == ("key-invalid", True)
 
 
 def test_a_key_that_is_not_the_certificates() -> None:

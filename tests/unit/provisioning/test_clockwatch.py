@@ -40,7 +40,8 @@ def test_1970_is_waited_for_without_end_and_over_when_time_arrives(
 
 
 def test_a_claim_of_tomorrow_says_that_today_is_wrong(watch: ClockWatch, clock: FakeClock) -> None:
-    watch.not_before(NOW + 86_400)
+    watch.not_before(NOW + 86_400, "claim.pem")
+    assert "when the certificate in claim.pem begins" in watch.error().title
     assert watch.left() == math.inf
     assert watch.is_doubtful
     clock.now += 86_400

@@ -7,6 +7,7 @@ drawn, and at which change of the disk the power goes, or the disk is full.
 import contextlib
 import dataclasses
 import errno
+import itertools
 import re
 import shutil
 import tempfile
@@ -46,6 +47,7 @@ from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step,
 from fleet_agent.provisioning.proof import Proven
 from fleet_agent.provisioning.report import Milestone
 from fleet_agent.provisioning.runner import Provisioned, Runner
+from fleet_agent.session.backoff import Patience
 from fleet_agent.session.mqtt import Session
 from support.certificates import END_OF_TIME, make_certificate
 from support.changes import Changes, KilledError
@@ -534,4 +536,17 @@ def test_two_replacements_cut_off_before_the_ledger_leave_no_certificate_unnamed
     for change in (7, 13, 9):
         walk.run_and_be_killed([], change)
     walk.force()
+    walk.teardown()
+
+
+def test_tokens_that_keep_being_refused_cost_a_certificate_slower_and_slower() -> None:
+    """By half of each span, which doubles: an hour of it costs a dozen certificates and not thousands."""
+    walk = Walk()
+    walk.begin(plan=PLANS[0], outlasts_refusal=True, is_idempotent=True, says_token=True)
+    refused = Happening("refused", 400, "ownership TOKEN")
+    walk.walk([Happening(), refused] * 12, sleeps=1000)
+    made = [certificate.made for certificate in walk.cloud.certificates.values()]
+    assert len(made) == 13
+    gaps = [after - before for before, after in itertools.pairwise(made)]
+    assert gaps == [1.0, *(min(2.0**number, Patience.BUSY.ceiling / 2) for number in range(11))]
     walk.teardown()
