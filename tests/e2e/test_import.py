@@ -167,6 +167,65 @@ def test_what_device_client_s_fleet_provisioning_got_is_its_identity(tmp_path: P
     )
 
 
+def test_an_identity_that_may_not_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    """Without it the device would get a second certificate: it is said, and what to do."""
+    conf = tmp_path / "aws-iot-device-client.conf"
+    conf.write_text(json.dumps(DEVICE_CLIENT))
+    assert "runtime.conf" in run_command("import", conf).stderr
+    runtime = tmp_path / "aws-iot-device-client-runtime.conf"
+    runtime.mkdir()  # root may read any file
+    done = run_command("import", conf, "--json")
+    assert (done.status, done.error["code"]) == (78, "import-unreadable")
+    assert str(runtime) in done.error["title"]
+
+
+def test_device_client_s_key_in_a_token_and_no_pin(tmp_path: Path) -> None:
+    token = {
+        "enabled": True, "pkcs11-lib": "/usr/lib/softhsm/libsofthsm2.so", "secure-element-pin": "geheim",
+        "secure-element-slot-id": 1, "secure-element-token-label": "a token", "secure-element-key-label": "k",
+    }  # fmt: skip
+    theirs = {
+        "endpoint": "a1-ats.iot.eu-west-1.amazonaws.com",
+        "cert": "/c.pem",
+        "thing-name": "x",
+    }
+    (tmp_path / "dc.conf").write_text(json.dumps(theirs | {"secure-element": token}))
+    done = run_command("import", tmp_path / "dc.conf")
+    assert done.status == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["identity"] == {
+        "certificate": "/c.pem",
+        "private_key": "pkcs11:token=a%20token;object=k?module-path=/usr/lib/softhsm/libsofthsm2.so",
+        "thing_name": "x",
+    }
+    assert "no equivalent: secure-element: " in done.stderr
+    assert "pin-source=FILE" in done.stderr
+    assert "geheim" not in done.stdout + done.stderr
+
+
+def test_greengrass_s_key_in_a_tpm_has_to_be_said(tmp_path: Path) -> None:
+    system = (
+        "{privateKeyPath: 'handle:0x81000002', certificateFilePath: /gg/c.pem, thingName: core}"
+    )
+    services = "{aws.greengrass.NucleusLite: {configuration: {iotDataEndpoint: a1-ats.iot.eu-west-1.amazonaws.com}}}"
+    (tmp_path / "config.yaml").write_text(f"system: {system}\nservices: {services}\n")
+    done = run_command("import", tmp_path)
+    assert done.status == 78
+    assert "(Greengrass nucleus lite)" in done.stdout
+    assert yaml.safe_load(done.stdout)["identity"] == {
+        "certificate": "/gg/c.pem",
+        "thing_name": "core",
+    }
+    assert "identity.private_key: pkcs11:" in done.stderr
+    assert "to correct: identity: has certificate, and no private_key" in done.stderr
+
+
+def test_comments_are_named_by_their_line(tmp_path: Path) -> None:
+    (tmp_path / "dc.conf").write_text("// a pump\n" + json.dumps(DEVICE_CLIENT))
+    done = run_command("import", tmp_path / "dc.conf", "--json")
+    assert (done.status, done.error["code"]) == (78, "import-broken")
+    assert "is not JSON" in done.error["title"]
+
+
 def test_greengrass_s_own_certificate(tmp_path: Path) -> None:
     system = "system: {privateKeyPath: file:///gg/k.pem, certificateFilePath: /gg/c.pem, thingName: core}"
     lines = LITE.strip().splitlines()

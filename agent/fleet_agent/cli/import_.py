@@ -118,11 +118,12 @@ def _read(path: Path) -> tuple[object, list[str]]:
     Device Client's other files beside it are read with it.
     """
     text = _text(path)
-    if not text.lstrip().startswith("{"):
+    # Device Client takes no comments either, and says so of its line.
+    if not text.lstrip().startswith(("{", "//", "/*")):
         return _yaml(path, text)
     document = _json(path, text)
     for beside in map(path.with_name, _BESIDE):
-        if isinstance(document, dict) and beside != path and os.access(beside, os.R_OK):
+        if isinstance(document, dict) and beside != path and beside.exists():
             more = _json(beside, _text(beside))
             document = {**more, **document} if isinstance(more, dict) else document
     return document, []

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fleet_agent.config import token_uri
 from fleet_agent.config.peers.document import (
     IDENTITY_NOTE,
     NO_PROVISIONING,
@@ -24,6 +25,19 @@ _COLLECTED_NOTE = (
     "ProvisioningCertSerialNumber are not: name a {command: [PROGRAM]} for each that the template or its hook reads"
 )
 
+_RUNTIME_NOTE = (
+    "what its fleet provisioning got was not found: if it has run, put aws-iot-device-client-runtime.conf (mostly from "
+    "~/.aws-iot-device-client) beside this file and import once more, or the device gets a second certificate"
+)
+
+# Where it says which key of a hardware token is its own; it counts in place of a file.
+_LABEL = "secure-element/secure-element-key-label"
+_TOKEN = {
+    "token": "secure-element/secure-element-token-label",
+    "object": _LABEL,
+    "module-path": "secure-element/pkcs11-lib",
+}
+
 _INSTEAD = {
     "cert": "a certificate alone is no identity: fleet-agent gets one with a claim (fleet-cloud claim new)",
     "key": "a key alone is no identity: fleet-agent makes one",
@@ -42,7 +56,8 @@ _INSTEAD = {
     "fleet-provisioning/template-parameters": "is no JSON object: write provisioning.parameters by hand",
     "fleet-provisioning/csr-file": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
     "fleet-provisioning/device-key": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
-    "secure-element": "provisioning.key: {store: pkcs11, module, token, label, pin_file}, with the PIN in a file",
+    "secure-element": "provisioning.key: {store: pkcs11, module, token, label, pin_file}; the PIN is never copied: "
+    "write it into a file, and that to a pkcs11: URI of identity.private_key as &pin-source=FILE",
     "runtime-config": "the settings that the template gave come with a registration of fleet-agent's own",
     "http-proxy-username": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
     "http-proxy-password": "never copied: a secret belongs in a file of its own",
@@ -82,9 +97,12 @@ def translate(document: Mapping[str, Any]) -> Imported:
             "method": method,
             "parameters": {**collected, **values},
         }
+    is_unknown = provisions and not theirs.has("runtime-config/completed-fp")
     ours["identity"] = _identity(theirs, provisions=provisions)
     if ours["identity"]:
         notes = (IDENTITY_NOTE, *notes)
+    elif is_unknown:
+        notes = (_RUNTIME_NOTE, *notes)
     elif not provisions:
         notes = (NO_PROVISIONING, *notes)
     ours["subscriptions"] = [{"topic": subscribed}] if subscribed else None
@@ -99,13 +117,22 @@ def translate(document: Mapping[str, Any]) -> Imported:
 def _identity(theirs: Document, *, provisions: bool) -> dict[str, str | None] | None:
     """What Device Client connects with: what its fleet provisioning got, or what it was given."""
     completed = theirs.take("runtime-config/completed-fp") in (True, "true")
-    names = ["runtime-config/cert", "runtime-config/key"]
-    if completed and all(theirs.has(name) for name in names):
-        certificate, key = map(theirs.take_text, names)
-        return identity(certificate, key, _thing_name(theirs))
-    if not provisions and theirs.has("cert") and theirs.has("key"):
-        return identity(theirs.take_text("cert"), theirs.take_text("key"), _thing_name(theirs))
+    if completed and theirs.has("runtime-config/cert"):
+        certificate = theirs.take_text("runtime-config/cert")
+        return identity(certificate, _key(theirs, "runtime-config/key"), _thing_name(theirs))
+    has_key = theirs.has("key") or theirs.has(_LABEL)
+    if not provisions and theirs.has("cert") and has_key:
+        return identity(theirs.take_text("cert"), _key(theirs, "key"), _thing_name(theirs))
     return None
+
+
+def _key(theirs: Document, file: str) -> str | None:
+    """Its file, or the place in a hardware token; the PIN is never copied."""
+    if not theirs.has(_LABEL):
+        return theirs.take_text(file)
+    theirs.take(file, "secure-element/enabled", "secure-element/secure-element-slot-id")
+    found = {name: theirs.take_text(key) for name, key in _TOKEN.items()}
+    return token_uri.write({name: value for name, value in found.items() if value is not None})
 
 
 def _thing_name(theirs: Document) -> str | None:

@@ -166,12 +166,12 @@ IDENTITY_NOTE = (
 def identity(
     certificate: str | None, private_key: str | None, thing_name: str | None
 ) -> dict[str, str | None] | None:
-    """The section ``identity`` of a certificate and key that a peer uses; None where one of them is missing."""
-    if certificate is None or private_key is None:
+    """The section ``identity`` of a certificate that a peer uses; a key that has no name here is missing in it."""
+    if certificate is None:
         return None
     return {
         "certificate": certificate.removeprefix("file://"),
-        "private_key": private_key.removeprefix("file://"),
+        "private_key": private_key and private_key.removeprefix("file://"),
         "thing_name": thing_name,
     }
 

@@ -18,7 +18,10 @@ from fleet_agent.config.peers.document import (
 _PLUGIN = "aws.greengrass.FleetProvisioningByClaim"
 _LITE = "aws.greengrass.fleet_provisioning"
 _NAMES = {_PLUGIN: "Greengrass (fleet provisioning plugin)", _LITE: "Greengrass nucleus lite"}
-_NUCLEI = ("aws.greengrass.Nucleus", "aws.greengrass.NucleusLite")
+_NUCLEI = {
+    "aws.greengrass.Nucleus": "Greengrass nucleus",
+    "aws.greengrass.NucleusLite": "Greengrass nucleus lite",
+}
 
 _OWN = {
     "deviceId": "the template names the thing; the claim's client id is the agent's own choice",
@@ -49,7 +52,10 @@ def is_one(document: Mapping[str, Any]) -> bool:
 def translate(document: Mapping[str, Any]) -> Imported:
     """Return what it comes to; without fleet provisioning that is little, and the rest is told."""
     services = document["services"]
-    plugin = next((name for name in (_LITE, _PLUGIN) if name in services), _PLUGIN)
+    plugin = next((name for name in (_LITE, _PLUGIN) if name in services), "")
+    peer = next(
+        (name for service, name in (_NAMES | _NUCLEI).items() if service in services), "Greengrass"
+    )
     theirs = Document(document)
     at = f"services/{plugin}/configuration"
     values = theirs.take_parameters(f"{at}/templateParameters", f"{at}/templateParams")
@@ -85,7 +91,7 @@ def translate(document: Mapping[str, Any]) -> Imported:
     if ours["identity"]:
         notes = (IDENTITY_NOTE, *notes)
     return Imported(
-        peer=_NAMES[plugin],
+        peer=peer,
         settings=without_nothing(ours),
         left=theirs.left(_reasons(at, services)),
         notes=(*notes, *unfilled_notes(ours)),
@@ -99,9 +105,8 @@ def _identity(theirs: Document) -> dict[str, str | None] | None:
         return None
     certificate, key = map(theirs.take_text, names)
     if key is not None and key.startswith("handle:"):
-        theirs.put_back(names[0], certificate)
         theirs.put_back(names[1], key)
-        return None
+        key = None
     return identity(certificate, key, theirs.take_text("system/thingName"))
 
 
