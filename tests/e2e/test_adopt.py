@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.adopted import Pair, make_pair_of_thing, origin
-from support.agent import Agent, Outcome, run_command
+from support.agent import Agent, Outcome, run_command, until
 from support.certificates import LONG_AGO, TOMORROW, YESTERDAY, make_certificate, make_pair
 from support.csr import key_pem, make_key
 from support.faulttable import ADOPT, Seen, tell
@@ -320,6 +320,39 @@ def test_certificate_that_is_registered_while_it_is_tried(agent: Agent, tmp_path
         fleet.iot.attach_thing_principal(thingName=thing, principal=arn)
         daemon.wait_connected()
         assert agent.current_id() == made["certificateId"]
+
+
+def test_certificate_of_a_ca_of_ones_own_that_registers_as_it_comes(
+    agent: Agent, tmp_path: Path
+) -> None:
+    """JITR: AWS IoT registers it with its first connection, which it ends; an operator's function makes it ACTIVE."""
+    iot, thing, ca_key, key = agent.fleet.iot, agent.thing_name, make_key(), make_key()
+    ca = make_certificate(ca_key, name="house")
+    made = iot.register_ca_certificate(
+        caCertificate=ca, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    certificate, file = tmp_path / "device.pem", tmp_path / "device.key"
+    signed = make_certificate(ca_key, name=thing, issuer="house", public_key=key.public_key())
+    certificate.write_text(signed + ca)
+    file.write_bytes(key_pem(key))
+    identity = {"certificate": str(certificate), "private_key": str(file)}
+    config = agent.configuration(tmp_path / "config.yaml", identity=identity)
+    with agent.running(config=config) as daemon:
+        daemon.wait_for_line("may still be registering it by its CA")
+        (pending,) = until(
+            lambda: iot.list_certificates_by_ca(caCertificateId=made["certificateId"])[
+                "certificates"
+            ],
+            "registered by its CA",
+        )
+        assert pending["status"] == "PENDING_ACTIVATION"
+        iot.create_thing(thingName=thing)
+        iot.attach_policy(policyName=agent.fleet.device_policy, target=pending["certificateArn"])
+        iot.attach_thing_principal(thingName=thing, principal=pending["certificateArn"])
+        iot.update_certificate(certificateId=pending["certificateId"], newStatus="ACTIVE")
+        daemon.wait_connected()
+        assert agent.current_id() == pending["certificateId"]
+        assert daemon.end() == 0
 
 
 def test_another_pair_takes_the_place_of_one_that_was_not_proven(

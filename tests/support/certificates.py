@@ -31,16 +31,18 @@ def make_certificate(
     valid_to: dt.datetime = FAR_AWAY,
     name: str = "test",
     public_key: "PublicKey | None" = None,
+    issuer: str | None = None,
 ) -> str:
     """Make a self-signed certificate, PEM: valid for ``name`` as a server, and its own CA.
 
-    With ``public_key`` it is for that one, signed by ``key``.
+    With ``public_key`` it is for that one, signed by ``key``, which is that of ``issuer``.
     """
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    signer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer or name)])
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(signer)
         .public_key(public_key or key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(valid_from)

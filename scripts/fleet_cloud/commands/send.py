@@ -163,7 +163,8 @@ def _content(given: str) -> bytes:
     elif given.startswith("@"):
         path = Path(given[1:])
         try:
-            content = path.read_bytes()
+            with path.open("rb") as file:
+                content = file.read(_PAYLOAD_BYTES + 1)
         except OSError as error:
             raise UsageError(
                 f"{path}: {error.strerror}", remedy="check the file's name"

@@ -14,11 +14,21 @@ from fleet_cloud.plan.hook import naming
 from fleet_cloud.plan.hook.registration import ATTRIBUTE, Registration
 
 SERIAL_COLUMNS = ("serial", "serialnumber", "serial_number")
-KEY_COLUMNS = ("key", "key_sha256", "keysha256")
+KEY_COLUMNS = (
+    "key",
+    "key_sha256",
+    "keysha256",
+    "key_hash",
+    "public_key",
+    "public_key_sha256",
+    "sha256",
+)
 
 _ATTRIBUTE_NAME = re.compile("[a-zA-Z0-9_.,@/:#-]{1,128}")
 _ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 _WITHOUT_TYPE = 3  # attributes that AWS lets a thing have
+_REMARK = re.compile(r"\s*(#.*)?")
+_HASH = re.compile("[0-9a-fA-F]{64}")
 _SHOWN = 5  # faulty lines
 
 
@@ -58,7 +68,7 @@ def read(path: Path) -> list[Expected]:
     if text is None:
         raise UsageError(f"{path}: there is no such file", remedy="check its name")
     numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1)]
-    numbered = [(number, line) for number, line in numbered if line.strip() and line[0] != "#"]
+    numbered = [(number, line) for number, line in numbered if not _REMARK.fullmatch(line)]
     if not numbered:
         raise UsageError(f"{path} names no device", remedy="write one serial number a line")
     first = numbered[0][1]
@@ -70,6 +80,7 @@ def read(path: Path) -> list[Expected]:
     columns = _columns(path, rows)
     if columns:
         rows = rows[1:]
+        _check_names(path, columns, [cells for _, cells in rows])
     found, wrong = _devices(rows, columns or ["serial"])
     if wrong:
         more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
@@ -140,6 +151,22 @@ def _columns(path: Path, rows: Sequence[tuple[int, list[str]]]) -> list[str] | N
             remedy="begin it with a line such as: serial,key,site",
         )
     return None
+
+
+def _check_names(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Sees to it that no hash of a key is taken for an attribute: everybody's key would be let in."""
+    if doubled := {name for name in columns if columns.count(name) > 1}:
+        raise UsageError(
+            f"{path} has the column {min(doubled)} twice",
+            remedy="leave one of them, and take its place of each line",
+        )
+    for at, name in enumerate(columns):
+        cells = [cells[at] for cells in rows if len(cells) > at and cells[at]]
+        if name != "key" and cells and all(_HASH.fullmatch(cell) for cell in cells):
+            raise UsageError(
+                f"{path}: the column {name!r} has hashes of keys",
+                remedy="call it key, and only the device with that key registers; nothing has been changed in AWS",
+            )
 
 
 def _devices(

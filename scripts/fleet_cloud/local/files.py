@@ -12,6 +12,7 @@ from fleet_cloud.local import quoting
 
 # From here on the second byte of DER says how many bytes of length follow.
 _SHORT_LENGTHS = 0x80
+MOST = 128 << 20  # bytes: the list of a million devices; a device file has no end
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -165,15 +166,22 @@ def read(path: Path) -> str | None:
         FleetCloudError: It is there and cannot be read, or is no text in UTF-8.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise FleetCloudError(
-            f"{path} cannot be read: {error}",
-            remedy="look at it with ls -l, or choose another --out",
+            f"{path} cannot be read: {error.strerror or error}",
+            remedy="look at it with ls -l",
             code="file-unreadable",
         ) from error
+    if len(content) > MOST:
+        raise FleetCloudError(
+            f"{path} cannot be read: it has more than {MOST >> 20} MiB",
+            remedy="give the file that was meant, or parts of it",
+            code="file-unreadable",
+        )
     try:
         if not content.startswith(_UTF_16):
             text = content.decode("utf-8-sig")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from iot_sandbox.launch import Sandbox
+from support.agent import run_command
 from support.aws import aws_client
 from support.companion import FleetCloud, answer
 
@@ -25,6 +26,7 @@ def test_things_are_registered_kept_private_checked_and_taken_away(
     for path in (out / "things" / "wastebin-2").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
     assert iot.describe_thing(thingName="wastebin-2")["thingTypeName"] == "wastebin"
+    assert_adopted(sandbox, out / "things" / "wastebin-2", tmp_path / "state")
     assert (
         fleet_cloud(*bulk, "--count", "3")
         .stdout.splitlines()[0]
@@ -59,6 +61,16 @@ def test_things_are_registered_kept_private_checked_and_taken_away(
         iot.get_policy(policyName="city-bulk")
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.describe_thing_type(thingTypeName="wastebin")
+
+
+def assert_adopted(sandbox: Sandbox, pair: Path, state_dir: Path) -> None:
+    """What is registered in bulk becomes a device's identity as it is."""
+    files = ("--cert", pair / "certificate.pem.crt", "--key", pair / "private.pem.key")
+    where = ("--endpoint", sandbox.endpoint, "--port", str(sandbox.mqtt_port))
+    kept = ("--ca-file", sandbox.ca_file, "--state-dir", state_dir, "--allow-volatile")
+    done = run_command("adopt", "--json", *files, "--thing-name", pair.name, *where, *kept)
+    assert done.status == 0, done.stderr
+    assert done.answer["thing_name"] == pair.name
 
 
 @pytest.mark.slow

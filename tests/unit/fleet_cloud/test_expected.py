@@ -7,7 +7,7 @@ import pytest
 
 from fleet_cloud.aws import times
 from fleet_cloud.aws.names import FleetNames
-from fleet_cloud.errors import UsageError
+from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet import expected, refusals
 from fleet_cloud.fleet.expected import Expected
 from fleet_cloud.plan import hook_settings
@@ -32,6 +32,18 @@ def test_list_and_spreadsheet_say_the_same(tmp_path: Path, encoding: str) -> Non
     ]
 
 
+@pytest.mark.parametrize("name", ["key", "Key_SHA256", "public_key_sha256", "key_hash"])
+def test_hash_of_a_key_is_known_by_the_names_that_it_is_given(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "list"
+    path.write_text(f"serial,{name}\n  # a remark\n4711,{KEY}\n")
+    assert expected.read(path) == [Expected(serial="4711", key=KEY)]
+
+
+def test_file_without_an_end_is_not_read_to_it() -> None:
+    with pytest.raises(FleetCloudError, match="more than 128 MiB"):
+        expected.read(Path("/dev/zero"))
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -43,6 +55,11 @@ def test_list_and_spreadsheet_say_the_same(tmp_path: Path, encoding: str) -> Non
         ("serial,key\n,\n", "line 2: '' is empty"),
         ("serial\n4711\n4711\n", "line 3: 4711 is there twice"),
         ("serial\n47 11\n", "line 2: '47 11' has a blank"),
+        (
+            f"serial,fingerprint\n4711,{KEY}\n4712,\n",
+            "the column 'fingerprint' has hashes of keys",
+        ),
+        (f"serial,key,sha256\n4711,{KEY},{KEY}\n", "has the column key twice"),
     ],
 )
 def test_list_that_is_wrong_is_named_by_its_lines(tmp_path: Path, text: str, why: str) -> None:
