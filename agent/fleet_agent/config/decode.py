@@ -189,10 +189,20 @@ def _plain(name: str) -> str:
 def _missing(kind: Any, key: str) -> WrongValueError:  # noqa: ANN401 - a type expression
     doc = annotation(unwrap(kind)[1], Doc)
     example = f"write, for example, {doc.example}" if doc else "add it"
-    # A flag can only stand for a key with a fixed place: none inside a list.
     return WrongValueError(
-        "is missing", example if "[" in key else f"{example} or give {flag(key)}"
+        "is missing", f"{example} or give {flag(key)}" if _has_flag(key) else example
     )
+
+
+def _has_flag(key: str) -> bool:
+    """Whether a flag can stand for a key: for a single value with a fixed place, in no list and below no name."""
+    kind: Any = Settings
+    for name in key.split("."):
+        members, _ = alternatives(kind)
+        if len(members) != 1 or not dataclasses.is_dataclass(members[0]):
+            return False
+        kind = unwrap(hints(typing.cast("type", members[0])).get(name))[0]
+    return not dataclasses.is_dataclass(kind)
 
 
 def _suggest(name: str, known: dict[str, Any]) -> tuple[str, str]:

@@ -198,6 +198,14 @@ def test_a_missing_key_is_shown_as_it_would_be_written_and_as_a_flag(folder: Fol
     )
 
 
+def test_a_key_that_no_flag_stands_for_is_shown_as_it_would_be_written(folder: Folder) -> None:
+    (line,) = folder.problems(
+        "endpoint: a.example\nmove: {allowed: {there: {endpoint: b.example, template: t}}}\n"
+    )
+    assert "move.allowed.there.claim: is missing (write, for example, claim: {" in line
+    assert "or give" not in line
+
+
 def test_a_duplicate_key_names_the_first_one_and_both_values_are_not_mixed(folder: Folder) -> None:
     (line,) = folder.problems("endpoint: a.example\nclaim: null\nclaim: null\n")
     assert line == "config.yaml:3:1: claim: is here twice, first on line 2 (keep one of them)"
