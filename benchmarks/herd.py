@@ -12,7 +12,7 @@ from benchmarks.herd_recovery import Revoked
 
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
-from fleet_cloud.rehearsal.hook_calls import SAME_KEY, Asked
+from fleet_cloud.rehearsal.hook_calls import SAME_KEY, HookCalls
 from fleet_cloud.rehearsal.power import Cut
 from fleet_cloud.rehearsal.simulation import Case, Figures, Herd, Way, agent, percentile
 
@@ -116,9 +116,9 @@ def rows(devices: int) -> Iterator[Row]:
     yield Row("… no answer instead of 429", silent, fitting, is_aim=True)
     for name, cuts in with_cuts.items():
         yield Row(f"… {name}", dataclasses.replace(case, cuts=cuts), fitting)
-    shared = dataclasses.replace(case, hook=Asked(share=A_TWENTIETH))
+    shared = dataclasses.replace(case, hook=HookCalls(share=A_TWENTIETH))
     yield Row("… a twentieth of the registry's quotas left", shared, fitting)
-    revoked = dataclasses.replace(case, hook=Asked(SAME_KEY))
+    revoked = dataclasses.replace(case, hook=HookCalls(SAME_KEY))
     half = dataclasses.replace(revoked, devices=devices // 2)
     yield Row("half of them revoked at once", half, fitting, is_aim=True, herd=Revoked)
     yield Row("all of them revoked at once", revoked, fitting, herd=Revoked)

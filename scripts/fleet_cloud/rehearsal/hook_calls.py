@@ -12,7 +12,7 @@ SAME_KEY = ("DescribeThing", "UpdateThing")
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class HookCalls:
     """The calls for one registration, and the part of the account's quotas that is left for them."""
 
     calls: Sequence[str] = NEW
@@ -22,10 +22,10 @@ class Asked:
 class Hook:
     """The hook of one account."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, wanted: HookCalls) -> None:
         self.calls = 0
         self.failed = 0
-        self._quotas = [Bucket(asked.share * QUOTAS[call]) for call in asked.calls]
+        self._quotas = [Bucket(wanted.share * QUOTAS[call]) for call in wanted.calls]
 
     def answers(self, now: float) -> bool:
         """Whether it comes to an answer; a call over its quota ends it with an error, and is not made again."""

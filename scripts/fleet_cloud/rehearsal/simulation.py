@@ -19,7 +19,7 @@ from fleet_agent.provisioning.aws import ANSWER_LIMIT
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
-from fleet_cloud.rehearsal.hook_calls import Asked, Hook
+from fleet_cloud.rehearsal.hook_calls import Hook, HookCalls
 from fleet_cloud.rehearsal.power import BOOT, BOOTING, Cut, PowerOn
 from fleet_cloud.rehearsal.quotas import Bucket, Window
 
@@ -73,7 +73,7 @@ class Case:
     patience_for: float = 60.0
     power: PowerOn = BOOTING
     latency: Latency = LATENCY
-    hook: Asked = Asked()  # noqa: RUF009 - frozen
+    hook: HookCalls = HookCalls()  # noqa: RUF009 - frozen
 
     @property
     def bound(self) -> float:
