@@ -242,7 +242,15 @@ def test_key_that_aws_takes_from_nobody(agent: Agent, tmp_path: Path) -> None:
     assert_refused(agent, done, "key that AWS IoT does not take", 78, "key-invalid", *words)
 
 
-@pytest.mark.parametrize("kind", ["a folder", "a FIFO", "a PKCS#12 bundle", "nothing"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a folder",
+        "a PKCS#12 bundle",
+        pytest.param("a FIFO", marks=pytest.mark.thorough),
+        pytest.param("nothing", marks=pytest.mark.thorough),
+    ],
+)
 def test_file_that_holds_no_certificate(
     agent: Agent, pair: Pair, tmp_path: Path, kind: str
 ) -> None:
@@ -272,6 +280,7 @@ def test_files_as_other_tools_write_them(agent: Agent, pair: Pair) -> None:
     assert agent.current_id() == pair.certificate_id
 
 
+@pytest.mark.thorough
 def test_key_in_a_token_and_a_certificate_that_aws_does_not_know(
     agent: Agent, tmp_path: Path
 ) -> None:
