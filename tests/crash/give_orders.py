@@ -88,6 +88,7 @@ class Device:
             send=self._publish,
             clock=self._clock,
             handler=lambda _: note,
+            cancel=self._roster.cancel,
             facts=dict,
             not_kept=shared.not_kept,
         )

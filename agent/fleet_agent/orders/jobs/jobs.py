@@ -375,10 +375,10 @@ class Jobs:
         _log.warning(
             "the job %s is not wanted any more: canceled, timed out or deleted", current.job
         )
-        self._drop()
-        if self._handler is not None:
-            self._handler.cancel(current.identity)
+        # Before it is forgotten: so a kill in between does not keep it from being ended.
+        self._place.cancel(current.identity)
         self._handler = None
+        self._drop()
 
     def _drop(self) -> None:
         self._progress = self._plan = self._execution = None
