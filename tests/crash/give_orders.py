@@ -31,15 +31,23 @@ from fleet_agent.session.message import Outgoing
 
 # The wrong one: an order is acknowledged though it is in memory alone.
 IN_MEMORY = "in-memory"
+MESSAGES = ("0", "1", "2", "3")
+STEPS = 2
+DOCUMENT = {
+    "version": "1.0",
+    "steps": [{"action": {"name": "s", "type": "runHandler", "input": {"handler": "note"}}}]
+    * STEPS,
+}
 LIMIT = 40.0  # seconds
 
 
 class Cloud:
-    """What AWS has."""
+    """What AWS has; ``changed`` is called whenever that has changed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, changed: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
+        self._changed = changed
 
     @property
     def sent(self) -> list[str]:
@@ -50,15 +58,18 @@ class Cloud:
         left = "".join(f"{one}\n" for one in self.sent if one != name)
         (self.folder / "sent.new").write_text(left)
         (self.folder / "sent.new").replace(self.folder / "sent")
+        self._changed()
 
     def told(self, line: str) -> None:
         with (self.folder / "told").open("a") as file:
             file.write(f"{line}\n")
+        self._changed()
 
     def update(self, status: str, details: dict[str, str]) -> None:
         self.job |= {"status": status, "version": self.job["version"] + 1}
         (self.folder / "job.new").write_text(json.dumps(self.job))
         (self.folder / "job.new").replace(self.folder / "job.json")
+        self._changed()
         if status not in ("QUEUED", "IN_PROGRESS"):
             self.told(f"job {status} {details.get('reason', '')}")
 
@@ -128,15 +139,16 @@ class Device:
             session=self,
             topic="cmd",
             payload=b"",
-            response_topic="answers",
+            response_topic=f"answers/{name}",
             user_properties=(("id", name),),
             acknowledge=lambda: self._cloud.acknowledged(name),
         )
 
     def _answer(self, message: Outgoing, on_end: Callable[[], None]) -> None:
-        assert message.topic == "answers"
+        name = message.topic.removeprefix("answers/")
         said = json.loads(message.payload)
-        self._later.append(lambda: self._cloud.told(f"answer {said.get('error', said['status'])}"))
+        words = f"answer {name} {said.get('error', said['status'])}"
+        self._later.append(lambda: self._cloud.told(words))
         self._later.append(on_end)
 
     def _publish(self, message: Outgoing) -> None:
@@ -166,14 +178,27 @@ class Device:
         self._jobs.take(message)
 
 
+def prepare(folder: Path) -> None:
+    """Let a cloud have all of it to give."""
+    folder.mkdir(parents=True)
+    (folder / "sent").write_text("".join(f"{name}\n" for name in MESSAGES))
+    job = {"status": "QUEUED", "version": 1, "document": DOCUMENT}
+    (folder / "job.json").write_text(json.dumps(job))
+
+
+def give(state_dir: Path, cloud: Cloud, writer: str = "right") -> None:
+    """Have a device take them."""
+    if writer == IN_MEMORY:
+        Line.add = lambda line, order, **_: line.add_in_memory(order)  # type: ignore[method-assign]
+    state_dir.mkdir(exist_ok=True)
+    Device(state_dir, cloud).run()
+
+
 def main() -> int:
     """Take them; the error's exit status when that cannot be done."""
     state_dir, cloud, writer = sys.argv[1:]
-    if writer == IN_MEMORY:
-        Line.add = lambda line, order, **_: line.add_in_memory(order)  # type: ignore[method-assign]
     try:
-        Path(state_dir).mkdir(exist_ok=True)
-        Device(Path(state_dir), Cloud(Path(cloud))).run()
+        give(Path(state_dir), Cloud(Path(cloud)), writer)
     except AgentError as error:
         print(error.title, file=sys.stderr)
         return int(error.exit_status)
