@@ -273,6 +273,14 @@ def test_a_version_that_is_not_the_expected_one_is_corrected(device: Device) -> 
     device.turn(lambda: job.status == "SUCCEEDED")
 
 
+def test_a_job_that_somebody_else_changes_is_begun_all_the_same(make: Make) -> None:
+    jobs = Jobs(enabled=True, operations={"log": "log"}, leave=({"operation": "firmware"},))
+    device = make(jobs, log=running("true"))
+    device.connect()
+    device.cloud.refusals["update"] = ["VersionMismatch", "VersionMismatch"]
+    assert device.does({"operation": "log"})[0] == "SUCCEEDED"
+
+
 def test_details_that_aws_refuses_are_left_out(device: Device) -> None:
     device.cloud.refusals["update"] = ["InvalidRequest", "InvalidRequest"]
     assert device.does({"operation": "log"}) == ("SUCCEEDED", {})
