@@ -22,6 +22,7 @@ from crash.whole import look_at
 from crash.workload import Bench, bench
 from crash.wrong_agent import WRITERS
 from fleet_agent.errors import AgentError
+from fleet_agent.orders.roster import FOLDER
 from fleet_agent.telemetry.queue import NAME
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,6 +72,7 @@ def _record(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def _copy_log(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
     for name in ("log.img", "start.img"):
         shutil.copy(source / name, target)
 
@@ -135,7 +137,7 @@ def _try_all(cuts: Iterator[blocklog.Cut], folder: Path) -> tuple[int, Counter[s
     """Mount and open every disk; how many, and what was wrong with some."""
     base, mounted = folder / "start.img", folder / "mounted"
     mounted.mkdir()
-    images, failures = 0, Counter[str]()
+    images, failures, seen = 0, Counter[str](), set[str]()
     for cut in cuts:
         _apply(cut.base, base)
         # A file of its own for each: the kernel shows one file that is mounted twice as it was the first time.
@@ -146,7 +148,7 @@ def _try_all(cuts: Iterator[blocklog.Cut], folder: Path) -> tuple[int, Counter[s
         try:
             with _mount(image, mounted) as disk:
                 _look(disk / STATE_DIR.name, cut.marks)
-                _look_at_orders(disk / STATE_DIR.name, cut.marks, folder / "cloud")
+                _look_at_orders(disk / STATE_DIR.name, cut.marks, folder / "cloud", seen)
         except (AssertionError, AgentError, OSError) as error:
             failures[f"{type(error).__name__}: {str(error).replace(str(mounted), '')}"] += 1
         image.unlink()
@@ -188,11 +190,18 @@ def _look(state_dir: Path, marks: list[dict[str, str]]) -> None:
         look_at_readings(state_dir, readings)
 
 
-def _look_at_orders(state_dir: Path, marks: list[dict[str, Any]], folder: Path) -> None:
-    """What the cloud had at the last mark is carried on from there."""
+def _look_at_orders(
+    state_dir: Path, marks: list[dict[str, Any]], folder: Path, seen: set[str]
+) -> None:
+    """What the cloud had at the last mark is carried on from there; the same case once."""
     clouds = [mark["cloud"] for mark in marks if "cloud" in mark]
     if not clouds:
         return
+    files = sorted(path for path in (state_dir / FOLDER).rglob("*") if path.is_file())
+    case = str((clouds[-1], [(path.name, path.read_bytes()) for path in files]))
+    if case in seen:
+        return
+    seen.add(case)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, text in clouds[-1].items():
