@@ -63,7 +63,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     events += asked
     ordered = story.in_order(events)
     cause = diagnosis.cause(subject, ordered)
-    shown = ordered[-_MOST:]
+    told = story.together(ordered)
+    shown = told[-_MOST:]
     rows = [[times.text(event.at), event.where, event.what] for event in shown]
     return Outcome(
         data={
@@ -73,11 +74,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "cause": {"code": cause.code, "words": cause.words, "next": cause.remedy},
         },
         lines=[
-            *(
-                [f"({len(ordered) - len(shown)} earlier ones)"]
-                if len(ordered) > len(shown)
-                else []
-            ),
+            *([f"({len(told) - len(shown)} earlier ones)"] if len(told) > len(shown) else []),
             *(table(rows) if rows else ["nobody says anything"]),
             *(f"not known: {one}" for one in missing),
             f"likely cause: {cause.words}",

@@ -5,6 +5,7 @@ Every text in it is somebody else's: the device's, AWS's, the hook's. It is show
 
 import dataclasses
 import datetime as dt
+import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -42,6 +43,17 @@ def in_order(events: Sequence[Event]) -> list[Event]:
     """Returns events in the order in which they happened; those without a time come first."""
     start = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(events, key=lambda event: event.at or start)
+
+
+def together(events: Sequence[Event]) -> list[Event]:
+    """Returns events in their order, those that follow each other and say the same as one, at the time of the last."""
+    found = []
+    for (_, what), same in itertools.groupby(events, key=lambda event: (event.where, event.what)):
+        *others, last = same
+        found.append(
+            dataclasses.replace(last, what=f"{what} ({len(others) + 1} times)") if others else last
+        )
+    return found
 
 
 def of_log(

@@ -164,6 +164,17 @@ def test_lines_without_a_client_are_taken_by_its_certificates() -> None:
     assert len(long) <= 1024
 
 
+def test_what_is_said_again_and_again_is_told_once() -> None:
+    sent = [aws_line(at, eventType="Publish-In", topicName="dt/pump") for at in (1, 2, 3, 5)]
+    told = story.together(story.in_order([*sent, aws_line(4, eventType="Ping")]))
+    assert [(event.at, event.what) for event in told] == [
+        (NOON + dt.timedelta(minutes=3), "Publish-In dt/pump (3 times)"),
+        (NOON + dt.timedelta(minutes=4), "Ping"),
+        (NOON + dt.timedelta(minutes=5), "Publish-In dt/pump"),
+    ]
+    assert story.together([]) == []
+
+
 def test_a_long_topic_does_not_hide_the_reason() -> None:
     assert "Failure AUTHORIZATION_FAILURE Authorization" in aws_line(0, **DENIED).what
 
