@@ -42,7 +42,7 @@ LIMIT = 40.0  # seconds
 
 
 class Cloud:
-    """What AWS has; ``changed`` is called whenever that has changed."""
+    """What AWS has; ``changed`` is called when that, or what was done, may have changed."""
 
     def __init__(self, folder: Path, changed: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
@@ -52,6 +52,10 @@ class Cloud:
     @property
     def sent(self) -> list[str]:
         return (self.folder / "sent").read_text().split()
+
+    def may_have_changed(self) -> None:
+        """A program may have done something; nobody has noticed that yet."""
+        self._changed()
 
     def acknowledged(self, name: str) -> None:
         """It is not sent again."""
@@ -124,6 +128,7 @@ class Device:
                 self._roster.act()
                 self._jobs.act()
             elif isinstance(event := self._mailbox.wait(min(due, now + 0.2)), Ready):
+                self._cloud.may_have_changed()
                 event.act()
 
     def _is_idle(self) -> bool:

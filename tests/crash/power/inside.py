@@ -70,8 +70,14 @@ def _take_orders(state_dir: Path, marks: Marks, writer: str) -> None:
     folder = Path("/run/cloud")
     give_orders.prepare(folder)
 
+    last: dict[str, str] = {}
+
     def mark() -> None:
-        marks.put(cloud={path.name: path.read_text() for path in folder.iterdir()})
+        found = {path.name: path.read_text() for path in folder.iterdir()}
+        if found != last:
+            last.clear()
+            last.update(found)
+            marks.put(cloud=found)
 
     mark()
     give_orders.give(state_dir, give_orders.Cloud(folder, mark), writer)
