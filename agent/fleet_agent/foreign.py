@@ -5,9 +5,13 @@ from a few calls further in, would have no stack left for that.
 """
 
 import json
+import re
 from typing import Any
 
-DEPTH = 64  # objects and lists within each other; AWS takes less
+DEPTH = 64  # objects and lists within each other
+_AWS = 2  # of them an answer has that are AWS's own; what others wrote begins below
+
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 def read(payload: bytes) -> object:
@@ -32,6 +36,27 @@ def read_object(payload: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def read_answer(payload: bytes) -> dict[str, Any]:
+    """The object that an answer of AWS's is, or an empty one; what others wrote in it is null where it is too deep."""
+    return read_object(payload) or read_object(_without_depths(payload)) or {}
+
+
+def _without_depths(payload: bytes) -> bytes:
+    found, last, start, depth, deepest = bytearray(), 0, 0, 0, 0
+    for token in _BRACKETS.finditer(payload):
+        if token[0] in b"[{":
+            depth += 1
+            if depth == _AWS + 1:
+                start, deepest = token.start(), depth
+            deepest = max(deepest, depth)
+        elif token[0] in b"]}":
+            if depth == _AWS + 1 and deepest > DEPTH:
+                found += payload[last:start] + b"null"
+                last = token.end()
+            depth -= 1
+    return bytes(found + payload[last:])
 
 
 def _is_deep(found: object) -> bool:

@@ -15,13 +15,16 @@ from typing import NoReturn
 
 from fleet_agent_helper import programs, requests, units
 from fleet_agent_helper.orders import Begun, Order, Outcome, boot_id
-from fleet_agent_helper.requests import RefusedError, Result, Start
+from fleet_agent_helper.requests import Cancel, RefusedError, Result, Start
 
 HELPERS = Path("/etc/fleet-agent/helpers.d")
 STATE = Path("/var/lib/fleet-agent-helper")
 USER = "_fleet-agent"
 # A client has so long to say what it wants, and to take an answer.
 CLIENT_SECONDS = 10
+# What is canceled has ended by then: it is killed after five seconds.
+_ENDING_SECONDS = 20
+_CANCELED = Outcome("canceled", "it was canceled")
 Answer = dict[str, object]
 _PEER = struct.Struct("3i")  # pid, uid, gid
 
@@ -36,10 +39,13 @@ def main() -> None:
         client.settimeout(CLIENT_SECONDS)
         try:
             asked = requests.read(_line(client))
+            order = Order(options.state, asked.order)
             if isinstance(asked, Result):
-                _tell(client, _result(Order(options.state, asked.order)))
+                _tell(client, _result(order))
+            elif isinstance(asked, Cancel):
+                _tell(client, _canceled(order))
             else:
-                _tell(client, _carried_out(client, options, asked))
+                _tell(client, _carried_out(client, options, order, asked))
         except RefusedError as error:
             _log(f"refused: {error}")
             _tell(client, vars(Outcome("refused", str(error))))
@@ -85,8 +91,9 @@ def _line(client: socket.socket) -> bytes:
     return line.partition(b"\n")[0]
 
 
-def _carried_out(client: socket.socket, options: argparse.Namespace, asked: Start) -> Answer:
-    order = Order(options.state, asked.order)
+def _carried_out(
+    client: socket.socket, options: argparse.Namespace, order: Order, asked: Start
+) -> Answer:
     if order.begun() is not None:
         return _result(order)
     program = programs.find(options.helpers, asked.name)
@@ -101,6 +108,8 @@ def _carried_out(client: socket.socket, options: argparse.Namespace, asked: Star
         # Not done yet: the end of the machine ends this process, and who asks after its start hears of it.
         time.sleep(asked.seconds)
         outcome = Outcome("failed", f"the machine did not restart within {asked.seconds} s", 0)
+    if (noted := order.outcome()) is not None:  # by who canceled it
+        return vars(noted)
     try:
         order.end(outcome)
     except OSError as error:  # who waits hears of it all the same
@@ -124,6 +133,27 @@ def _result(order: Order) -> Answer:
         outcome = _end_of(begun, is_same_boot=is_same)
         order.end(outcome)
     return vars(outcome)
+
+
+def _canceled(order: Order) -> Answer:
+    """End what was begun for an order, if it goes on; have one that was not begun never begin."""
+    if order.begin(Begun("", "", boot_id(), 0, reboots=False)):
+        # The request to begin it may still be on its way, in a process of its own.
+        order.end(_CANCELED)
+        return vars(_CANCELED)
+    begun = order.begun()
+    if begun is None or begun.reboots or not order.is_locked():
+        return _result(order)
+    # Noted first: so who runs it knows why it ended. Where that cannot be, it is ended all the same.
+    with contextlib.suppress(OSError):
+        order.end(_CANCELED)
+    _log(f"{begun.name}: order {order.key[:16]} is canceled")
+    until = time.monotonic() + _ENDING_SECONDS
+    while order.is_locked() and time.monotonic() < until:
+        # Perhaps it is only about to be started.
+        units.stop(begun.unit)
+        time.sleep(0.1)
+    return _result(order)
 
 
 def _end_of(begun: Begun, *, is_same_boot: bool) -> Outcome:

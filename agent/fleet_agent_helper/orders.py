@@ -23,7 +23,7 @@ _START_TIME = 22  # the field's number: proc_pid_stat(5)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an order ended: done, failed, refused or timed-out."""
+    """How an order ended: done, failed, refused, timed-out or canceled."""
 
     outcome: str
     reason: str = ""

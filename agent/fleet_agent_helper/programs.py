@@ -10,7 +10,9 @@ from fleet_agent_helper.requests import RefusedError
 
 _LONGEST_PROFILE = 16 * 1024
 _PROPERTY = re.compile(r"[A-Za-z-]+=.*")
+# Lines of a profile that are the helper's own.
 _REBOOTS = "X-Reboots=yes"
+_READS = "X-Arguments=stdin"
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 # For a program that has no profile.
 STRICT = (
@@ -30,11 +32,13 @@ class Program:
         path: where it lies.
         properties: of its transient unit, as systemd.exec(5) has them.
         reboots: whether it is done when the machine has started again, and not before.
+        reads: whether it reads its arguments from its standard input: everybody may read a command line.
     """
 
     path: Path
     properties: tuple[str, ...]
     reboots: bool
+    reads: bool = False
 
 
 def find(folder: Path, name: str) -> Program:
@@ -58,8 +62,10 @@ def find(folder: Path, name: str) -> Program:
     if not _is_file_of_root(found) or not found.st_mode & stat.S_IXUSR:
         raise RefusedError(f"{path} is no executable file that root alone writes")
     lines = _profile(real / f"{name}.profile")
-    properties = STRICT if lines is None else tuple(line for line in lines if line != _REBOOTS)
-    return Program(path, properties, reboots=_REBOOTS in (lines or ()))
+    if lines is None:
+        return Program(path, STRICT, reboots=False)
+    properties = tuple(line for line in lines if line not in (_REBOOTS, _READS))
+    return Program(path, properties, reboots=_REBOOTS in lines, reads=_READS in lines)
 
 
 def _profile(path: Path) -> list[str] | None:

@@ -33,7 +33,14 @@ class Result:
     order: str
 
 
-def read(line: bytes) -> Start | Result:
+@dataclass(frozen=True)
+class Cancel:
+    """An order that is not wanted any more."""
+
+    order: str
+
+
+def read(line: bytes) -> Start | Result | Cancel:
     """Read a request.
 
     Raises:
@@ -49,8 +56,12 @@ def read(line: bytes) -> Start | Result:
         raise RefusedError("the request is no object")
     if set(asked) == {"result"}:
         return Result(_order(asked["result"]))
+    if set(asked) == {"cancel"}:
+        return Cancel(_order(asked["cancel"]))
     if set(asked) != {"name", "arguments", "order", "timeout"}:
-        raise RefusedError("a request has name, arguments, order and timeout, or result alone")
+        raise RefusedError(
+            "a request has name, arguments, order and timeout; or result or cancel alone"
+        )
     name, timeout = asked["name"], asked["timeout"]
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise RefusedError(f"name is no {_NAME.pattern}")

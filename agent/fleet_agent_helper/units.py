@@ -5,7 +5,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fleet_agent_helper.orders import Outcome
 from fleet_agent_helper.programs import Program
@@ -31,7 +31,7 @@ def command(program: Program, arguments: Sequence[str], unit: str, seconds: int)
         "OOMPolicy=stop",
     ]
     # systemd puts variables of the environment into a command's words: two dollars are one.
-    words = [word.replace("$", "$$") for word in arguments]
+    words = [] if program.reads else [word.replace("$", "$$") for word in arguments]
     return [
         "systemd-run", "--wait", "--pipe", "--quiet", "--service-type=exec", f"--unit={unit}",
         f"--description=fleet-agent: {program.path.name}", "--working-directory=/",
@@ -41,12 +41,13 @@ def command(program: Program, arguments: Sequence[str], unit: str, seconds: int)
 
 def run(program: Program, arguments: Sequence[str], unit: str, seconds: int) -> Outcome:
     """Run it to its end."""
-    process = subprocess.Popen(
-        command(program, arguments, unit, seconds),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    with _given(arguments if program.reads else ()) as given:
+        process = subprocess.Popen(
+            command(program, arguments, unit, seconds),
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
     stdout, stderr = _tails(process, seconds + _GRACE_SECONDS)
     if process.poll() is None:
         stop(unit)
@@ -69,6 +70,16 @@ def run(program: Program, arguments: Sequence[str], unit: str, seconds: int) -> 
     else:
         reason, number = f"ended by {said}", None
     return Outcome("failed", reason, number, stdout, stderr)
+
+
+@contextlib.contextmanager
+def _given(arguments: Sequence[str]) -> Iterator[int]:
+    """Give what a program finds on its standard input: each argument, and a NUL behind it."""
+    # Not a pipe, which takes so much and then waits for a reader.
+    with os.fdopen(os.memfd_create("arguments"), "w+b", buffering=0) as file:
+        file.write("".join(f"{one}\0" for one in arguments).encode())
+        file.seek(0)
+        yield file.fileno()
 
 
 def stop(unit: str) -> None:

@@ -1,3 +1,5 @@
+# A signed address is a secret: in no command line, which everybody may read.
+X-Arguments=stdin
 # Writes below these folders alone; change it together with download-file.allow.
 ReadWritePaths=-/srv/downloads
 LimitFSIZE=4G

@@ -156,6 +156,11 @@ class Machine:
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def is_running(self, words: str) -> bool:
+        """Whether a command line inside has these words."""
+        shown = self.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+        return words in shown
+
     def show(self) -> dict[str, str]:
         """What systemd says of the unit; empty while systemd does not answer yet."""
         done = self.attempt("systemctl", "show", UNIT)

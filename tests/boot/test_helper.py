@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from boot import roots
+from boot import packages, roots
 from boot.machine import Machine, new
 from boot.network import Network
 from support.agent import until
@@ -72,9 +72,9 @@ class Helper:
         (answer,) = self.ask(json.dumps({"result": order}))
         return answer
 
-    def is_running(self, words: str) -> bool:
-        shown = self.machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
-        return words in shown
+    def cancel(self, order: str) -> dict[str, Any]:
+        (answer,) = self.ask(json.dumps({"cancel": order}))
+        return answer
 
     def program(self, name: str, text: str, mode: int = 0o755, profile: str | None = None) -> None:
         self.machine.write(f"{HELPERS}/{name}", text, mode)
@@ -157,7 +157,7 @@ def test_what_hangs_floods_or_hides_is_ended_in_time(helper: Helper) -> None:
     )
     outcome = helper.run("hang", timeout=1)
     assert (outcome["outcome"], outcome["stdout"]) == ("timed-out", "begun\n")
-    assert not helper.is_running("sleep 1000")
+    assert not helper.machine.is_running("sleep 1000")
     helper.program("flood", "#!/bin/sh\nhead -c 20000000 /dev/zero | tr '\\0' x\necho end\n")
     outcome = helper.run("flood")
     assert outcome["outcome"] == "done"
@@ -166,7 +166,7 @@ def test_what_hangs_floods_or_hides_is_ended_in_time(helper: Helper) -> None:
     # What it leaves behind holds the streams open, and ends with the unit.
     helper.program("leave", "#!/bin/sh\nsetsid sleep 1001 &\necho gone\n")
     assert helper.run("leave")["stdout"] == "gone\n"
-    assert not helper.is_running("sleep 1001")
+    assert not helper.machine.is_running("sleep 1001")
     # It ends itself by a signal: no status.
     helper.program("killed", "#!/bin/sh\nkill -9 $$\n")
     outcome = helper.run("killed")
@@ -174,6 +174,64 @@ def test_what_hangs_floods_or_hides_is_ended_in_time(helper: Helper) -> None:
     assert "signal" in outcome["reason"]
     helper.program("noexec", "#!/no/such/interpreter\n")
     assert helper.run("noexec")["outcome"] == "failed"
+
+
+def test_what_is_canceled_is_ended_with_all_that_it_started(helper: Helper) -> None:
+    helper.program("hang", "#!/bin/sh\n(sleep 1003) &\nexec sleep 1003\n")
+    asked = request("hang", timeout=100, order="unwanted")
+    helper.attempt(asked, "--gone")
+    helper.program("other", "#!/bin/sh\nexec sleep 1007\n")
+    helper.attempt(request("other", timeout=100, order="wanted"), "--gone")
+    until(lambda: helper.machine.is_running("sleep 1003"), "it runs")
+    canceled = helper.cancel("unwanted")
+    assert (canceled["outcome"], canceled["status"]) == ("canceled", None)
+    assert not helper.machine.is_running("sleep 1003")
+    assert helper.result("unwanted") == helper.cancel("unwanted") == canceled
+    assert helper.ask(asked) == [canceled]
+    # Another order's program is not meant.
+    assert helper.result("wanted") == {"outcome": "running"}
+    assert helper.machine.is_running("sleep 1007")
+    helper.cancel("wanted")
+    # What is asked for behind its cancellation is not begun.
+    assert helper.cancel("early")["outcome"] == "canceled"
+    assert helper.ask(request("hang", order="early"))[0]["outcome"] == "canceled"
+    # What had ended stays as it is.
+    helper.program("show", "#!/bin/sh\necho here\n")
+    (_, done) = helper.ask(request("show", order="over"))
+    assert helper.cancel("over") == done
+    assert "-hang-" not in helper.machine.run("systemctl", "list-units", "--all", "--plain")
+
+
+@pytest.mark.thorough
+def test_a_cancellation_and_the_request_at_once_leave_nothing_running(helper: Helper) -> None:
+    helper.program("slow", "#!/bin/sh\nexec sleep 1004\n")
+    both = [
+        (f"{words}&" for words in (
+            f"python3 /usr/local/bin/ask '{request('slow', timeout=100, order=f'race-{number}')}' --gone",
+            f"python3 /usr/local/bin/ask '{json.dumps({'cancel': f'race-{number}'})}'",
+        ))
+        for number in range(3)
+    ]  # fmt: skip
+    lines = "\n".join(line for pair in both for line in pair)
+    helper.machine.run("runuser", "-u", "_fleet-agent", "--", "sh", "-c", f"{lines}\nwait")
+    until(lambda: not helper.machine.is_running("sleep 1004"), "all have ended")
+    assert {helper.result(f"race-{number}")["outcome"] for number in range(3)} == {"canceled"}
+
+
+def test_what_may_be_secret_stands_in_no_command_line(helper: Helper) -> None:
+    secret = "https://x.example/?X-Amz-Signature=s3cret"
+    reading = "#!/bin/sh\ntr '\\0' '\\n'\nexec sleep 1005\n"
+    helper.program("quiet", reading, profile="X-Arguments=stdin\n")
+    helper.attempt(request("quiet", secret, "b\n c", "", timeout=100, order="quiet"), "--gone")
+    until(lambda: helper.machine.is_running("sleep 1005"), "it runs")
+    assert not helper.machine.is_running("s3cret")
+    shown = helper.machine.run("systemctl", "show", "fleet-agent-helper-*")
+    assert "/quiet" in shown
+    assert "s3cret" not in shown
+    assert helper.cancel("quiet")["outcome"] == "canceled"
+    helper.program("quiet", "#!/bin/sh\ntr '\\0' '|'\n", profile="X-Arguments=stdin\n")
+    assert helper.run("quiet", secret, "b\n c", "")["stdout"] == f"{secret}|b\n c||"
+    assert "s3cret" not in helper.machine.run("journalctl", "--no-pager")
 
 
 def test_lies_and_tricks_start_nothing(helper: Helper) -> None:
@@ -272,7 +330,7 @@ def test_a_helper_that_is_killed_leaves_nothing_running(helper: Helper) -> None:
     helper.machine.run("systemctl", "kill", "--signal=KILL", "fleet-agent-helper@*")
     outcome = helper.result("killed")
     assert (outcome["outcome"], outcome["reason"]) == ("failed", "it was ended with the helper")
-    assert not helper.is_running("sleep 1002")
+    assert not helper.machine.is_running("sleep 1002")
     assert helper.ask(asked) == [outcome]
 
 
@@ -294,23 +352,7 @@ def test_a_package_is_installed_from_a_repository_and_removed(
     helper: Helper, tmp_path: Path
 ) -> None:
     machine = helper.machine
-    repository = machine.root / "srv" / "repository"
-    repository.mkdir(parents=True)
-    for name in ("greeting", "other"):
-        control = tmp_path / name / "DEBIAN" / "control"
-        control.parent.mkdir(parents=True)
-        control.write_text(
-            f"Package: {name}\nVersion: 1.2\nArchitecture: all\nMaintainer: x <x@example>\nDescription: x\n"
-        )
-        (tmp_path / name / "usr" / "bin").mkdir(parents=True)
-        (tmp_path / name / "usr" / "bin" / name).write_text("#!/bin/sh\necho hello\n")
-        (tmp_path / name / "usr" / "bin" / name).chmod(0o755)
-        roots.run(
-            "dpkg-deb", "--root-owner-group", "--build", str(tmp_path / name), str(repository)
-        )
-    roots.run("sh", "-c", f"cd {repository} && apt-ftparchive packages . > Packages")
-    roots.run("sh", "-c", f"cd {repository} && apt-ftparchive release . > Release")
-    machine.write("etc/apt/sources.list", "deb [trusted=yes] file:/srv/repository ./\n")
+    packages.publish(machine.root, tmp_path, "greeting", "other")
     helper.example("install-package", "greeting\n")
     outcome = helper.run("install-package", "greeting", timeout=50)
     assert outcome["outcome"] == "done", outcome

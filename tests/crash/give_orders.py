@@ -31,34 +31,49 @@ from fleet_agent.session.message import Outgoing
 
 # The wrong one: an order is acknowledged though it is in memory alone.
 IN_MEMORY = "in-memory"
+MESSAGES = ("0", "1", "2", "3")
+STEPS = 2
+DOCUMENT = {
+    "version": "1.0",
+    "steps": [{"action": {"name": "s", "type": "runHandler", "input": {"handler": "note"}}}]
+    * STEPS,
+}
 LIMIT = 40.0  # seconds
 
 
 class Cloud:
-    """What AWS has."""
+    """What AWS has; ``changed`` is called when that, or what was done, may have changed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, changed: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
+        self._changed = changed
 
     @property
     def sent(self) -> list[str]:
         return (self.folder / "sent").read_text().split()
+
+    def may_have_changed(self) -> None:
+        """A program may have done something; nobody has noticed that yet."""
+        self._changed()
 
     def acknowledged(self, name: str) -> None:
         """It is not sent again."""
         left = "".join(f"{one}\n" for one in self.sent if one != name)
         (self.folder / "sent.new").write_text(left)
         (self.folder / "sent.new").replace(self.folder / "sent")
+        self._changed()
 
     def told(self, line: str) -> None:
         with (self.folder / "told").open("a") as file:
             file.write(f"{line}\n")
+        self._changed()
 
     def update(self, status: str, details: dict[str, str]) -> None:
         self.job |= {"status": status, "version": self.job["version"] + 1}
         (self.folder / "job.new").write_text(json.dumps(self.job))
         (self.folder / "job.new").replace(self.folder / "job.json")
+        self._changed()
         if status not in ("QUEUED", "IN_PROGRESS"):
             self.told(f"job {status} {details.get('reason', '')}")
 
@@ -88,6 +103,7 @@ class Device:
             send=self._publish,
             clock=self._clock,
             handler=lambda _: note,
+            cancel=self._roster.cancel,
             facts=dict,
             not_kept=shared.not_kept,
         )
@@ -112,6 +128,7 @@ class Device:
                 self._roster.act()
                 self._jobs.act()
             elif isinstance(event := self._mailbox.wait(min(due, now + 0.2)), Ready):
+                self._cloud.may_have_changed()
                 event.act()
 
     def _is_idle(self) -> bool:
@@ -127,15 +144,16 @@ class Device:
             session=self,
             topic="cmd",
             payload=b"",
-            response_topic="answers",
+            response_topic=f"answers/{name}",
             user_properties=(("id", name),),
             acknowledge=lambda: self._cloud.acknowledged(name),
         )
 
     def _answer(self, message: Outgoing, on_end: Callable[[], None]) -> None:
-        assert message.topic == "answers"
+        name = message.topic.removeprefix("answers/")
         said = json.loads(message.payload)
-        self._later.append(lambda: self._cloud.told(f"answer {said.get('error', said['status'])}"))
+        words = f"answer {name} {said.get('error', said['status'])}"
+        self._later.append(lambda: self._cloud.told(words))
         self._later.append(on_end)
 
     def _publish(self, message: Outgoing) -> None:
@@ -165,14 +183,27 @@ class Device:
         self._jobs.take(message)
 
 
+def prepare(folder: Path) -> None:
+    """Let a cloud have all of it to give."""
+    folder.mkdir(parents=True)
+    (folder / "sent").write_text("".join(f"{name}\n" for name in MESSAGES))
+    job = {"status": "QUEUED", "version": 1, "document": DOCUMENT}
+    (folder / "job.json").write_text(json.dumps(job))
+
+
+def give(state_dir: Path, cloud: Cloud, writer: str = "right") -> None:
+    """Have a device take them."""
+    if writer == IN_MEMORY:
+        Line.add = lambda line, order, **_: line.add_in_memory(order)  # type: ignore[method-assign]
+    state_dir.mkdir(exist_ok=True)
+    Device(state_dir, cloud).run()
+
+
 def main() -> int:
     """Take them; the error's exit status when that cannot be done."""
     state_dir, cloud, writer = sys.argv[1:]
-    if writer == IN_MEMORY:
-        Line.add = lambda line, order, **_: line.add_in_memory(order)  # type: ignore[method-assign]
     try:
-        Path(state_dir).mkdir(exist_ok=True)
-        Device(Path(state_dir), Cloud(Path(cloud))).run()
+        give(Path(state_dir), Cloud(Path(cloud)), writer)
     except AgentError as error:
         print(error.title, file=sys.stderr)
         return int(error.exit_status)

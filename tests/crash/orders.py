@@ -1,25 +1,18 @@
 """Workload: orders. Each is carried out once for each time it was given, or its outcome says why not."""
 
 import collections
-import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from crash.give_orders import MESSAGES, STEPS, prepare
 from crash.workload import Bench
 from fleet_agent.orders.roster import FOLDER
 from support.agent import environment
 
 GIVE = Path(__file__).with_name("give_orders.py")
-MESSAGES = ("0", "1", "2", "3")
-STEPS = 2
-JOB = {
-    "version": "1.0",
-    "steps": [{"action": {"name": "s", "type": "runHandler", "input": {"handler": "note"}}}]
-    * STEPS,
-}
 
 
 class Orders:
@@ -37,10 +30,7 @@ class Orders:
     def prepare(self) -> None:
         """Nothing was taken yet."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._cloud.mkdir(parents=True)
-        (self._cloud / "sent").write_text("".join(f"{name}\n" for name in MESSAGES))
-        job = {"status": "QUEUED", "version": 1, "document": JOB}
-        (self._cloud / "job.json").write_text(json.dumps(job))
+        prepare(self._cloud)
 
     def program(self) -> tuple[Sequence[str], Sequence[Path]]:
         """The program, and all that it keeps."""
@@ -65,38 +55,60 @@ class Orders:
 
     def look(self, _said: str) -> None:
         """Nothing was done twice."""
-        twice = [name for name, times in self._done().items() if times > 1]
-        assert not twice, f"done twice: {twice}"
+        _look_twice(self._cloud)
 
     def heal(self) -> None:
         """It comes to its end; what was not done has an outcome that says so."""
-        done = subprocess.run(
-            self._words("right"),
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        self.look("")
+        come_to_an_end(self._state_dir, self._cloud)
         told = (self._cloud / "told").read_text().splitlines()
-        answers = [line for line in told if line.startswith("answer ")]
-        assert len(answers) >= len(MESSAGES), f"not all were answered: {told}"
-        missing = [name for name in MESSAGES if name not in self._done()]
-        assert len(missing) <= answers.count("answer stopped"), f"lost: {missing}, {told}"
-        (job,) = [line for line in told if line.startswith("job ")]
-        steps = [name for name in self._done() if name.startswith("job:")]
-        # A step that had ended, and whose end was not noted, is one of which nothing is known.
-        is_interrupted = job.startswith("job FAILED the agent ended while")
-        is_whole = job.startswith("job SUCCEEDED") and len(steps) == STEPS
-        assert is_whole or is_interrupted, f"{job}, {steps}"
-        left = [path.name for path in (self._state_dir / FOLDER).rglob("*.json")]
-        assert not left, f"not forgotten: {left}"
-
-    def _done(self) -> collections.Counter[str]:
-        path = self._cloud / "done"
-        return collections.Counter(path.read_text().split() if path.exists() else ())
+        stopped = [
+            line for line in told if line.startswith("answer ") and line.endswith(" stopped")
+        ]
+        missing = [name for name in MESSAGES if name not in _done(self._cloud)]
+        assert len(missing) <= len(stopped), f"lost: {missing}, {told}"
 
     def _words(self, writer: str) -> list[str]:
-        return [sys.executable, str(GIVE), str(self._state_dir), str(self._cloud), writer]
+        return _words(self._state_dir, self._cloud, writer)
+
+
+def come_to_an_end(state_dir: Path, cloud: Path) -> None:
+    """Have the agent go on: everything is answered, the job is over, nothing is done twice and nothing left.
+
+    Raises:
+        AssertionError: It is not so.
+    """
+    done = subprocess.run(
+        _words(state_dir, cloud, "right"),
+        env=environment({"PYTHONPATH": ":".join(sys.path)}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    _look_twice(cloud)
+    told = (cloud / "told").read_text().splitlines()
+    answered = {line.split()[1] for line in told if line.startswith("answer ")}
+    assert answered == {*MESSAGES}, f"not all were answered: {told}"
+    (job,) = [line for line in told if line.startswith("job ")]
+    steps = [name for name in _done(cloud) if name.startswith("job:")]
+    # A step that had ended, and whose end was not noted, is one of which nothing is known.
+    is_interrupted = job.startswith("job FAILED the agent ended while")
+    is_whole = job.startswith("job SUCCEEDED") and len(steps) == STEPS
+    assert is_whole or is_interrupted, f"{job}, {steps}"
+    left = [path.name for path in (state_dir / FOLDER).rglob("*.json")]
+    assert not left, f"not forgotten: {left}"
+
+
+def _look_twice(cloud: Path) -> None:
+    twice = [name for name, times in _done(cloud).items() if times > 1]
+    assert not twice, f"done twice: {twice}"
+
+
+def _done(cloud: Path) -> collections.Counter[str]:
+    path = cloud / "done"
+    return collections.Counter(path.read_text().split() if path.exists() else ())
+
+
+def _words(state_dir: Path, cloud: Path, writer: str) -> list[str]:
+    return [sys.executable, str(GIVE), str(state_dir), str(cloud), writer]

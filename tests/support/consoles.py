@@ -2,30 +2,40 @@
 
 import itertools
 import json
-from typing import Any
+from typing import Any, Protocol
 
-from support.agent import Agent, until
+from support.agent import until
 from support.aws import aws, aws_client
+from support.fleets import Fleet
 
 LIMIT = 60.0  # seconds
 
 _numbers = itertools.count(1)
 
 
-class Console:
-    """AWS's console, as far as one thing goes."""
+class Thing(Protocol):
+    """What orders are given to: an ``Agent``, or a booted machine."""
 
-    def __init__(self, agent: Agent) -> None:
-        self.sandbox = agent.fleet.sandbox
-        self.thing = agent.thing_name
+    @property
+    def fleet(self) -> Fleet: ...
+    @property
+    def thing_name(self) -> str: ...
+
+
+class Console:
+    """AWS's console, as far as one thing goes; ``jobs``: those that were given."""
+
+    def __init__(self, thing: Thing) -> None:
+        self.sandbox = thing.fleet.sandbox
+        self.thing = thing.thing_name
         self.iot = aws_client(self.sandbox, "iot")
         self.arn = self.iot.describe_thing(thingName=self.thing)["thingArn"]
-        self._jobs: list[str] = []
+        self.jobs: list[str] = []
         self._commands: list[str] = []
 
     def close(self) -> None:
         """Leave nothing behind in the account."""
-        for job in self._jobs:
+        for job in self.jobs:
             self.iot.delete_job(jobId=job, force=True)
         for command in self._commands:
             self.iot.delete_command(commandId=command)
@@ -34,12 +44,12 @@ class Console:
 
     def create(self, job: str, document: object) -> None:
         """Give a job."""
-        self._jobs.append(job)
+        self.jobs.append(job)
         self.iot.create_job(jobId=job, targets=[self.arn], document=json.dumps(document))
 
     def create_by_template(self, job: str, template: str, parameters: dict[str, str]) -> None:
         """Give a job of one of AWS's managed templates, with the real command."""
-        self._jobs.append(job)
+        self.jobs.append(job)
         arn = f"arn:aws:iot:{self.sandbox.region}::jobtemplate/{template}:1.0"
         words = ["--job-id", job, "--targets", self.arn, "--job-template-arn", arn]
         if parameters:

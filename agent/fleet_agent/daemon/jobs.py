@@ -42,6 +42,7 @@ def make_jobs(
         send=send,
         clock=shared.clock,
         handler=steps.handler,
+        cancel=roster.cancel,
         facts=functools.partial(facts, credential.client_id, credential.device_configuration),
         not_kept=shared.not_kept,
     )

@@ -12,13 +12,12 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.orders import Commands as Settings
 from fleet_agent.orders.handler import Handler
-from fleet_agent.orders.order import COMMAND, Arrived, Order, bound
+from fleet_agent.orders.order import COMMAND, Arrived, Order, arguments, bound
 from fleet_agent.orders.outcome import Outcome, Result, failure
 from fleet_agent.orders.router import Receipt
 from fleet_agent.printable import printable
@@ -154,9 +153,16 @@ class Commands:
             return self._again(identifier, message)
         values = (foreign.read_object(message.payload) or {}) if path == "request/json" else {}
         operation = values.get(self._settings.member)
-        name = self._settings.handler
-        if isinstance(operation, str):
-            name = self._settings.operations.get(operation, name)
+        name, words = self._settings.handler, ""
+        given = arguments(values.get("arguments", []))
+        if isinstance(operation, str) and operation in self._settings.operations:
+            name = self._settings.operations[operation]
+            if given is None:
+                words = "its arguments are no list of texts that a program can take"
+        elif name is None:
+            words = (
+                f'the command "{printable(str(operation), _ERROR)}" is not in commands.operations'
+            )
         identity = _identity(identifier)
         order = Order(
             topic=message.topic,
@@ -164,14 +170,11 @@ class Commands:
             content_type=message.content_type or _TYPES.get(path),
             identity=identity,
             origin=COMMAND,
-            arguments=_arguments(values),
+            arguments=given or (),
             bound=bound(message.expiry, self._clock),
         )
         one = _Execution(id=identifier, due=self._clock.monotonic() + SOON)
-        if name is None:
-            words = (
-                f'the command "{printable(str(operation), _ERROR)}" is not in commands.operations'
-            )
+        if words or name is None:
             _log.warning("%s: refused the command %s", words, identifier)
             self._executions[identifier] = one
             outcome = failure("not-understood", words)
@@ -305,13 +308,3 @@ def _readable(data: bytes | None) -> str:
     """The last of an output, as text without control characters but the ends of lines."""
     text = (data or b"").decode(errors="replace")[-_OUTPUT:].strip()
     return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
-
-
-def _arguments(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ``arguments`` of a payload, where that is a list of texts that a program can be given."""
-    found = values.get("arguments")
-    if not isinstance(found, list) or not all(
-        isinstance(one, str) and "\0" not in one for one in found
-    ):
-        return ()
-    return tuple(found)

@@ -21,7 +21,7 @@ from fleet_agent.orders.handlers.work import Limits, Work
 from fleet_agent.orders.held import Held
 from fleet_agent.orders.line import Item, Line
 from fleet_agent.orders.order import MESSAGE, Order
-from fleet_agent.orders.outcome import STOPPED, TIMEOUT, Outcome, Result, failure
+from fleet_agent.orders.outcome import CANCELED, STOPPED, TIMEOUT, Outcome, Result, failure
 from fleet_agent.orders.shared import Counters, Shared
 from fleet_agent.printable import printable
 
@@ -65,6 +65,7 @@ class Handler:
         self._held = Held()
         self._is_going = False
         self._is_closed = False
+        self._is_canceled = False  # the current one
         self._blocked_until = 0.0  # monotonic seconds: the disk does not give the next one
         self.counters.waiting = len(self._line)
 
@@ -144,19 +145,17 @@ class Handler:
         return goes_on or self._line.has(identity) or self._line.had(identity)
 
     def cancel(self, identity: str) -> None:
-        """Whoever gave it does not want it any more: end it, and report nothing."""
+        """Whoever gave it does not want it any more: end it, and report nothing. The next one waits for that."""
         self._held.drop(identity)
-        item = self._line.take(identity)
-        if self._current is not None and self._current[1].identity == identity:
-            item, order = self._current
-            self._work.close()
-            self._current = None
-            self._shared.note(self.name, order, Result.REFUSED, "it was canceled")
-            _log.info("%s: ended what was canceled", self.name)
-        if item is not None:
+        if (item := self._line.take(identity)) is not None:
             self._forget_file(item)
-        self._go()
-        self._admit()
+        if self._current is not None and self._current[1].identity == identity:
+            self._is_canceled = True
+            if self._work.cancel():
+                self._done(failure(CANCELED, "it was canceled", was_begun=True))
+        else:
+            self._go()
+            self._admit()
 
     @property
     def _has_to_wait(self) -> bool:
@@ -282,7 +281,13 @@ class Handler:
         self._current = None
         if not self._work.is_repeated and not outcome.was_begun:
             self._unremember(order)
-        self._conclude(item, order, outcome)
+        if self._is_canceled:
+            self._is_canceled = False
+            self._shared.note(self.name, order, outcome.result, outcome.reason)
+            _log.info("%s: ended what was canceled", self.name)
+            self._forget_file(item)
+        else:
+            self._conclude(item, order, outcome)
         self._go()
         self._admit()
 

@@ -151,3 +151,25 @@ def to_bytes(order: Order) -> bytes:
 def in_base64(data: bytes) -> str:
     """Base64 in one line."""
     return binascii.b2a_base64(data, newline=False).decode()
+
+
+def arguments(given: object) -> tuple[str, ...] | None:
+    """What somebody gave as arguments of a program: texts, numbers and booleans, in a list or one; None: it is none."""
+    entries = given if isinstance(given, list) else [given]
+    if any(isinstance(one, (dict, list)) or one is None for one in entries):
+        return None
+    found = tuple(text(one) for one in entries)
+    return found if all(is_carried(one) for one in found) else None
+
+
+def text(value: object) -> str:
+    """A value as a text: a text itself, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def is_carried(text: str) -> bool:
+    """Whether a program can be given it: no NUL, and no half of a character, which JSON can name."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False

@@ -18,11 +18,14 @@ class Result(enum.Enum):
     TIMED_OUT = "timed out"
 
 
+# Whoever gave it does not want it any more.
+CANCELED = "canceled"
 # Words for an order that was not carried out, for a reason that lies in it or in how much there is to do.
 _REFUSALS = frozenset(
     (
         "bad-id",
         "busy",
+        CANCELED,
         "duplicate",
         "no-handler",
         "not-allowed",

@@ -113,6 +113,12 @@ class Roster:
         except (AgentError, OSError) as error:
             _log.warning("what a former handler kept stays in %s: %s", self.folder, error)
 
+    def cancel(self, identity: str) -> None:
+        """End the order of that identity, whoever has it."""
+        for handler in list(self):
+            if handler.has(identity):
+                handler.cancel(identity)
+
     # All at once ------------------------------------------------------------------------------------------------------
 
     @property

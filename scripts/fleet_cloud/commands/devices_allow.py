@@ -60,14 +60,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     key = registrations.check_hash(arguments.key, "--key") if arguments.key else None
     aws = context.aws()
     known = registrations.ask(aws, name)
-    until = 0 if arguments.close else int(time.time()) + seconds
-    changed = dataclasses.replace(
-        known.registration,
-        until=until,
-        any_key=arguments.any_key,
-        expected=key or known.registration.expected,
-    )
-    aws.change(registrations.write(aws, known, changed))
+    changed = known.registration
+    if key or arguments.any_key or arguments.close:
+        changed = dataclasses.replace(
+            known.registration,
+            until=0 if arguments.close else int(time.time()) + seconds,
+            any_key=arguments.any_key,
+            expected=key or known.registration.expected,
+        )
+        aws.change(registrations.write(aws, known, changed))
     template = aws.ask_all([templates.read(aws, context.names)])[0]
     if not template or not templates.facts(template)["hook"]:
         context.console.say("the fleet has no hook: nothing was refused, and nothing would be")
@@ -75,7 +76,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         data={
             "thing": name,
             "dry_run": context.shell.dry_run,
-            "until": until or None,
+            "until": changed.until or None,
             "any_key": changed.any_key,
             "expected_key": changed.expected or None,
         },
@@ -93,5 +94,5 @@ def _lines(name: str, arguments: argparse.Namespace) -> list[str]:
         ]
     if arguments.key:
         return [f"{name}: the device with this key may register"]
-    keys = "its own key and the expected one are let in, as they are at any time"
+    keys = "nothing is changed: its own key and the expected one are let in at any time"
     return [f"{name}: {keys}; for another one give --key HASH or --any-key"]

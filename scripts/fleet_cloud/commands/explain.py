@@ -3,15 +3,16 @@
 import argparse
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fleet_cloud.aws import times
 from fleet_cloud.aws.calls import Answer, Aws, strings
 from fleet_cloud.errors import CommandError, Exit, UsageError
-from fleet_cloud.fleet import device_bundle, presence, refusals, story
-from fleet_cloud.fleet.story import Event, Subject
+from fleet_cloud.fleet import device_bundle, diagnosis, presence, refusals, story
+from fleet_cloud.fleet.diagnosis import Subject
+from fleet_cloud.fleet.story import Event
 from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
@@ -25,7 +26,8 @@ what the device itself says (fleet-agent doctor --bundle FILE): its ledger, its 
 order of time, which ends with the likely cause and what to type.
 
 THING may also be a client id, such as claim-…, under which a device provisions. The log of AWS IoT has lines only while
-its logging is on: aws iot set-v2-logging-options. Exit status 1 when something is wrong.
+its logging is on: aws iot set-v2-logging-options; and lines of certificates that it refuses only where the event type
+Connection.AuthNError is on, too (--event-configurations). Exit status 1 when something is wrong.
 """
 
 LOG = "AWSIotLogsV2"
@@ -60,8 +62,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     subject, asked, missing = _asked(context, aws, name, time.time() - seconds)
     events += asked
     ordered = story.in_order(events)
-    cause = story.cause(subject, ordered)
-    shown = ordered[-_MOST:]
+    cause = diagnosis.cause(subject, ordered)
+    told = story.together(ordered)
+    shown = told[-_MOST:]
     rows = [[times.text(event.at), event.where, event.what] for event in shown]
     return Outcome(
         data={
@@ -71,11 +74,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "cause": {"code": cause.code, "words": cause.words, "next": cause.remedy},
         },
         lines=[
-            *(
-                [f"({len(ordered) - len(shown)} earlier ones)"]
-                if len(ordered) > len(shown)
-                else []
-            ),
+            *([f"({len(told) - len(shown)} earlier ones)"] if len(told) > len(shown) else []),
             *(table(rows) if rows else ["nobody says anything"]),
             *(f"not known: {one}" for one in missing),
             f"likely cause: {cause.words}",
@@ -95,9 +94,9 @@ def _asked(
     serial = str(attributes.get("serialNumber") or name.removeprefix(context.names.thing_prefix))
     logs: tuple[tuple[Command, str, Callable[[Answer], Iterator[Event]]], ...] = (
         (
-            _log(aws, name, since),
+            _log(aws, name, [*certificates], since),
             "the log of AWS IoT",
-            functools.partial(story.of_log, client_id=name),
+            functools.partial(story.of_log, client_id=name, certificates=certificates),
         ),
         (
             refusals.read(aws, context.names, since),
@@ -143,12 +142,12 @@ def _subject(
     return subject, given if isinstance(given, Mapping) else {}, facts
 
 
-def _log(aws: Aws, name: str, since: float) -> Command:
+def _log(aws: Aws, name: str, certificates: Sequence[str], since: float) -> Command:
     return aws.command(
         "logs",
         "filter-log-events",
         *("--log-group-name", LOG),
-        *("--filter-pattern", story.pattern(name)),
+        *("--filter-pattern", story.pattern(name, certificates)),
         *("--start-time", str(int(since * 1000))),
     )
 

@@ -1,22 +1,25 @@
-"""One story of what happened to a device, out of several logs; and what is probably behind it. Pure.
+"""One story of what happened to a device, out of several logs. Pure.
 
 Every text in it is somebody else's: the device's, AWS's, the hook's. It is shown escaped, by the console.
 """
 
 import dataclasses
 import datetime as dt
+import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from fleet_cloud.aws import times
 from fleet_cloud.aws.calls import Answer, entries
-from fleet_cloud.fleet import registrations
 from fleet_cloud.fleet.presence import Presence
 from fleet_cloud.local.json_text import parsed
 
 DEVICE, AWS, HOOK = "device", "AWS", "hook"
-_FAILURE = "Failure"
 _LONGEST = 200  # characters of a line
+_LONGEST_TOPIC = 80  # of them, so that a reason behind it is seen
+# Certificates by which lines without a client are asked for: a filter has 1024 characters.
+_MOST_CERTIFICATES = 4
+_NO_CLIENT = (None, "", "-", "N/A")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,54 +39,47 @@ class Event:
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Subject:
-    """Whom it is about, as the registry has it.
-
-    Args:
-        name: The thing's name, or the client id.
-        is_thing: There is such a thing.
-        certificates: Its certificates' ids, each with its status.
-        presence: Its connection.
-    """
-
-    name: str
-    is_thing: bool
-    certificates: Mapping[str, str]
-    presence: Presence
-
-
-@dataclasses.dataclass(frozen=True)
-class Cause:
-    """What is probably behind it, and what to type."""
-
-    code: str
-    words: str
-    remedy: str
-
-
 def in_order(events: Sequence[Event]) -> list[Event]:
     """Returns events in the order in which they happened; those without a time come first."""
     start = dt.datetime.min.replace(tzinfo=dt.UTC)
     return sorted(events, key=lambda event: event.at or start)
 
 
-def of_log(answer: Answer | None, client_id: str) -> Iterator[Event]:
-    """Yields what AWS IoT's own log says of a client; what answers may have looked at the filter loosely."""
+def together(events: Sequence[Event]) -> list[Event]:
+    """Returns events in their order, those that follow each other and say the same as one, at the time of the last."""
+    found = []
+    for (_, what), same in itertools.groupby(events, key=lambda event: (event.where, event.what)):
+        *others, last = same
+        found.append(
+            dataclasses.replace(last, what=f"{what} ({len(others) + 1} times)") if others else last
+        )
+    return found
+
+
+def of_log(
+    answer: Answer | None, client_id: str, certificates: Collection[str] = ()
+) -> Iterator[Event]:
+    """Yields what AWS IoT's own log says of a client; what answers may have looked at the filter loosely.
+
+    Lines about the issue of a certificate, and about one that is refused, may have no client: those are taken that name
+    one of its certificates.
+    """
     for entry in entries(answer, "events"):
         line = _object(entry.get("message"))
-        if line.get("clientId") != client_id:
+        named = (str(line.get("deviceCertificateId")), str(line.get("principalId")))
+        is_its = not _client(line) and any(one in certificates for one in named)
+        if _client(line) != client_id and not is_its:
             continue
         facts = {key: str(value) for key, value in line.items() if isinstance(value, str | int)}
-        named = [
-            facts[key]
-            for key in ("eventType", "topicName", "status", "reason", "details")
+        words = [
+            facts[key] if key != "topicName" else facts[key][:_LONGEST_TOPIC]
+            for key in ("eventType", "topicName", "ruleName", "status", "reason", "details")
             if key in facts
         ]
         yield Event(
             at=_milliseconds(entry.get("timestamp")),
             where=AWS,
-            what=" ".join(named)[:_LONGEST],
+            what=" ".join(words)[:_LONGEST],
             facts=facts,
         )
 
@@ -177,148 +173,18 @@ def of_journal(text: str) -> Iterator[Event]:
             yield Event(at=at, where=DEVICE, what=rest.partition(": ")[2][:_LONGEST])
 
 
-def cause(subject: Subject, events: Sequence[Event]) -> Cause:
-    """Returns what is probably behind it: the first of the rules that fits."""
-    ordered = in_order(events)
-    for rule in _RULES:
-        if (found := rule(subject, ordered)) is not None:
-            return found
-    name = subject.name
-    return Cause(
-        "unknown",
-        "nothing here tells why",
-        f"on the device type: fleet-agent doctor --bundle FILE   and here: fleet-cloud explain {name} --bundle FILE",
-    )
-
-
-Rule = Callable[[Subject, Sequence[Event]], Cause | None]
-
-
-def _is_well(subject: Subject, events: Sequence[Event]) -> Cause | None:
-    since = subject.presence.since
-    if not subject.presence.is_connected or any(_is_error(event) for event in events):
-        return None
-    later = [event for event in events if event.facts.get("status") == _FAILURE and event.at]
-    if since and any(event.at and event.at > since for event in later):
-        return None
-    return Cause("well", "it is connected, and nothing has failed since", "nothing to do")
-
-
-def _is_hooked(subject: Subject, events: Sequence[Event]) -> Cause | None:
-    decisions = [event for event in events if event.where == HOOK]
-    if not decisions or decisions[-1].facts["allowed"] == "True":
-        return None
-    return Cause(
-        "hook-refuses",
-        f"the fleet's hook refuses to register it: {decisions[-1].facts['why']}",
-        f"if it belongs there: {registrations.let_in(subject.name)}; if not, its claim is in wrong hands: "
-        "fleet-cloud claim revoke",
-    )
-
-
-def _is_unknown(subject: Subject, events: Sequence[Event]) -> Cause | None:
-    if subject.is_thing or any(event.where == AWS for event in events):
-        return None
-    return Cause(
-        "never-registered",
-        "AWS IoT knows no thing of that name and has no line of such a client: it never came this far",
-        "on the device type: fleet-agent doctor   (network, clock, claim); look at fleet-cloud devices waiting",
-    )
-
-
-def _is_inactive(subject: Subject, _: Sequence[Event]) -> Cause | None:
-    if not subject.is_thing or "ACTIVE" in subject.certificates.values():
-        return None
-    if not subject.certificates:
-        return Cause(
-            "no-certificate",
-            "the thing has no certificate: it was retired, or was never provisioned",
-            "it registers again by its claim with the key that it has; with another: "
-            f"{registrations.let_in(subject.name)}",
-        )
-    identifier, status = next(iter(subject.certificates.items()))
-    return Cause(
-        "certificate-inactive",
-        f"none of its certificates is active; {identifier[:12]}… is {status}",
-        f"aws iot update-certificate --certificate-id {identifier} --new-status ACTIVE   switches it on again. By "
-        f"its claim it gets another one with the key that it has; with another: {registrations.let_in(subject.name)}",
-    )
-
-
-def _is_denied(subject: Subject, events: Sequence[Event]) -> Cause | None:
-    denied = [event for event in events if "AUTHORIZATION_FAILURE" in event.what]
-    if not denied or subject.presence.is_connected:
-        return None
-    last = denied[-1].facts
-    where = f" on {last['topicName']}" if "topicName" in last else ""
-    return Cause(
-        "not-authorized",
-        f"its policy does not allow {last.get('eventType', 'this')}{where}",
-        "type: fleet-cloud status   to see what differs, and fleet-cloud up to put it right (rights: up --help)",
-    )
-
-
-def _is_taken_over(subject: Subject, events: Sequence[Event]) -> Cause | None:
-    lines = [event for event in events if "DUPLICATE_CLIENT" in event.what.upper()]
-    if not lines and "DUPLICATE" not in str(subject.presence.reason):
-        return None
-    return Cause(
-        "duplicate-client",
-        "another connection came under the same client id: a copied storage, or a program with its name",
-        "find the other by its address in the log of AWS IoT; on a copy type: fleet-agent reset; and if "
-        f"the copy is to be this device: {registrations.let_in(subject.name)}",
-    )
-
-
-def _is_lost(subject: Subject, _: Sequence[Event]) -> Cause | None:
-    reason = str(subject.presence.reason)
-    if subject.presence.is_connected is not False:
-        return None
-    if reason in {"MQTT_KEEP_ALIVE_TIMEOUT", "CONNECTION_LOST"}:
-        return Cause(
-            "connection-lost",
-            f"its connection broke off ({reason}) and it has not come back: no power, or no network",
-            "look at power and network there; on the device type: fleet-agent doctor",
-        )
-    if reason == "CLIENT_INITIATED_DISCONNECT":
-        return Cause(
-            "left",
-            "it said goodbye: it was switched off or stopped",
-            "on the device type: systemctl status fleet-agent",
-        )
-    return None
-
-
-def _is_reported(_: Subject, events: Sequence[Event]) -> Cause | None:
-    problems = [event for event in events if _is_error(event)]
-    if not problems:
-        return None
-    worst = problems[-1].facts
-    return Cause(worst["code"], f"the device says: {worst['title']}", worst["remedy"])
-
-
-def _is_error(event: Event) -> bool:
-    return event.where == DEVICE and event.facts.get("severity") == "error"
-
-
-_RULES: Sequence[Rule] = (
-    _is_well,
-    _is_hooked,
-    _is_unknown,
-    _is_inactive,
-    _is_taken_over,
-    _is_denied,
-    _is_reported,
-    _is_lost,
-)
-
-
 def _object(text: object) -> Mapping[str, object]:
     try:
         found = parsed(str(text))
     except ValueError:
         return {}
     return found if isinstance(found, Mapping) else {}
+
+
+def _client(line: Mapping[str, object]) -> object:
+    """Returns the client that a line of AWS IoT's log is about; nothing where it names none."""
+    found = line.get("clientId")
+    return None if found in _NO_CLIENT else found
 
 
 def _milliseconds(value: object) -> dt.datetime | None:
@@ -334,6 +200,10 @@ def as_json(event: Event) -> dict[str, object]:
     }
 
 
-def pattern(client_id: str) -> str:
-    """Returns the filter for the lines of one client in the log of AWS IoT."""
-    return f"{{ $.clientId = {json.dumps(client_id)} }}"
+def pattern(client_id: str, certificates: Sequence[str] = ()) -> str:
+    """Returns the filter for the lines of one client in the log of AWS IoT, and for those of its certificates."""
+    terms = [("clientId", client_id)]
+    for one in certificates[:_MOST_CERTIFICATES]:
+        terms += [("deviceCertificateId", one), ("principalId", one)]
+    asked = [f"($.{name} = {json.dumps(value)})" for name, value in terms]
+    return f"{{ {' || '.join(asked)} }}"

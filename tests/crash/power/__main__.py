@@ -1,4 +1,4 @@
-"""``scripts/power-cut``: the agent provisions in a machine whose disk is logged; the power is cut all along it."""
+"""``scripts/power-cut``: an agent at work in a machine whose disk is logged; the power is cut all along it."""
 
 import argparse
 import random
@@ -11,14 +11,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from crash.fill_queue import UNFORCED
+from crash.give_orders import IN_MEMORY
+from crash.orders import come_to_an_end
 from crash.power import blocklog, guest
 from crash.readings import look_at_readings
 from crash.whole import look_at
 from crash.workload import Bench, bench
 from crash.wrong_agent import WRITERS
 from fleet_agent.errors import AgentError
+from fleet_agent.orders.roster import FOLDER
 from fleet_agent.telemetry.queue import NAME
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,6 +72,7 @@ def _record(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 def _copy_log(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
     for name in ("log.img", "start.img"):
         shutil.copy(source / name, target)
 
@@ -75,9 +80,9 @@ def _copy_log(source: Path, target: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/power-cut",
-        description="Provisions twice in a virtual machine against the sandbox and fills the queue, then cuts the "
-        "power at every flush of its disk: what was flushed is there, of the rest a random part. Each disk is mounted "
-        "and opened. Needs root; minutes.",
+        description="Provisions twice in a virtual machine against the sandbox, fills the queue and takes orders, then "
+        "cuts the power at every flush of its disk: what was flushed is there, of the rest a random part. Each disk is "
+        "mounted and opened, and orders go on from there. Needs root; minutes.",
     )
     add = parser.add_argument
     add(
@@ -90,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="the same chance again")
     add(
         "--writer",
-        choices=[*sorted(WRITERS), UNFORCED],
+        choices=[*sorted(WRITERS), UNFORCED, IN_MEMORY],
         default="right",
         help="a wrong one: must be caught",
     )
@@ -119,8 +124,9 @@ def _machine(its_bench: Bench, arguments: argparse.Namespace) -> guest.Guest:
     command = [guest.BUSYBOX, "env", f"PYTHONPATH={agent}:{guest.site_packages()}", "HOME=/"]
     command += [Path(sys.executable).resolve(), INSIDE, guest.DISK, arguments.writer]
     crash = ROOT / "tests/crash"
-    own = (agent, INSIDE, crash / "wrong_agent.py", crash / "fill_queue.py", guest.BUSYBOX)
-    files = {path: path for path in own}
+    scripts = [crash / name for name in ("wrong_agent.py", "fill_queue.py", "give_orders.py")]
+    own = (agent, INSIDE, *scripts, guest.BUSYBOX)
+    files = {path: path for path in own} | {Path("/bin/sh"): guest.BUSYBOX}
     files |= {GIVEN / source.name: source for source in given.values()}
     return guest.build(
         its_bench.folder, arguments.kernel, files, [*map(str, command), *map(str, words)]
@@ -131,7 +137,7 @@ def _try_all(cuts: Iterator[blocklog.Cut], folder: Path) -> tuple[int, Counter[s
     """Mount and open every disk; how many, and what was wrong with some."""
     base, mounted = folder / "start.img", folder / "mounted"
     mounted.mkdir()
-    images, failures = 0, Counter[str]()
+    images, failures, seen = 0, Counter[str](), set[str]()
     for cut in cuts:
         _apply(cut.base, base)
         # A file of its own for each: the kernel shows one file that is mounted twice as it was the first time.
@@ -142,6 +148,7 @@ def _try_all(cuts: Iterator[blocklog.Cut], folder: Path) -> tuple[int, Counter[s
         try:
             with _mount(image, mounted) as disk:
                 _look(disk / STATE_DIR.name, cut.marks)
+                _look_at_orders(disk / STATE_DIR.name, cut.marks, folder / "cloud", seen)
         except (AssertionError, AgentError, OSError) as error:
             failures[f"{type(error).__name__}: {str(error).replace(str(mounted), '')}"] += 1
         image.unlink()
@@ -181,6 +188,25 @@ def _look(state_dir: Path, marks: list[dict[str, str]]) -> None:
     readings = [mark["reading"] for mark in marks if "reading" in mark]
     if (state_dir / NAME).exists() or readings:
         look_at_readings(state_dir, readings)
+
+
+def _look_at_orders(
+    state_dir: Path, marks: list[dict[str, Any]], folder: Path, seen: set[str]
+) -> None:
+    """What the cloud had at the last mark is carried on from there; the same case once."""
+    clouds = [mark["cloud"] for mark in marks if "cloud" in mark]
+    if not clouds:
+        return
+    files = sorted(path for path in (state_dir / FOLDER).rglob("*") if path.is_file())
+    case = str((clouds[-1], [(path.name, path.read_bytes()) for path in files]))
+    if case in seen:
+        return
+    seen.add(case)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, text in clouds[-1].items():
+        (folder / name).write_text(text)
+    come_to_an_end(state_dir, folder)
 
 
 def _tell(text: str) -> None:

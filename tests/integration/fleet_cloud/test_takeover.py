@@ -71,7 +71,7 @@ def test_thief_with_the_claim_is_refused_seen_and_let_in_by_an_operator_alone(
         ("tills-1", 1, fleet.claim.certificate_id)
     ]
 
-    run("devices", "allow", "tills-1", "--for", "1h")
+    assert run("devices", "allow", "tills-1", "--for", "1h")["until"] is None
     assert register(fleet, "1", thief) == NO
     run("devices", "allow", "tills-1", "--any-key")
     run("devices", "allow", "tills-1", "--close")

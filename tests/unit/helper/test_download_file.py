@@ -2,18 +2,17 @@
 
 import hashlib
 import shutil
-import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from support.certificates import make_pair
+from support.https import serving
 
 CONTENT = bytes(range(256)) * 4000
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -71,17 +70,8 @@ def place(tmp_path: Path, root_dir: Path) -> Iterator[Place]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("localhost", 0), Answer)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair.certificate, pair.private_key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    made.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Answer, pair) as made.port:
+        yield made
 
 
 def test_it_arrives_whole_and_names_its_sum(place: Place) -> None:
@@ -92,6 +82,17 @@ def test_it_arrives_whole_and_names_its_sum(place: Place) -> None:
     assert target.read_bytes() == CONTENT
     assert [path.name for path in place.folder.iterdir()] == ["app.bin"]
     assert place.download(str(place.folder / "other")).returncode == 0
+
+
+def test_it_reads_its_arguments_where_none_are_in_the_command_line(place: Place) -> None:
+    target = place.folder / "app.bin"
+    words = (f"https://localhost:{place.port}/file?X-Amz-Signature=1", str(target), SUM)
+    done = subprocess.run(
+        [sys.executable, "-I", place.program], env={"SSL_CERT_FILE": str(place.ca)}, capture_output=True, text=True,
+        input="".join(f"{word}\0" for word in words), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"{target}: sha256 {SUM}\n")
+    assert target.read_bytes() == CONTENT
 
 
 def test_cut_off_it_goes_on_where_it_was(place: Place) -> None:
@@ -135,6 +136,17 @@ def test_what_is_not_allowed_is_not_even_asked_for(place: Place, tmp_path: Path)
         assert done.stderr.count("\n") == 1, done.stderr
     for url in ("http://localhost/x", "file:///etc/shadow", "ftp://localhost/x"):
         assert place.download(str(place.folder / "x"), url=url).returncode == 77
+    for url in (
+        "https://[/x",
+        "https://h:x/",
+        "https://",
+        "https://h/a b",
+        "https://\u00fc/",
+        "https://h/\n",
+    ):
+        done = place.download(str(place.folder / "x"), url=url)
+        assert done.returncode in (64, 69), url
+        assert done.stderr.count("\n") == 1, done.stderr
     assert place.asked == []
     assert list(outside.iterdir()) == []
     assert place.download(f"{tmp_path}/sums/x", SUM).returncode == 0

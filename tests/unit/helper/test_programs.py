@@ -42,6 +42,14 @@ def test_a_profile_says_what_it_may(folder: Path) -> None:
     assert words.index("--property=RuntimeMaxSec=7") > words.index("--property=PrivateTmp=yes")
 
 
+def test_what_reads_its_arguments_has_none_in_a_command_line(folder: Path) -> None:
+    (folder / "show.profile").write_text("X-Arguments=stdin\nPrivateTmp=yes\n")
+    found = find(folder, "show")
+    assert (found.properties, found.reads) == (("PrivateTmp=yes",), True)
+    words = command(found, ["https://x.example/f?X-Amz-Signature=1"], "u.service", 7)
+    assert words[-2:] == ["--", str(folder / "show")]
+
+
 def _replaced(folder: Path, make: Callable[[Path], None]) -> None:
     (folder / "show").unlink()
     make(folder / "show")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fleet_agent_helper.requests import RefusedError, Result, Start, read
+from fleet_agent_helper.requests import Cancel, RefusedError, Result, Start, read
 
 GOOD: dict[str, Any] = {"name": "show", "arguments": ["a", ""], "order": "job:1", "timeout": 5}
 
@@ -14,11 +14,13 @@ def test_a_start_and_a_question() -> None:
     line = json.dumps(GOOD).encode()
     assert read(line) == Start("show", ("a", ""), "job:1", 5)
     assert read(b'{"result": "job:1"}') == Result("job:1")
+    assert read(b'{"cancel": "job:1"}') == Cancel("job:1")
 
 
 _ARGUMENTS: list[Any] = ["text", {}, ["\0"], [7], [["a"]], ["x"] * 65, None, ["\ud800"]]
 REFUSED: list[Any] = [
-    None, 7, [], {}, {"result": ""}, {"result": 7}, {"result": "a", "order": "b"}, GOOD | {"user": "root"},
+    None, 7, [], {}, {"result": ""}, {"result": 7}, {"result": "a", "order": "b"}, {"cancel": 7},
+    {"cancel": "a", "result": "a"}, GOOD | {"user": "root"},
     {key: GOOD[key] for key in ("name", "arguments", "order")},
     *(GOOD | {"name": one} for one in (
         "../show", "show/../show", "/bin/sh", "show.profile", ".", "..", "", "SHOW", "a\n", "\0", "-x", "x" * 64, 7,

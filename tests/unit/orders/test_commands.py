@@ -171,6 +171,26 @@ def test_what_no_operation_has_is_rejected_in_words_and_acknowledged_when_aws_kn
     assert device.acknowledged == ["e-1"]
 
 
+@pytest.mark.parametrize("given", [[None], [["a"]], ["a\0"], ["\ud800"], {}, None])
+def test_what_no_program_can_be_given_is_rejected_and_not_left_out(
+    device: Device, given: object, tmp_path: Path
+) -> None:
+    device.request("e-1", {"operation": "lock", "arguments": given})
+    ((_, values),) = device.hears()
+    assert values["statusReason"]["reasonDescription"] == (
+        "its arguments are no list of texts that a program can take"
+    )
+    assert not (tmp_path / "log").exists()
+
+
+def test_numbers_and_one_text_are_arguments_too(device: Device, tmp_path: Path) -> None:
+    for number, given in enumerate(([1, True, 2.5, ""], "front door", [])):
+        device.request(f"e-{number}", {"operation": "lock", "arguments": given})
+        device.hears()
+    lines = (tmp_path / "log").read_text().replace("}", "}\n").splitlines()
+    assert lines[::2] == ["1 true 2.5 ", "front door", ""]
+
+
 @pytest.mark.parametrize(
     ("path", "payload", "type_"),
     [

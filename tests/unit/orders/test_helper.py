@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from fleet_agent.config.handlers import Handler, HelperHandler
+from fleet_agent.config.orders import Jobs
 from fleet_agent.config.subscriptions import Subscription
 from unit.orders.conftest import LIMIT, Bench
+from unit.orders.device import Device
 
 DONE = {"outcome": "done", "status": 0, "reason": "", "stdout": "did it\n", "stderr": ""}
 STARTED = {"started": True}
@@ -210,3 +212,88 @@ def test_what_cannot_be_noted_is_not_begun(
     (tmp_path / "orders").write_text("in the way")
     bench.send("cmd")
     assert bench.answered()[0].said["error"] == "not-kept"
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Device]:
+    settings = HelperHandler(name="install-package", socket=str(tmp_path / "helper.sock"))
+    found = Device(
+        tmp_path,
+        Jobs(enabled=True, operations={"install": "h"}),
+        {"h": Handler(helper=settings)},
+    )
+    yield found
+    found.close()
+
+
+def test_a_job_that_is_canceled_is_ended_by_the_helper_and_only_then_the_next_is_begun(
+    device: Device, helper: Helper
+) -> None:
+    device.connect()
+    job = device.cloud.create("j1", {"operation": "install"})
+    after = device.cloud.create("j2", {"operation": "install"})
+    device.turn(helper.has_caller)
+    connection, asked = helper.accept()
+    say(connection, STARTED)
+    device.settle()
+    device.cloud.cancel(job)
+    device.turn(helper.has_caller)
+    ending, canceled = helper.accept()
+    assert canceled == {"cancel": asked["order"]}
+    device.turn(lambda: after.details == {"step": "1 of 1: install"})
+    assert not helper.has_caller()  # the program still runs
+    say(ending, {"outcome": "canceled", "reason": "it was canceled"})
+    device.turn(helper.has_caller)
+    connection, following = helper.accept()
+    assert following["order"] != asked["order"]
+    say(connection, STARTED, DONE)
+    device.turn(lambda: after.status == "SUCCEEDED")
+    device.settle()
+    assert [one["outcome"] for one in device.shared.last] == ["refused", "done"]
+    assert device.health.problems == []
+    assert not list((device.folder / "orders").rglob("*.json"))
+
+
+def test_canceled_while_the_agent_was_away_it_is_ended_on_its_return(
+    device: Device, helper: Helper
+) -> None:
+    device.connect()
+    job = device.cloud.create("j1", {"operation": "install"})
+    device.turn(helper.has_caller)
+    connection, asked = helper.accept()
+    say(connection, STARTED)
+    device.settle()
+    device.die()
+    device.cloud.cancel(job)
+    device.live()
+    assert helper.accept()[1] == {"result": asked["order"]}
+    device.connect()
+    device.turn(helper.has_caller)
+    connection, canceled = helper.accept()
+    assert canceled == {"cancel": asked["order"]}
+    say(connection, {"outcome": "running"})
+    device.turn(helper.has_caller)  # it is asked until it has ended
+    connection, again = helper.accept()
+    assert again == canceled
+    say(connection, {"outcome": "canceled"})
+    device.turn(lambda: device.shared.last)
+    assert not list((device.folder / "orders").rglob("*.json"))
+
+
+def test_what_cannot_be_ended_keeps_the_next_one_waiting_for_a_while_only(
+    device: Device, helper: Helper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet_agent.orders.handlers.helper._ENDING", 0.3)
+    device.connect()
+    job = device.cloud.create("j1", {"operation": "install"})
+    device.turn(helper.has_caller)
+    say(helper.accept()[0], STARTED)
+    device.settle()
+    helper.close()
+    device.cloud.cancel(job)
+    device.turn(lambda: device.shared.last)
+    assert device.shared.last[-1]["reason"] == (
+        "the helper did not report the end of install-package in time"
+    )
+    status, _ = device.does({"operation": "install"}, "j2")
+    assert status == "FAILED"

@@ -102,11 +102,28 @@ def test_a_failure_may_be_ignored_and_the_final_step_follows(
     assert (tmp_path / "log").read_text() == "b\nc\n"
 
 
+UNFIT: list[list[Any]] = [["a\0"], ["\ud800"], [None], [{}]]
+
+
+def nested(depth: int, document: dict[str, Any]) -> dict[str, Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    # A bracket in a text is none.
+    return document | {"x": ']}\\"{', "deep": found}
+
+
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
         ({"operation": "x"}, 'the operation "x" is not in jobs.operations'),
         ({}, 'the job document has neither "steps" nor an "operation" of jobs.operations'),
+        (nested(80, {"operation": "log"}), "the job document is no JSON object, or is nested too deeply"),
+        (nested(500, {}), "the job document is no JSON object, or is nested too deeply"),
+        *(
+            (managed("A", "log", *wrong), 'the arguments of "A" are no list of texts that a program can take')
+            for wrong in UNFIT
+        ),
         (managed("A", "other.sh"), 'the handler "other.sh" is not in jobs.operations'),
         ({"steps": []}, '"steps" is no list of 1 to 100'),
         ({"steps": [{"action": {"name": "A", "type": "x"}}]}, 'the step "A" is of a type that is not known: x'),
@@ -156,6 +173,7 @@ def test_a_command_is_split_at_commas_and_runs_without_a_shell(make: Make) -> No
     status, details = ran("echo ok", "j2")
     assert (status, details["reason"][:30]) == ("REJECTED", 'the step "Run-Command" has no ')
     assert ran("false", "j3")[0] == "FAILED"
+    assert ran("echo,a\0b", "j4")[0] == "REJECTED"
     assert list(device.roster.counters) == ["run-command"]
 
 
@@ -253,6 +271,14 @@ def test_a_version_that_is_not_the_expected_one_is_corrected(device: Device) -> 
     device.turn(lambda: job.said)
     job.version += 3  # somebody else's update
     device.turn(lambda: job.status == "SUCCEEDED")
+
+
+def test_a_job_that_somebody_else_changes_is_begun_all_the_same(make: Make) -> None:
+    jobs = Jobs(enabled=True, operations={"log": "log"}, leave=({"operation": "firmware"},))
+    device = make(jobs, log=running("true"))
+    device.connect()
+    device.cloud.refusals["update"] = ["VersionMismatch", "VersionMismatch"]
+    assert device.does({"operation": "log"})[0] == "SUCCEEDED"
 
 
 def test_details_that_aws_refuses_are_left_out(device: Device) -> None:

@@ -7,14 +7,13 @@ What it learns beside: ``FLEET_AGENT_TOPIC``, ``FLEET_AGENT_HANDLER``, and where
 """
 
 import math
-import os
 from collections.abc import Mapping
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import ExecHandler
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handlers.work import Done, seconds
-from fleet_agent.orders.order import Order
+from fleet_agent.orders.order import Order, is_carried
 from fleet_agent.orders.outcome import TIMEOUT, Outcome, failure
 from fleet_agent.programs.child import Cause, Child, Ended
 
@@ -79,6 +78,11 @@ class ExecWork:
         if self._child is not None:
             self._child.act()
 
+    def cancel(self) -> bool:
+        """End it."""
+        self.close()
+        return True
+
     def close(self) -> None:
         """End it."""
         if self._child is not None:
@@ -99,14 +103,6 @@ class ExecWork:
             stderr=how.errors,
             is_cut=how.is_cut,
         )
-
-
-def is_carried(text: str) -> bool:
-    """Whether a program can be given it: no NUL, and no half of a character, which JSON can name."""
-    try:
-        return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
 
 
 def environment(order: Order, name: str) -> dict[str, str]:

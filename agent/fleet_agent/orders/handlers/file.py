@@ -63,6 +63,10 @@ class FileWork:
     def act(self) -> None:
         """Nothing is ever due."""
 
+    def cancel(self) -> bool:
+        """Nothing goes on."""
+        return True
+
     def close(self) -> None:
         """Nothing goes on."""
 

@@ -2,7 +2,8 @@
 
 A connection for each order, lines of JSON. The agent sends ``{"name", "arguments", "order", "timeout"}``; the helper
 answers ``{"started": true}`` and, when the program has ended, ``{"outcome", "status", "reason", "stdout", "stderr"}``.
-What it started goes on without the agent: ``{"result": ORDER}`` asks later what became of it.
+What it started goes on without the agent: ``{"result": ORDER}`` asks later what became of it, ``{"cancel": ORDER}``
+has it ended.
 
 An order that reboots the device is reported by the helper when the device has booted again.
 """
@@ -17,12 +18,14 @@ from fleet_agent.config.handlers import HelperHandler
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handlers.work import Done, seconds
 from fleet_agent.orders.order import Order
-from fleet_agent.orders.outcome import STOPPED, TIMEOUT, Outcome, failure
+from fleet_agent.orders.outcome import CANCELED, STOPPED, TIMEOUT, Outcome, failure
 from fleet_agent.printable import printable
 
 _LINE = 64 * 1024  # bytes of a request, and of an answer
 _ASK_EVERY = 2.0  # seconds between two looks at what became of an order
 _GRACE = 10.0  # seconds that the helper may take to report what it has ended
+_ENDING = 30.0  # seconds for the end of what is canceled: the helper takes 20 at most
+_RESULT, _CANCEL = "result", "cancel"
 _UNKNOWN, _RUNNING = "unknown", "running"
 
 
@@ -48,6 +51,7 @@ class HelperWork:
         self._done: Done | None = None
         self._order: Order | None = None
         self._is_started = False
+        self._asks = _RESULT
         self._until = math.inf  # monotonic seconds
         self.due = math.inf
 
@@ -65,7 +69,7 @@ class HelperWork:
             words = f"its arguments have {len(line)} bytes, {_LINE} are allowed"
             done(failure("too-large", words))
             return
-        self._order, self._done, self._is_started = order, done, False
+        self._order, self._done, self._is_started, self._asks = order, done, False, _RESULT
         self._until = self.due = self._clock.monotonic() + limit + _GRACE
         if why := self._send(line):
             words = f"cannot ask the helper at {self._handler.socket}: {why}"
@@ -73,7 +77,7 @@ class HelperWork:
 
     def resume(self, order: Order, done: Done) -> bool:
         """Ask what became of it; the agent, or the device, was away."""
-        self._order, self._done, self._is_started = order, done, True
+        self._order, self._done, self._is_started, self._asks = order, done, True, _RESULT
         self._until = self._clock.monotonic() + self._handler.timeout + _GRACE
         self._ask()
         return True
@@ -86,6 +90,13 @@ class HelperWork:
         words = f"the helper did not report the end of {self._handler.name} in time"
         self._end(failure(TIMEOUT, words, was_begun=True))
 
+    def cancel(self) -> bool:
+        """Have it ended; the next order waits for that, as for any end."""
+        self._asks = _CANCEL
+        self._until = self._clock.monotonic() + _ENDING
+        self._ask()
+        return self._order is None
+
     def close(self) -> None:
         """Wait no more; what the helper has started goes on."""
         self._done = None
@@ -94,12 +105,12 @@ class HelperWork:
     # What became of it ------------------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        """Ask for the outcome of the order, by its id."""
+        """Ask for the outcome of the order by its id, or for its end."""
         self._let_go()
         if self._order is None:
             return
         # It answers when there is something to say.
-        why = self._send(json.dumps({"result": self._order.id}).encode() + b"\n")
+        why = self._send(json.dumps({self._asks: self._order.id}).encode() + b"\n")
         pause = _ASK_EVERY if why else math.inf
         self.due = min(self._until, self._clock.monotonic() + pause)
 
@@ -194,7 +205,7 @@ def _outcome(values: dict[str, Any], name: str) -> Outcome:
         status = None
     reason = values.get("reason")
     words = reason if isinstance(reason, str) and reason else f"{name}: {printable(how)}"
-    error = {"refused": "refused", "timed-out": TIMEOUT}.get(how, "")
+    error = {"refused": "refused", "timed-out": TIMEOUT, CANCELED: CANCELED}.get(how, "")
     if how == "done":
         status, words = 0, ""
     elif error or not status:

@@ -72,6 +72,11 @@ class SocketWork:
         words = f"{self._handler.path} did not answer within {self._seconds:g} s"
         self._end(failure(TIMEOUT, words, was_begun=True))
 
+    def cancel(self) -> bool:
+        """Wait no more: its connection ends, which it may notice."""
+        self.close()
+        return True
+
     def close(self) -> None:
         """Wait for its answer no more."""
         self._done = None

@@ -45,6 +45,9 @@ class Work(Protocol):
     def act(self) -> None:
         """The deadline has passed."""
 
+    def cancel(self) -> bool:
+        """End what goes on, as far as that can be; False when it takes a while, and ``done`` is called then."""
+
     def close(self) -> None:
         """Give up what goes on: ``done`` is not called any more."""
 

@@ -99,7 +99,7 @@ class Asking:
             return
         asked = self._requests[0]
         topic, _, how = path.rpartition("/")
-        values = foreign.read_object(payload) or {}
+        values = foreign.read_answer(payload)
         if topic != asked.path or not asked.token or values.get("clientToken") != asked.token:
             return
         if how == "rejected":

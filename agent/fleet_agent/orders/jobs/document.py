@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fleet_agent.config.orders import Jobs
+from fleet_agent.orders.order import arguments, text
 from fleet_agent.printable import printable
 from fleet_agent.record import record
 
@@ -48,7 +49,7 @@ class Plan:
 def leaves(document: Mapping[str, Any] | None, rules: Sequence[Mapping[str, str]]) -> bool:
     """Whether a document is one that another program takes: it has all members of one of the rules."""
     return document is not None and any(
-        all(name in document and _text(document[name]) == wanted for name, wanted in rule.items())
+        all(name in document and text(document[name]) == wanted for name, wanted in rule.items())
         for rule in rules
         if rule
     )
@@ -68,7 +69,7 @@ def plan(
         UnfitError: It is not understood, or not for this device.
     """
     if document is None:
-        raise UnfitError("the job document is no JSON object")
+        raise UnfitError("the job document is no JSON object, or is nested too deeply")
     if "steps" in document:
         return _steps(document, settings, facts)
     operation = document.get("operation")
@@ -151,7 +152,7 @@ def _command(
             f'the step "{name}" has no command: words are separated by commas, as in touch,/tmp/x'
         )
     found = _step(name, None, action, {})
-    return dataclasses.replace(found, arguments=words)
+    return dataclasses.replace(found, arguments=_arguments(name, list(words)))
 
 
 def split(command: object) -> tuple[str, ...]:
@@ -175,14 +176,9 @@ def split(command: object) -> tuple[str, ...]:
 
 
 def _arguments(name: str, given: object) -> tuple[str, ...]:
-    if given is None or _is_unfilled(given):
-        return ()
-    entries = given if isinstance(given, list) else [given]
-    if any(isinstance(one, (dict, list)) or one is None for one in entries):
-        raise UnfitError(f'the arguments of "{name}" are no list of texts')
-    found = tuple(_text(one) for one in entries)
-    if any("\0" in one for one in found):
-        raise UnfitError(f'an argument of "{name}" has a NUL character in it')
+    found = () if given is None or _is_unfilled(given) else arguments(given)
+    if found is None:
+        raise UnfitError(f'the arguments of "{name}" are no list of texts that a program can take')
     return found
 
 
@@ -230,10 +226,6 @@ def _is_true(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _shown(value: object) -> str:

@@ -28,6 +28,7 @@ from fleet_agent.orders.jobs.own import Operation
 from fleet_agent.orders.jobs.place import Place
 from fleet_agent.orders.jobs.progress import Kept, Progress
 from fleet_agent.orders.jobs.search import Search
+from fleet_agent.orders.jobs.updates import Updates
 from fleet_agent.orders.order import JOB, Arrived, Bound, Order, bound
 from fleet_agent.orders.outcome import STOPPED, Outcome, failure
 from fleet_agent.orders.router import Receipt
@@ -36,7 +37,6 @@ from fleet_agent.printable import printable
 _log = logging.getLogger(__name__)
 
 _MINUTES = 10_080  # of a step's time-out, AWS's most
-_OVER = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
 
 
 class Jobs:
@@ -54,6 +54,7 @@ class Jobs:
         self._place = place
         self._base = f"$aws/things/{place.thing}/jobs"
         self._asking = Asking(self._base, place.send, place.clock)
+        self._updates = Updates(self._asking)
         self._search = Search(
             self._asking,
             self._is_ours,
@@ -64,11 +65,9 @@ class Jobs:
         self._progress = self._kept.read()
         self._plan: Plan | None = None
         self._execution: Execution | None = None
-        self._version: int | None = None
         self._bound: Bound | None = None
         self._handler: Handler | None = None
         self._is_searching = False
-        self._is_simple = False  # AWS refused the details of the end
         self._receipt = Receipt.TAKEN
 
     # What the router asks for -----------------------------------------------------------------------------------------
@@ -86,7 +85,7 @@ class Jobs:
         """The connection stands: notices may have been missed."""
         self._asking.connected()
         self._is_searching = False
-        self._version = None
+        self._updates.version = None
         self._look()
 
     def disconnected(self) -> None:
@@ -143,7 +142,7 @@ class Jobs:
         self._execution = found
         if found is None:
             return
-        self._version = found.version
+        self._updates.version = found.version
         self._bound = bound(found.seconds, self._place.clock)
         if self._progress is not None:
             self._go_on(found)
@@ -162,8 +161,7 @@ class Jobs:
             ):
                 return
             if found is None or found.number != current.number or found.status != IN_PROGRESS:
-                self._give_up()
-                self._look()
+                self._is_over()
 
         path = f"{current.job}/get"
         # One that is still to be asked answers for all notices until then.
@@ -182,7 +180,7 @@ class Jobs:
             return
         self._kept.write(self._progress)
         if found.status == QUEUED:
-            self._update(IN_PROGRESS, {}, self._next_step)
+            self._update({}, self._next_step)
         else:
             self._next_step()
 
@@ -225,7 +223,7 @@ class Jobs:
             # Beyond its own limit nothing runs; AWS, too, is to give it up then, should the device be gone.
             minutes = min(math.ceil(handler.limits.seconds / 60) + 1, _MINUTES)
             details = {"step": report.position(plan, index)}
-            self._update(IN_PROGRESS, details, _nothing, stepTimeoutInMinutes=minutes)
+            self._update(details, _nothing, stepTimeoutInMinutes=minutes)
             handler.take(self._order(current, step), _nothing)
 
     def _order(self, current: Progress, step: Step) -> Order:
@@ -273,7 +271,7 @@ class Jobs:
         _log.info("the job %s orders: %s", found.job, operation.name)
         details = operation.begin(document)
         # AWS must have them first: a job that may not be updated would be begun again after every connect.
-        self._update(IN_PROGRESS, details, lambda: self._decide(found, operation, details))
+        self._update(details, lambda: self._decide(found, operation, details))
 
     def _decide(self, found: Execution, operation: Operation, details: Mapping[str, str]) -> None:
         outcome = operation.outcome(details)
@@ -288,82 +286,31 @@ class Jobs:
     # What AWS hears ---------------------------------------------------------------------------------------------------
 
     def _update(
-        self,
-        status: str,
-        details: Mapping[str, str],
-        accepted: Callable[[], None],
-        **more: object,
+        self, details: Mapping[str, str], accepted: Callable[[], None], **more: object
     ) -> None:
         """Report progress."""
-        found = self._execution
-        if found is None:
-            return
+        if self._execution is not None:
+            self._updates.progress(self._execution, details, accepted, self._is_over, **more)
 
-        def answered(is_good: bool, values: dict[str, Any]) -> None:
-            status, version = execution.state(values)
-            self._version = version or (self._version + 1 if self._version and is_good else None)
-            if is_good:
-                accepted()
-            elif values.get("code") in _OVER or (status and status not in (QUEUED, IN_PROGRESS)):
-                self._give_up()
-                self._look()
-
-        self._asking.ask(
-            f"{found.job}/update",
-            lambda: self._said(found.number, status, details, more),
-            answered,
-        )
-
-    def _said(
-        self, number: int, status: str, details: Mapping[str, str], more: Mapping[str, object]
-    ) -> dict[str, object]:
-        said: dict[str, object] = {
-            "status": status,
-            "executionNumber": number,
-            "includeJobExecutionState": True,
-            **more,
-        }
-        if found := execution.details(details):
-            said["statusDetails"] = found
-        if self._version is not None:
-            said["expectedVersion"] = self._version
-        return said
+    def _is_over(self) -> None:
+        self._give_up()
+        self._look()
 
     def _end(self, status: str, details: Mapping[str, str]) -> None:
         if self._progress is None:
             return
         found = execution.details(details)
         self._progress = dataclasses.replace(self._progress, end=(status, found))
-        self._is_simple = False
         self._kept.write(self._progress)
         reason = f": {found['reason']}" if "reason" in found else ""
         _log.info("the job %s is %s%s", self._progress.job, status, printable(reason))
         self._report_end()
 
     def _report_end(self) -> None:
-        current = self._progress
-        if current is None or current.end is None:
-            return
-        status, details = current.end
-        self._asking.ask(
-            f"{current.job}/update",
-            lambda: self._said(current.number, status, {} if self._is_simple else details, {}),
-            self._end_answered,
-        )
+        if self._progress is not None:
+            self._updates.end(self._progress, self._end_is_known)
 
-    def _end_answered(self, is_good: bool, values: dict[str, Any]) -> None:
-        status, version = execution.state(values)
-        code = values.get("code")
-        if code == "VersionMismatch" and status in (QUEUED, IN_PROGRESS):
-            self._version = version
-            self._report_end()
-            return
-        if code == "InvalidRequest" and not self._is_simple:
-            self._is_simple = True
-            self._report_end()
-            return
-        if not is_good and self._progress is not None:
-            _log.warning("the job %s was over in the cloud before", self._progress.job)
+    def _end_is_known(self) -> None:
         self._drop()
         self._look()
 
@@ -375,10 +322,10 @@ class Jobs:
         _log.warning(
             "the job %s is not wanted any more: canceled, timed out or deleted", current.job
         )
-        self._drop()
-        if self._handler is not None:
-            self._handler.cancel(current.identity)
+        # Before it is forgotten: so a kill in between does not keep it from being ended.
+        self._place.cancel(current.identity)
         self._handler = None
+        self._drop()
 
     def _drop(self) -> None:
         self._progress = self._plan = self._execution = None

@@ -13,12 +13,16 @@ from fleet_agent.session.message import Outgoing
 
 @record
 class Place:
-    """What jobs work with; ``handler`` finds the one of a step, or raises ``UnfitError``; ``facts`` for conditions."""
+    """What jobs work with; ``handler`` finds the one of a step, or raises ``UnfitError``; ``facts`` for conditions.
+
+    ``cancel``: ends the order of that identity, whoever has it.
+    """
 
     thing: str
     path: Path
     send: Callable[[Outgoing], None]
     clock: Clock
     handler: Callable[[Step], Handler]
+    cancel: Callable[[str], None]
     facts: Callable[[], Mapping[str, str]]
     not_kept: Callable[[StateDirectoryError], str]
