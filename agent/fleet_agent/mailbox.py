@@ -48,6 +48,7 @@ class Ready:
 
 # Events that are taken before the descriptors get another look: neither side starves the other.
 _BURST = 64
+_BEAT_PAUSE = 1.0  # seconds between proofs of life while events pour in
 
 
 _ORDERS = (signal.SIGHUP, signal.SIGUSR1)
@@ -90,6 +91,7 @@ class Mailbox:
         self._meanwhile: Callable[[], float] | None = None
         self._beat = beat
         self._beat_every = beat_every
+        self._beat_at = -math.inf  # not before
         self._stopping = False
         self._deadline: float | None = None
 
@@ -172,9 +174,10 @@ class Mailbox:
             until = min(until, self._deadline)
         while although_stopping or not self._stopping:
             settle_at = self._meanwhile() if self._meanwhile else math.inf
-            left = until - self._clock.monotonic()
-            self._beat()
-            first = min(self._beat_every, settle_at - self._clock.monotonic())
+            now = self._clock.monotonic()
+            left = until - now
+            self._live(now)
+            first = min(self._beat_every, settle_at - now)
             event = self._next(max(0.0, min(left, first)))
             if event is None:
                 if left > max(0.0, first):
@@ -192,6 +195,11 @@ class Mailbox:
             else:
                 return event
         raise StopRequested
+
+    def _live(self, now: float) -> None:
+        if now >= self._beat_at:
+            self._beat_at = now + min(self._beat_every, _BEAT_PAUSE)
+            self._beat()
 
     def burst(self, until: float, most: int) -> Iterator[object]:
         """Take the next event and those that came with it, each when it is asked for, so that none is taken unseen.

@@ -72,7 +72,8 @@ class Subscribed:
     no_answer: NoAnswer | None = None
 
 
-@record
+# Not a record: there is one a message, and that costs.
+@dataclasses.dataclass(slots=True, kw_only=True)
 class Published:
     """PUBACK, or none (``no_answer`` and ``error`` say why); ``tag`` is the publisher's own."""
 

@@ -18,7 +18,8 @@ MAX_PAYLOAD = 128 * 1024  # bytes; AWS IoT Core's limit for a message
 PRIORITIES = ("low", "normal", "high")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+# Not frozen: that would make a third of the time that taking one in needs.
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Reading:
     """What is published under ``topic``, alone or together with others of that topic.
 

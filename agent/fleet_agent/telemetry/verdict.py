@@ -33,6 +33,8 @@ _OF_KINDS = {
     Kind.WRONG: Verdict.LATER,
 }
 
+_TAKEN = (0, 16)  # 16: there is no subscriber
+
 _WITHOUT_ANSWER = {
     None: Verdict.LATER,
     NoAnswer.CUT: Verdict.AGAIN,
@@ -46,7 +48,7 @@ _WITHOUT_ANSWER = {
 
 def judge(event: Published) -> Verdict:
     """What the answer, or its lack, calls for."""
-    if event.reason_code == 0:
+    if event.reason_code in _TAKEN:
         return Verdict.TAKEN
     if event.reason_code is None:
         return _WITHOUT_ANSWER[event.no_answer]

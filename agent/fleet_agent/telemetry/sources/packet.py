@@ -30,7 +30,7 @@ NEVER_SENT = "never-sent"
 BUSY = "busy"
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-_decode = json.JSONDecoder().decode
+_decoder = json.JSONDecoder()
 
 
 class PacketError(Exception):
@@ -63,7 +63,10 @@ def parse(data: bytes | bytearray | memoryview) -> Request:
         PacketError: It is not as the protocol wants it.
     """
     try:
-        value = _decode(str(data, "utf-8"))
+        text = str(data, "utf-8").strip(" \t\r\n")
+        value, end = _decoder.raw_decode(text)
+        if end != len(text):
+            _decoder.decode(text)  # says what is wrong
     except UnicodeDecodeError:
         raise _bad("The packet is not UTF-8.") from None
     except RecursionError:
