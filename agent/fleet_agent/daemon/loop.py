@@ -41,7 +41,7 @@ from fleet_agent.telemetry.reading import Source
 _log = logging.getLogger(__name__)
 
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
-# Seconds, at most, until it shows what came and went; a write for each would be too many.
+# Seconds between refreshes while things come and go: what comes alone is shown at once, without another wake-up.
 SHOW_SOON = 5.0
 # Seconds that are spent on what local programs have sent already.
 SERVE_LIMIT = 0.5
@@ -99,6 +99,7 @@ class TelemetryLoop:
         self._report = report
         self._chores: list[Actor] = [*sources, orders, *chores]
         self._show_at = clock.monotonic() + SHOW_EVERY
+        self._shown_at = -math.inf
 
     def run(self) -> Ending:
         """Go on until there is a reason not to; ``finish`` comes next, whatever the ending."""
@@ -260,10 +261,11 @@ class TelemetryLoop:
     # The status -------------------------------------------------------------------------------------------------------
 
     def _show_soon(self) -> None:
-        self._show_at = min(self._show_at, self._clock.monotonic() + SHOW_SOON)
+        self._show_at = min(self._show_at, self._shown_at + SHOW_SOON)
 
     def _show(self) -> None:
-        self._show_at = self._clock.monotonic() + SHOW_EVERY
+        self._shown_at = self._clock.monotonic()
+        self._show_at = self._shown_at + SHOW_EVERY
         with contextlib.suppress(StateDirectoryError):  # the publisher has reported it
             self._queue.tidy()
         self._report.update(is_connected=self._is_connected)
