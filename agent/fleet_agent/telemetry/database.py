@@ -17,8 +17,11 @@ from fleet_agent.telemetry.damage import full, is_damage, set_aside, unusable
 _log = logging.getLogger(__name__)
 
 _SCHEMA = 2
-_CHECKPOINT = 500  # pages of the log until it is worked into the file: 2 MB
-_LOG_KEPT = 4 << 20  # bytes of the log that stay on disk once it is empty
+# Bytes of the log until it is worked into the file, and that stay on disk once it is empty. What was stored and deleted
+# in the meantime reaches the file at most once.
+_LOG = 4 << 20
+# Bytes of a page of a new file. A commit writes whole pages, of one reading mostly one.
+_PAGE = 1024
 _LARGE = 8 << 20  # bytes from which on a file with little in it gives its space back
 
 # Bytes of the disk that readings leave free: deleting needs some, too, and so do other files of the agent.
@@ -228,12 +231,14 @@ class Database:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA page_size = {_PAGE}")
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
         for pragma in (
             # Declared the only connection: no shared memory, and another program that opens the file gets an error.
             "locking_mode = EXCLUSIVE",
             "journal_mode = WAL",
-            f"wal_autocheckpoint = {_CHECKPOINT}",
-            f"journal_size_limit = {_LOG_KEPT}",
+            f"wal_autocheckpoint = {_LOG // page}",
+            f"journal_size_limit = {_LOG}",
             "temp_store = MEMORY",
             "cache_size = -512",  # KiB
         ):

@@ -1,6 +1,7 @@
 """What is known of the queue's file without looking into it: topics, sources, and which of their readings wait."""
 
 import dataclasses
+from typing import Any
 
 from fleet_agent.telemetry import runs
 
@@ -96,4 +97,4 @@ class Growth:
     topics: dict[str, GrownTopic] = dataclasses.field(default_factory=dict)
     lanes: dict[tuple[str, str], GrownLane] = dataclasses.field(default_factory=dict)
     places: list[tuple[Topic, int]] = dataclasses.field(default_factory=list)
-    rows: list[tuple[object, ...]] = dataclasses.field(default_factory=list)
+    rows: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)

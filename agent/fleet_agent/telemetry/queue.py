@@ -7,7 +7,6 @@ way is known in memory only (``accounts``, ``waiting``): after a crash they are 
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Queue as Bounds
@@ -19,6 +18,7 @@ from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.database import Database
 from fleet_agent.telemetry.inventory import SHIFT, Dropped, Growth, Source, Topic
 from fleet_agent.telemetry.reading import Reading
+from fleet_agent.telemetry.recent import Recent
 from fleet_agent.telemetry.waiting import Waiting
 
 NAME = "telemetry.sqlite3"
@@ -64,6 +64,7 @@ class Queue:
         moment = self.ages.now
         growth = self._write(readings, self._bounds.synchronous)
         self._accounts.grow(growth)
+        self._recent.put(growth.rows)
         for growing in growth.lanes.values():
             lane = growing.grown.topic.lane(growing.source)
             self._waiting.put(lane, growing.count, growing.first, moment, growing.priority)
@@ -92,6 +93,7 @@ class Queue:
 
     def _drop(self, topic: Topic, source: Source, sequence: int, size: int, cause: Cause) -> None:
         runs.remove(topic.unsent, sequence)
+        self._recent.drop((topic.number << SHIFT) + sequence)
         self._waiting.took(topic.lane(source), 1)
         self._accounts.remove(topic, source, sequence, 1, size)
         self._accounts.lose(source, cause, 1)
@@ -161,19 +163,14 @@ class Queue:
         first, end = runs.take(topic.unsent, most, from_end=newest)
         left = size
 
-        def is_enough(row: tuple[Any, ...]) -> bool:
+        def is_enough(row: rows.Row) -> bool:
             nonlocal left
-            left -= len(row[1]) + 1
+            left -= len(row[4]) + 1
             return left < 0
 
         base = topic.number << SHIFT
-        order = "DESC" if newest else "ASC"
         try:
-            found = self._file.select(
-                f"SELECT {rows.TAKEN} FROM reading WHERE id >= ? AND id < ? ORDER BY id {order}",  # noqa: S608
-                (base + first, base + end),
-                is_enough,
-            )
+            found = self._recent.take(base + first, base + end, is_enough, newest=newest)
         except StateDirectoryError:
             runs.add(topic.unsent, first, end)
             raise
@@ -181,11 +178,7 @@ class Queue:
             return []
         if newest:
             found.reverse()
-        types = rows.TYPES
-        taken = [
-            Stored(row[0] - base, row[1], row[2], types[row[3]], row[4], row[5], row[6], row[7])
-            for row in found
-        ]
+        taken = [rows.stored(row) for row in found]
         if taken and newest and first < taken[0].sequence:
             runs.add(topic.unsent, first, taken[0].sequence)
         elif taken and not newest and taken[-1].sequence + 1 < end:
@@ -328,6 +321,7 @@ class Queue:
         """Learn what is in the file: all of it is read, so that damage shows now."""
         stock = rows.Stock(file)
         self._accounts.load(stock)
+        self._recent = Recent(file)
         self.ages.load(stock.eras, stock.used)
         self._waiting = Waiting(file)
         for topic in self._accounts.names.values():

@@ -11,9 +11,11 @@ column writes 12.3 KB for a reading that is committed and sent alone, this one 8
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from fleet_agent.telemetry import runs
 from fleet_agent.telemetry.ages import UNKNOWN, Era
+from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.database import Database
 from fleet_agent.telemetry.inventory import SHIFT, Dropped, Source, Topic
 from fleet_agent.telemetry.reading import BINARY, JSON, TEXT, Reading
@@ -23,18 +25,20 @@ TYPES = (JSON, TEXT, BINARY)
 # Of readings that an older version stored only the wall time is known, and when they expire by it.
 SOURCE = "coalesce(source, 0)"
 MOMENT = f"coalesce(era, {UNKNOWN}), coalesce(moment, time)"
-TAKEN = f"id, payload, time, type, {SOURCE}, {MOMENT}, coalesce(lifetime, expires - time)"
+_ROW = f"id, time, priority, type, payload, {SOURCE}, {MOMENT}, coalesce(lifetime, expires - time)"
+
+# A reading as it is inserted and found: id, time, priority, type, payload, source, era, moment, lifetime.
+Row = tuple[Any, ...]
 
 _SEQUENCE = (1 << SHIFT) - 1
 
 
-def row(
-    identifier: int, reading: Reading, source: int, era: int, moment: float
-) -> tuple[object, ...]:
+def row(identifier: int, reading: Reading, source: int, era: int, moment: float) -> Row:
     """A reading as it is inserted."""
     return (
         identifier,
-        reading.time,
+        # Sent and shown as a second; a whole number takes half of the bytes.
+        int(reading.time),
         reading.priority,
         TYPES.index(reading.content_type),
         reading.payload,
@@ -45,7 +49,26 @@ def row(
     )
 
 
-def insert(file: Database, topics: Iterable[Topic], rows: list[tuple[object, ...]]) -> None:
+def size(rows: Iterable[Row]) -> int:
+    """Bytes of their payloads."""
+    return sum([len(row[4]) for row in rows])
+
+
+def select(*, newest: bool) -> str:
+    """The statement that finds rows from an id up to another, which is not one of them."""
+    order = "DESC" if newest else "ASC"
+    return f"SELECT {_ROW} FROM reading WHERE id >= ? AND id < ? ORDER BY id {order}"  # noqa: S608
+
+
+def stored(row: Row) -> Stored:
+    """A reading as it is sent."""
+    number, time, _, content_type, payload, source, era, moment, lifetime = row
+    return Stored(
+        number & _SEQUENCE, payload, time, TYPES[content_type], source, era, moment, lifetime
+    )
+
+
+def insert(file: Database, topics: Iterable[Topic], rows: list[Row]) -> None:
     """Put readings in, and the names of topics that are new."""
     file.execute_many(
         "INSERT INTO topic VALUES(?, ?)",

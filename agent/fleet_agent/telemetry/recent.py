@@ -1,0 +1,73 @@
+"""Rows of the queue's file, from memory where they were stored a moment ago: what drains fast is not read again."""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from fleet_agent.telemetry import rows
+from fleet_agent.telemetry.database import Database
+from fleet_agent.telemetry.rows import Row
+
+# Kept in memory, at most: those that are not sent soon are read from the file.
+MOST = 1000
+MOST_BYTES = 256 * 1024
+
+
+class Recent:
+    """The last rows that were stored, in memory, before the file.
+
+    Args:
+        file: Has all of them.
+    """
+
+    def __init__(self, file: Database) -> None:
+        self._file = file
+        self._rows: dict[int, Row] = {}
+        self._bytes = 0
+
+    def put(self, stored: Sequence[Row]) -> None:
+        """Keep rows that are in the file now, in place of older ones where there is no room for both."""
+        size = rows.size(stored)
+        if len(self._rows) + len(stored) > MOST or self._bytes + size > MOST_BYTES:
+            self._rows.clear()
+            self._bytes = 0
+            if len(stored) > MOST or size > MOST_BYTES:
+                return
+        self._rows.update((row[0], row) for row in stored)
+        self._bytes += size
+
+    def take(
+        self, first: int, end: int, is_enough: Callable[[Row], bool], *, newest: bool
+    ) -> list[Row]:
+        """Rows of ids that follow each other, up to the one (not the first) that ``is_enough``, or some of them.
+
+        Args:
+            first: The lowest id.
+            end: Behind the highest.
+            is_enough: Asked once for each row.
+            newest: From the highest one on.
+
+        Returns:
+            In that order; none when a damaged file was replaced.
+
+        Raises:
+            StateDirectoryError: The file cannot be read.
+        """
+        identifiers = range(end - 1, first - 1, -1) if newest else range(first, end)
+        here = map(self._rows.get, identifiers)
+        found: list[Row] = []
+        for row in itertools.takewhile(bool, here):
+            if row is None or (is_enough(row) and found):
+                break
+            found.append(row)
+        if not found:
+            return self._file.select(rows.select(newest=newest), (first, end), is_enough)
+        for row in found:
+            del self._rows[row[0]]
+        self._bytes -= rows.size(found)
+        return found
+
+    def drop(self, identifier: int) -> None:
+        """It is to be deleted."""
+        row = self._rows.pop(identifier, None)
+        if row is not None:
+            self._bytes -= rows.size([row])
