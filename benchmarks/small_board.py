@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks import second_boot
 from benchmarks.control_group import CannotLimitError, ControlGroup
 from benchmarks.provision import FLEET, NOISY, ROOT, Bench, set_up
+from benchmarks.running import SIZE, send
 from benchmarks.second_boot import CONNECT_INTERVAL, Boot, Marks
-from benchmarks.telemetry import SIZE, send
 
 from iot_sandbox.launch import launch
 

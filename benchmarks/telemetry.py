@@ -1,7 +1,7 @@
-"""Readings through the agent against a bare awscrt QoS 1 loop, over mutual TLS to one mosquitto, in turns.
+"""Readings through the agent against a bare awscrt QoS 1 loop, over mutual TLS to one mosquitto, in shuffled rounds.
 
-Rows: flow control off with batches and without, AWS's limits on with batches plain, compressed and of small readings;
-then an idle agent, and for --memory-minutes the memory of one that is used.
+Then what it writes to a card at a few readings a second, and what it costs while it has little to do. With options: the
+packets of the longest keep-alive (``--battery``), and memory over many readings, connections and orders (``--memory``).
 """
 
 import argparse
@@ -9,25 +9,26 @@ import dataclasses
 import json
 import os
 import random
-import signal
-import socket
+import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "agent"), str(ROOT / "tests")]
+from benchmarks import flash, flat, idle
+from benchmarks.provision import NOISY
+from benchmarks.running import ROOT, SIZE, Running, send
 
-from support.mosquitto import Mosquitto  # noqa: E402
-from support.provisioned import Device  # noqa: E402
+from support.mosquitto import Mosquitto
+from support.provisioned import Device
 
-SIZE = 200  # bytes of a reading
-IN_FLIGHT = 512  # packets that a client sends ahead of their answers
-TICK = os.sysconf("SC_CLK_TCK")
+SMALL = 25  # bytes of a reading of the last row
+LIMITED = 300  # messages of the bare loop where AWS's limit of 100 a second holds it
+
+PEER = "bare awscrt loop, flow control off"
+LIMITED_PEER = "bare awscrt loop, AWS's limits"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,51 +42,98 @@ class Figures:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--readings", type=int, default=20_000)
-    parser.add_argument("--idle", type=float, default=60.0, metavar="SECONDS")
-    parser.add_argument("--memory-minutes", type=int, default=0, metavar="MINUTES")
+    parser = argparse.ArgumentParser(prog="benchmarks/telemetry", description=__doc__)
+    parser.add_argument("--readings", type=int, default=20_000, metavar="N")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="0: none")
+    parser.add_argument("--flash", type=float, default=120.0, metavar="SECONDS", help="0: not")
+    parser.add_argument("--idle", type=float, default=120.0, metavar="SECONDS", help="0: not")
+    parser.add_argument(
+        "--battery",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help=f"count packets; more than {idle.LONGEST_KEEP_ALIVE} to see any",
+    )
+    flat.add_arguments(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fleet-telemetry-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
         broker = Mosquitto(folder / "broker")
-        device = broker.make_device(folder / "state", "bench")
+        devices = [
+            broker.make_device(folder / f"bench{number}", f"bench{number}")
+            for number in range(len(flash.WAYS))
+        ]
         broker.start()
         try:
-            measure(broker, device, arguments)
+            measure(broker, devices, arguments)
         finally:
             broker.stop()
 
 
-def measure(broker: Mosquitto, device: Device, arguments: argparse.Namespace) -> None:
-    """All rows."""
-    count = arguments.readings
-    off = {"publishes": 0, "bytes": "0B"}
-    print(f"{count} readings of {SIZE} bytes; load {os.getloadavg()[0]:.1f}", flush=True)
-    bare = bare_loop(broker, device, count, flow=False)
-    show("bare awscrt loop, flow control off", bare, bare)
-    for words, batch in (("a message a reading", {"format": "none"}), ("in batches", {})):
-        found = agent(broker, device, count, {"limits": off, "batch": batch})
-        show(f"agent, durable, flow control off, {words}", found, bare)
-    limited = bare_loop(broker, device, 1000, flow=True)
-    show("bare awscrt loop, AWS's limits", limited, limited)
-    found = agent(broker, device, count, {})
-    show("agent, durable, AWS's limits, in batches", found, limited)
-    found = agent(broker, device, count * 4, {"batch": {"gzip": True, "max_bytes": "128KiB"}})
-    show("agent, durable, AWS's limits, compressed batches", found, limited)
-    found = agent(broker, device, count * 4, {}, size=25)
-    show("agent, durable, AWS's limits, batches of 25 bytes", found, limited)
-    idle(broker, device, arguments.idle)
-    memory(broker, device, arguments.memory_minutes)
+def measure(broker: Mosquitto, devices: list[Device], arguments: argparse.Namespace) -> None:
+    """All of it."""
+    if arguments.rounds:
+        rounds(broker, devices[0], arguments.readings, arguments.rounds)
+    if arguments.flash:
+        flash.measure(broker, devices, arguments.flash)
+    if arguments.idle:
+        idle.idle(broker, devices, arguments.idle)
+    if arguments.battery:
+        idle.battery(broker, devices[0], arguments.battery)
+    if arguments.memory:
+        flat.measure(broker, devices[0], devices[1], arguments)
 
 
-def show(words: str, found: Figures, peer: Figures) -> None:
-    """A row."""
-    written = "" if found.written is None else f"  {found.written:7.0f} B written a reading"
+def rounds(broker: Mosquitto, device: Device, count: int, number: int) -> None:
+    """Each way once a round, in another order each time; print medians, spread, ratios to the round's own peer."""
+    off = {"limits": {"publishes": 0, "bytes": "0B"}}
+    gzip = {"batch": {"gzip": True, "max_bytes": "128KiB"}}
+    singly = {**off, "batch": {"format": "none"}}
+
+    def bare(count: int, *, flow: bool) -> Callable[[], Figures]:
+        return lambda: bare_loop(broker, device, count, flow=flow)
+
+    def ours(count: int, telemetry: dict[str, Any], size: int = SIZE) -> Callable[[], Figures]:
+        return lambda: agent(broker, device, count, telemetry, size)
+
+    ways = {
+        PEER: bare(count, flow=False),
+        "agent, durable, flow control off, a message a reading": ours(count, singly),
+        "agent, durable, flow control off, in batches": ours(count, off),
+        LIMITED_PEER: bare(LIMITED, flow=True),
+        "agent, durable, AWS's limits, in batches": ours(count, {}),
+        "agent, durable, AWS's limits, compressed batches": ours(count * 4, gzip),
+        f"agent, durable, AWS's limits, batches of {SMALL} bytes": ours(count * 4, {}, SMALL),
+    }
+    before = os.getloadavg()[0]
+    found: dict[str, list[Figures]] = {words: [] for words in ways}
+    for _ in range(number):
+        for words in random.sample(list(ways), len(ways)):
+            found[words].append(ways[words]())
+    after = os.getloadavg()[0]
+    noisy = " noisy" if max(before, after) > NOISY else ""
     print(
-        f"{words:52} {found.rate:8.0f}/s  {found.rate / peer.rate:6.2f} of bare"
-        f"  {found.cpu:6.0f} us CPU a reading{written}",
+        f"{count} readings of {SIZE} bytes, {number} rounds; load {before:.1f} before, {after:.1f} after:"
+        " medians (least to most)"
+    )
+    peer = found[PEER]
+    for words, taken in found.items():
+        if words == LIMITED_PEER:
+            peer = taken
+        show(words, taken, peer, noisy)
+
+
+def show(words: str, taken: list[Figures], peers: list[Figures], noisy: str) -> None:
+    """A row."""
+    ratios = [one.rate / peer.rate for one, peer in zip(taken, peers, strict=True)]
+    rates = [one.rate for one in taken]
+    written = [one.written for one in taken if one.written is not None]
+    print(
+        f"{words:53} {statistics.median(rates):7.0f}/s ({min(rates):.0f} to {max(rates):.0f})"
+        f"  {statistics.median(ratios):6.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of bare{noisy}"
+        f"  {statistics.median([one.cpu for one in taken]):4.0f} us CPU"
+        + (f"  {statistics.median(written):4.0f} B written a reading" if written else ""),
         flush=True,
     )
 
@@ -102,153 +150,19 @@ def bare_loop(broker: Mosquitto, device: Device, count: int, *, flow: bool) -> F
     return Figures(rate=count / found["seconds"], cpu=cpu, written=None)
 
 
-class Running:
-    """The agent as a process."""
-
-    def __init__(self, broker: Mosquitto, device: Device, telemetry: dict[str, Any]) -> None:
-        config = device.state_dir.with_name("config.yaml")
-        wanted = {
-            "endpoint": "localhost",
-            "port": broker.port,
-            "ca_file": str(broker.ca_file),
-            "state_dir": str(device.state_dir),
-            "telemetry": {"sources": [{"socket": {"group": None}}], **telemetry},
-        }
-        config.write_text(json.dumps(wanted))
-        words = [sys.executable, "-m", "fleet_agent", "run", "--config", str(config)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "agent")}
-        self.process = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
-        self._status = device.state_dir / "run" / "status.json"
-        self.socket = device.state_dir / "run" / "telemetry.sock"
-        began = time.time()
-        while self._status.stat().st_mtime < began if self._status.exists() else True:
-            time.sleep(0.05)
-        while not (self.socket.exists() and "connected as" in str(self.status["doing"])):
-            time.sleep(0.05)
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """What it shows."""
-        found: dict[str, Any] = json.loads(self._status.read_text())
-        return found
-
-    def cpu(self) -> float:
-        """Seconds so far, all threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
-
-    def written(self) -> int:
-        """Bytes to the disk so far."""
-        lines = Path(f"/proc/{self.process.pid}/io").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("write_bytes")).split()[1])
-
-    def wakeups(self) -> int:
-        """Voluntary context switches so far, all threads."""
-        return sum(
-            int(line.split()[1])
-            for task in Path(f"/proc/{self.process.pid}/task").iterdir()
-            for line in (task / "status").read_text().splitlines()
-            if line.startswith("voluntary_ctxt_switches")
-        )
-
-    def memory(self) -> int:
-        """PSS in KiB."""
-        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        return int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1])
-
-    def end(self) -> None:
-        """Stop it."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-
-
 def agent(
-    broker: Mosquitto, device: Device, count: int, telemetry: dict[str, Any], size: int = SIZE
+    broker: Mosquitto, device: Device, count: int, telemetry: dict[str, Any], size: int
 ) -> Figures:
     """From the first packet into the socket to the PUBACK of the last reading."""
     running = Running(broker, device, telemetry)
     try:
         cpu, written = running.cpu(), running.written()
-        began = time.monotonic()
-        send(running.socket, count, size)
-        ended = time.monotonic()
+        seconds = send(running.socket, count, size)
         return Figures(
-            rate=count / (ended - began),
+            rate=count / seconds,
             cpu=(running.cpu() - cpu) / count * 1e6,
             written=(running.written() - written) / count,
         )
-    finally:
-        running.end()
-
-
-def payloads(size: int) -> list[bytes]:
-    """JSON of about that many bytes: names that come again, numbers that do not."""
-    chance = random.Random(1)
-    found = []
-    for number in range(1000):
-        value: dict[str, float] = {"n": number}
-        while len(json.dumps(value)) + 16 < size:
-            value[f"sensor{len(value)}"] = round(chance.gauss(20, 5), 2)
-        found.append(json.dumps(value).encode())
-    return found
-
-
-def send(path: Path, count: int, size: int) -> None:
-    """Readings with their answers in flight; the last one waits for its PUBACK, which is the last of its topic."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        client.connect(str(path))
-        packets = [b'{"payload": %s}' % one for one in payloads(size)]
-        last = b'{"payload": 0, "wait": true}'
-        free = threading.Semaphore(IN_FLIGHT)
-        answers = count + 1
-
-        def read() -> None:
-            for _ in range(answers):
-                answer = client.recv(4096)
-                assert answer.startswith((b'{"ok": true', b'{"acknowledged": true')), answer
-                free.release()
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        for number in range(count):
-            free.acquire()
-            client.send(packets[number % 1000] if number < count - 1 else last)
-        reader.join()
-
-
-def idle(broker: Mosquitto, device: Device, seconds: float) -> None:
-    """What an agent costs that has a reading of the system a minute."""
-    if not seconds:
-        return
-    running = Running(
-        broker, device, {"sources": [{"system": {"interval": "60s"}}, {"socket": {}}]}
-    )
-    try:
-        time.sleep(2)
-        cpu, wakeups, began = running.cpu(), running.wakeups(), time.monotonic()
-        time.sleep(seconds)
-        passed = time.monotonic() - began
-        print(
-            f"idle over {passed:.0f} s: {(running.wakeups() - wakeups) / passed:.2f} wake-ups a second, "
-            f"{(running.cpu() - cpu) / passed * 60_000:.0f} ms CPU a minute, PSS {running.memory() / 1024:.1f} MiB"
-        )
-    finally:
-        running.end()
-
-
-def memory(broker: Mosquitto, device: Device, minutes: int) -> None:
-    """Of an agent that carries 500 readings a second."""
-    if not minutes:
-        return
-    running = Running(broker, device, {})
-    try:
-        for minute in range(minutes + 1):
-            print(f"memory after {minute} min: PSS {running.memory() / 1024:.1f} MiB", flush=True)
-            until = time.monotonic() + 60
-            while minute < minutes and time.monotonic() < until:
-                began = time.monotonic()
-                send(running.socket, 500, SIZE)
-                time.sleep(max(0.0, began + 1 - time.monotonic()))
     finally:
         running.end()
 

@@ -60,14 +60,13 @@ class Recent:
                 break
             found.append(row)
         if not found:
-            return self._file.select(rows.select(newest=newest), (first, end), is_enough)
+            found = self._file.select(rows.select(newest=newest), (first, end), is_enough)
         for row in found:
-            del self._rows[row[0]]
-        self._bytes -= rows.size(found)
+            self.drop(row[0])
         return found
 
     def drop(self, identifier: int) -> None:
-        """It is to be deleted."""
+        """It is under way, or to be deleted."""
         row = self._rows.pop(identifier, None)
         if row is not None:
             self._bytes -= rows.size([row])
