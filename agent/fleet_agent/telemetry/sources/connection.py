@@ -194,8 +194,9 @@ class Connection:
     def _stored(self, slot: _Slot, why_not: str | None) -> None:
         self._size -= slot.size
         self._share.bytes -= slot.size
-        for held in list(self._share.held):
-            held.go_on()
+        if self._share.held:
+            for held in list(self._share.held):
+                held.go_on()
         if not self._is_open:
             return
         if why_not:
@@ -249,7 +250,7 @@ class Connection:
             return
         if self._is_last and not slots:
             self.close()
-        else:
+        elif self._is_full:
             self._bound()
 
     def _unstick(self) -> None:
