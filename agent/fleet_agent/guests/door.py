@@ -18,7 +18,7 @@ from fleet_agent.mailbox import Mailbox
 _log = logging.getLogger(__name__)
 
 RETRY = 10.0  # seconds between tries to open it
-LOOK = 60.0  # seconds between looks at whether it is still there: each is a wake-up
+LOOK = 20.0  # seconds between looks at whether it is still there: each is a wake-up
 _FOR_ALL = 0o666
 _NOT_NOW = {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR}
 
