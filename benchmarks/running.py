@@ -6,6 +6,7 @@ import os
 import random
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -113,6 +114,7 @@ class Running:
         """Stop it."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
+        shutil.rmtree(self._status.parent)
 
     def _tasks(self, name: str) -> list[Path]:
         return [task / name for task in Path(f"/proc/{self.process.pid}/task").iterdir()]
