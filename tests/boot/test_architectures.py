@@ -126,7 +126,7 @@ def configure(root: Path, wire: Network, fleet: Fleet, serial: str) -> None:
         shutil.copyfile(source, copy)
         copy.chmod(0o640)
         os.chown(copy, 0, group)
-    shutil.copy(fleet.sandbox.ca_file, folder / "ca.pem")
+    (folder / "ca.pem").write_bytes(fleet.sandbox.ca_file.read_bytes())
     (folder / "config.yaml").write_text(
         json.dumps(
             {
