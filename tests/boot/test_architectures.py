@@ -71,14 +71,14 @@ def place(release: str, architecture: str, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_device_of_another_processor(
-    place: Path, package: Path, wire: Network, fleet: Fleet
+    place: Path, release: str, package: Path, wire: Network, fleet: Fleet
 ) -> None:
     said = dpkg(place, "--install", str(package))
     assert "_fleet-agent:" in (place / "etc" / "passwd").read_text(), said
     assert list((place / "usr/lib/fleet-agent").rglob("*.pyc")), "compiled for this Python"
 
     allow_rotation(fleet)
-    serial = f"{place.parent.name}x{os.getpid()}"
+    serial = f"{release}x{place.parent.name}x{os.getpid()}"
     configure(place, wire, fleet, serial)
     done = agent(place, wire, "provision", "--json", "--timeout", "300")
     assert done.returncode == 0, done.stderr
