@@ -87,6 +87,10 @@ def foreign_root(suite: str, architecture: str) -> Path:
 def _make(root: Path, suite: str, packages: str, options: Sequence[str] = OPTIONS) -> None:
     # Of another list of packages, or half made.
     for old in cache().glob(f"{root.name.rpartition('-')[0]}-*"):
+        for mounts in ("proc", "sys", "dev/shm", "dev/pts"):  # a killed mmdebstrap's
+            subprocess.run(
+                ["umount", "--lazy", str(old / mounts)], check=False, capture_output=True
+            )
         shutil.rmtree(old)
     growing = root.with_name(f"{root.name}.growing")
     command = ["mmdebstrap", *options, f"--include={packages}", suite, str(growing)]
