@@ -46,7 +46,7 @@ def _reported(action: str, path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:
-    """Make a folder (and its parents) with exactly this mode, durably; an existing one is left as it is.
+    """Make a folder (and its parents) durably, with exactly this mode where there are any; one that exists stays so.
 
     Raises:
         StateDirectoryError: It cannot be made, or something else stands there.
@@ -59,7 +59,9 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
         if folder.is_dir():
             return
         folder.mkdir(mode=mode)
-        folder.chmod(mode)
+        # FAT refuses: filesystem.try_out says that in its own words, before a key is written.
+        with contextlib.suppress(OSError):
+            folder.chmod(mode)
         _fsync_folder(folder.parent)
 
 

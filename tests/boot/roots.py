@@ -17,6 +17,11 @@ PACKAGES = (
     # What an image has anyway, and what fleet-agent depends on.
     "systemd,systemd-sysv,dbus,ca-certificates,openssl,python3,python3-cryptography,python3-yaml,python3-systemd"
 )
+# Those, and what maintainer scripts call, each by name: what is only unpacked brings nothing that is essential.
+FOREIGN = (
+    "base-files,base-passwd,ca-certificates,coreutils,dash,dpkg,findutils,grep,init-system-helpers,openssl,perl-base,"
+    "python3,python3-cryptography,python3-systemd,python3-yaml,sed,systemd,tar,util-linux"
+)
 # Nothing of the host's own configuration of apt but where packages come from; no documentation but man pages.
 OPTIONS = (
     "--variant=minbase",
@@ -51,31 +56,44 @@ def base_root(suite: str, packages: str = PACKAGES, kind: str = "") -> Path:
         packages: What is in it.
         kind: Tells roots with other packages apart.
     """
-    key = hashlib.sha256(repr((suite, packages, OPTIONS)).encode()).hexdigest()[:16]
+    # The Debian to come promises its lists for a week at a time, and a mirror may be later than that.
+    late = ('--aptopt=Acquire::Check-Valid-Until "false"',)
+    options = OPTIONS if suite in SUITES else (*OPTIONS, *late)
+    key = hashlib.sha256(repr((suite, packages, options)).encode()).hexdigest()[:16]
     root = cache() / f"{suite}{kind}-{key}"
     with alone(cache() / "lock"):
         if not root.exists():
-            _make(root, suite, packages)
+            _make(root, suite, packages, options)
     return root
 
 
 def foreign_root(suite: str, architecture: str) -> Path:
-    """A Debian of another architecture, unpacked and not configured: no script of it has run."""
-    options = ("--variant=extract", f"--architectures={architecture}")
-    packages = "ca-certificates,openssl,python3,python3-cryptography,python3-yaml,python3-systemd"
-    root = cache() / f"{suite}.{architecture}-{len(packages)}"
+    """A Debian of another architecture, unpacked and not configured: no script of it has run.
+
+    The release as it came out: mirrors lay the updates of rarer architectures hours after those of the others.
+    """
+    release = r'--setup-hook=sed -i -E "/-(updates|security) /d" "$1/etc/apt/sources.list"'
+    merged = "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"
+    options = ("--variant=extract", f"--architectures={architecture}", release, merged)
+    key = hashlib.sha256(repr((FOREIGN, options)).encode()).hexdigest()[:16]
+    root = cache() / f"{suite}.{architecture}-{key}"
     with alone(cache() / "lock"):
         if not root.exists():
-            _make(root, suite, packages, options)
+            _make(root, suite, FOREIGN, options)
             # What the scripts would have made of it.
-            run("cp", "-a", "/etc/passwd", "/etc/group", str(root / "etc"))
             shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc" / "ssl" / "certs")
+            for name in ("passwd", "group"):
+                shutil.copy(root / "usr/share/base-passwd" / f"{name}.master", root / "etc" / name)
     return root
 
 
-def _make(root: Path, suite: str, packages: str, options: Sequence[str] = OPTIONS) -> None:
+def _make(root: Path, suite: str, packages: str, options: Sequence[str]) -> None:
     # Of another list of packages, or half made.
     for old in cache().glob(f"{root.name.rpartition('-')[0]}-*"):
+        for mounts in ("proc", "sys", "dev/shm", "dev/pts"):  # a killed mmdebstrap's
+            subprocess.run(
+                ["umount", "--lazy", str(old / mounts)], check=False, capture_output=True
+            )
         shutil.rmtree(old)
     growing = root.with_name(f"{root.name}.growing")
     command = ["mmdebstrap", *options, f"--include={packages}", suite, str(growing)]

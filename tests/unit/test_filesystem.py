@@ -66,6 +66,14 @@ def test_what_lacks_is_named_with_the_file_system(
     assert {path.name for path in tmp_path.iterdir()} == {"lock"}
 
 
+def test_modes_that_not_even_the_new_folder_takes(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    found, title, remedy = refused(state_dir, "chmod,fchmodat,fchmod:error=EPERM")
+    assert found == "state-no-modes"
+    assert f"({filesystem.kind_of(tmp_path)}) sets no modes" in title
+    assert "state_dir" in remedy
+
+
 def test_a_mode_that_did_not_take(tmp_path: Path) -> None:
     trial = tmp_path / ".trial"
     trial.touch(mode=0o644)

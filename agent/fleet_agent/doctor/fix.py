@@ -43,5 +43,8 @@ def _apply(wanted: Fix) -> None:
             os.chown(path, *wanted.owner)
         if wanted.mode is not None:
             os.chmod(path, wanted.mode)  # noqa: PTH101 - by descriptor
+            # exFAT and others take it without a word, and leave the mode as it is.
+            if stat.S_IMODE(os.fstat(descriptor).st_mode) != wanted.mode:
+                raise OSError("the file system keeps no modes")
     finally:
         os.close(descriptor)

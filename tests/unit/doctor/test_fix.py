@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,32 @@ def test_a_link_is_not_followed(tmp_path: Path, name: str) -> None:
     assert found.level is Level.FAILED
     assert "--fix could not" in found.title
     assert stat.S_IMODE(victim.stat().st_mode) == 0o640
+
+
+def test_a_mode_that_did_not_take_is_not_called_fixed(tmp_path: Path) -> None:
+    (tmp_path / "key").touch(mode=0o644)
+    # As exFAT does it: the kernel takes the mode, and forgets it.
+    kernel = ("strace", "-f", "-qq", "-o", "/dev/null", "--inject=chmod,fchmodat:retval=0")
+    done = subprocess.run(
+        [*kernel, sys.executable, "-c", FIX, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    level, title = done.stdout.splitlines()
+    assert level == Level.FAILED.value
+    assert "keeps no modes" in title
+
+
+FIX = """
+import sys
+from pathlib import Path
+from fleet_agent.doctor.finding import Fix, Subject
+from fleet_agent.doctor.fix import fix
+wanted = Fix(base=Path(sys.argv[1]), name="key", mode=0o600)
+(found,) = fix([Subject("a test").failed("code", "Wrong.", "", "Fix it.", wanted)])
+print(found.level.value, found.title, sep="\\n")
+"""
 
 
 def _found(wanted: Fix) -> Finding:

@@ -80,8 +80,8 @@ RDEPENDS:${PN} += "\
     aws-iot-device-sdk-python-v2 \
     ca-certificates \
     python3-asyncio \
-    python3-compression \
     python3-codecs \
+    python3-compression \
     python3-core \
     python3-crypt \
     python3-cryptography \
