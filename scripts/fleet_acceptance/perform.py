@@ -51,6 +51,7 @@ def perform(cloud: Cloud, wanted: Wanted, result: Result, say: Say) -> Exit:
     try:
         say(f"run {folder.run}")
         folder.write_before(listing.everything(cloud))
+        unlisted(cloud, result, say)
         _sections(run, wanted.sections)
     except KeyboardInterrupt:
         say("interrupted")
@@ -68,6 +69,14 @@ def perform(cloud: Cloud, wanted: Wanted, result: Result, say: Say) -> Exit:
     if status is Exit.DONE and (result.failures or result.left):
         status = Exit.FAILED
     return status
+
+
+def unlisted(cloud: Cloud, result: Result, say: Say) -> None:
+    """Name what cannot be listed here: what a run makes of it cannot be found by its tags, the rest goes on."""
+    for kind, why in cloud.unlisted.items():
+        say(f"  not listed here: {listing.plural(kind)} ({why})")
+    if cloud.unlisted:
+        result.figures["not listed"] = dict(cloud.unlisted)
 
 
 def _sections(run: Run, sections: Sequence[Section]) -> None:
@@ -119,7 +128,7 @@ def write(result: Result, redactor: Redactor, out: Path, say: Say) -> None:
         AcceptanceError: one is in it.
     """
     document = json.dumps(redactor.of(result.dump()), indent=1, ensure_ascii=False) + "\n"
-    report = words.report(result)
+    report = redactor.text(words.report(result))
     if found := sorted({*redactor.leaks(document), *redactor.leaks(report)}):
         raise AcceptanceError(f"the report would hold {', '.join(found)}: it is not written")
     stem, number = f"acceptance-{result.region}-{result.date}", 1

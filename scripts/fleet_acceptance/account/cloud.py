@@ -57,6 +57,7 @@ class Cloud:
     def __init__(self, where: Where) -> None:
         self.where = where
         self.calls: Counter[str] = Counter()
+        self.unlisted: dict[str, str] = {}
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._session = Session(profile=where.profile)
