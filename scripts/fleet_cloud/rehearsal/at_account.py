@@ -17,7 +17,7 @@ from fleet_cloud.console import duration
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import connection, spread
 from fleet_cloud.fleet.configuration import Endpoint
-from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.fleet.connection import Identity, Place
 from fleet_cloud.fleet.trial_claim import trial_claim
 from fleet_cloud.local import files, quoting
 from fleet_cloud.options import Context
@@ -159,11 +159,9 @@ def _look_at_way(settings: Settings) -> None:
         ca_file=Path(settings.ca_file) if settings.ca_file else None,
     )
     identity = Identity(certificate=Path(claim.certificate), key=Path(claim.private_key))
-    try:
-        with Connection(place, identity, f"claim-{secrets.token_hex(8)}"):
-            pass
-    except RefusedError as error:
-        connection.check_way(place, [error])
+    connection.check_way(
+        place, [connection.knock(place, identity, f"claim-{secrets.token_hex(8)}")]
+    )
 
 
 def _ask(context: Context, account: Account, asked: Asked, *, yes: bool) -> None:

@@ -46,11 +46,13 @@ def test_policies_are_found_right_then_too_wide_and_nothing_is_left_behind(
 
 
 def test_hook_is_found_to_keep_a_device_from_being_taken_over(
-    fleet_cloud: FleetCloud, sandbox: Sandbox
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    iot = aws_client(sandbox, "iot")
+    iot, image = aws_client(sandbox, "iot"), tmp_path / "image"
     fleet_cloud("up", "--name", "boats", "--rotation")
-    words = ("verify", "--name", "boats", "--ca-file", sandbox.ca_file, "--json")
+    words = ("verify", "--name", "boats", "--image", image, "--json")
+    assert "no config.yaml" in fleet_cloud(*words, status=2).stdout
+    fleet_cloud("claim", "new", "--name", "boats", "--image", image, "--ca-file", sandbox.ca_file)
     before = iot.list_things()["things"]
     right = answer(fleet_cloud(*words))
     assert right["takeover"]["was"] == "refused"
