@@ -23,6 +23,7 @@ Say = Callable[[str], None]
 
 _ROUNDS = 4
 _PAUSE_SECONDS = 5.0
+_LAST_WRITES_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,20 @@ def remove(cloud: Cloud, run: str, folder: Folder | None, say: Say) -> list[str]
             say("the account is as it was")
         for kind, names in others.items():
             say(f"  since the beginning: {kind} {', '.join(names)}")
-    if not left:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        if folder.path.exists():
-            left.append(f"{folder.path}: something still writes into it")
+    if not left and not _gone(folder.path):
+        left.append(f"{folder.path}: something still writes into it")
     return left
+
+
+def _gone(path: Path) -> bool:
+    """Delete the run's folder; a program whose parent was ended may write its last into it meanwhile."""
+    until = time.monotonic() + _LAST_WRITES_SECONDS
+    while path.exists():
+        if time.monotonic() > until:
+            return False
+        shutil.rmtree(path, ignore_errors=True)
+        time.sleep(0.1)
+    return True
 
 
 def write(result: Result, redactor: Redactor, out: Path, say: Say) -> None:
