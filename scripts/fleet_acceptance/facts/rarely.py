@@ -19,7 +19,7 @@ FACTS = (
         says="is deleted",
         mark="D",
         documented="deleted",
-        sandbox="PENDING_ACTIVATION",
+        sandbox="deleted",
         how="look for it after that",
         follows="companion: devices clean; security: what an unregistered certificate is good for",
     ),

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import secrets
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,12 +33,11 @@ from fleet_cloud.rehearsal.run import Stage, rehearse
 _MESSAGES, _MINUTES, _HOOK = 1.0, 0.08, 0.2
 # Of a device: messages with their answers, and calls that take it away again.
 _MESSAGES_EACH, _CALLS_EACH = 10, 5
+_LAST_PORT = 65_535
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Rehearses, cleans up, or joins."""
-    # As who runs it in a container ends it: what was made is taken away, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if arguments.merge:
         return _merge(arguments.merge, arguments.out)
     made = MadeFile(arguments.out)
@@ -85,6 +83,10 @@ def _asked(arguments: argparse.Namespace, settings: Settings | None) -> Asked:
     """Returns what is asked for."""
     if arguments.devices is None:
         raise UsageError("--devices is missing", remedy="such as --devices 200")
+    if arguments.web is not None and not 0 <= arguments.web <= _LAST_PORT:
+        raise UsageError(
+            f"--web {arguments.web} is no port", remedy=f"give one from 0 to {_LAST_PORT}"
+        )
     given: str | None = arguments.spread
     asked = Asked(
         devices=arguments.devices,

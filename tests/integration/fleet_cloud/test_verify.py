@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from iot_sandbox.launch import Sandbox
+from support.accounts import listing
 from support.aws import aws_client
 from support.companion import FleetCloud, answer
 
@@ -135,3 +136,19 @@ def test_python_without_awscrt_is_told_so(
     assert done.returncode == 1
     assert "lacks awscrt" in done.stderr
     assert "next: " in done.stderr
+
+
+def test_an_end_by_sigterm_takes_the_trials_claim_away_as_ctrl_c_does(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, root_dir: Path, operator: dict[str, str]
+) -> None:
+    fleet_cloud("up", "--name", "ended")
+    before = listing(sandbox)
+    words = ("verify", "--name", "ended", "--ca-file", str(sandbox.ca_file))
+    command = [sys.executable, str(root_dir / "scripts" / "fleet-cloud"), *words]
+    with subprocess.Popen(command, env=operator, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("claim connects" in line for line in process.stderr)
+        process.terminate()
+        process.stderr.read()
+        assert process.wait(60) == 130
+    assert listing(sandbox) == before
