@@ -2,7 +2,11 @@
 
 For each command: seconds, processor seconds of the command, its memory, and the aim for 10,000 things; below it the
 sandbox's ceiling, asked by threads (or by its own bulk task) that do nothing else, and how many times that the command
-took. Argument: N (10000). The exit status is 1 when an aim for so many, in proportion, is missed.
+took. Then, with AWS's default quotas switched on in the sandbox, what share of the slowest one is used. The load of the
+machine stands at the end; from one process a core on it is called noisy, and the figures are not worth much.
+
+Arguments: N (10000), and how many things with quotas (500; they take ten a second); 0 leaves either out. Exit status 1:
+an aim for so many, in proportion, is missed.
 """
 
 import concurrent.futures
@@ -23,15 +27,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import CertificateSigningRequestBuilder, Name, NameAttribute
 from cryptography.x509.oid import NameOID
 
+from fleet_cloud.aws.pace import QUOTAS
 from iot_sandbox.launch import Sandbox, launch
 from support.aws import aws_client
 
 ROOT = Path(__file__).resolve().parent.parent
 THREADS = 16
 THINGS = 10_000  # that the aims are for
+NOISY = 1.0  # load from which on figures are not worth much
 LEAST = 3.0  # seconds that no aim in proportion falls below
 MOST_OF_TASK = 1.2  # of what the sandbox needs for the task
 MEGABYTES = 1024
+WITH_QUOTAS = 500
+LEAST_SHARE = 0.9  # of what the slowest quota allows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +102,21 @@ class Table:
         )
         return ratio
 
+    def share(self, sandbox: Sandbox, operation: str, count: int) -> None:
+        """Show what share of what a quota allows the last command used."""
+        per_second = QUOTAS[operation]
+        share = count / (per_second * self._last + per_second)
+        (refused,) = (
+            one["hits"] - count for one in sandbox.faults.listed() if one["operation"] == operation
+        )
+        print(
+            f"  the quota alone, {count} x {operation} at {per_second:g} a second:"
+            f" {share:.2f} of what it allows, {refused} refused",
+            flush=True,
+        )
+        if share < LEAST_SHARE:
+            self.missed.append(f"{operation}: {share:.2f} of its quota")
+
 
 def task_alone(sandbox: Sandbox, bucket: str, role: str, policy: str, count: int) -> float:
     """How long the sandbox needs for a bulk task of so many things, from its start to its report."""
@@ -135,40 +158,75 @@ def task_alone(sandbox: Sandbox, bucket: str, role: str, policy: str, count: int
     return time.monotonic() - began
 
 
-def main(count: int) -> int:
+def within_quotas(table: Table, sandbox: Sandbox, folder: Path, count: int) -> None:
+    """Show what share of the slowest quota the companion uses; each quota has room for a second."""
+    for operation, per_second in QUOTAS.items():
+        sandbox.faults.add(operation, "quota", per_second=per_second, burst=per_second)
+    serials, out = folder / "quota-serials", folder / "quota-bulk"
+    many = count * round(QUOTAS["CreateThing"] / QUOTAS["DeleteCertificate"])
+    serials.write_text("".join(f"Q{number}\n" for number in range(many)))
+    ca_file = Path(sandbox.ca_file)
+    table.companion("devices", "expect", serials)
+    table.share(sandbox, "CreateThing", many)
+    table.companion(
+        *("bulk", "--count", str(count), "--prefix", "quota"),
+        *("--ca-file", ca_file, "--out", out),
+    )
+    table.companion("bulk", "reset", "--yes", "--out", out)
+    table.share(sandbox, "DeleteCertificate", count)
+    sandbox.faults.clear()
+
+
+def without_quotas(table: Table, sandbox: Sandbox, folder: Path, count: int) -> None:
+    """Show how long each command takes, beside what the sandbox alone takes."""
+    iot = aws_client(sandbox, "iot")
+    serials = folder / "serials"
+    serials.write_text("".join(f"S{number}\n" for number in range(count)))
+    table.companion("devices", "expect", serials, aim=120.0)
+    table.ceiling("CreateThing", lambda one: iot.create_thing(thingName=f"c-{one}"), count)
+    table.companion("status", aim=10.0)
+    table.companion("devices", "list", aim=10.0)
+    pages = iot.get_paginator("list_things")
+    table.ceiling(
+        "ListThings, all pages",
+        lambda _: sum(1 for _ in pages.paginate(maxResults=250)),
+        1,
+    )
+    out, ca_file = folder / "bulk", Path(sandbox.ca_file)
+    table.companion("bulk", "--count", str(count), "--ca-file", ca_file, "--out", out)
+    account = aws_client(sandbox, "sts").get_caller_identity()["Account"]
+    bucket = f"fleet-bulk-{account}-{sandbox.region}"
+    role = f"arn:aws:iam::{account}:role/fleet-bulk"
+    ratio = table.beside(
+        f"a task of {count}", task_alone(sandbox, bucket, role, "fleet-device", count)
+    )
+    if count >= THINGS and ratio > MOST_OF_TASK:  # of fewer, the start of the command weighs more
+        table.missed.append(f"bulk: {ratio:.2f} times the task")
+    table.companion("check", "--all", "--out", out, aim=180.0)
+    table.companion("bulk", "reset", "--yes", "--out", out, aim=300.0)
+
+
+def main(count: int, with_quotas: int) -> int:
     """Set a fleet up, expect its devices, list them; register as many in bulk, check them, take them away."""
+    before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name, launch(Path(name) / "sandbox") as sandbox:
-        folder, iot = Path(name), aws_client(sandbox, "iot")
-        table = Table(sandbox, count)
+        table, folder = Table(sandbox, count), Path(name)
         table.companion("up", aim=3.0)
-        serials = folder / "serials"
-        serials.write_text("".join(f"S{number}\n" for number in range(count)))
-        table.companion("devices", "expect", serials, aim=120.0)
-        table.ceiling("CreateThing", lambda one: iot.create_thing(thingName=f"c-{one}"), count)
-        table.companion("status", aim=10.0)
-        table.companion("devices", "list", aim=10.0)
-        pages = iot.get_paginator("list_things")
-        table.ceiling(
-            "ListThings, all pages",
-            lambda _: sum(1 for _ in pages.paginate(maxResults=250)),
-            1,
-        )
-        out, ca_file = folder / "bulk", Path(sandbox.ca_file)
-        table.companion("bulk", "--count", str(count), "--ca-file", ca_file, "--out", out)
-        account = aws_client(sandbox, "sts").get_caller_identity()["Account"]
-        bucket = f"fleet-bulk-{account}-{sandbox.region}"
-        role = f"arn:aws:iam::{account}:role/fleet-bulk"
-        ratio = table.beside(
-            f"a task of {count}", task_alone(sandbox, bucket, role, "fleet-device", count)
-        )
-        if ratio > MOST_OF_TASK:
-            table.missed.append(f"bulk: {ratio:.2f} times the task")
-        table.companion("check", "--all", "--out", out, aim=180.0)
-        table.companion("bulk", "reset", "--yes", "--out", out, aim=300.0)
+        if count:
+            without_quotas(table, sandbox, folder, count)
+        if with_quotas:
+            within_quotas(table, sandbox, folder, with_quotas)
+    after = os.getloadavg()[0]
+    # What is measured keeps two processes busy itself: what was there before tells.
+    noisy = ", noisy" if before > NOISY else ""
+    print(
+        f"{count} things, {os.cpu_count()} cores, load {before:.1f} before, {after:.1f} after{noisy}"
+    )
     for words in table.missed:
         print(f"missed: {words}", file=sys.stderr)
     return 1 if table.missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else THINGS))
+    asked = [int(word) for word in sys.argv[1:]]
+    sys.exit(main(*(*asked, *(THINGS, WITH_QUOTAS)[len(asked) :])))

@@ -1,10 +1,10 @@
 """The sandbox's own HTTP route, ``/_sandbox/...``, on ministack's HTTP port; described in ``sandbox/README.md``."""
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from iot_sandbox import certificates
+from iot_sandbox.api import App, Message, Receive, Send
 from iot_sandbox.bulk import REPORTS, BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.fault_kinds import FaultError
@@ -14,10 +14,6 @@ ROOT = "/_sandbox/"
 FOREVER = float("inf")
 
 Answer = tuple[int, dict[str, Any]]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class Control:

@@ -11,6 +11,27 @@ SESSION = ("connect", "subscribe", "publish")
 CREDENTIALS = ("credentials",)
 ANSWERED = (*PROVISIONING, "command-response")
 OPERATIONS = (*ANSWERED, *SESSION, *CREDENTIALS)
+# Of AWS IoT's control plane, those that somebody asks once a thing or once a certificate: method and path.
+API = {
+    "AttachPolicy": ("PUT", "/target-policies/{}"),
+    "AttachThingPrincipal": ("PUT", "/things/{}/principals"),
+    "CreateCertificateFromCsr": ("POST", "/certificates"),
+    "CreateKeysAndCertificate": ("POST", "/keys-and-certificate"),
+    "CreatePolicy": ("POST", "/policies/{}"),
+    "CreateThing": ("POST", "/things/{}"),
+    "DeleteCertificate": ("DELETE", "/certificates/{}"),
+    "DeletePolicy": ("DELETE", "/policies/{}"),
+    "DeleteThing": ("DELETE", "/things/{}"),
+    "DescribeCertificate": ("GET", "/certificates/{}"),
+    "DescribeJobExecution": ("GET", "/things/{}/jobs/{}"),
+    "DescribeThing": ("GET", "/things/{}"),
+    "DetachPolicy": ("POST", "/target-policies/{}"),
+    "DetachThingPrincipal": ("DELETE", "/things/{}/principals"),
+    "ListThingPrincipals": ("GET", "/things/{}/principals"),
+    "SearchIndex": ("POST", "/indices/search"),
+    "UpdateCertificate": ("PUT", "/certificates/{}"),
+    "UpdateThing": ("PATCH", "/things/{}"),
+}
 
 NOT_AUTHORIZED = 135
 EVERY: Literal["every"] = "every"
@@ -54,7 +75,9 @@ KINDS = {
     "drop-fields": Kind(PROVISIONING + CREDENTIALS, {"fields": ...}),
     "close-before": Kind(OPERATIONS),
     "close-after": Kind(OPERATIONS),
-    "quota": Kind(PROVISIONING + CREDENTIALS, {"per_second": ..., "burst": 0}, every=True),
+    "quota": Kind(
+        (*PROVISIONING, *CREDENTIALS, *API), {"per_second": ..., "burst": 0}, every=True
+    ),
     "token-reuse": Kind(("register-thing",), {"mode": "reject"}, every=True),
     "policy-spread": Kind(SESSION, {"seconds": ...}, every=True),
     "long-token": Kind(CREDENTIALS, {"bytes": ...}),
@@ -69,8 +92,9 @@ def checked(operation: str, kind: str, given: dict[str, object]) -> dict[str, An
     Raises:
         FaultError: unknown operation, kind or parameter, a value missing or out of range.
     """
-    if operation not in OPERATIONS:
-        raise FaultError(f"unknown operation {operation!r}; there are {', '.join(OPERATIONS)}")
+    if operation not in (*OPERATIONS, *API):
+        there_are = ", ".join((*OPERATIONS, *API))
+        raise FaultError(f"unknown operation {operation!r}; there are {there_are}")
     if kind not in KINDS:
         raise FaultError(f"unknown kind {kind!r}; there are {', '.join(KINDS)}")
     if operation not in KINDS[kind].operations:

@@ -22,7 +22,7 @@ class Request:
     """One call, as far as a fault can tell calls apart.
 
     Attributes:
-        operation: one of ``fault_kinds.OPERATIONS``.
+        operation: one of ``fault_kinds.OPERATIONS``, or of ``API``.
         client_id: MQTT client id; for credentials the thing named.
         topics: the topic published to, the topic filters subscribed to, or the role alias.
         is_provisioning: whether a publish is itself a provisioning request.

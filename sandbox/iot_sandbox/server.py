@@ -14,7 +14,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.typing import Framework
 
-from iot_sandbox import control, ground, seams
+from iot_sandbox import api, control, ground, seams
 from iot_sandbox.bulk import BulkTasks
 from iot_sandbox.calls import Calls
 from iot_sandbox.credentials import CredentialsEndpoint
@@ -61,7 +61,11 @@ def run(
     seams.install_control(bulk, aliases)
     endpoint = CredentialsEndpoint(aliases, table, calls)
     app = cast(
-        "Framework", control.beside(ground.ministack_app.app, control.Control(table, calls, bulk))
+        "Framework",
+        control.beside(
+            api.within_quotas(ground.ministack_app.app, table),
+            control.Control(table, calls, bulk),
+        ),
     )
 
     async def main() -> None:

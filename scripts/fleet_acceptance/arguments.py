@@ -131,8 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SECTION",
-        choices=[section.name for section in plan.SECTIONS],
-        help="this section; may be repeated: " + ", ".join(one.name for one in plan.SECTIONS),
+        choices=[plan.MEASURE, *(section.name for section in plan.SECTIONS)],
+        help=f"this section; may be repeated: {_sections()}",
     )
     what.add_argument(
         "--devices", type=_count, default=50, metavar="N", help="how many at once (default 50)"
@@ -150,6 +150,16 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path(), metavar="DIR", help="where results go (default: here)"
     )
     return parser
+
+
+def _sections() -> str:
+    """Say which sections there are, and which of them have to be asked for."""
+    usual = [one.name for one in plan.SECTIONS if not one.warning]
+    asked = [f"{one.name} ({one.warning})" for one in plan.SECTIONS if one.warning]
+    return (
+        f"{', '.join(usual)}; measure is short for all that begin with it; "
+        f"only when they are named: {'; '.join(asked)}"
+    )
 
 
 def _count(text: str) -> int:

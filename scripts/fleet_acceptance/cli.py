@@ -12,7 +12,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet_acceptance import arguments, perform, plan
-from fleet_acceptance.account import clean_up
+from fleet_acceptance.account import clean_up, listing
 from fleet_acceptance.account.cloud import Cloud, Where
 from fleet_acceptance.arguments import Arguments
 from fleet_acceptance.errors import AcceptanceError, Exit
@@ -107,6 +107,8 @@ def _ask(cloud: Cloud, asked: Arguments) -> None:
     for section in sections:
         times = f", {asked.devices} times" if section.per_device else ""
         say(f"  {section.name}: {section.makes}{times}")
+        if section.warning:
+            say(f"    {section.warning}")
     calls, messages, dollars = plan.costs(sections, asked.devices)
     cents = max(1, math.ceil(dollars * 100))
     plural = "cents" if cents > 1 else "cent"
@@ -136,6 +138,8 @@ def _clean_up(cloud: Cloud, asked: Arguments) -> int:
     """Take away what earlier runs left."""
     left: list[str] = []
     found = list(clean_up.runs(cloud, asked.out))
+    for kind, why in cloud.unlisted.items():
+        say(f"not listed here: {listing.plural(kind)} ({why})")
     for run, folder in found:
         say(f"{run}:")
         left += perform.remove(cloud, run, folder, say)

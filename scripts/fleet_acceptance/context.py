@@ -5,7 +5,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -29,8 +29,11 @@ FAILURES = (
     RuntimeError,
 )
 
-_PATIENCE_SECONDS = 300.0
-_SANDBOX_SECONDS = 3.0
+# For what AWS does within minutes, and for what must not come: an account, a sandbox on this machine.
+_PATIENCE_SECONDS = {"account": 300.0, "sandbox": 1.0}
+_SILENCE_SECONDS = {"account": 3.0, "sandbox": 1.0}
+
+Made = TypeVar("Made")
 
 
 class Run:
@@ -61,6 +64,7 @@ class Run:
         self.section = ""
         self._place: Place | None = None
         self._numbers = itertools.count(1)
+        self._made: dict[object, Any] = {}
 
     @property
     def id(self) -> str:
@@ -75,7 +79,12 @@ class Run:
     @property
     def patience(self) -> float:
         """How many seconds AWS has for what it does within minutes."""
-        return _PATIENCE_SECONDS if self.result.against == "account" else _SANDBOX_SECONDS
+        return _PATIENCE_SECONDS[self.result.against]
+
+    @property
+    def silence(self) -> float:
+        """For how many seconds to listen for what must not come."""
+        return _SILENCE_SECONDS[self.result.against]
 
     @property
     def image(self) -> Path:
@@ -92,6 +101,13 @@ class Run:
     def number(self) -> int:
         """Give a number that was not given before."""
         return next(self._numbers)
+
+    def once(self, make: "Callable[[Run], Made]") -> Made:
+        """Give what is made once for the whole run."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        found: Made = self._made[make]
+        return found
 
     def fleet_cloud(self, *words: str | Path, statuses: tuple[int, ...] = (0,)) -> Any:  # noqa: ANN401
         """Run fleet-cloud for the run's fleet; give its JSON answer."""

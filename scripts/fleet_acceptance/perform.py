@@ -23,6 +23,7 @@ Say = Callable[[str], None]
 
 _ROUNDS = 4
 _PAUSE_SECONDS = 5.0
+_LAST_WRITES_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def perform(cloud: Cloud, wanted: Wanted, result: Result, say: Say) -> Exit:
     try:
         say(f"run {folder.run}")
         folder.write_before(listing.everything(cloud))
+        unlisted(cloud, result, say)
         _sections(run, wanted.sections)
     except KeyboardInterrupt:
         say("interrupted")
@@ -68,6 +70,14 @@ def perform(cloud: Cloud, wanted: Wanted, result: Result, say: Say) -> Exit:
     if status is Exit.DONE and (result.failures or result.left):
         status = Exit.FAILED
     return status
+
+
+def unlisted(cloud: Cloud, result: Result, say: Say) -> None:
+    """Name what cannot be listed here: what a run makes of it cannot be found by its tags, the rest goes on."""
+    for kind, why in cloud.unlisted.items():
+        say(f"  not listed here: {listing.plural(kind)} ({why})")
+    if cloud.unlisted:
+        result.figures["not listed"] = dict(cloud.unlisted)
 
 
 def _sections(run: Run, sections: Sequence[Section]) -> None:
@@ -105,11 +115,20 @@ def remove(cloud: Cloud, run: str, folder: Folder | None, say: Say) -> list[str]
             say("the account is as it was")
         for kind, names in others.items():
             say(f"  since the beginning: {kind} {', '.join(names)}")
-    if not left:
-        shutil.rmtree(folder.path, ignore_errors=True)
-        if folder.path.exists():
-            left.append(f"{folder.path}: something still writes into it")
+    if not left and not _gone(folder.path):
+        left.append(f"{folder.path}: something still writes into it")
     return left
+
+
+def _gone(path: Path) -> bool:
+    """Delete the run's folder; a program whose parent was ended may write its last into it meanwhile."""
+    until = time.monotonic() + _LAST_WRITES_SECONDS
+    while path.exists():
+        if time.monotonic() > until:
+            return False
+        shutil.rmtree(path, ignore_errors=True)
+        time.sleep(0.1)
+    return True
 
 
 def write(result: Result, redactor: Redactor, out: Path, say: Say) -> None:
@@ -119,7 +138,7 @@ def write(result: Result, redactor: Redactor, out: Path, say: Say) -> None:
         AcceptanceError: one is in it.
     """
     document = json.dumps(redactor.of(result.dump()), indent=1, ensure_ascii=False) + "\n"
-    report = words.report(result)
+    report = redactor.text(words.report(result))
     if found := sorted({*redactor.leaks(document), *redactor.leaks(report)}):
         raise AcceptanceError(f"the report would hold {', '.join(found)}: it is not written")
     stem, number = f"acceptance-{result.region}-{result.date}", 1

@@ -2,6 +2,6 @@
 
 import sys
 
-from fleet_cloud.cli import main
+from fleet_cloud.cli import program
 
-sys.exit(main())
+sys.exit(program())

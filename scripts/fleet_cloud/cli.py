@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -145,6 +146,12 @@ def build_parser() -> argparse.ArgumentParser:
             parent = groups[group]
         _add(parent, name, command)
     return parser
+
+
+def program() -> int:
+    """Runs as a program: an end by SIGTERM is one by Ctrl-C, so that what was made for a while is taken away."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ def listing(sandbox: Sandbox) -> dict[str, Any]:
             (one["certificateId"], one["status"])
             for one in iot.list_certificates()["certificates"]
         ),
+        "CAs": sorted(one["certificateId"] for one in iot.list_ca_certificates()["certificates"]),
         "things": sorted(one["thingName"] for one in iot.list_things()["things"]),
         "types": sorted(one["thingTypeName"] for one in iot.list_thing_types()["thingTypes"]),
         "groups": sorted(one["groupName"] for one in iot.list_thing_groups()["thingGroups"]),

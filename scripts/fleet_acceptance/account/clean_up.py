@@ -48,7 +48,8 @@ def take_away(
     before = (folder.before() if folder else None) or {}
     if folder:
         _numbered_things(cloud, run, folder, before, done)
-    there = listing.of_run(listing.everything(cloud), run)
+    listed = listing.everything(cloud)
+    there = listing.of_run(listed, run) | {"CA": _cas(cloud, listed, run)}
     there["certificate"] = _certificates(cloud, folder, before) if folder else []
     for name in there.get("thing type", []):
         # It may go five minutes after: the sooner, the better.
@@ -67,18 +68,23 @@ def take_away(
 def left_of(cloud: Cloud, run: str, folder: Folder | None) -> list[str]:
     """Give what is still there of a run: what bears its name, and certificates of its record."""
     there = listing.everything(cloud)
-    certificates = set(folder.certificates() if folder else ()) & set(there["certificate"])
-    named = listing.of_run(there, run)
+    certificates = set(folder.certificates() if folder else ()) & set(there.get("certificate", ()))
+    named = listing.of_run(there, run) | {"CA": _cas(cloud, there, run)}
     return [
         *(f"{kind} {name}" for kind, names in named.items() for name in names),
         *(f"certificate {one}" for one in sorted(certificates)),
     ]
 
 
+def _cas(cloud: Cloud, there: Listing, run: str) -> list[str]:
+    """Give the run's own CAs, whose names say nothing: by their tags."""
+    return [one for one in there.get("CA", ()) if tags.is_mine(cloud, "CA", one, run)]
+
+
 def _certificates(cloud: Cloud, folder: Folder, before: Listing) -> list[str]:
     """Give the run's certificates that are there: by its record, and by its keys where no answer ever came."""
-    kinds = {kind.word: kind for kind in KINDS}
-    there = set(listing.names(cloud, kinds["certificate"])) - set(before.get("certificate", []))
+    there = set(listing.everything(cloud, "certificate").get("certificate", []))
+    there -= set(before.get("certificate", []))
     recorded = there & set(folder.certificates())
     if not before:
         return sorted(recorded)

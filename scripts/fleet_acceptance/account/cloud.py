@@ -23,6 +23,8 @@ SCRIPTS = Path(__file__).resolve().parents[2]
 # The longest is down, which waits for what AWS does not delete yet.
 _LIMIT_SECONDS = 2400.0
 _DEFAULT_PORT = 8883
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10, 30
+_MOST_TRIES = 10
 _SHOWN_LINES = 12
 
 
@@ -57,6 +59,7 @@ class Cloud:
     def __init__(self, where: Where) -> None:
         self.where = where
         self.calls: Counter[str] = Counter()
+        self.unlisted: dict[str, str] = {}
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._session = Session(profile=where.profile)
@@ -82,7 +85,15 @@ class Cloud:
                     endpoint_url=self._endpoint(),
                     aws_access_key_id=self.where.environment.get("AWS_ACCESS_KEY_ID"),
                     aws_secret_access_key=self.where.environment.get("AWS_SECRET_ACCESS_KEY"),
-                    config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}),
+                    config=Config(
+                        retries={
+                            "mode": "adaptive",
+                            # The first call tells whether anybody is there.
+                            "total_max_attempts": 2 if service == "sts" else _MOST_TRIES,
+                        },
+                        connect_timeout=_CONNECT_SECONDS,
+                        read_timeout=_ANSWER_SECONDS,
+                    ),
                 )
                 made.meta.events.register("before-call", self._count)
                 self._clients[service] = made

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fleet_acceptance.account.cloud import Cloud
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fleet_acceptance.account.cloud import Cloud, code_of
 
 # A run's name, alone or before more; a topic rule has no hyphen.
 RUN = re.compile(r"acc[-_](?P<digits>[0-9a-f]{6})(?=[-_]|$)")
@@ -34,6 +36,7 @@ KINDS = (
     Kind("function", "lambda", "list_functions", "Functions", "FunctionName"),
     Kind("log group", "logs", "describe_log_groups", "logGroups", "logGroupName"),
     Kind("thing", "iot", "list_things", "things", "thingName"),
+    Kind("CA", "iot", "list_ca_certificates", "certificates", "certificateId"),
     Kind("certificate", "iot", "list_certificates", "certificates", "certificateId"),
     Kind("policy", "iot", "list_policies", "policies", "policyName"),
     Kind("template", "iot", "list_provisioning_templates", "templates", "templateName"),
@@ -46,24 +49,59 @@ KINDS = (
 )
 
 
-def everything(cloud: Cloud) -> Listing:
-    """List all of it: kind to sorted names."""
-    return {kind.word: sorted(names(cloud, kind)) for kind in KINDS}
+def everything(cloud: Cloud, *only: str) -> Listing:
+    """List all of it, or these kinds: kind to sorted names.
+
+    A kind that cannot be listed here is left out: its service or operation may not be there in a region, or not for
+    this user, or not in this botocore. ``cloud.unlisted`` has the reason.
+    """
+    found: Listing = {}
+    for kind in KINDS:
+        if only and kind.word not in only:
+            continue
+        try:
+            found[kind.word] = sorted(_names(cloud, kind))
+        except (ClientError, BotoCoreError, AttributeError) as error:
+            cloud.unlisted[kind.word] = _why(error, kind)
+    return found
 
 
-def names(cloud: Cloud, kind: Kind) -> Iterator[str]:
-    """Yield the names of one kind."""
+def _why(error: Exception, kind: Kind) -> str:
+    """Say why a kind cannot be listed."""
+    if isinstance(error, ClientError):
+        return f"{kind.service} {kind.operation}: {code_of(error)}"
+    if isinstance(error, AttributeError):
+        return f"{kind.service} {kind.operation}: this botocore does not know it"
+    return f"{kind.service} {kind.operation}: {error}"
+
+
+def _names(cloud: Cloud, kind: Kind) -> Iterator[str]:
+    """Yield the names of one kind.
+
+    Raises:
+        ClientError: AWS refused.
+        BotoCoreError: nobody answered.
+        AttributeError: botocore does not know the operation.
+    """
     client = cloud.client(kind.service)
+    call = getattr(client, kind.operation)
     if client.can_paginate(kind.operation):
         pages: Any = client.get_paginator(kind.operation).paginate()
     else:
-        pages = [getattr(client, kind.operation)()]
+        pages = [call()]
     for page in pages:
         for entry in page.get(kind.key, []):
             # A command that is deleted is shown for some hours.
             if isinstance(entry, dict) and entry.get("pendingDeletion"):
                 continue
             yield str(entry if kind.name is None else entry[kind.name])
+
+
+def plural(kind: str) -> str:
+    """Give the word for several of a kind."""
+    if kind.endswith("y"):
+        return f"{kind[:-1]}ies"
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
 def run_of(name: str) -> str | None:
@@ -82,10 +120,10 @@ def of_run(listing: Listing, run: str) -> dict[str, list[str]]:
 
 
 def changes(before: Listing, after: Listing) -> Mapping[str, list[str]]:
-    """Give what came and what went, by kind: ``+name`` and ``-name``."""
+    """Give what came and what went, by kind that was listed both times: ``+name`` and ``-name``."""
     found = {}
-    for kind in before.keys() | after.keys():
-        old, new = set(before.get(kind, [])), set(after.get(kind, []))
+    for kind in before.keys() & after.keys():
+        old, new = set(before[kind]), set(after[kind])
         if old != new:
             found[kind] = [*(f"+{name}" for name in sorted(new - old))]
             found[kind] += [f"-{name}" for name in sorted(old - new)]

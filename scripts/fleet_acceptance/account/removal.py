@@ -90,6 +90,23 @@ def _thing(cloud: Cloud, name: str) -> None:
     patiently(lambda: cloud.iot.delete_thing(thingName=name))
 
 
+def _ca(cloud: Cloud, certificate_id: str) -> None:
+    iot = cloud.iot
+    # From here on nothing more is registered of what it has signed.
+    patiently(
+        lambda: iot.update_ca_certificate(
+            certificateId=certificate_id,
+            newStatus="INACTIVE",
+            newAutoRegistrationStatus="DISABLE",
+        )
+    )
+    # They are the run's, as their CA is, and have neither a name nor a tag.
+    pages = iot.get_paginator("list_certificates_by_ca").paginate(caCertificateId=certificate_id)
+    for one in [entry["certificateId"] for page in pages for entry in page["certificates"]]:
+        _certificate(cloud, one)
+    patiently(lambda: iot.delete_ca_certificate(certificateId=certificate_id))
+
+
 def _policy(cloud: Cloud, name: str) -> None:
     iot = cloud.iot
     for target in _pages(iot, "list_targets_for_policy", "targets", policyName=name):
@@ -166,6 +183,7 @@ DELETE: Mapping[str, Delete] = {
     "log group": lambda cloud, name: cloud.client("logs").delete_log_group(logGroupName=name),
     "thing": _thing,
     "certificate": _certificate,
+    "CA": _ca,
     "policy": _policy,
     "template": _template,
     "thing group": lambda cloud, name: cloud.iot.delete_thing_group(thingGroupName=name),

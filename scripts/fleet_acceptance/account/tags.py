@@ -29,6 +29,7 @@ _READ: Mapping[str, Callable[[Cloud, str], Any]] = {
     "command": _iot("command"),
     "job": _iot("job"),
     "rule": _iot("rule"),
+    "CA": _iot("cacert"),
     "policy": _iot("policy"),
     "template": _iot("provisioningtemplate"),
     "thing group": _iot("thinggroup"),

@@ -45,12 +45,22 @@ def until(condition: Callable[[], Any], what: str, seconds: float = LIMIT_SECOND
 
 @contextlib.contextmanager
 def _interrupted_later() -> Iterator[None]:
-    """Have Ctrl-C wait for the end of the block: a device that was started must be known, or nobody stops it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Have an interruption wait for the end of the block: a device that was started must be known, or nobody stops it.
+
+    Not by blocking signals, which the device would inherit.
+    """
+    pending: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: pending.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if pending:
+            signal.raise_signal(pending[0])
 
 
 @dataclass

@@ -14,6 +14,7 @@ from awscrt import io, mqtt5
 SECONDS = 20.0
 _NEVER_MS = 3_600_000
 _HTTPS_PORT = 443
+_REFUSED = 128  # MQTT 5: from here on a reason code is a refusal
 _PROPERTIES = (
     "retain",
     "payload_format_indicator",
@@ -182,7 +183,12 @@ class Session:
         """Publish a request and give its answer; None where none comes."""
         if subscribed:
             self.subscribe(f"{topic}/accepted", f"{topic}/rejected")
-        self.publish(topic, request)
+        if (self.publish(topic, request) or 0) >= _REFUSED:
+            return None  # nobody has read it
+        return self.reply(topic, seconds)
+
+    def reply(self, topic: str, seconds: float = SECONDS) -> Reply | None:
+        """Give the next answer to requests on a topic; None where none comes."""
         while message := self.next(seconds):
             if message.topic.startswith(f"{topic}/"):
                 suffix = message.topic.removeprefix(f"{topic}/")

@@ -59,7 +59,7 @@ FACTS = (
         mark="D",
         documented="ended",
         sandbox="stays",
-        how="switch it off, wait for five minutes; against a sandbox for three seconds",
+        how="switch it off, wait for five minutes; against a sandbox for a second",
         follows="agent: how long a revoked device goes on",
     ),
     Fact(

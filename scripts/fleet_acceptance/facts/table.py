@@ -1,6 +1,15 @@
 """All facts, in the order in which the report has them."""
 
-from fleet_acceptance.facts import credentials, jobs, orders, provisioning, sessions, templates
+from fleet_acceptance.facts import (
+    credentials,
+    jobs,
+    orders,
+    own_ca,
+    provisioning,
+    rarely,
+    sessions,
+    templates,
+)
 from fleet_acceptance.facts.fact import Fact
 
 FACTS: tuple[Fact, ...] = (
@@ -10,5 +19,7 @@ FACTS: tuple[Fact, ...] = (
     *jobs.FACTS,
     *orders.FACTS,
     *credentials.FACTS,
+    *own_ca.FACTS,
+    *rarely.FACTS,
 )
 BY_ID = {fact.id: fact for fact in FACTS}

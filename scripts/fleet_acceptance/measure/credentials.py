@@ -34,13 +34,14 @@ def measure(bench: Bench) -> None:
     """Measure all of it, with one thing, three role aliases and a role."""
     run = bench.run
     with run.measuring(*(f"credentials-{fact}" for fact in _FACTS)):
-        place, thing = _place(bench), bench.thing(_SERIAL)
+        place, thing, other = _place(bench), bench.thing(_SERIAL), bench.thing("unattached")
         aliases = {name: f"{run.id}-{name}" for name in ("good", "untrusted", "absent", "unnamed")}
         named = [f"rolealias/{aliases[name]}" for name in ("good", "untrusted", "absent")]
         policy = bench.policy(
             "bench-credentials", *(("AssumeRoleWithCertificate", n) for n in named)
         )
-        bench.iot.create_thing(thingName=thing)
+        for name in (thing, other):
+            bench.iot.create_thing(thingName=name)
         device, certificate_id = bench.identity(_SERIAL, policy)
         arn = run.cloud.arn(f"cert/{certificate_id}")
         bench.iot.attach_thing_principal(thingName=thing, principal=arn)
@@ -48,7 +49,7 @@ def measure(bench: Bench) -> None:
         _delay(bench, place, device, thing, aliases["good"])
         asked = {
             "policy": (thing, aliases["unnamed"]),
-            "thing": (f"{run.id}-counter", aliases["good"]),
+            "thing": (other, aliases["good"]),
             "alias": (thing, aliases["absent"]),
             "trust": (thing, aliases["untrusted"]),
         }

@@ -1,12 +1,10 @@
-"""Templates, things that are there already, and the hook."""
+"""Templates, and things that are there already."""
 
-import time
 from collections.abc import Callable, Mapping
 
 from botocore.exceptions import ClientError
 
 from fleet_acceptance.device.mqtt import Identity, RefusedError, Reply, Session
-from fleet_acceptance.measure import hook
 from fleet_acceptance.measure.bench import Bench
 from fleet_acceptance.measure.requests import answer
 
@@ -24,10 +22,9 @@ def measure(bench: Bench) -> None:
     temporary(bench)
     refusals(bench)
     existing(bench)
-    hooks(bench)
 
 
-def _try(bench: Bench, template: str, **parameters: str) -> Reply | None:
+def register_new(bench: Bench, template: str, **parameters: str) -> Reply | None:
     """Register a new certificate, on a connection of its own."""
     with bench.claim_session() as session:
         made = bench.issue(session)
@@ -91,13 +88,13 @@ def refusals(bench: Bench) -> None:
     }
     for fact, (template, parameters) in asked.items():
         with run.measuring(fact):
-            reply = _try(bench, template(), **parameters)
+            reply = register_new(bench, template(), **parameters)
             run.record(fact, answer(reply), answer=reply and reply.document)
     with run.measuring("policy-missing", "half-registered"):
         named = bench.template("no-policy", policy=f"{run.id}-nobodys")
-        reply = _try(bench, named, SerialNumber="half")
+        reply = register_new(bench, named, SerialNumber="half")
         run.record("policy-missing", answer(reply), answer=reply and reply.document)
-        left = _attributes(bench, "half") is not None
+        left = attributes_of(bench, "half") is not None
         run.record("half-registered", "the thing" if left else "nothing")
 
 
@@ -112,16 +109,16 @@ def existing(bench: Bench) -> None:
                 else bench.template(template)
             )
             serial = f"again-{template}"
-            first = _try(bench, named, SerialNumber=serial, Colour="red")
-            second = _try(bench, named, SerialNumber=serial, Colour="blue")
-            colour = (_attributes(bench, serial) or {}).get("colour")
+            first = register_new(bench, named, SerialNumber=serial, Colour="red")
+            second = register_new(bench, named, SerialNumber=serial, Colour="blue")
+            colour = (attributes_of(bench, serial) or {}).get("colour")
             words = answer(second)
             if words == "accepted":
                 words += ", attribute kept" if colour == "red" else ", attribute changed"
             run.record(fact, words, first=answer(first), answer=second and second.document)
     with run.measuring("override-fail-equal"):
         named = bench.template("fail", overrides={"AttributePayload": "FAIL"})
-        reply = _try(bench, named, SerialNumber="again-fail", Colour="red")
+        reply = register_new(bench, named, SerialNumber="again-fail", Colour="red")
         run.record("override-fail-equal", answer(reply), answer=reply and reply.document)
     with run.measuring("exclusive-thing"), bench.claim_session() as session:
         made = bench.issue(session)
@@ -143,54 +140,7 @@ def existing(bench: Bench) -> None:
         run.record("older-certificate", words, states=states)
 
 
-def hooks(bench: Bench) -> None:
-    """What a hook may do, and what becomes of the registration."""
-    run = bench.run
-    with run.measuring("hook-denies", "token-after-denial"):
-        template = bench.template("hooked", hook=True)
-        with bench.claim_session() as session:
-            made = bench.issue(session)
-            denied = bench.register(
-                session, template, made.token, SerialNumber="denied", Does="deny"
-            )
-            run.record("hook-denies", answer(denied), answer=denied and denied.document)
-            reply = bench.register(session, template, made.token, SerialNumber="denied")
-            run.record("token-after-denial", answer(reply), answer=reply and reply.document)
-    with run.measuring("hook-raises", "hook-calls"):
-        reply = _try(bench, bench.template("hooked", hook=True), SerialNumber="r", Does="raise")
-        run.record("hook-raises", answer(reply), answer=reply and reply.document)
-        counted = (_attributes(bench, "counter") or {}).get("calls", "0")
-        run.record("hook-calls", counted)
-    with run.measuring("hook-invalid"):
-        reply = _try(bench, bench.template("hooked", hook=True), SerialNumber="t", Does="text")
-        run.record("hook-invalid", answer(reply), answer=reply and reply.document)
-    with run.measuring("hook-slow", "hook-limit"), bench.claim_session() as session:
-        made = bench.issue(session)
-        began = time.monotonic()
-        reply = bench.register(
-            session,
-            bench.template("hooked", hook=True),
-            made.token,
-            SerialNumber="s",
-            Does="sleep",
-        )
-        seconds = time.monotonic() - began
-        run.record("hook-slow", answer(reply), answer=reply and reply.document)
-        is_waited_for = seconds >= hook.SLEEP_SECONDS
-        words = f"longer than {hook.SLEEP_SECONDS} s" if is_waited_for else f"{int(seconds)} s"
-        run.record("hook-limit", words, seconds=round(seconds, 2))
-    with run.measuring("hook-sees"):
-        template = bench.template("looking", hook=True, looks=True)
-        _try(bench, template, SerialNumber="looked", Does="look")
-        seen = (_attributes(bench, "looked") or {}).get("seen", "")
-        status, _, things = seen.partition(":")
-        words = (
-            f"{status}, {'not attached' if things == '0' else 'attached'}" if seen else "nothing"
-        )
-        run.record("hook-sees", words, seen=seen)
-
-
-def _attributes(bench: Bench, serial: str) -> Mapping[str, str] | None:
+def attributes_of(bench: Bench, serial: str) -> Mapping[str, str] | None:
     """Give a thing's attributes; None where it is not there."""
     try:
         found = bench.iot.describe_thing(thingName=bench.thing(serial))

@@ -61,7 +61,7 @@ class Redactor:
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
         text = _PEM.sub(r"(\1)", text)
-        text = re.sub(rf"\b{re.escape(self._account)}\b", "ACCOUNT", text)
+        text = re.sub(rf"(?<!\d){re.escape(self._account)}(?!\d)", "ACCOUNT", text)
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
         return text
@@ -69,7 +69,7 @@ class Redactor:
     def leaks(self, text: str) -> Iterator[str]:
         """Yield what a text holds that it must not."""
         yield from found_in(text)
-        if re.search(rf"\b{re.escape(self._account)}\b", text):
+        if re.search(rf"(?<!\d){re.escape(self._account)}(?!\d)", text):
             yield "the account's number"
         if any(secret in text for secret in self._secrets):
             yield "a secret of the run"

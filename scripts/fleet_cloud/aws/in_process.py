@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 # asked a thing but DescribeThing's allows more.
 AT_ONCE = 16
 
-_SECONDS = 60
+# AWS answers within seconds; who does not is asked twice more.
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10, 30
+_MOST_SILENCES = 3
 _MOST_TRIES = 5
 # Throttling is waited out: the pace falls with every such answer, so it ends.
 _MOST_THROTTLED = 30
@@ -143,8 +145,8 @@ class InProcess:
                 region_name=where.region,
                 endpoint_url=where.endpoint_url,
                 config=Config(
-                    connect_timeout=_SECONDS,
-                    read_timeout=_SECONDS,
+                    connect_timeout=_CONNECT_SECONDS,
+                    read_timeout=_ANSWER_SECONDS,
                     max_pool_connections=AT_ONCE,
                     # What is tried again, and when, is decided here, by the pace that it shares with all other calls.
                     retries={"mode": "standard", "total_max_attempts": 1},
@@ -197,7 +199,7 @@ class _Pacing:
         pause = min(2.0 ** (attempts - 3), _LONGEST_PAUSE_SECONDS)
         if response is None:
             is_passing = isinstance(caught_exception, HTTPClientError)
-            return pause if is_passing and attempts < _MOST_TRIES else None
+            return pause if is_passing and attempts < _MOST_SILENCES else None
         http, parsed = response
         error = parsed.get("Error", {})
         if error.get("Code") in _THROTTLED:

@@ -10,6 +10,7 @@ from fleet_cloud.errors import FleetCloudError, UsageError
 FLEET_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,35}")
 # Thing types, thing groups and billing groups; AWS allows 128 characters there.
 REGISTRY_NAME = re.compile(r"[0-9A-Za-z_:][0-9A-Za-z_:-]{0,127}")
+THING_NAME = re.compile(r"[0-9A-Za-z_:-]{1,128}")
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
 # How a region's name begins shows its partition; every other region is in ``aws``.

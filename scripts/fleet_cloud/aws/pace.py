@@ -1,7 +1,8 @@
 """How fast an account may be asked: a bucket for each operation of AWS, which throttling makes slower.
 
 The rates are AWS's defaults; an account may have more or, shared with others, less. Throttling tells: the bucket's rate
-falls to seven tenths of what got through, and then rises by a twentieth of that a second.
+falls to seven tenths of what got through, and then rises by a twentieth of that a second. Another place than Amazon's
+has no quotas until it throttles, and AWS's from then on.
 """
 
 import dataclasses
@@ -83,8 +84,12 @@ class Pace:
             now, bucket = self._clock(), self._bucket(operation)
             if now - bucket.fell < _FALLS_APART_SECONDS:
                 return
-            rate = self._risen(bucket, now) if bucket.rate else self._measured(bucket, now)
-            bucket.rate = max(_SLOWEST, rate * _FALL)
+            quota = self._quota(operation)
+            if bucket.rate is None and quota and self._measured(bucket, now) > quota:
+                bucket.most = bucket.rate = quota
+            else:
+                rate = self._risen(bucket, now) if bucket.rate else self._measured(bucket, now)
+                bucket.rate = max(_SLOWEST, rate * _FALL)
             bucket.fell = now
             bucket.next = max(bucket.next, now + 1 / bucket.rate)
 
@@ -96,10 +101,13 @@ class Pace:
 
     def _bucket(self, operation: str) -> _Bucket:
         if operation not in self._buckets:
-            quota = QUOTAS.get(operation) if self._known else None
-            rate = quota * _SHARE if quota else None
+            rate = self._quota(operation) if self._known else None
             self._buckets[operation] = _Bucket(most=rate, rate=rate, since=self._clock())
         return self._buckets[operation]
+
+    def _quota(self, operation: str) -> float | None:
+        quota = QUOTAS.get(operation)
+        return quota * _SHARE if quota else None
 
     def _risen(self, bucket: _Bucket, now: float) -> float:
         rate = bucket.rate or _SLOWEST

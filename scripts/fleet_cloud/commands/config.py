@@ -168,7 +168,7 @@ def write(
         FleetCloudError: There is one that says something else, with the code ``file-exists``.
     """
     window, reason = _spread(context, arguments.fleet_size, arguments.quota)
-    place, ca = configuration.remembered(files.read(out / CONFIG_FILE) or "")
+    place, ca = kept_in(out)
     kept = str(out / ca) if ca and not arguments.ca_file else None
     ca_text, ca_file = _ca(context, out, arguments.ca_file or kept)
     given: str | None = arguments.device_endpoint
@@ -215,6 +215,11 @@ def write(
             f"  spread {wanted.spread}: {reason}",
         ],
     )
+
+
+def kept_in(folder: Path) -> tuple[str | None, str | None]:
+    """Returns endpoint and CA file that an earlier configuration in a folder says."""
+    return configuration.remembered(files.read(folder / CONFIG_FILE) or "")
 
 
 def _spread(context: Context, fleet_size: int | None, quota: float) -> tuple[int, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_cloud.aws.calls import Aws, entries, text
+from fleet_cloud.aws.names import THING_NAME
 from fleet_cloud.commands.devices_clean import left_lines
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import expected, inventory, registrations
@@ -14,6 +15,8 @@ from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import hook_settings, hooks, templates
+
+_SHOWN = 10  # names that cannot be
 
 NAME = ("devices", "expect")
 SUMMARY = "say which devices are to come, and with which keys"
@@ -63,6 +66,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         )
     known = hook_settings.of_template(templates.facts(template)["body"])
     wanted = [expected.entry(device, known) for device in devices]
+    _check_names(arguments.file, wanted)
     tasks = _tasks(aws, wanted) if wanted else []
     if tasks:
         context.console.say(f"  {len(wanted)} devices, {len(tasks)} to make or to change")
@@ -90,6 +94,22 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         ],
         status=Exit.FAILED if left else Exit.DONE,
     )
+
+
+def _check_names(file: Path | None, wanted: Sequence[Entry]) -> None:
+    """Checks that each can be a thing: of thousands the one that cannot would be found only at its turn.
+
+    Raises:
+        UsageError: One cannot.
+    """
+    wrong = [one.name for one in wanted if not THING_NAME.fullmatch(one.name)]
+    if wrong:
+        more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
+        raise UsageError(
+            f"{file} names what cannot be a thing's name:",
+            remedy="a name takes 1 to 128 of the characters 0-9 A-Z a-z : _ -",
+            details=[*map(repr, wrong[:_SHOWN]), *more],
+        )
 
 
 def _carry_out(

@@ -26,6 +26,8 @@ DESCRIPTION = """\
 Connects as each thing of the record and publishes a message once a second, to elf/THING or to a topic of yours. Each
 thing gets a policy, policy-THING, that allows that topic and no other; another topic changes it.
 
+The first three look at the way there: where none of them gets an answer, the others do not try.
+
 It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
 makes it).
 """
@@ -33,6 +35,8 @@ makes it).
 _TOPIC = re.compile(r"[^+#*?$\x00-\x1f][^+#*?\x00-\x1f]{0,255}")
 _LONGEST_SECONDS = 86_400
 _EVERY_SECONDS = 1.0
+# So many look at the way there before all of them try it.
+_FIRST = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +78,13 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     def send(thing: str) -> tuple[int, RefusedError | None]:
         return _send(place, folder.identity(thing), thing, arguments)
 
+    def knock(thing: str) -> RefusedError | None:
+        return connection.knock(place, folder.identity(thing), thing)
+
+    first = things[:_FIRST]
+    connection.check_way(place, context.console.spread(knock, first, "", _FIRST))
     results = context.console.spread(send, things, "", len(things))
     sent_by = dict(zip(record.things, results, strict=True))
-    if len(things) > 1:
-        connection.check_way(place, [why for _, why in results])
     failed = {thing: str(why) for thing, (_, why) in sent_by.items() if why}
     return Outcome(
         data={

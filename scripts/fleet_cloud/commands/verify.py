@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fleet_cloud.aws.calls import Aws, entries, text
+from fleet_cloud.commands import config
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import connection, retire
 from fleet_cloud.fleet.connection import Identity, Place, RefusedError
@@ -61,15 +62,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another parameter for the template; may be repeated",
     )
     parser.add_argument(
+        "--image",
+        metavar="DIR",
+        type=Path,
+        help="the folder that claim new wrote: endpoint and CA are those of its config.yaml",
+    )
+    parser.add_argument(
         "--device-endpoint",
         metavar="HOST[:PORT]",
-        help="where devices connect (default: what AWS says)",
+        help="where devices connect (default: what --image says, or else AWS)",
     )
     parser.add_argument(
         "--ca-file",
         metavar="FILE",
         type=Path,
-        help="the CA of the endpoint's certificate (default: this machine's own store)",
+        help="the CA of the endpoint's certificate (default: what --image says, or else this machine's own store)",
     )
 
 
@@ -80,13 +87,13 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "verify has no dry run: what it does is connect as a device",
             remedy="run it without; it deletes what it makes",
         )
-    connection.check_ca_file(arguments.ca_file)
+    given = _given(arguments)
     serial = arguments.serial or f"verify-{secrets.token_hex(4)}"
     parameters = {SERIAL_PARAMETER: serial, **_parameters(arguments.parameter)}
     connection.need_environment()
     context.shell.need("openssl")
     aws = context.aws()
-    place, before, has_hook = _look(context, aws, arguments)
+    place, before, has_hook = _look(context, aws, *given)
     trial = Trial(place, context.names, context.console.say)
     with ExitStack() as afterwards:
         folder = afterwards.enter_context(files.temporary_folder())
@@ -161,8 +168,27 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def _given(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
+    """Returns endpoint and CA, as far as flags or the folder of a claim say them.
+
+    Raises:
+        UsageError: That folder has no configuration of fleet-cloud.
+    """
+    endpoint, ca_file = arguments.device_endpoint, arguments.ca_file
+    connection.check_ca_file(ca_file)
+    if arguments.image is None:
+        return endpoint, ca_file
+    place, ca = config.kept_in(arguments.image)
+    if place is None:
+        raise UsageError(
+            f"--image {arguments.image} holds no {config.CONFIG_FILE} of fleet-cloud",
+            remedy="give the folder that fleet-cloud claim new wrote with --image or --out",
+        )
+    return endpoint or place, ca_file or (arguments.image / ca if ca else None)
+
+
 def _look(
-    context: Context, aws: Aws, arguments: argparse.Namespace
+    context: Context, aws: Aws, given: str | None, ca_file: Path | None
 ) -> tuple[Place, set[str], bool]:
     """Asks where devices connect, which things there are already, and whether the fleet's hook is asked."""
     endpoint, template, things = aws.ask_all(
@@ -174,8 +200,8 @@ def _look(
     )
     if template is None:
         raise templates.missing(context.names.template, aws.region)
-    found = connection.endpoint_of(endpoint, arguments.device_endpoint)
-    place = Place(endpoint=found, ca_file=arguments.ca_file)
+    found = connection.endpoint_of(endpoint, given)
+    place = Place(endpoint=found, ca_file=ca_file)
     has_hook = templates.is_own_hook(context.names, str(templates.facts(template)["hook"]))
     return place, {text(entry, "thingName") for entry in entries(things, "things")}, has_hook
 

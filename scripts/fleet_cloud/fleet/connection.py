@@ -140,6 +140,15 @@ def check_way(place: Place, failures: Sequence[RefusedError | None]) -> None:
     )
 
 
+def knock(place: Place, identity: Identity, client_id: str) -> RefusedError | None:
+    """Connects and does nothing; returns what went wrong, or nothing."""
+    try:
+        with Connection(place, identity, client_id):
+            return None
+    except RefusedError as error:
+        return error
+
+
 class Connection:
     """One connection, open within ``with``.
 

@@ -170,6 +170,12 @@ def read(path: Path) -> str | None:
             content = file.read(MOST + 1)
     except FileNotFoundError:
         return None
+    except IsADirectoryError as error:
+        raise FleetCloudError(
+            f"{path} cannot be read: it is a folder",
+            remedy="name a file in it",
+            code="file-unreadable",
+        ) from error
     except OSError as error:
         raise FleetCloudError(
             f"{path} cannot be read: {error.strerror or error}",

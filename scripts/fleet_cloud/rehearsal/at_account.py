@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import secrets
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from fleet_cloud.console import duration
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import connection, spread
 from fleet_cloud.fleet.configuration import Endpoint
-from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.fleet.connection import Identity, Place
 from fleet_cloud.fleet.trial_claim import trial_claim
 from fleet_cloud.local import files, quoting
 from fleet_cloud.options import Context
@@ -34,12 +33,11 @@ from fleet_cloud.rehearsal.run import Stage, rehearse
 _MESSAGES, _MINUTES, _HOOK = 1.0, 0.08, 0.2
 # Of a device: messages with their answers, and calls that take it away again.
 _MESSAGES_EACH, _CALLS_EACH = 10, 5
+_LAST_PORT = 65_535
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Rehearses, cleans up, or joins."""
-    # As who runs it in a container ends it: what was made is taken away, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if arguments.merge:
         return _merge(arguments.merge, arguments.out)
     made = MadeFile(arguments.out)
@@ -85,6 +83,10 @@ def _asked(arguments: argparse.Namespace, settings: Settings | None) -> Asked:
     """Returns what is asked for."""
     if arguments.devices is None:
         raise UsageError("--devices is missing", remedy="such as --devices 200")
+    if arguments.web is not None and not 0 <= arguments.web <= _LAST_PORT:
+        raise UsageError(
+            f"--web {arguments.web} is no port", remedy=f"give one from 0 to {_LAST_PORT}"
+        )
     given: str | None = arguments.spread
     asked = Asked(
         devices=arguments.devices,
@@ -159,11 +161,9 @@ def _look_at_way(settings: Settings) -> None:
         ca_file=Path(settings.ca_file) if settings.ca_file else None,
     )
     identity = Identity(certificate=Path(claim.certificate), key=Path(claim.private_key))
-    try:
-        with Connection(place, identity, f"claim-{secrets.token_hex(8)}"):
-            pass
-    except RefusedError as error:
-        connection.check_way(place, [error])
+    connection.check_way(
+        place, [connection.knock(place, identity, f"claim-{secrets.token_hex(8)}")]
+    )
 
 
 def _ask(context: Context, account: Account, asked: Asked, *, yes: bool) -> None:

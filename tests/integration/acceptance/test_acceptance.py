@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from fleet_acceptance import plan
+from fleet_acceptance.facts import rarely
 from fleet_acceptance.facts.table import BY_ID
 from fleet_acceptance.report.redact import found_in
+from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox
 from iot_sandbox.limits import RULES
 from iot_sandbox.switches import SWITCHES
 from support.accounts import listing
+from support.aws import aws_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -29,6 +32,9 @@ FIVE = {
     "device-configuration": "absent",
     "unsuback": "not held",
 }
+# The sections that show these.
+SHOWN = ("measure-requests", "measure-templates", "measure-sessions")
+USUAL = {name: fact for name, fact in BY_ID.items() if fact not in rarely.FACTS}
 
 
 @dataclass(frozen=True)
@@ -79,12 +85,11 @@ def test_a_whole_run_against_a_sandbox_is_green(root_dir: Path, tmp_path: Path) 
     found = done.result()
     assert {step["section"] for step in found["steps"]} == {
         "set-up",
-        *(one.name for one in plan.SECTIONS if one.name != "measure"),
+        *(one.name for one in plan.chosen([]) if not one.name.startswith("measure-")),
     }
     assert [step for step in found["steps"] if step["failed"]] == []
-    assert found["facts"].keys() == BY_ID.keys()
     assert {name: one["answer"] for name, one in found["facts"].items()} == {
-        name: fact.sandbox for name, fact in BY_ID.items()
+        name: fact.sandbox for name, fact in USUAL.items()
     }
     assert found["left"] == []
     assert "the account is as it was" in done.stderr
@@ -98,7 +103,7 @@ def test_five_switches_that_are_turned_are_named_and_turn_another_sandbox(
 ) -> None:
     turned = [f"--set={name}={position}" for name, position in FIVE.items()]
     first, second = tmp_path / "first", tmp_path / "second"
-    measured = ("--against", "sandbox", "--only", "measure")
+    measured = ("--against", "sandbox", *(word for one in SHOWN for word in ("--only", one)))
     done = acceptance(root_dir, first, *measured, "--", *turned)
     assert done.status == 3, done.stderr[-4000:]
     answers = {name: one["answer"] for name, one in done.result()["facts"].items()}
@@ -168,20 +173,22 @@ MOMENTS: tuple[tuple[str, Sequence[str]], ...] = (
     ("ok another device with the serial", ("hook",)),
     ("policies:", ("policies",)),
     ("ok fleet-cloud up --credentials", ("credentials",)),
-    ("= credentials-delay", ("measure",)),
+    ("= credentials-delay", ("measure-credentials",)),
     ("ok a device listens for commands", ("orders",)),
     ("ok fleet-cloud run: a job", ("orders",)),
     ("ok fleet-cloud send", ("steering",)),
-    ("= commands-qos", ("measure",)),
+    ("= commands-qos", ("measure-orders",)),
     ("flow-bulk:", ("flow-bulk",)),
     ("ok fleet-cloud bulk: 3", ("flow-bulk",)),
     ("ok an IAM user", ("flow-by-hand",)),
     ("ok fleet-cloud rule up", ("flow-rule",)),
     ("flow-things:", ("flow-things",)),
     ("ok fleet-cloud things send", ("flow-things",)),
-    ("= token-twice", ("measure",)),
-    ("= reply-elsewhere", ("measure",)),
-    ("= jobs-document", ("measure",)),
+    ("= token-twice", ("measure-requests",)),
+    ("= reply-elsewhere", ("measure-requests",)),
+    ("= jobs-document", ("measure-jobs",)),
+    ("= own-ca-first-connect", ("measure-own-ca",)),
+    ("= own-ca-misfit", ("measure-own-ca",)),
     ("many:", ("many",)),
 )
 
@@ -246,12 +253,14 @@ def check_interrupted(
 
 
 def test_a_killed_run_is_taken_away(root_dir: Path, sandbox: Sandbox, tmp_path: Path) -> None:
-    moment = ("= hook-denies", ("measure",))
+    moment = ("= hook-denies", ("measure-hook",))
     check_interrupted(root_dir, sandbox, tmp_path, moment, signal.SIGKILL)
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "ended", "killed"]
+)
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment[0].strip(" :="))
 def test_an_interrupted_run_is_taken_away(
     moment: tuple[str, Sequence[str]], how: int, root_dir: Path, sandbox: Sandbox, tmp_path: Path
@@ -292,4 +301,40 @@ def test_nothing_is_made_where_nobody_can_be_asked(
     assert done.returncode == 1
     assert "add --yes" in done.stderr
     assert "US cent" in done.stderr
+    assert listing(sandbox) == before
+
+
+def test_what_cannot_be_listed_is_named_and_a_quota_is_met(
+    root_dir: Path, sandbox: Sandbox, faults: FaultClient, tmp_path: Path
+) -> None:
+    faults.add("create-from-csr", "quota", per_second=10)
+    before = listing(sandbox)
+    iam = aws_client(sandbox, "iam")
+    iam.create_user(UserName="half")
+    statements = [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": ["iot:ListCommands", "iot:ListRoleAliases"], "Resource": "*"},
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName="half", PolicyName="half", PolicyDocument=document)
+    key = iam.create_access_key(UserName="half")["AccessKey"]
+    who = {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+    flags = ("--ca-file", sandbox.ca_file, "--yes", "--only", "measure-throttling")
+    done = subprocess.run(
+        command("--out", tmp_path, *flags),
+        env=environment(root_dir, sandbox.environment | who),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "not listed here: commands (iot list_commands: AccessDenied" in done.stderr
+    assert "not listed here: role aliases" in done.stderr
+    found = Done(done.returncode, done.stdout, done.stderr, tmp_path).result()
+    assert found["facts"]["throttled"]["answer"] == BY_ID["throttled"].documented
+    assert found["left"] == []
     assert listing(sandbox) == before

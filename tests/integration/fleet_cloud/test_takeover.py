@@ -123,6 +123,12 @@ def test_with_expected_keys_a_leaked_claim_is_worth_nothing(
     sheet.write_text(f"serial,key,site\r\n1,{hash_of(key)},north\r\n2,,south\r\n")
     script = run("devices", "expect", sheet, "--only", "--dry-run")["script"]
     assert sum("create-thing " in line for line in script) == 2
+    odd = tmp_path / "odd"
+    odd.write_text("1\nd\u00e9\n")
+    assert (
+        "'vaults-d\u00e9'"
+        in fleet_cloud("devices", "expect", odd, "--name", "vaults", status=2).stderr
+    )
     made = run("devices", "expect", sheet, "--only")
     assert (made["expected"], made["changed"], made["left"]) == (2, 2, {})
     assert run("devices", "expect", sheet, "--only")["changed"] == 0

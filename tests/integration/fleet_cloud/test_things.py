@@ -28,6 +28,11 @@ def test_things_are_made_heard_and_taken_away(
     assert told["failed"] == {}
     assert set(told["sent"]) == {"thing_0", "thing_1"}
     assert "elf/example" in iot.get_policy(policyName="policy-thing_0")["policyDocument"]
+    done = fleet_cloud("things", "send", "--out", out, "--json", status=1)  # without the CA
+    error = answer(done)["error"]
+    assert error["code"] == "endpoint-unreachable"
+    assert "--ca-file" in error["remedy"]
+    assert "thing_0" not in done.stdout
 
     fleet_cloud("things", "clean", "--out", out, status=1)  # nobody said yes
     fleet_cloud("things", "clean", "--out", out, "--yes")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from iot_sandbox.launch import Sandbox
+from support.accounts import listing
 from support.aws import aws_client
 from support.companion import FleetCloud, answer
 
@@ -46,11 +47,13 @@ def test_policies_are_found_right_then_too_wide_and_nothing_is_left_behind(
 
 
 def test_hook_is_found_to_keep_a_device_from_being_taken_over(
-    fleet_cloud: FleetCloud, sandbox: Sandbox
+    fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    iot = aws_client(sandbox, "iot")
+    iot, image = aws_client(sandbox, "iot"), tmp_path / "image"
     fleet_cloud("up", "--name", "boats", "--rotation")
-    words = ("verify", "--name", "boats", "--ca-file", sandbox.ca_file, "--json")
+    words = ("verify", "--name", "boats", "--image", image, "--json")
+    assert "no config.yaml" in fleet_cloud(*words, status=2).stdout
+    fleet_cloud("claim", "new", "--name", "boats", "--image", image, "--ca-file", sandbox.ca_file)
     before = iot.list_things()["things"]
     right = answer(fleet_cloud(*words))
     assert right["takeover"]["was"] == "refused"
@@ -133,3 +136,19 @@ def test_python_without_awscrt_is_told_so(
     assert done.returncode == 1
     assert "lacks awscrt" in done.stderr
     assert "next: " in done.stderr
+
+
+def test_an_end_by_sigterm_takes_the_trials_claim_away_as_ctrl_c_does(
+    fleet_cloud: FleetCloud, sandbox: Sandbox, root_dir: Path, operator: dict[str, str]
+) -> None:
+    fleet_cloud("up", "--name", "ended")
+    before = listing(sandbox)
+    words = ("verify", "--name", "ended", "--ca-file", str(sandbox.ca_file))
+    command = [sys.executable, str(root_dir / "scripts" / "fleet-cloud"), *words]
+    with subprocess.Popen(command, env=operator, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("claim connects" in line for line in process.stderr)
+        process.terminate()
+        process.stderr.read()
+        assert process.wait(60) == 130
+    assert listing(sandbox) == before

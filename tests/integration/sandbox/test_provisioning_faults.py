@@ -5,8 +5,11 @@ import time
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from iot_sandbox.client import FaultClient
+from iot_sandbox.launch import Sandbox
+from support.aws import aws_client
 from support.claimant import CREATE_FROM_CSR, CREATE_KEYS, Claimant
 from support.csr import is_key_of, make_csr, make_key
 from support.fleets import Fleet
@@ -189,6 +192,20 @@ def test_a_quota_answers_429_beyond_so_many_a_second(
     assert codes == [400, 400, 429, 429, 429]
     time.sleep(1.1)
     assert claimant.ask(claimant.register_topic, request)[1]["statusCode"] == 400
+
+
+def test_a_quota_holds_the_control_plane_as_the_account_does(
+    sandbox: Sandbox, faults: FaultClient
+) -> None:
+    iot = aws_client(sandbox, "iot")
+    faults.add("CreateThing", "quota", per_second=0.01, burst=1)
+    iot.create_thing(thingName="within")
+    with pytest.raises(ClientError) as refused:
+        iot.create_thing(thingName="beyond")
+    assert refused.value.response["Error"]["Code"] == "ThrottlingException"
+    faults.clear()
+    for name in ("within", "beyond"):
+        iot.delete_thing(thingName=name)
 
 
 def test_a_token_used_twice_registers_again_unless_told_otherwise(claimant: Claimant) -> None:

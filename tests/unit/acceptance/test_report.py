@@ -31,6 +31,8 @@ def result(**answers: str) -> Result:
         (f"said {KEY} and went on", "said (RSA PRIVATE KEY)\n and went on"),
         ("-----BEGIN PRIVATE KEY-----\ncut off", "(PRIVATE KEY)"),
         (f"arn:aws:iot:eu-west-1:{ACCOUNT}:thing/x", "arn:aws:iot:eu-west-1:ACCOUNT:thing/x"),
+        (f"arn%3Aaws%3Aiot%3Aeu-west-1%3A{ACCOUNT}%3Acert", "arn%3Aaws%3Aiot%3Aeu-west-1%3AACCOUNT%3Acert"),
+        (f"bucket_{ACCOUNT}_x", "bucket_ACCOUNT_x"),
         (IDENTIFIER, "0123456789ab…"),
         ("key AKIAIOSFODNN7EXAMPLE", "key (access key)"),
         ("a1b2c3d4e5-ats.iot.eu-west-1.amazonaws.com", "ENDPOINT.iot.eu-west-1.amazonaws.com"),
@@ -168,3 +170,5 @@ def test_what_came_and_what_went() -> None:
     before, after = {"thing": ["a", "b"], "role": ["r"]}, {"thing": ["b", "c"], "role": ["r"]}
     assert listing.changes(before, after) == {"thing": ["+c", "-a"]}
     assert listing.changes(before, before) == {}
+    # What could be listed only once says nothing.
+    assert listing.changes(before, {"thing": ["a", "b"]}) == {}

@@ -78,6 +78,8 @@ def test_folder_that_cannot_be_is_told_with_its_name(tmp_path: Path) -> None:
 
 def test_file_that_is_not_there_is_nothing_and_one_that_is_no_text_is_told(tmp_path: Path) -> None:
     assert files.read(tmp_path / "none") is None
+    with pytest.raises(FleetCloudError, match="it is a folder"):
+        files.read(tmp_path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(FleetCloudError, match="cannot be read"):
         files.read(tmp_path / "binary")

@@ -57,6 +57,18 @@ def test_place_that_is_not_amazons_is_not_held_back_until_it_throttles() -> None
     assert seconds_for(pace, clock, SLOW, 10_000) > 1
 
 
+def test_place_that_throttles_has_amazons_quotas_from_then_on() -> None:
+    clock = Clock()
+    pace = Pace(clock, known=False)
+    for _ in range(100):  # at once: far more than the quota
+        pace.reserve(SLOW)
+    pace.throttled(SLOW)
+    assert 0.9 * QUOTAS[SLOW] <= (pace.rate(SLOW) or 0) <= QUOTAS[SLOW]
+    clock.now += 2
+    pace.throttled(SLOW)  # it allows less than that
+    assert (pace.rate(SLOW) or 0) < 0.8 * QUOTAS[SLOW]
+
+
 def test_throttling_slows_down_once_for_all_that_were_under_way_and_heals() -> None:
     clock = Clock()
     pace = Pace(clock, known=True)
