@@ -46,7 +46,9 @@ class Provisioning:
         self._bench = bench
         self._again = again
         self._writer = writer
-        self._folder = bench.folder / f"{method}-{'again' if again else 'first'}"
+        # A worker has workloads of several kinds side by side.
+        kind = type(self).__name__.lower()
+        self._folder = bench.folder / f"{kind}-{method}-{'again' if again else 'first'}"
         self._folder.mkdir(exist_ok=True)
         self._start = self._folder / "start"
         changes: dict[str, object] = {"method": "keys"} if method == "keys" else {}
