@@ -96,7 +96,7 @@ def _difference(original: str, code: str) -> tuple[str, str]:
     return " ".join(was), " ".join(becomes)
 
 
-_LOGS = m.Attribute(value=m.Name("_log"))
+_LOGS = m.Attribute(value=m.Name("_log") | m.Name("log"))
 
 
 class _Visitor(cst.CSTVisitor):  # type: ignore[misc]
