@@ -109,8 +109,8 @@ class Trials:
         lines = reached.by_line.get(mutant.file, {})
         found = {test for line in mutant.lines for test in lines.get(line, ())}
 
-        def promising(test: str) -> tuple[bool, float]:
-            return not test.startswith(self._first), reached.seconds[test][1]
+        def promising(test: str) -> tuple[float, bool]:
+            return reached.seconds[test][1], not test.startswith(self._first)
 
         return sorted(found, key=promising)
 
