@@ -5,9 +5,9 @@ import contextlib
 import io
 import json
 import os
+import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--list", action="store_true", help="break nothing: print what there is to break")
     add("--left", action="store_true", help="only what survived last time, or is new")
+    add("--sample", type=int, metavar="N", help="only N of a room, chosen by chance: an estimate")
     add("--file", action="append", metavar="NAME", help="only in files whose name has this in it")
     add("--tests", action="append", metavar="PATH", help="with these instead of all of the room's")
     add(
@@ -84,7 +85,7 @@ class _Room:
             for name, path in self._files.items()
             for mutant in mutations.of_file(path, name)
         ]
-        self._kept = _KEPT / f"{name}.json"
+        self._path = _KEPT / f"{name}.json"
 
     def run(self, listed: Iterable[equivalent.Equivalent]) -> bool:
         """Whether it is as it should be."""
@@ -93,57 +94,56 @@ class _Room:
                 _show(mutant, "")
             return True
         began = time.monotonic()
-        changes = {mutant.change for mutant in self._mutants}
         mine = [each for each in listed if each.file in self._files]
-        gone = equivalent.gone(mine, changes)
+        gone = equivalent.gone(mine, {mutant.change for mutant in self._mutants})
+        if self._arguments.sample is not None:
+            size = min(self._arguments.sample, len(self._mutants))
+            # The same ones each time.
+            self._mutants = random.Random(0).sample(self._mutants, size)
         known = {each.change for each in mine}
-        before = self._before()
-        to_try = [
+        outcomes = self._kept() if self._arguments.left else {}
+        outcomes |= self._try(
+            [
+                each
+                for each in self._mutants
+                if each.change not in known and outcomes.get(each.key) not in trials.NOTICED
+            ]
+        )
+        left = [
             each
             for each in self._mutants
-            if each.change not in known and before.get(each.key) != trials.KILLED
+            if each.change not in known and outcomes[each.key] not in trials.NOTICED
         ]
-        outcomes = before | self._try(to_try)
-        _KEPT.mkdir(exist_ok=True)
-        self._kept.write_text(json.dumps(outcomes))
-        tally = Counter(
-            "equivalent" if each.change in known else outcomes[each.key] for each in self._mutants
-        )
-        for mutant in self._mutants:
-            if mutant.change not in known and outcomes[mutant.key] not in {
-                trials.KILLED,
-                trials.TIMED_OUT,
-            }:
-                _show(mutant, outcomes[mutant.key])
+        for mutant in left:
+            _show(mutant, outcomes[mutant.key])
         for each in gone:
             print(f"\nlisted as equivalent, and not there: {' | '.join(each.change)}")
-        return self._report(tally, time.monotonic() - began) and not gone
-
-    def _report(self, tally: Counter[str], seconds: float) -> bool:
-        killed = tally[trials.KILLED] + tally[trials.TIMED_OUT]
-        survived = tally.total() - killed - tally["equivalent"]
-        share = 100 * killed / max(1, killed + survived)
+        equal = sum(each.change in known for each in self._mutants)
+        killed = len(self._mutants) - equal - len(left)
+        share = 100 * killed / max(1, killed + len(left))
         print(
-            f"{self._name:<14} {len(self._mutants):>8} {killed:>7} {survived:>9} {tally['equivalent']:>11} "
-            f"{share:>6.1f}% {seconds / 60:>8.1f}",
+            f"{self._name:<14} {len(self._mutants):>8} {killed:>7} {len(left):>9} {equal:>11} "
+            f"{share:>6.1f}% {(time.monotonic() - began) / 60:>8.1f}",
             flush=True,
         )
-        is_enough: bool = share >= self._arguments.share
-        return is_enough
+        return not gone and share >= float(self._arguments.share)
 
-    def _before(self) -> dict[str, str]:
-        if not self._arguments.left or not self._kept.exists():
+    def _kept(self) -> dict[str, str]:
+        """What became of mutants in earlier runs."""
+        if not self._path.exists():
             return {}
-        before: dict[str, str] = json.loads(self._kept.read_text())
-        return before
+        kept: dict[str, str] = json.loads(self._path.read_text())
+        return kept
+
+    def _keep(self, outcomes: dict[str, str]) -> None:
+        _KEPT.mkdir(exist_ok=True)
+        self._path.write_text(json.dumps(self._kept() | outcomes))
 
     def _try(self, mutants: list[mutations.Mutant]) -> dict[str, str]:
         if not mutants:
             return {}
         trials.import_all(_AGENT, list(self._files.values()))
-        plugin = trials.Trials(
-            mutants, self._files, self._arguments.workers, f"tests/unit/{self._name}/"
-        )
+        plugin = trials.Trials(mutants, self._files, self._arguments.workers, self._keep)
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             status = pytest.main(

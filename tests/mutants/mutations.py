@@ -1,7 +1,8 @@
 """Mutants: a function each, broken in one place by mutmut's operators.
 
 Left out, because a test of it would repeat it: what is logged, text for people (a literal with a space in it),
-docstrings, types. And what is evaluated when a module is imported, once for all tests: decorators, defaults, constants.
+docstrings, types, what is raised where nobody gets to. And what is evaluated when a module is imported, once for all
+tests: decorators, defaults, constants.
 """
 
 import difflib
@@ -96,6 +97,9 @@ def _difference(original: str, code: str) -> tuple[str, str]:
     return " ".join(was), " ".join(becomes)
 
 
+_NEVER = m.Expr(value=m.Call(func=m.Name("assert_never"))) | m.Raise(
+    exc=m.Call(func=m.Name("AssertionError"))
+)
 _LOGS = m.Attribute(value=m.Name("_log") | m.Name("log"))
 
 
@@ -166,7 +170,7 @@ def _is_left_out(node: cst.CSTNode) -> bool:
         return isinstance(node, cst.Call) and not _has_calls(node.args)
     if m.matches(node, m.Expr(value=m.SimpleString() | m.ConcatenatedString())):
         return True
-    if m.matches(node, m.Import() | m.ImportFrom() | m.Expr(value=m.Call(func=_LOGS))):
+    if m.matches(node, m.Import() | m.ImportFrom() | m.Expr(value=m.Call(func=_LOGS)) | _NEVER):
         return True
     return _is_text(node)
 

@@ -28,6 +28,7 @@ from mutants.mutations import Mutant
 
 _GIGABYTE = 2**30
 KILLED, SURVIVED, TIMED_OUT, UNREACHED = "killed", "survived", "timed out", "unreached"
+NOTICED = frozenset({KILLED, TIMED_OUT})
 # The trial, not the test.
 BROKE_DOWN = "broke down"
 _CONTROL = ""
@@ -42,18 +43,21 @@ class Reached(NamedTuple):
 
 
 class Trials:
-    """The plugin. ``outcomes`` has what became of each mutant."""
+    """The plugin. ``outcomes`` has what became of each mutant; ``keep`` is given them now and then, and in the end."""
 
     def __init__(
-        self, mutants: Sequence[Mutant], files: dict[str, Path], workers: int, first: str
+        self,
+        mutants: Sequence[Mutant],
+        files: dict[str, Path],
+        workers: int,
+        keep: Callable[[dict[str, str]], None],
     ) -> None:
         self.outcomes: dict[str, str] = {}
         self.failed: list[str] = []
         self._mutants = mutants
         self._files = files
         self._workers = workers
-        self._first = first
-        self._said = 0
+        self._keep = keep
 
     def pytest_configure(self) -> None:
         """Have examples chosen alike each time, and none made smaller: that it fails is all we ask."""
@@ -92,27 +96,23 @@ class Trials:
             # The one with most tests, with nothing broken: were it killed, the others would have died of the same.
             most, run = max(waiting, key=lambda each: len(each[1].items))
             pool.start(_CONTROL, run.with_nothing_broken())
-            for mutant, run in waiting:
+            for number, (mutant, run) in enumerate(waiting, 1):
                 pool.start(mutant.key, run)
-                self._say(pool)
+                if number % 50 == 0:
+                    print(f"{number} of {len(waiting)}", file=sys.stderr, flush=True)
+                    self._keep(self.outcomes | pool.outcomes)
             self.outcomes |= pool.finish()
         if self.outcomes.pop(_CONTROL) != SURVIVED:
             self.failed = [f"tests of {most.function} where they run alone"]
+            self.outcomes = {}
+        self._keep(self.outcomes)
         return True
-
-    def _say(self, pool: "_Pool") -> None:
-        if len(pool.outcomes) % 50 == 0 and len(pool.outcomes) != self._said:
-            self._said = len(pool.outcomes)
-            print(f"{self._said} of {len(self._mutants)}", file=sys.stderr, flush=True)
 
     def _tests(self, mutant: Mutant, reached: Reached) -> list[str]:
         lines = reached.by_line.get(mutant.file, {})
         found = {test for line in mutant.lines for test in lines.get(line, ())}
 
-        def promising(test: str) -> tuple[float, bool]:
-            return reached.seconds[test][1], not test.startswith(self._first)
-
-        return sorted(found, key=promising)
+        return sorted(found, key=lambda test: reached.seconds[test][1])
 
     def _reached(self, items: list[pytest.Item]) -> Reached:
         with tempfile.TemporaryDirectory() as folder:

@@ -76,7 +76,9 @@ def test_what_is_too_long_or_none_is_refused_and_its_certificate_named(
 
 @pytest.mark.parametrize("wrong", ["", "a" * 129, "a/b", "a b", "é", 7, None])
 def test_a_certificate_without_an_id_cannot_be_named(pem: str, wrong: object) -> None:
-    with pytest.raises(UnusableAnswerError, match="certificateId") as caught:
+    with pytest.raises(
+        UnusableAnswerError, match=r"it has no certificateId|its certificateId"
+    ) as caught:
         certificate(pem, certificateId=wrong)
     assert caught.value.certificate_id is None
     assert caught.value.code == "answer-invalid"
@@ -156,6 +158,47 @@ def test_a_certificate_is_for_the_key_that_came_with_it(tmp_path: Path) -> None:
         with_key = dataclasses.replace(found, private_key=text)
         assert (answers.checked(with_key, None) is not None) is is_ours
     assert answers.checked(dataclasses.replace(found, private_key=Secret("none")), None) is None
+
+
+def test_an_answer_may_be_as_long_as_one_can_be_within_reason() -> None:
+    model: Any = iotidentity.RegisterThingResponse
+    empty = b"{}"
+    answers.parsed(model, empty.ljust(4 * 1024 * 1024), Operation.REGISTER)
+    with pytest.raises(UnusableAnswerError, match="bytes"):
+        answers.parsed(model, empty.ljust(4 * 1024 * 1024 + 1), Operation.REGISTER)
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_every_answer_is_named_by_its_call(operation: Operation) -> None:
+    with pytest.raises(UnusableAnswerError, match=f"answer to {operation.value} "):
+        answers.rejection(operation, b"[]")
+
+
+def test_the_devices_own_certificate_comes_before_its_cas(tmp_path: Path) -> None:
+    ours, other = (make_pair(tmp_path / name).certificate.read_text() for name in ("a", "b"))
+    csr = Csr(pem="", hash="", public_key=keys.public_key_of_certificate(ours, "it"))
+    found = answers.checked(certificate(other + ours), csr)
+    assert found is not None
+    assert found.pem == ours + other
+
+
+@pytest.mark.parametrize(
+    ("csr", "operation"),
+    [(Csr(pem="", hash="", public_key=b""), Operation.CREATE_FROM_CSR), (None, Operation.CREATE_KEYS)],
+)  # fmt: skip
+def test_what_is_no_certificate_is_named_by_its_call(
+    csr: Csr | None, operation: Operation
+) -> None:
+    with pytest.raises(UnusableAnswerError, match=f"answer to {operation.value} "):
+        answers.checked(certificate("no certificate"), csr)
+
+
+def test_a_topic_may_need_its_source_and_the_parameters_too() -> None:
+    topics = [("dt/{site}/{source}", "system"), ("dt/{site}/{Serial}", "")]
+    answers.check_topics(credential(site="north"), topics, {"Serial": "7"}.get)
+    for lacking in ([("dt/{site}/{source}", "")], [("dt/{site}/{Other}", "")]):
+        with pytest.raises(UnreachableError):
+            answers.check_topics(credential(site="north"), lacking, {"Serial": "7"}.get)
 
 
 def test_an_endless_answer_is_not_read() -> None:

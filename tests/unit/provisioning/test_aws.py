@@ -100,7 +100,8 @@ def test_a_claim_asks_for_the_replies_of_its_two_calls_and_nothing_to_acknowledg
     assert bench.options["filters"] == [(name, 0) for name in replies]
     assert bench.options["is_thing"] is False
     assert bench.options["upkeep"].flow_control is False
-    _, pair, client_id, mailbox = bench.made
+    route, pair, client_id, mailbox = bench.made
+    assert route.host == "a.example"
     assert (pair, mailbox) == (PAIR, bench.box)
     assert client_id.removeprefix("claim-").isalnum()
     assert len(client_id) == len("claim-") + 24
@@ -150,6 +151,15 @@ def test_a_registration() -> None:
 
 
 @pytest.mark.parametrize("operation", Operation)
+def test_an_answer_that_is_none_names_its_call(operation: Operation) -> None:
+    bench = Bench("keys" if operation is Operation.CREATE_KEYS else "csr")
+    bench.answer = lambda topic: bench.session.say(f"{topic}/accepted", b"[]")
+    bench.begin()
+    with pytest.raises(UnreachableError, match=f"answer to {operation.value} "):
+        ask(bench, operation)
+
+
+@pytest.mark.parametrize("operation", Operation)
 def test_a_refusal_names_its_call(operation: Operation) -> None:
     bench = Bench("keys" if operation is Operation.CREATE_KEYS else "csr")
     bench.accepts({"statusCode": 403, "errorCode": "Denied", "errorMessage": "no"}, "rejected")
@@ -192,6 +202,7 @@ def test_a_request_that_the_broker_does_not_take_names_the_statement() -> None:
     assert "template's name" not in caught.value.remedy
     with pytest.raises(NotAllowedError, match="provision/json") as caught:
         bench.client.register_thing(Secret("owner"), {})
+    assert caught.value.remedy.startswith("Add to that policy: {")
     assert "template's name, fleet, wrong?" in caught.value.remedy
 
 
@@ -230,7 +241,7 @@ def code_of_all(code: int) -> Callable[[Bench], None]:
     ("happens", "kind", "code", "words"),
     [
         (code_of_all(135), NotAllowedError, "not-allowed", f"iot:Subscribe on topicfilter/{REGISTER}/*"),
-        (code_of_all(151), TemporaryError, "server-busy", "does not grant the reply topics"),
+        (code_of_all(151), TemporaryError, "server-busy", "reply topics for now: SUBACK 151"),
         (lambda bench: bench.session.suback({"x": 0}, "NO: no"), UnreachableError, "subscribe-failed", "NO: no"),
         (lambda _: None, UnreachableError, "answer-missing", "not acknowledge"),
         # Not a refusal of something that was published.
@@ -248,4 +259,6 @@ def test_reply_topics_that_are_not_granted(
     error = cast("UnreachableError", caught.value)
     assert error.code == code
     assert words in error.title
+    if kind is NotAllowedError:
+        assert error.remedy.startswith("Add to that policy: {")
     assert not bench.client.is_open

@@ -13,6 +13,7 @@ from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Credential, KeyPair, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import (
+    CONNECT_UNANSWERED,
     DATES,
     AgentError,
     DeviceError,
@@ -23,6 +24,7 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.mailbox import StopRequested, TimeUp
+from fleet_agent.provisioning.adoption import REGISTERING_LIMIT
 from fleet_agent.provisioning.answers import Certificate, UnusableAnswerError
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError
 from fleet_agent.provisioning.proof import Proven
@@ -244,6 +246,31 @@ def test_an_adopted_one_asks_for_nothing(tmp_path: Path) -> None:
     assert [name for name, _ in bench.report.steps] == [
         Milestone.CLOCK, Milestone.STORED, Milestone.ADOPTED, Milestone.PROVEN, Milestone.CURRENT
     ]  # fmt: skip
+
+
+def test_an_adopted_one_is_refused_in_its_own_words_for_as_long_as_a_ca_may_take(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, plan_to_adopt(), outlasts_refusal=False)
+    bench.patience = 1000
+    hung_up = [RefusedError("No.", remedy="Look.", code=CONNECT_UNANSWERED) for _ in range(999)]
+    bench.cloud.happens["prove"] = list(hung_up)
+    began = bench.clock.passed
+    error = bench.fails(RefusedError)
+    assert bench.clock.passed - began >= REGISTERING_LIMIT
+    assert "adopted certificate c1" in error.title
+    assert "is unknown in the account" in error.title
+    assert "may still be registering" in bench.report.waits[0][0]
+    assert error.step == Milestone.PROVEN
+
+
+def test_one_of_another_thing_found_at_a_start_is_given_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.gets_to("prove")
+    bench.more["in_use"] = dataclasses.replace(CREDENTIAL, thing_name="pump-8")
+    assert bench.fails(DeviceError).code == "thing-changed"
+    assert bench.store.pending() is None
+    assert bench.ledger == {ID: "dropped"}
 
 
 # Failures -------------------------------------------------------------------------------------------------------------
