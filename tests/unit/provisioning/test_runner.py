@@ -362,6 +362,22 @@ def test_a_wait_within_the_proof_is_reported_once(bench: Bench) -> None:
     assert bench.report.waits == [("Not yet.", 3.0, None)]
 
 
+def test_a_session_that_proved_what_cannot_be_kept_is_closed(bench: Bench) -> None:
+    prove = bench.cloud.prove
+
+    def disk_refuses(
+        credential: Credential, pair: KeyPair, waiting: Callable[..., None]
+    ) -> Proven:
+        proof = bench.store.folder(credential.generation) / "proven"
+        proof.symlink_to(bench.folder / "elsewhere")
+        return prove(credential, pair, waiting)
+
+    bench.more["prove"] = disk_refuses
+    bench.fails(StateDirectoryError)
+    assert bench.session is not None
+    assert bench.session.is_closed
+
+
 # Certificates ---------------------------------------------------------------------------------------------------------
 
 
