@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fleet_agent.credentials.model import Csr, Generation, Issued, Registration, Secret
+from fleet_agent.credentials.model import Csr, Generation, Home, Issued, Registration, Secret
 from fleet_agent.errors import (
     CONNECT_UNANSWERED,
     PAIR_UNUSABLE,
@@ -465,3 +465,16 @@ def test_a_registration_of_another_thing_without_a_certificate_is_named_all_the_
     error = other_thing(found, CREDENTIAL)
     assert error is not None
     assert "of this attempt" in error.title
+
+
+def test_an_attempt_is_for_all_that_is_planned() -> None:
+    home = Home(name="b.example", port=443, ca_file=None)
+    plan = dataclasses.replace(GIVEN, home=home, key_of=3)
+    attempt = plan.attempt(5.0, "7a")
+    assert (attempt.endpoint, attempt.template, attempt.method) == ("a.example", "fleet", "csr")
+    assert (attempt.parameters_hash, attempt.csr_hash) == ("7a", GIVEN_CSR.hash)
+    assert (attempt.tries, attempt.not_before, attempt.opened) == (1, 0.0, 5.0)
+    assert (attempt.home, attempt.key_of) == (home, 3)
+    assert (attempt.origin, attempt.certificate_id) == ("claim", None)
+    adopted = plan_to_adopt("c9").attempt(5.0, "")
+    assert (adopted.origin, adopted.certificate_id, adopted.csr_hash) == ("adopted", "c9", None)

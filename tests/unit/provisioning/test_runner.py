@@ -30,6 +30,8 @@ from fleet_agent.provisioning.model import Operation, Plan, RejectedError
 from fleet_agent.provisioning.proof import Proven
 from fleet_agent.provisioning.report import Milestone
 from fleet_agent.provisioning.runner import CLOCK_POLL, CLOCK_REPORT_INTERVAL, Provisioned, Runner
+from fleet_agent.session import backoff
+from fleet_agent.session.backoff import Patience
 from support.certificates import END_OF_TIME, make_certificate
 from support.clock import FakeClock
 from support.csr import key_pem, make_key
@@ -295,10 +297,15 @@ def test_what_may_pass_is_waited_for_over_a_new_connection(bench: Bench, name: s
 
 
 def test_waits_grow_with_failures_in_a_row_alone(bench: Bench) -> None:
-    bench.cloud.happens = {"create": [lost()], "register": [lost()]}
+    bench.more["jitter"] = lambda: 0.99
+    bench.cloud.happens = {"create": [lost(), lost(), lost()], "register": [lost()]}
     bench.provision()
-    spans = [seconds for why, seconds, _ in bench.report.waits if why == "No answer."]
-    assert spans[0] == spans[1]
+    first, second, third, other = [
+        seconds for why, seconds, _ in bench.report.waits if why == "No answer."
+    ]
+    assert first < second < third
+    assert other == first
+    assert first == backoff.delay(Patience.NETWORK, 1, 0.99)
 
 
 def test_a_refusal_ends_a_command_and_is_a_problem_to_a_daemon(tmp_path: Path) -> None:
@@ -544,6 +551,13 @@ def test_a_key_made_ahead_is_used_whatever_is_asked_for(bench: Bench) -> None:
     before = dataclasses.replace(make_plan("csr"), endpoint="b.example")
     found = bench.store.open(dataclasses.replace(before.attempt(0.0, ""), tries=0))
     made = bench.store.keep_key(found, Secret(key_pem(KEY).decode()))
+    bench.gets_to("create")
+    ahead = bench.store.pending()
+    assert ahead is not None
+    hashed = keys.hash_parameters(bench.plan.parameters)
+    assert ahead.attempt == dataclasses.replace(
+        bench.plan.attempt(NOW, hashed), tries=1, not_before=ahead.attempt.not_before
+    )
     credential = bench.provision().credential
     assert credential.generation == made.number
     assert credential.endpoint == "a.example"
