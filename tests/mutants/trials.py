@@ -27,6 +27,8 @@ from _pytest.runner import runtestprotocol
 from mutants.mutations import Mutant
 
 _GIGABYTE = 2**30
+# Seconds of a processor: a test that takes longer would take them for each mutant that survives, and is left out.
+_LONGEST = 2.0
 KILLED, SURVIVED, TIMED_OUT, UNREACHED = "killed", "survived", "timed out", "unreached"
 NOTICED = frozenset({KILLED, TIMED_OUT})
 # The trial, not the test.
@@ -110,7 +112,12 @@ class Trials:
 
     def _tests(self, mutant: Mutant, reached: Reached) -> list[str]:
         lines = reached.by_line.get(mutant.file, {})
-        found = {test for line in mutant.lines for test in lines.get(line, ())}
+        found = {
+            test
+            for line in mutant.lines
+            for test in lines.get(line, ())
+            if reached.seconds[test][1] <= _LONGEST
+        }
 
         return sorted(found, key=lambda test: reached.seconds[test][1])
 
