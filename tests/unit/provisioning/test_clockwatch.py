@@ -107,7 +107,7 @@ def test_a_clock_that_is_set_by_a_minute_counts_as_unchanged(
 
 
 def test_the_first_second_of_a_certificate_is_right(watch: ClockWatch, clock: FakeClock) -> None:
-    watch.not_before(NOW)
+    watch.not_before(NOW, "claim.crt")
     assert not watch.is_doubtful
     assert watch.left() == 0
     clock.synchronised = False
