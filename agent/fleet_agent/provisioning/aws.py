@@ -44,12 +44,13 @@ class ProvisioningClient:
         mailbox: Where events come in; while a request waits, nobody else's events are expected.
         clock: For the limits.
         client_id: Of a device under its own credential, ``pair``; a claim has a random one for each session.
+        make_session: Makes the session.
 
     Raises:
         DeviceError: The claim or the CA cannot be loaded.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - of a session, and who makes it
         self,
         route: Route,
         pair: KeyPair,
@@ -58,6 +59,7 @@ class ProvisioningClient:
         clock: Clock,
         *,
         client_id: str | None = None,
+        make_session: Callable[..., Session] = Session,
     ) -> None:
         self._who = "claim" if client_id is None else "thing"
         self._create_topic = _CREATE if plan.method == "keys" else _CREATE_FROM_CSR
@@ -65,7 +67,7 @@ class ProvisioningClient:
         self._template = plan.template
         topics = (self._create_topic, self._register_topic)
         self._filters = [name for topic in topics for name in _answers(topic)]
-        session = Session(
+        session = make_session(
             route,
             pair,
             # A client id of its own for each try: two devices of a batch, or two tries, never evict each other.

@@ -75,8 +75,6 @@ class Runner:
         self._claim = ClaimSession(plan.endpoint, needs, self._watch)
         self._adoption = Adoption(plan.given, needs, self._watch) if plan.given else None
         self._is_clock_reported = False
-        # Of the certificate issued by this process: its id, and when (monotonic seconds).
-        self._issued_at: tuple[str, float] | None = None
 
     def provision(self, *, restart: bool = False) -> Provisioned:
         """Walk to the end.
@@ -200,9 +198,7 @@ class Runner:
         return machine.judge(failure, step, refused_for, spreading=self._adoption.patience)
 
     def _token_age(self, issued: Issued) -> float:
-        """Seconds; by the clock that never steps, where this process saw the token come."""
-        if self._issued_at is not None and self._issued_at[0] == issued.certificate_id:
-            return self._clock.monotonic() - self._issued_at[1]
+        """Seconds; by the clock that never steps, within the boot in which the token came."""
         return clock.passed(issued.received, issued.uptime, self._clock)
 
     def _out_of_time(self, step: Step) -> AgentError:
@@ -274,7 +270,6 @@ class Runner:
         self._needs.report.step(Milestone.CERTIFICATE, answer.certificate_id[:12] + "…")
         if certificate is None:
             raise self._foreign(found, answer)
-        self._issued_at = certificate.certificate_id, self._clock.monotonic()
         issued = Issued(
             certificate_id=certificate.certificate_id,
             ownership_token=certificate.ownership_token,

@@ -48,8 +48,11 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
     """
     if failure is not None and failure.reason_code is not None:
         return _refused(session, failure)
-    if found := look(session, now):
-        return found
+    return look(session, now) or by_awscrt(session, failure)
+
+
+def by_awscrt(session: Session, failure: ConnectFailed | None) -> AgentError:
+    """Say it in awscrt's words, where nothing is found on the way there."""
     reason = failure.error if failure else "no answer in time"
     # What a handshake of our own cannot show with a key in a hardware token.
     is_unseen = isinstance(session.pair.private_key, HardwareKey)

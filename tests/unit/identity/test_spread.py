@@ -5,6 +5,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from fleet_agent.clock import BUILT
 from fleet_agent.credentials.model import Generation
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning import spread
@@ -93,6 +94,43 @@ def test_a_clock_that_never_comes_is_not_waited_for_longer_than_the_window(tmp_p
     clock = FakeClock(now=40.0)
     assert start(tmp_path, clock) <= WINDOW
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_moment_is_written_as_other_versions_read_it(tmp_path: Path) -> None:
+    start(tmp_path, FakeClock())
+    path = tmp_path / spread.FILE
+    assert json.loads(path.read_text()) == {"schema": 1, "not_before": moment(tmp_path)}
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_window_of_a_second_is_one(tmp_path: Path) -> None:
+    clock = FakeClock()
+    spread.await_turn(1.0, tmp_path, clock, Waiting(clock))
+    assert (tmp_path / spread.FILE).exists()
+
+
+def test_a_clock_that_shows_the_day_of_the_build_is_set(tmp_path: Path) -> None:
+    clock = FakeClock(now=float(BUILT))
+    start(tmp_path, clock)
+    assert (tmp_path / spread.FILE).exists()
+
+
+def test_a_clock_that_is_not_set_is_looked_at_every_few_seconds(tmp_path: Path) -> None:
+    spans = []
+
+    class Watched(Waiting):
+        def sleep(self, seconds: float) -> None:
+            spans.append(seconds)
+            super().sleep(seconds)
+
+    waited = 0.0
+    while waited < 3 * spread.CLOCK_POLL:  # the draw may be a short one
+        spans.clear()
+        clock = FakeClock(now=40.0)
+        spread.await_turn(WINDOW, tmp_path, clock, Watched(clock))
+        waited = sum(spans)
+    assert set(spans[:-1]) == {spread.CLOCK_POLL}
+    assert 0 < spans[-1] <= spread.CLOCK_POLL
 
 
 @settings(

@@ -1,6 +1,7 @@
 """Answers of AWS IoT: what is kept of them, and what is refused before anything is stored."""
 
 import base64
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from awsiot import iotidentity
 
 from fleet_agent.credentials import keys
-from fleet_agent.credentials.model import Credential, Csr
+from fleet_agent.credentials.model import Credential, Csr, Secret
 from fleet_agent.errors import Exit, UnreachableError
 from fleet_agent.provisioning import answers
 from fleet_agent.provisioning.answers import UnusableAnswerError
@@ -39,9 +40,13 @@ def certificate(pem: str, **more: object) -> answers.Certificate:
 
 
 def registration(configuration: Mapping[str, object]) -> dict[str, str]:
-    payload = json.dumps({"thingName": "pump-7", "deviceConfiguration": configuration}).encode()
+    return registered({"thingName": "pump-7", "deviceConfiguration": configuration})[1]
+
+
+def registered(answer: Mapping[str, object]) -> tuple[str | None, dict[str, str]]:
     model: Any = iotidentity.RegisterThingResponse
-    return answers.registration(answers.parsed(model, payload, Operation.REGISTER))[1]
+    payload = json.dumps(answer).encode()
+    return answers.registration(answers.parsed(model, payload, Operation.REGISTER))
 
 
 def test_what_comes_beside_the_certificate_is_not_kept(pem: str) -> None:
@@ -67,6 +72,133 @@ def test_what_is_too_long_or_none_is_refused_and_its_certificate_named(
     assert caught.value.certificate_id == ID
     assert caught.value.exit_status is Exit.UNREACHABLE
     assert len(caught.value.title) < 200
+
+
+@pytest.mark.parametrize("wrong", ["", "a" * 129, "a/b", "a b", "é", 7, None])
+def test_a_certificate_without_an_id_cannot_be_named(pem: str, wrong: object) -> None:
+    with pytest.raises(
+        UnusableAnswerError, match=r"it has no certificateId|its certificateId"
+    ) as caught:
+        certificate(pem, certificateId=wrong)
+    assert caught.value.certificate_id is None
+    assert caught.value.code == "answer-invalid"
+    assert certificate(pem, certificateId="a" * 128).certificate_id == "a" * 128
+
+
+@pytest.mark.parametrize(
+    ("field", "operation"),
+    [("certificatePem", Operation.CREATE_FROM_CSR),
+     ("certificateOwnershipToken", Operation.CREATE_FROM_CSR), ("privateKey", Operation.CREATE_KEYS)],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [None, "", 7, "\ud800", "x" * (16 * 1024 + 1)])
+def test_a_text_that_is_none_is_named(field: str, operation: Operation, value: object) -> None:
+    texts = dict.fromkeys(
+        ("certificatePem", "certificateOwnershipToken", "privateKey"), "x" * 16384
+    )
+    payload = json.dumps({"certificateId": ID, **texts, field: value}).encode()
+    model: Any = iotidentity.CreateKeysAndCertificateResponse
+    with pytest.raises(UnusableAnswerError, match=f"to {operation.value} .* {field}") as caught:
+        answers.certificate(answers.parsed(model, payload, operation), operation)
+    assert caught.value.certificate_id == ID
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"), [(b"{", "no JSON"), (b"[]", "no JSON object"), (b"\xff", "no JSON")]
+)
+def test_what_is_no_object_is_no_answer(payload: bytes, words: str) -> None:
+    model: Any = iotidentity.RegisterThingResponse
+    with pytest.raises(UnusableAnswerError, match=f"RegisterThing .*: it is {words}") as caught:
+        answers.parsed(model, payload, Operation.REGISTER)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code", "message"),
+    [
+        ({"statusCode": 403, "errorCode": "No", "errorMessage": " why\n\x1b[31m "}, 403, "No", "why  [31m"),
+        ({"statusCode": True, "errorCode": 7}, None, "", ""),
+        ({"statusCode": "403", "errorMessage": "x" * 1000}, None, "", "x" * 300),
+    ],
+)  # fmt: skip
+def test_of_a_refusal_is_kept_what_a_person_can_read(
+    answer: dict[str, object], status: int | None, code: str, message: str
+) -> None:
+    refused = answers.rejection(Operation.REGISTER, json.dumps(answer).encode())
+    assert refused.operation is Operation.REGISTER
+    assert (refused.status_code, refused.error_code, refused.message) == (status, code, message)
+
+
+@pytest.mark.parametrize("name", [None, "", "pump-7", "a" * 128, "a:_-9"])
+def test_a_thing_or_none(name: str | None) -> None:
+    assert registered({"thingName": name}) == (name or None, {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [({"thingName": "a" * 129}, "thingName"), ({"thingName": "a/b"}, "thingName"),
+     ({"thingName": 7}, "thingName"), ({"deviceConfiguration": [1]}, "deviceConfiguration"),
+     ({"deviceConfiguration": {"k" * 65536: "v" * 65537}}, "too long")],
+)  # fmt: skip
+def test_a_registration_of_another_shape_is_refused(answer: dict[str, object], words: str) -> None:
+    with pytest.raises(UnusableAnswerError, match=f"RegisterThing .* {words}"):
+        registered(answer)
+
+
+def test_a_device_configuration_is_texts_and_as_long_as_an_answer_can_be() -> None:
+    longest = {"k" * 65536: "v" * 65536}
+    assert registration(longest) == longest
+    assert registration({"a": 1, "\ud800": None}) == {"a": "1", "?": "None"}
+
+
+def test_a_certificate_is_for_the_key_that_came_with_it(tmp_path: Path) -> None:
+    pair, other = make_pair(tmp_path / "pair"), make_pair(tmp_path / "other")
+    found = certificate(pair.certificate.read_text())
+    for key, is_ours in ((pair, True), (other, False)):
+        text = Secret(key.private_key.read_text())
+        with_key = dataclasses.replace(found, private_key=text)
+        assert (answers.checked(with_key, None) is not None) is is_ours
+    assert answers.checked(dataclasses.replace(found, private_key=Secret("none")), None) is None
+
+
+def test_an_answer_may_be_as_long_as_one_can_be_within_reason() -> None:
+    model: Any = iotidentity.RegisterThingResponse
+    empty = b"{}"
+    answers.parsed(model, empty.ljust(4 * 1024 * 1024), Operation.REGISTER)
+    with pytest.raises(UnusableAnswerError, match="bytes"):
+        answers.parsed(model, empty.ljust(4 * 1024 * 1024 + 1), Operation.REGISTER)
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_every_answer_is_named_by_its_call(operation: Operation) -> None:
+    with pytest.raises(UnusableAnswerError, match=f"answer to {operation.value} "):
+        answers.rejection(operation, b"[]")
+
+
+def test_the_devices_own_certificate_comes_before_its_cas(tmp_path: Path) -> None:
+    ours, other = (make_pair(tmp_path / name).certificate.read_text() for name in ("a", "b"))
+    csr = Csr(pem="", hash="", public_key=keys.public_key_of_certificate(ours, "it"))
+    found = answers.checked(certificate(other + ours), csr)
+    assert found is not None
+    assert found.pem == ours + other
+
+
+@pytest.mark.parametrize(
+    ("csr", "operation"),
+    [(Csr(pem="", hash="", public_key=b""), Operation.CREATE_FROM_CSR), (None, Operation.CREATE_KEYS)],
+)  # fmt: skip
+def test_what_is_no_certificate_is_named_by_its_call(
+    csr: Csr | None, operation: Operation
+) -> None:
+    with pytest.raises(UnusableAnswerError, match=f"answer to {operation.value} "):
+        answers.checked(certificate("no certificate"), csr)
+
+
+def test_a_topic_may_need_its_source_and_the_parameters_too() -> None:
+    topics = [("dt/{site}/{source}", "system"), ("dt/{site}/{Serial}", "")]
+    answers.check_topics(credential(site="north"), topics, {"Serial": "7"}.get)
+    for lacking in ([("dt/{site}/{source}", "")], [("dt/{site}/{Other}", "")]):
+        with pytest.raises(UnreachableError):
+            answers.check_topics(credential(site="north"), lacking, {"Serial": "7"}.get)
 
 
 def test_an_endless_answer_is_not_read() -> None:

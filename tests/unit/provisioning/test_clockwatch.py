@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.clock import BUILT, FAR_LIMIT, UNVOUCHED_LIMIT
-from fleet_agent.provisioning.clockwatch import ClockWatch, looks_valid
+from fleet_agent.provisioning.clockwatch import STEP, ClockWatch, is_past, looks_valid
 from support.certificates import make_pair
 from support.clock import FakeClock
 
@@ -94,6 +94,44 @@ def test_a_handshake_that_failed_over_dates_is_not_repeated_with_the_same_clock(
     else:
         clock.go(FAR_LIMIT - 600)
     assert watch.left() == 0
+
+
+def test_a_clock_that_is_set_by_a_minute_counts_as_unchanged(
+    watch: ClockWatch, clock: FakeClock
+) -> None:
+    for step, is_waited_for in ((STEP, True), (-STEP, True), (STEP + 1, False)):
+        clock.now = NOW
+        watch.suspect()
+        clock.now += step
+        assert (watch.left() > 0) is is_waited_for
+
+
+def test_the_first_second_of_a_certificate_is_right(watch: ClockWatch, clock: FakeClock) -> None:
+    watch.not_before(NOW, "claim.crt")
+    assert not watch.is_doubtful
+    assert watch.left() == 0
+    clock.synchronised = False
+    assert watch.left() > 0
+    assert "it has not been synchronised yet" in watch.error().title
+    clock.now -= 1
+    assert [watch.is_doubtful] == [True]
+    assert "cannot be right before" in watch.error().title
+
+
+def test_valid_from_the_first_second_to_the_last(tmp_path: Path) -> None:
+    first = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
+    last = first + dt.timedelta(days=1)
+    made = make_pair(tmp_path / "pair", valid_from=first, valid_to=last)
+    pem = made.certificate.read_text()
+    for moment, is_valid, is_over in (
+        (first.timestamp() - 1, False, False),
+        (first.timestamp(), True, False),
+        (last.timestamp(), True, False),
+        (last.timestamp() + 1, False, True),
+    ):
+        assert looks_valid(pem, moment) is is_valid
+        assert is_past(pem, moment) is is_over
+    assert not is_past("", last.timestamp() + 1)
 
 
 def test_a_glance_at_dates(tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 import dataclasses
 import itertools
+import re
 
 import pytest
 
-from fleet_agent.credentials.model import Csr, Generation, Issued, Registration, Secret
+from fleet_agent.credentials.model import Csr, Generation, Home, Issued, Registration, Secret
 from fleet_agent.errors import (
     CONNECT_UNANSWERED,
+    PAIR_UNUSABLE,
     AgentError,
     DeviceError,
     Exit,
     NotAllowedError,
+    NotApprovedError,
     RefusedError,
     StateDirectoryError,
     TemporaryError,
@@ -425,3 +428,53 @@ def test_the_patience_with_a_certificate_being_registered_ends() -> None:
     hung_up = RefusedError("Hung up.", remedy="Look.", code=CONNECT_UNANSWERED)
     for refused_for, patience in ((119.0, Patience.SPREADING), (121.0, Patience.REFUSED)):
         assert judge(hung_up, Step.PROVE, refused_for, spreading=120.0).patience is patience
+
+
+def test_a_certificate_that_fits_its_key_and_no_tls_is_the_clouds_to_replace() -> None:
+    unusable = DeviceError("It does not do.", remedy="Have another.", code=PAIR_UNUSABLE)
+    verdict = judge(unusable, Step.PROVE, 0.0)
+    assert (verdict.error, verdict.patience) == (unusable, Patience.REFUSED)
+    assert judge(unusable, Step.ISSUE, 0.0).patience is None
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "is_approval"),
+    [(Operation.REGISTER, 403, True), (Operation.REGISTER, 404, False), (Operation.CREATE_KEYS, 403, False)],
+)  # fmt: skip
+def test_an_approval_is_waited_for_where_a_hook_said_no(
+    operation: Operation, status: int, is_approval: bool
+) -> None:
+    error = judge(RejectedError(operation, status, "", ""), Step.REGISTER, 0.0).error
+    assert isinstance(error, NotApprovedError) is is_approval
+    assert error.code == "provisioning-refused"
+
+
+def test_another_key_is_another_attempt() -> None:
+    plan = dataclasses.replace(MADE_HERE, key_of=3)
+    for attempt, wanted, words in (
+        (MADE_HERE.attempt(0.0, ""), plan, "key of its own .* key of generation 3"),
+        (plan.attempt(0.0, ""), MADE_HERE, "key of generation 3 .* key of its own"),
+    ):
+        found = difference(attempt, wanted)
+        assert found is not None
+        assert re.search(words, found.title)
+
+
+def test_a_registration_of_another_thing_without_a_certificate_is_named_all_the_same() -> None:
+    found = generation(MADE_HERE, key=True, issued=False, registered=True, proven=False)
+    error = other_thing(found, CREDENTIAL)
+    assert error is not None
+    assert "of this attempt" in error.title
+
+
+def test_an_attempt_is_for_all_that_is_planned() -> None:
+    home = Home(name="b.example", port=443, ca_file=None)
+    plan = dataclasses.replace(GIVEN, home=home, key_of=3)
+    attempt = plan.attempt(5.0, "7a")
+    assert (attempt.endpoint, attempt.template, attempt.method) == ("a.example", "fleet", "csr")
+    assert (attempt.parameters_hash, attempt.csr_hash) == ("7a", GIVEN_CSR.hash)
+    assert (attempt.tries, attempt.not_before, attempt.opened) == (1, 0.0, 5.0)
+    assert (attempt.home, attempt.key_of) == (home, 3)
+    assert (attempt.origin, attempt.certificate_id) == ("claim", None)
+    adopted = plan_to_adopt("c9").attempt(5.0, "")
+    assert (adopted.origin, adopted.certificate_id, adopted.csr_hash) == ("adopted", "c9", None)

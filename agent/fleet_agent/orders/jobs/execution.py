@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from fleet_agent import foreign
 from fleet_agent.record import record
@@ -36,7 +36,7 @@ def execution(values: object) -> Execution | None:
     if not isinstance(values, dict):
         return None
     job = values.get("jobId")
-    if not isinstance(job, str) or not _JOB.fullmatch(job):  # it becomes part of a topic
+    if not _is_job(job):
         return None
     document, details = values.get("jobDocument"), values.get("statusDetails")
     return Execution(
@@ -67,7 +67,7 @@ def listed(values: Mapping[str, Any]) -> list[str]:
         part = [
             (_whole(entry.get("queuedAt")) or 0, entry["jobId"])
             for entry in (entries if isinstance(entries, list) else [])
-            if isinstance(entry, dict) and _JOB.fullmatch(str(entry.get("jobId")))
+            if isinstance(entry, dict) and _is_job(entry.get("jobId"))
         ]
         found += sorted(part, key=lambda one: one[0])
     return [job for _, job in found]
@@ -92,6 +92,11 @@ def clean(text: str, most: int = DETAIL) -> str:
     lines = (line.strip() for line in text.splitlines())
     joined = " | ".join(line for line in lines if line)
     return "".join(one if one.isprintable() else " " for one in joined)[-most:].strip()
+
+
+def _is_job(value: object) -> TypeGuard[str]:
+    """Whether it can be the id of a job: it becomes part of a topic."""
+    return isinstance(value, str) and _JOB.fullmatch(value) is not None
 
 
 def _whole(value: object) -> int | None:

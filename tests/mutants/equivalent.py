@@ -1,0 +1,37 @@
+"""The mutants that no test can notice: each was read, and the list has why."""
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+LIST = Path(__file__).with_name("equivalent.toml")
+
+
+class Equivalent(NamedTuple):
+    """A change after which the function does the same."""
+
+    file: str
+    function: str
+    was: str
+    becomes: str
+    why: str
+
+    @property
+    def change(self) -> tuple[str, str, str, str]:
+        """What it has in common with the mutant."""
+        return self.file, self.function, self.was, self.becomes
+
+
+def read(path: Path = LIST) -> Iterator[Equivalent]:
+    """All that are listed."""
+    for entry in tomllib.loads(path.read_text())["equivalent"]:
+        for was, becomes in entry["changes"]:
+            yield Equivalent(entry["file"], entry["function"], was, becomes, entry["why"])
+
+
+def gone(
+    listed: Iterable[Equivalent], changes: set[tuple[str, str, str, str]]
+) -> list[Equivalent]:
+    """Those whose code is no longer there, or no longer as it was."""
+    return [each for each in listed if each.change not in changes]

@@ -1,0 +1,115 @@
+"""awscrt's values as ours, and ours as awscrt's."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from awscrt import mqtt5
+
+from fleet_agent.session import packets, reasons
+from fleet_agent.session.events import NoAnswer
+from fleet_agent.session.message import Limits, Outgoing
+from fleet_agent.session.packets import NeverSentError
+
+
+class SdkError(Exception):
+    """As awscrt raises it."""
+
+    def __init__(self, name: str, message: str = "words.") -> None:
+        super().__init__()
+        self.name = name
+        self.message = message
+
+
+def test_a_reason_code_and_its_words() -> None:
+    assert packets.code(mqtt5.ConnectReasonCode.NOT_AUTHORIZED) == 135
+    assert packets.code(None) == reasons.UNKNOWN
+    assert packets.ending(None) == (None, "")
+    assert packets.ending(SimpleNamespace(reason_code=135, reason_string="no")) == (135, "no")
+    assert packets.ending(SimpleNamespace(reason_code=None, reason_string=None)) == (-1, "")
+
+
+def settings(**given: Any) -> SimpleNamespace:
+    names = (
+        "maximum_packet_size_to_server", "receive_maximum_from_server", "maximum_qos",
+        "retain_available", "session_expiry_interval_sec", "server_keep_alive_sec",
+    )  # fmt: skip
+    return SimpleNamespace(**dict.fromkeys(names), **given)
+
+
+def test_limits_that_the_server_gives_or_does_not() -> None:
+    assert packets.limits(None) == Limits()
+    assert packets.limits(settings()) == Limits()
+    found = packets.limits(
+        SimpleNamespace(
+            maximum_packet_size_to_server=149_504,
+            receive_maximum_from_server=100,
+            maximum_qos=mqtt5.QoS.AT_MOST_ONCE,
+            retain_available=False,
+            session_expiry_interval_sec=3600,
+            server_keep_alive_sec=60,
+        )
+    )
+    assert found == Limits(
+        packet=149_504, unacknowledged=100, qos=0, can_retain=False, expiry=3600, keep_alive=60
+    )
+    none = SimpleNamespace(**{**vars(settings()), "maximum_packet_size_to_server": 0})
+    assert packets.limits(none).packet is None
+    kept = SimpleNamespace(
+        **{**vars(settings()), "retain_available": True, "server_keep_alive_sec": 0}
+    )
+    assert packets.limits(kept) == Limits()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (None, None, ""),
+        (SdkError("AWS_ERROR_MQTT5_OPERATION_FAILED_DUE_TO_OFFLINE_QUEUE_POLICY"), NoAnswer.CUT, None),
+        (SdkError("AWS_ERROR_MQTT5_USER_REQUESTED_STOP"), NoAnswer.CUT, None),
+        (SdkError("AWS_ERROR_MQTT5_PUBLISH_OPTIONS_VALIDATION"), NoAnswer.IMPOSSIBLE, None),
+        (SdkError("AWS_ERROR_MQTT5_USER_PROPERTY_VALIDATION"), NoAnswer.IMPOSSIBLE, None),
+        (SdkError("AWS_ERROR_MQTT5_PACKET_VALIDATION"), NoAnswer.NOT_HERE, None),
+        (SdkError("AWS_ERROR_MQTT_TIMEOUT"), NoAnswer.LATE, None),
+        (SdkError("AWS_ERROR_SOMETHING"), NoAnswer.FAILED, None),
+        (KeyError("x"), NoAnswer.FAILED, "'x'"),
+        (ValueError(), NoAnswer.FAILED, "ValueError"),
+        (NeverSentError(TypeError("no text.")), NoAnswer.IMPOSSIBLE, "no text"),
+        (NeverSentError(SdkError("AWS_ERROR_MQTT5_PACKET_VALIDATION")), NoAnswer.NOT_HERE, None),
+    ],
+)  # fmt: skip
+def test_why_no_answer_came(
+    error: BaseException | None, kind: NoAnswer | None, words: str | None
+) -> None:
+    assert packets.why(error) is kind
+    if words is None:
+        cause: Any = getattr(error, "cause", error)
+        words = f"{cause.name}: words"
+    assert packets.text(error) == words
+
+
+def test_what_was_kept_comes_for_a_new_subscription_alone() -> None:
+    asked = packets.subscription([("a", 1), ("b/#", 0)]).subscriptions
+    assert [(each.topic_filter, int(each.qos)) for each in asked] == [("a", 1), ("b/#", 0)]
+    kinds = {each.retain_handling_type.name for each in asked}
+    assert kinds == {"SEND_ON_SUBSCRIBE_IF_NEW"}
+
+
+def test_a_message_is_published_with_all_that_it_has() -> None:
+    message = Outgoing(
+        topic="a", payload=b"1", content_type="text/plain", properties=(("k", "v"),), expiry=7,
+        correlation_data=b"id", retain=True,
+    )  # fmt: skip
+    made = packets.packet(message)
+    assert (made.topic, made.payload, made.qos, made.retain) == (
+        "a",
+        b"1",
+        mqtt5.QoS.AT_LEAST_ONCE,
+        True,
+    )
+    assert (made.content_type, made.message_expiry_interval_sec, made.correlation_data) == (
+        "text/plain",
+        7,
+        b"id",
+    )
+    assert [(each.name, each.value) for each in made.user_properties] == [("k", "v")]
