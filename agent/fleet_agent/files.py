@@ -19,6 +19,9 @@ from fleet_agent.pinned import open_to_read, pinned
 
 _PIECE = 1 << 18
 
+# What a file system answers that knows no modes.
+_NO_MODES = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
+
 _REMEDIES = {
     errno.ENOSPC: "Free some space on that file system (df -h), then start again.",
     errno.EDQUOT: "Raise the disk quota or free some space, then start again.",
@@ -59,9 +62,12 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
         if folder.is_dir():
             return
         folder.mkdir(mode=mode)
-        # FAT refuses: filesystem.try_out says that in its own words, before a key is written.
-        with contextlib.suppress(OSError):
+        try:
             folder.chmod(mode)
+        except OSError as error:
+            # As FAT does: filesystem.try_out says that in its own words, before a key is written.
+            if error.errno not in _NO_MODES:
+                raise
         _fsync_folder(folder.parent)
 
 

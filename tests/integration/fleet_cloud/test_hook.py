@@ -110,6 +110,8 @@ def cloud(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     made = Cloud(iot, TEMPLATE.format(region, account), claim["certificateId"])
     set_rules(made, monkeypatch)
     registry.client.cache_clear()
+    # As Lambda does before the first call, whose time is short.
+    registry.client()
     yield made
     registry.client().close()
     registry.client.cache_clear()
