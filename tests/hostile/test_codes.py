@@ -89,6 +89,7 @@ def refused_and_thrown_out(
         one.check()
 
 
+@pytest.mark.timeout(300)
 def test_refused_then_thrown_out_again_and_again(server: Server, start: Start) -> None:
     refused_and_thrown_out(server, start, SOME)
 
