@@ -15,7 +15,8 @@ from fleet_cloud.plan.documents import Document
 
 TASK = Variable("task")
 _RUNNING = {"InProgress", "Cancelling"}
-_POLL_SECONDS = 0.5
+# Between two looks at a task: a share of the time that it has taken, so that neither a short nor a long one costs much.
+_POLL_SHARE, _POLL_LEAST, _POLL_MOST = 0.05, 0.1, 5.0
 _FETCH_SECONDS = 60
 
 
@@ -85,7 +86,7 @@ def find(aws: Aws, key: str) -> str | None:
 
 def wait(aws: Aws, task: str, sleep: Callable[[float], None] = time.sleep) -> Answer:
     """Waits until a task has ended, reporting how far it is; returns what AWS says of it."""
-    shown = ""
+    began, shown = time.monotonic(), ""
     while True:
         described = aws.ask(describe(aws, task))
         if text(described, "status") not in _RUNNING:
@@ -94,7 +95,8 @@ def wait(aws: Aws, task: str, sleep: Callable[[float], None] = time.sleep) -> An
         if now != shown:
             aws.shell.console.say(now)
             shown = now
-        sleep(_POLL_SECONDS)
+        taken = time.monotonic() - began
+        sleep(min(_POLL_MOST, max(_POLL_LEAST, taken * _POLL_SHARE)))
 
 
 def report(aws: Aws, task: str, kind: str) -> list[str]:
