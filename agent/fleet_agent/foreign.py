@@ -11,7 +11,8 @@ from typing import Any
 DEPTH = 64  # objects and lists within each other
 _AWS = 2  # of them an answer has that are AWS's own; what others wrote begins below
 
-_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+# A text that has no end takes the rest: to look for one from each quote would take the square of the length.
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def read(payload: bytes) -> object:
