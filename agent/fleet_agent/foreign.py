@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote, as it comes with orders and in answers: objects that anything can be done with.
+"""JSON that somebody else wrote, in orders, answers and files of other agents: objects that anything can be done with.
 
 What the parser takes may be nested as deeply as the stack is at that moment; whoever writes it out again, or shows it,
 from a few calls further in, would have no stack left for that.
@@ -6,22 +6,30 @@ from a few calls further in, would have no stack left for that.
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 DEPTH = 64  # objects and lists within each other
 _AWS = 2  # of them an answer has that are AWS's own; what others wrote begins below
 
-_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+# A text that has no end takes the rest: to look for one from each quote would take the square of the length.
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
-def read(payload: bytes) -> object:
+def read(payload: bytes | str, number: Callable[[str], object] | None = None) -> object:
     """What a payload is.
+
+    Args:
+        payload: JSON.
+        number: Makes what a number becomes of the text that it is; None: a number.
 
     Raises:
         ValueError: It is no JSON, or is nested deeper than ``DEPTH``.
     """
     try:
-        found: object = json.loads(payload)
+        found: object = json.loads(
+            payload, parse_int=number, parse_float=number, parse_constant=number
+        )
     except RecursionError:
         raise ValueError("nested too deep") from None
     if _is_deep(found):

@@ -91,7 +91,7 @@ class Mailbox:
         self._meanwhile: Callable[[], float] | None = None
         self._beat = beat
         self._beat_every = beat_every
-        self._beat_at = -math.inf  # not before
+        self._beaten_at = -math.inf
         self._stopping = False
         self._deadline: float | None = None
 
@@ -177,7 +177,7 @@ class Mailbox:
             now = self._clock.monotonic()
             left = until - now
             self._live(now)
-            first = min(self._beat_every, settle_at - now)
+            first = min(self._beaten_at + self._beat_every, settle_at) - now
             event = self._next(max(0.0, min(left, first)))
             if event is None:
                 if left > max(0.0, first):
@@ -197,8 +197,8 @@ class Mailbox:
         raise StopRequested
 
     def _live(self, now: float) -> None:
-        if now >= self._beat_at:
-            self._beat_at = now + min(self._beat_every, _BEAT_PAUSE)
+        if now >= self._beaten_at + min(self._beat_every, _BEAT_PAUSE):
+            self._beaten_at = now
             self._beat()
 
     def burst(self, until: float, most: int) -> Iterator[object]:

@@ -347,9 +347,12 @@ def test_a_proxys_password_stays_behind(tmp_path: Path) -> None:
 def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "broken.conf").write_text('{"endpoint": ')
     (tmp_path / "broken.yaml").write_text("services: [\n")
+    deep = '{"a": ' * 987 + "1" + "}" * 987
+    (tmp_path / "deep.conf").write_text(f'{{"cert": {deep}}}')
     (tmp_path / "other.yaml").write_text("a: 1\n")
     for name, words in (
         ("broken.conf", "is not JSON"),
+        ("deep.conf", "is not JSON: nested too deep"),
         ("broken.yaml", "is not YAML: line 2"),
         ("other.yaml", "is no configuration of"),
         ("none.conf", "does not exist"),

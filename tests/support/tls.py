@@ -93,3 +93,25 @@ def _shake_and_refuse(plain: socket.socket, context: ssl.SSLContext, ending: str
                 plain.shutdown(socket.SHUT_WR)
                 plain.recv(65536)
             return
+
+
+@contextlib.contextmanager
+def dripping_server(pause: float) -> Iterator[int]:
+    """Listen as ``tls_server`` does; begin a handshake's record, and send a byte of it after each pause, for ever."""
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            plain, _ = listener.accept()
+            with plain, contextlib.suppress(OSError):
+                plain.sendall(b"\x16\x03\x03\x3f\xff\x02")
+                while not is_over.wait(pause):
+                    plain.sendall(b"\0")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            is_over.set()
+            thread.join()

@@ -103,6 +103,17 @@ def test_the_watchdog_is_fed_while_nothing_happens() -> None:
     assert 3 <= len(beats) <= 12
 
 
+def test_the_watchdog_is_fed_in_time_after_an_event() -> None:
+    beats: list[None] = []
+    clock = SystemClock()
+    mailbox = Mailbox(clock, lambda: beats.append(None), beat_every=0.4)
+    mailbox.put("event")
+    assert mailbox.wait(clock.monotonic()) == "event"
+    threading.Event().wait(0.3)
+    assert mailbox.wait(clock.monotonic() + 0.3) is None
+    assert len(beats) >= 2
+
+
 def test_the_watchdog_is_fed_while_events_pour_in(clock: FakeClock) -> None:
     beats: list[None] = []
     mailbox = Mailbox(clock, lambda: beats.append(None))

@@ -2,14 +2,13 @@
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_agent import files, pasted
+from fleet_agent import files, foreign, pasted
 from fleet_agent.cli import terminal
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.errors import DeviceError, Exit, StateDirectoryError
@@ -146,8 +145,8 @@ def _text(path: Path) -> str:
 def _json(path: Path, text: str) -> object:
     """The document with its numbers as they were written."""
     try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError) as error:
+        return foreign.read(text, number=str)
+    except ValueError as error:
         raise _broken(path, "JSON", str(error)) from error
 
 

@@ -23,7 +23,7 @@ class CopyWatch:
     Args:
         state_dir: Where that is written down.
         credential: The current one.
-        aside: Calls what hashes, with OpenSSL.
+        aside: Calls what reads the hardware, and hashes.
         clock: Deadlines are its monotonic seconds.
         health: Where a difference is a problem.
     """

@@ -25,6 +25,7 @@ from fleet_agent.record import record
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
+from fleet_agent.session.reasons import PUBLISHED
 from fleet_agent.session.route import Route
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.topics.names import Topics
@@ -33,7 +34,6 @@ _CREATE_KEYS = "$aws/certificates/create/json"
 _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
 _ANSWER_LIMIT = 6.0  # seconds to an answer of the provisioning API
 _REFUSED = 128  # reason codes from here on are errors
-_TAKEN = (0, 16)  # PUBACK; 16: there is no subscriber
 _THING = "${iot:Connection.Thing.ThingName}"
 
 
@@ -353,7 +353,7 @@ def _may_not_publish(
     talk: Conversation, policy: _Policy, message: Outgoing, words: str
 ) -> Finding:
     action = "iot:Publish"
-    if message.retain and talk.publish(dataclasses.replace(message, retain=False)) in _TAKEN:
+    if message.retain and talk.publish(dataclasses.replace(message, retain=False)) in PUBLISHED:
         action = "iot:RetainPublish"  # a right of its own
     return policy.lacks(action, f"topic/{message.topic}", words)
 

@@ -161,8 +161,6 @@ class _Fork:
         theirs, answers = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            os.close(ours)
-            os.close(theirs)
             _serve_and_end(calls, answers)
         os.close(calls)
         os.close(answers)
@@ -184,6 +182,7 @@ def _serve_and_end(calls: int, answers: int) -> NoReturn:
     """In the fork: whatever happens, nothing of what the parent would do at its end."""
     status = 1
     try:
+        _let_go_of_all_but(0, 1, 2, calls, answers)
         os.setsid()
         import resource
 
@@ -193,6 +192,15 @@ def _serve_and_end(calls: int, answers: int) -> NoReturn:
         status = 0
     finally:
         os._exit(status)
+
+
+def _let_go_of_all_but(*kept: int) -> None:
+    """Close the others: lock and listening sockets that the image before handed over are to end with the parent."""
+    for path in list(Path("/proc/self/fd").iterdir()):
+        if (descriptor := int(path.name)) not in kept:
+            # The descriptor of the listing itself is closed by now.
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
 
 def _failed(why: str) -> TemporaryError:

@@ -30,8 +30,6 @@ TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its 
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
 PUBACK_LIMIT = 35.0  # seconds; awscrt gives up after 30
 
-_PUBLISHED = (0, 16)  # 16: there is no subscriber
-
 
 @record
 class ProofMessage:
@@ -149,7 +147,7 @@ class Proof:
         patient_until = self._clock.monotonic() + TOPIC_LIMIT
         while True:
             match conversation.publish(message, PUBACK_LIMIT):
-                case int(code) if code in _PUBLISHED:
+                case int(code) if code in reasons.PUBLISHED:
                     return "", None
                 case int(code) if code == NOT_AUTHORIZED:
                     if self._clock.monotonic() + TOPIC_POLL > patient_until:

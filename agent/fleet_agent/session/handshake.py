@@ -8,6 +8,7 @@ network's doing.
 import contextlib
 import socket
 import ssl
+import time
 
 # Of a record of TLS 1.2: a handshake's message, and which one. The client sends its certificate only after it has found
 # the server's chain and name to be fine. TLS 1.3 ends the client's part there.
@@ -16,12 +17,9 @@ _KIND = 5
 
 _CHUNK = 65536
 
-# Of TLS itself, such as session tickets: so often something may come after the handshake.
-_AFTERWARDS = 8
-
 
 class Handshake:
-    """A handshake as a client over a connected socket, whose time limit holds for each wait.
+    """A handshake as a client over a connected socket.
 
     Args:
         context: What is trusted, and what is shown.
@@ -36,18 +34,19 @@ class Handshake:
         # Whether the server has proven itself, and has been sent a certificate if it asked for one.
         self.is_shown = False
 
-    def shake(self) -> str | None:
-        """Do it; give the version of TLS.
+    def shake(self, seconds: float) -> str | None:
+        """Do it within so long, however slowly the server sends; give the version of TLS.
 
         Raises:
             OSError: It failed; ssl.SSLError is one.
         """
+        until = _now() + seconds
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._send()
-                self._receive()
+                self._receive(until)
             except ssl.SSLError:
                 with contextlib.suppress(OSError):
                     self._send()  # an alert
@@ -58,19 +57,19 @@ class Handshake:
                 return self._tls.version()
 
     def listen(self, seconds: float) -> None:
-        """Hear whether the server ends what it took a moment ago, until it is silent for so long.
+        """Hear for so long whether the server ends what it took a moment ago.
 
         Raises:
             OSError: It did; ssl.SSLEOFError where it did so without an alert.
         """
-        self._plain.settimeout(seconds)
-        for _ in range(_AFTERWARDS):
+        until = _now() + seconds
+        while True:
             try:
                 if not self._tls.read(1):
                     raise ssl.SSLEOFError
-            except ssl.SSLWantReadError:
+            except ssl.SSLWantReadError:  # also behind what is TLS's own, such as session tickets
                 try:
-                    self._receive()
+                    self._receive(until)
                 except TimeoutError:
                     return
             else:
@@ -78,13 +77,20 @@ class Handshake:
 
     def _send(self) -> None:
         sent = self._outgoing.read()
-        if len(sent) > _KIND and (sent[0], sent[_KIND]) == (_HANDSHAKE, _CERTIFICATE):
-            self.is_shown = True
         if sent:
             self._plain.sendall(sent)
+        if len(sent) > _KIND and (sent[0], sent[_KIND]) == (_HANDSHAKE, _CERTIFICATE):
+            self.is_shown = True
 
-    def _receive(self) -> None:
+    def _receive(self, until: float) -> None:
+        if (left := until - _now()) <= 0:
+            raise TimeoutError("timed out")
+        self._plain.settimeout(left)
         if received := self._plain.recv(_CHUNK):
             self._incoming.write(received)
         else:
             self._incoming.write_eof()
+
+
+def _now() -> float:
+    return time.monotonic()  # noqa: TID251 - a limit of sockets, which no test's clock moves

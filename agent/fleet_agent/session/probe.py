@@ -188,7 +188,7 @@ def _shake_hands(route: Route, pair: KeyPair | None, plain: socket.socket, now: 
     handshake = Handshake(context, plain, route.host)
     version = None
     try:
-        version = handshake.shake()
+        version = handshake.shake(STEP_LIMIT)
         handshake.listen(ALERT_LIMIT)
     except ssl.SSLCertVerificationError as error:
         raise _not_trusted(route, error, now) from error

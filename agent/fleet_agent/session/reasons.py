@@ -14,6 +14,8 @@ UNKNOWN = -1
 NOT_AUTHORIZED = 135
 TAKEN_OVER = 142
 TOO_LARGE = 149
+# Of a PUBACK: the server has it. 16: there is no subscriber.
+PUBLISHED = (0, 16)
 
 
 class Packet(enum.Enum):

@@ -18,6 +18,8 @@ COMMIT_BYTES = 1 << 20
 # Seconds until what AWS has is deleted when nothing else is committed: deleted with the next readings it costs no page
 # of its own, and a reading a minute no wake-up.
 FLUSH_EVERY = 90.0
+# Readings that AWS has until they are deleted at once: no more of a backlog that goes up is sent again after a crash.
+FLUSH_AT = 10_000
 
 _FULL = "the queue is full"
 _LOST = "it was dropped: the queue was full, or it waited for too long"
@@ -59,6 +61,7 @@ class Commits:
         self._put_size = 0
         self._put_at = math.inf
         self._flush_at = math.inf
+        self._to_delete = 0  # readings
         self._waiting_for: dict[tuple[int, int], Callback] = {}
         self._replaced = queue.replaced
         self._is_troubled = False
@@ -118,7 +121,8 @@ class Commits:
                     each.on_stored(error.title)
             return ()
         self._well()
-        self._flush_at = math.inf  # what AWS has was deleted in the same transaction
+        # What AWS has was deleted in the same transaction.
+        self._flush_at, self._to_delete = math.inf, 0
         for each, place in zip(batch, places, strict=True):
             if place and each.on_acknowledged:
                 self._waiting_for[place[0].number, place[1]] = each.on_acknowledged
@@ -129,7 +133,7 @@ class Commits:
         return {topic for topic, _ in taken}
 
     def _flush(self) -> None:
-        self._flush_at = math.inf
+        self._flush_at, self._to_delete = math.inf, 0
         try:
             self._queue.flush()
         except StateDirectoryError as error:
@@ -152,6 +156,7 @@ class Commits:
 
     def done(self, topic: Topic, readings: Sequence[Stored], why_not: str | None) -> None:
         """AWS has these readings, or never will."""
+        self._to_delete += len(readings)
         for each in readings if self._waiting_for else ():
             if heard := self._waiting_for.pop((topic.number, each.sequence), None):
                 heard(why_not)
@@ -168,4 +173,5 @@ class Commits:
             for place in self._waiting_for.keys() - safe:
                 self._waiting_for.pop(place)(_DAMAGED)
         if self._queue.has_unwritten:
-            self._flush_at = min(self._flush_at, self._clock.monotonic() + FLUSH_EVERY)
+            pause = FLUSH_EVERY if self._to_delete < FLUSH_AT else 0.0
+            self._flush_at = min(self._flush_at, self._clock.monotonic() + pause)

@@ -148,10 +148,21 @@ class Database:
         ((size,),) = self.select("PRAGMA page_size", ())
         return int(pages * size)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it gives space back when there is little in it."""
+        return self._size > _LARGE
+
+    @property
+    def _size(self) -> int:
+        with contextlib.suppress(OSError):
+            return self._path.stat().st_size
+        return 0
+
     def shrink(self) -> None:
-        """Give disk space back after a backlog; call it when there is little in the file. No harm if that fails."""
-        with contextlib.suppress(sqlite3.Error, OSError):
-            if self._path.stat().st_size > _LARGE:
+        """Give disk space back after a backlog, where the file is mostly empty. No harm if that fails."""
+        with contextlib.suppress(sqlite3.Error):
+            if 2 * self._unused() > self._size:
                 self.execute("VACUUM")
                 self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

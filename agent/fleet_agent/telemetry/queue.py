@@ -60,7 +60,7 @@ class Queue:
         Raises:
             StateDirectoryError: Nothing of it was stored: disk full, read-only, failing.
         """
-        self._file.ensure_room()
+        self._ensure_room()
         moment = self.ages.now
         growth = self._write(readings, self._bounds.synchronous)
         self._accounts.grow(growth)
@@ -69,6 +69,16 @@ class Queue:
             lane = growing.grown.topic.lane(growing.source)
             self._waiting.put(lane, growing.count, growing.first, moment, growing.priority)
         return self._kept(growth.places)
+
+    def _ensure_room(self) -> None:
+        try:
+            self._file.ensure_room()
+        except StateDirectoryError:
+            if not self.has_unwritten:
+                raise
+            # What AWS has gives its place first.
+            self.flush()
+            self._file.ensure_room()
 
     def _kept(self, places: list[tuple[Topic, int]]) -> list[tuple[Topic, int] | None]:
         before = len(self.lost)
@@ -226,7 +236,7 @@ class Queue:
         """Drop what waits for longer than the bound allows; return disk space.
 
         Raises:
-            StateDirectoryError: The file cannot be read.
+            StateDirectoryError: The file cannot be read, or not be written.
         """
         while found := self._waiting.oldest():
             topic, (era, moment) = found
@@ -239,7 +249,9 @@ class Queue:
             )
             if row is not None and self.has(topic):
                 self._drop(topic, topic.lanes[row[0]].source, sequence, row[1], "age")
-        if self.bytes < _SMALL and not self._accounts.removed:
+        if self.bytes < _SMALL and self._file.is_large:
+            # Readings that come and go all the time leave some to be deleted at any moment.
+            self.flush()
             self._file.shrink()
 
     def oldest(self) -> float | None:

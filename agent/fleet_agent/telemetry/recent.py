@@ -1,6 +1,5 @@
 """Rows of the queue's file, from memory where they were stored a moment ago: what drains fast is not read again."""
 
-import itertools
 from collections.abc import Callable, Sequence
 
 from fleet_agent.telemetry import rows
@@ -53,9 +52,8 @@ class Recent:
             StateDirectoryError: The file cannot be read.
         """
         identifiers = range(end - 1, first - 1, -1) if newest else range(first, end)
-        here = map(self._rows.get, identifiers)
         found: list[Row] = []
-        for row in itertools.takewhile(bool, here):
+        for row in map(self._rows.get, identifiers):
             if row is None or (is_enough(row) and found):
                 break
             found.append(row)

@@ -33,8 +33,6 @@ _OF_KINDS = {
     Kind.WRONG: Verdict.LATER,
 }
 
-_TAKEN = (0, 16)  # 16: there is no subscriber
-
 _WITHOUT_ANSWER = {
     None: Verdict.LATER,
     NoAnswer.CUT: Verdict.AGAIN,
@@ -48,7 +46,7 @@ _WITHOUT_ANSWER = {
 
 def judge(event: Published) -> Verdict:
     """What the answer, or its lack, calls for."""
-    if event.reason_code in _TAKEN:
+    if event.reason_code in reasons.PUBLISHED:
         return Verdict.TAKEN
     if event.reason_code is None:
         return _WITHOUT_ANSWER[event.no_answer]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def test_what_is_nested_within_reason_is_read(depth: int) -> None:
 )
 def test_what_is_no_object_or_too_deep_is_none(payload: bytes) -> None:
     assert foreign.read_object(payload) is None
+
+
+def test_a_text_without_an_end_is_looked_through_once() -> None:
+    before = time.process_time()
+    assert foreign.read_answer(b'"' + b'\\"' * 50_000) == {}
+    assert time.process_time() - before < 2
 
 
 def test_no_depth_of_a_jobs_document_ends_the_agent(tmp_path: Path) -> None:

@@ -124,6 +124,19 @@ def test_a_fork_ends_with_its_parent() -> None:
     until(lambda: not Path(f"/proc/{int(done.stdout)}").exists(), "the fork to end")
 
 
+def test_a_fork_keeps_nothing_open_that_its_parent_has(tmp_path: Path) -> None:
+    """An image that follows another is given the state's lock and its sockets: they end with it, killed or not."""
+    held = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    aside = Aside.forked()
+    assert tmp_path / "lock" not in aside.call(open_files)
+    aside.close()
+    os.close(held)
+
+
+def open_files() -> list[Path]:
+    return [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+
+
 def test_there_is_no_fork_beside_threads() -> None:
     enough = threading.Event()
     thread = threading.Thread(target=enough.wait)

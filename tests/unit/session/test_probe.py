@@ -20,7 +20,7 @@ from fleet_agent.session.probe import Stage
 from fleet_agent.session.route import Route
 from support.certificates import make_pair
 from support.fleets import Claim
-from support.tls import free_port, refusing_server, tls_server
+from support.tls import dripping_server, free_port, refusing_server, tls_server
 
 
 def route(port: int, ca_file: Path) -> Route:
@@ -113,6 +113,18 @@ def test_a_server_that_has_not_shown_itself_refuses_nothing(tmp_path: Path) -> N
         way = route(port, server.certificate)
         assert probe.first_failure(way, pair, time.time()) is None
         assert not probe.reaches(way, pair, time.time())
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_heard_for_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "STEP_LIMIT", 0.5)
+    ca_file = make_pair(tmp_path / "server").certificate
+    with dripping_server(pause=0.1) as port:
+        begin = time.monotonic()
+        last = list(probe.steps(route(port, ca_file), None, time.time()))[-1]
+        assert time.monotonic() - begin < 3
+    assert (last.stage, last.error and last.error.code) == (Stage.TLS, probe.TLS_REFUSED)
 
 
 def loaded(pair: Claim) -> KeyPair:

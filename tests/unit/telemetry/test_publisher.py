@@ -15,6 +15,7 @@ from fleet_agent.session.events import NoAnswer
 from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Published
 from fleet_agent.session.reasons import TOO_LARGE, UNKNOWN
+from fleet_agent.telemetry import commits
 from fleet_agent.telemetry.blocks import POLICY
 from fleet_agent.telemetry.hand import SINGLES
 from fleet_agent.telemetry.publisher import ANSWERS_KEPT, Publisher
@@ -95,6 +96,26 @@ def test_what_gathered_shares_a_message_that_names_each(bench: Bench) -> None:
     assert (properties["sequence"], properties["count"]) == ("0", "3")
     assert properties["agent"].startswith("fleet-agent/")
     assert bench.wire.carried[0].content_type == "application/json"
+
+
+def test_what_aws_has_is_deleted_later_and_at_once_where_it_is_much(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "FLUSH_AT", 3)
+    bench.connect()
+    bench.put(1, 2)
+    bench.answer(0)
+    assert bench.publisher.due == bench.clock.monotonic() + commits.FLUSH_EVERY
+    bench.put(3)
+    bench.answer(0)
+    assert bench.queue.has_unwritten
+    bench.publisher.disconnected()
+    bench.put(4, 5, 6)
+    bench.connect()
+    bench.answer(0)
+    assert bench.publisher.due == bench.clock.monotonic()
+    bench.publisher.settle()
+    assert not bench.queue.has_unwritten
 
 
 def test_no_subscriber_is_no_failure(bench: Bench) -> None:

@@ -456,6 +456,22 @@ def test_the_file_stays_bounded_and_gives_its_space_back(path: Path, clock: Fake
     queue.close()
 
 
+def test_a_file_gives_its_space_back_though_readings_come_and_go(
+    path: Path, clock: FakeClock
+) -> None:
+    queue = Queue(path, Bounds(synchronous="normal"), clock)
+    for number in range(0, 3000, 100):
+        queue.add([reading(number + n, size=5000) for n in range(100)])
+    assert path.stat().st_size > 8 << 20
+    while queue.topics:
+        forget(queue, *take(queue))
+    queue.add([reading(1)])
+    forget(queue, *take(queue))
+    queue.tidy()
+    assert path.stat().st_size < 1 << 20
+    queue.close()
+
+
 def test_topics_without_end_leave_nothing_behind(
     path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -750,6 +766,23 @@ def test_a_full_disk_takes_nothing_and_can_still_be_emptied(
         queue.close()
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_takes_what_there_is_place_for_in_the_file(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(path, Bounds(synchronous="normal"), clock)
+    queue.add([reading(number, size=6000) for number in range(1000)])
+    disk = os.statvfs(path.parent)
+    full = os.statvfs_result((*disk[:3], 0, 0, *disk[5:10]))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    with pytest.raises(StateDirectoryError, match="the disk is full"):
+        queue.add([reading(1000)])
+    while queue.topics:
+        forget(queue, *take(queue))
+    queue.add([reading(1000)])
+    assert drained(queue) == {"t": [1000]}
+    queue.close()
 
 
 def test_a_disk_that_does_not_say_how_full_it_is_takes_nothing_until_it_does(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.record import record
 
 _VARIABLE = re.compile(r"\$(?:\w+|\{\w+\})", re.ASCII)
@@ -69,12 +70,7 @@ class Document:
             below = [leaf for leaf in self._leaves if leaf[: len(path)] == path and leaf != path]
             section = {".".join(leaf[len(path) :]): self._leaves.pop(leaf) for leaf in below}
             with contextlib.suppress(ValueError, TypeError):
-                parsed = json.loads(
-                    self._leaves.get(path, "null"),
-                    parse_int=str,
-                    parse_float=str,
-                    parse_constant=str,
-                )
+                parsed = foreign.read(self._leaves.get(path, "null"), number=str)
                 if isinstance(parsed, Mapping):
                     section |= parsed
                     del self._leaves[path]

@@ -152,6 +152,8 @@ class Connection:
                 self._refuse_more_waits()
         except PacketError as error:
             slot.answer = answer(error.name or slot.name, error)
+            # Behind one that is not stored yet many of these may wait, too.
+            self._bound()
             self._answer()
             return
         feed = self._feed

@@ -303,6 +303,26 @@ def test_a_program_faster_than_the_disk_waits_and_others_do_not(
     ]
 
 
+def test_what_is_refused_waits_behind_what_is_not_stored_only_up_to_the_bound(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_OPEN", 50)
+    begin(bench)
+    bench.intake.is_held = True
+    program, calm = Program(bench), Program(bench)
+    program.send({"payload": 1})
+    bench.until(1)
+    for _ in range(100):
+        program.send({"no": "payload"})
+    calm.send({"payload": "calm"})
+    bench.until(2)
+    guests = bench.sources[0]._connections  # type: ignore[attr-defined]
+    assert sorted(len(guest._slots) for guest in guests) == [1, 50]
+    bench.intake.is_held = False
+    bench.turn(lambda: len(program.hear()) == 101)
+    assert program.answers[0] == {"ok": True}
+
+
 def test_one_that_reads_no_answers_is_not_read_from_and_others_are(bench: Bench) -> None:
     begin(bench)
     deaf, calm = Program(bench), Program(bench)
