@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, NoReturn, ParamSpec, Protocol, TypeVar, cast
 
@@ -236,10 +237,18 @@ def _read_exactly(descriptor: int, count: int, until: float) -> bytes:
     return bytes(found)
 
 
+def _has_own_hashes() -> bool:
+    """Whether hashlib works without OpenSSL: some distributions leave Python's own hashes out."""
+    found = [find_spec(name) for name in ("_md5", "_sha1", "_sha3")]
+    # SHA-256 is in _sha2 from Python 3.12 on.
+    return None not in found and bool(find_spec("_sha2") or find_spec("_sha256"))
+
+
 def _serve(calls: int, answers: int) -> None:
     """In the program: take calls until the pipe ends."""
-    # hashlib takes Python's own hashes then: cryptography brings an OpenSSL, and a second one would be 3 MB.
-    sys.modules.setdefault("_hashlib", cast("Any", None))
+    if _has_own_hashes():
+        # hashlib takes them then: cryptography brings an OpenSSL, and a second one would be 3 MB.
+        sys.modules.setdefault("_hashlib", cast("Any", None))
     with open(calls, "rb", buffering=0) as asked, open(answers, "wb", buffering=0) as pipe:
         while head := asked.read(_LENGTH.size):
             (length,) = _LENGTH.unpack(head)
