@@ -17,6 +17,7 @@ from fleet_cloud.local.records import RecordFile
 
 RECORD = "bulk.json"
 PARAMETERS = "parameters.jsonl"
+UNSAVED = "unsaved.jsonl"
 KEY = "private.pem.key"
 CERTIFICATE = "certificate.pem.crt"
 SHARED = "shared"
@@ -96,6 +97,11 @@ class BulkFolder:
         return files.inside(self.path, PARAMETERS)
 
     @property
+    def unsaved(self) -> Path:
+        """Where certificates are, all in one file, until each lies beside its key."""
+        return files.inside(self.path, UNSAVED)
+
+    @property
     def ca_file(self) -> Path:
         """Where the CA is kept that was given."""
         return files.inside(self.path, CA)
@@ -136,6 +142,7 @@ class BulkFolder:
                 files.remove(path)
             _remove_empty(self.key(thing).parent)
         files.remove(self.parameters)
+        files.remove(self.unsaved)
         files.remove(self.ca_file)
         self._record.remove()
         _remove_empty(self.path / "things")

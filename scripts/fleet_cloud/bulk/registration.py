@@ -11,6 +11,7 @@ from fleet_cloud.aws.calls import Aws, text
 from fleet_cloud.aws.names import BulkNames
 from fleet_cloud.bulk import cloud, layout, script, tasks
 from fleet_cloud.bulk.layout import SHARED, BulkFolder, Record
+from fleet_cloud.console import Console
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local import files, keys, openssl
 from fleet_cloud.local.json_text import parsed
@@ -20,9 +21,9 @@ from fleet_cloud.plan.reconcile import ensure
 # Keys take the interpreter in turn, and more would only wait for it; what one writes, the other does not wait for.
 _WRITERS = 2
 _MAKING = "making keys and requests"
-# The first part is small, so that the first task begins soon; each further one takes about as long to be made as the
-# one before it to be registered.
-_FIRST_PART, _GROWTH = 1000, 3
+# The first part is small, so that the first task begins soon; the second takes about as long to be made as the first to
+# be registered. None is larger: the certificates of the last are saved while nothing else goes on.
+_FIRST_PART, _MOST_PART = 1000, 3000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,11 @@ class Registration:
     def run(self, record: Record) -> Done:
         """Finishes an earlier task, then registers what is pending."""
         before = self._folder.pending(record)
-        errors = self._finish(record) if record.key and not self._shell.dry_run else []
+        errors: list[str] = []
+        if not self._shell.dry_run:
+            save(self._folder, self._console)
+            errors = self._finish(record) if record.key else []
+            save(self._folder, self._console)
         record = dataclasses.replace(record, key="", task="")
         pending = self._folder.pending(record)
         if pending:
@@ -64,7 +69,7 @@ class Registration:
             ensure(self._aws, resource, answer)
 
     def _register(self, record: Record, pending: list[str]) -> list[str]:
-        """Registers part by part: while AWS IoT is at one, the keys and requests of the next are made."""
+        """Registers part by part: while AWS IoT is at one, the next is made ready and the one before saved."""
         files.make_folder(self._folder.path, 0o700)
         self._folder.write(record)
         first, *others = [pending] if record.shared else parts(pending)
@@ -74,8 +79,10 @@ class Registration:
             for part in [*others, None]:
                 started = self._start(record, lines)
                 making = ahead.submit(self._lines, part, "") if part else None
+                save(self._folder, self._console)
                 errors += self._finish(started)
                 lines = making.result() if making else []
+        save(self._folder, self._console)
         return errors
 
     def _start(self, record: Record, lines: list[dict[str, str]]) -> Record:
@@ -93,7 +100,7 @@ class Registration:
         return record
 
     def _finish(self, record: Record) -> list[str]:
-        """Waits for the task and saves what it made; returns the lines of its error report."""
+        """Waits for the task and keeps what it made, which is saved next; returns the lines of its error report."""
         task = record.task or tasks.find(self._aws, record.key)
         errors: list[str] = []
         if task:
@@ -103,27 +110,23 @@ class Registration:
                     f"  the task ended as {ended['status']}: {ended.get('message', '')}"
                 )
             errors = tasks.report(self._aws, task, "ERRORS")
-            self._save(record, tasks.report(self._aws, task, "RESULTS"))
+            results = tasks.report(self._aws, task, "RESULTS")
+            if record.shared:
+                self._save_shared(record, layout.things_in(results))
+            else:
+                self._keep(results)
         self._folder.write(dataclasses.replace(record, key="", task=""))
         return errors
 
-    def _save(self, record: Record, results: list[str]) -> None:
-        if record.shared:
-            self._save_shared(record, layout.things_in(results))
-            return
+    def _keep(self, results: list[str]) -> None:
+        """Writes the certificates into one file: the record may forget the task then, and the next one begin."""
         found = {layout.public_key(pem): pem for pem in layout.certificates_in(results)}
-        parameters = files.read(self._folder.parameters) or ""
-
-        def save(line: str) -> None:
-            asked = _asked(line)
-            made = found.get(layout.public_key(asked.get("CSR", "")))
-            certificate = self._folder.certificate(asked.get("ThingName", ""))
-            if made and not files.is_whole(certificate):
-                files.remove(certificate)
-                files.create_secret(certificate, made, is_synced=False)
-
-        self._console.spread(save, parameters.splitlines(), "saving certificates", _WRITERS)
-        os.sync()  # before the record forgets the task
+        kept = []
+        for line in (files.read(self._folder.parameters) or "").splitlines():
+            asked = _entry(line)
+            if made := found.get(layout.public_key(asked.get("CSR", ""))):
+                kept.append({"ThingName": asked.get("ThingName", ""), "Certificate": made})
+        files.write_public(self._folder.unsaved, "".join(f"{json.dumps(one)}\n" for one in kept))
 
     def _save_shared(self, record: Record, registered: set[str]) -> None:
         pem, key = (
@@ -161,16 +164,34 @@ class Registration:
         return [{"ThingName": thing, "CertificateId": identifier} for thing in pending]
 
 
+def save(folder: BulkFolder, console: Console) -> None:
+    """Saves each certificate that is kept, by this run or one that was cut off, beside its key."""
+    kept = (files.read(folder.unsaved) or "").splitlines()
+    if not kept:
+        return
+
+    def save_one(line: str) -> None:
+        made = _entry(line)
+        certificate = folder.certificate(made.get("ThingName", ""))
+        if not files.is_whole(certificate):
+            files.remove(certificate)
+            files.create_secret(certificate, made.get("Certificate", ""), is_synced=False)
+
+    console.spread(save_one, kept, "saving certificates", _WRITERS)
+    os.sync()  # before the only copy goes
+    files.remove(folder.unsaved)
+
+
 def parts(pending: Sequence[str]) -> Iterator[list[str]]:
-    """Yields things in parts that grow."""
+    """Yields things in parts, the first a small one."""
     begin, size = 0, _FIRST_PART
     while begin < len(pending):
         yield [*pending[begin : begin + size]]
-        begin, size = begin + size, size * _GROWTH
+        begin, size = begin + size, _MOST_PART
 
 
-def _asked(line: str) -> dict[str, str]:
-    """Returns one line of the parameters, as it was written before the task.
+def _entry(line: str) -> dict[str, str]:
+    """Returns one line of a file of ours: of the parameters, or of what is not saved yet.
 
     Raises:
         FleetCloudError: Somebody has written something else.
@@ -180,7 +201,7 @@ def _asked(line: str) -> dict[str, str]:
         if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
             return found
     raise FleetCloudError(
-        f"a line of {layout.PARAMETERS} is not what bulk wrote: {line[:80]!r}",
+        f"a line of a file in that folder is not what bulk wrote: {line[:80]!r}",
         remedy="choose another --out",
         code="record-unreadable",
     )

@@ -19,9 +19,9 @@ NAME = ("bulk",)
 SUMMARY = "register many things at once, with keys and requests made here"
 DESCRIPTION = """\
 Registers PREFIX-1 to PREFIX-N with bulk registration tasks of AWS IoT, one after the other: up to 1,000 things, then
-3,000, then 9,000 and so on. While AWS IoT is at one, what the next takes is made. Keys (EC P-256) and certificate
-signing requests are made here; the requests go to S3 as JSON lines, AWS IoT registers a thing a line, and the
-certificates in the task's report are saved beside their keys:
+3,000 at a time. While AWS IoT is at one, what the next takes is made, and what the one before made is saved. Keys (EC
+P-256) and certificate signing requests are made here; the requests go to S3 as JSON lines, AWS IoT registers a thing
+a line, and the certificates in the task's report are saved beside their keys:
 
   DIR/things/PREFIX-1/private.pem.key, certificate.pem.crt   (both 0600)
 

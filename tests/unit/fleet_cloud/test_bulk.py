@@ -131,9 +131,23 @@ def test_report_that_cannot_be_fetched_is_told(programs: Programs) -> None:
     assert failed.value.code == "report-unreachable"
 
 
-def test_things_are_registered_in_parts_that_grow_each_once() -> None:
+def test_things_are_registered_in_parts_the_first_a_small_one_and_each_once() -> None:
     things = [str(number) for number in range(10_000)]
     parts = [*registration.parts(things)]
-    assert [len(part) for part in parts] == [1000, 3000, 6000]
+    assert [len(part) for part in parts] == [1000, 3000, 3000, 3000]
     assert [thing for part in parts for thing in part] == things
     assert [*registration.parts(["a"])] == [["a"]]
+
+
+def test_what_a_run_that_was_cut_off_had_not_saved_is_saved_by_the_next(tmp_path: Path) -> None:
+    folder = BulkFolder(tmp_path)
+    for thing in RECORD.things:
+        folder.key(thing).parent.mkdir(parents=True)
+    folder.certificate("bin-1").write_text("saved")
+    lines = [{"ThingName": thing, "Certificate": f"pem of {thing}"} for thing in RECORD.things]
+    folder.unsaved.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    registration.save(folder, Console(as_json=False, is_verbose=False))
+    assert folder.certificate("bin-1").read_text() == "saved"
+    assert folder.certificate("bin-2").read_text() == "pem of bin-2"
+    assert folder.certificate("bin-2").stat().st_mode & 0o777 == 0o600
+    assert not folder.unsaved.exists()
