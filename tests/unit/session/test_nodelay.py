@@ -16,6 +16,12 @@ def listener() -> Iterator[socket.socket]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many descriptors as the tests before these may have left open."""
+    monkeypatch.setattr(nodelay, "MOST", 10_000)
+
+
 def is_off(connection: socket.socket) -> bool:
     return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
