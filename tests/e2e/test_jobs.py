@@ -81,7 +81,7 @@ def test_every_managed_template_is_carried_out_in_order(agent: Agent, console: C
         assert ids[:2] == ["job:tpl-command:1:0", "job:tpl-AWS-Download-File:1:0"]
         assert {one["outcome"] for one in orders} == {"done"}
         shown = run_command("status", "--config", str(config))
-        assert "done job job:tpl-AWS-Reboot:1:0 by AWS-Reboot" in shown.stdout
+        assert "done job tpl-AWS-Reboot:1:0 by AWS-Reboot" in shown.stdout
         assert daemon.end() == 0
     # What a presigned address is signed with is in no log.
     assert "X-Amz-Signature" not in daemon.log

@@ -142,7 +142,7 @@ def test_goes_back_when_there_it_is_refused(
     with agent.running(config=config) as daemon:
         daemon.wait_connected()
         done = move(config)
-        assert done.status == 75, done.stderr
+        assert done.status == 77, done.stderr
         said = daemon.wait_for_problem("move-failed", 60)
         assert "goes on where it was" in said["title"]
         until(lambda: daemon.log.count("connected to localhost") == 2, "back", 30)
@@ -210,7 +210,7 @@ def test_a_running_agent_that_does_not_know_the_destination_yet_stays_and_says_s
     with agent.running(config=older) as daemon:
         daemon.wait_connected()
         done = move(configured(agent, there))
-        assert done.status == 75, done.stderr
+        assert done.status == 78, done.stderr
         problem = daemon.wait_for_problem("move-failed")
         assert "reload" in problem["remedy"]
         told("the running agent does not know the destination yet", done.status, problem["title"])

@@ -127,7 +127,7 @@ def test_refused_by_policy_the_agent_goes_on_with_what_it_had(
     with agent.running() as daemon:
         daemon.wait_connected()
         done = rotate(agent, "--force", "--json", "--timeout", "60")
-        assert done.status == 75, done.stderr
+        assert done.status == 77, done.stderr
         assert "The thing's policy does not allow iot:Subscribe" in done.stderr
         until(lambda: daemon.log.count("connected to") == 2, "connected again")
         daemon.wait_for_problem("rotation-failed")

@@ -192,6 +192,7 @@ def test_a_rotation_that_failed_is_kept(health: Health, folder: Path, clock: Fak
         "title": "The thing's policy does not allow iot:Publish on topic/a.",
         "remedy": 'Add to that policy: {"Effect": "Allow", "Action": "iot:Publish", '
         '"Resource": "arn:aws:iot:REGION:ACCOUNT:topic/a"}',
+        "status": 77,
     }
 
 

@@ -85,4 +85,4 @@ def _move(
     move.ask(Path(settings.state_dir), name)
     rotate.ask(Path(settings.state_dir))
     # The agent goes back by itself, and says so.
-    return rotate.wait(settings, before, timeout and timeout + _LONGER)
+    return rotate.wait(settings, before, timeout and timeout + _LONGER, step="move")

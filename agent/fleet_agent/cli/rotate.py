@@ -13,7 +13,14 @@ from fleet_agent.cli.steps import Steps
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
-from fleet_agent.errors import AgentError, DeviceError, TemporaryError, UnreachableError
+from fleet_agent.errors import (
+    AgentError,
+    DeviceError,
+    RefusedError,
+    StateDirectoryError,
+    TemporaryError,
+    UnreachableError,
+)
 from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
 from fleet_agent.identity.configured import open_store
@@ -24,6 +31,11 @@ from fleet_agent.identity.in_use import in_use
 DUE, NOT_DUE, NO_IDENTITY, ERROR = 0, 1, 2, 255
 
 _LOOK_EVERY = 0.2  # seconds
+# By the exit status, which is the same whoever did it.
+_KINDS = {
+    str(int(kind.exit_status)): kind
+    for kind in (UnreachableError, StateDirectoryError, RefusedError, DeviceError)
+}
 
 
 def register(
@@ -154,7 +166,9 @@ def ask(state_dir: Path) -> None:
         ) from None
 
 
-def wait(settings: Settings, before: Credential | None, timeout: float) -> Credential:
+def wait(
+    settings: Settings, before: Credential | None, timeout: float, *, step: str = "rotation"
+) -> Credential:
     """Look until the running agent has another credential.
 
     Raises:
@@ -170,10 +184,9 @@ def wait(settings: Settings, before: Credential | None, timeout: float) -> Crede
             return found
         failure = _failure(shown)
         if failure and failure["failed"] >= text(asked):
-            error = TemporaryError(
-                failure["title"], remedy=failure["remedy"], code=failure["code"]
-            )
-            error.step = "rotation"
+            kind = _KINDS.get(failure["status"], TemporaryError)
+            error = kind(failure["title"], remedy=failure["remedy"], code=failure["code"])
+            error.step = step
             raise error
         threading.Event().wait(_LOOK_EVERY)
     raise UnreachableError(
@@ -187,4 +200,5 @@ def _failure(shown: Path) -> dict[str, str] | None:
     found = status_file.read(shown).get("rotation")
     if not isinstance(found, dict):
         return None
-    return {name: str(found.get(name, "")) for name in ("failed", "title", "remedy", "code")}
+    names = ("failed", "title", "remedy", "code", "status")
+    return {name: str(found.get(name, "")) for name in names}

@@ -289,7 +289,8 @@ def _orders(daemon: dict[str, Any]) -> Iterator[Line]:
     for one in reversed(found[-_ORDERS:]):
         outcome = str(one.get("outcome"))
         why = f": {one['reason']}" if one.get("reason") else ""
-        words = f" {one.get('origin')} {one.get('id')} by {one.get('handler')}{why}"
+        origin = one.get("origin")
+        words = f" {origin} {str(one.get('id')).removeprefix(f'{origin}:')} by {one.get('handler')}{why}"
         colour = "green" if outcome == "done" else "yellow"
         yield _row("order", f"{one.get('time')}  ", Styled(outcome, colour), words)
 

@@ -137,6 +137,7 @@ class Health:
             "code": error.code,
             "title": error.title,
             "remedy": error.remedy,
+            "status": error.exit_status,
         }
 
     def show(self) -> None:

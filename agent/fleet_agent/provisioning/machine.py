@@ -277,7 +277,7 @@ def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
 
 _REMEDIES = {
     _FORBIDDEN: "See why: fleet-cloud devices waiting; or look at the template's pre-provisioning hook and its role. "
-    "An approval later is enough, nothing needs to be done here.",
+    "Once approved, the running agent asks again by itself; only a move must be ordered again.",
     _NOT_FOUND: "Check the template's name and region: aws iot describe-provisioning-template --template-name NAME",
 }
 _OTHER_REMEDY = (
