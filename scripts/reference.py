@@ -6,6 +6,7 @@
 import ast
 import dataclasses
 import functools
+import inspect
 import re
 import sys
 import tomllib
@@ -73,7 +74,7 @@ def tables() -> str:
 def _table(title: str, words: str, found: list[manpages.Row]) -> str:
     lines = "".join(_line(row) for row in found)
     head = "| key | type | default | meaning | example |\n|---|---|---|---|---|\n"
-    return f"### {title}\n\n{words.replace('``', '`')}\n\n{head}{lines}"
+    return f"### {title}\n\n{inspect.cleandoc(words).replace('``', '`')}\n\n{head}{lines}"
 
 
 def _line(row: manpages.Row) -> str:

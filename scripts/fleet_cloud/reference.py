@@ -73,14 +73,20 @@ def _is_own(action: argparse.Action) -> bool:
 
 def _usage(action: argparse.Action) -> str:
     if not action.option_strings:
-        word = _positional(action)
+        word = _value(action)
         return {"*": f"[{word}...]", "?": f"[{word}]"}.get(str(action.nargs), word)
-    words = action.option_strings[-1] + (f" {action.metavar}" if action.metavar else "")
+    words = " ".join(filter(None, [_flag(action), _value(action)]))
     return words if action.required else f"[{words}]"
 
 
-def _positional(action: argparse.Action) -> str:
-    """Returns what stands for a word without a dash: its name, or what it may be."""
+def _flag(action: argparse.Action) -> str:
+    """Returns a flag's long name, of one that can be taken back both."""
+    both = isinstance(action, argparse.BooleanOptionalAction)
+    return "|".join(action.option_strings if both else action.option_strings[-1:])
+
+
+def _value(action: argparse.Action) -> str:
+    """Returns the word for what is given, or what that may be."""
     return str(action.metavar or "|".join(map(str, action.choices or [])))
 
 
@@ -99,9 +105,7 @@ def _text(description: str) -> str:
 def _table(actions: list[argparse.Action]) -> Iterator[str]:
     yield from ("| flag | means |", "|---|---|")
     for action in actions:
-        names = action.option_strings[-1:] or [_positional(action)]
-        value = action.metavar if action.option_strings else None
-        flag = " ".join(filter(None, [*names, str(value or "")]))
+        flag = " ".join(filter(None, [_flag(action), _value(action)])).replace("|", "\\|")
         meaning = (action.help or "") % {"default": action.default}
         yield f"| `{flag}` | {meaning} |"
 

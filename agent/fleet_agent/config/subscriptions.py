@@ -11,7 +11,7 @@ from fleet_agent.record import record
 
 @record
 class Subscription:
-    """A topic filter that comes down, and what handles its messages: at most one of handler, exec, file, socket."""
+    """A topic filter that comes down, with one at most of: handler, exec, file, socket, upload_bundle."""
 
     topic: Annotated[
         Filter,

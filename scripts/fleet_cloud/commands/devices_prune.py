@@ -111,7 +111,11 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         for candidate in chosen
     ]
     left = retire.run_all(aws, tasks, "retiring certificates")
-    return _outcome(context, chosen, left, prune.undecided(devices, chosen))
+    undecided = prune.undecided(devices, chosen)
+    if context.shell.dry_run:
+        for line in _undecided_lines(undecided):
+            context.console.script(quoting.comment(line))
+    return _outcome(context, chosen, left, undecided)
 
 
 def _outcome(
@@ -147,15 +151,19 @@ def _outcome(
         },
         lines=[
             *left_lines(left),
-            *(
-                f"{thing.name} has {len(prune.active_on(thing))} active certificates, and none is retired by its age: "
-                f"look with fleet-cloud devices show {quoting.word(thing.name)}{_second(thing)}"
-                for thing in undecided
-            ),
-            f"{len(chosen) - len(left)} certificates retired" if chosen else "nothing to do",
+            *_undecided_lines(undecided),
+            f"certificates retired: {len(chosen) - len(left)}" if chosen else "nothing to do",
         ],
         status=Exit.FAILED if left else Exit.DONE,
     )
+
+
+def _undecided_lines(undecided: Sequence[Thing]) -> list[str]:
+    return [
+        f"{thing.name} has {len(prune.active_on(thing))} active certificates, and none is retired by its age: "
+        f"look with fleet-cloud devices show {quoting.word(thing.name)}{_second(thing)}"
+        for thing in undecided
+    ]
 
 
 def _second(thing: Thing) -> str:

@@ -167,4 +167,4 @@ def _retired_lines(plans: Sequence[Retirement], left: Mapping[str, CommandError]
         return []
     done = sum(plan.certificate is not None for plan in plans) - len(left)
     kept = [f"{plan.execution.thing}: {plan.why}" for plan in plans if plan.why]
-    return [*kept, *left_lines(left), f"{done} replaced certificates retired"]
+    return [*kept, *left_lines(left), f"replaced certificates retired: {done}"]

@@ -42,7 +42,12 @@ _COMMAND_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds whom, what, and how."""
-    parser.add_argument("words", metavar="THING NAME [ARGUMENT]", nargs="+", help="see above")
+    parser.add_argument(
+        "words",
+        metavar="THING NAME [ARGUMENT...]",
+        nargs="+",
+        help="whom (but with --group), what to do, with what",
+    )
     parser.add_argument(
         "--group", metavar="GROUP", help="the things of this group, in place of THING"
     )

@@ -247,7 +247,9 @@ def _lines(out: Path, told: report.Report) -> list[str]:
     requests = figures["requests"]
     return [
         f"{figures['in']} of {figures['devices']} devices have their identity"
-        + (f", all by {duration(all_by)}, {times} times what the quota needs" if times else ""),
+        + (
+            f", all by {duration(all_by)}, {times:.3g} times what the quota needs" if times else ""
+        ),
         *(
             [f"{requests['mean']} requests a device, 99 of 100 within {requests['p99']}"]
             if requests
