@@ -112,7 +112,7 @@ def test_what_waits_outlives_the_agent_and_a_duplicate_is_known_after_it(
     agent: Agent, operator: Operator, number: signal.Signals
 ) -> None:
     thing, log, go = agent.thing_name, agent.folder / "log", agent.folder / "go"
-    script = f"cat >>{log}; echo $$ >{agent.folder}/pid; test -e {go} || exec sleep 60"
+    script = f"echo $$ >{agent.folder}/pid; cat >>{log}; test -e {go} || exec sleep 60"
     config = configured(
         agent, run={"exec": {"argv": ["sh", "-c", script]}, "deduplicate": "property:id"}
     )
