@@ -57,7 +57,7 @@ def test_every_error_goes_through_a_pipe(error: AgentError) -> None:
 
 
 def test_only_cryptography_brings_an_openssl(aside: Aside) -> None:
-    """That of hashlib would be 3 MB, and a fifth of the CPU of a first boot."""
+    """That of hashlib would be 3 MB, and three tenths of the CPU of a first boot."""
     aside.call(keys.load)
     assert aside.call(eval, "__import__('hashlib').sha256(b'').hexdigest()")[:8] == "e3b0c442"
     assert aside.call(eval, "__import__('sys').modules['_hashlib']") is None
