@@ -80,7 +80,7 @@ def compose(topic: str, readings: Sequence[Stored], batch: Batch, left: float | 
         if batch.gzip:
             import gzip
 
-            payload, content_type = gzip.compress(payload, 6, mtime=0), content_type + GZIP
+            payload, content_type = gzip.compress(payload, 5, mtime=0), content_type + GZIP
     return Outgoing(
         topic=topic,
         payload=payload,

@@ -69,6 +69,7 @@ class Hand:
         self._batch = settings.batch
         self._packet: int | None = None  # bytes that the server takes
         self._parts: collections.deque[tuple[Topic, list[Stored]]] = collections.deque()
+        self._made: Drawn | None = None  # of the first part
         # Topic's number → when its readings wait for no others any more.
         self._gathering: dict[int, float] = {}
         self._is_hasty = False
@@ -103,11 +104,16 @@ class Hand:
                 self._queue.wake(topic)
 
     def due(self) -> float:
-        """When ``next`` may have one (monotonic seconds)."""
+        """When ``make`` may find one (monotonic seconds)."""
         return -math.inf if self._parts else self._queue.due()
 
-    def next(self, now: float, suspect: Topic | None, *, singly: bool) -> Drawn | None:
-        """The next message; None: nothing was left of a topic, or it cannot be sent now.
+    @property
+    def ready(self) -> Outgoing | None:
+        """The message that ``take`` gives; None: ``make`` comes first."""
+        return self._made.message if self._made else None
+
+    def make(self, now: float, suspect: Topic | None, *, singly: bool) -> None:
+        """Make the next message ready, unless nothing is left of a topic or it cannot be sent now.
 
         Args:
             now: Monotonic seconds.
@@ -120,8 +126,8 @@ class Hand:
             elif (topic := self._queue.next(now)) and not self._is_to_wait(topic, now):
                 self._draw(topic, self._most)
         if not self._parts:
-            return None
-        topic, readings = self._parts.popleft()
+            return
+        topic, readings = self._parts[0]
         first = readings[0]
         left = None
         if first.lifetime is not None:
@@ -129,21 +135,33 @@ class Hand:
         message = batch.compose(topic.name, readings, self._batch, left)
         most = self._packet
         # Mostly far below the limit: counting every byte of each would cost more than making it.
-        if most is None or len(message.payload) + _AROUND <= most:
-            return Drawn(topic, readings, message)
-        if (size := batch.packet_size(message)) <= most:
-            return Drawn(topic, readings, message)
+        if (
+            most is None
+            or len(message.payload) + _AROUND <= most
+            or (size := batch.packet_size(message)) <= most
+        ):
+            self._made = Drawn(topic, readings, message)
+            return
+        self._parts.popleft()
         if len(readings) > 1:
             half = len(readings) // 2
             self._parts.extendleft([(topic, readings[half:]), (topic, readings[:half])])
         else:
             self._watcher.too_large(topic, readings, size, most)
-        return None
+
+    def take(self) -> Drawn:
+        """The message that is ready; it is in hand no more."""
+        made = self._made
+        assert made  # noqa: S101 - who takes has looked
+        self._made = None
+        self._parts.popleft()
+        return made
 
     def empty(self, only: Topic | None = None) -> None:
         """Give back what is in hand, all or of one topic."""
         parts = list(self._parts)
         self._parts.clear()
+        self._made = None
         for topic, readings in parts:
             if only in (None, topic):
                 self._queue.give_back(topic, readings)

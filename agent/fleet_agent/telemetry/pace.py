@@ -1,15 +1,13 @@
 """How fast one connection may publish. Pure: the time comes in, what to wait comes out.
 
 AWS IoT Core takes 100 publishes and 512 KiB a second on a connection and throttles, later disconnects, who sends more.
-Two token buckets, shallow and filled below the rate, so that no second that AWS may look at holds more than the limit.
+No second that it may look at holds more than either. Messages have a token bucket, shallow and filled below the rate.
+One message may have a quarter of a second's bytes, so of bytes all that went out within the last second is counted.
 """
 
-_DEPTH = 0.1  # of a second's messages may go out at once
-_FILL = 0.9
-# The message that empties the bucket goes out whole, and may have a quarter of what AWS takes in a second.
-_DEPTH_BYTES = 0.01
-_FILL_BYTES = 0.73
+import collections
 
+_SECOND = 1.001  # the last bit of a sum of times is nobody's
 _HAIR = 1e-6  # short of one is one: waiting for it would be a wake-up for nothing
 
 
@@ -22,23 +20,23 @@ class Pace:
     """
 
     def __init__(self, publishes: float, bytes_a_second: float) -> None:
-        self._publishes = _Bucket(publishes, _FILL, _DEPTH)
-        self._bytes = _Bucket(bytes_a_second, _FILL_BYTES, _DEPTH_BYTES)
+        self._messages = _Messages(publishes)
+        self._bytes = _Bytes(bytes_a_second)
 
-    def wait(self, now: float) -> float:
-        """Seconds (of the monotonic ``now``) until a message may go; 0 when it may go now."""
-        return max(self._publishes.wait(now), self._bytes.wait(now))
+    def wait(self, now: float, size: int = 0) -> float:
+        """Seconds (of the monotonic ``now``) until a message of ``size`` bytes may go; 0 when it may go now."""
+        return max(self._messages.wait(now), self._bytes.wait(now, size))
 
     def spend(self, now: float, size: int) -> None:
-        """One message of ``size`` bytes goes out. A large one goes into debt, which the next ones wait for."""
-        self._publishes.spend(now, 1.0)
+        """One message of ``size`` bytes goes out."""
+        self._messages.spend(now)
         self._bytes.spend(now, size)
 
 
-class _Bucket:
-    def __init__(self, rate: float, fill: float, depth: float) -> None:
-        self._rate = rate * fill
-        self._depth = max(rate * depth, 1.0)
+class _Messages:
+    def __init__(self, rate: float) -> None:
+        self._rate = rate * 0.9
+        self._depth = max(rate * 0.1, 1.0)
         self._left = self._depth
         self._at: float | None = None
 
@@ -49,12 +47,51 @@ class _Bucket:
         missing = 1.0 - self._left
         return missing / self._rate if missing > _HAIR else 0.0
 
-    def spend(self, now: float, amount: float) -> None:
+    def spend(self, now: float) -> None:
         if self._rate:
             self._fill(now)
-            self._left -= amount
+            self._left -= 1.0
 
     def _fill(self, now: float) -> None:
         if self._at is not None:
             self._left = min(self._depth, self._left + max(0.0, now - self._at) * self._rate)
         self._at = now
+
+
+class _Bytes:
+    """Spread over the second, so that two bursts do not meet on a slow way, and counted over each."""
+
+    _BURST = 0.01  # seconds of the rate that go out at once
+    _PART = 0.01  # seconds whose messages are remembered as one
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate * 0.97
+        self._spread_until = 0.0
+        # Of the last second: when a part began, when its last message went, bytes.
+        self._parts: collections.deque[tuple[float, float, int]] = collections.deque()
+        self._total = 0
+
+    def wait(self, now: float, size: int) -> float:
+        if not self._rate:
+            return 0.0
+        while self._parts and self._parts[0][1] + _SECOND <= now:
+            self._total -= self._parts.popleft()[2]
+        until = self._spread_until - self._BURST
+        surplus = self._total + size - self._rate
+        for _, last, amount in self._parts if surplus > 0 else ():
+            until = max(until, last + _SECOND)
+            surplus -= amount
+            if surplus <= 0:
+                break
+        return until - now if until - now > _HAIR else 0.0
+
+    def spend(self, now: float, size: int) -> None:
+        if not self._rate:
+            return
+        self._spread_until = max(self._spread_until, now) + size / self._rate
+        self._total += size
+        if self._parts and now < self._parts[-1][0] + self._PART:
+            began, _, before = self._parts.pop()
+            self._parts.append((began, now, before + size))
+        else:
+            self._parts.append((now, now, size))

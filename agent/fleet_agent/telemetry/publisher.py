@@ -289,10 +289,10 @@ class Publisher:
                 return
             sent = self._next(now)
             if sent is None:
-                continue  # nothing was left of a topic, or it cannot be sent now
+                continue  # it is made only now, nothing was left of a topic, or it cannot be sent now
             self._sent[sent] = None
             message = sent.message
-            self._pace.spend(now, len(message.payload) + len(message.topic))
+            self._pace.spend(now, _size(message))
             self._counts.messages += 1
             session.publish(message, sent)
 
@@ -303,7 +303,10 @@ class Publisher:
         if not self._session or self._is_cut or len(self._sent) >= (1 if suspect else window):
             return math.inf
         ready = now if self._answers or suspect else self._hand.due()
-        return ready if ready == math.inf else max(ready, now + self._pace.wait(now))
+        if ready == math.inf:
+            return ready
+        message = self._answers[0].message if self._answers else self._hand.ready
+        return max(ready, now + self._pace.wait(now, _size(message) if message else 0))
 
     def _suspect(self, now: float) -> Topic | Answer | None:
         """What is to be sent alone now, or is under way so."""
@@ -321,13 +324,14 @@ class Publisher:
     def _next(self, now: float) -> Sent | None:
         if self._answers:
             return self._fitting_answer(self._answers.popleft(), now)
+        if self._hand.ready:
+            drawn = self._hand.take()
+            return Sent(drawn.topic, drawn.readings, drawn.message, now)
         suspect = self._suspect(now) if self._suspects else None
         topic = suspect if isinstance(suspect, Topic) else None
         singly = topic is not None and self._suspects.was_alone(topic)
-        drawn = self._hand.next(now, topic, singly=singly)
-        if drawn is None:
-            return None
-        return Sent(drawn.topic, drawn.readings, drawn.message, now)
+        self._hand.make(now, topic, singly=singly)
+        return None
 
     def _fitting_answer(self, answer: Answer, now: float) -> Sent | None:
         message = answer.message
@@ -367,3 +371,8 @@ class Publisher:
     ) -> None:
         self._queue.forget(topic, readings, cause)
         self._commits.done(topic, readings, why_not)
+
+
+def _size(message: Outgoing) -> int:
+    """As AWS counts it."""
+    return len(message.payload) + len(message.topic)

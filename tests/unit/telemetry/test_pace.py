@@ -1,5 +1,6 @@
 """The pace against a second that is moved over all that was sent."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ def test_no_second_holds_more_than_the_limits(messages: list[tuple[int, float]])
     sent: list[tuple[float, int]] = []
     for size, pause in messages:
         now += pause
-        while wait := pace.wait(now):
+        while wait := pace.wait(now, size):
             now += wait
         pace.spend(now, size)
         sent.append((now, size))
@@ -37,20 +38,50 @@ def test_no_second_holds_more_than_the_limits(messages: list[tuple[int, float]])
         assert sum(second) <= LIMIT
 
 
-def test_it_is_not_much_slower_than_the_limits() -> None:
-    for size, least in ((100, 0.88 * PUBLISHES), (32 * 1024, 0.7 * LIMIT / (32 * 1024))):
-        pace, now, count = Pace(PUBLISHES, LIMIT), 0.0, 0
-        while now < 20:
-            if wait := pace.wait(now):
-                now += wait
-            else:
-                pace.spend(now, size)
-                count += 1
-        assert count / 20 >= least
+@pytest.mark.parametrize(
+    ("size", "least"),
+    [
+        (100, 0.88 * PUBLISHES),
+        (10 * 1024, 0.94 * LIMIT / (10 * 1024)),
+        (32 * 1024, 0.93 * LIMIT / (32 * 1024)),
+        (MAX_PAYLOAD, 0.74 * LIMIT / MAX_PAYLOAD),
+    ],
+)
+def test_it_is_not_much_slower_than_the_limits(size: int, least: float) -> None:
+    pace, now, count = Pace(PUBLISHES, LIMIT), 0.0, 0
+    while now < 20:
+        if wait := pace.wait(now, size):
+            now += wait
+        else:
+            pace.spend(now, size)
+            count += 1
+    assert count / 20 >= least
+
+
+def test_bytes_are_spread_over_the_second() -> None:
+    pace, now, sent = Pace(0, LIMIT), 0.0, 0
+    while now < 0.5:
+        if wait := pace.wait(now, 4096):
+            now += wait
+        else:
+            pace.spend(now, 4096)
+            sent += 4096
+    assert 0.47 * LIMIT <= sent <= 0.52 * LIMIT
+
+
+def test_a_message_larger_than_the_limit_goes_and_is_made_up_for() -> None:
+    pace, now, sent = Pace(0, 32 * 1024), 0.0, 0
+    while now < 100:
+        if wait := pace.wait(now, MAX_PAYLOAD):
+            now += wait
+        else:
+            pace.spend(now, MAX_PAYLOAD)
+            sent += MAX_PAYLOAD
+    assert 0.9 <= sent / 100 / (32 * 1024) <= 1.05
 
 
 def test_without_limits_it_never_waits() -> None:
     pace = Pace(0, 0)
     for _ in range(1000):
         pace.spend(0.0, MAX_PAYLOAD)
-    assert pace.wait(0.0) == 0
+    assert pace.wait(0.0, MAX_PAYLOAD) == 0
