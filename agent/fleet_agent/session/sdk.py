@@ -21,12 +21,22 @@ def require(mqtt5: types.ModuleType) -> None:
 
 
 def misfit(error: ImportError | AttributeError) -> DeviceError | None:
-    """The error to report when it is the SDK that lacks something, such as an awsiotsdk newer than its awscrt."""
+    """The error to report when it is the SDK that lacks something, such as an awsiotsdk newer than its awscrt.
+
+    Or when another package that the agent is installed with is not there, or does not fit this Python.
+    """
     lacking = getattr(error, "obj", None)
     module = lacking.__name__ if isinstance(lacking, types.ModuleType) else error.name
-    if (module or "").partition(".")[0] not in {"awscrt", "awsiot", "_awscrt"}:
-        return None
-    return _unfit(str(error))
+    package = (module or "").partition(".")[0]
+    if package in {"awscrt", "awsiot", "_awscrt"}:
+        return _unfit(str(error))
+    if package in {"yaml", "cryptography", "_cffi_backend"}:
+        return DeviceError(
+            f"A Python package that the agent needs cannot be loaded: {str(error).rstrip('.')}.",
+            remedy=REMEDY,
+            code="package-missing",
+        )
+    return None
 
 
 def _unfit(reason: str) -> DeviceError:

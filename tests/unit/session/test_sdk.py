@@ -1,4 +1,4 @@
-"""An SDK that does not fit, told from a mistake of ours."""
+"""An SDK that does not fit, and a package that is not there, told from a mistake of ours."""
 
 import types
 
@@ -20,12 +20,15 @@ def test_one_that_is_too_old() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "is_the_sdks"),
+    ("error", "is_told"),
     [
         (ImportError("No module.", name="awscrt.x"), True),
         (ImportError("No module.", name="awsiot"), True),
         (ImportError("No module.", name="_awscrt"), True),
-        (ImportError("No module.", name="yaml"), False),
+        (ImportError("No module.", name="yaml.nodes"), True),
+        (ImportError("No module.", name="cryptography.x509"), True),
+        (ImportError("No module.", name="_cffi_backend"), True),
+        (ImportError("No module.", name="json"), False),
         (ImportError("No module.", name="x.awscrt"), False),
         (ImportError("No module."), False),
         (AttributeError("no attribute.", name="x", obj=types.ModuleType("awscrt.io")), True),
@@ -34,9 +37,9 @@ def test_one_that_is_too_old() -> None:
         (AttributeError("no attribute.", name="x", obj="a text"), False),
     ],
 )
-def test_whose_lack_it_is(error: ImportError | AttributeError, is_the_sdks: bool) -> None:
+def test_whose_lack_it_is(error: ImportError | AttributeError, is_told: bool) -> None:
     found = sdk.misfit(error)
-    assert (found is not None) is is_the_sdks
+    assert (found is not None) is is_told
     if found is not None:
         assert str(error) in found.title
         assert ".." not in found.title
