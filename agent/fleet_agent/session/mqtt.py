@@ -208,6 +208,8 @@ class Session:
             self.client.stop(mqtt5.DisconnectPacket())
             if self._is_up:
                 self._stopped.wait(CLOSE_LIMIT)
+        # It holds callbacks of this session, which held it: a circle through awscrt that no collection sees.
+        vars(self).pop("client", None)
 
     # Construction ---------------------------------------------------------------------------------------------------
 
