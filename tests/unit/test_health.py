@@ -14,6 +14,7 @@ from fleet_agent.errors import NotAllowedError, StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.problems import Problem
 from fleet_agent.health.status import Health, runtime_dir
+from fleet_agent.log import Moment
 from support.clock import FakeClock
 
 OFFLINE = table.OFFLINE.problem("No network.", "Plug it in.")
@@ -202,6 +203,23 @@ def test_nothing_is_written_when_nothing_changes(health: Health, folder: Path) -
     health.report(OFFLINE)
     health.clear(table.UNSTABLE)
     assert (folder / "status.json").stat().st_ino == before
+
+
+def test_what_is_news_is_logged_with_what_operators_search_for(
+    health: Health, caplog: pytest.LogCaptureFixture
+) -> None:
+    for words in ("None.", "None.", "Still none."):
+        health.warn(table.OFFLINE.problem(words, "Wait."))
+    assert [record.getMessage() for record in caplog.records] == [
+        "None. Wait.",
+        "Still none. Wait.",
+    ]
+    for record in caplog.records:
+        assert vars(record)["journal"] == {
+            "MESSAGE_ID": Moment.PROBLEM.value,
+            "FLEET_AGENT_PROBLEM": "offline",
+        }
+    assert [problem.title for problem in health.problems] == ["Still none."]
 
 
 def test_a_status_that_cannot_be_written_stops_nothing_and_is_said_once(

@@ -48,5 +48,4 @@ class CopyWatch:
         finally:
             self._aside.close()
         if problem is not None:
-            _log.warning("%s %s", problem.title, problem.remedy)
-            self._health.report(problem)
+            self._health.warn(problem)

@@ -298,8 +298,7 @@ class TelemetryLoop:
             f"A message on {printable(event.topic)} ({len(event.payload)} bytes) was set aside: "
             f"{TIMES} times the connection ended right after it came."
         )
-        if self._health.report(problem):
-            _log.warning("%s %s", problem.title, problem.remedy)
+        self._health.warn(problem)
 
     # The connection -----------------------------------------------------------------------------------------------
 

@@ -222,8 +222,7 @@ class RefusalWatch:
         problem = recover_words.problem(
             self._known, self._credential, self._settings, is_expired=self._is_expired()
         )
-        if self._health.report(problem):
-            _log.warning("%s %s", problem.title, problem.remedy)
+        self._health.warn(problem)
         if self._known.rung is not Rung.DEAD:
             self._health.set_activity(self._known.rung.value)
 

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import clock as clocks
-from fleet_agent import files, notify
+from fleet_agent import files, log, notify
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import STATE_DIR
 from fleet_agent.errors import AgentError, StateDirectoryError
 from fleet_agent.health.problems import Kind, Problem, Severity
+from fleet_agent.log import Moment
 from fleet_agent.record import record
 
 _log = logging.getLogger(__name__)
@@ -120,6 +121,12 @@ class Health:
         self._problems[key] = _Standing(problem=problem, since=known.since if known else now)
         self.show()
         return True
+
+    def warn(self, problem: Problem) -> None:
+        """Record that something is wrong, and log it when that is news."""
+        if self.report(problem):
+            fields = log.fields(Moment.PROBLEM, problem=problem.kind.code)
+            _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
 
     def has(self, kind: Kind, name: str | None = None) -> bool:
         """Whether there is such a problem now."""

@@ -15,10 +15,10 @@ from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError
 from fleet_agent.health import table
-from fleet_agent.health.problems import Kind
 from fleet_agent.health.status import Health
 from fleet_agent.log import Moment
 from fleet_agent.printable import printable
+from fleet_agent.record import record
 from fleet_agent.session import reasons
 from fleet_agent.session.events import CallbackFailed, Connected, ConnectFailed, Disconnected
 from fleet_agent.session.message import Limits
@@ -56,6 +56,15 @@ class Hears(Protocol):
         """None opened, and what was found to be the cause, now or a moment ago."""
 
 
+@record
+class _Look:
+    """What was found to be the cause of a failure, which is looked into again at ``until`` (monotonic seconds)."""
+
+    failure: tuple[int | None, str]
+    until: float
+    error: AgentError
+
+
 class Connectivity:
     """Hears of the session's connection; a deadline of its own says when it has been calm.
 
@@ -84,9 +93,7 @@ class Connectivity:
         self._explain = explain
         self._hears = hears
         self._endings: collections.deque[tuple[float, float]] = collections.deque()
-        self._explained: tuple[int | None, str] | None = None
-        self._explain_at = -math.inf
-        self._error: AgentError | None = None
+        self._looked: _Look | None = None
         self.is_connected = False
         self.connected_at = 0.0
         self.due = math.inf
@@ -94,7 +101,7 @@ class Connectivity:
     def connected(self, event: Connected) -> None:
         """The connection stands."""
         self.is_connected = True
-        self._explained = None
+        self._looked = None
         self.connected_at = self._clock.monotonic()
         self.due = self.connected_at + CALM
         self._health.clear(table.OFFLINE)
@@ -112,31 +119,28 @@ class Connectivity:
     def failed(self, event: ConnectFailed) -> None:
         """There is none, and why; the cause of the same failure is looked for once in a while."""
         now = self._clock.monotonic()
-        found = (event.reason_code, event.error)
-        error = self._error
-        if error is None or found != self._explained or now >= self._explain_at:
-            self._explained, self._explain_at = found, now + DIAGNOSE_AGAIN
-            self._error = error = self._explain(self._session, event, self._clock.wall())
-            self._report(table.OFFLINE, error.title, error.remedy)
+        failure = (event.reason_code, event.error)
+        looked = self._looked
+        if looked is None or failure != looked.failure or now >= looked.until:
+            error = self._explain(self._session, event, self._clock.wall())
+            self._looked = looked = _Look(failure=failure, until=now + DIAGNOSE_AGAIN, error=error)
+            self._health.warn(table.OFFLINE.problem(error.title, error.remedy))
             self._health.set_activity("waiting to connect")
         if self._hears is not None:
-            self._hears.failed(event, error)
+            self._hears.failed(event, looked.error)
 
     def ended(self, event: Disconnected) -> None:
         """It ended, and another is tried."""
         self.is_connected = False
         self.due = math.inf
-        words = _ending(event)
+        words, remedy = _ending(event)
         _log.info("connection ended: %s", words)
         self._health.set_activity("reconnecting")
         if event.reason_code == TAKEN_OVER:
-            self._report(
-                table.MAYBE_CLONED,
-                f"Another client connected as {self._session.client_id}.",
-                reasons.reason(Packet.DISCONNECT, TAKEN_OVER).remedy,
-            )
+            title = f"Another client connected as {self._session.client_id}."
+            self._health.warn(table.MAYBE_CLONED.problem(title, remedy))
         elif "USER_REQUESTED_STOP" not in event.error:
-            self._count(event, words)
+            self._count(words, remedy)
 
     def callback_failed(self, event: CallbackFailed) -> None:
         """What the callback was to report is lost: a new connection brings it again."""
@@ -151,7 +155,7 @@ class Connectivity:
             self._health.clear(kind)
         self._calmed()
 
-    def _count(self, event: Disconnected, words: str) -> None:
+    def _count(self, words: str, remedy: str) -> None:
         now = self._clock.monotonic()
         self._endings.append((now, self._clock.wall()))
         while self._endings[0][0] < now - WINDOW:
@@ -159,18 +163,15 @@ class Connectivity:
         if len(self._endings) < OFTEN:
             return
         since = clocks.text(self._endings[0][1])
-        remedy = table.UNSTABLE.remedy
-        if event.reason_code is not None:
-            remedy = reasons.reason(Packet.DISCONNECT, event.reason_code).remedy
         title = f"The connection ended {len(self._endings)} times since {since}, last by {words}."
-        self._report(table.UNSTABLE, title, remedy)
+        self._health.warn(table.UNSTABLE.problem(title, remedy))
 
     def _show_limits(self, limits: Limits) -> None:
         """Say what the server takes or keeps less of than was asked for."""
         wanted = self._session.upkeep
         if limits.qos < 1:
             title = f"{self._session.route.host} takes no messages of QoS 1, so that readings wait in the queue."
-            self._report(table.QOS_MISSING, title)
+            self._health.warn(table.QOS_MISSING.problem(title))
         else:
             self._health.clear(table.QOS_MISSING)
         found = []
@@ -181,28 +182,24 @@ class Connectivity:
                 f"keeps what is sent to a device that is away for {limits.expiry} s, and not for the "
                 f"{wanted.expiry} s of connection.expiry"
             )
-        if not found:
+        if found:
+            title = f"{self._session.route.host} {'; it '.join(found)}."
+            self._health.warn(table.SERVER_LIMITS.problem(title))
+        else:
             self._health.clear(table.SERVER_LIMITS)
-            return
-        self._report(table.SERVER_LIMITS, f"{self._session.route.host} {'; it '.join(found)}.")
-
-    def _report(self, kind: Kind, title: str, remedy: str | None = None) -> None:
-        problem = kind.problem(title, remedy)
-        if self._health.report(problem):
-            fields = log.fields(Moment.PROBLEM, problem=kind.code)
-            _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
 
 
-def _ending(event: Disconnected) -> str:
+def _ending(event: Disconnected) -> tuple[str, str]:
+    """How it ended, in words, and what to do about it."""
     if event.reason_code is not None:
         words = reasons.words(Packet.DISCONNECT, event.reason_code)
-        cause = reasons.reason(Packet.DISCONNECT, event.reason_code).cause
-        own = (
-            f' ("{printable(event.reason_string, _REASON_STRING)}")' if event.reason_string else ""
-        )
-        return f"{words}{own}: {cause}"
+        reason = reasons.reason(Packet.DISCONNECT, event.reason_code)
+        if event.reason_string:
+            words += f' ("{printable(event.reason_string, _REASON_STRING)}")'
+        return f"{words}: {reason.cause}", reason.remedy
+    words = event.error
     if _HANG_UP in event.error:
-        return "the server, which closed it without a reason"
-    if _NO_PING in event.error:
-        return "a time-out: the server did not answer a ping"
-    return event.error
+        words = "the server, which closed it without a reason"
+    elif _NO_PING in event.error:
+        words = "a time-out: the server did not answer a ping"
+    return words, table.UNSTABLE.remedy

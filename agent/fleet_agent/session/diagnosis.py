@@ -47,7 +47,7 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
         now: Unix seconds.
     """
     if failure is not None and failure.reason_code is not None:
-        return _refused(session, failure)
+        return _refused(session, failure.reason_code, failure.reason_string)
     return look(session, now) or by_awscrt(session, failure)
 
 
@@ -82,12 +82,11 @@ def _where(session: Session) -> str:
     return f"{session.route.host}:{session.route.port}"
 
 
-def _refused(session: Session, failure: ConnectFailed) -> AgentError:
-    code = reasons.UNKNOWN if failure.reason_code is None else failure.reason_code
+def _refused(session: Session, code: int, own_words: str) -> AgentError:
     found = reasons.reason(Packet.CONNACK, code)
     words = reasons.words(Packet.CONNACK, code)
-    if failure.reason_string:
-        words = f"{words} ({printable(failure.reason_string, 200)})"
+    if own_words:
+        words = f"{words} ({printable(own_words, 200)})"
     host = session.route.host
     if found.kind is Kind.POLICY and session.is_thing:
         error = NotAllowedError(

@@ -66,8 +66,7 @@ class Exchange:
         self._is_over = False
         self._connection: Any = None
         self._stream: Any = None
-        self._status: int | None = None
-        self._headers: dict[str, str] = {}
+        self._head: tuple[int, dict[str, str]] | None = None
         self._body = bytearray()
         secured = None
         if not route.is_plain:
@@ -118,8 +117,7 @@ class Exchange:
             self._end(Answer(status=None, error=_words(error)))
 
     def _began(self, *, status_code: int, headers: Any, **_more: object) -> None:  # noqa: ANN401 - awscrt has no types
-        self._status = status_code
-        self._headers = {name.lower(): value for name, value in headers}
+        self._head = status_code, {name.lower(): value for name, value in headers}
 
     def _came(self, *, chunk: Any, **_more: object) -> None:  # noqa: ANN401 - awscrt has no types
         if len(self._body) + len(chunk) > LARGEST:
@@ -129,10 +127,11 @@ class Exchange:
 
     def _completed(self, future: Any) -> None:  # noqa: ANN401 - awscrt has no types
         error = future.exception()
-        if error is not None or self._status is None:
+        if error is not None or self._head is None:
             self._end(Answer(status=None, error=_words(error)))
             return
-        self._end(Answer(status=self._status, headers=self._headers, body=bytes(self._body)))
+        status, headers = self._head
+        self._end(Answer(status=status, headers=headers, body=bytes(self._body)))
 
     def _end(self, answer: Answer) -> None:
         with self._lock:

@@ -164,8 +164,8 @@ class Session:
 
     def unsubscribe(self, names: Sequence[str]) -> None:
         """Give up at most ``FILTERS_A_PACKET`` topic filters; nothing follows. Never raises."""
-        packet = mqtt5.UnsubscribePacket(topic_filters=list(names))
-        self._submit(lambda: self.client.unsubscribe(packet), lambda _: None, lambda *_: None)
+        with contextlib.suppress(Exception):
+            self.client.unsubscribe(mqtt5.UnsubscribePacket(topic_filters=list(names)))
 
     def reconnect(self) -> None:
         """End the connection and open another: ``Disconnected`` follows, then as after ``start``."""
@@ -182,14 +182,12 @@ class Session:
         """Hand a packet to awscrt; ``done`` gets what was read of the answer, or why there is none, exactly once."""
 
         def answered(future: "Future[Any]") -> None:
-            error = future.exception()
-            found = None
-            if error is None:
-                try:
-                    found = read(future.result())
-                except Exception as unreadable:  # noqa: BLE001 - an answer of any shape
-                    error = unreadable
-            done(found, error)
+            try:
+                found = read(future.result())
+            except Exception as error:  # noqa: BLE001 - none came, or one of any shape
+                done(None, error)
+            else:
+                done(found, None)
 
         try:
             future = submit()
@@ -273,7 +271,7 @@ class Session:
             try:
                 act(data)
             except Exception as error:  # noqa: BLE001 - whatever the server made of it
-                name = act.__name__.strip("_")
+                name = act.__name__.removeprefix("_")
                 self._mailbox.put(CallbackFailed(session=self, name=name, error=error))
 
         return guarded

@@ -158,7 +158,7 @@ def _check_token(pair: KeyPair) -> None:
 
 def _resolve(route: Route) -> list[str]:
     try:
-        found = socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(route.host, None)
     # The latter of a name that cannot be one, such as with a label of more than 63 characters.
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
@@ -336,7 +336,7 @@ def issuer_of(certificate: bytes) -> str:
 
     Read off its DER without a parser, which would stay in the daemon's memory for years.
     """
-    issuer = _DATE.split(certificate, maxsplit=1)[0]
+    issuer = _DATE.split(certificate)[0]
     for kind in _NAMES:
         found = re.search(rb"\x06\x03\x55\x04" + kind + rb".(.)", issuer, re.DOTALL)
         if found:

@@ -7,7 +7,7 @@ import base64
 import http.client
 import re
 import socket
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from fleet_agent.errors import PROXY_PASSWORD, AgentError, UnreachableError
 from fleet_agent.printable import printable
@@ -29,7 +29,7 @@ def tunnel(route: Route, limit: float) -> socket.socket:
     Raises:
         UnreachableError: The proxy is not there, does not let through, is none, or wants a user and a password.
     """
-    parts = urlsplit(route.proxy or "")
+    parts = route.proxy_parts
     where = route.proxy_address
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=limit)
     connection.set_tunnel(route.host, route.port, _headers(parts.username, parts.password))
@@ -83,9 +83,10 @@ def _judge(route: Route, error: OSError, *, is_reached: bool) -> AgentError:
     status = int(found[1])
     words = printable(f"{status}{found[2]}")
     if status in _NEEDS_PASSWORD:
-        has_user = bool(urlsplit(route.proxy or "").username)
         refusal = (
-            "does not take this user and password" if has_user else "wants a user and a password"
+            "does not take this user and password"
+            if route.proxy_parts.username
+            else "wants a user and a password"
         )
         return UnreachableError(
             f"The proxy {where} {refusal} ({words}).",

@@ -1,17 +1,21 @@
 """Where AWS IoT is and how to get there: directly, or through an HTTP proxy that lets CONNECT through."""
 
+import contextlib
 import dataclasses
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fleet_agent import files
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.settings import DIRECT, Settings
 from fleet_agent.errors import DeviceError
 from fleet_agent.record import record
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 ALPN_PORT = 443  # AWS IoT speaks MQTT there to who asks by ALPN
 ALPN = "x-amzn-mqtt-ca"
@@ -42,12 +46,16 @@ class Route:
         return ALPN if self.kind == "iot:Data-ATS" and self.port == ALPN_PORT else None
 
     @property
-    def proxy_address(self) -> str:
-        """The proxy's host:port, for people."""
+    def proxy_parts(self) -> "SplitResult":
+        """The proxy's URL, taken apart."""
         from urllib.parse import urlsplit
 
-        parts = urlsplit(self.proxy or "")
-        return f"{parts.hostname}:{parts.port}"
+        return urlsplit(self.proxy or "")
+
+    @property
+    def proxy_address(self) -> str:
+        """The proxy's host:port, for people."""
+        return f"{self.proxy_parts.hostname}:{self.proxy_parts.port}"
 
 
 def route(settings: Settings, environment: Mapping[str, str] = os.environ) -> Route:
@@ -138,21 +146,17 @@ def _of_environment(host: str, port: int, environment: Mapping[str, str]) -> str
             "proxy_credentials.",
             code="proxy-kind",
         )
-    try:
+    with contextlib.suppress(ValueError):
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        address = (parts.hostname, parts.port or _HTTP_PORT)
-    except ValueError:
-        address = (None, 0)
-        parts = urlsplit("")
-    if parts.scheme != "http" or not address[0]:
-        raise DeviceError(
-            f"The environment's {name} names no HTTP proxy (http://host:port).",
-            remedy="Say which one in the configuration: proxy: http://host:port; or proxy: none for no proxy.",
-            code="proxy-kind",
-        )
-    where = f"[{address[0]}]" if ":" in address[0] else address[0]
-    who, at, _ = parts.netloc.rpartition("@")
-    return f"http://{who}{at}{where}:{address[1]}"
+        if parts.scheme == "http" and parts.hostname:
+            where = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            who, at, _ = parts.netloc.rpartition("@")
+            return f"http://{who}{at}{where}:{parts.port or _HTTP_PORT}"
+    raise DeviceError(
+        f"The environment's {name} names no HTTP proxy (http://host:port).",
+        remedy="Say which one in the configuration: proxy: http://host:port; or proxy: none for no proxy.",
+        code="proxy-kind",
+    )
 
 
 def _is_exempt(host: str, port: int, environment: Mapping[str, str]) -> bool:

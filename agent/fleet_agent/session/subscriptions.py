@@ -13,13 +13,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from fleet_agent import log
 from fleet_agent.clock import Clock
-from fleet_agent.errors import AgentError, NotAllowedError, RefusedError, UnreachableError
+from fleet_agent.errors import NotAllowedError
 from fleet_agent.health import table
 from fleet_agent.health.problems import Kind as ProblemKind
+from fleet_agent.health.problems import Problem
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
 from fleet_agent.session import backoff, reasons
 from fleet_agent.session.backoff import Patience
 from fleet_agent.session.events import NoAnswer, Subscribed
@@ -203,50 +202,42 @@ class Subscriptions:
     # Problems ---------------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        refused = [item for item in self._filters.values() if item.code is not None]
-        silent = [item for item in self._filters.values() if item.no_answer is not None]
         endpoint = self._session.route.host
-        self._report(table.SUBSCRIBE_REFUSED, refused, lambda item: _refusal(item, endpoint))
-        self._report(table.SUBSCRIBE_UNANSWERED, silent, _silence)
+        refused, silent = [], []
+        for item in self._filters.values():
+            if item.code is not None:
+                refused.append(_refusal(item.name, item.code, endpoint))
+            if item.no_answer is not None:
+                silent.append(_silence(item.name, item.no_answer))
+        self._report(table.SUBSCRIBE_REFUSED, refused)
+        self._report(table.SUBSCRIBE_UNANSWERED, silent)
 
-    def _report(
-        self,
-        kind: ProblemKind,
-        found: Sequence[_Filter],
-        error_for: Callable[[_Filter], AgentError],
-    ) -> None:
-        if not found:
+    def _report(self, kind: ProblemKind, problems: Sequence[Problem]) -> None:
+        if not problems:
             self._health.clear(kind)
             return
-        error = error_for(found[0])
-        more = f" So it is with {len(found) - 1} more." if len(found) > 1 else ""
-        problem = kind.problem(error.title + more, error.remedy)
-        if self._health.report(problem):
-            fields = log.fields(Moment.PROBLEM, problem=kind.code)
-            _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
+        first = problems[0]
+        if others := len(problems) - 1:
+            first = kind.problem(f"{first.title} So it is with {others} more.", first.remedy)
+        self._health.warn(first)
 
 
-def _refusal(item: _Filter, endpoint: str) -> AgentError:
-    code = reasons.UNKNOWN if item.code is None else item.code
+def _refusal(name: str, code: int, endpoint: str) -> Problem:
     found = reasons.reason(Packet.SUBACK, code)
     if found.kind is Kind.POLICY:
-        resource = f"topicfilter/{item.name}"
-        return NotAllowedError("thing", "iot:Subscribe", resource, endpoint=endpoint)
-    return RefusedError(
-        f"AWS IoT did not grant the subscription to {item.name}: "
-        f"{reasons.words(Packet.SUBACK, code)}; {found.cause}.",
-        remedy=found.remedy,
-        code=table.SUBSCRIBE_REFUSED.code,
+        resource = f"topicfilter/{name}"
+        error = NotAllowedError("thing", "iot:Subscribe", resource, endpoint=endpoint)
+        return table.SUBSCRIBE_REFUSED.problem(error.title, error.remedy)
+    words = f"{reasons.words(Packet.SUBACK, code)}; {found.cause}"
+    return table.SUBSCRIBE_REFUSED.problem(
+        f"AWS IoT did not grant the subscription to {name}: {words}.", found.remedy
     )
 
 
-def _silence(item: _Filter) -> AgentError:
-    why = item.no_answer or NoAnswer.FAILED
+def _silence(name: str, why: NoAnswer) -> Problem:
     words = f"no SUBACK came within {ACK_LIMIT} s" if why is NoAnswer.LATE else why.value
-    return UnreachableError(
-        f"AWS IoT did not acknowledge the subscription to {item.name}: {words}.",
-        remedy=table.SUBSCRIBE_UNANSWERED.remedy,
-        code=table.SUBSCRIBE_UNANSWERED.code,
+    return table.SUBSCRIBE_UNANSWERED.problem(
+        f"AWS IoT did not acknowledge the subscription to {name}: {words}."
     )
 
 

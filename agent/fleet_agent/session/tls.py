@@ -45,11 +45,11 @@ def proxy(route: Route) -> Any:  # noqa: ANN401 - awscrt has no types
     """The proxy's options, None without one."""
     if route.proxy is None:
         return None
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import unquote
 
     from awscrt import http
 
-    parts = urlsplit(route.proxy)
+    parts = route.proxy_parts
     options = http.HttpProxyOptions(host_name=parts.hostname, port=parts.port)
     options.connection_type = http.HttpProxyConnectionType.Tunneling
     if parts.username:

@@ -1,15 +1,9 @@
 """What cannot go up just now, as problems: topics that AWS refuses, and a disk that takes no readings."""
 
-import logging
-
-from fleet_agent import log
 from fleet_agent.errors import AgentError
 from fleet_agent.health import table
 from fleet_agent.health.problems import Kind
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
-
-_log = logging.getLogger(__name__)
 
 
 class Refusals:
@@ -34,7 +28,5 @@ class Refusals:
     def _show(self, kind: Kind, error: AgentError | None) -> None:
         if error is None:
             self._health.clear(kind)
-            return
-        if self._health.report(kind.problem(error.title, error.remedy)):
-            fields = log.fields(Moment.PROBLEM, problem=kind.code)
-            _log.warning("%s %s", error.title, error.remedy, extra=fields)
+        else:
+            self._health.warn(kind.problem(error.title, error.remedy))
