@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from fleet_agent.credentials.model import KeyPair, Secret
 from support.csr import Key, key_pem, make_key
 from support.fleets import Claim
 
@@ -70,3 +71,13 @@ def make_pair(
     )
     pair.private_key.write_bytes(key_pem(key))
     return pair
+
+
+def loaded(pair: Claim) -> KeyPair:
+    """What the agent makes of such files."""
+    return KeyPair(
+        certificate=pair.certificate.read_text(),
+        private_key=Secret(pair.private_key.read_text()),
+        certificate_file=str(pair.certificate),
+        private_key_file=str(pair.private_key),
+    )

@@ -1,39 +1,97 @@
-"""A server that does a TLS handshake and nothing else, with whatever certificate a test gives it."""
+"""Servers that do a TLS handshake and nothing else, with whatever certificate a test gives them, or not even that."""
 
 import contextlib
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from support.fleets import Claim
 
 
 @contextlib.contextmanager
-def tls_server(pair: Claim) -> Iterator[int]:
-    """Listen on a free port of 127.0.0.1 for as long as the block lasts; give the port."""
+def tls_server(
+    pair: Claim, names: list[str | None] | None = None, *, then: str = "again"
+) -> Iterator[int]:
+    """Listen on a free port of 127.0.0.1 for as long as the block lasts; give the port.
+
+    Args:
+        pair: What it shows.
+        names: Gets the names that clients ask for.
+        then: What those meet who come after the first: the same ``again``, a server that is ``silent``, or none:
+            ``gone``.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair.certificate, pair.private_key)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_serve, args=(listener, context))
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    if names is not None:
+        context.sni_callback = lambda _, name, __: names.append(name)
 
+    served = 0
 
-def _serve(listener: socket.socket, context: ssl.SSLContext) -> None:
-    while True:
-        try:
-            plain, _ = listener.accept()
-        except OSError:
-            return  # closed: the test is over
-        plain.settimeout(5)
+    def serve(plain: socket.socket) -> None:
+        nonlocal served
+        served += 1
+        if then == "gone":
+            listener.close()
+        elif then == "silent" and served > 1:
+            with plain:
+                while plain.recv(65536):
+                    pass
+            return
         with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secured:
             secured.recv(1)
+
+    with _listening(serve) as listener:
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def plain_server(answer: bytes) -> Iterator[int]:
+    """Listen as ``tls_server`` does, answer so whatever comes, and end the connection."""
+
+    def serve(plain: socket.socket) -> None:
+        with plain, contextlib.suppress(OSError):
+            plain.recv(65536)
+            plain.sendall(answer)
+
+    with _listening(serve) as listener:
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def deaf_server() -> Iterator[int]:
+    """Listen on a port of 127.0.0.1 where nobody is let in: the line before it is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def _listening(serve: Callable[[socket.socket], None]) -> Iterator[socket.socket]:
+    def accept() -> None:
+        while True:
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return  # closed: the test is over
+            plain.settimeout(5)
+            serve(plain)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener
+        finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def free_port() -> int:
@@ -53,27 +111,15 @@ def refusing_server(pair: Claim, version: ssl.TLSVersion, ending: str) -> Iterat
     context.load_cert_chain(pair.certificate, pair.private_key)
     context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED  # by no CA at all
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_refuse, args=(listener, context, ending))
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
-
-def _refuse(listener: socket.socket, context: ssl.SSLContext, ending: str) -> None:
-    while True:
-        try:
-            plain, _ = listener.accept()
-        except OSError:
-            return  # closed: the test is over
-        plain.settimeout(5)
+    def serve(plain: socket.socket) -> None:
         with plain, contextlib.suppress(OSError):
             _shake_and_refuse(plain, context, ending)
             if ending == "reset":
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with _listening(serve) as listener:
+        yield listener.getsockname()[1]
 
 
 def _shake_and_refuse(plain: socket.socket, context: ssl.SSLContext, ending: str) -> None:

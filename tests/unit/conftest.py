@@ -5,6 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from fleet_agent.credentials.hsm import cryptoki
+from fleet_agent.credentials.model import HardwareToken
+from support.softhsm import MODULE, TOKEN, SoftHsm
+
 
 @pytest.fixture
 def umask() -> Iterator[Callable[[int], None]]:
@@ -17,3 +21,16 @@ def umask() -> Iterator[Callable[[int], None]]:
 
     yield change
     os.umask(before)
+
+
+@pytest.fixture(scope="session")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HardwareToken]:
+    """The module is initialised once in a process, with one token."""
+    folder = tmp_path_factory.mktemp("hsm")
+    hsm = SoftHsm(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTHSM2_CONF", hsm.environment["SOFTHSM2_CONF"])
+        patch.setattr(cryptoki, "_loaded", {})
+        yield HardwareToken(
+            module=str(MODULE), label=TOKEN, pin_file=str(hsm.pin_file), state_dir=str(folder)
+        )

@@ -14,20 +14,7 @@ from fleet_agent.credentials.hsm import cryptoki, keys
 from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Module, ModuleError
 from fleet_agent.credentials.model import HardwareKey, HardwareToken
 from fleet_agent.errors import DeviceError
-from support.softhsm import MODULE, PIN, TOKEN, SoftHsm
-
-
-@pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HardwareToken]:
-    """The module is initialised once in a process, with one token."""
-    folder = tmp_path_factory.mktemp("hsm")
-    hsm = SoftHsm(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOFTHSM2_CONF", hsm.environment["SOFTHSM2_CONF"])
-        patch.setattr(cryptoki, "_loaded", {})
-        yield HardwareToken(
-            module=str(MODULE), label=TOKEN, pin_file=str(hsm.pin_file), state_dir=str(folder)
-        )
+from support.softhsm import MODULE, PIN, TOKEN
 
 
 @pytest.fixture(params=["ec-p256", "rsa-2048"])

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fleet_agent.session.backoff import CONNECT_INTERVAL, LATE_SPAN, Patience, delay, first_contact
+from fleet_agent.session.backoff import (
+    CONNECT_INTERVAL,
+    LATE_SPAN,
+    REGISTRATIONS,
+    ROOM,
+    Patience,
+    delay,
+    first_contact,
+    window,
+)
 
 patiences = some.sampled_from(Patience)
 tries = some.integers(1, 10**9)
@@ -50,6 +59,24 @@ def test_refusals_are_waited_out_up_to_an_hour_and_slower_than_anything_else() -
     assert all(0 < patience.first <= patience.ceiling for patience in Patience)
 
 
+@pytest.mark.parametrize("patience", Patience)
+def test_on_a_bench_only_what_somebody_has_to_change_ends_at_once(patience: Patience) -> None:
+    assert patience.needs_somebody is (patience.name in ("REFUSED", "UNTRUSTED"))
+
+
+@pytest.mark.parametrize(
+    ("devices", "seconds"), [(1, 0), (10, 0), (11, 2), (100, 11), (1000, 105), (10_001, 1051)]
+)
+def test_a_fleet_gets_a_window_in_which_all_can_register(devices: int, seconds: int) -> None:
+    assert window(devices) == seconds
+
+
+@given(some.integers(REGISTRATIONS + 1, 10**7))
+def test_a_window_has_room_for_bunches_and_little_more(devices: int) -> None:
+    needed = devices * ROOM
+    assert needed <= window(devices) * REGISTRATIONS < needed + REGISTRATIONS + 1e-6
+
+
 windows = some.floats(1, 7 * 86400)
 moments = some.floats(1.7e9, 2.0e9)
 
@@ -77,3 +104,5 @@ def test_a_moment_that_passed_without_power_is_drawn_anew_within_what_it_is_late
 
 def test_a_clock_that_stepped_back_is_no_reason_to_wait_longer_than_the_window() -> None:
     assert first_contact(1000.0, 9000.0, 5000.0, 0.25) == 5250.0
+    # The last moment of the window is one of it.
+    assert first_contact(1000.0, 6000.0, 5000.0, 0.25) == 6000.0

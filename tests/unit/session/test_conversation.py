@@ -3,10 +3,12 @@
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fleet_agent.clock import text
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import NotAllowedError, UnreachableError
 from fleet_agent.session.conversation import (
@@ -22,8 +24,10 @@ from fleet_agent.session.conversation import (
 from fleet_agent.session.events import CallbackFailed, Connected, ConnectFailed, Message
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.route import Route
+from support.certificates import YESTERDAY, loaded, make_pair
 from support.clock import FakeClock
 from support.sessions import Answer, Quiet, Timely
+from support.tls import tls_server
 
 READING = Outgoing(topic="dt/pump", payload=b"1")
 
@@ -129,6 +133,26 @@ def test_a_failed_connect_is_explained_by_what_was_said(deaf: Bench) -> None:
     assert deaf.clock.monotonic() == began
 
 
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_server_whose_certificate_is_out_of_date_may_be_our_clocks_doing(
+    deaf: Bench, tmp_path: Path, looks: bool
+) -> None:
+    server = make_pair(tmp_path / "server", valid_to=YESTERDAY, name="localhost")
+    # Found in the middle of the wait, or when it is over.
+    talk = deaf.talk if looks else Watched(deaf)
+    talk.start()
+    began = deaf.clock.wall()
+    with tls_server(server) as port:
+        ca_file = str(server.certificate)
+        deaf.session.route = Route(host="localhost", port=port, ca_file=ca_file, proxy=None)
+        deaf.session.pair = loaded(server)
+        with pytest.raises(UnreachableError, match="looks expired: this device's clock") as caught:
+            talk.connect(7.0)
+    waited = DIAGNOSE_AFTER if looks else 7.0
+    assert deaf.clock.wall() == began + waited
+    assert text(began + waited) in caught.value.title
+
+
 # Subscriptions --------------------------------------------------------------------------------------------------------
 
 
@@ -168,9 +192,10 @@ def test_the_pubacks_code_is_the_answer(code: int) -> None:
     assert bench.session.asked == [READING]
 
 
-def test_anothers_puback_is_none(bench: Bench) -> None:
+@pytest.mark.parametrize("tag", [object(), None])
+def test_anothers_puback_is_none(bench: Bench, tag: object) -> None:
     bench.session.answers.append(
-        lambda: bench.box.put(bench.session.published(object(), reason_code=0))
+        lambda: bench.box.put(bench.session.published(tag, reason_code=0))
     )
     assert bench.took(lambda: bench.talk.publish(READING)) == (None, ACKNOWLEDGE_LIMIT)
 

@@ -1,11 +1,16 @@
 """A connection that did not come about, in words that say whose turn it is."""
 
+import dataclasses
+import ssl
+import threading
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from fleet_agent.credentials.model import KeyPair, Secret
+from fleet_agent.credentials.model import HardwareKey, HardwareToken, KeyPair, Secret
 from fleet_agent.errors import (
+    CERTIFICATE_REFUSED,
     CONNECT_CLOSED,
     CONNECT_UNANSWERED,
     AgentError,
@@ -14,13 +19,15 @@ from fleet_agent.errors import (
     TemporaryError,
     UnreachableError,
 )
-from fleet_agent.session import diagnosis
+from fleet_agent.session import diagnosis, reasons
 from fleet_agent.session.events import ConnectFailed
 from fleet_agent.session.message import Outgoing, Upkeep
+from fleet_agent.session.reasons import Packet
 from fleet_agent.session.route import Route
+from support.certificates import loaded, make_pair
 from support.clock import FakeClock
 from support.sessions import Quiet, Timely
-from support.tls import free_port
+from support.tls import free_port, refusing_server
 
 
 @pytest.fixture
@@ -51,7 +58,8 @@ def test_a_device_that_may_not_connect_gets_its_statement(session: Quiet) -> Non
     assert "arn:aws:iot:eu-central-1" in error.remedy
     assert "last will" not in error.remedy
     session.upkeep = Upkeep(will=Outgoing(topic="presence/pump", payload=b"down"))
-    assert "last will on presence/pump needs iot:Publish" in explain(session, 135).remedy
+    remedy = explain(session, 135).remedy
+    assert remedy.startswith(f"{error.remedy} The last will on presence/pump needs iot:Publish")
 
 
 def test_a_claim_that_may_not_connect_gets_a_statement_for_all_its_ids(session: Quiet) -> None:
@@ -65,7 +73,8 @@ def test_a_claim_that_may_not_connect_gets_a_statement_for_all_its_ids(session: 
 @pytest.mark.parametrize(
     ("code", "kind", "slug"),
     [(137, TemporaryError, "server-busy"), (151, TemporaryError, "server-busy"),
-     (133, RefusedError, "connect-refused"), (-1, TemporaryError, "server-busy")],
+     (133, RefusedError, "connect-refused"), (-1, TemporaryError, "server-busy"),
+     (144, RefusedError, "connect-refused")],
 )  # fmt: skip
 def test_a_refusal_has_the_servers_own_words(
     session: Quiet, code: int, kind: type[AgentError], slug: str
@@ -73,12 +82,13 @@ def test_a_refusal_has_the_servers_own_words(
     error = explain(session, code, words="wait\n" + "x" * 500)
     assert type(error) is kind
     assert error.code == slug
-    assert " (wait" in error.title
+    found = reasons.reason(Packet.CONNACK, code)
+    assert f": {reasons.words(Packet.CONNACK, code)} (wait" in error.title
+    assert error.title.endswith(f"; {found.cause}.")
+    assert error.remedy == found.remedy
     assert "\n" not in error.title
     assert "x" * 190 in error.title
     assert "x" * 200 not in error.title
-    assert error.remedy
-    assert "None" not in error.remedy
     assert "(wait" not in explain(session, code).title
     if kind is RefusedError:
         assert "'pump' with c.pem" in error.title
@@ -104,6 +114,51 @@ def test_where_nothing_is_found_awscrts_words_say_it(
     assert found.code == slug
     assert words in found.title
     assert f"{session.route.host}:8883" in found.title
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "AWS_IO_SOCKET_CLOSED: x",
+        "AWS_IO_TLS_ERROR_READ_FAILURE: x",
+        "AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE: x",
+    ],
+)
+def test_a_key_in_a_token_cannot_be_shown_by_us_so_that_an_end_is_the_refusal(
+    session: Quiet, error: str
+) -> None:
+    token = HardwareToken(module="/m.so", label="t", pin_file="/pin", state_dir="/state")
+    key = HardwareKey(token=token, label="device", is_ours=True)
+    failure = ConnectFailed(session=session, reason_code=None, error=error)
+    assert diagnosis.by_awscrt(session, failure).code != CONNECT_UNANSWERED
+    session.pair = dataclasses.replace(session.pair, private_key=key)
+    assert diagnosis.by_awscrt(session, failure).code == CONNECT_UNANSWERED
+    other = ConnectFailed(session=session, reason_code=None, error="AWS_ERROR_OTHER: x")
+    assert diagnosis.by_awscrt(session, other).code == "connect-failed"
+
+
+def test_where_no_look_can_be_had_awscrts_words_say_it(
+    session: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    found = explain(session, error="AWS_ERROR_OTHER: x")
+    assert "No MQTT connection to a1b2c3" in found.title
+    assert "AWS_ERROR_OTHER: x" in found.title
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_certificate_that_the_server_refuses_is_named(session: Quiet, tmp_path: Path) -> None:
+    server = make_pair(tmp_path / "server", name="localhost")
+    session.pair = loaded(make_pair(tmp_path / "device"))
+    with refusing_server(server, ssl.TLSVersion.TLSv1_2, "alert") as port:
+        ca_file = str(server.certificate)
+        session.route = Route(host="localhost", port=port, ca_file=ca_file, proxy=None)
+        found = explain(session, error="AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE: x")
+    assert found.code == CERTIFICATE_REFUSED
+    assert session.pair.certificate_file in found.title
 
 
 def test_what_is_found_on_the_way_says_more_than_awscrt(session: Quiet) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from awscrt import http as crt
 
+from fleet_agent.credentials.model import KeyPair, Secret
+from fleet_agent.errors import DeviceError
 from fleet_agent.session import http
 from fleet_agent.session.http import LARGEST, Answer, Exchange, Request
 from fleet_agent.session.route import Route
@@ -74,6 +76,8 @@ def test_what_is_asked_and_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench.connection.is_active
     asked = bench.connection.asked
     assert (asked.method, asked.path) == ("PUT", "/a")
+    sent = bytearray(8)
+    assert sent[: asked.body_stream._read_into_memoryview(memoryview(sent))] == b"body"
     assert list(asked.headers) == [
         ("Host", "broker.example:8443"),
         ("Content-Length", "4"),
@@ -120,7 +124,8 @@ class SdkError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "words"), [(SdkError(), "AWS_X: words"), (ValueError("odd."), "ValueError: odd")]
+    ("error", "words"),
+    [(SdkError(), "AWS_X: words"), (ValueError("no UNIX."), "ValueError: no UNIX")],
 )
 @pytest.mark.parametrize("when", ["connecting", "asking", "completing"])
 def test_it_ends_with_awscrts_words(
@@ -175,6 +180,19 @@ def test_a_command_waits_for_the_end_or_its_limit(monkeypatch: pytest.MonkeyPatc
     assert answer == Answer(status=None, error="no answer within 0.01 s")
     monkeypatch.setattr(crt.HttpClientConnection, "new", fails(SdkError()))
     assert http.once(PLAIN, None, Request(path="/"), 60.0).error == "AWS_X: words"
+
+
+def test_a_certificate_that_cannot_be_shown_is_an_error_at_once() -> None:
+    route = Route(host="a.example", port=443, ca_file=None, proxy=None)
+    pair = KeyPair(
+        certificate="none", private_key=Secret("none"), certificate_file="c", private_key_file="k"
+    )
+    answers: list[Answer] = []
+    with pytest.raises(DeviceError):
+        Exchange(route, pair, Request(path="/"), answers.append)
+    assert answers == []
+    with pytest.raises(DeviceError):
+        http.once(route, pair, Request(path="/"), 60.0)
 
 
 def test_over_tls_the_server_is_named_and_the_proxy_too(monkeypatch: pytest.MonkeyPatch) -> None:

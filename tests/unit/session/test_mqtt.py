@@ -1,15 +1,18 @@
 """What a session tells the SDK, and what it makes of its callbacks."""
 
+import contextlib
 import dataclasses
+import socket
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from awscrt import mqtt5
+from awscrt import io, mqtt5
 
-from fleet_agent.credentials.model import KeyPair, Secret
-from fleet_agent.session import mqtt
+from fleet_agent.credentials.model import KeyPair
+from fleet_agent.errors import DeviceError
+from fleet_agent.session import mqtt, nodelay
 from fleet_agent.session.events import (
     CallbackFailed,
     Connected,
@@ -23,22 +26,10 @@ from fleet_agent.session.events import (
 from fleet_agent.session.message import Limits, Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import Route
-from support.certificates import make_pair
 from support.clock import FakeClock
 from support.sessions import Timely
 
 ROUTE = Route(host="broker.example", port=8883, ca_file=None, proxy=None)
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
-    made = make_pair(tmp_path_factory.mktemp("pair"))
-    return KeyPair(
-        certificate=made.certificate.read_text(),
-        private_key=Secret(made.private_key.read_text()),
-        certificate_file=str(made.certificate),
-        private_key_file=str(made.private_key),
-    )
 
 
 class Client:
@@ -123,6 +114,12 @@ def test_a_device_is_kept_and_a_claim_is_not(pair: KeyPair) -> None:
     for options in (thing, claim):
         assert (options.host_name, options.port) == ("broker.example", 8883)
         assert options.http_proxy_options is None
+        assert options.bootstrap is mqtt._bootstrap()
+        assert isinstance(options.bootstrap, io.ClientBootstrap)
+        assert isinstance(options.socket_options, io.SocketOptions)
+        assert isinstance(options.tls_ctx, io.ClientTlsContext)
+        # Nothing about this machine goes into the CONNECT.
+        assert getattr(options, "disable_metrics", True)
         assert options.connect_options.receive_maximum == mqtt.RECEIVE_MAXIMUM
         assert options.connect_options.maximum_packet_size == mqtt.PACKET_MAXIMUM
         queue = mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT
@@ -136,6 +133,18 @@ def test_a_device_is_kept_and_a_claim_is_not(pair: KeyPair) -> None:
         aliases = options.topic_aliasing_options
         assert aliases.outbound_behavior == mqtt5.OutboundTopicAliasBehaviorType.LRU
         assert aliases.outbound_cache_max_size == mqtt.TOPIC_ALIASES
+
+
+def test_a_session_is_opened_with_its_own_certificate_by_its_own_proxy(pair: KeyPair) -> None:
+    box = Timely(FakeClock())
+    assert Session(ROUTE, pair, "pump", box, is_thing=True).pair is pair
+    none = dataclasses.replace(pair, certificate="none")
+    with pytest.raises(DeviceError):
+        Session(ROUTE, none, "pump", box, is_thing=True)
+    there = dataclasses.replace(ROUTE, proxy="http://u@proxy.example:3128")
+    session = Session(there, pair, "pump", box, is_thing=True)
+    options: Any = session._options()
+    assert options.http_proxy_options.host_name == "proxy.example"
 
 
 READING = Outgoing(topic="dt/pump", payload=b"1")
@@ -210,8 +219,10 @@ def test_it_starts_stops_and_starts_again(bench: Bench) -> None:
     bench.session.close()
     bench.session.close()
     assert bench.names == ["start", "stop", "start", "stop", "stop"]
+    assert isinstance(bench.client.calls[-1][1], mqtt5.DisconnectPacket)
     bench.options.on_lifecycle_event_stopped_fn(None)
     assert bench.names[-1] == "stop"
+    assert bench.heard() is None
 
 
 class Waits:
@@ -222,6 +233,32 @@ class Waits:
 
     def wait(self, seconds: float) -> None:
         self.waited.append(seconds)
+
+
+def test_a_hasty_start_switches_nagle_off_where_the_connection_appears(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As many descriptors as the tests before this may have left open.
+    monkeypatch.setattr(nodelay, "MOST", 10_000)
+    made: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+
+        class Connects(Waits):
+            """A connection that appears while somebody waits for it."""
+
+            def wait(self, seconds: float) -> None:
+                super().wait(seconds)
+                connection = socket.create_connection(listener.getsockname())
+                made.append(stack.enter_context(connection))
+
+        bench.session._stopped = Connects()  # type: ignore[assignment]
+        with socket.create_connection(listener.getsockname()) as older:
+            bench.session.start(is_hasty=True)
+            assert bench.names == ["start"]
+            nagle = [
+                each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for each in (older, *made)
+            ]
+    assert nagle == [0, 1]
 
 
 def test_its_end_is_waited_for_while_it_stands(bench: Bench) -> None:
@@ -256,8 +293,13 @@ def test_where_it_stands_its_filters_are_asked_for_eight_at_a_time(
     filters = [(f"a/{number}", number % 2) for number in range(19)]
     bench = Bench(pair, filters=filters)
     bench.client.answer = SimpleNamespace(reason_codes=[])
-    connect(bench, present=present)
-    assert bench.heard() == Connected(session=bench.session, rejoined=present, limits=Limits())
+    granted = SimpleNamespace(
+        maximum_packet_size_to_server=None, receive_maximum_from_server=None, maximum_qos=None,
+        retain_available=False, session_expiry_interval_sec=60, server_keep_alive_sec=None,
+    )  # fmt: skip
+    connect(bench, present=present, settings=granted)
+    limits = Limits(can_retain=False, expiry=60)
+    assert bench.heard() == Connected(session=bench.session, rejoined=present, limits=limits)
     asked = [
         [(each.topic_filter, int(each.qos)) for each in packet.subscriptions]
         for _, packet in bench.client.calls
@@ -363,3 +405,6 @@ def test_what_the_sdk_does_not_know_is_left_out(
     monkeypatch.setattr(mqtt5, "ClientOptions", Older)
     monkeypatch.setattr(mqtt5, "Client", lambda options: options)
     assert Bench(pair).options == Older("broker.example", 8883)
+    session = Session(ROUTE, pair, "pump", Timely(FakeClock()), is_thing=True)
+    client: Any = session.client
+    assert client == Older("broker.example", 8883)

@@ -66,6 +66,13 @@ def test_it_gives_up(listener: socket.socket) -> None:
     assert listener.fileno() >= 0
 
 
+def test_one_that_is_closed_meanwhile_is_none(listener: socket.socket) -> None:
+    assert nodelay._set(listener.fileno())
+    closed = os.dup(listener.fileno())
+    os.close(closed)
+    assert not nodelay._set(closed)
+
+
 @pytest.mark.parametrize(("count", "are_looked_at"), [(0, True), (1, False)])
 def test_many_descriptors_are_not_looked_through(
     monkeypatch: pytest.MonkeyPatch, count: int, are_looked_at: bool

@@ -15,7 +15,7 @@ from fleet_agent.session.packets import NeverSentError
 class SdkError(Exception):
     """As awscrt raises it."""
 
-    def __init__(self, name: str, message: str = "words.") -> None:
+    def __init__(self, name: str, message: str = "no UNIX.") -> None:
         super().__init__()
         self.name = name
         self.message = message
@@ -84,8 +84,21 @@ def test_why_no_answer_came(
     assert packets.why(error) is kind
     if words is None:
         cause: Any = getattr(error, "cause", error)
-        words = f"{cause.name}: words"
+        words = f"{cause.name}: no UNIX"
     assert packets.text(error) == words
+
+
+def test_what_was_never_sent_says_why_in_a_traceback() -> None:
+    assert str(NeverSentError(ValueError("odd"))) == "odd"
+
+
+@pytest.mark.parametrize("other", ["RetainHandlingType", "RetainAndHandlingType"])
+def test_older_and_newer_sdks_call_it_differently(
+    monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.delattr(mqtt5, other)
+    (asked,) = packets.subscription([("a", 1)]).subscriptions
+    assert asked.retain_handling_type.name == "SEND_ON_SUBSCRIBE_IF_NEW"
 
 
 def test_what_was_kept_comes_for_a_new_subscription_alone() -> None:

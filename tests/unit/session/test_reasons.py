@@ -31,6 +31,17 @@ def test_a_code_that_nobody_knows_is_a_fault_that_may_pass(code: int) -> None:
     assert "reason code" in reasons.words(Packet.PUBACK, code)
 
 
+def test_the_reference_page_has_every_row_in_the_order_of_codes() -> None:
+    rows = reasons.rows()
+    assert [row[:2] for row in rows] == sorted({row[:2] for row in rows})
+    shown = {(code, packet): row for code, packet, row in rows}
+    for packet in Packet:
+        for code in map(int, KNOWN[packet]):
+            row = shown.get((code, packet.value)) or shown.get((code, ""))
+            # 4 is a client's word, not a server's.
+            assert (reasons.reason(packet, code) is row) is (code != 4)
+
+
 @pytest.mark.parametrize("code", [144, 149, 153, 154, 155])
 def test_what_concerns_the_last_will_does_not_blame_the_certificate(code: int) -> None:
     found = reasons.reason(Packet.CONNACK, code)

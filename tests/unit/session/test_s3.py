@@ -1,6 +1,7 @@
 """What is sent to S3: signed for the object, the region and the keys, with the body's own hash."""
 
 import hashlib
+import hmac
 import re
 import socket
 import threading
@@ -47,7 +48,33 @@ def test_a_signed_object() -> None:
     assert headers["x-amz-security-token"] == "session-token"
     scope = r"credential=akidexample/\d{8}/eu-central-1/s3/aws4_request"
     assert re.search(f"aws4-hmac-sha256 {scope}", headers["authorization"])
-    assert "host;" in headers["authorization"]
+    assert headers["authorization"].endswith(f"signature={signature(headers)}")
+
+
+def signature(headers: dict[str, str]) -> str:
+    """What S3 finds, by AWS's signature version 4: the path is encoded once, as it was sent."""
+    date = headers["x-amz-date"].upper()
+    signed = "host;x-amz-content-sha256;x-amz-date;x-amz-security-token"
+    assert f"signedheaders={signed}," in headers["authorization"]
+    values = {**headers, "x-amz-date": date}
+    lines = [f"{name}:{values[name]}" for name in signed.split(";")]
+    digest = headers["x-amz-content-sha256"]
+    asked = "\n".join(["PUT", "/a//b%20c.tar", "", *lines, "", signed, digest])
+    scope = [date[:8], "eu-central-1", "s3", "aws4_request"]
+    whole = hashlib.sha256(asked.encode()).hexdigest()
+    text = "\n".join(["AWS4-HMAC-SHA256", date, "/".join(scope), whole])
+    key = f"AWS4{KEYS[1]}".encode()
+    for each in [*scope, text]:
+        key = hmac.digest(key, each.encode(), "sha256")
+    return key.hex()
+
+
+def test_a_server_that_says_nothing_is_waited_for_no_longer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        route = Route(host="127.0.0.1", port=port, ca_file=None, proxy=None, is_plain=True)
+        answer = s3.put(route, "/a", b"", region="eu-central-1", keys=KEYS, limit=0.05)
+    assert answer == Answer(status=None, error="no answer within 0.05 s")
 
 
 def test_one_that_cannot_be_signed() -> None:

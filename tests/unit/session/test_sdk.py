@@ -20,26 +20,30 @@ def test_one_that_is_too_old() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "is_told"),
+    ("error", "code"),
     [
-        (ImportError("No module.", name="awscrt.x"), True),
-        (ImportError("No module.", name="awsiot"), True),
-        (ImportError("No module.", name="_awscrt"), True),
-        (ImportError("No module.", name="yaml.nodes"), True),
-        (ImportError("No module.", name="cryptography.x509"), True),
-        (ImportError("No module.", name="_cffi_backend"), True),
-        (ImportError("No module.", name="json"), False),
-        (ImportError("No module.", name="x.awscrt"), False),
-        (ImportError("No module."), False),
-        (AttributeError("no attribute.", name="x", obj=types.ModuleType("awscrt.io")), True),
-        (AttributeError("no attribute.", name="x", obj=types.ModuleType("os")), False),
-        (AttributeError("no attribute.", name="awscrt", obj="a text"), True),
-        (AttributeError("no attribute.", name="x", obj="a text"), False),
+        (ImportError("No module.", name="awscrt.x"), "sdk-incomplete"),
+        (ImportError("No module.", name="awsiot"), "sdk-incomplete"),
+        (ImportError("No module.", name="_awscrt"), "sdk-incomplete"),
+        (ImportError("No module.", name="yaml.nodes"), "package-missing"),
+        (ImportError("No module.", name="cryptography.x509"), "package-missing"),
+        (ImportError("No module.", name="_cffi_backend"), "package-missing"),
+        (ImportError("No module.", name="json"), None),
+        (ImportError("No module.", name="x.awscrt"), None),
+        (ImportError("No module."), None),
+        (
+            AttributeError("no attribute.", name="x", obj=types.ModuleType("awscrt.io")),
+            "sdk-incomplete",
+        ),
+        (AttributeError("no attribute.", name="x", obj=types.ModuleType("os")), None),
+        (AttributeError("no attribute.", name="awscrt", obj="a text"), "sdk-incomplete"),
+        (AttributeError("no attribute.", name="x", obj="a text"), None),
     ],
 )
-def test_whose_lack_it_is(error: ImportError | AttributeError, is_told: bool) -> None:
+def test_whose_lack_it_is(error: ImportError | AttributeError, code: str | None) -> None:
     found = sdk.misfit(error)
-    assert (found is not None) is is_told
+    assert (found and found.code) == code
     if found is not None:
+        assert found.remedy == sdk.REMEDY
         assert str(error) in found.title
         assert ".." not in found.title

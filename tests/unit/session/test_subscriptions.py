@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from fleet_agent.health.status import Health
+from fleet_agent.session.backoff import Patience
 from fleet_agent.session.events import NoAnswer, Subscribed
 from fleet_agent.session.message import Upkeep
 from fleet_agent.session.mqtt import Session
@@ -22,7 +23,7 @@ class Server(Session):
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.given_up: list[str] = []
-        self.route = cast("Any", SimpleNamespace(host="broker"))
+        self.route = cast("Any", SimpleNamespace(host="a1b2.iot.eu-central-1.amazonaws.com"))
         self.client_id = "pump"
         self.upkeep = Upkeep()
 
@@ -73,6 +74,11 @@ class Bench:
     def problems(self) -> dict[str, str]:
         return {item.kind.code: item.title for item in self.health.problems}
 
+    @property
+    def remedy(self) -> str:
+        (problem,) = self.health.problems
+        return problem.remedy
+
 
 def test_all_are_asked_for_eight_at_a_time(tmp_path: Path) -> None:
     names = [f"a/{number}" for number in range(20)]
@@ -85,41 +91,102 @@ def test_all_are_asked_for_eight_at_a_time(tmp_path: Path) -> None:
     assert bench.problems == {}
 
 
+def test_without_filters_there_is_nothing_to_wait_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert (bench.server.asked, bench.subscriptions.due) == ([], float("inf"))
+
+
+SOON, WHEN_CHANGED = 0.99 * Patience.BUSY.first, 0.99 * Patience.REFUSED.first
+
+
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("code", "words", "remedy", "wait"),
     [
-        (135, "iot:Subscribe on topicfilter/b"),
-        (151, "SUBACK 151, quota exceeded"),
-        (143, "SUBACK 143, topic filter invalid"),
-        (128, "SUBACK 128"),
-        (-1, "does not know"),
+        (135, "The thing's policy does not allow iot:Subscribe on topicfilter/b.", "arn:aws:iot:eu-central-1:", SOON),
+        (151, "to b: SUBACK 151, quota exceeded; 50 subscriptions a connection", "slower and slower", SOON),
+        (143, "to b: SUBACK 143, topic filter invalid; AWS IoT does not", "7 slashes", WHEN_CHANGED),
+        (128, "SUBACK 128", "tried again", SOON),
+        (-1, "does not know", "tried again", SOON),
     ],
-)
+)  # fmt: skip
 def test_what_is_refused_is_asked_for_again_until_it_is_granted(
-    tmp_path: Path, code: int, words: str
+    tmp_path: Path, code: int, words: str, remedy: str, wait: float
 ) -> None:
     bench = Bench(tmp_path, "a", "b")
     bench.answer({"b": code})
     assert words in bench.problems["subscribe-refused"]
+    assert "more" not in bench.problems["subscribe-refused"]
+    assert remedy in bench.remedy
     waits = []
     for _ in range(3):
         waits.append(bench.go())
         assert bench.server.asked == [["b"]]
         bench.answer({"b": code})
-    assert 1.0 <= waits[0] < waits[1] < waits[2]
+    assert waits == pytest.approx([wait, 2 * wait, 4 * wait])
     bench.go()
     bench.answer({"b": 1})
     assert bench.problems == {}
     assert bench.subscriptions.due == float("inf")
 
 
-def test_no_answer_is_a_problem_and_asked_for_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("refused", [2, 3])
+def test_how_many_are_refused_is_said_with_the_first_of_them(tmp_path: Path, refused: int) -> None:
+    names = [f"a/{number}" for number in range(4)]
+    bench = Bench(tmp_path, *names)
+    bench.answer(dict.fromkeys(names[:refused], 135))
+    title = bench.problems["subscribe-refused"]
+    assert title.startswith("The thing's policy does not allow iot:Subscribe on topicfilter/a/0. ")
+    assert title.endswith(f" So it is with {refused - 1} more.")
+    assert "topicfilter/a/0" in bench.remedy
+
+
+@pytest.mark.parametrize(
+    ("why", "words", "wait"),
+    [
+        (NoAnswer.LATE, "no SUBACK came within 30 s", SOON),
+        (NoAnswer.NOT_HERE, "the server announced that it takes no such packet", SOON),
+        (NoAnswer.IMPOSSIBLE, "the packet is one that can never be sent", WHEN_CHANGED),
+    ],
+)
+def test_no_answer_is_a_problem_and_asked_for_again(
+    tmp_path: Path, why: NoAnswer, words: str, wait: float
+) -> None:
     bench = Bench(tmp_path, "a")
-    bench.answer(NoAnswer.LATE)
-    assert "no SUBACK came within 30 s" in bench.problems["subscribe-unanswered"]
-    bench.go()
+    bench.answer(why)
+    assert bench.problems["subscribe-unanswered"].endswith(f"the subscription to a: {words}.")
+    assert bench.go() == pytest.approx(wait)
     bench.answer({})
     assert bench.problems == {}
+
+
+def test_an_answer_to_what_is_not_asked_for_is_none(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "a", "b")
+    bench.answer({})
+    answer = Subscribed(
+        session=bench.server, filters=("of nobody", "a"), reason_codes=(135, 135), error=""
+    )
+    bench.subscriptions.subscribed(answer)
+    assert bench.problems == {}
+    bench.subscriptions.disconnected()
+    bench.subscriptions.connected(rejoined=False)
+    bench.subscriptions.subscribed(answer)
+    assert "on topicfilter/a." in bench.problems["subscribe-refused"]
+
+
+def test_what_comes_after_the_end_is_no_answer(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "a")
+    late = bench.server.answer({"a": 135})
+    bench.subscriptions.disconnected()
+    bench.subscriptions.subscribed(late)
+    assert bench.problems == {}
+
+
+@pytest.mark.parametrize(("granted", "is_said"), [(0, True), (1, False)])
+def test_less_than_was_asked_for_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, granted: int, is_said: bool
+) -> None:
+    Bench(tmp_path, "a").answer({"a": granted})
+    assert ("a is granted with QoS" in caplog.text) is is_said
 
 
 def test_a_new_connection_asks_for_all_at_once(tmp_path: Path) -> None:
@@ -165,6 +232,27 @@ def test_what_another_filter_covers_is_asked_for_only_when_that_is_refused(tmp_p
     bench.go()
     bench.answer({})
     assert (bench.server.given_up, bench.problems) == (["cmd/valve"], {})
+
+
+def test_what_a_silent_filter_covers_is_asked_for_at_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "cmd/valve", "cmd/#")
+    bench.answer(NoAnswer.LATE)
+    assert bench.go() == 0
+    assert bench.server.asked == [["cmd/valve"]]
+
+
+def test_what_is_covered_now_is_given_up_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "a/b/c", "a/b/#", "a/#")
+    given_up = []
+    for refused in (("a/#", "a/b/#"), ("a/#",), ()):
+        for _ in range(8):
+            if bench.server.asked:
+                bench.answer(dict.fromkeys(refused, 135))
+            elif bench.problems:
+                bench.go()
+        given_up.append([*bench.server.given_up])
+    assert given_up == [[], ["a/b/c"], ["a/b/c", "a/b/#"]]
+    assert bench.problems == {}
 
 
 def test_a_kept_session_gives_up_what_is_covered_now(tmp_path: Path) -> None:

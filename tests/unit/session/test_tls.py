@@ -1,30 +1,25 @@
 """Certificates and keys as files hold them: used, or named for what keeps them from it."""
 
 import dataclasses
+import os
+import re
 import socket
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from awscrt import http, io
 from awscrt.exceptions import AwsCrtError
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from fleet_agent.credentials.model import KeyPair, Secret
-from fleet_agent.errors import DeviceError
+from fleet_agent.errors import PAIR_UNUSABLE, AgentError, DeviceError, UnreachableError
 from fleet_agent.session import tls
-from fleet_agent.session.route import Route
-from support.certificates import make_pair
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> KeyPair:
-    made = make_pair(tmp_path / "pair")
-    return KeyPair(
-        certificate=made.certificate.read_text(),
-        private_key=Secret(made.private_key.read_text()),
-        certificate_file=str(made.certificate),
-        private_key_file=str(made.private_key),
-    )
+from fleet_agent.session.route import ALPN, Route
+from support.certificates import make_certificate, make_pair
+from support.csr import key_pem, make_key
+from support.softhsm import PIN, TOKEN
 
 
 def route(ca_file: str | None = None) -> Route:
@@ -36,9 +31,19 @@ def key_of(pair: KeyPair) -> str:
     return pair.private_key.reveal()
 
 
-def test_one_file_for_both(pair: KeyPair) -> None:
-    both = f"remark\n{pair.certificate}{key_of(pair)}"
+def test_one_file_for_both_and_a_chain(pair: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[bytes, bytes]] = []
+    make = io.TlsContextOptions.create_client_with_mtls
+
+    def note(certificate: bytes, key: bytes) -> io.TlsContextOptions:
+        given.append((certificate, key))
+        return make(certificate, key)
+
+    monkeypatch.setattr(io.TlsContextOptions, "create_client_with_mtls", note)
+    both = f"remark\n{pair.certificate}{key_of(pair)}and {pair.certificate}"
     tls.context(route(), dataclasses.replace(pair, certificate=both, private_key=Secret(both)))
+    # The SDK stumbles over what does not belong there.
+    assert given == [((pair.certificate * 2).encode(), key_of(pair).encode())]
 
 
 def test_an_older_name_for_a_certificate(pair: KeyPair) -> None:
@@ -46,20 +51,97 @@ def test_an_older_name_for_a_certificate(pair: KeyPair) -> None:
     tls.context(route(), dataclasses.replace(pair, certificate=older))
 
 
-def test_a_chain(pair: KeyPair) -> None:
-    tls.context(route(), dataclasses.replace(pair, certificate=pair.certificate * 2))
+def test_a_certificate_without_its_key_is_named(pair: KeyPair) -> None:
+    other = Secret(key_pem(make_key()).decode())
+    with pytest.raises(DeviceError, match="is not that of the certificate") as caught:
+        tls.context(route(), dataclasses.replace(pair, private_key=other))
+    assert caught.value.code == "key-mismatch"
 
 
-def test_a_ca_file_that_is_none_is_blamed_itself(pair: KeyPair, tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("nothing")
+def own_ca(folder: Path) -> str:
+    return str(make_pair(folder / "authority").certificate)
+
+
+@pytest.mark.parametrize("has_ca", [True, False])
+def test_a_key_that_tls_cannot_use_is_no_fault_of_the_ca(
+    pair: KeyPair, tmp_path: Path, has_ca: bool
+) -> None:
+    key: Any = ed25519.Ed25519PrivateKey.generate()
+    files = {"certificate": make_certificate(make_key(), public_key=key.public_key())}
+    odd = dataclasses.replace(pair, **files, private_key=Secret(key_pem(key).decode()))
     with pytest.raises(DeviceError) as caught:
-        tls.context(route(str(tmp_path / "ca.pem")), pair)
-    assert caught.value.code == "ca-invalid"
-    assert str(tmp_path / "ca.pem") in caught.value.title
+        tls.context(route(own_ca(tmp_path) if has_ca else None), odd)
+    assert caught.value.code == PAIR_UNUSABLE
+    assert pair.private_key_file in caught.value.title
+    assert re.search(r"AWS_\w+\): [^.]+\.$", caught.value.title)
+    assert "openssl pkey" in caught.value.remedy
 
 
-def offered(context: io.ClientTlsContext) -> set[int]:
-    """The versions in the ClientHello that opens a connection with it."""
+class SdkError(Exception):
+    name = "AWS_X"
+    message = "no UNIX."
+
+
+@pytest.mark.parametrize("is_in_token", [True, False])
+def test_the_sdks_words_and_what_may_be_wrong_with_the_key(
+    pair: KeyPair, hidden: KeyPair, monkeypatch: pytest.MonkeyPatch, is_in_token: bool
+) -> None:
+    outcomes = [SdkError(), None]
+
+    def make(_: io.TlsContextOptions) -> None:
+        if error := outcomes.pop(0):
+            raise error
+
+    monkeypatch.setattr(io, "ClientTlsContext", make)
+    with pytest.raises(DeviceError, match=r": AWS_X: no UNIX\.$") as caught:
+        tls.context(route(), hidden if is_in_token else pair)
+    assert caught.value.code == PAIR_UNUSABLE
+    assert ("one hardware token alone" in caught.value.remedy) is is_in_token
+
+
+def test_with_a_ca_of_its_own_the_machines_are_not_loaded_first(
+    pair: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (pair, None):
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.setenv(name, "/nowhere")
+        tls.context(route(own_ca(tmp_path)), each)
+        assert not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
+    # There is nothing to take out of the environment any more.
+    tls.context(route(own_ca(tmp_path)), pair)
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+@pytest.mark.parametrize(("content", "code"), [("nothing", "ca-invalid"), (None, "ca-unreadable")])
+def test_a_ca_file_that_is_none_is_blamed_itself(
+    pair: KeyPair, tmp_path: Path, content: str | None, code: str, is_shown: bool
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    if content is not None:
+        ca_file.write_text(content)
+    with pytest.raises(DeviceError) as caught:
+        tls.context(route(str(ca_file)), pair if is_shown else None)
+    assert caught.value.code == code
+    assert str(ca_file) in caught.value.title
+
+
+@pytest.mark.parametrize(
+    ("user", "name", "password"),
+    [("", None, None), ("o%40tto:p%3Aw@", "o@tto", "p:w"), ("otto@", "otto", "")],
+)
+def test_the_sdk_asks_the_proxy_for_a_tunnel_with_user_and_password(
+    user: str, name: str | None, password: str | None
+) -> None:
+    found = tls.proxy(dataclasses.replace(route(), proxy=f"http://{user}proxy.example:3128"))
+    assert (found.host_name, found.port) == ("proxy.example", 3128)
+    assert found.connection_type == http.HttpProxyConnectionType.Tunneling
+    kinds = http.HttpProxyAuthenticationType
+    assert found.auth_type == (kinds.Basic if name else kinds.Nothing)
+    assert (found.auth_username, found.auth_password) == (name, password)
+
+
+def said(context: io.ClientTlsContext) -> dict[int, bytes]:
+    """The extensions of the ClientHello that opens a connection with it (RFC 8446, 4.2)."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         bootstrap = io.ClientBootstrap.get_or_create_static_default()
         port = listener.getsockname()[1]
@@ -73,10 +155,75 @@ def offered(context: io.ClientTlsContext) -> set[int]:
             hello = stream.read(size)
         with pytest.raises(AwsCrtError):
             asked.result(10)
-    found = hello.index(bytes.fromhex("002b"), 38)  # supported_versions, RFC 8446 4.2.1
-    count = hello[found + 4] // 2
-    return set(struct.unpack_from(f">{count}H", hello, found + 5))
+    at = 38
+    at += 1 + hello[at]  # the session's id
+    at += 2 + int.from_bytes(hello[at : at + 2])  # ciphers
+    at += 1 + hello[at] + 2  # compression, and how long they are
+    found = {}
+    while at < size:
+        kind, length = struct.unpack_from(">HH", hello, at)
+        found[kind] = hello[at + 4 : at + 4 + length]
+        at += 4 + length
+    return found
 
 
-def test_nothing_below_tls_1_2_is_offered(pair: KeyPair) -> None:
-    assert offered(tls.context(route(), pair)) == {0x0303, 0x0304}
+@pytest.mark.parametrize("port", [8883, 443])
+def test_nothing_below_tls_1_2_is_offered_and_mqtt_asked_for_on_port_443(
+    pair: KeyPair, port: int
+) -> None:
+    found = said(tls.context(dataclasses.replace(route(), port=port), pair))
+    count, *versions = found[43]
+    assert bytes(versions) in (b"\x03\x04\x03\x03", b"\x03\x03\x03\x04")
+    assert count == len(versions)
+    name = ALPN.encode()
+    asked_for = struct.pack(">HB", len(name) + 1, len(name)) + name
+    assert found.get(16) == (asked_for if port == 443 else None)
+
+
+# A key in a token -----------------------------------------------------------------------------------------------------
+
+
+def test_a_key_in_a_token_is_used_again_and_again(hidden: KeyPair, tmp_path: Path) -> None:
+    for ca_file in (None, own_ca(tmp_path)):
+        assert isinstance(tls.context(route(ca_file), hidden), io.ClientTlsContext)
+
+
+def test_what_the_sdk_is_told_of_a_token(hidden: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    make = io.TlsContextOptions.create_client_with_mtls_pkcs11
+
+    def note(**given: Any) -> io.TlsContextOptions:
+        told.append(given)
+        return make(**given)
+
+    monkeypatch.setattr(io.TlsContextOptions, "create_client_with_mtls_pkcs11", note)
+    for _ in range(2):
+        tls.context(route(), hidden)
+    one, two = told
+    # Its module is initialised once, by whoever looked into the token first.
+    assert one["pkcs11_lib"] is two["pkcs11_lib"]
+    del one["pkcs11_lib"]
+    assert one == {
+        "user_pin": PIN, "token_label": TOKEN, "private_key_label": "tls",
+        "cert_file_contents": hidden.certificate,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "kind"),
+    [
+        ({"token": "another"}, "token-missing", UnreachableError),
+        ({"key": "another"}, "token-key-missing", DeviceError),
+    ],
+)
+def test_a_token_may_be_plugged_in_again_and_a_key_in_it_does_not_come_back(
+    hidden: KeyPair, change: dict[str, str], code: str, kind: type[AgentError]
+) -> None:
+    key: Any = hidden.private_key
+    place = dataclasses.replace(key.token, label=change.get("token", TOKEN))
+    key = dataclasses.replace(key, token=place, label=change.get("key", key.label))
+    with pytest.raises(AgentError) as caught:
+        tls.context(route(), dataclasses.replace(hidden, private_key=key))
+    assert (type(caught.value), caught.value.code) == (kind, code)
+    assert "'another'" in caught.value.title
+    assert caught.value.remedy
