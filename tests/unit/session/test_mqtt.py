@@ -2,7 +2,10 @@
 
 import contextlib
 import dataclasses
+import gc
 import socket
+import time
+import weakref
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -206,8 +209,6 @@ def test_filters_are_given_up_without_a_word(bench: Bench) -> None:
 def test_it_starts_stops_and_starts_again(bench: Bench) -> None:
     bench.session.reconnect()
     assert bench.names == []  # there is nothing to end
-    bench.session.close()
-    assert bench.names == []
     bench.session.start()
     bench.session.reconnect()
     bench.session.reconnect()
@@ -261,15 +262,22 @@ def test_a_hasty_start_switches_nagle_off_where_the_connection_appears(
     assert nagle == [0, 1]
 
 
+def test_one_that_never_started_has_nothing_to_end(bench: Bench) -> None:
+    bench.session.close()
+    assert bench.names == []
+
+
 def test_its_end_is_waited_for_while_it_stands(bench: Bench) -> None:
     bench.session._stopped = waits = Waits()  # type: ignore[assignment]
     bench.session.start()
     bench.session.close()
     assert waits.waited == []
+    bench.session.client = bench.client
     bench.session.start()
     connect(bench)
     bench.session.close()
     assert waits.waited == [mqtt.CLOSE_LIMIT]
+    bench.session.client = bench.client
     bench.session.start()
     connect(bench)
     bench.options.on_lifecycle_event_disconnection_fn(
@@ -408,3 +416,23 @@ def test_what_the_sdk_does_not_know_is_left_out(
     session = Session(ROUTE, pair, "pump", Timely(FakeClock()), is_thing=True)
     client: Any = session.client
     assert client == Older("broker.example", 8883)
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_a_closed_session_leaves_nothing_behind(pair: KeyPair, is_started: bool) -> None:
+    """A rotation has three, a device that is refused for a year thousands."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        route = Route(host="127.0.0.1", port=unused.getsockname()[1], ca_file=None, proxy=None)
+        session = Session(route, pair, "pump", Timely(FakeClock()), is_thing=True)
+        gone = weakref.ref(session)
+        if is_started:
+            session.start()
+        session.close()
+        session.close()
+        del session
+        until = time.monotonic() + 10.0
+        while gone() is not None and time.monotonic() < until:
+            gc.collect()
+            time.sleep(0.01)
+    assert gone() is None
