@@ -170,6 +170,13 @@ class Commits:
         if self._queue.replaced is not self._replaced:
             self._replaced = self._queue.replaced
             safe = {(topic.number, each.sequence) for topic, part in held() for each in part}
+            # Damage that shows while readings are stored: the new file has those.
+            safe |= {
+                (topic.number, sequence)
+                for topic in self._queue.topics
+                for run in topic.unsent
+                for sequence in range(*run)
+            }
             for place in self._waiting_for.keys() - safe:
                 self._waiting_for.pop(place)(_DAMAGED)
         if self._queue.has_unwritten:

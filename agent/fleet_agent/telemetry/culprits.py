@@ -49,12 +49,11 @@ class Culprits:
             return False
         ((key, count, _),) = flying
         suspect = self._suspects.setdefault(key, _Suspect())
-        suspect.left = max(suspect.left, count, 1)
+        suspect.left = max(suspect.left, count)
         suspect.strikes += 1
         if suspect.strikes < _TWICE:
             return False
-        # Those that shared a message with it were cut once, too.
-        suspect.strikes = 1
+        # Those that shared a message with it were cut as often: once more is enough for each.
         self.cleared(key)
         return True
 

@@ -197,7 +197,7 @@ class Hand:
         self._gathering.pop(topic.number, None)
         is_newest = self._settings.drain == "newest-first"
         try:
-            found = self._queue.take(topic, most, self._batch.max_bytes - 2, newest=is_newest)
+            found = self._queue.take(topic, most, self._batch.max_bytes - 1, newest=is_newest)
         except StateDirectoryError as error:
             self._watcher.unreadable(topic, error)
             return

@@ -4,13 +4,14 @@ import gzip
 import json
 from typing import Literal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.clock import BUILT
 from fleet_agent.config.telemetry import Batch
 from fleet_agent.session.message import Outgoing
-from fleet_agent.telemetry.batch import Stored, compose, share
+from fleet_agent.telemetry.batch import Stored, compose, packet_size, share
 from fleet_agent.telemetry.reading import BINARY, JSON, TEXT
 
 NOW = BUILT + 1000.0
@@ -20,10 +21,10 @@ TYPES = st.sampled_from([JSON, JSON, JSON, TEXT, BINARY])
 @st.composite
 def runs_of_readings(draw: st.DrawFn) -> list[Stored]:
     found, sequence = [], 0
-    for number in range(draw(st.integers(1, 40))):
+    for number in range(draw(st.integers(1, 12))):
         sequence += draw(st.sampled_from([1, 1, 1, 1, 3]))
         kind = draw(TYPES)
-        size = draw(st.sampled_from([1, 5, 300, 2000]))
+        size = draw(st.sampled_from([1, 5, 300, 900]))
         data = json.dumps([number, "x" * size]).encode()
         if kind != JSON and draw(st.booleans()):
             data += b"\nline"
@@ -47,6 +48,20 @@ def opened(message: Outgoing) -> list[bytes]:
     return [json.dumps(one).encode() for one in json.loads(payload)]
 
 
+def go_together(readings: list[Stored], wanted: Batch) -> bool:
+    """Whether they may share a message: of one kind and end, none missing between them, and not too large."""
+    first, last = readings[0], readings[-1]
+    text = wanted.format == "ndjson" and first.content_type == TEXT
+    return (
+        wanted.format != "none"
+        and sum(len(one.payload) + 1 for one in readings) + 1 <= wanted.max_bytes
+        and {one.content_type for one in readings} == {TEXT if text else JSON}
+        and len({(one.lifetime is None or one.era, one.lifetime) for one in readings}) == 1
+        and last.sequence - first.sequence == len(readings) - 1
+        and not (wanted.format == "ndjson" and any(b"\n" in one.payload for one in readings))
+    )
+
+
 @given(
     runs_of_readings(),
     st.sampled_from(["json", "ndjson", "none"]),
@@ -68,12 +83,13 @@ def test_every_reading_is_in_one_message_and_in_order(
         part, rest = rest[:count], rest[count:]
         message = compose("t", part, wanted, part[0].lifetime)
         assert 1 <= count <= most
+        if rest:
+            assert count == most or not go_together([*part, rest[0]], wanted)
         if count > 1:
-            assert form != "none"
-            assert sum(len(one.payload) + 1 for one in part) + 1 <= size
-            assert len({one.content_type for one in part}) == 1
+            assert go_together(part, wanted)
         properties = dict(message.properties)
         assert (properties["sequence"], properties["count"]) == (str(part[0].sequence), str(count))
+        assert properties["time"] == "2026-11-01T00:16:40Z"
         assert [one.sequence for one in part] == list(
             range(part[0].sequence, part[-1].sequence + 1)
         )
@@ -89,3 +105,53 @@ def test_one_reading_alone_can_be_an_array() -> None:
     reading = Stored(7, b"1", NOW, JSON)
     assert compose("t", [reading], Batch(), None).payload == b"1"
     assert compose("t", [reading], Batch(always=True), None).payload == b"[1]"
+
+
+@pytest.mark.parametrize(("more", "count"), [(0, 2), (1, 1)])
+def test_a_message_is_as_large_as_it_may_be_and_no_larger(more: int, count: int) -> None:
+    readings = [Stored(0, b"1" * 510, NOW, JSON), Stored(1, b"1" * (511 + more), NOW, JSON)]
+    wanted = Batch(max_bytes=1024)
+    assert share(readings, wanted) == count
+    assert len(compose("t", readings[:count], wanted, None).payload) == (
+        1024 if count == 2 else 510
+    )
+
+
+def test_what_is_of_use_until_the_same_second_goes_together() -> None:
+    ends = [(10.0, 50.0), (20.5, 39.2), (21.0, 39.0), (21.0, 39.5)]
+    readings = [
+        Stored(number, b"1", NOW, JSON, era=1, moment=moment, lifetime=lifetime)
+        for number, (moment, lifetime) in enumerate(ends)
+    ]
+    assert share(readings, Batch()) == 3
+
+
+@pytest.mark.parametrize(
+    ("left", "expiry"),
+    [(None, None), (-5.0, 1), (0.2, 1), (1.0, 1), (1.1, 2), (59.9, 60), (1e9, 604_800)],
+)
+def test_a_message_expires_within_what_aws_takes(left: float | None, expiry: int | None) -> None:
+    assert compose("t", [Stored(0, b"1", NOW, JSON)], Batch(), left).expiry == expiry
+
+
+def test_a_compressed_message_is_the_same_each_time_and_says_nothing_of_when() -> None:
+    readings = [Stored(number, b"1" * 100, NOW, JSON) for number in range(9)]
+    payload = compose("t", readings, Batch(gzip=True), None).payload
+    # The time of a gzip file's header.
+    assert payload[4:8] == bytes(4)
+    assert len(payload) < 60
+
+
+def test_a_packet_is_counted_with_all_that_is_in_it_and_little_more() -> None:
+    """As MQTT 5 has it: a length of two bytes before each text, a byte for what a property is, and each in UTF-8."""
+    small = Outgoing(topic="t", payload=b"")
+    assert 0 <= packet_size(small) - 1 <= 40
+    full = Outgoing(
+        topic="ü" * 30,
+        payload=b"x" * 1000,
+        content_type="text/plain",
+        properties=(("ä" * 20, "b" * 50), ("c", "d")),
+        correlation_data=b"y" * 70,
+    )
+    texts = 10 + 3 + 40 + 50 + 5 + 1 + 1 + 5
+    assert 0 <= packet_size(full) - (60 + 1000 + texts + 70) <= 40

@@ -1,7 +1,10 @@
 """The publisher over a real queue and a wire that acknowledges, refuses and breaks as it likes."""
 
 import dataclasses
+import functools
 import json
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -10,15 +13,18 @@ import pytest
 
 from fleet_agent.config.telemetry import Batch, Telemetry
 from fleet_agent.config.telemetry import Limits as Pacing
+from fleet_agent.config.telemetry import Queue as Queued
 from fleet_agent.errors import AgentError
 from fleet_agent.session.events import NoAnswer
 from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.session.mqtt import NOT_AUTHORIZED, Published
 from fleet_agent.session.reasons import TOO_LARGE, UNKNOWN
 from fleet_agent.telemetry import commits
-from fleet_agent.telemetry.blocks import POLICY
+from fleet_agent.telemetry.batch import packet_size
+from fleet_agent.telemetry.blocks import DISK, POLICY
+from fleet_agent.telemetry.commits import FLUSH_EVERY
 from fleet_agent.telemetry.hand import SINGLES
-from fleet_agent.telemetry.publisher import ANSWERS_KEPT, Publisher
+from fleet_agent.telemetry.publisher import ANSWERS_KEPT, DROPPED_SHOWN, REFUSED_KEPT, Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT, Reading
 from support.clock import FakeClock
@@ -224,6 +230,100 @@ def test_readings_wait_for_others_as_long_as_they_may(tmp_path: Path) -> None:
     assert bench.carried() == [[1, 2]]
 
 
+def test_enough_for_a_message_wait_for_no_others(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, batch=Batch(max_delay=10, max_readings=3))
+    bench.connect()
+    for first in (0, 3):
+        bench.put(first)
+        bench.put(first + 1)
+        assert bench.wire.flying == []
+        bench.put(first + 2)
+        assert bench.carried()[-1] == [first, first + 1, first + 2]
+        bench.answer(0)
+    bench.put(6, 7, 8)
+    assert bench.carried()[-1] == [6, 7, 8]
+
+
+def test_each_topic_and_each_message_waits_for_itself(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, batch=Batch(max_delay=10))
+    bench.connect()
+    began = bench.clock.passed
+    for topic in ("a", "b"):
+        bench.put(1, topic=topic)
+        bench.clock.go(4)
+    sent: list[tuple[str, float]] = []
+    while len(sent) < 4:
+        bench.clock.passed = max(bench.clock.passed, bench.publisher.due)
+        bench.publisher.settle()
+        for message in bench.wire.carried[len(sent) :]:
+            sent.append((message.topic, bench.clock.passed - began))
+            bench.answer(0)
+            if len(sent) <= 2:
+                bench.put(2, topic=message.topic)
+    assert sent == [("a", 10.0), ("b", 14.0), ("a", 20.0), ("b", 24.0)]
+
+
+def test_what_was_gathered_when_the_connection_ended_gathers_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, batch=Batch(max_delay=10))
+    bench.connect()
+    bench.put(1)
+    bench.publisher.disconnected()
+    bench.clock.go(8)
+    bench.connect()
+    bench.clock.go(8)
+    bench.put(2)
+    assert bench.wire.carried == []
+    bench.clock.go(2)
+    bench.publisher.settle()
+    assert bench.carried() == [[1, 2]]
+
+
+def test_the_newest_go_first_where_that_is_wanted(tmp_path: Path) -> None:
+    limits = Pacing(unacknowledged=1, publishes=0, bytes=0)
+    batch = Batch(max_readings=3, max_bytes=1024)
+    bench = Bench(tmp_path, drain="newest-first", batch=batch, limits=limits)
+    bench.put(*range(8))
+    bench.connect()
+    bench.put(8)
+    for _ in range(4):
+        bench.answer(0)
+    assert bench.carried() == [[5, 6, 7], 8, [2, 3, 4], [0, 1]]
+    assert bench.publisher.waiting == 0
+
+
+@pytest.mark.parametrize(("more", "shares"), [(0, [2]), (1, [1, 1])])
+def test_a_message_carries_as_much_as_it_may(tmp_path: Path, more: int, shares: list[int]) -> None:
+    bench = Bench(tmp_path, batch=Batch(max_bytes=1024))
+    for size in (510, 511 + more):
+        bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * size, time=0.0))
+    bench.publisher.settle()
+    bench.connect()
+    assert [int(dict(one.properties)["count"]) for one in bench.wire.carried] == shares
+
+
+def test_many_readings_are_one_message(bench: Bench) -> None:
+    bench.put(*range(900))
+    bench.connect()
+    assert bench.carried() == [[*range(900)]]
+
+
+def test_a_message_of_exactly_what_the_server_takes_is_sent(bench: Bench) -> None:
+    bench.put(1, 2)
+    bench.connect()
+    size = packet_size(bench.wire.carried[0])
+    bench.clock.go(60)
+    cut(bench)
+    bench.publisher.connected(bench.wire, Limits(packet=size))
+    bench.publisher.settle()
+    assert bench.carried()[1:] == [[1, 2]]
+    bench.clock.go(60)
+    cut(bench)
+    bench.publisher.connected(bench.wire, Limits(packet=size - 1))
+    bench.publisher.settle()
+    assert bench.carried()[2:] == [1, 2]
+    assert bench.told == []
+
+
 def test_what_is_too_large_for_aws_is_not_taken(bench: Bench) -> None:
     told: list[str | None] = []
     payload = b"1" * (MAX_PAYLOAD + 1)
@@ -245,6 +345,47 @@ def test_what_expired_while_it_waited_is_not_sent(bench: Bench) -> None:
     assert bench.wire.carried[0].expiry == 50
     assert bench.wire.carried[1].expiry is None
     assert bench.queue.dropped.expired == 1
+
+
+@pytest.mark.parametrize(("left", "expiry"), [(0.0, None), (0.5, 1)])
+def test_what_is_of_use_to_the_last_moment_is_sent_until_then(
+    bench: Bench, left: float, expiry: int | None
+) -> None:
+    now = bench.clock.wall()
+    bench.publisher.put(Reading(topic=TOPIC, payload=b"1", time=now, expires=now + 64))
+    bench.publisher.settle()
+    bench.clock.go(64 - left)
+    bench.connect()
+    assert [one.expiry for one in bench.wire.carried] == ([expiry] if expiry else [])
+    assert bench.queue.dropped.expired == (0 if expiry else 1)
+
+
+def test_what_cannot_be_read_is_told_and_sent_once_it_can(tmp_path: Path) -> None:
+    before = Bench(tmp_path)
+    before.put(1, topic="a")
+    before.put(2, 3, topic="b")
+    before.queue.close()
+    bench = Bench(tmp_path)
+    connection = bench.queue._file._connected
+    connection.set_progress_handler(lambda: 1, 1)
+    bench.connect()
+    assert bench.wire.carried == []
+    assert [topic for topic, _ in bench.told] == [None, None]
+    assert "cannot be used" in str(bench.told[0][1])
+    assert bench.publisher.due == bench.clock.passed + DISK.first
+    connection.set_progress_handler(None, 1)
+    bench.publisher.settle()
+    assert bench.wire.carried == []
+    bench.clock.go(DISK.first)
+    bench.publisher.settle()
+    assert bench.carried("a") == [1]
+    assert bench.carried("b") == [[2, 3]]
+    bench.answer(0)
+    bench.answer(0)
+    assert bench.publisher.waiting == 0
+    bench.clock.go(FLUSH_EVERY)
+    bench.publisher.settle()
+    assert bench.told[2:] == [(None, None)]
 
 
 def test_a_full_disk_is_told_and_heals(bench: Bench) -> None:
@@ -370,6 +511,71 @@ def test_stopping_waits_for_nobody_to_share_a_message(tmp_path: Path) -> None:
     assert bench.publisher.is_idle(bench.clock.monotonic() + 10)
 
 
+def test_stopping_commits_at_once_and_is_not_idle_before_aws_has_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, queue=Queued(commit_delay=30, synchronous="normal"))
+    bench.connect()
+    until = bench.clock.monotonic() + 10
+    assert bench.publisher.is_idle(until)
+    bench.put(1, 2)
+    assert bench.publisher.counts.stored == 0
+    assert bench.publisher.waiting == 2
+    assert not bench.publisher.is_idle(until)
+    bench.publisher.settle(at_once=True)
+    assert bench.carried() == [[1, 2]]
+    assert not bench.publisher.is_idle(until)
+    bench.answer(0)
+    assert bench.publisher.is_idle(until)
+    bench.publisher.put(Reading(topic=TOPIC, payload=b"3", time=0.0))
+    bench.publisher.disconnected()
+    assert not bench.publisher.is_idle(until)
+
+
+def test_between_two_connections_nothing_can_be_sent(bench: Bench) -> None:
+    bench.put(1)
+    assert bench.publisher.is_idle(bench.clock.monotonic())
+    bench.connect()
+    bench.publisher.disconnected()
+    assert bench.publisher.due > bench.clock.monotonic() + 3600
+
+
+def test_what_goes_through_is_counted(bench: Bench) -> None:
+    ended: list[int] = []
+    bench.put(1, topic="a")
+    bench.put(2, 3, topic="b")
+    for number in range(2):
+        answer = Outgoing(topic="answers", payload=b"1")
+        bench.publisher.answer(answer, functools.partial(ended.append, number))
+    bench.connect()
+    assert len(bench.wire.flying) == 4
+    while bench.wire.flying:
+        bench.answer(0)
+    assert ended == [0, 1]
+    assert dataclasses.asdict(bench.publisher.counts) == {
+        "stored": 3,
+        "acknowledged": 3,
+        "messages": 4,
+        "not_stored": 0,
+        "answers_dropped": 0,
+    }
+    bench.queue._file.execute("PRAGMA query_only = ON")
+    bench.put(4)
+    assert bench.publisher.counts.not_stored == 1
+    bench.queue._file.execute("PRAGMA query_only = OFF")
+
+
+def test_bytes_a_second_are_those_of_payloads_and_topics(tmp_path: Path) -> None:
+    limits = Pacing(publishes=0, bytes=10_000, unacknowledged=1000)
+    bench = Bench(tmp_path, limits=limits, batch=Batch(format="none"))
+    topic = "t" * 200
+    bench.put(*range(100, 300), topic=topic)
+    bench.connect()
+    began = bench.clock.passed
+    while len(bench.wire.carried) < 200:
+        bench.clock.passed = max(bench.clock.passed, bench.publisher.due)
+        bench.publisher.settle()
+    assert 200 * 203 / 10_000 < bench.clock.passed - began < 1.5 * 200 * 203 / 10_000
+
+
 # What the server does not take ----------------------------------------------------------------------------------------
 
 
@@ -427,8 +633,33 @@ def test_a_reading_that_is_too_large_for_the_server_is_dropped_named_and_counted
     assert bench.queue.dropped.refused == 1
     topic, error = bench.told[-1]
     assert topic == TOPIC
-    assert "the server takes 1000 bytes: it was dropped" in str(error)
+    assert re.search(r"has 5\d\d\d bytes, the server takes 1000 bytes: it was dropped", str(error))
     assert heard == ["it is larger than the server takes"]
+
+
+def test_two_readings_that_are_too_large_together_go_one_by_one(bench: Bench) -> None:
+    for _ in range(2):
+        bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 500, time=0.0))
+    bench.publisher.settle()
+    bench.publisher.connected(bench.wire, Limits(packet=900))
+    bench.publisher.settle()
+    assert [len(one.payload) for one in bench.wire.carried] == [500, 500]
+    assert bench.told == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_two_readings_that_the_server_calls_too_large_are_sent_one_by_one(
+    bench: Bench, count: int
+) -> None:
+    for _ in range(count):
+        bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 500, time=0.0))
+    bench.publisher.settle()
+    bench.connect()
+    bench.answer(TOO_LARGE)
+    while bench.wire.flying:
+        bench.answer(0)
+    assert [len(one.payload) for one in bench.wire.carried[1:]] == [500, 500][: 2 * (count - 1)]
+    assert (bench.publisher.waiting, bench.queue.dropped.refused) == (0, 2 - count)
 
 
 def test_an_answer_that_is_too_large_for_the_server_is_dropped_named_and_counted(
@@ -440,7 +671,75 @@ def test_an_answer_that_is_too_large_for_the_server_is_dropped_named_and_counted
     bench.publisher.settle()
     assert bench.carried("answers") == [1]
     assert bench.publisher.counts.answers_dropped == 1
-    assert "it was dropped" in str(bench.told[-1][1])
+    topic, error = bench.told[-1]
+    assert topic == "answers"
+    assert re.search(r"has 5\d\d\d bytes, the server takes 1000 bytes: it was dropped", str(error))
+
+
+@pytest.mark.parametrize("refused", ["a", "b"])
+def test_what_is_in_hand_of_a_refused_topic_waits_and_that_of_others_goes_on(
+    tmp_path: Path, refused: str
+) -> None:
+    bench = Bench(tmp_path, batch=Batch(format="none"), limits=Pacing(unacknowledged=2))
+    bench.put(0, topic="b")
+    bench.put(*range(6), topic="a")
+    bench.connect()
+    assert [one.topic for one in bench.wire.carried] == ["b", "a"]
+    bench.answer(NOT_AUTHORIZED, index=0 if refused == "b" else 1)
+    for _ in range(20):
+        bench.clock.go(1)
+        bench.publisher.settle()
+        if bench.wire.flying:
+            bench.answer(0)
+    assert bench.carried("a") == ([0] if refused == "a" else [*range(6)])
+    bench.clock.go(POLICY.first)
+    bench.publisher.settle()
+    while bench.wire.flying:
+        bench.clock.go(1)
+        bench.answer(0)
+    assert bench.carried("a") == ([0, *range(6)] if refused == "a" else [*range(6)])
+    assert bench.carried("b") == ([0] if refused == "a" else [0, 0])
+    assert bench.publisher.waiting == 0
+
+
+def test_of_very_many_refused_topics_the_first_are_told_and_told_to_be_well(bench: Bench) -> None:
+    bench.connect()
+    for number in range(REFUSED_KEPT + 3):
+        bench.publisher.answer(Outgoing(topic=f"t{number}", payload=b"1"))
+        bench.clock.go(1)
+        bench.publisher.settle()
+        bench.answer(NOT_AUTHORIZED)
+    first = [f"t{number}" for number in range(REFUSED_KEPT)]
+    assert [topic for topic, _ in bench.told] == first
+    bench.publisher.answer(Outgoing(topic="t5", payload=b"1"))
+    bench.clock.go(1)
+    bench.publisher.settle()
+    bench.answer(NOT_AUTHORIZED)  # in other words, perhaps
+    assert bench.told[-1][0] == "t5"
+    for topic in first:
+        bench.publisher.answer(Outgoing(topic=topic, payload=b"1"))
+        bench.clock.go(1)
+        bench.publisher.settle()
+        bench.answer(0)
+    assert bench.told[REFUSED_KEPT + 1 :] == [(topic, None) for topic in first]
+
+
+def test_a_refused_answer_is_dropped_its_end_heard_and_the_next_one_clears_it(
+    bench: Bench,
+) -> None:
+    ended: list[str] = []
+    bench.connect()
+    for code in (NOT_AUTHORIZED, 0):
+        answer = Outgoing(topic="answers", payload=b"1")
+        bench.publisher.answer(answer, lambda: ended.append("end"))
+        bench.publisher.settle()
+        bench.answer(code)
+    assert ended == ["end", "end"]
+    assert [(topic, error is None) for topic, error in bench.told] == [
+        ("answers", False),
+        ("answers", True),
+    ]
+    assert bench.publisher.counts.answers_dropped == 1
 
 
 @pytest.mark.parametrize("code", [128, 151, UNKNOWN, 177])
@@ -558,7 +857,88 @@ def test_of_a_batch_that_ends_the_connection_only_the_culprit_goes(bench: Bench)
     assert cuts == 2
 
 
-def test_a_topic_that_ends_the_connection_is_tried_again_slower_and_slower(bench: Bench) -> None:
+def test_messages_that_were_cut_together_go_alone_as_large_as_they_were(bench: Bench) -> None:
+    for topic in ("a", "b"):
+        bench.put(1, 2, 3, topic=topic)
+    for _ in range(2):
+        bench.connect()
+        assert len(bench.wire.flying) == 2
+        cut(bench)
+    bench.connect()
+    for topic in ("a", "b"):
+        assert [one.topic for one, _ in bench.wire.flying] == [topic]
+        assert bench.carried(topic)[-1] == [1, 2, 3]
+        bench.answer(0)
+    # They are well: what comes next goes together again.
+    bench.put(4, topic="a")
+    bench.put(4, topic="b")
+    assert len(bench.wire.flying) == 2
+    assert bench.told == []
+
+
+def test_a_suspect_of_which_nothing_is_left_holds_nobody_up(bench: Bench) -> None:
+    now = bench.clock.wall()
+    bench.publisher.put(Reading(topic="a", payload=b"1", time=now, expires=now + 60))
+    bench.put(1, topic="b")
+    for _ in range(2):
+        bench.connect()
+        cut(bench)
+    bench.clock.go(60)
+    bench.connect()
+    bench.answer(0)
+    bench.put(2, topic="b")
+    bench.put(2, topic="c")
+    assert [one.topic for one, _ in bench.wire.flying] == ["b", "c"]
+
+
+def test_one_news_of_the_end_is_enough_and_the_second_changes_nothing(bench: Bench) -> None:
+    for number in range(3):
+        bench.publisher.answer(Outgoing(topic=f"answers/{number}", payload=b"1"))
+    bench.connect()
+    # The last that is cut is alone by then, and no culprit for it.
+    while bench.wire.flying:
+        bench.answer(None)
+        assert bench.publisher.due == math.inf
+    bench.publisher.disconnected()
+    bench.connect()
+    while bench.wire.flying:
+        bench.answer(0)
+    assert [one.topic for one in bench.wire.carried] == [f"answers/{n}" for n in (0, 1, 2)] * 2
+    assert bench.publisher.counts.answers_dropped == 0
+    assert bench.told == []
+
+
+def test_what_was_acknowledged_before_the_end_is_not_sent_again(bench: Bench) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.publisher.disconnected()
+    bench.answer(0)
+    bench.connect()
+    assert bench.carried() == [1]
+    assert bench.publisher.waiting == 0
+
+
+def test_a_message_that_ended_the_connection_is_tried_again_after_an_hour(bench: Bench) -> None:
+    answer = Outgoing(topic="poison", payload=b"")
+    bench.publisher.answer(answer)
+    for _ in range(2):
+        bench.connect()
+        cut(bench)
+    assert [topic for topic, error in bench.told if error] == ["poison"]
+    bench.clock.go(DROPPED_SHOWN)
+    bench.connect()
+    assert bench.told[-1] == ("poison", None)
+    bench.publisher.answer(answer)
+    bench.publisher.settle()
+    bench.answer(0)
+    assert [one.topic for one in bench.wire.carried] == ["poison"] * 3
+    cut(bench)
+    bench.connect()
+    assert len(bench.told) == 2
+
+
+def test_a_topic_that_ends_the_connection_is_tried_again_slower_and_slower(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, queue=Queued(synchronous="normal"))
     bench.put(*range(100), topic="bad")
     began, cuts = bench.clock.passed, []
     while bench.clock.passed < began + 3600:

@@ -63,7 +63,7 @@ def test_what_was_stored_long_ago_is_read_from_the_file_and_comes_in_order(
 ) -> None:
     for first in range(0, 3000, 300):
         queue.add(readings(first, 300))
-    assert len(queue._recent._rows) <= recent.MOST
+        assert len(queue._recent._rows) <= recent.MOST
     found: list[int] = []
     while queue.topics:
         found += take(queue)
@@ -76,12 +76,17 @@ def test_large_readings_are_not_kept_in_memory(queue: Queue) -> None:
     queue.add(readings(0, 3, size=recent.MOST_BYTES // 2))
     assert not queue._recent._rows
     assert take(queue) == [0, 1, 2]
+    for first in range(0, 40, 4):
+        queue.add(readings(first, 4, size=10_000))
+        kept = sum(len(row[4]) for row in queue._recent._rows.values())
+        assert 0 < kept <= recent.MOST_BYTES
 
 
 def test_what_was_dropped_is_not_sent_from_memory(path: Path) -> None:
     queue = Queue(path, Bounds(max_messages=100), FakeClock())
     queue.add(readings(0, 90))
     queue.add(readings(90, 20))
+    assert len(queue._recent._rows) == queue.count == 100
     assert take(queue) == list(range(10, 110))
 
 
