@@ -10,7 +10,7 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet
 from fleet_agent.telemetry.sources.feed import Feed
-from fleet_agent.telemetry.sources.packet import MAX_PACKET, OK, PacketError, answer
+from fleet_agent.telemetry.sources.packet import MAX_PACKET, PacketError, answer
 from fleet_agent.telemetry.sources.rights import Rights
 
 SCRATCH = MAX_PACKET + 1  # bytes: one more shows that a packet is too large
@@ -207,7 +207,7 @@ class Connection:
             )
             slot.answer = answer(slot.name, error)
         else:
-            slot.answer = OK if slot.name is None else answer(slot.name)
+            slot.answer = answer(slot.name)
         self._answer()
 
     def _acknowledged(self, slot: _Slot, why_not: str | None) -> None:

@@ -1,11 +1,13 @@
 """Settings become sources."""
 
+import os
 from typing import Any
 
 import pytest
 
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.config.telemetry import (
+    Allow,
     CommandSource,
     FileSource,
     FromGrowingFile,
@@ -17,10 +19,12 @@ from fleet_agent.config.telemetry import (
     Telemetry,
 )
 from fleet_agent.errors import DeviceError
+from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import Source
-from fleet_agent.telemetry.sources.build import Place, build
+from fleet_agent.telemetry.sources.build import Place, build, socket_paths
 from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
+from support.programs import Program
 from support.sources import Bench
 
 
@@ -43,13 +47,14 @@ def sources_of(bench: Bench, *sources: Any, **options: Any) -> list[Source]:
         state_dir=bench.state_dir,
         runtime_dir=bench.runtime_dir,
         listeners=bench.listeners,
+        reserved=Reserved([bench.state_dir]),
     )
     bench.sources = build(Telemetry(sources=sources, **options), place)
     return bench.sources
 
 
 def test_each_kind_with_its_name_topic_and_priority(bench: Bench) -> None:
-    log = bench.state_dir / "log"
+    log = bench.runtime_dir / "log"
     log.write_text("1\n")
     found = sources_of(
         bench,
@@ -95,3 +100,33 @@ def test_a_topic_that_cannot_be_filled_in_puts_that_source_alone_out_of_service(
         FromSystem(system=SystemSource(name="other")),
     )
     assert [source.name for source in found] == ["other"]
+
+
+def test_a_file_of_the_agents_own_is_not_read(bench: Bench) -> None:
+    own = bench.state_dir / "own"
+    own.write_text("1\n")
+    sources_of(bench, FromGrowingFile(file=FileSource(path=str(own), name="log")))
+    bench.turn(bench.problems)
+    assert "the agent's own file" in bench.problems()["source-failed log"]
+    assert bench.intake.readings == []
+
+
+def test_a_socket_fills_in_what_is_allowed_and_what_is_sent(bench: Bench) -> None:
+    allow = (
+        Allow(user="*", topics=("dt/{thing}/{source}/#", "dt/{nothing}")),
+        Allow(user="*", topics=("m/{Line}",)),
+    )
+    app = SocketSource(name="app", allow=allow, topic="m/{Line}", priority="high")
+    system = FromSystem(system=SystemSource(interval=3600))
+    found = sources_of(bench, system, FromSocket(socket=app))
+    bench.turn(lambda: bench.socket.is_socket() and bench.intake.stored)
+    assert socket_paths(found) == [bench.socket]
+    program = Program(bench)
+    assert program.ask({"payload": 1})["ok"]
+    assert program.ask({"topic": "dt/{thing}/{source}/{Line}", "payload": 1})["ok"]
+    assert program.ask({"topic": "dt/x", "payload": 1})["error"]["code"] == "not-allowed"
+    first, second = bench.intake.readings[1:]
+    assert (first.topic, second.topic) == ("m/l-1", "dt/pump-7/app/l-1")
+    assert first.priority == second.priority == 2
+    assert first.source == second.source == f"app/{os.getuid()}"
+    assert first.time == pytest.approx(bench.clock.wall(), abs=100)

@@ -26,9 +26,10 @@ def test_a_reading_an_interval(bench: Bench) -> None:
 
 
 def test_text_is_sent_as_it_is(bench: Bench) -> None:
-    begin(bench, "printf", "21.5 °C\\n", format="text")
-    assert bench.until(1)[0] == "21.5 °C".encode()
+    begin(bench, "printf", " 21.5 °C \\n\\n", format="text")
+    assert bench.until(2) == [" 21.5 °C ".encode()] * 2
     assert bench.intake.readings[0].content_type.startswith("text/plain")
+    assert bench.problems() == {}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,29 @@ def test_one_that_takes_too_long_is_ended_and_tried_again(bench: Bench) -> None:
     begin(bench, "sleep", "600", timeout=0.1)
     bench.turn(bench.problems)
     assert bench.problems()["source-failed meter"].endswith("sleep did not end within 0.1 s.")
+
+
+def test_how_to_run_it_by_hand_can_be_pasted(bench: Bench) -> None:
+    begin(bench, "sh", "-c", "exit 3")
+    bench.turn(bench.problems)
+    (problem,) = bench.health.problems
+    assert problem.remedy.endswith("sudo -u _fleet-agent sh -c 'exit 3'")
+
+
+def test_it_reads_nothing_and_has_a_clean_environment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "1")
+    begin(bench, "sh", "-c", "cat; env | grep SECRET; echo end", format="text")
+    assert bench.until(1)[0] == b"end"
+
+
+def test_the_next_run_is_an_interval_after_the_last_began(bench: Bench) -> None:
+    began = bench.clock.monotonic()
+    source = begin(bench, "echo", "1", interval=3600)
+    assert source.due <= bench.clock.monotonic()
+    bench.until(1)
+    assert began + 3600 <= source.due <= bench.clock.monotonic() + 3600
 
 
 def test_nothing_to_say_is_neither_a_reading_nor_a_problem(bench: Bench, tmp_path: Path) -> None:

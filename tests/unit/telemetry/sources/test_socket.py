@@ -14,9 +14,11 @@ from hypothesis import strategies as some
 
 from fleet_agent.config.telemetry import Allow, SocketSource
 from fleet_agent.guests import door
+from fleet_agent.mailbox import Ready
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import connection, packet
 from fleet_agent.telemetry.sources import socket as sockets
+from fleet_agent.telemetry.sources.connection import Connection
 from fleet_agent.telemetry.sources.rights import AllowList
 from fleet_agent.telemetry.sources.socket import Socket
 from support.programs import EVERYBODY, Program, begin
@@ -39,6 +41,8 @@ def test_a_reading_is_answered_once_it_is_durable(bench: Bench) -> None:
     )
     assert reading.content_type == "application/json"
     assert reading.expires is None
+    # That AWS has it is said to nobody who did not ask.
+    assert bench.intake.acknowledge == []
 
 
 def test_topic_encoding_and_expiry(bench: Bench) -> None:
@@ -105,11 +109,11 @@ def test_what_could_not_be_stored_is_told(bench: Bench) -> None:
     begin(bench)
     bench.intake.is_held = True
     program = Program(bench)
-    program.send({"payload": 1})
+    program.send({"payload": 1, "id": 5})
     bench.until(1)
     bench.intake.commit("the disk is full")
     (told,) = program.hear()
-    assert told["error"]["code"] == "not-stored"
+    assert (told["error"]["code"], told["id"]) == ("not-stored", 5)
     assert "the disk is full" in told["error"]["title"]
 
 
@@ -168,8 +172,8 @@ def test_the_allow_list_goes_by_the_users_number(bench: Bench) -> None:
     program = Program(bench)
     assert program.ask({"topic": "dt/pump-7/a", "payload": 1})["ok"]
     assert program.ask({"topic": "dt/pump-7/b/c", "payload": 1})["ok"]
-    told = program.ask({"topic": "dt/pump-7/c", "payload": 1})
-    assert told["error"]["code"] == "not-allowed"
+    told = program.ask({"topic": "dt/pump-7/c", "payload": 1, "id": 0})
+    assert (told["error"]["code"], told["id"]) == ("not-allowed", 0)
     assert f"{{user: {os.getuid()}, topics: ['dt/pump-7/c']}}" in told["error"]["remedy"]
     assert program.ask({"payload": 1})["error"]["code"] == "not-allowed"
 
@@ -343,6 +347,201 @@ def test_one_that_reads_no_answers_is_not_read_from_and_others_are(bench: Bench)
     assert sent < 20_000
     bench.turn(lambda: len(deaf.hear()) == sent)
     assert all(one == {"ok": True} for one in deaf.answers)
+
+
+def one_of(bench: Bench) -> Connection:
+    """The only connection."""
+    source = bench.sources[0]
+    assert isinstance(source, Socket)
+    bench.turn(lambda: len(source._connections) == 1)
+    (guest,) = source._connections
+    assert isinstance(guest, Connection)
+    return guest
+
+
+def store(bench: Bench, count: int) -> None:
+    """The first so many that wait become durable."""
+    for _ in range(count):
+        _, on_stored = bench.intake.waiting.pop(0)
+        assert on_stored
+        on_stored(None)
+
+
+def rest(bench: Bench) -> None:
+    """Turn until nothing is left to do, which is soon."""
+    limit = bench.clock.monotonic() + LIMIT
+    while event := bench.mailbox.wait(bench.clock.monotonic() + 0.01):
+        assert isinstance(event, Ready)
+        event.act()
+        if not bench.intake.is_held:
+            bench.intake.commit()
+        assert bench.clock.monotonic() < limit, "it spins"
+
+
+def test_one_with_too_many_bytes_open_is_read_again_when_half_of_them_are_durable(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_OPEN_BYTES", 1000)
+    begin(bench)
+    bench.intake.is_held = True
+    program, calm = Program(bench), Program(bench)
+    for size in (500, 300, 200, 100, 400, 600):
+        program.send({"payload": "x" * size, "encoding": "text"})
+    rest(bench)
+    assert len(bench.intake.readings) == 3
+    store(bench, 1)
+    rest(bench)
+    assert len(bench.intake.readings) == 3
+    calm.send({"payload": "calm"})
+    rest(bench)
+    assert len(bench.intake.readings) == 4
+    store(bench, 1)
+    rest(bench)
+    # 200, 100, 400, 600: at the last one it is full again.
+    assert len(bench.intake.readings) == 7
+    assert len(program.hear()) == 2
+    store(bench, 5)
+    for size in (500, 500):
+        program.send({"payload": "x" * size, "encoding": "text"})
+    rest(bench)
+    assert len(bench.intake.readings) == 9
+    program.send({"payload": 1})
+    rest(bench)
+    assert len(bench.intake.readings) == 9
+    store(bench, 2)
+    rest(bench)
+    store(bench, 1)
+    assert program.hear() == [{"ok": True}] * 9
+
+
+def test_of_one_users_programs_each_is_read_again_when_half_of_all_is_durable(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_USER_BYTES", 1000)
+    begin(bench)
+    bench.intake.is_held = True
+    programs = [Program(bench) for _ in range(2)]
+    for _ in range(2):
+        programs[0].send({"payload": "x" * 500, "encoding": "text"})
+    rest(bench)
+    assert len(bench.intake.readings) == 2
+    programs[0].send({"payload": 1})
+    programs[1].send({"payload": 2})
+    rest(bench)
+    # Who was not held yet is heard once more.
+    assert bench.intake.payloads[2:] == [b"2"]
+    programs[1].send({"payload": 3})
+    store(bench, 1)
+    rest(bench)
+    assert len(bench.intake.readings) == 3
+    store(bench, 1)
+    rest(bench)
+    assert sorted(bench.intake.payloads[3:]) == [b"1", b"3"]
+    store(bench, 3)
+    assert [len(program.hear()) for program in programs] == [3, 2]
+    guests = bench.sources[0]._connections  # type: ignore[attr-defined]
+    (share,) = {guest._share for guest in guests}
+    assert (share.bytes, share.held) == (0, set())
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"), [("MAX_WAITS", "connection"), ("MAX_USER_WAITS", "user")]
+)
+def test_only_so_many_readings_wait_for_aws_at_a_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, whose: str
+) -> None:
+    monkeypatch.setattr(connection, name, 3)
+    begin(bench)
+    program = Program(bench)
+    for _ in range(3):
+        assert program.ask({"payload": 1, "wait": True})["ok"]
+    for _ in range(3):
+        refused = program.ask({"payload": 2, "wait": True, "id": "late"})
+        assert (refused["error"]["code"], refused["id"]) == ("busy", "late")
+        assert refused["error"]["title"] == f"3 readings of this {whose} wait for AWS already."
+        assert program.ask({"payload": 3})["ok"]
+        bench.intake.acknowledge.pop(0)(None)
+        assert program.hear()[-1] == {"acknowledged": True}
+        assert program.ask({"payload": 4, "wait": True})["ok"]
+    assert len(bench.intake.acknowledge) == 3
+
+
+def test_who_waits_for_an_answer_or_for_aws_is_not_idle(bench: Bench) -> None:
+    begin(bench)
+    bench.intake.is_held = True
+    program = Program(bench)
+    guest = one_of(bench)
+    waits = [guest.is_waiting]
+    program.send({"payload": 1})
+    bench.until(1)
+    waits.append(guest.is_waiting)
+    bench.intake.commit()
+    waits.append(guest.is_waiting)
+    program.send({"payload": 2, "wait": True})
+    bench.until(2)
+    bench.intake.commit()
+    waits.append(guest.is_waiting)
+    bench.intake.acknowledge[0](None)
+    waits.append(guest.is_waiting)
+    assert waits == [False, True, False, True, False]
+    assert program.hear() == [{"ok": True}, {"ok": True}, {"acknowledged": True}]
+
+
+def test_the_largest_packet_is_taken(bench: Bench) -> None:
+    begin(bench)
+    program = Program(bench)
+    whole = b'{"payload": 1}'
+    assert program.ask(whole.ljust(packet.MAX_PACKET))["ok"]
+    assert program.ask(whole.ljust(packet.MAX_PACKET + 1))["error"]["code"] == "too-large"
+
+
+def test_one_that_reads_no_answers_waits_and_costs_nothing_until_it_does(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "BURST", 1)
+    begin(bench)
+    deaf = Program(bench)
+    guest = one_of(bench)
+    guest._client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    for number in range(60):
+        deaf.send({"payload": number, "id": number, "wait": True})
+    rest(bench)
+    before = len(bench.intake.stored)
+    assert 0 < before < 60
+    for tell in bench.intake.acknowledge[:before]:
+        tell(None)
+    bench.intake.acknowledge.clear()
+    rest(bench)
+    bench.turn(lambda: len(deaf.hear()) == 60 + before)
+    answers = [one["id"] for one in deaf.answers if "ok" in one]
+    assert answers == list(range(60))
+    assert [one["id"] for one in deaf.answers if "acknowledged" in one] == list(range(before))
+    assert bench.intake.payloads == [str(number).encode() for number in range(60)]
+    rest(bench)
+
+
+def test_one_that_goes_without_reading_its_answers_is_let_go(bench: Bench) -> None:
+    begin(bench)
+    program = Program(bench)
+    guest = one_of(bench)
+    program.send({"payload": 1})
+    bench.turn(lambda: bench.intake.stored)
+    program.socket.close()
+    bench.turn(lambda: not bench.sources[0]._connections)  # type: ignore[attr-defined]
+    assert not guest.is_waiting
+    assert bench.problems() == {}
+
+
+def test_one_that_sends_no_more_is_not_looked_at_until_there_is_an_answer(bench: Bench) -> None:
+    begin(bench)
+    bench.intake.is_held = True
+    program = Program(bench)
+    program.send({"payload": 1})
+    program.socket.shutdown(socket.SHUT_WR)
+    bench.until(1)
+    rest(bench)
+    bench.intake.commit()
+    assert program.hear() == [{"ok": True}, {"closed": True}]
 
 
 JSON = some.recursive(
