@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.config.telemetry import SystemSource
+from fleet_agent.health.status import Health
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.sources import system
+from fleet_agent.telemetry.sources.feed import Feed
+from support.clock import FakeClock
 from support.devices import Tree
-from support.sources import Bench
+from support.sources import Bench, Kept
 
 MEMINFO = "MemTotal:         928200 kB\nMemFree: 5 kB\nMemAvailable:     500000 kB\nHugePages_Total:       0\n"
 
@@ -131,3 +134,61 @@ def test_this_machine_is_read_at_an_interval(bench: Bench) -> None:
     assert first["uptime_s"] > 0
     assert "cpu_percent" not in first
     assert 0 <= second["cpu_percent"] <= 100
+
+
+@pytest.mark.parametrize(
+    ("looks", "found"),
+    [
+        # user, nice, system, idle, iowait, irq, softirq, steal; what guests had is in the first two.
+        (["10 0 0 80 10 0 0 0 99 99", "20 1 2 87 18 3 4 5 199 199"], 62.5),
+        (["0 0 0 100 0 0 0 0", "0 0 0 200 0 0 0 0"], 0.0),
+        (["0 0 0 100 0 0 0 0", "100 0 0 100 0 0 0 0"], 100.0),
+        # Waiting for a disk is counted backwards at times.
+        (["0 0 0 100 50 0 0 0", "0 0 0 105 30 16 0 0"], 100.0),
+        (["0 0 0 100 0 0 0 50", "0 0 0 155 0 0 0 0"], 0.0),
+        (["1 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 0"], None),
+        (["1 0 0 0 0 0 0 0", "1 0 0 0 0 0 0 0"], None),
+    ],
+)
+def test_processors_are_between_idle_and_busy(looks: list[str], found: float | None) -> None:
+    cpu = system.Cpu()
+    first, second = (cpu.look(f"cpu  {look}\ncpu0 1 2 3\n") for look in looks)
+    assert first == {}
+    assert second.get("cpu_percent") == found
+
+
+def test_without_an_interface_there_is_no_traffic(tree: Tree) -> None:
+    tree.write("proc/net/dev", "\n".join(DEV.splitlines()[:3]) + "\n")
+    assert "network_received_bytes" not in values(tree)
+
+
+def test_two_interfaces_with_hardware_are_counted_together(tree: Tree) -> None:
+    tree.write("proc/net/dev", DEV + " wlan0: 500 1 0 0 0 0 0 0 70 1 0 0 0 0 0 0\n")
+    for name in ("eth0", "wlan0"):
+        tree.write(f"sys/class/net/{name}/device/vendor", "")
+    found = values(tree)
+    assert (found["network_received_bytes"], found["network_sent_bytes"]) == (1500, 270)
+
+
+def test_it_is_read_an_interval_after_the_last_time_and_after_a_stall_but_once(
+    tmp_path: Path,
+) -> None:
+    clock, intake = FakeClock(), Kept()
+    health = Health(tmp_path, clock)
+    feed = Feed(name="s", topic="t", priority=1, intake=intake, clock=clock, health=health)
+    source = system.System(SystemSource(interval=60), feed, tmp_path)
+    assert source.due == clock.monotonic()
+    began = clock.monotonic()
+    source.act()
+    assert source.due == began + 60
+    clock.go(61)
+    source.act()
+    assert source.due == began + 120
+    clock.go(10_000)
+    source.act()
+    assert source.due == clock.monotonic()
+    source.act()
+    assert source.due == clock.monotonic() + 60
+    times = [json.loads(payload)["time"] for payload in intake.payloads]
+    assert times[0] == "2027-01-15T08:00:00Z"
+    assert times[1] == "2027-01-15T08:01:01Z"
