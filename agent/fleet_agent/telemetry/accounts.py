@@ -22,18 +22,18 @@ SOURCES_KEPT = 1000  # distinguished; all others share what the nameless one has
 Cause = Literal["full", "age", "expired", "refused"]
 
 
+@dataclasses.dataclass(slots=True, eq=False)
 class Accounts:
     """What is in the file, in memory."""
 
-    def __init__(self) -> None:
-        self.names: dict[str, Topic] = {}
-        self._number = 0  # the highest of a topic
-        self.sources: dict[str, Source] = {}
-        # Topic, first, end: AWS has these, or never will: to be deleted.
-        self.removed: list[tuple[Topic, int, int]] = []
-        self.count = 0
-        self.bytes = 0
-        self.dropped = Dropped()
+    names: dict[str, Topic] = dataclasses.field(default_factory=dict)
+    sources: dict[str, Source] = dataclasses.field(default_factory=dict)
+    # Topic, first, end: AWS has these, or never will: to be deleted.
+    removed: list[tuple[Topic, int, int]] = dataclasses.field(default_factory=list)
+    count: int = 0
+    bytes: int = 0
+    dropped: Dropped = dataclasses.field(default_factory=Dropped)
+    _number: int = 0  # the highest of a topic
 
     def load(self, stock: rows.Stock) -> None:
         """Begin with what is in the file.

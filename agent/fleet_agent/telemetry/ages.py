@@ -24,8 +24,8 @@ class Era:
 
     number: int
     boot: str
-    offset: float | None
-    last: float  # monotonic seconds: it went on at least up to then
+    offset: float | None = None
+    last: float = -math.inf  # monotonic seconds: it went on at least up to then
 
 
 class Ages:
@@ -38,8 +38,8 @@ class Ages:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._eras: list[Era] = []
-        self._now = Era(UNKNOWN + 1, clock.boot(), None, -math.inf)
-        self._is_changed = True
+        self._now = Era(UNKNOWN + 1, clock.boot())
+        self._is_changed = False
 
     def load(self, eras: Iterable[Era], used: Collection[int]) -> None:
         """Begin with what is written down; eras of which no reading is left are forgotten."""
@@ -48,12 +48,8 @@ class Ages:
         self._eras = [past for past in found if past.number in used and past.boot != boot]
         same = [past for past in found if past.boot == boot]
         highest = found[-1].number if found else UNKNOWN
-        self._now = (
-            same[-1]
-            if same
-            else Era(max(highest, self._now.number - 1) + 1, boot, None, -math.inf)
-        )
-        self._is_changed = True
+        # What is in memory while a damaged file is replaced keeps its era.
+        self._now = same[-1] if same else Era(max(highest + 1, self._now.number), boot)
 
     @property
     def now(self) -> tuple[int, float]:

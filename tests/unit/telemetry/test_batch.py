@@ -1,11 +1,12 @@
 """Batches: every reading in one message, in order, none too large; and what a subscriber makes of them."""
 
+import dataclasses
 import gzip
 import json
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_agent.clock import BUILT
@@ -62,6 +63,7 @@ def go_together(readings: list[Stored], wanted: Batch) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(
     runs_of_readings(),
     st.sampled_from(["json", "ndjson", "none"]),
@@ -155,3 +157,16 @@ def test_a_packet_is_counted_with_all_that_is_in_it_and_little_more() -> None:
     )
     texts = 10 + 3 + 40 + 50 + 5 + 1 + 1 + 5
     assert 0 <= packet_size(full) - (60 + 1000 + texts + 70) <= 40
+
+
+def test_only_texts_of_one_line_are_lines_of_a_message() -> None:
+    texts = [
+        Stored(number, payload, NOW, TEXT)
+        for number, payload in enumerate([b"a", b"b", b"c\nd", b"e"])
+    ]
+    wanted = Batch(format="ndjson")
+    assert [share(texts[first:], wanted) for first in range(4)] == [2, 1, 1, 1]
+    message = compose("t", texts[:2], wanted, None)
+    assert (message.payload, message.content_type) == (b"a\nb\n", TEXT)
+    assert share([dataclasses.replace(one, content_type=BINARY) for one in texts], wanted) == 1
+    assert share(texts, Batch()) == 1

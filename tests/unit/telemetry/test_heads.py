@@ -1,11 +1,12 @@
 """What comes first of many, against a look at each."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_agent.telemetry.heads import Heads, Key
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

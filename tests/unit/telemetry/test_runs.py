@@ -1,11 +1,12 @@
 """Runs against sets of numbers."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_agent.telemetry import runs
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["add", "first", "last"]), st.integers(0, 30), st.integers(1, 6))

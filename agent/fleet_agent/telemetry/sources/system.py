@@ -29,7 +29,7 @@ class Cpu:
             stat: The content of /proc/stat.
         """
         # Later columns, of guests, are counted in the first ones already.
-        ticks = [int(word) for word in stat.split("\n", 1)[0].split()[1 : 1 + _COLUMNS]]
+        ticks = [int(word) for word in stat.split(None, 1 + _COLUMNS)[1 : 1 + _COLUMNS]]
         total, idle = sum(ticks), ticks[_IDLE] + ticks[_WAITING]
         before, self._before = self._before, (total, idle)
         if before is None or total <= before[0]:
