@@ -23,6 +23,7 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         self.clock = FakeClock()
+        self.path = path
         self.queue = Queue(path, Bounds(synchronous="normal"), self.clock)
         self.disk: list[str | None] = []
         self.stored: list[str | None] = []
@@ -143,7 +144,9 @@ def test_what_the_disk_does_not_take_is_counted_and_told_and_that_it_heals_is_to
         bench.put(*sizes)
         assert bench.settle(at_once=True) == []
     assert bench.disk == ["queue-erofs", "queue-erofs"]
-    assert [str(why).startswith("The queue of readings") for why in bench.stored] == [True] * 3
+    assert [
+        str(why).startswith(f"The queue of readings {bench.path}") for why in bench.stored
+    ] == [True] * 3
     bench.mend_disk()
     for sizes in ([1], [1, 1]):
         bench.put(*sizes)
@@ -241,10 +244,9 @@ def test_damage_is_reported_once_and_not_of_what_is_in_hand(bench: Bench) -> Non
     bench.settle(at_once=True)
     (topic,) = bench.queue.topics
     held = bench.queue.take(topic, 1, 100)
-    path = bench.queue._file._path
     bench.queue._file.close()
-    path.write_bytes(b"what is this" * 1000)
-    path.with_name("q-wal").unlink(missing_ok=True)
+    bench.path.write_bytes(b"what is this" * 1000)
+    bench.path.with_name("q-wal").unlink(missing_ok=True)
     bench.put(1)
     bench.settle(at_once=True)
     bench.commits.report_lost(lambda: [(topic, held)])

@@ -54,13 +54,14 @@ def test_the_lowest_comes_first_whatever_became_of_the_others(
 
 
 def test_an_item_that_is_put_lower_again_and_again_takes_no_room() -> None:
-    keys = {"a": (5000.0,), "b": (4500.0,)}
+    keys = {"a": (5000.0,), "b": (4500.0,), "c": (4400.0,)}
     heads = Heads(keys.get)
-    for number in range(4000, 0, -1):
-        for item in keys:
+    heads.put("c", (4400.0,))
+    for number in range(4000, 3000, -1):
+        for item in "ab":
             heads.put(item, (float(number),))
     assert len(heads._heap) < 100
-    assert heads.first() == ("b", (4500.0,))
+    assert heads.first() == ("c", (4400.0,))
 
 
 def test_a_look_that_forgets_the_item_goes_on_with_the_next() -> None:

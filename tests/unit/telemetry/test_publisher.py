@@ -168,6 +168,7 @@ def test_a_refused_topic_is_kept_named_and_tried_again_slower_and_slower(bench: 
     assert f"iot:Publish on topic/{TOPIC}" in error.title
     bench.put(2, topic="dt/pump/other")  # another topic goes on
     bench.answer(0)
+    bench.publisher.settle(at_once=True)  # nor does an end in sight change it
     for wait in (POLICY.first, POLICY.first * 2):
         assert bench.wire.flying == []
         bench.clock.go(wait - 1)
@@ -876,6 +877,23 @@ def test_messages_that_were_cut_together_go_alone_as_large_as_they_were(bench: B
     assert bench.told == []
 
 
+def test_who_was_answered_as_often_as_it_was_cut_is_suspected_no_more(tmp_path: Path) -> None:
+    limits = Pacing(unacknowledged=3)
+    bench = Bench(tmp_path, batch=Batch(max_readings=1), limits=limits)
+    bench.put(*range(6), topic="a")
+    bench.put(*range(6), topic="b")
+    for _ in range(2):
+        bench.connect()
+        assert len(bench.wire.flying) == 3
+        cut(bench)
+    bench.connect()
+    alone = []
+    while len(bench.wire.flying) == 1:
+        alone.append(bench.wire.flying[0][0].topic)
+        bench.answer(0)
+    assert (alone, len(bench.wire.flying)) == (["a", "a", "b", "b"], 3)
+
+
 def test_a_suspect_of_which_nothing_is_left_holds_nobody_up(bench: Bench) -> None:
     now = bench.clock.wall()
     bench.publisher.put(Reading(topic="a", payload=b"1", time=now, expires=now + 60))
@@ -901,6 +919,7 @@ def test_one_news_of_the_end_is_enough_and_the_second_changes_nothing(bench: Ben
         assert bench.publisher.due == math.inf
     bench.publisher.disconnected()
     bench.connect()
+    assert len(bench.wire.flying) == 3
     while bench.wire.flying:
         bench.answer(0)
     assert [one.topic for one in bench.wire.carried] == [f"answers/{n}" for n in (0, 1, 2)] * 2
