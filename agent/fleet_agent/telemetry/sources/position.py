@@ -41,11 +41,11 @@ class Opened:
 
     def __init__(self, path: Path) -> None:
         # Without O_NONBLOCK the open of a FIFO would wait for a writer for ever.
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         found = os.fstat(self.descriptor)
         if not stat.S_ISREG(found.st_mode):
             self.close()
-            raise OSError(0, "it is no regular file")
+            raise OSError("it is no regular file")
         self.inode = found.st_ino
         self.device = found.st_dev
 

@@ -26,8 +26,8 @@ def test_a_reading_an_interval(bench: Bench) -> None:
 
 
 def test_text_is_sent_as_it_is(bench: Bench) -> None:
-    begin(bench, "printf", " 21.5 °C \\n\\n", format="text")
-    assert bench.until(2) == [" 21.5 °C ".encode()] * 2
+    begin(bench, "printf", " 21.5 °C X\\n\\n", format="text")
+    assert bench.until(2) == [" 21.5 °C X".encode()] * 2
     assert bench.intake.readings[0].content_type.startswith("text/plain")
     assert bench.problems() == {}
 

@@ -160,12 +160,14 @@ def test_only_what_is_stored_counts_as_read(bench: Bench) -> None:
     bench.look()
     waiting = {reading.payload: on_stored for reading, on_stored in bench.intake.waiting}
     offsets = []
+    due = source.due
     for payload in (b"22", b"1", b"333"):
         told = waiting[payload]
         assert told
         told(None)
         source._save()
         offsets.append(bench.offset)
+        assert source.due == due
     # Behind the second one, an empty line is nothing to wait for.
     assert offsets == [0, 6, 10]
 
@@ -348,6 +350,18 @@ def test_no_more_than_a_megabyte_waits_for_the_disk(bench: Bench) -> None:
     assert bench.stored == [line.encode()] * 30
 
 
+def test_what_was_stored_long_ago_does_not_count_as_waiting(bench: Bench) -> None:
+    bench.append(("x" * 99_999 + "\n") * 8)
+    bench.begin(format="text")
+    bench.look()
+    assert len(bench.stored) == 8
+    bench.intake.is_held = True
+    for count in (9, 10, 11):
+        bench.append("1\n")
+        bench.go(POLL)
+        assert len(bench.intake.readings) == count
+
+
 @pytest.mark.parametrize("more", [0, 1])
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_line_of_exactly_what_aws_takes_is_a_reading(bench: Bench, form: str, more: int) -> None:
@@ -389,12 +403,13 @@ def test_lines_left_out_are_counted_together_with_why(bench: Bench) -> None:
     bench.look()
     assert f"1 line of {bench.log} left out; the last is no JSON value (Expecting" in bench.problem
     with bench.log.open("ab") as file:
-        file.write(b"\xff\n1\n")
+        file.write(b'\xff\n{"a":\r1}\n')
     bench.go(POLL)
     assert f"2 lines of {bench.log} left out; the last is no JSON value (not UTF-8)." in (
         bench.problem
     )
-    assert bench.stored == [b"1"]
+    assert bench.stored == [b'{"a": 1}']
+    assert bench.intake.stored[0].content_type == "application/json"
 
 
 def test_text_is_sent_as_it_is_but_for_the_ends_of_its_lines(bench: Bench) -> None:

@@ -125,13 +125,13 @@ def test_it_is_found_under_its_own_name_or_that_which_it_has_now(log: Path) -> N
     write(log, "one\n")
     here = position(log, 4)
     assert found(log, here) == "x.log"
-    log.rename(log.with_name("x.log.1"))
-    assert found(log, here) == "x.log.1"
+    log.rename(log.with_name("x.log.3"))
+    assert found(log, here) == "x.log.3"
     write(log, "two\n", 1)
     write(log.with_name("x.log.2"), "one\n", 5)
     # The very file before a copy of it, though that is younger.
-    assert found(log, here) == "x.log.1"
-    log.with_name("x.log.1").unlink()
+    assert found(log, here) == "x.log.3"
+    log.with_name("x.log.3").unlink()
     assert found(log, here) == "x.log.2"
     log.with_name("x.log.2").unlink()
     assert found(log, here) is None
@@ -142,13 +142,13 @@ def test_it_is_found_under_its_own_name_or_that_which_it_has_now(log: Path) -> N
 def test_one_that_was_cut_and_copied_is_found_in_the_youngest_copy(log: Path) -> None:
     write(log, "one\ntwo\n")
     here = position(log, 4)
-    for number, age in ((3, 1), (1, 3), (2, 2)):
+    for number, age in ((3, 1), (2, 3), (1, 2)):
         aged(Path(shutil.copy(log, log.with_name(f"x.log.{number}"))), age)
     write(log, "new\n", 9)
-    assert found(log, here) == "x.log.1"
+    assert found(log, here) == "x.log.2"
     # Too short to be it, or another one.
-    write(log.with_name("x.log.1"), "one", 3)
-    write(log.with_name("x.log.2"), "0ne\ntwo\n", 2)
+    write(log.with_name("x.log.2"), "one", 3)
+    write(log.with_name("x.log.1"), "0ne\ntwo\n", 2)
     assert found(log, here) == "x.log.3"
 
 

@@ -95,7 +95,8 @@ def test_each_user_has_its_own_filters_and_everybodys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "is_problem"), [("*", False), ("0", False), (str(os.geteuid()), False), ("77", True)]
+    ("user", "is_problem"),
+    [("*", False), ("0", False), (str(os.geteuid()), False), ("77", True), ("1", True)],
 )
 def test_only_others_than_root_and_the_agent_can_be_hidden(
     tmp_path: Path, user: str, *, is_problem: bool

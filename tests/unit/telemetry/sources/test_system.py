@@ -78,6 +78,11 @@ def test_frost(tree: Tree) -> None:
     assert values(tree)["temperature_c"] == -12.6
 
 
+def test_the_last_digit_is_right(tree: Tree) -> None:
+    tree.write("sys/class/thermal/thermal_zone1/temp", "85060\n")
+    assert values(tree)["temperature_c"] == 85.1
+
+
 def test_no_thermal_zone(tmp_path: Path) -> None:
     assert "temperature_c" not in system.read(tmp_path, tmp_path)
 
@@ -146,6 +151,7 @@ def test_this_machine_is_read_at_an_interval(bench: Bench) -> None:
         # Waiting for a disk is counted backwards at times.
         (["0 0 0 100 50 0 0 0", "0 0 0 105 30 16 0 0"], 100.0),
         (["0 0 0 100 0 0 0 50", "0 0 0 155 0 0 0 0"], 0.0),
+        (["0 0 0 0 0 0 0 0", "1 0 0 2 0 0 0 0"], 33.3),
         (["1 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 0"], None),
         (["1 0 0 0 0 0 0 0", "1 0 0 0 0 0 0 0"], None),
     ],
@@ -160,6 +166,14 @@ def test_processors_are_between_idle_and_busy(looks: list[str], found: float | N
 def test_without_an_interface_there_is_no_traffic(tree: Tree) -> None:
     tree.write("proc/net/dev", "\n".join(DEV.splitlines()[:3]) + "\n")
     assert "network_received_bytes" not in values(tree)
+
+
+def test_an_interface_counts_wherever_it_stands_and_without_a_loopback(tree: Tree) -> None:
+    lines = DEV.splitlines()
+    for order in ((0, 1, 3, 2), (0, 1, 3)):
+        tree.write("proc/net/dev", "\n".join(lines[index] for index in order) + "\n")
+        found = values(tree)
+        assert (found["network_received_bytes"], found["network_sent_bytes"]) == (1000, 200)
 
 
 def test_two_interfaces_with_hardware_are_counted_together(tree: Tree) -> None:
