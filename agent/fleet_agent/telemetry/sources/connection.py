@@ -30,11 +30,11 @@ class _Slot:
 
     __slots__ = ("answer", "is_answered", "name", "outcome", "size")
 
-    def __init__(self, name: object, size: int) -> None:
+    def __init__(self) -> None:
         self.answer = b""
         self.is_answered = False  # the answer is sent
-        self.name = name
-        self.size = size
+        self.name: object = None
+        self.size = 0
         self.outcome = b""  # whether AWS took it, when that was known before the answer was sent
 
 
@@ -136,7 +136,7 @@ class Connection:
         self._answer()
 
     def _take(self, data: memoryview) -> None:
-        slot = _Slot(None, 0)
+        slot = _Slot()
         self._slots.append(slot)
         try:
             if len(data) > MAX_PACKET:
