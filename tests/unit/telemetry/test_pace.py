@@ -41,6 +41,40 @@ def test_no_second_holds_more_than_the_limits(
         assert sum(second) <= LIMIT
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([200, 3000, 50_000, MAX_PAYLOAD]),
+            st.integers(1, 60),
+            st.sampled_from([0.0, 0.3, 0.999, 5.0]),
+        ),
+        min_size=2,
+        max_size=8,
+    )
+)
+def test_small_ones_and_large_ones_share_the_bytes_of_a_second(
+    bursts: list[tuple[int, int, float]],
+) -> None:
+    pace, now = Pace(0, LIMIT), 1000.0
+    # What went out, and the part of it that lies more than a second back.
+    sent: list[tuple[float, int]] = []
+    total, old = 0, 0
+    for size, count, pause in bursts:
+        now += pause
+        for _ in range(count):
+            while wait := pace.wait(now, size):
+                assert 0 < wait < 2
+                now += wait
+            pace.spend(now, size)
+            sent.append((now, size))
+            total += size
+            while sent[old][0] <= now - 1:
+                total -= sent[old][1]
+                old += 1
+            assert total <= LIMIT
+
+
 @pytest.mark.parametrize(
     ("publishes", "size", "least"),
     [

@@ -577,6 +577,28 @@ def test_bytes_a_second_are_those_of_payloads_and_topics(tmp_path: Path) -> None
     assert 200 * 203 / 10_000 < bench.clock.passed - began < 1.5 * 200 * 203 / 10_000
 
 
+@pytest.mark.parametrize("is_answer", [False, True])
+def test_no_second_holds_more_bytes_than_the_limit(tmp_path: Path, *, is_answer: bool) -> None:
+    most = 100_000
+    limits = Pacing(publishes=0, bytes=most, unacknowledged=1000)
+    bench = Bench(tmp_path, limits=limits, batch=Batch(format="none"))
+    payload = b"1" * 30_000
+    for _ in range(12):
+        if is_answer:
+            bench.publisher.answer(Outgoing(topic="answers", payload=payload))
+        else:
+            bench.publisher.put(Reading(topic=TOPIC, payload=payload, time=0.0))
+    bench.connect()
+    moments = [bench.clock.passed] * len(bench.wire.carried)
+    while len(moments) < 12:
+        bench.clock.passed = max(bench.clock.passed, bench.publisher.due)
+        bench.publisher.settle()
+        moments += [bench.clock.passed] * (len(bench.wire.carried) - len(moments))
+    for start in moments:
+        assert sum(30_000 for at in moments if start <= at < start + 1) <= most
+    assert moments[-1] - moments[0] < 12 * 30_000 / most * 1.3
+
+
 # What the server does not take ----------------------------------------------------------------------------------------
 
 

@@ -92,7 +92,7 @@ def test_the_words_for_it(code: int | None, no_answer: NoAnswer, title: str, rem
 def test_a_policy_that_does_not_allow_it_is_named_with_its_statement(*, is_foreign: bool) -> None:
     event = answered(NOT_AUTHORIZED)
     found = verdict.problem(event, "a1-ats.iot.eu-west-1.amazonaws.com", is_foreign=is_foreign)
-    assert "iot:Publish on topic/dt/pump" in found.title
+    assert found.title == "The thing's policy does not allow iot:Publish on topic/dt/pump."
     assert ("arn:aws:iot:eu-west-1" in found.remedy) is not is_foreign
 
 
