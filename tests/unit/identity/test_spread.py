@@ -138,7 +138,9 @@ def test_a_clock_that_is_not_set_is_looked_at_every_few_seconds(tmp_path: Path) 
 )
 @given(
     some.binary(max_size=40)
-    | some.sampled_from([b'{"not_before": NaN}', b'{"not_before": 1e999}'])
+    | some.sampled_from(
+        [b'{"not_before": NaN}', b'{"not_before": 1e999}', b'{"not_before": "soon"}', b"null"]
+    )
 )
 def test_whatever_the_file_holds_the_wait_is_within_the_window(
     tmp_path: Path, content: bytes

@@ -104,7 +104,9 @@ def test_it_is_good_from_its_first_second_to_its_last(bench: Bench, seconds: int
 
 def test_one_of_tomorrow_means_that_the_clock_is_wrong(bench: Bench) -> None:
     bench.clock.now -= 11
-    assert "cannot be right before" in bench.fails(UnreachableError).title
+    title = bench.fails(UnreachableError).title
+    assert "cannot be right before" in title
+    assert f", when the certificate in {claim().certificate_file} begins" in title
     assert bench.made_with == []
     assert bench.watch.left() > 0
 

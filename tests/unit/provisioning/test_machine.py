@@ -293,7 +293,7 @@ def test_a_hook_that_fails_is_no_denial(status: int | None) -> None:
     failed = RejectedError(Operation.REGISTER, status, "InvocationError", "was not executed")
     verdict = judge(failed, Step.REGISTER, 0.0)
     assert verdict.patience is Patience.BUSY
-    assert verdict.error.exit_status is Exit.TEMPORARY
+    assert (verdict.error.code, verdict.error.exit_status) == ("server-error", Exit.TEMPORARY)
     assert not verdict.drop_certificate
 
 
@@ -303,6 +303,12 @@ def test_an_attempt_begun_anew_keeps_count_and_wait_at_the_same_endpoint() -> No
     assert carry_over(other, former) == dataclasses.replace(other, tries=7, not_before=99.0)
     moved = dataclasses.replace(MADE_HERE, endpoint="b").attempt(5.0, "7a")
     assert carry_over(moved, former) == moved
+
+
+@pytest.mark.parametrize("text", ["...no X", "...no X.", "...no X..."])
+def test_what_aws_says_ends_as_a_sentence(text: str) -> None:
+    error = judge(rejected(Operation.REGISTER, 403, text), Step.REGISTER, 0.0).error
+    assert error.title.endswith("403 · SomeCode · ...no X.")
 
 
 def test_an_answer_without_a_word() -> None:

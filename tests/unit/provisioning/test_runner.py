@@ -1,6 +1,7 @@
 """The walk step by step: what is reported of it, what is waited for, and what another start finds."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,8 @@ def test_every_step_is_reported_in_order_with_what_it_brought(bench: Bench) -> N
     assert not bench.session.is_closed
     credential = current(bench.store)
     assert done.credential == credential
+    proven = json.loads((bench.store.folder(1) / "proven").read_text())
+    assert proven["how"] == "a session"
     assert (credential.certificate_id, credential.thing_name) == (ID, "pump-7")
     assert credential.device_configuration == {"site": "north"}
     assert bench.cloud.asked[1:] == [
@@ -369,6 +372,21 @@ def test_a_wait_within_the_proof_is_reported_once(bench: Bench) -> None:
     assert bench.report.waits == [("Not yet.", 3.0, None)]
 
 
+def test_a_wait_of_which_the_reason_is_known_is_not_reported_again(bench: Bench) -> None:
+    busy = TemporaryError("Not yet.", remedy="Wait.", code="busy")
+    fails = [busy]
+
+    def prove(credential: Credential, pair: KeyPair, report: Callable[..., None]) -> Proven:
+        if fails:
+            raise fails.pop()
+        report(busy, 3.0)
+        return bench.cloud.prove(credential, pair, report)
+
+    bench.more["prove"] = prove
+    bench.provision()
+    assert [words for words, _, _ in bench.report.waits] == ["Not yet."]
+
+
 def test_a_session_that_proved_what_cannot_be_kept_is_closed(bench: Bench) -> None:
     prove = bench.cloud.prove
 
@@ -396,6 +414,7 @@ def test_a_certificate_for_another_key_is_named_and_never_used(bench: Bench) -> 
     assert error.code == "certificate-foreign"
     assert ID in error.title
     assert bench.ledger == {ID: "foreign"}
+    assert bench.store.ledger.latest(1) == {ID: "foreign"}
     found = bench.store.pending()
     assert found is not None
     assert found.issued is None
@@ -489,6 +508,18 @@ def test_a_request_that_may_have_made_a_certificate_is_repeated_later(bench: Ben
     assert left > 0
     bench.provision()
     assert ("the last try was a moment ago", left, None) in bench.report.waits
+    assert bench.slept == [left]
+
+
+def test_a_key_that_is_to_be_made_again_does_not_shorten_the_wait(bench: Bench) -> None:
+    bench.gets_to("create")
+    bench.gets_to("create")
+    (bench.store.folder(1) / "private.pem.key").unlink()
+    found = bench.store.pending()
+    assert found is not None
+    assert not found.has_key
+    left = found.attempt.not_before - bench.clock.now
+    bench.provision()
     assert bench.slept == [left]
 
 
