@@ -53,10 +53,10 @@ class Console:
         except (OSError, ValueError):
             return None
 
-    def verbose(self, line: str) -> None:
-        """Reports it only where that was asked for."""
+    def running(self, command: object) -> None:
+        """Shows a command as it runs, where that was asked for."""
         if self._is_verbose:
-            self.say(line)
+            self.say(f"+ {command}")
 
     def spread(
         self,
@@ -65,12 +65,15 @@ class Console:
         doing: str,
         at_once: int,
     ) -> list[_Result]:
-        """Runs tasks, so many at a time, and shows how far they are and how long it takes yet when there are many."""
+        """Runs tasks, so many at a time, and shows how far they are and how long it takes yet when there are many.
+
+        One at a time they run in this thread: handing each to another would cost more than many a task does.
+        """
         results: list[_Result] = []
         began = time.monotonic()
         pool = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
         try:
-            for result in pool.map(run, tasks):
+            for result in map(run, tasks) if at_once == 1 else pool.map(run, tasks):
                 results.append(result)
                 if doing and len(tasks) >= _MANY:
                     self._progress(doing, len(results), len(tasks), time.monotonic() - began)

@@ -16,14 +16,15 @@ from fleet_cloud.local.json_text import parsed, shallow
 from fleet_cloud.local.records import RecordFile
 
 RECORD = "bulk.json"
-PARAMETERS = "parameters.jsonl"
-UNSAVED = "unsaved.jsonl"
+THINGS, TASKS = "things", "tasks"
 KEY = "private.pem.key"
 CERTIFICATE = "certificate.pem.crt"
 SHARED = "shared"
 CA = "ca.pem"
 MOST = 100_000  # things
 
+_RESULTS = ".results"
+_KEPT = re.compile(rf"(?P<key>.+-[0-9]+\.jsonl)({re.escape(_RESULTS)})?")
 _PLACE = re.compile(r"[0-9A-Za-z:._-]{0,256}")  # of parameters in the bucket, or a task's id
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----\s(?P<body>[A-Za-z0-9+/=\s]+)-----END")
 _THING = re.compile(r":thing/([0-9A-Za-z:_-]+)")
@@ -83,23 +84,36 @@ class BulkFolder:
 
     path: Path
 
+    def make(self) -> None:
+        """Makes the folder, and that of the tasks."""
+        for folder in (self.path, files.inside(self.path, TASKS)):
+            files.make_folder(folder, 0o700)
+
     def key(self, thing: str) -> Path:
         """Where a thing's private key is."""
-        return files.inside(self.path, "things", thing, KEY)
+        return files.inside(self.path, THINGS, thing, KEY)
 
     def certificate(self, thing: str) -> Path:
         """Where a thing's certificate is."""
-        return files.inside(self.path, "things", thing, CERTIFICATE)
+        return files.inside(self.path, THINGS, thing, CERTIFICATE)
 
-    @property
-    def parameters(self) -> Path:
-        """Where the parameters of the last task are."""
-        return files.inside(self.path, PARAMETERS)
+    def parameters(self, key: str) -> Path:
+        """Where the parameters of a task are, one thing a line; named as in the bucket."""
+        return files.inside(self.path, TASKS, key)
 
-    @property
-    def unsaved(self) -> Path:
-        """Where certificates are, all in one file, until each lies beside its key."""
-        return files.inside(self.path, UNSAVED)
+    def results(self, key: str) -> Path:
+        """Where the report of a task is, until each certificate in it lies beside its key."""
+        return files.inside(self.path, TASKS, f"{key}{_RESULTS}")
+
+    def kept(self) -> list[str]:
+        """Returns the keys of all tasks of which something is here."""
+        found = map(_KEPT.fullmatch, files.names_in(files.inside(self.path, TASKS)))
+        return sorted({match["key"] for match in found if match})
+
+    def forget(self, key: str) -> None:
+        """Removes what is here of a task."""
+        files.remove(self.parameters(key))
+        files.remove(self.results(key))
 
     @property
     def ca_file(self) -> Path:
@@ -133,7 +147,8 @@ class BulkFolder:
 
     def pending(self, record: Record) -> list[str]:
         """Returns the things without a certificate here."""
-        return [thing for thing in record.things if not files.is_whole(self.certificate(thing))]
+        made = files.folders_with(files.inside(self.path, THINGS), CERTIFICATE)
+        return [thing for thing in record.things if thing not in made]
 
     def clear(self, record: Record) -> None:
         """Removes what was made here, and nothing else."""
@@ -141,11 +156,12 @@ class BulkFolder:
             for path in (self.key(thing), self.certificate(thing)):
                 files.remove(path)
             _remove_empty(self.key(thing).parent)
-        files.remove(self.parameters)
-        files.remove(self.unsaved)
+        for key in self.kept():
+            self.forget(key)
         files.remove(self.ca_file)
         self._record.remove()
-        _remove_empty(self.path / "things")
+        _remove_empty(self.path / THINGS)
+        _remove_empty(self.path / TASKS)
         _remove_empty(self.path)
 
 
@@ -201,6 +217,22 @@ def certificates_in(report: Sequence[str]) -> Iterator[str]:
             continue
 
 
+def made(folder: BulkFolder, key: str) -> list[tuple[str, str]]:
+    """Returns each thing that the task with these parameters registered, and its certificate.
+
+    Raises:
+        FleetCloudError: Somebody has written something else.
+    """
+    report = (files.read(folder.results(key)) or "").splitlines()
+    found = {public_key(pem): pem for pem in certificates_in(report)}
+    asked = map(_entry, (files.read(folder.parameters(key)) or "").splitlines())
+    return [
+        (one.get("ThingName", ""), found[public])
+        for one in asked
+        if (public := public_key(one.get("CSR", ""))) in found
+    ]
+
+
 def things_in(report: Sequence[str]) -> set[str]:
     """Returns the things that a report's lines name by their ARNs."""
     return {name for line in report for name in _THING.findall(line)}
@@ -216,6 +248,23 @@ def public_key(pem: str) -> bytes | None:
     start = der.find(_PUBLIC_KEY)
     point = der[start + len(_PUBLIC_KEY) :][:_POINT_BYTES] if start >= 0 else b""
     return point if len(point) == _POINT_BYTES else None
+
+
+def _entry(line: str) -> dict[str, str]:
+    """Returns one line of a file of ours: of the parameters, or of what is not saved yet.
+
+    Raises:
+        FleetCloudError: Somebody has written something else.
+    """
+    with contextlib.suppress(ValueError):
+        found = parsed(line)
+        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+            return found
+    raise FleetCloudError(
+        f"a line of a file in that folder is not what bulk wrote: {line[:80]!r}",
+        remedy="choose another --out",
+        code="record-unreadable",
+    )
 
 
 def _pems(value: object) -> Iterator[str]:

@@ -1,29 +1,27 @@
 """One run of a bulk registration: finish an earlier task, make keys and requests, start a task, save what it made."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import json
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 
 from fleet_cloud.aws.calls import Aws, text
 from fleet_cloud.aws.names import BulkNames
 from fleet_cloud.bulk import cloud, layout, script, tasks
 from fleet_cloud.bulk.layout import SHARED, BulkFolder, Record
-from fleet_cloud.console import Console
-from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local import files, keys, openssl
-from fleet_cloud.local.json_text import parsed
 from fleet_cloud.options import Context
 from fleet_cloud.plan.reconcile import ensure
 
-# Keys take the interpreter in turn, and more would only wait for it; what one writes, the other does not wait for.
-_WRITERS = 2
-_MAKING = "making keys and requests"
-# The first part is small, so that the first task begins soon; the second takes about as long to be made as the first to
-# be registered. None is larger: the certificates of the last are saved while nothing else goes on.
-_FIRST_PART, _MOST_PART = 1000, 3000
+# Of openssl at a time, where keys and requests are not made in this process. What is made in it is made by one thread:
+# two would wait for the interpreter more than they do.
+_PROCESSES = 2
+_MAKING, _SAVING = "making keys and requests", "saving certificates"
+# The first part is small, so that the first task begins soon; the next is made in less time than that takes, and so on.
+# None is very large: the certificates of the last are saved while nothing else goes on.
+_FIRST_PART, _GROWTH, _MOST_PART = 500, 3, 3000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,22 +42,25 @@ class Registration:
 
     def run(self, record: Record) -> Done:
         """Finishes an earlier task, then registers what is pending."""
-        before = self._folder.pending(record)
+        before = pending = self._folder.pending(record)
         errors: list[str] = []
         if not self._shell.dry_run:
-            save(self._folder, self._console)
-            errors = self._finish(record) if record.key else []
-            save(self._folder, self._console)
-        record = dataclasses.replace(record, key="", task="")
-        pending = self._folder.pending(record)
+            if record.key:
+                errors = self._finish(record)
+                self._folder.write(_without_task(record))
+            if kept := self._folder.kept():
+                for key in kept:
+                    self._save(record, key, _SAVING)
+                pending = self._folder.pending(record)
+        record = _without_task(record)
         if pending:
             self._prepare(record)
             if self._shell.dry_run:
                 script.show(self._aws, self._bulk, self._folder, record, pending)
                 return Done(0, pending, [])
             errors = self._register(record, pending)
-        left = self._folder.pending(record)
-        return Done(len(before) - len(left), left, errors)
+            pending = self._folder.pending(record)
+        return Done(len(before) - len(pending), pending, errors)
 
     def _prepare(self, record: Record) -> None:
         wanted = cloud.needed(self._aws, self._bulk, record.thing_type)
@@ -70,63 +71,76 @@ class Registration:
 
     def _register(self, record: Record, pending: list[str]) -> list[str]:
         """Registers part by part: while AWS IoT is at one, the next is made ready and the one before saved."""
-        files.make_folder(self._folder.path, 0o700)
+        self._folder.make()
         self._folder.write(record)
         first, *others = [pending] if record.shared else parts(pending)
         errors: list[str] = []
-        with concurrent.futures.ThreadPoolExecutor(1) as ahead:
-            lines = self._shared_lines(first) if record.shared else self._lines(first, _MAKING)
+        saving: Future[None] | None = None
+        ready = self._ready(record, first, _MAKING)
+        with concurrent.futures.ThreadPoolExecutor(1) as beside:
             for part in [*others, None]:
-                started = self._start(record, lines)
-                making = ahead.submit(self._lines, part, "") if part else None
-                save(self._folder, self._console)
+                started = self._start(record, ready)
+                making = beside.submit(self._ready, record, part, "") if part else None
                 errors += self._finish(started)
-                lines = making.result() if making else []
-        save(self._folder, self._console)
+                if saving:
+                    saving.result()
+                saving = beside.submit(self._save, record, ready, "" if part else _SAVING)
+                ready = making.result() if making else ""
+            self._folder.write(record)
+        if saving:
+            saving.result()
         return errors
 
-    def _start(self, record: Record, lines: list[dict[str, str]]) -> Record:
-        """Starts the task for these lines; returns the record that knows it."""
-        parameters = self._folder.parameters
+    def _ready(self, record: Record, part: list[str], doing: str) -> str:
+        """Makes what a part needs and puts its parameters where AWS IoT reads them; returns their key there."""
+        lines = self._shared_lines(part) if record.shared else self._lines(part, doing)
+        key = tasks.new_key(record.prefix)
+        parameters = self._folder.parameters(key)
         files.write_public(parameters, "".join(f"{json.dumps(line)}\n" for line in lines))
         os.sync()  # the keys, before there is anything that they belong to
-        record = dataclasses.replace(record, key=tasks.new_key(record.prefix))
-        self._aws.change(tasks.upload(self._aws, self._bulk, record.key, parameters))
+        self._aws.change(tasks.upload(self._aws, self._bulk, key, parameters))
+        return key
+
+    def _start(self, record: Record, key: str) -> Record:
+        """Starts the task for what is ready; returns the record that knows it."""
+        record = dataclasses.replace(record, key=key)
         self._folder.write(record)  # before the task: a run cut off here finds it by its key
         body = cloud.template(self._bulk, record.thing_type, shared=record.shared)
-        self._aws.change(tasks.start(self._aws, self._bulk, record.key, body))
+        self._aws.change(tasks.start(self._aws, self._bulk, key, body))
         record = dataclasses.replace(record, task=self._shell.value(tasks.TASK))
         self._folder.write(record)
         return record
 
     def _finish(self, record: Record) -> list[str]:
-        """Waits for the task and keeps what it made, which is saved next; returns the lines of its error report."""
+        """Waits for the task and keeps its report, so that the record may forget it; returns its errors."""
         task = record.task or tasks.find(self._aws, record.key)
-        errors: list[str] = []
-        if task:
-            ended = tasks.wait(self._aws, task)
-            if text(ended, "status") != "Completed":
-                self._console.say(
-                    f"  the task ended as {ended['status']}: {ended.get('message', '')}"
-                )
-            errors = tasks.report(self._aws, task, "ERRORS")
-            results = tasks.report(self._aws, task, "RESULTS")
-            if record.shared:
-                self._save_shared(record, layout.things_in(results))
-            else:
-                self._keep(results)
-        self._folder.write(dataclasses.replace(record, key="", task=""))
-        return errors
+        if not task:
+            return []
+        ended = tasks.wait(self._aws, task)
+        if text(ended, "status") != "Completed":
+            self._console.say(f"  the task ended as {ended['status']}: {ended.get('message', '')}")
+        results = tasks.report(self._aws, task, "RESULTS")
+        files.write_public(
+            self._folder.results(record.key), "".join(f"{line}\n" for line in results)
+        )
+        return tasks.report(self._aws, task, "ERRORS")
 
-    def _keep(self, results: list[str]) -> None:
-        """Writes the certificates into one file: the record may forget the task then, and the next one begin."""
-        found = {layout.public_key(pem): pem for pem in layout.certificates_in(results)}
-        kept = []
-        for line in (files.read(self._folder.parameters) or "").splitlines():
-            asked = _entry(line)
-            if made := found.get(layout.public_key(asked.get("CSR", ""))):
-                kept.append({"ThingName": asked.get("ThingName", ""), "Certificate": made})
-        files.write_public(self._folder.unsaved, "".join(f"{json.dumps(one)}\n" for one in kept))
+    def _save(self, record: Record, key: str, doing: str) -> None:
+        """Saves what the task with these parameters made, if it was started; nothing of it is needed then."""
+        if record.shared:
+            results = files.read(self._folder.results(key)) or ""
+            self._save_shared(record, layout.things_in(results.splitlines()))
+        else:
+            self._console.spread(self._save_one, layout.made(self._folder, key), doing, 1)
+        os.sync()  # before the only copy goes
+        self._folder.forget(key)
+
+    def _save_one(self, made: tuple[str, str]) -> None:
+        thing, pem = made
+        certificate = self._folder.certificate(thing)
+        if not files.is_whole(certificate):
+            files.remove(certificate)
+            files.create_secret(certificate, pem, is_synced=False)
 
     def _save_shared(self, record: Record, registered: set[str]) -> None:
         pem, key = (
@@ -141,7 +155,9 @@ class Registration:
                 files.create_secret(self._folder.certificate(thing), pem)
 
     def _lines(self, pending: list[str], doing: str) -> list[dict[str, str]]:
-        requests = self._console.spread(self._request, pending, doing, _WRITERS)
+        requests = self._console.spread(
+            self._request, pending, doing, 1 if keys.can_make() else _PROCESSES
+        )
         return [
             {"ThingName": thing, "CSR": request}
             for thing, request in zip(pending, requests, strict=True)
@@ -150,13 +166,16 @@ class Registration:
     def _request(self, thing: str) -> str:
         key = self._folder.key(thing)
         files.make_folder(key.parent, 0o700)
+        is_here = keys.can_make()
         if files.is_whole(key):
-            return self._shell.run(openssl.make_request(key, thing))
+            command = openssl.make_request(key, thing)
+            made = keys.request(key, thing) if is_here else None
+            return made or self._shell.run(command)
         files.remove(key)
         command = openssl.make_key_and_request(key, thing)
-        if not keys.can_make():
+        if not is_here:
             return self._shell.change(command)
-        self._console.verbose(f"+ {command}")
+        self._console.running(command)
         return keys.key_and_request(key, thing)
 
     def _shared_lines(self, pending: list[str]) -> list[dict[str, str]]:
@@ -164,22 +183,8 @@ class Registration:
         return [{"ThingName": thing, "CertificateId": identifier} for thing in pending]
 
 
-def save(folder: BulkFolder, console: Console) -> None:
-    """Saves each certificate that is kept, by this run or one that was cut off, beside its key."""
-    kept = (files.read(folder.unsaved) or "").splitlines()
-    if not kept:
-        return
-
-    def save_one(line: str) -> None:
-        made = _entry(line)
-        certificate = folder.certificate(made.get("ThingName", ""))
-        if not files.is_whole(certificate):
-            files.remove(certificate)
-            files.create_secret(certificate, made.get("Certificate", ""), is_synced=False)
-
-    console.spread(save_one, kept, "saving certificates", _WRITERS)
-    os.sync()  # before the only copy goes
-    files.remove(folder.unsaved)
+def _without_task(record: Record) -> Record:
+    return dataclasses.replace(record, key="", task="")
 
 
 def parts(pending: Sequence[str]) -> Iterator[list[str]]:
@@ -187,21 +192,4 @@ def parts(pending: Sequence[str]) -> Iterator[list[str]]:
     begin, size = 0, _FIRST_PART
     while begin < len(pending):
         yield [*pending[begin : begin + size]]
-        begin, size = begin + size, _MOST_PART
-
-
-def _entry(line: str) -> dict[str, str]:
-    """Returns one line of a file of ours: of the parameters, or of what is not saved yet.
-
-    Raises:
-        FleetCloudError: Somebody has written something else.
-    """
-    with contextlib.suppress(ValueError):
-        found = parsed(line)
-        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
-            return found
-    raise FleetCloudError(
-        f"a line of a file in that folder is not what bulk wrote: {line[:80]!r}",
-        remedy="choose another --out",
-        code="record-unreadable",
-    )
+        begin, size = begin + size, min(_MOST_PART, size * _GROWTH)

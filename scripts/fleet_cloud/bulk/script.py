@@ -31,10 +31,10 @@ def show(
 ) -> None:
     """Prints the script, all but what makes role, policy, type and bucket."""
     shell, say = aws.shell, aws.shell.console.script
-    parameters, key = folder.parameters, tasks.new_key(record.prefix)
-    things = folder.path / "things"
-    shell.make_folder(folder.path, 0o700)
-    shell.make_folder(things, 0o700)
+    key = tasks.new_key(record.prefix)
+    things, parameters = folder.path / layout.THINGS, folder.parameters(key)
+    for one in (folder.path, things, parameters.parent):
+        shell.make_folder(one, 0o700)
     if record.shared:
         loop = _SHARED_LOOP.format(identifier=shared_certificate(aws, folder))
     else:

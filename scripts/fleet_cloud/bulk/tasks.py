@@ -15,8 +15,9 @@ from fleet_cloud.plan.documents import Document
 
 TASK = Variable("task")
 _RUNNING = {"InProgress", "Cancelling"}
-# Between two looks at a task: a share of the time that it has taken, so that neither a short nor a long one costs much.
-_POLL_SHARE, _POLL_LEAST, _POLL_MOST = 0.05, 0.1, 5.0
+# Between two looks at a task: a share of the time that it seems to take yet, so that neither a short nor a long one
+# costs much; of the time that it has taken, until it says how far it is.
+_POLL_SHARE, _POLL_LEAST, _POLL_MOST = 0.5, 0.1, 5.0
 _FETCH_SECONDS = 60
 
 
@@ -91,12 +92,15 @@ def wait(aws: Aws, task: str, sleep: Callable[[float], None] = time.sleep) -> An
         described = aws.ask(describe(aws, task))
         if text(described, "status") not in _RUNNING:
             return described
-        now = f"  registering: {described.get('percentageProgress', 0)} %"
+        found = described.get("percentageProgress")
+        percent = found if isinstance(found, int) else 0
+        now = f"  registering: {percent} %"
         if now != shown:
             aws.shell.console.say(now)
             shown = now
         taken = time.monotonic() - began
-        sleep(min(_POLL_MOST, max(_POLL_LEAST, taken * _POLL_SHARE)))
+        left = taken * (100 - percent) / percent if percent else taken
+        sleep(min(_POLL_MOST, max(_POLL_LEAST, left * _POLL_SHARE)))
 
 
 def report(aws: Aws, task: str, kind: str) -> list[str]:

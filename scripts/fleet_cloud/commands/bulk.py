@@ -18,7 +18,7 @@ from fleet_cloud.plan import registry
 NAME = ("bulk",)
 SUMMARY = "register many things at once, with keys and requests made here"
 DESCRIPTION = """\
-Registers PREFIX-1 to PREFIX-N with bulk registration tasks of AWS IoT, one after the other: up to 1,000 things, then
+Registers PREFIX-1 to PREFIX-N with bulk registration tasks of AWS IoT, one after the other: 500 things, 1,500, then
 3,000 at a time. While AWS IoT is at one, what the next takes is made, and what the one before made is saved. Keys (EC
 P-256) and certificate signing requests are made here; the requests go to S3 as JSON lines, AWS IoT registers a thing
 a line, and the certificates in the task's report are saved beside their keys:

@@ -2,9 +2,10 @@
 
 import codecs
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fleet_cloud.errors import FleetCloudError
@@ -32,7 +33,8 @@ def inside(folder: Path, *names: str) -> Path:
     Raises:
         FleetCloudError: A name leads elsewhere, or something on the way is a symbolic link.
     """
-    path = folder
+    # Many are asked for, and text is put together faster than paths.
+    path = str(folder).rstrip("/")
     for name in names:
         if name in {"", ".", ".."} or not {"/", "\0"}.isdisjoint(name):
             raise FleetCloudError(
@@ -40,14 +42,14 @@ def inside(folder: Path, *names: str) -> Path:
                 remedy="look at the record in that folder; choose another --out",
                 code="path-refused",
             )
-        path /= name
-        if path.is_symlink():
+        path = f"{path}/{name}"
+        if _is_link(path):
             raise FleetCloudError(
                 f"{path} is a symbolic link, and links below {folder} are not followed",
                 remedy="put the file itself there, or choose another --out",
                 code="path-refused",
             )
-    return path
+    return Path(path)
 
 
 def create_secret(path: Path, text: str, *, is_synced: bool = True) -> None:
@@ -58,23 +60,26 @@ def create_secret(path: Path, text: str, *, is_synced: bool = True) -> None:
     Raises:
         FleetCloudError: The file exists, or cannot be written.
     """
-    if os.path.lexists(path):
-        raise FleetCloudError(
-            f"{path} exists, and a private key is never overwritten",
-            remedy="choose another --out, or move that file away yourself",
-            code="file-exists",
-        )
     with _reported(f"{path} cannot be written"):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        content = text.encode()
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                if is_synced:
-                    os.fsync(file.fileno())
-        except (OSError, UnicodeEncodeError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except FileExistsError as error:
+            raise FleetCloudError(
+                f"{path} exists, and a private key is never overwritten",
+                remedy="choose another --out, or move that file away yourself",
+                code="file-exists",
+            ) from error
+        try:
+            while content:
+                content = content[os.write(descriptor, content) :]
+            if is_synced:
+                os.fsync(descriptor)
+        except OSError:
             path.unlink()  # ours, half written: the next run would take it for a key
             raise
+        finally:
+            os.close(descriptor)
         if is_synced:
             _sync_folder(path.parent)
 
@@ -82,9 +87,34 @@ def create_secret(path: Path, text: str, *, is_synced: bool = True) -> None:
 def is_whole(path: Path) -> bool:
     """Returns whether a file is there, and is not what a power cut left of it."""
     try:
-        return path.is_file() and path.stat().st_size > 0
+        return _is_whole(path.stat())
     except OSError:
         return False
+
+
+def names_in(folder: Path) -> list[str]:
+    """Returns the names of what is in a folder, in order; none when it is not there.
+
+    Raises:
+        FleetCloudError: It is no folder, or cannot be read.
+    """
+    with _reported(f"{folder} cannot be read"), suppress(FileNotFoundError):
+        return sorted(os.listdir(folder))  # noqa: PTH208 - of ten thousand, a path each takes long
+    return []
+
+
+def folders_with(folder: Path, name: str) -> set[str]:
+    """Returns which folders in a folder have a file of this name that is whole; no link is followed.
+
+    Raises:
+        FleetCloudError: It is no folder, or cannot be read.
+    """
+    place = str(folder)
+    return {
+        one
+        for one in names_in(folder)
+        if not _is_link(f"{place}/{one}") and _is_whole(_status(f"{place}/{one}/{name}"))
+    }
 
 
 def write_public(path: Path, text: str) -> None:
@@ -224,6 +254,22 @@ def _is_der(content: bytes) -> bool:
     head = 2 + more
     length = int.from_bytes(content[2:head], "big") if more else content[1]
     return head + length == len(content)
+
+
+def _is_whole(found: os.stat_result | None) -> bool:
+    return found is not None and stat.S_ISREG(found.st_mode) and found.st_size > 0
+
+
+def _is_link(path: str) -> bool:
+    found = _status(path)
+    return found is not None and stat.S_ISLNK(found.st_mode)
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None  # nothing is there
 
 
 def _sync_folder(folder: Path) -> None:

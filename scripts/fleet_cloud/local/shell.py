@@ -110,7 +110,7 @@ class Shell:
         if self.dry_run:
             self.console.script(quoting.comment(f"asked: {command}"))
         else:
-            self.console.verbose(f"+ {command}")
+            self.console.running(command)
 
     def change(self, command: Command) -> str:
         """Runs a command that changes something, or prints it in a dry run; returns what it printed.
@@ -122,7 +122,7 @@ class Shell:
         if self.dry_run:
             self.console.script(str(command))
             return ""
-        self.console.verbose(f"+ {command}")
+        self.console.running(command)
         printed = self.run(command)
         if command.secret_file:
             files.create_secret(command.secret_file, printed)

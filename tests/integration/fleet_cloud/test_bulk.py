@@ -37,12 +37,11 @@ def test_things_are_registered_kept_private_checked_and_taken_away(
     record = json.loads((out / "bulk.json").read_text())
     lost = out / "things" / "wastebin-3" / "certificate.pem.crt"
     lost.unlink()
-    (key,) = [
-        entry["Key"]
-        for entry in aws_client(sandbox, "s3").list_objects_v2(
-            Bucket="city-bulk-123456789012-eu-west-1"
-        )["Contents"]
-    ]
+    s3, bucket = aws_client(sandbox, "s3"), "city-bulk-123456789012-eu-west-1"
+    (key,) = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert [*(out / "tasks").iterdir()] == []
+    parameters = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    (out / "tasks" / key).write_bytes(parameters)
     (out / "bulk.json").write_text(json.dumps(record | {"key": key}))
     assert answer(fleet_cloud(*bulk, "--count", "3", "--json"))["made"] == 1
     assert len(iot.list_thing_principals(thingName="wastebin-3")["principals"]) == 1

@@ -128,6 +128,35 @@ def test_bulk_killed_again_and_again_registers_each_thing_once(
     assert listing(sandbox) == before
 
 
+@pytest.mark.thorough
+def test_bulk_of_several_parts_killed_at_any_moment_registers_each_thing_once(
+    root_dir: Path,
+    operator: dict[str, str],
+    fleet_cloud: FleetCloud,
+    sandbox: Sandbox,
+    tmp_path: Path,
+) -> None:
+    before, out, killed = listing(sandbox), tmp_path / "bulk", 0
+    words = ("bulk", "--name", "masts", "--prefix", "mast", "--count", "700", "--out", str(out))
+    command = [sys.executable, str(root_dir / "scripts" / "fleet-cloud"), *words]
+    while True:  # each run goes on where the one before was killed, so that there is an end
+        with subprocess.Popen(command, env=operator, stderr=subprocess.PIPE, text=True) as run:
+            try:
+                _, said = run.communicate(timeout=0.6 + killed / 7)
+            except subprocess.TimeoutExpired:
+                run.kill()
+                killed += 1
+                continue
+        assert run.returncode == 0, said
+        break
+    assert killed >= 3
+    assert [*(out / "tasks").iterdir()] == []
+    assert len(listing(sandbox)["certificates"]) - len(before["certificates"]) == 700
+    fleet_cloud("check", "--all", "--out", out, "--ca-file", sandbox.ca_file)
+    fleet_cloud("bulk", "reset", "--name", "masts", "--out", out, "--yes")
+    assert not out.exists()
+
+
 def test_rule_killed_again_and_again_is_made_and_taken_away(
     until_through: Killed, sandbox: Sandbox
 ) -> None:

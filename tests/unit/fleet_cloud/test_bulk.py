@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 from fleet_cloud.aws.calls import Aws, Options
+from fleet_cloud.aws.names import Account, BulkNames, FleetNames
 from fleet_cloud.bulk import layout, registration, tasks
 from fleet_cloud.bulk.layout import BulkFolder, Record
+from fleet_cloud.bulk.registration import Registration
 from fleet_cloud.console import Console
 from fleet_cloud.errors import FleetCloudError, UsageError
+from fleet_cloud.local import keys
 from fleet_cloud.local.shell import Shell
+from fleet_cloud.options import Context
 
+CALLER = "arn:aws:iam::123456789012:user/operator"
 Programs = Callable[[str, str], Path]
 RECORD = Record(
     fleet="city",
@@ -25,6 +30,11 @@ RECORD = Record(
     count=2,
     shared=False,
 )
+
+
+def openssl(*words: str | Path) -> str:
+    done = subprocess.run(["openssl", *words], check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def test_record_is_read_back_and_a_larger_count_goes_on_with_it(tmp_path: Path) -> None:
@@ -75,10 +85,6 @@ def test_things_without_a_certificate_are_pending_and_clear_leaves_others_files(
 def test_certificate_and_request_over_one_key_are_matched_wherever_the_report_has_them(
     tmp_path: Path,
 ) -> None:
-    def openssl(*words: str | Path) -> str:
-        done = subprocess.run(["openssl", *words], check=True, capture_output=True, text=True)
-        return done.stdout
-
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     key, other = tmp_path / "key", tmp_path / "other"
     request = openssl("req", "-new", *curve, "-keyout", key, "-subj", "/CN=a")
@@ -134,20 +140,80 @@ def test_report_that_cannot_be_fetched_is_told(programs: Programs) -> None:
 def test_things_are_registered_in_parts_the_first_a_small_one_and_each_once() -> None:
     things = [str(number) for number in range(10_000)]
     parts = [*registration.parts(things)]
-    assert [len(part) for part in parts] == [1000, 3000, 3000, 3000]
+    assert [len(part) for part in parts] == [500, 1500, 3000, 3000, 2000]
     assert [thing for part in parts for thing in part] == things
     assert [*registration.parts(["a"])] == [["a"]]
 
 
-def test_what_a_run_that_was_cut_off_had_not_saved_is_saved_by_the_next(tmp_path: Path) -> None:
-    folder = BulkFolder(tmp_path)
+def test_what_a_run_that_was_cut_off_had_not_saved_is_saved_by_the_next(
+    programs: Programs, tmp_path: Path
+) -> None:
+    folder, asked, made = BulkFolder(tmp_path), [], {}
+    folder.make()
     for thing in RECORD.things:
-        folder.key(thing).parent.mkdir(parents=True)
+        key = folder.key(thing)
+        key.parent.mkdir(parents=True)
+        request = keys.key_and_request(key, thing)
+        asked.append(json.dumps({"ThingName": thing, "CSR": request}))
+        made[thing] = openssl("req", "-x509", "-key", key, "-subj", "/CN=AWS")
+    folder.parameters("bin-1.jsonl").write_text("\n".join(asked))
+    report = [json.dumps({"response": {"CertificatePem": made[thing]}}) for thing in made]
+    folder.results("bin-1.jsonl").write_text("\n".join(reversed(report)))
+    folder.parameters("bin-2.jsonl").write_text(asked[0])  # no task was started for it
     folder.certificate("bin-1").write_text("saved")
-    lines = [{"ThingName": thing, "Certificate": f"pem of {thing}"} for thing in RECORD.things]
-    folder.unsaved.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    registration.save(folder, Console(as_json=False, is_verbose=False))
+    folder.certificate("bin-2").touch()  # as a power cut may leave it
+
+    programs("aws", "exit 1")  # nothing is asked
+    calls = aws()
+    bulk = BulkNames(FleetNames("city"), Account.of_caller(CALLER, "eu-west-1"))
+    context = Context(
+        console=calls.shell.console,
+        shell=calls.shell,
+        names=bulk.names,
+        aws_options=Options(profile=None, region="eu-west-1", endpoint_url=None),
+    )
+    done = Registration(context, calls, bulk, folder).run(RECORD)
+    assert (done.made, done.left) == (1, [])
     assert folder.certificate("bin-1").read_text() == "saved"
-    assert folder.certificate("bin-2").read_text() == "pem of bin-2"
+    assert folder.certificate("bin-2").read_text() == made["bin-2"]
     assert folder.certificate("bin-2").stat().st_mode & 0o777 == 0o600
-    assert not folder.unsaved.exists()
+    assert folder.kept() == []
+
+
+def test_what_is_kept_of_tasks_is_listed_and_cleared_and_nothing_else(tmp_path: Path) -> None:
+    folder = BulkFolder(tmp_path / "bulk")
+    folder.make()
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+    for path in (folder.parameters("bin-2.jsonl"), folder.results("bin-1.jsonl")):
+        path.write_text("{}")
+    mine = folder.path / "tasks" / "notes.results"
+    mine.touch()
+    assert folder.kept() == ["bin-1.jsonl", "bin-2.jsonl"]
+    folder.clear(RECORD)
+    assert [*folder.path.rglob("*")] == [mine.parent, mine]
+
+
+def test_parameters_that_bulk_did_not_write_are_told(tmp_path: Path) -> None:
+    folder = BulkFolder(tmp_path)
+    folder.make()
+    folder.parameters("bin-1.jsonl").write_text('{"ThingName": ["bin-1"]}')
+    with pytest.raises(FleetCloudError, match="is not what bulk wrote"):
+        layout.made(folder, "bin-1.jsonl")
+
+
+def test_request_over_a_key_that_is_there_is_openssls_and_other_keys_are_left_to_it(
+    tmp_path: Path,
+) -> None:
+    key, rsa = tmp_path / "key", tmp_path / "rsa"
+    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
+    made = keys.request(key, "bin-1")
+    wanted = openssl("req", "-new", "-key", key, "-subj", "/CN=bin-1")
+    assert made
+    assert layout.public_key(made) == layout.public_key(wanted)
+    (tmp_path / "made").write_text(made)
+    subject = openssl("req", "-in", tmp_path / "made", "-verify", "-noout", "-subject")
+    assert "CN = bin-1" in subject.replace("CN=", "CN = ")
+    openssl("genpkey", "-quiet", "-algorithm", "RSA", "-out", rsa)
+    assert keys.request(rsa, "bin-1") is None
+    (tmp_path / "none").write_text("no key")
+    assert keys.request(tmp_path / "none", "bin-1") is None
