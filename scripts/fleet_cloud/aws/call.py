@@ -7,6 +7,10 @@ from fleet_cloud.local.shell import Command, Word
 Values = tuple[Word, ...]
 Parameters = tuple[tuple[str, Values], ...]
 
+# Listings as long as the fleet: AWS's own page is a tenth of the largest it gives.
+_PAGED = ("list-things", "list-certificates", "list-targets-for-policy")
+_PAGE = ("--page-size", "250")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Where:
@@ -47,7 +51,9 @@ class Call(Command):
         """Spells the command."""
         flags = (word for name, values in self.parameters for word in (f"--{name}", *values))
         form = "text" if self.into else "json"
-        words = ("aws", self.service, self.operation, *flags, *self.where.words, "--output", form)
+        page = _PAGE if self.operation in _PAGED else ()
+        last = (*page, *self.where.words, "--output", form)
+        words = ("aws", self.service, self.operation, *flags, *last)
         object.__setattr__(self, "words", words)
 
 
