@@ -128,17 +128,21 @@ class RotateOperation:
 
     def __init__(self, credential: Credential) -> None:
         self._credential = credential
-        # Why the last rotation did not succeed, until it is reported to its job.
+        # The job that is carried out.
+        self._job: str | None = None
+        # Why its rotation did not succeed, until that is reported to it.
         self._failure: AgentError | None = None
 
     def rotated(self, credential: Credential) -> None:
         """The credential was replaced by this one."""
         self._credential = credential
-        self._failure = None
+        self._job = self._failure = None
 
     def failed(self, error: AgentError) -> None:
-        """The credential was not replaced."""
-        self._failure = error
+        """The credential was not replaced: for the job, where it was for one."""
+        if self._job is not None:
+            self._failure = error
+        self._job = None
 
     def refusal(self, _document: Mapping[str, Any]) -> str:
         """Why it is not done: it always is."""
@@ -153,8 +157,9 @@ class RotateOperation:
         """Whether they say so already."""
         return "from" in details
 
-    def carry_out(self, job: str, details: Mapping[str, str]) -> None:
+    def carry_out(self, job: str, _details: Mapping[str, str]) -> None:
         """The loop does it now."""
+        self._job = job
 
     def outcome(self, details: Mapping[str, str]) -> tuple[bool, Mapping[str, str]] | None:
         """Whether it succeeded, and with which details; None: it is to be done now."""
@@ -184,12 +189,11 @@ class MoveOperation(RotateOperation):
         self._moves = moves
         # Where the order that is to be carried out wants this device; None: it is to rotate.
         self.destination: str | None = None
-        self._moving_for: str | None = None  # the job
 
     def failed(self, error: AgentError) -> None:
         """The device stays."""
         super().failed(error)
-        self.destination = self._moving_for = None
+        self.destination = None
 
     def refusal(self, document: Mapping[str, Any]) -> str:
         """Why it is not done: it is no order to move, nobody allowed that destination, or the device is there."""
@@ -212,11 +216,21 @@ class MoveOperation(RotateOperation):
 
     def carry_out(self, job: str, details: Mapping[str, str]) -> None:
         """The loop does it now."""
-        self.destination, self._moving_for = details["to"], job
+        super().carry_out(job, details)
+        self.destination = details["to"]
+
+    def outcome(self, details: Mapping[str, str]) -> tuple[bool, Mapping[str, str]] | None:
+        """As of a rotation; but that the certificate is another one by now is no move."""
+        found = super().outcome(details)
+        if found is None or not found[0]:
+            return found
+        # That the device has moved is said where it was, in a session that was the last one there.
+        reason = f"move-overtaken: another certificate came first, and this device is not at {details['to']}."
+        return False, {**found[1], "reason": reason}
 
     def moved(self) -> list[Outgoing]:
         """The device has moved: what is left to say where it was."""
-        job, self._moving_for = self._moving_for, None
+        job, self._job = self._job, None
         if job is None:
             return []
         details = {"from": self._credential.certificate_id, "moved": "yes"}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -146,6 +147,20 @@ def test_an_answer_that_comes_again_is_no_second_order(device: Device) -> None:
     assert device.hear(f"{JOBS}/j1/update/accepted", payload) is Receipt.TAKEN
 
 
+def test_what_failed_for_somebody_else_is_not_this_jobs_failure(device: Device) -> None:
+    job = device.cloud.create("j1", ROTATE)
+    job.details = {"from": OLD}
+    device.rotation.failed(FAILURE)  # that of the timer, before the job was seen
+    device.connect()
+    assert orders(device) == 1
+    device.disconnect()
+    device.rotation.rotated(credential(OLD))
+    device.rotation.failed(FAILURE)
+    device.connect()
+    assert orders(device) == 2
+    assert job.said == []
+
+
 # The topic ------------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +204,32 @@ def test_messages_that_are_retained_or_repeated_do_not_loop() -> None:
     assert hears(topic)
 
 
+@pytest.mark.parametrize(
+    ("age", "is_order"),
+    [(0, False), (rotation.PAUSE - 1, False), (rotation.PAUSE, True), (-1, True)],
+)
+def test_a_credential_is_new_for_a_while(age: float, is_order: bool) -> None:
+    clock = FakeClock()
+    assert hears(listening(clock, clock.wall() - age)) is is_order
+
+
+def test_one_that_was_never_proven_is_as_old_as_may_be() -> None:
+    clock = FakeClock()
+    one = dataclasses.replace(credential(), proven=None)
+    assert hears(OrderTopic(one, "cmd/pump-7/rotate", clock))
+
+
+def test_after_a_rotation_that_failed_there_is_a_pause_until_one_succeeds() -> None:
+    clock = FakeClock()
+    topic = listening(clock, clock.wall() - rotation.PAUSE)
+    topic.failed(FAILURE)
+    clock.go(rotation.PAUSE_FAILED - 1)
+    assert not hears(topic)
+    topic.rotated(credential(NEW, proven=clock.wall() - rotation.PAUSE))
+    assert hears(topic)
+    assert topic.due == math.inf
+
+
 def test_details_of_both_ends_are_what_fleet_cloud_reads() -> None:
     operation = rotation.RotateOperation(credential())
     said: Mapping[str, str] = operation.begin({})
@@ -221,7 +262,8 @@ def test_a_job_moves_once_aws_has_noted_from_what_and_where_to(moving: Device) -
     assert moving.move.destination == "there"
     (last,) = moving.move.moved()
     assert last.topic == f"{JOBS}/j1/update"
-    assert json.loads(last.payload)["status"] == "SUCCEEDED"
+    details = {"from": OLD, "moved": "yes"}
+    assert json.loads(last.payload) == {"status": "SUCCEEDED", "statusDetails": details}
     assert moving.move.moved() == [], "once"
 
 
@@ -240,6 +282,44 @@ def test_a_rotation_after_a_move_that_failed_is_no_move(moving: Device) -> None:
     assert (moving.move.destination, moving.move.moved()) == (None, [])
 
 
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_move_that_another_certificate_came_before_has_failed_and_does_not_come_after_it(
+    moving: Device, is_killed: bool
+) -> None:
+    """A rotation by the timer, or the ladder back; the certificate is another one, and the device is where it was."""
+    job = moving.cloud.create("j1", move())
+    if not is_killed:
+        job.details = {"from": OLD, "to": "there"}
+        moving.credential = credential(NEW)
+        assert moving.move is not None
+        moving.move.rotated(moving.credential)
+        moving.connect()
+        assert orders(moving) == 0
+    else:
+        moving.connect()
+        assert orders(moving) == 1
+        moving.die()
+        moving.credential = credential(NEW)
+        moving.live()
+        moving.connect()
+        assert orders(moving) == 1
+    reason = "move-overtaken: another certificate came first, and this device is not at there."
+    assert job.said[-1] == ("FAILED", {"from": OLD, "certificate": NEW, "reason": reason})
+    assert moving.move is not None
+    assert (moving.move.destination, moving.move.moved()) == (None, [])
+
+
+def test_a_move_that_failed_for_a_message_is_not_the_jobs_failure(moving: Device) -> None:
+    assert moving.move is not None
+    moving.move.destination = "there"  # by a message
+    moving.move.failed(FAILURE)
+    job = moving.cloud.create("j1", move())
+    job.details = {"from": OLD, "to": "there"}
+    moving.connect()
+    assert orders(moving) == 1
+    assert moving.move.destination == "there"
+
+
 REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
     "elsewhere": (move("elsewhere"), "move-not-allowed: `move.allowed` does not name 'elsewhere'."),
     "a name in two lines": (move("the\nre"), "move-not-allowed"),
@@ -250,6 +330,8 @@ REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
     "a list": (move(["there"]), "move-invalid: `to` is no name"),
     "no destination": ({"operation": "move"}, "move-invalid: `to` is no name"),
     "whence alone": ({"operation": "move", "from": OLD}, "move-invalid: an order names a destination"),
+    "a long name of a member": ({**move(), "x" * 65: 1}, "and not `" + "x" * 64 + " … (65 bytes)`"),
+    "a long name": (move("x" * 65), "does not name '" + "x" * 64 + " … (65 bytes)'"),
     "an address": ({**move(), "endpoint": "evil.example"}, "carries nothing else, and not `endpoint`"),
     "what a rotation says": ({**move(), "from": OLD}, "and not `from`"),
 }  # fmt: skip
@@ -292,6 +374,8 @@ def test_a_message_moves_to_a_destination_by_its_name_alone() -> None:
         arriving = Arriving(topic="cmd/pump-7/move", payload=payload, **more)  # type: ignore[arg-type]
         return topic.take(arriving) is Receipt.ROTATE
 
+    assert topic.take(Arriving(topic="cmd/pump-7/rotate")) is Receipt.NOT_OURS
+    assert topic.take(Arriving(topic="cmd/pump-7/move", payload=b"[" * 100_000)) is Receipt.TAKEN
     others: tuple[object, ...] = (
         None,
         {},
