@@ -130,7 +130,9 @@ def from_values(values: dict[str, Any]) -> Order:
             **values
             | {
                 "payload": binascii.a2b_base64(values["payload"]),
-                "correlation_data": correlation and binascii.a2b_base64(correlation),
+                "correlation_data": None
+                if correlation is None
+                else binascii.a2b_base64(correlation),
                 "user_properties": tuple(
                     (name, value) for name, value in values["user_properties"]
                 ),

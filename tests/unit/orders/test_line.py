@@ -11,8 +11,9 @@ from fleet_agent.errors import StateDirectoryError
 from fleet_agent.orders import order as form
 from fleet_agent.orders import outcome as ending
 from fleet_agent.orders.line import Item, Line
-from fleet_agent.orders.order import JOB, Bound, Order
+from fleet_agent.orders.order import JOB, Bound, Order, bound
 from fleet_agent.orders.outcome import Outcome, Result, failure
+from support.clock import FakeClock
 
 FULL = Order(
     topic="cmd/pump", payload=b"\0\xff", response_topic="answers", correlation_data=b"\1", content_type="a/b",
@@ -48,7 +49,15 @@ def taken(line: Line) -> tuple[Item, Order]:
 # Values on disk -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [FULL, order(None, b""), dataclasses.replace(FULL, bound=None)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        FULL,
+        order(None, b""),
+        dataclasses.replace(FULL, bound=None),
+        dataclasses.replace(FULL, correlation_data=b"", response_topic="", identity=""),
+    ],
+)
 def test_an_order_is_read_as_it_was_written(value: Order) -> None:
     assert form.from_values(json.loads(form.to_bytes(value))) == value
 
@@ -112,6 +121,34 @@ def test_how_it_ended_in_a_word(outcome: Outcome, result: Result) -> None:
     assert outcome.result is result
     assert outcome.is_good is (result is Result.DONE)
     assert outcome.was_begun is (not outcome.error)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 10.0])
+def test_how_long_an_order_is_of_use_whatever_becomes_of_the_clock(seconds: float) -> None:
+    clock = FakeClock()
+    found = bound(seconds, clock)
+    assert found is not None
+    assert bound(None, clock) is None
+    assert found.left(clock) == seconds
+    clock.go(4)
+    clock.now += 1e6
+    assert found.left(clock) == seconds - 4, "within one boot the wall clock may be set"
+    clock.now -= 1e6
+    clock.reboot()
+    clock.go(20)
+    assert found.left(clock) <= seconds - 24, "over another one it counts"
+    clock.now -= 1e6
+    older = dataclasses.replace(found, uptime=None)
+    assert older.left(clock) == seconds, "one that was set back makes nothing longer"
+
+
+def test_what_a_damaged_order_or_outcome_lacks_is_said() -> None:
+    values = form.to_values(FULL)
+    del values["levels"]
+    with pytest.raises(ValueError, match="levels"):
+        form.from_values(values)
+    with pytest.raises(ValueError, match="stdout"):
+        ending.from_values({})
 
 
 # The line -------------------------------------------------------------------------------------------------------------

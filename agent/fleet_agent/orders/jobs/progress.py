@@ -82,7 +82,7 @@ def from_bytes(data: bytes) -> Progress:
         )
         end = values["end"]
         return Progress(**values | {"steps": steps, "end": end and (str(end[0]), dict(end[1]))})
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(str(error)) from error
 
 
