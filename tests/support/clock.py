@@ -1,4 +1,6 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that stands still until a test moves it; and one that goes, and leaps."""
+
+from fleet_agent.clock import SystemClock
 
 
 class FakeClock:
@@ -35,3 +37,23 @@ class FakeClock:
         """Let time pass."""
         self.now += seconds
         self.passed += seconds
+
+
+class LeapingClock(SystemClock):
+    """The machine's own, which a test has leap ahead: what takes its time goes on, and nobody waits for a limit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead = 0.0
+
+    def wall(self) -> float:
+        """Unix time."""
+        return super().wall() + self._ahead
+
+    def monotonic(self) -> float:
+        """Never steps back."""
+        return super().monotonic() + self._ahead
+
+    def go(self, seconds: float) -> None:
+        """Let time pass."""
+        self._ahead += seconds

@@ -105,7 +105,8 @@ class Commands:
         now = self._clock.monotonic()
         for one in [one for one in self._executions.values() if one.due <= now]:
             if one.said == _IN_PROGRESS:
-                one.is_new = False  # no answer: the end matters more
+                # No answer: the end matters more, and does not wait for one any longer.
+                one.is_new, one.said = False, ""
             if one.tries >= TRIES:
                 _log.warning("AWS IoT did not take the outcome of the command %s", one.id)
                 self._over(one)
@@ -239,30 +240,25 @@ class Commands:
         if one is None or not one.said:
             return
         said, one.said = one.said, ""
-        if is_good:
-            self._accepted(one, said)
-            return
+        if not is_good and self._is_refused_for_a_moment(one, payload):
+            one.due = self._clock.monotonic() + min(2.0**one.tries, 60.0)
+        elif said == _IN_PROGRESS:
+            # Where it is over in the cloud the end is said all the same: the cloud's time-out is not the last word.
+            one.is_new = False
+            self._say(one)
+        else:
+            if is_good:
+                _log.info("the command %s is %s", one.id, said)
+            self._over(one)
+
+    def _is_refused_for_a_moment(self, one: _Execution, payload: bytes) -> bool:
         values = foreign.read_object(payload) or {}
         code, words = (
             printable(str(values.get("error"))),
             printable(str(values.get("errorMessage", ""))),
         )
         _log.warning("AWS IoT refused the answer to the command %s: %s: %s", one.id, code, words)
-        if code in _AGAIN:
-            one.due = self._clock.monotonic() + min(1.0 * 2.0**one.tries, 60.0)
-        elif said == _IN_PROGRESS:
-            # It may be over in the cloud; the end is said all the same: a time-out of the cloud's is not the last word.
-            self._accepted(one, said)
-        else:
-            self._over(one)
-
-    def _accepted(self, one: _Execution, said: str) -> None:
-        if said == _IN_PROGRESS:
-            one.is_new = False
-            self._say(one)
-        else:
-            _log.info("the command %s is %s", one.id, said)
-            self._over(one)
+        return code in _AGAIN
 
     def _over(self, one: _Execution) -> None:
         del self._executions[one.id]

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.clock import SystemClock
 from fleet_agent.config.handlers import Handler as HandlerSettings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.health.status import Health
@@ -21,6 +20,7 @@ from fleet_agent.orders.order import MESSAGE
 from fleet_agent.orders.roster import Roster
 from fleet_agent.orders.shared import Counters, Shared
 from fleet_agent.session.message import Outgoing
+from support.clock import LeapingClock
 
 LIMIT = 60.0
 
@@ -65,7 +65,7 @@ class Bench:
         self.folder = folder
         self.answers: list[Answer] = []
         self.own: list[str] = []
-        self.clock = SystemClock()
+        self.clock = LeapingClock()
         self.mailbox = Mailbox(self.clock)
         self.health = Health(folder / "run", self.clock)
         self.handlers: dict[str, HandlerSettings] = {}

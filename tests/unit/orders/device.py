@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fleet_agent.clock import Clock, SystemClock
 from fleet_agent.config.handlers import ExecHandler, Handler
 from fleet_agent.config.orders import Jobs as Settings
 from fleet_agent.config.rotation import Rotation
@@ -23,6 +22,7 @@ from fleet_agent.orders.router import Receipt
 from fleet_agent.orders.shared import Shared
 from fleet_agent.reserved import Reserved
 from fleet_agent.session.message import Outgoing
+from support.clock import LeapingClock
 from unit.orders.cloud import Cloud
 from unit.orders.conftest import LIMIT, Arriving
 
@@ -59,10 +59,9 @@ class Device:
         *,
         rotation: bool = False,
         moves: Moves = NOWHERE,
-        clock: Clock | None = None,
     ) -> None:
         self.folder = folder
-        self.clock = clock or SystemClock()
+        self.clock = LeapingClock()
         self.mailbox = Mailbox(self.clock)
         self.health = Health(folder / "run", self.clock)
         self.receipts: list[Receipt] = []

@@ -1,14 +1,16 @@
 """AWS IoT Commands: each execution once, its answers in AWS's limits and in turn."""
 
 import json
+import math
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fleet_agent.config.handlers import Handler
+from fleet_agent.config.handlers import FileHandler, Handler, SocketHandler
 from fleet_agent.config.orders import Commands as Settings
 from fleet_agent.orders import commands
 from fleet_agent.orders.commands import Commands, answer
@@ -16,7 +18,7 @@ from fleet_agent.orders.order import COMMAND
 from fleet_agent.orders.outcome import Outcome, failure
 from fleet_agent.orders.router import Receipt
 from fleet_agent.session.message import Outgoing
-from unit.orders.conftest import Arriving, Bench
+from unit.orders.conftest import Arriving, Bench, Program
 from unit.orders.device import running
 
 BASE = "$aws/commands/things/pump-7/executions"
@@ -63,10 +65,10 @@ class Device:
             )
         )
 
-    def answered(self, identifier: str, error: str | None = None) -> None:
+    def answered(self, identifier: str, error: str | None = None, **more: str) -> None:
         """AWS takes the last answer, or refuses it."""
         how = "rejected" if error else "accepted"
-        values = {"executionId": identifier} | ({"error": error} if error else {})
+        values = {"executionId": identifier} | ({"error": error} if error else {}) | more
         topic = f"{BASE}/{identifier}/response/{how}/json"
         self.commands.take(Arriving(topic=topic, payload=json.dumps(values).encode()))
 
@@ -136,10 +138,10 @@ def test_a_command_is_carried_out_and_answered_until_aws_has_it(
 
 
 def test_what_takes_a_while_is_in_progress_first_and_the_end_waits_for_that(
-    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    device: Device, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(commands, "SOON", 0.05)
     device.request("e-1", {"operation": "slow"})
+    device.bench.clock.go(commands.SOON)
     assert device.hears() == [("e-1", {"status": "IN_PROGRESS"})]
     (tmp_path / "go").touch()
     device.bench.turn(lambda: device.bench.roster.counters["slow"].handled)
@@ -148,6 +150,7 @@ def test_what_takes_a_while_is_in_progress_first_and_the_end_waits_for_that(
     (said,) = device.hears()
     assert said[1]["status"] == "SUCCEEDED"
     device.answered("e-1", "DataConflict")
+    device.bench.clock.go(2)
     (again,) = device.hears()
     assert again == said
     device.answered("e-1")
@@ -283,6 +286,245 @@ def test_what_was_held_or_refused_when_the_connection_ended_comes_again(
     ] == [1, 2]
 
 
+# What AWS does not answer, or not as one would wish -------------------------------------------------------------------
+
+
+@pytest.fixture
+def asking(bench: Bench, program: Program, tmp_path: Path) -> Device:
+    """Without processes: ``write`` ends at once, ``ask`` when the program says so; one waits, and others are held."""
+    asks = Handler(socket=SocketHandler(path=str(program.path), max_waiting=1))
+    writes = Handler(file=FileHandler(path=str(tmp_path / "written"), max_size=200))
+    settings = Settings(enabled=True, operations={"ask": "ask", "write": "write"})
+    return Device(bench, settings, ask=asks, write=writes)
+
+
+ASK, WRITE = {"operation": "ask"}, {"operation": "write"}
+IN_PROGRESS = {"status": "IN_PROGRESS"}
+
+
+def due_in(device: Device) -> float:
+    return round(device.commands.due - device.bench.clock.monotonic(), 1)
+
+
+def later(device: Device, seconds: float) -> list[tuple[str, str]]:
+    """What AWS hears when so much time has passed: which command, and its status."""
+    device.bench.clock.go(seconds)
+    device.commands.act()
+    return heard(device)
+
+
+def heard(device: Device) -> list[tuple[str, str]]:
+    found = [(identifier, values["status"]) for identifier, values in device.said]
+    device.said.clear()
+    return found
+
+
+def ends(device: Device, connection: socket.socket) -> None:
+    """The program answers, and goes."""
+    device.bench.turn_once()
+    connection.send(b"{}")
+    connection.close()
+    device.bench.turn_once()
+
+
+def test_an_end_that_is_not_answered_is_said_again_slower_and_slower_and_then_given_up(
+    asking: Device, tmp_path: Path
+) -> None:
+    end = [("e-1", "SUCCEEDED")]
+    asking.request("e-1", WRITE)
+    assert heard(asking) == end
+    for number in range(commands.TRIES):
+        patience = 10 * 2**number
+        assert due_in(asking) == patience
+        assert later(asking, patience - 1) == []
+        assert list((tmp_path / "orders").rglob("*.ended.json"))
+        assert later(asking, 1.1) == (end if number + 1 < commands.TRIES else [])
+    assert asking.commands.due == math.inf
+    assert not list((tmp_path / "orders").rglob("*.json"))
+
+
+@pytest.mark.parametrize("code", ["DataConflict", "InternalError", "RequestThrottled"])
+def test_what_aws_refuses_for_a_moment_is_said_again_after_a_while(
+    asking: Device, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking.request("e-1", WRITE)
+    for pause in (2, 4, 8, 16, 32, 60, 60):
+        assert heard(asking) == [("e-1", "SUCCEEDED")]
+        asking.answered("e-1", code, errorMessage="not\nnow")
+        assert due_in(asking) == pause
+        asking.answered("e-1", "ResourceNotFound")  # no answer to anything
+        asking.bench.clock.go(pause + 0.1)
+        asking.commands.act()
+    assert f"the answer to the command e-1: {code}: not\\nnow" in caplog.text
+    asking.answered("e-1", code)
+    assert caplog.messages[-1].endswith(f"{code}: ")
+
+
+def test_what_aws_takes_is_no_warning(asking: Device, caplog: pytest.LogCaptureFixture) -> None:
+    asking.request("e-1", WRITE)
+    asking.answered("e-1")
+    assert caplog.text == ""
+    assert asking.commands.due == math.inf
+
+
+@pytest.mark.parametrize("answer", [None, "TerminalStateReached"])
+def test_an_end_does_not_wait_for_what_aws_makes_of_being_in_progress(
+    asking: Device, program: Program, answer: str | None
+) -> None:
+    asking.request("e-1", ASK)
+    connection, _ = program.accept()
+    assert later(asking, commands.SOON - 0.5) == []
+    assert later(asking, 0.6) == [("e-1", "IN_PROGRESS")]
+    if answer:
+        asking.answered("e-1", answer)
+    else:
+        assert due_in(asking) == commands.LIMIT
+        assert later(asking, commands.LIMIT + 0.1) == []
+    assert asking.commands.due == math.inf
+    ends(asking, connection)
+    assert heard(asking) == [("e-1", "SUCCEEDED")]
+    asking.answered("e-1")
+    asking.commands.disconnected()
+    asking.commands.connected()
+    assert heard(asking) == []
+
+
+def test_that_it_is_in_progress_is_said_again_when_aws_had_no_time(
+    asking: Device, program: Program
+) -> None:
+    asking.request("e-1", ASK)
+    connection, _ = program.accept()
+    assert later(asking, 1.1) == [("e-1", "IN_PROGRESS")]
+    asking.answered("e-1", "RequestThrottled")
+    assert later(asking, 1.1) == [("e-1", "IN_PROGRESS")]
+    asking.answered("e-1")
+    assert asking.commands.due == math.inf, "once"
+    assert later(asking, 3600) == []
+    ends(asking, connection)
+    assert heard(asking) == [("e-1", "SUCCEEDED")]
+
+
+def test_without_a_connection_nothing_is_said_and_with_the_next_one_all_of_it(
+    asking: Device, program: Program
+) -> None:
+    asking.request("e-1", WRITE)
+    asking.request("e-2", ASK)
+    connection, _ = program.accept()
+    heard(asking)
+    asking.commands.disconnected()
+    assert asking.commands.due == math.inf
+    asking.commands.connected()
+    assert heard(asking) == [("e-1", "SUCCEEDED")]
+    assert due_in(asking) == commands.SOON
+    assert later(asking, 1.1) == [("e-2", "IN_PROGRESS")]
+    asking.commands.disconnected()
+    ends(asking, connection)
+    assert heard(asking) == []
+    asking.commands.connected()
+    assert sorted(heard(asking)) == [("e-1", "SUCCEEDED"), ("e-2", "SUCCEEDED")]
+
+
+def test_an_outcome_from_before_outlives_the_connection_too(asking: Device) -> None:
+    asking.request("e-1", WRITE)
+    asking.restart()
+    asking.commands.disconnected()
+    heard(asking)
+    asking.commands.connected()
+    assert heard(asking) == [("e-1", "SUCCEEDED")]
+
+
+def test_one_that_comes_again_is_acknowledged_when_it_is_safe(
+    asking: Device, program: Program
+) -> None:
+    refused = {"operation": "explode"}
+    for identifier, payload in (("e-1", ASK), ("e-2", ASK), ("e-3", ASK), ("e-4", refused)):
+        asking.request(identifier, payload)
+    assert asking.acknowledged == ["e-1", "e-2"]
+    assert [asking.request(f"e-{number}", ASK) for number in (1, 2, 3, 4)] == [
+        Receipt.TAKEN,
+        Receipt.TAKEN,
+        Receipt.HELD,
+        Receipt.HELD,
+    ]
+    assert asking.acknowledged[2:] == ["e-1", "e-2"]
+    asking.answered("e-4")
+    assert asking.acknowledged[4:] == ["e-4"] * 2
+    for _ in range(3):
+        connection, _ = program.accept()
+        ends(asking, connection)
+    assert asking.acknowledged[6:] == ["e-3"] * 2
+    assert asking.bench.counters("ask").handled == 3
+
+
+def test_what_was_not_safe_when_the_connection_ended_is_a_new_one_and_what_was_is_not(
+    asking: Device, program: Program
+) -> None:
+    for number in (1, 2, 3):
+        asking.request(f"e-{number}", ASK)
+    assert asking.request("e-4", {"operation": "explode"}) is Receipt.HELD
+    asking.commands.disconnected()
+    asking.bench.roster.disconnected()
+    heard(asking)
+    asking.commands.connected()
+    # Of the one that is held, and of the one that is refused, this process knows no more.
+    assert later(asking, 1.1) == [("e-1", "IN_PROGRESS"), ("e-2", "IN_PROGRESS")]
+    assert asking.request("e-4", WRITE) is Receipt.TAKEN
+    assert heard(asking) == [("e-4", "SUCCEEDED")]
+    program.accept()[0].close()
+
+
+def test_one_that_is_over_is_acknowledged_and_no_word_is_said_of_it(asking: Device) -> None:
+    asking.request("e-1", WRITE)
+    asking.answered("e-1")
+    heard(asking)
+    assert asking.request("e-1", WRITE) is Receipt.TAKEN
+    assert asking.acknowledged == ["e-1"] * 2
+    assert asking.commands.due == math.inf
+    assert asking.bench.counters("write").duplicates == 0
+
+
+def test_a_retained_request_is_an_old_one(asking: Device) -> None:
+    assert asking.request("e-1", WRITE, retain=True) is Receipt.TAKEN
+    assert (asking.acknowledged, asking.said, asking.commands.due) == (["e-1"], [], math.inf)
+
+
+def test_one_that_does_not_come_again_is_not_held(asking: Device) -> None:
+    for number in (1, 2):
+        asking.request(f"e-{number}", ASK)
+    assert asking.request("e-3", ASK, qos=0) is Receipt.TAKEN
+    ((identifier, values),) = asking.said
+    assert (identifier, values["statusReason"]["reasonCode"]) == ("e-3", "BUSY")
+
+
+def test_a_local_program_learns_what_there_is_to_know(asking: Device, program: Program) -> None:
+    asking.request("e-1", {**ASK, "arguments": ["a", 7]})
+    connection, packet = program.accept()
+    connection.close()
+    payload = packet.pop("payload")
+    assert json.loads(payload) == {"operation": "ask", "arguments": ["a", 7]}
+    assert packet == {
+        "handler": "ask",
+        "topic": f"{BASE}/e-1/request/json",
+        "content_type": "application/json",
+        "id": "command:e-1",
+        "arguments": ["a", "7"],
+    }
+
+
+@pytest.mark.parametrize("path", ["request", "request/cbor"])
+def test_what_is_no_json_has_no_operation_whatever_it_looks_like(
+    asking: Device, path: str
+) -> None:
+    asking.request("e-1", WRITE, path)
+    assert heard(asking) == [("e-1", "REJECTED")]
+
+
+def test_what_a_handler_refuses_is_rejected(asking: Device) -> None:
+    assert asking.request("e-1", {**WRITE, "arguments": "x" * 200}) is Receipt.TAKEN
+    assert heard(asking) == [("e-1", "REJECTED")]
+    assert asking.acknowledged == ["e-1"]
+
+
 def test_a_foreign_topic_is_none_of_ours_and_an_id_cannot_lead_elsewhere(device: Device) -> None:
     assert device.commands.take(Arriving(topic="cmd/pump-7/x")) is Receipt.NOT_OURS
     assert device.request("a b", {"operation": "lock"}) is Receipt.TAKEN
@@ -315,3 +557,9 @@ def test_answers_are_within_what_aws_takes() -> None:
     code: Any = answer(failure("too-large", "x"))
     assert code["status"] == "REJECTED"
     assert re.fullmatch("[A-Z0-9_-]{1,64}", code["statusReason"]["reasonCode"])
+    code = answer(failure("é. x" * 40, ""))
+    assert code["statusReason"] == {"reasonCode": "___X" * 16}
+    values = answer(Outcome(stdout=b" a\n\x1b[b\xff ", stderr=b"\t"))
+    assert values["result"] == {"exit": {"s": "0"}, "stdout": {"s": "a\n [b\ufffd"}}
+    values = answer(Outcome(status=1, stderr=b"why"))
+    assert values["result"] == {"exit": {"s": "1"}, "stderr": {"s": "why"}}
