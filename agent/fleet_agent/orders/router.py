@@ -1,7 +1,6 @@
 """Everything that comes down: jobs, commands, an order to rotate, and all other messages; each to who takes it."""
 
 import enum
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -139,7 +138,7 @@ class Orders:
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        return min((self._roster.due, *(taker.due for taker in self._takers)), default=math.inf)
+        return min((self._roster.due, *(taker.due for taker in self._takers)))
 
     def act(self) -> None:
         """A deadline has passed."""

@@ -19,6 +19,7 @@ class Job:
     version: int = 1
     number: int = 1
     details: dict[str, str] = dataclasses.field(default_factory=dict)
+    seconds: int | None = None
     said: list[tuple[str, dict[str, str]]] = dataclasses.field(default_factory=list)
 
     @property
@@ -31,6 +32,7 @@ class Job:
             "statusDetails": self.details,
             "jobDocument": self.document,
             "queuedAt": 1,
+            "approximateSecondsBeforeTimedOut": self.seconds,
         }
 
 
@@ -39,7 +41,7 @@ class Cloud:
 
     Attributes:
         jobs: All, in the order in which they were queued.
-        asked: The topics of all requests.
+        asked: The topics of all requests; what they said in ``requests``.
         refusals: Codes to refuse the next requests of a kind (the topic's last level) with.
         notifies_all: Whether the device subscribed to ``notify``, too.
         is_deaf: Nothing that is published arrives, and nothing comes.
@@ -48,6 +50,7 @@ class Cloud:
     def __init__(self, base: str, deliver: Callable[[str, bytes], None]) -> None:
         self.jobs: list[Job] = []
         self.asked: list[str] = []
+        self.requests: list[dict[str, Any]] = []
         self.refusals: dict[str, list[str]] = {}
         self.is_deaf = False
         self.notifies_all = False
@@ -86,6 +89,7 @@ class Cloud:
         path = topic.removeprefix(f"{self._base}/")
         self.asked.append(path)
         request = json.loads(payload)
+        self.requests.append(request)
         name = path.rpartition("/")[2]
         if codes := self.refusals.get(name):
             self._refuse(path, request, codes.pop(0))

@@ -138,3 +138,40 @@ def test_a_file_cut_anywhere_gives_what_is_whole(tmp_path: Path) -> None:
         if length % 7 == 0:  # wherever in a line
             after.add("new")
             assert "new" in Remembered(path)
+
+
+def test_an_id_of_as_many_bytes_as_may_be() -> None:
+    for text in ("x" * 256, "é" * 128, "\ud800" * 256):
+        assert identity("property:a", b"", (("a", text),)) == text
+        with pytest.raises(ValueError, match="more than 256 bytes"):
+            identity("property:a", b"", (("a", text + "x"),))
+
+
+def test_a_line_is_added_until_there_are_twice_as_many_then_the_file_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time that the file is made anew it is written whole."""
+    monkeypatch.setattr(deduplicate, "REMEMBERED", 5)
+    path = tmp_path / "ids"
+    lengths = []
+    for number in range(1, 19):
+        # Another start makes no difference: what the file has is counted.
+        Remembered(path).add(f"id {number}")
+        lengths.append(len(path.read_bytes().splitlines()))
+    assert lengths == [*range(1, 11), *range(5, 11), 5, 6]
+    assert path.stat().st_mode & 0o777 == 0o600
+    found = Remembered(path)
+    for number in range(12):
+        found.add(f"more {number}")
+        found.forget(f"more {number}")
+        assert len(path.read_bytes().splitlines()) <= 10
+
+
+def test_as_much_as_it_may_hold_is_read_again(tmp_path: Path) -> None:
+    """A thousand of the longest ids, as JSON writes them."""
+    names = [f"{number:04}" + "\x01" * 252 for number in range(deduplicate.REMEMBERED)]
+    path = tmp_path / "ids"
+    path.write_text("".join(f"+{json.dumps(name)}\n" for name in names))
+    assert path.stat().st_size > 1 << 20
+    found = Remembered(path)
+    assert all(name in found for name in names)

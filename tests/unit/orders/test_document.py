@@ -1,12 +1,15 @@
 """A job document: what it asks for, and what is said of one that this device does not carry out."""
 
 import json
+import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fleet_agent.config.orders import Jobs
+from fleet_agent.orders.jobs import facts
 from fleet_agent.orders.jobs.document import STEPS, Plan, Step, UnfitError, leaves, plan, split
 
 SETTINGS = Jobs(operations={"reboot.sh": "reboot", "/opt/x/update": "special", "update": "plain"})
@@ -239,3 +242,27 @@ def test_facts_are_looked_up_for_conditions_alone() -> None:
 
     plan({"steps": [step()], "conditions": []}, SETTINGS, never)
     plan({"operation": "update"}, SETTINGS, never)
+
+
+@pytest.mark.parametrize(
+    ("text", "system"),
+    [
+        ('NAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\nID_LIKE=x\n', "debian"),
+        ("ID='poky'\n", "poky"), ('ID="yocto=x"\n', "yocto=x"), ("\n\nID=\n", "linux"),
+        ("NAME=x\n", "linux"), ("", "linux"), (None, "linux"), ("\xff\nID=\xe9\n", "\ufffd"),
+        ("x" * facts._LIMIT + "\nID=late\n", "linux"),
+    ],
+)  # fmt: skip
+def test_what_is_known_of_this_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, system: str
+) -> None:
+    monkeypatch.setattr(facts, "OS_RELEASE", tmp_path / "os-release")
+    if text is not None:
+        (tmp_path / "os-release").write_bytes(text.encode("latin-1"))
+    given = {"site": "Leeds", "thingName": "of the configuration", "architecture": "x"}
+    assert facts.facts("pump-7", given) == {
+        "site": "Leeds",
+        "thingName": "pump-7",
+        "architecture": platform.machine(),
+        "operatingSystem": system,
+    }

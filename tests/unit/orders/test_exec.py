@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.handlers import ExecHandler
+from fleet_agent.config.handlers import ExecHandler, UploadBundle
 from fleet_agent.config.subscriptions import Subscription
 from unit.orders.conftest import Bench
 
@@ -183,3 +183,76 @@ def test_a_disk_that_takes_nothing_does_not_keep_a_command_from_running(
     assert bench.problems == {}
     bench.send("cmd/a", user_properties=(("id", "4"),))
     assert bench.answered()[0].said["error"] == "duplicate"
+
+
+# A bundle for support ------------------------------------------------------------------------------------------------
+
+
+DOCTOR = """#!/bin/sh
+env >{folder}/environment
+printf '%s\\n' "$@" >{folder}/argv
+cat {folder}/says
+exit 1
+"""
+
+
+@pytest.fixture
+def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What stands in for the agent's Python says what it was asked, and what the test has it say."""
+    path = tmp_path / "python"
+    path.write_text(DOCTOR.format(folder=tmp_path))
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+    return tmp_path
+
+
+def test_a_bundle_is_put_into_s3_by_the_doctor_whatever_it_finds(
+    bench: Bench, doctor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = {
+        "FLEET_AGENT_CONFIG": "/etc/x.yaml", "RUNTIME_DIRECTORY": "/run/x", "AWS_ENDPOINT_URL": "http://a",
+        "AWS_ENDPOINT_URL_S3": "http://b", "AWS_REGION": "eu-west-1",
+    }  # fmt: skip
+    for name, value in {**passed, "AWS_SECRET_ACCESS_KEY": "x", "HOME": "/root"}.items():
+        monkeypatch.setenv(name, value)
+    wanted = UploadBundle(to="s3://logs/a", role_alias="logs", timeout=90.0)
+    bench.listen(Subscription(topic="cmd/+", name="h", upload_bundle=wanted))
+    # With what it found it is longer than other answers may be.
+    (doctor / "says").write_text(
+        '{"bundle": {"key": "a/b"}, "findings": ["%s"]}' % ("x" * 200_000)
+    )
+    bench.send("cmd/a", b"whatever")
+    assert 89 < bench.roster.due - bench.clock.monotonic() <= 90
+    assert bench.answered()[0].said == {
+        "status": 0,
+        "stdout": '{"bundle": {"key": "a/b"}}',
+        "truncated": False,
+    }
+    argv = [
+        "-m",
+        "fleet_agent",
+        "doctor",
+        "--json",
+        "--bundle",
+        "s3://logs/a",
+        "--role-alias",
+        "logs",
+    ]
+    assert (doctor / "argv").read_text().splitlines() == argv
+    environment = dict(
+        line.split("=", 1) for line in (doctor / "environment").read_text().splitlines()
+    )
+    assert (
+        environment.items()
+        >= {**passed, "FLEET_AGENT_TOPIC": "cmd/a", "FLEET_AGENT_HANDLER": "h"}.items()
+    )
+    assert not environment.keys() & {"AWS_SECRET_ACCESS_KEY", "HOME"}
+
+
+@pytest.mark.parametrize("says", ["", "no JSON", "[]", '{"findings": []}', "7"])
+def test_a_doctor_that_has_no_bundle_has_failed(bench: Bench, doctor: Path, says: str) -> None:
+    (doctor / "says").write_text(says)
+    bench.listen(Subscription(topic="cmd/+", name="h", upload_bundle=UploadBundle(to="s3://logs")))
+    found = bench.ask("cmd/a")
+    assert (found["status"], found["stdout"]) == (1, says)
+    assert (doctor / "argv").read_text().splitlines()[-1] == "s3://logs"

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from fleet_agent.config.handlers import FileHandler
 from fleet_agent.config.subscriptions import Subscription
-from fleet_agent.orders.handlers.file import place
+from fleet_agent.orders.handlers.file import FileWork, place
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import Outcome
+from fleet_agent.reserved import OwnFileError, Reserved
 from unit.orders.conftest import Bench
 
 
@@ -84,6 +87,44 @@ def test_too_large_a_message_leaves_the_file_alone(bench: Bench, tmp_path: Path)
     assert bench.ask("cfg", b"123") == {"status": 0}
     assert bench.ask("cfg", b"1234")["error"] == "too-large"
     assert (tmp_path / "x").read_bytes() == b"123"
+
+
+def test_the_agents_own_files_are_nobodys_and_what_is_written_is_not_resumed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "state").mkdir()
+    reserved = Reserved([tmp_path / "state"])
+    work = FileWork(FileHandler(path=str(tmp_path / "{1}" / "x")), reserved)
+    outcomes: list[Outcome] = []
+    assert not work.resume(Order(payload=b"", levels=("state",)), outcomes.append)
+    for level in ("state", "none", ".."):
+        work.begin(Order(payload=b"", levels=(level,)), outcomes.append)
+    assert [outcome.error for outcome in outcomes] == [
+        "not-written",
+        "not-written",
+        "refused-name",
+    ]
+    assert outcomes[0].reason == f"Cannot write {tmp_path}/state/x: {OwnFileError().strerror}."
+    assert outcomes[2].reason == "the topic's level {1} is no plain file name"
+    assert work.cancel()
+    assert not list((tmp_path / "state").iterdir())
+
+
+def test_as_long_a_name_as_may_be(tmp_path: Path) -> None:
+    assert place(f"{tmp_path}/{{1}}", ("é" * 100,)) == tmp_path / ("é" * 100)
+    with pytest.raises(ValueError, match="no plain file name"):
+        place(f"{tmp_path}/{{1}}", ("é" * 100 + "x",))
+
+
+def test_below_the_first_level_of_a_topic_links_are_the_senders(
+    bench: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "elsewhere")
+    bench.listen(writing(tmp_path / "{1}" / "link" / "{2}", topic="cfg/+/+"))
+    assert bench.ask("cfg/a/x", b"x")["error"] == "refused-name"
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 _LEVEL = st.one_of(st.text(max_size=250), st.sampled_from(["..", ".", "a/../../b", "a", "\0"]))

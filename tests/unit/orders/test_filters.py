@@ -39,5 +39,9 @@ def test_commands_and_topics_of_our_own() -> None:
         ("rotate/pump-7", 1),
         ("move/pump-7", 1),
     ]  # fmt: skip
+    both = Settings(endpoint="e", commands=Commands(enabled=True), jobs=Jobs(enabled=True))
+    assert [name for name, _ in wanted(both, "pump-7", None)][: len(ALL)] == [
+        JOBS + name for name in ALL
+    ]
     assert wanted(Settings(endpoint="e"), "pump-7", "rotate/pump-7") == [("rotate/pump-7", 1)]
     assert wanted(Settings(endpoint="e"), "pump-7", None) == []

@@ -3,6 +3,7 @@
 from fleet_agent.config.handlers import ExecHandler
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.orders import held
+from fleet_agent.orders.order import Order
 from unit.orders.conftest import Bench
 
 
@@ -90,3 +91,24 @@ def test_a_retained_message_is_done_only_where_that_is_wanted(bench: Bench) -> N
     bench.send("b", b"kept", retain=True)
     assert [answer.said["stdout"] for answer in bench.answered(1)] == ["kept"]
     assert (acknowledged, bench.counters().handled) == ([1], 0)
+
+
+def test_bytes_of_what_left_are_free_again_and_an_identity_is_held_no_more() -> None:
+    """Whichever way it leaves: in its turn, canceled, or with the connection."""
+    found = held.Held()
+    third = held.HELD_BYTES // 3
+    for number in range(3):
+        found.add(Order(payload=bytes(third), identity=f"id {number}"), lambda: None)
+    rest = held.HELD_BYTES - 3 * third
+    assert (found.has_room(rest), found.has_room(rest + 1), len(found)) == (True, False, 3)
+    found.drop("id 1")
+    found.drop("id 1")
+    assert (found.has_room(rest + third), found.has_room(rest + third + 1)) == (True, False)
+    assert [found.has(f"id {number}") for number in range(3)] == [True, False, True]
+    assert found.first().order.identity == "id 0"
+    assert not found.has("id 0")
+    assert found.has_room(rest + 2 * third)
+    found.add(Order(payload=b"of nobody"), lambda: None)
+    found.clear()
+    assert (len(found), found.has("id 2")) == (0, False)
+    assert (found.has_room(held.HELD_BYTES), found.has_room(held.HELD_BYTES + 1)) == (True, False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import select
 import socket
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ import pytest
 from fleet_agent.config.handlers import Handler, HelperHandler
 from fleet_agent.config.orders import Jobs
 from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.orders.handlers.helper import HelperWork
+from fleet_agent.orders.order import Order, bound
+from fleet_agent.orders.outcome import Outcome
 from unit.orders.conftest import LIMIT, Bench
 from unit.orders.device import Device
 
@@ -157,13 +161,17 @@ def test_a_helper_that_says_nothing_or_nonsense_is_a_failure(
 
 
 def test_a_helper_that_hangs_costs_its_time_limit(
-    bench: Bench, helper: Helper, listen: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    bench: Bench, helper: Helper, listen: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr("fleet_agent.orders.handlers.helper._GRACE", 0.1)
-    listen(timeout=0.2)
+    listen(timeout=20.0)
     bench.send("cmd")
     connection, _ = helper.accept()
     say(connection, STARTED)
+    bench.turn_once()
+    assert 29 < bench.roster.due - bench.clock.monotonic() <= 30, (
+        "and what it takes to report that"
+    )
+    bench.clock.go(30)
     assert bench.answered()[0].said["error"] == "timeout"
 
 
@@ -181,6 +189,8 @@ def test_what_it_started_is_asked_about_after_the_agents_end(
     assert again == {"result": asked["order"]}
     say(connection, {"outcome": "running"})
     connection.close()
+    bench.turn_once()
+    bench.clock.go(2)
     bench.turn(helper.has_caller)
     connection, again = helper.accept()
     assert again == {"result": asked["order"]}
@@ -212,6 +222,130 @@ def test_what_cannot_be_noted_is_not_begun(
     (tmp_path / "orders").write_text("in the way")
     bench.send("cmd")
     assert bench.answered()[0].said["error"] == "not-kept"
+
+
+@pytest.fixture
+def work(bench: Bench, tmp_path: Path) -> Iterator[HelperWork]:
+    """What asks, by itself."""
+    settings = HelperHandler(name="x", socket=str(tmp_path / "helper.sock"), timeout=60.0)
+    found = HelperWork(settings, bench.mailbox, bench.clock)
+    yield found
+    found.close()
+
+
+def ended(bench: Bench, outcomes: list[Outcome]) -> Outcome:
+    while not outcomes:
+        bench.turn_once()
+    (found,) = outcomes
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (DONE, Outcome(stdout=b"did it\n")),
+        ({"outcome": "done", "status": 7, "reason": "x"}, Outcome(stdout=b"")),
+        ({"outcome": "failed", "status": 4, "reason": "no unit", "stderr": "why\ud800"},
+         Outcome(status=4, reason="no unit", stdout=b"", stderr=b"why?")),
+        ({"outcome": "killed", "reason": ""}, Outcome(status=-1, reason="x: killed", stdout=b"")),
+        ({"outcome": "killed", "reason": 7}, Outcome(status=-1, reason="x: killed", stdout=b"")),
+        ({"outcome": "failed", "status": 0}, Outcome(status=-1, reason="x: failed", stdout=b"")),
+        ({"outcome": "failed", "status": True}, Outcome(status=-1, reason="x: failed", stdout=b"")),
+        ({"outcome": "failed", "status": "4"}, Outcome(status=-1, reason="x: failed", stdout=b"")),
+        ({"outcome": "refused", "reason": "no"},
+         Outcome(status=-1, error="refused", reason="no", stdout=b"", was_begun=False)),
+        ({"outcome": "timed-out", "reason": "slow"},
+         Outcome(status=-1, error="timeout", reason="slow", stdout=b"")),
+        ({"outcome": "canceled", "reason": "it was", "status": 3},
+         Outcome(status=-1, error="canceled", reason="it was", stdout=b"")),
+    ],
+)  # fmt: skip
+def test_what_the_helper_reports_is_what_became_of_it(
+    bench: Bench, helper: Helper, work: HelperWork, said: dict[str, Any], found: Outcome
+) -> None:
+    outcomes: list[Outcome] = []
+    work.begin(Order(payload=b""), outcomes.append)
+    connection, _ = helper.accept()
+    data = b"".join(json.dumps(value).encode() + b"\n" for value in (STARTED, said, DONE))
+    # However it is cut; the first end is the one.
+    for part in (data[:7], data[7:30], data[30:]):
+        connection.sendall(part)
+        bench.turn_once()
+    assert ended(bench, outcomes) == found
+    assert work.due == math.inf
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_one_of_which_the_helper_knows_nothing_was_begun_if_it_said_so(
+    bench: Bench, helper: Helper, work: HelperWork, is_started: bool
+) -> None:
+    outcomes: list[Outcome] = []
+    work.begin(Order(payload=b""), outcomes.append)
+    connection, _ = helper.accept()
+    say(connection, *([STARTED] if is_started else [{"started": 1}]), {"outcome": "unknown"})
+    if not is_started:
+        connection.close()
+        bench.turn_once()
+        assert 1 < work.due - bench.clock.monotonic() <= 2, "that was no word of it: it is asked"
+        bench.clock.go(2)
+        work.act()
+        connection, _ = helper.accept()
+        say(connection, {"outcome": "unknown"})
+    found = ended(bench, outcomes)
+    assert (found.error, found.was_begun) == (
+        ("stopped", True) if is_started else ("no-helper", False)
+    )
+
+
+def test_one_that_never_ends_is_given_up_and_may_have_had_an_effect(
+    bench: Bench, helper: Helper, work: HelperWork
+) -> None:
+    outcomes: list[Outcome] = []
+    assert work.due == math.inf
+    work.resume(Order(payload=b"", id="a1"), outcomes.append)
+    connection, asked = helper.accept()
+    assert asked == {"result": "a1"}
+    assert 69 < work.due - bench.clock.monotonic() <= 70
+    bench.clock.go(70)
+    work.act()
+    found = ended(bench, outcomes)
+    assert (found.error, found.was_begun) == ("timeout", True)
+    connection.close()
+
+
+def test_one_that_cannot_be_asked_now_is_asked_again_soon(
+    bench: Bench, work: HelperWork, tmp_path: Path
+) -> None:
+    outcomes: list[Outcome] = []
+    work.resume(Order(payload=b"", id="a1"), outcomes.append)
+    assert 1 < work.due - bench.clock.monotonic() <= 2
+    bench.clock.go(2)
+    found = Helper(tmp_path / "helper.sock")
+    work.act()
+    connection, asked = found.accept()
+    assert asked == {"result": "a1"}
+    say(connection, DONE)
+    assert ended(bench, outcomes).is_good
+    found.close()
+
+
+def test_more_arguments_than_a_line_carries_are_refused(
+    bench: Bench, helper: Helper, work: HelperWork
+) -> None:
+    outcomes: list[Outcome] = []
+    work.begin(Order(payload=b"", arguments=("x" * 65_536,)), outcomes.append)
+    (found,) = outcomes
+    assert (found.error, found.was_begun) == ("too-large", False)
+    assert found.reason.startswith("its arguments have 65")
+    assert found.reason.endswith(" bytes, 65536 are allowed")
+    assert not helper.has_caller()
+    work.begin(
+        Order(payload=b"", id="a1", bound=bound(0.0, bench.clock), arguments=("y",)),
+        outcomes.append,
+    )
+    connection, asked = helper.accept()
+    assert asked == {"name": "x", "arguments": ["y"], "order": "a1", "timeout": 1}
+    connection.close()
 
 
 @pytest.fixture
@@ -272,6 +406,8 @@ def test_canceled_while_the_agent_was_away_it_is_ended_on_its_return(
     connection, canceled = helper.accept()
     assert canceled == {"cancel": asked["order"]}
     say(connection, {"outcome": "running"})
+    device.turn(lambda: device.roster.due < device.clock.monotonic() + 3)
+    device.clock.go(2)
     device.turn(helper.has_caller)  # it is asked until it has ended
     connection, again = helper.accept()
     assert again == canceled

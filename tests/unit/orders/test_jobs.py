@@ -2,17 +2,21 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fleet_agent.config.handlers import FileHandler, Handler
+from fleet_agent.config.handlers import FileHandler, Handler, SocketHandler
 from fleet_agent.config.orders import Jobs
 from fleet_agent.orders.jobs.document import STEPS
+from fleet_agent.orders.order import JOB, Order
+from fleet_agent.orders.outcome import Outcome
 from unit.orders.cloud import managed, steps
-from unit.orders.device import Device, running
+from unit.orders.conftest import Program
+from unit.orders.device import JOBS, Device, running
 
 Make = Callable[..., Device]
 
@@ -350,3 +354,206 @@ def test_as_many_steps_as_a_job_may_have_are_no_stack_of_calls(
     document = {"steps": [*steps(*written, ignoreStepFailure="true")]}
     status, details = device.does(document)
     assert (status, details["step"]) == ("SUCCEEDED", f"{STEPS} of {STEPS}: S{STEPS - 1}")
+
+
+# Without processes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asking(make: Make, program: Program, tmp_path: Path) -> Device:
+    """``ask`` takes until the program answers, ``write`` is done at once."""
+    names = {"ask": "ask", "write": "write"}
+    found = make(
+        Jobs(enabled=True, operations=names, leave=({"operation": "firmware"},)),
+        ask=Handler(socket=SocketHandler(path=str(program.path), timeout=90.0)),
+        write=Handler(file=FileHandler(path=str(tmp_path / "written"))),
+    )
+    found.connect()
+    found.settle()
+    return found
+
+
+ASK, WRITE = {"operation": "ask"}, {"operation": "write"}
+
+
+def updates(device: Device) -> list[dict[str, Any]]:
+    said = zip(device.cloud.asked, device.cloud.requests, strict=True)
+    return [request for path, request in said if path.endswith("/update")]
+
+
+def answers(device: Device, connection: socket.socket) -> None:
+    connection.send(b"{}")
+    connection.close()
+    device.turn(lambda: not device.mailbox._watched)
+    device.settle()
+
+
+def test_what_the_program_and_aws_learn_of_a_step(asking: Device, program: Program) -> None:
+    job = asking.cloud.create("j1", {**ASK, "args": ["a"]})
+    asking.settle()
+    connection, packet = program.accept()
+    assert packet.pop("payload")
+    assert packet == {
+        "handler": "ask",
+        "topic": f"{JOBS}/j1",
+        "content_type": "application/json",
+        "id": "job:j1:1:0",
+        "arguments": ["a"],
+    }
+    answers(asking, connection)
+    assert job.status == "SUCCEEDED"
+    said = {"status": "IN_PROGRESS", "executionNumber": 1, "includeJobExecutionState": True}
+    first, second, _ = updates(asking)
+    assert first.items() >= {**said, "expectedVersion": 1}.items()
+    assert "stepTimeoutInMinutes" not in first
+    # Its 90 seconds, and a minute.
+    assert second.items() >= {**said, "expectedVersion": 2, "stepTimeoutInMinutes": 3}.items()
+
+
+def test_a_step_has_no_more_time_than_its_job(asking: Device, program: Program) -> None:
+    job = asking.cloud.create("j1", ASK)
+    job.seconds = 50
+    asking.settle()
+    connection, _ = program.accept()
+    assert 49 < asking.roster.due - asking.clock.monotonic() <= 50
+    asking.clock.go(50)
+    asking.turn(lambda: job.status == "FAILED")
+    connection.close()
+    assert job.details["outcome"] == "timed out"
+
+
+@pytest.mark.parametrize("notice", ["notify", "notify-next", "of another", "nothing"])
+def test_a_notice_ends_no_job_that_is_wanted(
+    asking: Device, program: Program, notice: str
+) -> None:
+    job = asking.cloud.create("j1", ASK)
+    asking.settle()
+    before = len(asking.cloud.asked)
+    connection, _ = program.accept()
+    payloads: dict[str, tuple[str, Any]] = {
+        "notify": ("notify", {"jobs": {}}),
+        "notify-next": ("notify-next", {"execution": job.shown}),
+        "of another": ("notify-next", {"execution": {**job.shown, "jobId": "j2"}}),
+        "nothing": ("notify-next", {}),
+    }
+    path, values = payloads[notice]
+    asking.hear(f"{JOBS}/{path}", json.dumps(values).encode())
+    asking.settle()
+    assert asking.cloud.asked[before:] == ([] if notice == "notify-next" else ["j1/get"])
+    if notice != "notify-next":
+        assert asking.cloud.requests[-1]["includeJobDocument"] is False
+    answers(asking, connection)
+    assert job.status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("how", ["gone", "canceled", "tried again"])
+def test_one_that_is_over_in_the_cloud_is_ended_and_the_next_one_begun(
+    asking: Device, program: Program, how: str
+) -> None:
+    job = asking.cloud.create("j1", ASK)
+    after = asking.cloud.create("j2", WRITE)
+    asking.settle()
+    connection, _ = program.accept()
+    if how == "gone":
+        asking.cloud.jobs.remove(job)
+    elif how == "canceled":
+        job.status = "CANCELED"
+    else:
+        job.number += 1
+        job.status, job.document = "QUEUED", WRITE
+    asking.hear(f"{JOBS}/notify", b"{}")
+    asking.turn(lambda: after.status == "SUCCEEDED")
+    assert connection.recv(1) == b"", "nobody waits for its answer any more"
+    connection.close()
+    assert job.status == {"tried again": "SUCCEEDED", "canceled": "CANCELED"}.get(
+        how, "IN_PROGRESS"
+    )
+
+
+def test_a_report_that_shows_it_is_over_ends_it(asking: Device, program: Program) -> None:
+    job = asking.cloud.create("j1", {"steps": [*steps(("A", "ask", ()), ("B", "ask", ()))]})
+    asking.settle()
+    connection, _ = program.accept()
+    job.status = "TIMED_OUT"
+    answers(asking, connection)
+    asking.settle()
+    connection, packet = program.accept()
+    assert packet["id"] == "job:j1:1:1"
+    assert connection.recv(1) == b""
+    connection.close()
+    assert asking.does(WRITE, "j2")[0] == "SUCCEEDED"
+
+
+def test_a_new_connection_begins_no_step_again(asking: Device, program: Program) -> None:
+    job = asking.cloud.create("j1", ASK)
+    asking.settle()
+    connection, _ = program.accept()
+    asking.disconnect()
+    asking.connect()
+    asking.settle()
+    assert not program.has_caller()
+    assert len(job.said) == 2, "taken, and its step"
+    answers(asking, connection)
+    assert job.status == "SUCCEEDED"
+    assert asking.roster.counters["ask"].duplicates == 0
+
+
+def test_one_whose_document_is_not_for_this_device_any_more_has_failed(
+    asking: Device, program: Program
+) -> None:
+    job = asking.cloud.create("j1", ASK)
+    asking.settle()
+    program.accept()[0].close()
+    asking.disconnect()
+    job.document = {"operation": "unknown"}
+    asking.connect()
+    asking.turn(lambda: job.status == "FAILED")
+    reason = 'the operation "unknown" is not in jobs.operations'
+    assert job.said[-1] == ("FAILED", {"reason": reason})
+
+
+def test_a_step_that_was_begun_and_of_which_nothing_is_known_is_not_begun_again(
+    asking: Device, tmp_path: Path
+) -> None:
+    order = Order(payload=b"before", identity="job:j1:1:0", origin=JOB)
+    asking.roster.named("write").take(order, lambda: None)
+    status, details = asking.does(WRITE)
+    assert (status, details["reason"]) == ("FAILED", "what became of it is not known any more")
+    assert (tmp_path / "written").read_bytes() == b"before"
+
+
+def test_an_outcome_from_before_is_none_of_the_job_at_hand(
+    asking: Device, program: Program
+) -> None:
+    job = asking.cloud.create("j1", ASK)
+    asking.settle()
+    forgotten: list[str] = []
+    older, later = (
+        Order(payload=b"", identity=identity, origin=JOB)
+        for identity in ("job:old:1:0", "job:j1:1:1")
+    )
+    for order in (older, later):
+        asking.jobs.report("ask", order, Outcome(status=3), lambda: forgotten.append("x"))
+    assert forgotten == ["x"] * 2
+    connection, _ = program.accept()
+    answers(asking, connection)
+    assert job.status == "SUCCEEDED"
+    asking.jobs.report("ask", older, Outcome(), lambda: forgotten.append("x"))
+    assert forgotten == ["x"] * 3
+
+
+def test_a_disk_that_takes_nothing_does_not_keep_a_job_from_being_done(
+    asking: Device, tmp_path: Path
+) -> None:
+    (tmp_path / "orders").write_text("in the way")
+    assert asking.does(WRITE)[0] == "SUCCEEDED"
+    (problem,) = asking.health.problems
+    assert problem.kind.code == "orders-not-kept"
+    assert problem.title.startswith("Orders do not survive a restart for now. Cannot ")
+    assert problem.remedy
+
+
+@pytest.mark.parametrize("operation", [["firmware"], {"a": 1}, 7, None])
+def test_an_operation_that_is_no_name_is_none(asking: Device, operation: object) -> None:
+    assert asking.does({"operation": operation}, "j1")[0] == "REJECTED"
+    assert asking.does(WRITE, "j2")[0] == "SUCCEEDED"

@@ -1,14 +1,26 @@
 """Which handler gets a message, and what of it stays over a reload."""
 
+import functools
+import logging
 import math
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fleet_agent.config.handlers import ExecHandler, FileHandler
+from fleet_agent.config.handlers import (
+    ExecHandler,
+    FileHandler,
+    Handler,
+    HelperHandler,
+    SocketHandler,
+)
 from fleet_agent.config.subscriptions import Subscription
-from unit.orders.conftest import Bench
+from fleet_agent.orders.handlers.work import Limits
+from fleet_agent.orders.order import Order
+from fleet_agent.orders.outcome import Result
+from unit.orders.conftest import Arriving, Bench, Program
 
 
 def saying(topic: str, words: str, **more: object) -> Subscription:
@@ -107,6 +119,127 @@ def test_damaged_files_of_the_line_are_passed_over(bench: Bench, tmp_path: Path)
     assert begun.name.endswith(".begun.json")
     assert [answer.said.get("stdout") for answer in bench.answered(2)] == [None, "3"]
     assert sorted(path.name for path in third.parent.iterdir()) == ["other.json"]
+
+
+def test_what_no_subscription_matches_is_for_who_takes_direct_messages(
+    bench: Bench, program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    acknowledged: list[int] = []
+    bench.handlers["ask"] = Handler(socket=SocketHandler(path=str(program.path), max_waiting=0))
+    bench.direct = "ask"
+    bench.listen(Subscription(topic="cmd/#"), Subscription(topic="ask", handler="ask"))
+
+    def send(topic: str, number: int, **more: object) -> bool:
+        acknowledge = functools.partial(acknowledged.append, number)
+        return bench.messages.take(
+            Arriving(topic=topic, payload=b"%d" % number, acknowledge=acknowledge, **more)  # type: ignore[arg-type]
+        )
+
+    assert send("cmd/a", 1)
+    assert send("direct", 2, retain=True)
+    assert acknowledged == [1, 2]
+    assert send("direct", 3)
+    assert not send("direct", 4)
+    assert send("direct", 5, qos=0)
+    assert bench.answered()[0].said["error"] == "busy"
+    assert not send("ask", 6)
+    assert acknowledged == [1, 2, 3, 5]
+    connection, packet = program.accept()
+    connection.close()
+    assert (packet["topic"], packet["payload"], packet["handler"]) == ("direct", "3", "ask")
+    assert bench.health.traffic.messages_unmatched == 4
+    assert [line for line in caplog.messages if "no subscription matches" in line] == [
+        "a message that no subscription matches, on direct (1 bytes)"
+    ]
+
+
+def test_a_flood_of_what_nobody_asked_for_is_a_line_a_minute(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench.listen(Subscription(topic="cmd"))
+    for pause in (0.0, 30.0, 29.0, 2.0, 59.0, 2.0, 61.0):
+        bench.clock.go(pause)
+        bench.send("a\nb", b"123")
+    words = "a message that no subscription matches, on a\\nb (3 bytes)"
+    since = ", 3 since the last such line", ", 2 since the last such line", ""
+    assert caplog.messages == [words, *(words + more for more in since)]
+    assert bench.health.traffic.messages_unmatched == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "folder"),
+    [
+        ("h", "", "h-472cce09"), ("cmd/+", "cmd/+", "cmd__-7a913450"), ("Tür 1.a-b_c", "", "T_r_1.a-b_c-fb735f97"),
+        ("x" * 100, "y", "x" * 80 + "-d3dd14c9"), ("..", "", "..-6d44868d"),
+    ],
+)  # fmt: skip
+def test_where_orders_wait_is_the_same_after_an_upgrade(
+    bench: Bench, name: str, place: str, folder: str
+) -> None:
+    """What waits below another name would be removed."""
+    handler = ExecHandler(argv=("true",))
+    if place:
+        found = bench.roster.own(name, place, handler)
+    else:
+        bench.handlers[name] = Handler(exec=handler)
+        found = bench.roster.named(name)
+        assert bench.roster.named(name) is found
+    assert found.folder == bench.folder / "orders" / folder
+
+
+def test_the_limits_of_each_kind(bench: Bench) -> None:
+    bench.handlers |= {
+        "exec": Handler(exec=ExecHandler(argv=("x",), max_size=7, max_waiting=3, timeout=9.0)),
+        "file": Handler(file=FileHandler(path="/x", max_size=7)),
+        "helper": Handler(helper=HelperHandler(name="x", max_waiting=3, timeout=9.0)),
+    }
+    limits = {name: bench.roster.named(name).limits for name in ("exec", "file", "helper")}
+    assert limits == {
+        "exec": Limits(size=7, waiting=3, seconds=9.0),
+        "file": Limits(size=7, waiting=0, seconds=0.0),
+        "helper": Limits(size=1 << 20, waiting=3, seconds=9.0),
+    }
+
+
+def test_what_is_shown_of_an_order_is_short(bench: Bench) -> None:
+    bench.listen(saying("a", "x"))
+    order = Order(payload=b"", identity="i" * 300)
+    bench.shared.note("h", order, Result.FAILED, "r" * 300)
+    bench.shared.note("h", Order(payload=b"", id="ab"), Result.DONE, "")
+    long, short = bench.shared.last
+    assert (long["id"], long["reason"]) == (
+        "i" * 200 + " … (300 bytes)",
+        "r" * 200 + " … (300 bytes)",
+    )
+    assert (short["id"], short["reason"], short["outcome"]) == ("ab", None, "done")
+
+
+def test_what_is_left_alone_or_refused_is_acknowledged(bench: Bench) -> None:
+    bench.listen(saying("a", "x", deduplicate="property:id"))
+    assert bench.messages.take(Arriving(topic="a", retain=True))
+    assert bench.messages.take(Arriving(topic="a", user_properties=(("id", "x" * 257),)))
+    assert bench.answered()[0].said["reason"] == "its id has more than 256 bytes"
+
+
+def test_no_program_learns_of_a_topic_where_no_answer_goes(bench: Bench, program: Program) -> None:
+    bench.handlers["ask"] = Handler(socket=SocketHandler(path=str(program.path)))
+    bench.listen(Subscription(topic="a", handler="ask"))
+    for topic, data in (("$aws/x", b""), ("answers", bytes(65_535)), ("answers", b"")):
+        bench.send("a", response_topic=topic, correlation_data=data)
+        connection, packet = program.accept()
+        assert packet.get("response_topic") == (None if data or topic != "answers" else topic)
+        connection.send(b"{}")
+        connection.close()
+        bench.turn_once()
+    assert len(bench.answers) == 1
+
+
+def test_a_filter_that_stands_twice_has_one_handler(bench: Bench) -> None:
+    bench.listen(saying("a", "x"), saying("a", "x"), saying("a", "y"))
+    assert list(bench.roster.counters) == ["a", "a-2"]
+    assert bench.ask("a")["stdout"] == "x\n"
 
 
 _TEXT = st.text(max_size=20)

@@ -1,17 +1,22 @@
 """Local programs that are asked over a socket."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.config.handlers import SocketHandler
 from fleet_agent.config.subscriptions import Subscription
-from fleet_agent.orders.handlers.socket import packet
-from fleet_agent.orders.order import Order
+from fleet_agent.orders.handlers.socket import SocketWork, packet, status_of
+from fleet_agent.orders.handlers.work import seconds
+from fleet_agent.orders.order import Order, bound
+from fleet_agent.orders.outcome import Outcome
+from support.clock import FakeClock
 from unit.orders.conftest import Bench, Program
 
 
@@ -169,3 +174,90 @@ def test_the_example_of_the_how_to_answers(bench: Bench, tmp_path: Path, root_di
         bench.listen(asking(path, timeout=60.0))
         bench.turn(lambda: bench.ask("cmd/a", b"x") == {"status": 0})  # once it listens
         program.kill()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"{}", 0), (b'{"status": 0}', 0), (b'{"status": 7}', 7), (b'{"status": -1}', -1), (b'{"status": "7"}', 0),
+        (b'{"status": null}', 0), (b'{"status": 1.5}', 0), (b"[7]", 0), (b"7", 0), (b"", 0), (b"\xff", 0),
+        (b"[" * 100_000, 0),
+    ],
+)  # fmt: skip
+def test_the_status_of_an_answer(answer: bytes, status: int) -> None:
+    assert status_of(answer) == status
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_text"),
+    [
+        (b"", True), (b"text", True), ("é".encode() * 9, True), (b'"' * 12, False), (b'"' * 2 + b"x" * 4, True),
+        (b'"' * 3 + b"x" * 3, True), (b'"' * 4 + b"x" * 2, True), (b'"' * 5 + b"x", False), (b"\xff", False),
+    ],
+)  # fmt: skip
+def test_a_payload_is_text_where_that_is_not_longer_than_base64(
+    payload: bytes, is_text: bool
+) -> None:
+    found = json.loads(packet(Order(topic="t", payload=payload), "h"))
+    assert ("payload" in found, "payload_base64" in found) == (is_text, not is_text)
+    assert "\\u00e9" not in packet(Order(payload="é".encode()), "h").decode()
+    assert b'"id": "?"' in packet(Order(payload=b"", identity="\ud800"), "h")
+
+
+@pytest.mark.parametrize("how", ["closes", "resets", "is late", "says too much"])
+def test_a_program_that_may_have_done_it_has_been_given_it(
+    bench: Bench, program: Program, how: str
+) -> None:
+    """Whoever gave it learns that it may have had an effect."""
+    work = SocketWork(
+        SocketHandler(path=str(program.path), timeout=5.0), "h", bench.mailbox, bench.clock
+    )
+    ended: list[Outcome] = []
+    work.begin(Order(payload=b"x" * 9), ended.append)
+    connection, _ = program.accept()
+    if how == "resets":
+        # What it has not read is lost to it.
+        work._connection.send(b"more")  # type: ignore[union-attr]
+    elif how == "says too much":
+        connection.send(b"x" * (121 * 1024))
+    if how == "is late":
+        assert 4 < work.due - bench.clock.monotonic() <= 5
+        work.act()
+    elif how != "says too much":
+        connection.close()
+    while not ended:
+        bench.turn_once()
+    (outcome,) = ended
+    words = {
+        "closes": ("no-answer", "closed the connection without an answer"),
+        "resets": ("no-answer", "ended the connection: Connection reset by peer"),
+        "is late": ("timeout", "did not answer within 5 s"),
+        "says too much": ("answer-too-large", "has more than 122880 bytes"),
+    }
+    error, reason = words[how]
+    assert (outcome.error, outcome.was_begun) == (error, True)
+    assert reason in outcome.reason
+    assert work.due == math.inf
+    assert not work.resume(Order(payload=b""), ended.append), "it is asked again"
+    connection.close()
+
+
+def test_one_that_answers_is_asked_for_nothing_more(bench: Bench, program: Program) -> None:
+    bench.listen(asking(program.path, deduplicate="property:id"))
+    bench.send("cmd/a", user_properties=(("id", "1"),))
+    connection, _ = program.accept()
+    connection.send(b'{"status": 0}')
+    connection.close()
+    (answer,) = bench.answered()
+    assert answer.said == {"status": 0}
+    assert bench.shared.last[-1]["reason"] is None
+    assert bench.roster.due == math.inf
+
+
+@pytest.mark.parametrize(
+    ("left", "found"), [(None, 60.0), (100.0, 60.0), (40.0, 40.0), (0.5, 0.5), (-1.0, 0.0)]
+)
+def test_an_order_has_its_handlers_time_or_less(left: float | None, found: float) -> None:
+    clock = FakeClock()
+    order = Order(payload=b"", bound=bound(left, clock))
+    assert seconds(60.0, order, clock) == found

@@ -153,5 +153,5 @@ def status_of(answer: bytes) -> int:
         values = json.loads(answer)
     except (ValueError, RecursionError):
         return 0
-    status = values.get("status", 0) if isinstance(values, dict) else 0
+    status = values.get("status") if isinstance(values, dict) else 0
     return status if isinstance(status, int) else 0

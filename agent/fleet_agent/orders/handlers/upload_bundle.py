@@ -53,5 +53,4 @@ class UploadWork(ExecWork):
             bundle = answer["bundle"]
         except (ValueError, LookupError, TypeError):
             return found
-        said = json.dumps({"bundle": bundle}).encode()
-        return Outcome(status=0, error="", reason="", stdout=said, is_cut=False)
+        return Outcome(stdout=json.dumps({"bundle": bundle}).encode())

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fleet_agent.config.orders import Jobs as Settings
-from fleet_agent.orders.handler import Handler
 from fleet_agent.orders.jobs import document, execution, progress, report
 from fleet_agent.orders.jobs.asking import Asking
 from fleet_agent.orders.jobs.document import Plan, Step, UnfitError
@@ -35,8 +34,6 @@ from fleet_agent.orders.router import Receipt
 from fleet_agent.printable import printable
 
 _log = logging.getLogger(__name__)
-
-_MINUTES = 10_080  # of a step's time-out, AWS's most
 
 
 class Jobs:
@@ -66,7 +63,6 @@ class Jobs:
         self._plan: Plan | None = None
         self._execution: Execution | None = None
         self._bound: Bound | None = None
-        self._handler: Handler | None = None
         self._is_searching = False
         self._receipt = Receipt.TAKEN
 
@@ -154,11 +150,9 @@ class Jobs:
     def _check(self, current: Progress) -> None:
         """Whether the job at hand is still wanted."""
 
-        def answered(is_good: bool, values: dict[str, Any]) -> None:
-            found = execution.execution(values.get("execution")) if is_good else None
-            if self._progress is not current and (
-                self._progress is None or self._progress.job != current.job
-            ):
+        def answered(_is_good: bool, values: dict[str, Any]) -> None:
+            found = execution.execution(values.get("execution"))
+            if self._progress is None or self._progress.job != current.job:
                 return
             if found is None or found.number != current.number or found.status != IN_PROGRESS:
                 self._is_over()
@@ -186,16 +180,12 @@ class Jobs:
 
     def _go_on(self, found: Execution) -> None:
         """The job at hand is still wanted; its document is a fresh one: addresses in it are valid for a while."""
-        current = self._progress
-        if current is None:
-            return
         try:
             self._plan = self._planned(found)
         except UnfitError as error:
             self._end(FAILED, {"reason": str(error)})
             return
-        if self._handler is None or not self._handler.has(current.identity):
-            self._next_step()
+        self._next_step()
 
     def _planned(self, found: Execution) -> Plan:
         plan = document.plan(found.document, self._settings, self._place.facts)
@@ -213,7 +203,7 @@ class Jobs:
             return
         index = len(current.steps)
         step = plan.steps[index]
-        handler = self._handler = self._place.handler(step)
+        handler = self._place.handler(step)
         if handler.knows(current.identity) and not handler.has(current.identity):
             self._ended(
                 failure(STOPPED, "what became of it is not known any more", was_begun=True)
@@ -221,7 +211,7 @@ class Jobs:
             return
         if not handler.has(current.identity):
             # Beyond its own limit nothing runs; AWS, too, is to give it up then, should the device be gone.
-            minutes = min(math.ceil(handler.limits.seconds / 60) + 1, _MINUTES)
+            minutes = math.ceil(handler.limits.seconds / 60) + 1
             details = {"step": report.position(plan, index)}
             self._update(details, _nothing, stepTimeoutInMinutes=minutes)
             handler.take(self._order(current, step), _nothing)
@@ -324,7 +314,6 @@ class Jobs:
         )
         # Before it is forgotten: so a kill in between does not keep it from being ended.
         self._place.cancel(current.identity)
-        self._handler = None
         self._drop()
 
     def _drop(self) -> None:
