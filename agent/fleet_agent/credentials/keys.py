@@ -144,7 +144,7 @@ def read_ca(pem: bytes, name: str) -> str:
     strange = [kind for kind, _ in blocks if kind != pem_file.CERTIFICATE]
     if strange or not blocks:
         contents = (
-            f"holds a {strange[0]}"
+            f"holds {pem_file.named(strange[0])}"
             if strange
             else f"holds no certificate: {pem_file.describe(pem)}"
         )

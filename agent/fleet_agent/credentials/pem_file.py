@@ -155,12 +155,16 @@ def _instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
         error = _encrypted(name)
         return "it is encrypted with a passphrase", error.remedy
     kind = kinds[0]
-    article = "an" if kind[0] in "AEIOU" else "a"
     command = {
         CERTIFICATE: "Give the certificate's file where a certificate is wanted, and here the other one.",
         "PUBLIC KEY": "Give the private key's file, which the public one was made from.",
     }.get(kind, f"Give the right file: {file} is another one of the set.")
-    return f"it is {article} {kind}", command
+    return f"it is {named(kind)}", command
+
+
+def named(kind: str) -> str:
+    """A kind of block, with its article."""
+    return f"an {kind}" if kind[0] in "AEIOU" else f"a {kind}"
 
 
 def _encrypted(name: str) -> DeviceError:
@@ -182,7 +186,8 @@ def _is_pss(text: str) -> bool:
 
 
 def _looks_utf16(data: bytes) -> bool:
-    return b"-\0-\0-\0-\0-\0B\0" in data or b"\0-\0-\0-\0-\0-\0B" in data
+    # In either order of its bytes: zeros stand on both sides.
+    return b"-\0-\0-\0-\0-\0B\0" in data
 
 
 def _looks_der(data: bytes) -> bool:

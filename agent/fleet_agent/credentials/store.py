@@ -295,7 +295,7 @@ class Store:
         for number in self._folders.numbers():
             if number not in (found.number, previous):
                 self._remove(number)
-        return self.describe(dataclasses.replace(found, issued=without_ownership_token))
+        return self.describe(found)
 
     def remove_replaced(self) -> None:
         """Remove the replaced credentials: the one in use has proven itself."""

@@ -12,9 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fleet_agent.credentials import keys as requests
 from fleet_agent.credentials.hsm import cryptoki, keys
 from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Module, ModuleError
-from fleet_agent.credentials.model import HardwareKey, HardwareToken
+from fleet_agent.credentials.model import (
+    Generation,
+    HardwareKey,
+    HardwareToken,
+    Registration,
+)
+from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
+from support.clock import FakeClock
 from support.softhsm import MODULE, PIN, TOKEN
+from support.walks import ATTEMPT, issued
 
 
 @pytest.fixture(params=["ec-p256", "rsa-2048"])
@@ -131,6 +139,45 @@ def test_without_its_public_half_a_key_cannot_be_used(key: HardwareKey) -> None:
     else:
         with pytest.raises(DeviceError, match="public half"):
             keys.public_key(key)
+
+
+# The store's ----------------------------------------------------------------------------------------------------------
+
+
+def held(store: Store, key: HardwareKey, certificate: str | None = None) -> Generation:
+    """A generation with that key; with a certificate it is in use."""
+    found = store.keep_hardware_key(store.open(ATTEMPT), key)
+    keys.make(key, "ec-p256")
+    if certificate is not None:
+        found = store.keep_certificate(found, issued(certificate), "c", None)
+        found = store.keep_registration(
+            found, Registration(thing_name="t", device_configuration={})
+        )
+        store.promote(store.mark_proven(found, "in a test"))
+    return found
+
+
+def test_a_key_goes_with_its_generation_but_for_one_that_is_used_again_or_not_ours(
+    token: HardwareToken, tmp_path: Path
+) -> None:
+    store = Store(tmp_path, FakeClock(), token)
+    mine = HardwareKey(token=token, label="mine", is_ours=True)
+    shared = HardwareKey(token=token, label="shared", is_ours=True)
+    theirs = HardwareKey(token=token, label="theirs")
+    held(store, shared, "a")
+    for key in (shared, theirs, mine):
+        held(store, key)
+        store.open(ATTEMPT)
+    assert [keys.exists(each) for each in (shared, theirs, mine)] == [True, True, False]
+    assert requests.public_key_of_key(shared, "it") == requests._encode(keys.public_key(shared))
+    held(store, mine, "b")
+    held(store, theirs)
+    store.remove_replaced()
+    assert [keys.exists(each) for each in (shared, theirs, mine)] == [False, True, True]
+    held(store, mine)
+    store.destroy_hardware_keys()
+    assert [keys.exists(each) for each in (theirs, mine)] == [True, False]
+    keys.destroy(theirs)
 
 
 # The module -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import base64
 import datetime as dt
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from fleet_agent.credentials import keys, pem_file
 from fleet_agent.credentials.model import KeyPair, Secret
+from fleet_agent.credentials.validity import Validity, glance
 from fleet_agent.errors import DeviceError
 from support import csr as making
 from support.certificates import make_certificate
@@ -177,6 +179,137 @@ def test_another_name_of_the_same() -> None:
     assert pem_file.certificate(other, "c.crt") == leaf
 
 
+def test_whatever_an_editor_made_of_the_ends_of_lines_and_all_certificates() -> None:
+    one, two = make_certificate(making.make_key()), make_certificate(making.make_key())
+    for ends in ("\n", "\r\n", "\r"):
+        given = b"\xef\xbb\xbf" + (one + two).replace("\n", ends).encode()
+        assert pem_file.certificate(given, "c.crt") == one + two
+
+
+UTF16 = "-----BEGIN CERTIFICATE-----\n".encode("utf-16")
+BIG_ENDIAN = "-----BEGIN CERTIFICATE-----\n".encode("utf-16-be")
+_CSR = b"-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
+_EC = b"-----BEGIN EC PRIVATE KEY-----\nMIIB\n-----END EC PRIVATE KEY-----\n"
+_LOCKED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n"
+_OLD = _EC.replace(b"MIIB", b"Proc-Type: 4,ENCRYPTED\n\nMIIB")
+_PUBLIC = b"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"
+DAMAGED_KEY = b"-----BEGIN PRIVATE KEY-----\nM\n-----END PRIVATE KEY-----\n"
+DAMAGED = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    ("read", "data", "code", "title", "remedy"),
+    [
+        (pem_file.certificate, UTF16, "file-encoding", "it is text in UTF-16", "iconv -f UTF-16"),
+        (pem_file.certificate, BIG_ENDIAN, "file-encoding", "it is text in UTF-16", "iconv"),
+        (pem_file.certificate, DAMAGED.replace(b"\n", b"\\n"), "file-encoding", "the two characters", "sed 's"),
+        (pem_file.certificate, b"", "certificate-invalid", "(truncated, or something else)", "Copy the file again"),
+        (pem_file.certificate, b"hello", "certificate-invalid", "(truncated, or something else)", "Copy"),
+        (pem_file.certificate, b"0 is a digit", "certificate-invalid", "(truncated, or something else)", "Copy"),
+        (pem_file.certificate, b"a\0", "certificate-invalid", "(truncated, or something else)", "Copy"),
+        (pem_file.certificate, b"0\x82", "certificate-invalid", "(truncated, or something else)", "Copy"),
+        (pem_file.certificate, b"0\x1f", "certificate-invalid", "it looks like DER", "-inform DER"),
+        (pem_file.certificate, _EC, "certificate-invalid", "it is an EC PRIVATE KEY", "another one of the set"),
+        (pem_file.certificate, _PUBLIC, "certificate-invalid", "it is a PUBLIC KEY", "Give the private key's file"),
+        (pem_file.certificate, _LOCKED, "certificate-invalid", "it is an ENCRYPTED PRIVATE KEY", "Give the right file"),
+        (pem_file.private_key, b"", "key-invalid", "(truncated, encrypted, or something else)", "passphrase"),
+        (pem_file.private_key, _LOCKED, "key-invalid", "it is encrypted with a passphrase", "openssl pkey -in it"),
+        (pem_file.private_key, _OLD, "key-invalid", "it is encrypted with a passphrase", "openssl pkey -in it"),
+        (pem_file.private_key, DAMAGED, "key-invalid", "it is a CERTIFICATE", "Give the certificate's file where"),
+        (pem_file.request, b"", "csr-invalid", "holds no certificate signing request in PEM form.", "Make one"),
+        (pem_file.request, DAMAGED, "csr-invalid", "in PEM form (it is a CERTIFICATE).", "Give the certificate's"),
+        (keys.read_csr, _CSR, "csr-invalid", "request in PEM form that can be read.", "Make one: openssl req"),
+        (keys.read_ca, UTF16, "file-encoding", "it is text in UTF-16", "iconv"),
+        (keys.read_ca, b"", "ca-invalid", "it holds no certificate: truncated, or something else; ", "AmazonRootCA1"),
+        (keys.read_ca, b"0\x1f", "ca-invalid", "it holds no certificate: it looks like DER", "AmazonRootCA1"),
+        (keys.read_ca, DAMAGED + _EC, "ca-invalid", "it holds an EC PRIVATE KEY; ", "AmazonRootCA1"),
+        (keys.read_ca, DAMAGED, "ca-invalid", "Certificate 1 in it cannot be read", "Get the CA file again"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_something_else_says_what_it_is_and_what_to_type(
+    read: Callable[[bytes, str], object], data: bytes, code: str, title: str, remedy: str
+) -> None:
+    with pytest.raises(DeviceError) as error:
+        read(data, "it")
+    assert error.value.code == code
+    assert title in error.value.title
+    assert "it" in error.value.title.split()
+    assert remedy in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda text: keys.validity(text, "it"),
+        lambda text: keys.chain(text, None, "it"),
+        lambda text: keys.public_key_of_certificate(text, "it"),
+    ],
+)
+def test_a_certificate_that_is_none_is_named(read: Callable[[str], object]) -> None:
+    escaped = DAMAGED.decode().replace("\n", "\\n")
+    for text, code in ((DAMAGED.decode(), "certificate-invalid"), (escaped, "file-encoding")):
+        with pytest.raises(DeviceError, match=r"^it ") as error:
+            read(text)
+        assert error.value.code == code
+
+
+def test_a_certificate_on_no_point_of_its_curve_is_worth_nothing() -> None:
+    key = making.make_key()
+    made = bytearray(der(make_certificate(key)))
+    point = key.public_key().public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+    )
+    at = made.index(point)
+    made[at + 1 : at + 65] = bytes(64)
+    text = "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(bytes(made)).decode()
+    with pytest.raises(DeviceError, match=r"^The certificate in it has no usable") as error:
+        keys.public_key_of_certificate(text + "-----END CERTIFICATE-----\n", "it")
+    assert caught(error) == ("certificate-invalid", True)
+
+
+def test_a_key_that_is_damaged_says_nothing_of_what_it_holds() -> None:
+    with pytest.raises(DeviceError, match=r"k\.key holds no readable private key") as error:
+        keys.public_key_of_key(Secret(DAMAGED_KEY.decode()), "k.key")
+    assert caught(error) == ("key-invalid", True)
+
+
+@pytest.mark.parametrize("name", ["pump-7", None])
+def test_what_a_certificate_says_of_itself(name: str | None) -> None:
+    key = making.make_key()
+    first, last = dt.datetime(2026, 1, 2, tzinfo=dt.UTC), dt.datetime(2036, 1, 2, tzinfo=dt.UTC)
+    made = make_certificate(key, name=name or "x", valid_from=first, valid_to=last)
+    if name is None:
+        builder = x509.CertificateBuilder(
+            x509.Name([]), x509.Name([]), key.public_key(), 7, first, last, []
+        )
+        made = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    both = pair(made, making.key_pem(key).decode())
+    leaf = keys.checked_leaf(both)
+    loaded = x509.load_pem_x509_certificate(made.encode())
+    assert leaf.certificate_id == loaded.fingerprint(hashes.SHA256()).hex()
+    assert leaf.common_name == name
+    assert (leaf.dates.not_before, leaf.dates.not_after) == (first.timestamp(), last.timestamp())
+    assert keys.checked_validity(both) == leaf.dates
+
+
+@pytest.mark.parametrize(
+    ("short", "year"), [("491231235959", 2049), ("500101000000", 1950), ("260102030405", 2026)]
+)
+def test_the_century_of_a_year_of_two_digits(
+    monkeypatch: pytest.MonkeyPatch, short: str, year: int
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        data = b"\x30\x1e" + 2 * (b"\x17\x0d" + short.encode() + b"Z")
+        found = glance(f"-----BEGIN CERTIFICATE-----{base64.b64encode(data).decode()}-----")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    moment = dt.datetime.strptime(f"{year}{short[2:]}Z", "%Y%m%d%H%M%S%z")
+    assert found == Validity(not_before=moment.timestamp(), not_after=moment.timestamp())
+
+
 def test_an_rsa_pss_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "pss.key"
     subprocess.run(
@@ -184,8 +317,14 @@ def test_an_rsa_pss_key_is_named(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
     )  # fmt: skip
-    with pytest.raises(DeviceError, match="RSA-PSS"):
+    with pytest.raises(DeviceError, match="RSA-PSS") as error:
         pem_file.private_key(path.read_bytes(), str(path))
+    assert caught(error) == ("key-invalid", True)
+    request = ["openssl", "req", "-new", "-key", str(path), "-subj", "/CN=device"]
+    made = subprocess.run(request, check=True, capture_output=True).stdout
+    with pytest.raises(DeviceError, match="it has an RSA-PSS key") as error:
+        keys.read_csr(made, "it")
+    assert caught(error) == ("csr-weak-key", True)
 
 
 def test_a_ca_before_the_certificate_is_told() -> None:
@@ -224,6 +363,7 @@ def test_a_request_signed_with_a_broken_hash(tmp_path: Path, digest: str) -> Non
     made = subprocess.run(request, check=True, capture_output=True).stdout
     with pytest.raises(DeviceError, match=f"{digest.upper()}.*broken") as error:
         keys.read_csr(made, "device.csr")
+    assert error.value.code == "csr-invalid"
     assert error.value.remedy.startswith("Sign it with SHA-256")
 
 

@@ -8,6 +8,7 @@ from fleet_agent.credentials.model import HardwareKey, HardwareToken, Secret
 from fleet_agent.credentials.pair import read_pair, read_text
 from fleet_agent.errors import DeviceError
 from support.certificates import make_pair
+from support.users import as_nobody
 
 
 def test_of_each_what_was_asked_for(tmp_path: Path) -> None:
@@ -57,3 +58,20 @@ def test_a_file_that_cannot_be_read_is_named_with_whose_it_is(
         assert caught.value.code == "file-unreadable"
         assert caught.value.remedy
     assert read_text(made.certificate, "it") == made.certificate.read_bytes()
+
+
+def test_what_the_agents_user_may_not_read_is_told_how_it_may(tmp_path: Path) -> None:
+    made = make_pair(tmp_path / "pair")
+    tmp_path.chmod(0)
+    try:
+        with as_nobody(), pytest.raises(DeviceError, match="Permission denied") as caught:
+            read_text(made.certificate, "it")
+    finally:
+        tmp_path.chmod(0o700)
+    assert (
+        f"chgrp _fleet-agent {made.certificate}; chmod 640 {made.certificate}"
+        in caught.value.remedy
+    )
+    with pytest.raises(DeviceError, match="Is a directory") as caught:
+        read_text(tmp_path, "it")
+    assert caught.value.remedy == "Give the path of the file itself."

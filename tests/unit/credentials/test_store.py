@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from fleet_agent.credentials.model import Event, Registration, Secret
+from fleet_agent.credentials.model import Event, Home, Registration, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError, StateDirectoryError
 from support.clock import FakeClock
@@ -78,7 +79,22 @@ def test_the_credential_in_use(store: Store, state_dir: Path, clock: FakeClock) 
     assert found.private_key_file == str(state_dir / "credentials/0001/private.pem.key")
     pair = store.key_pair(1)
     assert (pair.certificate, pair.private_key) == ("certificate a", Secret("key a"))
+    assert (pair.certificate_file, pair.private_key_file) == (
+        found.certificate_file,
+        found.private_key_file,
+    )
     assert store.pending() is None
+    values = {"a": "1", "thing": "thing-a", "certificate_id": "c-a"}
+    assert (found.client_id, found.topic_values) == ("thing-a", values)
+
+
+def test_whence_an_identity_is_and_where_at_home(store: Store) -> None:
+    home = Home(name="there", port=443, ca_file="b.pem")
+    adopted = dataclasses.replace(ATTEMPT, origin="adopted", home=home, template="fleet-b")
+    walk(store, "a", attempt=adopted)
+    found = current(store)
+    assert (found.origin, found.home, found.template) == ("adopted", home, "fleet-b")
+    assert found.endpoint == ATTEMPT.endpoint
 
 
 def test_a_thing_without_a_name_connects_by_its_certificates_id(store: Store) -> None:
@@ -110,6 +126,99 @@ def test_the_ledger_tells_the_whole_story(store: Store, state_dir: Path) -> None
         ("c-b", "current", 2),
     ]
     assert all(line["time"] == "2027-01-15T08:00:00Z" for line in lines[1:3])
+
+
+def lines(store: Store) -> list[tuple[str, str, int]]:
+    found = (store.folder(1).parents[1] / "ledger.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in found]
+    return [(one["certificate_id"], one["event"], one["generation"]) for one in entries]
+
+
+def test_an_adopted_one_is_not_called_registered(store: Store) -> None:
+    walk(store, "a", attempt=dataclasses.replace(ATTEMPT, origin="adopted"))
+    assert lines(store) == [("c-a", "adopted", 1), ("c-a", "current", 1)]
+
+
+def test_which_generation_each_line_is_about(store: Store) -> None:
+    """Where they are given up, refused, or replaced and not readable any more."""
+    walk(store, "a")
+    store.ledger.record("c-z", Event.ISSUED, 9, 0.0)
+    store.drop_certificate(walk(store, "b", "certificate"))
+    walk(store, "c", "registered")
+    found = walk(store, "d", "proven")
+    (store.folder(1) / "attempt.json").write_text("{")
+    store.promote(found)
+    assert lines(store)[3:] == [
+        ("c-z", "issued", 9),
+        ("c-b", "issued", 2),
+        ("c-b", "unresolved", 2),
+        ("c-c", "issued", 3),
+        ("c-c", "registered", 3),
+        ("c-c", "dropped", 3),
+        ("c-d", "issued", 4),
+        ("c-d", "registered", 4),
+        ("c-a", "retired", 1),
+        ("c-d", "current", 4),
+    ]
+
+
+def test_a_damaged_one_in_use_is_not_retired(store: Store) -> None:
+    walk(store, "a")
+    (store.folder(1) / "attempt.json").write_text("{")
+    before = lines(store)
+    store.update_ledger()
+    assert lines(store) == before
+
+
+def test_one_that_was_never_proven_is_not_retired(store: Store) -> None:
+    """Killed after the new attempt stood; what was left of the one before is older than what is in use."""
+    walk(store, "a", "certificate")
+    kept = {path.name: path.read_bytes() for path in store.folder(1).iterdir()}
+    found = walk(store, "b", "proven")
+    store.folder(1).mkdir()
+    for name, data in kept.items():
+        (store.folder(1) / name).write_bytes(data)
+    store.promote(found)
+    assert store.ledger.latest() == {"c-a": "unresolved", "c-b": "current"}
+
+
+def test_whether_it_is_recorded_to_be_in_use(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    found = current(store)
+    assert store.is_recorded(found)
+    (state_dir / "ledger.jsonl").unlink()
+    assert not store.is_recorded(found)
+    store.update_ledger()
+    assert store.is_recorded(found)
+    walk(store, "b")
+    assert not store.is_recorded(found)
+
+
+def test_of_a_disowned_identity_every_certificate_is_named(store: Store) -> None:
+    walk(store, "a")
+    walk(store, "b", "registered")
+    store.disown()
+    assert lines(store)[-2:] == [("c-a", "retired", 1), ("c-b", "dropped", 2)]
+
+
+def test_a_certificate_and_its_key_cost_the_disk_one_wait_in_their_folder(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes a flash card tens of milliseconds, at a first boot."""
+    found = walk(store, "a", "attempt", attempt=BY_AWS)
+    folders: list[str] = []
+
+    def counted(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.is_dir():
+            folders.append(path.name)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    found = store.keep_certificate(found, issued("a"), "certificate a", aws_key(BY_AWS, "a"))
+    assert [name for name in folders if name == "0001"] == ["0001"]
+    folders.clear()
+    store.drop_certificate(found)
+    assert [name for name in folders if name == "0001"] == ["0001"]
 
 
 # Generations ----------------------------------------------------------------------------------------------------------
@@ -271,8 +380,9 @@ def test_a_key_that_is_kept_elsewhere(store: Store) -> None:
     found = store.keep_registration(found, Registration(thing_name="t", device_configuration={}))
     assert store.pending() == found
     assert store.describe(found).private_key_file is None
-    with pytest.raises(DeviceError, match="is missing"):
+    with pytest.raises(DeviceError, match="is missing") as caught:
         store.key_pair(found.number)
+    assert caught.value.code == "credential-damaged"
 
 
 # Damage ---------------------------------------------------------------------------------------------------------------
@@ -341,6 +451,38 @@ def test_a_current_credential_that_lacks_a_file(store: Store, state_dir: Path, n
     assert "--force" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("issued.json", '{"certificate_id": 7, "received": 1}', "0001 is damaged: certificate_id is no text"),
+        ("proven", '{"proven": "x"}', "0001 is damaged: proven is no number"),
+        ("proven", "{", r"0001/proven is damaged: Expecting"),
+        ("key.json", '{"label": 1, "token": "t"}', r"0001/key\.json is damaged: label is no text"),
+    ],
+)  # fmt: skip
+def test_what_is_damaged_is_said(
+    store: Store, state_dir: Path, name: str, content: str, words: str
+) -> None:
+    walk(store, "a")
+    (state_dir / "credentials/0001" / name).write_text(content)
+    with pytest.raises(StateDirectoryError, match=words):
+        store.current()
+
+
+def test_what_is_no_text_in_a_certificate_is_for_its_parser_to_judge(
+    store: Store, state_dir: Path
+) -> None:
+    walk(store, "a")
+    (state_dir / "credentials/0001/certificate.pem.crt").write_bytes(b"a\xff")
+    assert store.key_pair(1).certificate == "a\ufffd"
+
+
+def test_how_it_was_proven_stands_beside_it_for_people(store: Store, state_dir: Path) -> None:
+    walk(store, "a")
+    kept = json.loads((state_dir / "credentials/0001/proven").read_text())
+    assert kept["how"] == "in a test"
+
+
 def test_a_damaged_current_credential_names_the_way_out(store: Store, state_dir: Path) -> None:
     walk(store, "a")
     (state_dir / "credentials/current/registration.json").write_text("{")
@@ -371,22 +513,25 @@ def test_current_points_nowhere(store: Store, state_dir: Path) -> None:
     link = state_dir / "credentials/current"
     link.unlink()
     link.symlink_to("0009")
-    with pytest.raises(DeviceError, match="0009 is incomplete"):
+    with pytest.raises(DeviceError, match="0009 is incomplete") as caught:
         store.current()
+    assert caught.value.code == "credential-damaged"
     assert walk(store, "b", "attempt").number == 10
 
 
 def test_current_points_to_no_generation(store: Store, state_dir: Path) -> None:
     (state_dir / "credentials").mkdir()
     (state_dir / "credentials/current").symlink_to("../elsewhere")
-    with pytest.raises(StateDirectoryError, match="no generation"):
+    with pytest.raises(StateDirectoryError, match="no generation") as caught:
         store.current()
+    assert caught.value.code == "state-damaged"
 
 
 def test_current_is_no_link(store: Store, state_dir: Path) -> None:
     (state_dir / "credentials/current").mkdir(parents=True)
-    with pytest.raises(StateDirectoryError, match="no symbolic link"):
+    with pytest.raises(StateDirectoryError, match="no symbolic link") as caught:
         store.current()
+    assert caught.value.code == "state-damaged"
 
 
 def test_a_power_cut_between_the_swap_and_the_ledger(store: Store, state_dir: Path) -> None:
@@ -438,6 +583,13 @@ def test_a_folder_that_may_not_be_looked_into(store: Store, state_dir: Path) -> 
     assert caught.value.remedy
 
 
+def test_a_file_in_place_of_the_generations(store: Store, state_dir: Path) -> None:
+    (state_dir / "credentials").touch()
+    with pytest.raises(StateDirectoryError, match=r"Cannot look into .*: Not a dir") as caught:
+        store.pending()
+    assert caught.value.code == "state-not-readable"
+
+
 def test_a_folder_of_generations_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:
     walk(store, "a")
     root = store.folder(1).parent
@@ -445,8 +597,9 @@ def test_a_folder_of_generations_that_is_a_link_is_refused(store: Store, tmp_pat
     root.rename(elsewhere)
     root.symlink_to(elsewhere)
     for look in (store.current, store.pending):
-        with pytest.raises(StateDirectoryError, match="symbolic link"):
+        with pytest.raises(StateDirectoryError, match="symbolic link") as caught:
             look()
+        assert caught.value.code == "state-damaged"
     with pytest.raises(StateDirectoryError, match="symbolic link"):
         walk(store, "b", "attempt")
 

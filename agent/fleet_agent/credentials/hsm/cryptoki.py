@@ -235,7 +235,7 @@ class Session:
 
     def attribute(self, item: int, kind: int) -> bytes:
         """One attribute of an object, as it is; empty when the object has none."""
-        asked = _Attribute(type=kind, value=None, length=0)
+        asked = _Attribute(type=kind)
         arguments = (ctypes.c_ulong(item), ctypes.byref(asked), ctypes.c_ulong(1))
         try:
             self._call("C_GetAttributeValue", *arguments)
@@ -252,7 +252,7 @@ class Session:
         self, mechanism: int, public: Mapping[int, Value], private: Mapping[int, Value]
     ) -> None:
         """Make a key pair in the token."""
-        how = _Mechanism(mechanism=mechanism, parameter=None, length=0)
+        how = _Mechanism(mechanism=mechanism)
         publics, _kept = _template(public)
         privates, _kept_too = _template(private)
         handles = ctypes.c_ulong(), ctypes.c_ulong()
@@ -268,7 +268,7 @@ class Session:
 
     def sign(self, key: int, mechanism: int, data: bytes) -> bytes:
         """Sign with a private key of the token."""
-        how = _Mechanism(mechanism=mechanism, parameter=None, length=0)
+        how = _Mechanism(mechanism=mechanism)
         self._call("C_SignInit", ctypes.byref(how), ctypes.c_ulong(key))
         buffer = ctypes.create_string_buffer(1024)
         length = ctypes.c_ulong(len(buffer))
