@@ -101,9 +101,13 @@ def test_a_configuration_error_fails_clearly_and_once(device: Machine) -> None:
         assert shown["Result"] == "exit-code"
         assert shown["ExecMainStatus"] == "78"
         assert shown["NRestarts"] == "0"
-        status = device.attempt("systemctl", "status", UNIT).stdout
-        assert "config.yaml:" in status
-        assert "endpoynt" in status
+
+        def status() -> str:
+            return device.attempt("systemctl", "status", UNIT).stdout
+
+        # The journal has it a moment after the unit has ended.
+        until(lambda: "config.yaml:" in status(), "why it failed")
+        assert "endpoynt" in status()
         (entry,) = device.journal(f"MESSAGE_ID={Moment.FAILED.value}")
         assert entry["FLEET_AGENT_PROBLEM"] == "configuration"
         assert "did you mean" in entry["MESSAGE"]
