@@ -323,7 +323,9 @@ def test_an_rsa_pss_key_is_named(tmp_path: Path) -> None:
     request = ["openssl", "req", "-new", "-key", str(path), "-subj", "/CN=device"]
     made = subprocess.run(request, check=True, capture_output=True).stdout
     # Debian 12's cryptography cannot read such a request at all.
-    with pytest.raises(DeviceError, match=r"it (has an RSA-PSS key|holds no certificate sig)") as error:
+    with pytest.raises(
+        DeviceError, match=r"it (has an RSA-PSS key|holds no certificate sig)"
+    ) as error:
         keys.read_csr(made, "it")
     assert caught(error)[0] in ("csr-weak-key", "csr-invalid")
 
