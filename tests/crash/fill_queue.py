@@ -4,6 +4,7 @@
 is ``right``, or one of those below.
 """
 
+import contextlib
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -49,7 +50,9 @@ def fill(state_dir: Path, run: str, say: Say, writer: str = "right") -> None:
 
 def open_queue(state_dir: Path, bounds: Bounds = SURE) -> Queue:
     """The queue of a state directory."""
-    state_dir.mkdir(exist_ok=True)
+    # Where that fails the queue says so, and is opened once more.
+    with contextlib.suppress(OSError):
+        state_dir.mkdir(exist_ok=True)
     return Queue(state_dir / NAME, bounds, SystemClock())
 
 

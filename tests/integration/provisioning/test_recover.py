@@ -129,7 +129,7 @@ def test_certificate_that_works_again_is_used_again(agent: Agent, faults: FaultC
         )
         set_status(agent, before, "ACTIVE")
         until(lambda: daemon.shown()["doing"].startswith("connected"), "in service", 60)
-        assert not daemon.shown()["problems"]
+        until(lambda: not daemon.shown()["problems"], "nothing wrong any more")
         assert daemon.end() == 0
     assert agent.current_id() == before
     answer = agent.status().answer
