@@ -1,4 +1,4 @@
-"""Refuses an AWS IoT SDK that the agent cannot use: distributions mix and patch its parts."""
+"""Refuses an AWS IoT SDK, or another package, that the agent cannot use: distributions mix and patch their parts."""
 
 import types
 
@@ -21,10 +21,7 @@ def require(mqtt5: types.ModuleType) -> None:
 
 
 def misfit(error: ImportError | AttributeError) -> DeviceError | None:
-    """The error to report when it is the SDK that lacks something, such as an awsiotsdk newer than its awscrt.
-
-    Or when another package that the agent is installed with is not there, or does not fit this Python.
-    """
+    """What to report when a package lacks something, such as awsiotsdk newer than its awscrt; None: it is ours."""
     lacking = getattr(error, "obj", None)
     module = lacking.__name__ if isinstance(lacking, types.ModuleType) else error.name
     package = (module or "").partition(".")[0]

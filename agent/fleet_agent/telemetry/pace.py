@@ -23,7 +23,7 @@ class Pace:
         self._messages = _Messages(publishes)
         self._bytes = _Bytes(bytes_a_second)
 
-    def wait(self, now: float, size: int = 0) -> float:
+    def wait(self, now: float, size: int) -> float:
         """Seconds (of the monotonic ``now``) until a message of ``size`` bytes may go; 0 when it may go now."""
         return max(self._messages.wait(now), self._bytes.wait(now, size))
 

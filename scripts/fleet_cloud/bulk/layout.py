@@ -225,7 +225,8 @@ def made(folder: BulkFolder, key: str) -> list[tuple[str, str]]:
     """
     report = (files.read(folder.results(key)) or "").splitlines()
     found = {public_key(pem): pem for pem in certificates_in(report)}
-    asked = map(_entry, (files.read(folder.parameters(key)) or "").splitlines())
+    parameters = folder.parameters(key)
+    asked = [_entry(parameters, line) for line in (files.read(parameters) or "").splitlines()]
     return [
         (one.get("ThingName", ""), found[public])
         for one in asked
@@ -250,8 +251,8 @@ def public_key(pem: str) -> bytes | None:
     return point if len(point) == _POINT_BYTES else None
 
 
-def _entry(line: str) -> dict[str, str]:
-    """Returns one line of a file of ours: of the parameters, or of what is not saved yet.
+def _entry(parameters: Path, line: str) -> dict[str, str]:
+    """Returns one line of a task's parameters.
 
     Raises:
         FleetCloudError: Somebody has written something else.
@@ -261,7 +262,7 @@ def _entry(line: str) -> dict[str, str]:
         if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
             return found
     raise FleetCloudError(
-        f"a line of a file in that folder is not what bulk wrote: {line[:80]!r}",
+        f"a line of {parameters} is not what bulk wrote: {line[:80]!r}",
         remedy="choose another --out",
         code="record-unreadable",
     )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cryptography
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -323,11 +324,15 @@ def test_an_rsa_pss_key_is_named(tmp_path: Path) -> None:
     request = ["openssl", "req", "-new", "-key", str(path), "-subj", "/CN=device"]
     made = subprocess.run(request, check=True, capture_output=True).stdout
     # Debian 12's cryptography cannot read such a request at all.
-    with pytest.raises(
-        DeviceError, match=r"it (has an RSA-PSS key|holds no certificate sig)"
-    ) as error:
+    is_read = int(cryptography.__version__.split(".")[0]) > 38
+    words, code = (
+        ("it has an RSA-PSS key", "csr-weak-key")
+        if is_read
+        else ("it holds no certificate signing request", "csr-invalid")
+    )
+    with pytest.raises(DeviceError, match=words) as error:
         keys.read_csr(made, "it")
-    assert caught(error)[0] in ("csr-weak-key", "csr-invalid")
+    assert caught(error) == (code, True)
 
 
 def test_a_ca_before_the_certificate_is_told() -> None:
