@@ -112,6 +112,7 @@ def test_by_a_running_agent_which_goes_on_there(
             doing.append(daemon.shown()["doing"])
         assert "stopped" not in doing, "it is the same process"
         daemon.wait_for_line("moved to there")
+        daemon.wait_for_line("restarted in place")
         daemon.wait_for_line("connected to 127.0.0.1")
         operator.hear()
         assert not daemon.shown()["problems"]

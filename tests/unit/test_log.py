@@ -146,4 +146,4 @@ def test_every_moment_is_logged_somewhere() -> None:
         file.read_text(encoding="utf-8")
         for file in Path(fleet_agent.__file__).parent.rglob("*.py")
     )
-    assert set(re.findall(r"\bMoment\.([A-Z]+)\b", source)) == {moment.name for moment in Moment}
+    assert set(re.findall(r"\bMoment\.([A-Z_]+)\b", source)) == {moment.name for moment in Moment}

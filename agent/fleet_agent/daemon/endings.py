@@ -29,10 +29,8 @@ class Ending(enum.Enum):
 
 _MILESTONES = {
     Ending.RELOAD: ("reloaded: configuration and credential read again", Moment.RELOADED),
-    Ending.RESTART: (
-        "restarted in place: the hardware token is back, or the topics or the endpoint changed",
-        Moment.RESTARTED,
-    ),
+    # Why was logged where it was decided, as a milestone of its own.
+    Ending.RESTART: ("restarted in place", Moment.RESTARTED),
 }
 
 

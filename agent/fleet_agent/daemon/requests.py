@@ -163,6 +163,10 @@ class Requests:
         if not self._has_same_topics(before.credential, credential):
             if done.session is not None:
                 done.session.close()
+            _log.info(
+                "the topics may be others now: they are filled in again",
+                extra=log.fields(Moment.TOPICS_CHANGED),
+            )
             return Ending.RESTART
         self._orders.rotated(credential)
         return self._put_in_service(credential, done.session)
@@ -201,7 +205,13 @@ class Requests:
         if done.session is not None:
             done.session.close()
         self._store.update_ledger()
-        _log.info("moved to %s: certificate %s is in use", name, done.credential.certificate_id)
+        certificate_id = done.credential.certificate_id
+        _log.info(
+            "moved to %s: certificate %s is in use",
+            name,
+            certificate_id,
+            extra=log.fields(Moment.MOVED, certificate_id=certificate_id),
+        )
         self._take_leave(before.credential)
         return Ending.RESTART
 

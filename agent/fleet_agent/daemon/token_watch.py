@@ -1,13 +1,18 @@
 """A hardware token that was pulled out of a running agent and is back: only a new image of the process sees it."""
 
+import logging
 import math
 from collections.abc import Callable
 
+from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import HardwareKey, PrivateKey
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.errors import AgentError
+from fleet_agent.log import Moment
 from fleet_agent.programs.aside import Aside
+
+_log = logging.getLogger(__name__)
 
 _INTERVAL = 20.0  # seconds between looks, while there is no connection
 _LONG = 3600.0  # seconds without a connection, after which it may have been away and back unseen
@@ -40,7 +45,11 @@ class TokenWatch:
         self._since = self._since or now
         self._was_away = self._was_away or not _answers(self._key)
         is_long = now - self._since >= _LONG
-        return Ending.RESTART if (self._was_away or is_long) and _is_there(self._key) else None
+        if not (self._was_away or is_long) or not _is_there(self._key):
+            return None
+        words = "is back" if self._was_away else "answers, and may have been away unseen"
+        _log.info("the hardware token %s", words, extra=log.fields(Moment.TOKEN_BACK))
+        return Ending.RESTART
 
 
 def _answers(key: HardwareKey) -> bool:

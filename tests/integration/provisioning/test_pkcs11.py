@@ -177,6 +177,7 @@ def test_token_pulled_out_of_a_running_agent(agent: Agent, hsm: SoftHsm) -> None
             assert "There is no token 'fleet'" in problem["title"]
             hsm.plug_in()
             until(lambda: daemon.log.count("connected to") == 2, "connected again", 60)
+            assert "the hardware token is back\nrestarted in place\n" in daemon.log
             assert daemon.end() == 0
     config.write_text(direct)
     hsm.remove()
