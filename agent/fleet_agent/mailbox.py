@@ -51,13 +51,13 @@ _BURST = 64
 _BEAT_PAUSE = 1.0  # seconds between proofs of life while events pour in
 
 
-_ORDERS = (signal.SIGHUP, signal.SIGUSR1)
+_REQUESTS = (signal.SIGHUP, signal.SIGUSR1)
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
-def hold_orders() -> None:
-    """Keep orders by signal waiting until somebody takes them, over ``exec`` too: they would end the process."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+def hold_requests() -> None:
+    """Keep requests by signal waiting until somebody takes them, over ``exec`` too: they would end the process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
 
 
 def hold_stops() -> None:
@@ -81,7 +81,7 @@ class Mailbox:
         self._events: collections.deque[object] = collections.deque()
         self._watched: dict[int, Ready] = {}
         self._ready: collections.deque[tuple[int, Ready]] = collections.deque()
-        # Orders by signal that came while somebody waited who takes none.
+        # Requests by signal that came while somebody waited who takes none.
         self._kept: dict[type, object] = {}
         self._burst = 0
         self._is_asleep = False
@@ -133,11 +133,11 @@ class Mailbox:
         finally:
             self._meanwhile = None
 
-    def take_orders_by_signal(self) -> None:
+    def take_requests_by_signal(self) -> None:
         """Turn SIGHUP and SIGUSR1 into events, which only ``burst`` gives out: they wait for whoever takes that."""
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.put(ReloadRequested()))
         signal.signal(signal.SIGUSR1, lambda _number, _frame: self.put(RotateRequested()))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ORDERS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
 
     def stop_on_signals(self) -> None:
         """Turn SIGTERM and SIGINT into a request to stop."""
@@ -155,14 +155,14 @@ class Mailbox:
         return self._stopping or any(isinstance(event, _Stop) for event in self._events)
 
     def wait(
-        self, until: float, *, although_stopping: bool = False, takes_orders: bool = False
+        self, until: float, *, although_stopping: bool = False, takes_requests: bool = False
     ) -> object | None:
         """Take the next event, or None once ``until`` (monotonic seconds) has passed.
 
         Args:
             until: When to give up.
             although_stopping: For who has something to finish after ``StopRequested``.
-            takes_orders: Whether orders by signal are given out; else they are kept for ``burst``.
+            takes_requests: Whether requests by signal are given out; else they are kept for ``burst``.
 
         Raises:
             StopRequested: The agent is to end.
@@ -190,7 +190,7 @@ class Mailbox:
                     return None
             elif isinstance(event, _Stop):
                 self._stopping = True
-            elif isinstance(event, ReloadRequested | RotateRequested) and not takes_orders:
+            elif isinstance(event, ReloadRequested | RotateRequested) and not takes_requests:
                 self._kept[type(event)] = event
             else:
                 return event
@@ -204,7 +204,7 @@ class Mailbox:
     def burst(self, until: float, most: int) -> Iterator[object]:
         """Take the next event and those that came with it, each when it is asked for, so that none is taken unseen.
 
-        Orders by signal are among them, one of a kind.
+        Requests by signal are among them, one of a kind.
 
         Args:
             until: When to give up on the first one (monotonic seconds); then nothing comes.
@@ -216,7 +216,7 @@ class Mailbox:
         """
         while most > 0:
             kept = next(iter(self._kept), None)
-            event = self._kept.pop(kept) if kept else self.wait(until, takes_orders=True)
+            event = self._kept.pop(kept) if kept else self.wait(until, takes_requests=True)
             if event is None:
                 return
             yield event

@@ -55,7 +55,7 @@ complete -c fleet-agent -f
 
 complete -c fleet-agent -n _shtab_fleet_agent_using -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n _shtab_fleet_agent_using -l version -d 'show program'"'"'s version number and exit'
-complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a run -d 'provision if need be, then carry telemetry'
+complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a run -d 'provision if need be, then carry readings up and orders down'
 complete -c fleet-agent -n '_shtab_fleet_agent_using run' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using run' -l json -d 'answer in JSON on stdout'

@@ -19,7 +19,7 @@ _shtab_fleet_agent_commands() {
     publish:'hand a reading to the running agent'
     reset:'forget this device'"'"'s identity'
     rotate:'replace this device'"'"'s key and certificate'
-    run:'provision if need be, then carry telemetry'
+    run:'provision if need be, then carry readings up and orders down'
     status:'show identity, daemon and problems'
   )
   _describe 'fleet-agent commands' _commands

@@ -186,7 +186,7 @@ class Machine:
         return shown
 
     def wait_connected(self, seconds: float = 60) -> dict[str, str]:
-        """Wait until it carries telemetry."""
+        """Wait until it is connected."""
         return self.wait_shown(seconds, ActiveState="active", StatusText="connected as")
 
     def journal(self, *matches: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""``fleet-agent run``: provisions, goes on without the claim, carries telemetry, ends cleanly."""
+"""``fleet-agent run``: provisions, goes on without the claim, carries readings up and orders down, ends cleanly."""
 
 import itertools
 import json

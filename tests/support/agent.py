@@ -314,7 +314,7 @@ class Daemon:
         return until(found, f"problem {code}", seconds)[0]
 
     def wait_connected(self) -> None:
-        """Wait until it carries telemetry."""
+        """Wait until it is connected."""
         self.wait_for_line("connected to")
 
     def end(self, number: int = signal.SIGTERM) -> int:

@@ -193,7 +193,7 @@ class Exchange:
         self.written, self.read = [0, 0, 0], [0, 0, 0]
         self._clock = SystemClock()
         self._mailbox = Mailbox(self._clock)
-        self._mailbox.take_orders_by_signal()
+        self._mailbox.take_requests_by_signal()
         self._pipes = [os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) for _ in self.read]
         for number, (reading, _) in enumerate(self._pipes):
             self._mailbox.watch(reading, functools.partial(self._drain, number))

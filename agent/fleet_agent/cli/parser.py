@@ -68,7 +68,8 @@ def command_line(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line, or with one verb filled in only (the rest costs its imports)."""
     top = _Parser(
         prog=PROGRAM,
-        description="Gives this device an identity in AWS IoT Core from a claim, keeps it, and carries telemetry.",
+        description="Gives this device an identity in AWS IoT Core from a claim, keeps it, "
+        "and carries readings up and orders down.",
         epilog="Exit status: 0 done, 2 usage, 69 not reachable, 73 state directory, 75 refused for now, "
         "77 refused by AWS, 78 wrong on the device.",
     )

@@ -26,9 +26,9 @@ def register(
     parser = subparsers.add_parser(
         "run",
         parents=[common],
-        help="provision if need be, then carry telemetry",
-        description="The daemon: provisions if need be, connects as the thing, publishes readings, listens to the "
-        "configured topics, until SIGTERM.",
+        help="provision if need be, then carry readings up and orders down",
+        description="The daemon: provisions if need be, connects as the thing, publishes readings and carries out "
+        "orders, until SIGTERM.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)

@@ -18,7 +18,7 @@ from fleet_agent.daemon.copy_watch import CopyWatch
 from fleet_agent.daemon.down import Down
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.impossible import Impossible
-from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.loop import Loop
 from fleet_agent.daemon.orders import make_orders
 from fleet_agent.daemon.refusal_watch import RefusalWatch
 from fleet_agent.daemon.renewal import Renewal
@@ -99,7 +99,7 @@ class Composition:
         self.not_before = 0.0
 
     def run(self, credential: Credential, session: Session) -> Ending:
-        """Carry telemetry until there is a reason not to.
+        """Carry readings up and orders down until there is a reason not to.
 
         Args:
             credential: The current one.
@@ -125,7 +125,7 @@ class Composition:
         finally:
             with_queue.close()
 
-    def _loop(self, with_queue: Queue, credential: Credential, session: Session) -> TelemetryLoop:
+    def _loop(self, with_queue: Queue, credential: Credential, session: Session) -> Loop:
         settings, health, around = self._settings, self._health, self._around
         publisher = Publisher(
             with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
@@ -135,7 +135,7 @@ class Composition:
         sources += self._vending()
         around.listeners.keep_only(*build.socket_paths(sources))
         metrics = settings.telemetry.prometheus_file
-        return TelemetryLoop(
+        return Loop(
             serving=self.put_in_service(credential, session),
             suspects=self._suspects,
             publisher=publisher,

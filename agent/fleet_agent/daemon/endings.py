@@ -10,7 +10,7 @@ from pathlib import Path
 from fleet_agent import log, statedir, streams
 from fleet_agent.listeners import Listeners
 from fleet_agent.log import Moment
-from fleet_agent.mailbox import Mailbox, hold_orders, hold_stops
+from fleet_agent.mailbox import Mailbox, hold_requests, hold_stops
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def reexecute(
         _AFTER: ending.value,
         _NOT_BEFORE: repr(not_before),
     }
-    hold_orders()
+    hold_requests()
     hold_stops()
     if mailbox.is_stopping:
         return

@@ -1,4 +1,4 @@
-"""The years after provisioning: one session as the thing, readings up, messages down.
+"""The loop of the daemon: one session as the thing, readings up, orders down.
 
 Runs on the deciding thread: takes an event or a deadline at a time until the agent is asked to stop. Between events the
 publisher commits what came in and sends what may go.
@@ -51,7 +51,7 @@ ACKNOWLEDGE_LIMIT = 1.0
 TURNS = 64  # events between two commits while they pour in
 
 
-class TelemetryLoop:
+class Loop:
     """Joins one credential in service with what goes up and what comes down.
 
     Args:

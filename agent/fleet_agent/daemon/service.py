@@ -5,12 +5,12 @@ import gc
 from collections.abc import Callable
 
 from fleet_agent.daemon.wanted import Wanted
-from fleet_agent.mailbox import hold_orders
+from fleet_agent.mailbox import hold_requests
 from fleet_agent.programs.aside import Aside
 
 
 def run(read: Callable[[], Wanted]) -> None:
-    """Provision if need be, then carry telemetry until asked to stop.
+    """Provision if need be, then carry readings up and orders down until asked to stop.
 
     Args:
         read: Reads command line and configuration; in another program, so it must be picklable.
@@ -19,7 +19,7 @@ def run(read: Callable[[], Wanted]) -> None:
         AgentError: Something on the device must be changed first.
         StopRequested: Asked to end while provisioning, and everything is closed.
     """
-    hold_orders()
+    hold_requests()
     # What is imported stays: to search it for garbage while it grows takes a twentieth of the start.
     gc.disable()
     # The only fork of the agent's: before any thread lives. argparse and the YAML parser stay there.

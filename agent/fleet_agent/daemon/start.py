@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def start(read: Callable[[], Wanted], beside: Aside) -> None:
-    """Provision if need be, then carry telemetry until asked to stop.
+    """Provision if need be, then carry readings up and orders down until asked to stop.
 
     Args:
         read: Reads command line and configuration again.
@@ -99,7 +99,7 @@ def _mailbox(clock: Clock) -> Mailbox:
     """One that feeds the watchdog, and takes what is asked of the process by signals."""
     mailbox = Mailbox(clock, notify.alive, notify.watchdog_interval() or 3600.0)
     mailbox.stop_on_signals()
-    mailbox.take_orders_by_signal()
+    mailbox.take_requests_by_signal()
     return mailbox
 
 

@@ -17,7 +17,7 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.daemon import loop
 from fleet_agent.daemon.endings import Ending
-from fleet_agent.daemon.loop import TelemetryLoop
+from fleet_agent.daemon.loop import Loop
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.health.status import Health
@@ -80,7 +80,7 @@ class Made:
         session.start()
         suspects = Suspects()
         credential = cast("Any", SimpleNamespace(client_id="pump"))
-        self.loop = TelemetryLoop(
+        self.loop = Loop(
             serving=Serving(
                 credential=credential,
                 session=session,

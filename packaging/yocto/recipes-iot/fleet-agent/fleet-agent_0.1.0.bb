@@ -1,5 +1,5 @@
 SUMMARY = "Identity and telemetry for a device of a fleet on AWS IoT Core"
-DESCRIPTION = "Turns a claim baked into the image into an identity of the device's own, keeps it, carries telemetry."
+DESCRIPTION = "Turns a claim baked into the image into an identity of the device's own, keeps it, carries readings up and orders down."
 HOMEPAGE = "https://docs.aws.amazon.com/iot/latest/developerguide/provision-wo-cert.html"
 SECTION = "net"
 LICENSE = "Apache-2.0"
