@@ -52,6 +52,7 @@ def test_what_is_shown(health: Health, folder: Path, clock: FakeClock) -> None:
         "started": "2027-01-15T08:00:00Z",
         "updated": "2027-01-15T08:01:00Z",
         "doing": "connected",
+        "connected": False,
         "problems": [],
         "certificate_id": None,
         "rotation": None,

@@ -116,7 +116,8 @@ class _Seen:
     @property
     def is_well(self) -> bool:
         """What ``--wait`` waits for: healthy, and connected."""
-        return self.status == HEALTHY and self.doing.startswith("connected")
+        is_connected = self.daemon is not None and self.daemon.get("connected") is True
+        return self.status == HEALTHY and is_connected
 
 
 def _look(state_dir: Path, runtime_dir: Path) -> _Seen:

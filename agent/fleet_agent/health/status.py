@@ -92,6 +92,7 @@ class Health:
         self._started = clock.wall()
         self._problems: dict[tuple[str, str | None], _Standing] = {}
         self._activity = "starting"
+        self._is_connected = False
         # Something is to be shown soon; it is not looked at all the time.
         self.is_outdated = False
         self._is_write_failing = False
@@ -106,9 +107,10 @@ class Health:
         """What is wrong now: the worst first, then what has been wrong for longest."""
         return [standing.problem for standing in self._sorted()]
 
-    def set_activity(self, words: str) -> None:
-        """Show what goes on now, such as ``connected``."""
+    def set_activity(self, words: str, *, is_connected: bool = False) -> None:
+        """Show what goes on now, and whether that is the device's own session, open."""
         self._activity = words
+        self._is_connected = is_connected
         self.show()
 
     def report(self, problem: Problem) -> bool:
@@ -160,6 +162,7 @@ class Health:
             "started": clocks.text(self._started),
             "updated": clocks.text(self.clock.wall()),
             "doing": self._activity,
+            "connected": self._is_connected,
             "certificate_id": self.certificate_id,
             "rotation": self._rotation,
             "problems": [_dump(standing) for standing in problems],

@@ -105,7 +105,7 @@ class Connectivity:
         self.connected_at = self._clock.monotonic()
         self.due = self.connected_at + CALM
         self._health.clear(table.OFFLINE)
-        self._health.set_activity(f"connected as {self._session.client_id}")
+        self._health.set_activity(f"connected as {self._session.client_id}", is_connected=True)
         _log.info(
             "connected to %s as %s",
             self._session.route.host,

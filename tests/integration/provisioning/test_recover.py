@@ -100,7 +100,7 @@ def test_revoked_certificate_is_replaced_with_the_same_key(
         told(
             "the device's certificate revoked", 2, daemon, "another one is asked for by the claim"
         )
-        until(lambda: daemon.shown()["doing"].startswith("connected"), "in service")
+        until(lambda: daemon.shown()["connected"], "in service")
         assert not daemon.shown()["problems"]
         assert daemon.log.count(f"connected to {agent.fleet.sandbox.endpoint}") == 1
         assert daemon.end() == 0
@@ -128,7 +128,7 @@ def test_certificate_that_works_again_is_used_again(agent: Agent, faults: FaultC
             "waiting for approval" in run_command("status", "--state-dir", agent.state_dir).stdout
         )
         set_status(agent, before, "ACTIVE")
-        until(lambda: daemon.shown()["doing"].startswith("connected"), "in service", 60)
+        until(lambda: daemon.shown()["connected"], "in service", 60)
         until(lambda: not daemon.shown()["problems"], "nothing wrong any more")
         assert daemon.end() == 0
     assert agent.current_id() == before
@@ -287,7 +287,7 @@ def test_adopted_certificate_that_expired_is_replaced_at_once(
         # The template gives a device configuration, which the topics may be made of.
         daemon.wait_for_line("the topics may be others now")
         daemon.wait_for_line("restarted in place")
-        until(lambda: daemon.shown()["doing"].startswith("connected"), "in service")
+        until(lambda: daemon.shown()["connected"], "in service")
     assert faults.certificates() == [after]
     assert agent.status().answer["origin"] == "claim"
     assert set(fleet.certificate_ids(thing)) == {made["certificateId"], after}

@@ -33,7 +33,7 @@ ERROR = table.PUBLISH_REFUSED.problem("The topic is refused.", "Add the statemen
 def seen(folder: Path, *problems: Problem) -> status._Seen:
     """Give what there is to see while an agent runs, and has these problems."""
     health = Health(folder, FakeClock())
-    health.set_activity("connected as pump-7")
+    health.set_activity("connected as pump-7", is_connected=True)
     for problem in problems:
         health.report(problem)
     return status._Seen(
@@ -60,6 +60,22 @@ def test_the_exit_status(
 ) -> None:
     found = seen(tmp_path, *problems)
     assert (found.status, found.is_well) == (code, is_well)
+
+
+def test_only_an_open_session_is_worth_the_wait_whatever_is_shown_beside_it(
+    tmp_path: Path,
+) -> None:
+    health = Health(tmp_path, FakeClock())
+    for words, is_connected in [("connected as pump-7", False), ("in other words", True)]:
+        health.set_activity(words, is_connected=is_connected)
+        found = status._Seen(
+            credential=CREDENTIAL,
+            pending=None,
+            standing=Standing(),
+            process=1,
+            daemon=status_file.read(tmp_path),
+        )
+        assert (found.status, found.is_well) == (0, is_connected)
 
 
 def test_problems_are_listed_the_worst_first(

@@ -94,7 +94,11 @@ class Bench:
         return found
 
     def doing(self) -> object:
-        return json.loads(self.status.read_text())["doing"]
+        return self.shown["doing"]
+
+    @property
+    def shown(self) -> dict[str, object]:
+        return dict(json.loads(self.status.read_text()))
 
 
 @pytest.fixture
@@ -107,13 +111,13 @@ def test_since_when_it_stands_and_whether_it_does(bench: Bench) -> None:
     assert (found.is_connected, found.connected_at, found.due) == (False, 0.0, math.inf)
     found.connected(Connected(session=bench.line, rejoined=True))
     assert (found.is_connected, found.connected_at) == (True, bench.clock.monotonic())
-    assert bench.doing() == "connected as pump"
+    assert (bench.doing(), bench.shown["connected"]) == ("connected as pump", True)
     found.act()
     assert found.due == math.inf
     found.connected(Connected(session=bench.line, rejoined=True))
     found.ended(Disconnected(session=bench.line, reason_code=None, error="x"))
     assert (found.is_connected, found.due) == (False, math.inf)
-    assert bench.doing() == "reconnecting"
+    assert (bench.doing(), bench.shown["connected"]) == ("reconnecting", False)
 
 
 @pytest.mark.parametrize("code", [151, 144, 149, reasons.UNKNOWN])
