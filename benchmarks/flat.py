@@ -86,7 +86,8 @@ def connections(words: list[str]) -> None:
     from fleet_agent.clock import SystemClock
     from fleet_agent.credentials.pair import read_pair
     from fleet_agent.mailbox import Mailbox
-    from fleet_agent.session.mqtt import Connected, Session
+    from fleet_agent.session.events import Connected
+    from fleet_agent.session.mqtt import Session
     from fleet_agent.session.route import Route
 
     port, ca_file, certificate, key, name, count = words

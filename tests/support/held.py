@@ -1,8 +1,8 @@
 """The network in the place of a connection: holds what was published until the test decides."""
 
-from fleet_agent.session.events import NoAnswer
+from fleet_agent.session.events import NoAnswer, Published
 from fleet_agent.session.message import Outgoing
-from fleet_agent.session.mqtt import Published, Session
+from fleet_agent.session.mqtt import Session
 
 
 class Held(Session):

@@ -24,8 +24,8 @@ from fleet_agent.pasted import Arn
 from fleet_agent.record import record
 from fleet_agent.session.conversation import Conversation, Ended, Unsent
 from fleet_agent.session.message import Outgoing, Upkeep
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, Session
-from fleet_agent.session.reasons import PUBLISHED
+from fleet_agent.session.mqtt import Session
+from fleet_agent.session.reasons import NOT_AUTHORIZED, PUBLISHED
 from fleet_agent.session.route import Route
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.topics.names import Topics

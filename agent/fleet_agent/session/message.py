@@ -1,4 +1,4 @@
-"""What goes out on a session, and how it presents itself. Pure values; what comes in is ``mqtt.Message``."""
+"""What goes out on a session, and how it presents itself. Pure values; what comes in is ``events.Message``."""
 
 import dataclasses
 

@@ -23,28 +23,11 @@ from fleet_agent.session.events import (
     ConnectFailed,
     Disconnected,
     Message,
-    NoAnswer,
     Published,
     Subscribed,
 )
 from fleet_agent.session.message import Outgoing, Upkeep
-from fleet_agent.session.packets import CUT
-from fleet_agent.session.reasons import NOT_AUTHORIZED
 from fleet_agent.session.route import Route
-
-__all__ = [
-    "CUT",
-    "NOT_AUTHORIZED",
-    "CallbackFailed",
-    "ConnectFailed",
-    "Connected",
-    "Disconnected",
-    "Message",
-    "NoAnswer",
-    "Published",
-    "Session",
-    "Subscribed",
-]
 
 T = TypeVar("T")
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.session.events import Published
 from fleet_agent.session.message import Limits, Outgoing
-from fleet_agent.session.mqtt import Published, Session
+from fleet_agent.session.mqtt import Session
 from fleet_agent.telemetry import batch, blocks, verdict
 from fleet_agent.telemetry.accounts import Cause
 from fleet_agent.telemetry.batch import Stored

@@ -12,7 +12,7 @@ import pytest
 from fleet_agent.config.telemetry import Batch, Limits, Telemetry
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import AgentError
-from fleet_agent.session.mqtt import NOT_AUTHORIZED
+from fleet_agent.session.reasons import NOT_AUTHORIZED
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading

@@ -15,10 +15,9 @@ from fleet_agent.config.telemetry import Batch, Telemetry
 from fleet_agent.config.telemetry import Limits as Pacing
 from fleet_agent.config.telemetry import Queue as Queued
 from fleet_agent.errors import AgentError
-from fleet_agent.session.events import NoAnswer
+from fleet_agent.session.events import NoAnswer, Published
 from fleet_agent.session.message import Limits, Outgoing
-from fleet_agent.session.mqtt import NOT_AUTHORIZED, Published
-from fleet_agent.session.reasons import TOO_LARGE, UNKNOWN
+from fleet_agent.session.reasons import NOT_AUTHORIZED, TOO_LARGE, UNKNOWN
 from fleet_agent.telemetry import commits
 from fleet_agent.telemetry.batch import packet_size
 from fleet_agent.telemetry.blocks import DISK, POLICY
