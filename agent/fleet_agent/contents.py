@@ -116,7 +116,7 @@ CONTENTS = (
         image_code="image-position",
         image_words="how far another device has read a file",
     ),
-    # A reset leaves it: the token counts wrong tries on, whoever the device is.
+    # A reset leaves it: the hardware token counts wrong tries on, whoever the device is.
     Entry(
         pattern="pin-refused.json",
         kind=Kind.TOKEN,

@@ -33,7 +33,7 @@ class Moment(enum.Enum):
     RESTARTED = "e27b4c9d1a5f4e63b8d07c6f92a1d3b8"
     RECOVERED = "7d3a95c06b1e4f28a4c9e1f05b8d2c76"
     MOVED = "3f4d17afec634bbf853f6da8f103319c"
-    TOKEN_BACK = "a4823ee9131840d4bc4458c8b4deba36"  # noqa: S105 - a MESSAGE_ID
+    HARDWARE_TOKEN_BACK = "a4823ee9131840d4bc4458c8b4deba36"  # noqa: S105 - a MESSAGE_ID
     TOPICS_CHANGED = "5b80c35f6704409f92c550ed194b0cc4"
 
 

@@ -134,7 +134,7 @@ def test_a_clock_that_the_time_service_has_not_set_yet(shifted: Make, tmp_path: 
 def test_a_step_in_the_middle_breaks_neither_the_tokens_age_nor_a_wait(
     shifted: Make, faults: FaultClient, step: float
 ) -> None:
-    """A refusal that is not about the token, minutes after a token that looks hours old: no new certificate for it."""
+    """A refusal not for the ownership token, minutes after one that looks hours old: no new certificate for it."""
     faults.add("register-thing", "reject", status_code=500)
     faults.add("register-thing", "reject", calls=2, status_code=400, error_code="Other")
     one = shifted(0)

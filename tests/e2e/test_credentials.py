@@ -241,7 +241,7 @@ class TestOverHttp:
     def test_nobody_without_a_token(self, vending: Vending) -> None:
         for token in (None, "", "0", "0.", f"0.{'0' * 64}", "x.y", "²."):
             status, body = http_get(vending, token and token.encode().decode("latin-1"))
-            assert (status, body["code"]) == (401, "token-unknown")
+            assert (status, body["code"]) == (401, "authorization-token-unknown")
         assert vending.requests() == 0
 
     def test_a_users_token_is_good_for_what_that_user_may(self, vending: Vending) -> None:

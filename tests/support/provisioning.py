@@ -5,7 +5,7 @@ import dataclasses
 from fleet_agent.credentials.model import Csr, KeyPair, Secret
 from fleet_agent.provisioning.model import Given, Operation, Plan, RejectedError
 
-TOKEN_LIFE = 3600.0
+OWNERSHIP_TOKEN_LIFE = 3600.0
 
 GIVEN_CSR = Csr(pem="a request", hash="c5" * 32, public_key=b"")
 
@@ -74,7 +74,7 @@ class Cloud:
     def register(self, token: str, now: float) -> None:
         """RegisterThing."""
         certificate = self.certificates[token.removeprefix("token of ")]
-        if now - certificate.made > TOKEN_LIFE or (
+        if now - certificate.made > OWNERSHIP_TOKEN_LIFE or (
             certificate.is_active and not self._is_idempotent
         ):
             why = "Invalid certificate ownership token" if self._says_token else "Expired or used"

@@ -68,7 +68,7 @@ def _tokens(arguments: argparse.Namespace) -> list[HardwareToken]:
     """The hardware tokens of the configuration, where there is one."""
     try:
         return list(hardware_tokens(flags.settings(arguments)))
-    except AgentError:  # without an endpoint, say: a key that stays in its token is named
+    except AgentError:  # without an endpoint, say: a key that stays in its hardware token is named
         return []
 
 

@@ -133,12 +133,14 @@ def _template(text: str, fault_of: Callable[[str], Fault | None]) -> None:
 def token_label(text: str) -> None:
     """Check the label of a PKCS#11 token, which Cryptoki keeps in 32 bytes."""
     if not 1 <= len(text.encode()) <= 32 or text != text.strip():  # noqa: PLR2004
-        raise WrongValueError("is no token's label: 1 to 32 bytes", "pkcs11-tool -L shows it")
+        raise WrongValueError(
+            "is no hardware token's label: 1 to 32 bytes", "pkcs11-tool -L shows it"
+        )
     _no_control_characters(text)
 
 
 def key_label(text: str) -> None:
-    """Check the label of a key in a token."""
+    """Check the label of a key in a hardware token."""
     if not 1 <= len(text) <= 64:  # noqa: PLR2004 - longer ones are no help to anybody
         raise WrongValueError("is no key's label: 1 to 64 characters")
     _no_control_characters(text)

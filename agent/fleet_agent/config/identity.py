@@ -26,7 +26,7 @@ class Identity:
         str | None,
         FilePath(credential=True, token=True),
         Doc(
-            "Its private key: PEM, or in a token, `pkcs11:token=…;object=…`.",
+            "Its private key: PEM, or in a hardware token, `pkcs11:token=…;object=…`.",
             "private_key: /etc/fleet-agent/device.pem.key",
         ),
     ] = None

@@ -37,7 +37,7 @@ class Claim:
         str,
         FilePath(credential=True, token=True),
         Doc(
-            "The claim certificate's private key: PEM, or in a token, `pkcs11:token=…;object=…`.",
+            "The claim certificate's private key: PEM, or in a hardware token, `pkcs11:token=…;object=…`.",
             "private_key: credential:claim-key",
         ),
     ]
@@ -80,14 +80,14 @@ class Key:
         str | None,
         FilePath(),
         Doc(
-            "The token's PKCS#11 module, a shared library.",
+            "The hardware token's PKCS#11 module, a shared library.",
             "module: /usr/lib/softhsm/libsofthsm2.so",
         ),
     ] = None
     token: Annotated[
         str | None,
         Text(checks.token_label, length=32),
-        Doc("The token's label, 1 to 32 bytes.", "token: fleet"),
+        Doc("The hardware token's label, 1 to 32 bytes.", "token: fleet"),
     ] = None
     label: Annotated[
         str,
@@ -101,7 +101,7 @@ class Key:
     pin_file: Annotated[
         str | None,
         FilePath(credential=True),
-        Doc("The file that holds the token's PIN.", "pin_file: credential:pkcs11-pin"),
+        Doc("The file that holds the hardware token's PIN.", "pin_file: credential:pkcs11-pin"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -157,12 +157,12 @@ class Provisioning:
     ] = 0.0
 
     def __post_init__(self) -> None:
-        """A key that AWS makes is in no token.
+        """A key that AWS makes is in no hardware token.
 
         Raises:
             WrongValueError: It is to be.
         """
         if self.method == "keys" and self.key.store == "pkcs11":
             raise WrongValueError(
-                "lets AWS make the key, which a token cannot take", "write method: csr"
+                "lets AWS make the key, which a hardware token cannot take", "write method: csr"
             )

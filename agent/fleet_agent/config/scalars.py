@@ -141,7 +141,7 @@ def _path(node: Scalar, rules: FilePath) -> str:
         raise WrongValueError('begins with "~", which is not expanded', "write the whole path")
     if token_uri.is_uri(text):
         if not rules.token:
-            raise WrongValueError("cannot be in a token", "name a path")
+            raise WrongValueError("cannot be in a hardware token", "name a path")
         token_uri.read(text)
         return text
     if not text.startswith(CREDENTIAL):

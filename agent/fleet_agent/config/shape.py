@@ -66,7 +66,7 @@ class FilePath:
     """A path; relative ones start at the folder of the configuration.
 
     ``credential`` allows ``credential:NAME``, a file of ``$CREDENTIALS_DIRECTORY``; ``token`` allows ``pkcs11:…``, a
-    key in a token.
+    key in a hardware token.
     """
 
     credential: bool = False

@@ -182,7 +182,7 @@ def public_key_of_key(private_key: PrivateKey, name: str) -> bytes:
     """The public key (DER) of a private key.
 
     Raises:
-        DeviceError: ``name`` holds no readable private key, or the token cannot be asked.
+        DeviceError: ``name`` holds no readable private key, or the hardware token cannot be asked.
     """
     if isinstance(private_key, HardwareKey):
         from fleet_agent.credentials.hsm import keys as hsm

@@ -67,7 +67,7 @@ class HardwareKey:
 class KeyName:
     """Which key of which hardware token a generation has, by their labels: what is kept of it on disk.
 
-    Where the token's module and PIN are stands in the configuration alone, so that whoever may write the state
+    Where the hardware token's module and PIN are stands in the configuration alone, so that whoever may write the state
     directory cannot have a library loaded.
     """
 
@@ -89,7 +89,7 @@ Origin = Literal["claim", "adopted"]
 
 @record
 class KeyPair:
-    """A certificate (PEM) with its private key (PEM, or in a token), and the files they came from."""
+    """A certificate (PEM) with its private key (PEM, or in a hardware token), and the files they came from."""
 
     certificate: str
     private_key: PrivateKey

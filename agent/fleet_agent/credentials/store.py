@@ -70,12 +70,12 @@ class Store:
     Args:
         state_dir: The state directory.
         clock: For the ledger.
-        tokens: The hardware tokens that the configuration names; no other is asked.
+        hardware_tokens: The hardware tokens that the configuration names; no other is asked.
     """
 
-    def __init__(self, state_dir: Path, clock: Clock, *tokens: HardwareToken) -> None:
+    def __init__(self, state_dir: Path, clock: Clock, *hardware_tokens: HardwareToken) -> None:
         self._clock = clock
-        self._tokens = {token.label: token for token in tokens}
+        self._hardware_tokens = {each.label: each for each in hardware_tokens}
         self._root = state_dir / "credentials"
         self._folders = Folders(self._root)
         self.ledger = Ledger(state_dir / "ledger.jsonl")
@@ -156,7 +156,7 @@ class Store:
         )
 
     def key(self, number: int) -> PrivateKey:
-        """The private key of a generation: PEM, or which key of a token it is.
+        """The private key of a generation: PEM, or which key of a hardware token it is.
 
         Raises:
             DeviceError: It is missing.
@@ -216,8 +216,8 @@ class Store:
         return dataclasses.replace(found, has_key=True)
 
     def keep_hardware_key(self, found: Generation, key: HardwareKey) -> Generation:
-        """Store which key of a token is this generation's: before it is made, so that none is made and forgotten."""
-        self._tokens[key.token.label] = key.token
+        """Store which hardware token's key is this one's: before it is made, so that none is made and forgotten."""
+        self._hardware_tokens[key.token.label] = key.token
         self._write_json(found.number, HARDWARE_KEY, records.dump_key_name(key.name))
         return dataclasses.replace(found, has_key=True)
 
@@ -246,7 +246,7 @@ class Store:
         )
 
     def drop_certificate(self, found: Generation) -> Generation:
-        """Give up an issued certificate whose token was refused: named as unresolved, then out of the way."""
+        """Give up an issued certificate whose ownership token was refused: named as unresolved, then out of the way."""
         if found.issued is None:
             return found
         self.ledger.record(
@@ -284,7 +284,7 @@ class Store:
         return dataclasses.replace(found, proven=now, uptime=uptime)
 
     def promote(self, found: Generation) -> Credential:
-        """Make a proven generation the current one: erase its token, swap the link, update the ledger, tidy up."""
+        """Make a proven generation current: erase its ownership token, swap the link, update the ledger, tidy up."""
         if found.issued is None or found.proven is None:
             raise ValueError(f"generation {found.number} is not proven")
         without_ownership_token = dataclasses.replace(found.issued, ownership_token=None)
@@ -320,7 +320,7 @@ class Store:
             self._reconcile.retire(number)
 
     def destroy_hardware_keys(self) -> None:
-        """Destroy every generation's key that the agent made in a token; before the folders go."""
+        """Destroy every generation's key that the agent made in a hardware token; before the folders go."""
         for number in self._folders.numbers():
             self._destroy_hardware_key(number, although_shared=True)
 
@@ -331,7 +331,7 @@ class Store:
         files.remove_folder(self._folders.folder(number))
 
     def _destroy_hardware_key(self, number: int, *, although_shared: bool = False) -> None:
-        """A token that cannot be asked now keeps its key: that stops nothing here, and is logged."""
+        """A hardware token that cannot be asked now keeps its key: that stops nothing here, and is logged."""
         try:
             key = self._hardware_key(number)
             if key is None or not key.is_ours:
@@ -341,7 +341,9 @@ class Store:
 
                 hsm.destroy(key)
         except AgentError as error:
-            _log.warning("the key of generation %s stays in its token: %s", number, error.title)
+            _log.warning(
+                "the key of generation %s stays in its hardware token: %s", number, error.title
+            )
 
     def _is_shared(self, number: int) -> bool:
         """Whether another generation has the same key: an identity that was brought back kept it."""
@@ -353,14 +355,14 @@ class Store:
         name = self._name_of_key(number)
         if name is None:
             return None
-        token = self._tokens.get(name.token)
+        token = self._hardware_tokens.get(name.token)
         if token is None:
             raise DeviceError(
                 f"The key of generation {number} is in the hardware token {name.token!r}, which the configuration does "
                 "not name.",
                 remedy="Name it: provisioning.key: {store: pkcs11, module: /usr/lib/….so, "
                 f"token: {json.dumps(name.token)}, pin_file: FILE}} (docs/how-to/hardware-keys.md).",
-                code="token-not-configured",
+                code="hardware-token-not-configured",
             )
         return HardwareKey(token=token, label=name.label, is_ours=name.is_ours)
 

@@ -25,7 +25,7 @@ from fleet_agent.daemon.renewal import Renewal
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
-from fleet_agent.daemon.token_watch import TokenWatch
+from fleet_agent.daemon.token_watch import HardwareTokenWatch
 from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
@@ -235,7 +235,7 @@ class Composition:
             chores=[
                 self._renewal,
                 rotate.ReplacedCredential(store, credential, self._clock),
-                TokenWatch(
+                HardwareTokenWatch(
                     session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock
                 ),
                 watch,

@@ -18,8 +18,8 @@ _INTERVAL = 20.0  # seconds between looks, while there is no connection
 _LONG = 3600.0  # seconds without a connection, after which it may have been away and back unseen
 
 
-class TokenWatch:
-    """Looks after the token of the device's key while there is no connection; after a key in a file never.
+class HardwareTokenWatch:
+    """Looks after the hardware token of the device's key while there is no connection; after a key in a file never.
 
     Args:
         key: The device's.
@@ -36,7 +36,7 @@ class TokenWatch:
         self.due = math.inf if not isinstance(key, HardwareKey) else clock.monotonic() + _INTERVAL
 
     def act(self) -> Ending | None:
-        """Look; a token that is back asks for a new image of the process."""
+        """Look; a hardware token that is back asks for a new image of the process."""
         now = self._clock.monotonic()
         self.due = now + _INTERVAL
         if not isinstance(self._key, HardwareKey) or not self._is_offline():
@@ -48,7 +48,7 @@ class TokenWatch:
         if not (self._was_away or is_long) or not _is_there(self._key):
             return None
         words = "is back" if self._was_away else "answers, and may have been away unseen"
-        _log.info("the hardware token %s", words, extra=log.fields(Moment.TOKEN_BACK))
+        _log.info("the hardware token %s", words, extra=log.fields(Moment.HARDWARE_TOKEN_BACK))
         return Ending.RESTART
 
 

@@ -46,7 +46,7 @@ def check(device: Device) -> Findings:
     if device.pin_is_elsewhere(pair.private_key):
         yield _ABOUT.note(
             "pin-elsewhere",
-            "The token's PIN comes from the unit: nothing can be asked from a shell.",
+            "The hardware token's PIN comes from the unit: nothing can be asked from a shell.",
         )
         return
     for alias in settings.credentials.aliases:

@@ -63,7 +63,7 @@ class Device:
         )
 
     def pin_is_elsewhere(self, key: PrivateKey) -> bool:
-        """Whether a key is in a token whose PIN cannot be read from here."""
+        """Whether a key is in a hardware token whose PIN cannot be read from here."""
         return isinstance(key, HardwareKey) and self.is_elsewhere(key.token.pin_file)
 
     def credential(self) -> Credential | None:

@@ -139,7 +139,7 @@ def plan(claim: Claim) -> Plan:
     for reference in (claim.private_key, claim.certificate):  # the secret first
         if reference.startswith(_TOKEN):
             stays.append(
-                "The claim's key is in a hardware token and stays there: delete it with the token's own tool."
+                "The claim's key is in a hardware token and stays there: delete it with the hardware token's own tool."
             )
         elif reference.startswith(CREDENTIAL):
             loaded = _loaded() if loaded is None else loaded

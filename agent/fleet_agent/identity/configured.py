@@ -64,7 +64,7 @@ def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
 
 
 def hardware_token(settings: Settings) -> HardwareToken | None:
-    """The token of the device's own key."""
+    """The hardware token of the device's own key."""
     key = settings.provisioning.key if settings.provisioning else Key()
     if key.store != "pkcs11" or not (key.module and key.token and key.pin_file):
         return None
@@ -88,7 +88,7 @@ def hardware_key(uri: str, settings: Settings) -> HardwareKey:
         raise DeviceError(
             f"The PKCS#11 URI {error.problem}.",
             remedy=f"{error.suggestion.capitalize()}.",
-            code="token-uri",
+            code="hardware-token-uri",
         ) from None
     own = hardware_token(settings)
     module = named.get("module-path") or (own.module if own else None)
@@ -97,7 +97,7 @@ def hardware_key(uri: str, settings: Settings) -> HardwareKey:
         raise DeviceError(
             f"The PKCS#11 URI of the key {named['object']!r} names no {'PIN file' if module else 'module'}.",
             remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/the/pin to it.",
-            code="token-uri",
+            code="hardware-token-uri",
         )
     token = HardwareToken(
         module=module, label=named["token"], pin_file=pin_file, state_dir=settings.state_dir

@@ -1,6 +1,6 @@
 """AWS IoT's answers, read and checked before anything of them is kept: size, shape, and whose they are.
 
-No answer is logged or quoted: it holds keys and tokens.
+No answer is logged or quoted: it holds keys and ownership tokens.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ _THING_NAME = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT's own rule
 
 # AWS IoT carries 128 KiB; what is longer is looked at for the certificate's id, within reason.
 _MAX_PAYLOAD = 4 * 1024 * 1024  # bytes
-_MAX_TEXT = 16 * 1024  # bytes of a PEM or a token; AWS's are below 2 KiB
+_MAX_TEXT = 16 * 1024  # bytes of a PEM or an ownership token; AWS's are below 2 KiB
 _MAX_CONFIGURATION = 128 * 1024  # bytes
 
 

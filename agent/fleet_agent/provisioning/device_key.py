@@ -19,7 +19,7 @@ class DeviceKey:
     Args:
         plan: Says where the key is to come from.
         store: Keeps it.
-        call: Calls what needs cryptography or the token.
+        call: Calls what needs cryptography or the hardware token.
     """
 
     def __init__(self, plan: Plan, store: Store, call: Call) -> None:
@@ -45,7 +45,7 @@ class DeviceKey:
         return self._store.keep_key(found, self._call(keys.make_private_key, self._plan.key_type))
 
     def _choose_hardware_key(self, found: Generation, token: HardwareToken) -> Generation:
-        """The key that is in the token under the label already, or a new one: for a replacement always a new one."""
+        """The key that the hardware token has under the label, or a new one: for a replacement always a new one."""
         label = self._plan.label
         if self._store.has_current():
             label = f"{label}-{found.number:04d}"

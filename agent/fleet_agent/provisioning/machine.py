@@ -4,10 +4,10 @@ Two rules hold it together. First, there is no state but what the store found in
 restart, a retry and a first run are the same code. Second, nothing that cannot be repeated is asked for before what it
 needs is on disk, and a certificate that may be live is never replaced before the ledger has named it.
 
-    nothing ──OPEN──▶ attempt ──KEY──▶ key ──ISSUE──▶ certificate + token ──REGISTER──▶ registration
-                                        ▲                  │                                │
-                                        └──token refused───┘           PROVE (a real session)▼
-                                          (ledger: unresolved)          proven ──PROMOTE──▶ current
+    nothing ──OPEN──▶ attempt ──KEY──▶ key ──ISSUE──▶ certificate + ownership token ──REGISTER──▶ registration
+                                        ▲                         │                                 │
+                                        └─ownership token refused─┘            PROVE (a real session)▼
+                                          (ledger: unresolved)             proven ──PROMOTE──▶ current
 
 An adopted certificate takes the same walk: key, certificate and thing name are given, and nothing is asked for.
 
@@ -180,7 +180,7 @@ def seconds_left(attempt: Attempt, now: float) -> float:
 
 
 # An ownership token lives one hour; after that no answer but an approval to come is worth waiting for with it.
-TOKEN_LIFE = 3600.0
+OWNERSHIP_TOKEN_LIFE = 3600.0
 
 # Policies made by RegisterThing spread slowly: a refusal of the new identity is no verdict for so many seconds.
 SPREADING_LIMIT = 45.0
@@ -193,7 +193,7 @@ def judge(
     failure: RejectedError | AgentError,
     step: Step,
     refused_for: float,
-    token_age: float = 0.0,
+    ownership_token_age: float = 0.0,
     spreading: float = SPREADING_LIMIT,
 ) -> Verdict:
     """What to do about a step that did not succeed.
@@ -202,11 +202,11 @@ def judge(
         failure: What happened.
         step: Where.
         refused_for: Seconds since this step was refused for the first time.
-        token_age: Seconds since the ownership token in use came, as far as the clock can tell.
+        ownership_token_age: Seconds since the ownership token in use came, as far as the clock can tell.
         spreading: Seconds for which a refusal of the new identity is no verdict.
     """
     if isinstance(failure, RejectedError):
-        return _judge_rejection(failure, token_age)
+        return _judge_rejection(failure, ownership_token_age)
     patient_for = spreading if step is Step.PROVE else HUNG_UP_LIMIT
     is_fresh = refused_for < patient_for and (
         step is Step.PROVE or failure.code == CONNECT_UNANSWERED
@@ -231,17 +231,17 @@ def _patience_for(error: AgentError) -> Patience | None:
     return Patience.BUSY if isinstance(error, TemporaryError) else Patience.NETWORK
 
 
-def _judge_rejection(rejected: RejectedError, token_age: float) -> Verdict:
+def _judge_rejection(rejected: RejectedError, ownership_token_age: float) -> Verdict:
     """Decide on the status code, as AWS documents no list of error codes; one alone says what the status does not."""
     status = rejected.status_code
     words = _words(rejected)
-    if _is_about_the_token(rejected, token_age):
+    if _is_about_the_ownership_token(rejected, ownership_token_age):
         # The answer of an earlier RegisterThing may be lost and the certificate live, or it expired: nobody can tell
         # from here. The ledger names it, and a new one is asked for.
         error: AgentError = TemporaryError(
             f"The certificate's ownership token was refused: {words}.",
             remedy="A new certificate is asked for; the ledger names this one as unresolved.",
-            code="token-refused",
+            code="ownership-token-refused",
         )
         return Verdict(error=error, patience=Patience.NETWORK, drop_certificate=True)
     if status is None or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS:
@@ -286,7 +286,7 @@ _OTHER_REMEDY = (
 )
 
 
-def _is_about_the_token(rejected: RejectedError, token_age: float) -> bool:
+def _is_about_the_ownership_token(rejected: RejectedError, ownership_token_age: float) -> bool:
     """Whether another ownership token would help: AWS says so, or this one is past its life, whatever AWS says."""
     status = rejected.status_code
     if rejected.operation is not Operation.REGISTER or status in (_FORBIDDEN, _TOO_MANY_REQUESTS):
@@ -294,7 +294,7 @@ def _is_about_the_token(rejected: RejectedError, token_age: float) -> bool:
     if status is not None and not _BAD_REQUEST <= status < _SERVER_ERRORS:
         return False
     # From the future: the clock has stepped since, and nobody knows.
-    if abs(token_age) > TOKEN_LIFE:
+    if abs(ownership_token_age) > OWNERSHIP_TOKEN_LIFE:
         return True
     return status is not None and "token" in f"{rejected.error_code} {rejected.message}".lower()
 

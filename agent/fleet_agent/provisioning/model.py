@@ -129,7 +129,7 @@ class Verdict:
     """What to do about a step that did not succeed.
 
     ``error`` is what the user reads; ``patience`` how to wait before the next try, None when waiting cannot help;
-    ``drop_certificate``: ask for a new one next time, this one's token was refused.
+    ``drop_certificate``: ask for a new one next time, this one's ownership token was refused.
     """
 
     error: AgentError

@@ -191,14 +191,16 @@ class Runner:
         if isinstance(failure, AgentError) and failure.code == DATES and self._watch.is_doubtful:
             self._watch.suspect()
             failure = self._watch.error()
-        token_age = self._token_age(found.issued) if found and found.issued else 0.0
+        ownership_token_age = (
+            self._ownership_token_age(found.issued) if found and found.issued else 0.0
+        )
         if self._adoption is None or isinstance(failure, RejectedError):
-            return machine.judge(failure, step, refused_for, token_age)
+            return machine.judge(failure, step, refused_for, ownership_token_age)
         failure = self._adoption.explain(failure, refused_for)
         return machine.judge(failure, step, refused_for, spreading=self._adoption.patience)
 
-    def _token_age(self, issued: Issued) -> float:
-        """Seconds; by the clock that never steps, within the boot in which the token came."""
+    def _ownership_token_age(self, issued: Issued) -> float:
+        """Seconds; by the clock that never steps, within the boot in which the ownership token came."""
         return clock.passed(issued.received, issued.uptime, self._clock)
 
     def _out_of_time(self, step: Step) -> AgentError:

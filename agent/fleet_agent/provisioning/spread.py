@@ -23,7 +23,7 @@ CLOCK_POLL = 5.0  # seconds between looks at a clock that is not set yet
 def is_due(found: Generation | None) -> bool:
     """Tell whether a start has to wait for its moment: who has a certificate goes on at once.
 
-    Few devices have one without an identity, and its token lives an hour.
+    Few devices have one without an identity, and its ownership token lives an hour.
     """
     return found is None or found.issued is None
 

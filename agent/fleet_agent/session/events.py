@@ -91,7 +91,9 @@ class Message:
 
     session: object
     topic: str
-    payload: bytes = dataclasses.field(repr=False)  # provisioning's answers hold keys and tokens
+    payload: bytes = dataclasses.field(
+        repr=False
+    )  # provisioning's answers hold keys and ownership tokens
     response_topic: str | None = None
     correlation_data: bytes | None = None
     content_type: str | None = None

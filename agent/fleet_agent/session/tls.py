@@ -18,7 +18,7 @@ def context(route: Route, pair: KeyPair | None) -> io.ClientTlsContext:
 
     Raises:
         DeviceError: Certificate, key or CA cannot be loaded.
-        UnreachableError: The token that has the key is not there now.
+        UnreachableError: The hardware token that has the key is not there now.
     """
     try:
         options = io.TlsContextOptions() if pair is None else _options(pair)

@@ -219,7 +219,7 @@ class _Connection:
         self._forget = self._counter(token, unquote(found[1]), self._reply)
         if self._forget is None:
             title = "The Authorization header is no user's token: fleet-agent credentials --token-file FILE"
-            self._answer(_UNAUTHORIZED, _words("token-unknown", title))
+            self._answer(_UNAUTHORIZED, _words("authorization-token-unknown", title))
 
     def _reply(self, found: bytes | AgentError) -> None:
         if not self._is_open:

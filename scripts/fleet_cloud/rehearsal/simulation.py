@@ -300,8 +300,10 @@ class Herd:
     ) -> None:
         device.has_claim_session = False
         found = device.found
-        token_age = EPOCH + now - found.issued.received if found and found.issued else 0.0
-        verdict = machine.judge(failure, step, 0.0, token_age)
+        ownership_token_age = (
+            EPOCH + now - found.issued.received if found and found.issued else 0.0
+        )
+        verdict = machine.judge(failure, step, 0.0, ownership_token_age)
         if verdict.patience is None:
             raise AssertionError(verdict)
         if verdict.drop_certificate and found is not None:

@@ -393,10 +393,10 @@ def test_registration_answer_lost_and_the_token_used_again(
     faults.add(REGISTER, "token-reuse", mode=mode)
     minted = 1 if mode == "idempotent" else 2
     if kind == "close-after":
-        words = f"answer lost with the connection; the token a second time: {mode}"
+        words = f"answer lost with the connection; the ownership token a second time: {mode}"
         assert_outlived(agent, faults, Case(REGISTER, kind, minted=minted, words=words))
     else:
-        words = f"answer lost; the token a second time, in the next run: {mode}"
+        words = f"answer lost; the ownership token a second time, in the next run: {mode}"
         case = Case(REGISTER, kind, minted=minted, first=69, timeout="4", words=words)
         assert_outlived(agent, faults, case)
     given_up = [events for events in agent.ledger().values() if events[-1] == "unresolved"]
@@ -423,7 +423,7 @@ def test_tokens_that_keep_being_refused_mint_no_certificate_after_the_other(
     faults.add(REGISTER, "reject", calls="every", status_code=400, error_code=word)
     done = agent.provision("--timeout", "6")
     assert done.status == 75, done.stderr
-    assert done.error["code"] == "token-refused"
+    assert done.error["code"] == "ownership-token-refused"
     minted = len(faults.certificates())
     assert minted >= 2
     assert len(agent.ledger()) == minted

@@ -1,4 +1,4 @@
-"""Keys in a token (SoftHSM): made there, found there, used for every session, rotated and destroyed there."""
+"""Keys in a hardware token (SoftHSM): made there, found there, used for every session, rotated and destroyed there."""
 
 import json
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_it_is_named(agent: Agent, hsm: SoftHsm) -> None:
         return done.status, done.error["code"]
 
     assert outcome(module="/usr/lib/none.so") == (78, "module-missing")
-    assert outcome(token="other") == (78, "token-missing")
+    assert outcome(token="other") == (78, "hardware-token-missing")
     assert outcome(pin_file="/nowhere/pin") == (78, "pin-unreadable")
 
 
@@ -133,7 +133,7 @@ def test_a_wrong_pin_is_tried_once(agent: Agent, hsm: SoftHsm) -> None:
 def test_two_tokens_of_one_label_are_told_before_aws_is_asked(agent: Agent, hsm: SoftHsm) -> None:
     hsm.add_token()
     done = run("provision", configured(agent, hsm), hsm)
-    assert (done.status, done.error["code"]) == (78, "token-ambiguous"), done.stderr
+    assert (done.status, done.error["code"]) == (78, "hardware-token-ambiguous"), done.stderr
     assert not (agent.state_dir / "ledger.jsonl").exists()
 
 
@@ -174,7 +174,7 @@ def test_token_pulled_out_of_a_running_agent(agent: Agent, hsm: SoftHsm) -> None
             hsm.remove()
             front.cut()
             problem = daemon.wait_for_problem("offline", 60)
-            assert "There is no token 'fleet'" in problem["title"]
+            assert "There is no hardware token 'fleet'" in problem["title"]
             hsm.plug_in()
             until(lambda: daemon.log.count("connected to") == 2, "connected again", 60)
             assert "the hardware token is back\nrestarted in place\n" in daemon.log
@@ -183,7 +183,7 @@ def test_token_pulled_out_of_a_running_agent(agent: Agent, hsm: SoftHsm) -> None
     hsm.remove()
     with agent.running(config=config, env=hsm.environment) as daemon:
         assert daemon.process.wait(60) == 69, daemon.log
-        assert "There is no token 'fleet'" in daemon.log
+        assert "There is no hardware token 'fleet'" in daemon.log
     hsm.plug_in()
     with agent.running(config=config, env=hsm.environment) as daemon:
         daemon.wait_connected()

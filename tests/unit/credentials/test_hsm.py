@@ -1,4 +1,4 @@
-"""Keys in a token: SoftHSM stands for one, its module in this process."""
+"""Keys in a hardware token: SoftHSM stands for one, its module in this process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_a_key_is_made_once_and_never_leaves_the_token(key: HardwareKey) -> None
         DeviceError, match=f"'{TOKEN}' has no private key with the label '{key.label}'"
     ) as caught:
         keys.check(key)
-    assert caught.value.code == "token-key-missing"
+    assert caught.value.code == "hardware-token-key-missing"
     assert f"--module {MODULE} --token-label {TOKEN}" in caught.value.remedy
 
 
@@ -124,7 +124,7 @@ def test_another_curve_is_said_to_be_none_of_ours(token: HardwareToken, curve: s
             return
         with pytest.raises(DeviceError, match="neither RSA nor EC P-256") as caught:
             keys.public_key(key)
-        assert caught.value.code == "token-key-unusable"
+        assert caught.value.code == "hardware-token-key-unusable"
         assert str(MODULE) in caught.value.remedy
     finally:
         keys.destroy(key)

@@ -1,4 +1,4 @@
-"""The PIN of a token: what can be one, and that a wrong one is given once."""
+"""The PIN of a hardware token: what can be one, and that a wrong one is given once."""
 
 import json
 from pathlib import Path
@@ -171,10 +171,14 @@ def test_the_token_of_the_label_is_taken_whatever_the_others_are(token: Hardware
     [
         ([(2, "the fleet", cryptoki.LOCKED | cryptoki.LAST_TRY)], "pin-locked", "is locked"),
         ([(2, "the fleet", cryptoki.LAST_TRY)], "pin-last-try", "one more wrong PIN"),
-        ([(2, "the fleet", 0), (3, "the fleet", 0)], "token-ambiguous", "2 hardware tokens"),
-        ([(2, "", 0), (3, "a", 0), (4, "b", 0)], "token-missing", "knows: 'a', 'b'."),
-        ([(2, "", 0)], "token-missing", "/lib/x.so knows: none."),
-        ([], "token-missing", "no token 'the fleet'"),
+        (
+            [(2, "the fleet", 0), (3, "the fleet", 0)],
+            "hardware-token-ambiguous",
+            "2 hardware tokens",
+        ),
+        ([(2, "", 0), (3, "a", 0), (4, "b", 0)], "hardware-token-missing", "knows: 'a', 'b'."),
+        ([(2, "", 0)], "hardware-token-missing", "/lib/x.so knows: none."),
+        ([], "hardware-token-missing", "no hardware token 'the fleet'"),
     ],
 )
 def test_a_token_that_is_not_to_be_used(

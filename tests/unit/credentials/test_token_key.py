@@ -1,4 +1,4 @@
-"""What is written of a key in a token, without a token."""
+"""What is written of a key in a hardware token, without one."""
 
 import dataclasses
 import json
@@ -55,7 +55,7 @@ def test_no_module_is_taken_from_the_state(tmp_path: Path) -> None:
     for opened in (Store(tmp_path, FakeClock()), Store(tmp_path, FakeClock(), other)):
         with pytest.raises(DeviceError) as caught:
             opened.key(1)
-        assert caught.value.code == "token-not-configured"
+        assert caught.value.code == "hardware-token-not-configured"
         assert "evil" not in f"{caught.value.title} {caught.value.remedy}"
     key = Store(tmp_path, FakeClock(), place(tmp_path)).key(1)
     assert isinstance(key, HardwareKey)

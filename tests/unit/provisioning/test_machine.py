@@ -20,8 +20,8 @@ from fleet_agent.errors import (
 )
 from fleet_agent.provisioning.machine import (
     HUNG_UP_LIMIT,
+    OWNERSHIP_TOKEN_LIFE,
     SPREADING_LIMIT,
-    TOKEN_LIFE,
     carry_over,
     damage,
     difference,
@@ -213,7 +213,10 @@ def test_the_token_is_refused(status: int, text: str) -> None:
     verdict = judge(rejected(Operation.REGISTER, status, text), Step.REGISTER, 0.0)
     assert verdict.drop_certificate
     assert verdict.patience is Patience.NETWORK
-    assert (verdict.error.code, verdict.error.exit_status) == ("token-refused", Exit.TEMPORARY)
+    assert (verdict.error.code, verdict.error.exit_status) == (
+        "ownership-token-refused",
+        Exit.TEMPORARY,
+    )
 
 
 def test_the_token_is_refused_by_its_error_code_alone() -> None:
@@ -222,14 +225,14 @@ def test_the_token_is_refused_by_its_error_code_alone() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 429, 500])
-@pytest.mark.parametrize("age", [0.0, TOKEN_LIFE + 1])
+@pytest.mark.parametrize("age", [0.0, OWNERSHIP_TOKEN_LIFE + 1])
 def test_a_denial_and_a_busy_server_say_nothing_about_the_token(status: int, age: float) -> None:
     refusal = rejected(Operation.REGISTER, status, "token")
     assert not judge(refusal, Step.REGISTER, 0.0, age).drop_certificate
 
 
 @pytest.mark.parametrize("operation", CREATE)
-@pytest.mark.parametrize("age", [0.0, TOKEN_LIFE + 1])
+@pytest.mark.parametrize("age", [0.0, OWNERSHIP_TOKEN_LIFE + 1])
 def test_no_token_is_in_play_before_there_is_a_certificate(
     operation: Operation, age: float
 ) -> None:
@@ -238,14 +241,14 @@ def test_no_token_is_in_play_before_there_is_a_certificate(
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, None])
-@pytest.mark.parametrize("age", [TOKEN_LIFE + 1, -TOKEN_LIFE - 1])
+@pytest.mark.parametrize("age", [OWNERSHIP_TOKEN_LIFE + 1, -OWNERSHIP_TOKEN_LIFE - 1])
 def test_a_token_past_its_hour_is_given_up_whatever_the_words(
     status: int | None, age: float
 ) -> None:
     assert judge(rejected(Operation.REGISTER, status), Step.REGISTER, 0.0, age).drop_certificate
 
 
-@pytest.mark.parametrize("age", [-TOKEN_LIFE, -1.0, 0.0, TOKEN_LIFE])
+@pytest.mark.parametrize("age", [-OWNERSHIP_TOKEN_LIFE, -1.0, 0.0, OWNERSHIP_TOKEN_LIFE])
 def test_a_token_within_its_hour_is_kept_when_the_words_are_about_something_else(
     age: float,
 ) -> None:

@@ -53,7 +53,7 @@ from support.certificates import END_OF_TIME, make_certificate
 from support.changes import Changes, KilledError
 from support.clock import FakeClock
 from support.csr import key_pem, make_key
-from support.provisioning import TOKEN_LIFE, Cloud, make_plan
+from support.provisioning import OWNERSHIP_TOKEN_LIFE, Cloud, make_plan
 
 _KEY, _OTHER = make_key(), make_key()
 _CSR = keys.make_csr(Secret(key_pem(_KEY).decode()))
@@ -157,7 +157,7 @@ class Walk(RuleBasedStateMachine):
     @rule(seconds=some.sampled_from((1.0, 60.0, 1800.0, 4000.0)))
     def time_passes(self, seconds: float) -> None:
         self.clock.go(seconds)
-        self.allowed += seconds > TOKEN_LIFE / 2
+        self.allowed += seconds > OWNERSHIP_TOKEN_LIFE / 2
 
     @rule(seconds=some.sampled_from((-1e8, 1e8)))
     def the_clock_steps(self, seconds: float) -> None:
@@ -254,7 +254,7 @@ class Walk(RuleBasedStateMachine):
         self.sleeps -= 1
         self.clock.go(seconds)
         self.slept += seconds
-        if self.slept > TOKEN_LIFE / 2:
+        if self.slept > OWNERSHIP_TOKEN_LIFE / 2:
             self.slept = 0.0
             self.allowed += 1
 
@@ -455,8 +455,8 @@ class TrustsWithoutProof(Runner):
 class WaitsForTheWord(Runner):
     """An expired token counts as refused only when AWS says token."""
 
-    def _token_age(self, issued: Issued) -> float:
-        return 0.0 * super()._token_age(issued)
+    def _ownership_token_age(self, issued: Issued) -> float:
+        return 0.0 * super()._ownership_token_age(issued)
 
 
 class DropsWithoutAWord(Store):

@@ -1,4 +1,4 @@
-"""Credentials to show: with a key in a file, and with one in a token."""
+"""Credentials to show: with a key in a file, and with one in a hardware token."""
 
 import dataclasses
 from collections.abc import Iterator

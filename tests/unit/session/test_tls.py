@@ -212,8 +212,8 @@ def test_what_the_sdk_is_told_of_a_token(hidden: KeyPair, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("change", "code", "kind"),
     [
-        ({"token": "another"}, "token-missing", UnreachableError),
-        ({"key": "another"}, "token-key-missing", DeviceError),
+        ({"token": "another"}, "hardware-token-missing", UnreachableError),
+        ({"key": "another"}, "hardware-token-key-missing", DeviceError),
     ],
 )
 def test_a_token_may_be_plugged_in_again_and_a_key_in_it_does_not_come_back(

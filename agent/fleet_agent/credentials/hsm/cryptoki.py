@@ -72,7 +72,7 @@ EC_PARAMS, EC_POINT = 0x180, 0x181
 SIGN_RSA, MAKE_RSA = 0x1, 0x0  # CKM_RSA_PKCS, CKM_RSA_PKCS_KEY_PAIR_GEN
 SIGN_EC, MAKE_EC = 0x1041, 0x1040  # CKM_ECDSA, CKM_EC_KEY_PAIR_GEN
 
-LAST_TRY, LOCKED = 0x20000, 0x40000  # CKF_USER_PIN_…, in a token's flags
+LAST_TRY, LOCKED = 0x20000, 0x40000  # CKF_USER_PIN_…, in a hardware token's flags
 
 Value = bool | int | bytes
 
@@ -181,7 +181,7 @@ class Module:
             raise CryptokiError(name, code)
 
     def tokens(self) -> Iterator[tuple[int, str, int]]:
-        """Slot, label and flags of every token that is there."""
+        """Slot, label and flags of every hardware token that is there."""
         count = ctypes.c_ulong()
         present = ctypes.c_ubyte(1)
         self.call("C_GetSlotList", present, None, ctypes.byref(count))
@@ -198,7 +198,7 @@ class Module:
 
     @contextmanager
     def session(self, slot: int) -> Iterator["Session"]:
-        """A read-write session with the token in a slot, closed in the end."""
+        """A read-write session with the hardware token in a slot, closed in the end."""
         handle = ctypes.c_ulong()
         flags = ctypes.c_ulong(_SERIAL | _READ_WRITE)
         self.call("C_OpenSession", ctypes.c_ulong(slot), flags, None, None, ctypes.byref(handle))
@@ -210,14 +210,14 @@ class Module:
 
 
 class Session:
-    """A session with a token; every method raises ``CryptokiError``."""
+    """A session with a hardware token; every method raises ``CryptokiError``."""
 
     def __init__(self, module: Module, handle: ctypes.c_ulong) -> None:
         self._module = module
         self._handle = handle
 
     def log_in(self, pin: bytes) -> None:
-        """Give the user's PIN, once. Where another session of this process has, the token does not look at it."""
+        """Give the user's PIN, once. Where another session of this process has, it is not looked at."""
         with _allowing(_ALREADY_LOGGED_IN):
             self._call("C_Login", ctypes.c_ulong(_USER), pin, ctypes.c_ulong(len(pin)))
 
@@ -251,7 +251,7 @@ class Session:
     def make_pair(
         self, mechanism: int, public: Mapping[int, Value], private: Mapping[int, Value]
     ) -> None:
-        """Make a key pair in the token."""
+        """Make a key pair in the hardware token."""
         how = _Mechanism(mechanism=mechanism)
         publics, _kept = _template(public)
         privates, _kept_too = _template(private)
@@ -267,7 +267,7 @@ class Session:
         )
 
     def sign(self, key: int, mechanism: int, data: bytes) -> bytes:
-        """Sign with a private key of the token."""
+        """Sign with a private key of the hardware token."""
         how = _Mechanism(mechanism=mechanism)
         self._call("C_SignInit", ctypes.byref(how), ctypes.c_ulong(key))
         buffer = ctypes.create_string_buffer(1024)

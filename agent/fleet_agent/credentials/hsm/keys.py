@@ -14,8 +14,8 @@ from fleet_agent.pasted import word
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-MISSING = "token-missing"
-FAILED = "token-failed"
+MISSING = "hardware-token-missing"
+FAILED = "hardware-token-failed"
 MAY_COME_BACK = frozenset({MISSING, FAILED})  # it may be plugged in again
 
 _P256 = bytes.fromhex("06082a8648ce3d030107")  # the curve's OID, DER
@@ -24,20 +24,20 @@ _RSA_BITS = 2048
 
 
 def exists(key: HardwareKey) -> bool:
-    """Whether the token has a private key with this label.
+    """Whether the hardware token has a private key with this label.
 
     Raises:
-        DeviceError: The token cannot be asked.
+        DeviceError: The hardware token cannot be asked.
     """
     with _open(key.token) as session:
         return bool(_find(session, cryptoki.PRIVATE_KEY, key.label))
 
 
 def make(key: HardwareKey, kind: str) -> None:
-    """Make the key in the token, ``ec-p256`` or ``rsa-2048``; one that is there already stays.
+    """Make the key in the hardware token, ``ec-p256`` or ``rsa-2048``; one that is there already stays.
 
     Raises:
-        DeviceError: The token cannot be asked, or cannot make one.
+        DeviceError: The hardware token cannot be asked, or cannot make one.
     """
     with _open(key.token) as session:
         if _find(session, cryptoki.PRIVATE_KEY, key.label):
@@ -69,7 +69,7 @@ def signer(key: HardwareKey) -> Any:  # noqa: ANN401 - one of cryptography's int
     """The key as ``cryptography`` takes one to sign a request with.
 
     Raises:
-        DeviceError: The token cannot be asked, or has no such key.
+        DeviceError: The hardware token cannot be asked, or has no such key.
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -82,10 +82,10 @@ def signer(key: HardwareKey) -> Any:  # noqa: ANN401 - one of cryptography's int
 
 
 def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKey":
-    """The public half, as the token has it.
+    """The public half, as the hardware token has it.
 
     Raises:
-        DeviceError: The token cannot be asked, has no such key, or one of another kind.
+        DeviceError: The hardware token cannot be asked, has no such key, or one of another kind.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -93,7 +93,7 @@ def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKe
         private = _only_key(session, key)
         kind = int.from_bytes(session.attribute(private, cryptoki.KEY_TYPE), "little")
         publics = _find(session, cryptoki.PUBLIC_KEY, key.label)
-        sources = [*publics[:1], private]  # some tokens have it in one, some in the other
+        sources = [*publics[:1], private]  # some hardware tokens have it in one, some in the other
 
         def read(attribute: int) -> bytes:
             return next(
@@ -106,15 +106,15 @@ def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKe
                 return rsa.RSAPublicNumbers(*(int.from_bytes(n) for n in numbers)).public_key()
             if kind == cryptoki.EC and read(cryptoki.EC_PARAMS) == _P256:
                 point = read(cryptoki.EC_POINT)
-                # An OCTET STRING, by the book; some tokens give what is in it.
+                # An OCTET STRING, by the book; some hardware tokens give what is in it.
                 point = point[2:] if point[:2] == b"\x04\x41" else point
                 return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
         except ValueError:
             pass
     raise DeviceError(
-        f"The key {key} is neither RSA nor EC P-256, or the token does not show its public half.",
+        f"The key {key} is neither RSA nor EC P-256, or the hardware token does not show its public half.",
         remedy=f"Let the agent make one: another label; or look: pkcs11-tool --module {word(key.token.module)} -O",
-        code="token-key-unusable",
+        code="hardware-token-key-unusable",
     )
 
 
@@ -122,7 +122,7 @@ def destroy(key: HardwareKey) -> None:
     """Destroy both halves; none there is fine.
 
     Raises:
-        DeviceError: The token cannot be asked.
+        DeviceError: The hardware token cannot be asked.
     """
     with _open(key.token) as session:
         for kind in (cryptoki.PRIVATE_KEY, cryptoki.PUBLIC_KEY):
@@ -134,7 +134,7 @@ def check(key: HardwareKey) -> str:
     """Make sure that the key is there and can be used, and give the PIN (as text) for the SDK, which is right then.
 
     Raises:
-        DeviceError: The module, the token, the PIN or the key is not as it should be.
+        DeviceError: The module, the hardware token, the PIN or the key is not as it should be.
     """
     with _open(key.token) as session:
         _only_key(session, key)
@@ -203,7 +203,7 @@ def _concrete(cls: Any) -> Any:  # noqa: ANN401
 
 @contextmanager
 def _open(token: HardwareToken) -> Iterator[Session]:
-    """A session with the token, logged in; what fails in it is put into words."""
+    """A session with the hardware token, logged in; what fails in it is put into words."""
     try:
         module = Module.load(token.module)
         with module.session(_slot(module, token)) as session:
@@ -218,7 +218,7 @@ def _open(token: HardwareToken) -> Iterator[Session]:
         ) from error
     except CryptokiError as error:
         raise DeviceError(
-            f"The token {token.label!r} failed: {error}.",
+            f"The hardware token {token.label!r} failed: {error}.",
             remedy=f"Is it plugged in and free? pkcs11-tool --module {word(token.module)} -L",
             code=FAILED,
         ) from error
@@ -231,14 +231,14 @@ def _slot(module: Module, token: HardwareToken) -> int:
         raise DeviceError(
             f"{len(found)} hardware tokens have the label {token.label!r}: it must be one.",
             remedy="Pull one out, or give one another label (which erases it): pkcs11-tool --init-token --label NAME",
-            code="token-ambiguous",
+            code="hardware-token-ambiguous",
         )
     for slot, flags in found:
         if flags & cryptoki.LOCKED:
             raise pin.locked(token)
         if flags & cryptoki.LAST_TRY:
             raise DeviceError(
-                f"The token {token.label!r} takes one more wrong PIN before it locks; nothing is tried.",
+                f"The hardware token {token.label!r} takes one more wrong PIN before it locks; nothing is tried.",
                 remedy=f"Give it the right one by hand: pkcs11-tool --module {word(token.module)} --token-label "
                 f"{word(token.label)} --login -O",
                 code="pin-last-try",
@@ -246,7 +246,7 @@ def _slot(module: Module, token: HardwareToken) -> int:
         return slot
     labels = ", ".join(repr(label) for _, label, _ in there if label) or "none"
     raise DeviceError(
-        f"There is no token {token.label!r}; the module {token.module} knows: {labels}.",
+        f"There is no hardware token {token.label!r}; the module {token.module} knows: {labels}.",
         remedy="Plug it in, or correct provisioning.key.token; the agent's user must be allowed to see it "
         "(docs/how-to/hardware-keys.md).",
         code=MISSING,
@@ -263,7 +263,7 @@ def _only_key(session: Session, key: HardwareKey) -> int:
         return found[0]
     how_many = f"{len(found)} private keys" if found else "no private key"
     raise DeviceError(
-        f"The token {key.token.label!r} has {how_many} with the label {key.label!r}.",
+        f"The hardware token {key.token.label!r} has {how_many} with the label {key.label!r}.",
         remedy=f"Look: pkcs11-tool --module {word(key.token.module)} --token-label {word(key.token.label)} --login -O",
-        code="token-key-missing",
+        code="hardware-token-key-missing",
     )

@@ -22,11 +22,11 @@ _UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 
 def log_in(session: Session, token: HardwareToken) -> None:
-    """Give the token its PIN, once; one that it refused before is not given again.
+    """Give the hardware token its PIN, once; one that it refused before is not given again.
 
     Raises:
-        DeviceError: The PIN is wrong, or cannot be read; or the token is locked.
-        CryptokiError: The token failed otherwise.
+        DeviceError: The PIN is wrong, or cannot be read; or the hardware token is locked.
+        CryptokiError: The hardware token failed otherwise.
     """
     pin = read(token)
     memory = Path(token.state_dir) / REFUSED
@@ -47,9 +47,9 @@ def log_in(session: Session, token: HardwareToken) -> None:
 
 
 def locked(token: HardwareToken) -> DeviceError:
-    """The error of a token that takes no PIN any more."""
+    """The error of a hardware token that takes no PIN any more."""
     return DeviceError(
-        f"The token {token.label!r} is locked: too many wrong PINs.",
+        f"The hardware token {token.label!r} is locked: too many wrong PINs.",
         remedy=f"Unlock it with the security officer's PIN: pkcs11-tool --module {word(token.module)} --token-label "
         f"{word(token.label)} --login --login-type so --init-pin",
         code="pin-locked",
@@ -67,12 +67,12 @@ def read(token: HardwareToken) -> bytes:
         data = files.read_given(path, _MOST_BYTES)
     except OSError as error:
         raise DeviceError(
-            f"The PIN of the token {token.label!r} cannot be read from {path}: {error.strerror}.",
+            f"The PIN of the hardware token {token.label!r} cannot be read from {path}: {error.strerror}.",
             remedy=f"Write it there, readable by the agent's user alone (chown _fleet-agent {word(path)}; chmod 400 "
             f"{word(path)}), or use LoadCredential= and credential:NAME.",
             code="pin-unreadable",
         ) from error
-    # Some editors put an invisible mark there, which no token takes for a part of the PIN.
+    # Some editors put an invisible mark there, which no hardware token takes for a part of the PIN.
     pin = data.removeprefix(_UTF8_MARK).strip()
     problem = None
     if not pin:
@@ -95,9 +95,9 @@ def read(token: HardwareToken) -> bytes:
 
 def _wrong_pin(token: HardwareToken, words: str) -> DeviceError:
     return DeviceError(
-        f"The PIN of the token {token.label!r} in {token.pin_file} {words}.",
-        remedy=f"Put the right one into {token.pin_file}; until that file changes the token is left alone, so that "
-        "it does not lock.",
+        f"The PIN of the hardware token {token.label!r} in {token.pin_file} {words}.",
+        remedy=f"Put the right one into {token.pin_file}; until that file changes the hardware token is left alone, "
+        "so that it does not lock.",
         code="pin-wrong",
     )
 
