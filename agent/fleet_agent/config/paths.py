@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleet_agent.config import token_uri
+from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.settings import CONFIG_FILE, Settings
 from fleet_agent.errors import ConfigurationError
 from fleet_agent.reserved import Reserved
@@ -51,7 +51,7 @@ def reserved(settings: Settings, environment: Mapping[str, str]) -> Reserved:
     )
     paths = []
     for reference in references:
-        if reference and not token_uri.is_uri(reference):
+        if reference and not pkcs11_uri.is_uri(reference):
             with contextlib.suppress(ConfigurationError):  # reported where it is needed
                 paths.append(resolve_path(reference, environment))
     return Reserved([Path(settings.state_dir)], paths)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Literal
 
-from fleet_agent.config import token_uri, units
+from fleet_agent.config import pkcs11_uri, units
 from fleet_agent.config.annotations import Meta, annotation
 from fleet_agent.config.positions import Mapping, Node, Scalar, Sequence, shown
 from fleet_agent.config.shape import Duration, FilePath, Range, Size, Text, WrongValueError
@@ -139,10 +139,10 @@ def _path(node: Scalar, rules: FilePath) -> str:
         raise WrongValueError("is no path")
     if text.startswith("~"):
         raise WrongValueError('begins with "~", which is not expanded', "write the whole path")
-    if token_uri.is_uri(text):
+    if pkcs11_uri.is_uri(text):
         if not rules.token:
             raise WrongValueError("cannot be in a hardware token", "name a path")
-        token_uri.read(text)
+        pkcs11_uri.read(text)
         return text
     if not text.startswith(CREDENTIAL):
         return str(PurePath(node.mark.folder) / text)

@@ -76,9 +76,9 @@ class KeyName:
     is_ours: bool
 
     def __str__(self) -> str:
-        from fleet_agent.config import token_uri
+        from fleet_agent.config import pkcs11_uri
 
-        return token_uri.write({"token": self.token, "object": self.label, "type": "private"})
+        return pkcs11_uri.write({"token": self.token, "object": self.label, "type": "private"})
 
 
 PrivateKey = Secret | HardwareKey

@@ -17,6 +17,7 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.copy_watch import CopyWatch
 from fleet_agent.daemon.down import Down
 from fleet_agent.daemon.endings import Ending
+from fleet_agent.daemon.hardware_token_watch import HardwareTokenWatch
 from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import Loop
 from fleet_agent.daemon.orders import make_orders
@@ -25,7 +26,6 @@ from fleet_agent.daemon.renewal import Renewal
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
-from fleet_agent.daemon.token_watch import HardwareTokenWatch
 from fleet_agent.daemon.wanted import Wanted
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir

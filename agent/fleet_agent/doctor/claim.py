@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fleet_agent import files
 from fleet_agent.clock import text
-from fleet_agent.config import token_uri
+from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.provisioning import Claim
 from fleet_agent.credentials import keys
@@ -69,7 +69,7 @@ def read(claim: Claim, device: Device) -> KeyPair:
         DeviceError: It is a credential that was not passed, or there is no such hardware token.
     """
     certificate = resolve_path(claim.certificate, device.environment)
-    if device.settings is None or not token_uri.is_uri(claim.private_key):
+    if device.settings is None or not pkcs11_uri.is_uri(claim.private_key):
         return pair_of(certificate, resolve_path(claim.private_key, device.environment))
     key = hardware_key(claim.private_key, device.settings)
     return KeyPair(

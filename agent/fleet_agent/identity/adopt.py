@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent import files
-from fleet_agent.config import checks, token_uri
+from fleet_agent.config import checks, pkcs11_uri
 from fleet_agent.config.identity import Identity
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.settings import Settings
@@ -37,7 +37,7 @@ def read(settings: Settings) -> KeyPair:
     """
     certificate, private_key = needed(settings.identity.pair, "identity")
     path = resolve_path(certificate, os.environ)
-    if token_uri.is_uri(private_key):
+    if pkcs11_uri.is_uri(private_key):
         return read_pair(path, hardware_key(private_key, settings), "device")
     return read_pair(path, resolve_path(private_key, os.environ), "device")
 
@@ -109,7 +109,7 @@ def delete_files(identity: Identity) -> tuple[list[str], list[str]]:
     """
     deleted, stay = [], []
     for reference in reversed(identity.pair or ()):
-        if token_uri.is_uri(reference) or reference.startswith(CREDENTIAL):
+        if pkcs11_uri.is_uri(reference) or reference.startswith(CREDENTIAL):
             stay.append(reference)
             continue
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.config import token_uri
+from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.provisioning import Claim, Key
 from fleet_agent.config.settings import Settings
@@ -56,7 +56,7 @@ def hardware_tokens(settings: Settings) -> Iterator[HardwareToken]:
     claims = (place.claim for place in settings.move.allowed.values())
     for section in (*claims, settings.claim, settings.identity):
         key = section.private_key if section else None
-        if key is not None and token_uri.is_uri(key):
+        if key is not None and pkcs11_uri.is_uri(key):
             with contextlib.suppress(DeviceError):  # reported when its key is needed
                 yield hardware_key(key, settings).token
     if own := hardware_token(settings):
@@ -83,7 +83,7 @@ def hardware_key(uri: str, settings: Settings) -> HardwareKey:
         DeviceError: It is no such URI, or module or PIN file are named nowhere.
     """
     try:
-        named = token_uri.read(uri)
+        named = pkcs11_uri.read(uri)
     except WrongValueError as error:
         raise DeviceError(
             f"The PKCS#11 URI {error.problem}.",
@@ -112,7 +112,7 @@ def read_claim(claim: Claim, settings: Settings) -> KeyPair:
         DeviceError: A file of them cannot be read.
     """
     certificate = resolve_path(claim.certificate, os.environ)
-    if token_uri.is_uri(claim.private_key):
+    if pkcs11_uri.is_uri(claim.private_key):
         return read_pair(certificate, hardware_key(claim.private_key, settings))
     return read_pair(certificate, resolve_path(claim.private_key, os.environ))
 
@@ -145,6 +145,6 @@ def stable(store: Store, credential: Credential) -> Credential:
             ("certificate_file", credential.certificate_file),
             ("private_key_file", credential.private_key_file),
         )
-        if path is not None and not token_uri.is_uri(path)
+        if path is not None and not pkcs11_uri.is_uri(path)
     }
     return dataclasses.replace(credential, **files_of)  # type: ignore[arg-type]

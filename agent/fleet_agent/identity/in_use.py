@@ -7,7 +7,7 @@ belong together is not looked at here: it takes cryptography, and the first conn
 from pathlib import Path
 
 from fleet_agent import files
-from fleet_agent.config import token_uri
+from fleet_agent.config import pkcs11_uri
 from fleet_agent.credentials import pem_file
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
@@ -38,7 +38,7 @@ def _judge(store: Store, found: Credential) -> None:
         pem_file.certificate(files.read(certificate) or b"", str(certificate))
     except DeviceError as error:
         raise _damaged(store, found, "certificate", certificate, error) from error
-    if found.private_key_file is None or token_uri.is_uri(found.private_key_file):
+    if found.private_key_file is None or pkcs11_uri.is_uri(found.private_key_file):
         return
     key = Path(found.private_key_file)
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fleet_agent import filesystem
 from fleet_agent.clock import SystemClock, jitter
-from fleet_agent.config import token_uri
+from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.provisioning import Provisioning
 from fleet_agent.config.settings import Settings
@@ -283,7 +283,7 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
     if request.csr_key_file is None:
         return csr, None
     key: PrivateKey
-    if token_uri.is_uri(request.csr_key_file):
+    if pkcs11_uri.is_uri(request.csr_key_file):
         key = hardware_key(request.csr_key_file, settings)
     else:
         data = read_text(Path(request.csr_key_file), "the CSR's private key")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from fleet_agent.config.pkcs11_uri import is_uri
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.token_uri import is_uri
 from fleet_cloud import confirm
 from fleet_cloud.aws.calls import Aws
 from fleet_cloud.aws.names import Account

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config import token_uri
+from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.credentials.hsm.cryptoki import Module, ModuleError
 from fleet_agent.credentials.model import HardwareKey, HardwareToken
@@ -98,12 +98,12 @@ def test_a_token_that_cannot_be_asked_keeps_nobody_from_going_on(tmp_path: Path)
     ],
 )
 def test_a_uri_read_and_written_is_the_same(text: str) -> None:
-    assert token_uri.write(token_uri.read(text)) == text
+    assert pkcs11_uri.write(pkcs11_uri.read(text)) == text
 
 
 def test_a_file_uri_is_a_path() -> None:
     for source in ("file:///etc/pin", "file:/etc/pin", "/etc/pin"):
-        found = token_uri.read(f"pkcs11:token=t;object=o?pin-source={source}")
+        found = pkcs11_uri.read(f"pkcs11:token=t;object=o?pin-source={source}")
         assert found["pin-source"] == "/etc/pin"
 
 
@@ -113,5 +113,5 @@ def test_a_file_uri_is_a_path() -> None:
 )  # fmt: skip
 def test_a_wrong_uri(rest: str) -> None:
     with pytest.raises(WrongValueError) as caught:
-        token_uri.read(f"pkcs11:{rest}")
+        pkcs11_uri.read(f"pkcs11:{rest}")
     assert "4321" not in f"{caught.value.problem} {caught.value.suggestion}"

@@ -165,7 +165,7 @@ def test_a_packet_is_json_and_carries_any_payload(payload: bytes, topic: str) ->
 
 
 def test_the_example_of_the_how_to_answers(bench: Bench, tmp_path: Path, root_dir: Path) -> None:
-    page = (root_dir / "docs" / "how-to" / "handle-commands.md").read_text()
+    page = (root_dir / "docs" / "how-to" / "handle-messages.md").read_text()
     example = page.partition("```python\n")[2].partition("```")[0]
     path = tmp_path / "commands.sock"
     source = example.replace("/run/my-application/commands.sock", str(path))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fleet_agent.config import token_uri
+from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.peers.document import (
     IDENTITY_NOTE,
     NO_PROVISIONING,
@@ -132,7 +132,7 @@ def _key(theirs: Document, file: str) -> str | None:
         return theirs.take_text(file)
     theirs.take(file, "secure-element/enabled", "secure-element/secure-element-slot-id")
     found = {name: theirs.take_text(key) for name, key in _TOKEN.items()}
-    return token_uri.write({name: value for name, value in found.items() if value is not None})
+    return pkcs11_uri.write({name: value for name, value in found.items() if value is not None})
 
 
 def _thing_name(theirs: Document) -> str | None:
