@@ -28,8 +28,6 @@ from fleet_agent.session.route import Route
 
 ANSWER_LIMIT = 20.0  # seconds; a hook may take 5, and AWS's own agents wait 10 to 30
 
-_REFUSED_PUBACK = "AWS_ERROR_MQTT_ACK_REASON_CODE_FAILURE"
-
 _CREATE = "$aws/certificates/create/json"
 _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
 
@@ -229,7 +227,7 @@ class ProvisioningClient:
 
     def _unsent(self, unsent: Unsent, topic: str) -> AgentError:
         # The SDK keeps the PUBACK's code to itself.
-        if unsent.error == _REFUSED_PUBACK:
+        if unsent.is_refused:
             return self._not_allowed("iot:Publish", f"topic/{topic}")
         return UnreachableError(
             f"The request on {topic} was not acknowledged: {unsent.error}.",

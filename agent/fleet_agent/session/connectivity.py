@@ -20,7 +20,13 @@ from fleet_agent.log import Moment
 from fleet_agent.printable import printable
 from fleet_agent.record import record
 from fleet_agent.session import reasons
-from fleet_agent.session.events import CallbackFailed, Connected, ConnectFailed, Disconnected
+from fleet_agent.session.events import (
+    CallbackFailed,
+    Cause,
+    Connected,
+    ConnectFailed,
+    Disconnected,
+)
 from fleet_agent.session.message import Limits
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import TAKEN_OVER, Packet
@@ -35,8 +41,11 @@ DIAGNOSE_AGAIN = 300.0
 
 _REASON_STRING = 200  # characters of the server's own words that are shown
 
-_HANG_UP = "UNEXPECTED_HANGUP"
-_NO_PING = "TIMEOUT"
+# Of a connection that stood, in other words than awscrt's.
+_WITHOUT_REASON = {
+    Cause.HANG_UP: "the server, which closed it without a reason",
+    Cause.LATE: "a time-out: the server did not answer a ping",
+}
 
 
 def _explain(session: Session, failure: ConnectFailed, now: float) -> AgentError:
@@ -139,7 +148,7 @@ class Connectivity:
         if event.reason_code == TAKEN_OVER:
             title = f"Another client connected as {self._session.client_id}."
             self._health.warn(table.MAYBE_CLONED.problem(title, remedy))
-        elif "USER_REQUESTED_STOP" not in event.error:
+        elif event.cause is not Cause.OURS:
             self._count(words, remedy)
 
     def callback_failed(self, event: CallbackFailed) -> None:
@@ -197,9 +206,4 @@ def _ending(event: Disconnected) -> tuple[str, str]:
         if event.reason_string:
             words += f' ("{printable(event.reason_string, _REASON_STRING)}")'
         return f"{words}: {reason.cause}", reason.remedy
-    words = event.error
-    if _HANG_UP in event.error:
-        words = "the server, which closed it without a reason"
-    elif _NO_PING in event.error:
-        words = "a time-out: the server did not answer a ping"
-    return words, table.UNSTABLE.remedy
+    return _WITHOUT_REASON.get(event.cause, event.error), table.UNSTABLE.remedy

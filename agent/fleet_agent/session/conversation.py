@@ -15,7 +15,7 @@ from typing import Any
 from fleet_agent.clock import Clock
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.record import record
-from fleet_agent.session import reasons
+from fleet_agent.session import packets, reasons
 from fleet_agent.session.events import (
     CallbackFailed,
     Connected,
@@ -53,10 +53,11 @@ class Ended:
 
 @record
 class Unsent:
-    """A request of the SDK did not go out, or its PUBACK was an error; ``error`` is awscrt's name for it."""
+    """A request did not go out, or its PUBACK was an error (``is_refused``); ``error`` is awscrt's name for it."""
 
     request: object = dataclasses.field(repr=False)
     error: str
+    is_refused: bool = False
 
     def __str__(self) -> str:
         return self.error
@@ -168,12 +169,12 @@ class Conversation:
 
         def done(future: "Future[Any]") -> None:
             if error := future.exception():
-                self._mailbox.put(Unsent(request=request, error=_name(error)))
+                self._mailbox.put(_unsent(request, error))
 
         try:
             request().add_done_callback(done)
         except Exception as error:  # noqa: BLE001 - whatever awscrt refuses to send
-            return Unsent(request=request, error=_name(error))
+            return _unsent(request, error)
         while True:
             event = self._hear(until)
             match event:
@@ -256,5 +257,6 @@ class Conversation:
                 pass
 
 
-def _name(error: BaseException) -> str:
-    return str(getattr(error, "name", type(error).__name__))
+def _unsent(request: object, error: BaseException) -> Unsent:
+    name = str(getattr(error, "name", type(error).__name__))
+    return Unsent(request=request, error=name, is_refused=packets.is_refusal(error))

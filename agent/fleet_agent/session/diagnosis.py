@@ -14,16 +14,9 @@ from fleet_agent.errors import (
 )
 from fleet_agent.printable import printable
 from fleet_agent.session import probe, reasons
-from fleet_agent.session.events import ConnectFailed
+from fleet_agent.session.events import Cause, ConnectFailed
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import Kind, Packet
-
-_HANG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
-_CLOSED = "AWS_IO_SOCKET_CLOSED"
-# The server ended TLS: after its handshake (1.3), in it (1.2), or without an alert.
-_BROKEN_TLS = (_CLOSED, "AWS_IO_TLS_ERROR_READ_FAILURE", "AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE")
-_SLOW_TLS = "NEGOTIATION_TIMEOUT"
-_NO_MQTT_5 = "PROTOCOL_ERROR"
 
 
 def look(session: Session, now: float) -> AgentError | None:
@@ -53,19 +46,21 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
 
 def by_awscrt(session: Session, failure: ConnectFailed | None) -> AgentError:
     """Say it in awscrt's words, where nothing is found on the way there."""
-    reason = failure.error if failure else "no answer in time"
+    reason, cause = "no answer in time", Cause.LATE
+    if failure is not None:
+        reason, cause = failure.error, failure.cause
     # What a handshake of our own cannot show with a key in a hardware token.
     is_unseen = isinstance(session.pair.private_key, HardwareKey)
-    if reason.startswith(_HANG_UP) or (is_unseen and reason.startswith(_BROKEN_TLS)):
+    if cause is Cause.HANG_UP or (is_unseen and cause in {Cause.CLOSED, Cause.BROKEN_TLS}):
         return probe.hung_up(session.route, session.pair)
-    if _NO_MQTT_5 in reason:
+    if cause is Cause.NO_MQTT_5:
         return UnreachableError(
             f"{_where(session)} does not speak MQTT 5: {reason}.",
             remedy="A broker of MQTT 3.1.1 answers there. Compare `endpoint` with: aws iot describe-endpoint "
             "--endpoint-type iot:Data-ATS",
             code="mqtt-5-missing",
         )
-    if _SLOW_TLS in reason:
+    if cause is Cause.SLOW_TLS:
         return UnreachableError(
             f"{_where(session)} accepts connections, but does not get through a TLS and MQTT handshake: {reason}.",
             remedy="Something on the way may swallow it (a captive portal, a proxy), or the line is very slow.",
@@ -74,7 +69,7 @@ def by_awscrt(session: Session, failure: ConnectFailed | None) -> AgentError:
     return UnreachableError(
         f"No MQTT connection to {_where(session)}: {reason}.",
         remedy="Check that the port is open on the way there, and the proxy if there is one.",
-        code=CONNECT_CLOSED if reason.startswith(_CLOSED) else "connect-failed",
+        code=CONNECT_CLOSED if cause is Cause.CLOSED else "connect-failed",
     )
 
 

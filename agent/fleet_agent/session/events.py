@@ -2,7 +2,7 @@
 
 Every event carries the session it belongs to, so that a late one of a closed session is recognised (``is``). A reason
 code that the SDK does not know is ``reasons.UNKNOWN``; ``reason_string`` and ``error`` are the server's and awscrt's
-words.
+words, for people: what the agent does follows from codes, ``no_answer`` and ``cause``.
 """
 
 import dataclasses
@@ -23,6 +23,19 @@ class NoAnswer(enum.Enum):
     FAILED = "it failed"
 
 
+class Cause(enum.Enum):
+    """Why a connection did not open, or ended, as far as awscrt can tell."""
+
+    OURS = "we ended it"
+    HANG_UP = "the server closed it without a reason"
+    CLOSED = "the way there is closed"
+    BROKEN_TLS = "the server ended TLS"
+    SLOW_TLS = "TLS did not come about in its time"
+    LATE = "something else did not come in its time"
+    NO_MQTT_5 = "what the server sends is no MQTT 5"
+    OTHER = "anything else"
+
+
 @record
 class Connected:
     """CONNACK 0; ``rejoined``: AWS had kept the session and what was queued in it."""
@@ -40,6 +53,7 @@ class ConnectFailed:
     reason_code: int | None
     error: str
     reason_string: str = ""
+    cause: Cause = Cause.OTHER
 
 
 @record
@@ -50,6 +64,7 @@ class Disconnected:
     reason_code: int | None
     error: str
     reason_string: str = ""
+    cause: Cause = Cause.OTHER
 
 
 @record

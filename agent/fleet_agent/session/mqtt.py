@@ -314,17 +314,27 @@ class Session:
 
     def _on_connect_failed(self, data: Any) -> None:  # noqa: ANN401
         code, words = packets.ending(data.connack_packet)
-        error = packets.text(data.exception)
         self._mailbox.put(
-            ConnectFailed(session=self, reason_code=code, error=error, reason_string=words)
+            ConnectFailed(
+                session=self,
+                reason_code=code,
+                error=packets.text(data.exception),
+                reason_string=words,
+                cause=packets.cause(data.exception),
+            )
         )
 
     def _on_disconnected(self, data: Any) -> None:  # noqa: ANN401
         self._is_up = False
         code, words = packets.ending(data.disconnect_packet)
-        error = packets.text(data.exception)
         self._mailbox.put(
-            Disconnected(session=self, reason_code=code, error=error, reason_string=words)
+            Disconnected(
+                session=self,
+                reason_code=code,
+                error=packets.text(data.exception),
+                reason_string=words,
+                cause=packets.cause(data.exception),
+            )
         )
 
 

@@ -1,16 +1,40 @@
 """awscrt's packets made of our values, and our values read from awscrt's: the translation that ``mqtt`` needs."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from awscrt import mqtt5
 
 from fleet_agent.session import reasons
-from fleet_agent.session.events import NoAnswer
+from fleet_agent.session.events import Cause, NoAnswer
 from fleet_agent.session.message import Limits, Outgoing
 
-# In the error of a packet whose connection ended before its answer.
-CUT = "OFFLINE_QUEUE_POLICY"
+# Part of the name of awscrt's error → what it stands for; the first that is found.
+_CAUSES = (
+    ("USER_REQUESTED_STOP", Cause.OURS),
+    ("UNEXPECTED_HANGUP", Cause.HANG_UP),
+    ("SOCKET_CLOSED", Cause.CLOSED),
+    # The server ended it: after the handshake (TLS 1.3), in it (1.2), or without an alert.
+    ("TLS_ERROR_READ_FAILURE", Cause.BROKEN_TLS),
+    ("TLS_ERROR_NEGOTIATION_FAILURE", Cause.BROKEN_TLS),
+    ("NEGOTIATION_TIMEOUT", Cause.SLOW_TLS),
+    ("TIMEOUT", Cause.LATE),
+    # Not HTTP's: that is a proxy.
+    ("MQTT_PROTOCOL_ERROR", Cause.NO_MQTT_5),
+    ("MQTT5_DECODE_PROTOCOL_ERROR", Cause.NO_MQTT_5),
+)
+_NO_ANSWERS = (
+    # The connection ended before the answer came.
+    ("OFFLINE_QUEUE_POLICY", NoAnswer.CUT),
+    ("USER_REQUESTED_STOP", NoAnswer.CUT),
+    ("OPTIONS_VALIDATION", NoAnswer.IMPOSSIBLE),
+    ("USER_PROPERTY_VALIDATION", NoAnswer.IMPOSSIBLE),
+    ("PACKET_VALIDATION", NoAnswer.NOT_HERE),
+    ("TIMEOUT", NoAnswer.LATE),
+)
+_REFUSED = "AWS_ERROR_MQTT_ACK_REASON_CODE_FAILURE"
+
+_Found = TypeVar("_Found")
 
 
 class NeverSentError(Exception):
@@ -54,14 +78,24 @@ def why(error: BaseException | None) -> NoAnswer | None:
         if not hasattr(error, "name"):
             # Python's own: a type or a text that does not fit.
             return NoAnswer.IMPOSSIBLE
+    return _first(_NO_ANSWERS, error, NoAnswer.FAILED)
+
+
+def cause(error: BaseException | None) -> Cause:
+    """What kind of end an error stands for."""
+    return _first(_CAUSES, error, Cause.OTHER)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server acknowledged a packet with a code that is an error."""
+    return getattr(error, "name", "") == _REFUSED
+
+
+def _first(
+    table: Sequence[tuple[str, _Found]], error: BaseException | None, otherwise: _Found
+) -> _Found:
     name = getattr(error, "name", "")
-    if CUT in name or "USER_REQUESTED_STOP" in name:
-        return NoAnswer.CUT
-    if "OPTIONS_VALIDATION" in name or "USER_PROPERTY_VALIDATION" in name:
-        return NoAnswer.IMPOSSIBLE
-    if "PACKET_VALIDATION" in name:
-        return NoAnswer.NOT_HERE
-    return NoAnswer.LATE if "TIMEOUT" in name else NoAnswer.FAILED
+    return next((found for part, found in table if part in name), otherwise)
 
 
 def subscription(filters: Sequence[tuple[str, int]]) -> mqtt5.SubscribePacket:

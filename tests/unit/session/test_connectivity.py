@@ -15,7 +15,13 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.session import connectivity, reasons
 from fleet_agent.session.connectivity import CALM, Connectivity
-from fleet_agent.session.events import CallbackFailed, Connected, ConnectFailed, Disconnected
+from fleet_agent.session.events import (
+    CallbackFailed,
+    Cause,
+    Connected,
+    ConnectFailed,
+    Disconnected,
+)
 from fleet_agent.session.message import Limits, Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import Route
@@ -77,12 +83,18 @@ class Bench:
     def _calmed(self) -> None:
         self.calmed += 1
 
-    def end(self, code: int | None = None, error: str = "X: x", words: str = "") -> None:
+    def end(self, code: int | None = None, words: str = "", cause: Cause = Cause.OTHER) -> None:
         """Connect, and have it end."""
         self.connectivity.connected(Connected(session=self.line, rejoined=True))
         self.clock.go(2)
         self.connectivity.ended(
-            Disconnected(session=self.line, reason_code=code, error=error, reason_string=words)
+            Disconnected(
+                session=self.line,
+                reason_code=code,
+                error="X: x",
+                reason_string=words,
+                cause=cause,
+            )
         )
 
     @property
@@ -143,18 +155,19 @@ def test_to_be_thrown_out_again_and_again_is_a_problem_until_it_is_calm(
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("cause", "words"),
     [
-        ("AWS_ERROR_MQTT_UNEXPECTED_HANGUP: x", "the server, which closed it without a reason"),
-        ("AWS_ERROR_MQTT_TIMEOUT: x", "a time-out: the server did not answer a ping"),
-        ("AWS_IO_SOCKET_CLOSED: x", "AWS_IO_SOCKET_CLOSED: x"),
+        (Cause.HANG_UP, "the server, which closed it without a reason"),
+        (Cause.LATE, "a time-out: the server did not answer a ping"),
+        (Cause.CLOSED, "X: x"),
+        (Cause.OTHER, "X: x"),
     ],
 )
 def test_connections_that_end_without_a_word_count_too(
-    bench: Bench, error: str, words: str
+    bench: Bench, cause: Cause, words: str
 ) -> None:
     for _ in range(connectivity.OFTEN):
-        bench.end(error=error)
+        bench.end(cause=cause)
     assert bench.problems[UNSTABLE].endswith(f"last by {words}.")
     assert bench.remedy(UNSTABLE) == table.UNSTABLE.remedy
 
@@ -180,7 +193,7 @@ def test_ends_that_are_hours_apart_or_our_own_are_no_problem(bench: Bench) -> No
     for _ in range(5):
         bench.end(151)
         bench.clock.go(connectivity.WINDOW / 2)
-        bench.end(error="AWS_ERROR_MQTT5_USER_REQUESTED_STOP: x")
+        bench.end(cause=Cause.OURS)
     assert bench.problems == {}
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import ssl
 import threading
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -20,7 +19,7 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.session import diagnosis, reasons
-from fleet_agent.session.events import ConnectFailed
+from fleet_agent.session.events import Cause, ConnectFailed
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.reasons import Packet
 from fleet_agent.session.route import Route
@@ -49,6 +48,11 @@ def explain(
 ) -> AgentError:
     failure = ConnectFailed(session=session, reason_code=code, error=error, reason_string=words)
     return diagnosis.explain(session, failure, 1.8e9)
+
+
+def failed(session: Quiet, cause: Cause) -> ConnectFailed:
+    """No CONNACK, and what awscrt says."""
+    return ConnectFailed(session=session, reason_code=None, error="X: x", cause=cause)
 
 
 def test_a_device_that_may_not_connect_gets_its_statement(session: Quiet) -> None:
@@ -95,45 +99,39 @@ def test_a_refusal_has_the_servers_own_words(
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "slug", "words"),
+    ("cause", "kind", "slug", "words"),
     [
-        ("AWS_ERROR_MQTT_UNEXPECTED_HANGUP: x", RefusedError, CONNECT_UNANSWERED, "hangs up on the certificate in c"),
-        ("AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR: x", UnreachableError, "mqtt-5-missing", "does not speak MQTT 5: AWS"),
-        ("AWS_IO_TLS_NEGOTIATION_TIMEOUT: x", UnreachableError, "endpoint-silent", "handshake: AWS"),
-        ("AWS_IO_SOCKET_CLOSED: x", UnreachableError, CONNECT_CLOSED, "No MQTT connection"),
-        ("AWS_ERROR_OTHER: x", UnreachableError, "connect-failed", "AWS_ERROR_OTHER"),
+        (Cause.HANG_UP, RefusedError, CONNECT_UNANSWERED, "hangs up on the certificate in c"),
+        (Cause.NO_MQTT_5, UnreachableError, "mqtt-5-missing", "does not speak MQTT 5: X: x."),
+        (Cause.SLOW_TLS, UnreachableError, "endpoint-silent", "handshake: X: x."),
+        (Cause.CLOSED, UnreachableError, CONNECT_CLOSED, "No MQTT connection"),
+        (Cause.BROKEN_TLS, UnreachableError, "connect-failed", "X: x."),
+        (Cause.LATE, UnreachableError, "connect-failed", "X: x."),
+        (Cause.OTHER, UnreachableError, "connect-failed", "X: x."),
         (None, UnreachableError, "connect-failed", "no answer in time"),
     ],
 )  # fmt: skip
 def test_where_nothing_is_found_awscrts_words_say_it(
-    session: Quiet, error: str | None, kind: type[AgentError], slug: str, words: str
+    session: Quiet, cause: Cause | None, kind: type[AgentError], slug: str, words: str
 ) -> None:
-    failure = error and ConnectFailed(session=session, reason_code=None, error=error)
-    found = diagnosis.by_awscrt(session, cast("ConnectFailed | None", failure))
+    found = diagnosis.by_awscrt(session, cause and failed(session, cause))
     assert type(found) is kind
     assert found.code == slug
     assert words in found.title
     assert f"{session.route.host}:8883" in found.title
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        "AWS_IO_SOCKET_CLOSED: x",
-        "AWS_IO_TLS_ERROR_READ_FAILURE: x",
-        "AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE: x",
-    ],
-)
+@pytest.mark.parametrize("cause", [Cause.CLOSED, Cause.BROKEN_TLS])
 def test_a_key_in_a_token_cannot_be_shown_by_us_so_that_an_end_is_the_refusal(
-    session: Quiet, error: str
+    session: Quiet, cause: Cause
 ) -> None:
     token = HardwareToken(module="/m.so", label="t", pin_file="/pin", state_dir="/state")
     key = HardwareKey(token=token, label="device", is_ours=True)
-    failure = ConnectFailed(session=session, reason_code=None, error=error)
+    failure = failed(session, cause)
     assert diagnosis.by_awscrt(session, failure).code != CONNECT_UNANSWERED
     session.pair = dataclasses.replace(session.pair, private_key=key)
     assert diagnosis.by_awscrt(session, failure).code == CONNECT_UNANSWERED
-    other = ConnectFailed(session=session, reason_code=None, error="AWS_ERROR_OTHER: x")
+    other = failed(session, Cause.OTHER)
     assert diagnosis.by_awscrt(session, other).code == "connect-failed"
 
 

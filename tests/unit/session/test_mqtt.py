@@ -18,6 +18,7 @@ from fleet_agent.errors import DeviceError
 from fleet_agent.session import mqtt, nodelay
 from fleet_agent.session.events import (
     CallbackFailed,
+    Cause,
     Connected,
     ConnectFailed,
     Disconnected,
@@ -316,22 +317,31 @@ def test_where_it_stands_its_filters_are_asked_for_eight_at_a_time(
     assert [each for packet in asked for each in packet] == filters
 
 
+def named(name: str) -> Exception:
+    """As awscrt raises it."""
+    error = RuntimeError()
+    vars(error).update(name=name, message="no.")
+    return error
+
+
 def test_ends_and_failures_have_the_servers_words_and_awscrts(bench: Bench) -> None:
     packet = SimpleNamespace(reason_code=151, reason_string="too many")
     options = bench.options
     options.on_lifecycle_event_connection_failure_fn(
-        SimpleNamespace(connack_packet=packet, exception=RuntimeError("refused."))
+        SimpleNamespace(connack_packet=packet, exception=named("AWS_IO_SOCKET_CLOSED"))
     )
     given: dict[str, Any] = {
         "session": bench.session,
         "reason_code": 151,
         "reason_string": "too many",
     }
-    assert bench.heard() == ConnectFailed(error="refused", **given)
+    words = "AWS_IO_SOCKET_CLOSED: no"
+    assert bench.heard() == ConnectFailed(error=words, cause=Cause.CLOSED, **given)
     options.on_lifecycle_event_disconnection_fn(
-        SimpleNamespace(disconnect_packet=packet, exception=RuntimeError("closed."))
+        SimpleNamespace(disconnect_packet=packet, exception=named("AWS_ERROR_MQTT_TIMEOUT"))
     )
-    assert bench.heard() == Disconnected(error="closed", **given)
+    words = "AWS_ERROR_MQTT_TIMEOUT: no"
+    assert bench.heard() == Disconnected(error=words, cause=Cause.LATE, **given)
 
 
 CALLBACKS: list[tuple[str, str]] = [

@@ -7,7 +7,7 @@ import pytest
 from awscrt import mqtt5
 
 from fleet_agent.session import packets, reasons
-from fleet_agent.session.events import NoAnswer
+from fleet_agent.session.events import Cause, NoAnswer
 from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.session.packets import NeverSentError
 
@@ -86,6 +86,39 @@ def test_why_no_answer_came(
         cause: Any = getattr(error, "cause", error)
         words = f"{cause.name}: no UNIX"
     assert packets.text(error) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("AWS_ERROR_MQTT5_USER_REQUESTED_STOP", Cause.OURS),
+        ("AWS_ERROR_MQTT_UNEXPECTED_HANGUP", Cause.HANG_UP),
+        ("AWS_IO_SOCKET_CLOSED", Cause.CLOSED),
+        ("AWS_IO_TLS_ERROR_READ_FAILURE", Cause.BROKEN_TLS),
+        ("AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE", Cause.BROKEN_TLS),
+        ("AWS_IO_TLS_NEGOTIATION_TIMEOUT", Cause.SLOW_TLS),
+        ("AWS_ERROR_MQTT5_PING_RESPONSE_TIMEOUT", Cause.LATE),
+        ("AWS_ERROR_MQTT_TIMEOUT", Cause.LATE),
+        ("AWS_ERROR_MQTT_PROTOCOL_ERROR", Cause.NO_MQTT_5),
+        ("AWS_ERROR_MQTT5_DECODE_PROTOCOL_ERROR", Cause.NO_MQTT_5),
+        ("AWS_ERROR_HTTP_PROTOCOL_ERROR", Cause.OTHER),
+        ("AWS_ERROR_SOMETHING", Cause.OTHER),
+    ],
+)
+def test_why_a_connection_ended_or_did_not_open(name: str, cause: Cause) -> None:
+    assert packets.cause(SdkError(name)) is cause
+
+
+def test_an_end_that_awscrt_has_no_name_for() -> None:
+    # What the text of an error says is no name.
+    for error in (None, KeyError("TIMEOUT"), SdkError("AWS_ERROR_X", "TIMEOUT")):
+        assert packets.cause(error) is Cause.OTHER
+
+
+def test_a_packet_that_was_acknowledged_with_an_error() -> None:
+    assert packets.is_refusal(SdkError("AWS_ERROR_MQTT_ACK_REASON_CODE_FAILURE"))
+    for error in (SdkError("AWS_ERROR_MQTT_TIMEOUT"), KeyError("x")):
+        assert not packets.is_refusal(error)
 
 
 def test_what_was_never_sent_says_why_in_a_traceback() -> None:
