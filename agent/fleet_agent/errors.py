@@ -18,7 +18,7 @@ CONNECT_UNANSWERED = "connect-unanswered"
 # The server closed the connection in the middle of the handshakes, though TLS itself works.
 CONNECT_CLOSED = "connect-closed"
 
-# TLS itself, at the server's end, takes the certificate not.
+# TLS itself, at the server's end, does not accept the certificate.
 CERTIFICATE_REFUSED = "certificate-refused"
 
 # The server's certificate looks out of date: its fault, or our clock's.
@@ -30,7 +30,7 @@ SERVER_UNTRUSTED = "server-untrusted"
 # The proxy wants a user and a password, or others.
 PROXY_PASSWORD = "proxy-password"  # noqa: S105 - a code
 
-# A certificate and a key that belong together, and TLS takes them not.
+# A certificate and a key that belong together, but that TLS does not accept.
 PAIR_UNUSABLE = "pair-unusable"
 
 
@@ -135,7 +135,7 @@ class NotAllowedError(RefusedError):
         is_foreign: bool = False,
     ) -> None:
         if is_foreign:
-            remedy = "Who sent the command chose that topic: allow it only if all who may send commands may choose it."
+            remedy = "The sender of the message chose that topic: allow it only if every sender may choose it."
         elif pasted.is_wild(resource) and not is_pattern:
             remedy = pasted.WILD
         else:

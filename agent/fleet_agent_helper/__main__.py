@@ -57,9 +57,11 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="fleet-agent-helper", description=__doc__)
-    parser.add_argument("--helpers", type=Path, default=HELPERS, help="root's programs")
-    parser.add_argument("--state", type=Path, default=STATE, help="what became of orders")
-    parser.add_argument("--user", default=USER, help="who may ask")
+    parser.add_argument(
+        "--helpers", type=Path, default=HELPERS, help="the folder of root's programs"
+    )
+    parser.add_argument("--state", type=Path, default=STATE, help="the folder of outcomes")
+    parser.add_argument("--user", default=USER, help="the user who may ask")
     return parser.parse_args()
 
 

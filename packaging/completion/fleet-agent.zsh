@@ -48,11 +48,11 @@ _shtab_fleet_agent_adopt_options=(
   "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
-  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
   "--force[adopt beside the identity in use]"
   "--restart[drop an interrupted attempt]"
   "--delete-files[delete the two files once it is in use]"
-  "--timeout[0\: for ever (default 180)]:SECONDS:"
+  "--timeout[give up after this long\; 0\: never (default 180)]:SECONDS:"
   "--allow-volatile[accept a state directory in memory]"
 )
 
@@ -65,7 +65,7 @@ _shtab_fleet_agent_claim_options=(
   "--json[answer in JSON on stdout]"
   {-v,--verbose}"[say more on stderr]"
   "--served[only with after_success\: delete in the configuration\; for the service, which has counted good starts]"
-  "--force[though this device has no identity of its own]"
+  "--force[even if this device has no identity of its own]"
   "--dry-run[say what would be deleted]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
@@ -116,12 +116,12 @@ _shtab_fleet_agent_credentials_options=(
   "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[answer in JSON on stdout]"
   {-v,--verbose}"[say more on stderr]"
-  "--role-alias[which (default\: the only one that this user may have)]:NAME:"
+  "--role-alias[the role alias (default\: the only one that this user may have)]:NAME:"
   "--token-file[instead, write this user\'s token for AWS_CONTAINER_CREDENTIALS_FULL_URI there (0600), and print the URL]:FILE:_files"
-  "--timeout[default 60\; 0\: for ever]:SECONDS:"
-  "--state-dir[the agent\'s]:DIR:_files -/"
-  "--runtime-dir[the agent\'s]:DIR:_files -/"
-  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--timeout[give up after this long\; 0\: never (default 60)]:SECONDS:"
+  "--state-dir[state directory of the agent that is meant]:DIR:_files -/"
+  "--runtime-dir[its runtime directory]:DIR:_files -/"
+  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -185,9 +185,9 @@ _shtab_fleet_agent_key_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
   "--make[make the key that provisioning will use, in a file or a hardware token, unless there is one]"
-  "--print-hash[make nothing]"
+  "--print-hash[print the hash only\; make no key]"
   "--allow-volatile[accept a state directory in memory]"
 )
 
@@ -211,10 +211,10 @@ _shtab_fleet_agent_move_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
   "--to[one of move.allowed]:NAME:"
   "--dry-run[say what would be done]"
-  "--timeout[go back after that long\; 0\: never (default\: move.within)\; a running agent has its own]:SECONDS:"
+  "--timeout[go back after this long\; 0\: never (default\: move.within)\; a running agent uses move.within]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -259,12 +259,12 @@ _shtab_fleet_agent_provision_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
   "--csr[certificate signing request made elsewhere (PEM, at most 2000 bytes)]:FILE:_files"
-  "--csr-key[its private key\; without it nothing is proven]:FILE:_files"
+  "--csr-key[its private key\; without it the identity is not proven]:FILE:_files"
   "--force[provision again, beside the identity in use]"
   "--restart[drop an interrupted attempt]"
-  "--timeout[0\: for ever (default 120)]:SECONDS:"
+  "--timeout[give up after this long\; 0\: never (default 120)]:SECONDS:"
   "--allow-volatile[accept a state directory in memory]"
 )
 
@@ -278,13 +278,13 @@ _shtab_fleet_agent_publish_options=(
   {-v,--verbose}"[say more on stderr]"
   "--file[read the payload from a file]:FILE:_files"
   "--wait[wait until AWS has acknowledged it]"
-  "--qos[default 1]:qos:(0 1)"
-  "--expires[of no use after this time, such as 1h\: dropped then]:DURATION:"
-  "--timeout[default 60\; 0\: for ever]:SECONDS:"
-  "--state-dir[the agent\'s]:DIR:_files -/"
-  "--runtime-dir[the agent\'s]:DIR:_files -/"
-  ":where to (default\: the socket source\'s topic):"
-  ":what\; - reads it from stdin:"
+  "--qos[the message\'s quality of service (default 1)]:qos:(0 1)"
+  "--expires[drop the reading if it is not sent within this time, such as 1h]:DURATION:"
+  "--timeout[give up after this long\; 0\: never (default 60)]:SECONDS:"
+  "--state-dir[state directory of the agent that is meant]:DIR:_files -/"
+  "--runtime-dir[its runtime directory]:DIR:_files -/"
+  ":the topic (default\: the socket source\'s):"
+  ":the reading\; - reads it from stdin:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -307,7 +307,7 @@ _shtab_fleet_agent_reset_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
   "--yes[do it, ask nothing]"
   "--keep-queue[keep readings not yet sent]"
   "--for-image[the disk becomes an image\: the ledger goes too, and what else is this device\'s own is named]"
@@ -333,11 +333,11 @@ _shtab_fleet_agent_rotate_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
-  "--check[only say whether it is due, by the exit status, too]"
-  "--force[rotate though it is not due]"
+  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
+  "--check[only say whether it is due, also by the exit status]"
+  "--force[rotate even if it is not due]"
   "--dry-run[say what would be done]"
-  "--timeout[give up after that long\; 0\: never (default\: 180)]:SECONDS:"
+  "--timeout[give up after this long\; 0\: never (default\: 180)]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -360,7 +360,7 @@ _shtab_fleet_agent_run_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as whoever owns the state directory, though that is not the package\'s user]"
+  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
   "--allow-volatile[accept a state directory in memory]"
 )
 
@@ -384,7 +384,7 @@ _shtab_fleet_agent_status_options=(
   "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
   "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--wait[until it is healthy and connected, at most that long (default 120\; 0\: for ever)]:SECONDS:"
+  "--wait[wait until it is healthy and connected, at most this long (default 120\; 0\: for ever)]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -43,7 +43,7 @@ def register(
         type=flags.seconds,
         default=180.0,
         metavar="SECONDS",
-        help="0: for ever (default 180)",
+        help="give up after this long; 0: never (default 180)",
     )
     group.add_argument(
         "--allow-volatile", action="store_true", help="accept a state directory in memory"

@@ -19,8 +19,15 @@ _AGAIN = 0.05  # seconds until the next try while others are before us
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give a verb the flags that say which agent is meant."""
-    parser.add_argument("--state-dir", dest="state_dir", metavar="DIR", help="the agent's")
-    parser.add_argument("--runtime-dir", dest="runtime_dir", metavar="DIR", help="the agent's")
+    parser.add_argument(
+        "--state-dir",
+        dest="state_dir",
+        metavar="DIR",
+        help="state directory of the agent that is meant",
+    )
+    parser.add_argument(
+        "--runtime-dir", dest="runtime_dir", metavar="DIR", help="its runtime directory"
+    )
 
 
 def path_of(arguments: argparse.Namespace, name: str) -> Path:

@@ -37,7 +37,7 @@ def register(
         help="only with after_success: delete in the configuration; for the service, which has counted good starts",
     )
     parser.add_argument(
-        "--force", action="store_true", help="though this device has no identity of its own"
+        "--force", action="store_true", help="even if this device has no identity of its own"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
     flags.add_settings(parser)

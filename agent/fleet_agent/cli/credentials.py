@@ -39,7 +39,7 @@ def register(
         "--role-alias",
         metavar="NAME",
         default="",
-        help="which (default: the only one that this user may have)",
+        help="the role alias (default: the only one that this user may have)",
     )
     parser.add_argument(
         "--token-file",
@@ -51,7 +51,7 @@ def register(
         metavar="SECONDS",
         type=flags.seconds,
         default=LIMIT,
-        help="default 60; 0: for ever",
+        help="give up after this long; 0: never (default 60)",
     )
     agent_socket.add_flags(parser)
     flags.add_owner(parser)

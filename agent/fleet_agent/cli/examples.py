@@ -77,7 +77,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "to a topic, until AWS has it, in a script",
             "fleet-agent publish 'dt/{thing}/meter' 12.5 --wait --timeout 120",
         ),
-        ("a file, of no use after an hour", "fleet-agent publish --file report.json --expires 1h"),
+        (
+            "a file, dropped if it is not sent within an hour",
+            "fleet-agent publish --file report.json --expires 1h",
+        ),
     ),
     "key": (
         (

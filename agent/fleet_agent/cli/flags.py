@@ -90,7 +90,7 @@ def add_owner(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as-owner",
         action="store_true",
-        help="started as root: go on as whoever owns the state directory, though that is not the package's user",
+        help="started as root: go on as the owner of the state directory, even if that is not the package's user",
     )
 
 

@@ -29,7 +29,9 @@ def register(
         action="store_true",
         help="make the key that provisioning will use, in a file or a hardware token, unless there is one",
     )
-    action.add_argument("--print-hash", action="store_true", help="make nothing")
+    action.add_argument(
+        "--print-hash", action="store_true", help="print the hash only; make no key"
+    )
     parser.add_argument(
         "--allow-volatile", action="store_true", help="accept a state directory in memory"
     )

@@ -27,9 +27,9 @@ def register(
         "move",
         parents=[common],
         help="take this device to another account or region",
-        description="Gets an identity at a destination that the configuration names under move.allowed, by the claim "
-        "of there, proves it by a session, and only then uses it. What is not proven in time is given up: the device "
-        "goes on where it was. A running agent is asked to do it.",
+        description="Gets an identity at a destination that the configuration names under move.allowed, by that "
+        "destination's claim, proves it by a session, and only then uses it. What is not proven in time is given up: "
+        "the device goes on where it was. A running agent is asked to do it.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
@@ -39,7 +39,7 @@ def register(
         "--timeout",
         type=flags.seconds,
         metavar="SECONDS",
-        help="go back after that long; 0: never (default: move.within); a running agent has its own",
+        help="go back after this long; 0: never (default: move.within); a running agent uses move.within",
     )
     parser.set_defaults(run=run)
 

@@ -33,7 +33,7 @@ def register(
     ):
         group.add_argument(flag, dest="csr", metavar="FILE", help=text)
     group.add_argument(
-        "--csr-key", metavar="FILE", help="its private key; without it nothing is proven"
+        "--csr-key", metavar="FILE", help="its private key; without it the identity is not proven"
     )
     group.add_argument(
         "--force", action="store_true", help="provision again, beside the identity in use"
@@ -44,7 +44,7 @@ def register(
         type=flags.seconds,
         default=120.0,
         metavar="SECONDS",
-        help="0: for ever (default 120)",
+        help="give up after this long; 0: never (default 120)",
     )
     group.add_argument(
         "--allow-volatile", action="store_true", help="accept a state directory in memory"

@@ -46,30 +46,36 @@ def register(
         help="hand a reading to the running agent",
         description="Returns once the reading is durable; with --wait once AWS has acknowledged it. "
         "Needs a `socket` under telemetry.sources. What parses as JSON is sent as JSON, other text as text.",
-        epilog="Exit status: 0 done, 2 usage, 69 no agent runs here or time is up, 75 not stored, "
+        epilog="Exit status: 0 done, 2 usage, 69 no agent running here, or time is up, 75 not stored, "
         "77 not allowed, or never to be sent.",
     )
     parser.add_argument(
-        "topic", metavar="TOPIC", nargs="?", help="where to (default: the socket source's topic)"
+        "topic", metavar="TOPIC", nargs="?", help="the topic (default: the socket source's)"
     )
     parser.add_argument(
-        "payload", metavar="PAYLOAD", nargs="?", help=f"what; {_STDIN} reads it from stdin"
+        "payload", metavar="PAYLOAD", nargs="?", help=f"the reading; {_STDIN} reads it from stdin"
     )
     parser.add_argument("--file", metavar="FILE", help="read the payload from a file")
     parser.add_argument("--wait", action="store_true", help="wait until AWS has acknowledged it")
-    parser.add_argument("--qos", type=int, choices=(0, 1), default=1, help="default 1")
+    parser.add_argument(
+        "--qos",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="the message's quality of service (default 1)",
+    )
     parser.add_argument(
         "--expires",
         metavar="DURATION",
         type=_duration,
-        help="of no use after this time, such as 1h: dropped then",
+        help="drop the reading if it is not sent within this time, such as 1h",
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=flags.seconds,
         default=60.0,
-        help="default 60; 0: for ever",
+        help="give up after this long; 0: never (default 60)",
     )
     agent_socket.add_flags(parser)
     parser.set_defaults(run=run)

@@ -53,16 +53,16 @@ def register(
     flags.add_settings(parser)
     flags.add_owner(parser)
     parser.add_argument(
-        "--check", action="store_true", help="only say whether it is due, by the exit status, too"
+        "--check", action="store_true", help="only say whether it is due, also by the exit status"
     )
-    parser.add_argument("--force", action="store_true", help="rotate though it is not due")
+    parser.add_argument("--force", action="store_true", help="rotate even if it is not due")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument(
         "--timeout",
         type=flags.seconds,
         default=180.0,
         metavar="SECONDS",
-        help="give up after that long; 0: never (default: %(default)g)",
+        help="give up after this long; 0: never (default: %(default)g)",
     )
     parser.set_defaults(run=run)
 

@@ -53,7 +53,7 @@ def register(
         type=flags.seconds,
         const=_WAIT,
         metavar="SECONDS",
-        help=f"until it is healthy and connected, at most that long (default {_WAIT:g}; 0: for ever)",
+        help=f"wait until it is healthy and connected, at most this long (default {_WAIT:g}; 0: for ever)",
     )
     parser.set_defaults(run=run)
 
@@ -261,7 +261,7 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
         words = ", ".join(f"{n} {why}" for why, n in dropped.items())
         yield _row("dropped", f"{words} (since the queue was made)")
     if answers := daemon.get("answers_dropped"):
-        yield _row("dropped", f"{answers} answers to commands (since the start)")
+        yield _row("dropped", f"{answers} answers to messages (since the start)")
     for name, shown in _mapping(daemon.get("credentials")).items():
         yield _row("credentials", f"{name}: {_credentials(_mapping(shown))}")
     for kind in ("source", "handler"):

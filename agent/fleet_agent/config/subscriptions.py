@@ -127,7 +127,7 @@ class Connection:
         float,
         Duration(0, 7 * 86400),
         Doc(
-            "How long AWS keeps commands for a device that is away, 0s to 7d; AWS grants an hour unless the "
+            "How long AWS keeps messages for a device that is away, 0s to 7d; AWS grants an hour unless the "
             "account's quota was raised.",
             "expiry: 1d",
         ),

@@ -14,12 +14,12 @@ from fleet_agent.credentials.model import Attempt, Home, Issued, KeyName, Regist
 
 
 def dump_attempt(attempt: Attempt) -> dict[str, object]:
-    """``attempt.json``."""
+    """The attempt as ``attempt.json`` has it."""
     return dataclasses.asdict(attempt)
 
 
 def load_attempt(value: Mapping[str, Any]) -> Attempt:
-    """``attempt.json``."""
+    """The attempt that ``attempt.json`` has."""
     return Attempt(
         endpoint=_string(value, "endpoint"),
         template=_string(value, "template"),
@@ -48,7 +48,7 @@ def _load_home(value: Mapping[str, Any]) -> Home:
 
 
 def dump_issued(issued: Issued) -> dict[str, object]:
-    """``issued.json``; the one place where an ownership token is written."""
+    """The certificate as ``issued.json`` has it: the one place where an ownership token is written."""
     return {
         "certificate_id": issued.certificate_id,
         "ownership_token": issued.ownership_token.reveal() if issued.ownership_token else None,
@@ -58,7 +58,7 @@ def dump_issued(issued: Issued) -> dict[str, object]:
 
 
 def load_issued(value: Mapping[str, Any]) -> Issued:
-    """``issued.json``."""
+    """The certificate that ``issued.json`` has."""
     ownership_token = value.get("ownership_token")
     return Issued(
         certificate_id=_string(value, "certificate_id"),
@@ -71,12 +71,12 @@ def load_issued(value: Mapping[str, Any]) -> Issued:
 
 
 def dump_registration(registration: Registration) -> dict[str, object]:
-    """``registration.json``."""
+    """The registration as ``registration.json`` has it."""
     return dataclasses.asdict(registration)
 
 
 def load_registration(value: Mapping[str, Any]) -> Registration:
-    """``registration.json``."""
+    """The registration that ``registration.json`` has."""
     configuration = value["device_configuration"]
     if not isinstance(configuration, dict):
         raise TypeError("device_configuration is no object")
@@ -87,12 +87,12 @@ def load_registration(value: Mapping[str, Any]) -> Registration:
 
 
 def dump_key_name(name: KeyName) -> dict[str, object]:
-    """``key.json``."""
+    """The key's name as ``key.json`` has it."""
     return dataclasses.asdict(name)
 
 
 def load_key_name(value: Mapping[str, Any]) -> KeyName:
-    """``key.json``; older ones name a module and a PIN file, too, which are not read."""
+    """The key's name that ``key.json`` has; older ones name a module and a PIN file, too, which are not read."""
     return KeyName(
         token=_string(value, "token"),
         label=_string(value, "label"),
@@ -101,12 +101,12 @@ def load_key_name(value: Mapping[str, Any]) -> KeyName:
 
 
 def dump_proven(when: float, how: str, uptime: Uptime | None = None) -> dict[str, object]:
-    """``proven``; ``when`` in Unix seconds, ``how`` in words for people."""
+    """The proof as ``proven`` has it; ``when`` in Unix seconds, ``how`` in words for people."""
     return {"proven": when, "how": how, **_dump_uptime(uptime)}
 
 
 def load_proven(value: Mapping[str, Any]) -> float:
-    """``proven``: when."""
+    """When it was proven, by ``proven``, in Unix seconds."""
     return _number(value, "proven")
 
 

@@ -31,7 +31,7 @@ _METRICS = {
         "counter",
         "Readings dropped: queue full, too old, expired or refused; since the queue was made.",
     ),
-    "answers_dropped": ("counter", "Answers to commands, and presence, that were dropped."),
+    "answers_dropped": ("counter", "Answers to messages, and presence, that were dropped."),
     "messages_published": ("counter", "Messages published, repeated ones counted again."),
     "messages_received": ("counter", "Messages that came down."),
     "messages_unmatched": ("counter", "Messages that no subscription matches."),

@@ -145,7 +145,7 @@ class Requests:
             return self._put_in_service(before.credential, None)
         self._health.clear(table.IDENTITY_DEAD)
         self._health.clear(table.OFFLINE)
-        return self._replaced(before, done, "back", Moment.RECOVERED)
+        return self._replaced(before, done, "recovered", Moment.RECOVERED)
 
     def _replaced(
         self, before: Serving, done: "Provisioned", words: str, moment: Moment
@@ -235,7 +235,7 @@ class Requests:
             for message in last:
                 farewell.publish(message)
         except AgentError as error:
-            _log.warning("where the device was nobody hears that it moved: %s", error.title)
+            _log.warning("nobody at the old account was told of the move: %s", error.title)
         finally:
             farewell.close()
 

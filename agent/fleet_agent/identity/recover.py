@@ -193,7 +193,7 @@ def attempt(
         )
     except AgentError as error:
         _keep_failure(state_dir, limit.known, error, clock)
-        _log.warning("the identity is not back: %s %s", error.title, error.remedy)
+        _log.warning("the identity was not recovered: %s %s", error.title, error.remedy)
         return error
     finally:
         mailbox.limit(None)

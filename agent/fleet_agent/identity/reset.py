@@ -89,7 +89,7 @@ def reset(
     for_image: bool,
     tokens: Iterable[HardwareToken] = (),
 ) -> Leftover:
-    """Remove identity, attempts, readings and commands that wait, fingerprint, what was shown; of an image the ledger.
+    """Remove identity, attempts, readings and orders that wait, fingerprint, what was shown; of an image the ledger.
 
     Args:
         state_dir: The state directory.

@@ -110,7 +110,7 @@ def read(state_dir: Path) -> Standing:
 
 
 def write(state_dir: Path, standing: Standing) -> None:
-    """Keep it.
+    """Write the standing to disk.
 
     Raises:
         StateDirectoryError: It cannot be written.
@@ -119,7 +119,7 @@ def write(state_dir: Path, standing: Standing) -> None:
 
 
 def dump(standing: Standing) -> dict[str, object]:
-    """``recovery.json``."""
+    """The standing as ``recovery.json`` has it."""
     return {
         "schema": _SCHEMA,
         **dataclasses.asdict(standing),
@@ -129,7 +129,7 @@ def dump(standing: Standing) -> dict[str, object]:
 
 
 def load(value: Mapping[str, Any]) -> Standing:
-    """``recovery.json``.
+    """Read the standing from ``recovery.json``.
 
     Raises:
         LookupError, TypeError, ValueError: It is not as it was written.

@@ -110,7 +110,7 @@ class Order:
 
 
 def to_values(order: Order) -> dict[str, Any]:
-    """As it waits on disk: for JSON, bytes in base64."""
+    """The order as it waits on disk: for JSON, bytes in base64."""
     values: dict[str, Any] = dataclasses.asdict(order)
     values["payload"] = in_base64(order.payload)
     if order.correlation_data is not None:
@@ -119,7 +119,7 @@ def to_values(order: Order) -> dict[str, Any]:
 
 
 def from_values(values: dict[str, Any]) -> Order:
-    """Read it back.
+    """Read an order from what waited on disk.
 
     Raises:
         ValueError: It is not what ``to_values`` gave.
@@ -146,7 +146,7 @@ def from_values(values: dict[str, Any]) -> Order:
 
 
 def to_bytes(order: Order) -> bytes:
-    """As ``to_values``, written."""
+    """The order as ``to_values`` has it, as JSON."""
     return json.dumps(to_values(order)).encode()
 
 

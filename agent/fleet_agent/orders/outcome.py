@@ -78,7 +78,7 @@ def failure(error: str, reason: str, *, was_begun: bool = False) -> Outcome:
 
 
 def to_values(outcome: Outcome) -> dict[str, Any]:
-    """For JSON, bytes in base64."""
+    """The outcome as values for JSON, bytes in base64."""
     return {
         name: in_base64(value) if isinstance(value, bytes) else value
         for name, value in dataclasses.asdict(outcome).items()
@@ -86,7 +86,7 @@ def to_values(outcome: Outcome) -> dict[str, Any]:
 
 
 def from_values(values: dict[str, Any]) -> Outcome:
-    """Read it back.
+    """Read an outcome from what was kept on disk.
 
     Raises:
         ValueError: It is not what ``to_values`` gave.

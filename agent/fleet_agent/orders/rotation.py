@@ -145,7 +145,7 @@ class RotateOperation:
         self._job = None
 
     def refusal(self, _document: Mapping[str, Any]) -> str:
-        """Why it is not done: it always is."""
+        """Why the order is refused: empty, since a rotation never is."""
         return ""
 
     def begin(self, _document: Mapping[str, Any]) -> Mapping[str, str]:
@@ -196,7 +196,7 @@ class MoveOperation(RotateOperation):
         self.destination = None
 
     def refusal(self, document: Mapping[str, Any]) -> str:
-        """Why it is not done: it is no order to move, nobody allowed that destination, or the device is there."""
+        """Why the order is refused: it is no order to move, nobody allowed that destination, or the device is there."""
         if more := sorted(printable(name, _MOST) for name in document.keys() - _MEMBERS):
             return f"move-invalid: an order names a destination and carries nothing else, and not `{more[0]}`."
         to = document.get("to")
@@ -220,7 +220,7 @@ class MoveOperation(RotateOperation):
         self.destination = details["to"]
 
     def outcome(self, details: Mapping[str, str]) -> tuple[bool, Mapping[str, str]] | None:
-        """As of a rotation; but that the certificate is another one by now is no move."""
+        """As for a rotation; but a certificate that was replaced meanwhile is no move."""
         found = super().outcome(details)
         if found is None or not found[0]:
             return found

@@ -72,7 +72,7 @@ class Dependencies:
         make_api: A session with the provisioning API under it, not started.
         prove: Proves a credential; calls back while it waits.
         topics: All templates of the configuration, each with its source.
-        outlasts_refusal: On a bench a refusal ends the command, so that it can be mended at once; a daemon waits for
+        outlasts_refusal: On a bench a refusal ends the command, so that it can be fixed at once; a daemon waits for
             the cloud to change.
         in_use: The identity that the new one replaces, of the same thing; None where any thing is right.
         pause: Seconds before the proof, where the session before it had the same client id.

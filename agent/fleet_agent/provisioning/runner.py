@@ -1,4 +1,4 @@
-"""The only hands of provisioning: does what ``machine`` decided, with AWS's provisioning API, the store and the clock.
+"""Carries out what ``machine`` decided, with AWS's provisioning API, the store and the clock; nothing else acts.
 
 ``Runner.provision`` is the whole walk. It returns what it came to, or raises what stopped it; when that happens every
 fact learned so far is on disk and the next call goes on from there.
@@ -205,8 +205,8 @@ class Runner:
 
     def _out_of_time(self, step: Step) -> AgentError:
         error = self._last_error or UnreachableError(
-            "Nothing came of it within the time given by --timeout.",
-            remedy="Give it longer (--timeout 0: for ever), and look at the network.",
+            "Provisioning did not finish within --timeout.",
+            remedy="Give it longer (--timeout 0: no limit), and check the network.",
             code="timeout",
         )
         error.step = error.step or step.value
@@ -350,7 +350,7 @@ class Runner:
     # Waiting ----------------------------------------------------------------------------------------------------------
 
     def _count_try(self, found: Generation) -> Generation:
-        """Before a request that can mint a certificate: the count and the wait outlive a crash from here on."""
+        """Record a try before a request that can mint a certificate: count and wait outlive a crash from here on."""
         if self._is_first_try:
             self._is_first_try = False  # counted when the attempt was opened
             return found

@@ -7,7 +7,7 @@ from fleet_agent.record import record
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
-    """A message to publish at QoS 1; ``expiry`` in seconds; ``is_foreign``: who sent a command chose its topic."""
+    """A message to publish at QoS 1; ``expiry`` in seconds; ``is_foreign``: another's sender chose its topic."""
 
     topic: str
     payload: bytes = dataclasses.field(repr=False)
@@ -40,7 +40,7 @@ class Upkeep:
     """How a session is kept; ``keep_alive`` and ``expiry`` in seconds. AWS publishes the will when it is lost."""
 
     keep_alive: int = 120  # AWS allows 30 to 1200, and a NAT on the way often forgets after 300
-    expiry: int = 3600  # that AWS keeps commands for a device that is away: its default ceiling
+    expiry: int = 3600  # that AWS keeps messages for a device that is away: its default ceiling
     will: Outgoing | None = None
     # That of awscrt, 10 ms a packet; off for a sender that keeps to AWS's limits by itself.
     flow_control: bool = True

@@ -61,7 +61,7 @@ def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> Age
     Args:
         event: The answer.
         endpoint: Whose policies they are.
-        is_foreign: Somebody else chose the topic: who sent a command, for the answer to it.
+        is_foreign: Somebody else chose the topic: the sender of a message, for the answer to it.
     """
     code, topic = event.reason_code, printable(event.topic)
     if code == reasons.NOT_AUTHORIZED:

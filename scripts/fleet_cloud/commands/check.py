@@ -31,7 +31,7 @@ _SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds which."""
+    """Adds the flags that say which things."""
     parser.add_argument("things", metavar="THING", nargs="*", help="names of things in DIR")
     parser.add_argument("--all", action="store_true", help="every thing in DIR")
     parser.add_argument(
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Connects as each."""
+    """Connects as each thing."""
     folder = BulkFolder(arguments.out)
     things = _things(folder, arguments)
     connection.check_ca_file(arguments.ca_file)

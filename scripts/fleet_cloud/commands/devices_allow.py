@@ -31,7 +31,7 @@ _LONGEST_SECONDS = 7 * 24 * 3600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds which, and for how long."""
+    """Adds the arguments: which device, and for how long."""
     parser.add_argument("thing", metavar="THING", help="the thing's name")
     parser.add_argument(
         "--for",
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks, writes."""
+    """Asks AWS about the device, then writes the permission."""
     name: str = arguments.thing
     devices_show.check_name(name)
     seconds = times.seconds(arguments.duration)

@@ -24,7 +24,7 @@ Asks before. What cannot be deleted is named, and the exit status is 1; run it a
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds which."""
+    """Adds the arguments that say which devices."""
     parser.add_argument(
         "things", metavar="THING", nargs="*", help="names (default: all of the fleet)"
     )
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks, and deletes."""
+    """Asks for confirmation, then deletes the devices."""
     given: Sequence[str] = arguments.things
     for name in given:
         devices_show.check_name(name)

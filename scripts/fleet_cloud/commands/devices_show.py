@@ -22,12 +22,12 @@ this CLI is too old for it or these credentials may not, is said.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds which."""
+    """Adds the argument that says which device."""
     parser.add_argument("thing", metavar="THING", help="the thing's name")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks and shows."""
+    """Asks AWS about the device and shows what it says."""
     name: str = arguments.thing
     check_name(name)
     aws = context.aws()

@@ -75,7 +75,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         },
         lines=[
             *([f"({len(told) - len(shown)} earlier ones)"] if len(told) > len(shown) else []),
-            *(table(rows) if rows else ["nobody says anything"]),
+            *(table(rows) if rows else ["no events found"]),
             *(f"not known: {one}" for one in missing),
             f"likely cause: {cause.words}",
             f"next: {cause.remedy}",

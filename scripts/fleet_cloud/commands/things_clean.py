@@ -28,14 +28,14 @@ or that has another policy, are left and named.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how much."""
+    """Adds the flag that limits it to this machine."""
     parser.add_argument("--only-local", action="store_true", help="delete the files only")
     things_create.add_folder(parser)
     confirm.add_to(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks, and deletes."""
+    """Asks for confirmation, then deletes the things of the record."""
     folder = TrialFolder(arguments.out)
     record = folder.read()
     left: dict[str, str] = {}

@@ -23,7 +23,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             f"--{right}", action="store_true", default=None, help=f"let devices {what}"
         )
         parser.add_argument(
-            f"--no-{right}", dest=right, action="store_false", help="let devices do that no more"
+            f"--no-{right}", dest=right, action="store_false", help="take that right back"
         )
     parser.add_argument(
         "--device-policy-file",

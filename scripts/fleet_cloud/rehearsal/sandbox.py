@@ -47,7 +47,7 @@ def switched(endpoint_url: str, switches: list[Switch]) -> Iterator[None]:
     """Switch these on for as long as the block lasts.
 
     Raises:
-        FleetCloudError: It takes them not.
+        FleetCloudError: The sandbox does not accept them.
     """
     try:
         numbers = [_ask(endpoint_url, "POST", "faults", one)["number"] for one in switches]

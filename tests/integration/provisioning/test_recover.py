@@ -66,7 +66,7 @@ def revoked(agent: Agent, faults: FaultClient, *more: str | Path, **kwargs: Any)
 
 
 def wait_back(agent: Agent, daemon: Daemon, before: str, seconds: float = 40.0) -> str:
-    daemon.wait_for_line("back: certificate", seconds)
+    daemon.wait_for_line("recovered: certificate", seconds)
     after = agent.current_id()
     assert after is not None
     assert after != before
