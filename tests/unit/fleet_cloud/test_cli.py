@@ -303,5 +303,5 @@ def test_reader_that_has_enough_is_no_failure_worth_a_traceback(run: Run, tmp_pa
 def test_reference_page_is_what_the_parser_says(root_dir: Path) -> None:
     written = (root_dir / "docs" / "reference" / "fleet-cloud.md").read_text()
     assert written == reference.page(), (
-        "make it anew: cd scripts && python3 -m fleet_cloud.reference > ../docs/reference/fleet-cloud.md"
+        "make it again: cd scripts && python3 -m fleet_cloud.reference > ../docs/reference/fleet-cloud.md"
     )
