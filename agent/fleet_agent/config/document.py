@@ -39,12 +39,12 @@ class _TooMuchError(Exception):
         self.column = column
 
 
-def _excess(depth: int, count: int) -> str:
+def _excess(depth: int, count: int) -> str | None:
     if depth > MAX_DEPTH:
         return f"lists and mappings nest deeper than {MAX_DEPTH}"
     if count > MAX_NODES:
         return f"has more than {MAX_NODES} values, aliases counted each time they are used"
-    return ""
+    return None
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,8 +56,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's own types
         self.depth += 1
         self.count += 1
-        words = _excess(self.depth - 1, self.count)
-        if words:
+        if (words := _excess(self.depth - 1, self.count)) is not None:
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise _TooMuchError(words, event.start_mark.line + 1, event.start_mark.column + 1)
         node = super().compose_node(parent, index)
@@ -135,7 +134,7 @@ class _Conversion:
     def node(self, node: yaml.Node, path: tuple[str, ...]) -> Node:
         mark = self._mark(node)
         self._count += 1
-        if words := _excess(len(path), self._count):
+        if (words := _excess(len(path), self._count)) is not None:
             raise _TooMuchError(words, mark.line or 1, mark.column or 1)
         if isinstance(node, yaml.MappingNode):
             return Mapping(mark, self._entries(node, path))

@@ -101,7 +101,7 @@ def _as_found(device: Device, path: Path) -> Findings:
         trouble = _trouble(copy)
     if statedir.holder(device.state_dir) is not None:
         yield _ABOUT.note("queue-busy", "An agent started meanwhile; ask again.", path)
-    elif trouble:
+    elif trouble is not None:
         yield _ABOUT.failed(
             "queue-damaged",
             f"{path} is damaged: {trouble}.",
@@ -113,10 +113,10 @@ def _as_found(device: Device, path: Path) -> Findings:
         yield _ABOUT.ok(f"The file is sound ({size >> 10} KiB).", path)
 
 
-def _trouble(copy: Path) -> str:
+def _trouble(copy: Path) -> str | None:
     try:
         with contextlib.closing(sqlite3.connect(copy)) as connection:
             (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         return str(error)
-    return "" if result == "ok" else str(result)
+    return None if result == "ok" else str(result)

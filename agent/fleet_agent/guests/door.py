@@ -32,7 +32,7 @@ class Door:
         mailbox: Where it is watched.
         clock: For deadlines.
         admit: Gets a connection, not blocking, and its user's number.
-        opened: The socket is there; hears what is wrong all the same, a sentence, or nothing.
+        opened: The socket is there; hears what is wrong all the same, a sentence, or None.
         failed: It cannot be opened; hears why. It is tried again.
         group: Who may open it, beside the agent's own user; None: nobody.
         is_for_all: Every user may, and no group is asked for.
@@ -46,7 +46,7 @@ class Door:
         clock: Clock,
         *,
         admit: Callable[[socket.socket, int], None],
-        opened: Callable[[str], None],
+        opened: Callable[[str | None], None],
         failed: Callable[[str], None],
         group: str | None = None,
         is_for_all: bool = False,
@@ -100,23 +100,25 @@ class Door:
         if self._is_for_all:
             self._opened(self._open_to_all())
         else:
-            self._opened(self._give_to(self._group) if self._group is not None else "")
+            self._opened(self._give_to(self._group) if self._group is not None else None)
 
     def _stop(self) -> None:
         if self._listener is not None:
             self._mailbox.unwatch(self._listener.fileno())
             self._listener = None
 
-    def _open_to_all(self) -> str:
+    def _open_to_all(self) -> str | None:
+        """None, or why it is not open."""
         try:
             # Where systemd holds it, its socket unit may have done it.
             if self.path.stat().st_mode & _FOR_ALL != _FOR_ALL:
                 self.path.chmod(_FOR_ALL)
         except OSError as error:
             return f"{self.path} is not open to all users: {error.strerror}"
-        return ""
+        return None
 
-    def _give_to(self, group: str) -> str:
+    def _give_to(self, group: str) -> str | None:
+        """None, or why it is not given."""
         import grp
 
         try:
@@ -133,7 +135,7 @@ class Door:
                 f"the agent is no member of the group {group}, so it cannot give it the socket; "
                 "fleet-agent.socket can, by SocketGroup= in a drop-in"
             )
-        return ""
+        return None
 
     def _accept(self) -> None:
         if self._listener is None:

@@ -52,11 +52,12 @@ class Answers:
     ) -> None:
         """Answer, when it is its turn (``shared.Reporter``)."""
         topic = order.response_topic
+        if topic is None:
+            forget()
+            return
         # It waited on disk, perhaps since before the configuration was another one.
-        if topic is None or (why := refusal(topic, order.correlation_data, self.own)):
-            if topic is not None:
-                words = handler, printable(topic), why
-                _log.warning("%s: no answer: the response topic %s %s", *words)
+        if (why := refusal(topic, order.correlation_data, self.own)) is not None:
+            _log.warning("%s: no answer: the response topic %s %s", handler, printable(topic), why)
             forget()
             return
 
@@ -115,8 +116,8 @@ def written(outcome: Outcome) -> tuple[bytes, str]:
         text, is_cut = text[: len(text) * MAX_ANSWER // len(data) - 1], True
 
 
-def refusal(topic: str, correlation_data: bytes | None, own: Iterable[str]) -> str:
-    """Why no answer goes where the sender of a message wants it, to be read after the topic; empty when one does.
+def refusal(topic: str, correlation_data: bytes | None, own: Iterable[str]) -> str | None:
+    """Why no answer goes where the sender of a message wants it, to be read after the topic; None: one does.
 
     The sender chose the topic. What AWS IoT does not take ends the connection; below ``$`` are its own topics; and what
     this device publishes, or listens to, is not for others to have it forge.
@@ -131,7 +132,7 @@ def refusal(topic: str, correlation_data: bytes | None, own: Iterable[str]) -> s
     if any(filters.matches(name, topic) for name in own):
         return "is one of this device's own"
     fault = message_fault(topic, correlation_data=correlation_data)
-    return fault.problem if fault else ""
+    return fault.problem if fault else None
 
 
 def _encoded(values: dict[str, object]) -> bytes:

@@ -142,9 +142,8 @@ class Messages:
 
     def _order(self, message: Arrived, handler: Handler) -> Order:
         topic = message.response_topic
-        if topic is not None and (
-            why := refusal(topic, message.correlation_data, self._answers.own)
-        ):
+        why = topic and refusal(topic, message.correlation_data, self._answers.own)
+        if topic is not None and why is not None:
             # Nor does a program learn of it, which might answer by itself.
             words = handler.name, printable(topic), why
             _log.warning("%s: no answer: the response topic %s %s", *words)

@@ -144,9 +144,9 @@ class RotateOperation:
             self._failure = error
         self._job = None
 
-    def refusal(self, _document: Mapping[str, Any]) -> str:
-        """Why the order is refused: empty, since a rotation never is."""
-        return ""
+    def refusal(self, _document: Mapping[str, Any]) -> str | None:
+        """Why the order is refused: a rotation never is."""
+        return None
 
     def begin(self, _document: Mapping[str, Any]) -> Mapping[str, str]:
         """What the job's details say from now on."""
@@ -195,7 +195,7 @@ class MoveOperation(RotateOperation):
         super().failed(error)
         self.destination = None
 
-    def refusal(self, document: Mapping[str, Any]) -> str:
+    def refusal(self, document: Mapping[str, Any]) -> str | None:
         """Why the order is refused: it is no order to move, nobody allowed that destination, or the device is there."""
         if more := sorted(printable(name, _MOST) for name in document.keys() - _MEMBERS):
             return f"move-invalid: an order names a destination and carries nothing else, and not `{more[0]}`."
@@ -204,7 +204,9 @@ class MoveOperation(RotateOperation):
             return "move-invalid: `to` is no name of a destination."
         if to not in self._moves.names:
             return f"move-not-allowed: `move.allowed` does not name {printable(to, _MOST)!r}."
-        return f"moved-already: this device is at {to} already." if to in self._moves.here else ""
+        return (
+            f"moved-already: this device is at {to} already." if to in self._moves.here else None
+        )
 
     def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
         """What the job's details say from now on."""
@@ -261,9 +263,9 @@ class MoveTopic(OrderTopic):
     def _is_allowed(self, message: Arrived, topic: str) -> bool:
         order = _order(message.payload)
         why = "it is no JSON object" if order is None else self._move.refusal(order)
-        if why:
+        if why is not None:
             _log.warning("an order on %s to move is refused: %s", topic, why)
-        return not why
+        return why is None
 
     def _ordered(self, message: Arrived) -> None:
         self._move.destination = (_order(message.payload) or {})["to"]

@@ -45,14 +45,14 @@ class Ended:
 
     ``status``: the exit status, negative for a signal; None when it was not started or could not be ended.
     ``output``: its stdout, of at most ``limit`` bytes; ``is_cut``: there was more. ``errors``: the tail of its stderr.
-    ``words``: what went wrong, to follow the program's name, with the last line of its stderr; empty for exit status 0.
+    ``words``: what went wrong, to follow the program's name, with the last line of its stderr; None for exit status 0.
     """
 
     cause: Cause
     status: int | None
     output: bytes
     is_cut: bool
-    words: str
+    words: str | None
     errors: bytes = b""
 
 
@@ -97,7 +97,7 @@ class Child:
         self._cause: Cause | None = None  # why it was asked to end
         self._is_killed = False
         self._is_over = False
-        self._failure = ""
+        self._failure: str | None = None
         self._pipes: set[IO[bytes]] = set()
         self._end: int | None = None  # becomes readable when the program has ended
         self._process: subprocess.Popen[bytes] | None = None
@@ -126,7 +126,7 @@ class Child:
 
     def act(self) -> None:
         """Its time has passed, or it could not be started."""
-        if self._failure:
+        if self._failure is not None:
             self.kill()
             self._report(Cause.NOT_STARTED, None, self._failure)
         elif self._has_ended():  # in time, though we come late
@@ -212,7 +212,7 @@ class Child:
         if self._cause is not None:
             self._report(self._cause, status, self._why())
         else:
-            self._report(Cause.ENDED, status, launch.ending(status) if status else "")
+            self._report(Cause.ENDED, status, launch.ending(status) if status else None)
 
     # Ends -------------------------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class Child:
             return f"prints more than {self._limit} bytes"
         return f"did not end within {self._timeout:g} s"
 
-    def _report(self, cause: Cause, status: int | None, words: str) -> None:
+    def _report(self, cause: Cause, status: int | None, words: str | None) -> None:
         self._on_end(
             Ended(
                 cause=cause,
@@ -238,7 +238,7 @@ class Child:
                 output=bytes(self._output),
                 is_cut=self._is_cut,
                 errors=self._errors,
-                words=words + launch.last_line(self._errors) if words else "",
+                words=None if words is None else words + launch.last_line(self._errors),
             )
         )
 

@@ -70,7 +70,7 @@ def fill(
         text = known[name] if name in known else others(name)
         if text is None:
             raise _wrong(template, f"nothing is called {{{name}}}", _names(known))
-        if problem := _value_problem(text, is_first=found.start() == 0):
+        if (problem := _value_problem(text, is_first=found.start() == 0)) is not None:
             raise _wrong(
                 template, f"{{{name}}} is {problem}", "Take another name, or change its value."
             )
@@ -83,7 +83,7 @@ def fill(
     return topic
 
 
-def _value_problem(text: str, *, is_first: bool) -> str:
+def _value_problem(text: str, *, is_first: bool) -> str | None:
     if not text:
         return "empty"
     if fault := string_fault(text):
@@ -91,7 +91,7 @@ def _value_problem(text: str, *, is_first: bool) -> str:
     # The topics below $ are AWS IoT's own.
     if _SHAPING.search(text) or (is_first and text.startswith("$")):
         return f"{_shown(text)}, which no level of a topic can be"
-    return ""
+    return None
 
 
 def _shown(text: str) -> str:

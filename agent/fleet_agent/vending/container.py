@@ -65,7 +65,7 @@ class Container:
         mailbox: Mailbox,
         clock: Clock,
         counter: Counter,
-        opened: Callable[[str], None],
+        opened: Callable[[None], None],
         failed: Callable[[str], None],
     ) -> None:
         self._port = port
@@ -99,7 +99,7 @@ class Container:
             self._failed(f"cannot listen on {HOST}:{self._port}: {error.strerror}")
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)
-        self._opened("")
+        self._opened(None)
 
     def close(self) -> None:
         """End all of it."""

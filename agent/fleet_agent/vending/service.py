@@ -113,8 +113,9 @@ class Service:
             part.close()
         self._written.clear()
 
-    def _report(self, name: str, why: str) -> None:
-        problems = [*self._allowed.problems, *([why] if why else [])]
+    def _report(self, name: str, why: str | None) -> None:
+        """One of the ways to ask is there, or not; None: with nothing wrong."""
+        problems = [*self._allowed.problems, *([] if why is None else [why])]
         if problems:
             title = f"Credentials for programs: {'; '.join(problems)}."
             self._health.report(table.CREDENTIALS_UNSERVED.problem(title, name=name))

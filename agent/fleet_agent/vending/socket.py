@@ -34,7 +34,7 @@ class Socket:
         mailbox: Where it is watched.
         clock: For deadlines.
         counter: Answers.
-        opened: Hears what is wrong with the socket, or nothing.
+        opened: Hears what is wrong with the socket, or None.
         failed: Hears why it cannot be opened.
     """
 
@@ -47,7 +47,7 @@ class Socket:
         mailbox: Mailbox,
         clock: Clock,
         counter: Counter,
-        opened: Callable[[str], None],
+        opened: Callable[[str | None], None],
         failed: Callable[[str], None],
     ) -> None:
         self._mailbox = mailbox

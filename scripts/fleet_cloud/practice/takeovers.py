@@ -114,8 +114,10 @@ class Takeovers:
     def _refused(self, what: str, who: Identity, client_id: str, key: Key) -> None:
         self._trial.note(what, "refused", self._attempt(who, client_id, key))
 
-    def _attempt(self, who: Identity, client_id: str, key: Key, *, twice: bool = False) -> str:
-        """Returns how AWS IoT refused it; empty when it registered."""
+    def _attempt(
+        self, who: Identity, client_id: str, key: Key, *, twice: bool = False
+    ) -> RefusedError | None:
+        """Returns how AWS IoT refused it; None when it registered."""
         certificate = key.path.with_name(f"again-{next(self._numbers)}.crt")
         self._certificates[key.path] = certificate
         request = Wanted(
@@ -127,5 +129,5 @@ class Takeovers:
         try:
             self.taken.append(self._trial.provision(who, client_id, request))
         except RefusedError as error:
-            return str(error)
-        return ""
+            return error
+        return None

@@ -165,7 +165,7 @@ class Trial:
                 failure = vending.refusal(
                     self._place, endpoint, device.identity, device.thing, alias
                 )
-                if not failure:
+                if failure is None:
                     break
                 time.sleep(_PAUSE_SECONDS)
             self.note(f"device gets AWS credentials of {alias}", "allowed", failure)
@@ -216,7 +216,7 @@ class Trial:
         failure = None
         for _ in range(_TRIES):
             failure = self._attempt(me, client_id, attempt)
-            if not failure:
+            if failure is None:
                 break
             time.sleep(_PAUSE_SECONDS)
         self.note(what, "allowed", failure)
@@ -239,8 +239,8 @@ class Trial:
         return None
 
     def note(self, what: str, must_be: str, failure: RefusedError | str | None) -> None:
-        """Keeps how an attempt ended: how AWS IoT refused it, or nothing."""
-        said = str(failure or "")
-        check = Check(what=what, must_be=must_be, was="refused" if said else "allowed", said=said)
+        """Keeps how an attempt ended: how AWS IoT refused it, or None."""
+        was, said = ("allowed", "") if failure is None else ("refused", str(failure))
+        check = Check(what=what, must_be=must_be, was=was, said=said)
         self.checks.append(check)
         self._say(f"  {'ok  ' if check.is_right else 'FAIL'} {what}: {check.was}")

@@ -90,7 +90,7 @@ class ExecWork:
             self._child = None
 
     def _outcome(self, how: Ended) -> Outcome:
-        reason = f"{self._argv[0]} {how.words}" if how.words else ""
+        reason = "" if how.words is None else f"{self._argv[0]} {how.words}"
         if how.cause is Cause.NOT_STARTED:
             return failure("not-started", reason)
         is_killed = how.status is None or how.status < 0

@@ -111,11 +111,11 @@ class HelperWork:
             return
         # It answers when there is something to say.
         why = self._send(json.dumps({self._asks: self._order.id}).encode() + b"\n")
-        pause = _ASK_EVERY if why else math.inf
+        pause = math.inf if why is None else _ASK_EVERY
         self.due = min(self._until, self._clock.monotonic() + pause)
 
-    def _send(self, line: bytes) -> str:
-        """Connect and send a line; why not, or nothing."""
+    def _send(self, line: bytes) -> str | None:
+        """Connect and send a line; None, or why not."""
         connection = socket.socket(
             socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )
@@ -128,7 +128,7 @@ class HelperWork:
             return error.strerror or str(error)
         self._connection, self._received = connection, bytearray()
         self._mailbox.watch(connection.fileno(), self._readable)
-        return ""
+        return None
 
     def _readable(self) -> None:
         if self._connection is None:

@@ -251,7 +251,7 @@ class Jobs:
 
     def _do_ourselves(self, found: Execution, operation: Operation) -> None:
         document = found.document or {}
-        if why := operation.refusal(document):
+        if (why := operation.refusal(document)) is not None:
             self._progress = Progress(job=found.job, number=found.number)
             self._end(FAILED, {"reason": why})
             return

@@ -17,8 +17,8 @@ class Operation(Protocol):
     def receipt(self) -> Receipt:
         """What is asked of the loop."""
 
-    def refusal(self, document: Mapping[str, Any]) -> str:
-        """Why what this document asks for is not done; empty when it is."""
+    def refusal(self, document: Mapping[str, Any]) -> str | None:
+        """Why what this document asks for is not done; None: it is."""
 
     def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
         """What the job's details say from now on: AWS has them before anything is done."""

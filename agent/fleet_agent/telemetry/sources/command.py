@@ -57,8 +57,10 @@ class Command:
         self._child = None
         # One that took longer than the interval does not run again at once.
         self._next = max(self._next, self._feed.clock.monotonic())
-        problem = ended.words or self._hand_in(ended.output)
-        if problem:
+        problem = ended.words
+        if problem is None:
+            problem = self._hand_in(ended.output)
+        if problem is not None:
             line = pasted.command(*self._settings.argv)
             self._feed.fails(
                 f"{self._settings.argv[0]} {problem}.",
@@ -67,25 +69,25 @@ class Command:
         else:
             self._feed.works()
 
-    def _hand_in(self, output: bytes) -> str:
-        """Make a reading of it; returns what is wrong with it."""
+    def _hand_in(self, output: bytes) -> str | None:
+        """Make a reading of it; returns what is wrong with it, or None."""
         if not output.strip():
-            return ""
+            return None
         if self._settings.format == "text":
             try:
                 output.decode()
             except UnicodeDecodeError:
                 return "prints what is not UTF-8"
             self._feed.put(output.rstrip(b"\n"), TEXT)
-            return ""
-        if problem := json_problem(output):
+            return None
+        if (problem := json_problem(output)) is not None:
             return f"does not print one JSON value ({problem})"
         self._feed.put(one_line(output), JSON)
-        return ""
+        return None
 
 
-def json_problem(text: bytes) -> str:
-    """Why this is not one JSON value, by the letter of the standard; empty when it is one."""
+def json_problem(text: bytes) -> str | None:
+    """Why this is not one JSON value, by the letter of the standard; None: it is one."""
     try:
         json.loads(text.decode(), parse_constant=_refuse)
     except UnicodeDecodeError:
@@ -94,7 +96,7 @@ def json_problem(text: bytes) -> str:
         return "nested too deeply"
     except ValueError as error:
         return str(error)
-    return ""
+    return None
 
 
 def _refuse(word: str) -> None:

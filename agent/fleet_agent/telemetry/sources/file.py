@@ -211,9 +211,9 @@ class File:
         text = text.strip() if self._is_json else text.removesuffix(b"\r")
         problem = self._problem_of(text)
         self._is_skipping = False
-        if problem:
+        if problem is not None:
             self._refused, self._problem = self._refused + 1, problem
-        if problem or not text:
+        if problem is not None or not text:
             line.is_stored = True
             self._advance()
         else:
@@ -221,19 +221,19 @@ class File:
             payload = one_line(text) if self._is_json else text
             self._feed.put(payload, content_type, partial(self._line_stored, line))
 
-    def _problem_of(self, text: bytes) -> str:
+    def _problem_of(self, text: bytes) -> str | None:
         if self._is_skipping or len(text) > MAX_PAYLOAD:
             return f"has more than {MAX_PAYLOAD} bytes"
         if not text:
-            return ""
+            return None
         if self._is_json:
             problem = json_problem(text)
-            return f"is no JSON value ({problem})" if problem else ""
+            return None if problem is None else f"is no JSON value ({problem})"
         try:
             text.decode()
         except UnicodeDecodeError:
             return "is not UTF-8"
-        return ""
+        return None
 
     def _line_stored(self, line: _Line, why_not: str | None) -> None:
         now = self._feed.clock.monotonic()

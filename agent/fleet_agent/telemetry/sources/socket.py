@@ -79,8 +79,8 @@ class Socket:
         self._farewells.close()
         self.door.close()
 
-    def _opened(self, why: str) -> None:
-        problems = [*self._allowed.problems, *([why] if why else [])]
+    def _opened(self, why: str | None) -> None:
+        problems = [*self._allowed.problems, *([] if why is None else [why])]
         if problems:
             self._feed.fails(
                 "; ".join(problems) + ".",
