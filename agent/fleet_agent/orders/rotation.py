@@ -13,6 +13,7 @@ from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.orders.filters import Moves
+from fleet_agent.orders.jobs.own import Conclusion
 from fleet_agent.orders.order import Arrived
 from fleet_agent.orders.router import Receipt
 from fleet_agent.printable import printable
@@ -161,17 +162,18 @@ class RotateOperation:
         """The loop does it now."""
         self._job = job
 
-    def outcome(self, details: Mapping[str, str]) -> tuple[bool, Mapping[str, str]] | None:
-        """Whether it succeeded, and with which details; None: it is to be done now."""
+    def outcome(self, details: Mapping[str, str]) -> Conclusion | None:
+        """How it ended; None: it is to be done now."""
         current = self._credential.certificate_id
         if details["from"] != current:
             # Both ids: the cloud retires the one, now that the device is seen with the other.
-            return True, {"from": details["from"], "certificate": current}
+            said = {"from": details["from"], "certificate": current}
+            return Conclusion(has_succeeded=True, details=said)
         if self._failure is None:
             return None
         reason = f"{self._failure.code}: {self._failure.title}"
         self._failure = None
-        return False, {"from": current, "reason": reason}
+        return Conclusion(has_succeeded=False, details={"from": current, "reason": reason})
 
 
 class MoveOperation(RotateOperation):
@@ -221,14 +223,14 @@ class MoveOperation(RotateOperation):
         super().carry_out(job, details)
         self.destination = details["to"]
 
-    def outcome(self, details: Mapping[str, str]) -> tuple[bool, Mapping[str, str]] | None:
+    def outcome(self, details: Mapping[str, str]) -> Conclusion | None:
         """As for a rotation; but a certificate that was replaced meanwhile is no move."""
         found = super().outcome(details)
-        if found is None or not found[0]:
+        if found is None or not found.has_succeeded:
             return found
         # That the device has moved is said where it was, in a session that was the last one there.
         reason = f"move-overtaken: another certificate came first, and this device is not at {details['to']}."
-        return False, {**found[1], "reason": reason}
+        return Conclusion(has_succeeded=False, details={**found.details, "reason": reason})
 
     def moved(self) -> list[Outgoing]:
         """The device has moved: what is left to say where it was."""

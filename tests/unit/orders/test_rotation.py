@@ -13,6 +13,7 @@ from fleet_agent.config.orders import Jobs
 from fleet_agent.errors import UnreachableError
 from fleet_agent.orders import rotation
 from fleet_agent.orders.filters import Moves
+from fleet_agent.orders.jobs.own import Conclusion
 from fleet_agent.orders.rotation import MoveTopic, OrderTopic
 from fleet_agent.orders.router import Receipt
 from support.clock import FakeClock
@@ -236,7 +237,8 @@ def test_details_of_both_ends_are_what_fleet_cloud_reads() -> None:
     assert operation.is_begun({}, said)
     assert operation.outcome(said) is None
     operation.rotated(credential(NEW))
-    assert operation.outcome(said) == (True, {"from": OLD, "certificate": NEW})
+    details = {"from": OLD, "certificate": NEW}
+    assert operation.outcome(said) == Conclusion(has_succeeded=True, details=details)
 
 
 # Moves ----------------------------------------------------------------------------------------------------------------

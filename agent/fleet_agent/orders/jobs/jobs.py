@@ -264,14 +264,13 @@ class Jobs:
         self._update(details, lambda: self._decide(found, operation, details))
 
     def _decide(self, found: Execution, operation: Operation, details: Mapping[str, str]) -> None:
-        outcome = operation.outcome(details)
-        if outcome is None:
+        conclusion = operation.outcome(details)
+        if conclusion is None:
             operation.carry_out(found.job, details)
             self._receipt = operation.receipt
             return
-        is_good, said = outcome
         self._progress = Progress(job=found.job, number=found.number)
-        self._end(SUCCEEDED if is_good else FAILED, said)
+        self._end(SUCCEEDED if conclusion.has_succeeded else FAILED, conclusion.details)
 
     # What AWS hears ---------------------------------------------------------------------------------------------------
 

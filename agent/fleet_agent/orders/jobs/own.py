@@ -4,6 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from fleet_agent.orders.router import Receipt
+from fleet_agent.record import record
+
+
+@record
+class Conclusion:
+    """How a job of one ended, and the details that it is reported with."""
+
+    has_succeeded: bool
+    details: Mapping[str, str]
 
 
 class Operation(Protocol):
@@ -26,8 +35,8 @@ class Operation(Protocol):
     def is_begun(self, document: Mapping[str, Any], details: Mapping[str, str]) -> bool:
         """Whether the details say that what the document asks for was begun."""
 
-    def outcome(self, details: Mapping[str, str]) -> tuple[bool, Mapping[str, str]] | None:
-        """Whether it succeeded, and the details; None: it is to be done now, or again."""
+    def outcome(self, details: Mapping[str, str]) -> Conclusion | None:
+        """How it ended; None: it is to be done now, or again."""
 
     def carry_out(self, job: str, details: Mapping[str, str]) -> None:
         """It is to be done now, for this job; the receipt asks the loop for it."""
