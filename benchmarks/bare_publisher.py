@@ -1,6 +1,7 @@
 """The peer of the telemetry: awscrt publishing QoS 1 in a window, with no queue and nothing durable.
 
-Arguments: endpoint port ca certificate key client-id readings bytes flow-control(0|1). Prints seconds and CPU seconds.
+Arguments: endpoint port ca certificate key client-id readings bytes flow-control(0|1) readings-a-second(0: as fast as
+they go). Prints seconds and CPU seconds.
 """
 
 import json
@@ -18,7 +19,7 @@ WINDOW = 90  # unacknowledged at a time, as the agent's
 
 def main(words: list[str]) -> None:
     """Publish and wait for every PUBACK."""
-    endpoint, port, ca_file, certificate, key, client_id, count, size, flow = words
+    endpoint, port, ca_file, certificate, key, client_id, count, size, flow, rate = words
     connected = threading.Event()
     options = io.TlsContextOptions.create_client_with_mtls(
         Path(certificate).read_bytes(), Path(key).read_bytes()
@@ -48,7 +49,10 @@ def main(words: list[str]) -> None:
 
     payload = b"x" * int(size)
     began, cpu = time.monotonic(), time.process_time()
-    for _ in range(int(count)):
+    for number in range(int(count)):
+        early = began + number / int(rate) - time.monotonic() if rate != "0" else 0.0
+        if early > 0:
+            time.sleep(early)
         free.acquire()
         packet = mqtt5.PublishPacket(
             topic=f"dt/{client_id}/bench", payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.running import SIZE, Running, send
+from benchmarks.running import SIZE, Running, payloads, send
 
 from support.mosquitto import Mosquitto
 from support.provisioned import Device
@@ -26,57 +26,79 @@ YEAR = 365.25 * 86_400
 _IMAGE = 256 << 20  # bytes
 # Readings until the queue's log has its full size, and how many a second then: more than wait for a commit.
 _LOG_FULL, _FAST = 20_000, 5000
+_COMMITS = 10  # that are measured at least
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """Readings a second, and how they are committed."""
+    """Readings a second, how they are committed, with how many seconds of delay; the aim."""
 
     rate: int
     synchronous: str
-    commit_delay: str = "0s"
+    delay: int = 0
+    aim: str = ""
+
+    def seconds(self, wanted: float) -> float:
+        """How long it is measured."""
+        return max(wanted, _COMMITS * self.delay)
 
 
 WAYS = (
     Way(1, "full"),
     Way(1, "normal"),
-    Way(1, "full", "1m"),
+    Way(1, "full", 60),
     Way(10, "full"),
     Way(10, "normal"),
-    Way(1000, "full", "1s"),
+    Way(1000, "full", 1, "  <= 1.30 of its size"),
 )
 
 
 def measure(broker: Mosquitto, devices: list[Device], seconds: float) -> None:
     """Print bytes a reading and years of a card for each way; all at the same time."""
+    try:
+        with _card(devices[0].state_dir):
+            pass
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = str(getattr(error, "stderr", None) or error).strip()
+        print(f"skipped: no file system of its own can be made for the queue: {why}")
+        return
+    longest = max(way.seconds(seconds) for way in WAYS)
     print(
-        f"readings of {SIZE} bytes for {seconds:.0f} s; years of a card of {CARD / 1e9:.0f} GB, {CYCLES} cycles, "
-        f"write amplification {AMPLIFICATION}"
+        f"readings of {SIZE} bytes for {seconds:.0f} to {longest:.0f} s; years of a card of {CARD / 1e9:.0f} GB, "
+        f"{CYCLES} cycles, write amplification {AMPLIFICATION}",
+        flush=True,
     )
     with concurrent.futures.ThreadPoolExecutor(len(WAYS)) as pool:
         found = pool.map(lambda way, device: _run(broker, device, way, seconds), WAYS, devices)
         for way, (written, what) in zip(WAYS, found, strict=True):
             years = CARD * CYCLES / AMPLIFICATION / (written * way.rate) / YEAR
-            delay = f", commit_delay {way.commit_delay}" if way.commit_delay != "0s" else ""
+            delay = f", commit_delay {way.delay}s" if way.delay else ""
             print(
                 f"  {way.rate:5}/s, synchronous {way.synchronous + delay:26} {written:7.0f} B a reading {what}"
-                f"  {years:6.1f} years",
+                f" ({written / SIZE:5.2f} of its size)  {years:6.1f} years{way.aim}",
                 flush=True,
             )
 
 
 def _run(broker: Mosquitto, device: Device, way: Way, seconds: float) -> tuple[float, str]:
+    given = payloads(SIZE)
     with _card(device.state_dir) as counter:
-        queue = {"synchronous": way.synchronous, "commit_delay": way.commit_delay}
+        queue = {"synchronous": way.synchronous, "commit_delay": f"{way.delay}s"}
         running = Running(
             broker, device, {"queue": queue, "limits": {"publishes": 0, "bytes": "0B"}}
         )
+
+        def written() -> int:
+            return running.used.written() if counter is None else _sectors(counter, device)
+
         try:
-            send(running.socket, _LOG_FULL, SIZE, _FAST)
-            before = running.written() if counter is None else _sectors(counter, device)
-            count = int(way.rate * seconds)
-            send(running.socket, count, SIZE, way.rate)
-            after = running.written() if counter is None else _sectors(counter, device)
+            send(running.socket, _LOG_FULL, given, _FAST)
+            # These are deleted with the next commit, which is not measured; of what is, the last is not deleted.
+            send(running.socket, max(2, way.rate * way.delay), given, way.rate)
+            before = written()
+            count = int(way.rate * way.seconds(seconds))
+            send(running.socket, count, given, way.rate)
+            after = written()
         finally:
             running.end()
     return (after - before) / count, "dirtied" if counter is None else "on the device"
@@ -93,8 +115,8 @@ def _card(folder: Path) -> Iterator[Path | None]:
         file.truncate(_IMAGE)
     eager = "lazy_itable_init=0,lazy_journal_init=0"
     _do("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", eager, str(image))
-    place.mkdir()
     device = _do("losetup", "--find", "--show", str(image)).strip()
+    place.mkdir()
     try:
         _do("mount", device, str(place))
         _do("cp", "-a", str(folder), str(place / "state"))

@@ -1,10 +1,18 @@
 """What an agent costs that has little to do: wake-ups, CPU time, memory, packets."""
 
+import contextlib
+import dataclasses
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.running import Running
+from benchmarks import table
+from benchmarks.processes import is_said, until
+from benchmarks.running import ROOT, Running
+from benchmarks.table import Figure, Load
+from benchmarks.used import Used
 
 from support.mosquitto import Mosquitto
 from support.provisioned import Device
@@ -12,35 +20,66 @@ from support.provisioned import Device
 LONGEST_KEEP_ALIVE = 1200  # seconds, of AWS
 SETTLE = 5.0  # seconds until what a start brings is over
 
+IDLE, MINUTELY, BARE = "agent, idle", "agent, a system reading a minute", "bare awscrt session"
 SOURCES: Mapping[str, list[dict[str, Any]]] = {
-    "idle": [{"socket": {}}],
-    "a system reading a minute": [{"system": {"interval": "60s"}}, {"socket": {}}],
+    IDLE: [{"socket": {}}],
+    MINUTELY: [{"system": {"interval": "60s"}}, {"socket": {}}],
 }
+FIGURES = [
+    Figure["Cost"]("wake-ups a second", lambda one: one.wakeups, 2, {IDLE: "<= 0.1 a second"}),
+    Figure["Cost"]("CPU, ms a minute", lambda one: one.cpu, 1, {IDLE: "0 ms beside keep-alive"}),
+    Figure["Cost"]("RSS, MiB", lambda one: one.rss, 1),
+    Figure["Cost"]("PSS, MiB", lambda one: one.pss, 1),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Wake-ups a second, milliseconds of CPU a minute, MiB."""
+
+    wakeups: float
+    cpu: float
+    rss: float
+    pss: float
 
 
 def idle(broker: Mosquitto, devices: list[Device], seconds: float) -> None:
-    """Print what agents cost that have nothing to send, or a reading a minute; at the same time."""
-    agents = {
-        words: Running(broker, device, {"sources": sources})
-        for device, (words, sources) in zip(devices, SOURCES.items(), strict=False)
-    }
-    try:
+    """Print what agents cost that have nothing to send, or a reading a minute, and a bare session; at the same time."""
+    load = Load()
+    with contextlib.ExitStack() as stack:
+        used = {BARE: stack.enter_context(_bare_session(broker, devices[-1]))}
+        for device, (words, sources) in zip(devices, SOURCES.items(), strict=False):
+            agent = Running(broker, device, {"sources": sources})
+            stack.callback(agent.end)
+            used[words] = agent.used
         time.sleep(SETTLE)
-        before = {words: (agent.cpu(), agent.wakeups()) for words, agent in agents.items()}
+        before = {words: (one.wakeups(), one.cpu()) for words, one in used.items()}
         began = time.monotonic()
         time.sleep(seconds)
         passed = time.monotonic() - began
-        for words, agent in agents.items():
-            cpu, wakeups = before[words]
-            rss, pss = agent.memory()
-            print(
-                f"{words}, {passed:.0f} s: {(agent.wakeups() - wakeups) / passed:.2f} wake-ups a second, "
-                f"{(agent.cpu() - cpu) / passed * 60_000:.1f} ms CPU a minute, RSS {rss:.1f} MiB, PSS {pss:.1f} MiB",
-                flush=True,
-            )
+        found = {}
+        for words, one in used.items():
+            wakeups, cpu = before[words]
+            costs = (one.wakeups() - wakeups) / passed, (one.cpu() - cpu) / passed * 60_000
+            found[words] = [Cost(*costs, *one.memory())]
+    print(f"little to do for {passed:.0f} s, {load}")
+    table.compare(found, BARE, FIGURES, load)
+
+
+@contextlib.contextmanager
+def _bare_session(broker: Mosquitto, device: Device) -> Iterator[Used]:
+    script = str(ROOT / "benchmarks/bare_session.py")
+    words = [sys.executable, script, "localhost", str(broker.port), str(broker.ca_file)]
+    words += [str(device.certificate), str(device.private_key), device.thing_name]
+    output = broker.folder / "bare.out"
+    with output.open("wb") as file:
+        process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        until(is_said(output, b"connected"), "connected", process, output)
+        yield Used(process.pid)
     finally:
-        for agent in agents.values():
-            agent.end()
+        process.terminate()
+        process.wait()
 
 
 def battery(broker: Mosquitto, device: Device, seconds: float) -> None:
@@ -50,14 +89,14 @@ def battery(broker: Mosquitto, device: Device, seconds: float) -> None:
     try:
         time.sleep(SETTLE)
         out, into = agent.packets()
-        wakeups = agent.wakeups()
+        wakeups = agent.used.wakeups()
         time.sleep(seconds)
         more_out, more_into = (
             after - before for after, before in zip(agent.packets(), (out, into), strict=True)
         )
         print(
             f"keep-alive {LONGEST_KEEP_ALIVE} s, {seconds:.0f} s: {more_out} packets out and {more_into} in; "
-            f"{(agent.wakeups() - wakeups) / seconds:.3f} wake-ups a second",
+            f"{(agent.used.wakeups() - wakeups) / seconds:.3f} wake-ups a second",
             flush=True,
         )
     finally:

@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,13 +16,23 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import table
+from benchmarks.processes import boot, is_said, until
+from benchmarks.table import Figure, Load
+from benchmarks.used import Used
+
 from iot_sandbox.launch import Sandbox, launch
 
 ROOT = Path(__file__).resolve().parent.parent
 FLEET = "bench"
+CSR = "fleet-agent provision, csr"
+KEYS = "fleet-agent provision, keys"
+FIRST_BOOT = "fleet-agent run, to the session that stays"
 PEER = "SDK sample's whole flow, keys"
-NOISY = 0.5  # load on two cores above which times say little
+DAEMON = "fleet-agent run"
+BARE = "bare awscrt session"
 SETTLE = 4.0  # seconds after which a session's memory no longer moves
+CONNECT_INTERVAL = 1.1  # seconds; AWS takes one connect a second of a client id
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,13 @@ class Bench:
         """Endpoint, port and CA file."""
         return self.sandbox.endpoint, str(self.sandbox.mqtt_port), str(self.sandbox.ca_file)
 
+    def identity(self, serial: str) -> tuple[str, str, str]:
+        """Certificate and key files and thing name of a device that is provisioned."""
+        current = self.home / serial / "credentials/current"
+        registration = json.loads((current / "registration.json").read_text())
+        files = (str(current / "certificate.pem.crt"), str(current / "private.pem.key"))
+        return *files, str(registration["thing_name"])
+
     def agent(self, serial: str, *more: str) -> Sample:
         """``fleet-agent provision``: key made, everything stored, identity proven."""
         endpoint, port, ca_file = self.where
@@ -74,24 +90,11 @@ class Bench:
             f"claim: {{certificate: {certificate}, private_key: {key}}}\n"
             f"provisioning: {{template: {FLEET}, parameters: {{SerialNumber: {serial}}}}}\n"
         )
-        began = time.perf_counter()
-        child = subprocess.Popen(
-            ["fleet-agent", "run", "--config", str(config), "--allow-volatile"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        said = b""
-        for line in child.stderr or ():
-            said += line
-            if line.startswith(b"connected to "):
-                break
-        seconds = time.perf_counter() - began
-        child.send_signal(signal.SIGTERM)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if b"connected to " not in said:
-            sys.exit(f"fleet-agent run never connected:\n{said.decode()}")
-        return Sample(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        output = self.home / "first.out"
+        connected = is_said(output, b"connected to ")
+        command = ["fleet-agent", "run", "--config", str(config), "--allow-volatile"]
+        found = boot(command, output, (connected, connected))
+        return Sample(found.connected, found.cpu, found.memory)
 
     def sample(self, serial: str) -> Sample:
         """The SDK's sample flow."""
@@ -122,95 +125,90 @@ def set_up(sandbox: Sandbox, home: Path) -> Bench:
     return Bench(sandbox, home)
 
 
-def provisioning(bench: Bench, rounds: int) -> None:
+def provisioning(bench: Bench, rounds: int, load: Load) -> None:
     """Agent and sample in each round, in another order each time; print medians, spread and ratios."""
     ways = {
-        "fleet-agent provision, csr": bench.agent,
-        "fleet-agent provision, keys": lambda serial: bench.agent(serial, "--method", "keys"),
-        "fleet-agent run, to the session that stays": bench.first_boot,
+        CSR: bench.agent,
+        KEYS: lambda serial: bench.agent(serial, "--method", "keys"),
+        FIRST_BOOT: bench.first_boot,
         PEER: bench.sample,
     }
-    samples: dict[str, list[Sample]] = {name: [] for name in ways}
-    before = os.getloadavg()[0]
+    found: dict[str, list[Sample]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         order = list(enumerate(ways.items()))
         random.shuffle(order)
         for position, (name, way) in order:
             sample = way(f"n{number}w{position}")
             if number > 0:  # the first round warms the file cache
-                samples[name].append(sample)
-    after = os.getloadavg()[0]
-    noisy = ", noisy" if max(before, after) > NOISY else ""
-    print(f"provisioning, {rounds} rounds, load {before:.1f} before, {after:.1f} after{noisy}")
-    print(
-        f"  {'median of':<44}{'seconds':>8}{'ratio':>7}{'spread':>14}{'CPU s':>8}{'peak MB':>9}{'ratio':>7}"
-    )
-    peer = samples[PEER]
-    for name, found in samples.items():
-        seconds = sorted(one.seconds for one in found)
-        memory = statistics.median(one.memory for one in found)
-        ratio = statistics.median(seconds) / statistics.median(one.seconds for one in peer)
-        print(
-            f"  {name:<44}{statistics.median(seconds):8.3f}{ratio:7.2f}"
-            f"{f'{seconds[0]:.2f} to {seconds[-1]:.2f}':>14}"
-            f"{statistics.median(one.cpu for one in found):8.3f}{memory:9.1f}"
-            f"{memory / statistics.median(one.memory for one in peer):7.2f}"
-        )
+                found[name].append(sample)
+    print(f"provisioning, {rounds} rounds, {load}")
+    most = dict.fromkeys((CSR, KEYS), "<= 1.20")
+    figures = [
+        Figure[Sample](
+            "whole process, s", lambda one: one.seconds, aims={CSR: "<= 0.75", KEYS: "<= 0.90"}
+        ),
+        Figure[Sample]("CPU, s", lambda one: one.cpu),
+        Figure[Sample]("peak of the largest process, MB", lambda one: one.memory, 1, most),
+    ]
+    table.compare(found, PEER, figures, load)
 
 
-def resident(process: int) -> tuple[float, float]:
-    """Resident and proportional memory of a process, in MB."""
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    kilobytes = {line.split(":")[0]: line.split()[1] for line in lines[1:]}
-    return int(kilobytes["Rss"]) / 1024, int(kilobytes["Pss"]) / 1024
-
-
-def daemon(bench: Bench) -> None:
-    """Steady memory of ``run`` and of a bare session under the same identity, one after the other."""
+def daemon(bench: Bench, rounds: int, load: Load) -> None:
+    """Steady memory of ``run`` and of a bare session under the same identity, in another order each round."""
     endpoint, port, ca_file = bench.where
     bench.agent("daemon")
-    state = bench.home / "daemon"
     config = bench.home / "config.yaml"
     config.write_text(
-        f"endpoint: {endpoint}\nport: {port}\nca_file: {ca_file}\nstate_dir: {state}\n"
+        f"endpoint: {endpoint}\nport: {port}\nca_file: {ca_file}\nstate_dir: {bench.home / 'daemon'}\n"
         'subscriptions: [{topic: "cmd/{thing}/#"}]\n'
     )
-    current = state / "credentials/current"
-    registration = json.loads((current / "registration.json").read_text())
-    pair = (str(current / "certificate.pem.crt"), str(current / "private.pem.key"))
-    bare = str(ROOT / "benchmarks/bare_session.py")
+    script = str(ROOT / "benchmarks/bare_session.py")
     commands = {
-        "fleet-agent run": ["fleet-agent", "run", "--config", str(config), "--allow-volatile"],
-        "bare awscrt session": [
-            sys.executable, bare, *bench.where, *pair, str(registration["thing_name"]),
-        ],
-    }  # fmt: skip
-    found = {}
-    for name, command in commands.items():
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        DAEMON: ["fleet-agent", "run", "--config", str(config), "--allow-volatile"],
+        BARE: [sys.executable, script, *bench.where, *bench.identity("daemon")],
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name in random.sample(sorted(commands), len(commands)):
+            found[name].append(steady(commands[name], bench.home / "steady.out"))
+            time.sleep(CONNECT_INTERVAL)
+    print(f"steady memory, {rounds} rounds, {load}")
+    aims = {DAEMON: "<= 1.10"}
+    figures = [
+        Figure[tuple[float, float]]("RSS, MB", lambda one: one[0], 1, aims),
+        Figure[tuple[float, float]]("PSS, MB", lambda one: one[1], 1, aims),
+    ]
+    table.compare(found, BARE, figures, load)
+
+
+def steady(command: list[str], output: Path) -> tuple[float, float]:
+    """Resident and proportional memory of a session that is connected and has settled."""
+    with output.open("wb") as file:
+        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        until(is_said(output, b"connected"), "connected", child, output)
         time.sleep(SETTLE)
-        found[name] = resident(child.pid)
+        return Used(child.pid).memory()
+    finally:
         child.send_signal(signal.SIGTERM)
         child.wait()
-        time.sleep(1.1)  # AWS takes one connect a second of a client id
-    peer = found["bare awscrt session"]
-    print("steady memory                               RSS MB  ratio    PSS MB  ratio")
-    for name, (rss, pss) in found.items():
-        print(f"  {name:<40}{rss:8.1f}{rss / peer[0]:7.2f}{pss:10.1f}{pss / peer[1]:7.2f}")
 
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(prog="benchmarks/provision", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, metavar="N")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/provision", description=__doc__, epilog=table.EXPLAINED
+    )
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="of everything (15)")
     rounds = parser.parse_args().rounds
+    load = Load()
     # Not in /tmp, which may lie in memory: fsync is part of what is measured.
     home = Path(tempfile.mkdtemp(prefix="fleet-agent-bench-", dir="/var/tmp"))
     try:
         with launch(home / "sandbox") as sandbox:
             bench = set_up(sandbox, home)
-            provisioning(bench, rounds)
-            daemon(bench)
+            provisioning(bench, rounds, load)
+            daemon(bench, rounds, load)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""An agent as a process beside a broker, what it has used so far, and a program that sends it readings."""
+"""An agent as a process beside a broker, and a program that sends it readings."""
 
 import contextlib
 import json
@@ -12,15 +12,19 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.processes import LIMIT, until
+from benchmarks.used import Used
 
 from support.mosquitto import Mosquitto
 from support.provisioned import Device
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SIZE = 200  # bytes of a reading as a program writes it; without blanks, as it goes up, 169
+SIZE = 200  # bytes of a reading, as it goes up
 IN_FLIGHT = 512  # packets that a client sends ahead of their answers
 
 
@@ -32,6 +36,7 @@ class Running:
         device: Whose identity it has.
         telemetry: The section of its configuration.
         more: Other sections.
+        program: What Python runs.
     """
 
     def __init__(
@@ -40,9 +45,12 @@ class Running:
         device: Device,
         telemetry: dict[str, Any],
         more: dict[str, Any] | None = None,
+        program: Sequence[str] = ("-m", "fleet_agent"),
     ) -> None:
         config = device.state_dir.with_suffix(".yaml")
-        runtime = Path("/dev/shm") / f"fleet-{os.getpid()}-{device.thing_name}"
+        self._folder = Path("/dev/shm") / f"fleet-{os.getpid()}-{device.thing_name}"
+        self._folder.mkdir()
+        runtime, self._output = self._folder / "run", self._folder / "output"
         wanted = {
             "endpoint": "localhost",
             "port": broker.port,
@@ -52,51 +60,41 @@ class Running:
             **(more or {}),
         }
         config.write_text(json.dumps(wanted))
-        words = [sys.executable, "-m", "fleet_agent", "run", "--config", str(config)]
+        words = [sys.executable, *program, "run", "--config", str(config)]
         words += ["--runtime-dir", str(runtime)]
         self._status = runtime / "status.json"
         self.socket = runtime / "telemetry.sock"
         self._port = broker.port
-        began = time.time()
-        self.process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-        while self._status.stat().st_mtime < began if self._status.exists() else True:
-            time.sleep(0.05)
-        while "connected as" not in str(self.status["doing"]):
-            time.sleep(0.05)
-        has_socket = any("socket" in source for source in wanted["telemetry"]["sources"])
-        while has_socket and not self.socket.exists():
-            time.sleep(0.05)
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(words, stderr=output)
+        self.used = Used(self.process.pid)
+        self.used = Used(self.process.pid)
+        try:
+            self.until(lambda: "connected as" in str(self.status.get("doing")), "connected")
+            if any("socket" in source for source in wanted["telemetry"]["sources"]):
+                self.until(self.socket.exists, "its socket")
+        except BaseException:
+            self.end()
+            raise
+
+    def said(self, words: bytes) -> int:
+        """How often it has printed that."""
+        return self._output.read_bytes().count(words)
+
+    def until(
+        self, reached: Callable[[], bool], what: str, *, limit: float = LIMIT, every: float = 0.05
+    ) -> None:
+        """Wait for something that it does; as ``processes.until``."""
+        until(reached, what, self.process, self._output, limit=limit, every=every)
 
     @property
     def status(self) -> dict[str, Any]:
-        """What it shows."""
-        found: dict[str, Any] = json.loads(self._status.read_text())
+        """What it shows; nothing before it does."""
+        try:
+            found: dict[str, Any] = json.loads(self._status.read_text())
+        except FileNotFoundError:
+            return {}
         return found
-
-    def cpu(self) -> float:
-        """Seconds so far, all threads."""
-        texts = [task.read_text() for task in self._tasks("schedstat")]
-        return sum(int(text.split()[0]) for text in texts) / 1e9
-
-    def written(self) -> int:
-        """Bytes so far to what is below the files: what it dirtied, in pages of 4 KiB."""
-        text = Path(f"/proc/{self.process.pid}/io").read_text()
-        return int(text.partition("\nwrite_bytes: ")[2].split()[0])
-
-    def wakeups(self) -> int:
-        """Voluntary context switches so far, all threads."""
-        return sum(
-            int(task.read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-            for task in self._tasks("status")
-        )
-
-    def memory(self) -> tuple[float, float]:
-        """RSS and PSS in MiB."""
-        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        rss, pss = (
-            int(text.partition(f"\n{name}:")[2].split()[0]) / 1024 for name in ("Rss", "Pss")
-        )
-        return rss, pss
 
     def packets(self) -> tuple[int, int]:
         """TCP segments of its connection so far: out and in, bare acknowledgements among them."""
@@ -114,39 +112,45 @@ class Running:
         """Stop it."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
-        shutil.rmtree(self._status.parent)
-
-    def _tasks(self, name: str) -> list[Path]:
-        return [task / name for task in Path(f"/proc/{self.process.pid}/task").iterdir()]
+        shutil.rmtree(self._folder)
 
 
 def payloads(size: int) -> list[bytes]:
-    """JSON of about that many bytes: names that come again, numbers that do not."""
+    """JSON of exactly that many bytes, without blanks as it goes up: names that come again, numbers that do not."""
     chance = random.Random(1)
     found = []
-    for number in range(1000):
-        value: dict[str, float] = {"n": number}
-        while len(json.dumps(value)) + 16 < size:
-            value[f"sensor{len(value)}"] = round(chance.gauss(20, 5), 2)
-        found.append(json.dumps(value).encode())
+    for _ in range(1000):
+        text = "{"
+        number = 1
+        while len(more := f'"sensor{number}":{_value(chance)},') + len(text) <= size - len(
+            '"n":1}'
+        ):
+            text += more
+            number += 1
+        digits = size - len(text) - len('"n":}')
+        found.append(f'{text}"n":{chance.randrange(10 ** (digits - 1), 10**digits)}}}'.encode())
     return found
 
 
-def send(path: Path, count: int, size: int, rate: float | None = None) -> float:
+def _value(chance: random.Random) -> float:
+    return round(chance.gauss(20, 5), 2)
+
+
+def send(path: Path, count: int, given: Sequence[bytes], rate: float | None = None) -> float:
     """Readings with their answers in flight; the last one waits for its PUBACK, which is the last of its topic.
 
     Args:
         path: The agent's socket.
         count: How many.
-        size: Bytes of each.
+        given: What they are, in turn.
         rate: How many a second, evenly; None: as fast as they are taken.
 
     Returns:
         Seconds that it took.
     """
-    packets = [b'{"payload": %s}' % one for one in payloads(size)]
+    packets = [b'{"payload":%s}' % one for one in given]
     packets = [packets[number % len(packets)] for number in range(count - 1)]
-    packets.append(b'{"payload": 0, "wait": true}')
+    packets.append(b'{"payload":0,"wait":true}')
     ahead = IN_FLIGHT if rate is None else IN_FLIGHT + 2 * int(rate)
     began, sent, answers = time.monotonic(), 0, 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
@@ -158,7 +162,12 @@ def send(path: Path, count: int, size: int, rate: float | None = None) -> float:
             is_early = rate is not None and sent == end < count
             wait = max(0.0, sent / rate - passed) if rate is not None and is_early else None
             to_write = [client] if sent < end else []
-            readable, writable, _ = select.select([client], to_write, [], wait)
+            limit = LIMIT if wait is None else wait
+            readable, writable, _ = select.select([client], to_write, [], limit)
+            if wait is None and not readable and not writable:
+                sys.exit(
+                    f"{path}: {answers} of {count} readings answered, then none for {LIMIT:g} s"
+                )
             if readable:
                 answers += _heard(client)
             if writable:

@@ -1,0 +1,82 @@
+"""``fleet-agent run`` that notes when each part of a second boot is over. Arguments: FILE, those of ``fleet-agent``.
+
+FILE gets a line for each: its name and the moment (seconds of the clock that never steps). What is imported next is
+imported here, a moment before the agent does it, so that it is told from what the agent does with it.
+"""
+
+import time
+
+_BEGAN = time.monotonic()  # before anything is imported
+
+import functools  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
+
+_MARKS = sys.argv[1]
+
+
+def mark(name: str, moment: float | None = None) -> None:
+    """Note that a part is over."""
+    # By its name each time: the program that reads the configuration closes what it inherits.
+    with open(_MARKS, "a") as file:  # noqa: PTH123 - pathlib is not imported yet
+        file.write(f"{time.monotonic() if moment is None else moment}\t{name}\n")
+
+
+def wrap(owner: object, name: str, over: str, then: Callable[[], object] = lambda: None) -> None:
+    """Note when a function is over, and do something before its caller goes on."""
+    function = getattr(owner, name)
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        found = function(*args, **kwargs)
+        mark(over)
+        then()
+        return found
+
+    setattr(owner, name, wrapped)
+
+
+def _import_start() -> None:
+    from fleet_agent.daemon import start
+    from fleet_agent.identity import state
+
+    mark("imports: SDK, state, session")
+    wrap(start, "_answer", "configuration, as far as it is waited for")
+    wrap(state, "take", "state: folder and lock")
+    wrap(start, "open_store", "state: open_store")
+    wrap(start, "_in_use", "state: in_use")
+    wrap(start, "_connect", "session: TLS context, start", _import_rest)
+
+
+def _import_rest() -> None:
+    from fleet_agent.daemon import composition, progress  # noqa: F401
+
+    mark("imports: the rest of the daemon")
+
+
+def main() -> None:
+    """Run it."""
+    mark("interpreter", _BEGAN)
+    from fleet_agent import mailbox
+    from fleet_agent.__main__ import main as run
+    from fleet_agent.cli import run as verb
+    from fleet_agent.programs import aside
+
+    mark("imports: command line, log, mailbox")
+    wrap(verb, "wanted", "(beside) cli.run.wanted")
+    wrap(aside.Aside, "ask", "a fork that reads the configuration", _import_start)
+    put = mailbox.Mailbox.put
+
+    def noted(self: mailbox.Mailbox, event: object) -> None:
+        if type(event).__name__ == "Connected":
+            mark("(beside) CONNACK")
+        put(self, event)
+
+    mailbox.Mailbox.put = noted  # type: ignore[method-assign]
+    sys.argv[1:] = sys.argv[2:]
+    run()
+
+
+if __name__ == "__main__":
+    main()
