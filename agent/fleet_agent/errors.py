@@ -33,6 +33,33 @@ PROXY_PASSWORD = "proxy-password"  # noqa: S105 - a code
 # A certificate and a key that belong together, but that TLS does not accept.
 PAIR_UNUSABLE = "pair-unusable"
 
+# A file of the credential in use is missing, empty, cut off or something else.
+CREDENTIAL_DAMAGED = "credential-damaged"
+
+# The agent's own records cannot be read as what it wrote.
+STATE_DAMAGED = "state-damaged"
+
+# The attempt under way is for something else than what is asked for now.
+ATTEMPT_DIFFERS = "attempt-differs"
+
+# What AWS registered is another thing than this device is.
+THING_CHANGED = "thing-changed"
+
+# RegisterThing's answer makes a topic of the configuration impossible; nothing of it was kept.
+ANSWER_UNFIT = "answer-unfit"
+
+# A policy lacks a statement.
+NOT_ALLOWED = "not-allowed"
+
+# CONNACK, with a reason that is no policy's.
+CONNECT_REFUSED = "connect-refused"
+
+# AWS does not take the certificate signing request.
+CSR_REFUSED = "csr-refused"
+
+# AWS answers a request of provisioning with a refusal: the hook, the template or its role.
+PROVISIONING_REFUSED = "provisioning-refused"
+
 
 class Exit(enum.IntEnum):
     """Exit statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""
@@ -144,7 +171,7 @@ class NotAllowedError(RefusedError):
         super().__init__(
             f"The {who}'s policy does not allow {action} on {printable(resource)}.",
             remedy=remedy,
-            code="not-allowed",
+            code=NOT_ALLOWED,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fleet_agent import files
 from fleet_agent.credentials import records
 from fleet_agent.credentials.model import Generation
-from fleet_agent.errors import DeviceError, StateDirectoryError
+from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, DeviceError, StateDirectoryError
 
 ATTEMPT = "attempt.json"
 KEY = "private.pem.key"
@@ -58,7 +58,7 @@ class Folders:
             raise StateDirectoryError(
                 f"{self.root} is a symbolic link, which is refused.",
                 remedy="Put a folder there; to keep the state elsewhere: --state-dir or state_dir.",
-                code="state-damaged",
+                code=STATE_DAMAGED,
             )
 
     def current_number(self) -> int:
@@ -73,13 +73,13 @@ class Folders:
             raise StateDirectoryError(
                 f"{link} is no symbolic link that can be read: {error.strerror}.",
                 remedy="Look what stands there; the agent makes it a link to a generation such as 0001.",
-                code="state-damaged",
+                code=STATE_DAMAGED,
             ) from error
         if not name.isdecimal():
             raise StateDirectoryError(
                 f"{link} points to {name!r}, which is no generation.",
                 remedy="Point it back to the newest complete folder beside it: ln -sfn 0001 current",
-                code="state-damaged",
+                code=STATE_DAMAGED,
             )
         return int(name)
 
@@ -119,7 +119,7 @@ class Folders:
             raise DeviceError(
                 f"{path} is missing.",
                 remedy="Provision again: fleet-agent provision --force",
-                code="credential-damaged",
+                code=CREDENTIAL_DAMAGED,
             )
         return data.decode("ascii", "replace")
 
@@ -145,5 +145,5 @@ class Folders:
             else "Provision again: fleet-agent provision --force (the ledger names the old certificate)."
         )
         return StateDirectoryError(
-            f"{path} is damaged: {damage}.", remedy=remedy, code="state-damaged"
+            f"{path} is damaged: {damage}.", remedy=remedy, code=STATE_DAMAGED
         )

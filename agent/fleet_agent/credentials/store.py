@@ -57,7 +57,7 @@ from fleet_agent.credentials.model import (
     Secret,
 )
 from fleet_agent.credentials.reconcile import Reconciliation
-from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.errors import CREDENTIAL_DAMAGED, AgentError, DeviceError
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Store:
             raise DeviceError(
                 f"The current credential in {folder} is incomplete.",
                 remedy="Provision again: fleet-agent provision --force (the ledger names the old certificate).",
-                code="credential-damaged",
+                code=CREDENTIAL_DAMAGED,
             )
         return self.describe(found)
 

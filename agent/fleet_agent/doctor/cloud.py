@@ -15,7 +15,7 @@ from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.doctor import arn as arns
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
-from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError
+from fleet_agent.errors import NOT_ALLOWED, AgentError, NotAllowedError, TemporaryError
 from fleet_agent.identity import own_session
 from fleet_agent.identity.trial import sources
 from fleet_agent.mailbox import Mailbox
@@ -59,7 +59,7 @@ class _Policy:
         return Finding(
             check=self.about.check,
             level=self.level,
-            code="not-allowed",
+            code=NOT_ALLOWED,
             title=f"{words}: the {self.who}'s policy does not allow {action}.",
             where=resource.partition("/")[2],
             remedy=f"Add this statement to that policy{arns.missing(self.arn)}:"

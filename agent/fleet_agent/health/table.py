@@ -208,7 +208,7 @@ CLAIM_NOT_DELETED = Kind(
 # Provisioning, until a person acts; with the code of the error --------------------------------------------------------
 
 REFUSED = Kind(
-    code="provisioning-refused",
+    code=errors.PROVISIONING_REFUSED,
     severity=Severity.ERROR,
     title="AWS IoT refuses to give this device an identity.",
     remedy="Look at the template, its pre-provisioning hook and its role; it is tried again by itself.",
@@ -217,14 +217,14 @@ REFUSED = Kind(
 OF_ERRORS = (
     REFUSED,
     Kind(
-        code="not-allowed",
+        code=errors.NOT_ALLOWED,
         severity=Severity.ERROR,
         title="A policy of the claim, or of the thing, lacks a statement.",
         remedy="Add the statement that the problem prints to that policy.",
         clears=f"{_GOES_ON} What the proof of an identity found: with a restart.",
     ),
     Kind(
-        code="connect-refused",
+        code=errors.CONNECT_REFUSED,
         severity=Severity.ERROR,
         title="AWS IoT answers and refuses the connection.",
         remedy="Follow the remedy in the problem for its reason code.",
@@ -266,14 +266,14 @@ OF_ERRORS = (
         clears=_GOES_ON,
     ),
     Kind(
-        code="csr-refused",
+        code=errors.CSR_REFUSED,
         severity=Severity.ERROR,
         title="AWS does not take the certificate signing request.",
         remedy="Make another one: RSA from 2048 bits, P-256, P-384 or P-521, at most 2000 bytes.",
         clears=_GOES_ON,
     ),
     Kind(
-        code="answer-unfit",
+        code=errors.ANSWER_UNFIT,
         severity=Severity.ERROR,
         title="The device configuration that RegisterThing answers makes a topic of the configuration impossible.",
         remedy="Change the template's DeviceConfiguration, or the topic here; then RegisterThing is asked again.",

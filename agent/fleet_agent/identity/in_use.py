@@ -11,12 +11,10 @@ from fleet_agent.config import pkcs11_uri
 from fleet_agent.credentials import pem_file
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import DeviceError
-
-DAMAGED = "credential-damaged"
+from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, DeviceError
 
 # Codes of errors that say so: of this judge, and of the store for its own files.
-DAMAGES = frozenset({DAMAGED, "state-damaged"})
+DAMAGES = frozenset({CREDENTIAL_DAMAGED, STATE_DAMAGED})
 
 
 def in_use(store: Store) -> Credential | None:
@@ -52,7 +50,7 @@ def _damaged(
 ) -> DeviceError:
     is_empty = not (files.read(path) or b"").strip()
     title = f"{path} is empty: the {part} of this device is lost." if is_empty else error.title
-    return DeviceError(title, remedy=_cure(store, found, part), code=DAMAGED)
+    return DeviceError(title, remedy=_cure(store, found, part), code=CREDENTIAL_DAMAGED)
 
 
 def _cure(store: Store, found: Credential, part: str) -> str:

@@ -21,6 +21,7 @@ from fleet_agent.errors import (
     CERTIFICATE_REFUSED,
     CONNECT_CLOSED,
     CONNECT_UNANSWERED,
+    THING_CHANGED,
     AgentError,
     TemporaryError,
     UnreachableError,
@@ -124,7 +125,7 @@ def wait(error: AgentError | None, tries: int, jitter: float) -> float:
         tries: How many there were since the identity died.
         jitter: In [0, 1).
     """
-    if error is not None and error.code == "thing-changed":
+    if error is not None and error.code == THING_CHANGED:
         return AFTER_A_VAIN_ONE
     patience = Patience.REFUSED
     if isinstance(error, TemporaryError):

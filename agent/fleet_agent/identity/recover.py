@@ -16,6 +16,8 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Generation, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import (
+    ATTEMPT_DIFFERS,
+    STATE_DAMAGED,
     AgentError,
     NotAllowedError,
     NotApprovedError,
@@ -40,7 +42,7 @@ _log = logging.getLogger(__name__)
 LIMIT = 120.0  # seconds that a try may take, at most: local programs wait meanwhile
 
 # Errors of an attempt under way that nothing can finish.
-_USELESS = frozenset({"attempt-differs", "state-damaged"})
+_USELESS = frozenset({ATTEMPT_DIFFERS, STATE_DAMAGED})
 
 
 def lacks(settings: Settings) -> str | None:

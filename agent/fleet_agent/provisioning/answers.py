@@ -11,8 +11,8 @@ from typing import Any
 from fleet_agent import foreign
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Credential, Csr, Secret
-from fleet_agent.errors import DeviceError, UnreachableError
-from fleet_agent.provisioning.model import ANSWER_UNFIT, Operation, RejectedError
+from fleet_agent.errors import ANSWER_UNFIT, DeviceError, UnreachableError
+from fleet_agent.provisioning.model import Operation, RejectedError
 from fleet_agent.record import record
 from fleet_agent.topics.template import fill
 

@@ -18,10 +18,16 @@ import dataclasses
 
 from fleet_agent.credentials.model import Attempt, Credential, Generation
 from fleet_agent.errors import (
+    ANSWER_UNFIT,
+    ATTEMPT_DIFFERS,
     CONNECT_UNANSWERED,
+    CSR_REFUSED,
     PAIR_UNUSABLE,
+    PROVISIONING_REFUSED,
     PROXY_PASSWORD,
     SERVER_UNTRUSTED,
+    STATE_DAMAGED,
+    THING_CHANGED,
     AgentError,
     DeviceError,
     NotApprovedError,
@@ -30,7 +36,6 @@ from fleet_agent.errors import (
     TemporaryError,
 )
 from fleet_agent.provisioning.model import (
-    ANSWER_UNFIT,
     Operation,
     Plan,
     RejectedError,
@@ -85,7 +90,7 @@ def difference(attempt: Attempt, plan: Plan) -> AgentError | None:
             return DeviceError(
                 f"An attempt with {word} {was} is under way, and {word} {wanted} is asked for now.",
                 remedy="Ask for the same again to finish it, or drop it: fleet-agent provision --restart",
-                code="attempt-differs",
+                code=ATTEMPT_DIFFERS,
             )
     return None
 
@@ -110,7 +115,7 @@ def other_thing(found: Generation, in_use: Credential | None) -> AgentError | No
         "it is not used.",
         remedy="Look at what the template's parameters say now: fleet-agent parameters. Retire that certificate in the "
         "cloud. To become the other thing on purpose: fleet-agent provision --force",
-        code="thing-changed",
+        code=THING_CHANGED,
     )
 
 
@@ -145,7 +150,7 @@ def damage(found: Generation) -> AgentError | None:
     return DeviceError(
         f"Generation {found.number} has a certificate, but its private key is gone.",
         remedy="Drop the attempt and start again: fleet-agent provision --restart",
-        code="state-damaged",
+        code=STATE_DAMAGED,
     )
 
 
@@ -263,14 +268,14 @@ def _judge_rejection(rejected: RejectedError, ownership_token_age: float) -> Ver
         error = DeviceError(
             f"AWS does not take the certificate signing request: {words}.",
             remedy="Make another one: RSA from 2048 bits, P-256, P-384 or P-521, at most 2000 bytes.",
-            code="csr-refused",
+            code=CSR_REFUSED,
         )
         return Verdict(error=error, patience=Patience.REFUSED)
     is_approval = rejected.operation is Operation.REGISTER and status == _FORBIDDEN
     error = (NotApprovedError if is_approval else RefusedError)(
         f"{rejected.operation.value} was refused: {words}.",
         remedy=_REMEDIES.get(status, _OTHER_REMEDY),
-        code="provisioning-refused",
+        code=PROVISIONING_REFUSED,
     )
     return Verdict(error=error, patience=Patience.REFUSED)
 

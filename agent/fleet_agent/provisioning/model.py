@@ -17,9 +17,6 @@ from fleet_agent.provisioning.report import Milestone
 from fleet_agent.record import record
 from fleet_agent.session.backoff import Patience
 
-# RegisterThing's answer makes a topic of the configuration impossible; nothing of it was kept.
-ANSWER_UNFIT = "answer-unfit"
-
 
 @record
 class Given:

@@ -19,6 +19,7 @@ from fleet_agent.credentials.model import (
 )
 from fleet_agent.errors import (
     DATES,
+    STATE_DAMAGED,
     AgentError,
     DeviceError,
     RefusedError,
@@ -305,7 +306,7 @@ class Runner:
             raise DeviceError(
                 f"Generation {found.number} has a certificate but no ownership token.",
                 remedy="Drop the attempt and start again: fleet-agent provision --restart",
-                code="state-damaged",
+                code=STATE_DAMAGED,
             )
         if found.attempt.parameters_hash != self._parameters_hash():
             attempt = dataclasses.replace(found.attempt, parameters_hash=self._parameters_hash())

@@ -6,6 +6,7 @@ Nothing here runs while all is well.
 from fleet_agent.credentials.model import HardwareKey
 from fleet_agent.errors import (
     CONNECT_CLOSED,
+    CONNECT_REFUSED,
     AgentError,
     NotAllowedError,
     RefusedError,
@@ -107,5 +108,5 @@ def _refused(session: Session, code: int, own_words: str) -> AgentError:
         f"AWS IoT refuses the connection of {session.client_id!r} with {session.pair.certificate_file}: {words}; "
         f"{found.cause}.",
         remedy=found.remedy,
-        code="connect-refused",
+        code=CONNECT_REFUSED,
     )

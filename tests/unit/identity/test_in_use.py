@@ -9,8 +9,8 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import AgentError
-from fleet_agent.identity.in_use import DAMAGED, in_use
+from fleet_agent.errors import CREDENTIAL_DAMAGED, AgentError
+from fleet_agent.identity.in_use import in_use
 from support.agent import run_command
 from support.provisioned import Device, provisioned
 
@@ -52,7 +52,7 @@ def test_a_damaged_part_is_named_with_the_cure(
     path: Path = getattr(device, part)
     harm(path)
     error = damage_of(device)
-    assert (error.code, error.exit_status) == (DAMAGED, 78)
+    assert (error.code, error.exit_status) == (CREDENTIAL_DAMAGED, 78)
     assert str(path) in error.title
     assert ("is empty" in error.title) == (harm is empty)
     assert "fleet-agent provision --force" in error.remedy
@@ -102,7 +102,7 @@ def test_each_verb_says_the_same(device: Device, tmp_path: Path) -> None:
     }
     config.write_text(json.dumps(settings))
     expected = damage_of(device)
-    words = {"title": expected.title, "remedy": expected.remedy, "code": DAMAGED}
+    words = {"title": expected.title, "remedy": expected.remedy, "code": CREDENTIAL_DAMAGED}
     for verb in (["provision"], ["run", "--allow-volatile"], ["rotate"]):
         done = run_command(*verb, "--json", "--config", config)
         assert done.status == 78, done.stderr
@@ -115,6 +115,6 @@ def test_each_verb_says_the_same(device: Device, tmp_path: Path) -> None:
     assert expected.remedy in shown.stdout
     doctor = run_command("doctor", "--json", "--config", config)
     assert doctor.status == 1, doctor.stderr
-    found = [one for one in doctor.answer["findings"] if one["code"] == DAMAGED]
+    found = [one for one in doctor.answer["findings"] if one["code"] == CREDENTIAL_DAMAGED]
     assert [(one["title"], one["remedy"]) for one in found] == [(expected.title, expected.remedy)]
     assert dataclasses.asdict(device)["private_key"].read_bytes() == b"\n"

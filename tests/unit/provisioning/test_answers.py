@@ -12,10 +12,10 @@ from awsiot import iotidentity
 
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Credential, Csr, Secret
-from fleet_agent.errors import Exit, UnreachableError
+from fleet_agent.errors import ANSWER_UNFIT, Exit, UnreachableError
 from fleet_agent.provisioning import answers
 from fleet_agent.provisioning.answers import UnusableAnswerError
-from fleet_agent.provisioning.model import ANSWER_UNFIT, Operation
+from fleet_agent.provisioning.model import Operation
 from support.certificates import make_pair
 
 ID = "ab" * 32
