@@ -18,7 +18,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.orders import Commands as Settings
 from fleet_agent.orders.handler import Handler
 from fleet_agent.orders.order import COMMAND, Arrived, Order, arguments, bound
-from fleet_agent.orders.outcome import Outcome, Result, failure
+from fleet_agent.orders.outcome import NOT_UNDERSTOOD, Outcome, Result, failure
 from fleet_agent.orders.router import Receipt
 from fleet_agent.printable import printable
 from fleet_agent.session.message import Outgoing
@@ -178,7 +178,7 @@ class Commands:
         if words or name is None:
             _log.warning("%s: refused the command %s", words, identifier)
             self._executions[identifier] = one
-            outcome = failure("not-understood", words)
+            outcome = failure(NOT_UNDERSTOOD, words)
             one.acknowledge.append(message.acknowledge)
             self.report("", order, outcome, lambda: None)
             return Receipt.HELD

@@ -21,7 +21,17 @@ from fleet_agent.orders.handlers.work import Limits, Work
 from fleet_agent.orders.held import Held
 from fleet_agent.orders.line import Item, Line
 from fleet_agent.orders.order import MESSAGE, Order
-from fleet_agent.orders.outcome import CANCELED, STOPPED, TIMEOUT, Outcome, Result, failure
+from fleet_agent.orders.outcome import (
+    BUSY,
+    CANCELED,
+    DUPLICATE,
+    STOPPED,
+    TIMEOUT,
+    TOO_LARGE,
+    Outcome,
+    Result,
+    failure,
+)
 from fleet_agent.orders.shared import Counters, Shared
 from fleet_agent.printable import printable
 
@@ -105,7 +115,7 @@ class Handler:
         identity = order.identity
         if len(order.payload) > self.limits.size:
             words = f"it has {len(order.payload)} bytes, {self.limits.size} are allowed"
-            self.refuse(order, failure("too-large", words))
+            self.refuse(order, failure(TOO_LARGE, words))
         elif identity is not None and self._held.has(identity):
             self.hold_again(identity, acknowledge)
             return False
@@ -119,7 +129,7 @@ class Handler:
             return False
         else:
             words = f"{len(self._line) + len(self._held)} orders wait already"
-            self.refuse(order, failure("busy", words))
+            self.refuse(order, failure(BUSY, words))
         acknowledge()
         return True
 
@@ -169,7 +179,7 @@ class Handler:
         self.counters.duplicates += 1
         _log.info("%s: a duplicate %s was left alone", self.name, _shown(order))
         if order.origin == MESSAGE:
-            self._report(order, failure("duplicate", "a message of that id was taken before"))
+            self._report(order, failure(DUPLICATE, "a message of that id was taken before"))
 
     def _accept(self, order: Order) -> None:
         """Put it into the line; when this returns it need not come again."""

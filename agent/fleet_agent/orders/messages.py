@@ -16,7 +16,7 @@ from fleet_agent.orders import deduplicate
 from fleet_agent.orders.answer import Answers, refusal
 from fleet_agent.orders.handler import Handler
 from fleet_agent.orders.order import Arrived, Order
-from fleet_agent.orders.outcome import failure
+from fleet_agent.orders.outcome import BAD_ID, failure
 from fleet_agent.orders.roster import Kind, Roster
 from fleet_agent.printable import printable
 from fleet_agent.record import record
@@ -134,7 +134,7 @@ class Messages:
                     item.subscription.deduplicate, message.payload, message.user_properties
                 )
             except ValueError as error:
-                handler.refuse(order, failure("bad-id", str(error)))
+                handler.refuse(order, failure(BAD_ID, str(error)))
                 message.acknowledge()
                 return True
             order = dataclasses.replace(order, identity=identity)

@@ -21,19 +21,15 @@ class Result(enum.Enum):
 # Whoever gave it does not want it any more.
 CANCELED = "canceled"
 # Words for an order that was not carried out, for a reason that lies in it or in how much there is to do.
+BAD_ID = "bad-id"
+BUSY = "busy"
+DUPLICATE = "duplicate"
+NOT_UNDERSTOOD = "not-understood"
+REFUSED = "refused"
+REFUSED_NAME = "refused-name"
+TOO_LARGE = "too-large"
 _REFUSALS = frozenset(
-    (
-        "bad-id",
-        "busy",
-        CANCELED,
-        "duplicate",
-        "no-handler",
-        "not-allowed",
-        "not-understood",
-        "refused",
-        "refused-name",
-        "too-large",
-    )
+    (BAD_ID, BUSY, CANCELED, DUPLICATE, NOT_UNDERSTOOD, REFUSED, REFUSED_NAME, TOO_LARGE)
 )
 TIMEOUT = "timeout"
 # The agent ended, or the device booted, while it was carried out: what it had done by then is not known.

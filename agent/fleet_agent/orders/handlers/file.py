@@ -11,7 +11,7 @@ from fleet_agent.config.handlers import FileHandler
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.orders.handlers.work import Done
 from fleet_agent.orders.order import Order
-from fleet_agent.orders.outcome import Outcome, failure
+from fleet_agent.orders.outcome import REFUSED_NAME, Outcome, failure
 from fleet_agent.reserved import OwnFileError, Reserved
 
 _LEVEL_BYTES = 200  # a name has at most 255, and needs room for what the template puts around it
@@ -50,7 +50,7 @@ class FileWork:
             path = place(self._path, order.levels)
             _refuse_link(self._path, path)
         except ValueError as error:
-            return failure("refused-name", str(error))
+            return failure(REFUSED_NAME, str(error))
         try:
             self._reserved.refuse_target(path)
             files.write(path, order.payload, self._mode)

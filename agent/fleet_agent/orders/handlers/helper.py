@@ -18,7 +18,15 @@ from fleet_agent.config.handlers import HelperHandler
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handlers.work import Done, seconds
 from fleet_agent.orders.order import Order
-from fleet_agent.orders.outcome import CANCELED, STOPPED, TIMEOUT, Outcome, failure
+from fleet_agent.orders.outcome import (
+    CANCELED,
+    REFUSED,
+    STOPPED,
+    TIMEOUT,
+    TOO_LARGE,
+    Outcome,
+    failure,
+)
 from fleet_agent.printable import printable
 
 _LINE = 64 * 1024  # bytes of a request, and of an answer
@@ -26,7 +34,7 @@ _ASK_EVERY = 2.0  # seconds between two looks at what became of an order
 _GRACE = 10.0  # seconds that the helper may take to report what it has ended
 _ENDING = 30.0  # seconds for the end of what is canceled: the helper takes 20 at most
 _RESULT, _CANCEL = "result", "cancel"
-_UNKNOWN, _RUNNING = "unknown", "running"
+_UNKNOWN, _RUNNING, _REFUSED = "unknown", "running", "refused"
 
 
 class HelperWork:
@@ -67,7 +75,7 @@ class HelperWork:
         line = json.dumps(request).encode() + b"\n"
         if len(line) > _LINE:
             words = f"its arguments have {len(line)} bytes, {_LINE} are allowed"
-            done(failure("too-large", words))
+            done(failure(TOO_LARGE, words))
             return
         self._order, self._done, self._is_started, self._asks = order, done, False, _RESULT
         self._until = self.due = self._clock.monotonic() + limit + _GRACE
@@ -205,7 +213,7 @@ def _outcome(values: dict[str, Any], name: str) -> Outcome:
         status = None
     reason = values.get("reason")
     words = reason if isinstance(reason, str) and reason else f"{name}: {printable(how)}"
-    error = {"refused": "refused", "timed-out": TIMEOUT, CANCELED: CANCELED}.get(how, "")
+    error = {_REFUSED: REFUSED, "timed-out": TIMEOUT, CANCELED: CANCELED}.get(how, "")
     if how == "done":
         status, words = 0, ""
     elif error or not status:
@@ -216,7 +224,7 @@ def _outcome(values: dict[str, Any], name: str) -> Outcome:
         reason=words,
         stdout=_bytes(values.get("stdout")),
         stderr=_bytes(values.get("stderr")),
-        was_begun=how != "refused",
+        was_begun=how != _REFUSED,
     )
 
 
