@@ -16,7 +16,7 @@ from benchmarks import debian, rotations
 from benchmarks.running import ROOT, SIZE, Running, payloads, send
 from benchmarks.used import Used
 
-from soak.bursts import Cloud, Place
+from soak.bursts import Cloud, Target
 from support.mosquitto import Mosquitto
 from support.provisioned import Device
 from support.wire import Wire
@@ -52,14 +52,14 @@ def orders(broker: Mosquitto, device: Device, operator: Device, count: int) -> N
         "deduplicate": "payload:id",
     }
     agent = Running(broker, device, {}, {"subscriptions": [subscription]})
-    place = Place(
+    target = Target(
         port=broker.port,
         ca_file=broker.ca_file,
         state_dir=device.state_dir,
         thing_name=device.thing_name,
         operator=operator,
     )
-    cloud = Cloud(place, device.thing_name)
+    cloud = Cloud(target, device.thing_name)
     made = 0
 
     def order(part: int) -> None:

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet_acceptance.account.cloud import Cloud
 from fleet_acceptance.account.journal import Folder
-from fleet_acceptance.device.mqtt import Place, RefusedError
+from fleet_acceptance.device.mqtt import RefusedError, Server
 from fleet_acceptance.errors import AcceptanceError, NotMeasuredError
 from fleet_acceptance.facts.table import BY_ID
 from fleet_acceptance.report.redact import Redactor
@@ -62,7 +62,7 @@ class Run:
         self.devices = devices
         self.redactor = Redactor(cloud.account)
         self.section = ""
-        self._place: Place | None = None
+        self._server: Server | None = None
         self._numbers = itertools.count(1)
         self._made: dict[object, Any] = {}
 
@@ -92,11 +92,11 @@ class Run:
         return self.path / "image"
 
     @property
-    def place(self) -> Place:
+    def server(self) -> Server:
         """Where devices connect."""
-        if self._place is None:
-            self._place = self.cloud.place()
-        return self._place
+        if self._server is None:
+            self._server = self.cloud.server()
+        return self._server
 
     def number(self) -> int:
         """Give a number that was not given before."""

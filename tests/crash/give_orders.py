@@ -19,8 +19,8 @@ from fleet_agent.errors import AgentError
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
+from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.jobs import Jobs
-from fleet_agent.orders.jobs.place import Place
 from fleet_agent.orders.line import Line
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import JOB, MESSAGE
@@ -97,7 +97,7 @@ class Device:
         subscription = Subscription(topic="cmd", handler="note", deduplicate="property:id")
         self._messages.configure([("cmd", subscription)])
         note = self._roster.named("note")
-        place = Place(
+        context = JobsContext(
             thing="t",
             path=state_dir / FOLDER / "job.json",
             send=self._publish,
@@ -107,7 +107,7 @@ class Device:
             facts=dict,
             not_kept=shared.not_kept,
         )
-        self._jobs = Jobs(Settings(enabled=True, operations={"note": "note"}), (), place)
+        self._jobs = Jobs(Settings(enabled=True, operations={"note": "note"}), (), context)
         shared.reporters[JOB] = self._jobs
         self._roster.tidy()
 

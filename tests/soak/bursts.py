@@ -50,7 +50,7 @@ class Identity(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
+class Target:
     """A broker, a device that is provisioned there, and somebody in the cloud who may do everything."""
 
     port: int
@@ -117,18 +117,18 @@ class Listener(threading.Thread):
 class Cloud:
     """Sends commands in bursts, and counts the readings that arrive."""
 
-    def __init__(self, place: Place, thing: str) -> None:
+    def __init__(self, target: Target, thing: str) -> None:
         self._thing = thing
         self.seen: set[tuple[str, int]] = set()
         up = threading.Event()
         options = io.TlsContextOptions.create_client_with_mtls(
-            place.operator.certificate.read_bytes(), place.operator.private_key.read_bytes()
+            target.operator.certificate.read_bytes(), target.operator.private_key.read_bytes()
         )
-        options.override_default_trust_store(place.ca_file.read_bytes())
+        options.override_default_trust_store(target.ca_file.read_bytes())
         self._client = mqtt5.Client(
             mqtt5.ClientOptions(
                 host_name="localhost",
-                port=place.port,
+                port=target.port,
                 tls_ctx=io.ClientTlsContext(options),
                 connect_options=mqtt5.ConnectPacket(client_id="the-cloud"),
                 on_publish_callback_fn=self._arrived,
@@ -214,7 +214,7 @@ class Bursts:
 
     Args:
         folder: Gets everything.
-        place: Where to.
+        target: Where to.
         commands: How many, half of them for a file handler and half for a socket handler.
         readings: How many.
         seed: Chooses bursts and moments.
@@ -224,7 +224,7 @@ class Bursts:
     def __init__(
         self,
         folder: Path,
-        place: Place,
+        target: Target,
         *,
         commands: int,
         readings: int,
@@ -233,7 +233,7 @@ class Bursts:
     ) -> None:
         self._folder = folder
         self._chance = random.Random(seed)
-        self._place = place
+        self._target = target
         self._names = [
             f"{'file' if self._chance.random() < 0.5 else 'socket'}/{number}"
             for number in range(commands)
@@ -246,17 +246,17 @@ class Bursts:
         self._sent = 0
         self._out = folder / "out"
         self._out.mkdir()
-        status = place.state_dir / "run" / "status.json"
+        status = target.state_dir / "run" / "status.json"
         self._watch = Watch(status)
         with ExitStack() as stack:
-            self._wire = stack.enter_context(Wire(place.port))
+            self._wire = stack.enter_context(Wire(target.port))
             self._listener = Listener(folder / "l.sock", random.Random(seed))
             stack.callback(self._listener.close)
-            self._cloud = Cloud(place, place.thing_name)
+            self._cloud = Cloud(target, target.thing_name)
             stack.callback(self._cloud.close)
-            path = place.state_dir / "run" / "telemetry.sock"
+            path = target.state_dir / "run" / "telemetry.sock"
             self._programs = [
-                Program(path, f"dt/{place.thing_name}/bursts/{number}", readings // PROGRAMS)
+                Program(path, f"dt/{target.thing_name}/bursts/{number}", readings // PROGRAMS)
                 for number in range(PROGRAMS)
             ]
             self._agent = self._start()
@@ -371,12 +371,12 @@ class Bursts:
     # The agent ------------------------------------------------------------------------------------------------------
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        place, config = self._place, self._folder / "config.yaml"
+        target, config = self._target, self._folder / "config.yaml"
         wanted = {
             "endpoint": "localhost",
             "port": self._wire.port,
-            "ca_file": str(place.ca_file),
-            "state_dir": str(place.state_dir),
+            "ca_file": str(target.ca_file),
+            "state_dir": str(target.state_dir),
             "subscriptions": [
                 {
                     "topic": "cmd/{thing}/file/+",
@@ -421,18 +421,18 @@ class Bursts:
             time.sleep(0.02)
 
 
-# Places
+# Targets
 
 
 @contextmanager
-def at_mosquitto(folder: Path) -> Iterator[Place]:
+def at_mosquitto(folder: Path) -> Iterator[Target]:
     """Debian's mosquitto, which queues without a limit, and has as many under way as AWS."""
     broker = Mosquitto(folder / "broker", under_way=100)
     device = broker.make_device(folder / "state", "pump")
     operator = broker.make_device(folder / "operator", "the-cloud")
     broker.start()
     try:
-        yield Place(
+        yield Target(
             port=broker.port,
             ca_file=broker.ca_file,
             state_dir=device.state_dir,
@@ -444,7 +444,7 @@ def at_mosquitto(folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def at_sandbox(folder: Path) -> Iterator[Place]:
+def at_sandbox(folder: Path) -> Iterator[Target]:
     """The local AWS IoT Core, with a device that provisioned there by itself."""
     from iot_sandbox.launch import launch
     from support.fleets import make_fleet
@@ -453,7 +453,7 @@ def at_sandbox(folder: Path) -> Iterator[Place]:
         yield of_fleet(make_fleet(sandbox, folder / "claim"), folder)
 
 
-def of_fleet(fleet: "Any", folder: Path) -> Place:
+def of_fleet(fleet: "Any", folder: Path) -> Target:
     """A place at a sandbox that runs already."""
     from support.agent import Agent
     from support.fleets import make_unbound
@@ -461,7 +461,7 @@ def of_fleet(fleet: "Any", folder: Path) -> Place:
     agent = Agent(fleet, folder)
     done = agent.provision()
     assert done.status == 0, done.stderr
-    return Place(
+    return Target(
         port=fleet.sandbox.mqtt_port,
         ca_file=fleet.sandbox.ca_file,
         state_dir=agent.state_dir,

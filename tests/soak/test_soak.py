@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from soak.bursts import Bursts, Found, Place, at_mosquitto, of_fleet
+from soak.bursts import Bursts, Found, Target, at_mosquitto, of_fleet
 from soak.soak import Soak
 from support import mosquitto
 from support.fleets import Fleet
@@ -28,10 +28,10 @@ def test_nothing_acknowledged_is_lost_while_broker_and_agent_come_and_go(tmp_pat
     assert found.duplicates < 20_000
 
 
-def in_bursts(folder: Path, place: Place, commands: int, readings: int) -> Found:
+def in_bursts(folder: Path, target: Target, commands: int, readings: int) -> Found:
     """A round of moments that the run's seed chooses."""
     seed = int(os.environ["CRASH_SEED"])
-    run = Bursts(folder, place, commands=commands, readings=readings, seed=seed, disturbances=3)
+    run = Bursts(folder, target, commands=commands, readings=readings, seed=seed, disturbances=3)
     try:
         return run.run()
     finally:
@@ -40,8 +40,8 @@ def in_bursts(folder: Path, place: Place, commands: int, readings: int) -> Found
 
 @needs_mosquitto
 def test_bursts_through_stops_and_cuts_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    with at_mosquitto(tmp_path) as place:
-        found = in_bursts(tmp_path, place, 600, 10_000)
+    with at_mosquitto(tmp_path) as target:
+        found = in_bursts(tmp_path, target, 600, 10_000)
     assert found.is_good, found
     assert found.stops + found.cuts >= 3
 

@@ -322,7 +322,7 @@ class Composition:
         known = own_session.topics(self._settings, credential)
         return build.build(
             self._settings.telemetry,
-            build.Place(
+            build.SourcesContext(
                 fill=functools.partial(self._impossible.fill, known),
                 topics=known,
                 intake=publisher,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from fleet_agent.config.handlers import ExecHandler
 from fleet_agent.daemon.down import Down
 from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.document import Step, UnfitError
 from fleet_agent.orders.jobs.facts import facts
 from fleet_agent.orders.jobs.jobs import Jobs
 from fleet_agent.orders.jobs.own import Operation
-from fleet_agent.orders.jobs.place import Place
 from fleet_agent.orders.jobs.progress import NAME
 from fleet_agent.orders.roster import Roster
 from fleet_agent.orders.rotation import MoveOperation, RotateOperation
@@ -36,7 +36,7 @@ def make_jobs(
     if move is not None and down.moves.takes_jobs:
         operations.append(move)
     steps = _Steps(down, roster)
-    place = Place(
+    context = JobsContext(
         thing=credential.client_id,
         path=roster.folder / NAME,
         send=send,
@@ -46,7 +46,7 @@ def make_jobs(
         facts=functools.partial(facts, credential.client_id, credential.device_configuration),
         not_kept=shared.not_kept,
     )
-    return Jobs(settings.jobs, operations, place), rotate
+    return Jobs(settings.jobs, operations, context), rotate
 
 
 class _Steps:

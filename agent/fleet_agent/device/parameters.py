@@ -52,8 +52,8 @@ class Unusable:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
-    """Where readers look: the root of the file system, and an environment; and which files they leave alone."""
+class _Machine:
+    """What readers look at: the root of a file system, and an environment; and which files they leave alone."""
 
     root: Path
     environment: Mapping[str, str]
@@ -137,13 +137,13 @@ def examine(
     reserved: Reserved | None = None,
 ) -> tuple[Parameter | Unusable, ...]:
     """Look at every parameter, in the order given; arguments as for ``resolve``."""
-    place = _Place(
+    machine = _Machine(
         root, os.environ if environment is None else environment, reserved or Reserved([])
     )
-    return tuple(_parameter(name, source, place) for name, source in parameters.items())
+    return tuple(_parameter(name, source, machine) for name, source in parameters.items())
 
 
-def _parameter(name: str, source: Source, place: _Place) -> Parameter | Unusable:
+def _parameter(name: str, source: Source, machine: _Machine) -> Parameter | Unusable:
     try:
         parameter_name(name)
     except WrongValueError as error:
@@ -151,7 +151,7 @@ def _parameter(name: str, source: Source, place: _Place) -> Parameter | Unusable
     reasons: list[str] = []
     for candidate in _candidates(source):
         try:
-            found = _usable(candidate, place)
+            found = _usable(candidate, machine)
         except NothingFoundError as error:
             reasons.append(str(error))
         else:
@@ -165,8 +165,8 @@ def _candidates(source: Source) -> list[Source]:
     return [candidate for inner in source.first_of for candidate in _candidates(inner)]
 
 
-def _usable(source: Source, place: _Place) -> Finding:
-    found = _read(source, place)
+def _usable(source: Source, machine: _Machine) -> Finding:
+    found = _read(source, machine)
     if not isinstance(source, str) and is_placeholder(found.text):
         problem = f'has the placeholder "{shown(found.text)}"' if found.text else "is empty"
         raise NothingFoundError(f"{found.source} {problem}")
@@ -177,24 +177,26 @@ def _usable(source: Source, place: _Place) -> Finding:
     return found
 
 
-def _read(source: Source, place: _Place) -> Finding:  # noqa: PLR0911 - one line a kind of source
+def _read(source: Source, machine: _Machine) -> Finding:  # noqa: PLR0911 - one line a kind of source
     match source:
         case str():
             return Finding(source, "literal")
         case DeviceTree(device_tree=name):
-            return readers.device_tree(name, place.root)
+            return readers.device_tree(name, machine.root)
         case Dmi(dmi=field):
-            return readers.dmi(field, place.root)
+            return readers.dmi(field, machine.root)
         case FromFile(file=reference):
-            return readers.text_file(reference, place.root, place.environment, place.reserved)
+            return readers.text_file(
+                reference, machine.root, machine.environment, machine.reserved
+            )
         case FromEnvironment(env=name):
-            return readers.environment_variable(name, place.environment)
+            return readers.environment_variable(name, machine.environment)
         case FromCommand():
             return _command(source)
         case Mac(mac=interface):
-            return _mac(interface, place)
+            return _mac(interface, machine)
         case MachineId():
-            return _machine_id(place)
+            return _machine_id(machine)
         case FirstOf():  # taken apart by _candidates
             raise NothingFoundError("first_of is empty")
 
@@ -208,13 +210,13 @@ def _command(source: FromCommand) -> Finding:
     return command(source.command, source.timeout)
 
 
-def _mac(interface: str, place: _Place) -> Finding:
+def _mac(interface: str, machine: _Machine) -> Finding:
     from fleet_agent.device.mac import mac
 
-    return mac(interface, place.root)
+    return mac(interface, machine.root)
 
 
-def _machine_id(place: _Place) -> Finding:
+def _machine_id(machine: _Machine) -> Finding:
     from fleet_agent.device.machine_id import machine_id
 
-    return machine_id(place.root)
+    return machine_id(machine.root)

@@ -47,8 +47,8 @@ class Share:
         return not (self.guests or self.bytes or self.waits)
 
 
-class Places:
-    """All connections."""
+class Shares:
+    """All connections, by user."""
 
     def __init__(self) -> None:
         self._shares: dict[int, Share] = {}

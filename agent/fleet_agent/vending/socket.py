@@ -9,7 +9,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, TemporaryError
 from fleet_agent.guests.door import Door
 from fleet_agent.guests.farewell import Farewells
-from fleet_agent.guests.places import Places, Share
+from fleet_agent.guests.shares import Share, Shares
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
@@ -53,7 +53,7 @@ class Socket:
         self._mailbox = mailbox
         self._clock = clock
         self._counter = counter
-        self._guests = Places()
+        self._guests = Shares()
         self._scratch = bytearray(MAX_PACKET + 1)
         self._farewells = Farewells(mailbox, clock, self._scratch)
         self._door = Door(

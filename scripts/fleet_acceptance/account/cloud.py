@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from fleet_acceptance.children import ended_with_us
-from fleet_acceptance.device.mqtt import Place
+from fleet_acceptance.device.mqtt import Server
 from fleet_acceptance.errors import AcceptanceError
 
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -109,11 +109,11 @@ class Cloud:
         region = "" if service == "iam" else self.region
         return f"arn:{self.partition}:{service}:{region}:{self.account}:{resource}"
 
-    def place(self) -> Place:
+    def server(self) -> Server:
         """Ask where devices connect."""
         answer = self.iot.describe_endpoint(endpointType="iot:Data-ATS")
         host, _, port = str(answer["endpointAddress"]).partition(":")
-        return Place(host, int(port or _DEFAULT_PORT), self.where.ca_file)
+        return Server(host, int(port or _DEFAULT_PORT), self.where.ca_file)
 
     @property
     def environment(self) -> dict[str, str]:

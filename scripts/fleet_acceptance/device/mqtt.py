@@ -41,8 +41,8 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where devices connect; without a CA file the system's store is trusted."""
+class Server:
+    """The server that devices connect to; without a CA file the system's store is trusted."""
 
     host: str
     port: int
@@ -102,7 +102,7 @@ class Session:
         RefusedError: there was no connection.
     """
 
-    def __init__(self, place: Place, identity: Identity, client_id: str, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, server: Server, identity: Identity, client_id: str, **options: Any) -> None:  # noqa: ANN401
         self.messages: queue.Queue[Message] = queue.Queue()
         self.ended: Future[str] = Future()
         self.connack: Any = None
@@ -110,9 +110,9 @@ class Session:
         self._stopped = threading.Event()
         self._client = mqtt5.Client(
             mqtt5.ClientOptions(
-                host_name=place.host,
-                port=place.port,
-                tls_ctx=_tls(place, identity),
+                host_name=server.host,
+                port=server.port,
+                tls_ctx=_tls(server, identity),
                 connect_options=mqtt5.ConnectPacket(client_id=client_id, **options),
                 min_reconnect_delay_ms=_NEVER_MS,
                 max_reconnect_delay_ms=_NEVER_MS,
@@ -221,12 +221,12 @@ class Session:
             self.ended.set_result(f"DISCONNECT {int(packet.reason_code)}" if packet else "closed")
 
 
-def _tls(place: Place, identity: Identity) -> io.ClientTlsContext:
+def _tls(server: Server, identity: Identity) -> io.ClientTlsContext:
     options = io.TlsContextOptions.create_client_with_mtls_from_path(
         str(identity.certificate), str(identity.key)
     )
-    if place.ca_file:
-        options.override_default_trust_store_from_path(None, str(place.ca_file))
-    if place.port == _HTTPS_PORT:
+    if server.ca_file:
+        options.override_default_trust_store_from_path(None, str(server.ca_file))
+    if server.port == _HTTPS_PORT:
         options.alpn_list = ["x-amzn-mqtt-ca"]
     return io.ClientTlsContext(options)

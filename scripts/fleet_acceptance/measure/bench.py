@@ -115,13 +115,13 @@ class Bench:
         """Wait until a new certificate's policy is known everywhere; what comes then says more, if it is not."""
         until = time.monotonic() + _SPREAD_SECONDS
         while time.monotonic() < until:
-            with contextlib.suppress(RefusedError), Session(self.run.place, identity, client_id):
+            with contextlib.suppress(RefusedError), Session(self.run.server, identity, client_id):
                 return
             time.sleep(_BETWEEN_CONNECTS)
 
     def claim_session(self) -> Session:
         """Give a connection of the claim, to be opened."""
-        return Session(self.run.place, self.claim, self.client_id())
+        return Session(self.run.server, self.claim, self.client_id())
 
     def client_id(self) -> str:
         """Give a client id that no other connection has."""

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from fleet_acceptance.account import tags
-from fleet_acceptance.device.mqtt import Identity, Place
+from fleet_acceptance.device.mqtt import Identity, Server
 from fleet_acceptance.errors import NotMeasuredError
 from fleet_acceptance.measure.bench import Bench, moment
 
@@ -34,7 +34,7 @@ def measure(bench: Bench) -> None:
     """Measure all of it, with one thing, three role aliases and a role."""
     run = bench.run
     with run.measuring(*(f"credentials-{fact}" for fact in _FACTS)):
-        place, thing, other = _place(bench), bench.thing(_SERIAL), bench.thing("unattached")
+        server, thing, other = _server(bench), bench.thing(_SERIAL), bench.thing("unattached")
         aliases = {name: f"{run.id}-{name}" for name in ("good", "untrusted", "absent", "unnamed")}
         named = [f"rolealias/{aliases[name]}" for name in ("good", "untrusted", "absent")]
         policy = bench.policy(
@@ -46,7 +46,7 @@ def measure(bench: Bench) -> None:
         arn = run.cloud.arn(f"cert/{certificate_id}")
         bench.iot.attach_thing_principal(thingName=thing, principal=arn)
         _make_aliases(bench, aliases)
-        _delay(bench, place, device, thing, aliases["good"])
+        _delay(bench, server, device, thing, aliases["good"])
         asked = {
             "policy": (thing, aliases["unnamed"]),
             "thing": (other, aliases["good"]),
@@ -54,15 +54,15 @@ def measure(bench: Bench) -> None:
             "trust": (thing, aliases["untrusted"]),
         }
         for fact, (who, alias) in asked.items():
-            found = _ask(place, device, who, alias)
+            found = _ask(server, device, who, alias)
             run.record(f"credentials-{fact}", str(found.status), answer=found.document)
-        _inactive(bench, place, device, certificate_id, aliases["good"])
+        _inactive(bench, server, device, certificate_id, aliases["good"])
 
 
-def _place(bench: Bench) -> Place:
+def _server(bench: Bench) -> Server:
     found = bench.iot.describe_endpoint(endpointType="iot:CredentialProvider")["endpointAddress"]
     host, _, port = str(found).partition(":")
-    return Place(host, int(port or _HTTPS_PORT), bench.run.place.ca_file)
+    return Server(host, int(port or _HTTPS_PORT), bench.run.server.ca_file)
 
 
 def _make_aliases(bench: Bench, aliases: dict[str, str]) -> None:
@@ -101,10 +101,10 @@ def _patiently_make(bench: Bench, alias: str, role_arn: str) -> None:
             return
 
 
-def _delay(bench: Bench, place: Place, device: Identity, thing: str, alias: str) -> None:
+def _delay(bench: Bench, server: Server, device: Identity, thing: str, alias: str) -> None:
     """Ask until there are credentials."""
     run, began, tries = bench.run, time.monotonic(), []
-    while (found := _ask(place, device, thing, alias)).status != _DONE:
+    while (found := _ask(server, device, thing, alias)).status != _DONE:
         tries.append(f"{time.monotonic() - began:.1f} s: {found.status} {found.document}")
         if time.monotonic() - began > _LONGEST_DELAY_SECONDS:
             raise NotMeasuredError(tries[-1])
@@ -120,11 +120,11 @@ def _delay(bench: Bench, place: Place, device: Identity, thing: str, alias: str)
 
 
 def _inactive(
-    bench: Bench, place: Place, device: Identity, certificate_id: str, alias: str
+    bench: Bench, server: Server, device: Identity, certificate_id: str, alias: str
 ) -> None:
     bench.iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
     began = time.monotonic()
-    while (found := _ask(place, device, "", alias)).status == _DONE:
+    while (found := _ask(server, device, "", alias)).status == _DONE:
         if time.monotonic() - began > bench.run.patience:
             break
         time.sleep(2.0)
@@ -133,11 +133,11 @@ def _inactive(
     bench.run.record("credentials-inactive", str(found.status), answer=document, seconds=seconds)
 
 
-def _ask(place: Place, device: Identity, thing: str, alias: str) -> Answer:
+def _ask(server: Server, device: Identity, thing: str, alias: str) -> Answer:
     """Ask once, on a connection of its own."""
-    context = ssl.create_default_context(cafile=str(place.ca_file) if place.ca_file else None)
+    context = ssl.create_default_context(cafile=str(server.ca_file) if server.ca_file else None)
     context.load_cert_chain(device.certificate, device.key)
-    connection = http.client.HTTPSConnection(place.host, place.port, context=context, timeout=20)
+    connection = http.client.HTTPSConnection(server.host, server.port, context=context, timeout=20)
     headers = {"x-amzn-iot-thingname": thing} if thing else {}
     try:
         connection.request("GET", f"/role-aliases/{alias}/credentials", headers=headers)

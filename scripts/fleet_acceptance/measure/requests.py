@@ -60,7 +60,7 @@ def _spread(bench: Bench, thing: str, identity: Identity, registered: float) -> 
     seconds = 0.0
     while seconds < _LONGEST_SPREAD_SECONDS:
         try:
-            with Session(bench.run.place, identity, thing):
+            with Session(bench.run.server, identity, thing):
                 seconds = time.monotonic() - registered
                 break
         except RefusedError as error:
@@ -162,7 +162,7 @@ def replies(bench: Bench) -> None:
     with run.measuring("reply-not-allowed"):
         policy = bench.policy("bench-deaf", *bench.claim_statements(receive=False))
         deaf, _ = bench.identity("deaf", policy)
-        with Session(run.place, deaf, bench.client_id()) as session:
+        with Session(run.server, deaf, bench.client_id()) as session:
             reply = session.ask(CREATE_FROM_CSR, _request(bench), seconds=run.silence)
             if reply:
                 bench.learn(reply.document)

@@ -47,7 +47,7 @@ def make_device(bench: Bench, serial: str) -> tuple[Identity, str]:
 def opened(bench: Bench, device: Identity, thing: str, **options: Any) -> Session:  # noqa: ANN401
     """Give a session of a device, as soon as its policy is known everywhere; to be opened."""
     bench.until_it_connects(device, thing)
-    return Session(bench.run.place, device, thing, **options)
+    return Session(bench.run.server, device, thing, **options)
 
 
 def refusals(bench: Bench, device: Identity, thing: str) -> None:
@@ -55,19 +55,19 @@ def refusals(bench: Bench, device: Identity, thing: str) -> None:
     run = bench.run
     topic = f"bench/{run.id}-other/x"
     with run.measuring("connect-refused", "client-id-taken"):
-        with opened(bench, device, thing) as older, Session(run.place, device, thing):
+        with opened(bench, device, thing) as older, Session(run.server, device, thing):
             run.record("client-id-taken", ended(older))
         run.record("connect-refused", connecting(bench, device, f"{run.id}-other"))
     with (
         run.measuring("publish-refused", "subscribe-refused"),
-        Session(run.place, device, thing) as session,
+        Session(run.server, device, thing) as session,
     ):
         run.record("publish-refused", f"PUBACK {session.publish(topic, {})}")
         run.record("subscribe-refused", f"SUBACK {session.subscribe(topic)[0]}")
-    with run.measuring("publish-refused-qos-0"), Session(run.place, device, thing) as session:
+    with run.measuring("publish-refused-qos-0"), Session(run.server, device, thing) as session:
         session.publish(topic, {}, qos=0)
         run.record("publish-refused-qos-0", ended(session))
-    with run.measuring("command-filters"), Session(run.place, device, thing) as session:
+    with run.measuring("command-filters"), Session(run.server, device, thing) as session:
         # The connection may end in place of a SUBACK: what awscrt raises then is the answer, too.
         codes: list[int] = []
         with contextlib.suppress(Exception):
@@ -85,7 +85,7 @@ def limits(bench: Bench, device: Identity, thing: str) -> None:
     names = ("packet-size", "topic-aliases", "receive-maximum", "keep-alive", "session-expiry")
     with (
         run.measuring(*names, "topic-limits", "unsuback"),
-        Session(run.place, device, thing, **asked) as session,
+        Session(run.server, device, thing, **asked) as session,
     ):
         connack = session.connack
         found = {
@@ -125,7 +125,7 @@ def inactive(bench: Bench, device: Identity, certificate_id: str, thing: str) ->
     run = bench.run
     with run.measuring("connect-inactive", "session-inactive"):
         began = time.monotonic()
-        with Session(run.place, device, thing) as session:
+        with Session(run.server, device, thing) as session:
             bench.iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
             how = ended(session, run.patience)
             words = "stays" if how == "stays" else "ended"
@@ -140,7 +140,7 @@ def inactive(bench: Bench, device: Identity, certificate_id: str, thing: str) ->
 def connecting(bench: Bench, device: Identity, client_id: str) -> str:
     """Give how a connect ends."""
     try:
-        with Session(bench.run.place, device, client_id):
+        with Session(bench.run.server, device, client_id):
             return "connected"
     except RefusedError as error:
         return error.answer

@@ -45,7 +45,7 @@ def temporary(bench: Bench) -> None:
         certificate = folder / "temporary.crt"
         certificate.write_text(str(made["certificatePem"]))
         try:
-            session = Session(run.place, Identity(certificate, key), bench.client_id())
+            session = Session(run.server, Identity(certificate, key), bench.client_id())
             with session:
                 run.record("temporary-claim-client", "any")
                 _other_template(bench, session)

@@ -110,7 +110,7 @@ def _allow_topic(run: Run, iot: Any, name: str) -> None:  # noqa: ANN401
 def _hears(run: Run, identity: Any, name: str) -> bool:  # noqa: ANN401
     topic = f"tutorial/{name}"
     try:
-        with Session(run.place, identity, name) as session:
+        with Session(run.server, identity, name) as session:
             is_allowed = session.subscribe(topic) == [1]
             return is_allowed and session.publish(topic, {"n": 1}) == 0 and bool(session.next(5.0))
     except Exception:  # noqa: BLE001  awscrt raises its own; the next try says it again

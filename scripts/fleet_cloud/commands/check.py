@@ -7,7 +7,7 @@ from pathlib import Path
 from fleet_cloud.bulk.layout import BulkFolder
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import configuration, connection
-from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.fleet.connection import Connection, Identity, RefusedError, Server
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 
@@ -51,19 +51,19 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     things = _things(folder, arguments)
     connection.check_ca_file(arguments.ca_file)
     connection.need_environment()
-    place = _place(context, folder, arguments.ca_file)
+    server = _server(context, folder, arguments.ca_file)
     if context.shell.dry_run:
         context.console.script(f"# would connect as {len(things)} things")
         return Outcome(data={"checked": 0, "failed": {}, "dry_run": True}, lines=[])
 
     def check(thing: str) -> RefusedError | None:
-        return round_trip(place, folder.identity(thing), thing)
+        return round_trip(server, folder.identity(thing), thing)
 
     began = time.monotonic()
     first, rest = things[:_FIRST], things[_FIRST:]
     found = context.console.spread(check, first, "", _FIRST)
     if len(things) > 1:
-        connection.check_way(place, found)
+        connection.check_reachable(server, found)
     found += context.console.spread(check, rest, "checking things", _AT_ONCE)
     seconds = round(time.monotonic() - began, 2)
     failed = {thing: str(why) for thing, why in zip(things, found, strict=True) if why is not None}
@@ -78,11 +78,11 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     )
 
 
-def round_trip(place: Place, identity: Identity, thing: str) -> RefusedError | None:
+def round_trip(server: Server, identity: Identity, thing: str) -> RefusedError | None:
     """Sends a message from a thing to itself; returns what went wrong, or nothing."""
     topic, message = f"dt/{thing}/check", {"check": thing}
     try:
-        with Connection(place, identity, thing) as session:
+        with Connection(server, identity, thing) as session:
             session.subscribe(topic)
             session.publish(topic, message)
             if session.receive() != (topic, message):
@@ -92,7 +92,7 @@ def round_trip(place: Place, identity: Identity, thing: str) -> RefusedError | N
     return None
 
 
-def _place(context: Context, folder: BulkFolder, ca_file: Path | None) -> Place:
+def _server(context: Context, folder: BulkFolder, ca_file: Path | None) -> Server:
     """Returns where to connect: as bulk was told, or else as AWS says."""
     record = folder.read()
     given = record.device_endpoint if record else ""
@@ -101,7 +101,7 @@ def _place(context: Context, folder: BulkFolder, ca_file: Path | None) -> Place:
     else:
         aws = context.aws()
         endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
-    return Place(endpoint=endpoint, ca_file=ca_file or folder.remembered_ca)
+    return Server(endpoint=endpoint, ca_file=ca_file or folder.remembered_ca)
 
 
 def _things(folder: BulkFolder, arguments: argparse.Namespace) -> list[str]:

@@ -11,7 +11,7 @@ from fleet_cloud.aws.names import Account
 from fleet_cloud.commands import things_create
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import connection
-from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError
+from fleet_cloud.fleet.connection import Connection, Identity, RefusedError, Server
 from fleet_cloud.local import quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
@@ -69,20 +69,20 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             code="record-missing",
         )
     endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
-    place = Place(endpoint=endpoint, ca_file=arguments.ca_file)
+    server = Server(endpoint=endpoint, ca_file=arguments.ca_file)
     _allow(context, aws, account, record, arguments.topic)
     if context.shell.dry_run:
         return Outcome(data={"dry_run": True, "sent": {}, "failed": {}}, lines=[])
     things = [*record.things]
 
     def send(thing: str) -> tuple[int, RefusedError | None]:
-        return _send(place, folder.identity(thing), thing, arguments)
+        return _send(server, folder.identity(thing), thing, arguments)
 
     def knock(thing: str) -> RefusedError | None:
-        return connection.knock(place, folder.identity(thing), thing)
+        return connection.knock(server, folder.identity(thing), thing)
 
     first = things[:_FIRST]
-    connection.check_way(place, context.console.spread(knock, first, "", _FIRST))
+    connection.check_reachable(server, context.console.spread(knock, first, "", _FIRST))
     results = context.console.spread(send, things, "", len(things))
     sent_by = dict(zip(record.things, results, strict=True))
     failed = {thing: str(why) for thing, (_, why) in sent_by.items() if why}
@@ -135,13 +135,13 @@ def _allow(
 
 
 def _send(
-    place: Place, identity: Identity, thing: str, arguments: argparse.Namespace
+    server: Server, identity: Identity, thing: str, arguments: argparse.Namespace
 ) -> tuple[int, RefusedError | None]:
     """Publishes until the time is over; returns how many, and what went wrong."""
     topic, sent = arguments.topic or trials.topic_of(thing), 0
     end = time.monotonic() + arguments.duration
     try:
-        with Connection(place, identity, thing) as session:
+        with Connection(server, identity, thing) as session:
             while True:
                 session.publish(topic, {"message": arguments.message, "thing": thing})
                 sent += 1

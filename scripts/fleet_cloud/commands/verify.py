@@ -11,7 +11,7 @@ from fleet_cloud.aws.calls import Aws, entries, text
 from fleet_cloud.commands import config
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import connection, retire
-from fleet_cloud.fleet.connection import Identity, Place, RefusedError
+from fleet_cloud.fleet.connection import Identity, RefusedError, Server
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
 from fleet_cloud.fleet.trial_claim import trial_claim
 from fleet_cloud.local import files, openssl
@@ -93,8 +93,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     connection.need_environment()
     context.shell.need("openssl")
     aws = context.aws()
-    place, before, has_hook = _look(context, aws, *given)
-    trial = Trial(place, context.names, context.console.say)
+    server, before, has_hook = _look(context, aws, *given)
+    trial = Trial(server, context.names, context.console.say)
     with ExitStack() as afterwards:
         folder = afterwards.enter_context(files.temporary_folder())
         afterwards.callback(_delete_refused, aws, trial)
@@ -178,18 +178,18 @@ def _given(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
     connection.check_ca_file(ca_file)
     if arguments.image is None:
         return endpoint, ca_file
-    place, ca = config.kept_in(arguments.image)
-    if place is None:
+    server, ca = config.kept_in(arguments.image)
+    if server is None:
         raise UsageError(
             f"--image {arguments.image} holds no {config.CONFIG_FILE} of fleet-cloud",
             remedy="give the folder that fleet-cloud claim new wrote with --image or --out",
         )
-    return endpoint or place, ca_file or (arguments.image / ca if ca else None)
+    return endpoint or server, ca_file or (arguments.image / ca if ca else None)
 
 
 def _look(
     context: Context, aws: Aws, given: str | None, ca_file: Path | None
-) -> tuple[Place, set[str], bool]:
+) -> tuple[Server, set[str], bool]:
     """Asks where devices connect, which things there are already, and whether the fleet's hook is asked."""
     endpoint, template, things = aws.ask_all(
         [
@@ -201,9 +201,9 @@ def _look(
     if template is None:
         raise templates.missing(context.names.template, aws.region)
     found = connection.endpoint_of(endpoint, given)
-    place = Place(endpoint=found, ca_file=ca_file)
+    server = Server(endpoint=found, ca_file=ca_file)
     has_hook = templates.is_own_hook(context.names, str(templates.facts(template)["hook"]))
-    return place, {text(entry, "thingName") for entry in entries(things, "things")}, has_hook
+    return server, {text(entry, "thingName") for entry in entries(things, "things")}, has_hook
 
 
 def _provision(

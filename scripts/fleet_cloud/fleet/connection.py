@@ -57,8 +57,8 @@ class Identity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where to connect; without a CA file, the system's store is trusted."""
+class Server:
+    """The server to connect to; without a CA file, the system's store is trusted."""
 
     endpoint: Endpoint
     ca_file: Path | None
@@ -115,18 +115,18 @@ def credentials_endpoint_of(answer: Answer | None) -> Endpoint:
     return configuration.endpoint(text(answer, "endpointAddress"), configuration.HTTPS_PORT)
 
 
-def check_way(place: Place, failures: Sequence[RefusedError | None]) -> None:
-    """Checks that those that tried had not all the same trouble: that there is no way to AWS IoT.
+def check_reachable(server: Server, failures: Sequence[RefusedError | None]) -> None:
+    """Checks that AWS IoT can be reached: that not all that tried failed before it answered.
 
     Raises:
-        FleetCloudError: They had.
+        FleetCloudError: All of them did.
     """
     met = [failure for failure in failures if failure and failure.on_the_way]
     if not met or len(met) < len(failures):
         return
-    where = f"{place.endpoint.host} port {place.endpoint.port}"
+    where = f"{server.endpoint.host} port {server.endpoint.port}"
     if "TLS" in str(met[0]):
-        ca = f"the CA in {place.ca_file}" if place.ca_file else "this machine's own store"
+        ca = f"the CA in {server.ca_file}" if server.ca_file else "this machine's own store"
         remedy = f"look whether {ca} knows the endpoint's certificate, and give one that does: --ca-file FILE"
     else:
         remedy = (
@@ -134,16 +134,16 @@ def check_way(place: Place, failures: Sequence[RefusedError | None]) -> None:
             "an endpoint that is not Amazon's needs its CA: --ca-file FILE"
         )
     raise FleetCloudError(
-        f"nobody could connect to {where}: {met[0]}",
+        f"no connection to {where}: {met[0]}",
         remedy=remedy,
         code="endpoint-unreachable",
     )
 
 
-def knock(place: Place, identity: Identity, client_id: str) -> RefusedError | None:
+def knock(server: Server, identity: Identity, client_id: str) -> RefusedError | None:
     """Connects and does nothing; returns what went wrong, or nothing."""
     try:
-        with Connection(place, identity, client_id):
+        with Connection(server, identity, client_id):
             return None
     except RefusedError as error:
         return error
@@ -153,7 +153,7 @@ class Connection:
     """One connection, open within ``with``.
 
     Args:
-        place: Where.
+        server: Where.
         identity: As whom.
         client_id: Under which name.
 
@@ -161,7 +161,7 @@ class Connection:
         RefusedError: There was no connection.
     """
 
-    def __init__(self, place: Place, identity: Identity, client_id: str) -> None:
+    def __init__(self, server: Server, identity: Identity, client_id: str) -> None:
         from awscrt import mqtt5
 
         self._mqtt5 = mqtt5
@@ -170,9 +170,9 @@ class Connection:
         self._stopped = threading.Event()
         self._client = mqtt5.Client(
             mqtt5.ClientOptions(
-                host_name=place.endpoint.host,
-                port=place.endpoint.port,
-                tls_ctx=_tls(place, identity),
+                host_name=server.endpoint.host,
+                port=server.endpoint.port,
+                tls_ctx=_tls(server, identity),
                 connect_options=mqtt5.ConnectPacket(client_id=client_id),
                 min_reconnect_delay_ms=_NEVER_MS,
                 max_reconnect_delay_ms=_NEVER_MS,
@@ -276,16 +276,16 @@ class Connection:
             self._up.set_exception(RefusedError(said, on_the_way=not answer))
 
 
-def _tls(place: Place, identity: Identity) -> Any:  # noqa: ANN401 - awscrt's own
+def _tls(server: Server, identity: Identity) -> Any:  # noqa: ANN401 - awscrt's own
     from awscrt import io
 
     try:
         options = io.TlsContextOptions.create_client_with_mtls_from_path(
             str(identity.certificate), str(identity.key)
         )
-        if place.ca_file:
-            options.override_default_trust_store_from_path(None, str(place.ca_file))
-        if place.endpoint.port == _HTTPS_PORT:
+        if server.ca_file:
+            options.override_default_trust_store_from_path(None, str(server.ca_file))
+        if server.endpoint.port == _HTTPS_PORT:
             options.alpn_list = ["x-amzn-mqtt-ca"]
         return io.ClientTlsContext(options)
     except Exception as error:  # awscrt raises its own for files that do not fit together

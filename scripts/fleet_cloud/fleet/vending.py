@@ -5,14 +5,16 @@ import json
 import ssl
 
 from fleet_cloud.fleet.configuration import Endpoint
-from fleet_cloud.fleet.connection import Identity, Place
+from fleet_cloud.fleet.connection import Identity, Server
 
 _SECONDS = 20.0
 
 
-def refusal(place: Place, endpoint: Endpoint, me: Identity, thing: str, alias: str) -> str | None:
+def refusal(
+    server: Server, endpoint: Endpoint, me: Identity, thing: str, alias: str
+) -> str | None:
     """Asks for credentials of a role alias; returns how they are refused, or nothing when they come."""
-    ca_file = str(place.ca_file) if place.ca_file else None
+    ca_file = str(server.ca_file) if server.ca_file else None
     context = ssl.create_default_context(cafile=ca_file)
     context.load_cert_chain(me.certificate, me.key)
     connection = http.client.HTTPSConnection(

@@ -8,7 +8,13 @@ from fleet_cloud.aws.calls import text
 from fleet_cloud.aws.names import FleetNames
 from fleet_cloud.fleet import vending
 from fleet_cloud.fleet.configuration import Endpoint
-from fleet_cloud.fleet.connection import Connection, Identity, Place, RefusedError, check_way
+from fleet_cloud.fleet.connection import (
+    Connection,
+    Identity,
+    RefusedError,
+    Server,
+    check_reachable,
+)
 from fleet_cloud.local import files
 
 CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
@@ -76,16 +82,16 @@ class Trial:
     """Makes the attempts and keeps how they ended.
 
     Args:
-        place: Where devices connect.
+        server: Where devices connect.
         names: The fleet's.
         say: Tells each check as it is made.
     """
 
-    def __init__(self, place: Place, names: FleetNames, say: Callable[[str], None]) -> None:
+    def __init__(self, server: Server, names: FleetNames, say: Callable[[str], None]) -> None:
         self.checks: list[Check] = []
         # Certificates that were made and then refused: AWS would keep them for an hour.
         self.refused: list[str] = []
-        self._place = place
+        self._server = server
         self._names = names
         self._say = say
 
@@ -93,7 +99,7 @@ class Trial:
         """Tries what a claim must not do; ``other`` is a thing's name that is not there."""
         template = f"$aws/provisioning-templates/{other}/provision/json"
         first = self._allowed("claim connects as claim-…", claim, client_id, lambda _: None)
-        check_way(self._place, [first])
+        check_reachable(self._server, [first])
         self._refused("claim connects under a thing's name", claim, other, lambda _: None)
         self._refused(
             "claim publishes readings",
@@ -163,14 +169,14 @@ class Trial:
             failure: str | None = None
             for _ in range(_TRIES):
                 failure = vending.refusal(
-                    self._place, endpoint, device.identity, device.thing, alias
+                    self._server, endpoint, device.identity, device.thing, alias
                 )
                 if failure is None:
                     break
                 time.sleep(_PAUSE_SECONDS)
             self.note(f"device gets AWS credentials of {alias}", "allowed", failure)
         other = f"{aliases[0][:100]}-verify-other"
-        failure = vending.refusal(self._place, endpoint, device.identity, device.thing, other)
+        failure = vending.refusal(self._server, endpoint, device.identity, device.thing, other)
         self.note("device gets AWS credentials of another role alias", "refused", failure)
 
     def provision(self, claim: Identity, client_id: str, wanted: Wanted) -> Registered:
@@ -179,7 +185,7 @@ class Trial:
         Raises:
             RefusedError: AWS IoT says no; says why.
         """
-        with Connection(self._place, claim, client_id) as session:
+        with Connection(self._server, claim, client_id) as session:
             made = session.ask(CREATE_FROM_CSR, {"certificateSigningRequest": wanted.request})
             files.write_public(wanted.identity.certificate, text(made, "certificatePem"))
             topic = f"$aws/provisioning-templates/{self._names.template}/provision/json"
@@ -232,7 +238,7 @@ class Trial:
     ) -> RefusedError | None:
         """Returns how AWS IoT refused it; nothing when it was allowed."""
         try:
-            with Connection(self._place, me, client_id) as session:
+            with Connection(self._server, me, client_id) as session:
                 attempt(session)
         except RefusedError as error:
             return error

@@ -16,7 +16,7 @@ from fleet_cloud.console import duration
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import connection, spread
 from fleet_cloud.fleet.configuration import Endpoint
-from fleet_cloud.fleet.connection import Identity, Place
+from fleet_cloud.fleet.connection import Identity, Server
 from fleet_cloud.fleet.trial_claim import trial_claim
 from fleet_cloud.local import files, quoting
 from fleet_cloud.options import Context
@@ -53,7 +53,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     asked = _asked(arguments, configured)
     aws = context.aws()
     switches = _switches(aws, asked)
-    source = configured or _place(context, aws, arguments)
+    source = configured or _server(context, aws, arguments)
     if context.shell.dry_run:
         context.console.script(f"# would rehearse: {asked.words}")
         return Outcome(data={"dry_run": True, **asked.data()}, lines=[])
@@ -123,7 +123,7 @@ def _switches(aws: Aws, asked: Asked) -> list[sandbox.Switch] | None:
     return None
 
 
-def _place(context: Context, aws: Aws, arguments: argparse.Namespace) -> Place:
+def _server(context: Context, aws: Aws, arguments: argparse.Namespace) -> Server:
     """Asks where devices connect, and whether there is a template for them."""
     described, template = aws.ask_all(
         [connection.ask_endpoint(aws), templates.read(aws, context.names)]
@@ -131,11 +131,11 @@ def _place(context: Context, aws: Aws, arguments: argparse.Namespace) -> Place:
     if template is None:
         raise templates.missing(context.names.template, aws.region)
     endpoint = connection.endpoint_of(described, arguments.device_endpoint)
-    return Place(endpoint=endpoint, ca_file=arguments.ca_file)
+    return Server(endpoint=endpoint, ca_file=arguments.ca_file)
 
 
 @contextmanager
-def _configured(context: Context, aws: Aws, source: Settings | Place) -> Iterator[Settings]:
+def _configured(context: Context, aws: Aws, source: Settings | Server) -> Iterator[Settings]:
     """Gives the image's configuration, or one with a claim for the time."""
     if isinstance(source, Settings):
         yield source
@@ -156,13 +156,13 @@ def _look_at_way(settings: Settings) -> None:
     claim = settings.claim
     if claim is None or is_uri(claim.private_key):
         return
-    place = Place(
+    server = Server(
         endpoint=Endpoint(settings.endpoint, settings.port),
         ca_file=Path(settings.ca_file) if settings.ca_file else None,
     )
     identity = Identity(certificate=Path(claim.certificate), key=Path(claim.private_key))
-    connection.check_way(
-        place, [connection.knock(place, identity, f"claim-{secrets.token_hex(8)}")]
+    connection.check_reachable(
+        server, [connection.knock(server, identity, f"claim-{secrets.token_hex(8)}")]
     )
 
 

@@ -8,7 +8,7 @@ from fleet_agent.config.load import load
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import AgentError, ConfigurationError
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.fleet.connection import Identity, Place
+from fleet_cloud.fleet.connection import Identity, Server
 from fleet_cloud.plan.hook_settings import SERIAL_PARAMETER
 
 
@@ -35,12 +35,12 @@ def of_image(path: Path) -> Settings:
     return settings
 
 
-def of_fleet(place: Place, claim: Identity, template: str) -> Settings:
+def of_fleet(server: Server, claim: Identity, template: str) -> Settings:
     """Return what ``fleet-cloud config`` would say, with this claim."""
     given = {
-        "endpoint": place.endpoint.host,
-        "port": place.endpoint.port,
-        "ca_file": str(place.ca_file.resolve()) if place.ca_file else None,
+        "endpoint": server.endpoint.host,
+        "port": server.endpoint.port,
+        "ca_file": str(server.ca_file.resolve()) if server.ca_file else None,
         "claim.certificate": str(claim.certificate),
         "claim.private_key": str(claim.key),
         "provisioning.template": template,

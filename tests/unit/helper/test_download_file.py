@@ -19,7 +19,7 @@ SUM = hashlib.sha256(CONTENT).hexdigest()
 
 
 @dataclass
-class Place:
+class Downloads:
     """A web server and a folder that downloads may go to."""
 
     program: Path
@@ -41,14 +41,14 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, root_dir: Path) -> Iterator[Place]:
+def downloads(tmp_path: Path, root_dir: Path) -> Iterator[Downloads]:
     program, folder = tmp_path / "download-file", tmp_path / "allowed"
     shutil.copy(root_dir / "packaging" / "helpers.d" / "download-file", program)
     folder.mkdir()
     (tmp_path / "sums").mkdir()
     (tmp_path / "download-file.allow").write_text(f"# folders\n{folder}\n{tmp_path}/sums sha256\n")
     pair = make_pair(tmp_path / "tls", name="localhost")
-    made = Place(program, folder, pair.certificate)
+    made = Downloads(program, folder, pair.certificate)
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -74,68 +74,68 @@ def place(tmp_path: Path, root_dir: Path) -> Iterator[Place]:
         yield made
 
 
-def test_it_arrives_whole_and_names_its_sum(place: Place) -> None:
-    target = place.folder / "app.bin"
-    done = place.download(str(target), SUM)
+def test_it_arrives_whole_and_names_its_sum(downloads: Downloads) -> None:
+    target = downloads.folder / "app.bin"
+    done = downloads.download(str(target), SUM)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{target}: sha256 {SUM}\n"
     assert target.read_bytes() == CONTENT
-    assert [path.name for path in place.folder.iterdir()] == ["app.bin"]
-    assert place.download(str(place.folder / "other")).returncode == 0
+    assert [path.name for path in downloads.folder.iterdir()] == ["app.bin"]
+    assert downloads.download(str(downloads.folder / "other")).returncode == 0
 
 
-def test_it_reads_its_arguments_where_none_are_in_the_command_line(place: Place) -> None:
-    target = place.folder / "app.bin"
-    words = (f"https://localhost:{place.port}/file?X-Amz-Signature=1", str(target), SUM)
+def test_it_reads_its_arguments_where_none_are_in_the_command_line(downloads: Downloads) -> None:
+    target = downloads.folder / "app.bin"
+    words = (f"https://localhost:{downloads.port}/file?X-Amz-Signature=1", str(target), SUM)
     done = subprocess.run(
-        [sys.executable, "-I", place.program], env={"SSL_CERT_FILE": str(place.ca)}, capture_output=True, text=True,
-        input="".join(f"{word}\0" for word in words), check=False,
+        [sys.executable, "-I", downloads.program], env={"SSL_CERT_FILE": str(downloads.ca)}, capture_output=True,
+        text=True, input="".join(f"{word}\0" for word in words), check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, f"{target}: sha256 {SUM}\n")
     assert target.read_bytes() == CONTENT
 
 
-def test_cut_off_it_goes_on_where_it_was(place: Place) -> None:
-    target = place.folder / "app.bin"
-    place.cut = 300_000
-    done = place.download(str(target), SUM)
+def test_cut_off_it_goes_on_where_it_was(downloads: Downloads) -> None:
+    target = downloads.folder / "app.bin"
+    downloads.cut = 300_000
+    done = downloads.download(str(target), SUM)
     assert (done.returncode, target.exists()) == (69, False)
     assert "300000 of 1024000" in done.stderr
-    place.cut = None
-    assert place.download(str(target), SUM.upper()).returncode == 0
-    assert place.asked == [None, "bytes=300000-"]
+    downloads.cut = None
+    assert downloads.download(str(target), SUM.upper()).returncode == 0
+    assert downloads.asked == [None, "bytes=300000-"]
     assert target.read_bytes() == CONTENT
     # All of it was there already, but for the last rename.
-    target.rename(place.folder / f".app.bin.{SUM[:16]}.part")
-    assert place.download(str(target), SUM).returncode == 0
+    target.rename(downloads.folder / f".app.bin.{SUM[:16]}.part")
+    assert downloads.download(str(target), SUM).returncode == 0
     assert target.read_bytes() == CONTENT
 
 
-def test_what_has_another_sum_is_thrown_away(place: Place) -> None:
-    done = place.download(str(place.folder / "app.bin"), "0" * 64)
+def test_what_has_another_sum_is_thrown_away(downloads: Downloads) -> None:
+    done = downloads.download(str(downloads.folder / "app.bin"), "0" * 64)
     assert (done.returncode, SUM in done.stderr) == (65, True)
-    assert list(place.folder.iterdir()) == []
+    assert list(downloads.folder.iterdir()) == []
 
 
-def test_what_is_not_allowed_is_not_even_asked_for(place: Place, tmp_path: Path) -> None:
+def test_what_is_not_allowed_is_not_even_asked_for(downloads: Downloads, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    (place.folder / "link").symlink_to(outside)
+    (downloads.folder / "link").symlink_to(outside)
     for path, *more in (
         (str(outside / "x"),),
-        (f"{place.folder}/../outside/x",),
-        (f"{place.folder}/link/x",),
-        (f"{place.folder}/no-folder/x",),
-        (f"{place.folder}x/y",),
+        (f"{downloads.folder}/../outside/x",),
+        (f"{downloads.folder}/link/x",),
+        (f"{downloads.folder}/no-folder/x",),
+        (f"{downloads.folder}x/y",),
         ("relative",),
         (f"{tmp_path}/sums/x",),
-        (str(place.folder / "x"), "no sum"),
+        (str(downloads.folder / "x"), "no sum"),
     ):
-        done = place.download(path, *more)
+        done = downloads.download(path, *more)
         assert done.returncode in (64, 77), path
         assert done.stderr.count("\n") == 1, done.stderr
     for url in ("http://localhost/x", "file:///etc/shadow", "ftp://localhost/x"):
-        assert place.download(str(place.folder / "x"), url=url).returncode == 77
+        assert downloads.download(str(downloads.folder / "x"), url=url).returncode == 77
     for url in (
         "https://[/x",
         "https://h:x/",
@@ -144,51 +144,51 @@ def test_what_is_not_allowed_is_not_even_asked_for(place: Place, tmp_path: Path)
         "https://\u00fc/",
         "https://h/\n",
     ):
-        done = place.download(str(place.folder / "x"), url=url)
+        done = downloads.download(str(downloads.folder / "x"), url=url)
         assert done.returncode in (64, 69), url
         assert done.stderr.count("\n") == 1, done.stderr
-    assert place.asked == []
+    assert downloads.asked == []
     assert list(outside.iterdir()) == []
-    assert place.download(f"{tmp_path}/sums/x", SUM).returncode == 0
+    assert downloads.download(f"{tmp_path}/sums/x", SUM).returncode == 0
 
 
-def test_no_link_that_lies_there_is_written_through(place: Place, tmp_path: Path) -> None:
+def test_no_link_that_lies_there_is_written_through(downloads: Downloads, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    (place.folder / f".app.bin.{SUM[:16]}.part").symlink_to(victim)
-    done = place.download(str(place.folder / "app.bin"), SUM)
+    (downloads.folder / f".app.bin.{SUM[:16]}.part").symlink_to(victim)
+    done = downloads.download(str(downloads.folder / "app.bin"), SUM)
     assert done.returncode == 77
-    (place.folder / f".app.bin.{SUM[:16]}.part").unlink()
+    (downloads.folder / f".app.bin.{SUM[:16]}.part").unlink()
     # The target itself is replaced, not followed.
-    (place.folder / "app.bin").symlink_to(victim)
-    assert place.download(str(place.folder / "app.bin"), SUM).returncode == 0
-    assert not (place.folder / "app.bin").is_symlink()
+    (downloads.folder / "app.bin").symlink_to(victim)
+    assert downloads.download(str(downloads.folder / "app.bin"), SUM).returncode == 0
+    assert not (downloads.folder / "app.bin").is_symlink()
     assert victim.read_text() == "mine"
 
 
-def test_a_way_out_of_https_is_not_taken(place: Place) -> None:
-    done = place.download(str(place.folder / "x"), url="away")
+def test_a_way_out_of_https_is_not_taken(downloads: Downloads) -> None:
+    done = downloads.download(str(downloads.folder / "x"), url="away")
     assert (done.returncode, "not https" in done.stderr) == (77, True)
 
 
-def test_a_server_that_is_not_trusted_or_not_there(place: Place) -> None:
-    place.ca = Path("/dev/null")
-    done = place.download(str(place.folder / "x"))
+def test_a_server_that_is_not_trusted_or_not_there(downloads: Downloads) -> None:
+    downloads.ca = Path("/dev/null")
+    done = downloads.download(str(downloads.folder / "x"))
     assert done.returncode == 69
     assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
-    done = place.download(str(place.folder / "x"), url="https://localhost:1/x")
+    done = downloads.download(str(downloads.folder / "x"), url="https://localhost:1/x")
     assert (done.returncode, done.stderr.count("\n")) == (69, 1)
 
 
 @pytest.mark.parametrize("more", [(), (SUM,)])
 def test_a_second_name_of_a_file_elsewhere_is_left_alone(
-    place: Place, tmp_path: Path, more: tuple[str, ...]
+    downloads: Downloads, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
     victim.chmod(0o600)
     name = f".app.bin.{SUM[:16] if more else 'new'}.part"
-    (place.folder / name).hardlink_to(victim)
-    done = place.download(str(place.folder / "app.bin"), *more)
+    (downloads.folder / name).hardlink_to(victim)
+    done = downloads.download(str(downloads.folder / "app.bin"), *more)
     assert (done.returncode, done.stderr) == (77, f"{name} is somebody else's\n")
     assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("mine", 0o600)

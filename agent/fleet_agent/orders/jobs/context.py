@@ -12,8 +12,8 @@ from fleet_agent.session.message import Outgoing
 
 
 @record
-class Place:
-    """What jobs work with; ``handler`` finds the one of a step, or raises ``UnfitError``; ``facts`` for conditions.
+class JobsContext:
+    """What jobs work with: ``handler`` finds the one of a step, or raises ``UnfitError``; ``facts`` for conditions.
 
     ``cancel``: ends the order of that identity, whoever has it.
     """

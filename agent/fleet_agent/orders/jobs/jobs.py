@@ -14,6 +14,7 @@ from typing import Any
 from fleet_agent.config.orders import Jobs as Settings
 from fleet_agent.orders.jobs import document, execution, progress, report
 from fleet_agent.orders.jobs.asking import Asking
+from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.document import Plan, Step, UnfitError
 from fleet_agent.orders.jobs.execution import (
     FAILED,
@@ -24,7 +25,6 @@ from fleet_agent.orders.jobs.execution import (
     Execution,
 )
 from fleet_agent.orders.jobs.own import Operation
-from fleet_agent.orders.jobs.place import Place
 from fleet_agent.orders.jobs.progress import Kept, Progress
 from fleet_agent.orders.jobs.search import Search
 from fleet_agent.orders.jobs.updates import Updates
@@ -42,15 +42,17 @@ class Jobs:
     Args:
         settings: Which handler does what.
         operations: What the agent does itself.
-        place: What it works with.
+        context: What it works with.
     """
 
-    def __init__(self, settings: Settings, operations: Sequence[Operation], place: Place) -> None:
+    def __init__(
+        self, settings: Settings, operations: Sequence[Operation], context: JobsContext
+    ) -> None:
         self._settings = settings
         self._operations = {one.name: one for one in operations}
-        self._place = place
-        self._base = f"$aws/things/{place.thing}/jobs"
-        self._asking = Asking(self._base, place.send, place.clock)
+        self._context = context
+        self._base = f"$aws/things/{context.thing}/jobs"
+        self._asking = Asking(self._base, context.send, context.clock)
         self._updates = Updates(self._asking)
         self._search = Search(
             self._asking,
@@ -58,7 +60,7 @@ class Jobs:
             starts=settings.enabled and not settings.leave,
             lists=settings.enabled,
         )
-        self._kept = Kept(place.path, place.not_kept)
+        self._kept = Kept(context.path, context.not_kept)
         self._progress = self._kept.read()
         self._plan: Plan | None = None
         self._execution: Execution | None = None
@@ -139,7 +141,7 @@ class Jobs:
         if found is None:
             return
         self._updates.version = found.version
-        self._bound = bound(found.seconds, self._place.clock)
+        self._bound = bound(found.seconds, self._context.clock)
         if self._progress is not None:
             self._go_on(found)
         elif (operation := self._operation(found)) is not None:
@@ -188,9 +190,9 @@ class Jobs:
         self._next_step()
 
     def _planned(self, found: Execution) -> Plan:
-        plan = document.plan(found.document, self._settings, self._place.facts)
+        plan = document.plan(found.document, self._settings, self._context.facts)
         for step in plan.steps:
-            self._place.handler(step)
+            self._context.handler(step)
         return plan
 
     def _next_step(self) -> None:
@@ -203,7 +205,7 @@ class Jobs:
             return
         index = len(current.steps)
         step = plan.steps[index]
-        handler = self._place.handler(step)
+        handler = self._context.handler(step)
         if handler.knows(current.identity) and not handler.has(current.identity):
             self._ended(
                 failure(STOPPED, "what became of it is not known any more", was_begun=True)
@@ -312,7 +314,7 @@ class Jobs:
             "the job %s is not wanted any more: canceled, timed out or deleted", current.job
         )
         # Before it is forgotten: so a kill in between does not keep it from being ended.
-        self._place.cancel(current.identity)
+        self._context.cancel(current.identity)
         self._drop()
 
     def _drop(self) -> None:

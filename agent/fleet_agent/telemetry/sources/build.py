@@ -25,7 +25,7 @@ from fleet_agent.topics.names import Topics
 
 
 @record
-class Place:
+class SourcesContext:
     """What sources work with, and where.
 
     ``fill`` fills a template for the source of a name, and gives None, and reports it, where that makes no topic;
@@ -45,9 +45,9 @@ class Place:
     reserved: Reserved | None = None
 
 
-def build(telemetry: Telemetry, place: Place) -> list[Source]:
+def build(telemetry: Telemetry, context: SourcesContext) -> list[Source]:
     """Make the sources whose topic can be filled in; none does anything before its first ``act``."""
-    found = (_source(item, telemetry, place) for item in telemetry.sources)
+    found = (_source(item, telemetry, context) for item in telemetry.sources)
     return [source for source in found if source is not None]
 
 
@@ -56,46 +56,46 @@ def socket_paths(sources: Sequence[object]) -> list[Path]:
     return [path for item in sources if (path := getattr(item, "path", None))]
 
 
-def _source(item: TelemetrySource, telemetry: Telemetry, place: Place) -> Source | None:
+def _source(item: TelemetrySource, telemetry: Telemetry, context: SourcesContext) -> Source | None:
     # Each kind is imported when there is one: subprocess, socket and the rest would stay in the daemon's memory.
     settings = own(item)
-    topic = place.fill(settings.topic or telemetry.topic, settings.name)
+    topic = context.fill(settings.topic or telemetry.topic, settings.name)
     if topic is None:
         return None
     feed = Feed(
         name=settings.name,
         topic=topic,
         priority=PRIORITIES.index(settings.priority),
-        intake=place.intake,
-        clock=place.clock,
-        health=place.health,
+        intake=context.intake,
+        clock=context.clock,
+        health=context.health,
     )
     match item:
         case FromSystem(system=device):
             from fleet_agent.telemetry.sources.system import System
 
-            return System(device, feed, place.state_dir)
+            return System(device, feed, context.state_dir)
         case FromProgram(command=program):
             from fleet_agent.telemetry.sources.command import Command
 
-            return Command(program, feed, place.mailbox)
+            return Command(program, feed, context.mailbox)
         case FromGrowingFile(file=file):
             from fleet_agent.telemetry.sources.file import File
 
-            return File(file, feed, place.state_dir, place.reserved)
+            return File(file, feed, context.state_dir, context.reserved)
         case FromSocket(socket=listener):
-            return _socket(listener, feed, place)
+            return _socket(listener, feed, context)
 
 
-def _socket(settings: SocketSource, feed: Feed, place: Place) -> Source:
+def _socket(settings: SocketSource, feed: Feed, context: SourcesContext) -> Source:
     from fleet_agent.telemetry.sources.packet import NAME
     from fleet_agent.telemetry.sources.rights import AllowList
     from fleet_agent.telemetry.sources.socket import Socket
 
     allowed = AllowList(
         settings.allow,
-        lambda text: place.fill(text, feed.name),
-        place.topics.filler(feed.name),
+        lambda text: context.fill(text, feed.name),
+        context.topics.filler(feed.name),
     )
-    path = place.runtime_dir / NAME
-    return Socket(settings, feed, place.mailbox, path, place.listeners, allowed)
+    path = context.runtime_dir / NAME
+    return Socket(settings, feed, context.mailbox, path, context.listeners, allowed)

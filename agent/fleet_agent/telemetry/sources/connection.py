@@ -5,7 +5,7 @@ import socket
 from functools import partial
 
 from fleet_agent.guests.farewell import Farewells
-from fleet_agent.guests.places import Share
+from fleet_agent.guests.shares import Share
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet

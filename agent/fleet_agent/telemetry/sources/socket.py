@@ -10,7 +10,7 @@ from pathlib import Path
 from fleet_agent.config.telemetry import SocketSource
 from fleet_agent.guests.door import Door
 from fleet_agent.guests.farewell import Farewells
-from fleet_agent.guests.places import Places
+from fleet_agent.guests.shares import Shares
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
@@ -58,7 +58,7 @@ class Socket:
         self._feed = feed
         self._mailbox = mailbox
         self._allowed = allowed
-        self._connections = Places()
+        self._connections = Shares()
         self._scratch = bytearray(connection.SCRATCH)
         self._farewells = Farewells(mailbox, feed.clock, self._scratch)
 

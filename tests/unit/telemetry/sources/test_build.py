@@ -21,7 +21,7 @@ from fleet_agent.config.telemetry import (
 from fleet_agent.errors import DeviceError
 from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import Source
-from fleet_agent.telemetry.sources.build import Place, build, socket_paths
+from fleet_agent.telemetry.sources.build import SourcesContext, build, socket_paths
 from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
 from support.programs import Program
@@ -37,7 +37,7 @@ def sources_of(bench: Bench, *sources: Any, **options: Any) -> list[Source]:
         except DeviceError:
             return None
 
-    place = Place(
+    context = SourcesContext(
         fill=fill,
         topics=topics,
         intake=bench.intake,
@@ -49,7 +49,7 @@ def sources_of(bench: Bench, *sources: Any, **options: Any) -> list[Source]:
         listeners=bench.listeners,
         reserved=Reserved([bench.state_dir]),
     )
-    bench.sources = build(Telemetry(sources=sources, **options), place)
+    bench.sources = build(Telemetry(sources=sources, **options), context)
     return bench.sources
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fleet_agent.guests import door, farewell, places
+from fleet_agent.guests import door, farewell, shares
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources import socket as sockets
 from support.programs import Program, begin
@@ -90,7 +90,7 @@ def test_an_idle_connection_gives_its_place_to_the_same_users_next_program(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "MAX_CONNECTIONS", 2)
-    monkeypatch.setattr(places, "IDLE", 0.0)
+    monkeypatch.setattr(shares, "IDLE", 0.0)
     begin(bench)
     first, second = Program(bench), Program(bench)
     bench.turn(connected(bench, 2))
