@@ -1,4 +1,4 @@
-"""Whether the file system of the state directory can do what the agent needs, tried before AWS is asked for anything.
+"""Whether the file system of the state directory outlasts a boot and can do what the agent needs, before AWS is asked.
 
 A certificate that cannot be kept is lost, and each start would ask for another: exFAT and FAT have no links
 and no modes, an NFS without its lock daemon has no locks. What was tried leaves nothing behind.
@@ -15,6 +15,12 @@ from pathlib import Path
 from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.pinned import pinned
+
+VOLATILE = "state-volatile"
+_VOLATILE = frozenset({"tmpfs", "ramfs", "rootfs"})
+
+# There while systemd is the init: sd_booted(3).
+BOOTED = Path("/run/systemd/system")
 
 _MODE = 0o600
 _TRIAL = ".trial"
@@ -50,13 +56,81 @@ def without_locks(state_dir: Path, error: OSError) -> StateDirectoryError:
     return _unfit(state_dir, f"has no locks ({error.strerror})", "state-no-locks")
 
 
+def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
+    """Refuse a place that forgets everything at power-off: a fleet would make new certificates at every boot.
+
+    Args:
+        state_dir: Need not exist yet.
+        mounts: Content of /proc/self/mountinfo; read from there when None.
+
+    Returns:
+        A warning when an overlay's upper side cannot be judged, else None.
+
+    Raises:
+        StateDirectoryError: It lies in memory.
+    """
+    if mounts is None:
+        mounts = _mounts()
+    kind, options = mount_of(state_dir.resolve(), mounts)
+    if kind == "overlay":
+        given = (o[9:] for o in options.split(",") if o.startswith("upperdir="))
+        upper = next(map(unescaped, given), None)
+        kind = "overlay" if upper is None else _kind_of_upper(Path(upper), mounts)
+        if kind == "overlay":
+            return f"{state_dir} lies on an overlay whose upper side cannot be judged: is it persistent?"
+    if kind in _VOLATILE:
+        raise StateDirectoryError(
+            f"{state_dir} lies in memory ({kind}): the identity would be gone at the next boot.",
+            remedy="Put it on a persistent disk with --state-dir or state_dir (--allow-volatile to insist).",
+            code=VOLATILE,
+        )
+    return None
+
+
+def refuse_doubtful(state_dir: Path, doubt: str) -> None:
+    """Refuse an overlay that cannot be judged where an identity would be made on a booted machine.
+
+    That is how a root in memory looks (systemd.volatile=overlay, overlayroot): a certificate at each boot. An identity
+    that is there already has outlasted something, and in a container without systemd all is an overlay.
+
+    Args:
+        state_dir: Need not exist yet.
+        doubt: The warning of ``refuse_volatile``.
+
+    Raises:
+        StateDirectoryError: An identity would be made there.
+    """
+    if BOOTED.is_dir() and not (state_dir / "credentials" / "current").is_symlink():
+        raise StateDirectoryError(
+            doubt,
+            remedy="Put it on a persistent partition with --state-dir or state_dir; if it does persist, say so with "
+            "--allow-volatile.",
+            code=VOLATILE,
+        )
+
+
+def _kind_of_upper(upper: Path, mounts: str) -> str:
+    """The type of the mount below an overlay's upper side; ``overlay`` when it cannot be seen from here."""
+    try:
+        upper.lstat()
+    except PermissionError:  # root's own folder: it is here, and the table of mounts shows where
+        pass
+    except OSError:  # a container's lies outside
+        return "overlay"
+    return mount_of(upper, mounts)[0]
+
+
 def kind_of(path: Path) -> str:
     """The type of the file system there, such as ``ext4``; a word for it when the kernel does not say."""
+    return mount_of(path.resolve(), _mounts())[0] or "unknown"
+
+
+def _mounts() -> str:
+    """The table of mounts; empty when the kernel does not show it."""
     try:
-        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+        return Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
     except OSError:
-        return "unknown"
-    return mount_of(path.resolve(), mounts)[0] or "unknown"
+        return ""
 
 
 def mount_of(path: Path, mounts: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The state directory as a whole: it is persistent, ours alone while we run, and written as its owner."""
+"""The state directory as a whole: ours alone while we run, and written as its owner."""
 
 import contextlib
 import dataclasses
@@ -12,18 +12,12 @@ from pathlib import Path
 
 from fleet_agent import files, relay
 from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
-from fleet_agent.filesystem import mount_of, unescaped, without_locks
+from fleet_agent.filesystem import without_locks
 from fleet_agent.pasted import word
 from fleet_agent.pinned import pinned
 from fleet_agent.printable import printable
 
 USER = "_fleet-agent"  # whom package and unit give everything to
-
-VOLATILE = "state-volatile"
-_VOLATILE = frozenset({"tmpfs", "ramfs", "rootfs"})
-
-# There while systemd is the init: sd_booted(3).
-_BOOTED = Path("/run/systemd/system")
 
 # The lock's descriptor goes along when `run` re-executes itself after provisioning.
 _INHERITED = "FLEET_AGENT_LOCK_FD"
@@ -272,70 +266,3 @@ def _command_of(process: str) -> str:
     # Folders would push what matters, the script and its verb, out of a line's length.
     names = b" ".join(word.rpartition(b"/")[2] for word in words).strip()
     return f" ({printable(names[:80])})"
-
-
-def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
-    """Refuse a place that forgets everything at power-off: a fleet would make new certificates at every boot.
-
-    Args:
-        state_dir: Need not exist yet.
-        mounts: Content of /proc/self/mountinfo; read from there when None.
-
-    Returns:
-        A warning when an overlay's upper side cannot be judged, else None.
-
-    Raises:
-        StateDirectoryError: It lies in memory.
-    """
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-        except OSError:
-            return None
-    kind, options = mount_of(state_dir.resolve(), mounts)
-    if kind == "overlay":
-        given = (o[9:] for o in options.split(",") if o.startswith("upperdir="))
-        upper = next(map(unescaped, given), None)
-        kind = "overlay" if upper is None else _kind_of_upper(Path(upper), mounts)
-        if kind == "overlay":
-            return f"{state_dir} lies on an overlay whose upper side cannot be judged: is it persistent?"
-    if kind in _VOLATILE:
-        raise StateDirectoryError(
-            f"{state_dir} lies in memory ({kind}): the identity would be gone at the next boot.",
-            remedy="Put it on a persistent disk with --state-dir or state_dir (--allow-volatile to insist).",
-            code=VOLATILE,
-        )
-    return None
-
-
-def refuse_doubtful(state_dir: Path, doubt: str) -> None:
-    """Refuse an overlay that cannot be judged where an identity would be made on a booted machine.
-
-    That is how a root in memory looks (systemd.volatile=overlay, overlayroot): a certificate at each boot. An identity
-    that is there already has outlasted something, and in a container without systemd all is an overlay.
-
-    Args:
-        state_dir: Need not exist yet.
-        doubt: The warning of ``refuse_volatile``.
-
-    Raises:
-        StateDirectoryError: An identity would be made there.
-    """
-    if _BOOTED.is_dir() and not (state_dir / "credentials" / "current").is_symlink():
-        raise StateDirectoryError(
-            doubt,
-            remedy="Put it on a persistent partition with --state-dir or state_dir; if it does persist, say so with "
-            "--allow-volatile.",
-            code=VOLATILE,
-        )
-
-
-def _kind_of_upper(upper: Path, mounts: str) -> str:
-    """The type of the mount below an overlay's upper side; ``overlay`` when it cannot be seen from here."""
-    try:
-        upper.lstat()
-    except PermissionError:  # root's own folder: it is here, and the table of mounts shows where
-        pass
-    except OSError:  # a container's lies outside
-        return "overlay"
-    return mount_of(upper, mounts)[0]

@@ -1,13 +1,14 @@
-"""File systems that lack what an identity needs, refused by strace: named before AWS is asked for anything."""
+"""File systems that forget, or lack what an identity needs (refused by strace): named before AWS is asked."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from fleet_agent import filesystem, statedir
+from fleet_agent import filesystem
 from fleet_agent.errors import StateDirectoryError
 from support.agent import Agent
 from support.fleets import Fleet
@@ -107,16 +108,114 @@ def test_no_certificate_is_asked_for(fleet: Fleet, tmp_path: Path) -> None:
     assert not list(agent.credentials.glob("*"))
 
 
+# Volatile places ------------------------------------------------------------------------------------------------------
+
+ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+
+
+def mount(point: str, kind: str, options: str = "rw") -> str:
+    return f"30 22 0:30 / {point} rw - {kind} none {options}\n"
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ramfs", "rootfs"])
+def test_a_place_in_memory(kind: str) -> None:
+    with pytest.raises(StateDirectoryError, match=f"in memory \\({kind}\\)") as caught:
+        filesystem.refuse_volatile(Path("/x/state"), ROOT + mount("/x", kind))
+    assert caught.value.code == "state-volatile"
+    assert "--allow-volatile" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        ROOT,
+        ROOT + mount("/y", "tmpfs"),
+        ROOT + mount("/x/state2", "tmpfs"),
+        ROOT + mount("/x", "tmpfs") + mount("/x/state", "ext4"),
+        ROOT + mount("/x", "tmpfs") + mount("/x", "ext4"),
+        "",
+        "nonsense\n30 22 - x\n" + ROOT,
+        ROOT + mount("/media/日本\\040€", "vfat") + mount("/mnt/\udcff", "vfat"),
+    ],
+    ids=[
+        "a disk",
+        "memory elsewhere",
+        "a neighbour of that name",
+        "a disk below memory",
+        "a disk over memory",
+        "nothing known",
+        "lines nobody knows",
+        "mount points of any letters",
+    ],
+)
+def test_a_place_that_stays(mounts: str) -> None:
+    assert filesystem.refuse_volatile(Path("/x/state"), mounts) is None
+
+
+def test_memory_over_a_disk_at_the_same_place() -> None:
+    with pytest.raises(StateDirectoryError):
+        filesystem.refuse_volatile(
+            Path("/x/state"), ROOT + mount("/x", "ext4") + mount("/x", "tmpfs")
+        )
+
+
+def test_a_mount_point_with_a_space() -> None:
+    with pytest.raises(StateDirectoryError):
+        filesystem.refuse_volatile(Path("/a b/state"), ROOT + mount("/a\\040b", "tmpfs"))
+
+
+def test_an_overlay_whose_upper_side_is_in_memory(tmp_path: Path) -> None:
+    """What a read-only root of an embedded image does with /var/lib."""
+    upper = tmp_path / "upper side"
+    upper.mkdir()
+    options = f"rw,lowerdir=/lower,upperdir={str(upper).replace(' ', chr(92) + '040')},workdir=/w"
+    mounts = ROOT + mount("/x", "overlay", options)
+    assert filesystem.refuse_volatile(Path("/x/state"), mounts) is None
+    with pytest.raises(StateDirectoryError):
+        filesystem.refuse_volatile(Path("/x/state"), mounts + mount(str(tmp_path), "tmpfs"))
+
+
+@pytest.mark.parametrize("options", ["rw,lowerdir=/l", "rw,upperdir=/nowhere/to/be/seen"])
+def test_an_overlay_that_cannot_be_judged(options: str) -> None:
+    said = filesystem.refuse_volatile(Path("/x/state"), ROOT + mount("/x", "overlay", options))
+    assert said is not None
+    assert "/x/state" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
+def test_an_overlay_whose_upper_side_is_roots_own(tmp_path: Path) -> None:
+    """What the agent's user may not look into, the table of mounts tells all the same."""
+    (tmp_path / "closed" / "upper").mkdir(parents=True)
+    tmp_path.chmod(0o755)
+    (tmp_path / "closed").chmod(0o700)
+    upper = tmp_path / "closed" / "upper"
+    mounts = ROOT + mount("/x", "overlay", f"rw,upperdir={upper}")
+    os.seteuid(65534)
+    try:
+        assert filesystem.refuse_volatile(Path("/x/state"), mounts) is None
+        with pytest.raises(StateDirectoryError):
+            filesystem.refuse_volatile(Path("/x/state"), mounts + mount(str(tmp_path), "tmpfs"))
+    finally:
+        os.seteuid(0)
+
+
+def test_this_machines_own_mounts_can_be_read(tmp_path: Path) -> None:
+    try:
+        filesystem.refuse_volatile(tmp_path)
+    except StateDirectoryError as error:
+        assert error.code == "state-volatile"  # noqa: PT017 - where tests run in memory
+
+
 def test_a_doubtful_overlay_is_refused_only_where_an_identity_would_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statedir, "_BOOTED", tmp_path)
+    monkeypatch.setattr(filesystem, "BOOTED", tmp_path)
     with pytest.raises(StateDirectoryError, match="persistent") as caught:
-        statedir.refuse_doubtful(tmp_path, "is it persistent?")
-    assert caught.value.code == statedir.VOLATILE
+        filesystem.refuse_doubtful(tmp_path, "is it persistent?")
+    assert caught.value.code == filesystem.VOLATILE
     (tmp_path / "credentials").mkdir()
     (tmp_path / "credentials" / "current").symlink_to("0001")
-    statedir.refuse_doubtful(tmp_path, "is it persistent?")
+    filesystem.refuse_doubtful(tmp_path, "is it persistent?")
     (tmp_path / "credentials" / "current").unlink()
-    monkeypatch.setattr(statedir, "_BOOTED", tmp_path / "no systemd")
-    statedir.refuse_doubtful(tmp_path, "is it persistent?")
+    monkeypatch.setattr(filesystem, "BOOTED", tmp_path / "no systemd")
+    filesystem.refuse_doubtful(tmp_path, "is it persistent?")

@@ -9,7 +9,8 @@ from fleet_agent import statedir
 from fleet_agent.doctor import queue
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
-from fleet_agent.doctor.unit import BOOTED, NAME
+from fleet_agent.doctor.unit import NAME
+from fleet_agent.filesystem import BOOTED
 from fleet_agent.health.problems import Severity
 from fleet_agent.programs.launch import ENVIRONMENT
 

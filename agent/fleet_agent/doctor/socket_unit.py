@@ -8,6 +8,7 @@ from fleet_agent.config.telemetry import FromSocket
 from fleet_agent.doctor import unit
 from fleet_agent.doctor.device import USER, Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.filesystem import BOOTED
 from fleet_agent.health.status import SERVICE_RUNTIME_DIR
 from fleet_agent.identity import unit_file
 
@@ -22,7 +23,7 @@ def check(device: Device) -> Findings:
     settings = device.settings
     if not found or settings is None or not any(_sources(settings)):
         return
-    if device.root == Path("/") and not unit.BOOTED.is_dir():
+    if device.root == Path("/") and not BOOTED.is_dir():
         return
     yield from guarded(_ABOUT, found[0], lambda: _check(settings, found))
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from fleet_agent import filesystem, pasted, statedir
+from fleet_agent import filesystem, pasted
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 
@@ -35,7 +35,7 @@ def check(device: Device) -> Findings:
 
 
 def _persistent(folder: Path) -> Findings:
-    if warning := statedir.refuse_volatile(folder):
+    if warning := filesystem.refuse_volatile(folder):
         yield _ABOUT.warning(
             "state-not-judged",
             warning,

@@ -9,6 +9,7 @@ from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.doctor.device import USER, Device, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
+from fleet_agent.filesystem import BOOTED
 from fleet_agent.identity import unit_file
 
 _ABOUT = Subject("unit")
@@ -17,8 +18,6 @@ NAME = "fleet-agent.service"
 # systemd.unit(5): the first of these that has it counts; drop-ins of all count, later ones in the order of their names.
 _FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system",
             "lib/systemd/system")  # fmt: skip
-# There while systemd is the init: sd_booted(3).
-BOOTED = Path("/run/systemd/system")
 _LOADING = ("LoadCredential", "LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted")
 _RELOAD = "then systemctl daemon-reload; systemctl restart fleet-agent"
 

@@ -9,7 +9,7 @@ import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from fleet_agent import statedir
+from fleet_agent import filesystem, statedir
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -108,7 +108,7 @@ def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> statedir
     try:
         return state.take(settings, allow_volatile=allow_volatile)
     except StateDirectoryError as error:
-        if error.code != statedir.VOLATILE:
+        if error.code != filesystem.VOLATILE:
             raise
         _log.warning("%s `fleet-agent run` refuses it.", error.title)
     return statedir.take_lock(Path(settings.state_dir))

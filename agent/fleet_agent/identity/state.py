@@ -4,7 +4,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from fleet_agent import statedir
+from fleet_agent import filesystem, statedir
 from fleet_agent.config.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -14,8 +14,8 @@ def take(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
     """No core dumps, a persistent place, and ours alone; else a ``StateDirectoryError`` or ``TemporaryError``."""
     _keep_out_of_core_dumps()
     state_dir = Path(settings.state_dir)
-    if not allow_volatile and (warning := statedir.refuse_volatile(state_dir)):
-        statedir.refuse_doubtful(state_dir, warning)
+    if not allow_volatile and (warning := filesystem.refuse_volatile(state_dir)):
+        filesystem.refuse_doubtful(state_dir, warning)
         _log.warning("%s", warning)
     return statedir.take_lock(state_dir)
 
