@@ -17,7 +17,7 @@ from fleet_agent.pasted import word
 from fleet_agent.pinned import pinned
 from fleet_agent.printable import printable
 
-USER = "_fleet-agent"  # whom package and unit give everything to
+USER = GROUP = "_fleet-agent"  # whom package and unit give everything to
 
 # The lock's descriptor goes along when `run` re-executes itself after provisioning.
 _INHERITED = "FLEET_AGENT_LOCK_FD"

@@ -8,6 +8,8 @@ from typing import Any
 from fleet_agent import files
 
 NAME = "status.json"
+# Beside it, for other programs: who this device is.
+IDENTITY = "identity.json"
 
 
 def read(runtime_dir: Path) -> dict[str, Any]:

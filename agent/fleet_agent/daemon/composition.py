@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fleet_agent import files, log, notify
+from fleet_agent import files, log, notify, status_file
 from fleet_agent.clock import jitter
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
@@ -347,4 +347,4 @@ def _show_identity(folder: Path, store: Store, credential: Credential) -> None:
         "device_configuration": dict(credential.device_configuration),
     }
     data = json.dumps(identity, indent=1).encode() + b"\n"
-    files.write(folder / "identity.json", data, 0o644, durable=False)
+    files.write(folder / status_file.IDENTITY, data, 0o644, durable=False)

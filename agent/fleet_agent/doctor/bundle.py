@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from fleet_agent import __version__, files
+from fleet_agent import __version__, files, status_file
 from fleet_agent.config.load import files as configuration_files
 from fleet_agent.contents import CONTENTS
 from fleet_agent.doctor import service, socket_unit, unit
@@ -124,7 +124,7 @@ def _texts(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, s
                     name,
                     _only_certificate(path) if path.suffix == ".crt" else _lines(path, clean),
                 )
-    for name in ("status.json", "identity.json"):
+    for name in (status_file.NAME, status_file.IDENTITY):
         if (path := device.runtime_dir / name).is_file():
             yield f"runtime/{name}", _lines(path, clean)
     for path in list(claim_files(device))[:1]:

@@ -17,8 +17,7 @@ from fleet_agent.identity import home
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.record import record
-
-USER = "_fleet-agent"  # whom package and unit give everything to
+from fleet_agent.statedir import USER
 
 
 @record

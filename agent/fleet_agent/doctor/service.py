@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fleet_agent import statedir
+from fleet_agent import statedir, status_file
 from fleet_agent.doctor import queue
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
@@ -108,7 +108,7 @@ def _agent(device: Device) -> Findings:
         )
         return
     status = queue.shown(device)
-    where = device.runtime_dir / "status.json"
+    where = device.runtime_dir / status_file.NAME
     problems = [problem for problem in status.get("problems") or () if isinstance(problem, dict)]
     for problem in problems:
         found = _LEVELS.get(str(problem.get("severity")), _ABOUT.failed)

@@ -6,11 +6,12 @@ from fleet_agent import files
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.telemetry import FromSocket
 from fleet_agent.doctor import unit
-from fleet_agent.doctor.device import USER, Device
+from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 from fleet_agent.filesystem import BOOTED
 from fleet_agent.health.status import SERVICE_RUNTIME_DIR
 from fleet_agent.identity import unit_file
+from fleet_agent.statedir import USER
 
 _ABOUT = Subject("socket unit")
 NAME = "fleet-agent.socket"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import clock as clocks
-from fleet_agent import files, log, notify
+from fleet_agent import files, log, notify, status_file
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import STATE_DIR
 from fleet_agent.errors import AgentError, StateDirectoryError
@@ -87,7 +87,7 @@ class Health:
     """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
-        self._path = folder / "status.json"
+        self._path = folder / status_file.NAME
         self.clock = clock
         self._started = clock.wall()
         self._problems: dict[tuple[str, str | None], _Standing] = {}

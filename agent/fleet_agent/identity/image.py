@@ -21,10 +21,10 @@ from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
 from fleet_agent.pinned import pinned
 from fleet_agent.record import record
+from fleet_agent.statedir import GROUP
 
 HOME = Path("etc/fleet-agent")
 FLAGS_FILE = Path("config.d/99-installed.yaml")
-GROUP = "_fleet-agent"
 
 _PUBLIC, _PRIVATE = 0o644, 0o640
 _REFERENCES = ("credential:", "pkcs11:")

@@ -7,6 +7,9 @@ of repetition are in this table.
 import enum
 import math
 
+# Seconds between looks for the cause of the same failure: a look takes seconds itself.
+DIAGNOSE_AGAIN = 300.0
+
 
 class Patience(enum.Enum):
     """Why we wait: the first span and the longest span, in seconds."""

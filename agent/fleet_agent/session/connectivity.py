@@ -20,6 +20,7 @@ from fleet_agent.log import Moment
 from fleet_agent.printable import printable
 from fleet_agent.record import record
 from fleet_agent.session import reasons
+from fleet_agent.session.backoff import DIAGNOSE_AGAIN
 from fleet_agent.session.events import (
     CallbackFailed,
     Cause,
@@ -36,8 +37,6 @@ _log = logging.getLogger(__name__)
 CALM = 600.0  # seconds; longer than the longest wait between two connects of a twin
 WINDOW = 3600.0  # seconds in which endings of the connection count together
 OFTEN = 3  # of them are a problem
-# Seconds between looks for the cause of the same failure: a look takes seconds itself.
-DIAGNOSE_AGAIN = 300.0
 
 _REASON_STRING = 200  # characters of the server's own words that are shown
 

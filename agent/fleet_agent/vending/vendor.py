@@ -19,6 +19,7 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.record import record
+from fleet_agent.session.backoff import DIAGNOSE_AGAIN
 from fleet_agent.session.http import Answer, Exchange
 from fleet_agent.session.route import Route, credentials_route
 from fleet_agent.vending import request
@@ -27,9 +28,6 @@ from fleet_agent.vending.alias import SPARE, Alias, Forget, Kept, Outcome, Waite
 _log = logging.getLogger(__name__)
 
 LIMIT = 20.0  # seconds for a request, all of it
-DIAGNOSE_AGAIN = (
-    300.0  # seconds between looks for the cause of the same failure: a look takes seconds itself
-)
 
 Source = Callable[[], tuple[Credential, KeyPair]]
 

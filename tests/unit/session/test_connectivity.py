@@ -14,6 +14,7 @@ from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.session import connectivity, reasons
+from fleet_agent.session.backoff import DIAGNOSE_AGAIN
 from fleet_agent.session.connectivity import CALM, Connectivity
 from fleet_agent.session.events import (
     CallbackFailed,
@@ -218,7 +219,7 @@ def test_the_cause_of_a_failed_connect_is_looked_for_when_it_changes(bench: Benc
     assert bench.line.looks == 3
     assert bench.problems[OFFLINE] == f"No connection: 135, at {bench.clock.wall():.0f}."
     assert (bench.remedy(OFFLINE), bench.doing()) == ("Wait.", "waiting to connect")
-    bench.clock.go(connectivity.DIAGNOSE_AGAIN)
+    bench.clock.go(DIAGNOSE_AGAIN)
     fail(135)
     assert bench.line.looks == 4
     bench.connectivity.connected(Connected(session=bench.line, rejoined=False))
