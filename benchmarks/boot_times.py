@@ -1,22 +1,29 @@
 """How long a device takes from the start of its unit, and how much memory its service holds, against peers.
 
-Every round is a new device: a first boot, a second boot, and AWS's sample flow in the container of the first.
+Every round is a new device: a first boot, AWS's provisioning sample in its container, and, in another order each round,
+a second boot and one with AWS's publish/subscribe sample as the unit that is enabled. Times are from the start of the
+unit's process, as systemd has it.
 """
 
 import argparse
+import dataclasses
 import json
 import os
+import random
 import re
 import shutil
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import awscrt
+from benchmarks import debian, second_boot, table
+from benchmarks.processes import Boot
+from benchmarks.table import Figure, Load
 
 from boot import machine, roots
 from boot.machine import HOST, UNIT, Machine
@@ -28,16 +35,47 @@ from support.fleets import make_fleet
 ROOT = Path(__file__).resolve().parent.parent
 # The whole SDK: the package's leaves out what the agent does not use.
 SDK = "/root/sdk"
+CURRENT = "/var/lib/fleet-agent/credentials/current"
+FILES = (f"{CURRENT}/certificate.pem.crt", f"{CURRENT}/private.pem.key")
+PUBSUB = "pubsub.service"
+WANTED = "etc/systemd/system/multi-user.target.wants"
+# With what the agent's unit waits for.
+PUBSUB_UNIT = """\
+[Unit]
+Wants=network-online.target
+After=network-online.target time-sync.target
+[Service]
+ExecStart={command}
+"""
 
-Times = dict[str, float]  # what → seconds since the unit was started
+FIRST, SAMPLE = "first boot, fleet-agent.service", "first boot, SDK sample's whole flow"
+SECOND, PEER = "second boot, fleet-agent.service", "second boot, SDK's publish/subscribe sample"
+SERVICE, BARE = "fleet-agent.service", "bare awscrt session"
 
 
-def journal_time(device: Machine, words: str) -> float | None:
-    """When the unit first said ``words``, in seconds of the clock that never steps."""
-    for entry in device.journal():
+@dataclasses.dataclass(frozen=True)
+class First:
+    """Seconds since the unit's process was started; what is later than ``connected`` is not on the way there."""
+
+    ready: float
+    proven: float
+    connected: float
+    acknowledged: float
+
+
+def journal_time(device: Machine, unit: str, words: str) -> float | None:
+    """When a unit first said ``words``, in seconds of the clock that never steps."""
+    text = device.attempt("journalctl", "-b", "-o", "json", f"_SYSTEMD_UNIT={unit}").stdout
+    for entry in map(json.loads, text.splitlines()):
         if str(entry["MESSAGE"]).startswith(words):
             return int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6
     return None
+
+
+def said(device: Machine, unit: str, words: str) -> float:
+    """That, once it has."""
+    found = until(lambda: journal_time(device, unit, words), f"{unit}: {words}", 60.0)
+    return float(found or 0.0)
 
 
 def acknowledged(device: Machine) -> float:
@@ -59,19 +97,71 @@ def acknowledged(device: Machine) -> float:
     return time.monotonic()
 
 
-def boot(device: Machine) -> Times:
-    """Switch a device on; give its times."""
+def started(device: Machine, unit: str) -> float:
+    """When systemd started the unit's process, on the same clock."""
+    return _number(device, unit, "ExecMainStartTimestampMonotonic") / 1e6
+
+
+def cpu(device: Machine, unit: str) -> float:
+    """Seconds of CPU of the unit so far; where systemd counts none (control groups of version 1), of its process."""
+    counted = device.run("systemctl", "show", "-P", "CPUUsageNSec", unit).strip()
+    if counted.isdigit():
+        return int(counted) / 1e9
+    process = _number(device, unit, "MainPID")
+    threads = device.run("sh", "-c", f"cat /proc/{process}/task/*/schedstat")
+    fields = device.run("cat", f"/proc/{process}/stat").rpartition(")")[2].split()
+    of_children = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    return sum(int(line.split()[0]) for line in threads.splitlines()) / 1e9 + of_children
+
+
+def _number(device: Machine, unit: str, name: str) -> int:
+    return int(device.run("systemctl", "show", "-P", name, unit))
+
+
+def first_boot(device: Machine) -> First:
+    """Switch a device on that has no identity."""
     device.switch_on()
     at = acknowledged(device)
-    shown = device.wait_connected()
-    started = int(shown["ExecMainStartTimestampMonotonic"]) / 1e6
-    found = {
-        "READY": int(shown["ActiveEnterTimestampMonotonic"]) / 1e6,
-        "proven": journal_time(device, "proven"),
-        "connected": journal_time(device, "connected to"),
-        "first PUBACK": at,
-    }
-    return {what: moment - started for what, moment in found.items() if moment is not None}
+    device.wait_connected()
+    began = started(device, UNIT)
+    return First(
+        ready=_number(device, UNIT, "ActiveEnterTimestampMonotonic") / 1e6 - began,
+        proven=said(device, UNIT, "proven") - began,
+        connected=said(device, UNIT, "connected to") - began,
+        acknowledged=at - began,
+    )
+
+
+def second(device: Machine) -> Boot:
+    """Switch it on once more."""
+    device.switch_on()
+    at = acknowledged(device)
+    used = cpu(device, UNIT)
+    began = started(device, UNIT)
+    connected = said(device, UNIT, "connected to") - began
+    device.cut_power()
+    return Boot(connected, at - began, used, 0.0)
+
+
+def pubsub(device: Machine) -> Boot:
+    """Switch it on with AWS's sample in the agent's place."""
+    command = peer(device, "sdk_pubsub.py", *FILES, device.thing_name)
+    command[0] = "/usr/bin/env"
+    device.write(f"etc/systemd/system/{PUBSUB}", PUBSUB_UNIT.format(command=" ".join(command)))
+    wanted = device.root / WANTED
+    agent = wanted / UNIT
+    unit = agent.readlink()
+    agent.unlink()
+    (wanted / PUBSUB).symlink_to(f"/etc/systemd/system/{PUBSUB}")
+    device.switch_on()
+    at = said(device, PUBSUB, "acknowledged")
+    used = cpu(device, PUBSUB)
+    began = started(device, PUBSUB)
+    connected = said(device, PUBSUB, "connected") - began
+    device.cut_power()
+    (wanted / PUBSUB).unlink()
+    agent.symlink_to(unit)
+    return Boot(connected, at - began, used, 0.0)
 
 
 def peer(device: Machine, script: str, *words: str) -> list[str]:
@@ -87,7 +177,7 @@ def peer(device: Machine, script: str, *words: str) -> list[str]:
     return ["env", f"PYTHONPATH={SDK}", "python3", f"/root/{script}", *where, *words]
 
 
-def sample(device: Machine) -> float:
+def sample(device: Machine) -> First:
     """Seconds that AWS's sample flow takes there, as a whole process."""
     claim = device.fleet.claim
     names = [
@@ -97,7 +187,8 @@ def sample(device: Machine) -> float:
     device.run(*command)  # once for its bytecode
     began = time.monotonic()
     device.run(*command[:-1], f"{device.serial}peer2")
-    return time.monotonic() - began
+    passed = time.monotonic() - began
+    return First(passed, passed, passed, passed)
 
 
 def pss(device: Machine, pid: str) -> float:
@@ -113,9 +204,7 @@ def pss(device: Machine, pid: str) -> float:
 @contextmanager
 def bare_session(device: Machine) -> Iterator[str]:
     """A bare client with the device's own credential, in place of its service; gives the process id."""
-    current = "/var/lib/fleet-agent/credentials/current"
-    files = (f"{current}/certificate.pem.crt", f"{current}/private.pem.key")
-    command = peer(device, "bare_session.py", *files, device.thing_name)
+    command = peer(device, "bare_session.py", *FILES, device.thing_name)
     device.run("systemctl", "stop", UNIT)
     device.run("systemd-run", "--unit=bare", *command)
     try:
@@ -125,21 +214,53 @@ def bare_session(device: Machine) -> Iterator[str]:
         device.attempt("systemctl", "stop", "bare")
 
 
-def told(name: str, rounds: list[Times]) -> None:
-    """Print a line of medians."""
-    parts = [f"{what} {statistics.median([r[what] for r in rounds if what in r]):6.3f} s"
-             for what in rounds[0]]  # fmt: skip
-    print(f"{name:<12} " + "   ".join(parts), flush=True)
+def show(first: dict[str, list[First]], later: dict[str, list[Boot]], load: Load) -> None:
+    """Print both tables."""
+    print(f"booted containers, {len(first[FIRST])} rounds, {load}")
+    ready, proven = (
+        statistics.median(getattr(one, name) for one in first[FIRST])
+        for name in ("ready", "proven")
+    )
+    print(f"  first boot: READY after {ready:.3f} s, proven after {proven:.3f} s")
+    figures = [
+        Figure[First]("unit → connected, s", lambda one: one.connected),
+        Figure[First]("unit → first acknowledged reading, s", lambda one: one.acknowledged),
+    ]
+    table.compare(first, SAMPLE, figures, load)
+    table.compare(later, PEER, second_boot.figures({SECOND: second_boot.AIM}), load)
+
+
+def memory(device: Machine, minutes: float, load: Load) -> None:
+    """Print the service's after so many minutes beside a bare client's."""
+    device.switch_on()
+    device.wait_connected()
+    time.sleep(minutes * 60)
+    ours = pss(device, device.show()["MainPID"])
+    with bare_session(device) as pid:
+        time.sleep(10)
+        theirs = pss(device, pid)
+    print(f"memory after {minutes:g} min, {load}")
+    figure = Figure[float]("PSS, MB", lambda one: one, 1, {SERVICE: "<= 1.10"})
+    table.compare({SERVICE: [ours], BARE: [theirs]}, BARE, [figure], load)
 
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=10.0, help="until memory is measured")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/boot",
+        description=__doc__,
+        epilog=f"{table.EXPLAINED} With --bare as the first word it measures on this machine, without containers: "
+        "benchmarks/boot --bare --help",
+    )
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of all boots (5)")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, metavar="N", help="until memory is measured (10)"
+    )
     wanted = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("benchmarks/boot: booting containers takes root")
+    load = Load()
+    debian.install("mmdebstrap", "systemd-container", "iproute2")
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-boot-")))
         deb = os.environ.get("FLEET_AGENT_DEB") or subprocess.run(
@@ -152,35 +273,26 @@ def main() -> None:
         arguments = ("--host", wire.host, "--name", HOST)
         sandbox = stack.enter_context(launch(home / "sandbox", arguments=arguments))
         fleet = make_fleet(sandbox, home / "claim")
-        first, second, samples = [], [], []
-        devices = [
-            machine.new(home / f"m{number}", installed, wire, fleet, f"bench{number}")
-            for number in range(wanted.rounds)
-        ]
-        for device in devices:
+        first: dict[str, list[First]] = {FIRST: [], SAMPLE: []}
+        later: dict[str, list[Boot]] = {SECOND: [], PEER: []}
+        ways: dict[str, Callable[[Machine], Boot]] = {SECOND: second, PEER: pubsub}
+        device = None
+        for number in range(wanted.rounds + 1):
+            device = machine.new(home / f"m{number}", installed, wire, fleet, f"bench{number}")
             stack.callback(roots.unmount, device.root)
             stack.callback(device.cut_power)
             device.configure()
-            first.append(boot(device))
-            samples.append(sample(device))
+            early = {FIRST: first_boot(device), SAMPLE: sample(device)}
             device.cut_power()
-            second.append(boot(device))
-            if device is not devices[-1]:
-                device.cut_power()
-        told("first boot", first)
-        told("second boot", second)
-        print(
-            f"SDK sample   {statistics.median(samples):6.3f} s  (nothing stored, nothing proven)"
-        )
-        time.sleep(wanted.minutes * 60)
-        device = devices[-1]
-        ours = pss(device, device.show()["MainPID"])
-        with bare_session(device) as pid:
-            time.sleep(10)
-            theirs = pss(device, pid)
-        print(
-            f"memory (PSS) after {wanted.minutes:g} min: {ours:.1f} MB; a bare client {theirs:.1f} MB"
-        )
+            late = {name: ways[name](device) for name in random.sample(list(ways), len(ways))}
+            if number > 0:  # the first round warms the file cache
+                for name, one in early.items():
+                    first[name].append(one)
+                for name, boot in late.items():
+                    later[name].append(boot)
+        show(first, later, load)
+        if device is not None:
+            memory(device, wanted.minutes, load)
 
 
 if __name__ == "__main__":
