@@ -7,10 +7,10 @@ machine stands at the end; from one process a core on it is called noisy, and th
 those of bulk on ext4 within five minutes of another run: making a file there passes by each one deleted lately, 30,000
 of the run before, which takes ten times as long as the rest of it (TMPDIR names another file system, such as /dev/shm).
 
-Arguments: N (10000), and how many things with quotas (500; they take ten a second); 0 leaves either out. Exit status 1:
-an aim for so many, in proportion, is missed.
+Exit status 1: an aim for so many, in proportion, is missed.
 """
 
+import argparse
 import concurrent.futures
 import dataclasses
 import json
@@ -229,6 +229,29 @@ def main(count: int, with_quotas: int) -> int:
     return 1 if table.missed else 0
 
 
+def _number(word: str) -> int:
+    if not word.isdigit():
+        raise argparse.ArgumentTypeError(f"no number of things: {word}")
+    return int(word)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/cloud", description=__doc__)
+    for name, default, words in (
+        ("count", THINGS, "things"),
+        ("with_quotas", WITH_QUOTAS, "things with quotas, which take ten a second"),
+    ):
+        parser.add_argument(
+            name,
+            nargs="?",
+            type=_number,
+            default=default,
+            metavar="N",
+            help=f"{words} ({default}); 0: none",
+        )
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    asked = [int(word) for word in sys.argv[1:]]
-    sys.exit(main(*(*asked, *(THINGS, WITH_QUOTAS)[len(asked) :])))
+    arguments = _arguments()
+    sys.exit(main(arguments.count, arguments.with_quotas))

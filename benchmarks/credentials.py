@@ -26,8 +26,10 @@ MINUTE = 10_000  # answers
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--answers", type=int, default=MINUTE)
+    parser = argparse.ArgumentParser(prog="benchmarks/credentials", description=__doc__)
+    parser.add_argument(
+        "--answers", type=int, default=MINUTE, metavar="N", help=f"of each way ({MINUTE})"
+    )
     count = parser.parse_args().answers
     with (
         tempfile.TemporaryDirectory(prefix="fleet-credentials-", dir="/var/tmp") as name,

@@ -197,12 +197,18 @@ calls to the registry, a device; failed: registrations that a quota of the regis
 def main() -> int:
     """Run it; 1 when an aim is missed."""
     parser = argparse.ArgumentParser(prog="benchmarks/herd", description=__doc__)
-    parser.add_argument("--devices", type=int, action="append", metavar="N", help=f"{SIZES}")
+    parser.add_argument(
+        "--devices",
+        type=int,
+        action="append",
+        metavar="N",
+        help=f"of a fleet; may be repeated {SIZES}",
+    )
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} devices, for a test")
     parser.add_argument(
         "--real", action="store_true", help="rehearsals against the sandbox, simulated beside"
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="N")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of chance (1)")
     arguments = parser.parse_args()
     if arguments.real:
         return herd_real.main()

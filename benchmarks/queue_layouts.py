@@ -31,8 +31,10 @@ _ROWS = {
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--folder", default="/var/tmp")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="of all layouts (7)")
+    parser.add_argument(
+        "--folder", default="/var/tmp", metavar="PATH", help="of the disk (/var/tmp)"
+    )
     arguments = parser.parse_args()
     for size in (200, 2000):
         for count, commits in COMMITS.items():

@@ -5,9 +5,9 @@ that ``fleet-cloud up`` makes, run by the sandbox as Lambda runs it. The thief h
 goes through all serial numbers again and again for as long as the others take to come back.
 """
 
+import argparse
 import contextlib
 import dataclasses
-import itertools
 import logging
 import multiprocessing
 import random
@@ -425,7 +425,11 @@ def _bench() -> Iterator[Bench]:
 
 def main() -> int:
     """Run it; 1 when anything is not as it must be."""
-    count = int(next(itertools.islice(sys.argv, 1, None), DEVICES))
+    parser = argparse.ArgumentParser(prog="benchmarks/takeover", description=__doc__)
+    parser.add_argument(
+        "count", nargs="?", type=int, default=DEVICES, metavar="N", help=f"devices ({DEVICES})"
+    )
+    count = parser.parse_args().count
     logging.disable(logging.WARNING)
     with _bench() as bench:
         result = Trial(bench, count).run()
