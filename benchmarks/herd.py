@@ -14,7 +14,7 @@ from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
 from fleet_cloud.rehearsal.hook_calls import SAME_KEY, HookCalls
 from fleet_cloud.rehearsal.power import Cut
-from fleet_cloud.rehearsal.simulation import Case, Figures, Herd, Way, agent, percentile
+from fleet_cloud.rehearsal.simulation import Case, Client, Figures, Herd, agent, percentile
 
 SIZES = (10_000, 100_000)
 QUICK = 2_000
@@ -48,9 +48,9 @@ def _plain(_patience: Patience, tries: int, _jitter: float) -> float:
 
 
 PEERS = (
-    Way("fixed 5 s, no spread", _fixed),
-    Way("the SDK's default, no spread", _sdk),
-    Way("plain exponential, no spread", _plain),
+    Client("fixed 5 s, no spread", _fixed),
+    Client("the SDK's default, no spread", _sdk),
+    Client("plain exponential, no spread", _plain),
 )
 
 
@@ -60,7 +60,7 @@ class Row:
 
     name: str
     case: Case
-    way: Way
+    client: Client
     is_aim: bool = False
     herd: type[Herd] = Herd
 
@@ -132,7 +132,7 @@ def rows(devices: int) -> Iterator[Row]:
 def measure(row: Row, seed: int) -> Line:
     """Run one row."""
     gc.disable()  # nothing here goes round in circles
-    return line(row, row.herd(row.case, row.way, seed).run())
+    return line(row, row.herd(row.case, row.client, seed).run())
 
 
 def line(row: Row, figures: Figures) -> Line:

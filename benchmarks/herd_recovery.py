@@ -12,7 +12,7 @@ from fleet_agent.identity import ladder
 from fleet_agent.identity.recover import LIMIT
 from fleet_agent.provisioning.model import Step
 from fleet_agent.session.backoff import Patience
-from fleet_cloud.rehearsal.simulation import Case, Device, Figures, Herd, Way
+from fleet_cloud.rehearsal.simulation import Case, Client, Device, Figures, Herd
 
 
 @dataclasses.dataclass
@@ -28,8 +28,8 @@ class Try:
 class Revoked(Herd):
     """One run: every device of ``case`` is refused from the same moment on."""
 
-    def __init__(self, case: Case, way: Way, seed: int) -> None:
-        super().__init__(case, way, seed)
+    def __init__(self, case: Case, client: Client, seed: int) -> None:
+        super().__init__(case, client, seed)
         self._tries: dict[Device, Try] = collections.defaultdict(Try)
 
     @property
@@ -39,7 +39,7 @@ class Revoked(Herd):
 
     def _spread(self, device: Device, now: float) -> float:
         del device, now
-        return ladder.share(self._way.window, self._random.random())
+        return ladder.share(self._client.window, self._random.random())
 
     def _ask(self, device: Device, step: Step, now: float) -> None:
         known = self._tries[device]
@@ -58,7 +58,7 @@ class Revoked(Herd):
     def _wait(self, device: Device, error: AgentError, patience: Patience, now: float) -> None:
         known = self._tries[device]
         began = now if known.began is None else known.began
-        again = now + self._way.delay(patience, device.failures, self._random.random())
+        again = now + self._client.delay(patience, device.failures, self._random.random())
         if again >= began + LIMIT:
             again = began + LIMIT + ladder.wait(error, known.tries, self._random.random())
             known.began = None

@@ -12,7 +12,7 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity.configured import in_service, open_store
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.vending.alias import Outcome
+from fleet_agent.vending.alias import Vended
 from fleet_agent.vending.contracts import AwsCredentials
 from fleet_agent.vending.vendor import Vendor
 from iot_sandbox.client import FaultClient
@@ -72,9 +72,9 @@ class Keeper:
         )
         self._alias = alias
 
-    def ask(self) -> Outcome:
+    def ask(self) -> Vended:
         """What a program gets."""
-        got: list[Outcome] = []
+        got: list[Vended] = []
         self.vendor.get(self._alias.name, got.append)
         while not got:
             self.turn()

@@ -84,12 +84,12 @@ def the_claim(place: Place) -> Path:
 
 
 WAYS = [by_link, by_folder, by_links, by_hard_link, by_name, the_claim]
-Way = Callable[[Place], Path]
+Opening = Callable[[Place], Path]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_opened_is_judged(place: Place, way: Way) -> None:
-    with way(place).open("rb") as file, pytest.raises(OwnFileError):
+@pytest.mark.parametrize("opening", WAYS)
+def test_what_is_opened_is_judged(place: Place, opening: Opening) -> None:
+    with opening(place).open("rb") as file, pytest.raises(OwnFileError):
         place.reserved.refuse(file.fileno())
 
 
@@ -104,24 +104,24 @@ def test_others_are_fine_by_link_too(place: Place) -> None:
         place.reserved.refuse_target(path)
 
 
-@pytest.mark.parametrize("way", [by_folder, by_name, the_claim])
-def test_what_is_about_to_be_written_is_judged(place: Place, way: Way) -> None:
+@pytest.mark.parametrize("opening", [by_folder, by_name, the_claim])
+def test_what_is_about_to_be_written_is_judged(place: Place, opening: Opening) -> None:
     with pytest.raises(OwnFileError):
-        place.reserved.refuse_target(way(place))
+        place.reserved.refuse_target(opening(place))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("opening", WAYS)
 def test_a_source_publishes_none_of_it_and_says_so_until_it_is_mended(
-    place: Place, way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, opening: Opening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "POLL", 0.01)
     bench = Bench(tmp_path)
-    settings = FileSource(path=str(way(place)), name="log", start="beginning", format="text")
+    settings = FileSource(path=str(opening(place)), name="log", start="beginning", format="text")
     source = File(settings, bench.feed("log"), place.state_dir, place.reserved)
     bench.sources = [source]
     bench.turn(lambda: "source-failed log" in bench.problems())
     assert "the agent's own" in bench.problems()["source-failed log"]
-    if way not in (by_name, by_folder):
+    if opening not in (by_name, by_folder):
         Path(settings.path).unlink()
         Path(settings.path).write_text("reading\n")
         bench.turn(lambda: bench.intake.stored and not bench.problems())

@@ -93,11 +93,11 @@ def _token(arguments: argparse.Namespace, path: Path) -> Outcome:
     )
 
 
-def _ask(arguments: argparse.Namespace, wish: dict[str, object]) -> dict[str, object]:
+def _ask(arguments: argparse.Namespace, request: dict[str, object]) -> dict[str, object]:
     """Ask the running agent; once more when it is replaced by another image of itself just now."""
     path = agent_socket.path_of(arguments, packet.NAME)
     timeout = getattr(arguments, "timeout", LIMIT) or None
-    data = json.dumps(wish).encode()
+    data = json.dumps(request).encode()
     try:
         return _exchange(path, data, timeout)
     except UnreachableError as error:

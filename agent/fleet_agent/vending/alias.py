@@ -17,8 +17,8 @@ REFRESH_PART = 0.5
 # Seconds that credentials must be good for still, or others are waited for.
 SPARE = 30.0
 
-Outcome = AwsCredentials | AgentError
-Waiter = Callable[[Outcome], None]
+Vended = AwsCredentials | AgentError
+Waiter = Callable[[Vended], None]
 Forget = Callable[[], None]  # who waited has gone
 
 

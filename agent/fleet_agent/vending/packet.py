@@ -36,14 +36,14 @@ _KINDS: Mapping[int, type[AgentError]] = {
 
 
 @record
-class Wish:
+class Request:
     """Credentials of a role alias (empty: the only one), or the user's token for HTTP."""
 
     alias: str = ""
     is_token: bool = False
 
 
-def parse(data: bytes) -> Wish:
+def parse(data: bytes) -> Request:
     """Read a packet.
 
     Raises:
@@ -58,11 +58,11 @@ def parse(data: bytes) -> Wish:
     alias, is_token = value.get("role_alias", ""), value.get("token", False)
     if not isinstance(alias, str) or not isinstance(is_token, bool):
         raise _bad("`role_alias` is no text, or `token` neither true nor false.")
-    return Wish(alias=alias, is_token=is_token)
+    return Request(alias=alias, is_token=is_token)
 
 
 def answer(**members: object) -> bytes:
-    """The answer to a wish that is fulfilled."""
+    """The answer to a request that is granted."""
     return json.dumps({"ok": True, **members}).encode()
 
 

@@ -15,9 +15,9 @@ from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
-from fleet_agent.vending.alias import Forget, Outcome
+from fleet_agent.vending.alias import Forget, Vended
 from fleet_agent.vending.contracts import AwsCredentials
-from fleet_agent.vending.packet import Wish
+from fleet_agent.vending.packet import Request
 from fleet_agent.vending.rights import AllowList
 from fleet_agent.vending.socket import Reply, Socket
 from fleet_agent.vending.vendor import Source, Vendor
@@ -124,18 +124,18 @@ class Service:
 
     # Over the socket --------------------------------------------------------------------------------------------------
 
-    def _serve(self, user: int, wish: Wish, reply: Reply) -> Forget:
+    def _serve(self, user: int, request: Request, reply: Reply) -> Forget:
         try:
-            if wish.is_token:
-                reply(self._token(user, wish.alias))
+            if request.is_token:
+                reply(self._token(user, request.alias))
                 return _nothing
-            name = self._allowed.alias(user, wish.alias)
+            name = self._allowed.alias(user, request.alias)
         except AgentError as error:
             reply(packet.refusal(error))
             return _nothing
         return self._vendor.get(name, partial(self._handed, name, reply))
 
-    def _handed(self, name: str, reply: Reply, outcome: Outcome) -> None:
+    def _handed(self, name: str, reply: Reply, outcome: Vended) -> None:
         if isinstance(outcome, AgentError):
             reply(packet.refusal(outcome))
         else:
@@ -168,7 +168,7 @@ class Service:
         return self._vendor.get(name, partial(self._handed_container, name, reply))
 
     def _handed_container(
-        self, name: str, reply: Callable[[bytes | AgentError], None], outcome: Outcome
+        self, name: str, reply: Callable[[bytes | AgentError], None], outcome: Vended
     ) -> None:
         if isinstance(outcome, AgentError):
             reply(outcome)

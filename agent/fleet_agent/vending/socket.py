@@ -14,14 +14,14 @@ from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
 from fleet_agent.vending.alias import Forget
-from fleet_agent.vending.packet import MAX_PACKET, Wish
+from fleet_agent.vending.packet import MAX_PACKET, Request
 
 MAX_CONNECTIONS = 256
 BURST = 64  # packets of a connection until others get their turn
 
 Reply = Callable[[bytes], None]
-# Answers a wish of a user, at once or later, once; gives what to call when its program has gone.
-Counter = Callable[[int, Wish, Reply], Forget]
+# Answers a request of a user, at once or later, once; gives what to call when its program has gone.
+Counter = Callable[[int, Request, Reply], Forget]
 
 
 class Socket:
@@ -114,7 +114,7 @@ class _Connection:
         share: Share,
         mailbox: Mailbox,
         clock: Clock,
-        counter: Callable[[Wish, Reply], Forget],
+        counter: Callable[[Request, Reply], Forget],
         farewells: Farewells,
         scratch: bytearray,
     ) -> None:
@@ -183,11 +183,11 @@ class _Connection:
         try:
             if len(data) > MAX_PACKET:
                 raise packet.too_large()
-            wish = packet.parse(data)
+            request = packet.parse(data)
         except AgentError as error:
             self._send(packet.refusal(error))
         else:
-            self._forget = self._counter(wish, self._send)
+            self._forget = self._counter(request, self._send)
 
     def _send(self, answer: bytes) -> None:
         if not self._is_open:

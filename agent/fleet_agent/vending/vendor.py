@@ -23,7 +23,7 @@ from fleet_agent.session.backoff import DIAGNOSE_AGAIN
 from fleet_agent.session.http import Answer, Exchange
 from fleet_agent.session.route import Route, credentials_route
 from fleet_agent.vending import request
-from fleet_agent.vending.alias import SPARE, Alias, Forget, Kept, Outcome, Waiter
+from fleet_agent.vending.alias import SPARE, Alias, Forget, Kept, Vended, Waiter
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Vendor:
             waiter(self._outcome(alias))
         return partial(alias.forget, waiter)
 
-    def _outcome(self, alias: Alias) -> Outcome:
+    def _outcome(self, alias: Alias) -> Vended:
         """What there is: credentials to their last second, or why there are none."""
         now, wall = self._clock.monotonic(), self._clock.wall()
         if alias.kept is not None and alias.kept.left(now, wall) > 0:

@@ -105,10 +105,10 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
     for resource, answer in zip(wanted, answers, strict=True):
         if resource.kind == resources.DEVICE_POLICY:
             found = (resource.facts(answer) or {}).get("document") if answer else None
-            wished = _Wished(rights=asked_rights, vending=vending, found=found)
+            inputs = _PolicyInputs(rights=asked_rights, vending=vending, found=found)
             pairs += [
                 (one, answer if is_it else _tags(aws, one))
-                for one, is_it in _device_policy(aws, names, account, wished)
+                for one, is_it in _device_policy(aws, names, account, inputs)
             ]
         else:
             pairs.append((resource, answer))
@@ -133,8 +133,8 @@ def _hook(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Wished:
-    """What the flags say of the device policy, and the document that is there."""
+class _PolicyInputs:
+    """What the device policy is made from: what the flags say, and the document that is there."""
 
     rights: Asked
     vending: CredentialsFlags
@@ -142,19 +142,19 @@ class _Wished:
 
 
 def _device_policy(
-    aws: Aws, names: FleetNames, account: Account, wished: _Wished
+    aws: Aws, names: FleetNames, account: Account, inputs: _PolicyInputs
 ) -> list[tuple[Resource, bool]]:
     """Returns the device policy as it is to be (true), and its mark where it is the operator's own, or was.
 
     Raises:
         UsageError: Rights are asked for beside a policy of the operator's own.
     """
-    asked, found = wished.rights, wished.found
+    asked, found = inputs.rights, inputs.found
     mark = resources.mark_of_own_policy(aws, names, account, is_own=not asked.default)
     if asked.policy is not None:
         return [(resources.device_policy(aws, names, asked.policy), True), (mark, False)]
     has = rights.found_in(found, account)
-    aliases = tuple(wished.vending.beside([*has.aliases]))
+    aliases = tuple(inputs.vending.beside([*has.aliases]))
     wanted = dataclasses.replace(asked.over(has), aliases=aliases)
     ours = resources.device_policy(aws, names, rights.device_policy(account, names, wanted))
     is_ours = found is None or found == rights.device_policy(account, names, has)

@@ -65,7 +65,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         if switches is not None:
             stack.enter_context(sandbox.switched(str(aws.endpoint_url), switches))
         settings = stack.enter_context(_configured(context, aws, source))
-        _look_at_way(settings)
+        _check_server(settings)
         stage = Stage(
             settings=settings,
             parameters=_parameters(arguments.parameter),
@@ -147,11 +147,11 @@ def _configured(context: Context, aws: Aws, source: Settings | Server) -> Iterat
         yield configuring.of_fleet(source, claim, context.names.template)
 
 
-def _look_at_way(settings: Settings) -> None:
+def _check_server(settings: Settings) -> None:
     """Connects once with the claim, before hundreds try.
 
     Raises:
-        FleetCloudError: There is no way to AWS IoT; says what to give.
+        FleetCloudError: AWS IoT cannot be reached; the remedy says what to give.
     """
     claim = settings.claim
     if claim is None or is_uri(claim.private_key):

@@ -45,7 +45,7 @@ class Made(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class World:
+class Shared:
     """What all devices share.
 
     Args:
@@ -67,13 +67,13 @@ class Device:
     Args:
         settings: Its configuration.
         life: What is noted of it.
-        world: What it shares with the others.
+        shared: What it shares with the others.
     """
 
-    def __init__(self, settings: "Settings", life: Life, world: World) -> None:
+    def __init__(self, settings: "Settings", life: Life, shared: Shared) -> None:
         self._settings = settings
         self._life = life
-        self._world = world
+        self._shared = shared
         self._clock = SystemClock()
         self._mailbox = Mailbox(self._clock)
         self._session: Session | None = None
@@ -85,7 +85,7 @@ class Device:
         Then there is no power any more: what is on disk stays.
         """
         mailbox = self._mailbox = Mailbox(self._clock)
-        mailbox.limit(self._world.began + until)
+        mailbox.limit(self._shared.began + until)
         state_dir = Path(self._settings.state_dir)
         try:
             wanted = needed(self._settings.provisioning, "provisioning")
@@ -93,15 +93,15 @@ class Device:
             if spread.is_due(store.pending()):
                 spread.await_turn(wanted.spread, state_dir, self._clock, mailbox)
             if self._life.contact is None:
-                self._life.contact = self._world.now()
+                self._life.contact = self._shared.now()
             self._session = self._runner(mailbox).provision().session
         except TimeUp:
             return False
         except AgentError as error:
-            if self._world.now() < until:
+            if self._shared.now() < until:
                 self.note("device", error.code)
             return False
-        self._life.done = self._world.now()
+        self._life.done = self._shared.now()
         return True
 
     def stop(self) -> None:
@@ -117,8 +117,8 @@ class Device:
 
     def note(self, what: str, said: str) -> None:
         """Note that something did not work."""
-        refusal = Refusal(at=round(self._world.now(), 3), what=what, said=said)
-        self._world.journal.refused(self._life, refusal)
+        refusal = Refusal(at=round(self._shared.now(), 3), what=what, said=said)
+        self._shared.journal.refused(self._life, refusal)
 
     def _runner(self, mailbox: Mailbox) -> Runner:
         settings, clock = self._settings, self._clock
@@ -138,7 +138,7 @@ class Device:
             plan.parameters.get,
         )
         where = route(settings)
-        noting = _Noting(self, self._life, self._world, proof.prove)
+        noting = _Noting(self, self._life, self._shared, proof.prove)
         needs = Dependencies(
             store=open_store(settings),
             clock=clock,
@@ -164,22 +164,22 @@ class _Noting:
         self,
         device: Device,
         life: Life,
-        world: World,
+        shared: Shared,
         prove: Callable[[Credential, KeyPair, ReportWaiting], Proven],
     ) -> None:
-        self._device, self._life, self._world, self._prove = device, life, world, prove
+        self._device, self._life, self._shared, self._prove = device, life, shared, prove
 
     def api(self, client: ProvisioningClient) -> "_NotingApi":
-        return _NotingApi(client, self._device, self._life, self._world)
+        return _NotingApi(client, self._device, self._life, self._shared)
 
     def prove(self, credential: Credential, pair: KeyPair, waiting: ReportWaiting) -> Proven:
-        began = self._world.now()
+        began = self._shared.now()
         try:
             proven = self._prove(credential, pair, waiting)
         except AgentError as error:
             self._device.note("prove", error.code)
             raise
-        self._life.steps["prove"] = round(self._world.now() - began, 4)
+        self._life.steps["prove"] = round(self._shared.now() - began, 4)
         return proven
 
     def step(self, name: Milestone, detail: str = "") -> None:
@@ -196,9 +196,9 @@ class _NotingApi:
     """The provisioning API, each call noted: how long it took, or what was said."""
 
     def __init__(
-        self, client: ProvisioningClient, device: Device, life: Life, world: World
+        self, client: ProvisioningClient, device: Device, life: Life, shared: Shared
     ) -> None:
-        self._client, self._device, self._life, self._world = client, device, life, world
+        self._client, self._device, self._life, self._shared = client, device, life, shared
         self._began = 0.0
 
     @property
@@ -210,7 +210,7 @@ class _NotingApi:
         self._client.is_open = value
 
     def start(self) -> None:
-        self._began = self._world.now()
+        self._began = self._shared.now()
         self._client.start()
 
     def wait_open(self) -> None:
@@ -219,14 +219,14 @@ class _NotingApi:
         except AgentError as error:
             self._device.note("connect", error.code)
             raise
-        self._life.steps["connect"] = round(self._world.now() - self._began, 4)
+        self._life.steps["connect"] = round(self._shared.now() - self._began, 4)
 
     def create_certificate(self, csr: str | None) -> Certificate:
         operation = Operation.CREATE_FROM_CSR if csr else Operation.CREATE_KEYS
         with self._noted(operation, "certificate"):
             found = self._client.create_certificate(csr)
         self._device.certificate = found.certificate_id
-        self._world.made.certificate(found.certificate_id)
+        self._shared.made.certificate(found.certificate_id)
         return found
 
     def register_thing(
@@ -235,7 +235,7 @@ class _NotingApi:
         with self._noted(Operation.REGISTER, "register"):
             found = self._client.register_thing(ownership_token, parameters)
         if found[0] is not None:
-            self._world.made.thing(found[0], self._device.certificate)
+            self._shared.made.thing(found[0], self._device.certificate)
         return found
 
     def close(self) -> None:
@@ -243,7 +243,7 @@ class _NotingApi:
 
     @contextlib.contextmanager
     def _noted(self, operation: Operation, step: str) -> Iterator[None]:
-        began = self._world.now()
+        began = self._shared.now()
         self._life.requests += 1
         try:
             yield
@@ -253,4 +253,4 @@ class _NotingApi:
         except AgentError as error:
             self._device.note(operation.value, error.code)
             raise
-        self._life.steps[step] = round(self._world.now() - began, 4)
+        self._life.steps[step] = round(self._shared.now() - began, 4)

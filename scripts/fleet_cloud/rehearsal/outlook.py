@@ -57,8 +57,8 @@ def simulated(rehearsed: Rehearsed, met: Latency, variation: str = "") -> dict[s
         case = dataclasses.replace(case, latency=dataclasses.replace(met, register=HOOK_SECONDS))
     if variation == CUT:
         case = dataclasses.replace(case, cuts=(cut(case.bound),))
-    way = simulation.agent(rehearsed.spread * scale)
-    runs = [Herd(case, way, seed).run() for seed in range(1, SEEDS + 1)]
+    client = simulation.agent(rehearsed.spread * scale)
+    runs = [Herd(case, client, seed).run() for seed in range(1, SEEDS + 1)]
     all_by = sorted(run.times_bound for run in runs)[SEEDS // 2]
     most_by = sorted(percentile(sorted(run.done or [0.0]), 0.99) / case.bound for run in runs)
     bound = rehearsed.devices / quota

@@ -1,9 +1,9 @@
 """A fleet against an account's quotas, in simulated time: the agent's own decisions, a modelled cloud and clock.
 
 What a device does next, what it makes of an answer and how long it waits come from ``fleet_agent``: ``next_step``,
-``judge``, ``next_try``, ``turn_in``, ``first_contact`` and ``delay``, imported. Modelled here: token buckets, latency,
-the hook's calls, power. A peer differs in its waits alone; it is given the agent's walk, which keeps a certificate over
-a failed step.
+``judge``, ``next_try``, ``seconds_left``, ``first_contact`` and ``delay``, imported. Modelled here: token buckets,
+latency, the hook's calls, power. A peer differs in its waits alone; it is given the agent's walk, which keeps a
+certificate over a failed step.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ PLAN = Plan(
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
+class Client:
     """How a client waits: the window of its first contact, and the seconds after the n-th failure in a row."""
 
     name: str
@@ -146,11 +146,11 @@ class Device:
 
 
 class Herd:
-    """One run: ``case`` under ``way``, from power-on until all have an identity."""
+    """One run: ``case`` under ``client``, from power-on until all have an identity."""
 
-    def __init__(self, case: Case, way: Way, seed: int) -> None:
+    def __init__(self, case: Case, client: Client, seed: int) -> None:
         self._case = case
-        self._way = way
+        self._client = client
         self._random = random.Random(seed)  # noqa: S311 - the same run again, not a secret
         self._devices = [Device() for _ in range(case.devices)]
         self._events: list[tuple[float, int, Device, int]] = []
@@ -225,10 +225,10 @@ class Herd:
 
     def _spread(self, device: Device, now: float) -> float:
         found = device.found
-        if self._way.window <= 0 or (found is not None and found.issued is not None):
+        if self._client.window <= 0 or (found is not None and found.issued is not None):
             return 0.0
         wall = EPOCH + now
-        device.planned = self._plan(self._way.window, device.planned, wall)
+        device.planned = self._plan(self._client.window, device.planned, wall)
         return device.planned - wall
 
     def _plan(self, window: float, planned: float | None, wall: float) -> float:
@@ -250,7 +250,7 @@ class Herd:
             device.has_claim_session = True
             self._at(now + self._case.latency.connect * self._random.uniform(0.5, 1.5), device)
             return
-        if step is Step.ISSUE and self._way.is_agent:
+        if step is Step.ISSUE and self._client.is_agent:
             found = device.found = self._count_try(device, found, now)
         self._requests += 1
         device.requests += 1
@@ -312,7 +312,9 @@ class Herd:
         self._wait(device, verdict.error, verdict.patience, now)
 
     def _wait(self, device: Device, _error: AgentError, patience: Patience, now: float) -> None:
-        self._at(now + self._way.delay(patience, device.failures, self._random.random()), device)
+        self._at(
+            now + self._client.delay(patience, device.failures, self._random.random()), device
+        )
 
     def _figures(self) -> Figures:
         done = [device for device in self._devices if device.done is not None]
@@ -361,6 +363,6 @@ def _issued(now: float) -> Issued:
 # Ways to wait ---------------------------------------------------------------------------------------------------------
 
 
-def agent(window: float) -> Way:
+def agent(window: float) -> Client:
     """Ours, with a spread of so many seconds."""
-    return Way("fleet-agent", backoff.delay, window, is_agent=True)
+    return Client("fleet-agent", backoff.delay, window, is_agent=True)

@@ -64,9 +64,9 @@ def test_it_ends_with_the_first_failure(tmp_path: Path) -> None:
     assert steps[-1].error.code == "endpoint-unreachable"
 
 
-def failure(way: Route, pair: KeyPair | None = None, now: float = 1.8e9) -> AgentError:
+def failure(route_there: Route, pair: KeyPair | None = None, now: float = 1.8e9) -> AgentError:
     """What the way ends with."""
-    *fine, last = probe.steps(way, pair, now)
+    *fine, last = probe.steps(route_there, pair, now)
     assert all(step.error is None for step in fine)
     assert last.error is not None
     return last.error
@@ -140,9 +140,9 @@ def test_another_service_says_nothing_of_the_certificate(tmp_path: Path, answer:
     server = make_pair(tmp_path / "server", name="localhost")
     pair = loaded(make_pair(tmp_path / "device"))
     with plain_server(answer) as port:
-        way = route(port, server.certificate)
-        found = failure(way, pair)
-        assert probe.first_failure(way, pair, 1.8e9) is None
+        route_there = route(port, server.certificate)
+        found = failure(route_there, pair)
+        assert probe.first_failure(route_there, pair, 1.8e9) is None
     assert found.code == probe.TLS_REFUSED
     assert f"No TLS with localhost:{port}: " in found.title
     assert ("WRONG_VERSION_NUMBER" in found.title) is bool(answer)
@@ -158,9 +158,9 @@ def test_dates_that_do_not_fit_may_be_the_clocks_doing(
     server = make_pair(tmp_path / "server", name="localhost", **dates)
     pair = loaded(make_pair(tmp_path / "device"))
     with tls_server(server) as port:
-        way = route(port, server.certificate)
-        found = failure(way, pair)
-        assert not probe.reaches(way, pair, 1.8e9)
+        route_there = route(port, server.certificate)
+        found = failure(route_there, pair)
+        assert not probe.reaches(route_there, pair, 1.8e9)
     assert (found.code, found.exit_status) == (DATES, Exit.UNREACHABLE)
     assert f"of localhost:{port} looks {words}: this device's clock says 2027-" in found.title
 
@@ -324,9 +324,9 @@ def test_a_certificate_is_refused_at_whatever_moment_the_server_ends_it(
     server = make_pair(tmp_path / "server", name="localhost")
     pair = loaded(make_pair(tmp_path / "device"))
     with refusing_server(server, version, ending) as port:
-        way = route(port, server.certificate)
-        error = probe.first_failure(way, pair, time.time())
-        assert probe.reaches(way, pair, time.time())
+        route_there = route(port, server.certificate)
+        error = probe.first_failure(route_there, pair, time.time())
+        assert probe.reaches(route_there, pair, time.time())
     assert error is not None
     assert error.exit_status == Exit.REFUSED
     assert error.code == (CERTIFICATE_REFUSED if ending == "alert" else CONNECT_UNANSWERED)
@@ -339,9 +339,9 @@ def test_a_server_that_has_not_shown_itself_refuses_nothing(tmp_path: Path) -> N
     server = make_pair(tmp_path / "server", name="localhost")
     pair = loaded(make_pair(tmp_path / "device"))
     with refusing_server(server, ssl.TLSVersion.TLSv1_3, "early") as port:
-        way = route(port, server.certificate)
-        assert probe.first_failure(way, pair, time.time()) is None
-        assert not probe.reaches(way, pair, time.time())
+        route_there = route(port, server.certificate)
+        assert probe.first_failure(route_there, pair, time.time()) is None
+        assert not probe.reaches(route_there, pair, time.time())
 
 
 def test_a_server_that_sends_a_byte_now_and_then_is_not_heard_for_longer(

@@ -35,7 +35,7 @@ REFUSALS = (128, NOT_AUTHORIZED, 144, TOO_LARGE, 151, UNKNOWN)
 LACKS = (NoAnswer.LATE, NoAnswer.FAILED, NoAnswer.NOT_HERE, NoAnswer.IMPOSSIBLE)
 
 
-class World(RuleBasedStateMachine):
+class PublisherMachine(RuleBasedStateMachine):
     """Readings in, a server that does as it likes."""
 
     def __init__(self) -> None:
@@ -243,5 +243,5 @@ class World(RuleBasedStateMachine):
         assert taken + self.publisher.counts.answers_dropped >= self.answers
 
 
-TestWorld = World.TestCase
-TestWorld.settings = settings(max_examples=35, stateful_step_count=40, deadline=None)
+TestPublisher = PublisherMachine.TestCase
+TestPublisher.settings = settings(max_examples=35, stateful_step_count=40, deadline=None)

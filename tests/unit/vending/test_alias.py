@@ -7,7 +7,7 @@ import pytest
 from fleet_agent.credentials.model import Secret
 from fleet_agent.errors import TemporaryError
 from fleet_agent.session.backoff import Patience
-from fleet_agent.vending.alias import Alias, Kept, Outcome
+from fleet_agent.vending.alias import Alias, Kept, Vended
 from fleet_agent.vending.contracts import AwsCredentials
 
 NOW, WALL = 1000.0, 2_000_000_000.0
@@ -68,7 +68,7 @@ def test_after_a_failure_aws_has_its_rest_and_what_is_kept_stays() -> None:
 
 def test_without_any_a_failure_is_not_repeated_by_itself() -> None:
     alias = Alias("logs", is_asking=True, is_wanted=True)
-    heard: list[Outcome] = []
+    heard: list[Vended] = []
     alias.waiters = [heard.append, heard.append]
     waiters = alias.failed(ERROR, NOW, 0.5)
     assert len(waiters) == 2
@@ -89,10 +89,10 @@ def test_time_left_is_the_least_of_both_clocks(
 
 def test_who_waits_no_more_is_not_kept() -> None:
     alias = Alias("logs", is_asking=True)
-    heard: list[Outcome] = []
+    heard: list[Vended] = []
     alias.waiters.append(heard.append)
     stays = alias.waiters[0]
-    gone: list[Outcome] = []
+    gone: list[Vended] = []
     leaves = gone.append
     alias.waiters.append(leaves)
     alias.forget(leaves)

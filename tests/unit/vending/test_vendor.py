@@ -14,7 +14,7 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.session import probe
 from fleet_agent.session.route import Route
-from fleet_agent.vending.alias import Outcome
+from fleet_agent.vending.alias import Vended
 from fleet_agent.vending.vendor import Vendor, _Attempt
 from unit.orders.device import credential
 
@@ -44,7 +44,7 @@ def test_who_waits_hears_of_it_whatever_becomes_of_the_look(
     )
     alias = vendor._aliases["logs"]
     alias.is_asking, alias.attempt = True, 1
-    heard: list[Outcome] = []
+    heard: list[Vended] = []
     alias.waiters.append(heard.append)
     attempt = _Attempt(alias=alias, number=1, credential=credential(), pair=PAIR, route=ROUTE)
     vendor._diagnose(attempt, "silence")
