@@ -1,4 +1,4 @@
-"""The steps of a walk as a person sees them: ``provision``, ``adopt`` and ``rotate`` print the same."""
+"""The steps of a walk as a person sees them: ``provision``, ``adopt``, ``rotate`` and ``move`` print the same."""
 
 import itertools
 import sys

@@ -1,1 +1,1 @@
-"""MQTT 5 sessions under one credential, conversations over them, and the cause when one fails."""
+"""MQTT 5 sessions and HTTPS requests under one credential, conversations, and the cause when one of them fails."""

@@ -1,1 +1,1 @@
-"""What a handler does with an order: run a program, write a file, ask a local program over its socket."""
+"""What a handler does with an order: run a program, write a file, ask a program or the helper, upload a bundle."""
