@@ -55,7 +55,7 @@ def prose(text: str) -> str:
     """Text with `code` in it, code in bold; long paths may break after a slash."""
     parts = re.split(r"``?([^`]+)``?", " ".join(text.split()))
     styled = [
-        f"\\fB{escape(one)}\\fR" if odd % 2 else escape(one) for odd, one in enumerate(parts)
+        f"\\fB{escape(part)}\\fR" if odd % 2 else escape(part) for odd, part in enumerate(parts)
     ]
     return re.sub(r"(?<=[A-Za-z0-9])/(?=[A-Za-z0-9.])", r"/\\:", "".join(styled))
 
@@ -92,7 +92,7 @@ def flag(action: argparse.Action) -> str:
     """A flag or argument as the page's term has it."""
     if not action.option_strings:
         return f"\\fI{escape(str(action.metavar or action.dest))}\\fR"
-    names = ", ".join(f"\\fB{escape(one)}\\fR" for one in action.option_strings)
+    names = ", ".join(f"\\fB{escape(string)}\\fR" for string in action.option_strings)
     if action.nargs == 0:
         return names
     value = action.metavar or "|".join(map(str, action.choices or ())) or action.dest.upper()
@@ -104,7 +104,7 @@ def options(actions: list[argparse.Action]) -> Iterator[str]:
     for action in actions:
         text = (action.help or "") % {"default": action.default}
         if not text and action.choices:
-            text = "One of " + ", ".join(f"`{one}`" for one in action.choices) + "."
+            text = "One of " + ", ".join(f"`{choice}`" for choice in action.choices) + "."
         yield tagged(flag(action), text[:1].upper() + text[1:])
 
 
@@ -179,8 +179,8 @@ def agent_1() -> str:
 def shared(parsers: list[argparse.ArgumentParser]) -> frozenset[str]:
     """The flags that every one of these has, by their last names."""
     own = [
-        {action.option_strings[-1] for action in shown(one) if action.option_strings}
-        for one in parsers
+        {action.option_strings[-1] for action in shown(parser) if action.option_strings}
+        for parser in parsers
     ]
     return frozenset(set.intersection(*own))
 

@@ -51,8 +51,8 @@ def sections(cls: type, path: str = "") -> Iterator[tuple[str, type]]:
         if typing.get_origin(members[0]) is tuple:
             members, below = alternatives(typing.get_args(members[0])[0])[0], f"{below}[]"
             if len(members) > 1:  # a choice by key: what stands under each
-                for key, one in choices(members).items():
-                    yield from sections(unwrap(hints(one)[key])[0], f"{below}.{key}")
+                for key, choice in choices(members).items():
+                    yield from sections(unwrap(hints(choice)[key])[0], f"{below}.{key}")
         if len(members) == 1 and dataclasses.is_dataclass(members[0]):
             yield from sections(typing.cast("type", members[0]), below)
 
@@ -127,7 +127,7 @@ def _type(annotated: Any) -> str:  # noqa: ANN401, PLR0911 - a line a type
         return "path or `credential:NAME`" if path.credential else "path"
     origin = typing.get_origin(kind)
     if origin is Literal:
-        return " or ".join(f"`{one}`" for one in typing.get_args(kind))
+        return " or ".join(f"`{arg}`" for arg in typing.get_args(kind))
     words = {str: "string", bool: "`true` or `false`", tuple: "list", Mapping: "mapping"}
     return words.get(origin or kind, "mapping")
 
@@ -153,7 +153,9 @@ def rooms() -> str:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
         "contracts"
     ]
-    layers = next(one["layers"] for one in contracts if one["containers"] == ["fleet_agent"])
+    layers = next(
+        contract["layers"] for contract in contracts if contract["containers"] == ["fleet_agent"]
+    )
     rows = [[name.strip() for name in layer.split("|")] for layer in layers]
     lines = ["```mermaid", "flowchart TD"]
     for number, names in enumerate(rows):

@@ -52,7 +52,7 @@ def component(name: str, version: str, hashes: list[str]) -> dict[str, Any]:
         "name": name,
         "version": version,
         "purl": purl,
-        "hashes": [{"alg": "SHA-256", "content": one} for one in hashes],
+        "hashes": [{"alg": "SHA-256", "content": digest} for digest in hashes],
         "properties": [
             {"name": "fleet-agent:in-the-debian-package", "value": str(name in VENDORED).lower()}
         ],

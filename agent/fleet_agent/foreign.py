@@ -72,8 +72,8 @@ def _is_deep(found: object) -> bool:
     for _ in range(DEPTH):
         level = [
             inner
-            for one in level
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
             if isinstance(inner, dict | list)
         ]
         if not level:

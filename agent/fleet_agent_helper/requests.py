@@ -74,8 +74,8 @@ def read(line: bytes) -> Start | Result | Cancel:
 def _arguments(given: object) -> tuple[str, ...]:
     if not isinstance(given, list) or len(given) > MOST_ARGUMENTS:
         raise RefusedError(f"arguments is no list of {MOST_ARGUMENTS} at most")
-    for one in given:
-        if not isinstance(one, str) or "\0" in one or not _is_unicode(one):
+    for each in given:
+        if not isinstance(each, str) or "\0" in each or not _is_unicode(each):
             raise RefusedError("an argument is no text that a program can take")
     return tuple(given)
 

@@ -35,7 +35,7 @@ def command(program: Program, arguments: Sequence[str], unit: str, seconds: int)
     return [
         "systemd-run", "--wait", "--pipe", "--quiet", "--service-type=exec", f"--unit={unit}",
         f"--description=fleet-agent: {program.path.name}", "--working-directory=/",
-        *(f"--property={one}" for one in properties), "--", str(program.path), *words,
+        *(f"--property={each}" for each in properties), "--", str(program.path), *words,
     ]  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def _given(arguments: Sequence[str]) -> Iterator[int]:
     """Give what a program finds on its standard input: each argument, and a NUL behind it."""
     # Not a pipe, which takes so much and then waits for a reader.
     with os.fdopen(os.memfd_create("arguments"), "w+b", buffering=0) as file:
-        file.write("".join(f"{one}\0" for one in arguments).encode())
+        file.write("".join(f"{argument}\0" for argument in arguments).encode())
         file.seek(0)
         yield file.fileno()
 

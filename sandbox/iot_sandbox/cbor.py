@@ -31,7 +31,7 @@ def dumps(value: object) -> bytes:  # noqa: PLR0911  one for each kind
     """Write a value: maps, lists, text, bytes, numbers, booleans, None."""
     match value:
         case None | bool():
-            simple = next(number for number, one in _SIMPLE.items() if one is value)
+            simple = next(number for number, each in _SIMPLE.items() if each is value)
             return bytes([OTHER << 5 | simple])
         case int():
             return _head(UNSIGNED, value) if value >= 0 else _head(NEGATIVE, -1 - value)
@@ -42,7 +42,7 @@ def dumps(value: object) -> bytes:  # noqa: PLR0911  one for each kind
         case str():
             return _head(TEXT, len(value.encode())) + value.encode()
         case dict():
-            inner = b"".join(dumps(key) + dumps(one) for key, one in value.items())
+            inner = b"".join(dumps(key) + dumps(each) for key, each in value.items())
             return _head(MAP, len(value)) + inner
         case list():
             return _head(ARRAY, len(value)) + b"".join(map(dumps, value))

@@ -75,13 +75,13 @@ def filled(request: Document, given: Document, timeout: int) -> Payload:
     Raises:
         CommandError: a parameter is missing, unknown, or of another type.
     """
-    parameters = {one["name"]: one for one in request.get("mandatoryParameters", [])}
+    parameters = {each["name"]: each for each in request.get("mandatoryParameters", [])}
     if unknown := sorted(set(given) - set(parameters)):
         raise CommandError(f"The command has no parameter {', '.join(unknown)}")
     template = request.get("payloadTemplate")
     if template is None:
         return _static(request)
-    values = {name: _value(one, given.get(name)) for name, one in parameters.items()}
+    values = {name: _value(parameter, given.get(name)) for name, parameter in parameters.items()}
     document = _substituted(json.loads(template), values, timeout)
     content_type = _output(request)
     is_cbor = content_type == _OUTPUTS["CBOR"]
@@ -123,9 +123,9 @@ def _value(parameter: Document, given: Document | None) -> object:
 
 def _substituted(node: object, values: Document, timeout: int) -> object:
     if isinstance(node, dict):
-        return {key: _substituted(one, values, timeout) for key, one in node.items()}
+        return {key: _substituted(each, values, timeout) for key, each in node.items()}
     if isinstance(node, list):
-        return [_substituted(one, values, timeout) for one in node]
+        return [_substituted(each, values, timeout) for each in node]
     if not isinstance(node, str):
         return node
     if whole := _PLACE.fullmatch(node):

@@ -42,7 +42,7 @@ class Commands:
     def by_arn(self, arn: str) -> Document | None:
         """Give a command of this account and region."""
         here = self._here()
-        return next((one for one in here.values() if one["commandArn"] == arn), None)
+        return next((each for each in here.values() if each["commandArn"] == arn), None)
 
     async def _of(self, asked: Asked) -> Response:
         body, identifier = asked.body, asked.found["id"]
@@ -122,10 +122,10 @@ class Commands:
         return 202, {}, b""
 
     def _listed(self, query: dict[str, str]) -> Response:
-        found = sorted(self._here().values(), key=lambda one: one["createdAt"])
+        found = sorted(self._here().values(), key=lambda each: each["createdAt"])
         if query.get("sortOrder") != "ASCENDING":
             found.reverse()
-        summaries = [{key: one[key] for key in _SUMMARY if key in one} for one in found]
+        summaries = [{key: each[key] for key in _SUMMARY if key in each} for each in found]
         return page("commands", summaries, query)
 
 

@@ -102,7 +102,9 @@ class AwsConnection(DeliveringSession):
     def subscriptions(self) -> dict[str, int]:
         """Give the topic filters this client has, and the QoS granted for each."""
         granted = self._sub_granted_qos
-        return {one: granted[number] for number, one in self._sub_filters.items()}
+        return {
+            topic_filter: granted[number] for number, topic_filter in self._sub_filters.items()
+        }
 
     def breached(self, packet: Packet, code: int) -> None:
         """Hear of a packet that was refused for a limit."""

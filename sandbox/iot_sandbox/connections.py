@@ -178,7 +178,7 @@ def _subscriptions(key: Key, asked: dict[str, str]) -> Response:
         granted = dict.fromkeys(stored.subscriptions, 1)
     else:
         raise _unknown()
-    found = [{"topicFilter": one, "qos": qos} for one, qos in granted.items()]
+    found = [{"topicFilter": topic_filter, "qos": qos} for topic_filter, qos in granted.items()]
     return page("subscriptions", found, asked, _PAGE)
 
 

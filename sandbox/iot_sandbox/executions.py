@@ -230,7 +230,7 @@ class Executions:
             raise invalid("A time has the format yyyy-MM-dd'T'HH:mm") from error
         found = [
             about
-            for about in (one.described() for one in self._here().values())
+            for about in (each.described() for each in self._here().values())
             if about[by[0]] == request[by[0]]
             and request.get("status") in (None, about["status"])
             and _is_within(about, times[0], bounds)
@@ -238,7 +238,7 @@ class Executions:
         found.sort(
             key=lambda about: about["createdAt"], reverse=request.get("sortOrder") != "ASCENDING"
         )
-        summaries = [{key: one[key] for key in _SUMMARY if key in one} for one in found]
+        summaries = [{key: each[key] for key in _SUMMARY if key in each} for each in found]
         return page("commandExecutions", summaries, query)
 
 

@@ -95,8 +95,8 @@ class SandboxLoop(asyncio.SelectorEventLoop):
         if host == ANY_INTERFACE and port == port_of(self._mqtt[0]):
             # Duplicates: the ports stay ours when ministack closes and reopens its listener.
             servers = []
-            for one in self._mqtt:
-                server = await super().create_server(protocol_factory, sock=one.dup(), **options)
+            for each in self._mqtt:
+                server = await super().create_server(protocol_factory, sock=each.dup(), **options)
                 servers.append(server)
             return cast(
                 "asyncio.Server", _Together(servers)

@@ -124,12 +124,12 @@ class Template:
             match value:
                 case dict():
                     return {
-                        key: fill(one)
-                        for key, one in value.items()
-                        if omitted != NO_MEMBER or not _is_lacking(one, values)
+                        key: fill(each)
+                        for key, each in value.items()
+                        if omitted != NO_MEMBER or not _is_lacking(each, values)
                     }
                 case list():
-                    return [fill(one) for one in value]
+                    return [fill(each) for each in value]
                 case _:
                     return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), value)
 
@@ -168,7 +168,7 @@ async def _of(asked: Asked) -> Response:
     name, query = asked.found["name"], asked.words
     if name is None:
         wanted = query.get("templateName")
-        found = [one.summary() for one in TEMPLATES.values() if wanted in (None, one.name)]
+        found = [each.summary() for each in TEMPLATES.values() if wanted in (None, each.name)]
         return page("managedJobTemplates", found, query)
     return ground.json_response(
         _existing(name, query.get("templateVersion", VERSION)).description()

@@ -130,7 +130,7 @@ async def _until_ready(http: socket.socket, serving: Awaitable[object]) -> None:
 
 
 def _ready_line(settings: Settings, state_dir: Path, listening: Listening) -> dict[str, Any]:
-    ca_file, mqtt_ports = state_dir / "ca.pem", [port_of(one) for one in listening.mqtt]
+    ca_file, mqtt_ports = state_dir / "ca.pem", [port_of(each) for each in listening.mqtt]
     ca_file.write_text(ground.ca_pem())
     return {
         "ready": True,

@@ -159,7 +159,7 @@ def _replaced(value: Any, variables: dict[str, str]) -> Any:  # noqa: ANN401  JS
     if isinstance(value, str):
         return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), value)
     if isinstance(value, list):
-        return [_replaced(one, variables) for one in value]
+        return [_replaced(each, variables) for each in value]
     if isinstance(value, dict):
-        return {key: _replaced(one, variables) for key, one in value.items()}
+        return {key: _replaced(each, variables) for key, each in value.items()}
     return value

@@ -154,8 +154,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _sections() -> str:
     """Say which sections there are, and which of them have to be asked for."""
-    usual = [one.name for one in plan.SECTIONS if not one.warning]
-    asked = [f"{one.name} ({one.warning})" for one in plan.SECTIONS if one.warning]
+    usual = [section.name for section in plan.SECTIONS if not section.warning]
+    asked = [f"{section.name} ({section.warning})" for section in plan.SECTIONS if section.warning]
     return (
         f"{', '.join(usual)}; measure is short for all that begin with it; "
         f"only when they are named: {'; '.join(asked)}"

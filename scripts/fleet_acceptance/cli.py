@@ -150,11 +150,11 @@ def _clean_up(cloud: Cloud, asked: Arguments) -> int:
 
 def _compared(real: Result, sandbox: Result | None, known: dict[str, tuple[str, str]]) -> int:
     found = compare.against_sandbox(real, sandbox, known)
-    for one in found:
-        print(f"{'known' if one.known else 'DIFFERENT'}: {one.words}")
-        for line in [one.known] if one.known else words.consequences(one.fact, one.answer):
+    for each in found:
+        print(f"{'known' if each.known else 'DIFFERENT'}: {each.words}")
+        for line in [each.known] if each.known else words.consequences(each.fact, each.answer):
             print(f"  {line}")
-    unknown = [one for one in found if not one.known]
+    unknown = [each for each in found if not each.known]
     print(f"{len(found)} differences, {len(unknown)} of them not known")
     return Exit.DIFFERS if unknown else Exit.DONE
 

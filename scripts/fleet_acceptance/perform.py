@@ -63,7 +63,7 @@ def perform(cloud: Cloud, wanted: Wanted, result: Result, say: Say) -> Exit:
             say("scripts/acceptance --clean-up takes it away")
         else:
             result.left = [
-                run.redactor.text(one) for one in remove(cloud, folder.run, folder, say)
+                run.redactor.text(each) for each in remove(cloud, folder.run, folder, say)
             ]
         result.figures["calls of AWS's APIs"] = sum(cloud.calls.values())
         write(result, run.redactor, wanted.out, say)
@@ -101,7 +101,7 @@ def remove(cloud: Cloud, run: str, folder: Folder | None, say: Say) -> list[str]
     for _ in range(_ROUNDS):
         done = clean_up.take_away(cloud, run, folder, say)
         left = [f"{name}: {why}" for name, why in done.left.items()]
-        left += [one for one in clean_up.left_of(cloud, run, folder) if one not in done.left]
+        left += [each for each in clean_up.left_of(cloud, run, folder) if each not in done.left]
         if not left:
             break
         # A function that was still at work writes its log after it is gone; a call may have been under way.

@@ -121,8 +121,8 @@ def chosen(only: list[str]) -> tuple[Section, ...]:
     usual = tuple(section for section in SECTIONS if not section.warning)
     if not only:
         return usual
-    measures = [one.name for one in usual if one.name.startswith(f"{MEASURE}-")]
-    wanted = {name for one in only for name in (measures if one == MEASURE else [one])}
+    measures = [each.name for each in usual if each.name.startswith(f"{MEASURE}-")]
+    wanted = {name for each in only for name in (measures if each == MEASURE else [each])}
     return tuple(section for section in SECTIONS if section.name in wanted)
 
 

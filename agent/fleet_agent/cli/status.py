@@ -286,14 +286,16 @@ def _orders(daemon: dict[str, Any]) -> Iterator[Line]:
     if count := daemon.get("messages_unmatched"):
         yield _row("messages", f"{count} that no subscription matches")
     shown = daemon.get("orders")
-    found = [one for one in shown if isinstance(one, dict)] if isinstance(shown, list) else []
-    for one in reversed(found[-_ORDERS:]):
-        outcome = str(one.get("outcome"))
-        why = f": {one['reason']}" if one.get("reason") else ""
-        origin = one.get("origin")
-        words = f" {origin} {str(one.get('id')).removeprefix(f'{origin}:')} by {one.get('handler')}{why}"
+    found = (
+        [order for order in shown if isinstance(order, dict)] if isinstance(shown, list) else []
+    )
+    for order in reversed(found[-_ORDERS:]):
+        outcome = str(order.get("outcome"))
+        why = f": {order['reason']}" if order.get("reason") else ""
+        origin = order.get("origin")
+        words = f" {origin} {str(order.get('id')).removeprefix(f'{origin}:')} by {order.get('handler')}{why}"
         colour = "green" if outcome == "done" else "yellow"
-        yield _row("order", f"{one.get('time')}  ", Styled(outcome, colour), words)
+        yield _row("order", f"{order.get('time')}  ", Styled(outcome, colour), words)
 
 
 def _mapping(value: object) -> dict[str, Any]:

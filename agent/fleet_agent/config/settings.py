@@ -175,8 +175,8 @@ class Settings:
     def _named_handlers(self) -> Iterator[tuple[str, str]]:
         given: list[tuple[str, str | None]] = [
             *(
-                (f"subscriptions[{n}].handler", one.handler)
-                for n, one in enumerate(self.subscriptions)
+                (f"subscriptions[{n}].handler", subscription.handler)
+                for n, subscription in enumerate(self.subscriptions)
             ),
             *((f"jobs.operations.{key}", name) for key, name in self.jobs.operations.items()),
             ("jobs.handler", self.jobs.handler),

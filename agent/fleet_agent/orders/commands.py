@@ -98,39 +98,41 @@ class Commands:
         """When ``act`` is to be called (monotonic seconds)."""
         if not self._is_connected:
             return math.inf
-        return min((one.due for one in self._executions.values()), default=math.inf)
+        return min((execution.due for execution in self._executions.values()), default=math.inf)
 
     def act(self) -> None:
         """Report what goes on, and again what AWS has not answered."""
         now = self._clock.monotonic()
-        for one in [one for one in self._executions.values() if one.due <= now]:
-            if one.said == _IN_PROGRESS:
+        for execution in [
+            execution for execution in self._executions.values() if execution.due <= now
+        ]:
+            if execution.said == _IN_PROGRESS:
                 # No answer: the end matters more, and does not wait for one any longer.
-                one.is_new, one.said = False, ""
-            if one.tries >= TRIES:
-                _log.warning("AWS IoT did not take the outcome of the command %s", one.id)
-                self._over(one)
+                execution.is_new, execution.said = False, ""
+            if execution.tries >= TRIES:
+                _log.warning("AWS IoT did not take the outcome of the command %s", execution.id)
+                self._over(execution)
             else:
-                self._say(one)
+                self._say(execution)
 
     def connected(self) -> None:
         """The connection stands: say again what may have been lost."""
         self._is_connected = True
-        for one in list(self._executions.values()):
-            if one.end is not None:
-                self._say(one)
-            elif one.is_new:
-                one.due = self._clock.monotonic() + SOON
+        for execution in list(self._executions.values()):
+            if execution.end is not None:
+                self._say(execution)
+            elif execution.is_new:
+                execution.due = self._clock.monotonic() + SOON
 
     def disconnected(self) -> None:
         """The connection ended: answers do not come any more, and what is not acknowledged comes again."""
         self._is_connected = False
-        for one in list(self._executions.values()):
-            one.said = ""
-            if one.handler is None or (
-                one.end is None and not one.handler.keeps(_identity(one.id))
+        for execution in list(self._executions.values()):
+            execution.said = ""
+            if execution.handler is None or (
+                execution.end is None and not execution.handler.keeps(_identity(execution.id))
             ):
-                del self._executions[one.id]
+                del self._executions[execution.id]
 
     def take(self, message: Arrived) -> Receipt:
         """Look at a message."""
@@ -174,12 +176,12 @@ class Commands:
             arguments=given or (),
             bound=bound(message.expiry, self._clock),
         )
-        one = _Execution(id=identifier, due=self._clock.monotonic() + SOON)
+        execution = _Execution(id=identifier, due=self._clock.monotonic() + SOON)
         if words or name is None:
             _log.warning("%s: refused the command %s", words, identifier)
-            self._executions[identifier] = one
+            self._executions[identifier] = execution
             outcome = failure(NOT_UNDERSTOOD, words)
-            one.acknowledge.append(message.acknowledge)
+            execution.acknowledge.append(message.acknowledge)
             self.report("", order, outcome, lambda: None)
             return Receipt.HELD
         handler = self._named(name)
@@ -188,19 +190,23 @@ class Commands:
             message.acknowledge()
             return Receipt.TAKEN
         _log.info("the command %s is for %s", identifier, name)
-        self._executions[identifier] = one
-        one.handler = handler
+        self._executions[identifier] = execution
+        execution.handler = handler
         is_taken = handler.take(order, message.acknowledge, comes_again=message.qos > 0)
         return Receipt.TAKEN if is_taken else Receipt.HELD
 
     def _again(self, identifier: str, message: Arrived) -> Receipt:
         """It came before; perhaps as this very packet, whose acknowledgement would be that of one that is not safe."""
         _log.info("the command %s came again", identifier)
-        one = self._executions.get(identifier)
-        if one is not None and one.handler is None:
-            one.acknowledge.append(message.acknowledge)
-        elif one is not None and one.handler is not None and one.handler.holds(_identity(one.id)):
-            one.handler.hold_again(_identity(one.id), message.acknowledge)
+        execution = self._executions.get(identifier)
+        if execution is not None and execution.handler is None:
+            execution.acknowledge.append(message.acknowledge)
+        elif (
+            execution is not None
+            and execution.handler is not None
+            and execution.handler.holds(_identity(execution.id))
+        ):
+            execution.handler.hold_again(_identity(execution.id), message.acknowledge)
         else:
             message.acknowledge()
             return Receipt.TAKEN
@@ -213,57 +219,59 @@ class Commands:
     ) -> None:
         """A command has ended (``shared.Reporter``)."""
         identifier = (order.identity or "").removeprefix("command:")
-        one = self._executions.get(identifier)
-        if one is None:  # it ended, or was begun, before the agent did
-            one = _Execution(id=identifier, due=math.inf, handler=self._named(handler))
-            self._executions[identifier] = one
-        one.end, one.forget = answer(outcome), forget
+        execution = self._executions.get(identifier)
+        if execution is None:  # it ended, or was begun, before the agent did
+            execution = _Execution(id=identifier, due=math.inf, handler=self._named(handler))
+            self._executions[identifier] = execution
+        execution.end, execution.forget = answer(outcome), forget
         # While AWS has not answered that it is in progress the end waits.
-        if not one.said:
-            self._say(one)
+        if not execution.said:
+            self._say(execution)
 
-    def _say(self, one: _Execution) -> None:
+    def _say(self, execution: _Execution) -> None:
         """Say the end; or that it goes on, where AWS does not know yet."""
-        if not self._is_connected or not (one.end or one.is_new):
-            one.due = math.inf
+        if not self._is_connected or not (execution.end or execution.is_new):
+            execution.due = math.inf
             return
-        values = one.end or {"status": _IN_PROGRESS}
-        one.said = str(values["status"])
-        one.tries += one.end is not None
-        one.due = self._clock.monotonic() + LIMIT * 2.0 ** max(one.tries - 1, 0)
+        values = execution.end or {"status": _IN_PROGRESS}
+        execution.said = str(values["status"])
+        execution.tries += execution.end is not None
+        execution.due = self._clock.monotonic() + LIMIT * 2.0 ** max(execution.tries - 1, 0)
         payload = json.dumps(values).encode()
-        topic = f"{self._base}{one.id}/response/json"
+        topic = f"{self._base}{execution.id}/response/json"
         self._send(Outgoing(topic=topic, payload=payload, content_type="application/json"))
 
     def _answered(self, identifier: str, payload: bytes, *, is_good: bool) -> None:
-        one = self._executions.get(identifier)
-        if one is None or not one.said:
+        execution = self._executions.get(identifier)
+        if execution is None or not execution.said:
             return
-        said, one.said = one.said, ""
-        if not is_good and self._is_refused_for_a_moment(one, payload):
-            one.due = self._clock.monotonic() + min(2.0**one.tries, 60.0)
+        said, execution.said = execution.said, ""
+        if not is_good and self._is_refused_for_a_moment(execution, payload):
+            execution.due = self._clock.monotonic() + min(2.0**execution.tries, 60.0)
         elif said == _IN_PROGRESS:
             # Where it is over in the cloud the end is said all the same: the cloud's time-out is not the last word.
-            one.is_new = False
-            self._say(one)
+            execution.is_new = False
+            self._say(execution)
         else:
             if is_good:
-                _log.info("the command %s is %s", one.id, said)
-            self._over(one)
+                _log.info("the command %s is %s", execution.id, said)
+            self._over(execution)
 
-    def _is_refused_for_a_moment(self, one: _Execution, payload: bytes) -> bool:
+    def _is_refused_for_a_moment(self, execution: _Execution, payload: bytes) -> bool:
         values = foreign.read_object(payload) or {}
         code, words = (
             printable(str(values.get("error"))),
             printable(str(values.get("errorMessage", ""))),
         )
-        _log.warning("AWS IoT refused the answer to the command %s: %s: %s", one.id, code, words)
+        _log.warning(
+            "AWS IoT refused the answer to the command %s: %s: %s", execution.id, code, words
+        )
         return code in _AGAIN
 
-    def _over(self, one: _Execution) -> None:
-        del self._executions[one.id]
-        one.forget()
-        for acknowledge in one.acknowledge:
+    def _over(self, execution: _Execution) -> None:
+        del self._executions[execution.id]
+        execution.forget()
+        for acknowledge in execution.acknowledge:
             acknowledge()
 
 
@@ -294,7 +302,9 @@ def answer(outcome: Outcome) -> dict[str, object]:
 def _reason(outcome: Outcome) -> Mapping[str, str]:
     code = outcome.error or f"exit_{outcome.status}"
     found = {"reasonCode": _NOT_OF_CODES.sub("_", code.upper())[:_ERROR]}
-    text = "".join(one if one.isprintable() else " " for one in outcome.reason).strip()
+    text = "".join(
+        character if character.isprintable() else " " for character in outcome.reason
+    ).strip()
     if text:
         found["reasonDescription"] = text[:_TEXT]
     return found
@@ -303,4 +313,6 @@ def _reason(outcome: Outcome) -> Mapping[str, str]:
 def _readable(data: bytes | None) -> str:
     """The last of an output, as text without control characters but the ends of lines."""
     text = (data or b"").decode(errors="replace")[-_OUTPUT:].strip()
-    return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
+    return "".join(
+        character if character.isprintable() or character == "\n" else " " for character in text
+    )

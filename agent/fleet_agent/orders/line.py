@@ -58,10 +58,10 @@ class Line:
             self._load(path)
         # A kill came between the outcome and the removal of the file before.
         ended = {item.number for item, _, _ in self.ended}
-        for item, _ in [one for one in self.begun if one[0].number in ended]:
+        for item, _ in [entry for entry in self.begun if entry[0].number in ended]:
             with contextlib.suppress(StateDirectoryError):
                 self.remove(item)
-        self.begun = [one for one in self.begun if one[0].number not in ended]
+        self.begun = [entry for entry in self.begun if entry[0].number not in ended]
 
     def _load(self, path: Path) -> None:
         try:

@@ -158,10 +158,10 @@ def in_base64(data: bytes) -> str:
 def arguments(given: object) -> tuple[str, ...] | None:
     """What somebody gave as arguments of a program: texts, numbers and booleans, in a list or one; None: it is none."""
     entries = given if isinstance(given, list) else [given]
-    if any(isinstance(one, (dict, list)) or one is None for one in entries):
+    if any(isinstance(entry, (dict, list)) or entry is None for entry in entries):
         return None
-    found = tuple(text(one) for one in entries)
-    return found if all(is_carried(one) for one in found) else None
+    found = tuple(text(entry) for entry in entries)
+    return found if all(is_carried(entry) for entry in found) else None
 
 
 def text(value: object) -> str:

@@ -71,7 +71,7 @@ class Roster:
         """
         taken = {*self._handlers, *self._settings}
         names = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
-        name = wanted if wanted not in taken else next(one for one in names if one not in taken)
+        name = wanted if wanted not in taken else next(each for each in names if each not in taken)
         return self._add(name, place, kind)
 
     def _add(self, name: str, place: str, kind: Kind) -> Handler:

@@ -81,14 +81,16 @@ class Container:
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        heard = min((one.heard_at for one in self._connections), default=math.inf)
+        heard = min((connection.heard_at for connection in self._connections), default=math.inf)
         return min(self._listen_at, heard + IDLE)
 
     def act(self) -> None:
         """Listen, or try to again; end connections that say nothing."""
         now = self._clock.monotonic()
-        for one in [one for one in self._connections if one.heard_at + IDLE <= now]:
-            one.close()
+        for connection in [
+            connection for connection in self._connections if connection.heard_at + IDLE <= now
+        ]:
+            connection.close()
         if self._listener is not None or now < self._listen_at:
             return
         self._listen_at = math.inf
@@ -103,8 +105,8 @@ class Container:
 
     def close(self) -> None:
         """End all of it."""
-        for one in list(self._connections):
-            one.close()
+        for connection in list(self._connections):
+            connection.close()
         self._stop_listening()
         self._listen_at = math.inf
 
@@ -127,7 +129,10 @@ class Container:
             return
         client.setblocking(False)
         if len(self._connections) >= MAX_CONNECTIONS:
-            min(self._connections, key=lambda one: (one.is_waiting, one.heard_at)).close()
+            min(
+                self._connections,
+                key=lambda connection: (connection.is_waiting, connection.heard_at),
+            ).close()
         self._connections.add(
             _Connection(
                 client, self._mailbox, self._clock, self._counter, self._connections.discard

@@ -72,13 +72,13 @@ def left_of(cloud: Cloud, run: str, folder: Folder | None) -> list[str]:
     named = listing.of_run(there, run) | {"CA": _cas(cloud, there, run)}
     return [
         *(f"{kind} {name}" for kind, names in named.items() for name in names),
-        *(f"certificate {one}" for one in sorted(certificates)),
+        *(f"certificate {certificate}" for certificate in sorted(certificates)),
     ]
 
 
 def _cas(cloud: Cloud, there: Listing, run: str) -> list[str]:
     """Give the run's own CAs, whose names say nothing: by their tags."""
-    return [one for one in there.get("CA", ()) if tags.is_mine(cloud, "CA", one, run)]
+    return [each for each in there.get("CA", ()) if tags.is_mine(cloud, "CA", each, run)]
 
 
 def _certificates(cloud: Cloud, folder: Folder, before: Listing) -> list[str]:
@@ -89,11 +89,11 @@ def _certificates(cloud: Cloud, folder: Folder, before: Listing) -> list[str]:
     if not before:
         return sorted(recorded)
     ours = folder.public_keys()
-    for one in there - recorded:
+    for each in there - recorded:
         try:
-            found = cloud.iot.describe_certificate(certificateId=one)["certificateDescription"]
+            found = cloud.iot.describe_certificate(certificateId=each)["certificateDescription"]
             if keys.public_part(found["certificatePem"]) in ours:
-                recorded.add(one)
+                recorded.add(each)
         except (ClientError, ValueError):
             continue  # gone meanwhile, or another kind of certificate
     return sorted(recorded)

@@ -102,8 +102,8 @@ def _ca(cloud: Cloud, certificate_id: str) -> None:
     )
     # They are the run's, as their CA is, and have neither a name nor a tag.
     pages = iot.get_paginator("list_certificates_by_ca").paginate(caCertificateId=certificate_id)
-    for one in [entry["certificateId"] for page in pages for entry in page["certificates"]]:
-        _certificate(cloud, one)
+    for each in [entry["certificateId"] for page in pages for entry in page["certificates"]]:
+        _certificate(cloud, each)
     patiently(lambda: iot.delete_ca_certificate(certificateId=certificate_id))
 
 

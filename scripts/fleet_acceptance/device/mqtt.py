@@ -160,7 +160,10 @@ class Session:
 
     def subscribe(self, *filters: str) -> list[int]:
         """Subscribe with QoS 1 in one packet; give the code of each filter."""
-        wanted = [mqtt5.Subscription(topic_filter=one, qos=mqtt5.QoS(1)) for one in filters]
+        wanted = [
+            mqtt5.Subscription(topic_filter=topic_filter, qos=mqtt5.QoS(1))
+            for topic_filter in filters
+        ]
         packet = mqtt5.SubscribePacket(subscriptions=wanted)
         return [int(code) for code in self._client.subscribe(packet).result(SECONDS).reason_codes]
 

@@ -138,12 +138,12 @@ class Commands:
             execution, _ = self._start()
             topic = f"{self._root}/{execution}/response/json"
             requests = [{"status": "IN_PROGRESS"}, {"status": "SUCCEEDED"}]
-            for sent in [self._session.publish_later(topic, one) for one in requests]:
+            for sent in [self._session.publish_later(topic, request) for request in requests]:
                 sent.result(20.0)
             outcomes = sorted(self._outcome(execution) for _ in requests)
             if outcomes != ["accepted", "accepted"]:
                 break
-        words = next((one for one in outcomes if one != "accepted"), "accepted")
+        words = next((outcome for outcome in outcomes if outcome != "accepted"), "accepted")
         self._bench.run.record("commands-conflict", words, outcomes=outcomes)
 
     def _late(self) -> None:

@@ -22,7 +22,9 @@ def measure(bench: Bench) -> None:
             bench.learn(reply.document)
             answers[reply.answer] += 1
         answers["no answer"] = _REQUESTS - sum(answers.values())
-        acknowledged = Counter(int(one.result(_SECONDS).puback.reason_code) for one in sent)
+        acknowledged = Counter(
+            int(message.result(_SECONDS).puback.reason_code) for message in sent
+        )
         refused = sorted(word for word, count in answers.items() if count and word != "accepted")
         run.record(
             "throttled",

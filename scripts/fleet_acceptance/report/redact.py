@@ -47,9 +47,9 @@ class Redactor:
     def of(self, value: object, name: str = "") -> Any:  # noqa: ANN401  what JSON has
         """Give a value as it may be kept."""
         if isinstance(value, Mapping):
-            return {str(key): self.of(one, str(key)) for key, one in value.items()}
+            return {str(key): self.of(each, str(key)) for key, each in value.items()}
         if isinstance(value, list | tuple):
-            return [self.of(one, name) for one in value]
+            return [self.of(each, name) for each in value]
         if not isinstance(value, str):
             return value
         if _SECRET_NAMES.search(name) and value:

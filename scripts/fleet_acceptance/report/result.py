@@ -65,7 +65,7 @@ class Result:
             "region": self.region,
             "date": self.date,
             "against": self.against,
-            "facts": {name: _dump(BY_ID[name], one) for name, one in self.answers.items()},
+            "facts": {name: _dump(BY_ID[name], answer) for name, answer in self.answers.items()},
             "steps": [vars(step) for step in self.steps],
             "figures": self.figures,
             "left": self.left,
@@ -83,8 +83,8 @@ class Result:
             raise ValueError(f"no result of scripts/acceptance in format {FORMAT}")
         try:
             answers: dict[str, Answer] = {
-                str(name): Answer(one["answer"], one.get("why", ""), one.get("raw"))
-                for name, one in found["facts"].items()
+                str(name): Answer(fact["answer"], fact.get("why", ""), fact.get("raw"))
+                for name, fact in found["facts"].items()
             }
             run, region, date, against = (
                 str(found[name]) for name in ("run", "region", "date", "against")
@@ -98,6 +98,6 @@ class Result:
         return loaded
 
 
-def _dump(fact: Fact, one: Answer) -> dict[str, Any]:
-    measured = {"answer": one.answer, "documented": fact.documented, "sandbox": fact.sandbox}
-    return {**measured, **({"why": one.why} if one.why else {}), "raw": one.raw}
+def _dump(fact: Fact, answer: Answer) -> dict[str, Any]:
+    measured = {"answer": answer.answer, "documented": fact.documented, "sandbox": fact.sandbox}
+    return {**measured, **({"why": answer.why} if answer.why else {}), "raw": answer.raw}

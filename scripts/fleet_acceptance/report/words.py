@@ -29,7 +29,7 @@ def report(result: Result) -> str:
 def _lines(result: Result) -> Iterator[str]:
     yield f"# Acceptance of {result.region}, {result.date}"
     yield ""
-    measured = [one for one in result.answers.values() if one.answer is not None]
+    measured = [answer for answer in result.answers.values() if answer.answer is not None]
     different = result.different()
     yield (
         f"Run {result.run} against {result.against}: {len(result.steps)} steps, {len(result.failures)} failed; "
@@ -45,7 +45,7 @@ def _lines(result: Result) -> Iterator[str]:
     yield ""
     yield "## Left in the account"
     yield ""
-    yield from (f"- {one}" for one in result.left or ["nothing"])
+    yield from (f"- {each}" for each in result.left or ["nothing"])
 
 
 def _different(result: Result) -> Iterator[str]:
@@ -98,9 +98,9 @@ def summary(result: Result) -> Iterator[str]:
     for fact, answer in result.different():
         yield f"DIFFERENT {fact.id}: {answer!r}; the sandbox: {fact.sandbox!r}"
         yield from (f"    {line}" for line in fact.consequences(answer))
-    for name, one in result.answers.items():
-        if one.answer is None:
-            yield f"not measured {name}: {one.why}"
+    for name, each in result.answers.items():
+        if each.answer is None:
+            yield f"not measured {name}: {each.why}"
     yield from (f"LEFT {left}" for left in result.left)
 
 

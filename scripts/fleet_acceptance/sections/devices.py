@@ -54,7 +54,7 @@ def provision(run: Run) -> None:
         with agent.running():
             until(agent.publishes, "an acknowledged reading")
     with run.step("fleet-cloud devices list names them all"):
-        listed = {one["thing"] for one in run.fleet_cloud("devices", "list")["devices"]}
+        listed = {each["thing"] for each in run.fleet_cloud("devices", "list")["devices"]}
         ways = ("csr", "keys", "rsa", "openssl", "person")
         if missing := {f"{run.id}-by-{way}" for way in ways} - listed:
             raise AcceptanceError(f"not listed: {', '.join(sorted(missing))}")
@@ -87,7 +87,7 @@ def rotate(run: Run) -> None:
         until(has_succeeded, "the job's success", _JOB_SECONDS)
     with run.step("fleet-cloud rotate status --retire: what was replaced goes"):
         found = run.fleet_cloud("rotate", "status", "--retire", "--yes")["retired"]
-        if not found or not all(one["retired"] for one in found):
+        if not found or not all(each["retired"] for each in found):
             raise AcceptanceError(f"retired: {run.redactor.of(found)}")
 
 
@@ -144,10 +144,10 @@ def many(run: Run) -> None:
     with run.step(f"{count} devices are switched on at once, and each gets its identity"):
         began = time.monotonic()
         try:
-            for one in devices:
-                one.start()
+            for item in devices:
+                item.start()
             until(
-                lambda: all(one.is_provisioned for one in devices),
+                lambda: all(each.is_provisioned for each in devices),
                 "an identity for each",
                 _MANY_SECONDS,
             )
@@ -157,16 +157,16 @@ def many(run: Run) -> None:
             waiting = list(devices)
 
             def all_publish() -> bool:
-                waiting[:] = [one for one in waiting if not one.publishes()]
+                waiting[:] = [each for each in waiting if not each.publishes()]
                 return not waiting
 
             until(all_publish, "a reading of each", _MANY_SECONDS)
         finally:
-            for one in devices:
-                if one.process is not None and one.process.poll() is None:
-                    one.process.terminate()
-            for one in devices:
-                one.stop()
+            for each in devices:
+                if each.process is not None and each.process.poll() is None:
+                    each.process.terminate()
+            for each in devices:
+                each.stop()
 
 
 def recover(run: Run) -> None:
@@ -194,8 +194,8 @@ def recover(run: Run) -> None:
         if found["thing_name"] != f"{run.id}-recovers":
             raise AcceptanceError(f"it is another thing: {found['thing_name']}")
         pems = [
-            run.cloud.iot.describe_certificate(certificateId=one)["certificateDescription"]
-            for one in (before, str(found["certificate_id"]))
+            run.cloud.iot.describe_certificate(certificateId=each)["certificateDescription"]
+            for each in (before, str(found["certificate_id"]))
         ]
-        if len({keys.public_part(one["certificatePem"]) for one in pems}) != 1:
+        if len({keys.public_part(pem["certificatePem"]) for pem in pems}) != 1:
             raise AcceptanceError("it has another key")

@@ -36,7 +36,7 @@ def order(run: Run) -> None:
 def _done(agent: Agent) -> set[str]:
     """How the orders came that the device shows as done."""
     shown = agent.shown.get("orders", ())
-    return {one["origin"] for one in shown if one["outcome"] == "done"}
+    return {each["origin"] for each in shown if each["outcome"] == "done"}
 
 
 def steer(run: Run) -> None:

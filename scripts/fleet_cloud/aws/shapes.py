@@ -66,13 +66,13 @@ def _value(shape: Any, texts: Sequence[str], flag: str) -> Any:  # noqa: ANN401 
     if shape.type_name == "boolean" and not texts:
         return True
     if shape.type_name == "list" and not (texts and texts[0].startswith("[")):
-        return [_one(shape.member, text) for text in texts]
+        return [_scalar(shape.member, text) for text in texts]
     if len(texts) != 1:
         raise ValueError(f"argument --{flag}: expected one argument")
-    return _one(shape, texts[0])
+    return _scalar(shape, texts[0])
 
 
-def _one(shape: Any, text: str) -> Any:  # noqa: ANN401 - botocore's own
+def _scalar(shape: Any, text: str) -> Any:  # noqa: ANN401 - botocore's own
     kind = shape.type_name
     if kind in {"integer", "long"}:
         return int(text)

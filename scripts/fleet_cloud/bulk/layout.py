@@ -228,9 +228,9 @@ def made(folder: BulkFolder, key: str) -> list[tuple[str, str]]:
     parameters = folder.parameters(key)
     asked = [_entry(parameters, line) for line in (files.read(parameters) or "").splitlines()]
     return [
-        (one.get("ThingName", ""), found[public])
-        for one in asked
-        if (public := public_key(one.get("CSR", ""))) in found
+        (each.get("ThingName", ""), found[public])
+        for each in asked
+        if (public := public_key(each.get("CSR", ""))) in found
     ]
 
 

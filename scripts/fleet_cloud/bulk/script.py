@@ -33,8 +33,8 @@ def show(
     shell, say = aws.shell, aws.shell.console.script
     key = tasks.new_key(record.prefix)
     things, parameters = folder.path / layout.THINGS, folder.parameters(key)
-    for one in (folder.path, things, parameters.parent):
-        shell.make_folder(one, 0o700)
+    for each in (folder.path, things, parameters.parent):
+        shell.make_folder(each, 0o700)
     if record.shared:
         loop = _SHARED_LOOP.format(identifier=shared_certificate(aws, folder))
     else:

@@ -102,7 +102,7 @@ def _check_names(file: Path | None, wanted: Sequence[Entry]) -> None:
     Raises:
         UsageError: One cannot.
     """
-    wrong = [one.name for one in wanted if not THING_NAME.fullmatch(one.name)]
+    wrong = [entry.name for entry in wanted if not THING_NAME.fullmatch(entry.name)]
     if wrong:
         more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
         raise UsageError(
@@ -138,40 +138,40 @@ def _tasks(aws: Aws, wanted: Sequence[Entry]) -> list[tuple[str, Sequence[Comman
     listed = aws.ask(aws.command("iot", "list-things"))
     there = {text(entry, "thingName"): entry for entry in entries(listed, "things")}
     return [
-        (one.name, commands)
-        for one in wanted
+        (entry.name, commands)
+        for entry in wanted
         if (
-            commands := _changing(aws, one, there[one.name])
-            if one.name in there
-            else _making(aws, one)
+            commands := _changing(aws, entry, there[entry.name])
+            if entry.name in there
+            else _making(aws, entry)
         )
     ]
 
 
-def _making(aws: Aws, one: Entry) -> list[Command]:
+def _making(aws: Aws, entry: Entry) -> list[Command]:
     flags = {"thingTypeName": "--thing-type-name", "billingGroupName": "--billing-group-name"}
-    named = ("--thing-name", one.name)
+    named = ("--thing-name", entry.name)
     return [
         aws.command(
             "iot",
             "create-thing",
             *named,
-            *("--attribute-payload", registrations.payload(one.new)),
-            *(word for name, value in one.where.items() for word in (flags[name], value)),
+            *("--attribute-payload", registrations.payload(entry.new)),
+            *(word for name, value in entry.where.items() for word in (flags[name], value)),
         ),
         *(
             aws.command("iot", "add-thing-to-thing-group", *named, "--thing-group-name", group)
-            for group in one.groups
+            for group in entry.groups
         ),
     ]
 
 
-def _changing(aws: Aws, one: Entry, there: Mapping[str, object]) -> list[Command]:
+def _changing(aws: Aws, entry: Entry, there: Mapping[str, object]) -> list[Command]:
     """Returns the command for a thing that is there; what it remembers otherwise stays."""
     attributes = inventory.attributes(there)
     known = registrations.of(attributes)
-    changed = dataclasses.replace(known, expected=one.key or known.expected)
-    wanted = dict(one.attributes)
+    changed = dataclasses.replace(known, expected=entry.key or known.expected)
+    wanted = dict(entry.attributes)
     if changed != known:
         wanted |= changed.attribute
     if all(attributes.get(name) == value for name, value in wanted.items()):
@@ -180,7 +180,7 @@ def _changing(aws: Aws, one: Entry, there: Mapping[str, object]) -> list[Command
         aws.command(
             "iot",
             "update-thing",
-            *("--thing-name", one.name),
+            *("--thing-name", entry.name),
             *("--attribute-payload", registrations.payload(wanted, merge=True)),
             *("--expected-version", str(there.get("version", 1))),
         )

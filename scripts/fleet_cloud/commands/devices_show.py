@@ -50,9 +50,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     for row in certificates:
         rows += [[key.replace("_", " "), str(value)] for key, value in row.items()]
     rows.append(["connection", here.words])
-    rows += [["listens to", one] for one in here.listens]
+    rows += [["listens to", topic_filter] for topic_filter in here.listens]
     rows.append(["last rotation", rotated])
-    rows += [[one.kind, one.words] for one in orders]
+    rows += [[order.kind, order.words] for order in orders]
     unknown = [*here.unknown, *unasked]
     return Outcome(
         data={
@@ -64,13 +64,13 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "certificates": certificates,
             "connection": here.data,
             "last_rotation": rotated,
-            "orders": [one.data for one in orders],
+            "orders": [order.data for order in orders],
             "unknown": unknown,
         },
         lines=[
             *table(rows),
             *([] if certificates else ["no certificate"]),
-            *(f"not known: {one}" for one in unknown),
+            *(f"not known: {each}" for each in unknown),
         ],
     )
 
@@ -112,10 +112,10 @@ def check_name(name: str) -> None:
 
 def _rotated(orders: list[presence.Order], certificates: list[dict[str, object]]) -> str:
     """Returns when it replaced its certificate last, as far as jobs and certificates show."""
-    for one in orders:
-        if "-rotate-" in one.name and one.status == jobs.SUCCEEDED:
-            return f"{times.text(one.at)}, by the job {one.name}"
-    made = sorted(str(one["created"]) for one in certificates)
+    for order in orders:
+        if "-rotate-" in order.name and order.status == jobs.SUCCEEDED:
+            return f"{times.text(order.at)}, by the job {order.name}"
+    made = sorted(str(certificate["created"]) for certificate in certificates)
     if len(made) > 1:
         return f"perhaps {made[-1]}: its newest certificate is of then"
     return "none is known"

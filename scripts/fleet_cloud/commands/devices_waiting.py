@@ -41,22 +41,22 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     found = refusals.of(answer)
     now = dt.datetime.now(dt.UTC)
     rows = [
-        [one.who, str(one.times), times.age(one.last, now), one.session[:12] or "-", one.why]
-        for one in found
+        [each.who, str(each.times), times.age(each.last, now), each.session[:12] or "-", each.why]
+        for each in found
     ]
     return Outcome(
         data={
             "fleet": context.names.fleet,
             "waiting": [
                 {
-                    "thing": one.thing,
-                    "serial": one.serial,
-                    "times": one.times,
-                    "last": times.text(one.last),
-                    "claim": one.session,
-                    "why": one.why,
+                    "thing": each.thing,
+                    "serial": each.serial,
+                    "times": each.times,
+                    "last": times.text(each.last),
+                    "claim": each.session,
+                    "why": each.why,
                 }
-                for one in found
+                for each in found
             ],
         },
         lines=[

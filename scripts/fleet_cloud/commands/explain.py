@@ -76,7 +76,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         lines=[
             *([f"({len(told) - len(shown)} earlier ones)"] if len(told) > len(shown) else []),
             *(table(rows) if rows else ["no events found"]),
-            *(f"not known: {one}" for one in missing),
+            *(f"not known: {each}" for each in missing),
             f"likely cause: {cause.words}",
             f"next: {cause.remedy}",
         ],
@@ -124,8 +124,8 @@ def _subject(
     identifiers = [arn.rpartition("/")[2] for arn in strings(principals, "principals")]
     answers = aws.ask_all(
         [
-            aws.command("iot", "describe-certificate", "--certificate-id", one)
-            for one in identifiers
+            aws.command("iot", "describe-certificate", "--certificate-id", each)
+            for each in identifiers
         ]
     )
     facts: dict[str, Mapping[str, object]] = {}
@@ -136,7 +136,7 @@ def _subject(
     subject = Subject(
         name=name,
         is_thing=described is not None,
-        certificates={one: str(about.get("status")) for one, about in facts.items()},
+        certificates={identifier: str(about.get("status")) for identifier, about in facts.items()},
         presence=presence.of(aws, name),
     )
     return subject, given if isinstance(given, Mapping) else {}, facts

@@ -51,10 +51,10 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             code="no-rotation",
         )
     found = jobs.executions(aws, identifier)
-    ended = [one for one in found if one.status in {jobs.SUCCEEDED, *jobs.FAILURES}]
+    ended = [each for each in found if each.status in {jobs.SUCCEEDED, *jobs.FAILURES}]
     asked = ended
     if len(ended) > _MOST_ASKED and not arguments.retire:
-        asked = [one for one in ended if one.status in jobs.FAILURES][:_MOST_ASKED]
+        asked = [each for each in ended if each.status in jobs.FAILURES][:_MOST_ASKED]
     begun = jobs.with_details(aws, identifier, asked)
     by_thing = {execution.thing: execution for execution in begun}
     found = [by_thing.get(execution.thing, execution) for execution in found]

@@ -193,8 +193,8 @@ def _outcome(what: Mapping[str, str], reports: Sequence[Report]) -> Outcome:
         data={
             **what,
             "devices": [
-                {"thing": one.thing, "status": one.status, "said": dict(one.said)}
-                for one in reports
+                {"thing": each.thing, "status": each.status, "said": dict(each.said)}
+                for each in reports
             ],
         },
         lines=lines,

@@ -94,7 +94,7 @@ def of(aws: Aws, client_id: str) -> Presence:
         is_connected=is_connected,
         since=times.moment(at / 1000) if isinstance(at, int | float) else None,
         reason=str(reason) if reason and not is_connected else None,
-        listens=tuple(text(one, "topicFilter") for one in entries(listed, "subscriptions")),
+        listens=tuple(text(entry, "topicFilter") for entry in entries(listed, "subscriptions")),
         unknown=unknown,
     )
 
@@ -116,7 +116,7 @@ def orders(aws: Aws, thing: str, thing_arn: str) -> tuple[list[Order], tuple[str
             found += read(DataPlane(aws).ask(command))
         except FleetCloudError as error:
             unknown += _unknown(f"its {what}", error)
-    found.sort(key=lambda one: one.at or since, reverse=True)
+    found.sort(key=lambda line: line.at or since, reverse=True)
     return found[:_LAST], unknown
 
 

@@ -124,17 +124,17 @@ def start_job(
 def job_reports(aws: Aws, identifier: str, known: Mapping[str, Report]) -> list[Report]:
     """Asks how far each device of a job is; of those that have ended since, what they said."""
     found = jobs.executions(aws, identifier)
-    fresh = [one for one in found if one.status in ENDED and not _is_known(known, one.thing)]
-    details = {one.thing: one.details for one in jobs.with_details(aws, identifier, fresh)}
+    fresh = [each for each in found if each.status in ENDED and not _is_known(known, each.thing)]
+    details = {each.thing: each.details for each in jobs.with_details(aws, identifier, fresh)}
     return [
-        known[one.thing]
-        if _is_known(known, one.thing)
+        known[each.thing]
+        if _is_known(known, each.thing)
         else Report(
-            thing=one.thing,
-            status=one.status,
-            said={str(key): str(value) for key, value in details.get(one.thing, {}).items()},
+            thing=each.thing,
+            status=each.status,
+            said={str(key): str(value) for key, value in details.get(each.thing, {}).items()},
         )
-        for one in found
+        for each in found
     ]
 
 

@@ -67,7 +67,7 @@ def of_log(
     for entry in entries(answer, "events"):
         line = _object(entry.get("message"))
         named = (str(line.get("deviceCertificateId")), str(line.get("principalId")))
-        is_its = not _client(line) and any(one in certificates for one in named)
+        is_its = not _client(line) and any(each in certificates for each in named)
         if _client(line) != client_id and not is_its:
             continue
         facts = {key: str(value) for key, value in line.items() if isinstance(value, str | int)}
@@ -203,7 +203,7 @@ def as_json(event: Event) -> dict[str, object]:
 def pattern(client_id: str, certificates: Sequence[str] = ()) -> str:
     """Returns the filter for the lines of one client in the log of AWS IoT, and for those of its certificates."""
     terms = [("clientId", client_id)]
-    for one in certificates[:_MOST_CERTIFICATES]:
-        terms += [("deviceCertificateId", one), ("principalId", one)]
+    for certificate in certificates[:_MOST_CERTIFICATES]:
+        terms += [("deviceCertificateId", certificate), ("principalId", certificate)]
     asked = [f"($.{name} = {json.dumps(value)})" for name, value in terms]
     return f"{{ {' || '.join(asked)} }}"

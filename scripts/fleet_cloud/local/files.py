@@ -111,9 +111,9 @@ def folders_with(folder: Path, name: str) -> set[str]:
     """
     place = str(folder)
     return {
-        one
-        for one in names_in(folder)
-        if not _is_link(f"{place}/{one}") and _is_whole(_status(f"{place}/{one}/{name}"))
+        each
+        for each in names_in(folder)
+        if not _is_link(f"{place}/{each}") and _is_whole(_status(f"{place}/{each}/{name}"))
     }
 
 

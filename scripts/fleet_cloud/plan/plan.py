@@ -107,8 +107,8 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
             found = (resource.facts(answer) or {}).get("document") if answer else None
             inputs = _PolicyInputs(rights=asked_rights, vending=vending, found=found)
             pairs += [
-                (one, answer if is_it else _tags(aws, one))
-                for one, is_it in _device_policy(aws, names, account, inputs)
+                (each, answer if is_it else _tags(aws, each))
+                for each, is_it in _device_policy(aws, names, account, inputs)
             ]
         else:
             pairs.append((resource, answer))

@@ -81,7 +81,7 @@ class Asked:
             f"{self.devices:,} devices, power {self.power_on.replace('-', ' ')}",
             f"first contacts spread over {window}" if self.spread else "no spread",
             f"{self.effective_quota:g} registrations a second",
-            *(WORDS[one] for one in self.tries),
+            *(WORDS[variation] for variation in self.tries),
         ]
         return ", ".join(parts)
 

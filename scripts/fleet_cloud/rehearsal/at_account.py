@@ -112,7 +112,7 @@ def _switches(aws: Aws, asked: Asked) -> list[sandbox.Switch] | None:
     Raises:
         UsageError: It is an account, which cannot be switched.
     """
-    if sandbox.is_one(aws.endpoint_url):
+    if sandbox.is_sandbox(aws.endpoint_url):
         slow = [sandbox.slow_hook()] if outlook.SLOW in asked.tries else []
         return [*sandbox.quotas(asked.effective_quota), *slow]
     if {outlook.HALF, outlook.SLOW} & {*asked.tries}:
@@ -255,6 +255,9 @@ def _lines(out: Path, told: report.Report) -> list[str]:
             if requests
             else []
         ),
-        *(f"  {one['what']}: {one['said']}, {one['count']} times" for one in figures["refusals"]),
+        *(
+            f"  {refusal['what']}: {refusal['said']}, {refusal['count']} times"
+            for refusal in figures["refusals"]
+        ),
         f"{out / report.PAGE} has the pictures",
     ]

@@ -43,8 +43,10 @@ def of_journal(journal: Journal, now: float) -> Figures:
         "width": width,
         "arrived": _counted(done, width, end),
         "refused": {
-            what: _counted([one.at for one in refusals if one.what == what], width, end)
-            for what in sorted({one.what for one in refusals})
+            what: _counted(
+                [refusal.at for refusal in refusals if refusal.what == what], width, end
+            )
+            for what in sorted({refusal.what for refusal in refusals})
         },
         "memory_per_device": journal.memory or None,
         "each": [_shown(life) for life in lives] if len(lives) <= _SHOWN else [],
@@ -98,7 +100,7 @@ def _requests(lives: Sequence[Life]) -> dict[str, object] | None:
 
 
 def _refusals(found: Sequence[Refusal]) -> list[Mapping[str, object]]:
-    counted = collections.Counter((one.what, one.said) for one in found)
+    counted = collections.Counter((each.what, each.said) for each in found)
     return [
         {"what": what, "said": said, "count": count}
         for (what, said), count in counted.most_common()

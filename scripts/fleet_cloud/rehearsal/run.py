@@ -74,8 +74,8 @@ def rehearse(asked: Asked, stage: Stage) -> tuple[Journal, report.Report]:
             devices.close()
         found = report.of(journal, devices.now)
         met = outlook.latency(figures.of_journal(journal, devices.now))
-        variations = ["", *(one for one in outlook.WORDS if one not in asked.tries)]
-        rows = [outlook.simulated(asked.rehearsed, met, one) for one in variations]
+        variations = ["", *(name for name in outlook.WORDS if name not in asked.tries)]
+        rows = [outlook.simulated(asked.rehearsed, met, variation) for variation in variations]
         found = report.of(journal, (journal.ended or 0.0) - journal.began, rows)
         board.put(found, is_last=True)
     return journal, found

@@ -16,7 +16,7 @@ HOOK_SECONDS = 3.0  # of a slow one; AWS IoT gives up after 5
 Switch = dict[str, object]
 
 
-def is_one(endpoint_url: str | None) -> bool:
+def is_sandbox(endpoint_url: str | None) -> bool:
     """Return whether a sandbox answers there."""
     if not endpoint_url:
         return False
@@ -50,7 +50,7 @@ def switched(endpoint_url: str, switches: list[Switch]) -> Iterator[None]:
         FleetCloudError: The sandbox does not accept them.
     """
     try:
-        numbers = [_ask(endpoint_url, "POST", "faults", one)["number"] for one in switches]
+        numbers = [_ask(endpoint_url, "POST", "faults", switch)["number"] for switch in switches]
     except OSError as error:
         raise FleetCloudError(
             f"the sandbox at {endpoint_url} does not take its quotas: {error}",

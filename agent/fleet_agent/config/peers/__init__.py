@@ -18,6 +18,6 @@ def translate(document: object) -> Imported | None:
     """
     if not isinstance(document, Mapping):
         return None
-    if greengrass.is_one(document):
+    if greengrass.recognises(document):
         return greengrass.translate(document)
-    return device_client.translate(document) if device_client.is_one(document) else None
+    return device_client.translate(document) if device_client.recognises(document) else None

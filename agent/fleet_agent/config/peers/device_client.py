@@ -64,7 +64,7 @@ _INSTEAD = {
 }
 
 
-def is_one(document: Mapping[str, Any]) -> bool:
+def recognises(document: Mapping[str, Any]) -> bool:
     """Tell whether this is a configuration of Device Client."""
     return any(key in document for key in _KNOWN)
 

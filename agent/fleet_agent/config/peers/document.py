@@ -53,7 +53,7 @@ class Document:
     def take(self, *keys: str) -> Any:  # noqa: ANN401 - whatever the peer's file holds
         """Take the first of these that is there, and forget the others: names of one thing."""
         found = [self._leaves.pop(tuple(key.split("/")), None) for key in keys]
-        return next((one for one in found if one is not None), None)
+        return next((each for each in found if each is not None), None)
 
     def take_text(self, *keys: str) -> str | None:
         """Take a value as text: numbers and the like as they would be written."""
@@ -113,7 +113,11 @@ class Document:
                 told[".".join(leaf)] = "has no value (null): give it one, or leave it out"
                 continue
             begins = [tuple(key.split("/")) for key in reasons]
-            path = max((one for one in begins if leaf[: len(one)] == one), key=len, default=leaf)
+            path = max(
+                (prefix for prefix in begins if leaf[: len(prefix)] == prefix),
+                key=len,
+                default=leaf,
+            )
             told[".".join(path)] = reasons.get("/".join(path), "has no equivalent")
         return tuple(Left(key, instead) for key, instead in told.items())
 

@@ -44,7 +44,7 @@ _OWN = {
 }
 
 
-def is_one(document: Mapping[str, Any]) -> bool:
+def recognises(document: Mapping[str, Any]) -> bool:
     """Tell whether this is a configuration of Greengrass."""
     return isinstance(document.get("services"), Mapping)
 
@@ -61,15 +61,15 @@ def translate(document: Mapping[str, Any]) -> Imported:
     values = theirs.take_parameters(f"{at}/templateParameters", f"{at}/templateParams")
     method = "csr" if plugin == _LITE or theirs.has(f"{at}/csrPath") else "keys"
     nuclei = [f"services/{name}/configuration" for name in _NUCLEI]
-    port = theirs.take_text(f"{at}/mqttPort", *(f"{one}/mqtt/port" for one in nuclei))
+    port = theirs.take_text(f"{at}/mqttPort", *(f"{nucleus}/mqtt/port" for nucleus in nuclei))
     ours: dict[str, Any] = {
         "endpoint": theirs.take_text(
-            f"{at}/iotDataEndpoint", *(f"{one}/iotDataEndpoint" for one in nuclei)
+            f"{at}/iotDataEndpoint", *(f"{nucleus}/iotDataEndpoint" for nucleus in nuclei)
         ),
         "port": int(port) if port and port.isdecimal() else port,
         "ca_file": theirs.take_text(f"{at}/rootCaPath", "system/rootCaPath"),
         "proxy": theirs.take_proxy(
-            f"{at}/proxyUrl", *(f"{one}/networkProxy/proxy/url" for one in nuclei)
+            f"{at}/proxyUrl", *(f"{nucleus}/networkProxy/proxy/url" for nucleus in nuclei)
         ),
         "claim": {
             "certificate": theirs.take_text(f"{at}/claimCertificatePath", f"{at}/claimCertPath"),

@@ -147,7 +147,7 @@ def _command(
             f'the step "{name}" runs a command, which this device allows with jobs: {{run_command: true}} only'
         )
     words = split(values.get("command"))
-    if not words or any(one.isspace() for one in words[0]):
+    if not words or any(character.isspace() for character in words[0]):
         raise UnfitError(
             f'the step "{name}" has no command: words are separated by commas, as in touch,/tmp/x'
         )
@@ -160,17 +160,17 @@ def split(command: object) -> tuple[str, ...]:
     if not isinstance(command, str):
         return ()
     words, word, is_escaped = [], "", False
-    for one in command:
+    for character in command:
         if is_escaped:
-            word += one if one in ",\\" else f"\\{one}"
+            word += character if character in ",\\" else f"\\{character}"
             is_escaped = False
-        elif one == "\\":
+        elif character == "\\":
             is_escaped = True
-        elif one == ",":
+        elif character == ",":
             words.append(word.strip())
             word = ""
         else:
-            word += one
+            word += character
     words.append((word + "\\" * is_escaped).strip())
     return tuple(words) if any(words) else ()
 
@@ -199,12 +199,12 @@ def _judge(conditions: object, facts: Callable[[], Mapping[str, str]]) -> None:
     if not isinstance(conditions, list):
         raise UnfitError('"conditions" is no list')
     known = facts() if conditions else {}
-    for one in conditions:
-        values = one if isinstance(one, dict) else {}
+    for condition in conditions:
+        values = condition if isinstance(condition, dict) else {}
         key, wanted = values.get("key"), values.get("value")
         kind = values.get("type", "stringEqual")
         if not isinstance(key, str) or not isinstance(wanted, list) or kind != "stringEqual":
-            raise UnfitError(f"a condition is not understood: {_shown(json.dumps(one))}")
+            raise UnfitError(f"a condition is not understood: {_shown(json.dumps(condition))}")
         if key not in known:
             names = ", ".join(sorted(known))
             raise UnfitError(

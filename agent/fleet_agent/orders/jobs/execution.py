@@ -69,7 +69,7 @@ def listed(values: Mapping[str, Any]) -> list[str]:
             for entry in (entries if isinstance(entries, list) else [])
             if isinstance(entry, dict) and _is_job(entry.get("jobId"))
         ]
-        found += sorted(part, key=lambda one: one[0])
+        found += sorted(part, key=lambda entry: entry[0])
     return [job for _, job in found]
 
 
@@ -91,7 +91,9 @@ def clean(text: str, most: int = DETAIL) -> str:
     """A text on one line, without what AWS refuses: lines are joined by bars."""
     lines = (line.strip() for line in text.splitlines())
     joined = " | ".join(line for line in lines if line)
-    return "".join(one if one.isprintable() else " " for one in joined)[-most:].strip()
+    return "".join(character if character.isprintable() else " " for character in joined)[
+        -most:
+    ].strip()
 
 
 def _is_job(value: object) -> TypeGuard[str]:

@@ -49,7 +49,7 @@ class Jobs:
         self, settings: Settings, operations: Sequence[Operation], context: JobsContext
     ) -> None:
         self._settings = settings
-        self._operations = {one.name: one for one in operations}
+        self._operations = {operation.name: operation for operation in operations}
         self._context = context
         self._base = f"$aws/things/{context.thing}/jobs"
         self._asking = Asking(self._base, context.send, context.clock)

@@ -45,19 +45,19 @@ class Search:
         if self._starts:
             self._asking.ask("start-next", dict, lambda _, values: found(_execution(values)))
         elif current is not None:
-            self._describe(current.job, lambda one: self._current(current, one, found))
+            self._describe(current.job, lambda execution: self._current(current, execution, found))
         else:
-            self._describe("$next", lambda one: self._first(one, found))
+            self._describe("$next", lambda execution: self._first(execution, found))
 
-    def _current(self, current: Progress, one: Execution | None, found: Found) -> None:
-        if one is not None and current.is_of(one) and one.status == IN_PROGRESS:
-            found(one)
+    def _current(self, current: Progress, execution: Execution | None, found: Found) -> None:
+        if execution is not None and current.is_of(execution) and execution.status == IN_PROGRESS:
+            found(execution)
         else:
             self._describe("$next", lambda other: self._first(other, found))
 
-    def _first(self, one: Execution | None, found: Found) -> None:
-        if one is None or self._is_ours(one) or not self._lists:
-            found(one if one is not None and self._is_ours(one) else None)
+    def _first(self, execution: Execution | None, found: Found) -> None:
+        if execution is None or self._is_ours(execution) or not self._lists:
+            found(execution if execution is not None and self._is_ours(execution) else None)
             return
         self._asking.ask(
             "get", dict, lambda _, values: self._look(listed(values)[:LOOKED_AT], found)
@@ -69,9 +69,13 @@ class Search:
             found(None)
             return
 
-        def seen(one: Execution | None) -> None:
-            if one is not None and one.status in (QUEUED, IN_PROGRESS) and self._is_ours(one):
-                found(one)
+        def seen(execution: Execution | None) -> None:
+            if (
+                execution is not None
+                and execution.status in (QUEUED, IN_PROGRESS)
+                and self._is_ours(execution)
+            ):
+                found(execution)
             else:
                 self._look(jobs[1:], found)
 
