@@ -117,7 +117,7 @@ class _Room:
         for mutant in left:
             _show(mutant, outcomes[mutant.key])
         for each in gone:
-            print(f"\nlisted as equivalent, and not there: {' | '.join(each.change)}")
+            print(f"\nlisted as equivalent, and not there: {' | '.join(map(str, each.change))}")
         equal = sum(each.change in known for each in self._mutants)
         killed = len(self._mutants) - equal - len(left)
         share = 100 * killed / max(1, killed + len(left))
@@ -160,8 +160,9 @@ class _Room:
 
 
 def _show(mutant: mutations.Mutant, outcome: str) -> None:
+    often = f" ({mutant.nth} in this function)" if mutant.nth > 1 else ""
     print(
-        f"\n{mutant.file}:{mutant.line} {mutant.function} {outcome}\n- {mutant.was}\n+ {mutant.becomes}"
+        f"\n{mutant.file}:{mutant.line} {mutant.function} {outcome}\n- {mutant.was}\n+ {mutant.becomes}{often}"
     )
 
 

@@ -17,6 +17,9 @@ import libcst.matchers as m
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 from mutmut.mutation import mutators
 
+# File, function, the line as it is, as it would be, the how-manieth of these.
+Change = tuple[str, str, str, str, int]
+
 _Positions = Mapping[cst.CSTNode, CodeRange]
 
 
@@ -37,14 +40,14 @@ class Mutant(NamedTuple):
     original: str
 
     @property
-    def change(self) -> tuple[str, str, str, str]:
+    def change(self) -> Change:
         """What stands in the list of equivalent ones."""
-        return self.file, self.function, self.was, self.becomes
+        return self.file, self.function, self.was, self.becomes, self.nth
 
     @property
     def key(self) -> str:
         """Names it from one run to the next."""
-        text = "\0".join([*self.change, str(self.nth), self.original])
+        text = "\0".join([*map(str, self.change), self.original])
         return hashlib.sha256(text.encode()).hexdigest()
 
 

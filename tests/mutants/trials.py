@@ -34,6 +34,8 @@ NOTICED = frozenset({KILLED, TIMED_OUT})
 # The trial, not the test.
 BROKE_DOWN = "broke down"
 _CONTROL = ""
+# Mutants between two trials with nothing broken.
+_CONTROLLED = 200
 
 
 class Reached(NamedTuple):
@@ -94,21 +96,28 @@ class Trials:
             waiting.append((mutant, run))
         if not waiting:
             return True
-        with _Pool(self._workers) as pool:
-            # The one with most tests, with nothing broken: were it killed, the others would have died of the same.
-            most, run = max(waiting, key=lambda each: len(each[1].items))
-            pool.start(_CONTROL, run.with_nothing_broken())
-            for number, (mutant, run) in enumerate(waiting, 1):
-                pool.start(mutant.key, run)
-                if number % 50 == 0:
-                    print(f"{number} of {len(waiting)}", file=sys.stderr, flush=True)
-                    self._keep(self.outcomes | pool.outcomes)
-            self.outcomes |= pool.finish()
-        if self.outcomes.pop(_CONTROL) != SURVIVED:
-            self.failed = [f"tests of {most.function} where they run alone"]
-            self.outcomes = {}
-        self._keep(self.outcomes)
+        self._try(waiting)
         return True
+
+    def _try(self, waiting: Sequence[tuple[Mutant, "_Broken"]]) -> None:
+        # The one with most tests, with nothing broken: were it killed, the others would have died of the same.
+        most, run = max(waiting, key=lambda each: len(each[1].items))
+        whole = run.with_nothing_broken()
+        with _Pool(self._workers) as pool:
+            # The last part has none, and sees that all is well after them.
+            for first in range(0, len(waiting) + _CONTROLLED, _CONTROLLED):
+                pool.start(_CONTROL, whole)
+                for mutant, run in waiting[first : first + _CONTROLLED]:
+                    pool.start(mutant.key, run)
+                outcomes = pool.finish()
+                if outcomes.pop(_CONTROL) != SURVIVED:
+                    self.failed = [f"tests of {most.function} where they run alone"]
+                    self.outcomes = {}
+                    return
+                self.outcomes |= outcomes
+                self._keep(self.outcomes)
+                done = min(first + _CONTROLLED, len(waiting))
+                print(f"{done} of {len(waiting)}", file=sys.stderr, flush=True)
 
     def _tests(self, mutant: Mutant, reached: Reached) -> list[str]:
         lines = reached.by_line.get(mutant.file, {})
