@@ -12,16 +12,16 @@ from benchmarks.herd_recovery import Revoked
 
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
-from fleet_cloud.rehearsal.hook_calls import SAME_KEY, HookCalls
+from fleet_cloud.rehearsal.figures import percentile
+from fleet_cloud.rehearsal.hook_calls import HookCalls
 from fleet_cloud.rehearsal.power import Cut
-from fleet_cloud.rehearsal.simulation import Case, Client, Figures, Herd, agent, percentile
+from fleet_cloud.rehearsal.simulation import Case, Client, Figures, Herd, agent
 
 SIZES = (10_000, 100_000)
 QUICK = 2_000
 
-FITS = (
-    backoff.ROOM
-)  # of the bound; what `fleet-cloud config --fleet-size` and `fleet-agent config install` write
+# Of the bound; what `fleet-cloud config --fleet-size` and `fleet-agent config install` write.
+FITS = backoff.ROOM
 TOO_SMALL = FITS / 10
 
 # What a fitting spread must reach; a small fleet's last device weighs more in the time until all are provisioned.
@@ -30,6 +30,8 @@ MOST_TIME_QUICK = 1.25
 MOST_REQUESTS = 3.0
 
 A_TWENTIETH = 0.05
+# What the hook asks for a device that has lost its certificate, and comes with its key again.
+SAME_KEY = ("DescribeThing", "UpdateThing")
 STREETS = 20
 DARK = 0.06  # of the bound: how long a power cut lasts, a minute for 10,000 devices
 
@@ -137,14 +139,14 @@ def measure(row: Row, seed: int) -> Line:
 
 def line(row: Row, figures: Figures) -> Line:
     """The row's figures, to be read."""
-    done, own = figures.done or [0.0], figures.own or [0.0]
+    done, own = sorted(figures.done or [0.0]), sorted(figures.own or [0.0])
     return Line(
         name=row.name,
         share_provisioned=figures.provisioned / row.case.devices,
         time=figures.times_bound,
         time_99=percentile(done, 0.99) / row.case.bound,
         requests=figures.per_device,
-        requests_99=percentile(figures.requests_of_each, 0.99),
+        requests_99=percentile(sorted(figures.requests_of_each), 0.99),
         rejected=figures.rejected / figures.requests,
         own_median=percentile(own, 0.5),
         own_99=percentile(own, 0.99),

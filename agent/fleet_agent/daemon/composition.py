@@ -2,7 +2,6 @@
 
 import functools
 import json
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -48,8 +47,6 @@ from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.sources import build
-
-_log = logging.getLogger(__name__)
 
 # What is shown until the next image of the process shows something: it is the same process.
 _RESTARTING = "restarting in place"

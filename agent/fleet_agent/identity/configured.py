@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +23,6 @@ from fleet_agent.credentials.model import (
 from fleet_agent.credentials.pair import read_pair
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
-
-_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

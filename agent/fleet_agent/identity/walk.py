@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from fleet_agent import filesystem
 from fleet_agent.clock import SystemClock, jitter
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned, Runner
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @record

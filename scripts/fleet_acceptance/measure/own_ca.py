@@ -20,7 +20,6 @@ from fleet_acceptance.measure.sessions import connecting
 _LONGEST_SECONDS = 90.0
 _SANDBOX_SECONDS = 0.0
 _LIFE = dt.timedelta(days=2)
-_PENDING = "PENDING_ACTIVATION"
 _ABSENT = "ResourceNotFoundException"
 
 

@@ -26,9 +26,3 @@ def up(run: Run) -> None:
         (drop_ins / "acceptance.yaml").write_text(CONFIGURATION)
     with run.step("fleet-cloud status: nothing differs"):
         run.fleet_cloud("status")
-
-
-def down(run: Run) -> None:
-    """Take the fleet away, as its operator would."""
-    with run.step("fleet-cloud down"):
-        run.fleet_cloud("down", "--yes")

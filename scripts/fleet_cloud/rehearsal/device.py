@@ -31,8 +31,6 @@ from fleet_cloud.rehearsal.journal import Journal, Life, Refusal
 if TYPE_CHECKING:
     from fleet_agent.config.settings import Settings
 
-THROTTLED = 429
-
 
 class Made(Protocol):
     """Hears of what was made in the cloud, to be taken away again."""

@@ -8,7 +8,6 @@ from fleet_cloud.rehearsal.quotas import Bucket
 
 # As ``plan.hook.decision`` asks. That a claim is on no thing (ListPrincipalThings) is asked once in five minutes.
 NEW = ("DescribeThing", "CreateThing")
-SAME_KEY = ("DescribeThing", "UpdateThing")
 
 
 @dataclasses.dataclass(frozen=True)

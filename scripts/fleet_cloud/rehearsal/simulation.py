@@ -90,7 +90,6 @@ class Figures:
     requests: int
     rejected: int
     certificates: int
-    busiest: int  # requests in the worst second
     hook_calls: int  # to the registry
     hook_failed: int  # registrations that a quota of the registry refused
     requests_of_each: list[int]
@@ -111,12 +110,6 @@ class Figures:
     def per_device(self) -> float:
         """Requests a device; two are needed."""
         return self.requests / self.case.devices
-
-
-def percentile(values: list[float] | list[int], share: float) -> float:
-    """The value that so many of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 class Device:
@@ -163,7 +156,6 @@ class Herd:
         self._hook = Hook(case.hook)
         self._connects = Bucket(CONNECTS_PER_SECOND)
         self._requests = self._rejected = self._certificates = self._left = 0
-        self._seconds: dict[int, int] = {}
 
     def run(self) -> Figures:
         """Let time pass."""
@@ -254,7 +246,6 @@ class Herd:
             found = device.found = self._count_try(device, found, now)
         self._requests += 1
         device.requests += 1
-        self._seconds[int(now)] = self._seconds.get(int(now), 0) + 1
         if not self._is_admitted(device, step, now):
             return
         device.failures = 0
@@ -324,7 +315,6 @@ class Herd:
             requests=self._requests,
             rejected=self._rejected,
             certificates=self._certificates,
-            busiest=max(self._seconds.values()),
             hook_calls=self._hook.calls,
             hook_failed=self._hook.failed,
             requests_of_each=[device.requests for device in self._devices],
