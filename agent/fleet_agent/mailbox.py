@@ -11,6 +11,7 @@ import math
 import os
 import select
 import signal
+import time
 import types
 from collections.abc import Callable, Iterator
 
@@ -236,6 +237,12 @@ class Mailbox:
             self._burst += 1
             return self._events.popleft()
         self._burst = 0
+        self._look(seconds)
+        if self._ready:
+            return self._ready.popleft()[1]
+        return self._events.popleft() if self._events else None
+
+    def _look(self, seconds: float) -> None:
         self._is_asleep = True
         # Rounded up: to wake a little early would be to come back at once.
         found = self._poll.poll(0 if self._events else math.ceil(seconds * 1000))
@@ -245,9 +252,12 @@ class Mailbox:
                 os.eventfd_read(self._wake)
             else:
                 self._ready.append((descriptor, self._watched[descriptor]))
-        if self._ready:
-            return self._ready.popleft()[1]
-        return self._events.popleft() if self._events else None
+
+    def rest(self, seconds: float) -> None:
+        """Leave alone what comes for a moment: then it is taken together."""
+        time.sleep(seconds)  # noqa: TID251 - short, and this is the Mailbox
+        if not self._ready:
+            self._look(0)
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, dropping what arrives: for waits while no session is open.

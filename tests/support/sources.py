@@ -26,6 +26,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.readings: list[Reading] = []
+        self.sent_on: list[bool] = []  # of each: whether its sender does not wait
         self.stored: list[Reading] = []
         self.waiting: list[tuple[Reading, Callback | None]] = []
         self.acknowledge: list[Callback] = []
@@ -37,8 +38,11 @@ class Kept:
         reading: Reading,
         on_stored: Callback | None = None,
         on_acknowledged: Callback | None = None,
+        *,
+        sends_on: bool = True,
     ) -> None:
         self.readings.append(reading)
+        self.sent_on.append(sends_on)
         self.waiting.append((reading, on_stored))
         if on_acknowledged is not None:
             self.acknowledge.append(on_acknowledged)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -93,6 +94,41 @@ def test_a_sleep_drops_what_arrives(mailbox: Mailbox, clock: FakeClock) -> None:
     mailbox.sleep(0)
     mailbox.put("kept")
     assert mailbox.wait(clock.passed) == "kept"
+
+
+def test_what_comes_during_a_rest_is_taken_together(
+    clock: FakeClock, pipe: tuple[int, int]
+) -> None:
+    mailbox = Mailbox(clock)
+    mailbox.watch(pipe[0], str)
+    mailbox.put("event")
+    writing = threading.Timer(0.01, os.write, [pipe[1], b"x"])
+    writing.start()
+    began = time.monotonic()
+    mailbox.rest(0.2)
+    assert time.monotonic() >= began + 0.2
+    writing.join()
+    # The descriptor was looked at, though an event waits.
+    found = list(mailbox.burst(clock.passed, 64))
+    assert [type(one) for one in found] == [Ready, str]
+
+
+def test_a_rest_gives_out_what_was_ready_before_it_only_once(
+    clock: FakeClock, pipe: tuple[int, int]
+) -> None:
+    mailbox = Mailbox(clock)
+    other = os.eventfd(1)
+    mailbox.watch(pipe[0], str)
+    mailbox.watch(other, str)
+    os.write(pipe[1], b"x")
+    first = mailbox.wait(clock.passed)
+    mailbox.rest(0)
+    second = mailbox.wait(clock.passed)
+    os.read(pipe[0], 1)
+    os.read(other, 8)
+    assert first is not second
+    assert mailbox.wait(clock.passed) is None
+    os.close(other)
 
 
 def test_the_watchdog_is_fed_while_nothing_happens() -> None:

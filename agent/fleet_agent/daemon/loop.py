@@ -106,7 +106,8 @@ class Loop:
         self._show_connecting()
         try:
             while True:
-                self._publisher.settle()
+                if pause := self._publisher.settle():
+                    self._mailbox.rest(pause)
                 if self._health.is_outdated:
                     self._show_soon()
                 for event in self._mailbox.burst(self._due(), TURNS):

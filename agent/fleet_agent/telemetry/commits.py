@@ -10,6 +10,7 @@ from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import MAX_PAYLOAD, Callback, Reading
+from fleet_agent.telemetry.sharing import Sharing
 
 # Readings that are committed without waiting for more, and bytes of them: they are in memory until then, and once more
 # in the log.
@@ -60,6 +61,9 @@ class Commits:
         self._put: list[_Put] = []
         self._put_size = 0
         self._put_at = math.inf
+        self._sent_on = 0  # readings in it whose senders do not wait
+        self._sharing = Sharing()
+        self.pause = 0.0  # seconds that what was put waits for more, before the next ``settle``
         self._flush_at = math.inf
         self._to_delete = 0  # readings
         self._waiting_for: dict[tuple[int, int], Callback] = {}
@@ -83,6 +87,8 @@ class Commits:
         reading: Reading,
         on_stored: Callback | None = None,
         on_acknowledged: Callback | None = None,
+        *,
+        sends_on: bool = True,
     ) -> None:
         """Take a reading for the next commit (``reading.Intake``)."""
         if len(reading.payload) > MAX_PAYLOAD:
@@ -93,6 +99,7 @@ class Commits:
             self._put_at = self._clock.monotonic() + self._delay
         self._put.append(_Put(reading, on_stored, on_acknowledged))
         self._put_size += len(reading.payload)
+        self._sent_on += sends_on
 
     def settle(self, *, at_once: bool) -> Collection[Topic]:
         """Commit what came in and delete what AWS has, when it is time to.
@@ -103,14 +110,20 @@ class Commits:
         now = self._clock.monotonic()
         is_much = len(self._put) >= COMMIT_AT or self._put_size >= COMMIT_BYTES
         grown: Collection[Topic] = ()
+        self.pause = 0.0
         if self._put and (at_once or now >= self._put_at or is_much):
-            grown = self._commit()
+            if not at_once:
+                self.pause = self._sharing.pause(len(self._put), self._sent_on, now)
+            if not self.pause:
+                grown = self._commit()
+                self._sharing.committed(self._clock.monotonic())
         if now >= self._flush_at:
             self._flush()
         return grown
 
     def _commit(self) -> Collection[Topic]:
-        batch, self._put, self._put_size, self._put_at = self._put, [], 0, math.inf
+        batch, self._put, self._put_size, self._sent_on = self._put, [], 0, 0
+        self._put_at = math.inf
         try:
             places = self._queue.add([each.reading for each in batch])
         except StateDirectoryError as error:

@@ -84,9 +84,11 @@ class Publisher:
         reading: Reading,
         on_stored: Callback | None = None,
         on_acknowledged: Callback | None = None,
+        *,
+        sends_on: bool = True,
     ) -> None:
         """Take a reading for the next commit (``reading.Intake``)."""
-        self._commits.put(reading, on_stored, on_acknowledged)
+        self._commits.put(reading, on_stored, on_acknowledged, sends_on=sends_on)
 
     def answer(self, message: Outgoing, on_end: Callable[[], None] | None = None) -> None:
         """Send a message that is not in the queue: goes before readings, survives a lost connection, not a crash.
@@ -269,12 +271,20 @@ class Publisher:
         is_empty = not self._commits.waiting and not self._sent
         return is_empty and self._send_at(self._clock.monotonic()) > until
 
-    def settle(self, *, at_once: bool = False) -> None:
-        """Commit what came in, then send what may go; ``at_once``: nothing waits to share a commit or a message."""
+    def settle(self, *, at_once: bool = False) -> float:
+        """Commit what came in, then send what may go.
+
+        Args:
+            at_once: Nothing waits to share a commit or a message.
+
+        Returns:
+            Seconds to leave alone what comes, for readings that wait to share a commit; mostly 0.
+        """
         self._hand.hurry(is_hasty=at_once)
         self._hand.grown(self._commits.settle(at_once=at_once))
         self._pump()
         self._commits.report_lost(self._held)
+        return self._commits.pause
 
     def _held(self) -> list[tuple[Topic, list[Stored]]]:
         """What is in hand or under way."""

@@ -49,6 +49,8 @@ class Intake(Protocol):
         reading: Reading,
         on_stored: Callback | None = None,
         on_acknowledged: Callback | None = None,
+        *,
+        sends_on: bool = True,
     ) -> None:
         """Take a reading; both calls come later, on the deciding thread.
 
@@ -56,6 +58,7 @@ class Intake(Protocol):
             reading: At most ``MAX_PAYLOAD`` bytes.
             on_stored: Hears None once the reading is durable, else why it was not taken.
             on_acknowledged: Hears None once AWS has it, else why it never will be.
+            sends_on: Whether its sender goes on without waiting for the answer.
         """
 
 

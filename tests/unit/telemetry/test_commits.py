@@ -50,7 +50,10 @@ class Bench:
         self.heard[number] = why_not
 
     def settle(self, *, at_once: bool = False) -> list[str]:
-        return [topic.name for topic in self.commits.settle(at_once=at_once)]
+        grown = self.commits.settle(at_once=at_once)
+        while self.commits.pause:
+            grown = self.commits.settle(at_once=at_once)
+        return [topic.name for topic in grown]
 
     def send(self, count: int, why_not: str | None = None) -> None:
         """AWS has so many."""

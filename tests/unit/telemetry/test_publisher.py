@@ -56,7 +56,12 @@ class Bench:
         for number in numbers:
             payload = str(number).encode()
             self.publisher.put(Reading(topic=topic, payload=payload, time=self.clock.wall()))
-        self.publisher.settle()
+        self.settle()
+
+    def settle(self) -> None:
+        """Nothing more comes."""
+        while self.publisher.settle():
+            pass
 
     def connect(self) -> None:
         self.publisher.connected(self.wire)
@@ -119,7 +124,7 @@ def test_what_aws_has_is_deleted_later_and_at_once_where_it_is_much(
     bench.connect()
     bench.answer(0)
     assert bench.publisher.due == bench.clock.monotonic()
-    bench.publisher.settle()
+    bench.settle()
     assert not bench.queue.has_unwritten
 
 
@@ -150,7 +155,7 @@ def test_sender_is_told_once_it_is_durable_and_once_aws_has_it(bench: Bench) -> 
         reading, lambda why: told.append(("stored", why)), lambda why: told.append(("sent", why))
     )
     assert told == []
-    bench.publisher.settle()
+    bench.settle()
     assert told == [("stored", None)]
     bench.connect()
     bench.answer(0)
@@ -171,13 +176,13 @@ def test_a_refused_topic_is_kept_named_and_tried_again_slower_and_slower(bench: 
     for wait in (POLICY.first, POLICY.first * 2):
         assert bench.wire.flying == []
         bench.clock.go(wait - 1)
-        bench.publisher.settle()
+        bench.settle()
         assert bench.wire.flying == []
         bench.clock.go(1.1)
-        bench.publisher.settle()
+        bench.settle()
         bench.answer(NOT_AUTHORIZED)
     bench.clock.go(POLICY.first * 4 + 1)
-    bench.publisher.settle()
+    bench.settle()
     bench.answer(0)
     assert bench.told[-1] == (TOPIC, None)
     assert bench.carried() == [1, 1, 1, 1]
@@ -210,7 +215,7 @@ def test_no_second_holds_more_messages_than_the_limit(tmp_path: Path) -> None:
     while len(moments) < 500:
         due = bench.publisher.due
         bench.clock.passed = max(bench.clock.passed, due)
-        bench.publisher.settle()
+        bench.settle()
         moments += [bench.clock.passed] * (len(bench.wire.carried) - len(moments))
     most = max(sum(start <= at < start + 1 for at in moments) for start in moments)
     assert 80 <= most <= 100
@@ -226,7 +231,7 @@ def test_readings_wait_for_others_as_long_as_they_may(tmp_path: Path) -> None:
     assert bench.wire.flying == []
     assert bench.publisher.due <= bench.clock.passed + 4
     bench.clock.go(4.1)
-    bench.publisher.settle()
+    bench.settle()
     assert bench.carried() == [[1, 2]]
 
 
@@ -254,7 +259,7 @@ def test_each_topic_and_each_message_waits_for_itself(tmp_path: Path) -> None:
     sent: list[tuple[str, float]] = []
     while len(sent) < 4:
         bench.clock.passed = max(bench.clock.passed, bench.publisher.due)
-        bench.publisher.settle()
+        bench.settle()
         for message in bench.wire.carried[len(sent) :]:
             sent.append((message.topic, bench.clock.passed - began))
             bench.answer(0)
@@ -274,7 +279,7 @@ def test_what_was_gathered_when_the_connection_ended_gathers_anew(tmp_path: Path
     bench.put(2)
     assert bench.wire.carried == []
     bench.clock.go(2)
-    bench.publisher.settle()
+    bench.settle()
     assert bench.carried() == [[1, 2]]
 
 
@@ -296,7 +301,7 @@ def test_a_message_carries_as_much_as_it_may(tmp_path: Path, more: int, shares: 
     bench = Bench(tmp_path, batch=Batch(max_bytes=1024))
     for size in (510, 511 + more):
         bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * size, time=0.0))
-    bench.publisher.settle()
+    bench.settle()
     bench.connect()
     assert [int(dict(one.properties)["count"]) for one in bench.wire.carried] == shares
 
@@ -314,12 +319,12 @@ def test_a_message_of_exactly_what_the_server_takes_is_sent(bench: Bench) -> Non
     bench.clock.go(60)
     cut(bench)
     bench.publisher.connected(bench.wire, Limits(packet=size))
-    bench.publisher.settle()
+    bench.settle()
     assert bench.carried()[1:] == [[1, 2]]
     bench.clock.go(60)
     cut(bench)
     bench.publisher.connected(bench.wire, Limits(packet=size - 1))
-    bench.publisher.settle()
+    bench.settle()
     assert bench.carried()[2:] == [1, 2]
     assert bench.told == []
 
@@ -338,7 +343,7 @@ def test_what_expired_while_it_waited_is_not_sent(bench: Bench) -> None:
         bench.publisher.put(
             Reading(topic=TOPIC, payload=b"%d" % number, time=now, expires=expires)
         )
-    bench.publisher.settle()
+    bench.settle()
     bench.clock.go(50)
     bench.connect()
     assert bench.carried() == [2, 3]
@@ -353,7 +358,7 @@ def test_what_is_of_use_to_the_last_moment_is_sent_until_then(
 ) -> None:
     now = bench.clock.wall()
     bench.publisher.put(Reading(topic=TOPIC, payload=b"1", time=now, expires=now + 64))
-    bench.publisher.settle()
+    bench.settle()
     bench.clock.go(64 - left)
     bench.connect()
     assert [one.expiry for one in bench.wire.carried] == ([expiry] if expiry else [])
@@ -374,17 +379,17 @@ def test_what_cannot_be_read_is_told_and_sent_once_it_can(tmp_path: Path) -> Non
     assert "cannot be used" in str(bench.told[0][1])
     assert bench.publisher.due == bench.clock.passed + DISK.first
     connection.set_progress_handler(None, 1)
-    bench.publisher.settle()
+    bench.settle()
     assert bench.wire.carried == []
     bench.clock.go(DISK.first)
-    bench.publisher.settle()
+    bench.settle()
     assert bench.carried("a") == [1]
     assert bench.carried("b") == [[2, 3]]
     bench.answer(0)
     bench.answer(0)
     assert bench.publisher.waiting == 0
     bench.clock.go(FLUSH_EVERY)
-    bench.publisher.settle()
+    bench.settle()
     assert bench.told[2:] == [(None, None)]
 
 
@@ -393,12 +398,12 @@ def test_a_full_disk_is_told_and_heals(bench: Bench) -> None:
     reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
     bench.queue._file.execute("PRAGMA max_page_count = 1")
     bench.publisher.put(dataclasses.replace(reading, payload=b"x" * 9000), told.append)
-    bench.publisher.settle()
+    bench.settle()
     assert "the disk is full" in str(told[0])
     assert bench.told[-1][0] is None
     bench.queue._file.execute("PRAGMA max_page_count = 100000")
     bench.publisher.put(reading, told.append)
-    bench.publisher.settle()
+    bench.settle()
     assert told[1] is None
     assert bench.told[-1] == (None, None)
 
@@ -419,9 +424,9 @@ def test_many_refusals_of_one_moment_count_once_and_a_new_connection_tries_at_on
     bench.put(*range(8))
     while bench.wire.flying:
         bench.publisher.published(bench.wire.answer(0, NOT_AUTHORIZED))
-    bench.publisher.settle()
+    bench.settle()
     bench.clock.go(POLICY.first + 0.1)
-    bench.publisher.settle()
+    bench.settle()
     assert bench.wire.flying, "it was left alone for longer than the first time"
     bench.publisher.disconnected()
     while bench.wire.flying:
@@ -470,7 +475,7 @@ def test_who_waits_for_a_reading_hears_that_the_file_was_damaged(bench: Bench) -
         payload = str(number).encode().ljust(3000)
         reading = Reading(topic=TOPIC, payload=payload, time=0.0)
         bench.publisher.put(reading, None, told.append)
-    bench.publisher.settle()
+    bench.settle()
     path = bench.queue._file._path
     bench.queue._file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     bench.queue._file.execute("PRAGMA cache_size = 1")
@@ -481,7 +486,7 @@ def test_who_waits_for_a_reading_hears_that_the_file_was_damaged(bench: Bench) -
     bench.connect()
     while bench.wire.flying:
         bench.answer(0)
-    bench.publisher.settle()
+    bench.settle()
     assert bench.queue.replaced
     assert len(told) == 300
     assert any("damaged" in str(words) for words in told)
@@ -492,7 +497,7 @@ def test_what_is_of_use_for_a_while_is_so_although_the_clock_is_set(bench: Bench
     bench.clock.now = 100.0
     reading = Reading(topic=TOPIC, payload=b"1", time=100.0, expires=160.0)
     bench.publisher.put(reading)
-    bench.publisher.settle()
+    bench.settle()
     bench.clock.now = 1.8e9
     bench.clock.go(20)
     bench.connect()
@@ -572,7 +577,7 @@ def test_bytes_a_second_are_those_of_payloads_and_topics(tmp_path: Path) -> None
     began = bench.clock.passed
     while len(bench.wire.carried) < 200:
         bench.clock.passed = max(bench.clock.passed, bench.publisher.due)
-        bench.publisher.settle()
+        bench.settle()
     assert 200 * 203 / 10_000 < bench.clock.passed - began < 1.5 * 200 * 203 / 10_000
 
 
@@ -591,7 +596,7 @@ def test_no_second_holds_more_bytes_than_the_limit(tmp_path: Path, *, is_answer:
     moments = [bench.clock.passed] * len(bench.wire.carried)
     while len(moments) < 12:
         bench.clock.passed = max(bench.clock.passed, bench.publisher.due)
-        bench.publisher.settle()
+        bench.settle()
         moments += [bench.clock.passed] * (len(bench.wire.carried) - len(moments))
     for start in moments:
         assert sum(30_000 for at in moments if start <= at < start + 1) <= most
@@ -614,7 +619,7 @@ def test_a_batch_that_is_too_large_for_the_server_is_sent_in_parts(bench: Bench)
     bench.publisher.connected(bench.wire, Limits(packet=600))
     for _ in range(200):
         bench.clock.go(1)
-        bench.publisher.settle()
+        bench.settle()
         while bench.wire.flying:
             bench.answer(0)
     sent = [json.loads(one.payload) for one in bench.wire.carried]
@@ -631,7 +636,7 @@ def test_a_batch_shrinks_until_the_server_takes_it(
     bench.connect()
     while bench.publisher.waiting:
         bench.clock.go(1)
-        bench.publisher.settle()
+        bench.settle()
         message, _ = bench.wire.flying[0]
         code, no_answer = answer if len(message.payload) > 500 else (0, NoAnswer.CUT)
         bench.publisher.published(bench.wire.answer(0, code, no_answer))
@@ -649,7 +654,7 @@ def test_a_reading_that_is_too_large_for_the_server_is_dropped_named_and_counted
     bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 5000, time=0.0), None, heard.append)
     bench.put(1, topic="dt/pump/other")
     bench.publisher.connected(bench.wire, Limits(packet=1000))
-    bench.publisher.settle()
+    bench.settle()
     assert bench.carried("dt/pump/other") == [1]
     assert bench.carried() == []
     assert bench.queue.dropped.refused == 1
@@ -662,9 +667,9 @@ def test_a_reading_that_is_too_large_for_the_server_is_dropped_named_and_counted
 def test_two_readings_that_are_too_large_together_go_one_by_one(bench: Bench) -> None:
     for _ in range(2):
         bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 500, time=0.0))
-    bench.publisher.settle()
+    bench.settle()
     bench.publisher.connected(bench.wire, Limits(packet=900))
-    bench.publisher.settle()
+    bench.settle()
     assert [len(one.payload) for one in bench.wire.carried] == [500, 500]
     assert bench.told == []
 
@@ -675,7 +680,7 @@ def test_two_readings_that_the_server_calls_too_large_are_sent_one_by_one(
 ) -> None:
     for _ in range(count):
         bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 500, time=0.0))
-    bench.publisher.settle()
+    bench.settle()
     bench.connect()
     bench.answer(TOO_LARGE)
     while bench.wire.flying:
@@ -690,7 +695,7 @@ def test_an_answer_that_is_too_large_for_the_server_is_dropped_named_and_counted
     bench.publisher.answer(Outgoing(topic="answers", payload=b"x" * 5000))
     bench.publisher.answer(Outgoing(topic="answers", payload=b"1"))
     bench.publisher.connected(bench.wire, Limits(packet=1000))
-    bench.publisher.settle()
+    bench.settle()
     assert bench.carried("answers") == [1]
     assert bench.publisher.counts.answers_dropped == 1
     topic, error = bench.told[-1]
@@ -710,12 +715,12 @@ def test_what_is_in_hand_of_a_refused_topic_waits_and_that_of_others_goes_on(
     bench.answer(NOT_AUTHORIZED, index=0 if refused == "b" else 1)
     for _ in range(20):
         bench.clock.go(1)
-        bench.publisher.settle()
+        bench.settle()
         if bench.wire.flying:
             bench.answer(0)
     assert bench.carried("a") == ([0] if refused == "a" else [*range(6)])
     bench.clock.go(POLICY.first)
-    bench.publisher.settle()
+    bench.settle()
     while bench.wire.flying:
         bench.clock.go(1)
         bench.answer(0)
@@ -729,19 +734,19 @@ def test_of_very_many_refused_topics_the_first_are_told_and_told_to_be_well(benc
     for number in range(REFUSED_KEPT + 3):
         bench.publisher.answer(Outgoing(topic=f"t{number}", payload=b"1"))
         bench.clock.go(1)
-        bench.publisher.settle()
+        bench.settle()
         bench.answer(NOT_AUTHORIZED)
     first = [f"t{number}" for number in range(REFUSED_KEPT)]
     assert [topic for topic, _ in bench.told] == first
     bench.publisher.answer(Outgoing(topic="t5", payload=b"1"))
     bench.clock.go(1)
-    bench.publisher.settle()
+    bench.settle()
     bench.answer(NOT_AUTHORIZED)  # in other words, perhaps
     assert bench.told[-1][0] == "t5"
     for topic in first:
         bench.publisher.answer(Outgoing(topic=topic, payload=b"1"))
         bench.clock.go(1)
-        bench.publisher.settle()
+        bench.settle()
         bench.answer(0)
     assert bench.told[REFUSED_KEPT + 1 :] == [(topic, None) for topic in first]
 
@@ -754,7 +759,7 @@ def test_a_refused_answer_is_dropped_its_end_heard_and_the_next_one_clears_it(
     for code in (NOT_AUTHORIZED, 0):
         answer = Outgoing(topic="answers", payload=b"1")
         bench.publisher.answer(answer, lambda: ended.append("end"))
-        bench.publisher.settle()
+        bench.settle()
         bench.answer(code)
     assert ended == ["end", "end"]
     assert [(topic, error is None) for topic, error in bench.told] == [
@@ -778,7 +783,7 @@ def test_a_code_that_passes_is_named_and_the_reading_sent_again_after_a_pause(
     assert ("does not know" if code == UNKNOWN else f"PUBACK {code}") in str(error)
     assert bench.wire.flying == []
     bench.clock.go(1.1)
-    bench.publisher.settle()
+    bench.settle()
     bench.answer(0)
     assert bench.told[-1] == (TOPIC, None)
     assert bench.publisher.waiting == 0
@@ -796,7 +801,7 @@ def test_no_acknowledgement_in_time_is_called_that_and_the_reading_sent_again(
     assert "30 s" in error.title
     assert "topic's name" not in error.remedy
     bench.clock.go(1.1)
-    bench.publisher.settle()
+    bench.settle()
     bench.answer(0)
     assert bench.publisher.waiting == 0
 
@@ -969,7 +974,7 @@ def test_a_message_that_ended_the_connection_is_tried_again_after_an_hour(bench:
     bench.connect()
     assert bench.told[-1] == ("poison", None)
     bench.publisher.answer(answer)
-    bench.publisher.settle()
+    bench.settle()
     bench.answer(0)
     assert [one.topic for one in bench.wire.carried] == ["poison"] * 3
     cut(bench)
@@ -1045,7 +1050,7 @@ def test_the_servers_own_window_is_kept(bench: Bench) -> None:
     for number in range(5):
         bench.put(number, topic=f"t{number}")
     bench.publisher.connected(bench.wire, Limits(unacknowledged=2))
-    bench.publisher.settle()
+    bench.settle()
     assert len(bench.wire.flying) == 2
 
 
@@ -1056,7 +1061,7 @@ def test_a_topic_whose_readings_do_not_go_together_has_no_longer_turn(bench: Ben
             Reading(topic="mixed", payload=b"%d" % number, time=0.0, content_type=kind, source="a")
         )
     bench.publisher.put(Reading(topic="other", payload=b"0", time=0.0, source="b"))
-    bench.publisher.settle()
+    bench.settle()
     bench.connect()
     for _ in range(SINGLES + 1):
         bench.clock.go(1)
@@ -1074,7 +1079,7 @@ def test_no_statement_is_offered_for_an_answer_whose_topic_a_stranger_chose(
 ) -> None:
     bench.connect()
     bench.publisher.answer(Outgoing(topic="secret", payload=b"1", is_foreign=is_foreign))
-    bench.publisher.settle()
+    bench.settle()
     bench.answer(NOT_AUTHORIZED)
     topic, error = bench.told[-1]
     assert topic == "secret"
@@ -1089,14 +1094,14 @@ def test_what_is_under_way_when_we_leave_is_sent_again_and_nothing_of_it_is_susp
     bench.connect()
     bench.put(1)
     bench.publisher.answer(Outgoing(topic="answers", payload=b"done"))
-    bench.publisher.settle()
+    bench.settle()
     late = [bench.wire.answer(0, None), bench.wire.answer(0, None)]
     for _ in range(3):
         bench.publisher.leave()
         bench.connect()
     for event in late:
         bench.publisher.published(event)
-    bench.publisher.settle()
+    bench.settle()
     bench.answer(0, index=-1)
     bench.answer(0, index=-1)
     assert bench.publisher.waiting == 0

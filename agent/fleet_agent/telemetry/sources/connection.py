@@ -177,6 +177,7 @@ class Connection:
             reading,
             partial(self._stored, slot),
             partial(self._acknowledged, slot) if request.waits else None,
+            sends_on=len(self._slots) > 1,
         )
 
     def _refuse_more_waits(self) -> None:

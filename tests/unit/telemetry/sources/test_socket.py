@@ -90,6 +90,21 @@ def test_what_aws_says_comes_after_the_answer(bench: Bench) -> None:
     assert program.hear() == [{"ok": True}, {"acknowledged": True}]
 
 
+def test_who_sends_on_without_its_answer_is_told_from_who_waits(bench: Bench) -> None:
+    begin(bench)
+    waits, sends_on = Program(bench), Program(bench)
+    assert waits.ask({"payload": 1}) == {"ok": True}
+    assert waits.ask({"payload": 2}) == {"ok": True}
+    assert bench.intake.sent_on == [False, False]
+    bench.intake.is_held = True
+    for number in range(3):
+        sends_on.send({"payload": number})
+    bench.until(5)
+    waits.send({"payload": 3})
+    bench.until(6)
+    assert bench.intake.sent_on[2:] == [False, True, True, False]
+
+
 def test_answers_come_in_the_order_of_the_packets(bench: Bench) -> None:
     begin(bench)
     bench.intake.is_held = True
