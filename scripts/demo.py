@@ -131,9 +131,8 @@ class Device:
 def main() -> int:
     """Run the demonstration; 0 when everything was seen."""
     arguments = _arguments()
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
-    )  # leaving no device behind
+    # Leaving no device behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with _home(), launch(HOME / "sandbox") as sandbox:
             os.environ.update(sandbox.environment)

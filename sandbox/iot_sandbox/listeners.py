@@ -98,9 +98,8 @@ class SandboxLoop(asyncio.SelectorEventLoop):
             for each in self._mqtt:
                 server = await super().create_server(protocol_factory, sock=each.dup(), **options)
                 servers.append(server)
-            return cast(
-                "asyncio.Server", _Together(servers)
-            )  # all that ministack does is to close it
+            # All that ministack does is to close it.
+            return cast("asyncio.Server", _Together(servers))
         if host == ANY_INTERFACE:
             raise SandboxError(
                 f"refused to listen on every interface, port {port}", EXIT_UNAVAILABLE

@@ -146,9 +146,8 @@ def cut_and_boot(device: Machine, moment: float) -> str | None:
     """Cut it off ``moment`` seconds after its first write, boot it again; give the identity it had when cut off."""
     device.configure()
     with device.booted():
-        until(
-            (device.state / "lock").exists, "the agent's first write", 60
-        )  # the lock comes first
+        # The lock comes first.
+        until((device.state / "lock").exists, "the agent's first write", 60)
         time.sleep(moment)
     before = device.certificate_id()
     known_before = {entry["certificate_id"] for entry in device.ledger()}

@@ -102,7 +102,6 @@ def borrowed(root: Path) -> list[str]:
             shutil.copy(module, lent)
     path = "/usr/lib/fleet-agent:/usr/lib/fleet-agent/vendor:/borrowed"
     (root / "etc" / "hosts").write_text("127.0.0.1 localhost\n")  # where the sandbox is
-    storage = (
-        "--setenv=HYPOTHESIS_STORAGE_DIRECTORY=/var/tmp/hypothesis"  # the checkout is read-only
-    )
+    # The checkout is read-only.
+    storage = "--setenv=HYPOTHESIS_STORAGE_DIRECTORY=/var/tmp/hypothesis"
     return [f"--bind-ro={site}:/site", f"--setenv=PYTHONPATH={path}", storage]

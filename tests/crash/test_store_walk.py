@@ -194,9 +194,8 @@ def is_to(call: Call, name: str) -> bool:
 
 
 def look_at_the_order(calls: list[Call]) -> None:
-    unsynced: set[str] = (
-        set()
-    )  # files with content and folders with names that a power cut may take
+    # Files with content and folders with names that a power cut may take.
+    unsynced: set[str] = set()
     for call in calls:
         target = call.paths[-1]
         folder = str(Path(target).parent)

@@ -18,9 +18,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be care
 
 AGENT = Path(fleet_agent.__file__).parent.parent
 LIBRARIES = Path(awscrt.__file__).parent.parent
-PYTHON = (
-    "/usr/bin/python3"  # which other users may run, too; the checkout's own may lie below /root
-)
+# Which other users may run, too; the checkout's own may lie below /root.
+PYTHON = "/usr/bin/python3"
 
 # A library that marks that it was loaded, by whom, and types into the terminal if it has one.
 EVIL = """

@@ -220,8 +220,9 @@ def _read(path: Path, key: str, root: Path | None = None) -> bytes:
 def _check_claim(settings: Settings, placed: list[Placed]) -> None:
     texts = {item.setting: item.data.decode(errors="replace") for item in placed}
     certificate, private_key = texts.get("claim.certificate"), texts.get("claim.private_key")
+    # Not both of them are put there now.
     if settings.claim is None or certificate is None or private_key is None:
-        return  # not both of them are put there now
+        return
     keys.check_pair(
         KeyPair(
             certificate=certificate,

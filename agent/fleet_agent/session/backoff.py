@@ -17,10 +17,8 @@ class Patience(enum.Enum):
     NETWORK = (1.0, 300.0)  # nothing answered: a route or a name heals by itself
     BUSY = (2.0, 600.0)  # 429 and 5xx: the account's quota is 10 registrations a second
     REFUSED = (30.0, 3600.0)  # AWS said no: somebody must change something in the cloud
-    UNTRUSTED = (
-        5.0,
-        300.0,
-    )  # another server answers, or the CA's file is another's: either may change
+    # Another server answers, or the CA's file is another's: either may change.
+    UNTRUSTED = (5.0, 300.0)
     # A program waits for AWS credentials; all devices of an account share a hundred requests a second.
     AWAITED = (1.0, 60.0)
     SPREADING = (1.0, 4.0)  # a policy made a moment ago spreads within seconds

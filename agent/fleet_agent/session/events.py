@@ -106,9 +106,8 @@ class Message:
 
     session: object
     topic: str
-    payload: bytes = dataclasses.field(
-        repr=False
-    )  # provisioning's answers hold keys and ownership tokens
+    # Provisioning's answers hold keys and ownership tokens.
+    payload: bytes = dataclasses.field(repr=False)
     response_topic: str | None = None
     correlation_data: bytes | None = None
     content_type: str | None = None

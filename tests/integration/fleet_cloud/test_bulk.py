@@ -81,9 +81,8 @@ def test_one_certificate_can_be_everybodys_and_a_printed_script_registers(
     bulk = ("bulk", "--name", "one", "--prefix", "lamp", "--out", out, "--count", "2")
     script = fleet_cloud(*bulk, "--dry-run").stdout
     subprocess.run(["sh", "-ec", script], env=operator, check=True, capture_output=True)
-    assert (
-        answer(fleet_cloud(*bulk, "--json"))["made"] == 2
-    )  # of the script's task: none is started
+    # Of the script's task: none is started.
+    assert answer(fleet_cloud(*bulk, "--json"))["made"] == 2
     assert len(iot.list_thing_principals(thingName="lamp-1")["principals"]) == 1
     shutil.rmtree(out)
     fleet_cloud(*bulk, "--shared-certificate")

@@ -100,9 +100,8 @@ def test_device_provisions_under_the_claim_and_reaches_its_own_topics_only(
 def test_claim_can_do_nothing_but_provision(image: Image, sandbox: Sandbox) -> None:
     claim = image.fleet.claim
     with pytest.raises(ConnectRefusedError):
-        Device(
-            sandbox, claim, "bins-s1"
-        )  # a device's client id: taking it would throw the device out
+        # A device's client id: taking it would throw the device out.
+        Device(sandbox, claim, "bins-s1")
     beyond: list[Callable[[Device], object]] = [
         lambda one: one.publish("dt/bins-s1/system", {}),
         lambda one: one.publish("$aws/provisioning-templates/other/provision/json", {}),

@@ -49,9 +49,8 @@ def until_through(root_dir: Path, operator: dict[str, str], tmp_path: Path) -> K
         command = [sys.executable, str(root_dir / "scripts" / "fleet-cloud"), *map(str, words)]
         for killed in range(MOST_RUNS):
             count.write_text("")
-            limit.write_text(
-                str(killed + 2)
-            )  # a run more does a call more, so that there is an end
+            # A run more does a call more, so that there is an end.
+            limit.write_text(str(killed + 2))
             when.write_text("after" if killed % 2 else "before")
             done = subprocess.run(
                 command,

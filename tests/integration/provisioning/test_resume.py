@@ -26,9 +26,8 @@ def attempt(agent: Agent) -> dict[str, Any]:
 def test_every_try_of_one_run_is_counted_on_disk(agent: Agent, faults: FaultClient) -> None:
     faults.add("create-from-csr", "reject", calls="every", status_code=500)
     done = agent.provision("--timeout", "6")
-    assert done.status in (69, 75), (
-        done.stderr
-    )  # the time may end in a wait for the next connection
+    # The time may end in a wait for the next connection.
+    assert done.status in (69, 75), done.stderr
     lines = done.stderr.splitlines()
     asked = sum("was refused for now" in line and "Trying again" in line for line in lines)
     assert asked >= 2

@@ -23,9 +23,8 @@ def test_the_replaced_one_goes_after_a_day_of_the_new_one(tmp_path: Path) -> Non
     former = rotate.ReplacedCredential(store, current(store), clock)
     assert former.due == clock.monotonic() + rotate.KEPT_FOR
     clock.go(rotate.KEPT_FOR - 60)
-    restarted = rotate.ReplacedCredential(
-        store, current(store), clock
-    )  # the day goes on over a restart
+    # The day goes on over a restart.
+    restarted = rotate.ReplacedCredential(store, current(store), clock)
     assert restarted.due == clock.monotonic() + 60
     assert store.folder(1).is_dir()
     clock.go(60)

@@ -587,10 +587,8 @@ def test_damage_while_it_runs_leaves_no_count_wrong(full_file: Path, clock: Fake
     assert (queue.count, queue.bytes, queue.topics) == (0, 0, [])
     assert queue.oldest() is None
     places = queue.add([reading(1), reading(2)])
-    assert [place and place[1] for place in places] == [
-        500,
-        501,
-    ]  # a subscriber sees no number twice
+    # A subscriber sees no number twice.
+    assert [place and place[1] for place in places] == [500, 501]
     forget(queue, topic, flying)
     queue.give_back(topic, given)
     assert (queue.count, queue.bytes) == (2, 2)
