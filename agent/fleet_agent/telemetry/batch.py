@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fleet_agent import __version__, clock
 from fleet_agent.config.telemetry import Batch
 from fleet_agent.session.message import Outgoing
-from fleet_agent.telemetry.reading import JSON, TEXT
+from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT
 
 NDJSON = "application/x-ndjson"
 GZIP = "+gzip"
@@ -23,6 +23,9 @@ _LONGEST_EXPIRY = 604_800
 # Bytes of an MQTT packet besides topic, payload and texts: header, packet id, lengths, expiry; and of each text.
 _FRAME = 32
 _FIELD = 3
+
+# Bytes around the readings of a message.
+_BRACKETS = 2
 
 _AGENT = ("agent", f"fleet-agent/{__version__}")
 
@@ -51,7 +54,7 @@ def share(readings: Sequence[Stored], batch: Batch) -> int:
     first = readings[0]
     if not _joins(first, batch):
         return 1
-    size = len(first.payload) + 2
+    size = len(first.payload) + _BRACKETS
     for index in range(1, len(readings)):
         reading = readings[index]
         size += len(reading.payload) + 1
@@ -71,7 +74,8 @@ def compose(topic: str, readings: Sequence[Stored], batch: Batch, left: float | 
     """Put together what ``share`` found to fit; ``left``: seconds that they are of use, None: always."""
     first = readings[0]
     payload, content_type = first.payload, first.content_type
-    if _joins(first, batch) and (len(readings) > 1 or batch.always):
+    is_wrapped = len(readings) > 1 or (batch.always and len(payload) + _BRACKETS <= MAX_PAYLOAD)
+    if is_wrapped and _joins(first, batch):
         if batch.format == "json":
             payload = b"[" + b",".join(reading.payload for reading in readings) + b"]"
         else:

@@ -16,7 +16,7 @@ class Pace:
 
     Args:
         publishes: Messages a second; 0: no limit.
-        bytes_a_second: Bytes of payload and topic a second; 0: no limit.
+        bytes_a_second: Bytes of packets a second; 0: no limit.
     """
 
     def __init__(self, publishes: float, bytes_a_second: float) -> None:
@@ -65,7 +65,7 @@ class _Bytes:
     _PART = 0.01  # seconds whose messages are remembered as one
 
     def __init__(self, rate: float) -> None:
-        self._rate = rate * 0.97
+        self._rate = rate * 0.98
         self._spread_until = 0.0
         # Of the last second: when a part began, when its last message went, bytes.
         self._parts: collections.deque[tuple[float, float, int]] = collections.deque()

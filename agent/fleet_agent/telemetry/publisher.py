@@ -303,7 +303,7 @@ class Publisher:
                 continue  # it is made only now, nothing was left of a topic, or it cannot be sent now
             self._sent[sent] = None
             message = sent.message
-            self._pace.spend(now, _size(message))
+            self._pace.spend(now, self._size(message))
             self._counts.messages += 1
             session.publish(message, sent)
 
@@ -317,7 +317,11 @@ class Publisher:
         if ready == math.inf:
             return ready
         message = self._answers[0].message if self._answers else self._hand.ready
-        return max(ready, now + self._pace.wait(now, _size(message) if message else 0))
+        return max(ready, now + self._pace.wait(now, self._size(message) if message else 0))
+
+    def _size(self, message: Outgoing) -> int:
+        """For the pace; without a limit of bytes it is not worth counting."""
+        return batch.packet_size(message) if self._settings.limits.bytes else 0
 
     def _suspect(self, now: float) -> Topic | Answer | None:
         """What is to be sent alone now, or is under way so."""
@@ -382,8 +386,3 @@ class Publisher:
     ) -> None:
         self._queue.forget(topic, readings, cause)
         self._commits.done(topic, readings, why_not)
-
-
-def _size(message: Outgoing) -> int:
-    """As AWS counts it."""
-    return len(message.payload) + len(message.topic)

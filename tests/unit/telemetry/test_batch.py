@@ -13,7 +13,7 @@ from fleet_agent.clock import BUILT
 from fleet_agent.config.telemetry import Batch
 from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry.batch import Stored, compose, packet_size, share
-from fleet_agent.telemetry.reading import BINARY, JSON, TEXT
+from fleet_agent.telemetry.reading import BINARY, JSON, MAX_PAYLOAD, TEXT
 
 NOW = BUILT + 1000.0
 TYPES = st.sampled_from([JSON, JSON, JSON, TEXT, BINARY])
@@ -107,6 +107,14 @@ def test_one_reading_alone_can_be_an_array() -> None:
     reading = Stored(7, b"1", NOW, JSON)
     assert compose("t", [reading], Batch(), None).payload == b"1"
     assert compose("t", [reading], Batch(always=True), None).payload == b"[1]"
+
+
+@pytest.mark.parametrize(("room", "around"), [(2, 2), (1, 0), (0, 0)])
+def test_one_that_fits_only_as_it_is_stays_as_it_is(room: int, around: int) -> None:
+    size = MAX_PAYLOAD - room
+    reading = Stored(7, b"1" * size, NOW, JSON)
+    message = compose("t", [reading], Batch(always=True), None)
+    assert len(message.payload) == size + around
 
 
 @pytest.mark.parametrize(("more", "count"), [(0, 2), (1, 1)])
