@@ -5,9 +5,11 @@ An unfit value in the device configuration, or an unknown placeholder, does not 
 
 import logging
 
+from fleet_agent import log
 from fleet_agent.errors import DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
+from fleet_agent.log import Moment
 from fleet_agent.topics.names import Topics
 
 _log = logging.getLogger(__name__)
@@ -30,7 +32,12 @@ class Impossible:
             topic = topics.fill(template, source)
         except DeviceError as error:
             if (template, source) not in self._found:
-                _log.warning("%s What needs it is out of service. %s", error.title, error.remedy)
+                _log.warning(
+                    "%s What needs it is out of service. %s",
+                    error.title,
+                    error.remedy,
+                    extra=log.fields(Moment.PROBLEM, problem=table.TOPIC_IMPOSSIBLE.code),
+                )
             self._found[template, source] = error
             topic = None
         else:

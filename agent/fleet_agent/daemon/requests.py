@@ -105,7 +105,8 @@ class Requests:
         title = (
             f"The new configuration was refused; the agent goes on with the one before. {words}"
         )
-        _log.error("%s %s", title, error.remedy)
+        fields = log.fields(Moment.PROBLEM, problem=table.CONFIGURATION.code)
+        _log.error("%s %s", title, error.remedy, extra=fields)
         self._health.report(table.CONFIGURATION.problem(title, error.remedy))
 
     # Rotate -----------------------------------------------------------------------------------------------------------

@@ -190,7 +190,7 @@ class Handler:
             try:
                 self._line.add(order, is_begun=is_next and not self._work.is_repeated)
             except StateDirectoryError as error:
-                self._report_not_kept(error)
+                self._shared.not_kept(error)
             else:
                 self._shared.health.clear(table.ORDERS_NOT_KEPT)
         self._go()
@@ -229,7 +229,7 @@ class Handler:
             while self._current is None and (found := self._line.next()) is not None:
                 self._begin(*found)
         except StateDirectoryError as error:
-            self._report_not_kept(error)
+            self._shared.not_kept(error)
             self._blocked_until = self._shared.clock.monotonic() + AGAIN
         self._is_going = False
         self.counters.waiting = len(self._line)
@@ -357,10 +357,7 @@ class Handler:
         try:
             change()
         except StateDirectoryError as error:
-            self._report_not_kept(error)
-
-    def _report_not_kept(self, error: StateDirectoryError) -> None:
-        _log.warning("%s", self._shared.not_kept(error))
+            self._shared.not_kept(error)
 
 
 def _nothing() -> None:

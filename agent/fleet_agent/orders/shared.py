@@ -75,8 +75,7 @@ class Shared:
             }
         )
 
-    def not_kept(self, error: StateDirectoryError) -> str:
-        """Report that orders do not survive a restart for now; return the words for the log."""
+    def not_kept(self, error: StateDirectoryError) -> None:
+        """Report that orders do not survive a restart for now."""
         title = f"Orders do not survive a restart for now. {error.title}"
-        self.health.report(table.ORDERS_NOT_KEPT.problem(title, error.remedy))
-        return f"{title} {error.remedy}"
+        self.health.warn(table.ORDERS_NOT_KEPT.problem(title, error.remedy))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fleet_agent import clock as clocks
+from fleet_agent import log
 from fleet_agent.clock import Clock, jitter
 from fleet_agent.config.credentials import Credentials
 from fleet_agent.config.settings import Settings
@@ -17,6 +18,7 @@ from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
+from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.record import record
 from fleet_agent.session.backoff import DIAGNOSE_AGAIN
@@ -190,7 +192,9 @@ class Vendor:
         waiters = alias.failed(error, self._clock.monotonic(), jitter())
         problem = table.CREDENTIALS_FAILED.problem(error.title, error.remedy, name=alias.name)
         if self._health.report(problem):
-            _log.warning("role alias %s: %s %s", alias.name, error.title, error.remedy)
+            words = alias.name, error.title, error.remedy
+            fields = log.fields(Moment.PROBLEM, problem=problem.kind.code)
+            _log.warning("role alias %s: %s %s", *words, extra=fields)
         self._show(alias)
         outcome = self._outcome(alias)
         for waiter in waiters:

@@ -543,7 +543,7 @@ def test_an_outcome_from_before_is_none_of_the_job_at_hand(
 
 
 def test_a_disk_that_takes_nothing_does_not_keep_a_job_from_being_done(
-    asking: Device, tmp_path: Path
+    asking: Device, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "orders").write_text("in the way")
     assert asking.does(WRITE)[0] == "SUCCEEDED"
@@ -551,6 +551,9 @@ def test_a_disk_that_takes_nothing_does_not_keep_a_job_from_being_done(
     assert problem.kind.code == "orders-not-kept"
     assert problem.title.startswith("Orders do not survive a restart for now. Cannot ")
     assert problem.remedy
+    lines = [line for line in caplog.records if "do not survive" in line.getMessage()]
+    assert lines
+    assert {vars(line)["journal"]["FLEET_AGENT_PROBLEM"] for line in lines} == {"orders-not-kept"}
 
 
 @pytest.mark.parametrize("operation", [["firmware"], {"a": 1}, 7, None])

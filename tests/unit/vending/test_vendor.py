@@ -11,6 +11,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import AgentError
 from fleet_agent.health.status import Health
+from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.session import probe
 from fleet_agent.session.route import Route
@@ -25,7 +26,11 @@ PAIR = KeyPair(certificate="", private_key=Secret(""), certificate_file="", priv
 
 @pytest.mark.parametrize("has_thread", [True, False])
 def test_who_waits_hears_of_it_whatever_becomes_of_the_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_thread: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    has_thread: bool,
 ) -> None:
     """Else the alias waited for that end for ever, or the agent ended."""
 
@@ -56,3 +61,9 @@ def test_who_waits_hears_of_it_whatever_becomes_of_the_look(
     assert isinstance(outcome, AgentError)
     assert outcome.code == "credentials-no-answer"
     assert not alias.is_asking
+    line = caplog.records[-1]
+    assert "role alias logs: No answer" in line.getMessage()
+    assert vars(line)["journal"] == {
+        "MESSAGE_ID": Moment.PROBLEM.value,
+        "FLEET_AGENT_PROBLEM": "credentials-failed",
+    }

@@ -25,4 +25,4 @@ class JobsContext:
     handler: Callable[[Step], Handler]
     cancel: Callable[[str], None]
     facts: Callable[[], Mapping[str, str]]
-    not_kept: Callable[[StateDirectoryError], str]
+    not_kept: Callable[[StateDirectoryError], None]

@@ -91,10 +91,10 @@ class Kept:
 
     Args:
         path: Where.
-        not_kept: Reports that the disk takes no writes, and gives the words for the log.
+        not_kept: Reports that the disk takes no writes.
     """
 
-    def __init__(self, path: Path, not_kept: Callable[[StateDirectoryError], str]) -> None:
+    def __init__(self, path: Path, not_kept: Callable[[StateDirectoryError], None]) -> None:
         self._path = path
         self._not_kept = not_kept
 
@@ -113,14 +113,14 @@ class Kept:
             files.make_folder(self._path.parent)
             files.write(self._path, to_bytes(progress), 0o600)
         except StateDirectoryError as error:
-            _log.warning("%s", self._not_kept(error))
+            self._not_kept(error)
 
     def remove(self) -> None:
         """Nothing is to be kept."""
         try:
             files.remove(self._path)
         except StateDirectoryError as error:
-            _log.warning("%s", self._not_kept(error))
+            self._not_kept(error)
 
 
 def _tail(data: bytes | None) -> str:
