@@ -25,6 +25,9 @@ from support.provisioned import Device
 ROOT = Path(__file__).resolve().parent.parent
 
 SIZE = 200  # bytes of a reading, as it goes up
+SILENCE = (
+    120.0  # seconds without an answer after which none is expected; commits may be a minute apart
+)
 IN_FLIGHT = 512  # packets that a client sends ahead of their answers
 
 
@@ -162,11 +165,11 @@ def send(path: Path, count: int, given: Sequence[bytes], rate: float | None = No
             is_early = rate is not None and sent == end < count
             wait = max(0.0, sent / rate - passed) if rate is not None and is_early else None
             to_write = [client] if sent < end else []
-            limit = LIMIT if wait is None else wait
+            limit = SILENCE if wait is None else wait
             readable, writable, _ = select.select([client], to_write, [], limit)
             if wait is None and not readable and not writable:
                 sys.exit(
-                    f"{path}: {answers} of {count} readings answered, then none for {LIMIT:g} s"
+                    f"{path}: {answers} of {count} readings answered, then none for {SILENCE:g} s"
                 )
             if readable:
                 answers += _heard(client)
