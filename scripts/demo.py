@@ -265,12 +265,12 @@ def _all_publish(devices: list[Device]) -> bool:
     return all(device.look() for device in devices)
 
 
-def _await(what: str, condition: Callable[[], bool]) -> None:
+def _await(awaited: str, condition: Callable[[], bool]) -> None:
     until = time.monotonic() + LIMIT
     while not condition():
         if time.monotonic() > until:
             raise DemoError(
-                f"{what} did not come within {LIMIT:.0f} s; see .demo/devices/*/log.txt"
+                f"{awaited} did not come within {LIMIT:.0f} s; see .demo/devices/*/log.txt"
             )
         time.sleep(0.1)
 

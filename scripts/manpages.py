@@ -247,9 +247,9 @@ def yaml_5(tables: Iterator[tuple[str, str, list[Row]]]) -> str:
         for title, text, rows in tables:
             yield f".SH {escape(title.replace('`', ''))}\n{prose(text)}\n"
             for key, kind, default, meaning, example in rows:
-                told = meaning.rstrip(".")
+                sentence = meaning.rstrip(".")
                 said = f"{kind}; {_default(default)}"
-                yield tagged(f"\\fB{escape(key)}\\fR", f"{told}. ({said})")
+                yield tagged(f"\\fB{escape(key)}\\fR", f"{sentence}. ({said})")
                 yield f".RS 7\n.nf\n{escape(example)}\n.fi\n.RE\n"
         yield ".SH SEE ALSO\n\\fBfleet\\-agent\\fR(1), \\fBsystemd.exec\\fR(5)\n"
 

@@ -41,17 +41,17 @@ def main() -> None:
             asked = requests.read(_line(client))
             order = Order(options.state, asked.order)
             if isinstance(asked, Result):
-                _tell(client, _result(order))
+                _send(client, _result(order))
             elif isinstance(asked, Cancel):
-                _tell(client, _canceled(order))
+                _send(client, _canceled(order))
             else:
-                _tell(client, _carried_out(client, options, order, asked))
+                _send(client, _carried_out(client, options, order, asked))
         except RefusedError as error:
             _log(f"refused: {error}")
-            _tell(client, vars(Outcome("refused", str(error))))
+            _send(client, vars(Outcome("refused", str(error))))
         except OSError as error:
             _log(f"failed: {error}")
-            _tell(client, vars(Outcome("failed", f"the helper itself: {error.strerror}")))
+            _send(client, vars(Outcome("failed", f"the helper itself: {error.strerror}")))
         _part(client)
 
 
@@ -104,7 +104,7 @@ def _carried_out(
     if not order.begin(begun):
         return _result(order)
     _log(f"{asked.name}: started for order {order.key[:16]} as {unit}")
-    _tell(client, {"started": True})
+    _send(client, {"started": True})
     outcome = units.run(program, asked.arguments, unit, asked.seconds)
     if program.reboots and outcome.outcome == "done":
         # Not done yet: the end of the machine ends this process, and who asks after its start hears of it.
@@ -168,7 +168,7 @@ def _end_of(begun: Begun, *, is_same_boot: bool) -> Outcome:
     return Outcome("failed", "the machine went down while it ran")
 
 
-def _tell(client: socket.socket, answer: Answer) -> None:
+def _send(client: socket.socket, answer: Answer) -> None:
     # Who is gone asks for the result when it is back.
     with contextlib.suppress(OSError):
         client.sendall(json.dumps(answer).encode() + b"\n")

@@ -67,7 +67,7 @@ def parse(arguments: list[str] | None) -> Settings:
 
 def _tables() -> Iterator[str]:
     yield "AWS's limits, each of which --without leaves out:"
-    yield from (f"  {rule:<16} {what}" for rule, what in RULES.items())
+    yield from (f"  {rule:<16} {words}" for rule, words in RULES.items())
     yield ""
     yield "what is not known of AWS, with the positions that --set takes (the first by itself):"
     for name, switch in SWITCHES.items():

@@ -176,8 +176,8 @@ async def _run(task: Task, template: dict[str, Any]) -> None:
             answer = await _register(task, template, line)
             task.reports["RESULTS"].append({**place, "response": answer})
         except (LineError, ground.RegistrationRejected) as error:
-            told = {"statusCode": 400, "errorMessage": str(error)}
-            task.reports["ERRORS"].append({**place, "response": told})
+            answer = {"statusCode": 400, "errorMessage": str(error)}
+            task.reports["ERRORS"].append({**place, "response": answer})
         task.changed = time.time()
         await asyncio.sleep(0)
     task.end("Completed")

@@ -96,7 +96,7 @@ class CommandAnswers:
             execution.take(update)
         finally:
             execution.is_busy = False
-        self._executions.tell(response.scope, execution)
+        self._executions.notify(response.scope, execution)
         return said
 
     def _named(self, response: _Response) -> Execution:

@@ -123,7 +123,7 @@ class Executions:
         """Put the start of one beside ministack's data plane of jobs: the same path and method as the list's."""
         return routes.beside(was, _START, self._started, "POST")
 
-    def tell(self, scope: tuple[str, str], execution: Execution) -> None:
+    def notify(self, scope: tuple[str, str], execution: Execution) -> None:
         """Publish the event of its status."""
         about = execution.described()
         shown = ("executionId", "status", "statusReason", "commandArn", "targetArn")
@@ -163,7 +163,7 @@ class Executions:
             identifier = execution.identifier
             self._executions.setdefault(scope, {})[identifier] = execution
             self._send(scope, execution, payload)
-            self.tell(scope, execution)
+            self.notify(scope, execution)
         if token[-1]:
             self._tokens[token] = request, identifier
         return ground.json_response({"executionId": identifier})

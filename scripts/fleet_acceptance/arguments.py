@@ -123,10 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--against", choices=[SANDBOX], help="start a sandbox, and run against that"
     )
-    what = parser.add_argument_group("what to do")
-    what.add_argument("--yes", action="store_true", help="do not ask")
-    what.add_argument("--keep", action="store_true", help="leave what was made")
-    what.add_argument(
+    group = parser.add_argument_group("what to do")
+    group.add_argument("--yes", action="store_true", help="do not ask")
+    group.add_argument("--keep", action="store_true", help="leave what was made")
+    group.add_argument(
         "--only",
         action="append",
         default=[],
@@ -134,19 +134,19 @@ def _parser() -> argparse.ArgumentParser:
         choices=[plan.MEASURE, *(section.name for section in plan.SECTIONS)],
         help=f"this section; may be repeated: {_sections()}",
     )
-    what.add_argument(
+    group.add_argument(
         "--devices", type=_count, default=50, metavar="N", help="how many at once (default 50)"
     )
-    what.add_argument(
+    group.add_argument(
         "--clean-up", action="store_true", help="take away what earlier runs have left"
     )
-    what.add_argument(
+    group.add_argument(
         "--compare", type=Path, metavar="FILE", help="hold a result against the sandbox's answers"
     )
-    what.add_argument(
+    group.add_argument(
         "--known", type=Path, metavar="FILE", help="another list of known differences"
     )
-    what.add_argument(
+    group.add_argument(
         "--out", type=Path, default=Path(), metavar="DIR", help="where results go (default: here)"
     )
     return parser

@@ -117,7 +117,7 @@ class Run:
         return self.cloud.fleet_cloud(self.id, *words, statuses=statuses, folder=folder)
 
     @contextlib.contextmanager
-    def step(self, what: str) -> Iterator[None]:
+    def step(self, title: str) -> Iterator[None]:
         """Do one thing that has to work; the section ends where it does not.
 
         Raises:
@@ -128,12 +128,12 @@ class Run:
             yield
         except FAILURES as error:
             said = self.redactor.text(f"{error}" or repr(error))
-            step = Step(self.section, what, time.monotonic() - began, said)
+            step = Step(self.section, title, time.monotonic() - began, said)
             self.result.steps.append(step)
-            self.say(f"  FAILED {what}: {said}")
-            raise AcceptanceError(what) from error
-        self.result.steps.append(Step(self.section, what, time.monotonic() - began))
-        self.say(f"  ok {what}")
+            self.say(f"  FAILED {title}: {said}")
+            raise AcceptanceError(title) from error
+        self.result.steps.append(Step(self.section, title, time.monotonic() - began))
+        self.say(f"  ok {title}")
 
     def record(self, fact: str, answer: str, /, **raw: object) -> None:
         """Keep the answer to a fact, and what was seen."""

@@ -133,7 +133,7 @@ def _exchange(path: Path, data: bytes, timeout: float | None) -> dict[str, objec
     return packet.read(answer)
 
 
-def _alone(arguments: argparse.Namespace, nobody: UnreachableError) -> dict[str, object]:
+def _alone(arguments: argparse.Namespace, unreachable: UnreachableError) -> dict[str, object]:
     """Ask AWS IoT, where this user has the device's identity.
 
     Raises:
@@ -144,10 +144,10 @@ def _alone(arguments: argparse.Namespace, nobody: UnreachableError) -> dict[str,
     except (DeviceError, UsageError):
         if arguments.config:
             raise
-        raise nobody from None
+        raise unreachable from None
     state_dir = Path(settings.state_dir)
     if os.geteuid() not in (0, files.owner(state_dir)):
-        raise nobody
+        raise unreachable
     # The doctor has become the owner before.
     statedir.become_owner(state_dir, any_owner=getattr(arguments, "as_owner", True))
     # Here, since a program that asks the agent starts faster without them.

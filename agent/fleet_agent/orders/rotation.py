@@ -43,7 +43,7 @@ class OrderTopic:
     """
 
     due = math.inf
-    _what = "rotation"
+    _name = "rotation"
     _pause = PAUSE
 
     def __init__(self, credential: Credential, topic: str, clock: Clock) -> None:
@@ -98,7 +98,7 @@ class OrderTopic:
                 "an order to rotate on %s was ignored: a rotation failed a moment ago", topic
             )
         else:
-            _log.info("a message on %s orders a %s", topic, self._what)
+            _log.info("a message on %s orders a %s", topic, self._name)
             self._ordered(message)
             return Receipt.ROTATE
         return Receipt.TAKEN
@@ -253,7 +253,7 @@ class MoveTopic(OrderTopic):
         move: What is told where to.
     """
 
-    _what = "move"
+    _name = "move"
     _pause = 0.0
 
     def __init__(

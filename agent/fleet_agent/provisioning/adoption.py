@@ -101,13 +101,13 @@ class Adoption:
         if error.code not in {CERTIFICATE_REFUSED, CONNECT_UNANSWERED, CONNECT_CLOSED}:
             return error
         given = self._given
-        what = f"AWS IoT does not take the adopted certificate {given.certificate_id} ({given.pair.certificate_file})"
+        named = f"{given.certificate_id} ({given.pair.certificate_file})"
         if not given.is_from_aws and refused_for < self.patience:
             why = "it may still be registering it by its CA (JITP, JITR)"
         else:
             why = "it is unknown in the account and region of this endpoint, or not ACTIVE"
         return RefusedError(
-            f"{what}: {why}.",
+            f"AWS IoT does not accept the adopted certificate {named}: {why}.",
             remedy=f"Ask that account: aws iot describe-certificate --certificate-id {given.certificate_id}. Not "
             "found: look at `endpoint`, or have it registered (aws iot register-certificate-without-ca, or its CA). "
             "INACTIVE: aws iot update-certificate --new-status ACTIVE. REVOKED: have another one made.",

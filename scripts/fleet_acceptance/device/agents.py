@@ -29,7 +29,7 @@ _FOREIGN = (
 )
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = LIMIT_SECONDS) -> Any:  # noqa: ANN401
+def until(condition: Callable[[], Any], awaited: str, seconds: float = LIMIT_SECONDS) -> Any:  # noqa: ANN401
     """Wait for a condition; give what it gave.
 
     Raises:
@@ -38,7 +38,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = LIMIT_SECOND
     limit = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > limit:
-            raise AcceptanceError(f"{what} did not come within {seconds:g} s")
+            raise AcceptanceError(f"{awaited} did not come within {seconds:g} s")
         time.sleep(0.1)
     return found
 

@@ -13,7 +13,7 @@ def _refusal(name: str, asks: str, answer: str, how: str) -> Fact:
     return Fact(
         id=f"credentials-{name}",
         asks=asks,
-        says=f"{answer}, {_REPORT}",
+        stated=f"{answer}, {_REPORT}",
         mark="I",
         documented=answer,
         sandbox=answer,
@@ -26,7 +26,7 @@ FACTS = (
     Fact(
         id="credentials-delay",
         asks="when a new role alias, role and policy give credentials",
-        says="not documented",
+        stated="not documented",
         mark="U",
         documented=None,
         sandbox="at once",
@@ -36,7 +36,7 @@ FACTS = (
     Fact(
         id="credentials-token",
         asks="the length of a session token",
-        says="under 2048 bytes with the rest of the answer, or AWS's own SDK fails",
+        stated="under 2048 bytes with the rest of the answer, or AWS's own SDK fails",
         mark="N",
         documented="under 1900",
         sandbox="under 1900",
@@ -46,7 +46,7 @@ FACTS = (
     Fact(
         id="credentials-members",
         asks="the members of the answer",
-        says="accessKeyId, expiration, secretAccessKey, sessionToken",
+        stated="accessKeyId, expiration, secretAccessKey, sessionToken",
         mark="D",
         documented="accessKeyId, expiration, secretAccessKey, sessionToken",
         sandbox="accessKeyId, expiration, secretAccessKey, sessionToken",

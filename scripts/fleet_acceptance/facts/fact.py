@@ -21,7 +21,7 @@ class Fact:
     Attributes:
         id: its name; where the sandbox has a switch for it, the switch's.
         asks: the question, in words.
-        says: what is said of it.
+        stated: what is said of it.
         mark: how sure that is, of ``MARKS``.
         documented: the answer that this comes to; None where nothing is said.
         sandbox: the sandbox's answer, as long as nobody turns its switches.
@@ -32,7 +32,7 @@ class Fact:
 
     id: str
     asks: str
-    says: str
+    stated: str
     mark: str
     documented: str | None
     sandbox: str

@@ -8,7 +8,7 @@ FACTS = (
     Fact(
         id="jobs-none",
         asks="start-next with nothing pending",
-        says="accepted, without the member execution",
+        stated="accepted, without the member execution",
         mark="D",
         documented="accepted without execution",
         sandbox="accepted without execution",
@@ -18,7 +18,7 @@ FACTS = (
     Fact(
         id="jobs-document",
         asks="the type of jobDocument over MQTT",
-        says="an object by the samples, a string by the guide's table",
+        stated="an object by the samples, a string by the guide's table",
         mark="D",
         documented="object",
         sandbox="object",
@@ -28,7 +28,7 @@ FACTS = (
     Fact(
         id="jobs-again",
         asks="start-next while one is in progress",
-        says="gives that one again",
+        stated="gives that one again",
         mark="D",
         documented="the same execution",
         sandbox="the same execution",
@@ -38,7 +38,7 @@ FACTS = (
     Fact(
         id="jobs-newline",
         asks="a newline in a value of statusDetails",
-        says="the model's pattern forbids control characters",
+        stated="the model's pattern forbids control characters",
         mark="C",
         documented="InvalidRequest",
         sandbox="accepted",
@@ -48,7 +48,7 @@ FACTS = (
     Fact(
         id="jobs-details",
         asks="eleven members of statusDetails",
-        says="the number is not in the model; ten by memory",
+        stated="the number is not in the model; ten by memory",
         mark="U",
         documented=None,
         sandbox="accepted",
@@ -58,7 +58,7 @@ FACTS = (
     Fact(
         id="jobs-version",
         asks="an update that expects another version",
-        says="VersionMismatch",
+        stated="VersionMismatch",
         mark="D",
         documented="VersionMismatch",
         sandbox="VersionMismatch",
@@ -68,7 +68,7 @@ FACTS = (
     Fact(
         id="jobs-after-end",
         asks="an update after the job has ended",
-        says="InvalidStateTransition; TerminalStateReached is for another call",
+        stated="InvalidStateTransition; TerminalStateReached is for another call",
         mark="D",
         documented="InvalidStateTransition",
         sandbox="InvalidStateTransition",
@@ -78,7 +78,7 @@ FACTS = (
     Fact(
         id="jobs-order",
         asks="what comes after an update that ends a job, in which order",
-        says="update/accepted, notify, notify-next, by an emulator that says it was seen so",
+        stated="update/accepted, notify, notify-next, by an emulator that says it was seen so",
         mark="C",
         documented="accepted, notify, notify-next",
         sandbox="accepted, notify, notify-next",
@@ -88,7 +88,7 @@ FACTS = (
     Fact(
         id="jobs-omitted",
         asks="what an optional parameter of a managed template leaves in the document that a job does not give",
-        says="not documented; field logs of Device Client show an empty user",
+        stated="not documented; field logs of Device Client show an empty user",
         mark="I",
         documented=None,
         sandbox="an empty text",

@@ -8,7 +8,7 @@ FACTS = (
     Fact(
         id="direct-unsubscribed",
         asks="a direct message to who has subscribed to nothing",
-        says="arrives; iot:Receive alone is needed",
+        stated="arrives; iot:Receive alone is needed",
         mark="D",
         documented="delivered",
         sandbox="delivered",
@@ -18,7 +18,7 @@ FACTS = (
     Fact(
         id="direct-qos",
         asks="the QoS of a direct message, with confirmation and without",
-        says="1 and 0",
+        stated="1 and 0",
         mark="D",
         documented="1 and 0",
         sandbox="1 and 0",
@@ -28,7 +28,7 @@ FACTS = (
     Fact(
         id="direct-mark",
         asks="what marks a direct message in its packet",
-        says="unknown",
+        stated="unknown",
         mark="U",
         documented=None,
         sandbox="nothing",
@@ -38,7 +38,7 @@ FACTS = (
     Fact(
         id="direct-not-allowed",
         asks="a direct message where the receiver's policy lacks iot:Receive",
-        says="403, whose text names the target, by a report",
+        stated="403, whose text names the target, by a report",
         mark="I",
         documented="403",
         sandbox="403",
@@ -48,7 +48,7 @@ FACTS = (
     Fact(
         id="direct-not-connected",
         asks="a direct message to who is not connected",
-        says="404",
+        stated="404",
         mark="D",
         documented="404",
         sandbox="404",
@@ -58,7 +58,7 @@ FACTS = (
     Fact(
         id="commands-qos",
         asks="the QoS of a command's request",
-        says="unknown; AWS's SDK subscribes with 1",
+        stated="unknown; AWS's SDK subscribes with 1",
         mark="U",
         documented=None,
         sandbox="1",
@@ -68,7 +68,7 @@ FACTS = (
     Fact(
         id="commands-expiry",
         asks="the message expiry of a command's request",
-        says="the seconds left to its time-out, by AWS's SDK",
+        stated="the seconds left to its time-out, by AWS's SDK",
         mark="C",
         documented="the seconds left",
         sandbox="the seconds left",
@@ -78,7 +78,7 @@ FACTS = (
     Fact(
         id="commands-qos-0",
         asks="an answer to a command that is published with QoS 0",
-        says="unknown",
+        stated="unknown",
         mark="U",
         documented=None,
         sandbox="accepted",
@@ -88,7 +88,7 @@ FACTS = (
     Fact(
         id="commands-conflict",
         asks="two answers to a command, one directly after the other",
-        says="DataConflict for one of them",
+        stated="DataConflict for one of them",
         mark="D",
         documented="DataConflict",
         sandbox="DataConflict",
@@ -98,7 +98,7 @@ FACTS = (
     Fact(
         id="commands-size",
         asks="an answer of 60,000 characters",
-        says="only the limit of every publish is known",
+        stated="only the limit of every publish is known",
         mark="U",
         documented=None,
         sandbox="accepted",
@@ -108,7 +108,7 @@ FACTS = (
     Fact(
         id="commands-after-end",
         asks="an answer after the end was told",
-        says="TerminalStateReached or InvalidStateTransition",
+        stated="TerminalStateReached or InvalidStateTransition",
         mark="D",
         documented=None,
         sandbox="TerminalStateReached",
@@ -118,7 +118,7 @@ FACTS = (
     Fact(
         id="commands-late",
         asks="an answer after the cloud's own time-out",
-        says="replaces it: that time-out is not terminal",
+        stated="replaces it: that time-out is not terminal",
         mark="D",
         documented="SUCCEEDED",
         sandbox="SUCCEEDED",

@@ -8,7 +8,7 @@ FACTS = (
     Fact(
         id="own-ca-first-connect",
         asks="the first connect with a certificate that AWS IoT is to register for it",
-        says="closed without CONNACK, and the device comes again; an emulator does so as AWS does",
+        stated="closed without CONNACK, and the device comes again; an emulator does so as AWS does",
         mark="C",
         documented="closed",
         sandbox="closed",
@@ -18,7 +18,7 @@ FACTS = (
     Fact(
         id="own-ca-registered",
         asks="when that certificate is active",
-        says="soon after, by the template of its CA",
+        stated="soon after, by the template of its CA",
         mark="D",
         documented=None,
         sandbox="stays PENDING_ACTIVATION",
@@ -28,7 +28,7 @@ FACTS = (
     Fact(
         id="own-ca-misfit",
         asks="a certificate whose subject lacks what the template wants",
-        says="stays PENDING_ACTIVATION, and nothing tells the device; by reports",
+        stated="stays PENDING_ACTIVATION, and nothing tells the device; by reports",
         mark="I",
         documented="PENDING_ACTIVATION",
         sandbox="PENDING_ACTIVATION",
@@ -38,7 +38,7 @@ FACTS = (
     Fact(
         id="own-ca-misfit-connect",
         asks="its next connect",
-        says="closed, for ever; by reports",
+        stated="closed, for ever; by reports",
         mark="I",
         documented="closed",
         sandbox="closed",

@@ -10,7 +10,7 @@ FACTS = (
     Fact(
         id="token-twice",
         asks="RegisterThing a second time with one ownership token, on the same connection",
-        says="not documented; an emulator accepts it",
+        stated="not documented; an emulator accepts it",
         mark="U",
         documented=None,
         sandbox="accepted",
@@ -21,7 +21,7 @@ FACTS = (
     Fact(
         id="token-twice-other-session",
         asks="the same on a new connection of the same claim",
-        says="not documented: whether a token is tied to its connection",
+        stated="not documented: whether a token is tied to its connection",
         mark="U",
         documented=None,
         sandbox="accepted",
@@ -32,7 +32,7 @@ FACTS = (
     Fact(
         id="token-other-session",
         asks="a token's first RegisterThing on another connection than the one that got it",
-        says="all known clients keep one connection; expected to work",
+        stated="all known clients keep one connection; expected to work",
         mark="N",
         documented="accepted",
         sandbox="accepted",
@@ -42,7 +42,7 @@ FACTS = (
     Fact(
         id="token-after-refusal",
         asks="RegisterThing with a token that was refused for a missing parameter, now with the parameter",
-        says="not documented",
+        stated="not documented",
         mark="U",
         documented=None,
         sandbox="accepted",
@@ -53,7 +53,7 @@ FACTS = (
     Fact(
         id="token-after-denial",
         asks="RegisterThing with a token that the hook denied, now allowed",
-        says="not documented",
+        stated="not documented",
         mark="U",
         documented=None,
         sandbox="accepted",
@@ -64,7 +64,7 @@ FACTS = (
     Fact(
         id="token-unknown",
         asks="RegisterThing with a token that AWS did not give",
-        says=_AS_MS,
+        stated=_AS_MS,
         mark="C",
         documented="400 InvalidCertificateOwnershipToken",
         sandbox="400 InvalidCertificateOwnershipToken",
@@ -75,7 +75,7 @@ FACTS = (
     Fact(
         id="token-empty",
         asks="RegisterThing with an empty token",
-        says="seen in a report: 400 InvalidCertificateOwnershipToken",
+        stated="seen in a report: 400 InvalidCertificateOwnershipToken",
         mark="I",
         documented="400 InvalidCertificateOwnershipToken",
         sandbox="400 InvalidCertificateOwnershipToken",
@@ -86,7 +86,7 @@ FACTS = (
     Fact(
         id="payload-invalid",
         asks="RegisterThing with something that is no JSON",
-        says=_AS_MS,
+        stated=_AS_MS,
         mark="C",
         documented="400 InvalidPayload",
         sandbox="400 InvalidPayload",
@@ -97,7 +97,7 @@ FACTS = (
     Fact(
         id="csr-invalid",
         asks="CreateCertificateFromCsr with something that is no request",
-        says="an AWS test expects status 400; no code is known",
+        stated="an AWS test expects status 400; no code is known",
         mark="C",
         documented=None,
         sandbox="400 InvalidCertificateSigningRequest",
@@ -108,7 +108,7 @@ FACTS = (
     Fact(
         id="csr-subject",
         asks="the subject of a certificate made from a request",
-        says="that of the request, by a report; AWS reserves the right to change it",
+        stated="that of the request, by a report; AWS reserves the right to change it",
         mark="I",
         documented="kept",
         sandbox="kept",
@@ -119,7 +119,7 @@ FACTS = (
     Fact(
         id="csr-twice",
         asks="the same request sent twice",
-        says="makes two different certificates",
+        stated="makes two different certificates",
         mark="D",
         documented="two certificates",
         sandbox="two certificates",
@@ -129,7 +129,7 @@ FACTS = (
     Fact(
         id="certificate-id",
         asks="the id of a certificate",
-        says="commonly the SHA-256 of its DER",
+        stated="commonly the SHA-256 of its DER",
         mark="N",
         documented="SHA-256 of the DER",
         sandbox="SHA-256 of the DER",
@@ -139,7 +139,7 @@ FACTS = (
     Fact(
         id="certificate-end",
         asks="when a certificate of AWS's own ends",
-        says="2049-12-31T23:59:59Z, unless the account has a certificate provider",
+        stated="2049-12-31T23:59:59Z, unless the account has a certificate provider",
         mark="D",
         documented="2049-12-31T23:59:59Z",
         sandbox="2049-12-31T23:59:59Z",
@@ -149,7 +149,7 @@ FACTS = (
     Fact(
         id="service-key",
         asks="the key that CreateKeysAndCertificate makes",
-        says="RSA of 2048 bits, PKCS #1",
+        stated="RSA of 2048 bits, PKCS #1",
         mark="D",
         documented="RSA 2048, BEGIN RSA PRIVATE KEY",
         sandbox="RSA 2048, BEGIN RSA PRIVATE KEY",
@@ -159,7 +159,7 @@ FACTS = (
     Fact(
         id="device-configuration",
         asks="an accepted answer of a template without DeviceConfiguration",
-        says="not documented; an AWS sample indexes the member where the template has an empty one",
+        stated="not documented; an AWS sample indexes the member where the template has an empty one",
         mark="N",
         documented="{}",
         sandbox="{}",
@@ -170,7 +170,7 @@ FACTS = (
     Fact(
         id="reply-qos",
         asks="the QoS of an answer to who subscribed with QoS 1, and to who did not subscribe",
-        says="not documented",
+        stated="not documented",
         mark="N",
         documented="as subscribed",
         sandbox="as subscribed",
@@ -181,7 +181,7 @@ FACTS = (
     Fact(
         id="reply-unasked",
         asks="an answer to who has not subscribed to it",
-        says="arrives, by AWS's own agent, which relies on it",
+        stated="arrives, by AWS's own agent, which relies on it",
         mark="C",
         documented="delivered",
         sandbox="delivered",
@@ -192,7 +192,7 @@ FACTS = (
     Fact(
         id="reply-elsewhere",
         asks="an answer, at another connection that has subscribed to it",
-        says="goes to the connection that asked and to no other",
+        stated="goes to the connection that asked and to no other",
         mark="D",
         documented="not delivered",
         sandbox="not delivered",
@@ -202,7 +202,7 @@ FACTS = (
     Fact(
         id="reply-not-allowed",
         asks="an answer where iot:Receive is not allowed",
-        says="checked at each delivery; for answers not said",
+        stated="checked at each delivery; for answers not said",
         mark="N",
         documented="not delivered",
         sandbox="not delivered",

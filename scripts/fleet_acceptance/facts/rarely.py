@@ -6,7 +6,7 @@ FACTS = (
     Fact(
         id="token-expired",
         asks="RegisterThing with a token that is older than an hour",
-        says="the token is good for an hour; how a later one is refused is not documented",
+        stated="the token is good for an hour; how a later one is refused is not documented",
         mark="C",
         documented="400 InvalidCertificateOwnershipToken",
         sandbox="400 InvalidCertificateOwnershipToken",
@@ -16,7 +16,7 @@ FACTS = (
     Fact(
         id="certificate-after-an-hour",
         asks="a certificate that nobody has registered for an hour",
-        says="is deleted",
+        stated="is deleted",
         mark="D",
         documented="deleted",
         sandbox="deleted",
@@ -26,7 +26,7 @@ FACTS = (
     Fact(
         id="throttled",
         asks="CreateCertificateFromCsr, thirty at once",
-        says="10 a second by default; the code is not documented, 429 is an emulator's",
+        stated="10 a second by default; the code is not documented, 429 is an emulator's",
         mark="C",
         documented="429 Throttling",
         sandbox="nothing of 30 at once",

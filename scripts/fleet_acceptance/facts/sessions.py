@@ -5,11 +5,11 @@ from fleet_acceptance.facts.fact import Fact
 _CODES = "agent: session/reasons.py and doctor, which name the statement that is missing"
 
 
-def _limit(name: str, asks: str, says: str, how: str, follows: str) -> Fact:
+def _limit(name: str, asks: str, stated: str, how: str, follows: str) -> Fact:
     return Fact(
         id=name,
         asks=asks,
-        says=says,
+        stated=stated,
         mark="D",
         documented="held",
         sandbox="held",
@@ -23,7 +23,7 @@ FACTS = (
     Fact(
         id="policy-spread",
         asks="when a certificate may connect after its registration",
-        says="policies spread eventually; AWS's own agent sleeps five seconds",
+        stated="policies spread eventually; AWS's own agent sleeps five seconds",
         mark="N",
         documented=None,
         sandbox="at once",
@@ -34,7 +34,7 @@ FACTS = (
     Fact(
         id="connect-refused",
         asks="a connect that the policy does not allow",
-        says="CONNACK 135 is among the codes; that it is this one is inferred",
+        stated="CONNACK 135 is among the codes; that it is this one is inferred",
         mark="N",
         documented="CONNACK 135",
         sandbox="CONNACK 135",
@@ -45,7 +45,7 @@ FACTS = (
     Fact(
         id="connect-inactive",
         asks="a connect with a certificate that is not active",
-        says="refused; in TLS or after it is not said",
+        stated="refused; in TLS or after it is not said",
         mark="N",
         documented="closed",
         sandbox="closed",
@@ -55,7 +55,7 @@ FACTS = (
     Fact(
         id="session-inactive",
         asks="a session whose certificate is switched off",
-        says="ends within a few minutes",
+        stated="ends within a few minutes",
         mark="D",
         documented="ended",
         sandbox="stays",
@@ -65,7 +65,7 @@ FACTS = (
     Fact(
         id="publish-refused",
         asks="a publish of QoS 1 that the policy does not allow",
-        says="PUBACK with a reason, the connection stays",
+        stated="PUBACK with a reason, the connection stays",
         mark="D",
         documented="PUBACK 135",
         sandbox="PUBACK 135",
@@ -75,7 +75,7 @@ FACTS = (
     Fact(
         id="publish-refused-qos-0",
         asks="the same with QoS 0",
-        says="there is no acknowledgement; DISCONNECT 135 is inferred",
+        stated="there is no acknowledgement; DISCONNECT 135 is inferred",
         mark="N",
         documented="DISCONNECT 135",
         sandbox="DISCONNECT 135",
@@ -85,7 +85,7 @@ FACTS = (
     Fact(
         id="subscribe-refused",
         asks="a subscription that the policy does not allow",
-        says="SUBACK with a reason, the connection stays",
+        stated="SUBACK with a reason, the connection stays",
         mark="D",
         documented="SUBACK 135",
         sandbox="SUBACK 135",
@@ -95,7 +95,7 @@ FACTS = (
     Fact(
         id="client-id-taken",
         asks="the older of two connections under one client id",
-        says="gets DISCONNECT 142",
+        stated="gets DISCONNECT 142",
         mark="D",
         documented="DISCONNECT 142",
         sandbox="DISCONNECT 142",
@@ -161,7 +161,7 @@ FACTS = (
     Fact(
         id="endpoint-legacy",
         asks="describe-endpoint without a type",
-        says="the legacy endpoint by the guide; refused since 2026 by a report",
+        stated="the legacy endpoint by the guide; refused since 2026 by a report",
         mark="I",
         documented=None,
         sandbox="an endpoint",
@@ -171,7 +171,7 @@ FACTS = (
     Fact(
         id="endpoint-jobs",
         asks="describe-endpoint of type iot:Jobs",
-        says="named in the model; refused in favour of iot:Data-ATS by a report",
+        stated="named in the model; refused in favour of iot:Data-ATS by a report",
         mark="I",
         documented="refused",
         sandbox="refused",

@@ -8,11 +8,11 @@ _AS_MS = "not documented; an emulator words it after the service"
 _BOTH = "not documented; an AWS library expects 404, an emulator answers 400 InvalidTemplate"
 
 
-def _refusal(name: str, asks: str, says: str, answer: str, how: str) -> Fact:
+def _refusal(name: str, asks: str, stated: str, answer: str, how: str) -> Fact:
     return Fact(
         id=name,
         asks=asks,
-        says=says,
+        stated=stated,
         mark="C",
         documented=answer,
         sandbox=answer,
@@ -26,7 +26,7 @@ def _existing(name: str, asks: str, answer: str, *, has_switch: bool = False) ->
     return Fact(
         id=name,
         asks=f"a thing that is there registers again with another attribute: {asks}",
-        says="for certificates and without settings not documented; an emulator answers so",
+        stated="for certificates and without settings not documented; an emulator answers so",
         mark="C",
         documented=answer,
         sandbox=answer,
@@ -40,7 +40,7 @@ FACTS = (
     Fact(
         id="temporary-claim-client",
         asks="the client id of a claim that ends in five minutes",
-        says="not documented",
+        stated="not documented",
         mark="U",
         documented=None,
         sandbox="any",
@@ -50,7 +50,7 @@ FACTS = (
     Fact(
         id="temporary-claim-template",
         asks="registering by it with another template than its own",
-        says="implied to be refused",
+        stated="implied to be refused",
         mark="N",
         documented="refused",
         sandbox="refused",
@@ -81,7 +81,7 @@ FACTS = (
     Fact(
         id="parameter-undeclared",
         asks="a parameter that the template does not declare",
-        says="presumably ignored",
+        stated="presumably ignored",
         mark="N",
         documented="accepted",
         sandbox="accepted",
@@ -91,7 +91,7 @@ FACTS = (
     Fact(
         id="ref-undeclared",
         asks="Ref to a name that is not declared, with the value sent",
-        says="a sample of the AWS CLI does it; presumably resolves",
+        stated="a sample of the AWS CLI does it; presumably resolves",
         mark="N",
         documented="accepted",
         sandbox="accepted",
@@ -115,7 +115,7 @@ FACTS = (
     Fact(
         id="half-registered",
         asks="what that failed registration leaves",
-        says="no rollback is documented; the order of steps is known for JITP alone",
+        stated="no rollback is documented; the order of steps is known for JITP alone",
         mark="N",
         documented=None,
         sandbox="nothing",
@@ -128,7 +128,7 @@ FACTS = (
     Fact(
         id="override-fail-equal",
         asks="FAIL, and the attributes are equal",
-        says="by the guide FAIL refuses a thing that is there; an emulator lets equal values pass",
+        stated="by the guide FAIL refuses a thing that is there; an emulator lets equal values pass",
         mark="C",
         documented="accepted",
         sandbox="accepted",
@@ -141,7 +141,7 @@ FACTS = (
     Fact(
         id="exclusive-thing",
         asks="another thing for a certificate that was registered as EXCLUSIVE_THING",
-        says="refused: it can be on no other thing",
+        stated="refused: it can be on no other thing",
         mark="D",
         documented="refused",
         sandbox="attached",
@@ -151,7 +151,7 @@ FACTS = (
     Fact(
         id="older-certificate",
         asks="the older certificate of a thing that registered again",
-        says="stays active and attached",
+        stated="stays active and attached",
         mark="C",
         documented="active and attached",
         sandbox="active and attached",
@@ -189,7 +189,7 @@ FACTS = (
     Fact(
         id="hook-limit",
         asks="how long AWS IoT waits for the hook",
-        says="five seconds",
+        stated="five seconds",
         mark="D",
         documented="5 s",
         sandbox="5 s",
@@ -200,7 +200,7 @@ FACTS = (
     Fact(
         id="hook-calls",
         asks="how often a hook that ends with an error is called for one request",
-        says="unknown",
+        stated="unknown",
         mark="U",
         documented=None,
         sandbox="1",
@@ -211,7 +211,7 @@ FACTS = (
     Fact(
         id="hook-sees",
         asks="what the hook sees of the new certificate: status, and whether it is on the thing",
-        says="presumably PENDING_ACTIVATION and not attached yet",
+        stated="presumably PENDING_ACTIVATION and not attached yet",
         mark="N",
         documented="PENDING_ACTIVATION, not attached",
         sandbox="PENDING_ACTIVATION, not attached",

@@ -77,6 +77,6 @@ class Redactor:
 
 def found_in(text: str, patterns: Iterable[tuple[str, re.Pattern[str]]] = _LEAKS) -> Iterator[str]:
     """Yield what looks like a secret in a text."""
-    for what, pattern in patterns:
+    for kind, pattern in patterns:
         if pattern.search(text):
-            yield what
+            yield kind

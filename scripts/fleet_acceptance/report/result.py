@@ -25,7 +25,7 @@ class Step:
     """One thing that had to work."""
 
     section: str
-    what: str
+    title: str
     seconds: float
     failed: str = ""
 

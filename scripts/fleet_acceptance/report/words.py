@@ -64,7 +64,7 @@ def _steps(result: Result) -> Iterator[str]:
     yield "## What had to work"
     yield ""
     for step in result.steps:
-        yield f"- {'FAILED' if step.failed else 'ok'}: {step.section}: {step.what} ({step.seconds:.1f} s)"
+        yield f"- {'FAILED' if step.failed else 'ok'}: {step.section}: {step.title} ({step.seconds:.1f} s)"
         yield from (f"  > {line}" for line in step.failed.splitlines())
     yield ""
 
@@ -81,7 +81,7 @@ def _facts(result: Result) -> Iterator[str]:
         yield f"### {fact.id}: {verdict(fact, answer)}"
         yield ""
         yield f"- asked: {fact.asks}"
-        yield f"- said ({fact.mark}): {fact.says}"
+        yield f"- said ({fact.mark}): {fact.stated}"
         yield f"- measured: {fact.how}"
         yield (
             f"- answer: `{answer.answer}`"
@@ -94,7 +94,7 @@ def _facts(result: Result) -> Iterator[str]:
 def summary(result: Result) -> Iterator[str]:
     """Yield the few lines that a terminal gets."""
     for step in result.failures:
-        yield f"FAILED {step.section}: {step.what}"
+        yield f"FAILED {step.section}: {step.title}"
     for fact, answer in result.different():
         yield f"DIFFERENT {fact.id}: {answer!r}; the sandbox: {fact.sandbox!r}"
         yield from (f"    {line}" for line in fact.consequences(answer))

@@ -23,8 +23,8 @@ def order(run: Run) -> None:
             with run.step(f"fleet-cloud run: a {kind} is carried out, and its output comes back"):
                 how = (f"--{kind}", "--timeout", _ORDER_SECONDS)
                 words = ("run", *how, thing, "say", kind, "two words")
-                told = run.fleet_cloud(*words, statuses=(0, 1))
-                (found,) = told["devices"]
+                answer = run.fleet_cloud(*words, statuses=(0, 1))
+                (found,) = answer["devices"]
                 said = found["said"]
                 wanted = ("SUCCEEDED", "0", f"{kind},two words,")
                 if (found["status"], said.get(exit_status), said.get("stdout")) != wanted:
@@ -57,6 +57,6 @@ def steer(run: Run) -> None:
                 raise AcceptanceError(f"its connection: {run.redactor.of(shown['connection'])}")
     with run.step("fleet-cloud explain: it was stopped"):
         # It ends with 1 where something is wrong, and a device that is away is that.
-        told = run.fleet_cloud("explain", thing, statuses=(0, 1))
-        if told["cause"]["code"] != "left":
-            raise AcceptanceError(f"explained otherwise: {run.redactor.of(told['cause'])}")
+        answer = run.fleet_cloud("explain", thing, statuses=(0, 1))
+        if answer["cause"]["code"] != "left":
+            raise AcceptanceError(f"explained otherwise: {run.redactor.of(answer['cause'])}")

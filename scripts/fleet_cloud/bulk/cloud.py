@@ -99,7 +99,7 @@ def _bucket(aws: Aws, bulk: BulkNames) -> list[Resource]:
             facts=lambda _: {},
             wanted={},
             create=aws.command("s3api", "create-bucket", *named, *place),
-            mend={},
+            fixes={},
         ),
         Resource(
             kind="bucket tags",
@@ -108,6 +108,6 @@ def _bucket(aws: Aws, bulk: BulkNames) -> list[Resource]:
             facts=tags,
             wanted={},
             create=aws.command("s3api", "put-bucket-tagging", *named, "--tagging", tagging),
-            mend={},
+            fixes={},
         ),
     ]

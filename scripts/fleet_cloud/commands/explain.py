@@ -63,9 +63,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     events += asked
     ordered = story.in_order(events)
     cause = diagnosis.cause(subject, ordered)
-    told = story.together(ordered)
-    shown = told[-_MOST:]
-    rows = [[times.text(event.at), event.where, event.what] for event in shown]
+    merged = story.together(ordered)
+    shown = merged[-_MOST:]
+    rows = [[times.text(event.at), event.where, event.words] for event in shown]
     return Outcome(
         data={
             "subject": name,
@@ -74,7 +74,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "cause": {"code": cause.code, "words": cause.words, "next": cause.remedy},
         },
         lines=[
-            *([f"({len(told) - len(shown)} earlier ones)"] if len(told) > len(shown) else []),
+            *([f"({len(merged) - len(shown)} earlier ones)"] if len(merged) > len(shown) else []),
             *(table(rows) if rows else ["no events found"]),
             *(f"not known: {each}" for each in missing),
             f"likely cause: {cause.words}",
@@ -104,11 +104,11 @@ def _asked(
             functools.partial(story.of_hook, names=(name, serial)),
         ),
     )
-    for command, what, read in logs:
+    for command, source, read in logs:
         try:
             events += read(aws.ask(command))
         except CommandError as error:
-            missing.append(_words(what, error))
+            missing.append(_words(source, error))
     return subject, events, missing
 
 
@@ -152,12 +152,12 @@ def _log(aws: Aws, name: str, certificates: Sequence[str], since: float) -> Comm
     )
 
 
-def _words(what: str, error: CommandError) -> str:
+def _words(source: str, error: CommandError) -> str:
     if error.code == "ResourceNotFoundException":
-        if what.startswith("the hook"):
-            return f"{what}: there is none (no hook, or nobody has asked it yet)"
+        if source.startswith("the hook"):
+            return f"{source}: there is none (no hook, or nobody has asked it yet)"
         return (
-            f"{what}: there is none. Switch it on: aws iot set-v2-logging-options --role-arn ROLE --default-log-level "
-            "WARN, where AWS IoT may write logs by that role"
+            f"{source}: there is none. Switch it on: aws iot set-v2-logging-options --role-arn ROLE "
+            "--default-log-level WARN, where AWS IoT may write logs by that role"
         )
-    return f"{what}: {error.cause or error.title}; {error.remedy}"
+    return f"{source}: {error.cause or error.title}; {error.remedy}"

@@ -31,10 +31,10 @@ _RATE = re.compile(r"([1-9][0-9]{0,3})(/min)?")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds whom, and how fast."""
-    whom = parser.add_mutually_exclusive_group(required=True)
-    whom.add_argument("--fleet", action="store_true", help="all devices of this fleet")
-    whom.add_argument("--group", metavar="GROUP", help="the things of this thing group")
-    whom.add_argument("--thing", metavar="THING", help="this thing")
+    targets = parser.add_mutually_exclusive_group(required=True)
+    targets.add_argument("--fleet", action="store_true", help="all devices of this fleet")
+    targets.add_argument("--group", metavar="GROUP", help="the things of this thing group")
+    targets.add_argument("--thing", metavar="THING", help="this thing")
     parser.add_argument(
         "--rate",
         metavar="N/min",

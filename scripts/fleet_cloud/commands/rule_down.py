@@ -42,8 +42,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     there = teardown.standing(aws, names, [role])
     tasks += [teardown.deletion(aws, piece) for piece in there.ours]
     if tasks:
-        what = ", ".join(name for name, _ in tasks)
-        confirm.confirm(context, f"Delete {what} for good?", yes=arguments.yes)
+        listed = ", ".join(name for name, _ in tasks)
+        confirm.confirm(context, f"Delete {listed} for good?", yes=arguments.yes)
     left: list[str] = []
     for task in tasks:  # one after another: without the role nobody would find the topic again
         left += retire.run_all(aws, [task], "")

@@ -178,20 +178,20 @@ def _ticks(seconds: float) -> Iterator[None]:
         yield
 
 
-def _outcome(what: Mapping[str, str], reports: Sequence[Report]) -> Outcome:
+def _outcome(sent: Mapping[str, str], reports: Sequence[Report]) -> Outcome:
     lines = []
     for report in reports:
         lines.append(f"{report.thing}: {report.status.lower().replace('_', ' ')}")
         for name, value in report.said.items():
             first, *more = value.splitlines() or [""]
             lines += [f"  {name}: {first}", *(f"    {line}" for line in more)]
-        lines += [f"  {hint}" for hint in _hints(report, what)]
+        lines += [f"  {hint}" for hint in _hints(report, sent)]
     if not reports:
         lines.append("no device of it yet: is anything in the group?")
     done = bool(reports) and all(report.status == "SUCCEEDED" for report in reports)
     return Outcome(
         data={
-            **what,
+            **sent,
             "devices": [
                 {"thing": each.thing, "status": each.status, "said": dict(each.said)}
                 for each in reports
@@ -202,7 +202,7 @@ def _outcome(what: Mapping[str, str], reports: Sequence[Report]) -> Outcome:
     )
 
 
-def _hints(report: Report, what: Mapping[str, str]) -> list[str]:
+def _hints(report: Report, sent: Mapping[str, str]) -> list[str]:
     see = f"fleet-cloud devices show {report.thing}"
     if report.said.get("code") == "$NO_RESPONSE_FROM_DEVICE" or report.status == "CREATED":
         return [
@@ -213,7 +213,7 @@ def _hints(report: Report, what: Mapping[str, str]) -> list[str]:
         return [
             f"it has not begun: is it connected ({see})?",
             "its policy must let it (fleet-cloud up --jobs), and its configuration (jobs: {enabled: true})",
-            f"the job waits for it; to take it back: aws iot cancel-job --job-id {what['job']}",
+            f"the job waits for it; to take it back: aws iot cancel-job --job-id {sent['job']}",
         ]
     return [] if report.has_ended else ["it is still at it"]
 

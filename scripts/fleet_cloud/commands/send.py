@@ -135,7 +135,7 @@ def _call(plane: DataPlane, arguments: argparse.Namespace, path: Path, heard: st
     )
 
 
-def check_topic(what: str, topic: str) -> None:
+def check_topic(name: str, topic: str) -> None:
     """Checks that AWS IoT would take a topic.
 
     Raises:
@@ -144,7 +144,7 @@ def check_topic(what: str, topic: str) -> None:
     wrong = not topic or set(topic) & {"+", "#", "\0"} or topic.startswith("$")
     if wrong or topic.count("/") > _SLASHES or len(topic.encode()) > 256:  # noqa: PLR2004 - AWS's limit
         raise UsageError(
-            f"{what} {topic!r} is no topic to send to",
+            f"{name} {topic!r} is no topic to send to",
             remedy="take one of at most 7 slashes and 256 bytes, without + and #, that does not begin with $",
         )
 

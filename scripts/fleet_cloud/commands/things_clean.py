@@ -40,9 +40,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     record = folder.read()
     left: dict[str, str] = {}
     if record:
-        what = "the files" if arguments.only_local else "the things, certificates and policies"
+        doomed = "the files" if arguments.only_local else "the things, certificates and policies"
         confirm.confirm(
-            context, f"Delete {what} of {len(record.things)} things for good?", yes=arguments.yes
+            context, f"Delete {doomed} of {len(record.things)} things for good?", yes=arguments.yes
         )
         if not arguments.only_local:
             aws = context.aws()

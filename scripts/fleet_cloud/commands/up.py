@@ -186,7 +186,7 @@ def describe(finding: Finding) -> dict[str, object]:
         "name": finding.resource.name,
         "state": finding.state,
         "differences": finding.drift,
-        "mending": [str(command) for command in finding.mending],
+        "fixing": [str(command) for command in finding.fixing],
     }
 
 

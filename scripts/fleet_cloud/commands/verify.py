@@ -134,7 +134,7 @@ def _outcome(context: Context, trial: Trial, made: Registered, takeover: Takeove
             "thing": made.thing,
             "checks": [
                 {
-                    "what": check.what,
+                    "what": check.attempted,
                     "must_be": check.must_be,
                     "was": check.was,
                     "said": check.said,
@@ -150,7 +150,7 @@ def _outcome(context: Context, trial: Trial, made: Registered, takeover: Takeove
         },
         lines=[
             *(
-                f"{check.what}: must be {check.must_be}, was {check.was} {check.said}".rstrip()
+                f"{check.attempted}: must be {check.must_be}, was {check.was} {check.said}".rstrip()
                 for check in wrong
             ),
             f"{len(trial.checks) - len(wrong)} of {len(trial.checks)} checks are right",
@@ -258,11 +258,11 @@ def about(takeover: Takeover, made: Registered) -> list[str]:
     ]
 
 
-def _delete(aws: Aws, arn: str, what: str, things: Sequence[str] = ()) -> None:
+def _delete(aws: Aws, arn: str, kind: str, things: Sequence[str] = ()) -> None:
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
     _report(
         aws,
-        retire.run_all(aws, [(what, retire.certificate_commands(aws, certificate, things))], ""),
+        retire.run_all(aws, [(kind, retire.certificate_commands(aws, certificate, things))], ""),
     )
 
 

@@ -212,9 +212,9 @@ class Connection:
         packet = self._mqtt5.PublishPacket(
             topic=topic, payload=json.dumps(payload).encode(), qos=self._mqtt5.QoS.AT_LEAST_ONCE
         )
-        what = f"publish to {topic}"
-        answer = _wait(self._client.publish(packet), what)
-        _check([answer.puback.reason_code], what)
+        action = f"publish to {topic}"
+        answer = _wait(self._client.publish(packet), action)
+        _check([answer.puback.reason_code], action)
 
     def subscribe(self, *filters: str) -> None:
         """Subscribes in one packet.
@@ -227,8 +227,8 @@ class Connection:
             for topic_filter in filters
         ]
         packet = self._mqtt5.SubscribePacket(subscriptions=wanted)
-        what = f"subscribe to {', '.join(filters)}"
-        _check(_wait(self._client.subscribe(packet), what).reason_codes, what)
+        action = f"subscribe to {', '.join(filters)}"
+        _check(_wait(self._client.subscribe(packet), action).reason_codes, action)
 
     def receive(self) -> tuple[str, Mapping[str, object]]:
         """Returns the next message.
@@ -292,17 +292,17 @@ def _tls(server: Server, identity: Identity) -> Any:  # noqa: ANN401 - awscrt's 
         raise RefusedError(f"certificate, key or CA file: {error}") from error
 
 
-def _wait(future: "Future[Any]", what: str) -> Any:  # noqa: ANN401 - awscrt's own
+def _wait(future: "Future[Any]", action: str) -> Any:  # noqa: ANN401 - awscrt's own
     try:
         return future.result(_SECONDS)
     except Exception as error:  # awscrt raises its own kinds, a subclass each
-        raise RefusedError(f"{what}: {str(error) or 'no answer'}") from error
+        raise RefusedError(f"{action}: {str(error) or 'no answer'}") from error
 
 
-def _check(codes: Any, what: str) -> None:  # noqa: ANN401 - awscrt's own
+def _check(codes: Any, action: str) -> None:  # noqa: ANN401 - awscrt's own
     for code in codes:
         if int(code) >= _FIRST_REFUSAL:
-            raise RefusedError(f"{what}: {_name(code)}")
+            raise RefusedError(f"{action}: {_name(code)}")
 
 
 def _name(code: Any) -> str:  # noqa: ANN401 - awscrt's own, or a number that it does not know

@@ -220,7 +220,7 @@ def _is_failing(subject: Subject, events: Sequence[Event]) -> Cause | None:
         return None
     return Cause(
         "failure",
-        f"AWS IoT logs a failure: {failures[-1].what}",
+        f"AWS IoT logs a failure: {failures[-1].words}",
         "its line in the log of AWS IoT has all of it; on the device type: fleet-agent doctor",
     )
 

@@ -111,11 +111,11 @@ def orders(aws: Aws, thing: str, thing_arn: str) -> tuple[list[Order], tuple[str
     )
     found: list[Order] = []
     unknown: tuple[str, ...] = ()
-    for command, what, read in ((jobs, "jobs", _jobs), (commands, "commands", _commands)):
+    for command, subject, read in ((jobs, "jobs", _jobs), (commands, "commands", _commands)):
         try:
             found += read(DataPlane(aws).ask(command))
         except FleetCloudError as error:
-            unknown += _unknown(f"its {what}", error)
+            unknown += _unknown(f"its {subject}", error)
     found.sort(key=lambda line: line.at or since, reverse=True)
     return found[:_LAST], unknown
 
@@ -144,8 +144,8 @@ def _commands(answer: Answer) -> list[Order]:
     ]
 
 
-def _unknown(what: str, error: FleetCloudError) -> tuple[str, ...]:
+def _unknown(subject: str, error: FleetCloudError) -> tuple[str, ...]:
     if isinstance(error, CommandError) and error.code == _MISSING:
         return ()
     cause = error.cause if isinstance(error, CommandError) and error.cause else error.title
-    return (f"{what}: {cause}; {error.remedy}",)
+    return (f"{subject}: {cause}; {error.remedy}",)

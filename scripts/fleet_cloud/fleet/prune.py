@@ -85,9 +85,9 @@ def by_ledger(
     on = holders(devices)
     own = thing or _own(devices, ledger)
     loose = [certificate for certificate in listed if certificate.arn not in on]
-    nobodys = _nobodys(aws, held, loose)
+    unused = _unused(aws, held, loose)
     for certificate in listed:
-        if on.get(certificate.arn) == [own] or certificate in nobodys:
+        if on.get(certificate.arn) == [own] or certificate in unused:
             yield Candidate(
                 certificate=certificate, reason="ledger", things=on.get(certificate.arn, [])
             )
@@ -113,7 +113,7 @@ def _own(devices: Devices, ledger: Ledger) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _nobodys(aws: Aws, held: Holdings, loose: Sequence[Certificate]) -> list[Certificate]:
+def _unused(aws: Aws, held: Holdings, loose: Sequence[Certificate]) -> list[Certificate]:
     """Returns those on no thing that have this fleet's policy alone, or none and are still pending."""
     things = aws.ask_all(
         [

@@ -29,13 +29,13 @@ class Event:
     Args:
         at: When; nothing where nobody says it.
         where: ``device``, ``AWS`` or ``hook``.
-        what: In words.
+        words: In words.
         facts: What the cause is told by.
     """
 
     at: dt.datetime | None
     where: str
-    what: str
+    words: str
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -48,10 +48,14 @@ def in_order(events: Sequence[Event]) -> list[Event]:
 def together(events: Sequence[Event]) -> list[Event]:
     """Returns events in their order, those that follow each other and say the same as one, at the time of the last."""
     found = []
-    for (_, what), same in itertools.groupby(events, key=lambda event: (event.where, event.what)):
+    for (_, words), same in itertools.groupby(
+        events, key=lambda event: (event.where, event.words)
+    ):
         *others, last = same
         found.append(
-            dataclasses.replace(last, what=f"{what} ({len(others) + 1} times)") if others else last
+            dataclasses.replace(last, words=f"{words} ({len(others) + 1} times)")
+            if others
+            else last
         )
     return found
 
@@ -79,7 +83,7 @@ def of_log(
         yield Event(
             at=_milliseconds(entry.get("timestamp")),
             where=AWS,
-            what=" ".join(words)[:_LONGEST],
+            words=" ".join(words)[:_LONGEST],
             facts=facts,
         )
 
@@ -97,7 +101,7 @@ def of_hook(answer: Answer | None, names: Sequence[str]) -> Iterator[Event]:
         yield Event(
             at=_milliseconds(entry.get("timestamp")),
             where=HOOK,
-            what=f"{'lets it register' if is_in else 'refuses it'}: {why}"[:_LONGEST],
+            words=f"{'lets it register' if is_in else 'refuses it'}: {why}"[:_LONGEST],
             facts={"allowed": str(is_in), "why": why},
         )
 
@@ -106,13 +110,13 @@ def of_certificates(found: Mapping[str, Mapping[str, object]]) -> Iterator[Event
     """Yields when its certificates were made and changed, by their ids."""
     for identifier, facts in found.items():
         at = times.moment(facts.get("creationDate"))
-        yield Event(at=at, where=AWS, what=f"certificate {identifier[:12]}… is made")
+        yield Event(at=at, where=AWS, words=f"certificate {identifier[:12]}… is made")
         changed, status = times.moment(facts.get("lastModifiedDate")), str(facts.get("status"))
         if changed and at and (changed - at).total_seconds() > 1 and status != "ACTIVE":
             yield Event(
                 at=changed,
                 where=AWS,
-                what=f"certificate {identifier[:12]}… is changed; it is {status} now",
+                words=f"certificate {identifier[:12]}… is changed; it is {status} now",
             )
 
 
@@ -120,12 +124,12 @@ def of_presence(presence: Presence) -> Iterator[Event]:
     """Yields when it came or left."""
     if presence.is_connected is None or presence.since is None:
         return
-    what = (
+    words = (
         "connects, and is connected now"
         if presence.is_connected
         else f"is gone: {presence.reason or 'no reason is known'}"
     )
-    yield Event(at=presence.since, where=AWS, what=what)
+    yield Event(at=presence.since, where=AWS, words=words)
 
 
 def of_ledger(text: str) -> Iterator[Event]:
@@ -136,7 +140,7 @@ def of_ledger(text: str) -> Iterator[Event]:
             yield Event(
                 at=times.moment(found.get("time")),
                 where=DEVICE,
-                what=f"certificate {str(found['certificate_id'])[:12]}… {found.get('event')}",
+                words=f"certificate {str(found['certificate_id'])[:12]}… {found.get('event')}",
                 facts={"event": str(found.get("event"))},
             )
 
@@ -153,14 +157,14 @@ def of_status(text: str) -> Iterator[Event]:
             yield Event(
                 at=times.moment(problem.get("since")),
                 where=DEVICE,
-                what=f"{words['code']}: {words['title']}"[:_LONGEST],
+                words=f"{words['code']}: {words['title']}"[:_LONGEST],
                 facts=words,
             )
     if doing := found.get("doing"):
         yield Event(
             at=times.moment(found.get("updated")),
             where=DEVICE,
-            what=f"is doing: {doing}"[:_LONGEST],
+            words=f"is doing: {doing}"[:_LONGEST],
         )
 
 
@@ -170,7 +174,7 @@ def of_journal(text: str) -> Iterator[Event]:
         stamp, _, rest = line.partition(" ")
         at = times.moment(stamp)
         if at is not None and ": " in rest:
-            yield Event(at=at, where=DEVICE, what=rest.partition(": ")[2][:_LONGEST])
+            yield Event(at=at, where=DEVICE, words=rest.partition(": ")[2][:_LONGEST])
 
 
 def _object(text: object) -> Mapping[str, object]:
@@ -196,7 +200,7 @@ def as_json(event: Event) -> dict[str, object]:
     return {
         "at": event.at.isoformat() if event.at else None,
         "where": event.where,
-        "what": event.what,
+        "what": event.words,
     }
 
 

@@ -224,9 +224,9 @@ def read(path: Path) -> str | None:
             return text.replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         pass
-    what, remedy = _named(content, path)
+    problem, remedy = _named(content, path)
     raise FleetCloudError(
-        f"{path} cannot be read: it is {what}", remedy=remedy, code="file-unreadable"
+        f"{path} cannot be read: it is {problem}", remedy=remedy, code="file-unreadable"
     )
 
 

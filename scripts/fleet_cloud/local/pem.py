@@ -100,5 +100,5 @@ def _pem(der: bytes) -> str:
     return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
 
 
-def _refused(path: Path, flag: str, what: str, remedy: str) -> UsageError:
-    return UsageError(f"{flag} {path} {what}", remedy=remedy)
+def _refused(path: Path, flag: str, problem: str, remedy: str) -> UsageError:
+    return UsageError(f"{flag} {path} {problem}", remedy=remedy)

@@ -140,7 +140,7 @@ def _alias(aws: Aws, names: FleetNames, alias: str, role: str) -> Resource:
         facts=_alias_facts,
         wanted={"role": role, "seconds": SECONDS},
         create=aws.command("iot", "create-role-alias", *named, *body, *resources.tags(names)),
-        mend={"role": update, "seconds": update},
+        fixes={"role": update, "seconds": update},
     )
 
 

@@ -18,9 +18,9 @@ RIGHTS = {
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Adds the flags."""
-    for right, what in RIGHTS.items():
+    for right, words in RIGHTS.items():
         parser.add_argument(
-            f"--{right}", action="store_true", default=None, help=f"let devices {what}"
+            f"--{right}", action="store_true", default=None, help=f"let devices {words}"
         )
         parser.add_argument(
             f"--no-{right}", dest=right, action="store_false", help="take that right back"

@@ -164,7 +164,7 @@ def _function(
             *zipped,
             *("--tags", f"fleet={names.fleet},made-by=fleet-cloud"),
         ),
-        mend={
+        fixes={
             **dict.fromkeys(wanted, put_right),
             "code": aws.command("lambda", "update-function-code", *named, *zipped),
         },
@@ -204,5 +204,5 @@ def _permission(aws: Aws, names: FleetNames, account: Account) -> Resource:
             *("--principal", "iot.amazonaws.com"),
             *("--source-account", account.number),
         ),
-        mend={},
+        fixes={},
     )

@@ -1,4 +1,4 @@
-"""Brings one resource from what is there to what is wanted: makes what is missing, mends what differs."""
+"""Brings one resource from what is there to what is wanted: makes what is missing, fixes what differs."""
 
 import dataclasses
 
@@ -21,9 +21,9 @@ class Finding:
     drift: list[str] = dataclasses.field(default_factory=list)
 
     @property
-    def mending(self) -> list[Command]:
+    def fixing(self) -> list[Command]:
         """The commands that put the drift right, or would."""
-        return self.resource.mending(self.drift)
+        return self.resource.fixing(self.drift)
 
 
 def compare(resource: Resource, answer: Answer | None) -> Finding:
@@ -41,17 +41,17 @@ def compare(resource: Resource, answer: Answer | None) -> Finding:
 
 
 def ensure(aws: Aws, resource: Resource, answer: Answer | None) -> Finding:
-    """Makes a resource that is not there; mends one that differs, as far as there is a command for it.
+    """Makes a resource that is not there; fixes one that differs, as far as there is a command for it.
 
     Args:
-        aws: Makes and mends it.
+        aws: Makes and fixes it.
         resource: What is wanted.
         answer: What AWS says of it, or nothing.
     """
     finding = compare(resource, answer)
     if finding.state == "missing":
         finding = _make(aws, finding)
-    return _mend(aws, finding) if finding.state == "differs" else finding
+    return _fix(aws, finding) if finding.state == "differs" else finding
 
 
 def _make(aws: Aws, missing: Finding) -> Finding:
@@ -69,12 +69,12 @@ def _make(aws: Aws, missing: Finding) -> Finding:
     return missing if aws.shell.dry_run else dataclasses.replace(missing, state="created")
 
 
-def _mend(aws: Aws, differing: Finding) -> Finding:
+def _fix(aws: Aws, differing: Finding) -> Finding:
     """Puts right what differs; what no command can put right stays ``differs``."""
     resource, console = differing.resource, aws.shell.console
     console.say(f"  {resource.kind} {resource.name} differs in {', '.join(differing.drift)}")
-    mendable = [path for path in differing.drift if resource.mending([path])]
-    commands = resource.mending(mendable)
+    fixable = [path for path in differing.drift if resource.fixing([path])]
+    commands = resource.fixing(fixable)
     if resource.versions and any(
         str(command.words[2]).endswith("-version") for command in commands
     ):
@@ -83,7 +83,7 @@ def _mend(aws: Aws, differing: Finding) -> Finding:
     _provide(aws, resource)
     for command in commands:
         aws.change(command)
-    if mendable != differing.drift or aws.shell.dry_run:
+    if fixable != differing.drift or aws.shell.dry_run:
         return differing
     console.say("    put right")
     return dataclasses.replace(differing, state="updated")

@@ -50,7 +50,7 @@ def _thing_type(aws: Aws, names: FleetNames, name: str) -> Resource:
         facts=facts,
         wanted={"deprecated": False},
         create=aws.command("iot", "create-thing-type", *named, *resources.tags(names)),
-        mend={
+        fixes={
             "deprecated": aws.command("iot", "deprecate-thing-type", *named, "--undo-deprecate")
         },
     )
@@ -65,5 +65,5 @@ def _group(aws: Aws, names: FleetNames, kind: str, name: str) -> Resource:
         facts=lambda _: {},
         wanted={},
         create=aws.command("iot", f"create-{kind}", *named, *resources.tags(names)),
-        mend={},
+        fixes={},
     )

@@ -1,4 +1,4 @@
-"""What a fleet needs in the cloud, as data: how to read each thing, what it must be, how to make it and mend it.
+"""What a fleet needs in the cloud, as data: how to read each thing, what it must be, how to make it and fix it.
 
 ``up`` walks over this list; what is added here is made, compared and reported without another line there.
 """
@@ -30,9 +30,9 @@ class Resource:
         facts: What of the answer must fit; nothing when the answer says that it is not there.
         wanted: What the facts must be.
         create: Makes it.
-        mend: For each fact that may differ, the command that puts it right.
+        fixes: For each fact that may differ, the command that puts it right.
         versions: Its versions, where it has such.
-        upload: A file that ``create`` and ``mend`` name, and what it holds.
+        upload: A file that ``create`` and ``fixes`` name, and what it holds.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Resource:
     facts: Callable[[Answer], Facts | None]
     wanted: Facts
     create: Command
-    mend: Mapping[str, Command]
+    fixes: Mapping[str, Command]
     versions: "Versions | None" = None
     upload: tuple[Path, bytes] | None = None
 
@@ -49,11 +49,11 @@ class Resource:
         """Returns where it differs from what it must be, as paths."""
         return list(documents.differences(found, self.wanted))
 
-    def mending(self, drift: list[str]) -> list[Command]:
+    def fixing(self, drift: list[str]) -> list[Command]:
         """Returns the commands that would put this drift right."""
         commands = [
             command
-            for fact, command in self.mend.items()
+            for fact, command in self.fixes.items()
             if any(path.split(".")[0].split("[")[0] == fact for path in drift)
         ]
         return [*dict.fromkeys(commands)]  # one may put several facts right
@@ -130,7 +130,7 @@ def any_role(
             *(["--permissions-boundary", aws.role_boundary] if aws.role_boundary else []),
             *tags(names),
         ),
-        mend={
+        fixes={
             "trust": aws.command(
                 "iam",
                 "update-assume-role-policy",
@@ -156,7 +156,7 @@ def role_policy(aws: Aws, role_name: str, arn: str, kind: str = "role policy") -
         facts=facts,
         wanted={"arn": arn},
         create=aws.command("iam", "attach-role-policy", *named, "--policy-arn", arn),
-        mend={},
+        fixes={},
     )
 
 
@@ -175,7 +175,7 @@ def inline_policy(
         facts=lambda answer: {"document": answer.get("PolicyDocument")},
         wanted={"document": document},
         create=put,
-        mend={"document": put},
+        fixes={"document": put},
     )
 
 
@@ -208,7 +208,7 @@ def mark_of_own_policy(
         facts=lambda answer: {OWN_POLICY: is_marked(answer)},
         wanted={OWN_POLICY: is_own},
         create=mark,
-        mend={OWN_POLICY: mark if is_own else unmark},
+        fixes={OWN_POLICY: mark if is_own else unmark},
     )
 
 
@@ -238,7 +238,7 @@ def policy(
         },
         wanted={"document": document},
         create=aws.command("iot", "create-policy", *body, *tags(names)),
-        mend={"document": aws.command("iot", "create-policy-version", *body, "--set-as-default")},
+        fixes={"document": aws.command("iot", "create-policy-version", *body, "--set-as-default")},
         versions=Versions(
             read=aws.command("iot", "list-policy-versions", *named),
             key="policyVersions",

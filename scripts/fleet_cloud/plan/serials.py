@@ -61,9 +61,9 @@ def _serials(path: Path) -> tuple[str, ...]:
         )
     serials = tuple(sorted({line for _, line in named}))
     if not serials:
-        what = "there is no such file" if listed is None else "names no serial number"
+        problem = "there is no such file" if listed is None else "names no serial number"
         raise UsageError(
-            f"--hook-allow {path}: {what}",
+            f"--hook-allow {path}: {problem}",
             remedy="write one serial number a line; # begins a remark",
         )
     return serials

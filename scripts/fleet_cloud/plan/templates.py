@@ -145,7 +145,7 @@ def template(aws: Aws, names: FleetNames, account: Account, wanted: Design) -> R
     described = ["--description", wanted.description]
     hook = ["--pre-provisioning-hook", f"payloadVersion={PAYLOAD_VERSION},targetArn={wanted.hook}"]
     update = ("iot", "update-provisioning-template", *named)
-    mend = {
+    fixes = {
         "role": aws.command(*update, *role_arn),
         "enabled": aws.command(*update, "--enabled"),
         "description": aws.command(*update, *described),
@@ -158,7 +158,7 @@ def template(aws: Aws, names: FleetNames, account: Account, wanted: Design) -> R
         body = ["--template-body", documents.compact(wanted.body)]
         version = ("iot", "create-provisioning-template-version", *named)
         # The description first: after an interruption between them it says that the body is not what it should be.
-        mend["body"] = aws.command(*version, *body, "--set-as-default")
+        fixes["body"] = aws.command(*version, *body, "--set-as-default")
     return Resource(
         kind="template",
         name=names.template,
@@ -182,7 +182,7 @@ def template(aws: Aws, names: FleetNames, account: Account, wanted: Design) -> R
             "--enabled",
             *resources.tags(names),
         ),
-        mend=mend,
+        fixes=fixes,
         versions=versions(aws, names),
     )
 

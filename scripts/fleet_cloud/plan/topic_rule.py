@@ -60,7 +60,7 @@ def rule(aws: Aws, names: FleetNames, account: Account, topic: str, target: str)
         create=aws.command(
             "iot", "create-topic-rule", *body, "--tags", f"fleet={names.fleet}&made-by=fleet-cloud"
         ),
-        mend=dict.fromkeys(wanted, aws.command("iot", "replace-topic-rule", *body)),
+        fixes=dict.fromkeys(wanted, aws.command("iot", "replace-topic-rule", *body)),
     )
 
 
@@ -105,7 +105,7 @@ def _topic(aws: Aws, names: FleetNames, arn: str) -> Resource:
         create=aws.command(
             "sns", "create-topic", "--name", arn.rpartition(":")[2], *resources.tags(names)
         ),
-        mend={},
+        fixes={},
     )
 
 
@@ -126,5 +126,5 @@ def _subscription(aws: Aws, arn: str, email: str) -> Resource:
             *("--topic-arn", arn),
             *("--protocol", "email", "--notification-endpoint", email),
         ),
-        mend={},
+        fixes={},
     )

@@ -107,12 +107,12 @@ class Takeovers:
         return key_hash(self._certificates[key.path].read_text())
 
     def _allowed(
-        self, what: str, who: Identity, client_id: str, key: Key, *, twice: bool = False
+        self, attempted: str, who: Identity, client_id: str, key: Key, *, twice: bool = False
     ) -> None:
-        self._trial.note(what, "allowed", self._attempt(who, client_id, key, twice=twice))
+        self._trial.note(attempted, "allowed", self._attempt(who, client_id, key, twice=twice))
 
-    def _refused(self, what: str, who: Identity, client_id: str, key: Key) -> None:
-        self._trial.note(what, "refused", self._attempt(who, client_id, key))
+    def _refused(self, attempted: str, who: Identity, client_id: str, key: Key) -> None:
+        self._trial.note(attempted, "refused", self._attempt(who, client_id, key))
 
     def _attempt(
         self, who: Identity, client_id: str, key: Key, *, twice: bool = False

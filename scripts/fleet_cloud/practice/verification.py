@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 2.0
 class Check:
     """One attempt and how it ended."""
 
-    what: str
+    attempted: str
     must_be: str
     was: str
     said: str = ""
@@ -217,7 +217,7 @@ class Trial:
         return Takeover(taken=taken)
 
     def _allowed(
-        self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
+        self, attempted: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
     ) -> RefusedError | None:
         failure = None
         for _ in range(_TRIES):
@@ -225,13 +225,13 @@ class Trial:
             if failure is None:
                 break
             time.sleep(_PAUSE_SECONDS)
-        self.note(what, "allowed", failure)
+        self.note(attempted, "allowed", failure)
         return failure
 
     def _refused(
-        self, what: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
+        self, attempted: str, me: Identity, client_id: str, attempt: Callable[[Connection], None]
     ) -> None:
-        self.note(what, "refused", self._attempt(me, client_id, attempt))
+        self.note(attempted, "refused", self._attempt(me, client_id, attempt))
 
     def _attempt(
         self, me: Identity, client_id: str, attempt: Callable[[Connection], None]
@@ -244,9 +244,9 @@ class Trial:
             return error
         return None
 
-    def note(self, what: str, must_be: str, failure: RefusedError | str | None) -> None:
+    def note(self, attempted: str, must_be: str, failure: RefusedError | str | None) -> None:
         """Keeps how an attempt ended: how AWS IoT refused it, or None."""
         was, said = ("allowed", "") if failure is None else ("refused", str(failure))
-        check = Check(what=what, must_be=must_be, was=was, said=said)
+        check = Check(attempted=attempted, must_be=must_be, was=was, said=said)
         self.checks.append(check)
-        self._say(f"  {'ok  ' if check.is_right else 'FAIL'} {what}: {check.was}")
+        self._say(f"  {'ok  ' if check.is_right else 'FAIL'} {attempted}: {check.was}")

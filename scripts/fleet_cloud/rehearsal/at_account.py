@@ -74,9 +74,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             port=arguments.web,
         )
         context.console.say(f"  {asked.words}")
-        found, told = rehearse(asked, stage)
-        report.write(arguments.out, found, told)
-    return _outcome(arguments.out, told, asked, made)
+        found, summary = rehearse(asked, stage)
+        report.write(arguments.out, found, summary)
+    return _outcome(arguments.out, summary, asked, made)
 
 
 def _asked(arguments: argparse.Namespace, settings: Settings | None) -> Asked:
@@ -215,31 +215,31 @@ def _clean(context: Context, made: MadeFile) -> Outcome:
 
 def _merge(paths: Sequence[Path], out: Path) -> Outcome:
     found = journal.merged([report.read(path) for path in paths])
-    told = report.of(found, (found.ended or found.began) - found.began)
-    report.write(out, found, told)
-    return Outcome(data=_data(out, told), lines=_lines(out, told))
+    summary = report.of(found, (found.ended or found.began) - found.began)
+    report.write(out, found, summary)
+    return Outcome(data=_data(out, summary), lines=_lines(out, summary))
 
 
-def _outcome(out: Path, told: report.Report, asked: Asked, made: MadeFile) -> Outcome:
-    figures = told["figures"]
+def _outcome(out: Path, summary: report.Report, asked: Asked, made: MadeFile) -> Outcome:
+    figures = summary["figures"]
     all_in = isinstance(figures, dict) and figures["in"] == figures["devices"]
     advice = report.advice(asked.devices, asked.quota, asked.spread)
     left = made.path.exists()
     again = f"something of it is left: fleet-cloud rehearse --clean --out {quoting.word(out)}"
     return Outcome(
-        data={**_data(out, told), "dry_run": False, "left": left},
-        lines=[*_lines(out, told), *([advice] if advice else []), *([again] if left else [])],
+        data={**_data(out, summary), "dry_run": False, "left": left},
+        lines=[*_lines(out, summary), *([advice] if advice else []), *([again] if left else [])],
         status=Exit.DONE if all_in and not left else Exit.FAILED,
     )
 
 
-def _data(out: Path, told: report.Report) -> dict[str, object]:
-    return {**told, "report": str(out / report.PAGE), "data": str(out / report.DATA)}
+def _data(out: Path, summary: report.Report) -> dict[str, object]:
+    return {**summary, "report": str(out / report.PAGE), "data": str(out / report.DATA)}
 
 
-def _lines(out: Path, told: report.Report) -> list[str]:
+def _lines(out: Path, summary: report.Report) -> list[str]:
     """Returns for people what came of it."""
-    figures = told["figures"]
+    figures = summary["figures"]
     if not isinstance(figures, dict):
         raise TypeError(figures)
     all_by = figures["all_by"]

@@ -113,9 +113,9 @@ class Device:
             with contextlib.suppress(AgentError):
                 self._session.close()
 
-    def note(self, what: str, said: str) -> None:
+    def note(self, request: str, said: str) -> None:
         """Note that something did not work."""
-        refusal = Refusal(at=round(self._shared.now(), 3), what=what, said=said)
+        refusal = Refusal(at=round(self._shared.now(), 3), what=request, said=said)
         self._shared.journal.refused(self._life, refusal)
 
     def _runner(self, mailbox: Mailbox) -> Runner:

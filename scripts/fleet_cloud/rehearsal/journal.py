@@ -110,9 +110,9 @@ def merged(parts: Sequence[Journal]) -> Journal:
         FleetCloudError: They are not parts of one, or one is there twice.
     """
     first = parts[0]
-    told = [{**part.asked, "shard": None} for part in parts]
+    asked = [{**part.asked, "shard": None} for part in parts]
     shards = [part.asked.get("shard") for part in parts]
-    if any(other != told[0] for other in told) or len({str(shard) for shard in shards}) < len(
+    if any(other != asked[0] for other in asked) or len({str(shard) for shard in shards}) < len(
         parts
     ):
         raise FleetCloudError(

@@ -35,7 +35,7 @@ def test_another_answer_says_what_follows(fact: object) -> None:
     said = one.consequences("404 Something")
     assert said
     assert (f"--set {one.id}='404 Something'" in said[0]) is one.has_switch
-    assert one.says
+    assert one.stated
     assert one.how
 
 

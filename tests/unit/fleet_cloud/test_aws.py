@@ -175,4 +175,4 @@ def test_what_no_command_puts_right_is_named_and_left(programs: Programs) -> Non
     found = {"Role": {"Arn": "arn:aws:iam::1:role/other/fleet", "AssumeRolePolicyDocument": {}}}
     differing = compare(role, found)
     assert differing.drift == ["arn", "trust.Statement", "trust.Version"]
-    assert [command.words[2] for command in differing.mending] == ["update-assume-role-policy"]
+    assert [command.words[2] for command in differing.fixing] == ["update-assume-role-policy"]

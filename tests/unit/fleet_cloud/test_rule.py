@@ -40,7 +40,7 @@ def test_rule_has_a_name_without_hyphen_and_notices_a_change(programs: Programs)
     assert rule.drift(found) == []
     changed = rule.facts({"rule": {**rule.wanted, "ruleDisabled": True}})
     assert changed is not None
-    (command,) = rule.mending(rule.drift(changed))
+    (command,) = rule.fixing(rule.drift(changed))
     assert command.words[2] == "replace-topic-rule"
 
 

@@ -72,18 +72,18 @@ REVOKED = _COMMON | {
     "reason": "DEVICE_CERTIFICATE_REVOKED",
 }  # fmt: skip
 REFUSED = aws_line(-5, eventType="Connect", status="Failure", reason="AUTHORIZATION_FAILURE")
-HOOKED = Event(at=NOON, where="hook", what="", facts={"allowed": "False", "why": "too late"})
+HOOKED = Event(at=NOON, where="hook", words="", facts={"allowed": "False", "why": "too late"})
 HOOKED_BEFORE = Event(
     at=NOON - dt.timedelta(days=1),
     where="hook",
-    what="",
+    words="",
     facts={"allowed": "False", "why": "early"},
 )
-LET_IN = Event(at=NOON, where="hook", what="", facts={"allowed": "True", "why": "new"})
+LET_IN = Event(at=NOON, where="hook", words="", facts={"allowed": "True", "why": "new"})
 PROBLEM = Event(
     at=NOON,
     where="device",
-    what="",
+    words="",
     facts={"severity": "error", "code": "clock-wrong", "title": "no time", "remedy": "set it"},
 )
 
@@ -153,7 +153,7 @@ def test_lines_without_a_client_are_taken_by_its_certificates() -> None:
         {"eventType": "Publish-In", "clientId": "other", "principalId": "c1"},
         {"eventType": "Connect", "clientId": ["pump"], "deviceCertificateId": {}},
     )
-    assert [event.what for event in story.of_log(lines, "pump", {"c1": {}})] == [
+    assert [event.words for event in story.of_log(lines, "pump", {"c1": {}})] == [
         "ProvisionDevice Failure AccessDenied",
         "Connection.AuthNError",
     ]
@@ -167,7 +167,7 @@ def test_lines_without_a_client_are_taken_by_its_certificates() -> None:
 def test_what_is_said_again_and_again_is_told_once() -> None:
     sent = [aws_line(at, eventType="Publish-In", topicName="dt/pump") for at in (1, 2, 3, 5)]
     told = story.together(story.in_order([*sent, aws_line(4, eventType="Ping")]))
-    assert [(event.at, event.what) for event in told] == [
+    assert [(event.at, event.words) for event in told] == [
         (NOON + dt.timedelta(minutes=3), "Publish-In dt/pump (3 times)"),
         (NOON + dt.timedelta(minutes=4), "Ping"),
         (NOON + dt.timedelta(minutes=5), "Publish-In dt/pump"),
@@ -176,7 +176,7 @@ def test_what_is_said_again_and_again_is_told_once() -> None:
 
 
 def test_a_long_topic_does_not_hide_the_reason() -> None:
-    assert "Failure AUTHORIZATION_FAILURE Authorization" in aws_line(0, **DENIED).what
+    assert "Failure AUTHORIZATION_FAILURE Authorization" in aws_line(0, **DENIED).words
 
 
 @pytest.mark.parametrize("stamp", [None, "soon", True, 1e300, -1e300, float("nan"), [], {}])
@@ -187,7 +187,7 @@ def test_a_line_without_a_time_comes_first(stamp: object) -> None:
     }
     events = [*story.of_log({"events": [*log({"clientId": "pump"})["events"], strange]}, "pump")]
     assert len(story.in_order(events)) == 2
-    assert all(len(event.what) <= 200 for event in events)
+    assert all(len(event.words) <= 200 for event in events)
     json.dumps([story.as_json(event) for event in events])
 
 

@@ -98,19 +98,19 @@ class Document:
         return tuple(key.split("/")) in self._leaves
 
     def put_back(self, key: str, value: object) -> None:
-        """Return what was taken and is no use: it will be told."""
+        """Return what was taken and is no use: it is reported as left."""
         self._leaves[tuple(key.split("/"))] = value
 
     def left(self, reasons: Mapping[str, str]) -> tuple[Left, ...]:
         """What nobody took.
 
         Args:
-            reasons: Beginning of a key → what to do instead; leaves below one are told together.
+            reasons: Beginning of a key → what to do instead; leaves below it are reported together.
         """
-        told: dict[str, str] = {}
+        found: dict[str, str] = {}
         for leaf, value in self._leaves.items():
             if value is _NOTHING:
-                told[".".join(leaf)] = "has no value (null): give it one, or leave it out"
+                found[".".join(leaf)] = "has no value (null): give it one, or leave it out"
                 continue
             begins = [tuple(key.split("/")) for key in reasons]
             path = max(
@@ -118,8 +118,8 @@ class Document:
                 key=len,
                 default=leaf,
             )
-            told[".".join(path)] = reasons.get("/".join(path), "has no equivalent")
-        return tuple(Left(key, instead) for key, instead in told.items())
+            found[".".join(path)] = reasons.get("/".join(path), "has no equivalent")
+        return tuple(Left(key, instead) for key, instead in found.items())
 
 
 def _leaves(
