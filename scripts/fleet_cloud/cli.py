@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, cast
 
 from fleet_cloud import options, streams
@@ -108,6 +110,9 @@ GROUPS = {
     "devices": "the things of this fleet and their certificates",
 }
 
+# One source tree has one version, which the agent's package says.
+_VERSION = Path(__file__).resolve().parents[2] / "agent" / "fleet_agent" / "__init__.py"
+
 DESCRIPTION = """\
 Sets up AWS IoT Core for a fleet of devices that provision themselves by claim. Runs the aws command (version 1 or 2)
 with your credentials; --dry-run prints what it would run.
@@ -133,6 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"fleet-cloud {_version()}")
     options.add_to(parser, top=True)
     top = parser.add_subparsers(metavar="COMMAND", required=True)
     groups = {}
@@ -146,6 +152,15 @@ def build_parser() -> argparse.ArgumentParser:
             parent = groups[group]
         _add(parent, name, command)
     return parser
+
+
+def _version() -> str:
+    try:
+        text = _VERSION.read_text(encoding="utf-8")
+    except OSError:
+        return "of unknown version"
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return found[1] if found else "of unknown version"
 
 
 def program() -> int:

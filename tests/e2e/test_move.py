@@ -69,6 +69,8 @@ def test_there_and_back(agent: Agent, there: Fleet) -> None:
     config = configured(agent, there)
     plan = move(config, "--dry-run")
     assert (plan.status, plan.answer["moved"], agent.current_id()) == (0, False, before)
+    said = run_command("move", "--config", config, "--to", "there", "--dry-run").stdout
+    assert f"would ask 127.0.0.1:{there.sandbox.mqtt_port} for" in said
     done = move(config)
     assert done.status == 0, done.stderr
     assert (done.answer["endpoint"], done.answer["left"]) == ("127.0.0.1", before)

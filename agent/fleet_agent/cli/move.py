@@ -59,21 +59,29 @@ def run(arguments: argparse.Namespace) -> Outcome:
     process = statedir.holder(Path(settings.state_dir))
     if arguments.dry_run:
         who = f"The running agent (process {process})" if process else "This command"
-        words = f"{who} would ask {wanted.endpoint} for an identity, with the claim {wanted.claim.certificate}."
+        where = f"{wanted.endpoint}:{wanted.port}"
+        words = (
+            f"{who} would ask {where} for an identity, with the claim {wanted.claim.certificate}."
+        )
         return Outcome(data={**data, "dry_run": True, "process": process}, lines=[words])
     timeout = settings.move.within if arguments.timeout is None else arguments.timeout
     found = _move(settings, name, before, process, timeout)
     command = pasted.command("fleet-cloud", "devices", "prune", before.certificate_id)
     lines = [
         f"thing        {found.thing_name or '(none)'}",
-        f"endpoint     {found.endpoint}",
+        f"endpoint     {_where(settings, found)}",
         f"certificate  {found.certificate_id}",
-        f"left         {before.certificate_id} at {before.endpoint}",
+        f"left         {before.certificate_id} at {_where(settings, before)}",
         f"             retire it in that account: {command}",
     ]
     more = {"moved": True, "thing_name": found.thing_name}
     ids = {"certificate_id": found.certificate_id, "left": before.certificate_id}
     return Outcome(data={**data, **more, **ids}, lines=lines)
+
+
+def _where(settings: Settings, credential: Credential) -> str:
+    endpoint, port = home.place(settings, credential)
+    return f"{endpoint}:{port}"
 
 
 def _move(

@@ -111,7 +111,8 @@ def _plan(settings: Settings, due: Due) -> Outcome:
     credential = (
         "its current certificate" if settings.rotation.credential == "own" else "the claim"
     )
-    words = f"{who} would ask {settings.endpoint} for a new certificate with {credential}."
+    where = f"{settings.endpoint}:{settings.port}"
+    words = f"{who} would ask {where} for a new certificate with {credential}."
     answer = {"rotated": False, "dry_run": True, "process": process}
     more = {"credential": settings.rotation.credential}
     return Outcome(data={**answer, **_values(due), **more}, lines=[words])

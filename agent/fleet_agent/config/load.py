@@ -10,16 +10,16 @@ import dataclasses
 from collections.abc import Mapping as Dictionary
 from pathlib import Path
 
+from fleet_agent import pasted
 from fleet_agent.config.decode import decode, flag
 from fleet_agent.config.positions import Mapping, Mark, Node, Problem, flag_document, merge
 from fleet_agent.config.reading import UnreadableError, decode_utf8, read_bytes
-from fleet_agent.config.settings import Settings
+from fleet_agent.config.settings import CONFIG_FILE, Settings
 from fleet_agent.errors import ConfigurationError
 
 MAX_BYTES = 256 * 1024  # a hundred times what a long configuration needs; bounds the parser's time
 
 _CORRECT = "Correct it, and see the command's --help."
-_CHECK = "Correct it, then check it: fleet-agent config check"
 
 
 def load(
@@ -144,8 +144,11 @@ def _error(path: Path, sources: tuple[Path, ...], problems: list[Problem]) -> Co
     lines = tuple(_line(problem) for problem in sorted(problems, key=position))
     count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
     if sources and not all(problem.mark.source.startswith("--") for problem in problems):
+        given = () if str(path) == CONFIG_FILE else ("--config", path)
+        check = pasted.command("fleet-agent", "config", "check", *given)
+        remedy = f"Correct it, then check it: {check}"
         return ConfigurationError(
-            f"The configuration {path} has {count}.", remedy=_CHECK, problems=lines
+            f"The configuration {path} has {count}.", remedy=remedy, problems=lines
         )
     flags = "flag has" if len(lines) == 1 else "flags have"
     return ConfigurationError(f"The {flags} {count}.", remedy=_CORRECT, problems=lines)

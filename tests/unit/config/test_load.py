@@ -163,7 +163,8 @@ def test_the_error_counts_and_names_the_file_and_ends_with_78(folder: Folder) ->
         folder.load()
     assert caught.value.exit_status is Exit.WRONG_ON_DEVICE
     assert caught.value.code == "configuration"
-    assert "fleet-agent config check" in caught.value.remedy
+    path = folder.path / "config.yaml"
+    assert caught.value.remedy.endswith(f": fleet-agent config check --config {path}")
 
 
 def test_an_unknown_key_gets_the_key_that_was_meant(folder: Folder) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet_agent import __version__
 from fleet_cloud import reference
 from fleet_cloud.cli import main
 
@@ -48,6 +49,8 @@ def test_launcher_works_through_a_link_from_anywhere(
     done = run("--help", launcher=link)
     assert done.returncode == 0
     assert "claim" in done.stdout
+    done = run("--version", launcher=link)
+    assert (done.returncode, done.stdout) == (0, f"fleet-cloud {__version__}\n")
 
 
 @pytest.mark.parametrize(
