@@ -54,7 +54,7 @@ NOT_ALLOWED = "not-allowed"
 # CONNACK, with a reason that is no policy's.
 CONNECT_REFUSED = "connect-refused"
 
-# AWS does not take the certificate signing request.
+# AWS does not accept the certificate signing request.
 CSR_REFUSED = "csr-refused"
 
 # AWS answers a request of provisioning with a refusal: the hook, the template or its role.

@@ -27,7 +27,7 @@ SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED = 161
 
 
 class BreachError(Exception):
-    """A packet that AWS does not take.
+    """A packet that AWS does not accept.
 
     Attributes:
         code: the reason code.

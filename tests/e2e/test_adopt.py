@@ -239,7 +239,7 @@ def test_key_that_aws_takes_from_nobody(agent: Agent, tmp_path: Path) -> None:
     file.write_bytes(key_pem(key))
     done = adopt(agent, "--cert", certificate, "--key", file)
     words = certificate, "an RSA key of 1024 bits"
-    assert_refused(agent, done, "key that AWS IoT does not take", 78, "key-invalid", *words)
+    assert_refused(agent, done, "key that AWS IoT does not accept", 78, "key-invalid", *words)
 
 
 @pytest.mark.parametrize(

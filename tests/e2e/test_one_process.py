@@ -111,7 +111,7 @@ def test_a_configuration_that_would_not_work_is_a_problem_and_nothing_changes(
         daemon.process.send_signal(signal.SIGHUP)
         problem = daemon.wait_for_problem("configuration")
         assert words in problem["title"]
-        assert "goes on with the one before" in problem["title"]
+        assert "keeps the previous one" in problem["title"]
         assert daemon.shown()["started"] == started
         config.write_text(good)
         daemon.process.send_signal(signal.SIGHUP)

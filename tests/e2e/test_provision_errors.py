@@ -152,7 +152,7 @@ def tampered_csr() -> str:
         (make_csr(make_key("rsa-1024")), "csr-weak-key", "1024 bits"),
         (make_csr(make_key("ec-k256")), "csr-weak-key", "secp256k1"),
     ],
-    ids=["none", "truncated", "tampered", "too long", "RSA 1024", "curve AWS does not take"],
+    ids=["none", "truncated", "tampered", "too long", "RSA 1024", "curve AWS does not accept"],
 )
 def test_csr_that_aws_would_not_take(
     agent: Agent, faults: FaultClient, tmp_path: Path, text: str, code: str, words: str

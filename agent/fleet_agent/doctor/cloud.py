@@ -361,7 +361,7 @@ def _may_not_publish(
 def _odd(policy: _Policy, words: str, topic: str) -> Finding:
     return policy.about.failed(
         "topic-refused",
-        f"{words}: AWS IoT does not take {topic}.",
+        f"{words}: AWS IoT does not accept {topic}.",
         topic,
         "144, 143: no topic that AWS IoT takes; 151: a quota; others: ask again",
     )

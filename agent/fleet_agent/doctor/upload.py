@@ -125,12 +125,12 @@ def _error(answer: "Answer", bucket: str, key: str) -> AgentError:
     words = f"{answer.status} {code[1].decode() if code else ''}".rstrip()
     if answer.status >= _SERVER or words.endswith("SlowDown"):
         return TemporaryError(
-            f"S3 does not take {where} for now: {words}.", remedy="Try again.", code="s3-busy"
+            f"S3 does not accept {where} for now: {words}.", remedy="Try again.", code="s3-busy"
         )
     folders = key.split("/")[:-2]
     things = printable("/".join((bucket, *folders, "${credentials-iot:ThingName}", "*")), 200)
     return RefusedError(
-        f"S3 does not take {where}: {words}.",
+        f"S3 does not accept {where}: {words}.",
         remedy=f"The role must allow s3:PutObject on arn:aws:s3:::{things}, and the bucket must be there.",
         code="s3-refused",
     )

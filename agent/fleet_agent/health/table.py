@@ -36,14 +36,14 @@ MAYBE_CLONED = Kind(
 QOS_MISSING = Kind(
     code="qos-missing",
     severity=Severity.ERROR,
-    title="The server takes no messages of QoS 1, so that readings wait in the queue.",
+    title="The server does not accept messages of QoS 1, so readings wait in the queue.",
     remedy="Compare `endpoint` with: aws iot describe-endpoint --endpoint-type iot:Data-ATS",
     clears="A connection to a server that does.",
 )
 SERVER_LIMITS = Kind(
     code="server-limits",
     severity=Severity.NOTICE,
-    title="The server keeps no retained messages, or a session for a shorter time than `connection.expiry`.",
+    title="The server keeps no retained messages, or keeps a session for less than `connection.expiry`.",
     remedy="Compare `endpoint` and `connection` with what the server grants (AWS raises some quotas on request).",
     clears="A connection without that limit.",
 )
@@ -61,7 +61,7 @@ SUBSCRIBE_UNANSWERED = Kind(
     code="subscribe-unanswered",
     severity=Severity.WARNING,
     title="AWS IoT does not acknowledge the subscription to a topic filter.",
-    remedy="It is asked for again, slower and slower; messages on it may not arrive until then.",
+    remedy="It is asked for again, more and more slowly; until then, messages on it may not arrive.",
     clears="The filter is granted.",
 )
 TOPIC_IMPOSSIBLE = Kind(
@@ -74,7 +74,7 @@ TOPIC_IMPOSSIBLE = Kind(
 MESSAGE_SET_ASIDE = Kind(
     code="message-set-aside",
     severity=Severity.WARNING,
-    title="A message was acknowledged and not handled: three times the connection ended right after it came.",
+    title="A message was acknowledged but not handled: three times, the connection ended right after it came.",
     remedy="Look at what sent it, and at its response topic; sent again later it is a new one.",
     clears=_CALM,
 )
@@ -82,14 +82,14 @@ HANDLER_FAILED = Kind(
     code="handler-failed",
     severity=Severity.ERROR,
     title="A handler's last order failed.",
-    remedy="Look at the log of that program; the next order that succeeds clears this.",
+    remedy="Look at that program's log; the next order that succeeds clears this.",
     clears="An order of that handler succeeds.",
     of="handler",
 )
 ORDERS_NOT_KEPT = Kind(
     code="orders-not-kept",
     severity=Severity.WARNING,
-    title="The state directory takes no writes: orders do not survive a restart for now.",
+    title="The state directory cannot be written: for now, orders do not survive a restart.",
     remedy="Free some space in the state directory, or look at its disk (dmesg).",
     clears="An order is written to disk again.",
 )
@@ -99,16 +99,16 @@ ORDERS_NOT_KEPT = Kind(
 PUBLISH_REFUSED = Kind(
     code="publish-refused",
     severity=Severity.ERROR,
-    title="AWS IoT does not take messages on a topic.",
+    title="AWS IoT does not accept messages on a topic.",
     remedy="Add the statement that the problem prints to the thing's policy.",
     clears="It takes one on that topic, or with the next connection.",
 )
 QUEUE_UNUSABLE = Kind(
     code="queue-unusable",
     severity=Severity.ERROR,
-    title="The disk takes no readings.",
+    title="Readings cannot be written to the disk.",
     remedy="Free some space; the agent goes on by itself.",
-    clears="The disk takes readings again.",
+    clears="Readings can be written again.",
 )
 QUEUE_DAMAGED = Kind(
     code="queue-damaged",
@@ -131,7 +131,7 @@ SOURCE_FAILED = Kind(
 CREDENTIALS_FAILED = Kind(
     code="credentials-failed",
     severity=Severity.ERROR,
-    title="AWS IoT gave no credentials for a role alias when asked last; what is still good is handed out.",
+    title="AWS IoT gave no credentials for a role alias when last asked; those that are still valid are handed out.",
     remedy="Follow the remedy in the problem; it is asked again while programs want them.",
     clears="Credentials of that role alias come.",
     of="role alias",
@@ -139,7 +139,7 @@ CREDENTIALS_FAILED = Kind(
 CREDENTIALS_CLOCK = Kind(
     code="credentials-clock",
     severity=Severity.WARNING,
-    title="This device's clock is more than five minutes off: AWS refuses requests that are signed by it.",
+    title="This device's clock is more than five minutes off: AWS refuses requests that are signed with it.",
     remedy="Set the clock: timedatectl",
     clears="The next credentials come with the clock right.",
 )
@@ -147,7 +147,7 @@ CREDENTIALS_UNSERVED = Kind(
     code="credentials-unserved",
     severity=Severity.ERROR,
     title="Programs, or some of them, cannot ask the agent for AWS credentials.",
-    remedy="See docs/how-to/aws-credentials.md, who may have them.",
+    remedy="See docs/how-to/aws-credentials.md: who may have them.",
     clears="The socket, or the HTTP port, is open and every user of the allow-list is known.",
     of="listener",
 )
@@ -171,14 +171,14 @@ IDENTITY_DEAD = Kind(
 CONFIGURATION = Kind(
     code="configuration",
     severity=Severity.WARNING,
-    title="The new configuration was refused; the agent goes on with the one before.",
+    title="The new configuration was refused; the agent keeps the previous one.",
     remedy="Correct it (fleet-agent config check), then: systemctl reload fleet-agent",
     clears="A reload that finds no fault.",
 )
 ROTATION_FAILED = Kind(
     code="rotation-failed",
     severity=Severity.WARNING,
-    title="The credential was not replaced; the agent goes on with the one before.",
+    title="The credential was not replaced; the agent keeps the previous one.",
     remedy="Follow the remedy in the problem, then: fleet-agent rotate --force",
     clears="A rotation that succeeds.",
 )
@@ -261,14 +261,14 @@ OF_ERRORS = (
     Kind(
         code=errors.PAIR_UNUSABLE,
         severity=Severity.ERROR,
-        title="TLS does not take the certificate and the key that were issued.",
+        title="TLS does not accept the certificate and the key that were issued.",
         remedy="Is it an RSA or EC key (not RSA-PSS, not Ed25519)? A new attempt: fleet-agent provision --restart",
         clears=_GOES_ON,
     ),
     Kind(
         code=errors.CSR_REFUSED,
         severity=Severity.ERROR,
-        title="AWS does not take the certificate signing request.",
+        title="AWS does not accept the certificate signing request.",
         remedy="Make another one: RSA from 2048 bits, P-256, P-384 or P-521, at most 2000 bytes.",
         clears=_GOES_ON,
     ),

@@ -119,8 +119,8 @@ def written(outcome: Outcome) -> tuple[bytes, str]:
 def refusal(topic: str, correlation_data: bytes | None, own: Iterable[str]) -> str | None:
     """Why no answer goes where the sender of a message wants it, to be read after the topic; None: one does.
 
-    The sender chose the topic. What AWS IoT does not take ends the connection; below ``$`` are its own topics; and what
-    this device publishes, or listens to, is not for others to have it forge.
+    The sender chose the topic. What AWS IoT does not accept ends the connection; below ``$`` are its own topics; and
+    what this device publishes, or listens to, is not for others to have it forge.
 
     Args:
         topic: The response topic.

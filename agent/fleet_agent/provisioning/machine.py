@@ -266,7 +266,7 @@ def _judge_rejection(rejected: RejectedError, ownership_token_age: float) -> Ver
         return Verdict(error=error, patience=Patience.BUSY)
     if status == _BAD_REQUEST and rejected.operation is Operation.CREATE_FROM_CSR:
         error = DeviceError(
-            f"AWS does not take the certificate signing request: {words}.",
+            f"AWS does not accept the certificate signing request: {words}.",
             remedy="Make another one: RSA from 2048 bits, P-256, P-384 or P-521, at most 2000 bytes.",
             code=CSR_REFUSED,
         )

@@ -179,7 +179,7 @@ class Proof:
 
 def _busy(name: str, code: int) -> TemporaryError:
     return TemporaryError(
-        f"AWS IoT does not take the new identity's first reading on {name}: {reasons.words(Packet.PUBACK, code)}.",
+        f"AWS IoT does not accept the new identity's first reading on {name}: {reasons.words(Packet.PUBACK, code)}.",
         remedy="It is tried again, slower and slower; 144 means that the topic is none that AWS IoT takes.",
         code="server-busy",
     )

@@ -86,7 +86,7 @@ class Hand:
         self._queue.wake()
 
     def shrink(self, message: Outgoing) -> None:
-        """The server does not take such a message: from now on those of several readings have half its size."""
+        """The server does not accept such a message: from now on those of several readings have half its size."""
         size = min(batch.packet_size(message) // 2, self._batch.max_bytes)
         self._batch = dataclasses.replace(self._batch, max_bytes=size)
         self.empty()

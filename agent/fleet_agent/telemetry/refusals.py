@@ -14,7 +14,7 @@ class Refusals:
         self._topics: dict[str, AgentError] = {}
 
     def topic(self, topic: str, error: AgentError | None) -> None:
-        """AWS does not take messages on this topic, or (None) it does again."""
+        """AWS does not accept messages on this topic, or (None) it does again."""
         if error:
             self._topics.setdefault(topic, error)
             self._show(table.PUBLISH_REFUSED, self._topics[next(iter(self._topics))])

@@ -53,7 +53,7 @@ class Cloud:
     """Makes calls.
 
     Raises:
-        AcceptanceError: there are no credentials or no region, or AWS does not take them.
+        AcceptanceError: there are no credentials or no region, or AWS does not accept them.
     """
 
     def __init__(self, where: Where) -> None:

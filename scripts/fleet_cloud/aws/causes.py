@@ -152,7 +152,7 @@ TABLE = (
     Row(
         "malformed-policy",
         r"\((MalformedPolicyException|MalformedPolicyDocument)\)",
-        "AWS does not take the policy document: often a region or partition that it does not fit",
+        "AWS does not accept the policy document: often a region or partition that it does not fit",
         "look at the document with --dry-run, and at --region",
     ),
     Row(

@@ -101,7 +101,7 @@ def check_name(name: str) -> None:
     """Checks the name of a thing.
 
     Raises:
-        UsageError: AWS does not take it.
+        UsageError: AWS does not accept it.
     """
     if not REGISTRY_NAME.fullmatch(name):
         raise UsageError(

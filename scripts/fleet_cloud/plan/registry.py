@@ -14,7 +14,7 @@ def check(flag: str, name: str | None) -> None:
     """Checks a name that somebody gave.
 
     Raises:
-        UsageError: AWS does not take it.
+        UsageError: AWS does not accept it.
     """
     if name and not REGISTRY_NAME.fullmatch(name):
         raise UsageError(

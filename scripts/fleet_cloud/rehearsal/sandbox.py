@@ -53,7 +53,7 @@ def switched(endpoint_url: str, switches: list[Switch]) -> Iterator[None]:
         numbers = [_ask(endpoint_url, "POST", "faults", switch)["number"] for switch in switches]
     except OSError as error:
         raise FleetCloudError(
-            f"the sandbox at {endpoint_url} does not take its quotas: {error}",
+            f"the sandbox at {endpoint_url} does not accept its quotas: {error}",
             remedy="start a sandbox of this version: python -m iot_sandbox",
             code="sandbox-unfit",
         ) from error

@@ -145,7 +145,7 @@ def test_a_reload_takes_another_source_and_keeps_the_former_configuration_when_i
         config.write_text(config.read_text().replace("interval: 1s", "interval: never"))
         daemon.process.send_signal(signal.SIGHUP)
         problem = daemon.wait_for_problem("configuration")
-        assert "goes on with the one before" in problem["title"]
+        assert "keeps the previous one" in problem["title"]
         assert "config check" in problem["remedy"]
         while not operator.packets.empty():
             operator.hear()

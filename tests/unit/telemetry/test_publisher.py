@@ -604,7 +604,7 @@ def test_no_second_holds_more_bytes_than_the_limit(tmp_path: Path, *, is_answer:
     assert moments[-1] - moments[0] < 12 * 30_000 / most * 1.3
 
 
-# What the server does not take ----------------------------------------------------------------------------------------
+# What the server does not accept --------------------------------------------------------------------------------------
 
 
 def cut(bench: Bench) -> None:
