@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet_agent.record import record
@@ -46,8 +46,14 @@ class Listeners:
     def __init__(self) -> None:
         self._open = _inherited()
 
-    def listen(self, path: Path) -> socket.socket:
+    def listen(
+        self, path: Path, prepare: Callable[[Path], object] = lambda _: None
+    ) -> socket.socket:
         """The listening socket of a path (SOCK_SEQPACKET, not blocking, 0660): the one that is there, or a new one.
+
+        Args:
+            path: Where.
+            prepare: Gets a new one's path before it is there, under which its owner and mode can be changed.
 
         Raises:
             OSError: It cannot be made.
@@ -55,7 +61,7 @@ class Listeners:
         found = self._open.get(path)
         if found is None or not found.is_at(path):
             self._close(path)
-            found = self._open[path] = _bound(path)
+            found = self._open[path] = _bound(path, prepare)
         return found.socket
 
     def given(self) -> Sequence[Path]:
@@ -135,7 +141,7 @@ def _of_systemd() -> dict[Path, _Listener]:
     return found
 
 
-def _bound(path: Path) -> _Listener:
+def _bound(path: Path, prepare: Callable[[Path], object]) -> _Listener:
     # Left by an agent that was killed: the state directory's lock proves that there is no other.
     if path.is_socket():
         path.unlink()
@@ -150,6 +156,7 @@ def _bound(path: Path) -> _Listener:
         finally:
             os.umask(mask)
         unheard.chmod(0o660)
+        prepare(unheard)
         listener.listen(BACKLOG)
         # What somebody else put there stays: this fails then.
         path.hardlink_to(unheard)

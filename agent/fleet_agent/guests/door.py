@@ -89,7 +89,8 @@ class Door:
     def _listen(self) -> None:
         try:
             files.make_folder(self.path.parent, 0o755)
-            self._listener = self._listeners.listen(self.path)
+            # Those who may open it may do so from the moment that its path is there.
+            self._listener = self._listeners.listen(self.path, self._open_up)
         except (OSError, StateDirectoryError) as error:
             self.due = self._clock.monotonic() + RETRY
             self._failed(
@@ -97,35 +98,37 @@ class Door:
             )
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)
-        if self._is_for_all:
-            self._opened(self._open_to_all())
-        else:
-            self._opened(self._give_to(self._group) if self._group is not None else None)
+        # One that is taken over may have been for others.
+        self._opened(self._open_up(self.path))
 
     def _stop(self) -> None:
         if self._listener is not None:
             self._mailbox.unwatch(self._listener.fileno())
             self._listener = None
 
-    def _open_to_all(self) -> str | None:
-        """None, or why it is not open."""
+    def _open_up(self, path: Path) -> str | None:
+        """Let those open it who may; None, or why they cannot."""
+        if self._is_for_all:
+            return self._open_to_all(path)
+        return None if self._group is None else self._give_to(path, self._group)
+
+    def _open_to_all(self, path: Path) -> str | None:
         try:
             # Where systemd holds it, its socket unit may have done it.
-            if self.path.stat().st_mode & _FOR_ALL != _FOR_ALL:
-                self.path.chmod(_FOR_ALL)
+            if path.stat().st_mode & _FOR_ALL != _FOR_ALL:
+                path.chmod(_FOR_ALL)
         except OSError as error:
             return f"{self.path} is not open to all users: {error.strerror}"
         return None
 
-    def _give_to(self, group: str) -> str | None:
-        """None, or why it is not given."""
+    def _give_to(self, path: Path, group: str) -> str | None:
         import grp
 
         try:
             number = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
             # Where systemd holds it, its socket unit may have done it.
-            if self.path.stat().st_gid != number:
-                os.chown(self.path, -1, number)
+            if path.stat().st_gid != number:
+                os.chown(path, -1, number)
         except (KeyError, OverflowError):
             return f"there is no group {group}"
         except OSError:

@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,26 @@ from fleet_agent.mailbox import Mailbox
 from support.users import as_nobody
 
 
-def made(path: Path, **more: object) -> list[str]:
+class Watched(Listeners):
+    """Notes how a socket's file stands when its path is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[os.stat_result] = []
+
+    def listen(
+        self, path: Path, prepare: Callable[[Path], object] = lambda _: None
+    ) -> socket.socket:
+        listener = super().listen(path, prepare)
+        self.found.append(path.stat())
+        return listener
+
+
+def made(path: Path, listeners: Listeners | None = None, **more: object) -> list[str | None]:
     """What the door says as it opens."""
-    said: list[str] = []
+    said: list[str | None] = []
     clock = SystemClock()
-    listeners = Listeners()
+    listeners = listeners or Listeners()
     door = Door(
         path, listeners, Mailbox(clock), clock,
         admit=lambda *_: None, opened=said.append, failed=said.append, **more,  # type: ignore[arg-type]
@@ -57,3 +73,17 @@ def test_one_of_root_that_is_not_for_all_is_a_problem_and_no_end(
 def test_a_group_of_no_possible_number_is_a_problem_and_no_end(tmp_path: Path) -> None:
     (words,) = made(tmp_path / "x.sock", group="9" * 30)
     assert words == f"there is no group {'9' * 30}"
+
+
+def test_who_may_open_it_may_from_the_moment_that_it_is_there(tmp_path: Path) -> None:
+    watched = Watched()
+    assert made(tmp_path / "all.sock", watched, is_for_all=True) == [None]
+    assert made(tmp_path / "ours.sock", watched) == [None]
+    assert [found.st_mode & 0o777 for found in watched.found] == [0o666, 0o660]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to any group takes root")
+def test_a_group_may_open_it_from_the_moment_that_it_is_there(tmp_path: Path) -> None:
+    watched = Watched()
+    assert made(tmp_path / "x.sock", watched, group="12345") == [None]
+    assert [(found.st_gid, found.st_mode & 0o777) for found in watched.found] == [(12345, 0o660)]
