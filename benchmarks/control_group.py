@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -69,8 +70,9 @@ class ControlGroup:
 
     def command(self, words: list[str]) -> list[str]:
         """What starts a command in the group."""
-        enters = "".join(f"echo $$ >{each}/cgroup.procs\n" for each in self._folders.values())
-        return ["sh", "-ec", f'{enters}exec "$@"', "sh", *words]
+        files = [str(folder / "cgroup.procs") for folder in self._folders.values()]
+        enters = f'for file in {shlex.join(files)}; do echo $$ >"$file" || {{ echo "$file"; exit 1; }} >&2; done'
+        return ["sh", "-c", f'{enters}; exec "$@"', "sh", *words]
 
     @property
     def peak(self) -> float | None:
