@@ -43,9 +43,8 @@ class Cost:
     pss: float
 
 
-def idle(broker: Mosquitto, devices: list[Device], seconds: float) -> None:
+def idle(broker: Mosquitto, devices: list[Device], seconds: float, load: Load) -> None:
     """Print what agents cost that have nothing to send, or a reading a minute, and a bare session; at the same time."""
-    load = Load()
     with contextlib.ExitStack() as stack:
         used = {BARE: stack.enter_context(_bare_session(broker, devices[-1]))}
         for device, (words, sources) in zip(devices, SOURCES.items(), strict=False):

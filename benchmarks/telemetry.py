@@ -102,7 +102,7 @@ def measure(
     if arguments.flash:
         flash.measure(broker, devices, arguments.flash)
     if arguments.idle:
-        idle.idle(broker, devices, arguments.idle)
+        idle.idle(broker, devices, arguments.idle, load)
     if arguments.battery:
         idle.battery(broker, devices[0], arguments.battery)
 
