@@ -75,7 +75,7 @@ def _texts_of_classes(tree: ast.Module) -> list[ast.Constant]:
 
 
 def main() -> None:
-    """Rewrite the files of the command line."""
+    """Rewrites the files of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--same-lines", action="store_true")
     parser.add_argument("--but-classes", action="store_true")

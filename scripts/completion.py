@@ -24,7 +24,7 @@ def script(shell: str) -> str:
 
 
 def _prepare(parser: argparse.ArgumentParser) -> None:
-    """Tell shtab what a flag's value is, as its name in the help says it: a file, a folder, one of these words."""
+    """Tells shtab what a flag's value is, as its name in the help says it: a file, a folder, one of these words."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to them
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
             for named in action._choices_actions:  # noqa: SLF001 - as above

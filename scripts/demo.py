@@ -78,7 +78,7 @@ class Device:
         return ("--template-parameters", parameters, "--allow-volatile")
 
     def start(self) -> None:
-        """Start it as its service would: it provisions if need be, then publishes."""
+        """Starts it as its service would: it provisions if need be, then publishes."""
         method = ("--method", "keys") if self.way == "keys" else ()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -103,7 +103,7 @@ class Device:
         return self.process
 
     def look(self) -> bool:
-        """Read its status; tell whether it has an identity and AWS has a reading of it."""
+        """Reads its status; tells whether it has an identity and AWS has a reading of it."""
         asked = subprocess.run(
             self.command("status", "--json"), capture_output=True, text=True, check=False
         )
@@ -115,21 +115,21 @@ class Device:
         return isinstance(daemon, dict) and bool(daemon.get("readings_acknowledged"))
 
     def note(self, life: Life, now: float) -> None:
-        """Note how far it is, for the page."""
+        """Notes how far it is, for the page."""
         if self.process is not None and life.powered is None:
             life.powered = now
         if life.done is None and (self.folder / "state/credentials/current").is_symlink():
             life.done = now
 
     def stop(self) -> None:
-        """End it as systemd would."""
+        """Ends it as systemd would."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(LIMIT)
 
 
 def main() -> int:
-    """Run the demonstration; 0 when everything was seen."""
+    """Runs the demonstration; 0 when everything was seen."""
     arguments = _arguments()
     # Leaving no device behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

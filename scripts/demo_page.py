@@ -19,12 +19,12 @@ class Shown(Protocol):
     words: str
 
     def note(self, life: Life, now: float) -> None:
-        """Note how far it is."""
+        """Notes how far it is."""
 
 
 @contextmanager
 def shown(devices: Sequence[Shown], port: int | None) -> Iterator[None]:
-    """Show the devices for as long as the block lasts; without a port nothing is shown."""
+    """Shows the devices for as long as the block lasts; without a port nothing is shown."""
     if port is None:
         yield
         return

@@ -63,7 +63,7 @@ def table(reports: Iterable[Path]) -> str:
 
 
 def main() -> None:
-    """Write the table between the marks."""
+    """Writes the table between the marks."""
     text = PAGE.read_text()
     made = f"{BEGIN}{table(map(Path, sys.argv[1:]))}{END}"
     PAGE.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: made, text, flags=re.DOTALL))

@@ -8,7 +8,7 @@ from fleet_agent import cli
 
 
 def main() -> NoReturn:
-    """Run one command and end at once: tearing the interpreter and the SDK down would take 10 ms for nothing."""
+    """Runs one command and ends at once: tearing the interpreter and the SDK down would take 10 ms for nothing."""
     status = cli.main()
     logging.shutdown()
     os._exit(status)

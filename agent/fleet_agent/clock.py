@@ -102,7 +102,7 @@ def patience(now: float, is_synchronised: bool | None) -> float:
 
 
 def uptime(clock: Clock) -> Uptime:
-    """Return what to keep beside ``clock.wall()``."""
+    """Returns what to keep beside ``clock.wall()``."""
     return Uptime(boot=clock.boot(), monotonic=clock.monotonic())
 
 
@@ -125,7 +125,7 @@ def passed(wall: float, since: Uptime | None, clock: Clock) -> float:
 
 
 def is_doubtful(clock: Clock) -> bool:
-    """Tell whether a certificate that looks out of date may be the clock's fault."""
+    """Tells whether a certificate that looks out of date may be the clock's fault."""
     return patience(clock.wall(), clock.is_synchronised()) > 0
 
 

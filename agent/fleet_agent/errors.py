@@ -62,7 +62,7 @@ PROVISIONING_REFUSED = "provisioning-refused"
 
 
 class Exit(enum.IntEnum):
-    """Exit statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""
+    """Exits statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""
 
     DONE = 0
     USAGE = 2
@@ -92,7 +92,7 @@ class AgentError(Exception):
         self.step: str | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Go through a pipe as what it is, whatever its class is made from."""
+        """Goes through a pipe as what it is, whatever its class is made from."""
         return _again, (type(self), self.args, self.__dict__)
 
 

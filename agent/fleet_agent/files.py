@@ -34,7 +34,7 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def _reported(action: str, path: Path) -> Iterator[Path]:
-    """Give the path to use for it, and turn what fails into an error that says what was done to which file."""
+    """Gives the path to use for it, and turns what fails into an error that says what was done to which file."""
     try:
         with pinned(path) as safe:
             yield safe
@@ -49,7 +49,7 @@ def _reported(action: str, path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:
-    """Make a folder (and its parents) durably, with exactly this mode where there are any; one that exists stays so.
+    """Makes a folder (and its parents) durably, with exactly this mode where there are any; one that exists stays so.
 
     Raises:
         StateDirectoryError: It cannot be made, or something else stands there.
@@ -80,7 +80,7 @@ def write(
     sync: bool = True,
     durable: bool = True,
 ) -> None:
-    """Replace the file as a whole.
+    """Replaces the file as a whole.
 
     Args:
         path: The target; its folder exists.
@@ -117,7 +117,7 @@ def write(
 
 
 def append_line(path: Path, line: str, mode: int = 0o600) -> None:
-    """Append one line durably; half a line left by a power cut is closed off first.
+    """Appends one line durably; half a line left by a power cut is closed off first.
 
     Raises:
         StateDirectoryError: It cannot be written.
@@ -140,7 +140,7 @@ def append_line(path: Path, line: str, mode: int = 0o600) -> None:
 
 
 def point(link: Path, target: str) -> None:
-    """Make ``link`` a symbolic link to ``target``, replacing an older link by one rename, durably.
+    """Makes ``link`` a symbolic link to ``target``, replacing an older link by one rename, durably.
 
     Raises:
         StateDirectoryError: It cannot be made; the old link stands.
@@ -157,7 +157,7 @@ def point(link: Path, target: str) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Move a file or folder within one folder by one rename, durably.
+    """Moves a file or folder within one folder by one rename, durably.
 
     Raises:
         StateDirectoryError: It cannot be moved; it stands where it stood.
@@ -168,7 +168,7 @@ def move(path: Path, target: Path) -> None:
 
 
 def remove(path: Path, *, sync: bool = True) -> None:
-    """Remove a file; one that is not there is fine.
+    """Removes a file; one that is not there is fine.
 
     Raises:
         StateDirectoryError: It cannot be removed.
@@ -180,7 +180,7 @@ def remove(path: Path, *, sync: bool = True) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder of plain files; one that is not there is fine, and of a link only the link goes.
+    """Removes a folder of plain files; one that is not there is fine, and of a link only the link goes.
 
     Raises:
         StateDirectoryError: It cannot be removed.
@@ -198,7 +198,7 @@ def remove_folder(path: Path) -> None:
 
 
 def remove_folders(path: Path) -> None:
-    """Remove a folder of plain files, links and folders of plain files; one that is not there is fine.
+    """Removes a folder of plain files, links and folders of plain files; one that is not there is fine.
 
     Raises:
         StateDirectoryError: It cannot be removed.

@@ -33,7 +33,7 @@ _OTHERWISE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, e
 
 
 def try_out(state_dir: Path) -> None:
-    """Try what keeping an identity takes: a mode, locks, a synced folder, a link and its replacement, some room.
+    """Tries what keeping an identity takes: a mode, locks, a synced folder, a link and its replacement, some room.
 
     Raises:
         StateDirectoryError: It lacks something, which the error names, with the file system.
@@ -57,7 +57,7 @@ def without_locks(state_dir: Path, error: OSError) -> StateDirectoryError:
 
 
 def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
-    """Refuse a place that forgets everything at power-off: a fleet would make new certificates at every boot.
+    """Refuses a place that forgets everything at power-off: a fleet would make new certificates at every boot.
 
     Args:
         state_dir: Need not exist yet.
@@ -88,7 +88,7 @@ def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
 
 
 def refuse_doubtful(state_dir: Path, doubt: str) -> None:
-    """Refuse an overlay that cannot be judged where an identity would be made on a booted machine.
+    """Refuses an overlay that cannot be judged where an identity would be made on a booted machine.
 
     That is how a root in memory looks (systemd.volatile=overlay, overlayroot): a certificate at each boot. An identity
     that is there already has outlasted something, and in a container without systemd all is an overlay.

@@ -74,7 +74,7 @@ class Listeners:
         return found is not None and found.is_at(path)
 
     def drop(self, path: Path) -> None:
-        """Close one, and remove its path; what systemd holds stays as it is."""
+        """Closes one, and removes its path; what systemd holds stays as it is."""
         found = self._open.get(path)
         if found is not None and not found.is_given:
             self._close(path)
@@ -89,12 +89,12 @@ class Listeners:
         found.socket.close()
 
     def keep_only(self, *paths: Path) -> None:
-        """Close what the image before listened on and this one does not."""
+        """Closes what the image before listened on and this one does not."""
         for path in self._open.keys() - set(paths):
             self.drop(path)
 
     def hand_over(self, environment: dict[str, str]) -> None:
-        """Let the image that replaces this one keep them."""
+        """Lets the image that replaces this one keep them."""
         found = {}
         for path, item in self._open.items():
             item.socket.set_inheritable(True)
@@ -102,7 +102,7 @@ class Listeners:
         environment[_INHERITED] = json.dumps(found)
 
     def close(self) -> None:
-        """Close all, and remove their paths."""
+        """Closes all, and removes their paths."""
         self.keep_only()
 
 

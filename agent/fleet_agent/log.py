@@ -46,7 +46,7 @@ def _named(**values: object) -> dict[str, str]:
 
 
 def about(**values: object) -> None:
-    """Put what goes on now beside every line that follows; None takes a field away.
+    """Puts what goes on now beside every line that follows; None takes a field away.
 
     The names are ``step``, ``attempt`` (its generation), ``tries``, ``certificate_id``, ``thing``, ``problem``.
     """
@@ -56,13 +56,13 @@ def about(**values: object) -> None:
 
 
 def fields(moment: Moment | None = None, **values: object) -> dict[str, dict[str, str]]:
-    """Give what one line has beside the text, for ``extra=`` of a logging call."""
+    """Gives what one line has beside the text, for ``extra=`` of a logging call."""
     found = _named(**values)
     return {"journal": found | {"MESSAGE_ID": moment.value} if moment else found}
 
 
 def set_up(*, verbose: bool) -> None:
-    """Send the agent's log to the journal when stderr is the journal, to stderr otherwise."""
+    """Sends the agent's log to the journal when stderr is the journal, to stderr otherwise."""
     logger = logging.getLogger("fleet_agent")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
@@ -70,7 +70,7 @@ def set_up(*, verbose: bool) -> None:
 
 
 def failed(words: str, *, problem: str, step: str | None) -> bool:
-    """Log to the journal why the command ends; False when there is no journal."""
+    """Logs to the journal why the command ends; False when there is no journal."""
     if not is_journal():
         return False
     set_up(verbose=False)
@@ -126,7 +126,7 @@ class JournalHandler(logging.Handler):
         self.setFormatter(_EntryFormatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one line."""
+        """Sends one line."""
         try:
             text = self.format(record)
         except Exception:  # noqa: BLE001 - as every handler of logging: a bad format string stops nothing
@@ -147,7 +147,7 @@ class JournalHandler(logging.Handler):
                 sys.stderr.write(f"{text}\n")
 
     def close(self) -> None:
-        """Close the socket."""
+        """Closes the socket."""
         self._socket.close()
         super().close()
 

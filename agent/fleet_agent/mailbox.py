@@ -57,12 +57,12 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def hold_requests() -> None:
-    """Keep requests by signal waiting until somebody takes them, over ``exec`` too: they would end the process."""
+    """Keeps requests by signal waiting until somebody takes them, over ``exec`` too: they would end the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
 
 
 def hold_stops() -> None:
-    """Keep a request to stop waiting until ``stop_on_signals``, over ``exec`` too: nobody takes it any more."""
+    """Keeps a request to stop waiting until ``stop_on_signals``, over ``exec`` too: nobody takes it any more."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
 
@@ -97,14 +97,14 @@ class Mailbox:
         self._deadline: float | None = None
 
     def limit(self, deadline: float | None) -> None:
-        """End the wait under way at ``deadline`` (monotonic seconds), and the next with ``TimeUp``; None: no limit.
+        """Ends the wait under way at ``deadline`` (monotonic seconds), and the next with ``TimeUp``; None: no limit.
 
         So whoever waits can still say what for.
         """
         self._deadline = deadline
 
     def put(self, event: object) -> None:
-        """Leave an event; safe from any thread and from signal handlers."""
+        """Leaves an event; safe from any thread and from signal handlers."""
         self._events.append(event)
         if self._is_asleep:  # looked at after the append, set before the last look at the events: no wake-up is lost
             os.eventfd_write(self._wake, 1)
@@ -112,18 +112,18 @@ class Mailbox:
     def watch(
         self, descriptor: int, act: Callable[[], object], *, is_writing: bool = False
     ) -> None:
-        """Have ``wait`` return ``Ready(act)`` for as long as the descriptor can be read from (or written to)."""
+        """Has ``wait`` return ``Ready(act)`` for as long as the descriptor can be read from (or written to)."""
         self._watched[descriptor] = Ready(act)
         self._poll.register(descriptor, select.POLLOUT if is_writing else select.POLLIN)
 
     def unwatch(self, descriptor: int) -> None:
-        """Watch it no more; one that is not watched is fine. Call it before closing the descriptor."""
+        """Watches it no more; one that is not watched is fine. Call it before closing the descriptor."""
         if self._watched.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 
     @contextlib.contextmanager
     def serving(self, settle: Callable[[], float]) -> Iterator[None]:
-        """Have what is ready at watched descriptors done within ``wait``, whoever waits, and for what.
+        """Has what is ready at watched descriptors done within ``wait``, whoever waits, and for what.
 
         Args:
             settle: Called between events; gives when it is to be called though nothing comes (monotonic seconds).
@@ -135,13 +135,13 @@ class Mailbox:
             self._meanwhile = None
 
     def take_requests_by_signal(self) -> None:
-        """Turn SIGHUP and SIGUSR1 into events, which only ``burst`` gives out: they wait for whoever takes that."""
+        """Turns SIGHUP and SIGUSR1 into events, which only ``burst`` gives out: they wait for whoever takes that."""
         signal.signal(signal.SIGHUP, lambda _number, _frame: self.put(ReloadRequested()))
         signal.signal(signal.SIGUSR1, lambda _number, _frame: self.put(RotateRequested()))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
 
     def stop_on_signals(self) -> None:
-        """Turn SIGTERM and SIGINT into a request to stop."""
+        """Turns SIGTERM and SIGINT into a request to stop."""
 
         def ask_to_stop(_number: int, _frame: types.FrameType | None) -> None:
             self.put(_Stop())
@@ -158,7 +158,7 @@ class Mailbox:
     def wait(
         self, until: float, *, although_stopping: bool = False, takes_requests: bool = False
     ) -> object | None:
-        """Take the next event, or None once ``until`` (monotonic seconds) has passed.
+        """Takes the next event, or None once ``until`` (monotonic seconds) has passed.
 
         Args:
             until: When to give up.
@@ -203,7 +203,7 @@ class Mailbox:
             self._beat()
 
     def burst(self, until: float, most: int) -> Iterator[object]:
-        """Take the next event and those that came with it, each when it is asked for, so that none is taken unseen.
+        """Takes the next event and those that came with it, each when it is asked for, so that none is taken unseen.
 
         Requests by signal are among them, one of a kind.
 
@@ -254,13 +254,13 @@ class Mailbox:
                 self._ready.append((descriptor, self._watched[descriptor]))
 
     def rest(self, seconds: float) -> None:
-        """Leave alone what comes for a moment: then it is taken together."""
+        """Leaves alone what comes for a moment: then it is taken together."""
         time.sleep(seconds)  # noqa: TID251 - short, and this is the Mailbox
         if not self._ready:
             self._look(0)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, dropping what arrives: for waits while no session is open.
+        """Lets time pass, dropping what arrives: for waits while no session is open.
 
         Raises:
             StopRequested: The agent is to end.

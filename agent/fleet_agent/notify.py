@@ -7,7 +7,7 @@ from fleet_agent.printable import line as printable
 
 
 def send(message: str) -> None:
-    """Send one sd_notify message, for example ``READY=1`` or ``STATUS=connected``."""
+    """Sends one sd_notify message, for example ``READY=1`` or ``STATUS=connected``."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
         return
@@ -25,7 +25,7 @@ def ready() -> None:
 
 
 def status(words: str) -> None:
-    """Show a line in ``systemctl status``."""
+    """Shows a line in ``systemctl status``."""
     send(f"STATUS={printable(' '.join(words.split()))}")
 
 
@@ -35,7 +35,7 @@ def stopping() -> None:
 
 
 def alive() -> None:
-    """Feed the watchdog."""
+    """Feeds the watchdog."""
     send("WATCHDOG=1")
 
 

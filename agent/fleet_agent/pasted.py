@@ -25,7 +25,7 @@ _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 
 
 def word(text: object) -> str:
-    """Return one word of a shell's, whatever is in it: what a terminal cannot show is spelled in octal.
+    """Returns one word of a shell's, whatever is in it: what a terminal cannot show is spelled in octal.
 
     A path never reads as a flag.
     """
@@ -39,7 +39,7 @@ def word(text: object) -> str:
 
 
 def command(*words: object) -> str:
-    """Return a command."""
+    """Returns a command."""
     return " ".join(map(word, words))
 
 
@@ -67,7 +67,7 @@ class Arn:
 
 
 def arn_of(endpoint: str, *, region: str | None = None, account: str | None = None) -> Arn:
-    """Read partition and region from an endpoint's name; ``region`` is for a name without one."""
+    """Reads partition and region from an endpoint's name; ``region`` is for a name without one."""
     found = _ENDPOINT.search(endpoint)
     region = found[1] if found else region or REGION
     partition = next(

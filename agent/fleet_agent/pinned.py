@@ -19,7 +19,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 @contextlib.contextmanager
 def pinned(path: Path) -> Iterator[Path]:
-    """Give the path to use for a file while the block lasts: as it stands, or through a folder that is held open.
+    """Gives the path to use for a file while the block lasts: as it stands, or through a folder that is held open.
 
     Raises:
         OSError: A link on the way is somebody else's, or a folder is missing.
@@ -39,7 +39,7 @@ def pinned(path: Path) -> Iterator[Path]:
 
 
 def open_to_read(path: Path) -> int:
-    """Open what the configuration names: links are followed, for root those that only root can have made.
+    """Opens what the configuration names: links are followed, for root those that only root can have made.
 
     Raises:
         OSError: It is not there, may not be read, or a link on the way is another user's.

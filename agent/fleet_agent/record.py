@@ -17,7 +17,7 @@ _described = dataclasses.dataclass(init=False, repr=False, eq=False)
     kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,)
 )
 def record(cls: type[_T]) -> type[_T]:
-    """Make a class one of frozen values, whose fields are given by name."""
+    """Makes a class one of frozen values, whose fields are given by name."""
     kind = cast("type[_Record]", _described(cls))
     fields = dataclasses.fields(kind)
     missing = dataclasses.MISSING

@@ -29,7 +29,7 @@ def is_terminal(descriptor: int) -> bool:
 
 
 def give_up_terminal(*, stdin: bool = False) -> None:
-    """Return in a child without a terminal, if there is one to give up; this process relays until the child ends.
+    """Returns in a child without a terminal, if there is one to give up; this process relays until the child ends.
 
     Args:
         stdin: Hand on what is typed, too.
@@ -64,7 +64,7 @@ def give_up_terminal(*, stdin: bool = False) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process with the one that relays; to be asked for after each change of user, which forgets it."""
+    """Ends this process with the one that relays; to be asked for after each change of user, which forgets it."""
     for end_with_it in _after_user_change:
         end_with_it()
 
@@ -85,7 +85,7 @@ def _ending_with(parent: int) -> Callable[[], None]:
 
 
 def _fill_gaps() -> None:
-    """Have all three standard streams open, so that no pipe takes the place of one."""
+    """Has all three standard streams open, so that no pipe takes the place of one."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004
         pass
     os.close(descriptor)
@@ -123,7 +123,7 @@ class _Relay:
         self._ended = os.pidfd_open(child)
 
     def run(self) -> NoReturn:
-        """Copy until the child has ended, then end as it did."""
+        """Copies until the child has ended, then ends as it did."""
         for number in _FORWARDED:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._forward)
@@ -168,7 +168,7 @@ class _Relay:
                 pass
 
     def _close(self, waiting: "select.poll", descriptor: int) -> None:
-        """Pass on to the child that its output has no reader any more."""
+        """Passes on to the child that its output has no reader any more."""
         waiting.unregister(descriptor)
         del self._outputs[descriptor]
         os.close(descriptor)
@@ -188,7 +188,7 @@ class _Relay:
 
 
 def _copy(source: int, target: int) -> bool:
-    """Copy what is there; False when nothing is, or it has no reader."""
+    """Copies what is there; False when nothing is, or it has no reader."""
     try:
         data = os.read(source, _CHUNK)
         _write_all(target, data)

@@ -32,7 +32,7 @@ class Reserved:
         self._files = tuple(files)
 
     def refuse(self, descriptor: int) -> None:
-        """Judge a file that is open.
+        """Judges a file that is open.
 
         Raises:
             OwnFileError: It is the agent's own.
@@ -47,7 +47,7 @@ class Reserved:
             raise OwnFileError
 
     def refuse_target(self, path: Path) -> None:
-        """Judge a file that is about to be written.
+        """Judges a file that is about to be written.
 
         Raises:
             OwnFileError: It is the agent's own, or would lie among what is.

@@ -30,7 +30,7 @@ class Lock:
     descriptor: int
 
     def hand_over(self, environment: dict[str, str]) -> None:
-        """Let the program that replaces this process keep the lock; nothing else inherits it."""
+        """Lets the program that replaces this process keep the lock; nothing else inherits it."""
         os.set_inheritable(self.descriptor, True)
         environment[_INHERITED] = str(self.descriptor)
 
@@ -103,7 +103,7 @@ def _refuse_foreign_link(state_dir: Path) -> None:
 
 
 def take_lock(state_dir: Path) -> Lock:
-    """Take the state directory for this process, making it when it is missing.
+    """Takes the state directory for this process, making it when it is missing.
 
     Raises:
         TemporaryError: Another agent has it, which the error names.
@@ -146,7 +146,7 @@ def take_lock(state_dir: Path) -> Lock:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock it, and return whether that worked; `status` locks it for an instant, which is no other agent."""
+    """Locks it, and returns whether that worked; `status` locks it for an instant, which is no other agent."""
     for _ in range(3):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -192,7 +192,7 @@ def holder(state_dir: Path) -> int | None:
 
 
 def ask(state_dir: Path, number: signal.Signals) -> int:
-    """Send a signal to the agent that has the lock, and to no other process.
+    """Sends a signal to the agent that has the lock, and to no other process.
 
     Returns:
         Its process id.

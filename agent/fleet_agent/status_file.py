@@ -13,7 +13,7 @@ IDENTITY = "identity.json"
 
 
 def read(runtime_dir: Path) -> dict[str, Any]:
-    """Return what the running agent shows; empty when that is nothing that can be read as such.
+    """Returns what the running agent shows; empty when that is nothing that can be read as such.
 
     Raises:
         StateDirectoryError: The file cannot be read.

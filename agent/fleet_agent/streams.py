@@ -17,7 +17,7 @@ class OutputError(Exception):
 
 
 def prepare() -> None:
-    """Make writing safe: what the console's encoding lacks is spelled, and no file of ours gets a stream's number."""
+    """Makes writing safe: what the console's encoding lacks is spelled, and no file of ours gets a stream's number."""
     codecs.register_error(_ERRORS, _spelled)
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
@@ -33,7 +33,7 @@ def prepare() -> None:
 
 
 def answer(text: str) -> None:
-    """Print to stdout at once.
+    """Prints to stdout at once.
 
     Raises:
         OutputError: It does not take it.
@@ -51,12 +51,12 @@ def answer(text: str) -> None:
 
 
 def print_error(text: str, end: str = "\n") -> None:
-    """Print to stderr; where that fails, the work goes on in silence."""
+    """Prints to stderr; where that fails, the work goes on in silence."""
     put(sys.stderr, f"{text}{end}")
 
 
 def put(stream: TextIO, text: str) -> None:
-    """Write to a stream that need not have a reader; what does not go out is dropped."""
+    """Writes to a stream that need not have a reader; what does not go out is dropped."""
     try:
         stream.write(text)
         stream.flush()
@@ -65,7 +65,7 @@ def put(stream: TextIO, text: str) -> None:
 
 
 def finish() -> bool:
-    """Write out what is left; return whether all that was printed went out."""
+    """Writes out what is left; returns whether all that was printed went out."""
     whole = True
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -94,7 +94,7 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
 
 
 def _drop(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere: Python would complain once more while it ends."""
+    """Lets what a stream still holds go nowhere: Python would complain once more while it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

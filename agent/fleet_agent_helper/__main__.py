@@ -30,7 +30,7 @@ _PEER = struct.Struct("3i")  # pid, uid, gid
 
 
 def main() -> None:
-    """Answer the connection on standard input."""
+    """Answers the connection on standard input."""
     options = _options()
     # Whoever started the machine's end may ask again when it is up: what was begun is on disk.
     signal.signal(signal.SIGTERM, _end)
@@ -70,7 +70,7 @@ def _end(*_: object) -> NoReturn:
 
 
 def _check(client: socket.socket, user: str) -> None:
-    """Let in the agent's user alone; nobody else is answered."""
+    """Lets in the agent's user alone; nobody else is answered."""
     _, uid, _ = _PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     if uid != pwd.getpwnam(user).pw_uid:
         _log(f"user {uid} is not {user}: not answered")
@@ -78,7 +78,7 @@ def _check(client: socket.socket, user: str) -> None:
 
 
 def _line(client: socket.socket) -> bytes:
-    """Read one line, or as much as is too long for one, within one time for all of it."""
+    """Reads one line, or as much as is too long for one, within one time for all of it."""
     line, until = b"", time.monotonic() + CLIENT_SECONDS
     while b"\n" not in line and len(line) <= requests.LONGEST_LINE:
         try:
@@ -121,7 +121,7 @@ def _carried_out(
 
 
 def _result(order: Order) -> Answer:
-    """Give what became of an order that was begun, or that it is under way."""
+    """Gives what became of an order that was begun, or that it is under way."""
     begun = order.begun()
     if begun is None:
         return {"outcome": "unknown"}
@@ -138,7 +138,7 @@ def _result(order: Order) -> Answer:
 
 
 def _canceled(order: Order) -> Answer:
-    """End what was begun for an order, if it goes on; have one that was not begun never begin."""
+    """Ends what was begun for an order, if it goes on; has one that was not begun never begin."""
     if order.begin(Begun("", "", boot_id(), 0, reboots=False)):
         # The request to begin it may still be on its way, in a process of its own.
         order.end(_CANCELED)
@@ -159,7 +159,7 @@ def _canceled(order: Order) -> Answer:
 
 
 def _end_of(begun: Begun, *, is_same_boot: bool) -> Outcome:
-    """Give how an order ended that nobody saw the end of."""
+    """Gives how an order ended that nobody saw the end of."""
     if is_same_boot:
         units.stop(begun.unit)
         return Outcome("failed", "it was ended with the helper")
@@ -175,7 +175,7 @@ def _send(client: socket.socket, answer: Answer) -> None:
 
 
 def _part(client: socket.socket) -> None:
-    """Read what is still coming: closed before, the connection would be reset, and the answer lost with it."""
+    """Reads what is still coming: closed before, the connection would be reset, and the answer lost with it."""
     until = time.monotonic() + CLIENT_SECONDS
     with contextlib.suppress(OSError):
         client.shutdown(socket.SHUT_WR)
@@ -184,7 +184,7 @@ def _part(client: socket.socket) -> None:
 
 
 def _log(text: str) -> None:
-    """Write one line for the journal; what others chose is escaped."""
+    """Writes one line for the journal; what others chose is escaped."""
     sys.stderr.write(f"{text.encode('ascii', 'backslashreplace').decode()}\n")
 
 

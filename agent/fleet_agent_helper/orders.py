@@ -53,7 +53,7 @@ class Order:
         self._ended = folder / f"{self.key}.outcome"
 
     def begin(self, begun: Begun) -> bool:
-        """Note that it is begun, before it is; False if it was begun before. Locked until this process ends."""
+        """Notes that it is begun, before it is; False if it was begun before. Locked until this process ends."""
         self._forget_the_oldest()
         file = self._written(asdict(begun))
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -68,18 +68,18 @@ class Order:
         return True
 
     def end(self, outcome: Outcome) -> None:
-        """Note how it ended."""
+        """Notes how it ended."""
         os.close(self._written(asdict(outcome)))
         os.replace(self._temporary, self._ended)
         self._sync()
 
     def begun(self) -> Begun | None:
-        """Give what is known of its beginning."""
+        """Gives what is known of its beginning."""
         found = _read(self._begun)
         return Begun(**found) if found else None
 
     def outcome(self) -> Outcome | None:
-        """Give how it ended, if that is known."""
+        """Gives how it ended, if that is known."""
         found = _read(self._ended)
         return Outcome(**found) if found else None
 
@@ -93,7 +93,7 @@ class Order:
         return False
 
     def seconds_left(self, begun: Begun) -> float:
-        """Give how much of its time is left."""
+        """Gives how much of its time is left."""
         age = time.time() - self._begun.stat().st_mtime
         return min(max(begun.seconds - age, 0.0), begun.seconds)
 
@@ -134,7 +134,7 @@ def _age(path: Path) -> float:
 
 
 def boot_id() -> str:
-    """Give what tells one start of the machine from another, also where it is a container that sees its host's id."""
+    """Gives what tells one start of the machine from another, also where it is a container that sees its host's id."""
     # Behind the name, which may hold anything: the third field comes first.
     fields = _FIRST_PROCESS.read_text().rpartition(")")[2].split()
     return f"{_BOOT_ID.read_text().strip()}.{fields[_START_TIME - 3]}"

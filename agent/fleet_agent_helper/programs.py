@@ -42,7 +42,7 @@ class Program:
 
 
 def find(folder: Path, name: str) -> Program:
-    """Find a program in root's folder, and its profile beside it.
+    """Finds a program in root's folder, and its profile beside it.
 
     Raises:
         RefusedError: there is none, or somebody other than root could have put it there.
@@ -69,7 +69,7 @@ def find(folder: Path, name: str) -> Program:
 
 
 def _profile(path: Path) -> list[str] | None:
-    """Read the properties of a program's unit; None if nothing is said of it."""
+    """Reads the properties of a program's unit; None if nothing is said of it."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -41,7 +41,7 @@ class Cancel:
 
 
 def read(line: bytes) -> Start | Result | Cancel:
-    """Read a request.
+    """Reads a request.
 
     Raises:
         RefusedError: it is none.

@@ -22,7 +22,7 @@ _CANNOT_START = 203  # EXIT_EXEC: systemd.exec(5)
 
 
 def command(program: Program, arguments: Sequence[str], unit: str, seconds: int) -> list[str]:
-    """Give the command that runs it. Pure."""
+    """Gives the command that runs it. Pure."""
     properties = [
         *program.properties,
         f"RuntimeMaxSec={seconds}",
@@ -40,7 +40,7 @@ def command(program: Program, arguments: Sequence[str], unit: str, seconds: int)
 
 
 def run(program: Program, arguments: Sequence[str], unit: str, seconds: int) -> Outcome:
-    """Run it to its end."""
+    """Runs it to its end."""
     with _given(arguments if program.reads else ()) as given:
         process = subprocess.Popen(
             command(program, arguments, unit, seconds),
@@ -74,7 +74,7 @@ def run(program: Program, arguments: Sequence[str], unit: str, seconds: int) -> 
 
 @contextlib.contextmanager
 def _given(arguments: Sequence[str]) -> Iterator[int]:
-    """Give what a program finds on its standard input: each argument, and a NUL behind it."""
+    """Gives what a program finds on its standard input: each argument, and a NUL behind it."""
     # Not a pipe, which takes so much and then waits for a reader.
     with os.fdopen(os.memfd_create("arguments"), "w+b", buffering=0) as file:
         file.write("".join(f"{argument}\0" for argument in arguments).encode())
@@ -83,13 +83,13 @@ def _given(arguments: Sequence[str]) -> Iterator[int]:
 
 
 def stop(unit: str) -> None:
-    """End a unit, if it is there."""
+    """Ends a unit, if it is there."""
     systemctl("stop", unit)
     systemctl("reset-failed", unit)
 
 
 def systemctl(*words: str) -> str:
-    """Ask systemd; what cannot be asked is not known."""
+    """Asks systemd; what cannot be asked is not known."""
     with contextlib.suppress(subprocess.SubprocessError, OSError):
         return subprocess.run(
             ["systemctl", *words],
@@ -108,7 +108,7 @@ def _shown(unit: str) -> dict[str, str]:
 
 
 def _tails(process: "subprocess.Popen[bytes]", seconds: float) -> tuple[str, str]:
-    """Read both streams until the process has ended, or so long; keep the end of each."""
+    """Reads both streams until the process has ended, or so long; keeps the end of each."""
     kept = {1: b"", 2: b""}
     until = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:

@@ -16,7 +16,7 @@ from iot_sandbox.switches import SWITCHES, SwitchError, measured, positions, spl
 
 
 def parse(arguments: list[str] | None) -> Settings:
-    """Read the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="iot_sandbox",
         description="A local AWS IoT Core for tests, demos and benches.",
@@ -170,7 +170,7 @@ def _seconds(text: str) -> int:
 
 
 def _take_stdout() -> int:
-    """Keep stdout for the ready line: what anybody else prints goes to stderr."""
+    """Keeps stdout for the ready line: what anybody else prints goes to stderr."""
     answer = os.dup(1)
     os.dup2(2, 1)
     return answer
@@ -201,7 +201,7 @@ def _run(settings: Settings) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one sandbox until it is told to end; give the exit status."""
+    """Runs one sandbox until it is told to end; gives the exit status."""
     try:
         _run(parse(arguments))
     except SandboxError as error:

@@ -22,14 +22,14 @@ _ROUTES = [
 
 
 def operation(method: str, path: str) -> str | None:
-    """Name the operation; None for one that no quota is known of."""
+    """Names the operation; None for one that no quota is known of."""
     return next(
         (name for m, pattern, name in _ROUTES if m == method and pattern.fullmatch(path)), None
     )
 
 
 def within_quotas(app: App, faults: Faults) -> App:
-    """Have calls beyond a ``quota`` that is set answered as AWS answers them."""
+    """Has calls beyond a ``quota`` that is set answered as AWS answers them."""
 
     async def held(scope: Message, receive: Receive, send: Send) -> None:
         called = scope["type"] == "http" and operation(scope["method"], scope["path"])

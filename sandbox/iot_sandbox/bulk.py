@@ -51,7 +51,7 @@ class Task:
     )
 
     def described(self) -> dict[str, Any]:
-        """Give what DescribeThingRegistrationTask answers."""
+        """Gives what DescribeThingRegistrationTask answers."""
         done, failed = len(self.reports["RESULTS"]), len(self.reports["ERRORS"])
         percentage = 100 * (done + failed) // self.lines if self.lines else 0
         return {
@@ -67,7 +67,7 @@ class Task:
         }
 
     def end(self, status: str, message: str | None = None) -> None:
-        """Settle it."""
+        """Settles it."""
         self.status, self.message, self.changed = status, message, time.time()
 
 
@@ -79,7 +79,7 @@ class BulkTasks:
         self._running: set[asyncio.Task[None]] = set()
 
     def beside(self, was: Route) -> Route:
-        """Put the tasks beside what ministack routes."""
+        """Puts the tasks beside what ministack routes."""
         return routes.beside(was, _PATH, self._of)
 
     async def _of(self, asked: Asked) -> Response:
@@ -95,7 +95,7 @@ class BulkTasks:
                 return _invalid(f"Unsupported IoT path: {asked.method} {asked.found[0]}")
 
     def report(self, path: str) -> str | None:
-        """Give a report's text by the path of its link: JSON lines; None for no such report."""
+        """Gives a report's text by the path of its link: JSON lines; None for no such report."""
         identifier, _, kind = path.removeprefix(REPORTS).partition("/")
         task = self._tasks.get(identifier)
         lines = task.reports.get(kind) if task else None
@@ -216,7 +216,7 @@ def _parameters(line: str) -> dict[str, str]:
 
 
 def _certificate(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Make a certificate from a request, or find the one that is named."""
+    """Makes a certificate from a request, or finds the one that is named."""
     csr, identifier = wanted.get("CertificateSigningRequest"), wanted.get("CertificateId")
     if identifier:
         record: dict[str, Any] | None = ground.certificates.get(identifier)

@@ -52,7 +52,7 @@ class Calls:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything and count from 1 again."""
+        """Forgets everything and counts from 1 again."""
         with self._lock:
             self._total = 0
             self._counts = {
@@ -65,7 +65,7 @@ class Calls:
     def begin(
         self, operation: str, client_id: str, certificate: str | None, topics: tuple[str, ...] = ()
     ) -> Call:
-        """Record a request as it arrives."""
+        """Records a request as it arrives."""
         with self._lock:
             self._total += 1
             self._counts[operation]["requests"] += 1
@@ -74,20 +74,20 @@ class Calls:
         return call
 
     def settle(self, call: Call, outcome: str, code: int | None = None) -> None:
-        """Record what became of it: ``accepted``, ``rejected`` or ``closed``."""
+        """Records what became of it: ``accepted``, ``rejected`` or ``closed``."""
         with self._lock:
             call.outcome, call.code = outcome, code
             self._counts[call.operation][outcome] += 1
 
     def issued(self, call: Call, certificate_id: str) -> None:
-        """Record a certificate made for it."""
+        """Records a certificate made for it."""
         with self._lock:
             call.certificates.append(certificate_id)
             made = {"certificate_id": certificate_id, "operation": call.operation}
             self._certificates.append({**made, "client_id": call.client_id})
 
     def as_json(self) -> dict[str, Any]:
-        """Give what ``GET /_sandbox/calls`` shows."""
+        """Gives what ``GET /_sandbox/calls`` shows."""
         with self._lock:
             return {
                 "operations": {name: dict(counts) for name, counts in self._counts.items()},

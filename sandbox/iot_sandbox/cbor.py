@@ -13,7 +13,7 @@ _DEEPEST = 16
 
 
 def loads(data: bytes) -> Any:  # noqa: ANN401  whatever it is
-    """Read one value.
+    """Reads one value.
 
     Raises:
         ValueError: it is no CBOR, or more than is read here, or something follows.
@@ -28,7 +28,7 @@ def loads(data: bytes) -> Any:  # noqa: ANN401  whatever it is
 
 
 def dumps(value: object) -> bytes:  # noqa: PLR0911  one for each kind
-    """Write a value: maps, lists, text, bytes, numbers, booleans, None."""
+    """Writes a value: maps, lists, text, bytes, numbers, booleans, None."""
     match value:
         case None | bool():
             simple = next(number for number, each in _SIMPLE.items() if each is value)

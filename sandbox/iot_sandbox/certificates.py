@@ -22,7 +22,7 @@ def from_csr(
     *,
     keeps_subject: bool = True,
 ) -> dict[str, str]:
-    """Make a certificate over a CSR's public key, PENDING_ACTIVATION, with an ownership token of one hour.
+    """Makes a certificate over a CSR's public key, PENDING_ACTIVATION, with an ownership token of one hour.
 
     Args:
         scope: account id and region.
@@ -52,7 +52,7 @@ def from_csr(
 
 
 def over_another_key(scope: tuple[str, str]) -> dict[str, str]:
-    """Make a certificate over a key nobody has; shaped like ``from_csr``'s answer."""
+    """Makes a certificate over a key nobody has; shaped like ``from_csr``'s answer."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -67,7 +67,7 @@ def over_another_key(scope: tuple[str, str]) -> dict[str, str]:
 
 
 def _with_own_subject(pem: str) -> str:
-    """Sign a certificate once more, with the subject of those whose key AWS makes."""
+    """Signs a certificate once more, with the subject of those whose key AWS makes."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
 
@@ -101,7 +101,7 @@ def _register(scope: tuple[str, str], pem: str) -> dict[str, str]:
 
 
 def status_behind(scope: tuple[str, str], token: object) -> str | None:
-    """Give the status of the certificate a token stands for; None for an unknown token."""
+    """Gives the status of the certificate a token stands for; None for an unknown token."""
     with ground.request_scope(*scope):
         record = ground.ownership_tokens.get(token) if isinstance(token, str) else None
         certificate = ground.certificates.get(record["certificateId"]) if record else None
@@ -109,14 +109,14 @@ def status_behind(scope: tuple[str, str], token: object) -> str | None:
 
 
 def certificate_behind(scope: tuple[str, str], token: object) -> str | None:
-    """Give the id of the certificate a token stands for; None for an unknown token."""
+    """Gives the id of the certificate a token stands for; None for an unknown token."""
     with ground.request_scope(*scope):
         record = ground.ownership_tokens.get(token) if isinstance(token, str) else None
     return record["certificateId"] if record else None
 
 
 def forget_expired(now: float | None = None) -> list[str]:
-    """Drop expired ownership tokens, and with each the certificate that was never activated or attached.
+    """Drops expired ownership tokens, and with each the certificate that was never activated or attached.
 
     Args:
         now: seconds since 1970; by default the clock's.

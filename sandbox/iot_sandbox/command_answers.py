@@ -109,7 +109,7 @@ class CommandAnswers:
 
 
 def with_response_topic(parse: Any) -> Any:  # noqa: ANN401  ministack has no types
-    """Wrap ministack's reader of the topics it answers on the connection, so that it knows those of updates."""
+    """Wraps ministack's reader of the topics it answers on the connection, so that it knows those of updates."""
 
     def parse_topic(topic: str) -> tuple[str, str | None] | None:
         answered: tuple[str, str | None] | None = parse(topic)

@@ -43,7 +43,7 @@ class Payload:
 
 
 def check(request: Document) -> None:
-    """Judge what a command is made with.
+    """Judges what a command is made with.
 
     Raises:
         CommandError: it has no payload, two, or one that is not taken.
@@ -70,7 +70,7 @@ def check(request: Document) -> None:
 
 
 def filled(request: Document, given: Document, timeout: int) -> Payload:
-    """Give what a command carries for one execution.
+    """Gives what a command carries for one execution.
 
     Raises:
         CommandError: a parameter is missing, unknown, or of another type.

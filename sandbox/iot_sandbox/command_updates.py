@@ -49,7 +49,7 @@ class Update:
 
 
 def read_update(payload: bytes, form: str) -> tuple[dict[str, Any], Update]:
-    """Read an update: the document, and what it says.
+    """Reads an update: the document, and what it says.
 
     Raises:
         UpdateError: it is not within AWS's rules.
@@ -69,7 +69,7 @@ def read_update(payload: bytes, form: str) -> tuple[dict[str, Any], Update]:
 
 
 def written(document: dict[str, Any], form: str) -> bytes:
-    """Write an answer."""
+    """Writes an answer."""
     return cbor.dumps(document) if form == "cbor" else json.dumps(document).encode()
 
 

@@ -36,11 +36,11 @@ class Commands:
         self._commands: dict[tuple[str, str], dict[str, Document]] = {}
 
     def beside(self, was: Route) -> Route:
-        """Put them beside what ministack routes."""
+        """Puts them beside what ministack routes."""
         return routes.beside(was, _PATH, self._of)
 
     def by_arn(self, arn: str) -> Document | None:
-        """Give a command of this account and region."""
+        """Gives a command of this account and region."""
         here = self._here()
         return next((each for each in here.values() if each["commandArn"] == arn), None)
 

@@ -92,7 +92,7 @@ class AwsConnection(DeliveringSession):
         await self.cleanup()
 
     def described(self) -> dict[str, Any]:
-        """Give what AWS says of a connection that is up."""
+        """Gives what AWS says of a connection that is up."""
         return {
             "cleanSession": not self._resume_session,
             "keepAliveDuration": self._keep_alive_seconds,
@@ -100,14 +100,14 @@ class AwsConnection(DeliveringSession):
         }
 
     def subscriptions(self) -> dict[str, int]:
-        """Give the topic filters this client has, and the QoS granted for each."""
+        """Gives the topic filters this client has, and the QoS granted for each."""
         granted = self._sub_granted_qos
         return {
             topic_filter: granted[number] for number, topic_filter in self._sub_filters.items()
         }
 
     def breached(self, packet: Packet, code: int) -> None:
-        """Hear of a packet that was refused for a limit."""
+        """Hears of a packet that was refused for a limit."""
 
     async def refuse(self, packet: Packet, code: int) -> bool:
         """Answer a packet with a failure, as the protocol version has it; say whether the connection stays."""
@@ -231,7 +231,7 @@ class AwsConnection(DeliveringSession):
         return goes_on
 
     def _is_last_word_valid(self, body: bytes) -> bool:
-        """Take the session's expiry from a DISCONNECT; say whether it may change it so."""
+        """Takes the session's expiry from a DISCONNECT; says whether it may change it so."""
         # Behind the reason code.
         if self.protocol_version != MQTT_5 or len(body) <= 1:
             return True
@@ -244,7 +244,7 @@ class AwsConnection(DeliveringSession):
         return True
 
     def _judged(self, packet: Packet, body: bytes) -> tuple[bytes, Packet]:
-        """Hold a packet to the limits; give it as ministack is to see it."""
+        """Holds a packet to the limits; gives it as ministack is to see it."""
         found, end = (
             ground.properties(body, packet.rest) if packet.version == MQTT_5 else ({}, packet.rest)
         )

@@ -46,11 +46,11 @@ class Connections:
         self._limits = limits
 
     def beside(self, was: Route) -> Route:
-        """Put them beside ministack's data plane."""
+        """Puts them beside ministack's data plane."""
         return routes.beside(was, _PATH, self._of)
 
     def beside_things(self, was: Route) -> Route:
-        """Put a thing's connectivity beside what ministack routes."""
+        """Puts a thing's connectivity beside what ministack routes."""
         return routes.beside(was, _THING_PATH, _of_thing, "POST")
 
     async def _of(self, asked: Asked) -> Response:
@@ -158,7 +158,7 @@ def _presence(state: Document, *, is_connected: bool) -> Document:
 
 
 def _state(key: Key) -> Document:
-    """Give what is known of a connection now, or of the session it left."""
+    """Gives what is known of a connection now, or of the session it left."""
     session, stored = ground.connected_sessions.get(key), ground.stored_sessions.get(key)
     about: Document = {"connected": session is not None, "clientId": key[2]}
     if ground.things.get(key[2]) is not None:
@@ -228,7 +228,7 @@ Authorize = Callable[..., Any]
 
 
 def with_resources(was: Authorize) -> Authorize:
-    """Wrap what names the resource a call is authorized on, so that it knows clients and commands."""
+    """Wraps what names the resource a call is authorized on, so that it knows clients and commands."""
 
     def named(service: str, method: str, path: str, *rest: Any) -> Any:  # noqa: ANN401  ministack has no types
         _, body, _, region, account = rest

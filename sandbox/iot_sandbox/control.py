@@ -25,11 +25,11 @@ class Control:
         self._bulk = bulk
 
     def text(self, path: str) -> str | None:
-        """Give what is plain text at this path, a report of a bulk registration task, or None."""
+        """Gives what is plain text at this path, a report of a bulk registration task, or None."""
         return self._bulk.report(path) if path.startswith(REPORTS) else None
 
     def handle(self, method: str, path: str, body: bytes) -> Answer:
-        """Give the HTTP status and the JSON value for one request."""
+        """Gives the HTTP status and the JSON value for one request."""
         answer: Answer
         name, _, rest = path.removeprefix(ROOT).rstrip("/").partition("/")
         match method, name, rest:
@@ -69,7 +69,7 @@ class Control:
 
 
 def beside(app: App, control: Control) -> App:
-    """Put the route beside an ASGI application."""
+    """Puts the route beside an ASGI application."""
 
     async def either(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(ROOT):

@@ -104,7 +104,7 @@ class CredentialsEndpoint:
 
 
 def _edited(body: dict[str, Any], plan: Plan) -> Any:  # noqa: ANN401  JSON, or text that is none
-    """Give the body as the faults want it."""
+    """Gives the body as the faults want it."""
     for fault in plan.edits:
         found = body.get("credentials", {})
         match fault.kind:

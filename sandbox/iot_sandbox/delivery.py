@@ -57,7 +57,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
     def send_directly(
         self, topic: str, payload: bytes, properties: bytes, *, is_confirmed: bool
     ) -> asyncio.Future[None] | None:
-        """Send a message to this client, subscribed or not; give what is done with its PUBACK, if it has one."""
+        """Sends a message to this client, subscribed or not; gives what is done with its PUBACK, if it has one."""
         acknowledged = asyncio.get_running_loop().create_future() if is_confirmed else None
         message = Message(
             topic, payload, int(is_confirmed), properties, retain=False, acknowledged=acknowledged
@@ -66,14 +66,14 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         return acknowledged
 
     def acknowledged(self, identifier: int) -> None:
-        """Note a PUBACK."""
+        """Notes a PUBACK."""
         self._outbox.acknowledged(identifier)
         awaited = self._awaited.pop(identifier, None)
         if awaited is not None and not awaited.done():
             awaited.set_result(None)
 
     def _pack(self, message: Message) -> tuple[int | None, bytes] | None:
-        """Make a message's packet and note it as in flight; None if it is past its time or too long for the client."""
+        """Makes a message's packet and notes it as in flight; None if it is too late or too long for the client."""
         now = time.time()
         properties: bytes | None = message.properties
         expires = ground.expires_at(message.properties, message.since)

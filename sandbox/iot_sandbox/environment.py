@@ -28,7 +28,7 @@ _FOREIGN = (
 
 
 def prepare(settings: Settings, state_dir: Path, http: socket.socket, mqtt: socket.socket) -> None:
-    """Set this process's environment; call it before anything of ministack is imported.
+    """Sets this process's environment; call it before anything of ministack is imported.
 
     Args:
         settings: the sandbox asked for.

@@ -72,7 +72,7 @@ class Execution:
         return f"$aws/commands/{kind}s/{name}/executions/{self.identifier}/request"
 
     def take(self, update: Update) -> None:
-        """Note what the device says."""
+        """Notes what the device says."""
         self.status, self.reason, self.updated = update.status, update.reason, time.time()
         self.result = update.result
         if update.status == "IN_PROGRESS":
@@ -81,7 +81,7 @@ class Execution:
             self.completed = self.updated
 
     def described(self) -> Document:
-        """Give what GetCommandExecution answers."""
+        """Gives what GetCommandExecution answers."""
         late = self.is_late
         times = {"startedAt": self.started, "completedAt": self.completed}
         reason = _NO_RESPONSE if late else self.reason
@@ -111,20 +111,20 @@ class Executions:
         self._telling: set[asyncio.Task[None]] = set()
 
     def find(self, scope: tuple[str, str], identifier: str, target: str) -> Execution | None:
-        """Give the execution that a device names, by account and region, its id and ``thing/NAME`` or ``client/ID``."""
+        """Gives the execution that a device names: account and region, its id and ``thing/NAME`` or ``client/ID``."""
         execution = self._executions.get(scope, {}).get(identifier)
         return execution if execution and execution.target.endswith(f":{target}") else None
 
     def beside(self, was: Route) -> Route:
-        """Put what operators ask about them beside what ministack routes."""
+        """Puts what operators ask about them beside what ministack routes."""
         return routes.beside(was, _PATH, self._of)
 
     def starting(self, was: Route) -> Route:
-        """Put the start of one beside ministack's data plane of jobs: the same path and method as the list's."""
+        """Puts the start of one beside ministack's data plane of jobs: the same path and method as the list's."""
         return routes.beside(was, _START, self._started, "POST")
 
     def notify(self, scope: tuple[str, str], execution: Execution) -> None:
-        """Publish the event of its status."""
+        """Publishes the event of its status."""
         about = execution.described()
         shown = ("executionId", "status", "statusReason", "commandArn", "targetArn")
         event = {key: about[key] for key in shown if key in about}

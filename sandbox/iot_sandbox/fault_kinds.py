@@ -87,7 +87,7 @@ TOKEN_REUSE_MODES = ("idempotent", "reject", "reject-if-active")
 
 
 def checked(operation: str, kind: str, given: dict[str, object]) -> dict[str, Any]:
-    """Complete a fault's parameters with the defaults of its kind.
+    """Completes a fault's parameters with the defaults of its kind.
 
     Raises:
         FaultError: unknown operation, kind or parameter, a value missing or out of range.
@@ -135,7 +135,7 @@ def _is_count(number: object) -> bool:
 def call_numbers(
     calls: Literal["every"] | int | Iterable[int] | None, *, every: bool
 ) -> Literal["every"] | tuple[int, ...]:
-    """Read on which calls a fault acts.
+    """Reads on which calls a fault acts.
 
     Args:
         calls: as given.

@@ -44,7 +44,7 @@ class Bucket:
     counted: float = 0.0
 
     def takes(self, now: float, per_second: float, room: float) -> bool:
-        """Take a token if there is one."""
+        """Takes a token if there is one."""
         self.missing = max(0.0, self.missing - (now - self.counted) * per_second)
         self.counted = now
         if self.missing > room - 1:
@@ -90,14 +90,14 @@ class Fault:
         return any(fnmatchcase(topic, self.topic) for topic in request.topics)
 
     def count(self) -> bool:
-        """Count one call; say whether the fault acts on it."""
+        """Counts one call; says whether the fault acts on it."""
         self.seen += 1
         acts = self.calls == EVERY or self.seen in self.calls
         self.hits += acts
         return acts
 
     def as_json(self) -> dict[str, Any]:
-        """Give what ``GET /_sandbox/faults`` shows."""
+        """Gives what ``GET /_sandbox/faults`` shows."""
         return {
             "number": self.number,
             "operation": self.operation,
@@ -162,7 +162,7 @@ class Faults:
         topic: str | None = None,
         **parameters: object,
     ) -> Fault:
-        """Set a fault.
+        """Sets a fault.
 
         Args:
             operation: one of ``fault_kinds.OPERATIONS``.
@@ -185,7 +185,7 @@ class Faults:
         return fault
 
     def remove(self, number: int) -> bool:
-        """Take one fault back; say whether it was set."""
+        """Takes one fault back; says whether it was set."""
         with self._lock:
             kept = [fault for fault in self._faults if fault.number != number]
             found = len(kept) < len(self._faults)
@@ -193,17 +193,17 @@ class Faults:
         return found
 
     def clear(self) -> None:
-        """Take every fault back."""
+        """Takes every fault back."""
         with self._lock:
             self._faults = []
 
     def listed(self) -> list[dict[str, Any]]:
-        """Give every fault that is set, as JSON values."""
+        """Gives every fault that is set, as JSON values."""
         with self._lock:
             return [fault.as_json() for fault in self._faults]
 
     def plan(self, request: Request) -> Plan:
-        """Count one call and say what happens to it."""
+        """Counts one call and says what happens to it."""
         with self._lock:
             acting = [f for f in self._faults if f.concerns(request) and f.count()]
             refusal = self._refusal(acting, request)

@@ -198,7 +198,7 @@ is_listening: Callable[[], bool] = iot.mtls_is_listening
 
 
 def hook_seconds(seconds: float) -> None:
-    """Wait so long for a pre-provisioning hook.
+    """Waits so long for a pre-provisioning hook.
 
     Raises:
         AttributeError: ministack has no such limit any more.
@@ -209,7 +209,7 @@ def hook_seconds(seconds: float) -> None:
 
 
 def template_of(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Give a provisioning template and its body, in the scope at hand; None for none."""
+    """Gives a provisioning template and its body, in the scope at hand; None for none."""
     template = iot._provisioning_templates.get(name)
     if template is None:
         return None
@@ -218,13 +218,13 @@ def template_of(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 def every_scope(records: Any) -> dict[Key, Record]:  # noqa: ANN401  ministack has no types
-    """Give what lies under a registry."""
+    """Gives what lies under a registry."""
     found: dict[Key, Record] = records._data
     return found
 
 
 def properties(body: bytes, start: int) -> tuple[dict[int, Any], int]:
-    """Read the MQTT 5 properties that begin there, and give where they end.
+    """Reads the MQTT 5 properties that begin there, and gives where they end.
 
     Raises:
         ValueError: they are cut short.
@@ -236,7 +236,7 @@ def properties(body: bytes, start: int) -> tuple[dict[int, Any], int]:
 
 
 def role(arn: str, account: str) -> dict[str, Any] | None:
-    """Give an account's role; None when there is none, or the name is another account's."""
+    """Gives an account's role; None when there is none, or the name is another account's."""
     parts = arn.split(":", 5)
     if len(parts) < 6 or parts[4] != account or not parts[5].startswith("role/"):  # noqa: PLR2004  an ARN's parts
         return None
@@ -268,31 +268,31 @@ def trusts(role: dict[str, Any], service: str, account: str) -> bool:
 
 
 def session_of(access_key: str) -> dict[str, Any]:
-    """Give what was registered for the key of a role's session; empty for any other key."""
+    """Gives what was registered for the key of a role's session; empty for any other key."""
     return dict(sts._sessions.get(access_key) or {})
 
 
 def unsubscribe(subscription: str) -> Awaitable[None]:
-    """Take a subscription back, as ministack is wrapped now."""
+    """Takes a subscription back, as ministack is wrapped now."""
     taking: Awaitable[None] = iot.broker_unsubscribe(subscription)
     return taking
 
 
 def publish(*arguments: object, **options: object) -> Awaitable[None]:
-    """Publish as the broker: (account id, region, topic, payload), and ``qos``, ``retain``, ``properties``."""
+    """Publishes as the broker: (account id, region, topic, payload), and ``qos``, ``retain``, ``properties``."""
     publishing: Awaitable[None] = iot.broker_publish(*arguments, **options)
     return publishing
 
 
 def keep_queued(messages: int) -> None:
-    """Keep so many messages for a session whose client is away."""
+    """Keeps so many messages for a session whose client is away."""
     if not isinstance(iot._MAX_QUEUED_MESSAGES, int):
         raise TypeError("ministack's _MAX_QUEUED_MESSAGES is no number any more")
     iot._MAX_QUEUED_MESSAGES = messages
 
 
 def keep_signing_keys() -> None:
-    """Parse a CA's key once: ministack does for each certificate, and an RSA key's checks take 40 ms.
+    """Parses a CA's key once: ministack does for each certificate, and an RSA key's checks take 40 ms.
 
     Raises:
         AttributeError: ministack parses it elsewhere.
@@ -313,7 +313,7 @@ class _KeptKeys:
 
 
 def provisioning_reply(*arguments: object) -> Awaitable[tuple[str, dict[str, Any]]]:
-    """Call ministack's provisioning as it is wrapped now: (account, region, operation, template, payload, who)."""
+    """Calls ministack's provisioning as it is wrapped now: (account, region, operation, template, payload, who)."""
     replying: Awaitable[tuple[str, dict[str, Any]]] = iot._fleet_provisioning_reply(*arguments)
     return replying
 
@@ -330,7 +330,7 @@ def listener_failed() -> bool:
 
 
 def wrap(name: str, wrapper: Callable[[Any], Any]) -> None:
-    """Put ``wrapper(what it was)`` in the place of one of the IoT service's functions or classes.
+    """Puts ``wrapper(what it was)`` in the place of one of the IoT service's functions or classes.
 
     Raises:
         AttributeError: ministack has no such name any more.
@@ -339,7 +339,7 @@ def wrap(name: str, wrapper: Callable[[Any], Any]) -> None:
 
 
 def wrap_principal(wrapper: Callable[[Any], Any]) -> None:
-    """Put ``wrapper(what it was)`` in the place of what gives a key's principal, its policies among that.
+    """Puts ``wrapper(what it was)`` in the place of what gives a key's principal, its policies among that.
 
     Raises:
         AttributeError: ministack has no such name any more.
@@ -348,7 +348,7 @@ def wrap_principal(wrapper: Callable[[Any], Any]) -> None:
 
 
 def wrap_routing(wrapper: Callable[[Any], Any]) -> None:
-    """Put ``wrapper(what it was)`` in the place of what tells the service of an HTTP request.
+    """Puts ``wrapper(what it was)`` in the place of what tells the service of an HTTP request.
 
     Raises:
         AttributeError: ministack has no such name any more.
@@ -357,7 +357,7 @@ def wrap_routing(wrapper: Callable[[Any], Any]) -> None:
 
 
 def take_websockets() -> None:
-    """Take MQTT over WebSocket under whatever name the HTTP port is reached; ministack wants the data endpoint's.
+    """Takes MQTT over WebSocket under whatever name the HTTP port is reached; ministack wants the data endpoint's.
 
     Raises:
         TypeError: ministack tells it otherwise now.
@@ -368,7 +368,7 @@ def take_websockets() -> None:
 
 
 def wrap_data_plane(wrapper: Callable[[Any], Any]) -> None:
-    """Put ``wrapper(what it was)`` in the place of what answers the data plane's HTTP requests.
+    """Puts ``wrapper(what it was)`` in the place of what answers the data plane's HTTP requests.
 
     Raises:
         AttributeError: ministack has no such name any more.
@@ -377,7 +377,7 @@ def wrap_data_plane(wrapper: Callable[[Any], Any]) -> None:
 
 
 def wrap_jobs_plane(wrapper: Callable[[Any], Any]) -> None:
-    """Put ``wrapper(what it was)`` in the place of what answers the HTTP requests of jobs' data plane.
+    """Puts ``wrapper(what it was)`` in the place of what answers the HTTP requests of jobs' data plane.
 
     Raises:
         AttributeError: ministack has no such name any more.
@@ -386,7 +386,7 @@ def wrap_jobs_plane(wrapper: Callable[[Any], Any]) -> None:
 
 
 def wrap_authorization(wrapper: Callable[[Any], Any]) -> None:
-    """Put ``wrapper(what it was)`` in the place of what names the resource that a call is authorized on.
+    """Puts ``wrapper(what it was)`` in the place of what names the resource that a call is authorized on.
 
     Raises:
         AttributeError: ministack has no such name any more.

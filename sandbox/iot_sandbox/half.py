@@ -19,7 +19,7 @@ def says_fail(scope: tuple[str, str], template: str | None) -> bool:
 
 
 def leave_thing(scope: tuple[str, str], template: str | None, request: Mapping[str, Any]) -> None:
-    """Make the thing of a registration that failed after that step."""
+    """Makes the thing of a registration that failed after that step."""
     with ground.request_scope(*scope):
         found = ground.template_of(template or "")
         token = ground.ownership_tokens.get(request.get("certificateOwnershipToken"))

@@ -26,7 +26,7 @@ class KnownCertificates:
         self._foreign: dict[str, str] = {}
 
     def anchors(self, _was: Callable[[], list[Anchor]]) -> Callable[[], list[Anchor]]:
-        """Answer in the place of ministack: the sandbox's CA, other CAs, and the certificates that it did not sign."""
+        """Answers in the place of ministack: the sandbox's CA, other CAs, and the certificates that it did not sign."""
 
         def listed() -> list[Anchor]:
             self._look()
@@ -39,7 +39,7 @@ class KnownCertificates:
     def registrations(
         self, _was: Callable[..., list[Registration]]
     ) -> Callable[..., list[Registration]]:
-        """Answer in the place of ministack: in which accounts and regions a certificate has a status, or any."""
+        """Answers in the place of ministack: in which accounts and regions a certificate has a status, or any."""
 
         def found(identifier: str, status: str | None = "ACTIVE") -> list[Registration]:
             self._look()
@@ -71,7 +71,7 @@ class KnownCertificates:
         self._newest = next(reversed(registry), None)
 
     def _new(self, registry: dict[ground.Key, ground.Record]) -> list[ground.Key]:
-        """Give what was added since the last look: the last ones."""
+        """Gives what was added since the last look: the last ones."""
         found = []
         for key in reversed(registry):
             if key == self._newest:

@@ -49,7 +49,7 @@ class Inbound:
         self._unacknowledged: set[int] = set()
 
     def connect(self, packet: Packet) -> None:
-        """Judge a CONNECT.
+        """Judges a CONNECT.
 
         Raises:
             BreachError: AWS refuses it.
@@ -60,7 +60,7 @@ class Inbound:
             raise BreachError(QOS_NOT_SUPPORTED, ends=False)
 
     def publish(self, packet: Packet, alias: int | None, payload: int) -> str:
-        """Judge a PUBLISH; give the topic it goes to.
+        """Judges a PUBLISH; gives the topic it goes to.
 
         Args:
             packet: as it was read.
@@ -85,11 +85,11 @@ class Inbound:
         return topic
 
     def acknowledged(self, identifier: int) -> None:
-        """Note that a PUBLISH has its PUBACK."""
+        """Notes that a PUBLISH has its PUBACK."""
         self._unacknowledged.discard(identifier)
 
     def subscribe(self, packet: Packet, held: Collection[str], *, has_identifier: bool) -> None:
-        """Judge a SUBSCRIBE as a whole; each filter is judged by ``Limits.takes_filter``.
+        """Judges a SUBSCRIBE as a whole; each filter is judged by ``Limits.takes_filter``.
 
         Args:
             packet: as it was read.
@@ -112,7 +112,7 @@ class Inbound:
             raise BreachError(QUOTA_EXCEEDED, ends=False)
 
     def _named(self, packet: Packet, alias: int | None) -> str:
-        """Give the topic a PUBLISH goes to, and remember what an alias stands for."""
+        """Gives the topic a PUBLISH goes to, and remembers what an alias stands for."""
         topic = packet.topics[0]
         if alias is None:
             if not topic and packet.version == MQTT_5:

@@ -22,14 +22,14 @@ class KeepAlive:
         self._watching: asyncio.Task[None] | None = None
 
     def start(self, keep_alive: int) -> None:
-        """Watch from now on; 0 watches nothing."""
+        """Watches from now on; 0 watches nothing."""
         self._seconds = keep_alive * GRACE
         self.heard()
         if keep_alive:
             self._watching = asyncio.create_task(self._watch())
 
     def heard(self) -> None:
-        """Note a sign of life."""
+        """Notes a sign of life."""
         self._heard = asyncio.get_running_loop().time()
 
     def begin(self) -> None:
@@ -42,7 +42,7 @@ class KeepAlive:
         self.heard()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Watches no more."""
         if self._watching is not None and self._watching is not asyncio.current_task():
             self._watching.cancel()
 

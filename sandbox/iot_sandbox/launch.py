@@ -92,7 +92,7 @@ class Sandbox:
         }
 
     def stop(self, timeout: float = STOP_SECONDS) -> int:
-        """End it as SIGTERM does, saving its state; give the exit status. Does nothing the second time.
+        """Ends it as SIGTERM does, saving its state; gives the exit status. Does nothing the second time.
 
         Args:
             timeout: seconds after which it is killed.
@@ -117,7 +117,7 @@ def launch(
     arguments: tuple[str, ...] = (),
     timeout: float = START_SECONDS,
 ) -> Iterator[Sandbox]:
-    """Run a sandbox on free loopback ports for as long as the block lasts.
+    """Runs a sandbox on free loopback ports for as long as the block lasts.
 
     Args:
         state_dir: kept afterwards; without one a temporary directory is used and removed.
@@ -139,7 +139,7 @@ def launch(
 def start(
     state_dir: Path, *, arguments: tuple[str, ...] = (), timeout: float = START_SECONDS
 ) -> Sandbox:
-    """Start a sandbox that runs until ``stop``, or until this process is gone; ``launch`` says the rest."""
+    """Starts a sandbox that runs until ``stop``, or until this process is gone; ``launch`` says the rest."""
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     log_file = state_dir / "sandbox.log"
     command = [sys.executable, "-m", "iot_sandbox", "--state-dir", str(state_dir)]
@@ -177,7 +177,7 @@ def start(
 
 
 def _with_import_path() -> dict[str, str]:
-    """Let the child import what we imported, installed or not."""
+    """Lets the child import what we imported, installed or not."""
     root = str(Path(__file__).resolve().parent.parent)
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))

@@ -17,7 +17,7 @@ ANY_INTERFACE = "0.0.0.0"  # noqa: S104  what ministack asks for, and does not g
 
 
 def listen(host: str, port: int, option: str) -> socket.socket:
-    """Open a listening socket.
+    """Opens a listening socket.
 
     Args:
         host: address or name; a name's first address is taken, IPv4 first.
@@ -58,7 +58,7 @@ class Listening:
 
 
 def port_of(listener: socket.socket) -> int:
-    """Give the port a socket is bound to."""
+    """Gives the port a socket is bound to."""
     return int(listener.getsockname()[1])
 
 

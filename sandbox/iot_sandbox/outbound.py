@@ -65,19 +65,19 @@ class Outbox:
         self._flushing: asyncio.Task[None] | None = None
 
     def put(self, message: Message) -> None:
-        """Take a message, and send it if its turn has come."""
+        """Takes a message, and sends it if its turn has come."""
         if message.qos == 0 and len(self._waiting) >= QOS_0_WAITING:
             return
         self._waiting.append(message)
         self.flush()
 
     def acknowledged(self, identifier: int) -> None:
-        """Note a PUBACK, and send what waited for it."""
+        """Notes a PUBACK, and sends what waited for it."""
         self.sent.discard(identifier)
         self.flush()
 
     def flush(self) -> None:
-        """Send what may be sent; who is slow to read is sent the rest while everybody goes on."""
+        """Sends what may be sent; who is slow to read is sent the rest while everybody goes on."""
         is_flushing = self._flushing is not None and not self._flushing.done()
         if is_flushing or not self._is_next_allowed():
             return
@@ -88,7 +88,7 @@ class Outbox:
         return len(self.sent) < self.window
 
     def waiting(self) -> list[Message]:
-        """Give what was not sent yet, oldest first."""
+        """Gives what was not sent yet, oldest first."""
         return [*self._waiting]
 
     async def close(self) -> None:
@@ -117,7 +117,7 @@ class Outbox:
 
 
 def _begun(flushing: Coroutine[Any, None, None]) -> asyncio.Task[None] | None:
-    """Run it as far as it gets without waiting, which is mostly to its end; give the task that does the rest.
+    """Runs it as far as it gets without waiting, which is mostly to its end; gives the task that does the rest.
 
     A task from the beginning, for each message, would halve what the broker carries.
     """

@@ -48,7 +48,7 @@ class Packet:
 
 
 def read_packet(kind: int, flags: int, body: bytes, version: int) -> Packet:
-    """Read a packet of one of the kinds in ``OPERATIONS``.
+    """Reads a packet of one of the kinds in ``OPERATIONS``.
 
     Raises:
         ValueError: it is cut short or no UTF-8.
@@ -64,7 +64,7 @@ def read_packet(kind: int, flags: int, body: bytes, version: int) -> Packet:
 
 
 def reason_code(packet: bytes) -> tuple[int, int]:
-    """Give the type of an answer and the highest reason code in it, 0 where it says none."""
+    """Gives the type of an answer and the highest reason code in it, 0 where it says none."""
     kind = packet[0] >> 4
     _, start = _variable(packet, 1)
     body = packet[start:]
@@ -106,7 +106,7 @@ def _read_publish(flags: int, body: bytes, version: int) -> Packet:
 
 
 def with_topic(body: bytes, topic: str) -> bytes:
-    """Give the body of a PUBLISH with another topic."""
+    """Gives the body of a PUBLISH with another topic."""
     _, at = _text(body, 0)
     return len(topic.encode()).to_bytes(2) + topic.encode() + body[at:]
 
@@ -122,7 +122,7 @@ def _read_subscribe(body: bytes, version: int) -> Packet:
 
 
 def take_frame(buffer: bytearray) -> tuple[int, int] | None:
-    """Give where the first packet's body begins and ends, None as long as its header is not all there.
+    """Gives where the first packet's body begins and ends, None as long as its header is not all there.
 
     Raises:
         ValueError: its length is none.

@@ -32,7 +32,7 @@ class Provider:
     _intermediate: tuple[str, str] | None = field(default=None, repr=False)
 
     def sign(self, csr: str) -> str:
-        """Give the certificate of a request, PEM, and the CA that signed it where that is not the root.
+        """Gives the certificate of a request, PEM, and the CA that signed it where that is not the root.
 
         Raises:
             ValueError: AWS, or the CA, does not take the request.
@@ -51,7 +51,7 @@ class Provider:
         return self._intermediate
 
     def _again(self, signed: str, ca: str, ca_key: str) -> str:
-        """Make the same certificate for another life, by another CA."""
+        """Makes the same certificate for another life, by another CA."""
         was = x509.load_pem_x509_certificate(signed.encode())
         issuer = x509.load_pem_x509_certificate(ca.encode())
         now = dt.datetime.now(dt.UTC)
@@ -73,7 +73,7 @@ class Provider:
 
 
 def _below(ca: str, ca_key: str) -> tuple[str, str]:
-    """Make an intermediate CA: its certificate and its key, PEM."""
+    """Makes an intermediate CA: its certificate and its key, PEM."""
     root = x509.load_pem_x509_certificate(ca.encode())
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a certificate provider's CA")])

@@ -102,7 +102,7 @@ class Provisioning:
             await sending
 
     def seconds_registered(self, certificate_id: str | None) -> float | None:
-        """Give how long ago RegisterThing accepted a certificate; None if it did not since the start."""
+        """Gives how long ago RegisterThing accepted a certificate; None if it did not since the start."""
         since = self._registered.get(certificate_id or "")
         return None if since is None else self._now() - since
 
@@ -192,7 +192,7 @@ Topic = tuple[str, str | None]
 
 
 def with_csr_topic(parse: Callable[[str], Topic | None]) -> Callable[[str], Topic | None]:
-    """Wrap ministack's reader of request topics so that it knows CreateCertificateFromCsr's."""
+    """Wraps ministack's reader of request topics so that it knows CreateCertificateFromCsr's."""
 
     def parse_topic(topic: str) -> Topic | None:
         return ("create-from-csr", None) if topic == CSR_TOPIC else parse(topic)
@@ -203,7 +203,7 @@ def with_csr_topic(parse: Callable[[str], Topic | None]) -> Callable[[str], Topi
 def with_csr(
     reply: Callable[..., Awaitable[Reply]], switches: Switches, provider: Provider
 ) -> Callable[..., Awaitable[Reply]]:
-    """Wrap ministack's provisioning so that it does CreateCertificateFromCsr, and what a failure leaves."""
+    """Wraps ministack's provisioning so that it does CreateCertificateFromCsr, and what a failure leaves."""
     # Only what is unlike AWS's own way: from_csr(scope, csr) is where a test looks at what it was sent.
     unlike: dict[str, Any] = {}
     if provider != Provider():

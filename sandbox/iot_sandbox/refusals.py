@@ -35,22 +35,22 @@ async def answered(work: Awaitable[Response]) -> Response:
 
 
 def invalid(message: str) -> RefusedError:
-    """Give the refusal of a request that is not within AWS's rules."""
+    """Gives the refusal of a request that is not within AWS's rules."""
     return RefusedError("ValidationException", message, 400)
 
 
 def missing(message: str) -> RefusedError:
-    """Give the refusal of a request about what is not there."""
+    """Gives the refusal of a request about what is not there."""
     return RefusedError("ResourceNotFoundException", message, 404)
 
 
 def page(name: str, found: list[Document], query: dict[str, str], usual: int = _PAGE) -> Response:
-    """Answer with a page of a list, and the token of the next."""
+    """Answers with a page of a list, and the token of the next."""
     start, size = int(query.get("nextToken", 0)), int(query.get("maxResults", usual))
     more = {"nextToken": str(start + size)} if start + size < len(found) else {}
     return ground.json_response({name: found[start : start + size], **more})
 
 
 def words(query: Document) -> dict[str, str]:
-    """Give a query's first values."""
+    """Gives a query's first values."""
     return {key: value[0] if isinstance(value, list) else value for key, value in query.items()}

@@ -31,11 +31,11 @@ class RoleAliases:
             self._aliases = json.loads(file.read_text())
 
     def of(self, account: str, region: str, name: str) -> RoleAlias | None:
-        """Give one, or None."""
+        """Gives one, or None."""
         return self._aliases.get(f"{account}:{region}", {}).get(name)
 
     def beside(self, was: Route) -> Route:
-        """Put them beside what ministack routes."""
+        """Puts them beside what ministack routes."""
         return routes.beside_with_tags(
             was, _PATH, _ARN, self._of_alias, lambda name: self._here().get(name), _missing
         )

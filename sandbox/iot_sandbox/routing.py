@@ -31,7 +31,7 @@ IOT_PATHS = frozenset(
 
 
 def with_former_signing(was: Detect) -> Detect:
-    """Take a call to AWS IoT that is signed as ``execute-api`` for one to AWS IoT."""
+    """Takes a call to AWS IoT that is signed as ``execute-api`` for one to AWS IoT."""
 
     def detect(method: str, path: str, headers: dict[str, str], query: Query) -> str:
         service = was(method, path, headers, query)

@@ -43,7 +43,7 @@ def install(
     calls: Calls,
     provisioning: Provisioning,
 ) -> None:
-    """Wrap what has to be wrapped.
+    """Wraps what has to be wrapped.
 
     Args:
         settings: the sandbox asked for.
@@ -95,7 +95,7 @@ def install(
 
 
 def _install_planes(commands: Commands, executions: Executions, connections: Connections) -> None:
-    """Answer what ministack has not of the HTTP planes: commands, managed templates, direct messages, connections."""
+    """Answers what ministack has not of the HTTP planes: commands, managed templates, direct messages, connections."""
     ground.wrap("_route_request", commands.beside)
     ground.wrap("_route_request", executions.beside)
     ground.wrap("_route_request", connections.beside_things)
@@ -106,7 +106,7 @@ def _install_planes(commands: Commands, executions: Executions, connections: Con
 
 
 def install_control(bulk: BulkTasks, aliases: RoleAliases) -> None:
-    """Answer what ministack has not of the control plane: bulk registration, billing groups, role aliases."""
+    """Answers what ministack has not of the control plane: bulk registration, billing groups, role aliases."""
     ground.wrap("_route_request", bulk.beside)
     ground.wrap("_route_request", BillingGroups().beside)
     ground.wrap("_route_request", aliases.beside)
@@ -116,7 +116,7 @@ Hook = Callable[..., Awaitable[dict[str, Any]]]
 
 
 def _called(was: Hook, switches: Switches) -> Hook:
-    """Call a hook that ends with an error as often as the switch says, and few at once.
+    """Calls a hook that ends with an error as often as the switch says, and few at once.
 
     Each that is under way has a process of its own, and a second of processor to start it: more than the machine can
     start in time would all be ended before they answer, and started again for ever. AWS has room for them; here they
@@ -175,7 +175,7 @@ def _within(was: Callable[[str], bool], limits: Limits) -> Callable[[str], bool]
 
 
 def _forgiving(was: Callable[..., bytes]) -> Callable[..., bytes]:
-    """Answer success to whom MQTT 5 would answer that there was no subscription (17), as AWS does."""
+    """Answers success to whom MQTT 5 would answer that there was no subscription (17), as AWS does."""
 
     def unsuback(identifier: int, codes: list[int] | None = None, *more: object) -> bytes:
         return was(identifier, None if codes is None else [0] * len(codes), *more)
@@ -198,7 +198,7 @@ def _with_client_certificate(was: Callable[[], ssl.SSLContext]) -> Callable[[], 
 def _recording(
     was: Callable[..., Awaitable[None]], calls: Calls
 ) -> Callable[..., Awaitable[None]]:
-    """Record the connects that never become a session: unknown or inactive certificates."""
+    """Records the connects that never become a session: unknown or inactive certificates."""
 
     async def refuse(writer: asyncio.StreamWriter, certificate_id: str, level: int | None) -> None:
         calls.settle(calls.begin("connect", "", certificate_id), "rejected")

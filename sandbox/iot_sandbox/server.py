@@ -42,7 +42,7 @@ def run(
     announce: Callable[[dict[str, object]], None],
     faults: Faults | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then save the state.
+    """Serves until SIGTERM or SIGINT, then saves the state.
 
     Args:
         settings: the sandbox asked for.

@@ -71,7 +71,7 @@ class SandboxSession(AwsConnection):
         return True
 
     def breached(self, packet: Packet, code: int) -> None:
-        """Record a packet that was refused for a limit."""
+        """Records a packet that was refused for a limit."""
         client_id = packet.client_id or self.client_id
         call = self.calls.begin(packet.operation, client_id, self.certificate_id, packet.topics)
         self.calls.settle(call, "rejected", code)
@@ -161,7 +161,7 @@ class SandboxSession(AwsConnection):
 def session_class(
     settings: Settings, faults: Faults, calls: Calls, parts: Parts
 ) -> type[SandboxSession]:
-    """Make the class ministack is to open its sessions with."""
+    """Makes the class ministack is to open its sessions with."""
     SandboxSession.limits = settings.limits
     SandboxSession.switches = settings.switches
     SandboxSession.wills = DelayedWills()

@@ -11,7 +11,7 @@ from iot_sandbox.settings import EXIT_BUSY, EXIT_CANNOT_WRITE, SandboxError
 
 @contextmanager
 def claimed(state_dir: Path) -> Iterator[Path]:
-    """Make the directory, if need be, and hold its lock; yields its absolute path.
+    """Makes the directory, if need be, and holds its lock; yields its absolute path.
 
     Raises:
         SandboxError: it cannot be written, or another sandbox has it.

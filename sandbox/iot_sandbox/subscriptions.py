@@ -39,7 +39,7 @@ class Subscriptions:
         self._granted: dict[tuple[str, ...], tuple[int, dict[str, Any]]] = {}
 
     def subscribing(self, was: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
-        """Bound the QoS, and put a subscription to ``$share/GROUP/FILTER`` into its group."""
+        """Bounds the QoS, and puts a subscription to ``$share/GROUP/FILTER`` into its group."""
 
         async def subscribe(
             account: str,
@@ -72,7 +72,7 @@ class Subscriptions:
     def unsubscribing(
         self, was: Callable[[str], Awaitable[None]]
     ) -> Callable[[str], Awaitable[None]]:
-        """Take a member out of its group, and the group's own subscription with the last one."""
+        """Takes a member out of its group, and the group's own subscription with the last one."""
 
         async def unsubscribe(number: str) -> None:
             for key, group in self._groups.items():
@@ -88,7 +88,7 @@ class Subscriptions:
     def _remembered(
         self, key: tuple[str, ...], granted_qos: int, options: dict[str, Any]
     ) -> tuple[int, dict[str, Any]]:
-        """Give what a SUBSCRIBE grants, and to a session that is resumed what it was granted before."""
+        """Gives what a SUBSCRIBE grants, and to a session that is resumed what it was granted before."""
         if "retain_as_published" not in options:  # no SUBSCRIBE: ministack resumes a session
             return self._granted.get(key, (granted_qos, {}))
         more = {"retain_as_published": options["retain_as_published"]}

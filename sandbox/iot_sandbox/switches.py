@@ -130,7 +130,7 @@ class Switches:
         return self.turned.get(name, SWITCHES[name].default)
 
     def refusal(self, name: str) -> tuple[int, str | None] | None:
-        """Give the status and code of a switch that stands at a refusal."""
+        """Gives the status and code of a switch that stands at a refusal."""
         found = REFUSAL.fullmatch(self[name])
         return (int(found["status"]), found["code"]) if found else None
 
@@ -150,7 +150,7 @@ class Switches:
 
 
 def positions(pairs: list[str]) -> dict[str, str]:
-    """Read ``NAME=POSITION`` pairs, of switches and of the rules of ``limits``.
+    """Reads ``NAME=POSITION`` pairs, of switches and of the rules of ``limits``.
 
     Raises:
         SwitchError: no such switch, or no such position.
@@ -169,7 +169,7 @@ def positions(pairs: list[str]) -> dict[str, str]:
 
 
 def measured(file: Path) -> tuple[dict[str, str], list[str]]:
-    """Read what ``scripts/acceptance`` measured on an account.
+    """Reads what ``scripts/acceptance`` measured on an account.
 
     Returns:
         The positions, and in words what this sandbox has no position for.
@@ -204,6 +204,6 @@ def has(name: str, position: str) -> bool:
 
 
 def split(turned: Mapping[str, str]) -> tuple[Switches, frozenset[str]]:
-    """Give the switches, and the rules that are left out."""
+    """Gives the switches, and the rules that are left out."""
     without = frozenset(name for name in RULES if turned.get(name) == NOT_HELD)
     return Switches({name: at for name, at in turned.items() if name in SWITCHES}), without

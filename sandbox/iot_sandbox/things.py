@@ -9,7 +9,7 @@ Update = Callable[[str, dict[str, Any]], tuple[Any, ...]]
 
 
 def with_versions(was: Update) -> Update:
-    """Wrap ministack's UpdateThing so that it refuses what was read before somebody else's change."""
+    """Wraps ministack's UpdateThing so that it refuses what was read before somebody else's change."""
 
     def update(name: str, payload: dict[str, Any]) -> tuple[Any, ...]:
         thing, expected = ground.things.get(name), payload.get("expectedVersion")

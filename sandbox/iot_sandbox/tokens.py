@@ -16,11 +16,11 @@ class Tokens:
         self._refused: dict[str, str] = {}
 
     def registered(self, token: str, session: Any) -> None:  # noqa: ANN401  ministack's own
-        """Remember that a certificate was registered with it."""
+        """Remembers that a certificate was registered with it."""
         self._registered.setdefault(token, weakref.ref(session))
 
     def refused(self, token: str | None, situation: str | None) -> None:
-        """Remember how RegisterThing with it was refused."""
+        """Remembers how RegisterThing with it was refused."""
         if token and situation in ("parameter-missing", "hook-denies"):
             self._refused[token] = (
                 "token-after-refusal" if situation == "parameter-missing" else "token-after-denial"
@@ -35,7 +35,7 @@ class Tokens:
         token: str | None,
         session: Any,  # noqa: ANN401  ministack's own
     ) -> tuple[int, str | None] | None:
-        """Give how the next RegisterThing with it is refused; None where it is not."""
+        """Gives how the next RegisterThing with it is refused; None where it is not."""
         if token is None:
             return None
         if token in self._registered:

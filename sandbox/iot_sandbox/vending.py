@@ -49,7 +49,7 @@ def credentials(
     lifetime: float | None = None,
     token_bytes: int | None = None,
 ) -> dict[str, str]:
-    """Give a new session of the alias' role.
+    """Gives a new session of the alias' role.
 
     Args:
         asking: Who asks, and for what.
@@ -130,7 +130,7 @@ def _session(
 
 
 def with_variables(was: Callable[..., Any]) -> Callable[..., Any]:
-    """Fill a role's policies with what the session knows of the device: ministack has no such variables."""
+    """Fills a role's policies with what the session knows of the device: ministack has no such variables."""
 
     def resolve(access_key: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401
         principal = was(access_key, *arguments, **options)

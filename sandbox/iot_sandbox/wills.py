@@ -13,7 +13,7 @@ class DelayedWills:
         self._waiting: dict[Key, tuple[asyncio.Task[None], Callable[[], Awaitable[None]]]] = {}
 
     def keep(self, key: Key, seconds: float, publish: Callable[[], Awaitable[None]]) -> None:
-        """Publish a client's will after so many seconds."""
+        """Publishes a client's will after so many seconds."""
 
         async def wait() -> None:
             await asyncio.sleep(seconds)

@@ -69,7 +69,7 @@ class Arguments:
 
 
 def parse(given: Sequence[str] | None) -> Arguments:
-    """Read the command line; what follows ``--`` is the sandbox's."""
+    """Reads the command line; what follows ``--`` is the sandbox's."""
     parser = _parser()
     words, sandbox = _split(given)
     parsed = parser.parse_args(words)
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sections() -> str:
-    """Say which sections there are, and which of them have to be asked for."""
+    """Says which sections there are, and which of them have to be asked for."""
     usual = [section.name for section in plan.SECTIONS if not section.warning]
     asked = [f"{section.name} ({section.warning})" for section in plan.SECTIONS if section.warning]
     return (

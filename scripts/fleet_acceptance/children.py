@@ -6,5 +6,5 @@ import shutil
 
 @functools.cache
 def ended_with_us() -> tuple[str, ...]:
-    """Give what starts a program so that it is ended when this one is gone, even by a kill."""
+    """Gives what starts a program so that it is ended when this one is gone, even by a kill."""
     return ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()

@@ -22,7 +22,7 @@ from iot_sandbox.launch import LaunchError, launch
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit status."""
+    """Runs the command; gives its exit status."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = arguments.parse(given)
     try:
@@ -41,7 +41,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def say(text: str) -> None:
-    """Tell people; stdout is for the answer."""
+    """Tells people; stdout is for the answer."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
@@ -70,7 +70,7 @@ def _run(asked: Arguments) -> int:
 
 @contextlib.contextmanager
 def _where(asked: Arguments) -> Iterator[Where]:
-    """Give the account: the caller's, or that of a sandbox that lives as long as this."""
+    """Gives the account: the caller's, or that of a sandbox that lives as long as this."""
     if not asked.against_sandbox:
         yield Where(asked.profile, asked.region, asked.endpoint_url, asked.ca_file)
         return
@@ -93,7 +93,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _ask(cloud: Cloud, asked: Arguments) -> None:
-    """Say what will be made and what it costs, and ask.
+    """Says what will be made and what it costs, and asks.
 
     Raises:
         AcceptanceError: the answer is no, or there is nobody to ask.
@@ -135,7 +135,7 @@ def _perform(cloud: Cloud, asked: Arguments) -> tuple[Result, Exit]:
 
 
 def _clean_up(cloud: Cloud, asked: Arguments) -> int:
-    """Take away what earlier runs left."""
+    """Takes away what earlier runs left."""
     left: list[str] = []
     found = list(clean_up.runs(cloud, asked.out))
     for kind, why in cloud.unlisted.items():

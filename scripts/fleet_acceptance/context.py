@@ -99,18 +99,18 @@ class Run:
         return self._server
 
     def number(self) -> int:
-        """Give a number that was not given before."""
+        """Gives a number that was not given before."""
         return next(self._numbers)
 
     def once(self, make: "Callable[[Run], Made]") -> Made:
-        """Give what is made once for the whole run."""
+        """Gives what is made once for the whole run."""
         if make not in self._made:
             self._made[make] = make(self)
         found: Made = self._made[make]
         return found
 
     def fleet_cloud(self, *words: str | Path, statuses: tuple[int, ...] = (0,)) -> Any:  # noqa: ANN401
-        """Run fleet-cloud for the run's fleet; give its JSON answer."""
+        """Runs fleet-cloud for the run's fleet; gives its JSON answer."""
         # Keys that it makes for a while lie in the run's folder, so that what it leaves when it is killed is known.
         folder = self.path / "tmp"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -118,7 +118,7 @@ class Run:
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Do one thing that has to work; the section ends where it does not.
+        """Does one thing that has to work; the section ends where it does not.
 
         Raises:
             AcceptanceError: it did not.
@@ -136,7 +136,7 @@ class Run:
         self.say(f"  ok {title}")
 
     def record(self, fact: str, answer: str, /, **raw: object) -> None:
-        """Keep the answer to a fact, and what was seen."""
+        """Keeps the answer to a fact, and what was seen."""
         asked = BY_ID[fact]
         kept = self.redactor.text(answer)
         self.result.answers[fact] = Answer(kept, raw=self.redactor.of(raw))
@@ -145,7 +145,7 @@ class Run:
 
     @contextlib.contextmanager
     def measuring(self, *facts: str) -> Iterator[None]:
-        """Measure facts: those without an answer in the end were not measured, and the reason is kept."""
+        """Measures facts: those without an answer in the end were not measured, and the reason is kept."""
         why = "no answer came"
         try:
             yield

@@ -44,7 +44,7 @@ class Wanted:
 
 
 def perform(cloud: Cloud, wanted: Wanted, result: Result, say: Say) -> Exit:
-    """Do it; the result is written also where it is interrupted."""
+    """Does it; the result is written also where it is interrupted."""
     folder = Folder.new(wanted.out)
     result.run = folder.run
     run = Run(cloud, folder, result, say, wanted.devices)
@@ -73,7 +73,7 @@ def perform(cloud: Cloud, wanted: Wanted, result: Result, say: Say) -> Exit:
 
 
 def unlisted(cloud: Cloud, result: Result, say: Say) -> None:
-    """Name what cannot be listed here: what a run makes of it cannot be found by its tags, the rest goes on."""
+    """Names what cannot be listed here: what a run makes of it cannot be found by its tags, the rest goes on."""
     for kind, why in cloud.unlisted.items():
         say(f"  not listed here: {listing.plural(kind)} ({why})")
     if cloud.unlisted:
@@ -95,7 +95,7 @@ def _sections(run: Run, sections: Sequence[Section]) -> None:
 
 
 def remove(cloud: Cloud, run: str, folder: Folder | None, say: Say) -> list[str]:
-    """Take away what a run made; give what is left, in words. The folder goes where nothing is."""
+    """Takes away what a run made; gives what is left, in words. The folder goes where nothing is."""
     say("taking it all away")
     left: list[str] = []
     for _ in range(_ROUNDS):
@@ -121,7 +121,7 @@ def remove(cloud: Cloud, run: str, folder: Folder | None, say: Say) -> list[str]
 
 
 def _gone(path: Path) -> bool:
-    """Delete the run's folder; a program whose parent was ended may write its last into it meanwhile."""
+    """Deletes the run's folder; a program whose parent was ended may write its last into it meanwhile."""
     until = time.monotonic() + _LAST_WRITES_SECONDS
     while path.exists():
         if time.monotonic() > until:
@@ -132,7 +132,7 @@ def _gone(path: Path) -> bool:
 
 
 def write(result: Result, redactor: Redactor, out: Path, say: Say) -> None:
-    """Write the result and the report; nothing with a secret in it.
+    """Writes the result and the report; nothing with a secret in it.
 
     Raises:
         AcceptanceError: one is in it.

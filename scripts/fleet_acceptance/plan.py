@@ -56,7 +56,7 @@ class Section:
 
 
 def quotas(run: Run) -> None:
-    """Keep the account's quotas of AWS IoT Core, where AWS gives them."""
+    """Keeps the account's quotas of AWS IoT Core, where AWS gives them."""
     try:
         pages = run.cloud.client("service-quotas").get_paginator("list_service_quotas")
         found = [
@@ -74,7 +74,7 @@ def quotas(run: Run) -> None:
 
 
 def _by(measure: Callable[[Bench], None]) -> Callable[[Run], None]:
-    """Give a section of experiments; all of them have one bench."""
+    """Gives a section of experiments; all of them have one bench."""
     return lambda run: measure(run.once(Bench))
 
 
@@ -117,7 +117,7 @@ _AROUND_CALLS, _AROUND_OTHERS = 140, 10
 
 
 def chosen(only: list[str]) -> tuple[Section, ...]:
-    """Give the sections that were asked for; where none was, all but those that have to be asked for."""
+    """Gives the sections that were asked for; where none was, all but those that have to be asked for."""
     usual = tuple(section for section in SECTIONS if not section.warning)
     if not only:
         return usual
@@ -127,7 +127,7 @@ def chosen(only: list[str]) -> tuple[Section, ...]:
 
 
 def costs(sections: tuple[Section, ...], devices: int) -> tuple[int, int, float]:
-    """Give calls and messages, and dollars at most."""
+    """Gives calls and messages, and dollars at most."""
     calls, messages, others = _AROUND_CALLS, 0, _AROUND_OTHERS
     for section in sections:
         times = devices if section.per_device else 1

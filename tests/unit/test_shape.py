@@ -1,6 +1,7 @@
 """The shape of the code: two numbers and no circles, no exceptions."""
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ MODULES = sorted(
     path
     for folder in (
         "agent/fleet_agent",
+        "agent/fleet_agent_helper",
         "sandbox/iot_sandbox",
         "scripts/fleet_cloud",
         "scripts/fleet_acceptance",
@@ -51,6 +53,43 @@ def test_what_is_too_long_is_found() -> None:
     assert not list(too_long(f'def f():\n    """Doc.\n\n    More.\n    """\n{body}'))
     assert list(too_long(f"def f():\n{body}    x = 2\n")) == ["f has 51 lines"]
     assert list(too_long("x = 1\n" * 401)) == ["the module has 401 lines"]
+
+
+# Pronouns, which look like a verb and its third person: it, its.
+PRONOUNS = {"It", "Our"}
+
+
+def beginnings(source: str) -> Iterator[str]:
+    """The first words of docstrings."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found = re.match(r"[A-Z][a-z]+\b", ast.get_docstring(node) or "")
+            yield from [found[0]] if found else []
+
+
+def third_person(verb: str) -> str:
+    if re.search(r"(s|x|z|sh|ch|o)$", verb):
+        return f"{verb}es"
+    if re.search(r"[^aeiou]y$", verb):
+        return f"{verb[:-1]}ies"
+    return {"Have": "Has", "Be": "Is"}.get(verb, f"{verb}s")
+
+
+def imperatives(words: Collection[str]) -> set[str]:
+    """Verbs with which some docstrings begin that begin in the third person elsewhere."""
+    return {word for word in {*words} - PRONOUNS if third_person(word) in words}
+
+
+def test_docstrings_are_in_the_indicative() -> None:
+    words = [word for path in MODULES for word in beginnings(path.read_text())]
+    assert imperatives(words) == set()
+
+
+def test_an_imperative_is_found() -> None:
+    source = 'def f():\n    """Read it."""\n\n\nclass A:\n    """Reads it."""\n'
+    assert [*beginnings(source)] == ["Read", "Reads"]
+    words = ["Reads", "Read", "Have", "Has", "Carry", "Carries", "Push", "Pushes", "It", "Its"]
+    assert imperatives(words) == {"Read", "Have", "Carry", "Push"}
 
 
 def imports(source: str, known: Collection[str]) -> set[str]:

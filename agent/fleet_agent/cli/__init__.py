@@ -19,7 +19,7 @@ _INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+    """Runs one command and returns its exit status."""
     streams.prepare()
     words = sys.argv[1:] if argv is None else argv
     try:

@@ -20,7 +20,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "adopt",
         parents=[common],
@@ -52,7 +52,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     settings = flags.settings(arguments)
     if settings.identity.pair is None:
         raise UsageError(

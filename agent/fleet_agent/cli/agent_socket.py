@@ -18,7 +18,7 @@ _AGAIN = 0.05  # seconds until the next try while others are before us
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give a verb the flags that say which agent is meant."""
+    """Gives a verb the flags that say which agent is meant."""
     parser.add_argument(
         "--state-dir",
         dest="state_dir",
@@ -47,7 +47,7 @@ def path_of(arguments: argparse.Namespace, name: str) -> Path:
 
 
 def connected(path: Path, timeout: float | None, *, missing: str, denied: str) -> socket.socket:
-    """Connect.
+    """Connects.
 
     Args:
         path: Of the socket.

@@ -15,7 +15,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "config",
         parents=[common],
@@ -47,7 +47,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     actions = {"check": _check, "show": _show, "schema": _schema, "install": _install}
     if arguments.action != "install" and (arguments.root or arguments.force):
         raise UsageError(

@@ -24,7 +24,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "credentials",
         parents=[common],
@@ -59,7 +59,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     if arguments.token_file is not None:
         return _token(arguments, Path(arguments.token_file))
     return Outcome(text=json.dumps(obtain(arguments)))
@@ -94,7 +94,7 @@ def _token(arguments: argparse.Namespace, path: Path) -> Outcome:
 
 
 def _ask(arguments: argparse.Namespace, request: dict[str, object]) -> dict[str, object]:
-    """Ask the running agent; once more when it is replaced by another image of itself just now."""
+    """Asks the running agent; once more when it is replaced by another image of itself just now."""
     path = agent_socket.path_of(arguments, packet.NAME)
     timeout = getattr(arguments, "timeout", LIMIT) or None
     data = json.dumps(request).encode()
@@ -134,7 +134,7 @@ def _exchange(path: Path, data: bytes, timeout: float | None) -> dict[str, objec
 
 
 def _alone(arguments: argparse.Namespace, unreachable: UnreachableError) -> dict[str, object]:
-    """Ask AWS IoT, where this user has the device's identity.
+    """Asks AWS IoT, where this user has the device's identity.
 
     Raises:
         AgentError: It has not, or AWS gives none.

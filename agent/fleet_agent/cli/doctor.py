@@ -35,7 +35,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "doctor",
         parents=[common],
@@ -78,7 +78,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     if arguments.image and (arguments.online or arguments.bundle):
         raise UsageError(
             "--image looks at a folder: --online and --bundle are for a device.",
@@ -139,7 +139,7 @@ def _archive(name: str | None) -> IO[bytes] | None:
 
 
 def _upload(arguments: argparse.Namespace, body: bytes, device: Device) -> str:
-    """Put the bundle into S3; return where it is."""
+    """Puts the bundle into S3; returns where it is."""
     from fleet_agent.cli import credentials
     from fleet_agent.identity.configured import in_service, open_store
 

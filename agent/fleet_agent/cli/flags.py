@@ -41,7 +41,7 @@ _ASKED_FOR = ("claim.", "provisioning.")
 
 
 def add_identity(parser: argparse.ArgumentParser) -> None:
-    """Give a verb the flags of an identity that the device has already, and those for settings but a claim's."""
+    """Gives a verb the flags of an identity that the device has already, and those for settings but a claim's."""
     group = parser.add_argument_group("the identity (over the configuration's section identity)")
     group.add_argument(
         "--cert", dest=_IDENTITY[0], metavar="FILE", help="certificate; a CA's may follow in it"
@@ -70,7 +70,7 @@ def add_identity(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Give a verb the flags for settings."""
+    """Gives a verb the flags for settings."""
     group = parser.add_argument_group("settings (over the configuration file, or instead of it)")
     for flag, setting, sample, metavar, text in _SETTINGS:
         group.add_argument(
@@ -86,7 +86,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_owner(parser: argparse.ArgumentParser) -> None:
-    """Give a verb that root runs as the state directory's owner the flag that allows any."""
+    """Gives a verb that root runs as the state directory's owner the flag that allows any."""
     parser.add_argument(
         "--as-owner",
         action="store_true",

@@ -12,7 +12,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "key",
         parents=[common],
@@ -39,7 +39,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     settings = flags.settings(arguments)
     flags.become_owner(arguments, Path(settings.state_dir))
     if arguments.make:

@@ -30,7 +30,7 @@ class Outcome:
 
 
 def write(outcome: Outcome, *, as_json: bool) -> None:
-    """Write the answer to stdout, and the notes to stderr.
+    """Writes the answer to stdout, and the notes to stderr.
 
     Raises:
         OutputError: Stdout does not take it; the notes are written all the same.
@@ -47,19 +47,19 @@ def write(outcome: Outcome, *, as_json: bool) -> None:
 
 
 def answer_json(data: Mapping[str, object]) -> None:
-    """Write an answer for programs: one line, stable, versioned."""
+    """Writes an answer for programs: one line, stable, versioned."""
     streams.answer(json.dumps({"schema": 1, **data}))
 
 
 def show(*lines: Line) -> None:
-    """Write lines to stdout now; a verb that takes its time shows what it has."""
+    """Writes lines to stdout now; a verb that takes its time shows what it has."""
     if lines:
         style = terminal.Style(sys.stdout)
         streams.answer("\n".join(map(style, lines)))
 
 
 def note(*lines: Line) -> None:
-    """Write lines to stderr now."""
+    """Writes lines to stderr now."""
     if lines:
         style = terminal.Style(sys.stderr)
         streams.print_error("\n".join(map(style, lines)))

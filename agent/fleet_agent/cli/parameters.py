@@ -15,7 +15,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "parameters",
         parents=[common],
@@ -27,7 +27,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     settings = flags.settings(arguments)
     wanted, own = settings.provisioning, reserved(settings, os.environ)
     found = examine(wanted.parameters, reserved=own) if wanted else ()

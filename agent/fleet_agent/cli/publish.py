@@ -39,7 +39,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "publish",
         parents=[common],
@@ -82,7 +82,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     topic, payload = _reading(arguments)
     request = {
         **({"topic": topic} if topic else {}),
@@ -197,7 +197,7 @@ def _send(client: socket.socket, data: bytes) -> None:
 
 
 def _hear(client: socket.socket, member: str, late: str) -> None:
-    """Wait for the next answer and raise the error in it.
+    """Waits for the next answer and raises the error in it.
 
     Raises:
         AgentError: The reading was refused, or nothing came in time.

@@ -19,7 +19,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "reset",
         parents=[common],
@@ -42,7 +42,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     state_dir, runtime_dir = flags.directories(arguments)
     is_watched = sys.stdin.isatty()
     flags.become_owner(arguments, state_dir, stdin=is_watched and not arguments.yes)

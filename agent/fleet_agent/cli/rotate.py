@@ -42,7 +42,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "rotate",
         parents=[common],
@@ -68,7 +68,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     try:
         settings = flags.settings(arguments)
         flags.become_owner(arguments, Path(settings.state_dir))
@@ -146,7 +146,7 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
 
 
 def ask(state_dir: Path) -> None:
-    """Tell the running agent to look at what it is asked for: to rotate, if nothing else.
+    """Tells the running agent to look at what it is asked for: to rotate, if nothing else.
 
     Raises:
         AgentError: It cannot be told.
@@ -170,7 +170,7 @@ def ask(state_dir: Path) -> None:
 def wait(
     settings: Settings, before: Credential | None, timeout: float, *, step: str = "rotation"
 ) -> Credential:
-    """Look until the running agent has another credential.
+    """Looks until the running agent has another credential.
 
     Raises:
         AgentError: It reports why not, or the time (seconds; 0: no limit) is over.

@@ -20,7 +20,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: "argparse.ArgumentParser",
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     from fleet_agent.cli import flags
 
     parser = subparsers.add_parser(
@@ -38,7 +38,7 @@ def register(
 
 
 def start(words: list[str]) -> Outcome:
-    """Run the verb; ends when it is asked to, or by an error."""
+    """Runs the verb; ends when it is asked to, or by an error."""
     log.set_up(verbose=False)
     service.run(functools.partial(wanted, words))
     return Outcome()

@@ -38,7 +38,7 @@ def register(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
-    """Add the verb."""
+    """Adds the verb."""
     parser = subparsers.add_parser(
         "status",
         parents=[common],
@@ -59,7 +59,7 @@ def register(
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    """Run the verb."""
+    """Runs the verb."""
     state_dir, runtime_dir = flags.directories(arguments)
     if arguments.wait is None:
         seen = _look(state_dir, runtime_dir)
@@ -141,7 +141,7 @@ def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
 
 
 def _wait(state_dir: Path, runtime_dir: Path, limit: float) -> _Seen:
-    """Look until all is well, or the limit (seconds; 0: none) has passed."""
+    """Looks until all is well, or the limit (seconds; 0: none) has passed."""
     clock = SystemClock()
     until = clock.monotonic() + (limit or math.inf)
     with terminal.Spinner(sys.stderr) as spinner:

@@ -91,7 +91,7 @@ class Spinner:
             self._thread.join()
 
     def show(self, words: str) -> None:
-        """Wait for something else, which is seen at once; its time starts again when the words differ."""
+        """Waits for something else, which is seen at once; its time starts again when the words differ."""
         if words != self._words:
             self._words, self._since = words, time.perf_counter()
         if not self._is_on:
@@ -102,7 +102,7 @@ class Spinner:
             self._thread.start()
 
     def write(self, line: Line) -> None:
-        """Print a line that stays."""
+        """Prints a line that stays."""
         with self._lock:
             clear = _CLEAR if self._thread else ""
             streams.put(self._stream, f"{clear}{self._style(line).rstrip()}\n")

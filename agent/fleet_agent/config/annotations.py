@@ -10,13 +10,13 @@ Meta = tuple[object, ...]
 
 
 def hints(cls: type) -> dict[str, Any]:
-    """Return a settings class's keys with their annotated types, in the order they are written."""
+    """Returns a settings class's keys with their annotated types, in the order they are written."""
     found = typing.get_type_hints(cls, include_extras=True)
     return {field.name: found[field.name] for field in dataclasses.fields(cls)}
 
 
 def unwrap(kind: Any) -> tuple[Any, Meta]:  # noqa: ANN401 - a type expression has no better type
-    """Split ``Annotated[kind, …]`` into the kind and its annotations."""
+    """Splits ``Annotated[kind, …]`` into the kind and its annotations."""
     if typing.get_origin(kind) is Annotated:
         kind, *meta = typing.get_args(kind)
         return kind, tuple(meta)
@@ -24,22 +24,22 @@ def unwrap(kind: Any) -> tuple[Any, Meta]:  # noqa: ANN401 - a type expression h
 
 
 def annotate(kind: Any, meta: Meta) -> Any:  # noqa: ANN401 - a type expression
-    """Put together again what ``unwrap`` took apart."""
+    """Puts together again what ``unwrap`` took apart."""
     return Annotated[(kind, *meta)] if meta else kind
 
 
 def annotation(meta: Meta, cls: type[T]) -> T | None:
-    """Return the annotation of one class, None when there is none."""
+    """Returns the annotation of one class, None when there is none."""
     return next((found for found in meta if isinstance(found, cls)), None)
 
 
 def is_union(kind: Any) -> bool:  # noqa: ANN401 - a type expression
-    """Return whether a type is ``X | Y``."""
+    """Returns whether a type is ``X | Y``."""
     return typing.get_origin(kind) in (Union, types.UnionType)
 
 
 def alternatives(kind: Any) -> tuple[list[Any], bool]:  # noqa: ANN401 - a type expression
-    """Split a union into its members, and whether None is one of them; any other type is one."""
+    """Splits a union into its members, and whether None is one of them; any other type is one."""
     if not is_union(kind):
         return [kind], False
     members = [member for member in typing.get_args(kind) if member is not type(None)]
@@ -47,7 +47,7 @@ def alternatives(kind: Any) -> tuple[list[Any], bool]:  # noqa: ANN401 - a type 
 
 
 def required(cls: type) -> list[str]:
-    """Return the keys of a settings class that have no default."""
+    """Returns the keys of a settings class that have no default."""
     return [
         field.name
         for field in dataclasses.fields(cls)
@@ -56,7 +56,7 @@ def required(cls: type) -> list[str]:
 
 
 def choices(members: list[Any]) -> dict[str, type]:
-    """Return the settings classes of a union by the key that identifies each: the required one."""
+    """Returns the settings classes of a union by the key that identifies each: the required one."""
     classes = [
         member
         for member in members

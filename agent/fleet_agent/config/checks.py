@@ -25,7 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def template_name(text: str) -> None:
-    """Check the name of a provisioning template."""
+    """Checks the name of a provisioning template."""
     if not re.fullmatch(TEMPLATE_PATTERN[1:-1], text):
         raise WrongValueError(
             "is no template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
@@ -34,13 +34,13 @@ def template_name(text: str) -> None:
 
 
 def thing_name(text: str) -> None:
-    """Check the name of a thing."""
+    """Checks the name of a thing."""
     if not re.fullmatch(THING_PATTERN[1:-1], text):
         raise WrongValueError("is no thing's name: 1 to 128 of the characters 0-9 A-Z a-z : _ -")
 
 
 def endpoint(text: str) -> None:
-    """Check the data endpoint's host name."""
+    """Checks the data endpoint's host name."""
     _endpoint(text)
     if ".credentials.iot." in text:
         raise WrongValueError(
@@ -50,7 +50,7 @@ def endpoint(text: str) -> None:
 
 
 def credentials_endpoint(text: str) -> None:
-    """Check the credentials endpoint's host name."""
+    """Checks the credentials endpoint's host name."""
     _endpoint(text)
     if "-ats.iot." in text:
         raise WrongValueError(
@@ -60,7 +60,7 @@ def credentials_endpoint(text: str) -> None:
 
 
 def _endpoint(text: str) -> None:
-    """Check a host name; a pasted URL or host:port is explained, as consoles hand those out."""
+    """Checks a host name; a pasted URL or host:port is explained, as consoles hand those out."""
     if "://" in text:
         authority = re.split(r"[/?#]", text.partition("://")[2])[0]
         host = authority.rpartition("@")[2].partition(":")[0]
@@ -95,7 +95,7 @@ def _host(text: str) -> None:
 
 
 def proxy(text: str) -> None:
-    """Check a proxy: none, or http://host:port, without user and password: no secret in this file."""
+    """Checks a proxy: none, or http://host:port, without user and password: no secret in this file."""
     example = "write proxy: http://proxy.example.com:3128"
     if text == "none":
         return
@@ -116,12 +116,12 @@ def proxy(text: str) -> None:
 
 
 def publish_topic(text: str) -> None:
-    """Check a topic to publish to, before its placeholders are filled in."""
+    """Checks a topic to publish to, before its placeholders are filled in."""
     _template(text, topic_fault)
 
 
 def topic_filter(text: str) -> None:
-    """Check a filter to subscribe to, before its placeholders are filled in."""
+    """Checks a filter to subscribe to, before its placeholders are filled in."""
     _template(text, filter_fault)
 
 
@@ -131,7 +131,7 @@ def _template(text: str, fault_of: Callable[[str], Fault | None]) -> None:
 
 
 def token_label(text: str) -> None:
-    """Check the label of a PKCS#11 token, which Cryptoki keeps in 32 bytes."""
+    """Checks the label of a PKCS#11 token, which Cryptoki keeps in 32 bytes."""
     if not 1 <= len(text.encode()) <= 32 or text != text.strip():  # noqa: PLR2004
         raise WrongValueError(
             "is no hardware token's label: 1 to 32 bytes", "pkcs11-tool -L shows it"
@@ -140,35 +140,35 @@ def token_label(text: str) -> None:
 
 
 def key_label(text: str) -> None:
-    """Check the label of a key in a hardware token."""
+    """Checks the label of a key in a hardware token."""
     if not 1 <= len(text) <= 64:  # noqa: PLR2004 - longer ones are no help to anybody
         raise WrongValueError("is no key's label: 1 to 64 characters")
     _no_control_characters(text)
 
 
 def parameter_name(text: str) -> None:
-    """Check the name of a template parameter."""
+    """Checks the name of a template parameter."""
     if not 1 <= len(text) <= 2048:  # noqa: PLR2004 - RegisterThing's limit
         raise WrongValueError("is no parameter name: 1 to 2048 characters")
     _no_control_characters(text)
 
 
 def parameter_value(text: str) -> None:
-    """Check the value of a template parameter, as RegisterThing takes it."""
+    """Checks the value of a template parameter, as RegisterThing takes it."""
     if len(text) > 4096:  # noqa: PLR2004 - RegisterThing's limit
         raise WrongValueError(f"has {len(text)} characters, AWS IoT allows 4096")
     _no_control_characters(text)
 
 
 def literal_parameter(text: str) -> None:
-    """Check the value of a template parameter that somebody wrote down: an empty one makes devices of one name."""
+    """Checks the value of a template parameter that somebody wrote down: an empty one makes devices of one name."""
     if not text.strip():
         raise WrongValueError("is empty", "write a value, or name a source")
     parameter_value(text)
 
 
 def field_name(text: str) -> None:
-    """Check the name of a DMI field."""
+    """Checks the name of a DMI field."""
     if not re.fullmatch(r"[a-z0-9_]{1,64}", text):
         raise WrongValueError(
             "is no field of /sys/class/dmi/id", "write a name such as product_serial"
@@ -176,7 +176,7 @@ def field_name(text: str) -> None:
 
 
 def device_tree_name(text: str) -> None:
-    """Check the name of a device-tree property: relative, and going nowhere else."""
+    """Checks the name of a device-tree property: relative, and going nowhere else."""
     if not re.fullmatch(
         r"[0-9A-Za-z,._+?#@-]+(/[0-9A-Za-z,._+?#@-]+)*", text
     ) or ".." in text.split("/"):
@@ -186,7 +186,7 @@ def device_tree_name(text: str) -> None:
 
 
 def interface_name(text: str) -> None:
-    """Check a network interface's name, by the kernel's own rules, or ``auto``."""
+    """Checks a network interface's name, by the kernel's own rules, or ``auto``."""
     if not re.fullmatch(r"[^\s/:]{1,15}", text) or text in {".", ".."}:
         raise WrongValueError(
             "is no interface name", "write a name such as eth0, or auto for the first physical one"
@@ -194,7 +194,7 @@ def interface_name(text: str) -> None:
 
 
 def variable_name(text: str) -> None:
-    """Check the name of an environment variable."""
+    """Checks the name of an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][0-9A-Za-z_]*", text):
         raise WrongValueError(
             "is no name of an environment variable", "write the name alone, without $"
@@ -202,7 +202,7 @@ def variable_name(text: str) -> None:
 
 
 def program(text: str) -> None:
-    """Check the first word of a command: absolute, or found along PATH, never relative."""
+    """Checks the first word of a command: absolute, or found along PATH, never relative."""
     if not text:
         raise WrongValueError("is empty, a program's name is wanted")
     if any(character.isspace() for character in text):
@@ -217,19 +217,19 @@ def program(text: str) -> None:
 
 
 def command_word(text: str) -> None:
-    """Check one word of a command."""
+    """Checks one word of a command."""
     if "\0" in text:
         raise WrongValueError("has a NUL character in it")
 
 
 def part_name(text: str) -> None:
-    """Check the name of a source or a handler."""
+    """Checks the name of a source or a handler."""
     if not re.fullmatch(r"[0-9A-Za-z_.-]{1,64}", text):
         raise WrongValueError("is no name: 1 to 64 of the characters 0-9 A-Z a-z _ . -")
 
 
 def helper_name(text: str) -> None:
-    """Check the name of a program that the helper starts."""
+    """Checks the name of a program that the helper starts."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text):
         raise WrongValueError(
             "is no name of a helper's program: a small letter first, then small letters, digits and -"
@@ -237,14 +237,14 @@ def helper_name(text: str) -> None:
 
 
 def operation(text: str) -> None:
-    """Check the name of an operation, as job documents and the payloads of commands have it."""
+    """Checks the name of an operation, as job documents and the payloads of commands have it."""
     if not 1 <= len(text) <= 256:  # noqa: PLR2004 - longer ones are no names
         raise WrongValueError("is no operation: 1 to 256 characters")
     _no_control_characters(text)
 
 
 def user(text: str) -> None:
-    """Check the name or number of a user or a group, or ``*``."""
+    """Checks the name or number of a user or a group, or ``*``."""
     if not re.fullmatch(r"\*|[0-9]{1,10}|[A-Za-z_][0-9A-Za-z_.-]{0,31}\$?", text):
         raise WrongValueError(
             "is neither a name nor a number", "write, for example, meter or 1000"
@@ -252,7 +252,7 @@ def user(text: str) -> None:
 
 
 def allowed_user(text: str) -> None:
-    """Check who is allowed: ``user:`` and a name, a number or ``*``."""
+    """Checks who is allowed: ``user:`` and a name, a number or ``*``."""
     kind, colon, name = text.partition(":")
     if not colon or kind != "user":
         raise WrongValueError("does not say who", "write, for example, user:collector")
@@ -260,7 +260,7 @@ def allowed_user(text: str) -> None:
 
 
 def role_alias(text: str) -> None:
-    """Check the name of a role alias of AWS IoT."""
+    """Checks the name of a role alias of AWS IoT."""
     if not re.fullmatch(ROLE_ALIAS_PATTERN[1:-1], text):
         raise WrongValueError(
             "is no role alias: 1 to 128 letters, digits and _ = , @ -",
@@ -269,13 +269,13 @@ def role_alias(text: str) -> None:
 
 
 def s3_place(text: str) -> None:
-    """Check a bucket of S3, with or without what a key begins with."""
+    """Checks a bucket of S3, with or without what a key begins with."""
     if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\x00-\x1f]*)?", text):
         raise WrongValueError("is no place in S3", "write s3://BUCKET/PREFIX")
 
 
 def handler_path(text: str) -> None:
-    """Check where messages are written: its placeholders are ``{1}``, ``{2}`` and so on."""
+    """Checks where messages are written: its placeholders are ``{1}``, ``{2}`` and so on."""
     rest = re.sub(r"\{[1-8]\}", "", text)
     if "{" in rest or "}" in rest:
         raise WrongValueError(
@@ -286,7 +286,7 @@ def handler_path(text: str) -> None:
 
 
 def deduplicate(text: str) -> None:
-    """Check what distinguishes messages: ``property:NAME`` or ``payload:NAME``."""
+    """Checks what distinguishes messages: ``property:NAME`` or ``payload:NAME``."""
     if not re.fullmatch(r"(property|payload):.{1,128}", text):
         raise WrongValueError("is neither", "write property:NAME or payload:NAME")
 

@@ -43,12 +43,12 @@ FLAGS = {
 
 
 def flag(key: str) -> str:
-    """Return the name of the flag that stands for a dotted key."""
+    """Returns the name of the flag that stands for a dotted key."""
     return FLAGS.get(key, "--" + key.replace(".", "-").replace("_", "-"))
 
 
 def decode(root: Mapping, problems: list[Problem]) -> Settings | None:
-    """Turn a document into settings.
+    """Turns a document into settings.
 
     Args:
         root: The merged document.
@@ -66,7 +66,7 @@ class _Decoder:
         self._problems = problems
 
     def value(self, kind: Any, node: Node, key: str) -> Any:  # noqa: ANN401 - any of the types below
-        """Read one node as one type; the arms are the kinds of type that ``settings`` uses."""
+        """Reads one node as one type; the arms are the kinds of type that ``settings`` uses."""
         kind, meta = unwrap(kind)
         origin = typing.get_origin(kind)
         try:
@@ -181,7 +181,7 @@ def _join(key: str, name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a key as it would be spelled here: snake_case, from camelCase and kebab-case too."""
+    """Returns a key as it would be spelled here: snake_case, from camelCase and kebab-case too."""
     spaced = "".join(f"_{c.lower()}" if c.isupper() else c for c in name.replace("-", "_"))
     return spaced.strip("_").replace("__", "_")
 
@@ -206,7 +206,7 @@ def _has_flag(key: str) -> bool:
 
 
 def _suggest(name: str, known: dict[str, Any]) -> tuple[str, str]:
-    """Return the key that was probably meant (empty: no idea) and the words for it."""
+    """Returns the key that was probably meant (empty: no idea) and the words for it."""
     import difflib
 
     close = difflib.get_close_matches(_plain(name), known, 1)
@@ -219,7 +219,7 @@ def _suggest(name: str, known: dict[str, Any]) -> tuple[str, str]:
 
 
 def _homes(cls: type, path: str, name: str) -> list[str]:
-    """Return the sections that have a key of this name; lists and choices are not looked into."""
+    """Returns the sections that have a key of this name; lists and choices are not looked into."""
     found = []
     for key, annotated in hints(cls).items():
         if key == name:

@@ -65,7 +65,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def yaml_document(text: str, source: str, folder: str) -> tuple[Node | None, list[Problem]]:
-    """Read one YAML document.
+    """Reads one YAML document.
 
     Args:
         text: The file's text.

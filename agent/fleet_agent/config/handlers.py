@@ -176,7 +176,7 @@ class Handler:
     ] = None
 
     def __post_init__(self) -> None:
-        """Check that it is one kind.
+        """Checks that it is one kind.
 
         Raises:
             WrongValueError: It is none, or several.

@@ -25,7 +25,7 @@ _CORRECT = "Correct it, and see the command's --help."
 def load(
     path: Path, *, overrides: Dictionary[str, object] | None = None, required: bool = True
 ) -> Settings:
-    """Return the settings.
+    """Returns the settings.
 
     Args:
         path: The configuration file.
@@ -57,7 +57,7 @@ def load(
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """Return the files that ``load`` reads for a configuration file: itself, then its drop-ins.
+    """Returns the files that ``load`` reads for a configuration file: itself, then its drop-ins.
 
     Hidden files and what editors and package managers leave behind (``x.yaml~``) are not read.
 

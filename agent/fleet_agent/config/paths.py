@@ -13,7 +13,7 @@ CREDENTIAL = "credential:"
 
 
 def resolve_path(reference: str, environment: Mapping[str, str]) -> Path:
-    """Return the file that a setting names.
+    """Returns the file that a setting names.
 
     Args:
         reference: A path, or ``credential:NAME``.
@@ -36,7 +36,7 @@ def resolve_path(reference: str, environment: Mapping[str, str]) -> Path:
 
 
 def reserved(settings: Settings, environment: Mapping[str, str]) -> Reserved:
-    """Return what is the agent's own: its state, the claim, and the files of secrets."""
+    """Returns what is the agent's own: its state, the claim, and the files of secrets."""
     claim, key = settings.claim, settings.provisioning and settings.provisioning.key
     references = (
         claim and claim.certificate,
@@ -58,7 +58,7 @@ def reserved(settings: Settings, environment: Mapping[str, str]) -> Reserved:
 
 
 def config_file(given: str | None, environment: Mapping[str, str]) -> tuple[Path, bool]:
-    """Return the configuration file, and whether somebody named it (then it must exist).
+    """Returns the configuration file, and whether somebody named it (then it must exist).
 
     Args:
         given: ``--config``, None when it was not given.

@@ -18,7 +18,7 @@ Kind = Literal["string", "integer", "number", "boolean", "null", "other"]
 
 
 def shown(text: str, most: int = MAX_SHOWN) -> str:
-    """Return a text fit for a message: printable, short, and nothing of a PEM block."""
+    """Returns a text fit for a message: printable, short, and nothing of a PEM block."""
     if "-----BEGIN" in text:
         return "(PEM text)"
     printable = "".join(character if character.isprintable() else "?" for character in text)
@@ -91,7 +91,7 @@ Node = Scalar | Sequence | Mapping
 
 
 def as_written(node: "Node | None") -> object:
-    """Return mappings, lists and texts, each scalar as it stood in the file; None for what YAML calls null.
+    """Returns mappings, lists and texts, each scalar as it stood in the file; None for what YAML calls null.
 
     Nothing is lost of a value then: ``0123`` and ``1.10`` stay what somebody typed.
     """
@@ -103,7 +103,7 @@ def as_written(node: "Node | None") -> object:
 
 
 def merge(base: Node, over: Node, path: tuple[str, ...] = ()) -> Node:
-    """Lay one document over another: mappings merge key by key, everything else is replaced.
+    """Lays one document over another: mappings merge key by key, everything else is replaced.
 
     A template parameter is replaced whole: ``{dmi: x}`` over ``{mac: auto}`` must not become both.
     """
@@ -118,7 +118,7 @@ def merge(base: Node, over: Node, path: tuple[str, ...] = ()) -> Node:
 
 
 def flag_document(values: Dictionary[str, tuple[str, object]], folder: str) -> Mapping:
-    """Turn flags into a document.
+    """Turns flags into a document.
 
     Args:
         values: Dotted key → the flag's name and its value: strings, numbers, booleans, None, and

@@ -26,7 +26,7 @@ class DeniedError(UnreadableError):
 
 
 def read_bytes(path: Path, limit: int, judge: Callable[[int], None] = lambda _: None) -> bytes:
-    """Return what is in a regular file.
+    """Returns what is in a regular file.
 
     Args:
         path: The file; links are followed.
@@ -69,7 +69,7 @@ def _content(descriptor: int, limit: int) -> bytes:
 
 
 def decode_utf8(content: bytes) -> str:
-    """Return UTF-8 text, without a byte-order mark.
+    """Returns UTF-8 text, without a byte-order mark.
 
     Raises:
         UnreadableError: It is not UTF-8; ``line`` and ``column`` (in bytes) say where.

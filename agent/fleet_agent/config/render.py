@@ -9,7 +9,7 @@ _SCHEMA = "# yaml-language-server: $schema=/usr/share/fleet-agent/config.schema.
 
 
 def render(settings: Mapping[str, Any], remarks: Iterable[str] = ()) -> str:
-    """Return the text of a configuration file.
+    """Returns the text of a configuration file.
 
     Args:
         settings: Keys and values as the file has them.
@@ -20,7 +20,7 @@ def render(settings: Mapping[str, Any], remarks: Iterable[str] = ()) -> str:
 
 
 def body(settings: Mapping[str, Any], can_show: Callable[[str], bool] = lambda _text: True) -> str:
-    """Return keys and values as YAML; with escapes where characters are invisible, or a console could not show them."""
+    """Returns keys and values as YAML, with escapes for characters that are invisible or that a console cannot show."""
     import yaml
 
     def written(*, is_plain: bool) -> str:

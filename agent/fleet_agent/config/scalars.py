@@ -34,7 +34,7 @@ def description(node: Node) -> str:
 
 
 def scalar(kind: Any, node: Node, meta: Meta) -> object:  # noqa: ANN401 - a type expression
-    """Read one value.
+    """Reads one value.
 
     Args:
         kind: str, int, bool, float (a duration) or a ``Literal``.

@@ -21,7 +21,7 @@ _BASES: Mapping[type, str] = {bool: "boolean", int: "integer", str: "string"}
 
 
 def json_schema() -> Schema:
-    """Return the JSON Schema, draft 2020-12, of a complete configuration."""
+    """Returns the JSON Schema, draft 2020-12, of a complete configuration."""
     definitions: dict[str, Schema] = {}
     _section(Settings, definitions)
     root = definitions.pop(Settings.__name__)
@@ -34,7 +34,7 @@ def json_schema() -> Schema:
 
 
 def _section(cls: type, definitions: dict[str, Schema]) -> Schema:
-    """Return a reference to a section; by name, as ``first_of`` holds sources again."""
+    """Returns a reference to a section; by name, as ``first_of`` holds sources again."""
     if cls.__name__ not in definitions:
         definitions[cls.__name__] = {}  # stands for it while its keys are looked at
         properties = {

@@ -160,7 +160,7 @@ class Settings:
     ] = None
 
     def __post_init__(self) -> None:
-        """Check that every handler that is named is there.
+        """Checks that every handler that is named is there.
 
         Raises:
             WrongValueError: One is not.

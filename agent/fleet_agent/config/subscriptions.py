@@ -69,7 +69,7 @@ class Subscription:
     ] = None
 
     def __post_init__(self) -> None:
-        """Check what concerns several keys.
+        """Checks what concerns several keys.
 
         Raises:
             WrongValueError: They do not go together.

@@ -352,7 +352,7 @@ class Telemetry:
     ] = None
 
     def __post_init__(self) -> None:
-        """Check what concerns several sources.
+        """Checks what concerns several sources.
 
         Raises:
             WrongValueError: Two share a name, or there are two sockets.

@@ -29,7 +29,7 @@ _SIZE_HINT = 'write a whole number and a unit, such as "512KiB" or "64MiB"'
 
 
 def parse_duration(text: str) -> float:
-    """Read a duration.
+    """Reads a duration.
 
     Args:
         text: Whole numbers with the units d, h, m, s, ms, biggest first, without spaces.
@@ -51,7 +51,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_share(text: str) -> float:
-    """Read a duration, or a ``Share``.
+    """Reads a duration, or a ``Share``.
 
     Raises:
         ValueError: It is neither; the message shows how to write one.
@@ -65,7 +65,7 @@ def parse_share(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration the way ``parse_duration`` reads it, to the millisecond, and a ``Share`` as such."""
+    """Writes a duration the way ``parse_duration`` reads it, to the millisecond, and a ``Share`` as such."""
     if isinstance(seconds, Share):
         return f"{seconds:.0%}"
     rest = round(seconds * 1000)
@@ -78,7 +78,7 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Read a size.
+    """Reads a size.
 
     Args:
         text: A whole number and B, KiB, MiB or GiB, without a space.
@@ -96,7 +96,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """Write a size the way ``parse_size`` reads it, in the biggest unit that divides it."""
+    """Writes a size the way ``parse_size`` reads it, in the biggest unit that divides it."""
     unit = next(
         unit
         for unit, factor in BYTES.items()

@@ -12,7 +12,7 @@ from fleet_agent.config.units import format_duration, format_size
 
 
 def effective(settings: Settings) -> dict[str, Any]:
-    """Return settings as a file with every key; reading it gives the same settings.
+    """Returns settings as a file with every key; reading it gives the same settings.
 
     There is no secret in it: keys and certificates are named, not held.
     """
@@ -21,7 +21,7 @@ def effective(settings: Settings) -> dict[str, Any]:
 
 
 def plain(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any type of settings, any YAML value
-    """Return one value, of one annotated type, as the file would have it."""
+    """Returns one value, of one annotated type, as the file would have it."""
     kind, meta = unwrap(kind)
     if annotation(meta, Duration) and value is not None:
         return format_duration(value)

@@ -30,7 +30,7 @@ _RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as 
 
 
 def load() -> None:
-    """Import what the functions here need: where they are called soon, while there is nothing else to do."""
+    """Imports what the functions here need: where they are called soon, while there is nothing else to do."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -39,7 +39,7 @@ def load() -> None:
 
 
 def make_private_key(kind: str) -> Secret:
-    """Make a key on the device: ``ec-p256`` or ``rsa-2048``; PKCS#8 PEM."""
+    """Makes a key on the device: ``ec-p256`` or ``rsa-2048``; PKCS#8 PEM."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -76,7 +76,7 @@ def make_csr(private_key: PrivateKey) -> Csr:
 
 
 def read_csr(pem: bytes, name: str) -> Csr:
-    """Check a request that somebody else made.
+    """Checks a request that somebody else made.
 
     Args:
         pem: What the file holds.
@@ -299,7 +299,7 @@ def checked_validity(pair: KeyPair) -> Validity:
 
 
 def check_pair(pair: KeyPair) -> None:
-    """Make sure that the key is the certificate's.
+    """Makes sure that the key is the certificate's.
 
     Raises:
         DeviceError: One of them is damaged, or they do not belong together.

@@ -17,7 +17,7 @@ class Ledger:
         self._path = path
 
     def record(self, certificate_id: str, event: Event, generation: int, now: float) -> None:
-        """Append an event durably; ``now`` in Unix seconds.
+        """Appends an event durably; ``now`` in Unix seconds.
 
         Raises:
             StateDirectoryError: It cannot be written.

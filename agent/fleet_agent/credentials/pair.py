@@ -10,7 +10,7 @@ from fleet_agent.pasted import word
 
 
 def read_pair(certificate: Path, private_key: Path | HardwareKey, owner: str = "claim") -> KeyPair:
-    """Read certificate and key.
+    """Reads certificate and key.
 
     Args:
         certificate: The certificate's file.

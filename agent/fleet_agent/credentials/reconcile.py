@@ -18,7 +18,7 @@ class Reconciliation:
         self._clock = clock
 
     def update(self) -> None:
-        """Bring it up to date with ``current``."""
+        """Brings it up to date with ``current``."""
         number = self._folders.current_number()
         latest = self._ledger.latest()
         for generation in self._folders.numbers():
@@ -37,13 +37,13 @@ class Reconciliation:
                 self._record(found.issued.certificate_id, event, generation)
 
     def retire(self, number: int) -> None:
-        """Retire what the ledger itself calls current of a replaced generation, which may not be readable."""
+        """Retires what the ledger itself calls current of a replaced generation, which may not be readable."""
         for certificate_id, event in self._ledger.latest(number).items():
             if event == Event.CURRENT.value:
                 self._record(certificate_id, Event.RETIRED, number)
 
     def drop(self, number: int) -> None:
-        """Record what becomes of a given-up attempt's certificate: it is registered, or may be.
+        """Records what becomes of a given-up attempt's certificate: it is registered, or may be.
 
         From the ledger itself, so that a damaged generation is named like any other.
         """

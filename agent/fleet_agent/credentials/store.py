@@ -181,7 +181,7 @@ class Store:
         return self._folders.folder(number)
 
     def open(self, attempt: Attempt) -> Generation:
-        """Begin a generation with a number never used before; an older pending one is given up.
+        """Begins a generation with a number never used before; an older pending one is given up.
 
         The ledger names its certificate first: once the new attempt stands, the older one is not looked at again. And
         those of generations before it, should a power cut have come between the link and the ledger, twice in a row.
@@ -201,12 +201,12 @@ class Store:
         return Generation(number=number, attempt=attempt)
 
     def keep_attempt(self, found: Generation, attempt: Attempt) -> Generation:
-        """Replace the record of the attempt, such as its count of tries."""
+        """Replaces the record of the attempt, such as its count of tries."""
         self._write_json(found.number, ATTEMPT, records.dump_attempt(attempt))
         return dataclasses.replace(found, attempt=attempt)
 
     def keep_key(self, found: Generation, private_key: Secret) -> Generation:
-        """Store the device's key; one that is there already is never overwritten."""
+        """Stores the device's key; one that is there already is never overwritten."""
         files.write(
             self._folders.folder(found.number) / KEY,
             private_key.reveal().encode(),
@@ -216,7 +216,7 @@ class Store:
         return dataclasses.replace(found, has_key=True)
 
     def keep_hardware_key(self, found: Generation, key: HardwareKey) -> Generation:
-        """Store which hardware token's key is this one's: before it is made, so that none is made and forgotten."""
+        """Stores which hardware token's key is this one's: before it is made, so that none is made and forgotten."""
         self._hardware_tokens[key.token.label] = key.token
         self._write_json(found.number, HARDWARE_KEY, records.dump_key_name(key.name))
         return dataclasses.replace(found, has_key=True)
@@ -228,7 +228,7 @@ class Store:
     def keep_certificate(
         self, found: Generation, issued: Issued, certificate: str, private_key: Secret | None
     ) -> Generation:
-        """Store a certificate, with its key when AWS made that too; ``issued.json`` commits it.
+        """Stores a certificate, with its key when AWS made that too; ``issued.json`` commits it.
 
         The ledger comes first: from then on the certificate can be found again whatever happens.
         """
@@ -246,7 +246,7 @@ class Store:
         )
 
     def drop_certificate(self, found: Generation) -> Generation:
-        """Give up an issued certificate whose ownership token was refused: named as unresolved, then out of the way."""
+        """Gives up an issued certificate whose ownership token was refused: named as unresolved, then removed."""
         if found.issued is None:
             return found
         self.ledger.record(
@@ -258,7 +258,7 @@ class Store:
         return dataclasses.replace(found, issued=None)
 
     def keep_registration(self, found: Generation, registration: Registration) -> Generation:
-        """Store what RegisterThing answered, or was given; the ledger follows: no ACTIVE certificate goes unnamed."""
+        """Stores what RegisterThing answered, or was given; the ledger follows: no ACTIVE certificate goes unnamed."""
         self._write_json(found.number, REGISTRATION, records.dump_registration(registration))
         if found.issued is not None and found.attempt.origin == "claim":
             self.ledger.record(
@@ -267,7 +267,7 @@ class Store:
         return dataclasses.replace(found, registration=registration)
 
     def give_up(self, found: Generation) -> None:
-        """Go on with this attempt no more: the ledger records what becomes of its certificate.
+        """Goes on with this attempt no more: the ledger records what becomes of its certificate.
 
         What is left of its folder keeps the number from being used again.
         """
@@ -277,14 +277,14 @@ class Store:
         files.remove(folder / KEY)
 
     def mark_proven(self, found: Generation, how: str) -> Generation:
-        """Note that a real session stood with this credential; ``how`` in words."""
+        """Notes that a real session stood with this credential; ``how`` in words."""
         now = self._clock.wall()
         uptime = clocks.uptime(self._clock)
         self._write_json(found.number, PROVEN, records.dump_proven(now, how, uptime))
         return dataclasses.replace(found, proven=now, uptime=uptime)
 
     def promote(self, found: Generation) -> Credential:
-        """Make a proven generation current: erase its ownership token, swap the link, update the ledger, tidy up."""
+        """Makes a proven generation current: erases the ownership token, swaps the link, updates the ledger, tidies."""
         if found.issued is None or found.proven is None:
             raise ValueError(f"generation {found.number} is not proven")
         without_ownership_token = dataclasses.replace(found.issued, ownership_token=None)
@@ -298,7 +298,7 @@ class Store:
         return self.describe(found)
 
     def remove_replaced(self) -> None:
-        """Remove the replaced credentials: the one in use has proven itself."""
+        """Removes the replaced credentials: the one in use has proven itself."""
         self.update_ledger()
         current = self._folders.current_number()
         for number in self._folders.numbers():
@@ -310,17 +310,17 @@ class Store:
         return self.ledger.latest().get(credential.certificate_id) == Event.CURRENT.value
 
     def update_ledger(self) -> None:
-        """Bring the ledger up to date with ``current``: a power cut may have come between the two."""
+        """Brings the ledger up to date with ``current``: a power cut may have come between the two."""
         self._reconcile.update()
 
     def disown(self) -> None:
-        """Record in the ledger that no certificate of any generation will be used again."""
+        """Records in the ledger that no certificate of any generation will be used again."""
         for number in self._folders.numbers():
             self._reconcile.drop(number)
             self._reconcile.retire(number)
 
     def destroy_hardware_keys(self) -> None:
-        """Destroy every generation's key that the agent made in a hardware token; before the folders go."""
+        """Destroys every generation's key that the agent made in a hardware token; before the folders go."""
         for number in self._folders.numbers():
             self._destroy_hardware_key(number, although_shared=True)
 

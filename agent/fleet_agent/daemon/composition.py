@@ -96,7 +96,7 @@ class Composition:
         self.not_before = 0.0
 
     def run(self, credential: Credential, session: Session) -> Ending:
-        """Carry readings up and orders down until there is a reason not to.
+        """Carries readings up and orders down until there is a reason not to.
 
         Args:
             credential: The current one.
@@ -195,7 +195,7 @@ class Composition:
     # What depends on the credential -----------------------------------------------------------------------------------
 
     def put_in_service(self, credential: Credential, session: Session | None) -> Serving:
-        """Make what a credential needs in service; ``session`` is started, None: one is made and started.
+        """Makes what a credential needs in service; ``session`` is started, None: one is made and started.
 
         Raises:
             DeviceError: The session cannot be made.
@@ -335,7 +335,7 @@ class Composition:
 
 
 def _show_identity(folder: Path, store: Store, credential: Credential) -> None:
-    """Let other programs know who this device is: ``identity.json``, readable by all, no secret."""
+    """Lets other programs know who this device is: ``identity.json``, readable by all, no secret."""
     identity: Mapping[str, object] = {
         "schema": 1,
         "thing_name": credential.thing_name,

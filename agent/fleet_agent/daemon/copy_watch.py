@@ -38,7 +38,7 @@ class CopyWatch:
         self.due = clock.monotonic() + AFTER
 
     def act(self) -> None:
-        """Compare the hardware once, and report a copy."""
+        """Compares the hardware once, and reports a copy."""
         self.due = math.inf
         try:
             problem = self._aside.call(clone.look, self._state_dir, self._credential)

@@ -56,7 +56,7 @@ def reexecute(
     mailbox: Mailbox,
     not_before: float,
 ) -> None:
-    """Become a new image of the same process: same lock, same listening sockets, nothing else of this one.
+    """Becomes a new image of the same process: same lock, same listening sockets, nothing else of this one.
 
     Returns where the process was asked to stop meanwhile.
     """

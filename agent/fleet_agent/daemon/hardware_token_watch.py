@@ -36,7 +36,7 @@ class HardwareTokenWatch:
         self.due = math.inf if not isinstance(key, HardwareKey) else clock.monotonic() + _INTERVAL
 
     def act(self) -> Ending | None:
-        """Look; a hardware token that is back asks for a new image of the process."""
+        """Looks; a hardware token that is back asks for a new image of the process."""
         now = self._clock.monotonic()
         self.due = now + _INTERVAL
         if not isinstance(self._key, HardwareKey) or not self._is_offline():
@@ -53,7 +53,7 @@ class HardwareTokenWatch:
 
 
 def _answers(key: HardwareKey) -> bool:
-    """Ask in this process: modules keep what they saw when they were initialised, and the SDK a session with it."""
+    """Asks in this process: modules keep what they saw when they were initialised, and the SDK a session with it."""
     from fleet_agent.credentials.hsm import keys as hsm
 
     try:
@@ -64,7 +64,7 @@ def _answers(key: HardwareKey) -> bool:
 
 
 def _is_there(key: HardwareKey) -> bool:
-    """Ask in a program of its own, where everything is initialised now."""
+    """Asks in a program of its own, where everything is initialised now."""
     from fleet_agent.credentials.hsm import keys as hsm
 
     aside = Aside()

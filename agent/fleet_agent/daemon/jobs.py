@@ -29,7 +29,7 @@ def make_jobs(
     send: Callable[[Outgoing], None],
     move: MoveOperation | None = None,
 ) -> tuple[Jobs, RotateOperation]:
-    """Join them; the second one hears how a rotation went."""
+    """Joins them; the second one hears how a rotation went."""
     settings, credential = down.settings, down.credential
     rotate = RotateOperation(credential)
     operations: list[Operation] = [rotate] if settings.rotation.jobs else []

@@ -102,7 +102,7 @@ class Loop:
         self._shown_at = -math.inf
 
     def run(self) -> Ending:
-        """Go on until there is a reason not to; ``finish`` comes next, whatever the ending."""
+        """Goes on until there is a reason not to; ``finish`` comes next, whatever the ending."""
         self._show_connecting()
         try:
             while True:
@@ -122,7 +122,7 @@ class Loop:
         self._health.set_activity(f"connecting to {self._serving.session.route.host}")
 
     def finish(self) -> None:
-        """Take no more readings, and give what is under way a moment to be acknowledged. What is not stays queued."""
+        """Takes no more readings, and gives what is under way a moment to be acknowledged. What is not stays queued."""
         self._serve_the_rest()
         # So that senders hear of it, and positions in files are saved.
         self._publisher.settle(at_once=True)
@@ -139,7 +139,7 @@ class Loop:
         self._serving.session.close()
 
     def _serve_the_rest(self) -> None:
-        """Take what local programs have sent by now: to close their connections over it would be a reset."""
+        """Takes what local programs have sent by now: to close their connections over it would be a reset."""
         until = self._clock.monotonic() + SERVE_LIMIT
         while self._clock.monotonic() < until:
             event = self._mailbox.wait(-math.inf, although_stopping=True)
@@ -160,7 +160,7 @@ class Loop:
         return self._serving.connectivity.is_connected
 
     def _drain(self, seconds: float) -> None:
-        """Go on sending and hearing for so long; what is asked of the process is not done any more."""
+        """Goes on sending and hearing for so long; what is asked of the process is not done any more."""
         until = self._clock.monotonic() + seconds
         while self._is_connected and not self._publisher.is_idle(until):
             due = min(until, self._publisher.due)
@@ -239,7 +239,7 @@ class Loop:
     # Another credential -----------------------------------------------------------------------------------------------
 
     def _replace(self, ask: Callable[[Serving], Serving | Ending]) -> Ending | None:
-        """Replace the credential, and go on with the session that proved the new one; this device has no other."""
+        """Replaces the credential, and goes on with the session that proved the new one; this device has no other."""
         self._publisher.settle(at_once=True)
         # A job's update that is acknowledged is not sent again.
         self._drain(ACKNOWLEDGE_LIMIT)
@@ -255,7 +255,7 @@ class Loop:
         return None
 
     def _settle(self) -> float:
-        """Commit what local programs send while there is no session."""
+        """Commits what local programs send while there is no session."""
         self._publisher.settle()
         return self._publisher.due
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def make_orders(down: Down, publisher: Publisher) -> Orders:
-    """Join them. What is not configured is not imported: it would stay in the daemon's memory."""
+    """Joins them. What is not configured is not imported: it would stay in the daemon's memory."""
     settings, health = down.settings, down.health
     shared = Shared(clock=health.clock, health=health, reserved=down.reserved)
     folder = Path(settings.state_dir) / FOLDER

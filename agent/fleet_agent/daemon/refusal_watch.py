@@ -227,7 +227,7 @@ class RefusalWatch:
             self._health.set_activity(self._known.rung.value)
 
     def _keep(self) -> None:
-        """Write it down; that it cannot be stops nothing."""
+        """Writes it down; that it cannot be stops nothing."""
         self._keep_at = self._clock.monotonic() + KEEP_EVERY
         try:
             standing.write(self._state_dir, self._known)

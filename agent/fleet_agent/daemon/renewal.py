@@ -59,7 +59,7 @@ class Renewal:
     def serve(
         self, credential: Credential, certificate: str, is_connected: Callable[[], bool]
     ) -> None:
-        """Look after this credential from now on; the same again is one that was not replaced.
+        """Looks after this credential from now on; the same again is one that was not replaced.
 
         Args:
             credential: In service.
@@ -85,7 +85,7 @@ class Renewal:
         self.due = self._next(now)
 
     def act(self) -> None:
-        """Look, and ask when it is time."""
+        """Looks, and asks when it is time."""
         now = self._clock.monotonic()
         if self._credential is None or self._dates is None:
             self.due = math.inf

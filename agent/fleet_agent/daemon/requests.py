@@ -89,7 +89,7 @@ class Requests:
     # Reload -----------------------------------------------------------------------------------------------------------
 
     def reload(self) -> Ending | None:
-        """Have the new configuration looked at; what would not work is a problem, and nothing changes."""
+        """Has the new configuration looked at; what would not work is a problem, and nothing changes."""
         try:
             self._aside.call(check_reload, self._read, self._settings)
         except AgentError as error:
@@ -110,7 +110,7 @@ class Requests:
     # Rotate -----------------------------------------------------------------------------------------------------------
 
     def rotate(self, before: Serving) -> Serving | Ending:
-        """Replace the credential, or move; the session of the one before is closed.
+        """Replaces the credential, or moves; the session of the one before is closed.
 
         Returns:
             What is in service from now on; an ending where a new process has to find other topics.
@@ -126,7 +126,7 @@ class Requests:
         return self._replaced(before, done, "rotated", Moment.ROTATED)
 
     def recover(self, before: Serving) -> Serving | Ending:
-        """Ask by the claim for a certificate in place of one that is dead; its session is closed.
+        """Asks by the claim for a certificate in place of one that is dead; its session is closed.
 
         Returns:
             As ``rotate``.
@@ -149,7 +149,7 @@ class Requests:
     def _replaced(
         self, before: Serving, done: "Provisioned", words: str, moment: Moment
     ) -> Serving | Ending:
-        """Put the new credential in service, with the session that proved it."""
+        """Puts the new credential in service, with the session that proved it."""
         credential = done.credential
         log.about(certificate_id=credential.certificate_id)
         _log.info(
@@ -194,7 +194,7 @@ class Requests:
             return None
 
     def _move(self, name: str, before: Serving) -> Serving | Ending:
-        """Take an identity at a destination, for which there is another process then; or stay."""
+        """Takes an identity at a destination, for which there is another process then; or stay."""
         from fleet_agent.identity import move
 
         self._health.set_activity(f"moving to {printable(name.encode())}")
@@ -215,7 +215,7 @@ class Requests:
         return Ending.RESTART
 
     def _take_leave(self, credential: Credential) -> None:
-        """Say where the device was that it has gone: to the job that ordered it, and who watches its presence."""
+        """Says where the device was that it has gone: to the job that ordered it, and who watches its presence."""
         from fleet_agent.session.conversation import Conversation
 
         last = self._orders.moved()
@@ -250,7 +250,7 @@ class Requests:
 
 
 def check_reload(read: Callable[[], Wanted], running: Settings) -> None:
-    """Read the configuration and try what a start with it would need; called in a program of its own.
+    """Reads the configuration and tries what a start with it would need; called in a program of its own.
 
     Raises:
         AgentError: What is wrong with it.

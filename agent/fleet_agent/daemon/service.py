@@ -10,7 +10,7 @@ from fleet_agent.programs.aside import Aside
 
 
 def run(read: Callable[[], Wanted]) -> None:
-    """Provision if need be, then carry readings up and orders down until asked to stop.
+    """Provisions if need be, then carries readings up and orders down until asked to stop.
 
     Args:
         read: Reads command line and configuration; in another program, so it must be picklable.

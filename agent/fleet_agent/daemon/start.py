@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def start(read: Callable[[], Wanted], beside: Aside) -> None:
-    """Provision if need be, then carry readings up and orders down until asked to stop.
+    """Provisions if need be, then carries readings up and orders down until asked to stop.
 
     Args:
         read: Reads command line and configuration again.
@@ -122,7 +122,7 @@ def _of_this_process(beside: Aside) -> Aside:
 def _connect(
     settings: Settings, credential: Credential, store: Store, mailbox: Mailbox, not_before: float
 ) -> Session:
-    """Open the device's session, without waiting for it.
+    """Opens the device's session, without waiting for it.
 
     Args:
         settings: The configuration.

@@ -15,7 +15,7 @@ MAX_BYTES = 16 * 1024
 
 
 def command(argv: Sequence[str], timeout: float) -> Finding:
-    """Run a program and take what it prints on stdout.
+    """Runs a program and takes what it prints on stdout.
 
     Args:
         argv: The program, absolute or found along the usual PATH, and its arguments.
@@ -55,7 +55,7 @@ class _Collected:
         self._errors = b""
 
     def all(self) -> tuple[bytes, bytes]:
-        """Wait until both are closed and the child has ended; return stdout and stderr's end."""
+        """Waits until both are closed and the child has ended; returns stdout and stderr's end."""
         with selectors.DefaultSelector() as selector:
             for pipe in (self._child.stdout, self._child.stderr):
                 if pipe:

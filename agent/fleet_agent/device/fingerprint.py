@@ -51,7 +51,7 @@ def difference(state_dir: Path, certificate_id: str, root: Path) -> str | None:
 
 
 def keep(state_dir: Path, certificate_id: str, root: Path) -> None:
-    """Write down what this identity runs on now, beside what was known of it before.
+    """Writes down what this identity runs on now, beside what was known of it before.
 
     Raises:
         StateDirectoryError: It cannot be written.

@@ -16,7 +16,7 @@ MULTICAST = 0x01
 
 
 def mac(interface: str, root: Path) -> Finding:
-    """Read an interface's address.
+    """Reads an interface's address.
 
     Args:
         interface: Its name; ``auto`` for the physical one (it has a device below it, and speaks

@@ -21,7 +21,7 @@ PATH = "etc/machine-id"
 
 
 def machine_id(root: Path) -> Finding:
-    """Return the application's machine id: 32 lower-case hexadecimal digits."""
+    """Returns the application's machine id: 32 lower-case hexadecimal digits."""
     source = "machine-id:app"
     try:
         text = text_of(root / PATH)
@@ -45,7 +45,7 @@ def _by_systemd() -> uuid.UUID | None:
 
 
 def hashed(machine: uuid.UUID) -> uuid.UUID:
-    """Compute what systemd does: HMAC-SHA256 keyed with the machine id, marked as UUID version 4."""
+    """Computes what systemd does: HMAC-SHA256 keyed with the machine id, marked as UUID version 4."""
     digest = bytearray(hmac.new(machine.bytes, APPLICATION.bytes, hashlib.sha256).digest()[:16])
     digest[6] = (digest[6] & 0x0F) | 0x40
     digest[8] = (digest[8] & 0x3F) | 0x80

@@ -67,7 +67,7 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     reserved: Reserved | None = None,
 ) -> tuple[Parameter, ...]:
-    """Find the value of every parameter.
+    """Finds the value of every parameter.
 
     Args:
         parameters: Name → source, as in the settings.
@@ -91,7 +91,7 @@ def finder(
     *,
     runs_programs: bool = True,
 ) -> Callable[[str], str | None]:
-    """Return what finds the value of a parameter by its name, read each time; None for an unknown name.
+    """Returns what finds the value of a parameter by its name, read each time; None for an unknown name.
 
     It raises ``DeviceError`` where there is no usable value, or, without ``runs_programs``, where one would be run.
     """
@@ -114,7 +114,7 @@ def finder(
 
 
 def unusable(failures: list[Unusable]) -> DeviceError:
-    """Return the one error that names every parameter without a value, and why."""
+    """Returns the one error that names every parameter without a value, and why."""
     failed = [f"{parameter.name}: {'; '.join(parameter.reasons)}" for parameter in failures]
     count = (
         "A template parameter has"
@@ -136,7 +136,7 @@ def examine(
     environment: Mapping[str, str] | None = None,
     reserved: Reserved | None = None,
 ) -> tuple[Parameter | Unusable, ...]:
-    """Look at every parameter, in the order given; arguments as for ``resolve``."""
+    """Looks at every parameter, in the order given; arguments as for ``resolve``."""
     machine = _Machine(
         root, os.environ if environment is None else environment, reserved or Reserved([])
     )

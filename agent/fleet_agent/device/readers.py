@@ -23,7 +23,7 @@ MAX_BYTES = 16 * 1024
 
 
 def text_of(path: Path, judge: Callable[[int], None] = lambda _: None) -> str:
-    """Return a small text file's text, without surrounding white space.
+    """Returns a small text file's text, without surrounding white space.
 
     Raises:
         UnreadableError: It cannot be read, or is no UTF-8.
@@ -34,7 +34,7 @@ def text_of(path: Path, judge: Callable[[int], None] = lambda _: None) -> str:
 def text_file(
     reference: str, root: Path, environment: Mapping[str, str], reserved: Reserved
 ) -> Finding:
-    """Read a file, or a credential that the service manager passed; none of the agent's own."""
+    """Reads a file, or a credential that the service manager passed; none of the agent's own."""
     is_credential = reference.startswith(CREDENTIAL)
     source = reference if is_credential else f"file:{reference}"
     try:
@@ -48,14 +48,14 @@ def text_file(
 
 
 def environment_variable(name: str, environment: Mapping[str, str]) -> Finding:
-    """Read one of the agent's own environment variables."""
+    """Reads one of the agent's own environment variables."""
     if name not in environment:
         raise NothingFoundError(f"env:{name} is not set")
     return Finding(environment[name].strip(), f"env:{name}")
 
 
 def dmi(field: str, root: Path) -> Finding:
-    """Read a field of the firmware's DMI table; serial numbers there are for root alone."""
+    """Reads a field of the firmware's DMI table; serial numbers there are for root alone."""
     source = f"dmi:{field}"
     folder = root / DMI
     try:
@@ -84,7 +84,7 @@ def _missing(folder: Path, name: str) -> str:
 
 
 def device_tree(name: str, root: Path) -> Finding:
-    """Read a string property of the device tree; the kernel ends it with a NUL."""
+    """Reads a string property of the device tree; the kernel ends it with a NUL."""
     source = f"device-tree:{name}"
     if not (root / DEVICE_TREE).exists():
         raise NothingFoundError(f"{source} does not exist: this device has no device tree")

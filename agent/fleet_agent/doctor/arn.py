@@ -26,7 +26,7 @@ def missing(arn: Arn) -> str:
 
 
 def arn_of(endpoint: str, account: str | None, *, asks: bool) -> Arn:
-    """Find what can be found.
+    """Finds what can be found.
 
     Args:
         endpoint: AWS IoT's data endpoint.

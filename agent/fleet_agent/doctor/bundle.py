@@ -62,7 +62,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 
 
 def open_archive(path: Path) -> io.BufferedWriter:
-    """Make the archive's file, 0600.
+    """Makes the archive's file, 0600.
 
     Raises:
         StateDirectoryError: It exists, or cannot be made.
@@ -87,7 +87,7 @@ class Bundle:
         self._texts = dict(_texts(device, self._redacted))
 
     def add_findings(self, answer: Mapping[str, Any]) -> None:
-        """Put in the findings of the doctor: a wrong configuration is quoted there."""
+        """Puts in the findings of the doctor: a wrong configuration is quoted there."""
         findings = [
             {
                 key: self._redacted(value) if isinstance(value, str) else value
@@ -101,7 +101,7 @@ class Bundle:
         return redact(text, self._known)
 
     def write(self, archive: IO[bytes], now: float) -> None:
-        """Write the archive; ``now`` in Unix seconds."""
+        """Writes the archive; ``now`` in Unix seconds."""
         with tarfile.open(fileobj=archive, mode="w:gz") as tar:
             for name, text in sorted(self._texts.items()):
                 data = text.encode(errors="replace")

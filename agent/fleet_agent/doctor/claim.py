@@ -22,7 +22,7 @@ _NEW = "Put a new one there: fleet-cloud claim new"
 
 
 def check(device: Device) -> Findings:
-    """Look at the claim."""
+    """Looks at the claim."""
     if device.settings is None:
         return
     claim, is_provisioned = device.settings.claim, device.credential() is not None

@@ -11,7 +11,7 @@ _REMEDY = "timedatectl set-ntp true   (or timedatectl set-time, or a clock with 
 
 
 def check(device: Device) -> Findings:
-    """Look at the clock."""
+    """Looks at the clock."""
     now, vouched = device.clock.wall(), device.clock.is_synchronised()
     wait = patience(now, vouched)
     if wait == math.inf:

@@ -73,7 +73,7 @@ class _Policy:
 
 
 def check_claim(device: Device, route: Route, pair: KeyPair, arn: Arn) -> Findings:
-    """Connect as the claim, and try what provisioning needs."""
+    """Connects as the claim, and tries what provisioning needs."""
     about = Subject("as the claim")
     wanted = device.settings.provisioning if device.settings else None
     if wanted is None:
@@ -162,7 +162,7 @@ def _not_tried(policy: _Policy, topic: str) -> Finding:
 
 
 def check_device(device: Device, route: Route, arn: Arn) -> Findings:
-    """Connect as the device, unless its agent does, and try each topic of the configuration."""
+    """Connects as the device, unless its agent does, and tries each topic of the configuration."""
     about = Subject("as the device")
     credential = device.credential()
     if credential is None or device.settings is None:
@@ -226,7 +226,7 @@ def _as_device(
 
 
 def _rotation(settings: Settings) -> tuple[str, str] | None:
-    """Template and method, where the configuration has the device rotate with its own credential."""
+    """The template and the method, where the configuration has the device rotate with its own credential."""
     wanted, rotation = settings.provisioning, settings.rotation
     is_asked_for = (
         rotation.max_age is not None or rotation.jobs or rotation.order_topic is not None
@@ -312,7 +312,7 @@ def _connected(
 def _granted(
     talk: Conversation, policy: _Policy, filters: Sequence[str], general: str
 ) -> Findings:
-    """Judge the SUBACK of filters that one statement allows."""
+    """Judges the SUBACK of filters that one statement allows."""
     codes = [talk.codes.get(name) for name in filters]
     worst = max((code for code in codes if code is not None), default=None)
     if worst is None:

@@ -11,7 +11,7 @@ _LIMIT = 20.0  # seconds for each
 
 
 def check_users(device: Device) -> Findings:
-    """Look whether there are the users that may have them."""
+    """Looks whether there are the users that may have them."""
     wanted = device.settings.credentials if device.settings else None
     if wanted is None:
         return
@@ -36,7 +36,7 @@ def check_users(device: Device) -> Findings:
 
 
 def check(device: Device) -> Findings:
-    """Ask AWS IoT for each, as the agent does; what comes is not kept."""
+    """Asks AWS IoT for each, as the agent does; what comes is not kept."""
     settings = device.settings
     if settings is None or settings.credentials is None:
         return

@@ -119,7 +119,7 @@ class Subject:
 
 
 def guarded(subject: Subject, where: object, check: Callable[[], Findings]) -> Findings:
-    """Run a check; what it raises is a finding, too."""
+    """Runs a check; what it raises is a finding, too."""
     try:
         yield from check()
     except AgentError as error:

@@ -14,7 +14,7 @@ from fleet_agent.doctor.finding import Finding, Findings, Fix, Level
 
 
 def fix(findings: Iterable[Finding]) -> Findings:
-    """Put right what can be; the others pass as they are."""
+    """Puts right what can be; the others pass as they are."""
     for found in findings:
         if found.fix is None:
             yield found

@@ -16,7 +16,7 @@ _MANY = 5  # tries
 
 
 def check(device: Device) -> Findings:
-    """Look at what this device is."""
+    """Looks at what this device is."""
     where = device.state_dir / "credentials"
     yield from guarded(_ABOUT, where, lambda: _current(device))
     yield from guarded(_ABOUT, where, lambda: _pending(device))

@@ -29,7 +29,7 @@ _RANDOM_SEED = "random-seed"
 
 
 def check(root: Path, load: Callable[[Path], Settings], clock: Clock) -> Findings:
-    """Look at an image.
+    """Looks at an image.
 
     Args:
         root: Where its root partition is mounted.

@@ -15,7 +15,7 @@ _CODES = {Stage.NAME: "name-unknown", Stage.PORT: "port-closed"}
 
 
 def check(route: Route, pair: KeyPair | None, now: float) -> Findings:
-    """Go the way as far as it leads.
+    """Goes the way as far as it leads.
 
     Args:
         route: Where to.

@@ -10,7 +10,7 @@ _ABOUT = Subject("parameters")
 
 
 def check(device: Device) -> Findings:
-    """Look at each parameter."""
+    """Looks at each parameter."""
     wanted = device.settings.provisioning if device.settings else None
     if wanted is None:
         return

@@ -20,7 +20,7 @@ _NEARLY = 0.8
 
 
 def check(device: Device) -> Findings:
-    """Look at the queue."""
+    """Looks at the queue."""
     yield from guarded(_ABOUT, device.state_dir / NAME, lambda: _check(device))
 
 

@@ -42,7 +42,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
-    """Take secrets out of free text; certificates, which are public, stay whole."""
+    """Takes secrets out of free text; certificates, which are public, stay whole."""
     kept = _CERTIFICATE.findall(text)
     parts = _CERTIFICATE.split(text)
     for index, part in enumerate(parts):

@@ -23,7 +23,7 @@ _NOT_OURS = frozenset({"run"})  # for others to read; the agent makes it again
 
 
 def check(device: Device) -> Findings:
-    """Look at owners and modes, as whoever runs the doctor."""
+    """Looks at owners and modes, as whoever runs the doctor."""
     yield from guarded(_ABOUT, device.state_dir, lambda: _summed_up(device))
 
 

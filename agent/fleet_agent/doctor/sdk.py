@@ -63,7 +63,7 @@ OPTIONAL = {
 
 
 def check() -> Findings:
-    """Look at the SDK."""
+    """Looks at the SDK."""
     missing = list(_missing())
     for name in missing:
         yield _ABOUT.failed(

@@ -19,7 +19,7 @@ _RELOAD = "then: systemctl daemon-reload; systemctl stop fleet-agent.socket flee
 
 
 def check(device: Device) -> Findings:
-    """Look at it, where the configuration takes readings of local programs."""
+    """Looks at it, where the configuration takes readings of local programs."""
     found = unit.files_of(device.root, NAME)
     settings = device.settings
     if not found or settings is None or not any(_sources(settings)):

@@ -13,7 +13,7 @@ _MOVE = "Free some space (df -h), or put state_dir on a larger disk."
 
 
 def check(device: Device) -> Findings:
-    """Look at the place; before anything was written there, at the nearest folder that exists."""
+    """Looks at the place; before anything was written there, at the nearest folder that exists."""
     folder = device.state_dir
     if os.path.lexists(folder) and not folder.is_dir():
         yield _ABOUT.failed(

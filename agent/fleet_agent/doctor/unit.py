@@ -39,7 +39,7 @@ def files_of(root: Path, name: str = NAME) -> list[Path]:
 
 
 def check(device: Device) -> Findings:
-    """Look at the unit."""
+    """Looks at the unit."""
     found = files_of(device.root)
     if not found:
         yield _ABOUT.note(

@@ -35,7 +35,7 @@ _REGION_NAME = re.compile(r"[a-z0-9-]{1,32}")
 
 
 def check(url: str) -> None:
-    """Check a place in S3.
+    """Checks a place in S3.
 
     Raises:
         UsageError: It is none.
@@ -53,7 +53,7 @@ def check(url: str) -> None:
 def put(
     url: str, body: bytes, settings: Settings, thing: str, keys: Mapping[str, object], now: float
 ) -> str:
-    """Put a bundle there; return where it is.
+    """Puts a bundle there; returns where it is.
 
     Args:
         url: ``s3://BUCKET/PREFIX``.

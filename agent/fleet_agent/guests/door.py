@@ -69,7 +69,7 @@ class Door:
         return self._listener is not None
 
     def act(self) -> None:
-        """Open the socket, or try to again; see whether it is still there."""
+        """Opens the socket, or tries to again; sees whether it is still there."""
         now = self._clock.monotonic()
         if now < self.due:
             return
@@ -82,7 +82,7 @@ class Door:
         self._listen()
 
     def close(self) -> None:
-        """Let nobody in any more; who connects now waits for the next image of this process."""
+        """Lets nobody in any more; who connects now waits for the next image of this process."""
         self._stop()
         self.due = math.inf
 
@@ -107,7 +107,7 @@ class Door:
             self._listener = None
 
     def _open_up(self, path: Path) -> str | None:
-        """Let those open it who may; None, or why they cannot."""
+        """Lets those open it who may; None, or why they cannot."""
         if self._is_for_all:
             return self._open_to_all(path)
         return None if self._group is None else self._give_to(path, self._group)

@@ -38,13 +38,13 @@ class Farewells:
         return next(iter(self._until.values()), math.inf)
 
     def act(self) -> None:
-        """Close those whose time is over."""
+        """Closes those whose time is over."""
         now = self._clock.monotonic()
         for client in [client for client, until in self._until.items() if until <= now]:
             self._end(client)
 
     def send_last(self, client: socket.socket, last: bytes) -> None:
-        """Send the last packet to a connection that is not watched any more."""
+        """Sends the last packet to a connection that is not watched any more."""
         with contextlib.suppress(OSError):
             client.send(last)
         with contextlib.suppress(OSError):
@@ -55,7 +55,7 @@ class Farewells:
         self._mailbox.watch(client.fileno(), partial(self._read, client))
 
     def close(self) -> None:
-        """Close all."""
+        """Closes all."""
         for client in list(self._until):
             self._end(client)
 

@@ -24,10 +24,10 @@ class Guest(Protocol):
         """Others of the same user have less open: it may be read from again."""
 
     def turn_away(self) -> None:
-        """End it, for another program's sake; its program reads why."""
+        """Ends it, for another program's sake; its program reads why."""
 
     def close(self) -> None:
-        """End it."""
+        """Ends it."""
 
 
 class Share:

@@ -36,7 +36,7 @@ class Kind:
     def problem(
         self, title: str | None = None, remedy: str | None = None, *, name: str | None = None
     ) -> "Problem":
-        """Make one, in its own words where the case has better ones than the table; ``name``: whose it is."""
+        """Makes one, in its own words where the case has better ones than the table; ``name``: whose it is."""
         return Problem(
             kind=self, title=title or self.title, remedy=remedy or self.remedy, name=name
         )

@@ -108,13 +108,13 @@ class Health:
         return [standing.problem for standing in self._sorted()]
 
     def set_activity(self, words: str, *, is_connected: bool = False) -> None:
-        """Show what goes on now, and whether that is the device's own session, open."""
+        """Shows what goes on now, and whether that is the device's own session, open."""
         self._activity = words
         self._is_connected = is_connected
         self.show()
 
     def report(self, problem: Problem) -> bool:
-        """Record that something is wrong, in these words from now on; return whether that is news."""
+        """Records that something is wrong, in these words from now on; returns whether that is news."""
         key = (problem.kind.code, problem.name)
         known = self._problems.get(key)
         if known is not None and known.problem == problem:
@@ -125,7 +125,7 @@ class Health:
         return True
 
     def warn(self, problem: Problem) -> None:
-        """Record that something is wrong, and log it when that is news."""
+        """Records that something is wrong, and logs it when that is news."""
         if self.report(problem):
             fields = log.fields(Moment.PROBLEM, problem=problem.kind.code)
             _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
@@ -135,12 +135,12 @@ class Health:
         return (kind.code, name) in self._problems
 
     def clear(self, kind: Kind, name: str | None = None) -> None:
-        """Record that it is not wrong any more."""
+        """Records that it is not wrong any more."""
         if self._problems.pop((kind.code, name), None):
             self.show()
 
     def record_failed_rotation(self, error: AgentError) -> None:
-        """Record that replacing the credential failed; a rotation that goes well does not take it away."""
+        """Records that replacing the credential failed; a rotation that goes well does not take it away."""
         self._rotation = {
             "failed": clocks.text(self.clock.wall()),
             "code": error.code,
@@ -150,7 +150,7 @@ class Health:
         }
 
     def show(self) -> None:
-        """Write status.json and the unit's STATUS line."""
+        """Writes status.json and the unit's STATUS line."""
         problems = self._sorted()
         words = f"{self._activity}: {problems[0].problem.title}" if problems else self._activity
         notify.status(

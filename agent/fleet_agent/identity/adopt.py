@@ -99,7 +99,7 @@ def _is_name(text: str) -> bool:
 
 
 def delete_files(identity: Identity) -> tuple[list[str], list[str]]:
-    """Delete the files that an identity was adopted from, the key first; what cannot be deleted here is told.
+    """Deletes the files that an identity was adopted from, the key first; what cannot be deleted here is told.
 
     Returns:
         The files deleted, and the references that stay as they are.

@@ -64,7 +64,7 @@ class Starts:
         self.due = math.inf
 
     def watch(self, claim: Claim | None, counts: _Counts) -> None:
-        """Wait for the first acknowledgement, if the claim is to go at all."""
+        """Waits for the first acknowledgement, if the claim is to go at all."""
         self._claim, self._counts = claim, counts
         self.due = math.inf
         if claim is None or claim.after_success == "keep" or not is_there(claim, os.environ):
@@ -75,7 +75,7 @@ class Starts:
             self.due = self._clock.monotonic() + _LOOK_EVERY
 
     def act(self) -> None:
-        """Look whether AWS has acknowledged something by now."""
+        """Looks whether AWS has acknowledged something by now."""
         self.due = self._clock.monotonic() + _LOOK_EVERY
         if self._claim is None or self._counts is None or not self._counts.acknowledged:
             return
@@ -128,7 +128,7 @@ class Plan:
 
 
 def plan(claim: Claim) -> Plan:
-    """Find the claim's files, by the configuration and by what the unit loads.
+    """Finds the claim's files, by the configuration and by what the unit loads.
 
     Raises:
         DeviceError: A credential that the unit does not load, or a folder in which others could exchange the file.
@@ -160,7 +160,7 @@ def plan(claim: Claim) -> Plan:
 
 
 def delete(wanted: Plan) -> None:
-    """Delete the files, for good as far as the file system goes.
+    """Deletes the files, for good as far as the file system goes.
 
     Raises:
         StateDirectoryError: One cannot be deleted.
@@ -170,7 +170,7 @@ def delete(wanted: Plan) -> None:
 
 
 def _checked(path: Path) -> Path:
-    """Refuse a folder in which a user less trusted than who runs this may write: a file there may become a link."""
+    """Refuses a folder in which a user less trusted than who runs this may write: a file there may become a link."""
     folder = path.parent
     try:
         found, kind = folder.stat(), path.lstat().st_mode
@@ -214,7 +214,7 @@ def _loaded() -> Mapping[str, Path]:
 
 
 def parse(unit: str) -> Mapping[str, Path]:
-    """Read ``LoadCredential=`` and ``LoadCredentialEncrypted=`` of a unit with its drop-ins; an empty one forgets."""
+    """Reads ``LoadCredential=`` and ``LoadCredentialEncrypted=`` of a unit with its drop-ins; an empty one forgets."""
     found: dict[str, dict[str, Path]] = {"LoadCredential": {}, "LoadCredentialEncrypted": {}}
     for line in unit_file.lines(unit):
         if line.key not in found:

@@ -14,14 +14,14 @@ _SYSTEM = Path("/")
 
 
 def load() -> None:
-    """Import what the functions here need."""
+    """Imports what the functions here need."""
     from fleet_agent.device import fingerprint
 
     del fingerprint
 
 
 def look(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Problem | None:
-    """Compare the hardware with what the identity was proven on; where nothing is wrong, write down what it is."""
+    """Compares the hardware with what the identity was proven on; where nothing is wrong, writes down what it is."""
     from fleet_agent.device import fingerprint  # with OpenSSL: only where it is needed
 
     if problem := compare(state_dir, credential, root):
@@ -34,7 +34,7 @@ def look(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Probl
 
 
 def compare(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Problem | None:
-    """Compare the hardware with what the identity was proven on, and change nothing."""
+    """Compares the hardware with what the identity was proven on, and changes nothing."""
     from fleet_agent.device import fingerprint
 
     kind = fingerprint.difference(state_dir, credential.certificate_id, root)

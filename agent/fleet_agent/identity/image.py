@@ -69,7 +69,7 @@ def install(
     flags: Mapping[str, Any],
     force: bool = False,
 ) -> Installed:
-    """Put configuration and claim into a root file system.
+    """Puts configuration and claim into a root file system.
 
     Args:
         settings: What file and flags come to together.
@@ -110,7 +110,7 @@ def _home(root: Path) -> Path:
 
 
 def _stay_inside(root: Path, folder: Path) -> None:
-    """Refuse a link in the image that means this machine's own files."""
+    """Refuses a link in the image that means this machine's own files."""
     if not folder.resolve().is_relative_to(root.resolve()):
         raise DeviceError(
             f"{folder} is a link that leads out of the image, to {folder.resolve()}.",
@@ -254,7 +254,7 @@ def _group_id(root: Path) -> int | None:
 
 
 def _write(home: Path, placed: list[Placed], group_id: int | None) -> None:
-    """Write; as root with root's ownership and the image's own group, which tmpfiles.d gives at boot otherwise."""
+    """Writes; as root with root's ownership and the image's own group, which tmpfiles.d gives at boot otherwise."""
     files.make_folder(home, 0o755)
     for item in placed:
         target = home / item.target

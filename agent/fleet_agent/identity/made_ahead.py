@@ -43,7 +43,7 @@ def look(settings: Settings) -> Found:
 
 
 def make(settings: Settings, *, allow_volatile: bool) -> Found:
-    """Make the key that provisioning then uses, unless there is one.
+    """Makes the key that provisioning then uses, unless there is one.
 
     Raises:
         AgentError: It cannot be made or stored, or AWS is to make it.

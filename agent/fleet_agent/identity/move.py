@@ -44,7 +44,7 @@ def begun(settings: Settings, found: Generation | None) -> str | None:
 
 
 def move(settings: Settings, name: str, report: Report, *, timeout: float) -> Credential:
-    """Move while no agent runs.
+    """Moves while no agent runs.
 
     Args:
         settings: Name the destinations.
@@ -72,7 +72,7 @@ def move(settings: Settings, name: str, report: Report, *, timeout: float) -> Cr
 def move_within(
     settings: Settings, name: str, store: Store, mailbox: Mailbox, report: Report
 ) -> "Provisioned | AgentError":
-    """Do it inside the daemon, in the time that is set; what stopped it is a value, since the daemon goes on.
+    """Does it inside the daemon, in the time that is set; what stopped it is a value, since the daemon goes on.
 
     Raises:
         StopRequested: The agent is to end.
@@ -121,7 +121,7 @@ def _move(
 
 
 def ask(state_dir: Path, name: str) -> None:
-    """Leave a destination's name for the running agent, which looks when it is told to rotate.
+    """Leaves a destination's name for the running agent, which looks when it is told to rotate.
 
     Raises:
         StateDirectoryError: It cannot be written.
@@ -130,7 +130,7 @@ def ask(state_dir: Path, name: str) -> None:
 
 
 def asked(state_dir: Path) -> str | None:
-    """Take what was left; None: nothing was.
+    """Takes what was left; None: nothing was.
 
     Raises:
         StateDirectoryError: It cannot be read, or not removed.

@@ -21,7 +21,7 @@ from fleet_agent.topics.names import Topics
 def open_session(
     settings: Settings, credential: Credential, pair: KeyPair, mailbox: Mailbox
 ) -> Session:
-    """Make the session; it is not started.
+    """Makes the session; it is not started.
 
     Raises:
         DeviceError: The certificate, key or CA cannot be loaded.
@@ -49,7 +49,7 @@ def open_session(
 
 
 def start(settings: Settings, credential: Credential, store: Store, mailbox: Mailbox) -> Session:
-    """Open the session of the credential in use, without waiting for it.
+    """Opens the session of the credential in use, without waiting for it.
 
     Raises:
         DeviceError: The certificate, key or CA cannot be loaded.

@@ -38,7 +38,7 @@ class Result:
 def provision(
     settings: Settings, request: Request, reporting: AbstractContextManager[Report]
 ) -> Result:
-    """Give this device an identity, or find that it has one.
+    """Gives this device an identity, or finds that it has one.
 
     Args:
         settings: The configuration.
@@ -86,7 +86,7 @@ def _provision(
 
 
 def _update_ledger(state_dir: Path, store: Store, found: Credential) -> None:
-    """Record in the ledger what is in use, should the last walk have ended right after the swap."""
+    """Records in the ledger what is in use, should the last walk have ended right after the swap."""
     if not store.is_recorded(found):
         # ``run`` reports it, too; a user who may only look has the answer all the same.
         with contextlib.suppress(AgentError):

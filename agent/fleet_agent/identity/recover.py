@@ -158,7 +158,7 @@ def attempt(
     report: Report,
     clock: Clock,
 ) -> "Provisioned | AgentError":
-    """Ask once; no session of this device is open meanwhile.
+    """Asks once; no session of this device is open meanwhile.
 
     Returns:
         The identity that took the place of the dead one; or what stopped it, which is on disk with the next try.

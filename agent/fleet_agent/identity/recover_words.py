@@ -14,7 +14,7 @@ from fleet_agent.pasted import word
 def problem(
     known: Standing, credential: Credential, settings: Settings, *, is_expired: bool
 ) -> Problem:
-    """Put it into words.
+    """Puts it into words.
 
     Args:
         known: Where the device stands.

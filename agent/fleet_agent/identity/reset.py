@@ -50,7 +50,7 @@ class Leftover:
 
 
 def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: bool) -> Leftover:
-    """Say what is there and what would go.
+    """Says what is there and what would go.
 
     Raises:
         StateDirectoryError: It cannot be read.
@@ -89,7 +89,7 @@ def reset(
     for_image: bool,
     tokens: Iterable[HardwareToken] = (),
 ) -> Leftover:
-    """Remove identity, attempts, readings and orders that wait, fingerprint, what was shown; of an image the ledger.
+    """Removes identity, attempts, readings and orders that wait, fingerprint, what was shown; of an image the ledger.
 
     Args:
         state_dir: The state directory.

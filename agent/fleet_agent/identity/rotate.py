@@ -33,7 +33,7 @@ LIMIT = 120.0  # seconds that the daemon is without its session for a rotation, 
 
 
 def look(settings: Settings, clock: Clock) -> Due | None:
-    """Say whether the current credential is to be replaced; None: there is none.
+    """Says whether the current credential is to be replaced; None: there is none.
 
     Raises:
         DeviceError, StateDirectoryError: It is damaged or cannot be read.
@@ -53,7 +53,7 @@ def look(settings: Settings, clock: Clock) -> Due | None:
 
 
 def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
-    """Rotate while no agent runs.
+    """Rotates while no agent runs.
 
     Args:
         settings: Whose provisioning section says what to ask for.
@@ -79,7 +79,7 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
 
 
 def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) -> "Provisioned":
-    """Walk to a new credential over the current one, with no session of this device open.
+    """Walks to a new credential over the current one, with no session of this device open.
 
     Raises:
         AgentError: What stopped it; the current credential is what it was.
@@ -126,7 +126,7 @@ def no_identity() -> DeviceError:
 def replace_within(
     settings: Settings, store: Store, mailbox: Mailbox, report: Report
 ) -> "Provisioned | AgentError":
-    """Do it inside the daemon, in bounded time; what stopped it is a value, since the daemon goes on.
+    """Does it inside the daemon, in bounded time; what stopped it is a value, since the daemon goes on.
 
     Raises:
         StopRequested: The agent is to end.

@@ -110,7 +110,7 @@ def read(state_dir: Path) -> Standing:
 
 
 def write(state_dir: Path, standing: Standing) -> None:
-    """Write the standing to disk.
+    """Writes the standing to disk.
 
     Raises:
         StateDirectoryError: It cannot be written.
@@ -129,7 +129,7 @@ def dump(standing: Standing) -> dict[str, object]:
 
 
 def load(value: Mapping[str, Any]) -> Standing:
-    """Read the standing from ``recovery.json``.
+    """Reads the standing from ``recovery.json``.
 
     Raises:
         LookupError, TypeError, ValueError: It is not as it was written.

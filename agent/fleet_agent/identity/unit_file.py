@@ -16,7 +16,7 @@ class Line:
 
 
 def lines(text: str) -> Iterator[Line]:
-    """Read a file, or several one behind the other: continued lines joined, remarks left out."""
+    """Reads a file, or several one behind the other: continued lines joined, remarks left out."""
     section = ""
     for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
         if not line or line[0] in "#;":

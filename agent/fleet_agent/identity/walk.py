@@ -93,7 +93,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
     aside: Aside | None = None,
     recovery: Recovery | None = None,
 ) -> "Provisioned":
-    """Walk through provisioning, from wherever the last attempt stopped.
+    """Walks through provisioning, from wherever the last attempt stopped.
 
     Args:
         settings: Where, and with which template and parameters.

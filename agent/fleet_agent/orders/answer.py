@@ -50,7 +50,7 @@ class Answers:
     def report(
         self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
     ) -> None:
-        """Answer, when it is its turn (``shared.Reporter``)."""
+        """Answers, when it is its turn (``shared.Reporter``)."""
         topic = order.response_topic
         if topic is None:
             forget()

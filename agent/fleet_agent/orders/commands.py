@@ -101,7 +101,7 @@ class Commands:
         return min((execution.due for execution in self._executions.values()), default=math.inf)
 
     def act(self) -> None:
-        """Report what goes on, and again what AWS has not answered."""
+        """Reports what goes on, and again what AWS has not answered."""
         now = self._clock.monotonic()
         for execution in [
             execution for execution in self._executions.values() if execution.due <= now
@@ -135,7 +135,7 @@ class Commands:
                 del self._executions[execution.id]
 
     def take(self, message: Arrived) -> Receipt:
-        """Look at a message."""
+        """Looks at a message."""
         if not message.topic.startswith(self._base):
             return Receipt.NOT_OURS
         identifier, _, path = message.topic.removeprefix(self._base).partition("/")
@@ -229,7 +229,7 @@ class Commands:
             self._say(execution)
 
     def _say(self, execution: _Execution) -> None:
-        """Say the end; or that it goes on, where AWS does not know yet."""
+        """Says the end; or that it goes on, where AWS does not know yet."""
         if not self._is_connected or not (execution.end or execution.is_new):
             execution.due = math.inf
             return

@@ -79,7 +79,7 @@ class Remembered:
         return found in self._ids
 
     def add(self, found: str) -> None:
-        """Remember it, durably.
+        """Remembers it, durably.
 
         Raises:
             StateDirectoryError: It is remembered for as long as the agent runs.

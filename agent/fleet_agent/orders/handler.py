@@ -89,7 +89,7 @@ class Handler:
         return self._blocked_until if len(self._line) and not self._is_closed else math.inf
 
     def act(self) -> None:
-        """Begin what waits, or end what goes on: its time is over."""
+        """Begins what waits, or ends what goes on: its time is over."""
         if self._line.begun or self._line.ended:
             self._resume()
         if self._current is not None:
@@ -102,7 +102,7 @@ class Handler:
     def take(
         self, order: Order, acknowledge: Callable[[], None], *, comes_again: bool = True
     ) -> bool:
-        """Carry it out, or have it wait; refuse or leave it otherwise. Once closed, wait for the agent to run again.
+        """Carries it out, or has it wait; otherwise refuses or leaves it. Once closed, it waits for the next run.
 
         Args:
             order: What to do.
@@ -182,7 +182,7 @@ class Handler:
             self._report(order, failure(DUPLICATE, "a message of that id was taken before"))
 
     def _accept(self, order: Order) -> None:
-        """Put it into the line; when this returns it need not come again."""
+        """Puts it into the line; when this returns it need not come again."""
         if self._work.is_instant and not self._has_to_wait:
             self._line.add_in_memory(order)
         else:
@@ -196,7 +196,7 @@ class Handler:
         self._go()
 
     def _admit(self) -> None:
-        """Give what is held the places that came free; while others are begun it is not known which do."""
+        """Gives what is held the places that came free; while others are begun it is not known which do."""
         while self._held and not (self._is_going or self._is_full):
             item = self._held.first()
             self.counters.held = len(self._held)
@@ -210,7 +210,7 @@ class Handler:
         self.counters.held = 0
 
     def refuse(self, order: Order, outcome: Outcome) -> None:
-        """Leave it, and report that; the caller acknowledges it."""
+        """Leaves it, and reports that; the caller acknowledges it."""
         self.counters.refused += 1
         self._note(outcome)
         self._shared.note(self.name, order, outcome.result, outcome.reason)
@@ -220,7 +220,7 @@ class Handler:
     # One at a time ----------------------------------------------------------------------------------------------------
 
     def _go(self) -> None:
-        """Begin what waits, where nothing goes on."""
+        """Begins what waits, where nothing goes on."""
         self.counters.waiting = len(self._line)
         if self._is_going or (self._is_closed and not self._work.is_instant):
             return
@@ -271,7 +271,7 @@ class Handler:
             self._conclude(item, order, failure(STOPPED, _INTERRUPTED, was_begun=True))
 
     def close(self) -> None:
-        """End: what waits, or is asked of others, goes on when the agent runs again; a program is ended."""
+        """Ends: what waits, or is asked of others, goes on when the agent runs again; a program is ended."""
         self._is_closed = True
         if self._current is None:
             return

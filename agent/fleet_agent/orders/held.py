@@ -34,7 +34,7 @@ class Held:
         return self._bytes + size <= HELD_BYTES
 
     def add(self, order: Order, acknowledge: Callable[[], None]) -> None:
-        """Hold one."""
+        """Holds one."""
         item = HeldOrder(order=order, acknowledge=[acknowledge])
         self._orders.append(item)
         self._bytes += len(order.payload)
@@ -50,13 +50,13 @@ class Held:
         return identity in self._by_id
 
     def first(self) -> HeldOrder:
-        """Take the first one out."""
+        """Takes the first one out."""
         item = self._orders.popleft()
         self._left(item)
         return item
 
     def drop(self, identity: str) -> None:
-        """Take the one of that identity out, if it is held."""
+        """Takes the one of that identity out, if it is held."""
         if item := self._by_id.get(identity):
             self._orders.remove(item)
             self._left(item)

@@ -93,7 +93,7 @@ class Line:
         return identity in begun or identity in (item.identity for item, *_ in self.ended)
 
     def add(self, order: Order, *, is_begun: bool = False) -> None:
-        """Put one at the end, durably; ``is_begun``: it is the only one, and is begun at once.
+        """Puts one at the end, durably; ``is_begun``: it is the only one, and is begun at once.
 
         Raises:
             StateDirectoryError: It cannot be stored, and waits in memory.
@@ -107,12 +107,12 @@ class Line:
         item.path, item.order = path, (order if is_begun else None)
 
     def add_in_memory(self, order: Order) -> None:
-        """Put one at the end that comes again, or is done again, if the agent ends."""
+        """Puts one at the end that comes again, or is done again, if the agent ends."""
         self._number += 1
         self._waiting.append(Item(number=self._number, identity=order.identity, order=order))
 
     def next(self) -> tuple[Item, Order] | None:
-        """Take the first out of the line; its file stays until ``remove``. None when none waits.
+        """Takes the first out of the line; its file stays until ``remove``. None when none waits.
 
         Raises:
             StateDirectoryError: It cannot be read, and stays the first.
@@ -128,14 +128,14 @@ class Line:
         return None
 
     def take(self, identity: str) -> Item | None:
-        """Take the one of that identity out of the line, wherever it waits; None when none does."""
+        """Takes the one of that identity out of the line, wherever it waits; None when none does."""
         found = next((item for item in self._waiting if item.identity == identity), None)
         if found is not None:
             self._waiting.remove(found)
         return found
 
     def begin(self, item: Item) -> None:
-        """Note that it is begun now.
+        """Notes that it is begun now.
 
         Raises:
             StateDirectoryError: That cannot be noted.
@@ -146,7 +146,7 @@ class Line:
             item.path = path
 
     def end(self, item: Item, order: Order, outcome: Outcome) -> None:
-        """Keep the outcome, until ``remove``.
+        """Keeps the outcome, until ``remove``.
 
         Raises:
             StateDirectoryError: It cannot be kept.
@@ -162,7 +162,7 @@ class Line:
             files.remove(before, sync=False)
 
     def remove(self, item: Item) -> None:
-        """Remove its file: nothing more is to be done with it.
+        """Removes its file: nothing more is to be done with it.
 
         Raises:
             StateDirectoryError: It cannot be removed.
@@ -174,7 +174,7 @@ class Line:
         return self._folder / f"{item.number:0{_DIGITS}}{suffix}"
 
     def _read(self, path: Path) -> tuple[Order, Outcome | None] | None:
-        """Read a file of the line; one that is damaged is named in the log and removed."""
+        """Reads a file of the line; one that is damaged is named in the log and removed."""
         data = files.read(path)
         try:
             return None if data is None else _parsed(data)

@@ -65,7 +65,7 @@ class Messages:
         self._unlogged = 0
 
     def configure(self, subscriptions: Sequence[tuple[str, Subscription]]) -> None:
-        """Listen to these, each with its filter filled in; called once.
+        """Listens to these, each with its filter filled in; called once.
 
         What waits for a handler goes on with the first ``act``, whatever else of its settings is new.
         """
@@ -76,7 +76,7 @@ class Messages:
             self._entries.append(_Entry(filter=found, subscription=subscription, handler=handler))
 
     def take(self, message: Arrived) -> bool:
-        """Give a message to its handler, which acknowledges it once it is safe; one that has none is done with.
+        """Gives a message to its handler, which acknowledges it once it is safe; one that has none is done with.
 
         Returns:
             Whether it was acknowledged; else its handler has no place for it yet, and holds it.

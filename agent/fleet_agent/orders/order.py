@@ -119,7 +119,7 @@ def to_values(order: Order) -> dict[str, Any]:
 
 
 def from_values(values: dict[str, Any]) -> Order:
-    """Read an order from what waited on disk.
+    """Reads an order from what waited on disk.
 
     Raises:
         ValueError: It is not what ``to_values`` gave.

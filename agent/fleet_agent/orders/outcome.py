@@ -82,7 +82,7 @@ def to_values(outcome: Outcome) -> dict[str, Any]:
 
 
 def from_values(values: dict[str, Any]) -> Outcome:
-    """Read an outcome from what was kept on disk.
+    """Reads an outcome from what was kept on disk.
 
     Raises:
         ValueError: It is not what ``to_values`` gave.

@@ -104,7 +104,7 @@ class Roster:
         return HelperWork(kind, mailbox, clock)
 
     def tidy(self) -> None:
-        """Remove what handlers kept that are not there any more; once all are made."""
+        """Removes what handlers kept that are not there any more; once all are made."""
         ours = {handler.folder.name for handler in self} | _OTHERS
         try:
             for path in list(self.folder.iterdir()) if self.folder.is_dir() else ():
@@ -114,7 +114,7 @@ class Roster:
             _log.warning("what a former handler kept stays in %s: %s", self.folder, error)
 
     def cancel(self, identity: str) -> None:
-        """End the order of that identity, whoever has it."""
+        """Ends the order of that identity, whoever has it."""
         for handler in list(self):
             if handler.has(identity):
                 handler.cancel(identity)
@@ -144,7 +144,7 @@ class Roster:
             handler.disconnected()
 
     def close(self) -> None:
-        """End what goes on; call it while answers can still leave."""
+        """Ends what goes on; call it while answers can still leave."""
         for handler in self:
             handler.close()
 

@@ -71,7 +71,7 @@ class OrderTopic:
         """Nothing is ever due."""
 
     def take(self, message: Arrived) -> Receipt:
-        """Look at a message.
+        """Looks at a message.
 
         An order is acknowledged when it comes again after the rotation: should the agent end before, it is not lost.
         """

@@ -38,7 +38,7 @@ class Taker(Protocol):
         """The connection ended."""
 
     def take(self, message: Arrived) -> Receipt:
-        """Look at a message."""
+        """Looks at a message."""
 
 
 class Listener(Protocol):
@@ -97,7 +97,7 @@ class Orders:
         return self._roster.last
 
     def take(self, message: Arrived) -> Receipt:
-        """Give a message to who takes it."""
+        """Gives a message to who takes it."""
         for taker in self._takers:
             if (receipt := taker.take(message)) is not Receipt.NOT_OURS:
                 return receipt
@@ -147,5 +147,5 @@ class Orders:
             taker.act()
 
     def close(self) -> None:
-        """End what goes on; call it while answers can still leave."""
+        """Ends what goes on; call it while answers can still leave."""
         self._roster.close()

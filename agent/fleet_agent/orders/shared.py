@@ -62,7 +62,7 @@ class Shared:
     )
 
     def note(self, handler: str, order: Order, result: Result, reason: str) -> None:
-        """Show an order among the last ones."""
+        """Shows an order among the last ones."""
         self.health.is_outdated = True
         self.last.append(
             {
@@ -76,6 +76,6 @@ class Shared:
         )
 
     def not_kept(self, error: StateDirectoryError) -> None:
-        """Report that orders do not survive a restart for now."""
+        """Reports that orders do not survive a restart for now."""
         title = f"Orders do not survive a restart for now. {error.title}"
         self.health.warn(table.ORDERS_NOT_KEPT.problem(title, error.remedy))

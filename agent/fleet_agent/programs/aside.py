@@ -79,7 +79,7 @@ class Aside:
         return self._of == (os.getpid(), os.geteuid())
 
     def ask(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Have the program call a function, and do not wait for it: ``answer``, or the next ``call``, does.
+        """Has the program call a function, and does not wait for it: ``answer``, or the next ``call``, does.
 
         Raises:
             TemporaryError: The program cannot be started, or has ended.
@@ -94,7 +94,7 @@ class Aside:
         self._asked += 1
 
     def answer(self) -> object:
-        """Return what came of the last that was asked.
+        """Returns what came of the last that was asked.
 
         Raises:
             AgentError: What the function raised; or ``TemporaryError``, when nothing came back.
@@ -114,7 +114,7 @@ class Aside:
         return cast("object", answer)
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what ``function`` returns there.
+        """Returns what ``function`` returns there.
 
         Raises:
             AgentError: What it raised; or ``TemporaryError``, when nothing came back.
@@ -123,7 +123,7 @@ class Aside:
         return cast("T", self.answer())
 
     def close(self) -> None:
-        """End the program."""
+        """Ends the program."""
         if self._process is None:
             return
         process, self._process, self._asked = self._process, None, 0
@@ -196,7 +196,7 @@ def _serve_and_end(calls: int, answers: int) -> NoReturn:
 
 
 def _let_go_of_all_but(*kept: int) -> None:
-    """Close the others: lock and listening sockets that the image before handed over are to end with the parent."""
+    """Closes the others: lock and listening sockets that the image before handed over are to end with the parent."""
     for path in list(Path("/proc/self/fd").iterdir()):
         if (descriptor := int(path.name)) not in kept:
             # The descriptor of the listing itself is closed by now.

@@ -143,7 +143,7 @@ class Child:
             self._report(self._cause, None, self._why() + " and cannot be killed")
 
     def kill(self) -> None:
-        """End it now, with its children; ``on_end`` is not called. Once it has ended this does nothing."""
+        """Ends it now, with its children; ``on_end`` is not called. Once it has ended this does nothing."""
         if not self._is_over:
             self._signal(signal.SIGKILL)
             self._let_go()

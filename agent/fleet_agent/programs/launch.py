@@ -22,7 +22,7 @@ _started: "weakref.WeakSet[subprocess.Popen[bytes]]" = weakref.WeakSet()
 def start(
     argv: Sequence[str], *, environment: Mapping[str, str] | None = None, has_stdin: bool = False
 ) -> "subprocess.Popen[bytes]":
-    """Start a program in ``/`` with pipes for its output, no inherited descriptor, and a session of its own.
+    """Starts a program in ``/`` with pipes for its output, no inherited descriptor, and a session of its own.
 
     Args:
         argv: The program, absolute or found along the usual PATH, and its arguments.
@@ -47,7 +47,7 @@ def start(
 
 
 def waited_for(process: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
-    """Mark this program as waited for by its starter, and by no other part."""
+    """Marks this program as waited for by its starter, and by no other part."""
     _started.add(process)
     return process
 
@@ -58,7 +58,7 @@ def running() -> set[int]:
 
 
 def signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    """Signal the program and its children; only before it was waited for, so that the number is still its."""
+    """Signals the program and its children; only before it was waited for, so that the number is still its."""
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):  # gone, or another user's by now

@@ -33,13 +33,13 @@ class Reaper:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: mailbox.put(Ready(reap)))
 
     def act(self) -> None:
-        """Wait for those whose event somebody took who was waiting for something else."""
+        """Waits for those whose event somebody took who was waiting for something else."""
         self.due = self._clock.monotonic() + EVERY
         reap()
 
 
 def reap() -> None:
-    """Wait for orphans that have ended: on the thread that starts programs, while it waits for none of them."""
+    """Waits for orphans that have ended: on the thread that starts programs, while it waits for none of them."""
     with contextlib.suppress(ChildProcessError):  # there are no children at all
         if os.waitid(os.P_ALL, 0, _ENDED | os.WNOWAIT) is None:
             return

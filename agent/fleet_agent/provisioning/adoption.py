@@ -40,7 +40,7 @@ class Adoption:
         self.patience = SPREADING_LIMIT if given.is_from_aws else REGISTERING_LIMIT
 
     def check(self) -> None:
-        """Look at the certificate's dates.
+        """Looks at the certificate's dates.
 
         Raises:
             DeviceError: It has expired.
@@ -62,7 +62,7 @@ class Adoption:
         )
 
     def take(self, step: Step, found: Generation) -> Generation:
-        """Store what is given of this step.
+        """Stores what is given of this step.
 
         Raises:
             StateDirectoryError: It cannot be stored.
@@ -91,7 +91,7 @@ class Adoption:
                 raise AssertionError(step)
 
     def explain(self, error: AgentError, refused_for: float) -> AgentError:
-        """Say of a refusal what it means for a certificate that was given.
+        """Says of a refusal what it means for a certificate that was given.
 
         Args:
             error: Why it could not be proven.

@@ -173,7 +173,7 @@ def check_topics(
     topics: Iterable[tuple[str, str]],
     parameters: Callable[[str], str | None],
 ) -> None:
-    """Make sure that no value of the device configuration makes a topic impossible.
+    """Makes sure that no value of the device configuration makes a topic impossible.
 
     Args:
         credential: As the answer would have it.

@@ -83,14 +83,14 @@ class ProvisioningClient:
         self.is_open = False
 
     def start(self) -> None:
-        """Begin to connect and to subscribe; the caller can make its key meanwhile."""
+        """Begins to connect and to subscribe; the caller can make its key meanwhile."""
         self._conversation.start(is_hasty=True)
         from awsiot import iotidentity  # 10 ms, while the handshake goes on
 
         self._client = iotidentity.IotIdentityClient(self._conversation.session.client)
 
     def wait_open(self) -> None:
-        """Wait until the connection stands and every reply topic is granted.
+        """Waits until the connection stands and every reply topic is granted.
 
         Raises:
             NotAllowedError: The claim's policy lacks a statement.
@@ -182,7 +182,7 @@ class ProvisioningClient:
         return answers.registration(model)
 
     def close(self) -> None:
-        """Disconnect; nothing of this session is listened to afterwards."""
+        """Disconnects; nothing of this session is listened to afterwards."""
         self.is_open = False
         self._conversation.close()
 

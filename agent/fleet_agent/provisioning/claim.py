@@ -47,7 +47,7 @@ class ClaimSession:
         return self.api
 
     def use(self) -> None:
-        """Wait until the session that was begun is open."""
+        """Waits until the session that was begun is open."""
         if self.api is None or self.api.is_open:
             return
         try:
@@ -58,13 +58,13 @@ class ClaimSession:
         self._needs.report.step(Milestone.CLAIM_SESSION, self._endpoint)
 
     def close(self) -> None:
-        """Disconnect, if there is a session."""
+        """Disconnects, if there is a session."""
         if self.api is not None:
             self.api.close()
             self.api = None
 
     def _check(self, pair: KeyPair) -> None:
-        """Look at the claim's dates, and whether its two files belong together."""
+        """Looks at the claim's dates, and whether its two files belong together."""
         dates = self._needs.call(keys.checked_validity, pair)
         self._watch.not_before(dates.not_before, pair.certificate_file)
         now = self._needs.clock.wall()

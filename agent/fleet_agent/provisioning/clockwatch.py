@@ -65,7 +65,7 @@ class ClockWatch:
         return max(0.0, limit - (passed - self._doubted_since))
 
     def error(self) -> UnreachableError:
-        """Say that it is the clock that is waited for, and why."""
+        """Says that it is the clock that is waited for, and why."""
         now = self._clock.wall()
         if now < self._first_day:
             why = f"which cannot be right before {clock.text(self._first_day)}{self._begins}"

@@ -24,10 +24,10 @@ class Api(Protocol):
         """Whether requests can be made."""
 
     def start(self) -> None:
-        """Begin to connect; the caller can do something else meanwhile."""
+        """Begins to connect; the caller can do something else meanwhile."""
 
     def wait_open(self) -> None:
-        """Wait until requests can be made."""
+        """Waits until requests can be made."""
 
     def create_certificate(self, csr: str | None) -> Certificate:
         """CreateCertificateFromCsr, or CreateKeysAndCertificate when ``csr`` is None."""
@@ -38,14 +38,14 @@ class Api(Protocol):
         """RegisterThing: the thing's name and the device configuration."""
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnects."""
 
 
 class Call(Protocol):
     """Calls a function, here or in a program beside this one: ``programs.aside`` says what that takes."""
 
     def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what it returns, raise what it raises."""
+        """Returns what it returns, raises what it raises."""
 
 
 def here(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -28,7 +28,7 @@ class DeviceKey:
         self._call = call
 
     def make(self, found: Generation) -> Generation:
-        """Make the key, or take the one that is given, and store it.
+        """Makes the key, or takes the one that is given, and stores it.
 
         Raises:
             AgentError: It cannot be made or stored.

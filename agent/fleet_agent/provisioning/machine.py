@@ -237,7 +237,7 @@ def _patience_for(error: AgentError) -> Patience | None:
 
 
 def _judge_rejection(rejected: RejectedError, ownership_token_age: float) -> Verdict:
-    """Decide on the status code, as AWS documents no list of error codes; one alone says what the status does not."""
+    """Decides on the status code, as AWS documents no list of error codes; one alone says what the status does not."""
     status = rejected.status_code
     words = _words(rejected)
     if _is_about_the_ownership_token(rejected, ownership_token_age):

@@ -99,7 +99,7 @@ class Proof:
         pair: KeyPair,
         report_waiting: Callable[[AgentError, float], None],
     ) -> Proven:
-        """Return when the identity is proven; its session is the caller's then.
+        """Returns when the identity is proven; its session is the caller's then.
 
         Args:
             credential: Registered a moment ago.

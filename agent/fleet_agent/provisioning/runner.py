@@ -78,7 +78,7 @@ class Runner:
         self._is_clock_reported = False
 
     def provision(self, *, restart: bool = False) -> Provisioned:
-        """Walk to the end.
+        """Walks to the end.
 
         Args:
             restart: Drop an attempt under way and begin a new one.
@@ -177,7 +177,7 @@ class Runner:
         )
 
     def _held_up(self, error: AgentError) -> AgentError:
-        """Keep the cause of a wait, for the log too."""
+        """Keeps the cause of a wait, for the log too."""
         self._last_error = error
         log.about(problem=error.code)
         return error
@@ -351,7 +351,7 @@ class Runner:
     # Waiting ----------------------------------------------------------------------------------------------------------
 
     def _count_try(self, found: Generation) -> Generation:
-        """Record a try before a request that can mint a certificate: count and wait outlive a crash from here on."""
+        """Records a try before a request that can mint a certificate: count and wait outlive a crash from here on."""
         if self._is_first_try:
             self._is_first_try = False  # counted when the attempt was opened
             return found
@@ -365,7 +365,7 @@ class Runner:
             self._needs.sleep(left)
 
     def _await_clock(self) -> None:
-        """Wait until the clock can be believed: certificates cannot be judged before, on either side."""
+        """Waits until the clock can be believed: certificates cannot be judged before, on either side."""
         report_at = self._clock.monotonic()
         while self._watch.left() > 0:
             error = self._held_up(self._watch.error())
@@ -384,7 +384,7 @@ class Runner:
         self._held_up(error)
 
     def _wait(self, verdict: Verdict) -> None:
-        """Let the verdict's time pass, or raise its error when waiting is not for us."""
+        """Lets the verdict's time pass, or raises its error when waiting is not for us."""
         patience = verdict.patience
         if patience is None:
             raise verdict.error

@@ -21,7 +21,7 @@ CLOCK_POLL = 5.0  # seconds between looks at a clock that is not set yet
 
 
 def is_due(found: Generation | None) -> bool:
-    """Tell whether a start has to wait for its moment: who has a certificate goes on at once.
+    """Tells whether a start has to wait for its moment: who has a certificate goes on at once.
 
     Few devices have one without an identity, and its ownership token lives an hour.
     """
@@ -29,7 +29,7 @@ def is_due(found: Generation | None) -> bool:
 
 
 def await_turn(window: float, state_dir: Path, real: Clock, mailbox: Mailbox) -> None:
-    """Wait for this device's moment in a window of so many seconds; 0: there is none.
+    """Waits for this device's moment in a window of so many seconds; 0: there is none.
 
     Raises:
         StateDirectoryError: The moment cannot be written down.

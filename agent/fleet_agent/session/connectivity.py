@@ -175,7 +175,7 @@ class Connectivity:
         self._health.warn(table.UNSTABLE.problem(title, remedy))
 
     def _show_limits(self, limits: Limits) -> None:
-        """Say what the server takes or keeps less of than was asked for."""
+        """Says what the server takes or keeps less of than was asked for."""
         wanted = self._session.upkeep
         if limits.qos < 1:
             title = f"{self._session.route.host} takes no messages of QoS 1, so that readings wait in the queue."

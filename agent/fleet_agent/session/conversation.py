@@ -85,7 +85,7 @@ class Conversation:
         self._messages: list[Message] = []
 
     def start(self, *, is_hasty: bool = False) -> None:
-        """Begin to connect and to subscribe; the caller can do something else meanwhile.
+        """Begins to connect and to subscribe; the caller can do something else meanwhile.
 
         Args:
             is_hasty: As for ``Session.start``.
@@ -93,7 +93,7 @@ class Conversation:
         self.session.start(is_hasty=is_hasty)
 
     def connect(self, limit: float = CONNECT_LIMIT) -> None:
-        """Wait until the connection stands.
+        """Waits until the connection stands.
 
         Raises:
             AgentError: Why it does not: what was found when we looked, or what awscrt and the broker said.
@@ -124,7 +124,7 @@ class Conversation:
     def granted(
         self, filters: Collection[str], limit: float = ACKNOWLEDGE_LIMIT
     ) -> Mapping[str, int] | Unsent | Ended | None:
-        """Wait for what the broker says to each of these filters: its SUBACK code.
+        """Waits for what the broker says to each of these filters: its SUBACK code.
 
         Returns:
             All codes heard so far, these among them.
@@ -142,7 +142,7 @@ class Conversation:
     def publish(
         self, message: Outgoing, limit: float = ACKNOWLEDGE_LIMIT
     ) -> int | Unsent | Ended | None:
-        """Publish, and wait for the PUBACK's code."""
+        """Publishes, and waits for the PUBACK's code."""
         until = self._clock.monotonic() + limit
         tag = object()
         self.session.publish(message, tag)
@@ -164,7 +164,7 @@ class Conversation:
     def ask(
         self, request: Callable[[], "Future[Any]"], answers: Collection[str], limit: float
     ) -> Message | Unsent | Ended | None:
-        """Have the SDK publish a request, and wait for a message on one of the topics of its answers."""
+        """Has the SDK publish a request, and waits for a message on one of the topics of its answers."""
         until = self._clock.monotonic() + limit
 
         def done(future: "Future[Any]") -> None:
@@ -199,13 +199,13 @@ class Conversation:
         return True
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; nothing that comes meanwhile is lost."""
+        """Lets time pass; nothing that comes meanwhile is lost."""
         until = self._clock.monotonic() + seconds
         while self._hear(until) is not None:
             pass
 
     def release(self) -> Session:
-        """Give up the session, which goes on."""
+        """Gives up the session, which goes on."""
         if self._connected is not None:
             self._mailbox.put(self._connected)
         for message in self._messages:
@@ -213,7 +213,7 @@ class Conversation:
         return self.session
 
     def close(self) -> None:
-        """Disconnect; nothing of this session is listened to afterwards."""
+        """Disconnects; nothing of this session is listened to afterwards."""
         self.session.close()
 
     def _hear(self, until: float) -> object | None:

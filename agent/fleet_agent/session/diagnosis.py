@@ -33,7 +33,7 @@ def look(session: Session, now: float) -> AgentError | None:
 
 
 def explain(session: Session, failure: ConnectFailed | None, now: float) -> AgentError:
-    """Say why the session did not open.
+    """Says why the session did not open.
 
     Args:
         session: The one that failed.
@@ -46,7 +46,7 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
 
 
 def by_awscrt(session: Session, failure: ConnectFailed | None) -> AgentError:
-    """Say it in awscrt's words, where nothing is found on the way there."""
+    """Says it in awscrt's words, where nothing is found on the way there."""
     reason, cause = "no answer in time", Cause.LATE
     if failure is not None:
         reason, cause = failure.error, failure.cause

@@ -35,7 +35,7 @@ class Handshake:
         self.is_shown = False
 
     def shake(self, seconds: float) -> str | None:
-        """Do it within so long, however slowly the server sends; give the version of TLS.
+        """Does it within so long, however slowly the server sends; gives the version of TLS.
 
         Raises:
             OSError: It failed; ssl.SSLError is one.
@@ -57,7 +57,7 @@ class Handshake:
                 return self._tls.version()
 
     def listen(self, seconds: float) -> None:
-        """Hear for so long whether the server ends what it took a moment ago.
+        """Hears for so long whether the server ends what it took a moment ago.
 
         Raises:
             OSError: It did; ssl.SSLEOFError where it did so without an alert.

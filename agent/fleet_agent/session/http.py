@@ -87,7 +87,7 @@ class Exchange:
             self._end(Answer(status=None, error=_words(error)))
 
     def cancel(self, why: str) -> None:
-        """End it now, with these words, if it has not ended."""
+        """Ends it now, with these words, if it has not ended."""
         self._end(Answer(status=None, error=why))
 
     # On awscrt's thread -----------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def _words(error: BaseException | None) -> str:
 
 
 def once(route: Route, pair: KeyPair | None, request: Request, limit: float) -> Answer:
-    """Ask and wait for the end, for a command; after ``limit`` seconds the answer says so.
+    """Asks and waits for the end, for a command; after ``limit`` seconds the answer says so.
 
     Raises:
         AgentError: The certificate, the key or the CA cannot be loaded.

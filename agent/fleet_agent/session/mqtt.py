@@ -88,7 +88,7 @@ class Session:
         self.client = mqtt5.Client(self._options())
 
     def start(self, *, is_hasty: bool = False) -> None:
-        """Begin to connect; ``Connected`` or ``ConnectFailed`` follows.
+        """Begins to connect; ``Connected`` or ``ConnectFailed`` follows.
 
         Args:
             is_hasty: For a short session that somebody waits for: spend up to 20 ms to save 40.
@@ -104,7 +104,7 @@ class Session:
         nodelay.on_new_connection(before, self._stopped.wait)
 
     def publish(self, message: Outgoing, tag: object = None) -> None:
-        """Publish at QoS 1; ``Published`` follows, also for what awscrt refuses to send. Never raises."""
+        """Publishes at QoS 1; ``Published`` follows, also for what awscrt refuses to send. Never raises."""
 
         def done(code: int | None, error: BaseException | None) -> None:
             self._mailbox.put(
@@ -125,7 +125,7 @@ class Session:
         )
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
-        """Ask for at most ``FILTERS_A_PACKET`` topic filters with their QoS; ``Subscribed`` follows. Never raises."""
+        """Asks for at most ``FILTERS_A_PACKET`` topic filters with their QoS; ``Subscribed`` follows. Never raises."""
         names = tuple(name for name, _ in filters)
 
         def done(codes: tuple[int, ...] | None, error: BaseException | None) -> None:
@@ -146,12 +146,12 @@ class Session:
         )
 
     def unsubscribe(self, names: Sequence[str]) -> None:
-        """Give up at most ``FILTERS_A_PACKET`` topic filters; nothing follows. Never raises."""
+        """Gives up at most ``FILTERS_A_PACKET`` topic filters; nothing follows. Never raises."""
         with contextlib.suppress(Exception):
             self.client.unsubscribe(mqtt5.UnsubscribePacket(topic_filters=list(names)))
 
     def reconnect(self) -> None:
-        """End the connection and open another: ``Disconnected`` follows, then as after ``start``."""
+        """Ends the connection and opens another: ``Disconnected`` follows, then as after ``start``."""
         if self._started and not self._is_restarting:
             self._is_restarting = True
             self.client.stop(mqtt5.DisconnectPacket())
@@ -162,7 +162,7 @@ class Session:
         read: Callable[[Any], T],
         done: Callable[[T | None, BaseException | None], None],
     ) -> None:
-        """Hand a packet to awscrt; ``done`` gets what was read of the answer, or why there is none, exactly once."""
+        """Hands a packet to awscrt; ``done`` gets what was read of the answer, or why there is none, exactly once."""
 
         def answered(future: "Future[Any]") -> None:
             try:
@@ -180,7 +180,7 @@ class Session:
             future.add_done_callback(answered)
 
     def close(self) -> None:
-        """End with a real MQTT DISCONNECT, so that no will fires; waits until it has left.
+        """Ends with a real MQTT DISCONNECT, so that no will fires; waits until it has left.
 
         Where there is no connection there is nothing to wait for: awscrt would finish its handshake first, or time out.
         """
@@ -289,7 +289,7 @@ class Session:
         )
 
     def _hold(self, data: Any) -> Callable[[], None]:  # noqa: ANN401
-        """Keep the PUBACK of a QoS 1 message back; what sends it. Older SDKs send it by themselves, at once."""
+        """Keeps the PUBACK of a QoS 1 message back; what sends it. Older SDKs send it by themselves, at once."""
         acquire = getattr(data, "acquire_publish_acknowledgement_control", None)
         if not self.is_thing or acquire is None:
             return lambda: None

@@ -36,7 +36,7 @@ def _is_socket(name: str) -> bool:
 
 
 def on_new_connection(before: frozenset[int] | None, pause: Callable[[float], object]) -> bool:
-    """Set TCP_NODELAY on the connection that appears beside the sockets ``before``; False when none does in time."""
+    """Sets TCP_NODELAY on the connection that appears beside the sockets ``before``; False when none does in time."""
     if before is None:
         return False
     for _ in range(TRIES):

@@ -108,7 +108,7 @@ def _walked(route: Route, pair: KeyPair, now: float) -> list[Step]:
 
 
 def steps(route: Route, pair: KeyPair | None, now: float) -> Iterator[Step]:
-    """Go the way as far as it leads: what fails is the last step.
+    """Goes the way as far as it leads: what fails is the last step.
 
     Args:
         route: Where to.
@@ -182,7 +182,7 @@ def _connect(route: Route) -> socket.socket:
 
 
 def _shake_hands(route: Route, pair: KeyPair | None, plain: socket.socket, now: float) -> str:
-    """Do a TLS handshake with the credential, where Python can use its key; the TLS version."""
+    """Does a TLS handshake with the credential, where Python can use its key; the TLS version."""
     context = _context(route)
     shown = pair if _load(context, pair) else None
     handshake = Handshake(context, plain, route.host)
@@ -223,7 +223,7 @@ def _context(route: Route) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, pair: KeyPair | None) -> bool:
-    """Have the certificate shown, where Python can: not with a key in a hardware token."""
+    """Has the certificate shown, where Python can: not with a key in a hardware token."""
     if pair is None or isinstance(pair.private_key, HardwareKey):
         return False
     with contextlib.suppress(OSError):  # whoever made the pair says what is wrong with it

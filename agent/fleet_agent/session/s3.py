@@ -13,7 +13,7 @@ from fleet_agent.session.route import Route
 def put(
     route: Route, path: str, body: bytes, *, region: str, keys: tuple[str, str, str], limit: float
 ) -> Answer:
-    """Put it.
+    """Puts it.
 
     Args:
         route: To S3.

@@ -11,7 +11,7 @@ OLDEST_HAS = "TopicAliasingOptions"
 
 
 def require(mqtt5: types.ModuleType) -> None:
-    """Refuse an SDK whose MQTT 5 is too old to carry an answer.
+    """Refuses an SDK whose MQTT 5 is too old to carry an answer.
 
     Raises:
         DeviceError: It is.

@@ -111,7 +111,7 @@ class Subscriptions:
             _log.info("the connection ended while the subscription to %s was asked for", item.name)
 
     def act(self) -> None:
-        """Ask for what is due."""
+        """Asks for what is due."""
         now = self._clock.monotonic()
         due = [item for item in self._filters.values() if item.due <= now]
         most = 1 if self._is_cautious else FILTERS_A_PACKET
@@ -123,7 +123,7 @@ class Subscriptions:
                 return
 
     def subscribed(self, event: Subscribed) -> None:
-        """Hear a SUBACK, or that none came."""
+        """Hears a SUBACK, or that none came."""
         if event.no_answer is NoAnswer.CUT:
             return  # ``disconnected`` deals with it
         now = self._clock.monotonic()

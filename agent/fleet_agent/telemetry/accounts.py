@@ -36,7 +36,7 @@ class Accounts:
     _number: int = 0  # the highest of a topic
 
     def load(self, stock: rows.Stock) -> None:
-        """Begin with what is in the file.
+        """Begins with what is in the file.
 
         A new file after a damaged one, and one that was opened again, find topics here that are known already: they
         keep their sequences; and what was dropped keeps its count.

@@ -42,7 +42,7 @@ class Ages:
         self._is_changed = False
 
     def load(self, eras: Iterable[Era], used: Collection[int]) -> None:
-        """Begin with what is written down; eras of which no reading is left are forgotten."""
+        """Begins with what is written down; eras of which no reading is left are forgotten."""
         found = sorted(eras, key=lambda past: past.number)
         boot = self._clock.boot()
         self._eras = [past for past in found if past.number in used and past.boot != boot]

@@ -71,7 +71,7 @@ def share(readings: Sequence[Stored], batch: Batch) -> int:
 
 
 def compose(topic: str, readings: Sequence[Stored], batch: Batch, left: float | None) -> Outgoing:
-    """Put together what ``share`` found to fit; ``left``: seconds that they are of use, None: always."""
+    """Puts together what ``share`` found to fit; ``left``: seconds that they are of use, None: always."""
     first = readings[0]
     payload, content_type = first.payload, first.content_type
     is_wrapped = len(readings) > 1 or (batch.always and len(payload) + _BRACKETS <= MAX_PAYLOAD)

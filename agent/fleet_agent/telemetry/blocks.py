@@ -28,7 +28,7 @@ class Blocks:
         return self._blocks[number][0] if number in self._blocks else -math.inf
 
     def block(self, number: int, patience: Patience, now: float) -> None:
-        """Leave it alone; of many messages that are refused together the first one counts."""
+        """Leaves it alone; of many messages that are refused together the first one counts."""
         until, before = self._blocks.get(number, (-math.inf, 0.0))
         if until <= now:
             seconds = min(max(before * 2, patience.first), patience.longest)

@@ -90,7 +90,7 @@ class Commits:
         *,
         sends_on: bool = True,
     ) -> None:
-        """Take a reading for the next commit (``reading.Intake``)."""
+        """Takes a reading for the next commit (``reading.Intake``)."""
         if len(reading.payload) > MAX_PAYLOAD:
             if on_stored:
                 on_stored(f"it has {len(reading.payload)} bytes, AWS IoT takes {MAX_PAYLOAD}")
@@ -102,7 +102,7 @@ class Commits:
         self._sent_on += sends_on
 
     def settle(self, *, at_once: bool) -> Collection[Topic]:
-        """Commit what came in and delete what AWS has, when it is time to.
+        """Commits what came in and deletes what AWS has, when it is time to.
 
         Returns:
             The topics that have more now.
@@ -175,7 +175,7 @@ class Commits:
                 heard(why_not)
 
     def report_lost(self, held: Callable[[], Collection[tuple[Topic, Sequence[Stored]]]]) -> None:
-        """Report what the queue dropped, or lost with a damaged file; ``held`` is what is not in it alone."""
+        """Reports what the queue dropped, or lost with a damaged file; ``held`` is what is not in it alone."""
         for place in self._queue.lost if self._waiting_for else ():
             if heard := self._waiting_for.pop(place, None):
                 heard(_LOST)

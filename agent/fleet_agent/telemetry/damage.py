@@ -65,7 +65,7 @@ def unusable(path: Path, error: sqlite3.Error | OSError) -> StateDirectoryError:
 
 
 def set_aside(path: Path) -> Path:
-    """Give a damaged file, with its log, another name and keep it for those who want to look into it.
+    """Gives a damaged file, with its log, another name and keeps it for those who want to look into it.
 
     Returns:
         The new name.

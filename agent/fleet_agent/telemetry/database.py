@@ -66,7 +66,7 @@ class Database:
         self._guarded(self._ensure_open)
 
     def write(self, change: Callable[[], None], synchronous: str) -> None:
-        """Make a change in one transaction; when the file turns out to be damaged, in a new one.
+        """Makes a change in one transaction; when the file turns out to be damaged, in a new one.
 
         Args:
             change: Calls ``execute`` and ``execute_many``; perhaps twice.
@@ -129,7 +129,7 @@ class Database:
         self._connected.executemany(statement, rows)
 
     def ensure_room(self) -> None:
-        """Be sure that the disk takes more readings.
+        """Is sure that the disk takes more readings.
 
         Raises:
             StateDirectoryError: It is as good as full, or does not say.
@@ -160,14 +160,14 @@ class Database:
         return 0
 
     def shrink(self) -> None:
-        """Give disk space back after a backlog, where the file is mostly empty. No harm if that fails."""
+        """Gives disk space back after a backlog, where the file is mostly empty. No harm if that fails."""
         with contextlib.suppress(sqlite3.Error):
             if 2 * self._unused() > self._size:
                 self.execute("VACUUM")
                 self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Lets go of the file."""
         with contextlib.suppress(sqlite3.Error):
             if self._connection:
                 self._connection.close()
@@ -191,7 +191,7 @@ class Database:
             raise unusable(self._path, error) from error
 
     def _damage(self, act: Callable[[], None]) -> sqlite3.Error | None:
-        """Do it; what is wrong with the file when it is damaged."""
+        """Does it; what is wrong with the file when it is damaged."""
         try:
             act()
         except sqlite3.Error as error:

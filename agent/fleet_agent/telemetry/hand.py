@@ -113,7 +113,7 @@ class Hand:
         return self._made.message if self._made else None
 
     def make(self, now: float, suspect: Topic | None, *, singly: bool) -> None:
-        """Make the next message ready, unless nothing is left of a topic or it cannot be sent now.
+        """Makes the next message ready, unless nothing is left of a topic or it cannot be sent now.
 
         Args:
             now: Monotonic seconds.
@@ -158,7 +158,7 @@ class Hand:
         return made
 
     def empty(self, only: Topic | None = None) -> None:
-        """Give back what is in hand, all or of one topic."""
+        """Gives back what is in hand, all or of one topic."""
         parts = list(self._parts)
         self._parts.clear()
         self._made = None
@@ -180,7 +180,7 @@ class Hand:
         )
 
     def _is_to_wait(self, topic: Topic, now: float) -> bool:
-        """Leave a topic alone that AWS refused, and one whose readings others may join."""
+        """Leaves a topic alone that AWS refused, and one whose readings others may join."""
         until = self._watcher.until(topic)
         delay = self._settings.batch.max_delay
         if until <= now and delay and not self._is_hasty and not self._is_full(topic):
@@ -193,7 +193,7 @@ class Hand:
         return topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings
 
     def _draw(self, topic: Topic, most: int) -> None:
-        """Take readings of a topic in hand, as messages."""
+        """Takes readings of a topic in hand, as messages."""
         self._gathering.pop(topic.number, None)
         is_newest = self._settings.drain == "newest-first"
         try:

@@ -87,11 +87,11 @@ class Publisher:
         *,
         sends_on: bool = True,
     ) -> None:
-        """Take a reading for the next commit (``reading.Intake``)."""
+        """Takes a reading for the next commit (``reading.Intake``)."""
         self._commits.put(reading, on_stored, on_acknowledged, sends_on=sends_on)
 
     def answer(self, message: Outgoing, on_end: Callable[[], None] | None = None) -> None:
-        """Send a message that is not in the queue: goes before readings, survives a lost connection, not a crash.
+        """Sends a message that is not in the queue: goes before readings, survives a lost connection, not a crash.
 
         Args:
             message: What to send.
@@ -141,7 +141,7 @@ class Publisher:
             self._taken(topic)
 
     def disconnected(self) -> None:
-        """Send no more. What was sent and is not acknowledged comes back by its ``Published`` events."""
+        """Sends no more. What was sent and is not acknowledged comes back by its ``Published`` events."""
         self._cut()
         self._session = None
         self._hand.empty()
@@ -272,7 +272,7 @@ class Publisher:
         return is_empty and self._send_at(self._clock.monotonic()) > until
 
     def settle(self, *, at_once: bool = False) -> float:
-        """Commit what came in, then send what may go.
+        """Commits what came in, then sends what may go.
 
         Args:
             at_once: Nothing waits to share a commit or a message.

@@ -52,7 +52,7 @@ class Queue:
     # In -------------------------------------------------------------------------------------------------------------
 
     def add(self, readings: Sequence[Reading]) -> list[tuple[Topic, int] | None]:
-        """Store readings in one transaction, durable on return as the settings say.
+        """Stores readings in one transaction, durable on return as the settings say.
 
         Returns:
             For each its topic and sequence; None: it was dropped at once, for the queue is full.
@@ -90,7 +90,7 @@ class Queue:
         return [None if (t.number, sequence) in gone else (t, sequence) for t, sequence in places]
 
     def _make_room(self) -> None:
-        """Drop what can be spared; what is under way stays, its answer comes soon."""
+        """Drops what can be spared; what is under way stays, its answer comes soon."""
         while (is_many := self.count > self._bounds.max_messages) or (
             self.bytes > self._bounds.max_bytes
         ):
@@ -233,7 +233,7 @@ class Queue:
                 self._accounts.lose(source, cause, len(part))
 
     def tidy(self) -> None:
-        """Drop what waits for longer than the bound allows; return disk space.
+        """Drops what waits for longer than the bound allows; returns disk space.
 
         Raises:
             StateDirectoryError: The file cannot be read, or not be written.
@@ -279,7 +279,7 @@ class Queue:
         return bool(self._accounts.removed)
 
     def flush(self) -> None:
-        """Delete what AWS has. Not forced to the disk: what a power cut brings back is sent again.
+        """Deletes what AWS has. Not forced to the disk: what a power cut brings back is sent again.
 
         Raises:
             StateDirectoryError: The file cannot be written; tried again with the next commit.
@@ -288,7 +288,7 @@ class Queue:
             self._write((), "normal")
 
     def close(self) -> None:
-        """Write what is left to write and let go of the file."""
+        """Writes what is left to write and lets go of the file."""
         with contextlib.suppress(StateDirectoryError):
             self.flush()
         self._file.close()
@@ -298,7 +298,7 @@ class Queue:
         return self._accounts.names.get(topic.name) is topic
 
     def _write(self, readings: Sequence[Reading], synchronous: str) -> Growth:
-        """Delete what AWS has and insert the readings; what is known in memory changes once that is committed."""
+        """Deletes what AWS has and insert the readings; what is known in memory changes once that is committed."""
         growth = Growth()
         markers: dict[int, int] = {}
         surplus: list[Topic] = []
@@ -330,7 +330,7 @@ class Queue:
         return growth
 
     def _look_around(self, file: Database) -> None:
-        """Learn what is in the file: all of it is read, so that damage shows now."""
+        """Learns what is in the file: all of it is read, so that damage shows now."""
         stock = rows.Stock(file)
         self._accounts.load(stock)
         self._recent = Recent(file)

@@ -52,7 +52,7 @@ class Intake(Protocol):
         *,
         sends_on: bool = True,
     ) -> None:
-        """Take a reading; both calls come later, on the deciding thread.
+        """Takes a reading; both calls come later, on the deciding thread.
 
         Args:
             reading: At most ``MAX_PAYLOAD`` bytes.
@@ -78,7 +78,7 @@ class Source(Protocol):
         """The deadline has passed."""
 
     def close(self) -> None:
-        """End: let go of descriptors and child processes."""
+        """Ends: lets go of descriptors and child processes."""
 
 
 def timed(moment: float, values: Mapping[str, Value]) -> bytes:

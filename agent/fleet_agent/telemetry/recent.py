@@ -24,7 +24,7 @@ class Recent:
         self._bytes = 0
 
     def put(self, stored: Sequence[Row]) -> None:
-        """Keep rows that are in the file now, in place of older ones where there is no room for both."""
+        """Keeps rows that are in the file now, in place of older ones where there is no room for both."""
         size = rows.size(stored)
         if len(self._rows) + len(stored) > MOST or self._bytes + size > MOST_BYTES:
             self._rows.clear()

@@ -69,7 +69,7 @@ def stored(row: Row) -> Stored:
 
 
 def insert(file: Database, topics: Iterable[Topic], rows: list[Row]) -> None:
-    """Put readings in, and the names of topics that are new."""
+    """Puts readings in, and the names of topics that are new."""
     file.execute_many(
         "INSERT INTO topic VALUES(?, ?)",
         [(topic.number, topic.name) for topic in topics if topic.is_new],
@@ -90,7 +90,7 @@ def delete(
     *,
     is_growing: bool,
 ) -> None:
-    """Delete from ``first`` up to ``end``, but leave the topic's last row behind, emptied, to keep its sequence.
+    """Deletes from ``first`` up to ``end``, but leaves the topic's last row behind, emptied, to keep its sequence.
 
     Args:
         file: The file.
@@ -112,19 +112,19 @@ def delete(
 
 
 def delete_row(file: Database, topic: Topic, sequence: int) -> None:
-    """Delete one."""
+    """Deletes one."""
     file.execute("DELETE FROM reading WHERE id = ?", ((topic.number << SHIFT) + sequence,))
 
 
 def delete_topic(file: Database, topic: Topic, marker: int | None) -> None:
-    """Delete a topic that has nothing left, with the row that kept its sequence."""
+    """Deletes a topic that has nothing left, with the row that kept its sequence."""
     if marker is not None:
         delete_row(file, topic, marker)
     file.execute("DELETE FROM topic WHERE id = ?", (topic.number,))
 
 
 def write_sources(file: Database, sources: Iterable[Source]) -> None:
-    """Write down who they are, and how much of theirs was dropped."""
+    """Writes down who they are, and how much of theirs was dropped."""
     file.execute_many(
         "INSERT OR REPLACE INTO source(id, name, full, age, expired, refused) VALUES(?, ?, ?, ?, ?, ?)",
         [
@@ -136,7 +136,7 @@ def write_sources(file: Database, sources: Iterable[Source]) -> None:
 
 
 def write_eras(file: Database, eras: Iterable[Era]) -> None:
-    """Write down all there are."""
+    """Writes down all there are."""
     file.execute("DELETE FROM era")
     file.execute_many(
         "INSERT INTO era(id, boot, offset, last) VALUES(?, ?, ?, ?)",

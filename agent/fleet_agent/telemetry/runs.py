@@ -10,7 +10,7 @@ Runs = list[tuple[int, int]]
 
 
 def add(runs: Runs, first: int, end: int) -> None:
-    """Put the numbers from ``first`` up to, not with, ``end`` in; none of them is in yet."""
+    """Puts the numbers from ``first`` up to, not with, ``end`` in; none of them is in yet."""
     at = bisect.bisect(runs, (first, end))
     if at < len(runs) and runs[at][0] == end:
         end = runs.pop(at)[1]
@@ -21,7 +21,7 @@ def add(runs: Runs, first: int, end: int) -> None:
 
 
 def take(runs: Runs, most: int, *, from_end: bool = False) -> tuple[int, int]:
-    """Take at most ``most`` numbers that follow each other out, from the lowest or the highest ones on.
+    """Takes at most ``most`` numbers that follow each other out, from the lowest or the highest ones on.
 
     Returns:
         The first and the end, which is not one of them.
@@ -39,7 +39,7 @@ def take(runs: Runs, most: int, *, from_end: bool = False) -> tuple[int, int]:
 
 
 def remove(runs: Runs, number: int) -> None:
-    """Take out one that is in."""
+    """Takes out one that is in."""
     at = _at(runs, number)
     first, end = runs[at]
     runs[at : at + 1] = [run for run in ((first, number), (number + 1, end)) if run[0] < run[1]]

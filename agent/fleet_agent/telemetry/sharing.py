@@ -28,7 +28,7 @@ class Sharing:
         self._left = 0  # ... and what is left of them
 
     def pause(self, count: int, sent_on: int, now: float) -> float:
-        """Judge so many readings, and again after the pause.
+        """Judges so many readings, and again after the pause.
 
         Args:
             count: Readings that wait for the commit.
@@ -57,6 +57,6 @@ class Sharing:
         return MOMENT
 
     def committed(self, now: float) -> None:
-        """Begin anew: they are committed."""
+        """Begins anew: they are committed."""
         self._moments = self._sent_on = 0
         self._committed_at = now

@@ -41,7 +41,7 @@ class Turns:
                 self._ready[source] = self._ready.pop(source)
 
     def rest(self, topic: Topic, until: float) -> None:
-        """Leave the topic alone until then (monotonic seconds)."""
+        """Leaves the topic alone until then (monotonic seconds)."""
         for source in topic.lanes:
             self.leave(source, topic)
         self._resting[topic.number] = until, topic

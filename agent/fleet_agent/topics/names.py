@@ -26,7 +26,7 @@ class Topics:
         self._found: dict[str, str] = {}
 
     def fill(self, template: str, source: str = "") -> str:
-        """Fill a topic or a filter; ``source`` is the name of the source it is for.
+        """Fills a topic or a filter; ``source`` is the name of the source it is for.
 
         Raises:
             DeviceError: As ``template.fill``; or a template parameter that it names has no value.
@@ -34,7 +34,7 @@ class Topics:
         return templates.fill(template, self._known, source, self._parameter)
 
     def filler(self, source: str) -> Callable[[str], str]:
-        """Return what fills topics that others send: it asks for no parameter that could take its time."""
+        """Returns what fills topics that others send: it asks for no parameter that could take its time."""
         return lambda template: templates.fill(template, self._known, source, self._at_once)
 
     def _parameter(self, name: str) -> str | None:

@@ -50,7 +50,7 @@ def fill(
     source: str = "",
     others: Callable[[str], str | None] = nothing_else,
 ) -> str:
-    """Fill a topic or a filter.
+    """Fills a topic or a filter.
 
     Args:
         template: With ``{thing}``, ``{certificate_id}``, ``{source}``, keys of the device configuration, other names.

@@ -18,7 +18,7 @@ def ask(
     clock: Clock,
     limit: float,
 ) -> AwsCredentials:
-    """Ask AWS for credentials of a role alias.
+    """Asks AWS for credentials of a role alias.
 
     Args:
         settings: Name the endpoint.

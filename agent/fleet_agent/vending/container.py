@@ -85,7 +85,7 @@ class Container:
         return min(self._listen_at, heard + IDLE)
 
     def act(self) -> None:
-        """Listen, or try to again; end connections that say nothing."""
+        """Listens, or tries to again; ends connections that say nothing."""
         now = self._clock.monotonic()
         for connection in [
             connection for connection in self._connections if connection.heard_at + IDLE <= now
@@ -104,7 +104,7 @@ class Container:
         self._opened(None)
 
     def close(self) -> None:
-        """End all of it."""
+        """Ends all of it."""
         for connection in list(self._connections):
             connection.close()
         self._stop_listening()
@@ -165,7 +165,7 @@ class _Connection:
         mailbox.watch(client.fileno(), self._read)
 
     def close(self) -> None:
-        """End it."""
+        """Ends it."""
         self._mailbox.unwatch(self._client.fileno())
         self._client.close()
         self._gone(self)
@@ -191,7 +191,7 @@ class _Connection:
         self._next()
 
     def _next(self) -> None:
-        """Answer what has come as a whole, a request at a time."""
+        """Answers what has come as a whole, a request at a time."""
         # An answer that leaves at once comes back here: a packet of requests must not be one stack of calls.
         if self._is_taking:
             return

@@ -52,7 +52,7 @@ class AwsCredentials:
 
 
 def read(body: bytes) -> AwsCredentials:
-    """Read AWS IoT's answer.
+    """Reads AWS IoT's answer.
 
     Raises:
         UnreadableError: It is something else.

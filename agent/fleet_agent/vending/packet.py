@@ -44,7 +44,7 @@ class Request:
 
 
 def parse(data: bytes) -> Request:
-    """Read a packet.
+    """Reads a packet.
 
     Raises:
         UsageError: It is not as the protocol wants it.
@@ -78,7 +78,7 @@ def refusal(error: AgentError) -> bytes:
 
 
 def read(data: bytes) -> dict[str, object]:
-    """Read an answer.
+    """Reads an answer.
 
     Raises:
         AgentError: The one that it says, or it is none.

@@ -108,7 +108,7 @@ class Service:
             part.act()
 
     def close(self) -> None:
-        """Let go of programs, and forget what was kept."""
+        """Lets go of programs, and forgets what was kept."""
         for part in reversed(self._parts):
             part.close()
         self._written.clear()

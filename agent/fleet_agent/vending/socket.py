@@ -74,12 +74,12 @@ class Socket:
         return min(self._door.due, self._farewells.due)
 
     def act(self) -> None:
-        """Open it, or see whether it is still there."""
+        """Opens it, or sees whether it is still there."""
         self._farewells.act()
         self._door.act()
 
     def close(self) -> None:
-        """Let go of all programs; who connects now waits for the next image of this process."""
+        """Lets go of all programs; who connects now waits for the next image of this process."""
         for guest in self._guests:
             guest.close()
         self._farewells.close()
@@ -139,13 +139,13 @@ class _Connection:
         """Nothing is held back here."""
 
     def close(self) -> None:
-        """End it."""
+        """Ends it."""
         if self._is_open:
             self._leave()
             self._client.close()
 
     def turn_away(self) -> None:
-        """End it, for another program's sake; its program reads why."""
+        """Ends it, for another program's sake; its program reads why."""
         if self._is_open:
             self._leave()
             self._farewells.send_last(self._client, packet.refusal(_no_place()))

@@ -93,7 +93,7 @@ class Vendor:
         return min((*limits, *(alias.due for alias in self._aliases.values())), default=math.inf)
 
     def act(self) -> None:
-        """Renew what is due; give up on what takes too long."""
+        """Renews what is due; gives up on what takes too long."""
         now = self._clock.monotonic()
         for name, (exchange, limit) in list(self._exchanges.items()):
             if limit <= now:
@@ -104,14 +104,14 @@ class Vendor:
                 self._ask(alias)
 
     def close(self) -> None:
-        """Forget everything; who waits hears nothing more."""
+        """Forgets everything; who waits hears nothing more."""
         for exchange, _ in self._exchanges.values():
             exchange.cancel("the agent ends")
         self._exchanges.clear()
         self._aliases.clear()
 
     def get(self, name: str, waiter: Waiter) -> Forget:
-        """Hand credentials of an alias to ``waiter``: those that are kept, at once, or others when they come.
+        """Hands credentials of an alias to ``waiter``: those that are kept, at once, or others when they come.
 
         Returns:
             To be called when it waits no more.
@@ -214,7 +214,7 @@ class Vendor:
     # Why there was no answer ------------------------------------------------------------------------------------------
 
     def _diagnose(self, attempt: _Attempt, words: str) -> None:
-        """Look for the cause beside the deciding thread; who waits hears of it."""
+        """Looks for the cause beside the deciding thread; who waits hears of it."""
         now, wall = self._clock.monotonic(), self._clock.wall()
         known, again = self._diagnosed
         if words == known and now < again:

@@ -26,7 +26,7 @@ class Removal:
 
 
 def runs(cloud: Cloud, out: Path) -> Iterator[tuple[str, Folder | None]]:
-    """Yield the runs that are in the account by a tag, and those whose folders are there."""
+    """Yields the runs that are in the account by a tag, and those whose folders are there."""
     folders = {folder.run: folder for folder in Folder.all_in(out)}
     there = listing.everything(cloud)
     named = {
@@ -43,7 +43,7 @@ def runs(cloud: Cloud, out: Path) -> Iterator[tuple[str, Folder | None]]:
 def take_away(
     cloud: Cloud, run: str, folder: Folder | None, say: Callable[[str], None]
 ) -> Removal:
-    """Delete all that a run made, in AWS's order; what cannot be deleted is named."""
+    """Deletes all that a run made, in AWS's order; what cannot be deleted is named."""
     done = Removal()
     before = (folder.before() if folder else None) or {}
     if folder:
@@ -66,7 +66,7 @@ def take_away(
 
 
 def left_of(cloud: Cloud, run: str, folder: Folder | None) -> list[str]:
-    """Give what is still there of a run: what bears its name, and certificates of its record."""
+    """Gives what is still there of a run: what bears its name, and certificates of its record."""
     there = listing.everything(cloud)
     certificates = set(folder.certificates() if folder else ()) & set(there.get("certificate", ()))
     named = listing.of_run(there, run) | {"CA": _cas(cloud, there, run)}
@@ -77,12 +77,12 @@ def left_of(cloud: Cloud, run: str, folder: Folder | None) -> list[str]:
 
 
 def _cas(cloud: Cloud, there: Listing, run: str) -> list[str]:
-    """Give the run's own CAs, whose names say nothing: by their tags."""
+    """Gives the run's own CAs, whose names say nothing: by their tags."""
     return [each for each in there.get("CA", ()) if tags.is_mine(cloud, "CA", each, run)]
 
 
 def _certificates(cloud: Cloud, folder: Folder, before: Listing) -> list[str]:
-    """Give the run's certificates that are there: by its record, and by its keys where no answer ever came."""
+    """Gives the run's certificates that are there: by its record, and by its keys where no answer ever came."""
     there = set(listing.everything(cloud, "certificate").get("certificate", []))
     there -= set(before.get("certificate", []))
     recorded = there & set(folder.certificates())
@@ -111,7 +111,7 @@ def _delete(cloud: Cloud, kind: str, name: str, done: Removal) -> None:
 def _numbered_things(
     cloud: Cloud, run: str, folder: Folder, before: Listing, done: Removal
 ) -> None:
-    """Delete thing_0 and so on, as far as this run made them: by the record, and where that was cut off."""
+    """Deletes thing_0 and so on, as far as this run made them: by the record, and where that was cut off."""
     record = folder.path / "things"
     if not record.exists():
         return

@@ -76,7 +76,7 @@ class Cloud:
         self.partition = str(caller["Arn"]).split(":")[1]
 
     def client(self, service: str) -> Any:  # noqa: ANN401  botocore makes its classes
-        """Give botocore's client of a service."""
+        """Gives botocore's client of a service."""
         with self._lock:
             if service not in self._clients:
                 made = self._session.create_client(
@@ -105,12 +105,12 @@ class Cloud:
         return self.client("iot")
 
     def arn(self, resource: str, service: str = "iot") -> str:
-        """Give the ARN of a resource of this account and region."""
+        """Gives the ARN of a resource of this account and region."""
         region = "" if service == "iam" else self.region
         return f"arn:{self.partition}:{service}:{region}:{self.account}:{resource}"
 
     def server(self) -> Server:
-        """Ask where devices connect."""
+        """Asks where devices connect."""
         answer = self.iot.describe_endpoint(endpointType="iot:Data-ATS")
         host, _, port = str(answer["endpointAddress"]).partition(":")
         return Server(host, int(port or _DEFAULT_PORT), self.where.ca_file)
@@ -127,7 +127,7 @@ class Cloud:
         statuses: tuple[int, ...] = (0,),
         folder: Path | None = None,
     ) -> Any:  # noqa: ANN401
-        """Run fleet-cloud for a fleet; give its JSON answer.
+        """Runs fleet-cloud for a fleet; gives its JSON answer.
 
         Raises:
             AcceptanceError: it ended with another status; has its words.
@@ -173,5 +173,5 @@ class Cloud:
 
 
 def code_of(error: ClientError) -> str:
-    """Give AWS's error code."""
+    """Gives AWS's error code."""
     return str(error.response.get("Error", {}).get("Code", ""))

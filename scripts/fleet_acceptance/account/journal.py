@@ -24,24 +24,24 @@ class Folder:
 
     @classmethod
     def new(cls, out: Path) -> "Folder":
-        """Make the folder of a new run."""
+        """Makes the folder of a new run."""
         path = out / f"acc-{secrets.token_hex(3)}"
         path.mkdir(mode=0o700, parents=True)
         return cls(path)
 
     @classmethod
     def all_in(cls, out: Path) -> Iterator["Folder"]:
-        """Yield those that earlier runs left."""
+        """Yields those that earlier runs left."""
         for path in sorted(out.glob("acc-*")):
             if path.is_dir() and RUN.fullmatch(path.name):
                 yield cls(path)
 
     def write_before(self, listing: Listing) -> None:
-        """Keep what was in the account."""
+        """Keeps what was in the account."""
         (self.path / _BEFORE).write_text(json.dumps(listing))
 
     def before(self) -> Listing | None:
-        """Give what was in the account; None where the run did not come that far."""
+        """Gives what was in the account; None where the run did not come that far."""
         try:
             found: Listing = json.loads((self.path / _BEFORE).read_text())
         except (OSError, ValueError):
@@ -49,21 +49,21 @@ class Folder:
         return found
 
     def add(self, certificate_id: str) -> None:
-        """Record a certificate, on disk before anything is done with it."""
+        """Records a certificate, on disk before anything is done with it."""
         with (self.path / _CERTIFICATES).open("a") as file:
             file.write(json.dumps({"certificate_id": certificate_id}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def certificates(self) -> list[str]:
-        """Give every certificate that is recorded here, or in the ledger of one of the devices."""
+        """Gives every certificate that is recorded here, or in the ledger of one of the devices."""
         found = []
         for file in (self.path / _CERTIFICATES, *self.path.glob("devices/*/state/ledger.jsonl")):
             found += [str(entry["certificate_id"]) for entry in _lines(file)]
         return list(dict.fromkeys(found))
 
     def public_keys(self) -> set[bytes]:
-        """Give the public part of every key that was made here, by this command or a device."""
+        """Gives the public part of every key that was made here, by this command or a device."""
         found = set()
         for file in self.path.rglob("*.key"):
             with contextlib.suppress(OSError, ValueError):

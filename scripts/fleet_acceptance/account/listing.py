@@ -50,7 +50,7 @@ KINDS = (
 
 
 def everything(cloud: Cloud, *only: str) -> Listing:
-    """List all of it, or these kinds: kind to sorted names.
+    """Lists all of it, or these kinds: kind to sorted names.
 
     A kind that cannot be listed here is left out: its service or operation may not be there in a region, or not for
     this user, or not in this botocore. ``cloud.unlisted`` has the reason.
@@ -67,7 +67,7 @@ def everything(cloud: Cloud, *only: str) -> Listing:
 
 
 def _why(error: Exception, kind: Kind) -> str:
-    """Say why a kind cannot be listed."""
+    """Says why a kind cannot be listed."""
     if isinstance(error, ClientError):
         return f"{kind.service} {kind.operation}: {code_of(error)}"
     if isinstance(error, AttributeError):
@@ -76,7 +76,7 @@ def _why(error: Exception, kind: Kind) -> str:
 
 
 def _names(cloud: Cloud, kind: Kind) -> Iterator[str]:
-    """Yield the names of one kind.
+    """Yields the names of one kind.
 
     Raises:
         ClientError: AWS refused.
@@ -98,21 +98,21 @@ def _names(cloud: Cloud, kind: Kind) -> Iterator[str]:
 
 
 def plural(kind: str) -> str:
-    """Give the word for several of a kind."""
+    """Gives the word for several of a kind."""
     if kind.endswith("y"):
         return f"{kind[:-1]}ies"
     return f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
 def run_of(name: str) -> str | None:
-    """Give the run that a name belongs to, as it is written with a hyphen."""
+    """Gives the run that a name belongs to, as it is written with a hyphen."""
     last = re.split(r"[/:]", name)[-1]
     found = RUN.match(last)
     return f"acc-{found['digits']}" if found else None
 
 
 def of_run(listing: Listing, run: str) -> dict[str, list[str]]:
-    """Give what bears a run's name, by kind."""
+    """Gives what bears a run's name, by kind."""
     found = {
         kind: [name for name in there if run_of(name) == run] for kind, there in listing.items()
     }
@@ -120,7 +120,7 @@ def of_run(listing: Listing, run: str) -> dict[str, list[str]]:
 
 
 def changes(before: Listing, after: Listing) -> Mapping[str, list[str]]:
-    """Give what came and what went, by kind that was listed both times: ``+name`` and ``-name``."""
+    """Gives what came and what went, by kind that was listed both times: ``+name`` and ``-name``."""
     found = {}
     for kind in before.keys() & after.keys():
         old, new = set(before[kind]), set(after[kind])

@@ -29,7 +29,7 @@ Delete = Callable[[Cloud, str], None]
 
 
 def patiently(call: Callable[[], object]) -> None:
-    """Make a call that deletes; what is not there is deleted, and what AWS does not delete yet is tried again.
+    """Makes a call that deletes; what is not there is deleted, and what AWS does not delete yet is tried again.
 
     Raises:
         ClientError: it was refused.
@@ -51,7 +51,7 @@ def patiently(call: Callable[[], object]) -> None:
 
 
 def eventually(call: Callable[[], object], code: str) -> None:
-    """Make a call that AWS refuses with this code until what it names is known everywhere.
+    """Makes a call that AWS refuses with this code until what it names is known everywhere.
 
     Raises:
         ClientError: it was refused to the end.
@@ -129,7 +129,7 @@ def _template(cloud: Cloud, name: str) -> None:
 
 
 def deprecate(cloud: Cloud, thing_type: str) -> None:
-    """Begin the five minutes after which a thing type may be deleted."""
+    """Begins the five minutes after which a thing type may be deleted."""
     patiently(lambda: cloud.iot.deprecate_thing_type(thingTypeName=thing_type))
 
 

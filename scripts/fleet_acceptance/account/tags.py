@@ -11,7 +11,7 @@ TAG = "acceptance"
 
 
 def mine(run: str) -> list[dict[str, str]]:
-    """Give the tags of what a run makes itself, as most services take them."""
+    """Gives the tags of what a run makes itself, as most services take them."""
     return [{"Key": TAG, "Value": run}]
 
 

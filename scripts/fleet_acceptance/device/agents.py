@@ -30,7 +30,7 @@ _FOREIGN = (
 
 
 def until(condition: Callable[[], Any], awaited: str, seconds: float = LIMIT_SECONDS) -> Any:  # noqa: ANN401
-    """Wait for a condition; give what it gave.
+    """Waits for a condition; gives what it gave.
 
     Raises:
         AcceptanceError: it did not come.
@@ -45,7 +45,7 @@ def until(condition: Callable[[], Any], awaited: str, seconds: float = LIMIT_SEC
 
 @contextlib.contextmanager
 def _interrupted_later() -> Iterator[None]:
-    """Have an interruption wait for the end of the block: a device that was started must be known, or nobody stops it.
+    """Has an interruption wait for the end of the block: a device that was started must be known, or nobody stops it.
 
     Not by blocking signals, which the device would inherit.
     """
@@ -105,12 +105,12 @@ class Agent:
         return json.dumps({"SerialNumber": self.serial})
 
     def words(self, verb: str, *more: str | Path) -> list[str]:
-        """Give the command line of a verb."""
+        """Gives the command line of a verb."""
         given = [verb, "--config", self.config, "--state-dir", self.state, *more]
         return [*ended_with_us(), *map(str, (COMMAND, *given))]
 
     def call(self, verb: str, *more: str | Path, statuses: tuple[int, ...] = (0,)) -> Any:  # noqa: ANN401
-        """Run a verb that answers in JSON; give that.
+        """Runs a verb that answers in JSON; gives that.
 
         Raises:
             AcceptanceError: it ended with another status; has its words.
@@ -130,15 +130,15 @@ class Agent:
         return json.loads(done.stdout)
 
     def who(self) -> tuple[str, ...]:
-        """Give the flags that say which device it is."""
+        """Gives the flags that say which device it is."""
         return ("--template-parameters", self.parameters, "--allow-volatile", *self.flags)
 
     def provision(self, *more: str | Path, statuses: tuple[int, ...] = (0,)) -> Any:  # noqa: ANN401
-        """Run provision; give its answer."""
+        """Runs provision; gives its answer."""
         return self.call("provision", *self.who(), *more, statuses=statuses)
 
     def start(self) -> None:
-        """Start it as its service would."""
+        """Starts it as its service would."""
         with (self.folder / "log.txt").open("ab") as log, _interrupted_later():
             self.process = subprocess.Popen(
                 self.words("run", *self.who()),
@@ -149,7 +149,7 @@ class Agent:
             )
 
     def stop(self) -> None:
-        """End it as systemd would; give up on it after a while."""
+        """Ends it as systemd would; gives up on it after a while."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGTERM)
@@ -161,7 +161,7 @@ class Agent:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Let it run for as long as the block lasts."""
+        """Lets it run for as long as the block lasts."""
         self.start()
         try:
             yield
@@ -169,7 +169,7 @@ class Agent:
             self.stop()
 
     def status(self) -> Mapping[str, Any]:
-        """Give its status; empty where it has none yet."""
+        """Gives its status; empty where it has none yet."""
         try:
             found: Mapping[str, Any] = self.call("status", statuses=(0, 1, 3, 4))
         except (AcceptanceError, ValueError):

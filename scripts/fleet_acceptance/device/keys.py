@@ -21,14 +21,14 @@ class Key:
     request: str
 
     def identity(self, certificate_pem: str) -> Identity:
-        """Write its certificate beside it."""
+        """Writes its certificate beside it."""
         certificate = self.path.with_suffix(".crt")
         certificate.write_text(certificate_pem)
         return Identity(certificate, self.path)
 
 
 def make(folder: Path, name: str, subject: str) -> Key:
-    """Make a P-256 key and a request for a certificate."""
+    """Makes a P-256 key and a request for a certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     path = folder / f"{name}.key"
     path.touch(0o600)
@@ -48,7 +48,7 @@ def make(folder: Path, name: str, subject: str) -> Key:
 
 
 def public_part(pem: str) -> bytes:
-    """Give the public key of a certificate or of a private key, as bytes to compare.
+    """Gives the public key of a certificate or of a private key, as bytes to compare.
 
     Raises:
         ValueError: it is neither.
@@ -67,24 +67,24 @@ def public_part(pem: str) -> bytes:
 
 
 def subject(certificate_pem: str) -> str:
-    """Give a certificate's subject."""
+    """Gives a certificate's subject."""
     return x509.load_pem_x509_certificate(certificate_pem.encode()).subject.rfc4514_string()
 
 
 def end(certificate_pem: str) -> str:
-    """Give when a certificate ends."""
+    """Gives when a certificate ends."""
     made = x509.load_pem_x509_certificate(certificate_pem.encode())
     return f"{made.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def fingerprint(certificate_pem: str) -> str:
-    """Give the SHA-256 of its DER."""
+    """Gives the SHA-256 of its DER."""
     made = x509.load_pem_x509_certificate(certificate_pem.encode())
     return hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
 def kind(private_pem: str) -> str:
-    """Give what kind of key it is, and how its file begins."""
+    """Gives what kind of key it is, and how its file begins."""
     key = serialization.load_pem_private_key(private_pem.encode(), password=None)
     size = f"RSA {key.key_size}" if isinstance(key, rsa.RSAPrivateKey) else type(key).__name__
     return f"{size}, {private_pem.lstrip().splitlines()[0].strip('-')}"

@@ -146,20 +146,20 @@ class Session:
         self._stop()
 
     def publish(self, topic: str, payload: object, qos: int = 1) -> int | None:
-        """Publish JSON, or bytes as they are; give the PUBACK's code, None at QoS 0."""
+        """Publishes JSON, or bytes as they are; gives the PUBACK's code, None at QoS 0."""
         done = self.publish_later(topic, payload, qos).result(SECONDS)
         code = done.puback.reason_code if qos else None
         return None if code is None else int(code)
 
     def publish_later(self, topic: str, payload: object, qos: int = 1) -> "Future[Any]":
-        """Publish without waiting."""
+        """Publishes without waiting."""
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         packet = mqtt5.PublishPacket(topic=topic, payload=data, qos=mqtt5.QoS(qos))
         sent: Future[Any] = self._client.publish(packet)
         return sent
 
     def subscribe(self, *filters: str) -> list[int]:
-        """Subscribe with QoS 1 in one packet; give the code of each filter."""
+        """Subscribes with QoS 1 in one packet; gives the code of each filter."""
         wanted = [
             mqtt5.Subscription(topic_filter=topic_filter, qos=mqtt5.QoS(1))
             for topic_filter in filters
@@ -168,13 +168,13 @@ class Session:
         return [int(code) for code in self._client.subscribe(packet).result(SECONDS).reason_codes]
 
     def unsubscribe(self, topic_filter: str) -> list[int]:
-        """Unsubscribe; give the codes."""
+        """Unsubscribes; gives the codes."""
         packet = mqtt5.UnsubscribePacket(topic_filters=[topic_filter])
         codes = self._client.unsubscribe(packet).result(SECONDS).reason_codes
         return [int(code) for code in codes]
 
     def next(self, seconds: float = SECONDS) -> Message | None:
-        """Give the next message; None where none comes."""
+        """Gives the next message; None where none comes."""
         try:
             return self.messages.get(timeout=seconds)
         except queue.Empty:
@@ -183,7 +183,7 @@ class Session:
     def ask(
         self, topic: str, request: object, *, subscribed: bool = True, seconds: float = SECONDS
     ) -> Reply | None:
-        """Publish a request and give its answer; None where none comes."""
+        """Publishes a request and gives its answer; None where none comes."""
         if subscribed:
             self.subscribe(f"{topic}/accepted", f"{topic}/rejected")
         if (self.publish(topic, request) or 0) >= _REFUSED:
@@ -191,7 +191,7 @@ class Session:
         return self.reply(topic, seconds)
 
     def reply(self, topic: str, seconds: float = SECONDS) -> Reply | None:
-        """Give the next answer to requests on a topic; None where none comes."""
+        """Gives the next answer to requests on a topic; None where none comes."""
         while message := self.next(seconds):
             if message.topic.startswith(f"{topic}/"):
                 suffix = message.topic.removeprefix(f"{topic}/")

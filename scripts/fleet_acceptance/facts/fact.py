@@ -41,6 +41,6 @@ class Fact:
     has_switch: bool = False
 
     def consequences(self, answer: str) -> list[str]:
-        """Give what has to be done where AWS answers so."""
+        """Gives what has to be done where AWS answers so."""
         switch = [_SWITCH.format(id=self.id, answer=answer)] if self.has_switch else []
         return [*switch, self.follows or "sandbox: do the same"]

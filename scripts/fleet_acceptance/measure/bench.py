@@ -54,7 +54,7 @@ class Bench:
     # Policies and certificates ---------------------------------------------------------------------------------------
 
     def policy(self, name: str, *statements: tuple[str, str]) -> str:
-        """Make a policy of actions and resources; give its name."""
+        """Makes a policy of actions and resources; gives its name."""
         found = [
             {
                 "Effect": "Allow",
@@ -72,7 +72,7 @@ class Bench:
         return named
 
     def identity(self, name: str, *policies: str) -> tuple[Identity, str]:
-        """Make an active certificate with these policies; give it and its id."""
+        """Makes an active certificate with these policies; gives it and its id."""
         key = self.key(name)
         made = self.iot.create_certificate_from_csr(
             certificateSigningRequest=key.request, setAsActive=True
@@ -83,7 +83,7 @@ class Bench:
         return key.identity(made["certificatePem"]), str(made["certificateId"])
 
     def key(self, name: str) -> Key:
-        """Make a key and a request with the run's name as subject."""
+        """Makes a key and a request with the run's name as subject."""
         folder = self.run.path / "bench"
         folder.mkdir(mode=0o700, exist_ok=True)
         return keys.make(folder, f"{name}-{self.run.number()}", f"{self.run.id} {name}")
@@ -98,7 +98,7 @@ class Bench:
         return self._claim
 
     def claim_statements(self, *, receive: bool = True) -> list[tuple[str, str]]:
-        """Give what a claim may do, with or without hearing an answer."""
+        """Gives what a claim may do, with or without hearing an answer."""
         topics = (
             "$aws/certificates/create/*",
             "$aws/certificates/create-from-csr/*",
@@ -112,7 +112,7 @@ class Bench:
         ]
 
     def until_it_connects(self, identity: Identity, client_id: str) -> None:
-        """Wait until a new certificate's policy is known everywhere; what comes then says more, if it is not."""
+        """Waits until a new certificate's policy is known everywhere; what comes then says more, if it is not."""
         until = time.monotonic() + _SPREAD_SECONDS
         while time.monotonic() < until:
             with contextlib.suppress(RefusedError), Session(self.run.server, identity, client_id):
@@ -120,17 +120,17 @@ class Bench:
             time.sleep(_BETWEEN_CONNECTS)
 
     def claim_session(self) -> Session:
-        """Give a connection of the claim, to be opened."""
+        """Gives a connection of the claim, to be opened."""
         return Session(self.run.server, self.claim, self.client_id())
 
     def client_id(self) -> str:
-        """Give a client id that no other connection has."""
+        """Gives a client id that no other connection has."""
         return f"{self.run.id}-bench-{self.run.number()}"
 
     # Provisioning ----------------------------------------------------------------------------------------------------
 
     def issue(self, session: Session) -> Issued:
-        """Ask for a certificate over a new key.
+        """Asks for a certificate over a new key.
 
         Raises:
             NotMeasuredError: there was none.
@@ -140,7 +140,7 @@ class Bench:
         return self.issued(key, reply)
 
     def issued(self, key: Key, reply: Reply | None) -> Issued:
-        """Read the answer to a request for a certificate; it is recorded first of all."""
+        """Reads the answer to a request for a certificate; it is recorded first of all."""
         if reply is None or reply.suffix != "accepted":
             raise NotMeasuredError(f"no certificate: {reply.answer if reply else 'no answer'}")
         self.learn(reply.document)
@@ -149,7 +149,7 @@ class Bench:
         return Issued(key.identity(pem), str(reply.document["certificateId"]), pem, token)
 
     def learn(self, document: Document) -> None:
-        """Record the certificate of an answer, and remember its secrets."""
+        """Records the certificate of an answer, and remembers its secrets."""
         if "certificateId" in document:
             self.run.folder.add(str(document["certificateId"]))
         for name in ("certificateOwnershipToken", "privateKey"):
@@ -158,13 +158,13 @@ class Bench:
     def register(
         self, session: Session, template: str, token: str, **parameters: str
     ) -> Reply | None:
-        """Register with a template of the run."""
+        """Registers with a template of the run."""
         topic = f"$aws/provisioning-templates/{template}/provision/json"
         request = {"certificateOwnershipToken": token, "parameters": parameters}
         return session.ask(topic, request, seconds=_HOOK_ANSWER_SECONDS)
 
     def thing(self, serial: str) -> str:
-        """Give the name of the thing that a serial number becomes."""
+        """Gives the name of the thing that a serial number becomes."""
         return f"{self.run.id}-{serial}"
 
     # Templates and the hook ------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class Bench:
         hook: bool = False,
         **changes: Any,  # noqa: ANN401
     ) -> str:
-        """Make a template, once; ``changes`` are those of ``body``."""
+        """Makes a template, once; ``changes`` are those of ``body``."""
         if name not in self._templates:
             named = f"{self.run.id}-{name}"
             hooked = {"preProvisioningHook": {"targetArn": self.hook}} if hook else {}
@@ -244,7 +244,7 @@ def body(
     looks: bool = False,
     exclusive: bool = False,
 ) -> Document:
-    """Give a template's body: as plain as can be.
+    """Gives a template's body: as plain as can be.
 
     Args:
         run: whose; begins the thing's name.
@@ -287,7 +287,7 @@ def body(
 
 
 def moment(tries: list[str], seconds: float) -> str:
-    """Give how long something took, in words that the next run gives, too."""
+    """Gives how long something took, in words that the next run gives, too."""
     if not tries:
         return "at once"
     for limit, words in ((10.0, "within 10 s"), (60.0, "within a minute")):

@@ -31,7 +31,7 @@ class Answer:
 
 
 def measure(bench: Bench) -> None:
-    """Measure all of it, with one thing, three role aliases and a role."""
+    """Measures all of it, with one thing, three role aliases and a role."""
     run = bench.run
     with run.measuring(*(f"credentials-{fact}" for fact in _FACTS)):
         server, thing, other = _server(bench), bench.thing(_SERIAL), bench.thing("unattached")
@@ -83,7 +83,7 @@ def _make_aliases(bench: Bench, aliases: dict[str, str]) -> None:
 
 
 def _patiently_make(bench: Bench, alias: str, role_arn: str) -> None:
-    """Make a role alias; a role that is new is not known everywhere yet."""
+    """Makes a role alias; a role that is new is not known everywhere yet."""
     until = time.monotonic() + 60.0
     while True:
         try:
@@ -102,7 +102,7 @@ def _patiently_make(bench: Bench, alias: str, role_arn: str) -> None:
 
 
 def _delay(bench: Bench, server: Server, device: Identity, thing: str, alias: str) -> None:
-    """Ask until there are credentials."""
+    """Asks until there are credentials."""
     run, began, tries = bench.run, time.monotonic(), []
     while (found := _ask(server, device, thing, alias)).status != _DONE:
         tries.append(f"{time.monotonic() - began:.1f} s: {found.status} {found.document}")
@@ -134,7 +134,7 @@ def _inactive(
 
 
 def _ask(server: Server, device: Identity, thing: str, alias: str) -> Answer:
-    """Ask once, on a connection of its own."""
+    """Asks once, on a connection of its own."""
     context = ssl.create_default_context(cafile=str(server.ca_file) if server.ca_file else None)
     context.load_cert_chain(device.certificate, device.key)
     connection = http.client.HTTPSConnection(server.host, server.port, context=context, timeout=20)

@@ -8,7 +8,7 @@ SLEEP_SECONDS = 9
 
 
 def handler(event: dict[str, Any], _context: object) -> object:
-    """Answer AWS IoT."""
+    """Answers AWS IoT."""
     does = event.get("parameters", {}).get("Does", "allow")
     seen = "-"
     if does == "raise":
@@ -30,7 +30,7 @@ def _iot() -> Any:  # noqa: ANN401  botocore makes its classes
 
 
 def _count() -> None:
-    """Count calls in an attribute of a thing."""
+    """Counts calls in an attribute of a thing."""
     iot, counter = _iot(), os.environ["COUNTER"]
     found = int(iot.describe_thing(thingName=counter)["attributes"].get("calls", "0"))
     payload = {"attributes": {"calls": str(found + 1)}, "merge": True}
@@ -38,7 +38,7 @@ def _count() -> None:
 
 
 def _look(event: dict[str, Any]) -> str:
-    """Give the new certificate's status, and on how many things it is."""
+    """Gives the new certificate's status, and on how many things it is."""
     iot, certificate = _iot(), event["certificateId"]
     found = iot.describe_certificate(certificateId=certificate)["certificateDescription"]
     things = iot.list_principal_things(principal=found["certificateArn"])["things"]

@@ -9,7 +9,7 @@ from fleet_acceptance.measure.templates import attributes_of, register_new
 
 
 def measure(bench: Bench) -> None:
-    """Measure all of it."""
+    """Measures all of it."""
     run = bench.run
     with run.measuring("hook-denies", "token-after-denial"):
         template = bench.template("hooked", hook=True)

@@ -14,7 +14,7 @@ _ABSENT = "ResourceNotFoundException"
 
 
 def measure(bench: Bench) -> None:
-    """Ask for a certificate, wait for an hour, and register it."""
+    """Asks for a certificate, waits for an hour, and registers it."""
     run = bench.run
     with run.measuring("token-expired", "certificate-after-an-hour"):
         plain = bench.template("plain")

@@ -14,7 +14,7 @@ _TRIES = 10
 
 
 def measure(bench: Bench) -> None:
-    """Measure all of it, with two jobs for one thing."""
+    """Measures all of it, with two jobs for one thing."""
     run, thing = bench.run, bench.thing(_SERIAL)
     asked = ("none", "document", "again", "newline", "details", "version", "after-end", "order")
     facts = (*asked, "omitted")
@@ -48,7 +48,7 @@ def _ask(session: Session, topic: str, request: object) -> Reply:
 
 
 def _started(bench: Bench, session: Session, root: str) -> None:
-    """Start it, twice."""
+    """Starts it, twice."""
     session.subscribe(f"{root}/notify-next")
     execution: dict[str, object] = {}
     for _ in range(_TRIES):
@@ -69,7 +69,7 @@ def _started(bench: Bench, session: Session, root: str) -> None:
 
 
 def _updates(bench: Bench, session: Session, update: str, root: str) -> None:
-    """Report, rightly and wrongly, and end it."""
+    """Reports, rightly and wrongly, and ends it."""
     run = bench.run
     working = {"status": "IN_PROGRESS"}
     asked = {
@@ -93,7 +93,7 @@ def _updates(bench: Bench, session: Session, update: str, root: str) -> None:
 
 
 def _managed(bench: Bench, session: Session, thing: str) -> None:
-    """Read the document of a job that a managed template makes; nobody carries it out."""
+    """Reads the document of a job that a managed template makes; nobody carries it out."""
     run, job = bench.run, f"{bench.run.id}-managed"
     bench.iot.create_job(
         jobId=job,

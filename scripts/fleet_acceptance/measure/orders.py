@@ -20,7 +20,7 @@ _COMMANDS = ("qos", "expiry", "qos-0", "conflict", "size", "after-end", "late")
 
 
 def measure(bench: Bench) -> None:
-    """Measure all of it, with one thing."""
+    """Measures all of it, with one thing."""
     thing = bench.thing(_SERIAL)
     device, _ = make_device(bench, _SERIAL)
     with (
@@ -74,7 +74,7 @@ class Commands:
         self._command = f"{bench.run.id}-bench"
 
     def measure(self) -> None:
-        """Measure all of it."""
+        """Measures all of it."""
         run, iot = self._bench.run, self._bench.iot
         iot.create_command(
             commandId=self._command,
@@ -99,7 +99,7 @@ class Commands:
         self._late()
 
     def _start(self, seconds: int = _SECONDS) -> tuple[str, Message]:
-        """Start one; give its id and the request as it came."""
+        """Starts one; gives its id and the request as it came."""
         jobs = self._bench.run.cloud.client("iot-jobs-data")
         made = jobs.start_command_execution(
             targetArn=self._target,
@@ -113,7 +113,7 @@ class Commands:
         return execution, found
 
     def _answer(self, execution: str, status: str, *, qos: int = 1, said: str = "") -> str:
-        """Answer it; give what the answer met."""
+        """Answers it; gives what the answer met."""
         result = {"result": {"said": {"s": said}}} if said else {}
         request = {"status": status, **result}
         self._session.publish(f"{self._root}/{execution}/response/json", request, qos=qos)
@@ -132,7 +132,7 @@ class Commands:
         return None
 
     def _conflict(self) -> None:
-        """Answer twice at once; a slow machine may be too slow for that, so that it is tried three times."""
+        """Answers twice at once; a slow machine may be too slow for that, so that it is tried three times."""
         outcomes: list[str] = []
         for _ in range(3):
             execution, _ = self._start()
@@ -147,7 +147,7 @@ class Commands:
         self._bench.run.record("commands-conflict", words, outcomes=outcomes)
 
     def _late(self) -> None:
-        """Answer one that has timed out."""
+        """Answers one that has timed out."""
         execution, _ = self._start(seconds=1)
         until = time.monotonic() + _LATE_SECONDS
         while (before := self._status(execution)) != _TIMED_OUT and time.monotonic() < until:

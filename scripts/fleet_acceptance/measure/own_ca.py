@@ -33,7 +33,7 @@ class OwnCa:
         self._certificate = self._sign(self._name, self._key.public_key(), is_ca=True)
 
     def register(self, template: object) -> None:
-        """Have AWS IoT register what this CA signs, with a template's body."""
+        """Has AWS IoT register what this CA signs, with a template's body."""
         run = self._bench.run
         role = run.cloud.arn(f"role/{run.id}-provisioning", "iam")
         self._bench.iot.register_ca_certificate(
@@ -46,7 +46,7 @@ class OwnCa:
         )
 
     def device(self, serial: str, *, named: bool = True) -> tuple[Identity, str]:
-        """Make a device's certificate; it is recorded before AWS IoT can know it."""
+        """Makes a device's certificate; it is recorded before AWS IoT can know it."""
         key = self._bench.key(serial)
         request = x509.load_pem_x509_csr(key.request.encode())
         fields = (
@@ -74,7 +74,7 @@ class OwnCa:
 
 
 def measure(bench: Bench) -> None:
-    """Connect for the first time: with a certificate that fits the template, and with one that does not."""
+    """Connects for the first time: with a certificate that fits the template, and with one that does not."""
     run = bench.run
     facts = ("own-ca-first-connect", "own-ca-registered", "own-ca-misfit", "own-ca-misfit-connect")
     with run.measuring(*facts):
@@ -116,7 +116,7 @@ def _template(bench: Bench) -> object:
 
 
 def _states(bench: Bench, certificate_id: str) -> list[str]:
-    """Look at a certificate each second until it is active; AWS registers it within seconds."""
+    """Looks at a certificate each second until it is active; AWS registers it within seconds."""
     longest = _LONGEST_SECONDS if bench.run.result.against == "account" else _SANDBOX_SECONDS
     until, states = time.monotonic() + longest, [_state(bench, certificate_id)]
     while states[-1] != "ACTIVE" and time.monotonic() < until:

@@ -13,7 +13,7 @@ _LONGEST_SPREAD_SECONDS = 90.0
 
 
 def measure(bench: Bench) -> None:
-    """Measure all of it."""
+    """Measures all of it."""
     tokens(bench)
     refusals(bench)
     certificates(bench)
@@ -21,7 +21,7 @@ def measure(bench: Bench) -> None:
 
 
 def answer(reply: Reply | None) -> str:
-    """Give an answer as facts have it."""
+    """Gives an answer as facts have it."""
     return "no answer" if reply is None else reply.answer
 
 
@@ -55,7 +55,7 @@ def tokens(bench: Bench) -> None:
 
 
 def _spread(bench: Bench, thing: str, identity: Identity, registered: float) -> None:
-    """Measure when the new certificate may connect."""
+    """Measures when the new certificate may connect."""
     tries: list[str] = []
     seconds = 0.0
     while seconds < _LONGEST_SPREAD_SECONDS:

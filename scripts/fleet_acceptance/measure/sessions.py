@@ -17,7 +17,7 @@ _DAY = 86_400
 
 
 def measure(bench: Bench) -> None:
-    """Measure all of it."""
+    """Measures all of it."""
     device, certificate_id = make_device(bench, "session")
     thing = bench.thing("session")
     refusals(bench, device, thing)
@@ -27,7 +27,7 @@ def measure(bench: Bench) -> None:
 
 
 def make_device(bench: Bench, serial: str) -> tuple[Identity, str]:
-    """Make a thing with a certificate that may use its own topics, jobs and commands."""
+    """Makes a thing with a certificate that may use its own topics, jobs and commands."""
     thing = bench.thing(serial)
     own = (f"bench/{thing}/*", f"$aws/things/{thing}/*", f"$aws/commands/things/{thing}/*")
     policy = bench.policy(
@@ -45,7 +45,7 @@ def make_device(bench: Bench, serial: str) -> tuple[Identity, str]:
 
 
 def opened(bench: Bench, device: Identity, thing: str, **options: Any) -> Session:  # noqa: ANN401
-    """Give a session of a device, as soon as its policy is known everywhere; to be opened."""
+    """Gives a session of a device, as soon as its policy is known everywhere; to be opened."""
     bench.until_it_connects(device, thing)
     return Session(bench.run.server, device, thing, **options)
 
@@ -138,7 +138,7 @@ def inactive(bench: Bench, device: Identity, certificate_id: str, thing: str) ->
 
 
 def connecting(bench: Bench, device: Identity, client_id: str) -> str:
-    """Give how a connect ends."""
+    """Gives how a connect ends."""
     try:
         with Session(bench.run.server, device, client_id):
             return "connected"
@@ -147,7 +147,7 @@ def connecting(bench: Bench, device: Identity, client_id: str) -> str:
 
 
 def ended(session: Session, seconds: float = _END_SECONDS) -> str:
-    """Give how a connection ended, or that it stands."""
+    """Gives how a connection ended, or that it stands."""
     try:
         return session.ended.result(seconds)
     except FutureTimeoutError:

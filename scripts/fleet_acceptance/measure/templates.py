@@ -18,14 +18,14 @@ _OVERRIDES: tuple[tuple[str, str, str], ...] = (
 
 
 def measure(bench: Bench) -> None:
-    """Measure all of it."""
+    """Measures all of it."""
     temporary(bench)
     refusals(bench)
     existing(bench)
 
 
 def register_new(bench: Bench, template: str, **parameters: str) -> Reply | None:
-    """Register a new certificate, on a connection of its own."""
+    """Registers a new certificate, on a connection of its own."""
     with bench.claim_session() as session:
         made = bench.issue(session)
         return bench.register(session, template, made.token, **parameters)
@@ -54,7 +54,7 @@ def temporary(bench: Bench) -> None:
 
 
 def _other_template(bench: Bench, session: Session) -> None:
-    """Register with another template than the claim's, which may as well end the connection."""
+    """Registers with another template than the claim's, which may as well end the connection."""
     other = bench.template("undeclared", declares=False)
     made = bench.issue(session)
     said = "no answer"
@@ -141,7 +141,7 @@ def existing(bench: Bench) -> None:
 
 
 def attributes_of(bench: Bench, serial: str) -> Mapping[str, str] | None:
-    """Give a thing's attributes; None where it is not there."""
+    """Gives a thing's attributes; None where it is not there."""
     try:
         found = bench.iot.describe_thing(thingName=bench.thing(serial))
     except ClientError:
@@ -151,7 +151,7 @@ def attributes_of(bench: Bench, serial: str) -> Mapping[str, str] | None:
 
 
 def _certificates(bench: Bench, thing: str) -> list[str]:
-    """Give the states of a thing's certificates."""
+    """Gives the states of a thing's certificates."""
     principals = bench.iot.list_thing_principals(thingName=thing)["principals"]
     return [
         bench.iot.describe_certificate(certificateId=arn.rpartition("/")[2])[

@@ -9,7 +9,7 @@ _SECONDS = 20.0
 
 
 def measure(bench: Bench) -> None:
-    """Ask for many certificates at once, and count the answers."""
+    """Asks for many certificates at once, and counts the answers."""
     run = bench.run
     with run.measuring("throttled"), bench.claim_session() as session:
         session.subscribe(f"{CREATE_FROM_CSR}/accepted", f"{CREATE_FROM_CSR}/rejected")

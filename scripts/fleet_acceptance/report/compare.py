@@ -27,7 +27,7 @@ class Difference:
 
 
 def known(path: Path | None = None) -> dict[str, tuple[str, str]]:
-    """Read the list of known differences: fact to the answer that is known, and why it may stay.
+    """Reads the list of known differences: fact to the answer that is known, and why it may stay.
 
     Raises:
         ValueError: it is none, or names a fact that there is not.
@@ -48,7 +48,7 @@ def known(path: Path | None = None) -> dict[str, tuple[str, str]]:
 def against_sandbox(
     real: Result, sandbox: Result | None, listed: Mapping[str, tuple[str, str]]
 ) -> list[Difference]:
-    """Give the facts that an account and the sandbox answer differently.
+    """Gives the facts that an account and the sandbox answer differently.
 
     Args:
         real: the account's.

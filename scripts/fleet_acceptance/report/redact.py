@@ -41,11 +41,11 @@ class Redactor:
         self._secrets: set[str] = set()
 
     def learn(self, *secrets: str) -> None:
-        """Remember secrets: they are kept nowhere, in whatever place they come back."""
+        """Remembers secrets: they are kept nowhere, in whatever place they come back."""
         self._secrets |= {secret for secret in secrets if len(secret) > 5}  # noqa: PLR2004
 
     def of(self, value: object, name: str = "") -> Any:  # noqa: ANN401  what JSON has
-        """Give a value as it may be kept."""
+        """Gives a value as it may be kept."""
         if isinstance(value, Mapping):
             return {str(key): self.of(each, str(key)) for key, each in value.items()}
         if isinstance(value, list | tuple):
@@ -57,7 +57,7 @@ class Redactor:
         return self.text(value)
 
     def text(self, text: str) -> str:
-        """Give a text as it may be kept."""
+        """Gives a text as it may be kept."""
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
         text = _PEM.sub(r"(\1)", text)
@@ -67,7 +67,7 @@ class Redactor:
         return text
 
     def leaks(self, text: str) -> Iterator[str]:
-        """Yield what a text holds that it must not."""
+        """Yields what a text holds that it must not."""
         yield from found_in(text)
         if re.search(rf"(?<!\d){re.escape(self._account)}(?!\d)", text):
             yield "the account's number"
@@ -76,7 +76,7 @@ class Redactor:
 
 
 def found_in(text: str, patterns: Iterable[tuple[str, re.Pattern[str]]] = _LEAKS) -> Iterator[str]:
-    """Yield what looks like a secret in a text."""
+    """Yields what looks like a secret in a text."""
     for kind, pattern in patterns:
         if pattern.search(text):
             yield kind

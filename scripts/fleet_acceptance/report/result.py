@@ -49,7 +49,7 @@ class Result:
         return [step for step in self.steps if step.failed]
 
     def different(self) -> list[tuple[Fact, str]]:
-        """Give the facts whose answer is not the sandbox's, in the table's order."""
+        """Gives the facts whose answer is not the sandbox's, in the table's order."""
         found = []
         for fact in FACTS:
             answer = self.answers.get(fact.id)
@@ -58,7 +58,7 @@ class Result:
         return found
 
     def dump(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Gives it as JSON values."""
         return {
             "format": FORMAT,
             "run": self.run,
@@ -73,7 +73,7 @@ class Result:
 
     @classmethod
     def load(cls, text: str) -> "Result":
-        """Read it back.
+        """Reads it back.
 
         Raises:
             ValueError: it is none, or of another format.

@@ -8,7 +8,7 @@ from fleet_acceptance.report.result import Answer, Result
 
 
 def verdict(fact: Fact, answer: Answer | None) -> str:
-    """Give how an answer compares with what is said and with what the sandbox does."""
+    """Gives how an answer compares with what is said and with what the sandbox does."""
     if answer is None or answer.answer is None:
         return "not measured"
     as_sandbox = answer.answer == fact.sandbox
@@ -22,7 +22,7 @@ def verdict(fact: Fact, answer: Answer | None) -> str:
 
 
 def report(result: Result) -> str:
-    """Give the whole report, in Markdown."""
+    """Gives the whole report, in Markdown."""
     return "\n".join(_lines(result)) + "\n"
 
 
@@ -92,7 +92,7 @@ def _facts(result: Result) -> Iterator[str]:
 
 
 def summary(result: Result) -> Iterator[str]:
-    """Yield the few lines that a terminal gets."""
+    """Yields the few lines that a terminal gets."""
     for step in result.failures:
         yield f"FAILED {step.section}: {step.title}"
     for fact, answer in result.different():
@@ -105,5 +105,5 @@ def summary(result: Result) -> Iterator[str]:
 
 
 def consequences(fact: str, answer: str) -> list[str]:
-    """Give what follows from an answer to a fact."""
+    """Gives what follows from an answer to a fact."""
     return BY_ID[fact].consequences(answer)

@@ -47,7 +47,7 @@ def credentials(run: Run) -> None:
 
 
 def _asked(run: Run, agent: Any, alias: str) -> Any:  # noqa: ANN401
-    """Ask the agent once; what is new in the cloud is not known everywhere yet."""
+    """Asks the agent once; what is new in the cloud is not known everywhere yet."""
     try:
         given = agent.call("credentials", "--role-alias", alias)
     except AcceptanceError:

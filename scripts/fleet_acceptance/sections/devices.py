@@ -18,7 +18,7 @@ _REFUSED_BY_AWS = 77
 
 
 def device(run: Run, serial: str, *flags: str, config: Path | None = None) -> Agent:
-    """Give a device of the fleet, that is not there yet."""
+    """Gives a device of the fleet, that is not there yet."""
     config = config or run.image / "config.yaml"
     return Agent(run.path / "devices" / serial, config, serial, flags)
 
@@ -61,7 +61,7 @@ def provision(run: Run) -> None:
 
 
 def _check(run: Run, answer: object, serial: str) -> None:
-    """Check what provision answered."""
+    """Checks what provision answered."""
     found = answer if isinstance(answer, dict) else {}
     if found.get("thing_name") != f"{run.id}-{serial}" or not found.get("proven"):
         raise AcceptanceError(f"provision answered {run.redactor.of(found)}")

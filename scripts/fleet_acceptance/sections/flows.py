@@ -29,7 +29,7 @@ _OPERATORS_ACTIONS = (
 
 
 def bulk(run: Run) -> None:
-    """Register things in bulk, connect as each, and take them away."""
+    """Registers things in bulk, connects as each, and takes them away."""
     folder, ca = run.path / "bulk", _ca(run)
     named = ("--prefix", f"{run.id}-bin", "--out", folder)
     with run.step(f"fleet-cloud bulk: {_BULK} things by one task"):
@@ -136,7 +136,7 @@ def rule(run: Run) -> None:
 
 
 def _queue(run: Run, topic_arn: str) -> str:
-    """Make a queue that gets what the SNS topic gets."""
+    """Makes a queue that gets what the SNS topic gets."""
     queues, name = run.cloud.client("sqs"), f"{run.id}-readings"
     arn = run.cloud.arn(name, "sqs")
     allowed = {
@@ -155,7 +155,7 @@ def _queue(run: Run, topic_arn: str) -> str:
 
 
 def _arrives(queues: Any, data: Any, queue: str, topic: str) -> bool:  # noqa: ANN401
-    """Publish once more, and look into the queue."""
+    """Publishes once more, and looks into the queue."""
     data.publish(topic=topic, qos=1, payload=b'{"level": 7}')
     found = queues.receive_message(QueueUrl=queue, WaitTimeSeconds=2).get("Messages", [])
     return any("level" in message["Body"] for message in found)

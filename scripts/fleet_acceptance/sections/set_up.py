@@ -13,7 +13,7 @@ commands: {enabled: true, operations: {say: say}}
 
 
 def up(run: Run) -> None:
-    """Set up the fleet, and get a claim."""
+    """Sets up the fleet, and gets a claim."""
     with run.step("fleet-cloud up --rotation --jobs --commands"):
         run.fleet_cloud("up", "--rotation", "--jobs", "--commands")
     with run.step("fleet-cloud claim new"):

@@ -115,7 +115,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _allow(
     context: Context, aws: Aws, account: Account, record: Record, topic: str | None
 ) -> None:
-    """Makes each thing's policy, or change it, and attaches it."""
+    """Makes each thing's policy, or changes it, and attaches it."""
     policies = [
         resources.policy(
             aws,

@@ -86,7 +86,7 @@ class Asked:
         return ", ".join(parts)
 
     def data(self) -> dict[str, object]:
-        """Return it for the report."""
+        """Returns it for the report."""
         part, parts = self.shard
         return {
             "devices": self.devices,
@@ -99,14 +99,14 @@ class Asked:
         }
 
     def cut(self, number: int) -> tuple[float | None, float]:
-        """Return when a device loses its power, if it does, and for how many seconds."""
+        """Returns when a device loses its power, if it does, and for how many seconds."""
         if CUT not in self.tries or number % 10:
             return None, 0.0
         return self.bound / 2, DARK * self.bound
 
 
 def check(asked: Asked) -> None:
-    """Check what was given.
+    """Checks what was given.
 
     Raises:
         UsageError: It makes no sense.
@@ -132,7 +132,7 @@ def check(asked: Asked) -> None:
 
 
 def shard(given: str) -> tuple[int, int]:
-    """Read ``PART/PARTS``.
+    """Reads ``PART/PARTS``.
 
     Raises:
         UsageError: It is something else.
@@ -144,7 +144,7 @@ def shard(given: str) -> tuple[int, int]:
 
 
 def seconds(flag: str, given: str) -> float:
-    """Read a duration.
+    """Reads a duration.
 
     Raises:
         UsageError: It is none.

@@ -13,7 +13,7 @@ from fleet_cloud.plan.hook_settings import SERIAL_PARAMETER
 
 
 def of_image(path: Path) -> Settings:
-    """Return what an image's config.yaml says.
+    """Returns what an image's config.yaml says.
 
     Raises:
         FleetCloudError: It is wrong, or has no claim.
@@ -36,7 +36,7 @@ def of_image(path: Path) -> Settings:
 
 
 def of_fleet(server: Server, claim: Identity, template: str) -> Settings:
-    """Return what ``fleet-cloud config`` would say, with this claim."""
+    """Returns what ``fleet-cloud config`` would say, with this claim."""
     given = {
         "endpoint": server.endpoint.host,
         "port": server.endpoint.port,
@@ -52,7 +52,7 @@ def of_fleet(server: Server, claim: Identity, template: str) -> Settings:
 def of_device(
     settings: Settings, folder: Path, serial: str, parameters: Mapping[str, str], spread: float
 ) -> Settings:
-    """Return the configuration of one device.
+    """Returns the configuration of one device.
 
     Sources of parameters are those of the hardware, which is not here: what is no text is left out.
     """

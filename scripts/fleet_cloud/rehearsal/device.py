@@ -78,7 +78,7 @@ class Device:
         self.certificate = ""  # the id of the last that was issued
 
     def live(self, until: float) -> bool:
-        """Go from power-on to an identity; whether it came to one before ``until``, in seconds of the rehearsal.
+        """Goes from power-on to an identity; whether it came to one before ``until``, in seconds of the rehearsal.
 
         Then there is no power any more: what is on disk stays.
         """
@@ -103,18 +103,18 @@ class Device:
         return True
 
     def stop(self) -> None:
-        """End what it is at; safe from any thread."""
+        """Ends what it is at; safe from any thread."""
         self._mailbox.limit(self._clock.monotonic())
         self._mailbox.put(object())
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnects."""
         if self._session is not None:
             with contextlib.suppress(AgentError):
                 self._session.close()
 
     def note(self, request: str, said: str) -> None:
-        """Note that something did not work."""
+        """Notes that something did not work."""
         refusal = Refusal(at=round(self._shared.now(), 3), what=request, said=said)
         self._shared.journal.refused(self._life, refusal)
 

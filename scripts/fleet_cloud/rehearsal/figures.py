@@ -13,7 +13,7 @@ Figures = dict[str, object]
 
 
 def of_journal(journal: Journal, now: float) -> Figures:
-    """Return the figures so far; ``now`` in seconds since the rehearsal began."""
+    """Returns the figures so far; ``now`` in seconds since the rehearsal began."""
     with journal.lock:
         lives, refusals = [*journal.lives], [*journal.refusals]
     asked = journal.asked
@@ -54,12 +54,12 @@ def of_journal(journal: Journal, now: float) -> Figures:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the value that so many of all do not exceed; they are in order."""
+    """Returns the value that so many of all do not exceed; they are in order."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def _width(seconds: float) -> float:
-    """Return the seconds of a bin, in steps that do not change with every look."""
+    """Returns the seconds of a bin, in steps that do not change with every look."""
     return 2.0 ** max(-1, math.ceil(math.log2(seconds / _BINS)))
 
 

@@ -63,7 +63,7 @@ class Fleet:
         return self._shared.now()
 
     def run(self, starts: Sequence[Start], limit: float, look: Callable[[], None]) -> None:
-        """Give each its power, until all have an identity or ``limit`` seconds are over.
+        """Gives each its power, until all have an identity or ``limit`` seconds are over.
 
         Args:
             starts: The devices.
@@ -97,7 +97,7 @@ class Fleet:
                 thread.join(_END_SECONDS)
 
     def close(self) -> None:
-        """Disconnect all."""
+        """Disconnects all."""
         for device in self._devices:
             device.close()
 
@@ -115,7 +115,7 @@ class Fleet:
 
 
 def allow(devices: int) -> None:
-    """Let this process have as many files and connections open as it takes.
+    """Lets this process have as many files and connections open as it takes.
 
     Raises:
         FleetCloudError: The machine does not.
@@ -137,14 +137,14 @@ def allow(devices: int) -> None:
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process has."""
+    """Returns the bytes of memory that this process has."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 
 @contextmanager
 def disk() -> Iterator[Path]:
-    """Give a folder for the devices' state, gone afterwards; in memory where that is possible."""
+    """Gives a folder for the devices' state, gone afterwards; in memory where that is possible."""
     place = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="fleet-cloud-rehearsal-", dir=place) as name:
         yield Path(name)

@@ -54,14 +54,14 @@ class Journal:
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
 
     def refused(self, life: Life, refusal: Refusal) -> None:
-        """Note what did not work."""
+        """Notes what did not work."""
         with self.lock:
             self.refusals.append(refusal)
             life.rejected += 1
             life.why = f"{refusal.what}: {refusal.said}"
 
     def dump(self) -> dict[str, object]:
-        """Return it for a file."""
+        """Returns it for a file."""
         with self.lock:
             return {
                 "schema": SCHEMA,
@@ -75,7 +75,7 @@ class Journal:
 
 
 def load(found: Any, where: str) -> Journal:  # noqa: ANN401 - JSON
-    """Read what ``dump`` wrote.
+    """Reads what ``dump`` wrote.
 
     Raises:
         FleetCloudError: It is something else.
@@ -104,7 +104,7 @@ def _journal(found: Mapping[str, Any]) -> Journal:
 
 
 def merged(parts: Sequence[Journal]) -> Journal:
-    """Join the parts of one rehearsal, which several machines ran.
+    """Joins the parts of one rehearsal, which several machines ran.
 
     Raises:
         FleetCloudError: They are not parts of one, or one is there twice.

@@ -33,7 +33,7 @@ class MadeFile:
         self._append({"certificate": identifier, "thing": name})
 
     def read(self) -> dict[str, str]:
-        """Return the certificates, each with its thing; with nothing where it has none.
+        """Returns the certificates, each with its thing; with nothing where it has none.
 
         Raises:
             FleetCloudError: The file says something else.
@@ -55,7 +55,7 @@ class MadeFile:
         return found
 
     def clean(self, aws: Aws, account: Account) -> dict[str, CommandError]:
-        """Delete all of it in AWS; returns what could not be, and forgets the rest where nothing is left."""
+        """Deletes all of it in AWS; returns what could not be, and forgets the rest where nothing is left."""
         things: dict[str, list[Certificate]] = collections.defaultdict(list)
         for identifier, thing in self._with_things(aws, account).items():
             arn = account.iot(f"cert/{identifier}")
@@ -76,7 +76,7 @@ class MadeFile:
         return left
 
     def _with_things(self, aws: Aws, account: Account) -> dict[str, str]:
-        """Return the certificates with their things, AWS asked where an answer may have been lost."""
+        """Returns the certificates with their things, AWS asked where an answer may have been lost."""
         found = self.read()
         unknown = [identifier for identifier, thing in found.items() if not thing]
         answers = aws.ask_all(

@@ -33,12 +33,12 @@ class Rehearsed:
 
 
 def cut(bound: float) -> Cut:
-    """Return the power cut of one device in ten, while the fleet comes."""
+    """Returns the power cut of one device in ten, while the fleet comes."""
     return Cut(at=bound / 2, seconds=DARK * bound, of=10)
 
 
 def latency(figures: Figures) -> Latency:
-    """Return what the rehearsal met; where it met nothing, what is usual."""
+    """Returns what the rehearsal met; where it met nothing, what is usual."""
     usual = simulation.LATENCY
     return Latency(
         connect=_median(figures, "connect", usual.connect),
@@ -48,7 +48,7 @@ def latency(figures: Figures) -> Latency:
 
 
 def simulated(rehearsed: Rehearsed, met: Latency, variation: str = "") -> dict[str, object]:
-    """Return what comes of it, the median of some runs."""
+    """Returns what comes of it, the median of some runs."""
     devices = min(rehearsed.devices, MOST)
     scale = devices / rehearsed.devices
     quota = rehearsed.quota / 2 if variation == HALF else rehearsed.quota

@@ -9,12 +9,12 @@ _PLACE = "{{REPORT}}"
 
 
 def text_of(report: Mapping[str, object]) -> str:
-    """Return a report as JSON that may stand in a page."""
+    """Returns a report as JSON that may stand in a page."""
     return json.dumps(report, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def render(report: Mapping[str, object]) -> str:
-    """Return the page.
+    """Returns the page.
 
     Args:
         report: ``title``, ``words`` (what was asked), ``figures`` and ``outlook``.

@@ -14,7 +14,7 @@ class PowerOn:
     streets: int = 1
 
     def moment(self, number: int, bound: float, jitter: float) -> float:
-        """Return at which second a device gets power.
+        """Returns at which second a device gets power.
 
         Args:
             number: The device's, from 0.

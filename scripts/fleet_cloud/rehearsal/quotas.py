@@ -12,7 +12,7 @@ class Bucket:
         self._filled = 0.0
 
     def takes(self, now: float) -> bool:
-        """Take one if there is one."""
+        """Takes one if there is one."""
         self._level = min(self._size, self._level + (now - self._filled) * self._rate)
         self._filled = now
         if self._level < 1.0:
@@ -29,7 +29,7 @@ class Window:
         self._taken: collections.deque[float] = collections.deque()
 
     def takes(self, now: float) -> bool:
-        """Take one if there is one."""
+        """Takes one if there is one."""
         while self._taken and self._taken[0] <= now - 1.0:
             self._taken.popleft()
         if len(self._taken) >= self._most:

@@ -16,7 +16,7 @@ Report = dict[str, object]
 
 
 def of(found: Journal, now: float, outlook: Sequence[object] = ()) -> Report:
-    """Return the report so far; ``now`` in seconds since it began."""
+    """Returns the report so far; ``now`` in seconds since it began."""
     return {
         "title": "Rehearsal" if found.ended is None else "Rehearsal, done",
         "words": str(found.asked.get("words", "")),
@@ -26,7 +26,7 @@ def of(found: Journal, now: float, outlook: Sequence[object] = ()) -> Report:
 
 
 def write(folder: Path, found: Journal, report: Report) -> None:
-    """Write both files."""
+    """Writes both files."""
     files.make_folder(folder, 0o755)
     whole = {**found.dump(), **report}
     files.write_public(folder / DATA, f"{json.dumps(whole)}\n")
@@ -34,7 +34,7 @@ def write(folder: Path, found: Journal, report: Report) -> None:
 
 
 def read(path: Path) -> Journal:
-    """Read a report's journal.
+    """Reads a report's journal.
 
     Raises:
         FleetCloudError: There is none.
@@ -54,7 +54,7 @@ def read(path: Path) -> Journal:
 
 
 def advice(devices: int, quota: float, given: float) -> str | None:
-    """Return what the spread should be, unless it is so."""
+    """Returns what the spread should be, unless it is so."""
     fits = spread.window_seconds(devices, quota)
     if given >= fits:
         return None

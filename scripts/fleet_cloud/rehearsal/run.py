@@ -38,7 +38,7 @@ class Stage:
 
 
 def rehearse(asked: Asked, stage: Stage) -> tuple[Journal, report.Report]:
-    """Run the devices until all have an identity or the time is over; return what came of it."""
+    """Runs the devices until all have an identity or the time is over; returns what came of it."""
     run = secrets.token_hex(2)
     serials = {number: f"{asked.prefix}{run}-{number + 1:06}" for number in asked.numbers}
     fleet.allow(len(serials))
@@ -84,7 +84,7 @@ def rehearse(asked: Asked, stage: Stage) -> tuple[Journal, report.Report]:
 def _look(
     journal: Journal, board: web.Board, devices: Fleet, console: Console
 ) -> Callable[[], None]:
-    """Return what shows how far it is: on the page always, on the terminal now and then."""
+    """Returns what shows how far it is: on the page always, on the terminal now and then."""
     said = 0.0
 
     def look() -> None:

@@ -17,7 +17,7 @@ Switch = dict[str, object]
 
 
 def is_sandbox(endpoint_url: str | None) -> bool:
-    """Return whether a sandbox answers there."""
+    """Returns whether a sandbox answers there."""
     if not endpoint_url:
         return False
     try:
@@ -27,7 +27,7 @@ def is_sandbox(endpoint_url: str | None) -> bool:
 
 
 def quotas(per_second: float) -> list[Switch]:
-    """Return what holds registrations to AWS's quotas: token buckets, a second's worth of room."""
+    """Returns what holds registrations to AWS's quotas: token buckets, a second's worth of room."""
     room = max(1.0, per_second)
     return [
         {"operation": operation, "kind": "quota", "per_second": per_second, "burst": room}
@@ -36,7 +36,7 @@ def quotas(per_second: float) -> list[Switch]:
 
 
 def slow_hook() -> Switch:
-    """Return what makes each registration take as long as a slow hook does."""
+    """Returns what makes each registration take as long as a slow hook does."""
     return {
         "operation": "register-thing", "kind": "delay", "seconds": HOOK_SECONDS, "calls": "every",
     }  # fmt: skip
@@ -44,7 +44,7 @@ def slow_hook() -> Switch:
 
 @contextmanager
 def switched(endpoint_url: str, switches: list[Switch]) -> Iterator[None]:
-    """Switch these on for as long as the block lasts.
+    """Switches these on for as long as the block lasts.
 
     Raises:
         FleetCloudError: The sandbox does not accept them.

@@ -130,7 +130,7 @@ class Device:
         self.lose_power()
 
     def lose_power(self) -> None:
-        """Forget what is not on disk."""
+        """Forgets what is not on disk."""
         self.boots += 1
         self.is_on = False
         self.failures = 0
@@ -158,7 +158,7 @@ class Herd:
         self._requests = self._rejected = self._certificates = self._left = 0
 
     def run(self) -> Figures:
-        """Let time pass."""
+        """Lets time pass."""
         self._left = len(self._devices)
         for number, device in enumerate(self._devices):
             moment = self._case.power.moment(number, self._case.bound, self._random.random())
@@ -195,7 +195,7 @@ class Herd:
     # The device -------------------------------------------------------------------------------------------------------
 
     def _wake(self, device: Device, now: float) -> None:
-        """Go on until there is something to wait for."""
+        """Goes on until there is something to wait for."""
         if not device.is_on:
             device.is_on = True
             if (seconds := self._spread(device, now)) > 0:

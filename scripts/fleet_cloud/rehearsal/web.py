@@ -31,14 +31,14 @@ class Board:
         return self._report
 
     def put(self, report: Report, *, is_last: bool = False) -> None:
-        """Show another."""
+        """Shows another."""
         with self._changed:
             self._report, self.is_over = report, is_last
             self._version += 1
             self._changed.notify_all()
 
     def wait(self, version: int) -> int:
-        """Wait for another than that version; return which it is, the same one when none came for a while."""
+        """Waits for another than that version; returns which it is, the same one when none came for a while."""
         with self._changed:
             self._changed.wait_for(lambda: self._version != version, _IDLE_SECONDS)
             return self._version
@@ -95,7 +95,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def served(board: Board, port: int) -> Iterator[str]:
-    """Serve the page for as long as the block lasts; gives its address.
+    """Serves the page for as long as the block lasts; gives its address.
 
     Raises:
         FleetCloudError: The port is taken.

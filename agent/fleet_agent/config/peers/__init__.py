@@ -11,7 +11,7 @@ from fleet_agent.config.peers.document import Imported
 
 
 def translate(document: object) -> Imported | None:
-    """Return what a peer's configuration comes to, None when it is nobody's that is known here.
+    """Returns what a peer's configuration comes to, None when it is nobody's that is known here.
 
     Args:
         document: As the JSON or YAML parser gave it.

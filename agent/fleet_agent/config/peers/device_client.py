@@ -65,12 +65,12 @@ _INSTEAD = {
 
 
 def recognises(document: Mapping[str, Any]) -> bool:
-    """Tell whether this is a configuration of Device Client."""
+    """Tells whether this is a configuration of Device Client."""
     return any(key in document for key in _KNOWN)
 
 
 def translate(document: Mapping[str, Any]) -> Imported:
-    """Return what it comes to."""
+    """Returns what it comes to."""
     theirs = Document(document)
     provisions = bool(theirs.take("fleet-provisioning/enabled"))
     values = theirs.take_parameters("fleet-provisioning/template-parameters")

@@ -51,17 +51,17 @@ class Document:
         self._without_value = {leaf for leaf, value in every.items() if value is None}
 
     def take(self, *keys: str) -> Any:  # noqa: ANN401 - whatever the peer's file holds
-        """Take the first of these that is there, and forget the others: names of one thing."""
+        """Takes the first of these that is there, and forgets the others: names of one thing."""
         found = [self._leaves.pop(tuple(key.split("/")), None) for key in keys]
         return next((each for each in found if each is not None), None)
 
     def take_text(self, *keys: str) -> str | None:
-        """Take a value as text: numbers and the like as they would be written."""
+        """Takes a value as text: numbers and the like as they would be written."""
         value = self.take(*keys)
         return None if value is None else _text(value)
 
     def take_parameters(self, *keys: str) -> dict[str, str]:
-        """Take template parameters, a mapping or a JSON text of one; what is neither stays, to be told."""
+        """Takes template parameters, a mapping or a JSON text of one; what is neither stays, to be told."""
         found: dict[str, str] = {}
         for path in (tuple(key.split("/")) for key in keys):
             for leaf in self._without_value:
@@ -82,7 +82,7 @@ class Document:
         return found
 
     def take_proxy(self, *keys: str) -> str | None:
-        """Take a proxy's address; a user and password in it stay behind, to be told without them."""
+        """Takes a proxy's address; a user and password in it stay behind, to be told without them."""
         for key in keys:
             found = self.take_text(key)
             if found and "@" in found:
@@ -98,7 +98,7 @@ class Document:
         return tuple(key.split("/")) in self._leaves
 
     def put_back(self, key: str, value: object) -> None:
-        """Return what was taken and is no use: it is reported as left."""
+        """Returns what was taken and is no use: it is reported as left."""
         self._leaves[tuple(key.split("/"))] = value
 
     def left(self, reasons: Mapping[str, str]) -> tuple[Left, ...]:
@@ -136,7 +136,7 @@ def _leaves(
 
 
 def unfilled_notes(settings: Mapping[str, Any], at: str = "") -> tuple[str, ...]:
-    """Name every value with a variable of the shell's in it: nobody fills that in here."""
+    """Names every value with a variable of the shell's in it: nobody fills that in here."""
     notes: list[str] = []
     for key, value in settings.items():
         name = f"{at}{key}"
@@ -180,7 +180,7 @@ NO_PROVISIONING = "there is no fleet provisioning in it: add the sections claim 
 
 
 def method_notes(method: str) -> tuple[str, ...]:
-    """Say what the better method needs, when the peer's is the other one."""
+    """Says what the better method needs, when the peer's is the other one."""
     if method == "csr":
         return ()
     words = (
@@ -191,7 +191,7 @@ def method_notes(method: str) -> tuple[str, ...]:
 
 
 def literal_notes(found: Mapping[str, str]) -> tuple[str, ...]:
-    """Warn of serial numbers written out: an image would give every device the same."""
+    """Warns of serial numbers written out: an image would give every device the same."""
     return tuple(
         f"provisioning.parameters.{name} is written out: in an image, every device would have the same. "
         "Name a source instead, such as {first_of: [{device_tree: serial-number}, {dmi: product_serial}]}"
@@ -201,7 +201,7 @@ def literal_notes(found: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def without_nothing(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without what is None or empty, all the way down."""
+    """Returns settings without what is None or empty, all the way down."""
     kept: dict[str, Any] = {}
     for key, value in settings.items():
         inner = without_nothing(value) if isinstance(value, Mapping) else value

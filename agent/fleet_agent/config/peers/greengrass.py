@@ -45,12 +45,12 @@ _OWN = {
 
 
 def recognises(document: Mapping[str, Any]) -> bool:
-    """Tell whether this is a configuration of Greengrass."""
+    """Tells whether this is a configuration of Greengrass."""
     return isinstance(document.get("services"), Mapping)
 
 
 def translate(document: Mapping[str, Any]) -> Imported:
-    """Return what it comes to; without fleet provisioning that is little, and the rest is told."""
+    """Returns what it comes to; without fleet provisioning that is little, and the rest is told."""
     services = document["services"]
     plugin = next((name for name in (_LITE, _PLUGIN) if name in services), "")
     peer = next(

@@ -168,7 +168,7 @@ class Module:
         return _loaded[path]
 
     def call(self, name: str, *arguments: object) -> None:
-        """Call one of its functions.
+        """Calls one of its functions.
 
         Raises:
             CryptokiError: It answers with anything but CKR_OK.
@@ -217,7 +217,7 @@ class Session:
         self._handle = handle
 
     def log_in(self, pin: bytes) -> None:
-        """Give the user's PIN, once. Where another session of this process has, it is not looked at."""
+        """Gives the user's PIN, once. Where another session of this process has, it is not looked at."""
         with _allowing(_ALREADY_LOGGED_IN):
             self._call("C_Login", ctypes.c_ulong(_USER), pin, ctypes.c_ulong(len(pin)))
 
@@ -251,7 +251,7 @@ class Session:
     def make_pair(
         self, mechanism: int, public: Mapping[int, Value], private: Mapping[int, Value]
     ) -> None:
-        """Make a key pair in the hardware token."""
+        """Makes a key pair in the hardware token."""
         how = _Mechanism(mechanism=mechanism)
         publics, _kept = _template(public)
         privates, _kept_too = _template(private)
@@ -267,7 +267,7 @@ class Session:
         )
 
     def sign(self, key: int, mechanism: int, data: bytes) -> bytes:
-        """Sign with a private key of the hardware token."""
+        """Signs with a private key of the hardware token."""
         how = _Mechanism(mechanism=mechanism)
         self._call("C_SignInit", ctypes.byref(how), ctypes.c_ulong(key))
         buffer = ctypes.create_string_buffer(1024)
@@ -276,7 +276,7 @@ class Session:
         return buffer.raw[: length.value]
 
     def destroy(self, item: int) -> None:
-        """Destroy an object."""
+        """Destroys an object."""
         self._call("C_DestroyObject", ctypes.c_ulong(item))
 
     def _call(self, name: str, *arguments: object) -> None:
@@ -297,7 +297,7 @@ def _refuse_foreign(path: str) -> None:
 
 @contextmanager
 def _allowing(*codes: int) -> Iterator[None]:
-    """Take these answers for a success; without any, all of them."""
+    """Takes these answers for a success; without any, all of them."""
     try:
         yield
     except CryptokiError as error:

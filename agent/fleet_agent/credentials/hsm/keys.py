@@ -34,7 +34,7 @@ def exists(key: HardwareKey) -> bool:
 
 
 def make(key: HardwareKey, kind: str) -> None:
-    """Make the key in the hardware token, ``ec-p256`` or ``rsa-2048``; one that is there already stays.
+    """Makes the key in the hardware token, ``ec-p256`` or ``rsa-2048``; one that is there already stays.
 
     Raises:
         DeviceError: The hardware token cannot be asked, or cannot make one.
@@ -119,7 +119,7 @@ def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKe
 
 
 def destroy(key: HardwareKey) -> None:
-    """Destroy both halves; none there is fine.
+    """Destroys both halves; none there is fine.
 
     Raises:
         DeviceError: The hardware token cannot be asked.
@@ -131,7 +131,7 @@ def destroy(key: HardwareKey) -> None:
 
 
 def check(key: HardwareKey) -> str:
-    """Make sure that the key is there and can be used, and give the PIN (as text) for the SDK, which is right then.
+    """Makes sure that the key is there and can be used, and gives the PIN (as text) for the SDK, which is right then.
 
     Raises:
         DeviceError: The module, the hardware token, the PIN or the key is not as it should be.

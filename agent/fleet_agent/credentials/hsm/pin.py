@@ -22,7 +22,7 @@ _UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 
 def log_in(session: Session, token: HardwareToken) -> None:
-    """Give the hardware token its PIN, once; one that it refused before is not given again.
+    """Gives the hardware token its PIN, once; one that it refused before is not given again.
 
     Raises:
         DeviceError: The PIN is wrong, or cannot be read; or the hardware token is locked.

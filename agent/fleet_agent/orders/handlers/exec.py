@@ -47,7 +47,7 @@ class ExecWork:
         return self._child.due if self._child else math.inf
 
     def begin(self, order: Order, done: Done) -> None:
-        """Start it."""
+        """Starts it."""
 
         def ended(how: Ended) -> None:
             self._child = None
@@ -79,12 +79,12 @@ class ExecWork:
             self._child.act()
 
     def cancel(self) -> bool:
-        """End it."""
+        """Ends it."""
         self.close()
         return True
 
     def close(self) -> None:
-        """End it."""
+        """Ends it."""
         if self._child is not None:
             self._child.kill()
             self._child = None

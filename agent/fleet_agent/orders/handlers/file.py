@@ -38,7 +38,7 @@ class FileWork:
         self._mode = int(handler.mode, 8)
 
     def begin(self, order: Order, done: Done) -> None:
-        """Write it."""
+        """Writes it."""
         done(self._write(order))
 
     def resume(self, _order: Order, _done: Done) -> bool:
@@ -92,7 +92,7 @@ def place(template: str, levels: tuple[str, ...]) -> Path:
 
 
 def _refuse_link(template: str, path: Path) -> None:
-    """Refuse a folder that a topic names and that is a link; the administrator's own links are fine.
+    """Refuses a folder that a topic names and that is a link; the administrator's own links are fine.
 
     Raises:
         ValueError: It is one.

@@ -64,7 +64,7 @@ class HelperWork:
         self.due = math.inf
 
     def begin(self, order: Order, done: Done) -> None:
-        """Ask for it."""
+        """Asks for it."""
         limit = max(math.ceil(seconds(self._handler.timeout, order, self._clock)), 1)
         request = {
             "name": self._handler.name,
@@ -84,7 +84,7 @@ class HelperWork:
             self._end(failure("no-helper", words))
 
     def resume(self, order: Order, done: Done) -> bool:
-        """Ask what became of it; the agent, or the device, was away."""
+        """Asks what became of it; the agent, or the device, was away."""
         self._order, self._done, self._is_started, self._asks = order, done, True, _RESULT
         self._until = self._clock.monotonic() + self._handler.timeout + _GRACE
         self._ask()
@@ -99,21 +99,21 @@ class HelperWork:
         self._end(failure(TIMEOUT, words, was_begun=True))
 
     def cancel(self) -> bool:
-        """Have it ended; the next order waits for that, as for any end."""
+        """Has it ended; the next order waits for that, as for any end."""
         self._asks = _CANCEL
         self._until = self._clock.monotonic() + _ENDING
         self._ask()
         return self._order is None
 
     def close(self) -> None:
-        """Wait no more; what the helper has started goes on."""
+        """Waits no more; what the helper has started goes on."""
         self._done = None
         self._let_go()
 
     # What became of it ------------------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        """Ask for the outcome of the order by its id, or for its end."""
+        """Asks for the outcome of the order by its id, or for its end."""
         self._let_go()
         if self._order is None:
             return
@@ -123,7 +123,7 @@ class HelperWork:
         self.due = min(self._until, self._clock.monotonic() + pause)
 
     def _send(self, line: bytes) -> str | None:
-        """Connect and send a line; None, or why not."""
+        """Connects and sends a line; None, or why not."""
         connection = socket.socket(
             socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )

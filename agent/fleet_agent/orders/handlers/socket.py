@@ -46,7 +46,7 @@ class SocketWork:
         self.due = math.inf
 
     def begin(self, order: Order, done: Done) -> None:
-        """Send it."""
+        """Sends it."""
         connection = socket.socket(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )
@@ -73,12 +73,12 @@ class SocketWork:
         self._end(failure(TIMEOUT, words, was_begun=True))
 
     def cancel(self) -> bool:
-        """Wait no more: its connection ends, which it may notice."""
+        """Waits no more: its connection ends, which it may notice."""
         self.close()
         return True
 
     def close(self) -> None:
-        """Wait for its answer no more."""
+        """Waits for its answer no more."""
         self._done = None
         self._let_go()
 

@@ -33,10 +33,10 @@ class Work(Protocol):
     goes_on: bool
 
     def begin(self, order: Order, done: Done) -> None:
-        """Carry it out; ``done`` is called once, later or before this returns."""
+        """Carries it out; ``done`` is called once, later or before this returns."""
 
     def resume(self, order: Order, done: Done) -> bool:
-        """Learn what became of one that was begun before the agent ended; False when that cannot be known."""
+        """Learns what became of one that was begun before the agent ended; False when that cannot be known."""
 
     @property
     def due(self) -> float:
@@ -46,10 +46,10 @@ class Work(Protocol):
         """The deadline has passed."""
 
     def cancel(self) -> bool:
-        """End what goes on, as far as that can be; False when it takes a while, and ``done`` is called then."""
+        """Ends what goes on, as far as that can be; False when it takes a while, and ``done`` is called then."""
 
     def close(self) -> None:
-        """Give up what goes on: ``done`` is not called any more."""
+        """Gives up what goes on: ``done`` is not called any more."""
 
 
 def seconds(limit: float, order: Order, clock: Clock) -> float:

@@ -68,7 +68,7 @@ class Asking:
         self.due = math.inf
 
     def ask(self, path: str, request: Request, answered: Answered) -> None:
-        """Ask, when it is its turn; not without a connection, after which all is decided anew.
+        """Asks, when it is its turn; not without a connection, after which all is decided anew.
 
         Args:
             path: Of the topic, below the base.
@@ -86,7 +86,7 @@ class Asking:
         return any(asked.path == path for asked in itertools.islice(self._requests, 1, None))
 
     def act(self) -> None:
-        """Ask again: no answer came."""
+        """Asks again: no answer came."""
         if self._requests and self._clock.monotonic() >= self.due:
             asked = self._requests[0]
             if asked.token:

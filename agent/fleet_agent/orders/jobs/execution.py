@@ -32,7 +32,7 @@ class Execution:
 
 
 def execution(values: object) -> Execution | None:
-    """Read the ``execution`` of an answer or a notice; None where there is none that can be read."""
+    """Reads the ``execution`` of an answer or a notice; None where there is none that can be read."""
     if not isinstance(values, dict):
         return None
     job = values.get("jobId")

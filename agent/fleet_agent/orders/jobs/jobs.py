@@ -92,7 +92,7 @@ class Jobs:
         self._is_searching = False
 
     def take(self, message: Arrived) -> Receipt:
-        """Look at a message."""
+        """Looks at a message."""
         if not message.topic.startswith(f"{self._base}/"):
             return Receipt.NOT_OURS
         message.acknowledge()
@@ -279,7 +279,7 @@ class Jobs:
     def _update(
         self, details: Mapping[str, str], accepted: Callable[[], None], **more: object
     ) -> None:
-        """Report progress."""
+        """Reports progress."""
         if self._execution is not None:
             self._updates.progress(self._execution, details, accepted, self._is_over, **more)
 

@@ -70,7 +70,7 @@ def to_bytes(progress: Progress) -> bytes:
 
 
 def from_bytes(data: bytes) -> Progress:
-    """Read it back.
+    """Reads it back.
 
     Raises:
         ValueError: It is not what ``to_bytes`` wrote.
@@ -108,7 +108,7 @@ class Kept:
             return None
 
     def write(self, progress: Progress) -> None:
-        """Keep it."""
+        """Keeps it."""
         try:
             files.make_folder(self._path.parent)
             files.write(self._path, to_bytes(progress), 0o600)

@@ -36,7 +36,7 @@ class Search:
         self._lists = lists
 
     def next(self, current: Progress | None, found: Found) -> None:
-        """Look for it, and give it to ``found``; None when there is none.
+        """Looks for it, and gives it to ``found``; None when there is none.
 
         Args:
             current: The one that is begun: it is looked for before others.
@@ -64,7 +64,7 @@ class Search:
         )
 
     def _look(self, jobs: list[str], found: Found) -> None:
-        """Look at one after the other."""
+        """Looks at one after the other."""
         if not jobs:
             found(None)
             return

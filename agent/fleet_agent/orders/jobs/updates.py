@@ -40,7 +40,7 @@ class Updates:
         over: Callable[[], None],
         **more: object,
     ) -> None:
-        """Report that it is under way.
+        """Reports that it is under way.
 
         Args:
             found: The execution.
@@ -71,7 +71,7 @@ class Updates:
         ask()
 
     def end(self, current: Progress, known: Callable[[], None]) -> None:
-        """Report its end; ``known`` is called when AWS has one, this or another."""
+        """Reports its end; ``known`` is called when AWS has one, this or another."""
         if current.end is not None:
             self._end(current, *current.end, known)
 

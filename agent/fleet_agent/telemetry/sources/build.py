@@ -46,7 +46,7 @@ class SourcesContext:
 
 
 def build(telemetry: Telemetry, context: SourcesContext) -> list[Source]:
-    """Make the sources whose topic can be filled in; none does anything before its first ``act``."""
+    """Makes the sources whose topic can be filled in; none does anything before its first ``act``."""
     found = (_source(item, telemetry, context) for item in telemetry.sources)
     return [source for source in found if source is not None]
 

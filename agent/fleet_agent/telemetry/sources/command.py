@@ -30,7 +30,7 @@ class Command:
         return self._child.due if self._child else self._next
 
     def act(self) -> None:
-        """Run it, or see to one that takes too long."""
+        """Runs it, or sees to one that takes too long."""
         if self._child is not None:
             self._child.act()
             return
@@ -48,7 +48,7 @@ class Command:
         )
 
     def close(self) -> None:
-        """End the run under way."""
+        """Ends the run under way."""
         if self._child is not None:
             self._child.kill()
             self._child = None
@@ -70,7 +70,7 @@ class Command:
             self._feed.works()
 
     def _hand_in(self, output: bytes) -> str | None:
-        """Make a reading of it; returns what is wrong with it, or None."""
+        """Makes a reading of it; returns what is wrong with it, or None."""
         if not output.strip():
             return None
         if self._settings.format == "text":

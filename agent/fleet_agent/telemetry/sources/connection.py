@@ -84,13 +84,13 @@ class Connection:
         mailbox.watch(client.fileno(), self._read)
 
     def close(self) -> None:
-        """End it; readings that were handed in stay."""
+        """Ends it; readings that were handed in stay."""
         if self._is_open:
             self._leave()
             self._client.close()
 
     def turn_away(self) -> None:
-        """End it, for another program's sake; its program reads why."""
+        """Ends it, for another program's sake; its program reads why."""
         if self._is_open:
             self._leave()
             self._farewells.send_last(self._client, answer(None, _makes_room()))
@@ -229,7 +229,7 @@ class Connection:
             self._answer()
 
     def _answer(self) -> None:
-        """Send what is due, in order; whether AWS took a reading comes after the answer to its packet."""
+        """Sends what is due, in order; whether AWS took a reading comes after the answer to its packet."""
         if self._is_stuck:
             return
         slots, outcomes, send = self._slots, self._outcomes, self._client.send
@@ -267,7 +267,7 @@ class Connection:
         self._bound()
 
     def _bound(self) -> None:
-        """Stop reading from a client that has too much open; go on when half of it is done."""
+        """Stops reading from a client that has too much open; goes on when half of it is done."""
         if self._is_stuck or self._is_last or not self._is_open:
             return
         share = 2 if self._is_full else 1

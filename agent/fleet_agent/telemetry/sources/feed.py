@@ -25,7 +25,7 @@ class Feed:
         content_type: str = JSON,
         on_stored: Callback | None = None,
     ) -> None:
-        """Hand in a reading made now."""
+        """Hands in a reading made now."""
         reading = Reading(
             topic=self.topic,
             payload=payload,

@@ -84,7 +84,7 @@ class File:
         self.due = feed.clock.monotonic()
 
     def act(self) -> None:
-        """Look at the file."""
+        """Looks at the file."""
         self.due = self._feed.clock.monotonic() + POLL
         try:
             self._look()
@@ -94,7 +94,7 @@ class File:
             self._save()
 
     def close(self) -> None:
-        """Save the position and let go of the file."""
+        """Saves the position and lets go of the file."""
         self._save()
         self._let_go()
 
@@ -117,7 +117,7 @@ class File:
             self._feed_is_fine()
 
     def _begin(self) -> Opened:
-        """Open the file where the last run of the agent left it."""
+        """Opens the file where the last run of the agent left it."""
         before = position.load(self._record, self._path)
         if before is None:
             opened = Opened(self._path)
@@ -176,7 +176,7 @@ class File:
     # Lines ------------------------------------------------------------------------------------------------------------
 
     def _read(self, file: Opened) -> bool:
-        """Hand in the next lines; whether there were any."""
+        """Hands in the next lines; whether there were any."""
         data = file.read(self._offset, _CHUNK)
         end = data.rfind(b"\n") + 1
         if end == 0:

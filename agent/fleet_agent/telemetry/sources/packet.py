@@ -57,7 +57,7 @@ class Request:
 
 
 def parse(data: bytes | bytearray | memoryview) -> Request:
-    """Read a packet of at most ``MAX_PACKET`` bytes.
+    """Reads a packet of at most ``MAX_PACKET`` bytes.
 
     Raises:
         PacketError: It is not as the protocol wants it.

@@ -78,7 +78,7 @@ class Opened:
         return is_long and self.head(position.head_size) == (position.head, position.head_size)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Lets go of it."""
         os.close(self.descriptor)
 
 
@@ -95,7 +95,7 @@ def load(record: Path, path: Path) -> Position | None:
 
 
 def save(record: Path, path: Path, position: Position) -> None:
-    """Keep the position, durably.
+    """Keeps the position, durably.
 
     Raises:
         StateDirectoryError: It cannot be written.

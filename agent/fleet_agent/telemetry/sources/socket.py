@@ -68,12 +68,12 @@ class Socket:
         return min(self.door.due, self._farewells.due)
 
     def act(self) -> None:
-        """Open the socket, or try to again; see whether it is still there."""
+        """Opens the socket, or tries to again; sees whether it is still there."""
         self._farewells.act()
         self.door.act()
 
     def close(self) -> None:
-        """Let go of all clients, and accept no more; who connects now waits for the next image of this process."""
+        """Lets go of all clients, and accepts no more; who connects now waits for the next image of this process."""
         for client in self._connections:
             client.close()
         self._farewells.close()

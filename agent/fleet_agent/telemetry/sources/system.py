@@ -50,7 +50,7 @@ class System:
         self.due = feed.clock.monotonic()
 
     def act(self) -> None:
-        """Take a reading. After a suspend or a stall: the next one from now, no burst of the missed ones."""
+        """Takes a reading. After a suspend or a stall: the next one from now, no burst of the missed ones."""
         self.due = max(self.due + self._interval, self._feed.clock.monotonic())
         values = read(self._disk, cpu=self._cpu)
         self._feed.put(timed(self._feed.clock.wall(), values))
@@ -60,7 +60,7 @@ class System:
 
 
 def read(disk: Path, root: Path = Path("/"), cpu: Cpu | None = None) -> dict[str, Value]:
-    """Take a reading.
+    """Takes a reading.
 
     Args:
         disk: A path on the file system to report on.

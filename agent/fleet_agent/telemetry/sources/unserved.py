@@ -35,7 +35,7 @@ class Unserved:
         return min(self._listen_at, self._farewells.due)
 
     def act(self) -> None:
-        """Listen, and let go of those that were turned away."""
+        """Listens, and lets go of those that were turned away."""
         self._farewells.act()
         if self._listen_at <= self._clock.monotonic():
             self._listen_at = math.inf
