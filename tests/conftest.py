@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say the seed, whatever became of the tests."""
+    """Says the seed, whatever became of the tests."""
     terminalreporter.write_line(f"CRASH_SEED={os.environ['CRASH_SEED']} for the same crash points")
 
 

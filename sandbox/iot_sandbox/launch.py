@@ -67,7 +67,7 @@ class Sandbox:
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """The process id."""
         return self.process.pid
 
     @property

@@ -42,7 +42,7 @@ class Machine:
     # Before it is switched on ----------------------------------------------------------------------------------------
 
     def configure(self, **sections: object) -> None:
-        """Put configuration and claim into the root, as root's own: what an image builder does."""
+        """Puts configuration and claim into the root, as root's own: what an image builder does."""
         folder = self.root / "etc" / "fleet-agent"
         claim = self.fleet.claim
         for source in (claim.certificate, claim.private_key):
@@ -69,11 +69,11 @@ class Machine:
         self.write("etc/hosts", f"127.0.0.1 localhost\n{self.network.host} {HOST}\n")
 
     def drop_in(self, text: str) -> None:
-        """Give the unit a drop-in."""
+        """Gives the unit a drop-in."""
         self.write(f"etc/systemd/system/{UNIT}.d/test.conf", text)
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Write a file of root's into the root."""
+        """Writes a file of root's into the root."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -91,7 +91,7 @@ class Machine:
             self.cut_power()
 
     def switch_on(self) -> None:
-        """Switch it on; does not wait for anything."""
+        """Switches it on; does not wait for anything."""
         command = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit"]
         command += ["--console=pipe", f"--machine={self.serial}", "-D", str(self.root)]
         command += [f"--network-namespace-path={self.network.path}"]
@@ -105,7 +105,7 @@ class Machine:
         return self.root.parent / "console.txt"
 
     def cut_power(self) -> None:
-        """Take the power away: everything in it is killed where it stands."""
+        """Takes the power away: everything in it is killed where it stands."""
         if self._process is not None:
             leader = self.leader()
             for pid in filter(None, (leader, self._process.pid)):
@@ -117,7 +117,7 @@ class Machine:
             self._process = None
 
     def wait_restart(self, seconds: float = 60) -> None:
-        """Wait until it restarts itself, and have it start again: systemd-nspawn leaves that to who started it."""
+        """Waits until it restarts itself, and has it start again: systemd-nspawn leaves that to who started it."""
         assert self._process is not None
         assert self._process.wait(seconds) == RESTART
         self.switch_on()
@@ -142,7 +142,7 @@ class Machine:
     # While it is on ---------------------------------------------------------------------------------------------------
 
     def attempt(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command inside, whatever comes of it."""
+        """Runs a command inside, whatever comes of it."""
         leader = until(self.leader, "the machine's process 1")
         return subprocess.run(
             ["nsenter", "--all", "--target", str(leader), "/usr/bin/env", "-i",
@@ -151,7 +151,7 @@ class Machine:
         )  # fmt: skip
 
     def run(self, *command: str) -> str:
-        """Run a command inside that must work; give its stdout."""
+        """Runs a command inside that must work; gives its stdout."""
         done = self.attempt(*command)
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
@@ -167,7 +167,7 @@ class Machine:
         return dict(line.partition("=")[::2] for line in done.stdout.splitlines())
 
     def wait_shown(self, seconds: float = 60, **wanted: str) -> dict[str, str]:
-        """Wait until systemd says so of the unit; ``StatusText`` need only contain it."""
+        """Waits until systemd says so of the unit; ``StatusText`` need only contain it."""
         shown: dict[str, str] = {}
 
         def is_so() -> bool:
@@ -186,7 +186,7 @@ class Machine:
         return shown
 
     def wait_connected(self, seconds: float = 60) -> dict[str, str]:
-        """Wait until it is connected."""
+        """Waits until it is connected."""
         return self.wait_shown(seconds, ActiveState="active", StatusText="connected as")
 
     def journal(self, *matches: str) -> list[dict[str, Any]]:

@@ -32,14 +32,14 @@ class Network:
         return f"/run/netns/{self.namespace}"
 
     def switch(self, *, on: bool) -> None:
-        """Pull the device's cable, or plug it in."""
+        """Pulls the device's cable, or plug it in."""
         state = "up" if on else "down"
         run("ip", "-n", self.namespace, "link", "set", "device0", state)
 
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """Make one for as long as the block lasts."""
+    """Makes one for as long as the block lasts."""
     number = os.getpid() % 4096 * 16 + next(_numbers) % 16  # of the /30s below 10.64.0.0/14
     base = f"10.{64 + (number >> 14)}.{(number >> 6) & 255}"
     low = (number & 63) * 4

@@ -6,7 +6,7 @@ from boot import roots
 
 
 def publish(root: Path, folder: Path, *names: str) -> None:
-    """Make packages, each a program that says hello, and the device's only source of packages.
+    """Makes packages, each a program that says hello, and the device's only source of packages.
 
     Args:
         root: The device's file system.

@@ -107,7 +107,7 @@ def _make(root: Path, suite: str, packages: str, options: Sequence[str]) -> None
 
 
 def mount(lower: Path, folder: Path) -> Path:
-    """Lay a writable root over one that stays as it is; ``folder`` gets what is written.
+    """Lays a writable root over one that stays as it is; ``folder`` gets what is written.
 
     ``/var`` is a copy and not a layer: an agent that finds its state on an overlay doubts that it lasts.
     """
@@ -121,19 +121,19 @@ def mount(lower: Path, folder: Path) -> Path:
 
 
 def unmount(root: Path) -> None:
-    """Take the layers away; what was written stays in their folder until somebody removes that."""
+    """Takes the layers away; what was written stays in their folder until somebody removes that."""
     for target in (root / "var", root):
         subprocess.run(["umount", "--lazy", str(target)], check=False, capture_output=True)
 
 
 def install(root: Path, deb: Path) -> str:
-    """Install or upgrade a package in a root that is not running, without any network; give what was said."""
+    """Installs or upgrade a package in a root that is not running, without any network; gives what was said."""
     shutil.copy(deb, root / "root" / deb.name)
     return inside(root, "dpkg", "-i", f"/root/{deb.name}")
 
 
 def inside(root: Path, *command: str, options: Sequence[str] = ()) -> str:
-    """Run a command in a root that is not running, without any network; give its stdout and stderr."""
+    """Runs a command in a root that is not running, without any network; gives its stdout and stderr."""
     ours = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe"]
     said = run("systemd-nspawn", *ours, *options, "-D", str(root), *command)
     noise = "Attempted to remove disk file system"  # systemd-nspawn's, at its end; harmless
@@ -141,7 +141,7 @@ def inside(root: Path, *command: str, options: Sequence[str] = ()) -> str:
 
 
 def run(*command: str) -> str:
-    """Run a command that must work; give its stdout and stderr."""
+    """Runs a command that must work; gives its stdout and stderr."""
     done = subprocess.run(
         command,
         check=False,

@@ -11,7 +11,7 @@ USER = 1000660
 
 
 def container(device: Machine, *command: str) -> "subprocess.Popen[str]":
-    """Start a command as process 1; systemd-nspawn is the runtime that every Debian has."""
+    """Starts a command as process 1; systemd-nspawn is the runtime that every Debian has."""
     words = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--read-only"]
     words += [f"--network-namespace-path={device.network.path}", "-D", str(device.root)]
     words += [f"--bind={device.state}:/{STATE}", "--tmpfs=/run/fleet-agent:mode=0777"]

@@ -50,7 +50,7 @@ def test_the_suite_on_the_debian_to_come(deb: Path, root_dir: Path, tmp_path: Pa
 
 
 def check(root: Path, root_dir: Path) -> None:
-    """Run the tests in a root that has the package, and take its layers away."""
+    """Runs the tests in a root that has the package, and takes its layers away."""
     try:
         environment = borrowed(root)
         found = roots.inside(root, "python3", "-c", FOUND, options=environment)
@@ -86,7 +86,7 @@ def with_hypothesis(root_dir: Path) -> list[str]:
 
 
 def borrowed(root: Path) -> list[str]:
-    """Show the root our own packages but for ``THEIRS``; give what systemd-nspawn must be told for that."""
+    """Shows the root our own packages but for ``THEIRS``; gives what systemd-nspawn must be told for that."""
     site = Path(sysconfig.get_paths()["purelib"])
     links = root / "borrowed"
     links.mkdir()

@@ -17,7 +17,7 @@ CREDENTIALS = {
 
 
 def example(device: Machine, name: str) -> None:
-    """Put an example where its first lines say."""
+    """Puts an example where its first lines say."""
     device.drop_in((device.root / EXAMPLES / name).read_text())
 
 

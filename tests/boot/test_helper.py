@@ -53,7 +53,7 @@ class Helper:
         self.machine = machine
 
     def ask(self, *words: str, user: str = "_fleet-agent") -> list[dict[str, Any]]:
-        """Send a request as somebody; give the lines of the answer."""
+        """Sends a request as somebody; gives the lines of the answer."""
         said = self.attempt(*words, user=user)
         assert said.returncode == 0, said.stderr
         return [json.loads(line) for line in said.stdout.splitlines()]
@@ -65,7 +65,7 @@ class Helper:
         return self.machine.attempt(*asking, *words)
 
     def run(self, name: str, *arguments: str, timeout: float = 20) -> dict[str, Any]:
-        """Have a program run for an order of its own; give its outcome."""
+        """Has a program run for an order of its own; gives its outcome."""
         return self.ask(request(name, *arguments, timeout=timeout))[-1]
 
     def result(self, order: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Helper:
             self.machine.write(f"{HELPERS}/{name}.profile", profile)
 
     def example(self, name: str, allow: str | None = None) -> None:
-        """Copy one of the package's programs, as root does."""
+        """Copies one of the package's programs, as root does."""
         for path in (self.machine.root / EXAMPLES).glob(f"{name}*"):
             shutil.copy(path, self.machine.root / HELPERS / path.name)
         if allow is not None:

@@ -94,7 +94,7 @@ class Operator:
         self.console = Console(device)
 
     def done(self, template: str, status: str = "SUCCEEDED", **parameters: str) -> dict[str, str]:
-        """Give one that ends so; what the device said of it."""
+        """Gives one that ends so; what the device said of it."""
         job = f"{template}-{os.getpid()}-{len(self.console.jobs)}"
         self.console.create_by_template(job, template, parameters)
         found, details = self.console.ended(job)

@@ -21,7 +21,7 @@ from crash.wrong_agent import WRITERS
 
 
 def main() -> int:
-    """Run it; 1 when something did not survive."""
+    """Runs it; 1 when something did not survive."""
     arguments = _parser().parse_args()
     seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     began = time.monotonic()

@@ -80,7 +80,7 @@ def _tell(what: str, readings: list[Reading], say: Say) -> None:
 
 
 def main() -> int:
-    """Fill it; the error's exit status when it cannot."""
+    """Fills it; the error's exit status when it cannot."""
     state_dir, run, writer = sys.argv[1:]
     try:
         fill(

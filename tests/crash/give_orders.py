@@ -184,7 +184,7 @@ class Device:
 
 
 def prepare(folder: Path) -> None:
-    """Let a cloud have all of it to give."""
+    """Lets a cloud have all of it to give."""
     folder.mkdir(parents=True)
     (folder / "sent").write_text("".join(f"{name}\n" for name in MESSAGES))
     job = {"status": "QUEUED", "version": 1, "document": DOCUMENT}
@@ -192,7 +192,7 @@ def prepare(folder: Path) -> None:
 
 
 def give(state_dir: Path, cloud: Cloud, writer: str = "right") -> None:
-    """Have a device take them."""
+    """Has a device take them."""
     if writer == IN_MEMORY:
         Line.add = lambda line, order, **_: line.add_in_memory(order)  # type: ignore[method-assign]
     state_dir.mkdir(exist_ok=True)
@@ -200,7 +200,7 @@ def give(state_dir: Path, cloud: Cloud, writer: str = "right") -> None:
 
 
 def main() -> int:
-    """Take them; the error's exit status when that cannot be done."""
+    """Takes them; the error's exit status when that cannot be done."""
     state_dir, cloud, writer = sys.argv[1:]
     try:
         give(Path(state_dir), Cloud(Path(cloud)), writer)

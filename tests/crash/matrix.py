@@ -158,7 +158,7 @@ def break_at(point: Point, workload: Workload, record: Path) -> tuple[bool, str 
 
 
 def _limited(program: Program, size: int) -> "subprocess.CompletedProcess[str]":
-    """Run it with no file growing beyond so many bytes: a write that would is short, and the next one fails."""
+    """Runs it with no file growing beyond so many bytes: a write that would is short, and the next one fails."""
     return subprocess.run(
         ["prlimit", f"--fsize={size}", *program.words],
         capture_output=True,
@@ -236,7 +236,7 @@ class Matrix:
         return tallies
 
     def _share(self, items: Sequence[T], work: Callable[[T, int], None]) -> None:
-        """Have the workers do it for every item."""
+        """Has the workers do it for every item."""
         queue: SimpleQueue[T] = SimpleQueue()
         for item in items:
             queue.put(item)

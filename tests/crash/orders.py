@@ -72,7 +72,7 @@ class Orders:
 
 
 def come_to_an_end(state_dir: Path, cloud: Path) -> None:
-    """Have the agent go on: everything is answered, the job is over, nothing is done twice and nothing left.
+    """Has the agent go on: everything is answered, the job is over, nothing is done twice and nothing left.
 
     Raises:
         AssertionError: It is not so.

@@ -64,7 +64,7 @@ class Readings:
 
 
 def look_at_readings(state_dir: Path, said: Iterable[str]) -> None:
-    """Open the queue: it has what was said to be stored and not said to be sent, in order, and was never damaged.
+    """Opens the queue: it has what was said to be stored and not said to be sent, in order, and was never damaged.
 
     Args:
         state_dir: Where it lies.

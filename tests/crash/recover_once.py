@@ -14,7 +14,7 @@ from fleet_agent.mailbox import Mailbox
 
 
 def main() -> int:
-    """Ask; the error's exit status when it was in vain."""
+    """Asks; the error's exit status when it was in vain."""
     try:
         settings = load(Path(sys.argv[1]))
         lock = state.take(settings, allow_volatile=True)

@@ -61,7 +61,7 @@ class Recovery(Provisioning):
         self._look_at_cloud(current.certificate_id, self._store.ledger.latest())
 
     def _try(self) -> str:
-        """Ask once more; the code of what stopped it, empty when nothing did."""
+        """Asks once more; the code of what stopped it, empty when nothing did."""
         words, _ = self.program()
         done = subprocess.run(
             words, env=environment(), capture_output=True, text=True, check=False, timeout=150

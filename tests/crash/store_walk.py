@@ -36,7 +36,7 @@ def naive(store: Store) -> None:
 
 
 def main() -> int:
-    """Run the scenario."""
+    """Runs the scenario."""
     store = Store(Path(sys.argv[1]), FakeClock())
     try:
         match sys.argv[2]:

@@ -24,7 +24,7 @@ class Bench:
 
 @contextmanager
 def bench(folder: Path) -> Iterator[Bench]:
-    """Start one; four seconds."""
+    """Starts one; four seconds."""
     with launch(folder / "sandbox") as sandbox:
         yield Bench(make_fleet(sandbox, folder / "claim"), folder)
 
@@ -39,7 +39,7 @@ class Workload(Protocol):
     sizes: range
 
     def prepare(self) -> None:
-        """Put everything back to before the run."""
+        """Puts everything back to before the run."""
 
     def program(self) -> tuple[Sequence[str], Sequence[Path]]:
         """The command, and the files that it works with."""
@@ -55,7 +55,7 @@ class Workload(Protocol):
         """
 
     def heal(self) -> None:
-        """Run it again with nothing in its way, and see that it comes to its end.
+        """Runs it again with nothing in its way, and sees that it comes to its end.
 
         Raises:
             AssertionError, AgentError: It does not.

@@ -14,7 +14,7 @@ from fleet_agent.credentials.store import Store
 
 
 def in_place() -> None:
-    """Write over the file in use."""
+    """Writes over the file in use."""
 
     def write(path: Path, data: bytes, mode: int, **_: bool) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -25,7 +25,7 @@ def in_place() -> None:
 
 
 def ledger_last() -> None:
-    """Store the certificate first, and tell the ledger of it afterwards."""
+    """Stores the certificate first, and tells the ledger of it afterwards."""
     right = Store.keep_certificate
 
     def keep_certificate(self: Store, *arguments: Any) -> Any:
@@ -41,7 +41,7 @@ def ledger_last() -> None:
 
 
 def two_step_swap() -> None:
-    """Take the old link away, then make the new one."""
+    """Takes the old link away, then makes the new one."""
 
     def point(link: Path, target: str) -> None:
         link.unlink(missing_ok=True)

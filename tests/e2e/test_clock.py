@@ -49,7 +49,7 @@ class Shifted:
         self.env = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(self._file)}
 
     def set(self, seconds: float) -> None:
-        """Let its clock differ from the real one by so much."""
+        """Lets its clock differ from the real one by so much."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:.0f}")
         new.rename(self._file)

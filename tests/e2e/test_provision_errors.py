@@ -505,7 +505,7 @@ def test_second_agent_in_one_state_directory(agent: Agent, faults: FaultClient) 
 
 
 def interrupted(agent: Agent, faults: FaultClient) -> str:
-    """Leave an attempt with an issued certificate; give its id."""
+    """Leaves an attempt with an issued certificate; gives its id."""
     faults.add("register-thing", "reject", status_code=403)
     assert agent.provision().status == 77
     (certificate_id,) = agent.ledger()

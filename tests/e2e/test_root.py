@@ -38,7 +38,7 @@ unsigned long C_GetFunctionList(void **table) { (void)table; return 6; }
 
 
 def on_terminal(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the agent as root with a terminal; its exit status and all that it printed."""
+    """Runs the agent as root with a terminal; its exit status and all that it printed."""
     command = " ".join([PYTHON, "-m", "fleet_agent", *map(str, words)])
     return subprocess.run(
         ["script", "-qec", command, "/dev/null"],

@@ -360,7 +360,7 @@ class Manager:
         self.heard: list[str] = []
 
     def wait_for(self, message: str) -> str:
-        """Wait for a message that begins so."""
+        """Waits for a message that begins so."""
         while True:
             found = self.socket.recv(65536).decode()
             self.heard.append(found)

@@ -51,7 +51,7 @@ def damaged(whole: bytes) -> some.SearchStrategy[bytes]:
 
 
 def named(act: Callable[[], object]) -> None:
-    """Do it; an error must be one of ours, say what to do, and fit a log."""
+    """Does it; an error must be one of ours, says what to do, and fit a log."""
     raised: AgentError | None = None
     try:
         act()

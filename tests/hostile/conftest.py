@@ -24,7 +24,7 @@ def server(tmp_path: Path) -> Server:
 
 
 def leave(state_dir: Path, topics: Sequence[str]) -> None:
-    """Put a reading on each of these topics into the queue, whatever they are."""
+    """Puts a reading on each of these topics into the queue, whatever they are."""
     kept = Queue(state_dir / queue.NAME, Telemetry().queue, SystemClock())
     kept.add([Reading(topic=topic, payload=b"1", time=time.time()) for topic in topics])
     kept.close()

@@ -42,7 +42,7 @@ class Running(Daemon):
         super().__init__(self, words, environment())
 
     def put(self, *topics: str, payload: object = 1) -> None:
-        """Hand it a reading a topic, each below ``dt/NAME/``; they are durable when this returns."""
+        """Hands it a reading a topic, each below ``dt/NAME/``; they are durable when this returns."""
         path = self.state_dir / "run" / "telemetry.sock"
         until(path.exists, "the socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
@@ -68,7 +68,7 @@ class Running(Daemon):
         ]
 
     def wait_until_said(self, *words: str, seconds: float = 30.0) -> dict[str, str]:
-        """Wait until a problem has all these words; give it."""
+        """Waits until a problem has all these words; gives it."""
         try:
             return until(
                 lambda: self.said(*words), f"{self.name}: a problem with {words}", seconds

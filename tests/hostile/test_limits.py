@@ -23,7 +23,7 @@ GATHERING = {"telemetry": {"batch": {"max_delay": "1s"}}}
 
 
 def limited(server: Server, properties: Properties) -> None:
-    """Give ``pump`` a server with these limits."""
+    """Gives ``pump`` a server with these limits."""
     server.script("pump", Script(properties=properties))
 
 
@@ -127,7 +127,7 @@ class Gate(threading.Thread):
                     connection.send(b"{}")
 
     def close(self) -> None:
-        """Be gone."""
+        """Is gone."""
         self.is_open.set()
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -135,7 +135,7 @@ class Gate(threading.Thread):
 
 @contextmanager
 def behind_a_gate(path: Path) -> Iterator[Gate]:
-    """Run one for as long as the block lasts."""
+    """Runs one for as long as the block lasts."""
     gate = Gate(path)
     gate.start()
     try:

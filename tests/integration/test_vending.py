@@ -81,7 +81,7 @@ class Keeper:
         return got[0]
 
     def turn(self) -> None:
-        """Take one event, and act on deadlines."""
+        """Takes one event, and act on deadlines."""
         event = self.mailbox.wait(self.clock.monotonic() + 30)
         assert isinstance(event, Ready), "nothing came"
         event.act()

@@ -29,7 +29,7 @@ ROOMS = {
 
 
 def main() -> int:
-    """Run it; 1 when a room is below the share asked for, or the list of equivalent ones is not right."""
+    """Runs it; 1 when a room is below the share asked for, or the list of equivalent ones is not right."""
     arguments = _parser().parse_args()
     listed = list(equivalent.read())
     is_right = True

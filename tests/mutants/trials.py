@@ -64,7 +64,7 @@ class Trials:
         self._keep = keep
 
     def pytest_configure(self) -> None:
-        """Have examples chosen alike each time, and none made smaller: that it fails is all we ask."""
+        """Has examples chosen alike each time, and none made smaller: that it fails is all we ask."""
         # pytest wants to be the first to import it.
         from hypothesis import Phase, settings
 
@@ -200,13 +200,13 @@ class _Broken:
 
 
 def _limit(passed: float, worked: float) -> None:
-    """Have the process killed when a test takes much longer than it does with nothing broken."""
+    """Has the process killed when a test takes much longer than it does with nothing broken."""
     signal.setitimer(signal.ITIMER_REAL, 15 + 10 * passed)
     signal.setitimer(signal.ITIMER_PROF, 2 + 5 * worked)
 
 
 class _Pool:
-    """Processes at once."""
+    """How many processes at once."""
 
     def __init__(self, size: int) -> None:
         self.outcomes: dict[str, str] = {}
@@ -221,7 +221,7 @@ class _Pool:
             os.killpg(pid, signal.SIGKILL)
 
     def start(self, key: str, run: Callable[[], int]) -> None:
-        """Begin when there is a place."""
+        """Begins when there is a place."""
         while len(self._running) >= self._size:
             self._collect()
         self._running[_fork(run)] = key
@@ -260,7 +260,7 @@ def _fork(run: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def _own_folder(config: pytest.Config) -> Iterator[None]:
-    """Let the tests of this process write where nobody else does, and nothing stay."""
+    """Lets the tests of this process write where nobody else does, and nothing stay."""
     folder = Path(tempfile.mkdtemp(prefix="mutant"))
     config._tmp_path_factory._basetemp = folder  # type: ignore[attr-defined]
     try:
@@ -303,14 +303,14 @@ def _code_named(code: types.CodeType, name: str) -> types.CodeType:
 
 
 def _import_once(modules: Sequence[str]) -> None:
-    """Load what tests load while they run, lest every fork does it again."""
+    """Loads what tests load while they run, lest every fork does it again."""
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
 
 
 def import_all(root: Path, paths: Sequence[Path]) -> None:
-    """Have every module loaded before there are forks."""
+    """Has every module loaded before there are forks."""
     for path in paths:
         importlib.import_module(
             ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")

@@ -109,7 +109,7 @@ class Listener(threading.Thread):
                     connection.send(b'{"status": 0}')
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listens no more."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
@@ -163,7 +163,7 @@ class Cloud:
             one.result(60)
 
     def close(self) -> None:
-        """Leave."""
+        """Leaves."""
         self._client.stop()
 
 
@@ -204,7 +204,7 @@ class Watch(threading.Thread):
             return {}
 
     def close(self) -> None:
-        """Look no more."""
+        """Looks no more."""
         self._is_over.set()
         self.join()
 
@@ -264,7 +264,7 @@ class Bursts:
             self._stack = stack.pop_all()
 
     def run(self) -> Found:
-        """Do it all."""
+        """Does it all."""
         began = time.monotonic()
         self._await(lambda: "subscribed to" in self._log(), "the agent to subscribe")
         self._watch.disturbed(0)
@@ -285,7 +285,7 @@ class Bursts:
         return self._judge(time.monotonic() - began)
 
     def close(self) -> None:
-        """Leave nothing running."""
+        """Leaves nothing running."""
         self._stack.close()
 
     # What goes on ---------------------------------------------------------------------------------------------------

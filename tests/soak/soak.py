@@ -134,7 +134,7 @@ class Soak:
         self._agent = self._start()
 
     def run(self) -> Figures:
-        """Do it all."""
+        """Does it all."""
         figures = self._subscriber.figures
         began = time.monotonic()
         for program in self._programs:
@@ -160,7 +160,7 @@ class Soak:
         return figures
 
     def close(self) -> None:
-        """Leave nothing running."""
+        """Leaves nothing running."""
         self._subscriber.client.stop()
         self._agent.send_signal(signal.SIGTERM)
         self._agent.wait(60)
@@ -205,7 +205,7 @@ def say(words: str) -> None:
 
 
 def main() -> int:
-    """Run what is asked for and print what it found."""
+    """Runs what is asked for and prints what it found."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--readings", type=int, metavar="N", help="1000000; with --bursts 100000")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), metavar="S")

@@ -19,7 +19,7 @@ class Pair:
 
 
 def make_pair_of_thing(fleet: Fleet, folder: Path, serial: str) -> Pair:
-    """Make a thing with a certificate of its own, as `aws iot create-keys-and-certificate` and its console do."""
+    """Makes a thing with a certificate of its own, as `aws iot create-keys-and-certificate` and its console do."""
     iot, thing = fleet.iot, fleet.thing_name(serial)
     iot.create_thing(thingName=thing)
     made = iot.create_keys_and_certificate(setAsActive=True)

@@ -82,7 +82,7 @@ class Outcome:
 
 
 def until(condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
-    """Wait for a condition; give what it gave."""
+    """Waits for a condition; gives what it gave."""
     limit = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < limit, f"not within {seconds:g} s: {what}"
@@ -102,7 +102,7 @@ def run_command(
     under: Sequence[str] = (),
     limit: float = LIMIT,
 ) -> Outcome:
-    """Run ``fleet-agent`` with these words; ``under`` stands before the command, such as ``setpriv``."""
+    """Runs ``fleet-agent`` with these words; ``under`` stands before the command, such as ``setpriv``."""
     began = time.monotonic()
     done = subprocess.run(
         [*under, str(COMMAND), *map(str, words)],
@@ -167,7 +167,7 @@ class Agent:
         ]
 
     def configuration(self, file: Path, **sections: object) -> Path:
-        """Write what the flags say as a configuration file, ``sections`` in place of its own or beside them."""
+        """Writes what the flags say as a configuration file, ``sections`` in place of its own or beside them."""
         sandbox, claim = self.fleet.sandbox, self.fleet.claim
         settings = {
             "endpoint": sandbox.endpoint,
@@ -195,12 +195,12 @@ class Agent:
         limit: float = LIMIT,
         **changes: object,
     ) -> Outcome:
-        """Run ``provision --json``."""
+        """Runs ``provision --json``."""
         words = ("provision", "--json", *self.flags(**changes), "--allow-volatile", *more)
         return run_command(*words, env=env, under=under, limit=limit)
 
     def status(self, *more: str) -> Outcome:
-        """Run ``status --json``."""
+        """Runs ``status --json``."""
         return run_command("status", "--json", "--state-dir", self.state_dir, *more)
 
     @contextmanager
@@ -213,7 +213,7 @@ class Agent:
         config: Path | None = None,
         **changes: object,
     ) -> Iterator["Daemon"]:
-        """Run ``run`` (or another verb) for as long as the block lasts, at most; by its flags, or ``config``."""
+        """Runs ``run`` (or another verb) for as long as the block lasts, at most; by its flags, or ``config``."""
         said = self.flags(**changes) if config is None else ["--config", str(config)]
         words = [*command, verb, *said, "--allow-volatile", *map(str, more)]
         daemon = Daemon(self, words, environment(env))
@@ -284,7 +284,7 @@ class Daemon:
         return self._files[1].read_text()
 
     def wait_for_line(self, text: str, seconds: float = 20.0) -> str:
-        """Wait until its log has ``text``; give the last such line."""
+        """Waits until its log has ``text``; gives the last such line."""
 
         def lines() -> list[str]:
             found = [line for line in self.log.splitlines() if text in line]
@@ -305,7 +305,7 @@ class Daemon:
     def wait_for_problem(
         self, code: str, seconds: float = 20.0, name: str | None = None
     ) -> dict[str, str]:
-        """Wait until status.json tells a problem, of the source or handler with this name if any; give it."""
+        """Waits until status.json tells a problem, of the source or handler with this name if any; gives it."""
 
         def found() -> list[dict[str, str]]:
             shown = self.shown().get("problems", ())
@@ -314,16 +314,16 @@ class Daemon:
         return until(found, f"problem {code}", seconds)[0]
 
     def wait_connected(self) -> None:
-        """Wait until it is connected."""
+        """Waits until it is connected."""
         self.wait_for_line("connected to")
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal; give the exit status."""
+        """Sends a signal; gives the exit status."""
         self.process.send_signal(number)
         return self.process.wait(20)
 
     def close(self) -> None:
-        """Be gone, whatever the test left; what was written is kept for the check."""
+        """Is gone, whatever the test left; what was written is kept for the check."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -16,7 +16,7 @@ from iot_sandbox.launch import Sandbox
 
 
 def aws_command() -> str:
-    """Give the ``aws`` command: the one beside this interpreter, or the first on PATH."""
+    """Gives the ``aws`` command: the one beside this interpreter, or the first on PATH."""
     beside = Path(sys.executable).with_name("aws")
     found = str(beside) if beside.exists() else shutil.which("aws")
     assert found, "the aws command is not installed"
@@ -24,7 +24,7 @@ def aws_command() -> str:
 
 
 def aws(sandbox: Sandbox, *arguments: str | Path) -> Any:
-    """Run the real ``aws`` command against a sandbox; give its JSON answer, or None if it says nothing.
+    """Runs the real ``aws`` command against a sandbox; gives its JSON answer, or None if it says nothing.
 
     About 0.7 s a call. Fails the test with the command's own words.
     """
@@ -42,7 +42,7 @@ def aws(sandbox: Sandbox, *arguments: str | Path) -> Any:
 
 
 def aws_client(sandbox: Sandbox, service: str) -> Any:
-    """Give a botocore client of a service, for instance ``aws_client(sandbox, "iot").list_things()``."""
+    """Gives a botocore client of a service, for instance ``aws_client(sandbox, "iot").list_things()``."""
     # The test process's own AWS settings must not matter.
     settings = sandbox.environment
     return _client(

@@ -34,7 +34,7 @@ def make_certificate(
     public_key: "PublicKey | None" = None,
     issuer: str | None = None,
 ) -> str:
-    """Make a self-signed certificate, PEM: valid for ``name`` as a server, and its own CA.
+    """Makes a self-signed certificate, PEM: valid for ``name`` as a server, and its own CA.
 
     With ``public_key`` it is for that one, signed by ``key``, which is that of ``issuer``.
     """
@@ -62,7 +62,7 @@ def make_pair(
     valid_to: dt.datetime = FAR_AWAY,
     name: str = "test",
 ) -> Claim:
-    """Make a certificate that nobody issued, and its key, as files."""
+    """Makes a certificate that nobody issued, and its key, as files."""
     folder.mkdir(parents=True, exist_ok=True)
     key = make_key()
     pair = Claim("", folder / "certificate.pem", folder / "key.pem")

@@ -38,7 +38,7 @@ class Changes:
 
     @contextlib.contextmanager
     def stopping_at(self, change: int | None, error: BaseException) -> Iterator[None]:
-        """Raise ``error`` in place of the change of this number (from 0); a kill at all that follow, too."""
+        """Raises ``error`` in place of the change of this number (from 0); a kill at all that follow, too."""
         self._left, self._error, self.has_stopped = change, error, False
         Changes._watched = self
         try:

@@ -44,7 +44,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
-        """Call a method; give its result."""
+        """Calls a method; gives its result."""
         self._number += 1
         asked: dict[str, object] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -59,18 +59,18 @@ class Browser:
             self._heard(found)
 
     def open(self, address: str) -> None:
-        """Go to a page, and wait until it is there."""
+        """Goes to a page, and waits until it is there."""
         self.call("Page.navigate", url=address)
         self.until("document.readyState === 'complete'")
 
     def evaluate(self, expression: str) -> Any:
-        """Give the value of an expression."""
+        """Gives the value of an expression."""
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
     def until(self, expression: str) -> None:
-        """Wait until an expression is true."""
+        """Waits until an expression is true."""
         end = time.monotonic() + _SECONDS
         while not self.evaluate(expression):
             assert time.monotonic() < end, expression
@@ -84,7 +84,7 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key)
 
     def heard_by_screen_readers(self) -> list[tuple[str, str]]:
-        """Give role and name of all that a screen reader finds."""
+        """Gives role and name of all that a screen reader finds."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
         return [
             (node["role"]["value"], node.get("name", {}).get("value", ""))
@@ -93,7 +93,7 @@ class Browser:
         ]
 
     def photograph(self, path: Path, width: int, height: int) -> None:
-        """Make a picture of the page."""
+        """Makes a picture of the page."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -104,7 +104,7 @@ class Browser:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def close(self) -> None:
-        """Let go of it."""
+        """Lets go of it."""
         self._out.close()
         self._in.close()
 
@@ -134,7 +134,7 @@ class Browser:
 
 @contextmanager
 def browsing(folder: Path) -> Iterator[Browser]:
-    """Give a browser for as long as the block lasts."""
+    """Gives a browser for as long as the block lasts."""
     assert PROGRAM
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()

@@ -36,7 +36,7 @@ class Claimant:
         return f"$aws/provisioning-templates/{self.fleet.template}/provision/json"
 
     def ask(self, topic: str, request: object) -> tuple[str, Any]:
-        """Publish a request; give ``accepted`` or ``rejected`` and the document."""
+        """Publishes a request; gives ``accepted`` or ``rejected`` and the document."""
         assert self.device.publish(topic, request) == 0
         answered, document = self.device.receive()
         suffix = answered.removeprefix(f"{topic}/")
@@ -60,7 +60,7 @@ class Claimant:
         return self.ask(self.register_topic, self.registration(token, serial))
 
     def provision(self, directory: Path) -> Provisioned:
-        """Walk all of it, by CSR; ``directory`` gets the certificate and the key."""
+        """Walks all of it, by CSR; ``directory`` gets the certificate and the key."""
         key = make_key()
         _, created = self.create_from_csr(make_csr(key))
         _, registered = self.register(created["certificateOwnershipToken"])

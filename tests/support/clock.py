@@ -34,7 +34,7 @@ class FakeClock:
         self.passed = 5.0
 
     def go(self, seconds: float) -> None:
-        """Let time pass."""
+        """Lets time pass."""
         self.now += seconds
         self.passed += seconds
 
@@ -55,5 +55,5 @@ class LeapingClock(SystemClock):
         return super().monotonic() + self._ahead
 
     def go(self, seconds: float) -> None:
-        """Let time pass."""
+        """Lets time pass."""
         self._ahead += seconds

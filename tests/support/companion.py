@@ -10,5 +10,5 @@ FleetCloud = Callable[..., Done]
 
 
 def answer(done: Done) -> Any:
-    """Give the JSON a command printed."""
+    """Gives the JSON a command printed."""
     return json.loads(done.stdout)

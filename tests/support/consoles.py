@@ -34,7 +34,7 @@ class Console:
         self._commands: list[str] = []
 
     def close(self) -> None:
-        """Leave nothing behind in the account."""
+        """Leaves nothing behind in the account."""
         for job in self.jobs:
             self.iot.delete_job(jobId=job, force=True)
         for command in self._commands:
@@ -43,12 +43,12 @@ class Console:
     # Jobs -------------------------------------------------------------------------------------------------------------
 
     def create(self, job: str, document: object) -> None:
-        """Give a job."""
+        """Gives a job."""
         self.jobs.append(job)
         self.iot.create_job(jobId=job, targets=[self.arn], document=json.dumps(document))
 
     def create_by_template(self, job: str, template: str, parameters: dict[str, str]) -> None:
-        """Give a job of one of AWS's managed templates, with the real command."""
+        """Gives a job of one of AWS's managed templates, with the real command."""
         self.jobs.append(job)
         arn = f"arn:aws:iot:{self.sandbox.region}::jobtemplate/{template}:1.0"
         words = ["--job-id", job, "--targets", self.arn, "--job-template-arn", arn]
@@ -57,7 +57,7 @@ class Console:
         aws(self.sandbox, "iot", "create-job", *words)
 
     def cancel(self, job: str) -> None:
-        """Cancel it though it is in progress, with the real command."""
+        """Cancels it though it is in progress, with the real command."""
         words = ("--job-id", job, "--thing-name", self.thing, "--force")
         aws(self.sandbox, "iot", "cancel-job-execution", *words)
 
@@ -74,7 +74,7 @@ class Console:
         return found
 
     def ended(self, job: str) -> tuple[str, dict[str, str]]:
-        """Wait for a job's end: its status, and what the device said of it."""
+        """Waits for a job's end: its status, and what the device said of it."""
 
         def over() -> dict[str, Any]:
             found = self.execution(job)
@@ -86,7 +86,7 @@ class Console:
     # Commands ---------------------------------------------------------------------------------------------------------
 
     def command(self, content: bytes, kind: str = "application/json") -> str:
-        """Make a command; its ARN."""
+        """Makes a command; its ARN."""
         self._commands.append(f"ordered-{next(_numbers)}")
         made: str = self.iot.create_command(
             commandId=self._commands[-1],
@@ -95,7 +95,7 @@ class Console:
         return made
 
     def command_by_cli(self, name: str, payload: object) -> str:
-        """Make a command with the real command; its ARN."""
+        """Makes a command with the real command; its ARN."""
         self._commands.append(name)
         given = {"content": json.dumps(payload), "contentType": "application/json"}
         words = ("--command-id", name, "--payload", json.dumps(given))
@@ -103,14 +103,14 @@ class Console:
         return made
 
     def start_by_cli(self, command: str) -> str:
-        """Start a command with the real command; the execution's id."""
+        """Starts a command with the real command; the execution's id."""
         words = ("--command-arn", command, "--target-arn", self.arn)
         started = aws(self.sandbox, "iot-jobs-data", "start-command-execution", *words)
         found: str = started["executionId"]
         return found
 
     def start(self, command: str, seconds: int = 60) -> str:
-        """Start a command on the thing; the execution's id."""
+        """Starts a command on the thing; the execution's id."""
         started = aws_client(self.sandbox, "iot-jobs-data").start_command_execution(
             targetArn=self.arn, commandArn=command, executionTimeoutSeconds=seconds
         )
@@ -125,7 +125,7 @@ class Console:
         return found
 
     def finished(self, execution: str) -> dict[str, Any]:
-        """Wait until the device has told a command's end."""
+        """Waits until the device has told a command's end."""
 
         def over() -> dict[str, Any]:
             found = self.told(execution)

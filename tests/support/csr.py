@@ -8,7 +8,7 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def make_key(kind: str = "ec-p256") -> Key:
-    """Make a key: ``ec-p256``, ``ec-p384``, ``ec-p521``, ``ec-p224``, ``ec-k256``, ``rsa-1024``, ``rsa-2048``."""
+    """Makes a key: ``ec-p256``, ``ec-p384``, ``ec-p521``, ``ec-p224``, ``ec-k256``, ``rsa-1024``, ``rsa-2048``."""
     curves: dict[str, ec.EllipticCurve] = {
         "ec-p224": ec.SECP224R1(),
         "ec-p256": ec.SECP256R1(),
@@ -22,14 +22,14 @@ def make_key(kind: str = "ec-p256") -> Key:
 
 
 def make_csr(key: Key, common_name: str = "device") -> str:
-    """Sign a request; PEM."""
+    """Signs a request; PEM."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject)
     return request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def key_pem(key: Key) -> bytes:
-    """Give a private key as PEM, PKCS#8, not encrypted."""
+    """Gives a private key as PEM, PKCS#8, not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

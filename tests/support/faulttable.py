@@ -106,7 +106,7 @@ class Seen:
 
 
 def tell(seen: Seen) -> None:
-    """Hold what a test saw against the table, or write it down."""
+    """Holds what a test saw against the table, or writes it down."""
     assert seen.step in STEPS
     key = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].rpartition(" ")[0]
     line = first_line(seen.said)

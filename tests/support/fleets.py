@@ -65,7 +65,7 @@ class Fleet:
     claim: Claim
 
     def thing_name(self, serial_number: str) -> str:
-        """Give the name of the thing a serial number becomes."""
+        """Gives the name of the thing a serial number becomes."""
         return f"{self.name}-{serial_number}"
 
     @property
@@ -74,18 +74,18 @@ class Fleet:
         return aws_client(self.sandbox, "iot")
 
     def things(self) -> list[str]:
-        """Give the names of the fleet's things."""
+        """Gives the names of the fleet's things."""
         pages = self.iot.get_paginator("list_things").paginate()
         names = [thing["thingName"] for page in pages for thing in page["things"]]
         return sorted(name for name in names if name.startswith(f"{self.name}-"))
 
     def certificate_ids(self, thing_name: str) -> list[str]:
-        """Give the ids of the certificates attached to a thing."""
+        """Gives the ids of the certificates attached to a thing."""
         principals = self.iot.list_thing_principals(thingName=thing_name)["principals"]
         return [arn.rpartition("/")[2] for arn in principals]
 
     def certificate_status(self, certificate_id: str) -> str | None:
-        """Give ``ACTIVE``, ``PENDING_ACTIVATION`` and so on; None if it does not exist."""
+        """Gives ``ACTIVE``, ``PENDING_ACTIVATION`` and so on; None if it does not exist."""
         try:
             found = self.iot.describe_certificate(certificateId=certificate_id)
         except ClientError as error:
@@ -96,12 +96,12 @@ class Fleet:
         return status
 
     def set_enabled(self, *, enabled: bool) -> None:
-        """Enable or disable the template."""
+        """Enables or disables the template."""
         self.iot.update_provisioning_template(templateName=self.template, enabled=enabled)
 
 
 def claim_statements(template: str, arn: str) -> dict[str, Statement]:
-    """Give a claim policy's statements by name.
+    """Gives a claim policy's statements by name.
 
     ``connect``, and each of ``publish``, ``receive``, ``subscribe`` with each of ``create-keys``,
     ``create-from-csr``, ``register-thing``: ``"subscribe create-from-csr"``.
@@ -122,7 +122,7 @@ def claim_statements(template: str, arn: str) -> dict[str, Statement]:
 
 
 def device_statements(arn: str) -> dict[str, Statement]:
-    """Give a device policy's statements by name: ``connect``, ``publish``, ``receive``, ``subscribe``.
+    """Gives a device policy's statements by name: ``connect``, ``publish``, ``receive``, ``subscribe``.
 
     A thing may publish below ``dt/THING/`` and hear what is published below ``cmd/THING/``.
     """
@@ -135,7 +135,7 @@ def device_statements(arn: str) -> dict[str, Statement]:
 
 
 def template_body(name: str, device_policy: str, **changes: Any) -> dict[str, Any]:
-    """Give a template as a fleet's owner would write it; ``changes`` replace top-level sections."""
+    """Gives a template as a fleet's owner would write it; ``changes`` replace top-level sections."""
     return {
         "Parameters": {
             "SerialNumber": {"Type": "String"},
@@ -173,7 +173,7 @@ def make_fleet(
     enabled: bool = True,
     template: dict[str, Any] | None = None,
 ) -> Fleet:
-    """Make a fleet nobody else uses; 0.1 s.
+    """Makes a fleet nobody else uses; 0.1 s.
 
     Args:
         sandbox: where.
@@ -201,7 +201,7 @@ def make_fleet(
 
 
 def make_claim(sandbox: Sandbox, directory: Path, claim_policy: str) -> Claim:
-    """Make an active claim certificate with a policy; ``directory`` gets its two files."""
+    """Makes an active claim certificate with a policy; ``directory`` gets its two files."""
     iot = aws_client(sandbox, "iot")
     made = iot.create_keys_and_certificate(setAsActive=True)
     iot.attach_policy(policyName=claim_policy, target=made["certificateArn"])
@@ -210,7 +210,7 @@ def make_claim(sandbox: Sandbox, directory: Path, claim_policy: str) -> Claim:
 
 
 def make_unbound(sandbox: Sandbox, directory: Path) -> Claim:
-    """Make a certificate that may do everything; ``directory`` gets its two files."""
+    """Makes a certificate that may do everything; ``directory`` gets its two files."""
     iot = aws_client(sandbox, "iot")
     document = json.dumps({"Version": "2012-10-17", "Statement": [_allow("iot:*", "*")]})
     # Shared by all that ask the same sandbox.
@@ -220,7 +220,7 @@ def make_unbound(sandbox: Sandbox, directory: Path) -> Claim:
 
 
 def make_temporary_claim(fleet: Fleet, directory: Path) -> Claim:
-    """Make a claim of five minutes, as ``create-provisioning-claim`` does."""
+    """Makes a claim of five minutes, as ``create-provisioning-claim`` does."""
     made = fleet.iot.create_provisioning_claim(templateName=fleet.template)
     pair = made["certificatePem"], made["keyPair"]["PrivateKey"]
     return _write_claim(directory, made["certificateId"], *pair)
@@ -236,7 +236,7 @@ def _write_claim(directory: Path, certificate_id: str, certificate: str, key: st
 
 
 def _role(sandbox: Sandbox) -> tuple[str, str]:
-    """Give the ARN of the provisioning role, made on first use, and the account id."""
+    """Gives the ARN of the provisioning role, made on first use, and the account id."""
     iam = aws_client(sandbox, "iam")
     trust = {
         "Version": "2012-10-17",

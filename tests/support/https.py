@@ -13,7 +13,7 @@ from support.fleets import Claim
 def serving(
     answer: type[BaseHTTPRequestHandler], pair: Claim, host: str = "localhost"
 ) -> Iterator[int]:
-    """Serve for as long as the block lasts; its port."""
+    """Serves for as long as the block lasts; its port."""
     server = ThreadingHTTPServer((host, 0), answer)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.private_key)

@@ -58,13 +58,13 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
 
     def make_device(self, state_dir: Path, thing_name: str) -> Device:
-        """Write the state of a provisioned device; before ``start``."""
+        """Writes the state of a provisioned device; before ``start``."""
         device = provisioned(state_dir, thing_name)
         self._trusted += device.certificate.read_text()
         return device
 
     def start(self) -> None:
-        """Start it and wait until it listens."""
+        """Starts it and waits until it listens."""
         (self.folder / "trusted.pem").write_text(self._trusted)
         settings = self.folder / "mosquitto.conf"
         settings.write_text(
@@ -82,7 +82,7 @@ class Mosquitto:
                 return
 
     def stop(self, *, hard: bool = False) -> None:
-        """Stop it; ``hard``: with SIGKILL."""
+        """Stops it; ``hard``: with SIGKILL."""
         if self._process:
             (self._process.kill if hard else self._process.terminate)()
             self._process.wait(30)

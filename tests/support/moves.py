@@ -14,7 +14,7 @@ from support.fleets import Fleet, make_fleet, template_body
 def make_destination(
     sandbox: Sandbox, folder: Path, of: Fleet, *, device_without: tuple[str, ...] = ()
 ) -> Fleet:
-    """Make a fleet there for the things of another account's fleet."""
+    """Makes a fleet there for the things of another account's fleet."""
     fleet = make_fleet(sandbox, folder, device_without=device_without)
     body = template_body(of.name, fleet.device_policy)
     fleet.iot.create_provisioning_template_version(

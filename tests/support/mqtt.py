@@ -85,31 +85,31 @@ class Device:
             raise
 
     def publish(self, topic: str, payload: object, qos: int = 1) -> int | None:
-        """Publish JSON, or bytes as they are; give the PUBACK's reason code, None at QoS 0."""
+        """Publishes JSON, or bytes as they are; gives the PUBACK's reason code, None at QoS 0."""
         done = self.publish_later(topic, payload, qos).result(TIMEOUT)
         return None if done.puback is None else int(done.puback.reason_code)
 
     def publish_later(self, topic: str, payload: object, qos: int = 1) -> Future[Any]:
-        """Publish without waiting."""
+        """Publishes without waiting."""
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         packet = mqtt5.PublishPacket(topic=topic, payload=data, qos=mqtt5.QoS(qos))
         future: Future[Any] = self._client.publish(packet)
         return future
 
     def subscribe(self, *filters: str, qos: int = 1) -> list[int]:
-        """Subscribe in one packet; give the reason code of each filter."""
+        """Subscribes in one packet; gives the reason code of each filter."""
         wanted = [mqtt5.Subscription(topic_filter=f, qos=mqtt5.QoS(qos)) for f in filters]
         packet = mqtt5.SubscribePacket(subscriptions=wanted)
         suback = self._client.subscribe(packet).result(TIMEOUT)
         return [int(code) for code in suback.reason_codes]
 
     def receive(self, timeout: float = TIMEOUT) -> tuple[str, Any]:
-        """Give the next message: topic and JSON payload. Raises ``queue.Empty``."""
+        """Gives the next message: topic and JSON payload. Raises ``queue.Empty``."""
         topic, payload = self.messages.get(timeout=timeout)
         return topic, json.loads(payload)
 
     def stop(self) -> None:
-        """End the connection with a DISCONNECT."""
+        """Ends the connection with a DISCONNECT."""
         self._client.stop(mqtt5.DisconnectPacket())
         assert self._stopped.wait(TIMEOUT), "the client did not stop"
 
@@ -133,7 +133,7 @@ class Device:
 def connected(
     sandbox: Sandbox, identity: Identity, client_id: str, **more: Any
 ) -> Iterator[Device]:
-    """Open a connection for as long as the block lasts; ``more`` goes to ``mtls_from_path``."""
+    """Opens a connection for as long as the block lasts; ``more`` goes to ``mtls_from_path``."""
     device = Device(sandbox, identity, client_id, **more)
     try:
         yield device

@@ -31,7 +31,7 @@ class Operator(Device):
         self.packets.put(data.publish_packet)
 
     def send(self, topic: str, payload: bytes = b"", **more: Any) -> None:
-        """Publish at QoS 1; ``more`` are properties of the packet, ``id`` a user property."""
+        """Publishes at QoS 1; ``more`` are properties of the packet, ``id`` a user property."""
         if (found := more.pop("id", None)) is not None:
             more["user_properties"] = [mqtt5.UserProperty("id", found)]
         packet = mqtt5.PublishPacket(
@@ -51,7 +51,7 @@ class Operator(Device):
 
 @contextmanager
 def operating(fleet: Fleet, folder: Path) -> Iterator[Operator]:
-    """Connect one for as long as the block lasts."""
+    """Connects one for as long as the block lasts."""
     identity = make_unbound(fleet.sandbox, folder)
     operator = Operator(fleet.sandbox, identity, f"operator-{next(_numbers)}")
     try:

@@ -87,7 +87,7 @@ class _Reader:
 
 
 def read_connect(body: bytes) -> Connect:
-    """Read a CONNECT's body."""
+    """Reads a CONNECT's body."""
     reader = _Reader(body)
     if (reader.text(), reader.number(1)) != ("MQTT", 5):
         raise MalformedError("not MQTT 5")
@@ -107,7 +107,7 @@ def read_connect(body: bytes) -> Connect:
 
 
 def read_publish(flags: int, body: bytes) -> Publish:
-    """Read a PUBLISH's body."""
+    """Reads a PUBLISH's body."""
     reader = _Reader(body)
     topic, qos = reader.text(), flags >> 1 & 3
     if qos > 2 or any(wild in topic for wild in "+#"):
@@ -125,7 +125,7 @@ def read_publish(flags: int, body: bytes) -> Publish:
 
 
 def read_asked(kind: int, body: bytes) -> Asked:
-    """Read a SUBSCRIBE's or UNSUBSCRIBE's body."""
+    """Reads a SUBSCRIBE's or UNSUBSCRIBE's body."""
     reader = _Reader(body)
     identifier, _ = reader.number(2), reader.properties()
     found, handling = [], []

@@ -94,7 +94,7 @@ class Peer:
         self.cut()
 
     def cut(self) -> None:
-        """End the connection without a DISCONNECT."""
+        """Ends the connection without a DISCONNECT."""
         self.tls.close()
 
     def connect(
@@ -105,7 +105,7 @@ class Peer:
         keep_alive: int = 60,
         will: Will | None = None,
     ) -> Connack:
-        """Send CONNECT; give the CONNACK."""
+        """Sends CONNECT; gives the CONNACK."""
         flags = clean << 1
         tail = text(self.client_id)
         if will is not None:
@@ -119,7 +119,7 @@ class Peer:
     def subscribe(
         self, *filters: str, options: int = 1, properties: Properties | None = None
     ) -> list[int]:
-        """Subscribe in one packet; give the reason code of each filter."""
+        """Subscribes in one packet; gives the reason code of each filter."""
         self.subscribe_only(*filters, options=options, properties=properties)
         body = self.answer(SUBACK)
         return [*body[unpack(body, 2)[1] :]]
@@ -127,12 +127,12 @@ class Peer:
     def subscribe_only(
         self, *filters: str, options: int = 1, properties: Properties | None = None
     ) -> None:
-        """Subscribe without waiting."""
+        """Subscribes without waiting."""
         head = next(self._identifiers).to_bytes(2) + pack(properties)
         self.send(SUBSCRIBE << 4 | 2, head + b"".join(text(f) + bytes([options]) for f in filters))
 
     def unsubscribe(self, *filters: str) -> list[int]:
-        """Unsubscribe in one packet; give the reason code of each filter."""
+        """Unsubscribes in one packet; gives the reason code of each filter."""
         head = next(self._identifiers).to_bytes(2) + pack(None)
         self.send(UNSUBSCRIBE << 4 | 2, head + b"".join(map(text, filters)))
         body = self.answer(UNSUBACK)
@@ -147,7 +147,7 @@ class Peer:
         qos: int = 1,
         retain: bool = False,
     ) -> int:
-        """Publish; give the PUBACK's reason code, 0 at QoS 0."""
+        """Publishes; gives the PUBACK's reason code, 0 at QoS 0."""
         self.publish_only(topic, payload, properties, qos=qos, retain=retain)
         if not qos:
             return 0
@@ -163,18 +163,18 @@ class Peer:
         qos: int = 1,
         retain: bool = False,
     ) -> None:
-        """Publish without waiting."""
+        """Publishes without waiting."""
         identifier = next(self._identifiers).to_bytes(2) if qos else b""
         body = text(topic) + identifier + pack(properties) + payload
         self.send(PUBLISH << 4 | qos << 1 | retain, body)
 
     def acknowledge(self, message: Message) -> None:
-        """Send the PUBACK of a message."""
+        """Sends the PUBACK of a message."""
         if message.identifier is not None:
             self.send(PUBACK << 4, message.identifier.to_bytes(2))
 
     def message(self, *, acknowledge: bool = True) -> Message:
-        """Give the next message."""
+        """Gives the next message."""
         while not self._messages:
             kind, flags, body = self._receive()
             assert kind == PUBLISH, f"packet {kind}: {body[:20].hex()}"
@@ -185,7 +185,7 @@ class Peer:
         return message
 
     def arrived(self, *, acknowledge: bool = True) -> list[bytes]:
-        """Give the payloads of all that came until now."""
+        """Gives the payloads of all that came until now."""
         self.send(PINGREQ << 4, b"")
         self.answer(PINGRESP)
         found = [*self._messages]
@@ -195,13 +195,13 @@ class Peer:
         return [message.payload for message in found]
 
     def disconnect(self, code: int = 0, properties: Properties | None = None) -> None:
-        """Send DISCONNECT and wait for the end."""
+        """Sends DISCONNECT and waits for the end."""
         self.send(DISCONNECT << 4, bytes([code]) + pack(properties))
         assert self.end() is None
         self.tls.close()
 
     def end(self) -> int | None:
-        """Wait for the end of the connection; give the reason code of the server's DISCONNECT, if there was one."""
+        """Waits for the end of the connection; gives the reason code of the server's DISCONNECT, if there was one."""
         code = None
         with contextlib.suppress(ConnectionError):
             while True:
@@ -211,11 +211,11 @@ class Peer:
         return code
 
     def send(self, first: int, body: bytes) -> None:
-        """Send a packet: its first byte, and what comes after its length."""
+        """Sends a packet: its first byte, and what comes after its length."""
         self.tls.sendall(bytes([first]) + variable(len(body)) + body)
 
     def answer(self, wanted: int) -> bytes:
-        """Give the body of the next packet of a kind; messages that come before it are kept."""
+        """Gives the body of the next packet of a kind; messages that come before it are kept."""
         while True:
             kind, flags, body = self._receive()
             if kind == wanted:

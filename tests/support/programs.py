@@ -70,7 +70,7 @@ class Program:
         return self.answers
 
     def ask(self, packet: object) -> dict[str, Any]:
-        """Send it and wait for the answer."""
+        """Sends it and waits for the answer."""
         count = len(self.answers)
         self.send(packet)
         self._bench.turn(lambda: len(self.hear()) > count)

@@ -39,13 +39,13 @@ _SIZES = {
 
 
 def text(value: str | bytes) -> bytes:
-    """Encode a string, or bytes, with its length."""
+    """Encodes a string, or bytes, with its length."""
     data = value.encode() if isinstance(value, str) else value
     return len(data).to_bytes(2) + data
 
 
 def pack(properties: Properties | None) -> bytes:
-    """Encode properties with their length; a list of pairs is a user property each."""
+    """Encodes properties with their length; a list of pairs is a user property each."""
     data = b""
     for name, value in (properties or {}).items():
         size = _SIZES[name]
@@ -59,7 +59,7 @@ def pack(properties: Properties | None) -> bytes:
 
 
 def unpack(data: bytes, at: int) -> tuple[Properties, int]:
-    """Decode properties; give them and where they end."""
+    """Decodes properties; gives them and where they end."""
     length = shift = 0
     while True:
         byte = data[at]
@@ -89,7 +89,7 @@ def unpack(data: bytes, at: int) -> tuple[Properties, int]:
 
 
 def variable(value: int) -> bytes:
-    """Encode a length."""
+    """Encodes a length."""
     data = b""
     while True:
         value, low = divmod(value, 128)

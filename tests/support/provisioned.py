@@ -25,7 +25,7 @@ class Device:
 def provisioned(
     state_dir: Path, thing_name: str, configuration: Mapping[str, str] | None = None
 ) -> Device:
-    """Write the state of a device that was provisioned an hour ago, with a certificate of its own making."""
+    """Writes the state of a device that was provisioned an hour ago, with a certificate of its own making."""
     key = make_key()
     certificate = make_certificate(key, name=thing_name)
     state_dir.mkdir(mode=0o700)

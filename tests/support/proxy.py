@@ -129,7 +129,7 @@ class Front:
         _close(self._listener, *self._open)
 
     def cut(self) -> None:
-        """End every connection."""
+        """Ends every connection."""
         _close(*self._open)
         self._open.clear()
 

@@ -139,7 +139,7 @@ class Server:
         self.pings: list[str] = []
 
     def make_device(self, state_dir: Path, thing_name: str) -> Device:
-        """Write the state of a device that is provisioned here; before the server runs."""
+        """Writes the state of a device that is provisioned here; before the server runs."""
         device = provisioned(state_dir, thing_name, self.configurations.get(thing_name))
         self._trusted += device.certificate.read_text()
         return device
@@ -150,7 +150,7 @@ class Server:
             self._scripts[client_id] = collections.deque(scripts)
 
     def wait(self, condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
-        """Wait until something that the server sees is true; give it."""
+        """Waits until something that the server sees is true; gives it."""
         limit = time.monotonic() + seconds
         with self._changed:
             while not (found := condition()):
@@ -168,13 +168,13 @@ class Server:
         return [one.payload for _, one, code in self.received if one.topic == topic and code == 0]
 
     def happened(self, condition: Callable[[], None]) -> None:
-        """Change what is seen, and wake who waits for it."""
+        """Changes what is seen, and wakes who waits for it."""
         with self._changed:
             condition()
             self._changed.notify_all()
 
     def again(self, client_id: str, packet: str, name: str) -> int:
-        """Count something that comes again and again: 0 at the first time."""
+        """Counts something that comes again and again: 0 at the first time."""
         with self._changed:
             count = self.times.get((client_id, packet, name), 0)
             self.times[client_id, packet, name] = count + 1

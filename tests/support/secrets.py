@@ -17,7 +17,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 
 
 def secrets_in(text: str, tokens: Iterable[str] = ()) -> list[str]:
-    """Name the kinds of secret in a text; never the secret itself, which would go into the test's report."""
+    """Names the kinds of secret in a text; never the secret itself, which would go into the test's report."""
     if KEY in text:
         return ["a private key"]  # whose lines look like tokens
     without = _CERTIFICATE.sub("", text)

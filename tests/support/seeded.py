@@ -92,7 +92,7 @@ class Bench:
         valid_to: dt.datetime = FAR_AWAY,
         endpoint: str = "a1b2c3-ats.iot.eu-west-1.amazonaws.com",
     ) -> None:
-        """Give it an identity, in place of the one it has."""
+        """Gives it an identity, in place of the one it has."""
         made = make_pair(
             self.root / f"made-{time.monotonic_ns()}", valid_from=valid_from, valid_to=valid_to
         )
@@ -117,23 +117,23 @@ class Bench:
         return (self.state_dir / "credentials/current").resolve()
 
     def save(self, **sections: object) -> None:
-        """Write the configuration, with other sections."""
+        """Writes the configuration, with other sections."""
         self.settings |= sections
         self.config.write_text(yaml.safe_dump(self.settings))
 
     def write(self, name: str, text: str | bytes) -> Path:
-        """Write a file below the root."""
+        """Writes a file below the root."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
     def drop_in(self, name: str, text: str) -> None:
-        """Write a drop-in of the unit."""
+        """Writes a drop-in of the unit."""
         self.write(f"etc/systemd/system/fleet-agent.service.d/{name}", text)
 
     def new_claim(self, valid_to: dt.datetime) -> None:
-        """Put another claim in the place of the one there."""
+        """Puts another claim in the place of the one there."""
         make_pair(self.home / "claim", valid_to=valid_to)
         self.claim.private_key.chmod(0o600)
 

@@ -58,7 +58,7 @@ class InTheCloud:
     sections: Mapping[str, object] = field(default_factory=dict)
 
     def examine(self, sandbox: Sandbox, folder: Path) -> Outcome:
-        """Make the fleet, its device and the faults, and ask the doctor."""
+        """Makes the fleet, its device and the faults, and asks the doctor."""
         agent = Agent(make_fleet(sandbox, folder / "claim"), folder)
         if self.is_provisioned:
             assert agent.provision().status == 0
@@ -74,14 +74,14 @@ def _arn(fleet: Fleet) -> list[str]:
 
 
 def doctor(agent: Agent, file: Path, *more: str | Path) -> Outcome:
-    """Run ``doctor --online --json``; the account given, so that no AWS CLI is asked."""
+    """Runs ``doctor --online --json``; the account given, so that no AWS CLI is asked."""
     *_, region, account = _arn(agent.fleet)
     words = ("doctor", "--online", "--json", "--account", account, "--config", file, *more)
     return run_command(*words, env={"AWS_REGION": region})
 
 
 def lose(agent: Agent, *, claim: Iterable[str] = (), device: Iterable[str] = ()) -> None:
-    """Take statements out of the policies of a fleet."""
+    """Takes statements out of the policies of a fleet."""
     fleet, arn = agent.fleet, ":".join(_arn(agent.fleet))
     for name, statements, lost in (
         (fleet.claim_policy, claim_statements(fleet.template, arn), set(claim)),

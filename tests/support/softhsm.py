@@ -59,7 +59,7 @@ class SoftHsm:
         )
 
     def tool(self, *words: str | Path) -> str:
-        """Run ``pkcs11-tool`` on the token; what it says."""
+        """Runs ``pkcs11-tool`` on the token; what it says."""
         login = ("--token-label", TOKEN, "--login", "--pin", PIN)
         return self._run("pkcs11-tool", "--module", MODULE, *login, *words)
 
@@ -68,7 +68,7 @@ class SoftHsm:
         return sorted(re.findall(r"label: +(\S+)", self.tool("-O", "--type", "privkey")))
 
     def put(self, pem: Path, label: str) -> None:
-        """Put a private key into it, as a factory does."""
+        """Puts a private key into it, as a factory does."""
         self._run("softhsm2-util", "--import", self._pkcs8(pem), "--token", TOKEN, "--label", label,
                   "--id", "c1", "--pin", PIN)  # fmt: skip
 
@@ -78,12 +78,12 @@ class SoftHsm:
         return out
 
     def remove(self) -> None:
-        """Pull the token out."""
+        """Pulls the token out."""
         self._tokens.rename(self._folder / "away")
         self._tokens.mkdir()
 
     def plug_in(self) -> None:
-        """Put it back."""
+        """Puts it back."""
         shutil.rmtree(self._tokens)
         (self._folder / "away").rename(self._tokens)
 

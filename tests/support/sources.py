@@ -90,7 +90,7 @@ class Bench:
         )
 
     def turn(self, is_done: Callable[[], Any]) -> None:
-        """Run the sources until the condition holds."""
+        """Runs the sources until the condition holds."""
         limit = self.clock.monotonic() + LIMIT
         while not is_done():
             assert self.clock.monotonic() < limit, self.problems()
@@ -106,7 +106,7 @@ class Bench:
                     event.act()
 
     def until(self, count: int) -> list[bytes]:
-        """Run until so many readings have come; what they carry."""
+        """Runs until so many readings have come; what they carry."""
         self.turn(lambda: len(self.intake.readings) >= count)
         return self.intake.payloads
 

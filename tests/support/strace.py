@@ -61,23 +61,23 @@ class Program:
     environment: Mapping[str, str] | None = None
 
     def calls(self, record: Path) -> list[Call]:
-        """Run it; what it did."""
+        """Runs it; what it did."""
         done = self.run(record, "-y")
         assert done.returncode == 0, (done.returncode, done.stderr)
         return list(_parsed(record.read_text()))
 
     def killed_at(self, name: str, count: int, record: Path) -> "subprocess.CompletedProcess[str]":
-        """Run it again, killed before that call takes effect."""
+        """Runs it again, killed before that call takes effect."""
         return self.run(record, "-e", f"inject={name}:signal=SIGKILL:when={count}")
 
     def failed_at(
         self, name: str, count: int, error: str, record: Path
     ) -> "subprocess.CompletedProcess[str]":
-        """Run it again, that call failing and doing nothing."""
+        """Runs it again, that call failing and doing nothing."""
         return self.run(record, "-e", f"inject={name}:error={error}:when={count}")
 
     def run(self, record: Path, *more: str) -> "subprocess.CompletedProcess[str]":
-        """Run it under strace with these options."""
+        """Runs it under strace with these options."""
         strace = ["strace", "-f", "-qq", "-s", "0", "-o", str(record)]
         watched = [word for path in self.paths for word in ("-P", str(path))]
         return subprocess.run(

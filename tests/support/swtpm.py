@@ -75,7 +75,7 @@ class SwTpm:
         )
 
     def _tool(self, verb: str, *words: str) -> bool:
-        """Run ``tpm2_ptool``, which belongs to Debian's own Python; whether it went well."""
+        """Runs ``tpm2_ptool``, which belongs to Debian's own Python; whether it went well."""
         environment = {**os.environ, **self.environment, "PATH": PATH}
         done = subprocess.run(
             ["tpm2_ptool", verb, *words], env=environment, capture_output=True, check=False

@@ -14,7 +14,7 @@ from support.fleets import Claim
 def tls_server(
     pair: Claim, names: list[str | None] | None = None, *, then: str = "again"
 ) -> Iterator[int]:
-    """Listen on a free port of 127.0.0.1 for as long as the block lasts; give the port.
+    """Listens on a free port of 127.0.0.1 for as long as the block lasts; gives the port.
 
     Args:
         pair: What it shows.
@@ -48,7 +48,7 @@ def tls_server(
 
 @contextlib.contextmanager
 def plain_server(answer: bytes) -> Iterator[int]:
-    """Listen as ``tls_server`` does, answer so whatever comes, and end the connection."""
+    """Listens as ``tls_server`` does, answers so whatever comes, and ends the connection."""
 
     def serve(plain: socket.socket) -> None:
         with plain, contextlib.suppress(OSError):
@@ -61,7 +61,7 @@ def plain_server(answer: bytes) -> Iterator[int]:
 
 @contextlib.contextmanager
 def deaf_server() -> Iterator[int]:
-    """Listen on a port of 127.0.0.1 where nobody is let in: the line before it is full."""
+    """Listens on a port of 127.0.0.1 where nobody is let in: the line before it is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(2):
@@ -103,7 +103,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def refusing_server(pair: Claim, version: ssl.TLSVersion, ending: str) -> Iterator[int]:
-    """Listen as ``tls_server`` does, and refuse each client's certificate: ``alert``, ``end`` or ``reset``.
+    """Listens as ``tls_server`` does, and refuses each client's certificate: ``alert``, ``end`` or ``reset``.
 
     ``early`` ends the connection before the server has shown who it is.
     """
@@ -143,7 +143,7 @@ def _shake_and_refuse(plain: socket.socket, context: ssl.SSLContext, ending: str
 
 @contextlib.contextmanager
 def dripping_server(pause: float) -> Iterator[int]:
-    """Listen as ``tls_server`` does; begin a handshake's record, and send a byte of it after each pause, for ever."""
+    """Listens as ``tls_server`` does; begins a handshake's record, and sends a byte of it after each pause."""
     is_over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

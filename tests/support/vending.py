@@ -59,7 +59,7 @@ def trust(service: str = SERVICE) -> dict[str, Any]:
 
 
 def make_role(sandbox: Sandbox, bucket: str, *, service: str = SERVICE) -> str:
-    """Make a role for devices; give its ARN."""
+    """Makes a role for devices; gives its ARN."""
     iam, name = aws_client(sandbox, "iam"), f"vending-{uuid.uuid4().hex[:8]}"
     document = json.dumps(trust(service))
     role = iam.create_role(
@@ -77,7 +77,7 @@ def make_role(sandbox: Sandbox, bucket: str, *, service: str = SERVICE) -> str:
 
 
 def make_alias(sandbox: Sandbox, *, service: str = SERVICE, seconds: int = 3600) -> Alias:
-    """Make a bucket, a role and an alias that nobody else uses."""
+    """Makes a bucket, a role and an alias that nobody else uses."""
     name = f"alias-{uuid.uuid4().hex[:8]}"
     aws_client(sandbox, "s3").create_bucket(
         Bucket=name, CreateBucketConfiguration={"LocationConstraint": sandbox.region}
@@ -110,7 +110,7 @@ def allow(fleet: Fleet, *aliases: str) -> None:
 def ask(
     sandbox: Sandbox, pair: Pair, alias: str, thing: str = ""
 ) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Ask the credentials endpoint as any HTTP client does; give status, body and headers."""
+    """Asks the credentials endpoint as any HTTP client does; gives status, body and headers."""
     context = ssl.create_default_context(cafile=str(sandbox.ca_file))
     context.load_cert_chain(pair.certificate, pair.private_key)
     connection = http.client.HTTPSConnection(
@@ -141,7 +141,7 @@ def client_of(sandbox: Sandbox, found: dict[str, str], service: str) -> Any:
 def credentials(
     *words: str | Path, env: Mapping[str, str] | None = None, user: int | None = None
 ) -> Outcome:
-    """Run ``fleet-agent credentials``; what it prints is a secret by design, so that stderr alone is looked through."""
+    """Runs ``fleet-agent credentials``; what it prints is a secret by design: stderr alone is looked through."""
     began = time.monotonic()
     done = subprocess.run(
         [str(COMMAND), "credentials", *map(str, words)],

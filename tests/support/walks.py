@@ -30,7 +30,7 @@ STEPS = ("attempt", "key", "certificate", "registered", "proven", "current")
 def walk(
     store: Store, name: str, until: str = "current", *, attempt: Attempt = ATTEMPT
 ) -> Generation:
-    """Go on as far as ``until``; certificate ``c-NAME`` with the key ``key NAME``."""
+    """Goes on as far as ``until``; certificate ``c-NAME`` with the key ``key NAME``."""
     found = store.open(attempt)
     last = STEPS.index(until)
     if last >= 1 and attempt.method == "csr":

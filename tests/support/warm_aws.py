@@ -39,7 +39,7 @@ sys.exit(answer[0] if answer else 255)
 
 @contextlib.contextmanager
 def warm_aws(folder: Path) -> Iterator[Path]:
-    """Give a folder with a command ``aws`` in it that works for as long as the block lasts."""
+    """Gives a folder with a command ``aws`` in it that works for as long as the block lasts."""
     path = folder / "socket"
     with subprocess.Popen(
         [sys.executable, __file__, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -77,7 +77,7 @@ def _serve(path: str) -> None:
 
 
 def _driver() -> Run:
-    """Give the command's driver, which has read the descriptions of the services, and no settings."""
+    """Gives the command's driver, which has read the descriptions of the services, and no settings."""
     import awscli.clidriver  # type: ignore[import-untyped]
 
     driver = awscli.clidriver.create_clidriver()
@@ -101,7 +101,7 @@ def _reap() -> None:
 
 
 def _answer(connection: socket.socket, run: Run) -> None:
-    """Be the command for one caller; does not return."""
+    """Is the command for one caller; does not return."""
     status = 255
     try:
         size, streams, _, _ = socket.recv_fds(connection, 4, 3)

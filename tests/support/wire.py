@@ -41,7 +41,7 @@ class Wire:
         self.cut()
 
     def cut(self) -> None:
-        """End every connection that is open, both ways; the next ones are taken as before."""
+        """Ends every connection that is open, both ways; the next ones are taken as before."""
         ended, self._open = self._open, []
         for one in ended:
             with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ from support.softhsm import MODULE, TOKEN, SoftHsm
 
 @pytest.fixture
 def umask() -> Iterator[Callable[[int], None]]:
-    """Set the process's umask for the test."""
+    """Sets the process's umask for the test."""
     before = os.umask(0o022)
     os.umask(before)
 

@@ -44,7 +44,7 @@ def journal(tmp_path: Path, logger: logging.Logger) -> Iterator[socket.socket]:
 
 
 def entry(datagram: bytes) -> dict[str, str]:
-    """Read the native protocol as journald does."""
+    """Reads the native protocol as journald does."""
     found = {}
     while datagram:
         line, _, rest = datagram.partition(b"\n")

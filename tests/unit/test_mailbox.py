@@ -258,7 +258,7 @@ class Exchange:
                     self._keep(event)
 
     def finish(self) -> None:
-        """Take all that is left."""
+        """Takes all that is left."""
         is_more = True
         while is_more:
             is_more = False

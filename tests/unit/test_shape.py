@@ -81,7 +81,8 @@ def imperatives(words: Collection[str]) -> set[str]:
 
 
 def test_docstrings_are_in_the_indicative() -> None:
-    words = [word for path in MODULES for word in beginnings(path.read_text())]
+    paths = [*MODULES, *(ROOT / "tests").rglob("*.py")]
+    words = [word for path in paths for word in beginnings(path.read_text())]
     assert imperatives(words) == set()
 
 

@@ -143,7 +143,7 @@ class Store:
         )
 
     def key_pair(self, number: int) -> KeyPair:
-        """Certificate and key of a generation.
+        """The certificate and key of a generation.
 
         Raises:
             DeviceError: One of them is missing.

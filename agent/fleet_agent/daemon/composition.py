@@ -299,7 +299,7 @@ class Composition:
             yield Unserved(listener, self._around.mailbox, self._clock)
 
     def _reaper(self) -> list[Actor]:
-        """Process 1 of a container is the one that orphans come to."""
+        """Whether this is process 1 of a container, which orphans come to."""
         if os.getpid() != 1:
             return []
         from fleet_agent.programs.reaper import Reaper

@@ -194,7 +194,7 @@ class Requests:
             return None
 
     def _move(self, name: str, before: Serving) -> Serving | Ending:
-        """Takes an identity at a destination, for which there is another process then; or stay."""
+        """Takes an identity at a destination, for which there is another process then; or stays."""
         from fleet_agent.identity import move
 
         self._health.set_activity(f"moving to {printable(name.encode())}")

@@ -32,7 +32,7 @@ INSIDE = ROOT / "tests/crash/power/inside.py"
 
 
 def main() -> int:
-    """Run it; 1 when an image was not what it must be."""
+    """Runs it; 1 when an image was not what it must be."""
     arguments = _parser().parse_args()
     seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     began = time.monotonic()
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _record(folder: Path, arguments: argparse.Namespace) -> None:
-    """Run the machine; it leaves its disk as it was, and the log of all it did to it."""
+    """Runs the machine; it leaves its disk as it was, and the log of all it did to it."""
     began = time.monotonic()
     with bench(folder) as its_bench:
         machine = _machine(its_bench, arguments)

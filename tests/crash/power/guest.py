@@ -70,7 +70,7 @@ class Guest:
     folder: Path
 
     def boot(self) -> str:
-        """Run it to its end; its console.
+        """Runs it to its end; its console.
 
         Raises:
             RuntimeError: It did not come to its end.
@@ -103,7 +103,7 @@ class Guest:
 
 
 def build(folder: Path, kernel: Path, files: Mapping[Path, Path], command: Sequence[str]) -> Guest:
-    """Make kernel, initramfs, root and an empty data disk.
+    """Makes kernel, initramfs, root and an empty data disk.
 
     Args:
         folder: Gets them.

@@ -32,7 +32,7 @@ class Marks:
         self._disk = os.open(DISK, os.O_WRONLY | os.O_DIRECT)
 
     def put(self, **said: object) -> None:
-        """Write one; it has left this machine when this returns."""
+        """Writes one; it has left this machine when this returns."""
         block = mmap.mmap(-1, BLOCK)  # O_DIRECT wants aligned memory
         block.write(MARK + json.dumps(said).encode())
         os.pwrite(self._disk, block, self._at)
@@ -40,7 +40,7 @@ class Marks:
 
 
 def main() -> int:
-    """Run the commands; 0 when all of them did what they should."""
+    """Runs the commands; 0 when all of them did what they should."""
     start, writer, *words = sys.argv[1:]
     marks = Marks(int(start))
     agent = [sys.executable, "-m", "fleet_agent"]
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _take_orders(state_dir: Path, marks: Marks, writer: str) -> None:
-    """Carry some out; after each change of what the cloud has, and of what was done, all of it is a mark."""
+    """Carries some out; after each change of what the cloud has, and of what was done, all of it is a mark."""
     if writer in WRITERS:
         WRITERS[writer]()
     # The cloud is no part of this machine: nothing of it is on its disk.

@@ -196,7 +196,7 @@ MOMENTS: tuple[tuple[str, Sequence[str]], ...] = (
 def interrupted(
     root_dir: Path, sandbox: Sandbox, folder: Path, moment: str, words: Sequence[str], how: int
 ) -> str:
-    """Start a run, end it after a line, and give what it had said by then."""
+    """Starts a run, ends it after a line, and gives what it had said by then."""
     only = [word for section in words for word in ("--only", section)]
     flags: tuple[str | Path, ...] = (
         "--out",

@@ -24,7 +24,7 @@ def operator(
 
 @pytest.fixture(scope="session")
 def fleet_cloud(root_dir: Path, operator: dict[str, str]) -> FleetCloud:
-    """Run ``scripts/fleet-cloud``; ``status`` is how it must end, ``credentials`` whose it runs with."""
+    """Runs ``scripts/fleet-cloud``; ``status`` is how it must end, ``credentials`` whose it runs with."""
 
     def run(
         *words: str | Path, status: int = 0, credentials: dict[str, str] | None = None

@@ -25,7 +25,7 @@ Maker = Callable[..., Aws]
 
 @pytest.fixture
 def maker(operator: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Maker:
-    """Give a function that gives what makes calls: by which way, and elsewhere than in the sandbox."""
+    """Gives a function that gives what makes calls: by which way, and elsewhere than in the sandbox."""
     for name, value in operator.items():
         monkeypatch.setenv(name, value)
 

@@ -40,14 +40,14 @@ class Cloud:
     rules: Rules | None = None
 
     def certificate(self, key: Key) -> Reply:
-        """Make a certificate over a key, as a device has it before it registers."""
+        """Makes a certificate over a key, as a device has it before it registers."""
         made: Reply = self.iot.create_certificate_from_csr(
             certificateSigningRequest=make_csr(key), setAsActive=False
         )
         return made
 
     def ask(self, serial: str, made: Reply, session: str | None = None) -> Reply:
-        """Call the function."""
+        """Calls the function."""
         event = {
             "claimCertificateId": session or self.claim,
             "certificateId": made["certificateId"],
@@ -59,7 +59,7 @@ class Cloud:
         return handler.handler(event, None)
 
     def allows(self, serial: str, made: Reply, session: str | None = None) -> bool:
-        """Call the function, and do what AWS IoT does after a yes."""
+        """Calls the function, and does what AWS IoT does after a yes."""
         reply = self.ask(serial, made, session)
         if reply["allowProvisioning"]:
             payload = {
@@ -80,7 +80,7 @@ class Cloud:
         return bool(reply["allowProvisioning"])
 
     def mark(self, serial: str, **known: Any) -> None:
-        """Write what an operator's command writes."""
+        """Writes what an operator's command writes."""
         found = self.registration(serial)
         text = str(Registration(**{**found.__dict__, **known}))
         self.iot.update_thing(
@@ -93,7 +93,7 @@ class Cloud:
         return Registration.read(found["attributes"].get(ATTRIBUTE))
 
     def in_service(self) -> tuple[str, Key, Reply]:
-        """Register a device."""
+        """Registers a device."""
         serial, key = f"s{next(serials)}", make_key()
         made = self.certificate(key)
         assert self.allows(serial, made)

@@ -33,7 +33,7 @@ Killed = Callable[..., int]
 
 @pytest.fixture
 def until_through(root_dir: Path, operator: dict[str, str], tmp_path: Path) -> Killed:
-    """Run a command, killed at a change, until one run ends by itself; give how many were killed."""
+    """Runs a command, killed at a change, until one run ends by itself; gives how many were killed."""
     folder, count, when, limit = (tmp_path / one for one in ("bin", "count", "when", "limit"))
     folder.mkdir()
     real = Path(operator["PATH"].split(":")[0]) / "aws"

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def provision(fleet: Fleet, serial: str) -> tuple[str, int | None]:
-    """Register a device; give the answer's topic and, when refused, the status."""
+    """Registers a device; gives the answer's topic and, when refused, the status."""
     with connected(fleet.sandbox, fleet.claim, f"claim-{serial}") as device:
         claimant = Claimant(device, fleet)
         token = claimant.create_keys()[1]["certificateOwnershipToken"]

@@ -37,7 +37,7 @@ def indexed(gulls: Any) -> Iterator[None]:
 
 
 def listed(fleet_cloud: FleetCloud, *words: str) -> tuple[dict[str, Any], list[str]]:
-    """Give the answer of ``devices list``, and the commands that it made."""
+    """Gives the answer of ``devices list``, and the commands that it made."""
     done = fleet_cloud("devices", "list", *NAMED, *words, "--json", "--verbose")
     return answer(done), [line for line in done.stderr.splitlines() if line.startswith("+ ")]
 

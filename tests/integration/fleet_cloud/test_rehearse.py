@@ -32,7 +32,7 @@ def fleet(fleet_cloud: FleetCloud) -> Iterator[str]:
 
 
 def left(sandbox: Sandbox) -> tuple[list[str], int]:
-    """Give the fleet's things, and how many certificates the account has."""
+    """Gives the fleet's things, and how many certificates the account has."""
     iot = aws_client(sandbox, "iot")
     things = [thing["thingName"] for thing in iot.list_things()["things"]]
     certificates = iot.list_certificates(pageSize=250)["certificates"]

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def version_two() -> Path | None:
-    """Find an ``aws`` of version 2 on PATH."""
+    """Finds an ``aws`` of version 2 on PATH."""
     for folder in os.environ["PATH"].split(os.pathsep):
         program = Path(folder) / "aws"
         if not program.is_file():
@@ -30,7 +30,7 @@ def version_two() -> Path | None:
 
 @pytest.fixture
 def run(fleet_cloud: FleetCloud, tmp_path: Path) -> Run:
-    """Run a command with that ``aws``; skip where there is none."""
+    """Runs a command with that ``aws``; skips where there is none."""
     program = version_two()
     if program is None:
         pytest.skip("no aws of version 2 is on PATH")

@@ -116,7 +116,7 @@ def agent(fleet: Fleet, faults: FaultClient, tmp_path: Path) -> Agent:
 
 
 def assert_outlived(agent: Agent, faults: FaultClient, case: Case) -> None:
-    """Run into the fault, then once more if need be; look at what there is afterwards."""
+    """Runs into the fault, then once more if need be; looks at what there is afterwards."""
     faults.add(case.operation, case.kind, **case.parameters)
     device = agent.but(method=case.method)
     done = met = device.provision("--timeout", case.timeout)

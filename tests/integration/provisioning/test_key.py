@@ -13,7 +13,7 @@ from support.softhsm import SoftHsm
 
 
 def key_of_certificate(agent: Agent) -> str:
-    """Give the hash of the public key that AWS certified."""
+    """Gives the hash of the public key that AWS certified."""
     pem = (agent.credentials / "current" / "certificate.pem.crt").read_bytes()
     public = x509.load_pem_x509_certificate(pem).public_key()
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -50,7 +50,7 @@ def configured(
 
 
 def run(verb: str, config: Path, hsm: SoftHsm, *more: str | Path) -> Outcome:
-    """Run a command with that configuration."""
+    """Runs a command with that configuration."""
     volatile = () if verb == "rotate" else ("--allow-volatile",)
     words = (verb, "--json", "--config", config, *volatile, *more)
     return run_command(*words, env=hsm.environment)

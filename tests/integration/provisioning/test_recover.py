@@ -86,7 +86,7 @@ def told(fault: str, minted: int, daemon: Daemon, words: str) -> None:
 
 
 def change(agent: Agent, **values: object) -> None:
-    """Put something else into recovery.json."""
+    """Puts something else into recovery.json."""
     path = agent.state_dir / "recovery.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 

@@ -37,21 +37,21 @@ class Commander:
         return f"$aws/commands/things/{self.thing}/executions"
 
     def command(self, content: bytes, kind: str = "application/json", **more: Any) -> str:
-        """Make a command; give its ARN."""
+        """Makes a command; gives its ARN."""
         name = f"command-{next(_numbers)}"
         payload = {"content": content, "contentType": kind}
         made: str = self.iot.create_command(commandId=name, payload=payload, **more)["commandArn"]
         return made
 
     def start(self, command: str, seconds: int = SECONDS, **more: Any) -> str:
-        """Start a command on the thing; give the execution's id."""
+        """Starts a command on the thing; gives the execution's id."""
         wanted = {"targetArn": self.arn, "commandArn": command, **more}
         started = self.jobs.start_command_execution(executionTimeoutSeconds=seconds, **wanted)
         identifier: str = started["executionId"]
         return identifier
 
     def say(self, identifier: str, **update: Any) -> tuple[str, Any]:
-        """Publish an update; give ``accepted`` or ``rejected``, and the document."""
+        """Publishes an update; gives ``accepted`` or ``rejected``, and the document."""
         topic = f"{self.base}/{identifier}/response/json"
         assert self.peer.publish(topic, json.dumps(update).encode()) == 0
         return self.answer(identifier)
@@ -67,7 +67,7 @@ class Commander:
         return outcome, loads(message.payload)
 
     def told(self, identifier: str) -> Any:
-        """Give what the cloud knows of an execution."""
+        """Gives what the cloud knows of an execution."""
         return self.iot.get_command_execution(
             executionId=identifier, targetArn=self.arn, includeResult=True
         )

@@ -41,7 +41,7 @@ def start(iot: Any, job: str, *targets: str, **more: Any) -> None:
 
 
 def ask(one: Device, topic: str, **request: Any) -> tuple[str, Any]:
-    """Publish a request; ``accepted`` or ``rejected``, and the answer. What else comes is passed over."""
+    """Publishes a request; ``accepted`` or ``rejected``, and the answer. What else comes is passed over."""
     assert one.publish(topic, request) == 0
     while True:
         answered, document = one.receive()

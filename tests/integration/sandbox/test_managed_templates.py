@@ -29,7 +29,7 @@ def iot(sandbox: Sandbox) -> Any:
 
 
 def make(iot: Any, job: str, template: str, **more: Any) -> Any:
-    """Give a job of a template; its document."""
+    """Gives a job of a template; its document."""
     arn = iot.describe_thing(thingName="managed-1")["thingArn"]
     region = arn.split(":")[3]
     named = (

@@ -15,7 +15,7 @@ AS_PUBLISHED = 0b1000
 
 
 def batched(values: Iterable[tuple[str, ...]], size: int) -> Iterator[list[tuple[str, ...]]]:
-    """Give them so many at a time."""
+    """Gives them so many at a time."""
     rest = iter(values)
     while batch := [*islice(rest, size)]:
         yield batch

@@ -36,7 +36,7 @@ def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 def listening(pid: int) -> set[tuple[str, int]]:
-    """Give the addresses a process listens on, as /proc knows them."""
+    """Gives the addresses a process listens on, as /proc knows them."""
     inodes = set()
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         target = str(fd.readlink())

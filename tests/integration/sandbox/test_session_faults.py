@@ -16,7 +16,7 @@ QUOTA_EXCEEDED = 151
 
 
 def refusal(sandbox: Sandbox, identity: Identity, client_id: str) -> int | None:
-    """Give the reason code a connect is refused with, None where there is no CONNACK."""
+    """Gives the reason code a connect is refused with, None where there is no CONNACK."""
     with (
         pytest.raises(ConnectRefusedError) as refused,
         connected(sandbox, identity, client_id),

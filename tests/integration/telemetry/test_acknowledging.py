@@ -49,7 +49,7 @@ def listening(agent: Agent, mailbox: Mailbox) -> Iterator[Session]:
 
 
 def subscribed(mailbox: Mailbox) -> None:
-    """Wait until the subscription stands; nothing was sent before."""
+    """Waits until the subscription stands; nothing was sent before."""
     _until(mailbox, Subscribed)
 
 

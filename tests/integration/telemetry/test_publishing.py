@@ -41,7 +41,7 @@ def configured(agent: Agent, *, more: dict[str, Any] | None = None, **telemetry:
 
 
 def send(agent: Agent, *payloads: object, topic: str = "", **more: object) -> list[dict[str, Any]]:
-    """Send readings over the socket; their answers."""
+    """Sends readings over the socket; their answers."""
     path = agent.state_dir / "run" / "telemetry.sock"
     until(path.exists, "the socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:

@@ -33,7 +33,7 @@ Publish = Callable[..., Done]
 
 @pytest.fixture
 def publish(bench: Bench, tmp_path: Path) -> Publish:
-    """Run the verb; exit status, stdout, stderr."""
+    """Runs the verb; exit status, stdout, stderr."""
 
     def run(*words: str, stdin: bytes = b"", acknowledges: str | None = None) -> Done:
         given = tmp_path / "stdin"

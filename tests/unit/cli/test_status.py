@@ -31,7 +31,7 @@ ERROR = table.PUBLISH_REFUSED.problem("The topic is refused.", "Add the statemen
 
 
 def seen(folder: Path, *problems: Problem) -> status._Seen:
-    """Give what there is to see while an agent runs, and has these problems."""
+    """Gives what there is to see while an agent runs, and has these problems."""
     health = Health(folder, FakeClock())
     health.set_activity("connected as pump-7", is_connected=True)
     for problem in problems:

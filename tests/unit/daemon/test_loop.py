@@ -179,7 +179,7 @@ class Bursts:
         return 0.0
 
     def act(self) -> None:
-        """Put the next burst; after the last one, when all is quiet, what ends the test."""
+        """Puts the next burst; after the last one, when all is quiet, what ends the test."""
         assert self.made is not None
         if not self._bursts:
             if self.written == self.looks and not self.made.publisher.waiting:
@@ -224,7 +224,7 @@ class Bursts:
         self.looks += len(os.read(self._pipe[0], 1))
 
     def close(self) -> None:
-        """Let go of the descriptor."""
+        """Lets go of the descriptor."""
         self._mailbox.unwatch(self._pipe[0])
         for end in self._pipe:
             os.close(end)

@@ -84,7 +84,7 @@ class Bench:
             self.go(every)
 
     def go(self, seconds: float) -> None:
-        """Let time pass, and what is due happen at its time."""
+        """Lets time pass, and what is due happen at its time."""
         until = self.clock.passed + seconds
         while self.watch.due <= until:
             self.clock.go(max(0.0, self.watch.due - self.clock.passed))

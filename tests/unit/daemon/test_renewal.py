@@ -55,7 +55,7 @@ class Bench:
         self.renewal.serve(current(self.store), self.certificate, lambda: self.is_connected)
 
     def live(self, seconds: float) -> None:
-        """Let time pass, with every deadline met on the way."""
+        """Lets time pass, with every deadline met on the way."""
         end = self.clock.passed + seconds
         while self.clock.passed < end:
             self.clock.go(max(1.0, min(end, self.renewal.due) - self.clock.passed))

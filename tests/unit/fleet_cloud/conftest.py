@@ -10,7 +10,7 @@ Programs = Callable[[str, str], Path]
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
-    """Give a function that puts a shell script on PATH: its name and its lines."""
+    """Gives a function that puts a shell script on PATH: its name and its lines."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")

@@ -19,7 +19,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run(root_dir: Path, tmp_path: Path) -> Run:
-    """Run the launcher from a folder that is not the checkout, in a bare environment."""
+    """Runs the launcher from a folder that is not the checkout, in a bare environment."""
 
     def start(*words: str, launcher: Path | None = None) -> "subprocess.CompletedProcess[str]":
         command = [

@@ -16,7 +16,7 @@ class Clock:
 
 
 def seconds_for(pace: Pace, clock: Clock, operation: str, calls: int) -> float:
-    """Give how long so many calls take that wait as they are told."""
+    """Gives how long so many calls take that wait as they are told."""
     began = clock.now
     for _ in range(calls):
         clock.now += pace.reserve(operation)

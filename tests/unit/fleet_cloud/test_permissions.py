@@ -32,7 +32,7 @@ OTHERWISE = {"s3api:ListObjectsV2": "s3:ListBucket"}
 
 
 def called_in(path: Path) -> Iterator[str]:
-    """Yield the IAM actions of the ``aws`` commands that a module's text can make."""
+    """Yields the IAM actions of the ``aws`` commands that a module's text can make."""
     for node in ast.walk(ast.parse(path.read_text())):
         words = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
         if len(words) >= 2 and isinstance(words[0], ast.Constant) and words[0].value in SERVICES:
@@ -53,7 +53,7 @@ def spellings(word: ast.expr) -> list[str]:
 
 
 def reached(name: str, seen: set[str]) -> set[str]:
-    """Give every module of the package that a module imports, itself included."""
+    """Gives every module of the package that a module imports, itself included."""
     if name in seen:
         return seen
     seen.add(name)

@@ -15,7 +15,7 @@ OWN = {**documents.template_body(NAMES), "DeviceConfiguration": {"Color": "red"}
 
 
 def described(of: Design) -> dict[str, Any]:
-    """Return what AWS would say of a template that was made so."""
+    """Returns what AWS would say of a template that was made so."""
     hook = {"preProvisioningHook": {"targetArn": of.hook}} if of.hook else {}
     return {
         "templateBody": json.dumps(of.body),

@@ -86,7 +86,7 @@ class Bench:
         )
 
     def listen(self, *subscriptions: Subscription) -> None:
-        """Begin anew with these."""
+        """Begins anew with these."""
         self.roster.close()
         self._new()
         self.live(*subscriptions)
@@ -99,7 +99,7 @@ class Bench:
         self._new()
 
     def live(self, *subscriptions: Subscription) -> None:
-        """Begin, with the subscriptions from before where none are given."""
+        """Begins, with the subscriptions from before where none are given."""
         self._subscriptions = subscriptions or self._subscriptions
         self.messages.configure([(item.topic, item) for item in self._subscriptions])
         self.roster.tidy()
@@ -128,13 +128,13 @@ class Bench:
             event.act()
 
     def answered(self, count: int = 1) -> list[Answer]:
-        """Wait for so many answers, and take them."""
+        """Waits for so many answers, and takes them."""
         self.turn(lambda: len(self.answers) >= count)
         found, self.answers[:] = list(self.answers), []
         return found
 
     def ask(self, topic: str, payload: bytes = b"", **more: Any) -> dict[str, Any]:
-        """Send one and give what it was answered."""
+        """Sends one and gives what it was answered."""
         self.send(topic, payload, **more)
         (answer,) = self.answered()
         return answer.said

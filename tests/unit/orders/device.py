@@ -80,7 +80,7 @@ class Device:
         self.live()
 
     def live(self) -> None:
-        """Begin, without a connection."""
+        """Begins, without a connection."""
         self.is_connected = False
         self._events.clear()
         self.shared = Shared(clock=self.clock, health=self.health)
@@ -161,7 +161,7 @@ class Device:
         self.turn(lambda: not self._events)
 
     def does(self, document: Any, identifier: str = "j1") -> tuple[str, dict[str, str]]:
-        """Give it a job; how it ended."""
+        """Gives it a job; how it ended."""
         job = self.cloud.create(identifier, document)
         self.turn(lambda: job.status not in ("QUEUED", "IN_PROGRESS"))
         self.settle()

@@ -74,7 +74,7 @@ class Device:
         self.commands.take(Arriving(topic=topic, payload=json.dumps(values).encode()))
 
     def hears(self, count: int = 1) -> list[tuple[str, dict[str, Any]]]:
-        """Wait for so many answers, and take them."""
+        """Waits for so many answers, and takes them."""
 
         def is_there() -> bool:
             if self.commands.due <= self.bench.clock.monotonic():

@@ -58,7 +58,7 @@ def arriving(name: str) -> Arriving:
 
 
 def drive(bench: Bench, pending: list[str]) -> None:
-    """Deliver what is not acknowledged, and go on until nothing does."""
+    """Delivers what is not acknowledged, and goes on until nothing does."""
     while pending:
         bench.messages.take(arriving(pending[0]))
         pending.pop(0)
@@ -67,7 +67,7 @@ def drive(bench: Bench, pending: list[str]) -> None:
 
 
 def survive(bench: Bench, monkeypatch: pytest.MonkeyPatch, left: int, *, is_after: bool) -> bool:
-    """Go through a death at that change, and on after it; False when there were not so many."""
+    """Goes through a death at that change, and on after it; False when there were not so many."""
     pending = list(IDS)
     with fate(monkeypatch, left, is_after=is_after) as found:
         with contextlib.suppress(DeathError):

@@ -48,7 +48,7 @@ class Board:
         self.live()
 
     def live(self) -> None:
-        """Begin, as the agent does."""
+        """Begins, as the agent does."""
         self.bench._new()
         self.bench.shared.reporters[JOB] = self
         for name in self.bench.handlers:

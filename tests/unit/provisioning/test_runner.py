@@ -164,7 +164,7 @@ class Bench:
         return caught.value
 
     def gets_to(self, name: str) -> None:
-        """Be stopped just when this is asked for."""
+        """Is stopped just when this is asked for."""
         self.cloud.happens[name] = [StopRequested()]
         with pytest.raises(StopRequested):
             self.provision()

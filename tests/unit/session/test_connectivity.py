@@ -85,7 +85,7 @@ class Bench:
         self.calmed += 1
 
     def end(self, code: int | None = None, words: str = "", cause: Cause = Cause.OTHER) -> None:
-        """Connect, and have it end."""
+        """Connects, and has it end."""
         self.connectivity.connected(Connected(session=self.line, rejoined=True))
         self.clock.go(2)
         self.connectivity.ended(

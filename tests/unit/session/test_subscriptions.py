@@ -64,7 +64,7 @@ class Bench:
         self.subscriptions.subscribed(self.server.answer(codes))
 
     def go(self) -> float:
-        """Let time pass until something is asked for again; how long that was."""
+        """Lets time pass until something is asked for again; how long that was."""
         seconds = self.subscriptions.due - self.clock.monotonic()
         self.clock.go(seconds)
         self.subscriptions.act()

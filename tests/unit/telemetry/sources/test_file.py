@@ -48,7 +48,7 @@ def numbers(bench: Bench) -> list[int]:
 
 
 def look_around(bench: Bench) -> None:
-    """Give the source some looks."""
+    """Gives the source some looks."""
     until = bench.clock.monotonic() + 0.1
     bench.turn(lambda: bench.clock.monotonic() > until)
 

@@ -67,7 +67,7 @@ class Bench:
         return looks
 
     def go(self, seconds: float) -> None:
-        """Let time pass, with all looks in it."""
+        """Lets time pass, with all looks in it."""
         until = self.clock.passed + seconds
         while self.files[-1].due <= until:
             self.clock.go(max(0.0, self.files[-1].due - self.clock.passed))

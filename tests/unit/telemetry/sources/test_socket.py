@@ -383,7 +383,7 @@ def store(bench: Bench, count: int) -> None:
 
 
 def rest(bench: Bench) -> None:
-    """Turn until nothing is left to do, which is soon."""
+    """Turns until nothing is left to do, which is soon."""
     limit = bench.clock.monotonic() + LIMIT
     while event := bench.mailbox.wait(bench.clock.monotonic() + 0.01):
         assert isinstance(event, Ready)
