@@ -4,7 +4,10 @@ import contextlib
 import gc
 from collections.abc import Callable
 
+# Both sides of the fork need these: imported once, before it.
+from fleet_agent.config import paths, units  # noqa: F401
 from fleet_agent.daemon.wanted import Wanted
+from fleet_agent.health import status  # noqa: F401
 from fleet_agent.mailbox import hold_requests
 from fleet_agent.programs.aside import Aside
 
