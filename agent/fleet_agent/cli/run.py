@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fleet_agent import log
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.daemon import service
-from fleet_agent.daemon.wanted import Wanted
+from fleet_agent.daemon.start_options import StartOptions
 
 if TYPE_CHECKING:
     import argparse
@@ -40,11 +40,11 @@ def register(
 def start(words: list[str]) -> Outcome:
     """Runs the verb; ends when it is asked to, or by an error."""
     log.set_up(verbose=False)
-    service.run(functools.partial(wanted, words))
+    service.run(functools.partial(options, words))
     return Outcome()
 
 
-def wanted(words: list[str]) -> Wanted:
+def options(words: list[str]) -> StartOptions:
     """What command line and configuration ask for; called in a program beside the daemon.
 
     Raises:
@@ -54,7 +54,7 @@ def wanted(words: list[str]) -> Wanted:
     from fleet_agent.cli.parser import command_line
 
     arguments = command_line("run").parse_args(words)
-    return Wanted(
+    return StartOptions(
         settings=flags.settings(arguments),
         allow_volatile=arguments.allow_volatile,
         any_owner=arguments.as_owner,

@@ -14,18 +14,18 @@ from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.copy_watch import CopyWatch
-from fleet_agent.daemon.down import Down
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.hardware_token_watch import HardwareTokenWatch
 from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import Loop
 from fleet_agent.daemon.orders import make_orders
+from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.daemon.refusal_watch import RefusalWatch
 from fleet_agent.daemon.renewal import Renewal
 from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
-from fleet_agent.daemon.wanted import Wanted
+from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, configured, home, own_session, rotate, trial
@@ -56,7 +56,7 @@ _RESTARTING = "restarting in place"
 class Surroundings:
     """What the daemon works with, whatever its configuration: made once a process."""
 
-    read: Callable[[], Wanted]
+    read: Callable[[], StartOptions]
     store: Store
     mailbox: Mailbox
     health: Health
@@ -127,7 +127,7 @@ class Composition:
         publisher = Publisher(
             with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
         )
-        orders = make_orders(self._down(credential), publisher)
+        orders = make_orders(self._orders_context(credential), publisher)
         sources = self._sources(publisher, credential)
         sources += self._vending()
         around.listeners.keep_only(*build.socket_paths(sources))
@@ -217,7 +217,7 @@ class Composition:
         topics = own_session.topics(self._settings, credential)
         if wanted := self._settings.connection.presence:
             self._impossible.fill(topics, wanted.topic)
-        connectivity = Connectivity(session, self._clock, health, self._calmed, hears=watch)
+        connectivity = Connectivity(session, self._clock, health, self._on_stable, watcher=watch)
         self._renewal.serve(
             credential, session.pair.certificate, lambda: connectivity.is_connected
         )
@@ -240,8 +240,8 @@ class Composition:
             ],
         )
 
-    def _calmed(self) -> None:
-        self._suspects.calmed()
+    def _on_stable(self) -> None:
+        self._suspects.forget()
         self._health.clear(table.MESSAGE_SET_ASIDE)
 
     def _filters(self, credential: Credential) -> list[tuple[str, int]]:
@@ -277,8 +277,8 @@ class Composition:
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
-    def _down(self, credential: Credential) -> Down:
-        return Down(
+    def _orders_context(self, credential: Credential) -> OrdersContext:
+        return OrdersContext(
             settings=self._settings,
             credential=credential,
             mailbox=self._around.mailbox,
@@ -299,7 +299,7 @@ class Composition:
             yield Unserved(listener, self._around.mailbox, self._clock)
 
     def _reaper(self) -> list[Actor]:
-        """Whether this is process 1 of a container, which orphans come to."""
+        """The reaper, in process 1 of a container, which orphans come to."""
         if os.getpid() != 1:
             return []
         from fleet_agent.programs.reaper import Reaper

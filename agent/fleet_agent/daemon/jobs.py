@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from fleet_agent.config.handlers import ExecHandler
-from fleet_agent.daemon.down import Down
+from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.orders.handler import Handler
 from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.document import Step, UnfitError
@@ -23,20 +23,20 @@ _RUN_COMMAND = "run-command"  # the name of the handler of commands of a documen
 
 
 def make_jobs(
-    down: Down,
+    context: OrdersContext,
     roster: Roster,
     shared: Shared,
     send: Callable[[Outgoing], None],
     move: MoveOperation | None = None,
 ) -> tuple[Jobs, RotateOperation]:
     """Joins them; the second one hears how a rotation went."""
-    settings, credential = down.settings, down.credential
+    settings, credential = context.settings, context.credential
     rotate = RotateOperation(credential)
     operations: list[Operation] = [rotate] if settings.rotation.jobs else []
-    if move is not None and down.moves.takes_jobs:
+    if move is not None and context.moves.takes_jobs:
         operations.append(move)
-    steps = _Steps(down, roster)
-    context = JobsContext(
+    steps = _Steps(context, roster)
+    jobs_context = JobsContext(
         thing=credential.client_id,
         path=roster.folder / NAME,
         send=send,
@@ -46,20 +46,20 @@ def make_jobs(
         facts=functools.partial(facts, credential.client_id, credential.device_configuration),
         not_kept=shared.not_kept,
     )
-    return Jobs(settings.jobs, operations, context), rotate
+    return Jobs(settings.jobs, operations, jobs_context), rotate
 
 
 class _Steps:
     """Finds the handler of a job's step.
 
     Args:
-        down: The configuration.
+        context: The configuration.
         roster: The handlers.
     """
 
-    def __init__(self, down: Down, roster: Roster) -> None:
-        self._settings = down.settings
-        jobs = down.settings.jobs
+    def __init__(self, context: OrdersContext, roster: Roster) -> None:
+        self._settings = context.settings
+        jobs = context.settings.jobs
         names = {*jobs.operations.values(), *filter(None, [jobs.handler])}
         self._handlers = {name: roster.named(name) for name in names}
         self._commands: Handler | None = None

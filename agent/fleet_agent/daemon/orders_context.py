@@ -13,7 +13,7 @@ from fleet_agent.reserved import Reserved
 
 
 @record
-class Down:
+class OrdersContext:
     """One configuration with one credential; topics are filled in, ``own`` are all of this device's."""
 
     settings: Settings

@@ -16,7 +16,7 @@ from fleet_agent.credentials.model import Credential, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.serving import Serving
-from fleet_agent.daemon.wanted import Wanted
+from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.errors import (
     AgentError,
     ConfigurationError,
@@ -67,7 +67,7 @@ class Requests:
         self,
         *,
         settings: Settings,
-        read: Callable[[], Wanted],
+        read: Callable[[], StartOptions],
         store: Store,
         mailbox: Mailbox,
         orders: Orders,
@@ -249,7 +249,7 @@ class Requests:
         )
 
 
-def check_reload(read: Callable[[], Wanted], running: Settings) -> None:
+def check_reload(read: Callable[[], StartOptions], running: Settings) -> None:
     """Reads the configuration and tries what a start with it would need; called in a program of its own.
 
     Raises:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 # Both sides of the fork need these: imported once, before it.
 from fleet_agent.config import paths, units  # noqa: F401
-from fleet_agent.daemon.wanted import Wanted
+from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.health import status  # noqa: F401
 from fleet_agent.mailbox import hold_requests
 from fleet_agent.programs.aside import Aside
 
 
-def run(read: Callable[[], Wanted]) -> None:
+def run(read: Callable[[], StartOptions]) -> None:
     """Provisions if need be, then carries readings up and orders down until asked to stop.
 
     Args:

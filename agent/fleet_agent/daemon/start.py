@@ -14,7 +14,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
-from fleet_agent.daemon.wanted import Wanted
+from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.errors import DeviceError, TemporaryError
 from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import home, own_session, state
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
 
 
-def start(read: Callable[[], Wanted], beside: Aside) -> None:
+def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     """Provisions if need be, then carries readings up and orders down until asked to stop.
 
     Args:
@@ -44,13 +44,13 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
     """
     # Before anything that is started here could inherit what systemd passes.
     listeners = Listeners()
-    wanted = _answer(read, beside)
-    settings = wanted.settings
-    log.set_up(verbose=wanted.is_verbose)
+    options = _answer(read, beside)
+    settings = options.settings
+    log.set_up(verbose=options.is_verbose)
     follows, not_before = follow_up()
     state_dir = Path(settings.state_dir)
-    statedir.become_owner(state_dir, any_owner=wanted.any_owner)
-    lock = state.take(settings, allow_volatile=wanted.allow_volatile)
+    statedir.become_owner(state_dir, any_owner=options.any_owner)
+    lock = state.take(settings, allow_volatile=options.allow_volatile)
     clock = SystemClock()
     mailbox = _mailbox(clock)
     store = open_store(settings)
@@ -71,7 +71,7 @@ def start(read: Callable[[], Wanted], beside: Aside) -> None:
     health = Health(runtime_dir(state_dir, settings.runtime_dir), clock)
     report = Progress(health)
     if credential is None:
-        done = _first_identity(wanted, report, health, store, mailbox, beside)
+        done = _first_identity(options, report, health, store, mailbox, beside)
         credential, session = done.credential, done.session
     if session is None:
         session = _connect(settings, credential, store, mailbox, not_before)
@@ -103,9 +103,9 @@ def _mailbox(clock: Clock) -> Mailbox:
     return mailbox
 
 
-def _answer(read: Callable[[], Wanted], beside: Aside) -> Wanted:
+def _answer(read: Callable[[], StartOptions], beside: Aside) -> StartOptions:
     try:
-        return cast("Wanted", beside.answer())
+        return cast("StartOptions", beside.answer())
     except TemporaryError:
         # It ended over something that nobody foresaw: here that is reported.
         return read()
@@ -147,7 +147,7 @@ def _connect(
 
 
 def _first_identity(
-    wanted: Wanted,
+    options: StartOptions,
     report: Report,
     health: Health,
     store: Store,
@@ -157,7 +157,7 @@ def _first_identity(
     from fleet_agent.identity.walk import Request, walk
     from fleet_agent.provisioning import spread
 
-    settings = wanted.settings
+    settings = options.settings
     health.set_activity("provisioning")
     if settings.provisioning is not None and spread.is_due(store.pending()):
         window = settings.provisioning.spread

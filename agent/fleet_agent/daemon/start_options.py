@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 @record
-class Wanted:
+class StartOptions:
     """What the daemon is to do: the configuration, and what only the command line says."""
 
     settings: "Settings"

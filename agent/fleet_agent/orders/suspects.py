@@ -39,7 +39,7 @@ class Suspects:
                 self._ends.popitem(last=False)
         self._last = None
 
-    def calmed(self) -> None:
+    def forget(self) -> None:
         """The connection has stood for a while: a message that looks the same is a new one."""
         self._ends.clear()
 

@@ -54,7 +54,7 @@ def _explain(session: Session, failure: ConnectFailed, now: float) -> AgentError
     return diagnosis.explain(session, failure, now)
 
 
-class Hears(Protocol):
+class Watcher(Protocol):
     """Who wants to know how connecting goes, and what keeps it from going well."""
 
     def connected(self) -> None:
@@ -80,9 +80,9 @@ class Connectivity:
         session: The one it is about.
         clock: Times are its seconds.
         health: Where problems go.
-        calmed: Called when a connection has stood undisturbed for ``CALM``.
+        on_stable: Called when a connection has stood undisturbed for ``CALM``.
         explain: Looks for the cause of a failed connect, which may take seconds; at a time in Unix seconds.
-        hears: Hears of it, too.
+        watcher: Hears of each connect, too.
     """
 
     def __init__(
@@ -90,16 +90,16 @@ class Connectivity:
         session: Session,
         clock: Clock,
         health: Health,
-        calmed: Callable[[], None],
+        on_stable: Callable[[], None],
         explain: Callable[[Session, ConnectFailed, float], AgentError] = _explain,
-        hears: Hears | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._session = session
         self._clock = clock
         self._health = health
-        self._calmed = calmed
+        self._on_stable = on_stable
         self._explain = explain
-        self._hears = hears
+        self._watcher = watcher
         self._endings: collections.deque[tuple[float, float]] = collections.deque()
         self._looked: _Look | None = None
         self.is_connected = False
@@ -121,8 +121,8 @@ class Connectivity:
             extra=log.fields(Moment.CONNECTED),
         )
         self._show_limits(event.limits)
-        if self._hears is not None:
-            self._hears.connected()
+        if self._watcher is not None:
+            self._watcher.connected()
 
     def failed(self, event: ConnectFailed) -> None:
         """There is none, and why; the cause of the same failure is looked for once in a while."""
@@ -134,8 +134,8 @@ class Connectivity:
             self._looked = looked = _Look(failure=failure, until=now + DIAGNOSE_AGAIN, error=error)
             self._health.warn(table.OFFLINE.problem(error.title, error.remedy))
             self._health.set_activity("waiting to connect")
-        if self._hears is not None:
-            self._hears.failed(event, looked.error)
+        if self._watcher is not None:
+            self._watcher.failed(event, looked.error)
 
     def ended(self, event: Disconnected) -> None:
         """It ended, and another is tried."""
@@ -161,7 +161,7 @@ class Connectivity:
         self._endings.clear()
         for kind in (table.UNSTABLE, table.MAYBE_CLONED):
             self._health.clear(kind)
-        self._calmed()
+        self._on_stable()
 
     def _count(self, words: str, remedy: str) -> None:
         now = self._clock.monotonic()

@@ -85,7 +85,7 @@ class Made:
                 credential=credential,
                 session=session,
                 subscriptions=Subscriptions(session, [], clock, health, lambda: 0.5),
-                connectivity=Connectivity(session, clock, health, suspects.calmed),
+                connectivity=Connectivity(session, clock, health, suspects.forget),
                 presence=None,
                 chores=[],
             ),

@@ -10,8 +10,8 @@ from fleet_agent.config.orders import Jobs as Settings
 from fleet_agent.config.rotation import Rotation
 from fleet_agent.config.settings import Settings as Configuration
 from fleet_agent.credentials.model import Credential
-from fleet_agent.daemon.down import Down
 from fleet_agent.daemon.jobs import make_jobs
+from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.filters import NOWHERE, Moves
@@ -87,7 +87,7 @@ class Device:
         self.roster = Roster(
             self.folder / FOLDER, self._configuration.handlers, self.mailbox, self.shared
         )
-        down = Down(
+        context = OrdersContext(
             settings=self._configuration,
             credential=self.credential,
             mailbox=self.mailbox,
@@ -100,7 +100,7 @@ class Device:
         )
         self.move = MoveOperation(self.credential, self._moves) if self._moves.names else None
         self.jobs, self.rotation = make_jobs(
-            down, self.roster, self.shared, self._publish, self.move
+            context, self.roster, self.shared, self._publish, self.move
         )
         self.shared.reporters[JOB] = self.jobs
         self.roster.tidy()

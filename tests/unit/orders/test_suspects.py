@@ -40,7 +40,7 @@ def test_an_end_long_after_it_or_a_calm_time_clears_it() -> None:
     assert not suspects.is_set_aside(message())
     for _ in range(TIMES):
         end(suspects, b"x")
-    suspects.calmed()
+    suspects.forget()
     assert not suspects.is_set_aside(message())
 
 

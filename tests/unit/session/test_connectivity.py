@@ -75,14 +75,14 @@ class Bench:
         self.health = Health(folder, self.clock)
         self.status = folder / "status.json"
         self.line = Line()
-        self.calmed = 0
+        self.on_stable = 0
         self.watch = Watch()
         self.connectivity = Connectivity(
-            self.line, self.clock, self.health, self._calmed, self.line.explain, self.watch
+            self.line, self.clock, self.health, self._on_stable, self.line.explain, self.watch
         )
 
-    def _calmed(self) -> None:
-        self.calmed += 1
+    def _on_stable(self) -> None:
+        self.on_stable += 1
 
     def end(self, code: int | None = None, words: str = "", cause: Cause = Cause.OTHER) -> None:
         """Connects, and has it end."""
@@ -152,7 +152,7 @@ def test_to_be_thrown_out_again_and_again_is_a_problem_until_it_is_calm(
     bench.connectivity.connected(Connected(session=bench.line, rejoined=True))
     assert bench.connectivity.due == bench.clock.monotonic() + CALM
     bench.connectivity.act()
-    assert (bench.problems, bench.calmed) == ({}, 1)
+    assert (bench.problems, bench.on_stable) == ({}, 1)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_whoever_wants_to_know_hears_of_every_try_and_its_cause(bench: Bench) ->
 
 def test_without_more_the_cause_is_what_the_diagnosis_says(bench: Bench) -> None:
     bench.line.is_thing = True
-    alone = Connectivity(bench.line, bench.clock, bench.health, bench._calmed)
+    alone = Connectivity(bench.line, bench.clock, bench.health, bench._on_stable)
     alone.failed(ConnectFailed(session=bench.line, reason_code=135, error="x"))
     assert "does not allow iot:Connect on client/pump" in bench.problems[OFFLINE]
     alone.connected(Connected(session=bench.line, rejoined=False))
@@ -253,7 +253,7 @@ def test_a_server_whose_certificate_is_out_of_date_may_be_our_clocks_doing(
     bench: Bench, tmp_path: Path
 ) -> None:
     server = make_pair(tmp_path / "server", valid_to=YESTERDAY, name="localhost")
-    alone = Connectivity(bench.line, bench.clock, bench.health, bench._calmed)
+    alone = Connectivity(bench.line, bench.clock, bench.health, bench._on_stable)
     bench.line.pair = loaded(server)
     with tls_server(server) as port:
         ca_file = str(server.certificate)
