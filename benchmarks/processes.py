@@ -53,7 +53,8 @@ def until(
         # It is not reaped by that: what it used is asked for later.
         ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is not None and not reached():
-            why = f"it ended with {ended.si_status}"
+            how = "ended with" if ended.si_code == os.CLD_EXITED else "was ended by signal"
+            why = f"it {how} {ended.si_status}"
         elif time.monotonic() > over:
             why = f"not within {limit:g} s"
         else:
