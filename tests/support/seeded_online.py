@@ -135,7 +135,7 @@ WAY = (
              lambda _folder, stack: {"proxy": _refusing_proxy(stack)}),
     OnTheWay(Fault("a CA file without the CA of the endpoint", "server-untrusted", "missing is the CA"),
              lambda folder, _stack: {"ca_file": _other_ca(folder)}),
-    OnTheWay(Fault("a CA file that is none", "ca-unreadable", "nothing.pem"),
+    OnTheWay(Fault("a CA file without a certificate", "ca-unreadable", "nothing.pem"),
              lambda folder, _stack: {"ca_file": str(folder / "nothing.pem")}),
     OnTheWay(Fault("a name that the endpoint's certificate does not have", "server-untrusted", "127.1"),
              lambda _folder, _stack: {"host": "127.1"}),

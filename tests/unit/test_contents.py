@@ -13,7 +13,7 @@ from fleet_agent.credentials import folders
 from fleet_agent.credentials.hsm import pin
 from fleet_agent.device import fingerprint
 from fleet_agent.doctor import rights
-from fleet_agent.identity import claim_removal as retire
+from fleet_agent.identity import claim_removal
 from fleet_agent.identity.reset import reset
 from fleet_agent.provisioning import spread
 from fleet_agent.telemetry import queue
@@ -46,7 +46,7 @@ def test_what_the_code_writes_is_in_it() -> None:
     ]
     names = [f"credentials/0001/{name}" for name in generation]
     names += [f"credentials/{folders.CURRENT}", queue.NAME, f"{queue.NAME}-wal", spread.FILE]
-    names += [retire.STARTS, retire.SERVED, fingerprint.FILE, pin.REFUSED]
+    names += [claim_removal.STARTS, claim_removal.SERVED, fingerprint.FILE, pin.REFUSED]
     assert [name for name in names if not entry_of(name)] == []
 
 

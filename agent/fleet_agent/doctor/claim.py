@@ -36,7 +36,7 @@ def check(device: Device) -> Findings:
             f"After {claim.good_starts} good starts the claim is deleted (claim.after_success): from then on a device "
             "whose certificate is revoked or expires does not come back by itself.",
             device.config,
-            "If it should: after_success: keep (docs/how-to/retire-the-claim.md)",
+            "If it should: after_success: keep (docs/how-to/remove-the-claim.md)",
         )
     for reference in (claim.certificate, claim.private_key):
         if device.is_elsewhere(reference):

@@ -6,10 +6,11 @@ from pathlib import Path
 from fleet_cloud import confirm
 from fleet_cloud.aws.calls import Aws, entries, strings, text
 from fleet_cloud.aws.names import BulkNames
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.bulk import cloud, layout
 from fleet_cloud.bulk.layout import BulkFolder, Record
 from fleet_cloud.errors import Exit
-from fleet_cloud.fleet import inventory, retire
+from fleet_cloud.fleet import deletion, inventory
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
 from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
@@ -84,20 +85,20 @@ def _pieces(aws: Aws, bulk: BulkNames, record: Record | None) -> list[Piece]:
 def _delete(aws: Aws, bulk: BulkNames, tasks: Sequence[Task], there: Standing) -> list[str]:
     """Deletes in AWS's order; returns what could not be."""
     first = [(f"{piece.kind} {piece.name}", piece.first) for piece in there.ours if piece.first]
-    left = retire.run_all(aws, first, "")
-    left |= retire.run_all(aws, tasks, "deleting things and their certificates")
+    left = run_all(aws, first, "")
+    left |= run_all(aws, tasks, "deleting things and their certificates")
     if not left:
         for piece in there.ours:
             name, commands = teardown.deletion(aws, piece)
             if piece.kind == "bucket":
                 commands = [*_objects(aws, bulk), *commands]
-            left |= retire.run_all(aws, [(name, commands)], "", _PATIENCE_SECONDS)
+            left |= run_all(aws, [(name, commands)], "", _PATIENCE_SECONDS)
     return sorted(left)
 
 
 def _certificate_task(aws: Aws, arn: str, things: Sequence[str]) -> Task:
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
-    *before, delete = retire.certificate_commands(aws, certificate, things)
+    *before, delete = deletion.certificate_commands(aws, certificate, things)
     return certificate.identifier, [
         *before,
         *(_delete_thing(aws, thing) for thing in things),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleet_cloud import confirm
 from fleet_cloud.errors import UsageError
-from fleet_cloud.fleet import claims, inventory, retire
+from fleet_cloud.fleet import claims, deletion, inventory
 from fleet_cloud.fleet.claim_folder import ClaimFolder
 from fleet_cloud.fleet.claims import Claim
 from fleet_cloud.fleet.inventory import ACTIVE
@@ -57,7 +57,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         confirm.confirm(context, f"Delete {len(picked)} claims for good?", yes=arguments.yes)
         for claim in picked:
             # It is off by now.
-            for command in retire.certificate_commands(aws, claim.certificate)[-1:]:
+            for command in deletion.certificate_commands(aws, claim.certificate)[-1:]:
                 aws.change(command)
     state = "deleted" if arguments.delete else "revoked"
     rows = [[claim.certificate.identifier, claim.batch or "-", state] for claim in picked]
@@ -80,7 +80,7 @@ def _switch_off(context: Context, picked: Sequence[Claim]) -> list[Claim]:
     changed = [claim for claim in picked if claim.certificate.status == ACTIVE]
     for claim in changed:
         context.console.say(f"  switching off {claim.certificate.identifier}")
-        aws.change(retire.switch_off(aws, claim.certificate))
+        aws.change(deletion.switch_off(aws, claim.certificate))
     return changed
 
 

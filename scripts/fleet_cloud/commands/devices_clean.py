@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from fleet_cloud import confirm
 from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.commands import devices_show
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
-from fleet_cloud.fleet import inventory, retire
+from fleet_cloud.fleet import deletion, inventory
 from fleet_cloud.fleet.inventory import Thing
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
@@ -66,8 +67,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 def delete(aws: Aws, chosen: Sequence[Thing]) -> dict[str, CommandError]:
     """Deletes things with their certificates; returns what could not be."""
-    tasks = [(thing.name, retire.thing_commands(aws, thing)) for thing in chosen]
-    return retire.run_all(aws, tasks, "deleting devices")
+    tasks = [(thing.name, deletion.thing_commands(aws, thing)) for thing in chosen]
+    return run_all(aws, tasks, "deleting devices")
 
 
 def left_lines(left: Mapping[str, CommandError]) -> list[str]:

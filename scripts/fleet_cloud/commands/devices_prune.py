@@ -7,10 +7,11 @@ from pathlib import Path
 
 from fleet_cloud import confirm
 from fleet_cloud.aws import times
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.commands import devices_show
 from fleet_cloud.commands.devices_clean import left_lines
 from fleet_cloud.errors import CommandError, Exit
-from fleet_cloud.fleet import inventory, ledger, prune, registrations, retire
+from fleet_cloud.fleet import deletion, inventory, ledger, prune, registrations
 from fleet_cloud.fleet.inventory import Thing
 from fleet_cloud.fleet.prune import Candidate
 from fleet_cloud.local import quoting
@@ -106,11 +107,11 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     tasks = [
         (
             candidate.certificate.identifier,
-            retire.certificate_commands(aws, candidate.certificate, candidate.things),
+            deletion.certificate_commands(aws, candidate.certificate, candidate.things),
         )
         for candidate in chosen
     ]
-    left = retire.run_all(aws, tasks, "retiring certificates")
+    left = run_all(aws, tasks, "retiring certificates")
     undecided = prune.undecided(devices, chosen)
     if context.shell.dry_run:
         for line in _undecided_lines(undecided):

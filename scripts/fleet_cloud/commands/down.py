@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from fleet_cloud import confirm
 from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.errors import CommandError, Exit
-from fleet_cloud.fleet import claims, inventory, retire
+from fleet_cloud.fleet import claims, deletion, inventory
 from fleet_cloud.fleet.claims import Claim
 from fleet_cloud.fleet.inventory import Devices
 from fleet_cloud.local.shell import Command
@@ -113,35 +114,38 @@ def _take_away(
     """Deletes in AWS's order; returns what could not be, by kind and name, and why."""
     say = aws.shell.console.say
     off = [
-        (f"claim {claim.certificate.identifier}", [retire.switch_off(aws, claim.certificate)])
+        (f"claim {claim.certificate.identifier}", [deletion.switch_off(aws, claim.certificate)])
         for claim in found
         if claim.certificate.status == inventory.ACTIVE
     ]
     before = [(f"{piece.kind} {piece.name}", piece.first) for piece in pieces if piece.first]
     if off or before:
         say("  disabling template and claims")
-    left = _reasons(retire.run_all(aws, [*off, *before], "disabling"))
+    left = _reasons(run_all(aws, [*off, *before], "disabling"))
     # Switched off above, so what remains is to delete them.
     tasks: list[tuple[str, Sequence[Command]]] = [
-        *((f"device {thing.name}", retire.thing_commands(aws, thing)) for thing in devices.things),
+        *(
+            (f"device {thing.name}", deletion.thing_commands(aws, thing))
+            for thing in devices.things
+        ),
         *(
             (
                 f"certificate {certificate.identifier}",
-                retire.certificate_commands(aws, certificate),
+                deletion.certificate_commands(aws, certificate),
             )
             for certificate in devices.orphans
         ),
         *(
             (
                 f"claim {claim.certificate.identifier}",
-                retire.certificate_commands(aws, claim.certificate)[-1:],
+                deletion.certificate_commands(aws, claim.certificate)[-1:],
             )
             for claim in found
         ),
     ]
     if tasks:
         say(f"  deleting {len(devices.things)} devices, {len(found)} claims")
-    left |= _reasons(retire.run_all(aws, tasks, "deleting"))
+    left |= _reasons(run_all(aws, tasks, "deleting"))
     for piece in pieces:
         waiting = [
             name
@@ -152,7 +156,7 @@ def _take_away(
             left[f"template {piece.name}"] = f"it is what remembers {', '.join(waiting)}"
             continue
         say(f"  {'would delete' if aws.shell.dry_run else 'deleting'} {piece.kind} {piece.name}")
-        left |= _reasons(retire.run_all(aws, [teardown.deletion(aws, piece)], "", patience))
+        left |= _reasons(run_all(aws, [teardown.deletion(aws, piece)], "", patience))
     return left
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from fleet_cloud import confirm
 from fleet_cloud.aws import times
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.commands.devices_clean import left_lines
 from fleet_cloud.errors import CommandError, Exit, FleetCloudError
-from fleet_cloud.fleet import jobs, retire
+from fleet_cloud.fleet import deletion, jobs
 from fleet_cloud.fleet.jobs import Execution, Retirement
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
@@ -108,10 +109,10 @@ def _retire(
     question = f"Retire the replaced {many} for good?"
     confirm.confirm(context, question, yes=yes, rows=rows)
     tasks = [
-        (certificate.identifier, retire.certificate_commands(aws, certificate, [thing]))
+        (certificate.identifier, deletion.certificate_commands(aws, certificate, [thing]))
         for certificate, thing in chosen
     ]
-    return retire.run_all(aws, tasks, "retiring certificates")
+    return run_all(aws, tasks, "retiring certificates")
 
 
 def _state(job: Mapping[str, object]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from fleet_cloud import confirm
 from fleet_cloud.aws.calls import Aws
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.errors import Exit
-from fleet_cloud.fleet import retire
 from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
@@ -46,7 +46,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         confirm.confirm(context, f"Delete {listed} for good?", yes=arguments.yes)
     left: list[str] = []
     for task in tasks:  # one after another: without the role nobody would find the topic again
-        left += retire.run_all(aws, [task], "")
+        left += run_all(aws, [task], "")
         if left:
             break
     gone = [name for name, _ in tasks if name not in left] if not left else []

@@ -5,9 +5,10 @@ import argparse
 from fleet_cloud import confirm
 from fleet_cloud.aws import names
 from fleet_cloud.aws.calls import Aws, entries, strings
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.commands import things_create
 from fleet_cloud.errors import Exit
-from fleet_cloud.fleet import retire
+from fleet_cloud.fleet import deletion
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
 from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
@@ -53,7 +54,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
                 for thing, arn in record.things.items()
                 if thing not in left
             ]
-            failed = retire.run_all(aws, tasks, "deleting things")
+            failed = run_all(aws, tasks, "deleting things")
             left |= {thing: error.said for thing, error in failed.items()}
         if not left and not context.shell.dry_run:
             folder.clear(record)
@@ -101,7 +102,7 @@ def _commands(context: Context, aws: Aws, thing: str, arn: str) -> list[Command]
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
     name = names.trial_policy(thing)
     versions = resources.policy(aws, context.names, "policy", name, {}).versions
-    commands = retire.certificate_commands(aws, certificate, [thing])
+    commands = deletion.certificate_commands(aws, certificate, [thing])
     commands.append(aws.command("iot", "delete-thing", "--thing-name", thing))
     if versions and (listed := aws.ask_all([versions.read])[0]):
         commands += versions.beyond(listed, 1)

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fleet_cloud.aws.calls import Aws, entries, text
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.commands import config
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
-from fleet_cloud.fleet import connection, retire
+from fleet_cloud.fleet import connection, deletion
 from fleet_cloud.fleet.connection import Identity, RefusedError, Server
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
 from fleet_cloud.fleet.trial_claim import trial_claim
@@ -262,7 +263,7 @@ def _delete(aws: Aws, arn: str, kind: str, things: Sequence[str] = ()) -> None:
     certificate = Certificate(arn=arn, status=ACTIVE, created=None)
     _report(
         aws,
-        retire.run_all(aws, [(kind, retire.certificate_commands(aws, certificate, things))], ""),
+        run_all(aws, [(kind, deletion.certificate_commands(aws, certificate, things))], ""),
     )
 
 
@@ -282,7 +283,7 @@ def _delete_device(aws: Aws, made: Registered, *, is_new: bool) -> None:
     _delete(aws, account.iot(f"cert/{made.certificate_id}"), "the certificate", [made.thing])
     if is_new:
         command = aws.command("iot", "delete-thing", "--thing-name", made.thing)
-        _report(aws, retire.run_all(aws, [(made.thing, [command])], ""))
+        _report(aws, run_all(aws, [(made.thing, [command])], ""))
 
 
 def _report(aws: Aws, left: Mapping[str, Exception]) -> None:

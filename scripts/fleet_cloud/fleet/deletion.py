@@ -1,4 +1,4 @@
-"""Takes certificates and things away, in the order that AWS demands.
+"""The commands that delete certificates and things, in the order that AWS demands.
 
 A certificate goes off its things, is switched off, and is deleted: AWS refuses to delete one that is active or that a
 thing has. Detaching takes AWS some seconds, so what it refuses for that reason is tried again.
@@ -6,8 +6,7 @@ thing has. Detaching takes AWS some seconds, so what it refuses for that reason 
 
 from collections.abc import Sequence
 
-from fleet_cloud.aws.calls import PATIENCE_SECONDS, Aws
-from fleet_cloud.errors import CommandError
+from fleet_cloud.aws.calls import Aws
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate, Thing
 from fleet_cloud.local.shell import Command
 
@@ -58,36 +57,3 @@ def thing_commands(aws: Aws, thing: Thing) -> list[Command]:
         aws.command("iot", "delete-thing", "--thing-name", thing.name),
         *(those[-1] for those in commands),
     ]
-
-
-def run_all(
-    aws: Aws,
-    tasks: Sequence[tuple[str, Sequence[Command]]],
-    doing: str,
-    patience: float = PATIENCE_SECONDS,
-) -> dict[str, CommandError]:
-    """Runs the commands of each task in their order, several tasks at a time; what fails is returned by name.
-
-    What is gone already, by an earlier run or another hand, is no failure.
-    """
-
-    def run(task: tuple[str, Sequence[Command]]) -> tuple[str, CommandError | None]:
-        name, commands = task
-        try:
-            for command in commands:
-                _change(aws, command, patience)
-        except CommandError as error:
-            return name, error
-        return name, None
-
-    # A dry run's script has its lines in order.
-    results = [run(task) for task in tasks] if aws.shell.dry_run else aws.spread(run, tasks, doing)
-    return {name: error for name, error in results if error}
-
-
-def _change(aws: Aws, command: Command, patience: float) -> None:
-    try:
-        aws.change(command, patience)
-    except CommandError as error:
-        if error.code not in {"ResourceNotFoundException", "NoSuchEntity"}:
-            raise

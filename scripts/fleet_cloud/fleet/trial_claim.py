@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fleet_cloud.aws.calls import Aws
 from fleet_cloud.aws.names import FleetNames
-from fleet_cloud.fleet import certify, retire
+from fleet_cloud.aws.tasks import run_all
+from fleet_cloud.fleet import certify, deletion
 from fleet_cloud.fleet.connection import Identity
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
 from fleet_cloud.local import openssl
@@ -34,6 +35,6 @@ def trial_claim(aws: Aws, names: FleetNames, folder: Path, purpose: str) -> Iter
         yield identity
     finally:
         certificate = Certificate(arn=arn, status=ACTIVE, created=None)
-        commands = retire.certificate_commands(aws, certificate)
-        for name, error in retire.run_all(aws, [("the claim", commands)], "").items():
+        commands = deletion.certificate_commands(aws, certificate)
+        for name, error in run_all(aws, [("the claim", commands)], "").items():
             shell.console.say(f"  {name} could not be deleted: {error}")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fleet_cloud.aws.calls import Aws, strings
 from fleet_cloud.aws.names import Account
+from fleet_cloud.aws.tasks import run_all
 from fleet_cloud.errors import CommandError, FleetCloudError
-from fleet_cloud.fleet import retire
+from fleet_cloud.fleet import deletion
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate, Thing
 from fleet_cloud.local import files
 
@@ -63,14 +64,17 @@ class MadeFile:
             things[thing].append(Certificate(arn=arn, status=status, created=None))
         bare = things.pop("", [])
         tasks = [
-            (name, retire.thing_commands(aws, Thing(name=name, attributes={}, certificates=held)))
+            (
+                name,
+                deletion.thing_commands(aws, Thing(name=name, attributes={}, certificates=held)),
+            )
             for name, held in things.items()
         ]
         tasks += [
-            (certificate.identifier, retire.certificate_commands(aws, certificate))
+            (certificate.identifier, deletion.certificate_commands(aws, certificate))
             for certificate in bare
         ]
-        left = retire.run_all(aws, tasks, "taking away what was made")
+        left = run_all(aws, tasks, "taking away what was made")
         if not left and not aws.shell.dry_run:
             files.remove(self.path)
         return left

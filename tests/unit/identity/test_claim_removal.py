@@ -9,7 +9,7 @@ import pytest
 from fleet_agent.config.provisioning import Claim
 from fleet_agent.errors import DeviceError
 from fleet_agent.health.status import Health
-from fleet_agent.identity import claim_removal as retire
+from fleet_agent.identity import claim_removal
 from support.clock import FakeClock
 
 
@@ -34,7 +34,7 @@ class Process:
         self.clock, self.counts = FakeClock(), Counts()
         self.state = state
         self.health = Health(state / "run", self.clock)
-        self.starts = retire.Starts(state, self.clock, self.health)
+        self.starts = claim_removal.Starts(state, self.clock, self.health)
         self.starts.watch(claim, self.counts)
 
     def passes(self, seconds: float = 60.0) -> None:
@@ -53,7 +53,7 @@ class Process:
 
 
 def test_the_mark_is_left_after_so_many_starts_that_went_well(tmp_path: Path) -> None:
-    claim, mark = make_claim(tmp_path / "claim"), tmp_path / retire.SERVED
+    claim, mark = make_claim(tmp_path / "claim"), tmp_path / claim_removal.SERVED
     Process(tmp_path, claim).passes()  # nothing acknowledged: not a good one
     first = Process(tmp_path, claim)
     first.well()
@@ -71,11 +71,11 @@ def test_the_mark_is_left_after_so_many_starts_that_went_well(tmp_path: Path) ->
 )
 def test_a_torn_count_begins_anew(tmp_path: Path, torn: bytes) -> None:
     claim = make_claim(tmp_path / "claim")
-    (tmp_path / retire.STARTS).write_bytes(torn)
+    (tmp_path / claim_removal.STARTS).write_bytes(torn)
     Process(tmp_path, claim).well()
-    assert not (tmp_path / retire.SERVED).exists()
+    assert not (tmp_path / claim_removal.SERVED).exists()
     Process(tmp_path, claim).well()
-    assert (tmp_path / retire.SERVED).exists()
+    assert (tmp_path / claim_removal.SERVED).exists()
 
 
 def test_no_claim_or_one_that_is_kept_costs_nothing(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_no_claim_or_one_that_is_kept_costs_nothing(tmp_path: Path) -> None:
         process = Process(tmp_path, claim)
         process.well()
         assert process.starts.due == float("inf")
-    assert not (tmp_path / retire.STARTS).exists()
+    assert not (tmp_path / claim_removal.STARTS).exists()
 
 
 def test_a_default_in_the_place_of_a_credential_is_no_claim(tmp_path: Path) -> None:
@@ -95,21 +95,21 @@ def test_a_default_in_the_place_of_a_credential_is_no_claim(tmp_path: Path) -> N
     (tmp_path / "c").write_text("gone")
     (tmp_path / "k").write_text("gone")
     environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert not retire.is_there(claim, environment)
+    assert not claim_removal.is_there(claim, environment)
     (tmp_path / "k").write_text("-----BEGIN PRIVATE KEY-----")
-    assert retire.is_there(claim, environment)
+    assert claim_removal.is_there(claim, environment)
 
 
 def test_key_and_certificate_go_a_link_with_its_target(tmp_path: Path) -> None:
     claim, key = make_claim(tmp_path / "claim"), tmp_path / "elsewhere.key"
     Path(claim.private_key).rename(key)
     Path(claim.private_key).symlink_to(key)
-    wanted = retire.plan(claim)
+    wanted = claim_removal.plan(claim)
     assert [*wanted.delete] == [key, Path(claim.private_key), Path(claim.certificate)]
-    retire.delete(wanted)
+    claim_removal.delete(wanted)
     assert not key.exists()
     assert [*(tmp_path / "claim").iterdir()] == []
-    again = retire.plan(claim)
+    again = claim_removal.plan(claim)
     assert [*again.delete] == []
     assert [*again.gone] == [Path(claim.private_key), Path(claim.certificate)]
 
@@ -119,11 +119,11 @@ def test_nothing_is_deleted_where_others_may_exchange_it(tmp_path: Path) -> None
     claim = make_claim(tmp_path / "claim")
     (tmp_path / "claim").chmod(0o777)
     with pytest.raises(DeviceError, match="Others may write"):
-        retire.plan(claim)
+        claim_removal.plan(claim)
     (tmp_path / "claim").chmod(0o755)
     os.chown(tmp_path / "claim", 1, 1)
     with pytest.raises(DeviceError, match="Others may write"):
-        retire.plan(claim)
+        claim_removal.plan(claim)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives folders away")
@@ -138,13 +138,13 @@ def test_no_link_is_followed_out_of_a_folder_of_the_agents_group(
     os.chown(tmp_path / place, 0, 65534)
     (tmp_path / place).chmod(0o770)
     with pytest.raises(DeviceError, match="Others may write"):
-        retire.plan(claim)
+        claim_removal.plan(claim)
     assert victim.exists()
 
 
 def test_a_key_in_a_token_stays(tmp_path: Path) -> None:
     claim = make_claim(tmp_path / "claim")
-    wanted = retire.plan(dataclasses.replace(claim, private_key="pkcs11:token=t;object=o"))
+    wanted = claim_removal.plan(dataclasses.replace(claim, private_key="pkcs11:token=t;object=o"))
     assert [*wanted.delete] == [Path(claim.certificate)]
     assert "token" in wanted.stays[0]
 
@@ -167,5 +167,5 @@ LoadCredential=pin
 
 def test_credentials_as_the_unit_and_its_drop_ins_name_them() -> None:
     found = {"claim-certificate": "/a/c", "claim-key": "/a/k", "pin": "pin"}
-    assert {name: str(path) for name, path in retire.parse(UNIT).items()} == found
-    assert retire.parse("") == {}
+    assert {name: str(path) for name, path in claim_removal.parse(UNIT).items()} == found
+    assert claim_removal.parse("") == {}
