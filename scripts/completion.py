@@ -19,7 +19,7 @@ def script(shell: str) -> str:
     _prepare(parser)
     made: str = shtab.complete(parser, shell=shell)
     return re.sub(
-        r"\n# Usage:\n(#.*\n)+", "\n# Run scripts/reference.py to make it anew.\n", made, count=1
+        r"\n# Usage:\n(#.*\n)+", "\n# Run scripts/reference.py to make it again.\n", made, count=1
     )
 
 

@@ -18,7 +18,7 @@ from fleet_cloud.cli import DESCRIPTION as CLOUD
 EXIT = {
     Exit.DONE: "done",
     Exit.USAGE: "wrong usage",
-    Exit.UNREACHABLE: "endpoint not reachable, name not resolved, time-out, clock never came",
+    Exit.UNREACHABLE: "endpoint not reachable, name not resolved, time-out, clock never set",
     Exit.CANNOT_WRITE: "the state directory cannot be written, or lies in memory; a file is in the way",
     Exit.TEMPORARY: "refused for now: throttled, a server error; or another agent holds the lock",
     Exit.REFUSED: "AWS refused: policy, hook, template, inactive certificate",
@@ -160,7 +160,7 @@ def agent_1() -> str:
         )
         yield ".SH EXIT STATUS\n"
         yield from (tagged(f"\\fB{int(status)}\\fR", text) for status, text in EXIT.items())
-        yield ".PP\nCommands that say more with it, such as \\fBstatus\\fR, tell so above.\n"
+        yield ".PP\nCommands with other exit statuses, such as \\fBstatus\\fR, list them above.\n"
         yield ".SH ENVIRONMENT\n"
         yield from (tagged(f"\\fB{escape(name)}\\fR", text) for name, text in ENVIRONMENT.items())
         yield ".SH FILES\n"

@@ -210,7 +210,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def page(name: str) -> str:
-    """A page with the made part made anew."""
+    """A page with the made part made again."""
     before, begin, rest = (REFERENCE / name).read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

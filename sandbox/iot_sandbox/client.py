@@ -79,7 +79,7 @@ class FaultClient:
         return [made["certificate_id"] for made in self.calls()["certificates"]]
 
     def clear_calls(self) -> None:
-        """Forgets the calls and counts anew."""
+        """Forgets the calls and counts again."""
         self._ask("DELETE", "calls")
 
     def expire_tokens(self) -> list[str]:

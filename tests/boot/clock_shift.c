@@ -1,4 +1,4 @@
-/* Preloaded, shifts the wall clock by the seconds written in /etc/clock-shift, read anew each time; nothing else.
+/* Preloaded, shifts the wall clock by the seconds written in /etc/clock-shift, read again each time; nothing else.
  * (A container shares its host's clock.) */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -145,7 +145,7 @@ def test_an_order_runs_once_however_often_it_is_given(helper: Helper) -> None:
     )
     asked = request("count")
     helper.attempt(asked, "--gone")  # begun; who asked does not wait
-    assert helper.ask(asked) == [{"outcome": "running"}]  # nothing is started anew
+    assert helper.ask(asked) == [{"outcome": "running"}]  # nothing is started again
     until(lambda: helper.ask(asked)[0]["outcome"] != "running", "its end")
     (answer,) = helper.ask(asked)
     assert (answer["outcome"], answer["stdout"]) == ("done", "1\n")

@@ -68,7 +68,7 @@ class Vending:
         return sum(call["topics"] == [self.alias.name] for call in calls)
 
     def reload(self) -> None:
-        """Lets the agent begin anew, with nothing in its memory."""
+        """Lets the agent begin again, with nothing in its memory."""
         started = self.daemon.shown()["started"]
         self.daemon.process.send_signal(signal.SIGHUP)
         until(lambda: self.daemon.shown().get("started", started) != started, "a new image")

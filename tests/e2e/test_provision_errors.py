@@ -546,7 +546,7 @@ def test_attempt_for_something_else_that_no_certificate_came_of_is_left(
     assert len(agent.ledger()) == 1
 
 
-def test_begun_anew_again_and_again_it_asks_no_faster(agent: Agent, faults: FaultClient) -> None:
+def test_begun_again_and_again_it_asks_no_faster(agent: Agent, faults: FaultClient) -> None:
     faults.add("register-thing", "reject", calls="every", status_code=403)
     for _ in range(4):
         done = agent.provision("--restart", "--timeout", "20")

@@ -1,7 +1,7 @@
 """The table of faults in docs/reference/faults.md, made of what the tests of faults saw.
 
 Each of those tests tells what it did and what came of it; that is held against ``faults.json`` beside them, so that the
-table cannot say what the agent does not do. To make both anew:
+table cannot say what the agent does not do. To make both again:
 
     FAULT_TABLE=write python -m pytest tests/integration/provisioning tests/e2e/test_adopt.py tests/e2e/test_move.py &&
     python tests/support/faulttable.py

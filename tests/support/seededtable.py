@@ -18,7 +18,7 @@ BEGIN, END = "<!-- made by tests/support/seededtable.py: begin -->\n", "<!-- mad
 
 
 def page() -> str:
-    """The page with its table made anew."""
+    """The page with its table made again."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:

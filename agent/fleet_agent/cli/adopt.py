@@ -33,8 +33,12 @@ def register(
     flags.add_identity(parser)
     flags.add_owner(parser)
     group = parser.add_argument_group("what to do")
-    group.add_argument("--force", action="store_true", help="adopt beside the identity in use")
-    group.add_argument("--restart", action="store_true", help="drop an interrupted attempt")
+    group.add_argument(
+        "--force",
+        action="store_true",
+        help="adopt it; the identity in use stays until this one is proven",
+    )
+    group.add_argument("--restart", action="store_true", help="discard an interrupted attempt")
     group.add_argument(
         "--delete-files", action="store_true", help="delete the two files once it is in use"
     )

@@ -39,7 +39,7 @@ def register(
     parser.add_argument(
         "--force", action="store_true", help="even if this device has no identity of its own"
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
     flags.add_settings(parser)
     parser.set_defaults(run=run)
 

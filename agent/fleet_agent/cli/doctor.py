@@ -40,33 +40,33 @@ def register(
         "doctor",
         parents=[common],
         help="find out what is wrong, and what to type",
-        description="Looks at everything that the agent needs and changes nothing, but for --fix. Started as root it "
-        "looks with the eyes of the agent's user. Exit status: 0 nothing failed, 1 something did.",
+        description="Checks everything that the agent needs and changes nothing, except with --fix. Started as root, "
+        "it checks as the agent's user.  Exit status: 0 nothing failed, 1 something did.",
     )
     flags.add_settings(parser)
     group = parser.add_argument_group("what to do")
     group.add_argument(
         "--online",
         action="store_true",
-        help="ask AWS IoT, too: the way there, and each topic that the claim and the device need",
+        help="check AWS IoT, too: the connection, and each topic that the claim and the device need",
     )
-    group.add_argument("--fix", action="store_true", help="put modes and owners right")
+    group.add_argument("--fix", action="store_true", help="fix modes and owners")
     group.add_argument(
         "--image",
         metavar="ROOT",
-        help="look at an image that is mounted there, not at this device",
+        help="check an image that is mounted there instead of this device",
     )
     group.add_argument(
         "--bundle",
         metavar="FILE|s3://…",
-        help="write what support needs to a new .tar.gz, without secrets; s3://BUCKET/PREFIX: put it there, below the "
+        help="write what support needs to a new .tar.gz, without secrets; s3://BUCKET/PREFIX: upload it, below the "
         "thing's name, with the device's own AWS credentials",
     )
     group.add_argument(
         "--role-alias",
         metavar="NAME",
         default="",
-        help="with whose AWS credentials a bundle goes to S3 (default: the only role alias)",
+        help="the role alias whose AWS credentials upload the bundle (default: the only one)",
     )
     group.add_argument(
         "--account",

@@ -34,7 +34,7 @@ def register(
     flags.add_settings(parser)
     flags.add_owner(parser)
     parser.add_argument("--to", required=True, metavar="NAME", help="one of move.allowed")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     parser.add_argument(
         "--timeout",
         type=flags.seconds,

@@ -81,7 +81,7 @@ def command_line(verb: str | None = None) -> argparse.ArgumentParser:
         help="configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)",
     )
     common.add_argument("--json", action="store_true", help="answer in JSON on stdout")
-    common.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    common.add_argument("-v", "--verbose", action="store_true", help="print more on stderr")
     subparsers = top.add_subparsers(
         title="commands", metavar="COMMAND", parser_class=_Parser, prog=PROGRAM
     )

@@ -21,7 +21,7 @@ def register(
         "provision",
         parents=[common],
         help="give this device an identity",
-        description="Walks from the claim to a proven identity and stores it; interrupted, it goes on from there. On a "
+        description="Gets an identity by the claim, proves it and stores it; after an interruption it goes on. On a "
         "provisioned device it reports that and changes nothing.",
     )
     flags.add_settings(parser)
@@ -36,9 +36,11 @@ def register(
         "--csr-key", metavar="FILE", help="its private key; without it the identity is not proven"
     )
     group.add_argument(
-        "--force", action="store_true", help="provision again, beside the identity in use"
+        "--force",
+        action="store_true",
+        help="provision again; the identity in use stays until the new one is proven",
     )
-    group.add_argument("--restart", action="store_true", help="drop an interrupted attempt")
+    group.add_argument("--restart", action="store_true", help="discard an interrupted attempt")
     group.add_argument(
         "--timeout",
         type=flags.seconds,

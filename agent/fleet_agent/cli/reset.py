@@ -31,7 +31,7 @@ def register(
     flags.add_settings(parser)
     flags.add_owner(parser)
     group = parser.add_argument_group("what to do")
-    group.add_argument("--yes", action="store_true", help="do it, ask nothing")
+    group.add_argument("--yes", action="store_true", help="do not ask")
     group.add_argument("--keep-queue", action="store_true", help="keep readings not yet sent")
     group.add_argument(
         "--for-image",

@@ -56,7 +56,7 @@ def register(
         "--check", action="store_true", help="only say whether it is due, also by the exit status"
     )
     parser.add_argument("--force", action="store_true", help="rotate even if it is not due")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
     parser.add_argument(
         "--timeout",
         type=flags.seconds,

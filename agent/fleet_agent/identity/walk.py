@@ -207,7 +207,7 @@ def _asking_pair(settings: Settings, store: Store, own: Credential | None) -> Ke
 
 
 def _adopts(settings: Settings, request: Request) -> bool:
-    """Whether a first identity is the given one; --force without a pair is to be provisioned anew, by the claim."""
+    """Whether a first identity is the given one; --force without a pair is to be provisioned again, by the claim."""
     return settings.identity.pair is not None and (request.pair is not None or not request.force)
 
 

@@ -67,8 +67,8 @@ def first_contact(window: float, planned: float | None, now: float, jitter: floa
     """The moment (Unix seconds) of a first contact, so that a fleet switched on together does not come together.
 
     A moment still ahead is kept: power cuts on the way neither bunch the fleet nor send a device to the back of the
-    queue. One that passed while there was no power is drawn anew in a window that grows with how long ago it was: those
-    who missed it together must not come together either.
+    queue. One that passed while there was no power is drawn again in a window that grows with how long ago it was:
+    those who missed it together must not come together either.
 
     Args:
         window: The fleet's window, in seconds.

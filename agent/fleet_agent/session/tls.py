@@ -77,7 +77,7 @@ def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
     remedy = (
         "Is there one hardware token alone with that label? pkcs11-tool --module MODULE --list-token-slots"
         if isinstance(pair.private_key, HardwareKey)
-        else "Is it an RSA or EC key (not RSA-PSS, not Ed25519)? Write both anew: openssl pkey -in KEY -out new.key; "
+        else "Is it an RSA or EC key (not RSA-PSS, not Ed25519)? Write both again: openssl pkey -in KEY -out new.key; "
         "openssl x509 -in CERTIFICATE -out new.crt"
     )
     return DeviceError(

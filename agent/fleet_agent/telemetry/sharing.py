@@ -57,6 +57,6 @@ class Sharing:
         return MOMENT
 
     def committed(self, now: float) -> None:
-        """Begins anew: they are committed."""
+        """Begins again: they are committed."""
         self._moments = self._sent_on = 0
         self._committed_at = now

@@ -25,7 +25,7 @@ FACTS = (
         mark="U",
         documented=None,
         sandbox="accepted",
-        how="register, connect anew, publish the same request",
+        how="register, connect again, publish the same request",
         follows=_AGAIN,
         has_switch=True,
     ),
@@ -36,7 +36,7 @@ FACTS = (
         mark="N",
         documented="accepted",
         sandbox="accepted",
-        how="ask for a certificate, connect anew, register",
+        how="ask for a certificate, connect again, register",
         follows="agent: a walk resumed after a restart must ask for a new certificate instead",
     ),
     Fact(

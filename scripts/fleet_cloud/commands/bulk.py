@@ -40,7 +40,7 @@ _SHOWN = 10  # lines of the error report
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds how many, and what they are called."""
-    parser.add_argument("action", nargs="?", choices=["reset"], help="take everything away again")
+    parser.add_argument("action", nargs="?", choices=["reset"], help="delete everything again")
     parser.add_argument("--count", metavar="N", type=int, help="how many things")
     parser.add_argument(
         "--prefix",
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind.add_argument(
         "--unique-certificates",
         action="store_true",
-        help="a certificate for each thing (this is so unless you say otherwise)",
+        help="a certificate for each thing (the default)",
     )
     kind.add_argument(
         "--shared-certificate", action="store_true", help="one certificate for all of them"

@@ -36,7 +36,7 @@ copied into DIR as ca.pem.
 
 Without --device-endpoint, AWS is asked for the endpoint and whether the template is there; with it, nothing is
 asked. A config.yaml that says something else already is replaced only with --force; endpoint and CA that it has stay
-unless they are given anew.
+unless they are given again.
 """
 
 CONFIG_FILE = "config.yaml"

@@ -17,7 +17,7 @@ from fleet_cloud.plan import credentials, plan, teardown
 from fleet_cloud.plan.teardown import Piece, Standing
 
 NAME = ("down",)
-SUMMARY = "take everything of the fleet away again"
+SUMMARY = "delete everything of the fleet again"
 DESCRIPTION = """\
 Takes the fleet away: disables the template and every claim first, so that no device registers meanwhile; then deletes
 the devices with their certificates, the claims, the policies, the template, thing type and groups, role aliases, hook

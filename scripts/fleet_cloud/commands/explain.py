@@ -19,7 +19,7 @@ from fleet_cloud.outcome import Outcome, table
 from fleet_cloud.plan import registry
 
 NAME = ("explain",)
-SUMMARY = "tell what happened to one device, and what is probably behind it"
+SUMMARY = "show what happened to one device, and the likely cause"
 DESCRIPTION = """\
 Puts together what the registry, the connection, the log of AWS IoT and the hook say of one device, and, with --bundle,
 what the device itself says (fleet-agent doctor --bundle FILE): its ledger, its problems, its journal. One story in the

@@ -63,15 +63,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with one device in ten losing power, or in a sandbox with half the quota or a slow hook; may be repeated",
     )
     parser.add_argument(
-        "--max-minutes", metavar="N", type=float, default=60.0, help="end after so long (60)"
+        "--max-minutes",
+        metavar="N",
+        type=float,
+        default=60.0,
+        help="end after so many minutes (default: 60)",
     )
-    parser.add_argument("--shard", metavar="PART/PARTS", default="1/1", help="run a part here")
+    parser.add_argument("--shard", metavar="PART/PARTS", default="1/1", help="run this part here")
     parser.add_argument(
         "--merge", metavar="REPORT", type=Path, nargs="+", help="join the report.json of all parts"
     )
     parser.add_argument("--web", metavar="PORT", type=int, help="show the page while it runs")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path("rehearsal"), help="(default: rehearsal)"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("rehearsal"),
+        help="the folder (default: rehearsal)",
     )
     _add_cloud(parser)
 

@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--topic",
         metavar="FILTER",
         required=True,
-        help="what devices publish, such as dt/+/system",
+        help="the topic filter of what devices publish, such as dt/+/system",
     )
     parser.add_argument("--sns", metavar="NAME", required=True, help="the SNS topic")
-    parser.add_argument("--email", metavar="ADDRESS", help="who gets them by e-mail")
+    parser.add_argument("--email", metavar="ADDRESS", help="an address that gets them by e-mail")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:

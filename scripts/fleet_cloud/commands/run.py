@@ -19,7 +19,7 @@ from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import registry
 
 NAME = ("run",)
-SUMMARY = "have a device, or a group, carry out an order, and print what it says"
+SUMMARY = "have a device or a group carry out an order, and print the outcome"
 DESCRIPTION = """\
 Orders a device to do something, waits for the end, and prints what the device said: a status, a reason, the end of its
 output. Exit status 1 unless every device succeeded.
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="THING NAME [ARGUMENT...]",
         nargs="+",
-        help="whom (but with --group), what to do, with what",
+        help="the thing (not with --group), the operation, its arguments",
     )
     parser.add_argument(
         "--group", metavar="GROUP", help="the things of this group, in place of THING"

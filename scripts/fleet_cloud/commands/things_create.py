@@ -31,7 +31,9 @@ _REQUEST, _ARN = Variable("request"), Variable("certificate_arn")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds how many."""
-    parser.add_argument("count", metavar="N", nargs="?", type=int, default=1, help="how many (1)")
+    parser.add_argument(
+        "count", metavar="N", nargs="?", type=int, default=1, help="how many (default: 1)"
+    )
     add_folder(parser)
 
 

@@ -42,11 +42,19 @@ _FIRST = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what, where to, how long."""
     parser.add_argument(
-        "message", metavar="MESSAGE", nargs="?", default="IoT ELF Hello", help="(IoT ELF Hello)"
+        "message",
+        metavar="MESSAGE",
+        nargs="?",
+        default="IoT ELF Hello",
+        help="the message (default: IoT ELF Hello)",
     )
     parser.add_argument("--topic", metavar="TOPIC", help="where to (default: elf/THING)")
     parser.add_argument(
-        "--duration", metavar="SECONDS", type=float, default=10.0, help="for how long (10)"
+        "--duration",
+        metavar="SECONDS",
+        type=float,
+        default=10.0,
+        help="for how long (default: 10)",
     )
     parser.add_argument(
         "--ca-file", metavar="FILE", type=Path, help="the CA of an endpoint that is not Amazon's"

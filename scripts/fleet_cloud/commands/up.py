@@ -99,7 +99,7 @@ def _add_credentials(parser: argparse.ArgumentParser) -> None:
     vending.add_argument(
         "--no-credentials",
         action="store_true",
-        help="let devices use no role alias any more",
+        help="take the use of role aliases back",
     )
 
 
@@ -122,7 +122,7 @@ def _add_hook(parser: argparse.ArgumentParser) -> None:
     hook.add_argument(
         "--no-hook",
         action="store_true",
-        help="ask no hook: whoever has a claim can become any device, those in service too",
+        help="ask no hook: whoever has a claim can become any device, even those in service",
     )
 
 

@@ -146,7 +146,7 @@ def test_certificate_revoked_a_year_later(own: Agent) -> None:
 
 
 def test_endpoint_that_moved(agent: Agent) -> None:
-    """Nothing is provisioned anew: the identity is good at the new place."""
+    """Nothing is provisioned again: the identity is good at the new place."""
     with Wire(agent.fleet.sandbox.mqtt_port) as old:
         done = agent.provision(port=old.port)
     assert done.status == 0, done.stderr

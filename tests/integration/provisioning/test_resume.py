@@ -39,7 +39,7 @@ def test_every_try_of_one_run_is_counted_on_disk(agent: Agent, faults: FaultClie
 def test_restarted_again_and_again_it_asks_slower_and_slower(
     agent: Agent, faults: FaultClient
 ) -> None:
-    """A supervisor that starts it anew at once, and answers that never come: each run may make a certificate."""
+    """A supervisor that starts it again at once, and answers that never come: each run may make a certificate."""
     faults.add("create-from-csr", "close-after", calls="every")
     while (
         minted := len(faults.certificates())

@@ -186,7 +186,7 @@ def test_a_delayed_will_is_for_who_does_not_come_back(peer: Open, place: str) ->
     watcher = peer()
     watcher.connect()
     watcher.subscribe(f"{place}/#")
-    names = ("comes-back", "begins-anew", "no-session", "stays-away")
+    names = ("comes-back", "begins-again", "no-session", "stays-away")
     for name in names:
         will = Will(f"{place}/{name}", properties={Property.WILL_DELAY: 2})
         kept = None if name == "no-session" else KEPT
@@ -196,8 +196,8 @@ def test_a_delayed_will_is_for_who_does_not_come_back(peer: Open, place: str) ->
     # Without a session to come back to there is nothing to wait for.
     assert watcher.message().topic == f"{place}/no-session"
     peer(f"{place}-comes-back").connect(KEPT, clean=False)
-    peer(f"{place}-begins-anew").connect(KEPT, clean=True)
-    assert watcher.message().topic == f"{place}/begins-anew"
+    peer(f"{place}-begins-again").connect(KEPT, clean=True)
+    assert watcher.message().topic == f"{place}/begins-again"
     assert watcher.message().topic == f"{place}/stays-away"
     assert watcher.arrived() == []
 

@@ -93,7 +93,7 @@ def test_asked_again_more_often_while_it_fails(bench: Bench) -> None:
     assert gaps[-1] < gaps[0] / 5
 
 
-def test_a_new_certificate_begins_anew(bench: Bench) -> None:
+def test_a_new_certificate_begins_again(bench: Bench) -> None:
     bench.serve()
     bench.live(0.8 * LIFE)
     assert bench.asked == 1

@@ -69,7 +69,7 @@ def test_the_mark_is_left_after_so_many_starts_that_went_well(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "torn", [b"", b"{", b"[]", b'{"good_starts": "9"}', b'{"good_starts": -5}']
 )
-def test_a_torn_count_begins_anew(tmp_path: Path, torn: bytes) -> None:
+def test_a_torn_count_begins_again(tmp_path: Path, torn: bytes) -> None:
     claim = make_claim(tmp_path / "claim")
     (tmp_path / claim_removal.STARTS).write_bytes(torn)
     Process(tmp_path, claim).well()

@@ -71,7 +71,7 @@ def test_power_cuts_on_the_way_do_not_move_the_moment(tmp_path: Path) -> None:
     assert abs(clock.now - planned) < 1e-3
 
 
-def test_a_moment_missed_in_the_dark_is_drawn_anew(tmp_path: Path) -> None:
+def test_a_moment_missed_in_the_dark_is_drawn_again(tmp_path: Path) -> None:
     clock = FakeClock()
     start(tmp_path, clock, cut_after=0.0)
     missed = moment(tmp_path)

@@ -86,7 +86,7 @@ class Bench:
         )
 
     def listen(self, *subscriptions: Subscription) -> None:
-        """Begins anew with these."""
+        """Begins again with these."""
         self.roster.close()
         self._new()
         self.live(*subscriptions)

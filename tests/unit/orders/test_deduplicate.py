@@ -147,10 +147,10 @@ def test_an_id_of_as_many_bytes_as_may_be() -> None:
             identity("property:a", b"", (("a", text + "x"),))
 
 
-def test_a_line_is_added_until_there_are_twice_as_many_then_the_file_is_made_anew(
+def test_a_line_is_added_until_there_are_twice_as_many_then_the_file_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each time that the file is made anew it is written whole."""
+    """Each time that the file is made again it is written whole."""
     monkeypatch.setattr(deduplicate, "REMEMBERED", 5)
     path = tmp_path / "ids"
     lengths = []

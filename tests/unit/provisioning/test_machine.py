@@ -300,7 +300,7 @@ def test_a_hook_that_fails_is_no_denial(status: int | None) -> None:
     assert not verdict.drop_certificate
 
 
-def test_an_attempt_begun_anew_keeps_count_and_wait_at_the_same_endpoint() -> None:
+def test_an_attempt_begun_again_keeps_count_and_wait_at_the_same_endpoint() -> None:
     former = dataclasses.replace(MADE_HERE.attempt(0.0, "7a"), tries=7, not_before=99.0)
     other = dataclasses.replace(MADE_HERE, template="other").attempt(5.0, "7a")
     assert carry_over(other, former) == dataclasses.replace(other, tries=7, not_before=99.0)

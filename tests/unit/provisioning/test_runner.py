@@ -536,7 +536,7 @@ def test_other_parameters_are_sent_with_the_next_registration(bench: Bench) -> N
     assert after.attempt.parameters_hash != before.attempt.parameters_hash
 
 
-def test_something_else_begins_anew_where_nothing_can_be_lost(bench: Bench) -> None:
+def test_something_else_begins_again_where_nothing_can_be_lost(bench: Bench) -> None:
     bench.gets_to("create")
     bench.gets_to("create")
     bench.plan = dataclasses.replace(bench.plan, template="other")
@@ -559,7 +559,7 @@ def test_a_certificate_whose_key_is_gone_is_no_use(bench: Bench) -> None:
     assert bench.fails(DeviceError).code == "state-damaged"
 
 
-def test_damage_ends_it_unless_it_is_to_begin_anew(bench: Bench) -> None:
+def test_damage_ends_it_unless_it_is_to_begin_again(bench: Bench) -> None:
     bench.gets_to("register")
     found = bench.store.pending()
     assert found is not None

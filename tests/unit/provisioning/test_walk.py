@@ -418,7 +418,7 @@ def test_whatever_happens_at_length() -> None:
 
 
 class AsksAgainAfterALostRegistration(Runner):
-    """What most clients do: no answer to RegisterThing, so begin anew."""
+    """What most clients do: no answer to RegisterThing, so begin again."""
 
     def _judge(self, failure: Any, step: Step, found: Generation | None) -> Verdict:
         verdict = super()._judge(failure, step, found)

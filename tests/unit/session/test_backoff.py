@@ -97,7 +97,7 @@ def test_a_moment_still_ahead_is_kept_whatever_is_drawn_after_a_power_cut(
     assert first_contact(window, planned, back, other) == pytest.approx(planned)
 
 
-def test_a_moment_that_passed_without_power_is_drawn_anew_within_what_it_is_late_by() -> None:
+def test_a_moment_that_passed_without_power_is_drawn_again_within_what_it_is_late_by() -> None:
     assert first_contact(1000.0, 5000.0, 5010.0, 0.5) == 5010.0 + 10.0 * LATE_SPAN * 0.5
     assert first_contact(1000.0, 5000.0, 99000.0, 0.5) == 99000.0 + 500.0  # at most the window
 

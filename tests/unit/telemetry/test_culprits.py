@@ -46,7 +46,7 @@ def test_what_was_cut_together_twice_goes_alone_until_as_many_were_answered(
     assert list(culprits) == ["b"]
     culprits.cleared("b")
     assert not culprits
-    # Whoever comes after that begins anew.
+    # Whoever comes after that begins again.
     assert not cut(culprits, "a", "b")
     assert list(culprits) == []
 

@@ -268,7 +268,7 @@ def test_each_topic_and_each_message_waits_for_itself(tmp_path: Path) -> None:
     assert sent == [("a", 10.0), ("b", 14.0), ("a", 20.0), ("b", 24.0)]
 
 
-def test_what_was_gathered_when_the_connection_ended_gathers_anew(tmp_path: Path) -> None:
+def test_what_was_gathered_when_the_connection_ended_gathers_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path, batch=Batch(max_delay=10))
     bench.connect()
     bench.put(1)

@@ -68,7 +68,7 @@ class Asking:
         self.due = math.inf
 
     def ask(self, path: str, request: Request, answered: Answered) -> None:
-        """Asks, when it is its turn; not without a connection, after which all is decided anew.
+        """Asks, when it is its turn; not without a connection, after which all is decided again.
 
         Args:
             path: Of the topic, below the base.
