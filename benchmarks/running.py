@@ -119,10 +119,10 @@ class Running:
 
 
 def payloads(size: int) -> list[bytes]:
-    """JSON of exactly that many bytes, without blanks as it goes up: names that come again, numbers that do not."""
+    """JSON of exactly that many bytes as it goes up: names that come again, measurements that do not, a counter."""
     chance = random.Random(1)
     found = []
-    for _ in range(1000):
+    for counter in range(1000):
         text = "{"
         number = 1
         while len(more := f'"sensor{number}":{_value(chance)},') + len(text) <= size - len(
@@ -130,8 +130,9 @@ def payloads(size: int) -> list[bytes]:
         ):
             text += more
             number += 1
-        digits = size - len(text) - len('"n":}')
-        found.append(f'{text}"n":{chance.randrange(10 ** (digits - 1), 10**digits)}}}'.encode())
+        # With as many digits as are left.
+        first = 10 ** (size - len(text) - len('"n":1}'))
+        found.append(f'{text}"n":{first + counter % (9 * first)}}}'.encode())
     return found
 
 
