@@ -80,7 +80,7 @@ def put(
 
     def send(region: str) -> "Answer":
         route, path = _place(settings, bucket, key, region)
-        return s3.put(route, path, body, region=region, keys=secrets, limit=LIMIT)
+        return s3.put(route, path, body, region=region, keys=secrets, now=now, limit=LIMIT)
 
     answer = send(region)
     other = answer.headers.get("x-amz-bucket-region")

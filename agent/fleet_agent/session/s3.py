@@ -1,19 +1,31 @@
-"""An object put into S3: signed by awscrt, sent like any other request."""
+"""An object put into S3, signed here (AWS's signature version 4) and sent like any other request.
+
+The SDK signs, too; but its module for that is left out of the package, which it would make larger than it may be, for
+what are a few hashes.
+"""
 
 import hashlib
-
-from awscrt import auth
-from awscrt import http as crt
+import hmac
+import time
 
 from fleet_agent.session import http
 from fleet_agent.session.http import Answer, Request
 from fleet_agent.session.route import Route
 
+_KIND = "AWS4-HMAC-SHA256"
 
-def put(
-    route: Route, path: str, body: bytes, *, region: str, keys: tuple[str, str, str], limit: float
+
+def put(  # noqa: PLR0913 - of a request, all of it
+    route: Route,
+    path: str,
+    body: bytes,
+    *,
+    region: str,
+    keys: tuple[str, str, str],
+    now: float,
+    limit: float,
 ) -> Answer:
-    """Puts it.
+    """Put it.
 
     Args:
         route: To S3.
@@ -21,27 +33,38 @@ def put(
         body: What it holds.
         region: Of the bucket.
         keys: Access key id, secret access key and session token.
+        now: Unix seconds.
         limit: Seconds.
 
     Raises:
         AgentError: TLS cannot be set up.
     """
-    headers = crt.HttpHeaders([("Host", http.host_of(route))])
-    request = crt.HttpRequest("PUT", path, headers)
-    settings = auth.AwsSigningConfig(
-        algorithm=auth.AwsSigningAlgorithm.V4,
-        credentials_provider=auth.AwsCredentialsProvider.new_static(*keys),
-        region=region,
-        service="s3",
-        signed_body_value=hashlib.sha256(body).hexdigest(),
-        signed_body_header_type=auth.AwsSignedBodyHeaderType.X_AMZ_CONTENT_SHA_256,
-        use_double_uri_encode=False,
-        should_normalize_uri_path=False,
+    access_key_id, secret, session_token = keys
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    headers = {
+        "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
+        "x-amz-date": moment,
+        "x-amz-security-token": session_token,
+    }
+    scope = (moment[:8], region, "s3", "aws4_request")
+    signed = {"host": http.host_of(route), **headers}
+    signature = _signature(path, signed, scope, secret)
+    headers["Authorization"] = (
+        f"{_KIND} Credential={access_key_id}/{'/'.join(scope)}, "
+        f"SignedHeaders={';'.join(signed)}, Signature={signature}"
     )
-    try:
-        auth.aws_sign_request(request, settings).result(limit)
-    except Exception as error:  # noqa: BLE001 - the SDK's, of any kind
-        return Answer(status=None, error=f"it cannot be signed: {error}")
-    signed = {name: value for name, value in headers if name.lower() != "host"}
-    asked = Request(path=path, method="PUT", headers=signed, body=body)
-    return http.once(route, None, asked, limit)
+    request = Request(path=path, method="PUT", headers=headers, body=body)
+    return http.once(route, None, request, limit)
+
+
+def _signature(path: str, headers: dict[str, str], scope: tuple[str, ...], secret: str) -> str:
+    """By AWS's documentation; of S3 the path is taken as it is sent. ``headers`` are in order, their names small."""
+    lines = (f"{name}:{value}" for name, value in headers.items())
+    digest = headers["x-amz-content-sha256"]
+    asked = "\n".join(("PUT", path, "", *lines, "", ";".join(headers), digest))
+    whole = hashlib.sha256(asked.encode()).hexdigest()
+    text = "\n".join((_KIND, headers["x-amz-date"], "/".join(scope), whole))
+    key = f"AWS4{secret}".encode()
+    for part in (*scope, text):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key.hex()
