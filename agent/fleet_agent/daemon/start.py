@@ -66,6 +66,8 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     from fleet_agent.daemon.composition import Composition, Surroundings
     from fleet_agent.daemon.progress import Progress
 
+    if session is not None:
+        session.hasten()
     gc.freeze()
     gc.enable()
     health = Health(runtime_dir(state_dir, settings.runtime_dir), clock)

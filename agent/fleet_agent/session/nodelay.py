@@ -40,10 +40,17 @@ def on_new_connection(before: frozenset[int] | None, pause: Callable[[float], ob
     if before is None:
         return False
     for _ in range(TRIES):
-        if any(_set(descriptor) for descriptor in (sockets() or before) - before):
+        if look(before):
             return True
         pause(PAUSE)
     return False
+
+
+def look(before: frozenset[int] | None) -> bool:
+    """Sets it where there is such a connection now: what waits already is sent at once."""
+    if before is None:
+        return False
+    return any(_set(descriptor) for descriptor in (sockets() or before) - before)
 
 
 def _set(descriptor: int) -> bool:

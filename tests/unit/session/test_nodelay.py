@@ -57,6 +57,15 @@ def test_the_new_connection_alone(listener: socket.socket) -> None:
         made[0].close()
 
 
+def test_a_look_sends_what_waits_already(listener: socket.socket) -> None:
+    before = nodelay.sockets()
+    assert not nodelay.look(before)
+    assert not nodelay.look(None)
+    with socket.create_connection(listener.getsockname()) as made:
+        assert nodelay.look(before)
+        assert is_off(made)
+
+
 def test_it_gives_up(listener: socket.socket) -> None:
     pauses: list[float] = []
     assert not nodelay.on_new_connection(nodelay.sockets(), pauses.append)
