@@ -79,17 +79,19 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
         session = _connect(settings, credential, store, mailbox, not_before)
     store.update_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
-    around = Surroundings(
-        read=read,
-        store=store,
-        mailbox=mailbox,
-        health=health,
-        report=report,
-        aside=beside,
-        listeners=listeners,
-        follows=follows,
+    composition = Composition(
+        settings,
+        Surroundings(
+            read=read,
+            store=store,
+            mailbox=mailbox,
+            health=health,
+            report=report,
+            aside=beside,
+            listeners=listeners,
+            follows=follows,
+        ),
     )
-    composition = Composition(settings, around)
     ending = composition.run(credential, session)
     beside.close()
     if ending is not Ending.STOP:
