@@ -23,9 +23,15 @@ def mark(name: str, moment: float | None = None) -> None:
         file.write(f"{time.monotonic() if moment is None else moment}\t{name}\n")
 
 
-def wrap(owner: object, name: str, over: str, then: Callable[[], object] = lambda: None) -> None:
-    """Note when a function is over, and do something before its caller goes on."""
-    function = getattr(owner, name)
+def wrap(
+    owner: object,
+    function: Callable[..., object],
+    over: str,
+    then: Callable[[], object] = lambda: None,
+) -> None:
+    """Note when a function is over that ``owner`` calls by its name, and do something before its caller goes on."""
+    name = function.__name__
+    assert getattr(owner, name) is function, name
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -37,16 +43,18 @@ def wrap(owner: object, name: str, over: str, then: Callable[[], object] = lambd
     setattr(owner, name, wrapped)
 
 
+# By itself, not by its name: so the check of types finds out when one is called something else.
+# ruff: noqa: SLF001
 def _import_start() -> None:
     from fleet_agent.daemon import start
-    from fleet_agent.identity import state
+    from fleet_agent.identity import configured, state
 
     mark("imports: SDK, state, session")
-    wrap(start, "_answer", "configuration, as far as it is waited for")
-    wrap(state, "take", "state: folder and lock")
-    wrap(start, "open_store", "state: open_store")
-    wrap(start, "_in_use", "state: in_use")
-    wrap(start, "_connect", "session: TLS context, start", _import_rest)
+    wrap(start, start._answer, "configuration, as far as it is waited for")
+    wrap(state, state.take, "state: folder and lock")
+    wrap(start, configured.open_store, "state: open_store")
+    wrap(start, start._in_use, "state: in_use")
+    wrap(start, start._connect, "session: TLS context, start", _import_rest)
 
 
 def _import_rest() -> None:
@@ -64,8 +72,8 @@ def main() -> None:
     from fleet_agent.programs import aside
 
     mark("imports: command line, log, mailbox")
-    wrap(verb, "wanted", "(beside) cli.run.wanted")
-    wrap(aside.Aside, "ask", "a fork that reads the configuration", _import_start)
+    wrap(verb, verb.options, "(beside) configuration")
+    wrap(aside.Aside, aside.Aside.ask, "a fork that reads the configuration", _import_start)
     put = mailbox.Mailbox.put
 
     def noted(self: mailbox.Mailbox, event: object) -> None:

@@ -54,7 +54,10 @@ def show(bench: Bench, run_agent: RunAgent) -> None:
             _row(name, seconds)
     _row("sum: exec → connected", sum(parts[name] for name in parts if BESIDE not in name))
     print("  beside these, in a fork and on the SDK's thread")
-    _row("cli.run.wanted, with its imports, from the fork on", parts[f"{BESIDE}cli.run.wanted"])
+    _row(
+        "configuration and its imports, from the fork on",
+        parts[f"{BESIDE}configuration"],
+    )
     to_connack = parts[f"{BESIDE}CONNACK"]
     _row("session's start → CONNACK", to_connack)
     steps = _steps(bench)
@@ -86,7 +89,7 @@ def _parts(marks: Path, began: float, connected: float) -> dict[str, float]:
         last = moment
     found["waiting for CONNACK, and the line in the log"] = connected - last
     at = {name: float(text) for text, name in lines}
-    found[f"{BESIDE}cli.run.wanted"] -= at["a fork that reads the configuration"]
+    found[f"{BESIDE}configuration"] -= at["a fork that reads the configuration"]
     found[f"{BESIDE}CONNACK"] -= at["session: TLS context, start"]
     return found
 
