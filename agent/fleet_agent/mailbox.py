@@ -13,6 +13,7 @@ import select
 import signal
 import time
 import types
+import weakref
 from collections.abc import Callable, Iterator
 
 from fleet_agent.clock import Clock
@@ -87,6 +88,7 @@ class Mailbox:
         self._burst = 0
         self._is_asleep = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        weakref.finalize(self, os.close, self._wake).atexit = False
         self._poll = select.poll()
         self._poll.register(self._wake, select.POLLIN)
         self._meanwhile: Callable[[], float] | None = None

@@ -1,4 +1,5 @@
 import functools
+import gc
 import itertools
 import os
 import signal
@@ -32,6 +33,22 @@ def clock() -> FakeClock:
 @pytest.fixture
 def mailbox(clock: FakeClock) -> Mailbox:
     return Mailbox(clock)
+
+
+def test_nothing_of_one_that_is_gone_stays_open() -> None:
+    def is_open() -> bool:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            return False
+        return True
+
+    mailbox = Mailbox(SystemClock())
+    descriptor = mailbox._wake
+    assert is_open()
+    del mailbox
+    gc.collect()
+    assert not is_open()
 
 
 def test_events_come_out_in_the_order_they_went_in(mailbox: Mailbox, clock: FakeClock) -> None:
