@@ -154,7 +154,7 @@ class BulkTasks:
 
 
 async def _run(task: Task, template: dict[str, Any]) -> None:
-    """Register a thing a line, so that other requests are answered meanwhile."""
+    """Registers a thing a line, so that other requests are answered meanwhile."""
     bucket, key, role = (
         task.request[name] for name in ("inputFileBucket", "inputFileKey", "roleArn")
     )

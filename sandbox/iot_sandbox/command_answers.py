@@ -44,7 +44,7 @@ class CommandAnswers:
         self._answering: set[asyncio.Task[None]] = set()
 
     async def answer(self, session: Any, topic: str, payload: bytes) -> None:  # noqa: ANN401  ministack's session
-        """Serve one update."""
+        """Serves one update."""
         plan = self._faults.plan(Request(OPERATION, session.client_id, (topic,)))
         call = self._calls.begin(OPERATION, session.client_id, session.certificate_id, (topic,))
         if plan.close == "before":

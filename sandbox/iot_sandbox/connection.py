@@ -77,11 +77,11 @@ class AwsConnection(DeliveringSession):
         self._expiry = None if asked is None else self.limits.session_expiry(asked)
 
     async def close(self) -> None:
-        """End the connection without a DISCONNECT packet."""
+        """Ends the connection without a DISCONNECT packet."""
         await self._send({"type": "websocket.close", "code": 1000})
 
     async def end_for_operator(self, code: int, *, without_will: bool) -> None:
-        """End the connection because an operator asks for it."""
+        """Ends the connection because an operator asks for it."""
         if without_will:
             self._will_topic = None
         self._forced_disconnect_reason = "API_INITIATED_DISCONNECT"
@@ -110,7 +110,7 @@ class AwsConnection(DeliveringSession):
         """Hears of a packet that was refused for a limit."""
 
     async def refuse(self, packet: Packet, code: int) -> bool:
-        """Answer a packet with a failure, as the protocol version has it; say whether the connection stays."""
+        """Answers a packet with a failure, as the protocol version has it; says whether the connection stays."""
         self.protocol_version = packet.version
         if packet.version != MQTT_5:
             return False  # MQTT 3.1.1: AWS closes
@@ -119,7 +119,7 @@ class AwsConnection(DeliveringSession):
         return stays
 
     async def send_bytes(self, b: bytes) -> None:
-        """Send a packet.
+        """Sends a packet.
 
         Raises:
             OSError: the connection is gone.
@@ -145,7 +145,7 @@ class AwsConnection(DeliveringSession):
             self._keep_alive.end()
 
     async def cleanup(self) -> None:
-        """End the session's connection, once; whoever asks has it ended when this returns.
+        """Ends the session's connection, once; whoever asks has it ended when this returns.
 
         ministack lets a second caller go on while the first is still at it: who takes the session over would find it
         not stored yet, or without its subscriptions.
@@ -271,14 +271,14 @@ class AwsConnection(DeliveringSession):
         return body, packet
 
     async def _end(self, code: int) -> bool:
-        """End the connection for what the client did."""
+        """Ends the connection for what the client did."""
         self._forced_disconnect_reason = "CLIENT_ERROR"
         if self._is_connected and self.protocol_version == MQTT_5:
             await self.send_bytes(ground.disconnect(code))
         return False
 
     async def _expire(self) -> None:
-        """End the connection of a client that is silent; nothing here waits for it."""
+        """Ends the connection of a client that is silent; nothing here waits for it."""
         self._forced_disconnect_reason = "MQTT_KEEP_ALIVE_TIMEOUT"
         with contextlib.suppress(OSError):
             if self.protocol_version == MQTT_5:

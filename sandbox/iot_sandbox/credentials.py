@@ -38,7 +38,7 @@ class CredentialsEndpoint:
         self._calls = calls
 
     async def serve(self, listener: socket.socket) -> asyncio.Server:
-        """Begin to answer."""
+        """Begins to answer."""
         context = await ground.server_context()
         return await asyncio.start_server(self._connection, sock=listener.dup(), ssl=context)
 
@@ -54,7 +54,7 @@ class CredentialsEndpoint:
             writer.close()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one; say whether another may follow."""
+        """Answers one; says whether another may follow."""
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _IDLE_SECONDS)
         first, *lines = head.decode("latin-1").split("\r\n")
         method, path, _ = first.split(" ")

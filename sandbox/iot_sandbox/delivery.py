@@ -34,7 +34,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         return self.account_id, self.region, self._client_id
 
     async def deliver_to_client(self, topic: str, payload: bytes, qos: int) -> None:
-        """Take a message for this client, to be sent when its turn has come."""
+        """Takes a message for this client, to be sent when its turn has come."""
         if not self.may_receive(topic):
             return
         properties, retain = ground.delivered_properties(), ground.delivered_retain()
@@ -109,7 +109,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         )
 
     async def _retransmit_due(self) -> None:
-        """Send again what waited for its PUBACK for too long, on this connection or a former one."""
+        """Sends again what waited for its PUBACK for too long, on this connection or a former one."""
         now = asyncio.get_running_loop().time()
         for identifier, message in [*self._in_flight.items()]:
             # Some were acknowledged while others were being sent.

@@ -87,7 +87,7 @@ class SandboxLoop(asyncio.SelectorEventLoop):
         port: Any = None,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> asyncio.Server:
-        """Serve as asked, but on our own sockets what was meant for every interface.
+        """Serves as asked, but on our own sockets what was meant for every interface.
 
         Raises:
             SandboxError: a listener other than MQTT's wants every interface.

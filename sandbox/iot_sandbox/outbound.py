@@ -92,7 +92,7 @@ class Outbox:
         return [*self._waiting]
 
     async def close(self) -> None:
-        """Send nothing any more."""
+        """Sends nothing any more."""
         self.window = 0
         if self._flushing is not None and not self._flushing.done():
             self._flushing.cancel()

@@ -75,7 +75,7 @@ class Provisioning:
         self._registered: dict[str, float] = {}
 
     async def answer(self, exchange: Exchange) -> None:
-        """Serve one request on the connection that made it."""
+        """Serves one request on the connection that made it."""
         session = exchange.session
         request = Request(exchange.operation, session.client_id, (exchange.topic,))
         plan = self._faults.plan(request)

@@ -27,7 +27,7 @@ class RefusedError(Exception):
 
 
 async def answered(work: Awaitable[Response]) -> Response:
-    """Give a call's answer, or its refusal."""
+    """Gives a call's answer, or its refusal."""
     try:
         return await work
     except RefusedError as error:

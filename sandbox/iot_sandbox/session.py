@@ -51,7 +51,7 @@ class SandboxSession(AwsConnection):
     _is_mute: bool = False
 
     async def deliver_answer(self, topic: str, payload: bytes) -> bool:
-        """Send an answer to this connection, subscribed or not; say whether its policy lets it receive.
+        """Sends an answer to this connection, subscribed or not; says whether its policy lets it receive.
 
         QoS 1 for who subscribed with QoS 1, otherwise 0, unless the switches say otherwise.
         """
@@ -77,7 +77,7 @@ class SandboxSession(AwsConnection):
         self.calls.settle(call, "rejected", code)
 
     async def send_bytes(self, b: bytes) -> None:
-        """Send a packet, unless it is the answer that is to be lost."""
+        """Sends a packet, unless it is the answer that is to be lost."""
         kind, code = reason_code(b)
         if kind == self._answer_kind:
             self._answer_code = max(self._answer_code, code)

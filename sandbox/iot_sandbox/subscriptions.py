@@ -22,7 +22,7 @@ class _Group:
     members: dict[str, tuple[Deliver, int]] = field(default_factory=dict)
 
     async def deliver(self, topic: str, payload: bytes, qos: int) -> None:
-        """Give a message to the member whose turn it is."""
+        """Gives a message to the member whose turn it is."""
         if not self.members:
             return
         number = next(iter(self.members))

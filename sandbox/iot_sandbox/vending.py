@@ -39,7 +39,7 @@ class Asking:
 
     @property
     def certificate_id(self) -> str:
-        """Of AWS IoT."""
+        """The certificate's id, as AWS IoT has it."""
         return hashlib.sha256(self.certificate).hexdigest()
 
 

@@ -62,7 +62,7 @@ PRONOUNS = {"It", "Our"}
 def beginnings(source: str) -> Iterator[str]:
     """The first words of docstrings."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found = re.match(r"[A-Z][a-z]+\b", ast.get_docstring(node) or "")
             yield from [found[0]] if found else []
 

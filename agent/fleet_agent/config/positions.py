@@ -73,7 +73,7 @@ class Scalar:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sequence:
-    """A list."""
+    """A list of the document, with where it stands."""
 
     mark: Mark
     items: "tuple[Node, ...]"

@@ -23,7 +23,7 @@ class Validity:
 
     @property
     def life(self) -> float:
-        """Seconds."""
+        """Seconds from the first moment to the last."""
         return self.not_after - self.not_before
 
 

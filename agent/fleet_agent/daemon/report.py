@@ -73,7 +73,7 @@ class Report:
         self._before = (clock.monotonic(), 0, 0)
 
     def update(self, *, is_connected: bool) -> None:
-        """Looks at everything."""
+        """Fills in every figure."""
         traffic, counts = self._traffic, self._publisher.counts
         traffic.readings_stored = counts.stored
         traffic.readings_acknowledged = counts.acknowledged

@@ -34,7 +34,7 @@ class Held:
         return self._bytes + size <= HELD_BYTES
 
     def add(self, order: Order, acknowledge: Callable[[], None]) -> None:
-        """Holds one."""
+        """Holds an order, not acknowledged yet."""
         item = HeldOrder(order=order, acknowledge=[acknowledge])
         self._orders.append(item)
         self._bytes += len(order.payload)

@@ -116,7 +116,7 @@ class Queue:
 
     @property
     def bytes(self) -> int:
-        """Of their payloads."""
+        """Bytes of their payloads."""
         return self._accounts.bytes
 
     @property

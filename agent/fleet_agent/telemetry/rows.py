@@ -112,7 +112,7 @@ def delete(
 
 
 def delete_row(file: Database, topic: Topic, sequence: int) -> None:
-    """Deletes one."""
+    """Deletes the row of one reading."""
     file.execute("DELETE FROM reading WHERE id = ?", ((topic.number << SHIFT) + sequence,))
 
 

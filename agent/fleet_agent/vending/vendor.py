@@ -161,7 +161,7 @@ class Vendor:
             self._failed(alias, error)
 
     def _post(self, attempt: _Attempt, answer: Answer) -> None:
-        """On awscrt's thread."""
+        """Leaves the answer in the mailbox; called on awscrt's thread."""
         self._mailbox.put(Ready(partial(self._came, attempt, answer)))
 
     def _came(self, attempt: _Attempt, answer: Answer) -> None:

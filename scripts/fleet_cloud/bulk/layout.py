@@ -80,7 +80,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class BulkFolder:
-    """The folder."""
+    """The folder of bulk registration."""
 
     path: Path
 

@@ -34,7 +34,7 @@ class Done:
 
 
 class Registration:
-    """One run."""
+    """One run of bulk registration."""
 
     def __init__(self, context: Context, aws: Aws, bulk: BulkNames, folder: BulkFolder) -> None:
         self._shell, self._console = context.shell, context.console

@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 330.0
 
 
 def run(context: Context, path: Path, *, yes: bool) -> Outcome:
-    """Asks, and deletes."""
+    """Asks for confirmation, then deletes what bulk made."""
     aws, folder = context.aws(), BulkFolder(path)
     bulk = BulkNames(context.names, aws.account())
     record = folder.read()

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks and shows."""
+    """Lists the fleet's claims."""
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
     found = claims.gather(aws, context.names, held, everything=arguments.all)

@@ -20,7 +20,7 @@ ends. AWS makes the key of such a claim, so it does travel, once.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds where to."""
+    """Adds the flags that say where the claim goes."""
     config.add_place(parser)
     config.add_beside(parser)
 

@@ -134,7 +134,7 @@ def beside(context: Context, arguments: argparse.Namespace) -> Outcome | None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Writes it."""
+    """Writes config.yaml."""
     out: Path = arguments.out
     inner = out / "claim" / CONFIG_FILE
     if inner.is_file() and not arguments.force:

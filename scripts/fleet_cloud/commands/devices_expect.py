@@ -190,7 +190,7 @@ def _changing(aws: Aws, entry: Entry, there: Mapping[str, object]) -> list[Comma
 def _set_only(
     aws: Aws, context: Context, function: Mapping[str, object] | None, *, only: bool
 ) -> None:
-    """Tells the function."""
+    """Puts into the function's settings whether expected devices alone may register."""
     found = hooks.settings_of(function)
     if not isinstance(found, Mapping):
         raise FleetCloudError(

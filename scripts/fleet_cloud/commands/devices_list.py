@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks and shows."""
+    """Lists the fleet's things with their certificates."""
     aws = context.aws()
     held = inventory.holdings(aws, context.names)
     if not arguments.certificates:

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Finds, asks, retires."""
+    """Finds certificates that no device uses, asks for confirmation, and retires them."""
     if arguments.thing:
         devices_show.check_name(arguments.thing)
     ledgers = [ledger.read(path) for path in arguments.ledger]

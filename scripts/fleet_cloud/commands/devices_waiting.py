@@ -22,7 +22,7 @@ A device that belongs there: fleet-cloud devices allow THING --key HASH, with th
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds since when."""
+    """Adds the flag that says how far to look back."""
     parser.add_argument(
         "--since",
         metavar="DURATION",
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks and shows."""
+    """Shows the devices that the hook refused."""
     seconds = times.seconds(arguments.since)
     if not seconds:
         raise UsageError(f"--since {arguments.since!r} is no time", remedy="write it as 1d")

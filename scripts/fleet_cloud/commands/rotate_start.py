@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Checks, and starts."""
+    """Checks that the job can succeed, then starts it."""
     registry.check("--group", arguments.group)
     registry.check("--thing", arguments.thing)
     aws, names = context.aws(), context.names

@@ -32,7 +32,7 @@ _ORDER = ("QUEUED", "IN_PROGRESS", jobs.SUCCEEDED, *jobs.FAILURES, "CANCELED", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds which, and whether to retire."""
+    """Adds the flags: which job, and whether to retire."""
     parser.add_argument("--job", metavar="ID", help="another job than the fleet's last")
     parser.add_argument(
         "--retire", action="store_true", help="retire the certificates that were replaced"
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks, shows, retires."""
+    """Shows how far a rotation is; with --retire, retires the certificates that it replaced."""
     aws, names = context.aws(), context.names
     identifier = arguments.job or jobs.latest(aws, names)
     (job,) = aws.ask_all([jobs.describe(aws, identifier)]) if identifier else (None,)

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks, and deletes."""
+    """Asks for confirmation, then deletes the rule and what it needs."""
     aws, names = context.aws(), context.names
     found = topic_rule.read_rule(aws, names, aws.account())
     target = topic_rule.read_target(aws, names)

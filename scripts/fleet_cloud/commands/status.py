@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks and shows."""
+    """Shows what the fleet has in the cloud, and what differs."""
     del arguments
     aws = context.aws()
     wanted = plan.of_fleet(aws, context.names, TemplateFlags())

@@ -30,7 +30,7 @@ _REQUEST, _ARN = Variable("request"), Variable("certificate_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how many."""
+    """Adds the argument that says how many, and the folder."""
     parser.add_argument(
         "count", metavar="N", nargs="?", type=int, default=1, help="how many (default: 1)"
     )

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Makes, tries, deletes."""
+    """Makes a claim and a device, tries what each may do, and deletes both."""
     if context.shell.dry_run:
         raise UsageError(
             "verify has no dry run: what it does is connect as a device",

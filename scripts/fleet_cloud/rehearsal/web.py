@@ -27,11 +27,11 @@ class Board:
 
     @property
     def report(self) -> Report:
-        """The newest."""
+        """The newest version."""
         return self._report
 
     def put(self, report: Report, *, is_last: bool = False) -> None:
-        """Shows another."""
+        """Shows another version."""
         with self._changed:
             self._report, self.is_over = report, is_last
             self._version += 1

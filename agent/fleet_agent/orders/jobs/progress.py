@@ -108,7 +108,7 @@ class Kept:
             return None
 
     def write(self, progress: Progress) -> None:
-        """Keeps it."""
+        """Keeps the progress on disk."""
         try:
             files.make_folder(self._path.parent)
             files.write(self._path, to_bytes(progress), 0o600)
