@@ -17,7 +17,11 @@ def ask(device: Machine, *flags: str) -> dict[str, Any]:
 
 def wrong(answer: dict[str, Any]) -> set[str]:
     """The codes of what is wrong."""
-    return {one["code"] for one in answer["findings"] if one["level"] in ("failed", "warning")}
+    return {
+        finding["code"]
+        for finding in answer["findings"]
+        if finding["level"] in ("failed", "warning")
+    }
 
 
 def test_the_doctor_on_a_booted_device(device: Machine) -> None:
@@ -25,7 +29,7 @@ def test_the_doctor_on_a_booted_device(device: Machine) -> None:
     with device.booted():
         device.wait_connected()
         running = ask(device, "--online")
-        told = {one["code"]: one for one in running["findings"]}
+        told = {finding["code"]: finding for finding in running["findings"]}
         assert running["failed"] == 0, running
         assert "device-in-use" in told
         assert "systemd has it active" in str(running["findings"])
@@ -45,7 +49,11 @@ def test_the_doctor_on_a_booted_device(device: Machine) -> None:
         device.run("systemctl", "daemon-reload")
         fixed = ask(device, "--fix", "--online", "--bundle", "/root/support.tar.gz")
         assert fixed["failed"] == 0, fixed
-        assert {one["level"] for one in fixed["findings"] if one["check"] == "as the device"} <= {
+        assert {
+            finding["level"]
+            for finding in fixed["findings"]
+            if finding["check"] == "as the device"
+        } <= {
             "ok",
             "note",
         }

@@ -59,8 +59,8 @@ def open_queue(state_dir: Path, bounds: Bounds = SURE) -> Queue:
 def _send(queue: Queue, say: Say) -> None:
     topic = queue.topics[0]
     taken = _again(partial(queue.take, topic, 3, 1 << 20))
-    for one in taken:
-        say("sent", topic.name, one.payload.decode())
+    for each in taken:
+        say("sent", topic.name, each.payload.decode())
     queue.forget(topic, taken)
     _again(queue.flush)
 

@@ -59,7 +59,7 @@ class Cloud:
 
     def acknowledged(self, name: str) -> None:
         """It is not sent again."""
-        left = "".join(f"{one}\n" for one in self.sent if one != name)
+        left = "".join(f"{message}\n" for message in self.sent if message != name)
         (self.folder / "sent.new").write_text(left)
         (self.folder / "sent.new").replace(self.folder / "sent")
         self._changed()

@@ -40,8 +40,8 @@ class Orders:
         names = [
             "ids",
             *(
-                f"{one:012}{end}"
-                for one in numbers
+                f"{number:012}{end}"
+                for number in numbers
                 for end in (".json", ".begun.json", ".ended.json")
             ),
         ]

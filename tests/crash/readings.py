@@ -78,10 +78,10 @@ def look_at_readings(state_dir: Path, said: Iterable[str]) -> None:
         assert queue.replaced is None, "the queue was damaged"
         found = {}
         for topic in queue.topics:
-            stored = [one.payload.decode() for one in queue.take(topic, 10_000, 1 << 30)]
+            stored = [each.payload.decode() for each in queue.take(topic, 10_000, 1 << 30)]
             assert stored == sorted(stored), f"out of order: {stored}"
             found[topic.name] = stored
     finally:
         queue.close()
-    missing = [(topic, one) for topic, one in sorted(wanted) if one not in found.get(topic, ())]
+    missing = [(topic, each) for topic, each in sorted(wanted) if each not in found.get(topic, ())]
     assert not missing, f"acknowledged and lost: {missing}"

@@ -65,7 +65,9 @@ CAUGHT_AT: dict[str, tuple[Callable[[str], Make], str, str]] = {
 def test_a_wrong_writer_is_caught(writer: str) -> None:
     make, name, where = CAUGHT_AT[writer]
     with Matrix({"wrong": make(writer)}, workers=1, tell=lambda _: None) as matrix:
-        points = [one for one in matrix.points() if one.name == name and where in one.where]
+        points = [
+            point for point in matrix.points() if point.name == name and where in point.where
+        ]
         chosen: list[Point] = sample(points, 6, 0)
         tally = matrix.run(chosen)["wrong"]
     assert tally.failures, chosen

@@ -67,7 +67,7 @@ def test_fish(scripts: Path, tmp_path: Path) -> None:
             cwd=tmp_path,
             env=ENVIRONMENT | {"HOME": str(tmp_path)},
         )
-        return {one.partition("\t")[0] for one in done.stdout.splitlines()}
+        return {line.partition("\t")[0] for line in done.stdout.splitlines()}
 
     assert offers("fleet-agent prov") == {"provision"}
     assert offers("fleet-agent provision --time") == {"--timeout"}

@@ -86,7 +86,7 @@ class Vending:
     def problem(self) -> dict[str, str] | None:
         """What is wrong with its alias."""
         problems = self.daemon.shown()["problems"]
-        return next((one for one in problems if one["name"] == self.alias.name), None)
+        return next((problem for problem in problems if problem["name"] == self.alias.name), None)
 
 
 @pytest.fixture(scope="module")

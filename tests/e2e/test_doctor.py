@@ -30,7 +30,7 @@ def test_the_answer_for_people_and_for_scripts(tmp_path: Path) -> None:
     assert done.status == 0, done.stdout
     assert done.answer["failed"] == 0
     assert done.answer["bundle"] == str(archive)
-    (fixed,) = [one for one in done.answer["findings"] if one["level"] == "fixed"]
+    (fixed,) = [finding for finding in done.answer["findings"] if finding["level"] == "fixed"]
     assert (fixed["code"], fixed["fixable"]) == ("key-readable", True)
     with tarfile.open(archive) as tar:
         assert "fleet-agent/doctor.json" in tar.getnames()
@@ -43,7 +43,10 @@ def test_an_image_and_wrong_usage(tmp_path: Path) -> None:
     assert run_command("doctor", "--image", bench.root).status == 0
     bench.claim.private_key.chmod(0o644)
     done = run_command("doctor", "--image", bench.root, "--json")
-    assert (done.status, [one["code"] for one in done.answer["findings"] if one["remedy"]]) == (
+    assert (
+        done.status,
+        [finding["code"] for finding in done.answer["findings"] if finding["remedy"]],
+    ) == (
         1,
         ["claim-readable"],
     )
@@ -64,9 +67,9 @@ def test_a_broken_sdk_is_found_not_stumbled_over(tmp_path: Path) -> None:
         env={"PYTHONPATH": str(broken.parent)},
     )  # fmt: skip
     assert done.status == 1, done.stderr
-    failed = [one for one in done.answer["findings"] if one["level"] == "failed"]
-    assert {one["code"] for one in failed} == {"sdk-incomplete"}
-    assert "awscrt.mqtt5.ClientOptions" in {one["where"] for one in failed}
+    failed = [finding for finding in done.answer["findings"] if finding["level"] == "failed"]
+    assert {each["code"] for each in failed} == {"sdk-incomplete"}
+    assert "awscrt.mqtt5.ClientOptions" in {each["where"] for each in failed}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone can look with another's eyes")
@@ -81,10 +84,12 @@ def test_root_looks_with_the_eyes_of_the_agents_user() -> None:
         bench.config.chmod(0o600)
         bench.claim.private_key.chmod(0o644)  # mended, the agent must still read it
         found = run_command("doctor", "--json", "--config", bench.config)
-        codes = {one["code"] for one in found.answer["findings"] if one["level"] == "failed"}
+        codes = {
+            finding["code"] for finding in found.answer["findings"] if finding["level"] == "failed"
+        }
         assert {"not-readable-by-agent", "state-owner", "claim-readable"} <= codes, found.stdout
         mended = run_command("doctor", "--json", "--fix", "--config", bench.config)
-        left = [one for one in mended.answer["findings"] if one["level"] == "failed"]
+        left = [finding for finding in mended.answer["findings"] if finding["level"] == "failed"]
         assert left in ([], _program_not_readable(left)), left
         key = (bench.current / "private.pem.key").stat()
         assert (key.st_uid, key.st_mode & 0o777) == (NOBODY, 0o600)
@@ -96,7 +101,7 @@ def test_root_looks_with_the_eyes_of_the_agents_user() -> None:
 
 def _program_not_readable(left: list[dict[str, str]]) -> list[dict[str, str]]:
     """A checkout below /root: the agent's user cannot run it there, and that is said."""
-    return [one for one in left if one["code"] == "program-unreadable"]
+    return [each for each in left if each["code"] == "program-unreadable"]
 
 
 def test_colour_is_for_terminals_and_can_be_declined(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from support.seeded_online import CLOUD, COMMANDS, WAY, InTheCloud, OnTheWay, do
 def test_a_fault_on_the_way(seeded: OnTheWay, sandbox: Sandbox, tmp_path: Path) -> None:
     with ExitStack() as stack:
         found = list(network.check(seeded.route(sandbox, tmp_path, stack), None, time.time()))
-    failed = [one for one in found if one.level is Level.FAILED]
-    assert [one.code for one in failed] == [seeded.fault.code]
+    failed = [each for each in found if each.level is Level.FAILED]
+    assert [each.code for each in failed] == [seeded.fault.code]
     assert seeded.fault.names in f"{failed[0].title} {failed[0].where}"
     assert failed[0].remedy
 
@@ -30,13 +30,13 @@ def test_a_fault_on_the_way(seeded: OnTheWay, sandbox: Sandbox, tmp_path: Path) 
 def test_faults_in_the_cloud(seeded: InTheCloud, sandbox: Sandbox, tmp_path: Path) -> None:
     done = seeded.examine(sandbox, tmp_path)
     assert done.status == 1, done.stdout
-    failed = [one for one in done.answer["findings"] if one["level"] == "failed"]
+    failed = [finding for finding in done.answer["findings"] if finding["level"] == "failed"]
     assert len(failed) == len(seeded.faults), json.dumps(failed, indent=1)
-    for fault, one in zip(seeded.faults, failed, strict=True):
-        assert one["code"] == fault.code
-        assert fault.names in f"{one['title']} {one['where']}"
-        assert one["remedy"]
-        assert (one["statement"] or {}).get("Action", "") == fault.action
+    for fault, each in zip(seeded.faults, failed, strict=True):
+        assert each["code"] == fault.code
+        assert fault.names in f"{each['title']} {each['where']}"
+        assert each["remedy"]
+        assert (each["statement"] or {}).get("Action", "") == fault.action
 
 
 @pytest.mark.slow
@@ -47,9 +47,9 @@ def test_the_statements_that_it_prints_heal(sandbox: Sandbox, tmp_path: Path) ->
     lost = ["subscribe register-thing", "publish create-from-csr"]
     lose(agent, claim=lost)
     statements = [
-        one["statement"]
-        for one in doctor(agent, file).answer["findings"]
-        if one["level"] == "failed"
+        finding["statement"]
+        for finding in doctor(agent, file).answer["findings"]
+        if finding["level"] == "failed"
     ]
     assert len(statements) == len(lost)
     left = fleet.iot.get_policy(policyName=fleet.claim_policy)["policyDocument"]
@@ -76,7 +76,7 @@ def test_nothing_is_made_and_nobody_thrown_out(fleet: Fleet, tmp_path: Path) -> 
         daemon.wait_connected()
         done = doctor(agent, file)
         assert done.status == 0, done.stdout
-        assert "device-in-use" in {one["code"] for one in done.answer["findings"]}
+        assert "device-in-use" in {finding["code"] for finding in done.answer["findings"]}
         daemon.end()
         assert "taken over" not in daemon.log
         assert daemon.log.count("connected to") == 1

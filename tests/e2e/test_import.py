@@ -249,7 +249,7 @@ def test_device_client_with_a_certificate_alone_brings_no_claim(tmp_path: Path) 
     done = run_command("import", tmp_path / "dc.conf", "--json")
     answer = json.loads(done.stdout)
     assert not {"claim", "provisioning", "identity"} & set(answer["settings"])
-    left = {one["key"]: one["instead"] for one in answer["no_equivalent"]}
+    left = {each["key"]: each["instead"] for each in answer["no_equivalent"]}
     assert "fleet-cloud claim new" in left["cert"]
     assert "no fleet provisioning" in answer["notes"][0]
 
@@ -326,7 +326,7 @@ def test_the_java_plugin(tmp_path: Path) -> None:
         "ThingName": "Core",
         "ThingGroupName": "Group",
     }
-    left = {one["key"].rpartition(".")[2] for one in answer["no_equivalent"]}
+    left = {each["key"].rpartition(".")[2] for each in answer["no_equivalent"]}
     assert {"rootPath", "awsRegion", "iotRoleAlias", "proxyPassword", "Nucleus"} <= left
     assert "pass@word" not in done.stdout + done.stderr
 

@@ -77,9 +77,9 @@ def test_every_managed_template_is_carried_out_in_order(agent: Agent, console: C
         assert "nobody-here" in details["reason"]
         until(lambda: len(daemon.shown()["orders"]) == len(TEMPLATES) + 1, "all in the status")
         orders = daemon.shown()["orders"]
-        ids = [one["id"] for one in orders]
+        ids = [order["id"] for order in orders]
         assert ids[:2] == ["job:tpl-command:1:0", "job:tpl-AWS-Download-File:1:0"]
-        assert {one["outcome"] for one in orders} == {"done"}
+        assert {order["outcome"] for order in orders} == {"done"}
         shown = run_command("status", "--config", str(config))
         assert "done job tpl-AWS-Reboot:1:0 by AWS-Reboot" in shown.stdout
         assert daemon.end() == 0
@@ -200,4 +200,4 @@ def test_the_sdks_own_client_sees_the_same_states(agent: Agent, console: Console
             until(lambda: next_jobs[-1] is None, "no job is next", LIMIT)
             assert daemon.end() == 0
     assert console.execution("seen-1")["status"] == "SUCCEEDED"
-    assert [one for one in next_jobs if one] == ["seen-1 QUEUED", "seen-2 QUEUED"]
+    assert [each for each in next_jobs if each] == ["seen-1 QUEUED", "seen-2 QUEUED"]

@@ -24,22 +24,22 @@ def memory(pid: int) -> int:
 def test_a_thousand_orders_are_carried_out_once_and_in_order(fleet: Fleet, tmp_path: Path) -> None:
     agent = Agent(fleet, tmp_path)
     assert agent.provision().status == 0
-    logs = [tmp_path / f"log-{one}" for one in (0, 1)]
+    logs = [tmp_path / f"log-{each}" for each in (0, 1)]
     answers = f"dt/{agent.thing_name}/answers"
     config = agent.configuration(
         tmp_path / "config.yaml",
         handlers={
-            f"h{one}": {"exec": {"argv": ["sh", "-c", f"cat >>{log}"], "max_waiting": 100}}
-            for one, log in enumerate(logs)
+            f"h{item}": {"exec": {"argv": ["sh", "-c", f"cat >>{log}"], "max_waiting": 100}}
+            for item, log in enumerate(logs)
         },
         subscriptions=[
             {
-                "topic": f"cmd/{{thing}}/{one}",
-                "handler": f"h{one}",
+                "topic": f"cmd/{{thing}}/{item}",
+                "handler": f"h{item}",
                 "deduplicate": "property:id",
                 "log": False,
             }
-            for one in (0, 1)
+            for item in (0, 1)
         ],
         telemetry={"sources": []},
     )
@@ -67,8 +67,8 @@ def test_a_thousand_orders_are_carried_out_once_and_in_order(fleet: Fleet, tmp_p
         assert heard == [0] * COUNT
         assert daemon.shown()["problems"] == []
         assert daemon.end() == 0
-    for one, log in enumerate(logs):
-        assert [int(line) for line in log.read_text().split()] == list(range(one, COUNT, 2))
+    for each, log in enumerate(logs):
+        assert [int(line) for line in log.read_text().split()] == list(range(each, COUNT, 2))
     assert not list((agent.state_dir / "orders").rglob("*.json"))
     assert max(grown) - grown[0] < GROWTH, grown
     print(f"KiB after a quarter, all, and at rest: {grown}")  # noqa: T201 - for who measures

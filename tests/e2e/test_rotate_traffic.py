@@ -31,7 +31,7 @@ class Traffic:
         self._enough = threading.Event()
         self.stored: list[int] = []
         self.sent: list[int] = []
-        self._threads = [threading.Thread(target=one) for one in (self._publish, self._command)]
+        self._threads = [threading.Thread(target=each) for each in (self._publish, self._command)]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -63,9 +63,9 @@ def heard(operator: Operator, found: set[int]) -> set[int]:
     """The numbers of the readings that have arrived by now."""
     while not operator.packets.empty():
         value: Any = json.loads(operator.packets.get().payload or b"")
-        for one in value if isinstance(value, list) else [value]:
-            if "n" in one:
-                found.add(one["n"])
+        for each in value if isinstance(value, list) else [value]:
+            if "n" in each:
+                found.add(each["n"])
     return found
 
 

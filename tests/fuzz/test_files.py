@@ -79,9 +79,9 @@ def test_configuration(file: Path, content: bytes) -> None:
 @given(certificate=damaged(CERTIFICATE.encode()), private=damaged(PRIVATE.encode()))
 @ROUGH
 def test_claim(certificate: bytes, private: bytes) -> None:
-    for one, other in ((certificate, PRIVATE.encode()), (CERTIFICATE.encode(), private)):
+    for each, other in ((certificate, PRIVATE.encode()), (CERTIFICATE.encode(), private)):
         pair = KeyPair(
-            certificate=one.decode("ascii", "replace"),
+            certificate=each.decode("ascii", "replace"),
             private_key=Secret(other.decode("ascii", "replace")),
             certificate_file="claim.pem.crt",
             private_key_file="claim.pem.key",

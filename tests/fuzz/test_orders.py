@@ -140,7 +140,7 @@ def test_job_documents(found: dict[str, Any]) -> None:
         return
     assert plan.steps
     for step in plan.steps:
-        assert all("\0" not in one for one in step.arguments)
+        assert all("\0" not in argument for argument in step.arguments)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_messages(bench: Bench, level: str, kind: str, message: dict[str, Any]) 
     topic = {"file": f"cmd/{level}/file", "exec": "cmd/exec", "other": f"cmd/{level}"}[kind]
     bench.answers.clear()
     bench.send(topic, acknowledge=lambda: acknowledged.append(1), **message)
-    bench.turn(lambda: all(one._current is None for one in bench.roster))
+    bench.turn(lambda: all(each._current is None for each in bench.roster))
     assert len(acknowledged) == 1
     for answer in bench.answers:
         assert limits.topic_fault(answer.topic) is None

@@ -85,8 +85,8 @@ def refused_and_thrown_out(
             agent.wait_until_said("times")
         else:
             agent.wait_until_said("times", named("DISCONNECT", code), "words of the server")
-    for one in spent:
-        one.check()
+    for each in spent:
+        each.check()
 
 
 @pytest.mark.timeout(300)
@@ -145,8 +145,8 @@ def refused_then_granted(server: Server, start: Start, codes: tuple[int, ...]) -
         arrives(agent)
         _until_well(agent)
         assert server.connections(agent.name) == 1
-    for one in spent:
-        one.check()
+    for each in spent:
+        each.check()
 
 
 def _until_well(agent: Running) -> None:

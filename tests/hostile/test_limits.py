@@ -30,7 +30,7 @@ def limited(server: Server, properties: Properties) -> None:
 def count(server: Server, topic: str) -> int:
     """The readings in the messages that came on a topic."""
     found = [json.loads(payload) for payload in server.published(topic)]
-    return sum(len(one) if isinstance(one, list) else 1 for one in found)
+    return sum(len(each) if isinstance(each, list) else 1 for each in found)
 
 
 @pytest.mark.parametrize(
@@ -201,5 +201,5 @@ def test_a_flapping_network_sets_no_message_aside_that_waits_for_its_turn(
         server.wait(lambda: server.connections("pump") == 4, "the last connection", 60)
         gate.is_open.set()
         until(lambda: len(gate.taken) == 20, "all of them")
-        assert sorted(json.loads(one)["id"] for one in gate.taken) == list(range(20))
+        assert sorted(json.loads(each)["id"] for each in gate.taken) == list(range(20))
         until(lambda: pump.shown()["handlers"]["slow"]["handled"] == 20, "the count")

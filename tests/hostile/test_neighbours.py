@@ -63,7 +63,7 @@ def test_neighbours_take_neither_places_nor_the_socket_nor_the_key(
     path.unlink()
     until(path.is_socket, "the socket to be made again", 30)
     arrives(pump)
-    payloads = b"".join(one.payload for _, one, _ in pump.server.received)
+    payloads = b"".join(each.payload for _, each, _ in pump.server.received)
     assert b"PRIVATE KEY" not in payloads
 
 

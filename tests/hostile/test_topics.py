@@ -44,7 +44,7 @@ def test_a_reading_that_can_never_be_sent_is_not_acknowledged(
 
 
 def test_a_queue_that_holds_such_readings_heals(server: Server, start: Start) -> None:
-    bad = [f"dt/pump/{one}" for one in IMPOSSIBLE]
+    bad = [f"dt/pump/{each}" for each in IMPOSSIBLE]
     (pump,) = start("pump", queued=["dt/pump/good", *bad, "dt/pump/good too"])
     pump.wait_until_said("can never be sent")
     for topic in ("dt/pump/good", "dt/pump/good too"):
@@ -58,8 +58,8 @@ def test_a_queue_that_holds_such_readings_heals(server: Server, start: Start) ->
 def commands(*properties: Properties) -> list[Publish]:
     """A command each."""
     return [
-        Publish(topic="cmd/pump/x", payload=b"%d" % number, properties=one)
-        for number, one in enumerate(properties)
+        Publish(topic="cmd/pump/x", payload=b"%d" % number, properties=each)
+        for number, each in enumerate(properties)
     ]
 
 
@@ -122,7 +122,7 @@ def test_the_id_of_a_job_is_no_way_to_another_topic(server: Server, start: Start
         return Publish(topic="$aws/things/pump/jobs/notify-next", payload=payload)
 
     ids = ("a\nb", "x" * 70_000, "\ud800", "../x", "a/b", "\uffff", "")
-    server.script("pump", Script(publishes=[job(one) for one in (*ids, "good")]))
+    server.script("pump", Script(publishes=[job(each) for each in (*ids, "good")]))
     (pump,) = start("pump", rotation={"jobs": True})
     # A notice is a reason to ask, and nothing else.
     asked = "$aws/things/pump/jobs/$next/get"

@@ -159,8 +159,8 @@ class Cloud:
             )
             for name in names
         ]
-        for one in sent:
-            one.result(60)
+        for message in sent:
+            message.result(60)
 
     def close(self) -> None:
         """Leaves."""
@@ -323,7 +323,7 @@ class Bursts:
         return len(os.listdir(self._out)) + len(self._listener.counts)  # noqa: PTH208 - often
 
     def _progress(self) -> int:
-        return self._handled() + sum(one.acknowledged for one in self._programs)
+        return self._handled() + sum(program.acknowledged for program in self._programs)
 
     def _done(self) -> tuple[int, int, int]:
         acknowledged = self._watch.shown().get("readings_acknowledged", 0)
@@ -331,19 +331,19 @@ class Bursts:
 
     @property
     def _readings(self) -> int:
-        return sum(one.count for one in self._programs)
+        return sum(program.count for program in self._programs)
 
     def _is_done(self) -> bool:
         progress, acknowledged, seen = self._done()
         return (
             progress == len(self._names) + self._readings
             and (acknowledged, seen) == (self._readings, self._readings)
-            and all(one["code"] in OF_MANY_CUTS for one in self._watch.shown()["problems"])
+            and all(problem["code"] in OF_MANY_CUTS for problem in self._watch.shown()["problems"])
         )
 
     @staticmethod
     def _counted(shown: Mapping[str, Any], what: str) -> int:
-        return sum(one[what] for one in shown.get("handlers", {}).values())
+        return sum(each[what] for each in shown.get("handlers", {}).values())
 
     def _judge(self, seconds: float) -> Found:
         found, acknowledged = self._found, self._watch.shown()["readings_acknowledged"]
@@ -362,7 +362,7 @@ class Bursts:
         found.arrived = len(self._cloud.seen)
         found.readings_missing = self._readings - found.arrived
         found.readings_unacknowledged = self._readings - acknowledged
-        found.refused = [words for one in self._programs for words in one.refused]
+        found.refused = [words for program in self._programs for words in program.refused]
         if count := self._counted(shown, "refused"):
             found.refused.append(f"{count} commands")
         found.problems = list(self._watch.untrue)

@@ -51,9 +51,9 @@ class Subscriber:
     """Counts arrivals; keeps its session over the broker's restarts."""
 
     def __init__(self, broker: Mosquitto, device: Device, programs: list[Program]) -> None:
-        self.figures = Figures(readings=sum(one.count for one in programs))
+        self.figures = Figures(readings=sum(program.count for program in programs))
         self.last_arrival = time.monotonic()
-        self._seen = {one.topic: bytearray(one.count) for one in programs}
+        self._seen = {program.topic: bytearray(program.count) for program in programs}
         self._last = dict.fromkeys(self._seen, -1)
         subscribed = threading.Event()
         options = io.TlsContextOptions.create_client_with_mtls(

@@ -49,12 +49,12 @@ def pack(properties: Properties | None) -> bytes:
     data = b""
     for name, value in (properties or {}).items():
         size = _SIZES[name]
-        for one in value if size == -3 else [value]:
+        for each in value if size == -3 else [value]:
             data += bytes([name])
             if size > 0:
-                data += int(one).to_bytes(size)
+                data += int(each).to_bytes(size)
             else:
-                data += b"".join(map(text, one)) if size == -3 else text(one)
+                data += b"".join(map(text, each)) if size == -3 else text(each)
     return variable(len(data)) + data
 
 

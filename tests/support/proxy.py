@@ -158,10 +158,10 @@ def _join(near: socket.socket, port: int, kept: list[socket.socket]) -> None:
 
 
 def _close(*ends: socket.socket) -> None:
-    for one in ends:
+    for end in ends:
         with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
-        one.close()
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:

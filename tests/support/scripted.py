@@ -161,11 +161,13 @@ class Server:
 
     def connections(self, client_id: str) -> int:
         """How often a client connected."""
-        return sum(one.client_id == client_id for one in self.connects)
+        return sum(connect.client_id == client_id for connect in self.connects)
 
     def published(self, topic: str) -> list[bytes]:
         """The payloads that came on a topic and were acknowledged."""
-        return [one.payload for _, one, code in self.received if one.topic == topic and code == 0]
+        return [
+            each.payload for _, each, code in self.received if each.topic == topic and code == 0
+        ]
 
     def happened(self, condition: Callable[[], None]) -> None:
         """Changes what is seen, and wakes who waits for it."""
@@ -205,9 +207,9 @@ class Server:
         self._listener.close()
         with self._changed:
             still = list(self._open)
-        for one in still:
+        for each in still:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                each.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, context: ssl.SSLContext) -> None:
         while True:

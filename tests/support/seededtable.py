@@ -28,14 +28,14 @@ def page() -> str:
 
 def count() -> int:
     """How many faults there are."""
-    return len(DEVICE) + len(IMAGE) + len(WAY) + sum(len(one.faults) for one in CLOUD)
+    return len(DEVICE) + len(IMAGE) + len(WAY) + sum(len(each.faults) for each in CLOUD)
 
 
 def _tables() -> Iterator[str]:
     yield from _table("fleet-agent doctor", map(_row, DEVICE))
     yield from _table("fleet-agent doctor --image ROOT", map(_row, IMAGE))
-    way = (_online_row(one.fault) for one in WAY)
-    cloud = (_online_row(fault) for one in CLOUD for fault in one.faults)
+    way = (_online_row(each.fault) for each in WAY)
+    cloud = (_online_row(fault) for each in CLOUD for fault in each.faults)
     yield from _table("fleet-agent doctor --online", (*way, *cloud))
 
 

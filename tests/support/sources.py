@@ -119,5 +119,5 @@ class Bench:
         for source in self.sources:
             source.close()
         self.listeners.close()
-        for one in self.opened:
-            one.close()
+        for each in self.opened:
+            each.close()

@@ -17,7 +17,7 @@ PIN = "4321"
 
 def is_installed() -> bool:
     """Whether this machine has what it takes (apt-get install swtpm tpm2-abrmd libtpm2-pkcs11-tools …)."""
-    return MODULE is not None and all(shutil.which(one, path=PATH) for one in PROGRAMS)
+    return MODULE is not None and all(shutil.which(program, path=PATH) for program in PROGRAMS)
 
 
 class SwTpm:
@@ -59,9 +59,9 @@ class SwTpm:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in reversed(self._running):
-            one.terminate()
-            one.wait(20)
+        for each in reversed(self._running):
+            each.terminate()
+            each.wait(20)
 
     def _start(self, program: str, *words: str) -> None:
         self._running.append(

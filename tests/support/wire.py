@@ -43,10 +43,10 @@ class Wire:
     def cut(self) -> None:
         """Ends every connection that is open, both ways; the next ones are taken as before."""
         ended, self._open = self._open, []
-        for one in ended:
+        for each in ended:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
     def _accept(self) -> None:
         while True:

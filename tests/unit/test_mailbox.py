@@ -127,7 +127,7 @@ def test_what_comes_during_a_rest_is_taken_together(
     writing.join()
     # The descriptor was looked at, though an event waits.
     found = list(mailbox.burst(clock.passed, 64))
-    assert [type(one) for one in found] == [Ready, str]
+    assert [type(each) for each in found] == [Ready, str]
 
 
 def test_a_rest_gives_out_what_was_ready_before_it_only_once(

@@ -56,13 +56,12 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     store = open_store(settings)
     credential = _in_use(store)
     settings = home.at_home(settings, credential)
-    # Configuration and state are sound; whether AWS answers is another matter.
+    # Configuration and state are sound; what is imported next is imported while it connects.
     notify.ready()
     beside = _of_this_process(beside)
-    session: Session | None = None
+    session = None
     if credential is not None:
         session = _connect(settings, credential, store, mailbox, not_before)
-    # While it connects.
     from fleet_agent.daemon.composition import Composition, Surroundings
     from fleet_agent.daemon.progress import Progress
 
@@ -75,23 +74,20 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     if credential is None:
         done = _first_identity(options, report, health, store, mailbox, beside)
         credential, session = done.credential, done.session
-    if session is None:
-        session = _connect(settings, credential, store, mailbox, not_before)
+    session = session or _connect(settings, credential, store, mailbox, not_before)
     store.update_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
-    composition = Composition(
-        settings,
-        Surroundings(
-            read=read,
-            store=store,
-            mailbox=mailbox,
-            health=health,
-            report=report,
-            aside=beside,
-            listeners=listeners,
-            follows=follows,
-        ),
+    around = Surroundings(
+        read=read,
+        store=store,
+        mailbox=mailbox,
+        health=health,
+        report=report,
+        aside=beside,
+        listeners=listeners,
+        follows=follows,
     )
+    composition = Composition(settings, around)
     ending = composition.run(credential, session)
     beside.close()
     if ending is not Ending.STOP:

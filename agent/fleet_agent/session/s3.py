@@ -25,7 +25,7 @@ def put(  # noqa: PLR0913 - of a request, all of it
     now: float,
     limit: float,
 ) -> Answer:
-    """Put it.
+    """Puts it.
 
     Args:
         route: To S3.

@@ -82,11 +82,11 @@ def cuts(entries: list[Entry], subsets: int, chance: random.Random) -> Iterator[
     durable: list[Entry] = []
     for number, entry in enumerate(entries):
         if entry.flushes and pending:
-            forced = [one for one in pending if one.is_durable]
+            forced = [each for each in pending if each.is_durable]
             yield Cut(number, durable, forced, list(marks))
             for _ in range(subsets):
                 # In the order of writing: of two writes to one place the later one stands.
-                survived = [one for one in pending if one.is_durable or chance.random() < 0.5]
+                survived = [each for each in pending if each.is_durable or chance.random() < 0.5]
                 yield Cut(number, [], survived, list(marks))
             durable, pending = pending, []
         if entry.mark is not None:

@@ -85,10 +85,10 @@ def test_a_whole_run_against_a_sandbox_is_green(root_dir: Path, tmp_path: Path) 
     found = done.result()
     assert {step["section"] for step in found["steps"]} == {
         "set-up",
-        *(one.name for one in plan.chosen([]) if not one.name.startswith("measure-")),
+        *(each.name for each in plan.chosen([]) if not each.name.startswith("measure-")),
     }
     assert [step for step in found["steps"] if step["failed"]] == []
-    assert {name: one["answer"] for name, one in found["facts"].items()} == {
+    assert {name: each["answer"] for name, each in found["facts"].items()} == {
         name: fact.sandbox for name, fact in USUAL.items()
     }
     assert found["left"] == []
@@ -103,11 +103,13 @@ def test_five_switches_that_are_turned_are_named_and_turn_another_sandbox(
 ) -> None:
     turned = [f"--set={name}={position}" for name, position in FIVE.items()]
     first, second = tmp_path / "first", tmp_path / "second"
-    measured = ("--against", "sandbox", *(word for one in SHOWN for word in ("--only", one)))
+    measured = ("--against", "sandbox", *(word for each in SHOWN for word in ("--only", each)))
     done = acceptance(root_dir, first, *measured, "--", *turned)
     assert done.status == 3, done.stderr[-4000:]
-    answers = {name: one["answer"] for name, one in done.result()["facts"].items()}
-    assert {name: one for name, one in answers.items() if one != BY_ID[name].sandbox} == FIVE
+    answers = {name: each["answer"] for name, each in done.result()["facts"].items()}
+    assert {
+        name: answer for name, answer in answers.items() if answer != BY_ID[name].sandbox
+    } == FIVE
     (report,) = first.glob("*.md")
     named = report.read_text().split("## What had to work")[0]
     assert [name for name in BY_ID if f"**{name}**" in named] == sorted(
@@ -156,8 +158,10 @@ def test_every_switch_that_is_turned_is_measured_so(root_dir: Path, tmp_path: Pa
         root_dir, tmp_path, "--against", "sandbox", "--only", "measure", "--", *turned
     )
     assert done.status == 3, done.stderr[-4000:]
-    answers = {name: one["answer"] for name, one in done.result()["facts"].items()}
-    assert {name: one for name, one in answers.items() if one != BY_ID[name].sandbox} == TURNED
+    answers = {name: each["answer"] for name, each in done.result()["facts"].items()}
+    assert {
+        name: answer for name, answer in answers.items() if answer != BY_ID[name].sandbox
+    } == TURNED
 
 
 # After which line it is interrupted, and which sections it goes through.

@@ -84,11 +84,11 @@ def test_device_provisions_under_the_claim_and_reaches_its_own_topics_only(
         assert session.publish(own, {"uptime": 1}) == 0
         assert session.receive() == (own, {"uptime": 1})
     beyond: list[Callable[[Device], object]] = [
-        lambda one: one.publish(foreign, {}),
-        lambda one: one.publish("dt", {}),
-        lambda one: one.subscribe(f"cmd/{other}/#"),
-        lambda one: one.subscribe("#"),
-        lambda one: one.publish(CREATE_KEYS, {}),
+        lambda connection: connection.publish(foreign, {}),
+        lambda connection: connection.publish("dt", {}),
+        lambda connection: connection.subscribe(f"cmd/{other}/#"),
+        lambda connection: connection.subscribe("#"),
+        lambda connection: connection.publish(CREATE_KEYS, {}),
     ]
     for forbidden in beyond:
         with connected(sandbox, device, device.thing_name) as session:
@@ -103,10 +103,12 @@ def test_claim_can_do_nothing_but_provision(image: Image, sandbox: Sandbox) -> N
         # A device's client id: taking it would throw the device out.
         Device(sandbox, claim, "bins-s1")
     beyond: list[Callable[[Device], object]] = [
-        lambda one: one.publish("dt/bins-s1/system", {}),
-        lambda one: one.publish("$aws/provisioning-templates/other/provision/json", {}),
-        lambda one: one.subscribe("dt/#"),
-        lambda one: one.subscribe("#"),
+        lambda connection: connection.publish("dt/bins-s1/system", {}),
+        lambda connection: connection.publish(
+            "$aws/provisioning-templates/other/provision/json", {}
+        ),
+        lambda connection: connection.subscribe("dt/#"),
+        lambda connection: connection.subscribe("#"),
     ]
     for number, forbidden in enumerate(beyond):
         with connected(sandbox, claim, f"claim-{number}") as session:

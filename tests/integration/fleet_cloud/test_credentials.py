@@ -33,7 +33,9 @@ def check_verify(fleet_cloud: FleetCloud, sandbox: Sandbox) -> None:
         fleet_cloud("verify", "--name", "ferry", "--ca-file", sandbox.ca_file, "--json")
     )
     ends = {
-        one["what"]: one["was"] for one in verified["checks"] if "AWS credentials" in one["what"]
+        check["what"]: check["was"]
+        for check in verified["checks"]
+        if "AWS credentials" in check["what"]
     }
     assert ends == {
         "device gets AWS credentials of logs": "allowed",
@@ -79,7 +81,9 @@ def check_device(fleet_cloud: FleetCloud, sandbox: Sandbox, tmp_path: Path) -> N
         "--account", "123456789012",
     )  # fmt: skip
     checks = {
-        one["title"] for one in online.answer["findings"] if one["check"] == "AWS credentials"
+        finding["title"]
+        for finding in online.answer["findings"]
+        if finding["check"] == "AWS credentials"
     }
     assert any("logs" in title for title in checks)
 
@@ -101,7 +105,7 @@ def test_from_up_to_a_program_and_down_again(
             "up", *named, "--no-hook", "--credentials", "logs", "--credentials-policy", policy, "--json"
         )
     )  # fmt: skip
-    states = {one["kind"]: one["state"] for one in made["resources"]}
+    states = {resource["kind"]: resource["state"] for resource in made["resources"]}
     assert states["credentials role"] == states["role alias"] == "created"
     assert states["device policy"] == "updated"
     alias = iot.describe_role_alias(roleAlias="logs")["roleAliasDescription"]
@@ -113,7 +117,7 @@ def test_from_up_to_a_program_and_down_again(
     fleet_cloud("up", *named, "--no-hook", "--credentials", f"more={alias['roleArn']}")
     device = json.loads(iot.get_policy(policyName="ferry-device")["policyDocument"])
     (statement,) = [
-        one for one in device["Statement"] if one["Action"] == "iot:AssumeRoleWithCertificate"
+        each for each in device["Statement"] if each["Action"] == "iot:AssumeRoleWithCertificate"
     ]
     assert [arn.rpartition("/")[2] for arn in statement["Resource"]] == ["logs", "more"]
     assert statement["Condition"] == {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}}

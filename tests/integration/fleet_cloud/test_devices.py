@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def write_ledger(path: Path, events: list[tuple[Any, str]]) -> None:
     lines = [
-        json.dumps({"certificate_id": one["certificateId"], "event": event})
-        for one, event in events
+        json.dumps({"certificate_id": each["certificateId"], "event": event})
+        for each, event in events
     ]
     path.write_text("\n".join([*lines, '{"torn']))
 
@@ -39,8 +39,8 @@ def test_device_is_shown_and_what_its_ledger_gave_up_is_retired(
     current, replaced, unresolved, foreign, operators, others, bare, second = (
         iot.create_keys_and_certificate(setAsActive=True) for _ in range(8)
     )
-    for one in (current, replaced, unresolved, second):
-        iot.attach_policy(policyName="pumps-device", target=one["certificateArn"])
+    for item in (current, replaced, unresolved, second):
+        iot.attach_policy(policyName="pumps-device", target=item["certificateArn"])
     iot.attach_thing_principal(thingName="pumps-7", principal=current["certificateArn"])
     iot.create_thing(thingName="somebody-elses")
     iot.attach_thing_principal(thingName="somebody-elses", principal=foreign["certificateArn"])
@@ -64,20 +64,20 @@ def test_device_is_shown_and_what_its_ledger_gave_up_is_retired(
     # The ledger of a device in somebody's hands: it names what is not its own, too.
     ledger = tmp_path / "ledger.jsonl"
     events = [(unresolved, "unresolved"), (replaced, "retired"), (current, "current")]
-    events += [(one, "dropped") for one in (foreign, operators, others, bare, second)]
+    events += [(each, "dropped") for each in (foreign, operators, others, bare, second)]
     write_ledger(ledger, events)
     prune = ("devices", "prune", "--ledger", ledger, *named)
     error = answer(fleet_cloud(*prune, status=1))["error"]  # nobody said yes
     assert error["code"] == "not-confirmed"
     retired = answer(fleet_cloud(*prune, "--yes"))["certificates"]
-    assert {one["certificate_id"] for one in retired if one["reason"] == "ledger"} == {
+    assert {each["certificate_id"] for each in retired if each["reason"] == "ledger"} == {
         unresolved["certificateId"],
         replaced["certificateId"],
     }
-    assert {one["reason"] for one in retired} == {"ledger"}
-    left = {one["certificateId"] for one in iot.list_certificates()["certificates"]}
-    for one in (current, foreign, operators, others, bare, second):
-        assert one["certificateId"] in left
+    assert {each["reason"] for each in retired} == {"ledger"}
+    left = {each["certificateId"] for each in iot.list_certificates()["certificates"]}
+    for each in (current, foreign, operators, others, bare, second):
+        assert each["certificateId"] in left
 
     # After a reset the ledger names none in use: nothing on a thing goes before somebody says whose it is.
     ledger.write_text(json.dumps({"certificate_id": second["certificateId"], "event": "retired"}))
@@ -90,7 +90,7 @@ def test_device_is_shown_and_what_its_ledger_gave_up_is_retired(
 def test_every_drift_is_shown_by_status_and_mended_by_up(
     fleet_cloud: FleetCloud, sandbox: Sandbox
 ) -> None:
-    iot, iam, functions = (aws_client(sandbox, one) for one in ("iot", "iam", "lambda"))
+    iot, iam, functions = (aws_client(sandbox, each) for each in ("iot", "iam", "lambda"))
     named = ("--name", "drift", "--json")
     hook = ("--hook-pattern", "D-.*")
     fleet_cloud("up", *named, *hook, "--thing-type", "drift-type", "--billing-group", "drift-fees")
@@ -98,9 +98,9 @@ def test_every_drift_is_shown_by_status_and_mended_by_up(
     def drifted(status: int = 1) -> dict[str, tuple[str, list[str]]]:
         told: Any = answer(fleet_cloud("status", *named, status=status))
         return {
-            one["kind"]: (one["state"], one["differences"])
-            for one in told["resources"]
-            if one["state"] != "unchanged"
+            resource["kind"]: (resource["state"], resource["differences"])
+            for resource in told["resources"]
+            if resource["state"] != "unchanged"
         }
 
     assert drifted(0) == {}

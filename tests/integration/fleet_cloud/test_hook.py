@@ -225,7 +225,7 @@ def test_of_many_at_once_one_key_registers(cloud: Cloud) -> None:
             yes.append(one["certificateId"])
 
     for _ in range(2):  # a thing that is not there, then one whose marker is void
-        threads = [threading.Thread(target=come, args=(one,)) for one in made]
+        threads = [threading.Thread(target=come, args=(each,)) for each in made]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -248,7 +248,7 @@ def test_list_pattern_and_template_without_memory_work(
     thing = cloud.iot.describe_thing(thingName=f"hook-{serial}")
     assert (thing["thingTypeName"], thing["attributes"]["serialNumber"]) == ("vans", serial)
     groups = cloud.iot.list_thing_groups_for_thing(thingName=f"hook-{serial}")["thingGroups"]
-    assert [one["groupName"] for one in groups] == ["north"]
+    assert [group["groupName"] for group in groups] == ["north"]
     assert not cloud.registration(serial).given
     assert not cloud.allows(serial, cloud.certificate(make_key()))
     assert cloud.allows(serial, cloud.certificate(key))

@@ -34,7 +34,7 @@ Killed = Callable[..., int]
 @pytest.fixture
 def until_through(root_dir: Path, operator: dict[str, str], tmp_path: Path) -> Killed:
     """Runs a command, killed at a change, until one run ends by itself; gives how many were killed."""
-    folder, count, when, limit = (tmp_path / one for one in ("bin", "count", "when", "limit"))
+    folder, count, when, limit = (tmp_path / each for each in ("bin", "count", "when", "limit"))
     folder.mkdir()
     real = Path(operator["PATH"].split(":")[0]) / "aws"
     (folder / "aws").write_text(KILLER.format(aws=real, count=count, when=when, limit=limit))
@@ -102,7 +102,7 @@ def test_up_and_down_killed_again_and_again_finish_and_leave_nothing(
     assert kept["left"] == {}
     now = listing(sandbox)
     assert "ships" not in now["templates"]
-    assert {(one, "ACTIVE") for one in certificates} <= {*now["certificates"]}
+    assert {(certificate, "ACTIVE") for certificate in certificates} <= {*now["certificates"]}
     assert {"ships-1", "ships-2"} <= {*now["things"]}
     assert "ships-device" in now["policies"]
 

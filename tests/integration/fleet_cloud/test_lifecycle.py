@@ -49,27 +49,27 @@ def test_fleet_lives_and_leaves_the_account_as_it_was(
 
     # A second certificate on one thing, one without a thing, and one of an interrupted claim new.
     newer, orphan = (iot.create_keys_and_certificate(setAsActive=True) for _ in range(2))
-    for one in (newer, orphan):
-        iot.attach_policy(policyName="trams-device", target=one["certificateArn"])
+    for each in (newer, orphan):
+        iot.attach_policy(policyName="trams-device", target=each["certificateArn"])
     (older,) = fleet.certificate_ids("trams-T-1")
     iot.attach_thing_principal(thingName="trams-T-1", principal=newer["certificateArn"])
 
     shown = run("status")
-    assert {one["state"] for one in shown["resources"]} == {"unchanged"}
-    assert [(one["batch"], one["state"]) for one in shown["claims"]] == [("b1", "active")]
+    assert {resource["state"] for resource in shown["resources"]} == {"unchanged"}
+    assert [(each["batch"], each["state"]) for each in shown["claims"]] == [("b1", "active")]
     assert shown["devices"]["things"] == 2
 
     # Which of the two the device uses, age does not tell: its owner does.
     first = run("devices", "prune", "--min-age", "0", "--yes")
-    assert [(one["thing"], {*one["certificates"]}) for one in first["undecided"]] == [
+    assert [(each["thing"], {*each["certificates"]}) for each in first["undecided"]] == [
         ("trams-T-1", {older, newer["certificateId"]})
     ]
     second = run("devices", "prune", "--yes", older[:12])
     pruned = first["certificates"] + second["certificates"]
-    reasons = {one["certificate_id"]: one["reason"] for one in pruned}
+    reasons = {each["certificate_id"]: each["reason"] for each in pruned}
     assert reasons == {older: "named", orphan["certificateId"]: "orphaned"}
     listed = run("devices", "list")
-    assert [(one["thing"], len(one["certificates"])) for one in listed["devices"]] == [
+    assert [(device["thing"], len(device["certificates"])) for device in listed["devices"]] == [
         ("trams-T-1", 1),
         ("trams-T-2", 1),
     ]
@@ -81,9 +81,17 @@ def test_fleet_lives_and_leaves_the_account_as_it_was(
     assert gone["not_ours"] == ["thing type theirs"]
     after = listing(sandbox)
     # Refused by the hook and never registered: no fleet's, and AWS deletes it by itself.
-    pending = {one for one in after["certificates"] if one[1] == "PENDING_ACTIVATION"}
-    after["certificates"] = [one for one in after["certificates"] if one not in pending]
-    before["certificates"] = [one for one in before["certificates"] if one not in pending]
+    pending = {
+        certificate
+        for certificate in after["certificates"]
+        if certificate[1] == "PENDING_ACTIVATION"
+    }
+    after["certificates"] = [
+        certificate for certificate in after["certificates"] if certificate not in pending
+    ]
+    before["certificates"] = [
+        certificate for certificate in before["certificates"] if certificate not in pending
+    ]
     assert after == before
     assert run("down", "--yes")["deleted"] == []
 

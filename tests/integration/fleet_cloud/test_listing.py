@@ -47,7 +47,7 @@ def test_many_are_listed_by_pages_of_the_registry(fleet_cloud: FleetCloud) -> No
     found, commands = listed(fleet_cloud)
     assert found["source"] == "the registry"
     assert len(found["devices"]) == MANY
-    assert {one["state"] for one in found["devices"]} == {"unknown"}
+    assert {device["state"] for device in found["devices"]} == {"unknown"}
     assert not [command for command in commands if "principal" in command]
     assert len(commands) < 10
 
@@ -57,7 +57,7 @@ def test_many_are_listed_by_the_index_where_there_is_one(fleet_cloud: FleetCloud
     found, commands = listed(fleet_cloud)
     assert found["source"] == "AWS_Things"
     assert len(found["devices"]) == MANY
-    assert {one["state"] for one in found["devices"]} == {"not connected"}
+    assert {device["state"] for device in found["devices"]} == {"not connected"}
     assert not [command for command in commands if "list-things" in command]
     shown = answer(fleet_cloud("status", *NAMED, "--json", status=1))["devices"]
     assert (shown["things"], shown["connected"], shown["source"]) == (MANY, 0, "AWS_Things")
@@ -67,5 +67,5 @@ def test_many_are_listed_by_the_index_where_there_is_one(fleet_cloud: FleetCloud
 def test_who_wants_the_certificates_has_each_thing_asked(fleet_cloud: FleetCloud) -> None:
     found, commands = listed(fleet_cloud, "--certificates")
     assert len(found["devices"]) == MANY
-    assert {one["state"] for one in found["devices"]} == {"no certificate"}
+    assert {device["state"] for device in found["devices"]} == {"no certificate"}
     assert sum("list-thing-principals" in command for command in commands) == MANY + 1

@@ -27,10 +27,10 @@ def test_each_command_runs_with_its_policy_and_names_what_another_lacks(
     def may(command: str, *, but: str | None = None) -> None:
         policy = answer(fleet_cloud("operator-policy", "--name", "desk", command))
         for statement in policy["Statement"]:
-            statement["Action"] = [one for one in statement["Action"] if one != but]
+            statement["Action"] = [each for each in statement["Action"] if each != but]
             # The sandbox knows no resource where it is not in the path.
             statement["Resource"] = "*"
-        kept = [one for one in policy["Statement"] if one["Action"]]
+        kept = [each for each in policy["Statement"] if each["Action"]]
         nothing = {"Effect": "Deny", "Action": "iot:Publish", "Resource": "*"}
         policy["Statement"] = kept or [nothing]
         document = json.dumps(policy)

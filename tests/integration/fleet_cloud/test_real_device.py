@@ -71,7 +71,7 @@ def lock(
         daemon.wait_for_line("subscribed to")
         yield Lock(daemon, agent.thing_name, took)
         # Of the handlers some were asked to fail.
-        assert {one["code"] for one in daemon.shown()["problems"]} <= {"handler-failed"}
+        assert {problem["code"] for problem in daemon.shown()["problems"]} <= {"handler-failed"}
         assert daemon.end() == 0
     # Others look at the account's jobs, too.
     for job in iot.list_jobs()["jobs"]:
@@ -123,7 +123,7 @@ def test_a_slow_one_is_followed_and_shown_with_the_device(
     assert f"{lock.thing}: in progress" in done.stdout + done.stderr
     assert f"{lock.thing}: succeeded" in done.stdout
     shown = answer(fleet_cloud("devices", "show", lock.thing, "--json"))
-    assert {"SUCCEEDED"} <= {one["status"] for one in shown["orders"]}
+    assert {"SUCCEEDED"} <= {order["status"] for order in shown["orders"]}
     assert shown["connection"]["connected"] is True
 
 

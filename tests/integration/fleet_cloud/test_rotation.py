@@ -94,13 +94,13 @@ def test_a_fleet_rotates_by_a_job_and_what_it_replaced_is_retired(
         look = ("rotate", "status", "--retire", *named)
         assert answer(fleet_cloud(*look, status=1))["error"]["code"] == "not-confirmed"
         retired = answer(fleet_cloud(*look, "--yes"))["retired"]
-        assert {one["thing"]: one["certificate_id"] for one in retired} == before
-        assert all(one["retired"] for one in retired)
+        assert {each["thing"]: each["certificate_id"] for each in retired} == before
+        assert all(each["retired"] for each in retired)
         for agent in agents:
             assert fleet.certificate_ids(agent.thing_name) == [agent.current_id()]
             assert fleet.certificate_status(before[agent.thing_name]) is None
         again = answer(fleet_cloud(*look, "--yes"))["retired"]
-        assert {one["why"] for one in again} == {"retired already"}
+        assert {each["why"] for each in again} == {"retired already"}
 
 
 def test_a_rotation_that_fails_is_reported_and_nothing_is_retired(
@@ -115,7 +115,7 @@ def test_a_rotation_that_fails_is_reported_and_nothing_is_retired(
     # Provisioning is taken from the policy, jobs are left.
     document = json.loads(iot.get_policy(policyName="vents-device")["policyDocument"])
     for statement in document["Statement"][1:]:
-        statement["Resource"] = [one for one in statement["Resource"] if "create" not in one]
+        statement["Resource"] = [each for each in statement["Resource"] if "create" not in each]
     iot.create_policy_version(
         policyName="vents-device", policyDocument=json.dumps(document), setAsDefault=True
     )

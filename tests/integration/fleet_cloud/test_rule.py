@@ -29,7 +29,7 @@ def test_a_reading_arrives_and_everything_is_taken_away_again(
     role = aws_client(sandbox, "iam").get_role(RoleName="my-rule-rule")["Role"]
     assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
     changed = answer(fleet_cloud(*up, "--topic", "dt/+/system", "--json"))["resources"]
-    assert [one["kind"] for one in changed if one["state"] == "updated"] == ["topic rule"]
+    assert [each["kind"] for each in changed if each["state"] == "updated"] == ["topic rule"]
     again = fleet_cloud(*up, "--topic", "dt/+/system")
     assert again.stdout.splitlines()[-1] == "nothing to do: all of it is there"
 

@@ -61,13 +61,13 @@ def test_thief_with_the_claim_is_refused_seen_and_let_in_by_an_operator_alone(
     thing = fleet.iot.describe_thing(thingName="tills-1")
     assert thing["thingTypeName"] == "tills-type"
     groups = fleet.iot.list_thing_groups_for_thing(thingName="tills-1")["thingGroups"]
-    assert [one["groupName"] for one in groups] == ["tills-group"]
+    assert [group["groupName"] for group in groups] == ["tills-group"]
     assert "given:1" in thing["attributes"]["registration"]
     assert register(fleet, "1", thief) == NO
     assert register(fleet, "1", key) == YES
     assert register(fleet, "1", thief) == NO
     waiting = run("devices", "waiting")["waiting"]
-    assert [(one["thing"], one["times"], one["claim"]) for one in waiting] == [
+    assert [(each["thing"], each["times"], each["claim"]) for each in waiting] == [
         ("tills-1", 1, fleet.claim.certificate_id)
     ]
 
@@ -88,7 +88,7 @@ def test_thief_with_the_claim_is_refused_seen_and_let_in_by_an_operator_alone(
 
     (device,) = run("devices", "list")["devices"]
     second = device["second_claim"]
-    assert second in [one["certificate_id"] for one in device["certificates"]]
+    assert second in [certificate["certificate_id"] for certificate in device["certificates"]]
     assert run("devices", "show", "tills-1")["second_claim"] == second
     (undecided,) = run("devices", "prune", "--yes")["undecided"]
     assert undecided["second_claim"] == second
@@ -161,5 +161,5 @@ def test_hook_that_may_not_ask_is_no_refusal(
     assert (suffix, status != 403) == ("rejected", True)
     logs = aws_client(sandbox, "logs")
     said = logs.filter_log_events(logGroupName="/aws/lambda/ducks-hook", filterPattern="error")
-    (event,) = [one for one in said["events"] if one["message"].startswith("{")]
+    (event,) = [each for each in said["events"] if each["message"].startswith("{")]
     assert "AccessDenied" in json.loads(event["message"])["error"]

@@ -62,12 +62,13 @@ def test_what_a_record_names_that_is_somebody_elses_stays(
     )
     iot.attach_policy(policyName="operator-900", target=policed["certificateArn"])
     named = {"thing_900": bare, "thing_901": used, "thing_902": policed}
-    things = {thing: one["certificateArn"] for thing, one in named.items()}
+    things = {thing: each["certificateArn"] for thing, each in named.items()}
     (tmp_path / "things.json").write_text(json.dumps({**account, "things": things}))
     clean = ("things", "clean", "--out", tmp_path, "--yes", "--json")
     assert answer(fleet_cloud(*clean, status=1))["left"] == [*things]
     found = {
-        one["certificateArn"]: one["status"] for one in iot.list_certificates()["certificates"]
+        certificate["certificateArn"]: certificate["status"]
+        for certificate in iot.list_certificates()["certificates"]
     }
     assert {found[arn] for arn in things.values()} == {"ACTIVE"}
     iot.describe_thing(thingName="thing_900")

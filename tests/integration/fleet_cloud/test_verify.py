@@ -36,7 +36,7 @@ def test_policies_are_found_right_then_too_wide_and_nothing_is_left_behind(
         setAsDefault=True,
     )
     wrong = answer(fleet_cloud(*words, status=1))
-    assert [one["what"] for one in wrong["checks"] if one["must_be"] != one["was"]] == [
+    assert [check["what"] for check in wrong["checks"] if check["must_be"] != check["was"]] == [
         "device connects under another thing's name",
         "device publishes to another thing's topic",
         "device gives itself an order",
@@ -57,7 +57,9 @@ def test_hook_is_found_to_keep_a_device_from_being_taken_over(
     before = iot.list_things()["things"]
     right = answer(fleet_cloud(*words))
     assert right["takeover"]["was"] == "refused"
-    ends = {one["what"]: one["was"] for one in right["checks"] if "register" in one["what"]}
+    ends = {
+        check["what"]: check["was"] for check in right["checks"] if "register" in check["what"]
+    }
     assert ends == {
         "claim registers with another template": "refused",
         "another key registers the device again by the claim": "refused",

@@ -81,11 +81,11 @@ FILTERS = ("request", "request/json", "request/cbor", "response/accepted/json", 
 def commander(broker: Sandbox, peer: Open) -> Commander:
     iot, thing = aws_client(broker, "iot"), f"commanded-{next(_numbers)}"
     arn = iot.create_thing(thingName=thing)["thingArn"]
-    one: Peer = peer(thing)
-    assert one.connect().code == 0
-    found = Commander(one, iot, aws_client(broker, "iot-jobs-data"), thing, arn)
+    commanded: Peer = peer(thing)
+    assert commanded.connect().code == 0
+    found = Commander(commanded, iot, aws_client(broker, "iot-jobs-data"), thing, arn)
     filters = [f"{found.base}/+/{end}" for end in FILTERS]
-    assert set(one.subscribe(*filters)) == {1}
+    assert set(commanded.subscribe(*filters)) == {1}
     return found
 
 
@@ -132,7 +132,7 @@ def test_a_command_from_the_cli_to_the_device_and_back(
     assert {"createdAt", "startedAt", "completedAt", "timeToLive"} <= set(told)
     listed = aws(broker, "iot", "list-command-executions", "--target-arn", commander.arn,
                  "--started-time-filter", "after=2020-01-01T00:00")  # fmt: skip
-    assert [one["executionId"] for one in listed["commandExecutions"]] == [identifier]
+    assert [execution["executionId"] for execution in listed["commandExecutions"]] == [identifier]
 
 
 @pytest.mark.parametrize(
@@ -251,10 +251,10 @@ def test_it_waits_for_a_client_with_a_session_as_long_as_its_time(
 ) -> None:
     commander.peer.disconnect()
     expiry: Properties = {Property.SESSION_EXPIRY: 60}
-    one = peer(commander.thing)
-    one.connect(expiry)
-    one.subscribe(f"{commander.base}/+/request/json")
-    one.cut()
+    commanded = peer(commander.thing)
+    commanded.connect(expiry)
+    commanded.subscribe(f"{commander.base}/+/request/json")
+    commanded.cut()
     command = commander.command(b"{}")
     late, identifier = commander.start(command, seconds=1), commander.start(command, seconds=60)
     time.sleep(1.1)
@@ -278,10 +278,10 @@ def test_a_wildcard_elsewhere_ends_the_connection(
 
 
 def test_without_that_limit_it_is_refused_alone(free_broker: Sandbox, free: Claim) -> None:
-    with Peer(free_broker, free, "free-commanded") as one:
-        one.connect()
+    with Peer(free_broker, free, "free-commanded") as commanded:
+        commanded.connect()
         base = "$aws/commands/things/free-commanded/executions"
-        assert one.subscribe(f"{base}/+/request/+", f"{base}/+/request") == [143, 1]
+        assert commanded.subscribe(f"{base}/+/request/+", f"{base}/+/request") == [143, 1]
 
 
 def test_a_template_is_filled_with_the_parameters(commander: Commander) -> None:
@@ -330,7 +330,7 @@ def test_commands_are_listed_changed_and_deleted(commander: Commander) -> None:
     iot, content = commander.iot, base64.b64encode(b"x")
     name = commander.command(content, displayName="one").rpartition("/")[2]
     assert iot.get_command(commandId=name)["payload"]["content"] == content
-    assert name in [one["commandId"] for one in iot.list_commands()["commands"]]
+    assert name in [command["commandId"] for command in iot.list_commands()["commands"]]
     wanted = {"commandId": name, "payload": {"content": b"other", "contentType": "a/b"}}
     assert refusal(iot.create_command, **wanted) == ("ConflictException", 409)
     assert refusal(iot.create_command, commandId="neither") == ("ValidationException", 400)
@@ -345,13 +345,13 @@ def test_commands_are_listed_changed_and_deleted(commander: Commander) -> None:
 def test_an_execution_under_way_is_not_deleted_and_a_finished_one_is(commander: Commander) -> None:
     identifier = commander.start(commander.command(b"{}"))
     commander.peer.message()
-    one = {"executionId": identifier, "targetArn": commander.arn}
+    named = {"executionId": identifier, "targetArn": commander.arn}
     deleting = commander.iot.delete_command_execution
-    assert refusal(deleting, **one) == ("ConflictException", 409)
+    assert refusal(deleting, **named) == ("ConflictException", 409)
     commander.say(identifier, status="SUCCEEDED")
-    deleting(**one)
+    deleting(**named)
     getting = commander.iot.get_command_execution
-    assert refusal(getting, **one) == ("ResourceNotFoundException", 404)
+    assert refusal(getting, **named) == ("ResourceNotFoundException", 404)
 
 
 def test_a_client_without_a_thing_is_a_target_too(broker: Sandbox, peer: Open) -> None:
@@ -359,17 +359,17 @@ def test_a_client_without_a_thing_is_a_target_too(broker: Sandbox, peer: Open) -
     command = iot.create_command(
         commandId=name, payload={"content": b"{}", "contentType": "application/json"}
     )["commandArn"]
-    one: Peer = peer(name)
-    one.connect()
+    commanded: Peer = peer(name)
+    commanded.connect()
     base = f"$aws/commands/clients/{name}/executions"
-    one.subscribe(f"{base}/+/request/json", f"{base}/+/response/accepted/json")
+    commanded.subscribe(f"{base}/+/request/json", f"{base}/+/response/accepted/json")
     target = command.replace(":command/", ":client/")
     started = aws_client(broker, "iot-jobs-data").start_command_execution(
         commandArn=command, targetArn=target
     )["executionId"]
-    assert one.message().topic == f"{base}/{started}/request/json"
-    one.publish(f"{base}/{started}/response/json", b'{"status": "SUCCEEDED"}')
-    assert one.message().topic == f"{base}/{started}/response/accepted/json"
+    assert commanded.message().topic == f"{base}/{started}/request/json"
+    commanded.publish(f"{base}/{started}/response/json", b'{"status": "SUCCEEDED"}')
+    assert commanded.message().topic == f"{base}/{started}/response/accepted/json"
 
 
 def test_an_answer_can_be_rejected_late_or_lost(commander: Commander, broker: Sandbox) -> None:

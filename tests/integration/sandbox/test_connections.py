@@ -24,7 +24,7 @@ def data(broker: Sandbox) -> Any:
 
 
 @pytest.fixture
-def one(peer: Open) -> Peer:
+def client(peer: Open) -> Peer:
     """A client that is connected, and has subscribed to nothing."""
     opened: Peer = peer()
     opened.connect()
@@ -39,21 +39,21 @@ def refusal(call: Callable[..., Any], **arguments: Any) -> tuple[int, str | None
 
 
 @pytest.fixture
-def acknowledging(one: Peer) -> Iterator[list[Any]]:
-    """What ``one`` receives, acknowledged beside the test."""
+def acknowledging(client: Peer) -> Iterator[list[Any]]:
+    """What ``client`` receives, acknowledged beside the test."""
     received: list[Any] = []
-    thread = threading.Thread(target=lambda: received.append(one.message()))
+    thread = threading.Thread(target=lambda: received.append(client.message()))
     thread.start()
     yield received
     thread.join()
 
 
 def test_it_reaches_who_subscribed_to_nothing_with_all_it_says(
-    broker: Sandbox, one: Peer, acknowledging: list[Any], tmp_path: Path
+    broker: Sandbox, client: Peer, acknowledging: list[Any], tmp_path: Path
 ) -> None:
     payload = tmp_path / "payload"
     payload.write_bytes(b"open the door")
-    answer = aws(broker, "iot-data", "send-direct-message", "--client-id", one.client_id, "--topic", "a/b",
+    answer = aws(broker, "iot-data", "send-direct-message", "--client-id", client.client_id, "--topic", "a/b",
                  "--payload", f"fileb://{payload}", "--confirmation", "--timeout", "10", "--content-type", "text/plain",
                  "--response-topic", "answers/1", "--correlation-data", base64.b64encode(b"\0\1").decode(),
                  "--user-properties", '[{"who": "me"}]', "--payload-format-indicator", "UTF8_DATA")  # fmt: skip
@@ -69,16 +69,16 @@ def test_it_reaches_who_subscribed_to_nothing_with_all_it_says(
     }
 
 
-def test_unconfirmed_it_goes_out_at_qos_0_and_nobody_waits(data: Any, one: Peer) -> None:
-    data.send_direct_message(clientId=one.client_id, topic="a/b", payload=b"x")
-    assert one.message().qos == 0
+def test_unconfirmed_it_goes_out_at_qos_0_and_nobody_waits(data: Any, client: Peer) -> None:
+    data.send_direct_message(clientId=client.client_id, topic="a/b", payload=b"x")
+    assert client.message().qos == 0
 
 
-def test_without_an_acknowledgement_it_times_out(data: Any, one: Peer) -> None:
-    wanted = {"clientId": one.client_id, "topic": "a/b", "confirmation": True, "timeout": 1}
+def test_without_an_acknowledgement_it_times_out(data: Any, client: Peer) -> None:
+    wanted = {"clientId": client.client_id, "topic": "a/b", "confirmation": True, "timeout": 1}
     status, message = refusal(data.send_direct_message, **wanted)
     assert (status, "PUBACK" in (message or "")) == (504, True)
-    assert one.message(acknowledge=False).topic == "a/b"
+    assert client.message(acknowledge=False).topic == "a/b"
 
 
 def test_who_is_not_connected_gets_nothing(data: Any, peer: Open) -> None:
@@ -133,8 +133,10 @@ def operator(broker: Sandbox, action: str, resource: str) -> Any:
     {"topic": "$aws/things/x/jobs/notify"}, {"topic": "a/+"}, {"topic": "a/b/c/d/e/f/g/h/i"},
     {"topic": "a", "timeout": 16}, {"topic": "a", "userProperties": "eyJh"},
 ])  # fmt: skip
-def test_what_is_not_within_the_rules_is_400(data: Any, one: Peer, wrong: dict[str, Any]) -> None:
-    assert refusal(data.send_direct_message, clientId=one.client_id, **wrong)[0] == 400
+def test_what_is_not_within_the_rules_is_400(
+    data: Any, client: Peer, wrong: dict[str, Any]
+) -> None:
+    assert refusal(data.send_direct_message, clientId=client.client_id, **wrong)[0] == 400
 
 
 def test_a_client_that_takes_no_more_is_429(data: Any, peer: Open) -> None:
@@ -192,11 +194,11 @@ def test_a_connection_is_ended_with_its_will_or_without(data: Any, peer: Open) -
     listener, spoken, silent = peer(), peer(), peer()
     listener.connect()
     listener.subscribe("wills/+")
-    for one, will, prevented in ((spoken, "spoken", False), (silent, "silent", True)):
-        one.connect({Property.SESSION_EXPIRY: 60}, will=Will(f"wills/{will}"))
-        data.delete_connection(clientId=one.client_id, preventWillMessage=prevented)
-        assert one.end() == 152
-        told = data.get_connection(clientId=one.client_id)
+    for each, will, prevented in ((spoken, "spoken", False), (silent, "silent", True)):
+        each.connect({Property.SESSION_EXPIRY: 60}, will=Will(f"wills/{will}"))
+        data.delete_connection(clientId=each.client_id, preventWillMessage=prevented)
+        assert each.end() == 152
+        told = data.get_connection(clientId=each.client_id)
         assert told["disconnectReason"] == "API_INITIATED_DISCONNECT"
     assert listener.message().topic == "wills/spoken"
     assert listener.arrived() == []

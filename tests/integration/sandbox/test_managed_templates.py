@@ -45,8 +45,8 @@ def make(iot: Any, job: str, template: str, **more: Any) -> Any:
 
 def test_they_are_listed_and_described(sandbox: Sandbox, iot: Any) -> None:
     listed = aws(sandbox, "iot", "list-managed-job-templates")["managedJobTemplates"]
-    assert sorted(one["templateName"] for one in listed) == NAMES
-    assert {tuple(one["environments"]) for one in listed} == {("LINUX",)}
+    assert sorted(each["templateName"] for each in listed) == NAMES
+    assert {tuple(each["environments"]) for each in listed} == {("LINUX",)}
     (one,) = iot.list_managed_job_templates(templateName="AWS-Reboot")["managedJobTemplates"]
     found = iot.describe_managed_job_template(templateName="AWS-Reboot")
     assert found["templateArn"] == one["templateArn"]

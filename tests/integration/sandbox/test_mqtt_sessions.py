@@ -257,7 +257,7 @@ def test_a_session_is_there_for_who_comes_back_at_once(
     watcher.connect()
     levels = [(letter, "+") for letter in "abcde"]
     for filters in batched(product(*levels), 8):
-        watcher.subscribe(*(f"{place}/{'/'.join(one)}" for one in filters))
+        watcher.subscribe(*(f"{place}/{'/'.join(each)}" for each in filters))
     will = Will(f"{place}/a/b/c/d/e", bytes(50_000))
     device = peer(place)
     device.connect(KEPT, will=will)
@@ -274,9 +274,9 @@ def test_a_session_is_there_for_who_comes_back_at_once(
 
 def test_a_client_that_does_not_read_stops_nobody(peer: Open, sender: Peer, place: str) -> None:
     deaf, hearing = peer(place), peer()
-    for one in (deaf, hearing):
-        one.connect(KEPT)
-        one.subscribe(place)
+    for each in (deaf, hearing):
+        each.connect(KEPT)
+        each.subscribe(place)
     sent = [bytes(100_000) + b"%d" % number for number in range(150)]
     for payload in sent:
         assert sender.publish(place, payload) == 0

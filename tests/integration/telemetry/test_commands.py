@@ -55,7 +55,7 @@ def test_a_request_is_answered_with_its_correlation_data(agent: Agent, operator:
         answer = operator.hear()
         assert answer.correlation_data_bytes == b"\x00\xff7"
         assert answer.content_type == "application/json"
-        assert [(one.name, one.value) for one in answer.user_properties or ()] == [
+        assert [(each.name, each.value) for each in answer.user_properties or ()] == [
             ("handler", "run")
         ]
         assert json.loads(answer.payload or b"") == {
@@ -120,8 +120,8 @@ def test_what_waits_outlives_the_agent_and_a_duplicate_is_known_after_it(
     asked: dict[str, Any] = {"response_topic": f"dt/{thing}/answers"}
     with agent.running(config=config) as daemon:
         daemon.wait_for_line("subscribed to")
-        for one in range(3):
-            operator.send(f"cmd/{thing}/run", b"%d\n" % one, id=str(one), **asked)
+        for each in range(3):
+            operator.send(f"cmd/{thing}/run", b"%d\n" % each, id=str(each), **asked)
         until(lambda: log.exists() and log.read_text() == "0\n", "the first one to be started")
         kept = agent.state_dir / "orders"
         until(lambda: len(list(kept.rglob("*.json"))) == 3, "the others to wait")

@@ -66,7 +66,7 @@ def hear(operator: Operator, count: int) -> list[Any]:
 
 
 def properties(packet: mqtt5.PublishPacket) -> dict[str, str]:
-    return {one.name: one.value for one in packet.user_properties or ()}
+    return {each.name: each.value for each in packet.user_properties or ()}
 
 
 def waits(daemon: Daemon, count: int) -> None:
@@ -91,13 +91,13 @@ def test_a_backlog_goes_in_batches_once_aws_is_reachable_again(
         waits(daemon, 0)
         assert daemon.shown()["problems"] == []
         assert daemon.end() == 0
-    found = [arrivals(one) for one in packets]
+    found = [arrivals(packet) for packet in packets]
     if drain == "oldest-first":
         assert found == [list(range(40)), list(range(40, 80)), list(range(80, 90)), ["late"]]
     else:
         assert found == [["late"], list(range(51, 90)), list(range(11, 51)), list(range(11))]
-    first = next(one for one in packets if 80 in arrivals(one))
-    late = next(one for one in packets if "late" in arrivals(one))
+    first = next(packet for packet in packets if 80 in arrivals(packet))
+    late = next(packet for packet in packets if "late" in arrivals(packet))
     assert first.content_type == "application/json"
     assert properties(first)["agent"].startswith("fleet-agent/")
     assert properties(first)["count"] == str(len(arrivals(first)))

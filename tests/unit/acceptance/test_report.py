@@ -18,7 +18,7 @@ IDENTIFIER = "0123456789abcdef" * 4
 
 def result(**answers: str) -> Result:
     found = Result("acc-012345", "eu-west-1", "2026-11-26", "account")
-    found.answers = {name.replace("_", "-"): Answer(one) for name, one in answers.items()}
+    found.answers = {name.replace("_", "-"): Answer(answer) for name, answer in answers.items()}
     return found
 
 
@@ -114,21 +114,23 @@ def test_a_report_names_what_differs_what_failed_and_what_is_left() -> None:
 def test_only_what_is_not_known_counts(tmp_path: Path) -> None:
     real = result(token_twice="400 X", hook_limit="6 s", csr_subject="kept")
     found = compare.against_sandbox(real, None, {})
-    assert [(one.fact, one.known) for one in found] == [("token-twice", ""), ("hook-limit", "")]
+    assert [(each.fact, each.known) for each in found] == [("token-twice", ""), ("hook-limit", "")]
     listed = tmp_path / "known.json"
     entry = {"fact": "hook-limit", "answer": "6 s", "why": "a margin of one second is left"}
     listed.write_text(json.dumps([entry]))
     found = compare.against_sandbox(real, None, compare.known(listed))
-    assert [one.fact for one in found if not one.known] == ["token-twice"]
+    assert [each.fact for each in found if not each.known] == ["token-twice"]
     # Known is an answer, not a fact: another one is new.
     other = compare.against_sandbox(result(hook_limit="7 s"), None, compare.known(listed))
-    assert [one.known for one in other] == [""]
+    assert [each.known for each in other] == [""]
 
 
 def test_two_runs_are_compared_by_their_answers() -> None:
     real, sandbox = result(token_twice="400 X"), result(token_twice="400 X")
     assert compare.against_sandbox(real, sandbox, {}) == []
-    assert [one.fact for one in compare.against_sandbox(real, result(token_twice="accepted"), {})]
+    assert [
+        each.fact for each in compare.against_sandbox(real, result(token_twice="accepted"), {})
+    ]
     assert compare.against_sandbox(real, result(), {}) == []
 
 

@@ -240,7 +240,7 @@ def test_a_baked_identity_and_a_missing_agent_are_told(
     (root / "var/lib/fleet-agent/credentials/0001").mkdir(parents=True)
     assert install(image, root, "--json") == 0
     warnings = json.loads(capsys.readouterr().out)["warnings"]
-    assert ["install the package" in one for one in warnings] == [True, False]
+    assert ["install the package" in warning for warning in warnings] == [True, False]
     assert "every device made from it would share" in warnings[1]
 
 

@@ -131,7 +131,7 @@ def test_the_ledger_tells_the_whole_story(store: Store, state_dir: Path) -> None
 def lines(store: Store) -> list[tuple[str, str, int]]:
     found = (store.folder(1).parents[1] / "ledger.jsonl").read_text().splitlines()
     entries = [json.loads(line) for line in found]
-    return [(one["certificate_id"], one["event"], one["generation"]) for one in entries]
+    return [(entry["certificate_id"], entry["event"], entry["generation"]) for entry in entries]
 
 
 def test_an_adopted_one_is_not_called_registered(store: Store) -> None:

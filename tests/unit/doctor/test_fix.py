@@ -22,13 +22,13 @@ def test_what_was_wrong_is_fixed_and_stays_so(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(bench.state_dir / "ledger.jsonl", NOBODY, NOBODY)
     found = bench.examine(fixes=True)
-    fixed = {one.code for one in found if one.level is Level.FIXED}
+    fixed = {each.code for each in found if each.level is Level.FIXED}
     assert fixed >= {"key-readable", "state-mode", "claim-readable"}
-    assert not [one for one in found if one.level is Level.FAILED]
+    assert not [each for each in found if each.level is Level.FAILED]
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE(bench.state_dir.stat().st_mode) == 0o700
     assert (bench.state_dir / "ledger.jsonl").stat().st_uid == os.geteuid()
-    assert not [one for one in bench.examine() if one.level not in (Level.OK, Level.NOTE)]
+    assert not [each for each in bench.examine() if each.level not in (Level.OK, Level.NOTE)]
 
 
 @pytest.mark.parametrize("name", ["link", "folder/victim", "hard"])

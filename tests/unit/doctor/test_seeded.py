@@ -23,8 +23,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def test_a_healthy_device_has_nothing(bench: Bench) -> None:
     found = bench.examine()
-    assert [one for one in found if one.level not in _QUIET] == []
-    checks = {one.check for one in found}
+    assert [each for each in found if each.level not in _QUIET] == []
+    checks = {each.check for each in found}
     assert {
         "configuration",
         "state directory",
@@ -38,7 +38,7 @@ def test_a_healthy_device_has_nothing(bench: Bench) -> None:
 
 def test_a_clean_image_has_nothing(tmp_path: Path) -> None:
     found = Bench(tmp_path / "root", is_image=True).examine()
-    assert [one for one in found if one.level not in _QUIET] == []
+    assert [each for each in found if each.level not in _QUIET] == []
 
 
 @pytest.mark.parametrize("fault", DEVICE, ids=lambda fault: fault.title)
@@ -57,18 +57,18 @@ def test_a_fault_of_an_image(tmp_path: Path, fault: Seeded) -> None:
 
 
 def _assert_found(bench: Bench, fault: Seeded) -> None:
-    found = [one for one in bench.examine() if one.level not in _QUIET]
-    told = [one for one in found if one.code == fault.code]
-    assert told, [one.code for one in found]
-    assert {one.level.value for one in told} == {fault.level}
-    assert any(fault.names in f"{one.title} {one.where} {one.remedy}" for one in told), told
-    assert all(one.remedy for one in found)
-    others = {one.code for one in found} - {fault.code, *fault.also}
-    assert others == set(), [one for one in found if one.code in others]
+    found = [each for each in bench.examine() if each.level not in _QUIET]
+    told = [each for each in found if each.code == fault.code]
+    assert told, [each.code for each in found]
+    assert {each.level.value for each in told} == {fault.level}
+    assert any(fault.names in f"{each.title} {each.where} {each.remedy}" for each in told), told
+    assert all(each.remedy for each in found)
+    others = {each.code for each in found} - {fault.code, *fault.also}
+    assert others == set(), [each for each in found if each.code in others]
 
 
 def test_claim_that_is_to_be_deleted_has_its_price(bench: Bench) -> None:
     bench.save(claim={**bench.settings["claim"], "after_success": "delete"})
-    (found,) = [one for one in bench.examine() if one.code == "claim-deletes"]
+    (found,) = [each for each in bench.examine() if each.code == "claim-deletes"]
     assert found.level is Level.NOTE
     assert "does not come back by itself" in found.title

@@ -113,7 +113,7 @@ def test_task_is_waited_for_with_its_progress_told_once_each(
     programs: Programs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = [("InProgress", 10), ("InProgress", 10), ("InProgress", 60), ("Completed", 100)]
-    lines = [json.dumps({"status": one, "percentageProgress": part}) for one, part in said]
+    lines = [json.dumps({"status": each, "percentageProgress": part}) for each, part in said]
     (tmp_path / "said").write_text("\n".join(lines) + "\n")
     programs("aws", f"head -n 1 {tmp_path}/said; sed -i 1d {tmp_path}/said")
     pauses: list[float] = []

@@ -135,7 +135,7 @@ def test_template_makes_a_thing_that_has_its_certificate_alone() -> None:
 def test_everything_fits_aws_limits_with_the_longest_names() -> None:
     policies = (
         rights.device_policy(BIGGEST, LONGEST),
-        *(rights.device_policy(BIGGEST, LONGEST, one) for one in SOME),
+        *(rights.device_policy(BIGGEST, LONGEST, each) for each in SOME),
         rights.device_policy(ACCOUNT, LONGEST, ALL),
         documents.claim_policy(BIGGEST, LONGEST),
     )
@@ -149,11 +149,11 @@ def test_rotation_adds_provisioning_and_the_things_own_jobs() -> None:
     plain = rights.device_policy(ACCOUNT, NAMES)
     rotating = rights.device_policy(ACCOUNT, NAMES, Rights(rotation=True))
     (before, after) = (
-        json.loads(documents.compact(one))["Statement"] for one in (plain, rotating)
+        json.loads(documents.compact(each))["Statement"] for each in (plain, rotating)
     )
     assert before[0] == after[0]
     for kind, had, has in (("topic", before[1], after[1]), ("topicfilter", before[2], after[2])):
-        assert [one for one in has["Resource"] if one not in had["Resource"]] == [
+        assert [each for each in has["Resource"] if each not in had["Resource"]] == [
             f"{IOT}:{kind}/$aws/certificates/create/*",
             f"{IOT}:{kind}/$aws/certificates/create-from-csr/*",
             f"{IOT}:{kind}/$aws/provisioning-templates/fleet/provision/*",
@@ -202,7 +202,7 @@ def test_another_policy_has_none_of_our_rights(policy: object) -> None:
 
 
 def test_no_document_allows_everything() -> None:
-    policies = (rights.device_policy(ACCOUNT, NAMES, one) for one in (rights.LEAST, *SOME, ALL))
+    policies = (rights.device_policy(ACCOUNT, NAMES, each) for each in (rights.LEAST, *SOME, ALL))
     for document in (*policies, documents.claim_policy(ACCOUNT, NAMES)):
         assert '"*"' not in documents.compact(document)
         assert "client/*" not in documents.compact(document)

@@ -104,7 +104,7 @@ def test_those_who_were_refused_and_not_let_in_since_are_waiting() -> None:
             ]
         }
     )
-    assert [(one.who, one.session, one.times) for one in found] == [
+    assert [(each.who, each.session, each.times) for each in found] == [
         ("vans-B", "thief", 1),
         ("vans-A", "c1", 2),
     ]

@@ -25,7 +25,7 @@ def certificate(name: str, days: int, status: str = "ACTIVE") -> Certificate:
 def pruned(*certificates: Certificate) -> list[str]:
     thing = Thing(name="fleet-1", attributes={}, certificates=certificates)
     devices = Devices(things=[thing], orphans=[])
-    return [one.certificate.identifier for one in prune.by_age(devices, NOW - DAY)]
+    return [each.certificate.identifier for each in prune.by_age(devices, NOW - DAY)]
 
 
 def test_older_certificate_goes_when_the_newer_one_has_been_there_long_enough() -> None:
@@ -42,7 +42,7 @@ def test_with_more_than_one_active_certificate_age_retires_none() -> None:
     devices = Devices(things=[Thing(name="fleet-1", attributes={}, certificates=both)], orphans=[])
     assert [thing.name for thing in prune.undecided(devices, [])] == ["fleet-1"]
     chosen = [*prune.named(devices, [both[1]])]
-    assert [(one.reason, one.things) for one in chosen] == [("named", ["fleet-1"])]
+    assert [(each.reason, each.things) for each in chosen] == [("named", ["fleet-1"])]
     assert prune.undecided(devices, chosen) == []
 
 
@@ -63,7 +63,7 @@ def test_certificate_without_a_thing_is_orphaned() -> None:
 def test_ledger_gives_up_what_it_says_last_of(tmp_path: Path) -> None:
     said = [("a", "issued"), ("a", "unresolved"), ("b", "retired"), ("c", "current")]
     said += [("d", "retired"), ("d", "current"), ("e", "foreign"), ("f", "dropped")]
-    lines = [json.dumps({"certificate_id": one, "event": event}) for one, event in said]
+    lines = [json.dumps({"certificate_id": each, "event": event}) for each, event in said]
     path = tmp_path / "ledger.jsonl"
     path.write_text("\n".join([*lines, '{"torn']))
     found = ledger.read(path)

@@ -15,10 +15,10 @@ OLD, NEW, FOREIGN, OFF = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 
 def held() -> Holdings:
     found = {
-        CERT + one: Certificate(
-            arn=CERT + one, status="INACTIVE" if one == OFF else "ACTIVE", created=None
+        CERT + each: Certificate(
+            arn=CERT + each, status="INACTIVE" if each == OFF else "ACTIVE", created=None
         )
-        for one in (OLD, NEW, FOREIGN, OFF)
+        for each in (OLD, NEW, FOREIGN, OFF)
     }
     return Holdings(certificates=found, claims=[], devices=[])
 
@@ -41,7 +41,7 @@ def test_retires_only_what_the_thing_has_and_has_replaced(
     details: dict[str, object], principals: tuple[str, ...], retired: str | None
 ) -> None:
     done = Execution(thing="t", status=jobs.SUCCEEDED, changed=None, details=details)
-    plan = jobs.judge(done, [CERT + one for one in principals], held())
+    plan = jobs.judge(done, [CERT + principal for principal in principals], held())
     assert (plan.certificate.identifier if plan.certificate else None) == retired
     assert bool(plan.why) is (retired is None)
 

@@ -99,7 +99,9 @@ def test_every_action_of_the_code_is_in_the_policy_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [one for one in COMMANDS if named(one) in permissions.COMMANDS], ids=named
+    "module",
+    [command for command in COMMANDS if named(command) in permissions.COMMANDS],
+    ids=named,
 )
 def test_commands_own_module_calls_nothing_that_its_policy_lacks(module: CommandModule) -> None:
     called = {*called_in(Path(str(getattr(module, "__file__"))))}  # noqa: B009 - as above
@@ -110,7 +112,7 @@ def test_policy_reaches_this_fleets_resources_only() -> None:
     made = operator_policy.policy(["up"], FleetNames("bins"), ACCOUNT)
     statements = made["Statement"]
     assert isinstance(statements, list)
-    wide = [one["Action"] for one in statements if one["Resource"] == ["*"]]
+    wide = [statement["Action"] for statement in statements if statement["Resource"] == ["*"]]
     assert wide == [["iot:CreateProvisioningTemplate", "sts:GetCallerIdentity"]]
     assert "arn:aws:iot:eu-west-1:123456789012:policy/bins-claim" in json.dumps(made)
 
@@ -120,9 +122,13 @@ def test_three_policies_fit_what_iam_takes() -> None:
     steering = ("send", "run", "explain", "devices", "rotate")
     trying = ("bulk", "check", "rule", "things", "verify")
     for chosen in (
-        [one for one in permissions.COMMANDS if one.startswith(steering)],
-        [one for one in permissions.COMMANDS if one.startswith(trying)],
-        [one for one in permissions.COMMANDS if not one.startswith((*steering, *trying))],
+        [command for command in permissions.COMMANDS if command.startswith(steering)],
+        [command for command in permissions.COMMANDS if command.startswith(trying)],
+        [
+            command
+            for command in permissions.COMMANDS
+            if not command.startswith((*steering, *trying))
+        ],
     ):
         made = operator_policy.policy(chosen, FleetNames("n" * 36), ACCOUNT)
         assert len(json.dumps(made, separators=(",", ":"))) <= 6144  # a managed policy's limit
@@ -131,36 +137,38 @@ def test_three_policies_fit_what_iam_takes() -> None:
 def statements(*commands: str, boundary: str | None = None) -> list[dict[str, Any]]:
     made = operator_policy.policy(commands, FleetNames("bins"), ACCOUNT, boundary)
     found: Any = made["Statement"]
-    return [one for one in found if any(action.startswith("iam:") for action in one["Action"])]
+    return [each for each in found if any(action.startswith("iam:") for action in each["Action"])]
 
 
 def test_no_command_may_attach_any_policy_pass_a_role_to_anybody_or_change_who_may_take_it() -> (
     None
 ):
     managed = "arn:aws:iam::aws:policy/service-role/"
-    for one in statements(*permissions.COMMANDS):
-        condition: Any = one.get("Condition")
-        if "iam:AttachRolePolicy" in one["Action"]:
-            is_hook = one["Resource"] == ["arn:aws:iam::123456789012:role/bins-hook"]
+    for statement in statements(*permissions.COMMANDS):
+        condition: Any = statement.get("Condition")
+        if "iam:AttachRolePolicy" in statement["Action"]:
+            is_hook = statement["Resource"] == ["arn:aws:iam::123456789012:role/bins-hook"]
             name = "AWSLambdaBasicExecutionRole" if is_hook else "AWSIoTThingsRegistration"
             assert condition == {"ArnEqualsIfExists": {"iam:PolicyARN": managed + name}}
-        if "iam:PassRole" in one["Action"]:
-            assert one["Action"] == ["iam:PassRole"]
+        if "iam:PassRole" in statement["Action"]:
+            assert statement["Action"] == ["iam:PassRole"]
             (service,) = condition["StringEquals"].values()
-            is_hook = one["Resource"] == ["arn:aws:iam::123456789012:role/bins-hook"]
+            is_hook = statement["Resource"] == ["arn:aws:iam::123456789012:role/bins-hook"]
             ours = ["iot.amazonaws.com", "credentials.iot.amazonaws.com"]
             assert service == ("lambda.amazonaws.com" if is_hook else ours)
-        assert "iam:UpdateAssumeRolePolicy" not in one["Action"]
+        assert "iam:UpdateAssumeRolePolicy" not in statement["Action"]
         assert all(
-            arn.startswith("arn:aws:iam::123456789012:role/bins-") for arn in one["Resource"]
+            arn.startswith("arn:aws:iam::123456789012:role/bins-") for arn in statement["Resource"]
         )
 
 
 def test_what_amounts_to_administrator_is_known_and_a_boundary_takes_it_away() -> None:
     assert permissions.administrates([*permissions.COMMANDS]) == ["up", "bulk", "rule up"]
     boundary = "arn:aws:iam::123456789012:policy/bound"
-    for one in statements("up", "bulk", "rule up", boundary=boundary):
-        if {"iam:CreateRole", "iam:PutRolePolicy"} & {*one["Action"]}:
-            assert {*one["Action"]} <= {"iam:CreateRole", "iam:PutRolePolicy"}
-            assert one["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": boundary}}
-        assert not any("Boundary" in action for action in one["Action"])
+    for statement in statements("up", "bulk", "rule up", boundary=boundary):
+        if {"iam:CreateRole", "iam:PutRolePolicy"} & {*statement["Action"]}:
+            assert {*statement["Action"]} <= {"iam:CreateRole", "iam:PutRolePolicy"}
+            assert statement["Condition"] == {
+                "StringEquals": {"iam:PermissionsBoundary": boundary}
+            }
+        assert not any("Boundary" in action for action in statement["Action"])

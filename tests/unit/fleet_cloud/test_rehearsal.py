@@ -113,14 +113,14 @@ def test_figures_of_a_beginning_promise_nothing() -> None:
     begun = Journal(asked={"quota": 10}, began=0.0, lives=[Life(name="a"), Life(name="b")])
     found: dict[str, Any] = figures.of_journal(begun, 0.0)
     assert (found["in"], found["all_by"], found["requests"], found["own"]) == (0, None, None, None)
-    assert [one["state"] for one in found["each"]] == ["off", "off"]
+    assert [each["state"] for each in found["each"]] == ["off", "off"]
 
 
 def test_a_device_that_waits_says_why() -> None:
     begun = Journal(asked={}, began=0.0, lives=[life(1), life(2, done=3.0)])
     begun.refused(begun.lives[0], Refusal(at=1.0, what="RegisterThing", said="403"))
     shown: Any = figures.of_journal(begun, 4.0)["each"]
-    assert [(one["state"], one["why"]) for one in shown] == [
+    assert [(each["state"], each["why"]) for each in shown] == [
         ("under way", "RegisterThing: 403"),
         ("in", ""),
     ]
@@ -167,8 +167,8 @@ def test_parts_are_joined_by_the_moments_they_began() -> None:
     joined = journal.merged([filled("1/2"), filled("2/2", began=1005.0)])
     assert len(joined.lives) == 20
     assert (joined.began, joined.ended) == (1000.0, 1017.0)
-    assert max(one.done or 0.0 for one in joined.lives) == 16.0
-    assert {one.at for one in joined.refusals} == {2.0, 7.0}
+    assert max(each.done or 0.0 for each in joined.lives) == 16.0
+    assert {refusal.at for refusal in joined.refusals} == {2.0, 7.0}
 
 
 @pytest.mark.parametrize("changes", [{}, {"shard": "2/2", "devices": 21}])
@@ -195,7 +195,7 @@ def test_page_asks_for_nothing_from_elsewhere() -> None:
 
 def test_outlook_of_half_the_quota_is_worse_and_of_a_slow_hook_later() -> None:
     rehearsed = Rehearsed(devices=300, quota=10.0, spread=31.5, power=AT_ONCE)
-    plain, half, slow = (outlook.simulated(rehearsed, LATENCY, one) for one in ("", HALF, SLOW))
+    plain, half, slow = (outlook.simulated(rehearsed, LATENCY, each) for each in ("", HALF, SLOW))
     assert plain["all_by_times_bound"] < 1.3  # type: ignore[operator]
     assert half["requests"] > plain["requests"]  # type: ignore[operator]
     assert half["all_by"] > plain["all_by"]  # type: ignore[operator]

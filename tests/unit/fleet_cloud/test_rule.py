@@ -26,7 +26,9 @@ def aws() -> Aws:
 
 def test_role_names_the_topic_before_the_topic_is_made(programs: Programs) -> None:
     programs("aws", "exit 1")
-    kinds = [one.kind for one in topic_rule.needed(aws(), NAMES, ACCOUNT, TARGET, "a@example.com")]
+    kinds = [
+        each.kind for each in topic_rule.needed(aws(), NAMES, ACCOUNT, TARGET, "a@example.com")
+    ]
     assert kinds == ["rule role", "role policy", "SNS topic", "subscription"]
 
 

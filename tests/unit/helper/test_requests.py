@@ -22,12 +22,12 @@ REFUSED: list[Any] = [
     None, 7, [], {}, {"result": ""}, {"result": 7}, {"result": "a", "order": "b"}, {"cancel": 7},
     {"cancel": "a", "result": "a"}, GOOD | {"user": "root"},
     {key: GOOD[key] for key in ("name", "arguments", "order")},
-    *(GOOD | {"name": one} for one in (
+    *(GOOD | {"name": entry} for entry in (
         "../show", "show/../show", "/bin/sh", "show.profile", ".", "..", "", "SHOW", "a\n", "\0", "-x", "x" * 64, 7,
     )),
     *(GOOD | {"arguments": listed} for listed in _ARGUMENTS),
-    *(GOOD | {"timeout": one} for one in (0, -1, 0.5, True, "5", 86_401, float("nan"), float("inf"), None)),
-    *(GOOD | {"order": one} for one in ("", "\ud800", "o" * 257, 7, None)),
+    *(GOOD | {"timeout": item} for item in (0, -1, 0.5, True, "5", 86_401, float("nan"), float("inf"), None)),
+    *(GOOD | {"order": each} for each in ("", "\ud800", "o" * 257, 7, None)),
 ]  # fmt: skip
 
 

@@ -109,12 +109,18 @@ def test_each_verb_says_the_same(device: Device, tmp_path: Path) -> None:
         assert {name: done.error[name] for name in words} == words, verb
     status = run_command("status", "--json", "--config", config)
     assert (status.status, status.answer["provisioned"]) == (4, False)
-    assert [{name: one[name] for name in words} for one in status.answer["problems"]] == [words]
+    assert [{name: problem[name] for name in words} for problem in status.answer["problems"]] == [
+        words
+    ]
     shown = run_command("status", "--config", config)
     assert expected.title in shown.stdout
     assert expected.remedy in shown.stdout
     doctor = run_command("doctor", "--json", "--config", config)
     assert doctor.status == 1, doctor.stderr
-    found = [one for one in doctor.answer["findings"] if one["code"] == CREDENTIAL_DAMAGED]
-    assert [(one["title"], one["remedy"]) for one in found] == [(expected.title, expected.remedy)]
+    found = [
+        finding for finding in doctor.answer["findings"] if finding["code"] == CREDENTIAL_DAMAGED
+    ]
+    assert [(each["title"], each["remedy"]) for each in found] == [
+        (expected.title, expected.remedy)
+    ]
     assert dataclasses.asdict(device)["private_key"].read_bytes() == b"\n"

@@ -283,7 +283,7 @@ def test_what_was_held_or_refused_when_the_connection_ended_comes_again(
     heard = {name: values["status"] for name, values in device.hears(3)}
     assert heard == {"e-1": "SUCCEEDED", "e-2": "SUCCEEDED", "e-3": "REJECTED"}
     assert [
-        json.loads(one)["n"] for one in log.read_text().replace("}", "}\n").split("\n")[:2]
+        json.loads(each)["n"] for each in log.read_text().replace("}", "}\n").split("\n")[:2]
     ] == [1, 2]
 
 

@@ -135,7 +135,7 @@ def test_a_socket_is_asked_at_least_once_for_each_command(
         has_died = survive(bench, monkeypatch, left, is_after=is_after)
         assert set(asked) == set(IDS), (left, asked)
         assert len(asked) <= len(IDS) + has_died, (left, asked)
-        assert [one for index, one in enumerate(asked) if one not in asked[:index]] == list(IDS)
+        assert [each for index, each in enumerate(asked) if each not in asked[:index]] == list(IDS)
         bench.close()
         if not has_died:
             assert left > 10

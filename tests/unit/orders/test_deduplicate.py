@@ -117,11 +117,11 @@ def test_the_last_ones_are_remembered_and_the_file_stays_small(
     for number in range(3 * 20):
         found.add(f"id {number}")
     found.forget(f"id {3 * 20 - 1}")
-    for one in (found, Remembered(path)):
-        assert f"id {2 * 20}" in one
-        assert f"id {3 * 20 - 2}" in one
-        assert f"id {2 * 20 - 1}" not in one
-        assert f"id {3 * 20 - 1}" not in one
+    for each in (found, Remembered(path)):
+        assert f"id {2 * 20}" in each
+        assert f"id {3 * 20 - 2}" in each
+        assert f"id {2 * 20 - 1}" not in each
+        assert f"id {3 * 20 - 1}" not in each
     assert len(path.read_bytes().splitlines()) <= 2 * 20
 
 

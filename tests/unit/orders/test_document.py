@@ -64,12 +64,12 @@ def test_anything_else_is_for_the_handler_that_takes_the_rest() -> None:
 
 def test_steps_and_the_final_one() -> None:
     given = {"version": "1.0", "steps": [step("update", name="a"), step("reboot.sh", name="b")]}
-    assert [(one.name, one.handler) for one in planned(given).steps] == [
+    assert [(each.name, each.handler) for each in planned(given).steps] == [
         ("a", "plain"),
         ("b", "reboot"),
     ]
     final = {**given, "finalStep": step("reboot.sh", name="c")}
-    assert [one.name for one in planned(final).steps] == ["a", "b", "c"]
+    assert [each.name for each in planned(final).steps] == ["a", "b", "c"]
     assert len(planned({"steps": [step()] * STEPS}).steps) == STEPS
 
 

@@ -128,9 +128,9 @@ def test_what_each_is_in_the_folder_while_it_waits_goes_on_and_is_reported(board
     assert not board.give("ask", "d"), "it came again"
     assert board.files("ask") == ["1.json", "2.json", "3.json"]
     assert (handler.counters.waiting, handler.counters.held) == (2, 1)
-    assert [handler.holds(one) for one in "acd"] == [False, False, True]
-    assert [handler.keeps(one) for one in "abcd"] == [True, True, True, False]
-    assert all(handler.has(one) and handler.knows(one) for one in "abcd")
+    assert [handler.holds(each) for each in "acd"] == [False, False, True]
+    assert [handler.keeps(each) for each in "abcd"] == [True, True, True, False]
+    assert all(handler.has(each) and handler.knows(each) for each in "abcd")
     assert not handler.has("e")
     assert not handler.knows("e")
     board.answers()

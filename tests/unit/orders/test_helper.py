@@ -49,8 +49,8 @@ class Helper:
         return bool(select.select([self._listener], [], [], 0)[0])
 
     def close(self) -> None:
-        for one in (self._listener, *self._accepted):
-            one.close()
+        for each in (self._listener, *self._accepted):
+            each.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -383,7 +383,7 @@ def test_a_job_that_is_canceled_is_ended_by_the_helper_and_only_then_the_next_is
     say(connection, STARTED, DONE)
     device.turn(lambda: after.status == "SUCCEEDED")
     device.settle()
-    assert [one["outcome"] for one in device.shared.last] == ["refused", "done"]
+    assert [each["outcome"] for each in device.shared.last] == ["refused", "done"]
     assert device.health.problems == []
     assert not list((device.folder / "orders").rglob("*.json"))
 

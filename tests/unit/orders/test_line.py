@@ -170,7 +170,7 @@ def test_first_come_first_served(tmp_path: Path, is_another_start: bool) -> None
     assert not line.has("3")
     assert not line.had("1")
     found = [taken(line) for _ in range(3)]
-    assert [one.payload for _, one in found] == [b"0", b"1", b"2"]
+    assert [each.payload for _, each in found] == [b"0", b"1", b"2"]
     assert [(item.number, item.identity) for item, _ in found] == [(1, "0"), (2, "1"), (3, "2")]
     assert line.next() is None
     assert len(names(tmp_path / "line")) == 3  # until they are removed
@@ -193,7 +193,7 @@ def test_what_was_begun_is_not_begun_again(tmp_path: Path) -> None:
     assert taken(line)[1].identity == "at once"
     again = Line(tmp_path)
     assert len(again) == 0
-    assert [(one.number, found.identity) for one, found in again.begun] == [
+    assert [(each.number, found.identity) for each, found in again.begun] == [
         (1, "waits"),
         (2, "at once"),
     ]
@@ -228,7 +228,7 @@ def test_a_kill_between_an_outcome_and_the_end_of_the_file_before(tmp_path: Path
     (tmp_path / "000000000001.begun.json").write_bytes(begun)
     line.add(order("b"), is_begun=True)
     again = Line(tmp_path)
-    assert [one.identity for _, one in again.begun] == ["b"]
+    assert [each.identity for _, each in again.begun] == ["b"]
     assert len(again.ended) == 1
     assert names(tmp_path) == ["000000000001.ended.json", "000000000002.begun.json"]
 

@@ -71,8 +71,8 @@ def test_every_refusal_has_a_situation_that_it_is_for() -> None:
     named = {name for _, _, name in answers._SITUATIONS}
     refused = {
         name
-        for name, one in SWITCHES.items()
-        if one.refusal and not name.startswith(("token-twice", "token-after"))
+        for name, switch in SWITCHES.items()
+        if switch.refusal and not name.startswith(("token-twice", "token-after"))
     }
     assert named | {"override-none"} == refused
     assert not named & RULES.keys()

@@ -46,7 +46,7 @@ def opened(message: Outgoing) -> list[bytes]:
         return payload[:-1].split(b"\n")
     if count == 1:
         return [payload]
-    return [json.dumps(one).encode() for one in json.loads(payload)]
+    return [json.dumps(load).encode() for load in json.loads(payload)]
 
 
 def go_together(readings: list[Stored], wanted: Batch) -> bool:
@@ -55,11 +55,16 @@ def go_together(readings: list[Stored], wanted: Batch) -> bool:
     text = wanted.format == "ndjson" and first.content_type == TEXT
     return (
         wanted.format != "none"
-        and sum(len(one.payload) + 1 for one in readings) + 1 <= wanted.max_bytes
-        and {one.content_type for one in readings} == {TEXT if text else JSON}
-        and len({(one.lifetime is None or one.era, one.lifetime) for one in readings}) == 1
+        and sum(len(reading.payload) + 1 for reading in readings) + 1 <= wanted.max_bytes
+        and {reading.content_type for reading in readings} == {TEXT if text else JSON}
+        and len(
+            {(reading.lifetime is None or reading.era, reading.lifetime) for reading in readings}
+        )
+        == 1
         and last.sequence - first.sequence == len(readings) - 1
-        and not (wanted.format == "ndjson" and any(b"\n" in one.payload for one in readings))
+        and not (
+            wanted.format == "ndjson" and any(b"\n" in reading.payload for reading in readings)
+        )
     )
 
 
@@ -92,15 +97,15 @@ def test_every_reading_is_in_one_message_and_in_order(
         properties = dict(message.properties)
         assert (properties["sequence"], properties["count"]) == (str(part[0].sequence), str(count))
         assert properties["time"] == "2026-11-01T00:16:40Z"
-        assert [one.sequence for one in part] == list(
+        assert [each.sequence for each in part] == list(
             range(part[0].sequence, part[-1].sequence + 1)
         )
-        lifetimes = {(one.lifetime is None or one.era, one.lifetime) for one in part}
+        lifetimes = {(each.lifetime is None or each.era, each.lifetime) for each in part}
         assert len(lifetimes) == 1
         _, left = lifetimes.pop()
         assert message.expiry == (None if left is None else int(-(-left // 1)))
         found += opened(message)
-    assert found == [one.payload for one in readings]
+    assert found == [reading.payload for reading in readings]
 
 
 def test_one_reading_alone_can_be_an_array() -> None:
@@ -176,5 +181,5 @@ def test_only_texts_of_one_line_are_lines_of_a_message() -> None:
     assert [share(texts[first:], wanted) for first in range(4)] == [2, 1, 1, 1]
     message = compose("t", texts[:2], wanted, None)
     assert (message.payload, message.content_type) == (b"a\nb\n", TEXT)
-    assert share([dataclasses.replace(one, content_type=BINARY) for one in texts], wanted) == 1
+    assert share([dataclasses.replace(text, content_type=BINARY) for text in texts], wanted) == 1
     assert share(texts, Batch()) == 1

@@ -55,7 +55,7 @@ def test_what_heals_is_named_with_what_to_do(
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(one.name for one in folder.iterdir())
+    return sorted(each.name for each in folder.iterdir())
 
 
 def damage(path: Path, words: str) -> None:

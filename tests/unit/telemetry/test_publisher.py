@@ -72,7 +72,7 @@ class Bench:
         self.publisher.settle()
 
     def carried(self, topic: str = TOPIC) -> list[object]:
-        return [json.loads(one.payload) for one in self.wire.carried if one.topic == topic]
+        return [json.loads(each.payload) for each in self.wire.carried if each.topic == topic]
 
 
 @pytest.fixture(autouse=True)
@@ -303,7 +303,7 @@ def test_a_message_carries_as_much_as_it_may(tmp_path: Path, more: int, shares: 
         bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * size, time=0.0))
     bench.settle()
     bench.connect()
-    assert [int(dict(one.properties)["count"]) for one in bench.wire.carried] == shares
+    assert [int(dict(each.properties)["count"]) for each in bench.wire.carried] == shares
 
 
 def test_many_readings_are_one_message(bench: Bench) -> None:
@@ -361,7 +361,7 @@ def test_what_is_of_use_to_the_last_moment_is_sent_until_then(
     bench.settle()
     bench.clock.go(64 - left)
     bench.connect()
-    assert [one.expiry for one in bench.wire.carried] == ([expiry] if expiry else [])
+    assert [each.expiry for each in bench.wire.carried] == ([expiry] if expiry else [])
     assert bench.queue.dropped.expired == (0 if expiry else 1)
 
 
@@ -413,7 +413,7 @@ def test_topics_take_turns(bench: Bench) -> None:
         bench.put(number, topic="dt/a")
     bench.put(9, topic="dt/b")
     bench.connect()
-    assert [one.topic for one in bench.wire.carried] == ["dt/a", "dt/b"]
+    assert [each.topic for each in bench.wire.carried] == ["dt/a", "dt/b"]
 
 
 def test_many_refusals_of_one_moment_count_once_and_a_new_connection_tries_at_once(
@@ -623,9 +623,9 @@ def test_a_batch_that_is_too_large_for_the_server_is_sent_in_parts(bench: Bench)
         bench.settle()
         while bench.wire.flying:
             bench.answer(0)
-    sent = [json.loads(one.payload) for one in bench.wire.carried]
+    sent = [json.loads(each.payload) for each in bench.wire.carried]
     assert [number for part in sent for number in part] == list(range(1000))
-    assert max(len(one.payload) for one in bench.wire.carried) < 600
+    assert max(len(each.payload) for each in bench.wire.carried) < 600
     assert bench.queue.dropped.refused == 0
 
 
@@ -641,9 +641,9 @@ def test_a_batch_shrinks_until_the_server_takes_it(
         message, _ = bench.wire.flying[0]
         code, no_answer = answer if len(message.payload) > 500 else (0, NoAnswer.CUT)
         bench.publisher.published(bench.wire.answer(0, code, no_answer))
-    taken = [one for one in bench.wire.carried if len(one.payload) <= 500]
+    taken = [each for each in bench.wire.carried if len(each.payload) <= 500]
     # What was under way behind one that was too large arrived before it.
-    assert sorted(n for one in taken for n in json.loads(one.payload)) == list(range(1000))
+    assert sorted(n for each in taken for n in json.loads(each.payload)) == list(range(1000))
     assert bench.queue.dropped.refused == 0
     assert bench.told == []
 
@@ -671,7 +671,7 @@ def test_two_readings_that_are_too_large_together_go_one_by_one(bench: Bench) ->
     bench.settle()
     bench.publisher.connected(bench.wire, Limits(packet=900))
     bench.settle()
-    assert [len(one.payload) for one in bench.wire.carried] == [500, 500]
+    assert [len(each.payload) for each in bench.wire.carried] == [500, 500]
     assert bench.told == []
 
 
@@ -686,7 +686,7 @@ def test_two_readings_that_the_server_calls_too_large_are_sent_one_by_one(
     bench.answer(TOO_LARGE)
     while bench.wire.flying:
         bench.answer(0)
-    assert [len(one.payload) for one in bench.wire.carried[1:]] == [500, 500][: 2 * (count - 1)]
+    assert [len(each.payload) for each in bench.wire.carried[1:]] == [500, 500][: 2 * (count - 1)]
     assert (bench.publisher.waiting, bench.queue.dropped.refused) == (0, 2 - count)
 
 
@@ -712,7 +712,7 @@ def test_what_is_in_hand_of_a_refused_topic_waits_and_that_of_others_goes_on(
     bench.put(0, topic="b")
     bench.put(*range(6), topic="a")
     bench.connect()
-    assert [one.topic for one in bench.wire.carried] == ["b", "a"]
+    assert [each.topic for each in bench.wire.carried] == ["b", "a"]
     bench.answer(NOT_AUTHORIZED, index=0 if refused == "b" else 1)
     for _ in range(20):
         bench.clock.go(1)
@@ -822,7 +822,7 @@ def test_an_answer_that_ends_the_connection_twice_is_dropped_and_none_goes_there
     bench.publisher.answer(answer)
     for _ in range(2):
         bench.connect()
-        assert [one.topic for one in bench.wire.carried][-1] == "poison"
+        assert [each.topic for each in bench.wire.carried][-1] == "poison"
         bench.publisher.disconnected()
         bench.answer(None)
         assert bench.publisher.due  # between two connections, too
@@ -894,7 +894,7 @@ def test_messages_that_were_cut_together_go_alone_as_large_as_they_were(bench: B
         cut(bench)
     bench.connect()
     for topic in ("a", "b"):
-        assert [one.topic for one, _ in bench.wire.flying] == [topic]
+        assert [each.topic for each, _ in bench.wire.flying] == [topic]
         assert bench.carried(topic)[-1] == [1, 2, 3]
         bench.answer(0)
     # They are well: what comes next goes together again.
@@ -933,7 +933,7 @@ def test_a_suspect_of_which_nothing_is_left_holds_nobody_up(bench: Bench) -> Non
     bench.answer(0)
     bench.put(2, topic="b")
     bench.put(2, topic="c")
-    assert [one.topic for one, _ in bench.wire.flying] == ["b", "c"]
+    assert [each.topic for each, _ in bench.wire.flying] == ["b", "c"]
 
 
 def test_one_news_of_the_end_is_enough_and_the_second_changes_nothing(bench: Bench) -> None:
@@ -949,7 +949,7 @@ def test_one_news_of_the_end_is_enough_and_the_second_changes_nothing(bench: Ben
     assert len(bench.wire.flying) == 3
     while bench.wire.flying:
         bench.answer(0)
-    assert [one.topic for one in bench.wire.carried] == [f"answers/{n}" for n in (0, 1, 2)] * 2
+    assert [each.topic for each in bench.wire.carried] == [f"answers/{n}" for n in (0, 1, 2)] * 2
     assert bench.publisher.counts.answers_dropped == 0
     assert bench.told == []
 
@@ -977,7 +977,7 @@ def test_a_message_that_ended_the_connection_is_tried_again_after_an_hour(bench:
     bench.publisher.answer(answer)
     bench.settle()
     bench.answer(0)
-    assert [one.topic for one in bench.wire.carried] == ["poison"] * 3
+    assert [each.topic for each in bench.wire.carried] == ["poison"] * 3
     cut(bench)
     bench.connect()
     assert len(bench.told) == 2
@@ -1106,5 +1106,5 @@ def test_what_is_under_way_when_we_leave_is_sent_again_and_nothing_of_it_is_susp
     bench.answer(0, index=-1)
     bench.answer(0, index=-1)
     assert bench.publisher.waiting == 0
-    assert [one.topic for one in bench.wire.carried].count("answers") == 4
+    assert [each.topic for each in bench.wire.carried].count("answers") == 4
     assert bench.told == []

@@ -165,7 +165,7 @@ class PublisherMachine(RuleBasedStateMachine):
         text = sent.payload.decode()
         if sent.content_type == JSON:
             value = json.loads(text)
-            return [value[0]] if isinstance(value[0], int) else [one[0] for one in value]
+            return [value[0]] if isinstance(value[0], int) else [each[0] for each in value]
         return [json.loads(line)[0] for line in text.splitlines()]
 
     @precondition(lambda self: self.wire.flying and self.is_up)

@@ -51,7 +51,7 @@ def take(queue: Queue, most: int = 1000, *, newest: bool = False) -> tuple[Topic
 
 
 def numbers(found: list[Stored]) -> list[int]:
-    return [int(one.payload) for one in found]
+    return [int(each.payload) for each in found]
 
 
 def drained(queue: Queue) -> dict[str, list[int]]:
@@ -64,8 +64,8 @@ def drained(queue: Queue) -> dict[str, list[int]]:
 
 
 def forget(queue: Queue, topic: Topic, found: list[Stored]) -> None:
-    for one in found:
-        queue.forget(topic, [one])
+    for each in found:
+        queue.forget(topic, [each])
 
 
 @pytest.fixture
@@ -124,10 +124,10 @@ class Model(RuleBasedStateMachine):
             self.priorities[source, name] = priority
             following[name] += 1
         places = self.queue.add(batch)
-        for one, place in zip(batch, places, strict=True):
+        for item, place in zip(batch, places, strict=True):
             if place:
-                assert place[1] > self.sequences[one.topic]
-                self.sequences[one.topic] = place[1]
+                assert place[1] > self.sequences[item.topic]
+                self.sequences[item.topic] = place[1]
         assert self.queue.count <= BOUNDS.max_messages or not self.queue.topics
         for topic_number, sequence in self.queue.lost:
             name = next(n for n, t in known.items() if t.number == topic_number)
@@ -136,8 +136,8 @@ class Model(RuleBasedStateMachine):
             self.gone[name].append(number)
             self.waiting[name].remove(number)
         self.queue.lost.clear()
-        for one, place in zip(batch, places, strict=True):
-            assert (place is None) == (int(one.payload) not in self.waiting[one.topic])
+        for each, place in zip(batch, places, strict=True):
+            assert (place is None) == (int(each.payload) not in self.waiting[each.topic])
 
     def to_be_spared(self, source: str) -> list[int]:
         """The oldest of the lowest priority of this source, which is the greediest of those that have some.
@@ -151,7 +151,7 @@ class Model(RuleBasedStateMachine):
         firsts = {
             number: (self.priorities[source, name], self.moments[number])
             for name, numbers_of in self.waiting.items()
-            for number in [one for one in numbers_of if self.sources[one] == source][:1]
+            for number in [each for each in numbers_of if self.sources[each] == source][:1]
         }
         return [number for number, key in firsts.items() if key == min(firsts.values())]
 
@@ -163,8 +163,8 @@ class Model(RuleBasedStateMachine):
         assert 1 <= len(found) <= most
         expected = waits[-len(found) :] if newest else waits[: len(found)]
         assert numbers(found) == expected
-        for one in expected:
-            waits.remove(one)
+        for each in expected:
+            waits.remove(each)
         self.flying.append((topic, found))
 
     @precondition(lambda self: self.flying)
@@ -209,7 +209,7 @@ class Model(RuleBasedStateMachine):
         self.queue = self.open()
         for name, waits in self.waiting.items():
             again: list[int] = []
-            for topic in [one for one in self.queue.topics if one.name == name]:
+            for topic in [each for each in self.queue.topics if each.name == name]:
                 back_again: list[Stored] = []
                 while topic.unsent:
                     back_again += self.queue.take(topic, 1000, 1 << 20)
@@ -223,16 +223,16 @@ class Model(RuleBasedStateMachine):
             known = self.queue._accounts.names
             for lane in known[name].lanes.values() if name in known else ():
                 self.priorities[lane.source.name, name] = lane.priority
-            self.gone[name] = [one for one in self.gone[name] if one not in back]
+            self.gone[name] = [each for each in self.gone[name] if each not in back]
 
     @invariant()
     def counts(self) -> None:
         flying = sum(len(found) for _, found in self.flying)
         waiting = sum(map(len, self.waiting.values()))
         assert self.queue.count == flying + waiting
-        everything = [one for waits in self.waiting.values() for one in waits]
-        everything += [one for _, found in self.flying for one in numbers(found)]
-        assert self.queue.bytes == sum(len(str(one)) for one in everything)
+        everything = [wait for waits in self.waiting.values() for wait in waits]
+        everything += [number for _, found in self.flying for number in numbers(found)]
+        assert self.queue.bytes == sum(len(str(each)) for each in everything)
 
 
 TestModel = Model.TestCase
@@ -297,7 +297,7 @@ def test_what_was_acknowledged_to_its_sender_outlives_kill_9(path: Path, clock: 
         queue = Queue(path, BOUNDS, clock)
         found = drained(queue)
         queue.close()
-        there = {one for each in found.values() for one in each}
+        there = {item for each in found.values() for item in each}
         assert stored - sent <= there, sorted(stored - sent - there)
         assert all(each == sorted(each) for each in found.values())
 
@@ -331,7 +331,7 @@ def test_what_is_taken_is_as_much_as_fits_and_the_rest_stays(
     while topic.unsent:
         assert queue.next(0.0) is topic
         found = queue.take(topic, 10, size, newest=newest)
-        assert [one.sequence for one in found] == numbers(found) == sorted(numbers(found))
+        assert [each.sequence for each in found] == numbers(found) == sorted(numbers(found))
         parts.append(found)
     assert [len(part) for part in parts] == counts
     assert sorted(number for part in parts for number in numbers(part)) == list(range(5))
@@ -431,7 +431,10 @@ def test_what_is_acknowledged_one_by_one_is_deleted_together(path: Path, clock: 
         forget(queue, topic, queue.take(topic, 49, 10_000))
     statements = traced(queue)
     queue.flush()
-    assert len([one for one in statements if one.startswith("DELETE FROM reading")]) == 2
+    assert (
+        len([statement for statement in statements if statement.startswith("DELETE FROM reading")])
+        == 2
+    )
     assert in_file(queue) == 2
     queue.close()
 
@@ -451,7 +454,11 @@ def test_a_commit_writes_what_is_new_and_no_more(path: Path, clock: FakeClock) -
         for _ in range(2):
             queue.add([of("a", 2, "t")])
             queue.tidy()
-        written = [one.split("(")[0] for one in statements if not one.startswith("SELECT")]
+        written = [
+            statement.split("(")[0]
+            for statement in statements
+            if not statement.startswith("SELECT")
+        ]
         assert written == [*first, *["BEGIN IMMEDIATE", "INSERT INTO reading", "COMMIT"] * 2]
         # After a restart within the same boot, too.
         queue.close()
@@ -636,7 +643,7 @@ def test_a_file_that_is_no_database_is_set_aside_and_only_two_are_kept(
         queue.add([reading(1)])
         queue.close()
         path.unlink()
-    assert sorted(one.name for one in path.parent.iterdir()) == ["q.damaged-4", "q.damaged-5"]
+    assert sorted(each.name for each in path.parent.iterdir()) == ["q.damaged-4", "q.damaged-5"]
 
 
 # Bounds ---------------------------------------------------------------------------------------------------------------
@@ -679,7 +686,7 @@ def test_the_file_stays_bounded_and_gives_its_space_back(path: Path, clock: Fake
     largest = 0
 
     def size() -> int:
-        return sum(one.stat().st_size for one in path.parent.iterdir())
+        return sum(each.stat().st_size for each in path.parent.iterdir())
 
     for step in range(400):
         topic = f"t{chance.randrange(20)}"
@@ -1072,8 +1079,8 @@ def test_readings_that_an_older_version_stored_are_sent(path: Path, clock: FakeC
     queue.tidy()
     assert queue.dropped.age == 1
     topic, found = take(queue)
-    assert (topic.name, [one.sequence for one in found]) == ("a", [8, 9])
-    left = [queue.ages.left(one.era, one.moment, one.lifetime) for one in found]
+    assert (topic.name, [each.sequence for each in found]) == ("a", [8, 9])
+    left = [queue.ages.left(each.era, each.moment, each.lifetime) for each in found]
     assert left[0] == pytest.approx(200, abs=0.1)
     assert left[1] == 100  # it does not expire: when it was made is not known
     ((_, sequence),) = [place for place in queue.add([reading(4, "b")]) if place]

@@ -26,7 +26,7 @@ def take(queue: Queue, *, newest: bool = False) -> list[int]:
     topic = queue.topics[0]
     found = queue.take(topic, 10_000, 1 << 24, newest=newest)
     queue.forget(topic, found)
-    return [int(one.payload) for one in found]
+    return [int(each.payload) for each in found]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_what_was_just_stored_is_sent_without_reading_it(
     for first in range(0, 300, 100):
         queue.add(readings(first, 100))
         assert take(queue, newest=newest) == list(range(first, first + 100))
-    assert not [one for one in statements if one.startswith("SELECT")]
+    assert not [statement for statement in statements if statement.startswith("SELECT")]
 
 
 def test_what_was_stored_long_ago_is_read_from_the_file_and_comes_in_order(
@@ -68,7 +68,7 @@ def test_what_was_stored_long_ago_is_read_from_the_file_and_comes_in_order(
     while queue.topics:
         found += take(queue)
     assert found == list(range(3000))
-    assert [one for one in statements if one.startswith("SELECT")]
+    assert [statement for statement in statements if statement.startswith("SELECT")]
     assert queue._recent._bytes == 0
 
 

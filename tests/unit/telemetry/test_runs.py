@@ -28,5 +28,5 @@ def test_runs_are_a_set_of_numbers(steps: list[tuple[str, int, int]]) -> None:
             assert taken <= model
             assert (max(taken) == max(model)) if what == "last" else (min(taken) == min(model))
             model -= taken
-        assert {one for first, end in held for one in range(first, end)} == model
+        assert {each for first, end in held for each in range(first, end)} == model
         assert list(runs.of(sorted(model))) == held

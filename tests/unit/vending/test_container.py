@@ -123,8 +123,8 @@ def test_without_a_descriptor_left_it_does_not_spin(served: Served) -> None:
             assert served.mailbox.wait(SystemClock().monotonic() + 0.05) is None
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for one in held:
-                os.close(one)
+            for each in held:
+                os.close(each)
     assert served.container.due <= SystemClock().monotonic() + container.RETRY
 
 

@@ -81,7 +81,7 @@ class Bench:
 
     @property
     def problem(self) -> str:
-        return " ".join(f"{one.title} {one.remedy}" for one in self.health.problems)
+        return " ".join(f"{problem.title} {problem.remedy}" for problem in self.health.problems)
 
     @property
     def stored(self) -> list[bytes]:
@@ -368,7 +368,7 @@ def test_a_line_of_exactly_what_aws_takes_is_a_reading(bench: Bench, form: str, 
     bench.append('1\n"' + "2" * (MAX_PAYLOAD - 2 + more) + '"\n3\n')
     bench.begin(format=form)
     bench.look()
-    assert [len(one) for one in bench.stored] == ([1, MAX_PAYLOAD, 1] if not more else [1, 1])
+    assert [len(each) for each in bench.stored] == ([1, MAX_PAYLOAD, 1] if not more else [1, 1])
     assert bool(bench.problem) is bool(more)
 
 
@@ -418,7 +418,9 @@ def test_text_is_sent_as_it_is_but_for_the_ends_of_its_lines(bench: Bench) -> No
     bench.begin(format="text")
     bench.look()
     assert bench.stored == [b" a ", b"\xef\xbb\xbfb\r"]
-    assert {one.content_type for one in bench.intake.readings} == {"text/plain; charset=utf-8"}
+    assert {reading.content_type for reading in bench.intake.readings} == {
+        "text/plain; charset=utf-8"
+    }
     assert "1 line of" in bench.problem
     assert "the last is not UTF-8." in bench.problem
 

@@ -153,10 +153,10 @@ def test_one_users_programs_share_what_may_be_open(
     for _ in range(50):
         bench.turn(lambda: True)
     # Each is heard once more before it is held.
-    assert sum(len(one.payload) for one in bench.intake.readings) < 1000 + 4 * 300
+    assert sum(len(reading.payload) for reading in bench.intake.readings) < 1000 + 4 * 300
     bench.intake.is_held = False
     bench.turn(lambda: all(len(program.hear()) == 4 for program in programs))
-    codes = [one.get("error", {}).get("code") for each in programs for one in each.answers]
+    codes = [answer.get("error", {}).get("code") for each in programs for answer in each.answers]
     assert codes.count("busy") == 10
     assert codes.count(None) == 6
     for tell in bench.intake.acknowledge:
@@ -181,7 +181,7 @@ def test_nobodys_rubbish_holds_others_up(bench: Bench) -> None:
     bench.turn(lambda: bench.intake.readings)
     assert len(noisy.hear()) <= 1 + connection.BURST_BYTES // len(rubbish)
     bench.turn(lambda: len(noisy.hear()) == sent)
-    assert {one["error"]["code"] for one in noisy.answers} == {"bad-packet"}
+    assert {answer["error"]["code"] for answer in noisy.answers} == {"bad-packet"}
 
 
 @pytest.mark.parametrize("what", ["removed", "folder removed"])

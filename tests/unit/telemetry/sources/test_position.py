@@ -50,7 +50,7 @@ def found(path: Path, before: Position, since: int | None = None) -> str | None:
     if opened is None:
         return None
     opened.close()
-    return next(one.name for one in path.parent.iterdir() if one.stat().st_ino == opened.inode)
+    return next(each.name for each in path.parent.iterdir() if each.stat().st_ino == opened.inode)
 
 
 def following(path: Path, done: Path) -> str:
@@ -58,7 +58,7 @@ def following(path: Path, done: Path) -> str:
     opened = after(path, last)
     last.close()
     opened.close()
-    return next(one.name for one in path.parent.iterdir() if one.stat().st_ino == opened.inode)
+    return next(each.name for each in path.parent.iterdir() if each.stat().st_ino == opened.inode)
 
 
 def test_a_file_is_known_by_its_beginning_and_long_enough(log: Path) -> None:

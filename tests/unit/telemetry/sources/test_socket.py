@@ -116,8 +116,8 @@ def test_answers_come_in_the_order_of_the_packets(bench: Bench) -> None:
     assert program.hear() == []
     bench.intake.commit()
     told = program.hear()
-    assert [one["ok"] for one in told] == [True, False, True]
-    assert [one.get("id") for one in told] == [1, None, 3]
+    assert [each["ok"] for each in told] == [True, False, True]
+    assert [each.get("id") for each in told] == [1, None, 3]
 
 
 def test_what_could_not_be_stored_is_told(bench: Bench) -> None:
@@ -361,7 +361,7 @@ def test_one_that_reads_no_answers_is_not_read_from_and_others_are(bench: Bench)
                 break
     assert sent < 20_000
     bench.turn(lambda: len(deaf.hear()) == sent)
-    assert all(one == {"ok": True} for one in deaf.answers)
+    assert all(answer == {"ok": True} for answer in deaf.answers)
 
 
 def one_of(bench: Bench) -> Connection:
@@ -528,9 +528,11 @@ def test_one_that_reads_no_answers_waits_and_costs_nothing_until_it_does(
     bench.intake.acknowledge.clear()
     rest(bench)
     bench.turn(lambda: len(deaf.hear()) == 60 + before)
-    answers = [one["id"] for one in deaf.answers if "ok" in one]
+    answers = [answer["id"] for answer in deaf.answers if "ok" in answer]
     assert answers == list(range(60))
-    assert [one["id"] for one in deaf.answers if "acknowledged" in one] == list(range(before))
+    assert [answer["id"] for answer in deaf.answers if "acknowledged" in answer] == list(
+        range(before)
+    )
     assert bench.intake.payloads == [str(number).encode() for number in range(60)]
     rest(bench)
 
@@ -589,11 +591,11 @@ def test_whatever_comes_gets_one_answer_each_and_harms_nothing(
         begin(bench)
     before = len(bench.intake.stored)
     program = Program(bench)
-    for one in packets:
-        program.send(one)
+    for each in packets:
+        program.send(each)
     bench.turn(lambda: len(program.hear()) == len(packets))
     taken = bench.intake.stored[before:]
-    assert sum(one["ok"] for one in program.answers) == len(taken)
+    assert sum(answer["ok"] for answer in program.answers) == len(taken)
     for reading in taken:
         assert reading.topic.startswith("dt/pump-7/")
         if reading.content_type == "application/json":
