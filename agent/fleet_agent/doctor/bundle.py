@@ -37,8 +37,8 @@ _STATE = tuple(entry.pattern for entry in CONTENTS if entry.is_bundled)
 
 # The fields of those files, and of what a running agent shows: what is in none of these stays on the device.
 _FIELDS = frozenset({
-    "schema", "pid", "started", "updated", "doing", "problems", "code", "name", "title", "remedy", "since", "severity",
-    "step", "rotation", "failed", "rung", "certificate_id", "thing_name", "template", "endpoint", "proven",
+    "schema", "pid", "started", "updated", "doing", "connected", "problems", "code", "name", "title", "remedy", "since",
+    "severity", "step", "rotation", "failed", "rung", "certificate_id", "thing_name", "template", "endpoint", "proven",
     "boot", "monotonic", "answers_dropped",
     "how", "attempt", "method", "parameters_hash", "csr_hash", "tries", "not_before", "opened", "time", "event",
     "generation", "readings_stored", "readings_acknowledged", "readings_dropped", "readings_not_stored",

@@ -33,7 +33,8 @@ def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
     bench.write("var/lib/fleet-agent/first-contact.json", f'{{"odd": "{key.splitlines()[1]}"}}')
     (bench.state_dir / "run").mkdir()
     bench.write(
-        "var/lib/fleet-agent/run/status.json", f'{{"doing": "connected", "token": "{TOKEN}"}}'
+        "var/lib/fleet-agent/run/status.json",
+        f'{{"doing": "connected", "connected": true, "token": "{TOKEN}"}}',
     )
 
     archive = tmp_path / "support.tar.gz"
@@ -62,7 +63,7 @@ def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
     assert "pump-B8827EF01C22" in texts["fleet-agent/state/credentials/0001/registration.json"]
     assert "-----BEGIN CERTIFICATE-----" in texts["fleet-agent/claim/certificate.pem"]
     assert "5e" * 32 in texts["fleet-agent/state/ledger.jsonl"]
-    assert "connected" in texts["fleet-agent/state/run/status.json"]
+    assert json.loads(texts["fleet-agent/state/run/status.json"])["connected"] is True
     assert "private.pem.key" in texts["fleet-agent/state/listing.txt"]
     assert not [name for name in texts if name.endswith(("private.pem.key", "issued.json"))]
 
