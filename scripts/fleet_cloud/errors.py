@@ -7,6 +7,9 @@ import enum
 from collections.abc import Sequence
 from typing import ClassVar
 
+# An ``aws`` command failed, and nothing more is known of it.
+COMMAND_FAILED = "command-failed"
+
 
 class Exit(enum.IntEnum):
     """The exit statuses."""

@@ -15,7 +15,7 @@ from fleet_cloud.aws import causes, in_process
 from fleet_cloud.aws.call import Call, Where, parameters
 from fleet_cloud.aws.in_process import InProcess
 from fleet_cloud.aws.names import REGION, Account
-from fleet_cloud.errors import CommandError, FleetCloudError, UsageError
+from fleet_cloud.errors import COMMAND_FAILED, CommandError, FleetCloudError, UsageError
 from fleet_cloud.local.json_text import parsed
 from fleet_cloud.local.shell import Command, Shell, Variable, Word
 
@@ -161,7 +161,7 @@ class Aws:
         try:
             return run(command)
         except CommandError as error:
-            if error.code != "command-failed":
+            if error.code != COMMAND_FAILED:
                 raise
             known = causes.explain(error.said, str(command.words[1]))
             raise CommandError(

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 
+from fleet_cloud.errors import COMMAND_FAILED
 from fleet_cloud.local import quoting
 
 _ERROR = re.compile(
@@ -204,7 +205,7 @@ def explain(said: str, service: str) -> Explanation:
             words = {name: quoting.word(value or "") for name, value in found.groupdict().items()}
             return Explanation(code or row.code, row.cause, row.remedy.format(**words))
     return Explanation(
-        code or "command-failed",
+        code or COMMAND_FAILED,
         "",
         "run the command above by hand, with --debug, to look further",
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fleet_cloud.aws.call import Call, Where
 from fleet_cloud.aws.pace import Pace
-from fleet_cloud.errors import CommandError
+from fleet_cloud.errors import COMMAND_FAILED, CommandError
 from fleet_cloud.local.shell import Command
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class InProcess:
             raise CommandError(
                 f"aws {call.service} {call.operation} failed",
                 remedy="run the command above by hand to look further",
-                code="command-failed",
+                code=COMMAND_FAILED,
                 command=str(call),
                 said=str(error).strip(),
             ) from error

@@ -80,7 +80,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             f"likely cause: {cause.words}",
             f"next: {cause.remedy}",
         ],
-        status=Exit.DONE if cause.code == "well" else Exit.FAILED,
+        status=Exit.DONE if cause.code == diagnosis.WELL else Exit.FAILED,
     )
 
 

@@ -57,12 +57,16 @@ def cause(subject: Subject, events: Sequence[Event]) -> Cause:
 Rule = Callable[[Subject, Sequence[Event]], Cause | None]
 
 
+# Of a device with which nothing is wrong.
+WELL = "well"
+
+
 def _is_well(subject: Subject, events: Sequence[Event]) -> Cause | None:
     if not subject.presence.is_connected or any(_is_error(event) for event in events):
         return None
     if any(_is_failure(event) for event in _current(subject, events)):
         return None
-    return Cause("well", "it is connected, and nothing has failed since", "nothing to do")
+    return Cause(WELL, "it is connected, and nothing has failed since", "nothing to do")
 
 
 def _is_hooked(subject: Subject, events: Sequence[Event]) -> Cause | None:

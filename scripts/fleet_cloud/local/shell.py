@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet_cloud.console import Console
-from fleet_cloud.errors import CommandError, FleetCloudError
+from fleet_cloud.errors import COMMAND_FAILED, CommandError, FleetCloudError
 from fleet_cloud.local import files, quoting
 
 # The AWS CLI itself gives up after a minute per try; nothing here takes longer than its five tries.
@@ -209,7 +209,7 @@ def _run(command: Command, values: Mapping[str, str]) -> str:
         raise CommandError(
             f"{' '.join(words[:3])} failed",
             remedy="run the command above by hand to look further",
-            code="command-failed",
+            code=COMMAND_FAILED,
             command=str(command),
             said=done.stderr.strip() or f"nothing (exit status {done.returncode})",
         )
