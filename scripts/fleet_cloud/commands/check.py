@@ -17,7 +17,7 @@ DESCRIPTION = """\
 Connects as each thing of DIR under its own name, subscribes to dt/THING/check, publishes there and waits for the
 message to come back; many at a time. What a thing could not do is named, and the exit status is 1.
 
-The first three look at the way there: where none of them gets an answer, the others do not try. Endpoint and CA are
+The first three test the connection: if none of them gets an answer, the others do not try. Endpoint and CA are
 those that bulk was given, if it was given any.
 
 It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment

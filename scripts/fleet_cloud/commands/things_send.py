@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Connects as each thing of the record and publishes a message once a second, to elf/THING or to a topic of yours. Each
 thing gets a policy, policy-THING, that allows that topic and no other; another topic changes it.
 
-The first three look at the way there: where none of them gets an answer, the others do not try.
+The first three test the connection: if none of them gets an answer, the others do not try.
 
 It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
 makes it).

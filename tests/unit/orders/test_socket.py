@@ -168,7 +168,7 @@ def test_the_example_of_the_how_to_answers(bench: Bench, tmp_path: Path, root_di
     page = (root_dir / "docs" / "how-to" / "handle-messages.md").read_text()
     example = page.partition("```python\n")[2].partition("```")[0]
     path = tmp_path / "commands.sock"
-    source = example.replace("/run/my-application/commands.sock", str(path))
+    source = example.replace("/run/my-application/requests.sock", str(path))
     with subprocess.Popen([sys.executable, "-c", source]) as program:
         bench.turn(lambda: path.exists() and path.stat().st_mode & 0o777 == 0o660)
         bench.listen(asking(path, timeout=60.0))
