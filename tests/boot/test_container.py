@@ -51,7 +51,7 @@ def test_it_lives_in_a_container(device: Machine) -> None:
     thing = device.fleet.thing_name(device.serial)
     assert device.fleet.certificate_ids(thing) == [device.certificate_id()]
     with container(device, "fleet-agent", "doctor") as looking:
-        told = looking.communicate(timeout=60)[0]
-    assert "systemd does not run here" in told
-    assert "where the unit does not let" not in told
-    assert looking.returncode == 0, told
+        reported = looking.communicate(timeout=60)[0]
+    assert "systemd does not run here" in reported
+    assert "where the unit does not let" not in reported
+    assert looking.returncode == 0, reported

@@ -118,11 +118,11 @@ def test_aws_and_boto3_use_the_devices_own_identity(device: Machine, alias: Alia
             "--token-file",
             "/home/collector/token",
         )
-        told = device.run(*as_user("collector", *token))
+        reported = device.run(*as_user("collector", *token))
         # Debian 12's does not know AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE yet.
         held = device.run("cat", "/home/collector/token")
         environment = [
-            told.split()[0],
+            reported.split()[0],
             f"AWS_CONTAINER_AUTHORIZATION_TOKEN={held}",
             "AWS_CONFIG_FILE=/dev/null",
             f"AWS_DEFAULT_REGION={sandbox.region}",

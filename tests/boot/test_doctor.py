@@ -29,9 +29,9 @@ def test_the_doctor_on_a_booted_device(device: Machine) -> None:
     with device.booted():
         device.wait_connected()
         running = ask(device, "--online")
-        told = {finding["code"]: finding for finding in running["findings"]}
+        reported = {finding["code"]: finding for finding in running["findings"]}
         assert running["failed"] == 0, running
-        assert "device-in-use" in told
+        assert "device-in-use" in reported
         assert "systemd has it active" in str(running["findings"])
 
         device.drop_in("[Service]\nUser=root\nMemroyMax=1G\n")

@@ -2,7 +2,7 @@
 
 CLOUD is a folder that stands for AWS: ``sent`` has a line for each message that is not acknowledged yet, ``job.json``
 the one job. Messages have ids and want an answer. A program appends the id of each order to ``done``; each outcome that
-is published is appended to ``told``. WRITER is ``right``, or the wrong one below.
+is published is appended to ``reported``. WRITER is ``right``, or the wrong one below.
 """
 
 import json
@@ -64,7 +64,7 @@ class Cloud:
         (self.folder / "sent.new").replace(self.folder / "sent")
         self._changed()
 
-    def told(self, line: str) -> None:
+    def reported(self, line: str) -> None:
         with (self.folder / "told").open("a") as file:
             file.write(f"{line}\n")
         self._changed()
@@ -75,7 +75,7 @@ class Cloud:
         (self.folder / "job.new").replace(self.folder / "job.json")
         self._changed()
         if status not in ("QUEUED", "IN_PROGRESS"):
-            self.told(f"job {status} {details.get('reason', '')}")
+            self.reported(f"job {status} {details.get('reason', '')}")
 
 
 class Device:
@@ -153,7 +153,7 @@ class Device:
         name = message.topic.removeprefix("answers/")
         said = json.loads(message.payload)
         words = f"answer {name} {said.get('error', said['status'])}"
-        self._later.append(lambda: self._cloud.told(words))
+        self._later.append(lambda: self._cloud.reported(words))
         self._later.append(on_end)
 
     def _publish(self, message: Outgoing) -> None:

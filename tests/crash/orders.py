@@ -60,12 +60,12 @@ class Orders:
     def heal(self) -> None:
         """It comes to its end; what was not done has an outcome that says so."""
         come_to_an_end(self._state_dir, self._cloud)
-        told = (self._cloud / "told").read_text().splitlines()
+        reported = (self._cloud / "told").read_text().splitlines()
         stopped = [
-            line for line in told if line.startswith("answer ") and line.endswith(" stopped")
+            line for line in reported if line.startswith("answer ") and line.endswith(" stopped")
         ]
         missing = [name for name in MESSAGES if name not in _done(self._cloud)]
-        assert len(missing) <= len(stopped), f"lost: {missing}, {told}"
+        assert len(missing) <= len(stopped), f"lost: {missing}, {reported}"
 
     def _words(self, writer: str) -> list[str]:
         return _words(self._state_dir, self._cloud, writer)
@@ -87,10 +87,10 @@ def come_to_an_end(state_dir: Path, cloud: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     _look_twice(cloud)
-    told = (cloud / "told").read_text().splitlines()
-    answered = {line.split()[1] for line in told if line.startswith("answer ")}
-    assert answered == {*MESSAGES}, f"not all were answered: {told}"
-    (job,) = [line for line in told if line.startswith("job ")]
+    reported = (cloud / "told").read_text().splitlines()
+    answered = {line.split()[1] for line in reported if line.startswith("answer ")}
+    assert answered == {*MESSAGES}, f"not all were answered: {reported}"
+    (job,) = [line for line in reported if line.startswith("job ")]
     steps = [name for name in _done(cloud) if name.startswith("job:")]
     # A step that had ended, and whose end was not noted, is one of which nothing is known.
     is_interrupted = job.startswith("job FAILED the agent ended while")

@@ -29,11 +29,11 @@ def ledger_last() -> None:
     right = Store.keep_certificate
 
     def keep_certificate(self: Store, *arguments: Any) -> Any:
-        record, told = self.ledger.record, list[Any]()
-        self.ledger.record = lambda *line: told.append(line)  # type: ignore[method-assign]
+        record, reported = self.ledger.record, list[Any]()
+        self.ledger.record = lambda *line: reported.append(line)  # type: ignore[method-assign]
         found = right(self, *arguments)
         self.ledger.record = record  # type: ignore[method-assign]
-        for line in told:
+        for line in reported:
             record(*line)
         return found
 

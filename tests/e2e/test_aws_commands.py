@@ -36,20 +36,20 @@ def test_a_command_from_the_cli_to_the_device_and_back(agent: Agent, console: Co
     with agent.running(config=config) as daemon:
         daemon.wait_for_line("subscribed to")
         payload = {"operation": "greet", "arguments": ["world", "0"]}
-        told = console.finished(console.start_by_cli(console.command_by_cli("greet", payload)))
-        assert told["status"] == "SUCCEEDED"
-        assert told["statusReason"] == {"reasonCode": "EXIT_0"}
-        assert told["result"] == {"exit": {"S": "0"}, "stdout": {"S": "hello world"}}
+        reported = console.finished(console.start_by_cli(console.command_by_cli("greet", payload)))
+        assert reported["status"] == "SUCCEEDED"
+        assert reported["statusReason"] == {"reasonCode": "EXIT_0"}
+        assert reported["result"] == {"exit": {"S": "0"}, "stdout": {"S": "hello world"}}
 
         failing = console.command(b'{"operation": "greet", "arguments": ["you", "3"]}')
-        told = console.finished(console.start(failing))
-        assert (told["status"], told["statusReason"]) == (
+        reported = console.finished(console.start(failing))
+        assert (reported["status"], reported["statusReason"]) == (
             "FAILED",
             {"reasonCode": "EXIT_3", "reasonDescription": "sh ended with exit status 3"},
         )
         for content, kind in ((b"\xa1ahbhi", "application/cbor"), (b"\x00\xff", "image/x")):
-            told = console.finished(console.start(console.command(content, kind)))
-            shown = told["result"]["stdout"]["S"].split()
+            reported = console.finished(console.start(console.command(content, kind)))
+            shown = reported["result"]["stdout"]["S"].split()
             assert shown == [kind, *(f"{byte:02x}" for byte in content)]
         assert daemon.end() == 0
 
@@ -66,9 +66,9 @@ def test_a_slow_one_is_in_progress_and_a_kill_neither_loses_nor_repeats_it(
     with agent.running(config=config) as daemon:
         daemon.wait_for_line("subscribed to")
         first = console.start(slow)
-        until(lambda: console.told(first)["status"] == "IN_PROGRESS", "in progress", LIMIT)
+        until(lambda: console.reported(first)["status"] == "IN_PROGRESS", "in progress", LIMIT)
         second = console.start(slow)
-        until(lambda: console.told(second)["status"] == "IN_PROGRESS", "it waits", LIMIT)
+        until(lambda: console.reported(second)["status"] == "IN_PROGRESS", "it waits", LIMIT)
         unknown = console.finished(console.start(console.command(b"{}")))
         assert (unknown["status"], unknown["statusReason"]["reasonCode"]) == (
             "REJECTED",
@@ -78,8 +78,11 @@ def test_a_slow_one_is_in_progress_and_a_kill_neither_loses_nor_repeats_it(
     os.kill(int(log.read_text()), signal.SIGKILL)
     go.touch()
     with agent.running(config=config) as daemon:
-        told = console.finished(first)
-        assert (told["status"], told["statusReason"]["reasonCode"]) == ("FAILED", "STOPPED")
+        reported = console.finished(first)
+        assert (reported["status"], reported["statusReason"]["reasonCode"]) == (
+            "FAILED",
+            "STOPPED",
+        )
         assert console.finished(second)["status"] == "SUCCEEDED"
         assert daemon.end() == 0
     assert log.read_text().count("\n") == 2

@@ -151,11 +151,11 @@ def test_a_step_in_the_middle_breaks_neither_the_tokens_age_nor_a_wait(
 
 def test_the_clock_library_shifts(library: Path, tmp_path: Path) -> None:
     (tmp_path / "shift").write_text(f"{IN_1970:.0f}")
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", "import time; print(time.time())"],
         env={"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(tmp_path / "shift")},
         capture_output=True,
         check=True,
         text=True,
     )
-    assert abs(float(told.stdout) - (IN_1970 + time.time())) < 60
+    assert abs(float(reported.stdout) - (IN_1970 + time.time())) < 60

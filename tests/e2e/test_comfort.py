@@ -26,8 +26,8 @@ def test_steps_move_on_a_terminal_only(fleet: Fleet, tmp_path: Path) -> None:
     agent = Agent(fleet, tmp_path)
     file = agent.configuration(tmp_path / "config.yaml")
     shown = at_a_terminal("provision", "--config", file, NO_COLOR="1")
-    told = re.findall(r"\x1b\[K *\d+\.\d{3} s  (\w[\w ]*?)  ", shown)
-    assert told == list(STEPS), shown
+    reported = re.findall(r"\x1b\[K *\d+\.\d{3} s  (\w[\w ]*?)  ", shown)
+    assert reported == list(STEPS), shown
     assert " s  claim session\r" in shown  # what is waited for, while it is
     assert "\x1b[3" not in shown
 

@@ -226,13 +226,13 @@ def http_get(
     return found
 
 
-def ask_as(user: int, vending: Vending, wish: dict[str, Any]) -> dict[str, Any]:
+def ask_as(user: int, vending: Vending, request: dict[str, Any]) -> dict[str, Any]:
     """What a program of another user reads on the socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
         client.settimeout(30)
         with as_user(user):
             client.connect(str(vending.run_dir / "credentials.sock"))
-        client.send(json.dumps(wish).encode())
+        client.send(json.dumps(request).encode())
         found: dict[str, Any] = json.loads(client.recv(1 << 18))
     return found
 

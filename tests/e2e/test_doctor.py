@@ -21,10 +21,10 @@ def test_the_answer_for_people_and_for_scripts(tmp_path: Path) -> None:
     assert "\x1b" not in healthy.stdout
     assert "0 failed" in healthy.stdout
     (bench.current / "private.pem.key").chmod(0o644)
-    told = run_command("doctor", "--config", bench.config)
-    assert told.status == 1
-    assert f"FAIL   {bench.current}/private.pem.key has mode 0644" in told.stdout
-    assert f"→ chmod 600 {bench.current}/private.pem.key" in told.stdout
+    reported = run_command("doctor", "--config", bench.config)
+    assert reported.status == 1
+    assert f"FAIL   {bench.current}/private.pem.key has mode 0644" in reported.stdout
+    assert f"→ chmod 600 {bench.current}/private.pem.key" in reported.stdout
     archive = tmp_path / "support.tar.gz"
     done = run_command("doctor", "--config", bench.config, "--json", "--fix", "--bundle", archive)
     assert done.status == 0, done.stdout
@@ -88,8 +88,8 @@ def test_root_looks_with_the_eyes_of_the_agents_user() -> None:
             finding["code"] for finding in found.answer["findings"] if finding["level"] == "failed"
         }
         assert {"not-readable-by-agent", "state-owner", "claim-readable"} <= codes, found.stdout
-        mended = run_command("doctor", "--json", "--fix", "--config", bench.config)
-        left = [finding for finding in mended.answer["findings"] if finding["level"] == "failed"]
+        fixed = run_command("doctor", "--json", "--fix", "--config", bench.config)
+        left = [finding for finding in fixed.answer["findings"] if finding["level"] == "failed"]
         assert left in ([], _program_not_readable(left)), left
         key = (bench.current / "private.pem.key").stat()
         assert (key.st_uid, key.st_mode & 0o777) == (NOBODY, 0o600)

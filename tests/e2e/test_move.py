@@ -59,7 +59,7 @@ def move(config: Path, *words: str, to: str = "there") -> Outcome:
     return run_command("move", "--config", config, "--to", to, "--json", *words)
 
 
-def told(fault: str, status: int | None, title: str) -> None:
+def reported(fault: str, status: int | None, title: str) -> None:
     """A row of the table of faults."""
     tell(Seen(MOVE, fault, status, 1, f"fleet-agent: {title}"))
 
@@ -151,7 +151,7 @@ def test_goes_back_when_there_it_is_refused(
         until(lambda: daemon.log.count("connected to localhost") == 2, "back", 30)
         assert daemon.end() == 0
     assert agent.current_id() == before
-    told(f"the {lacks} there is missing", done.status, said["title"])
+    reported(f"the {lacks} there is missing", done.status, said["title"])
     given_up = "dropped" if lacks == "policy" else "unresolved"
     assert sorted(events[-1] for events in agent.ledger().values()) == ["current", given_up]
     assert run_command("rotate", "--check", "--config", config).status == 1, "nothing is left over"
@@ -184,7 +184,7 @@ def test_goes_back_when_nobody_answers_there(agent: Agent, there: Fleet) -> None
         config = configured(agent, there, settings={"allowed": {"gone": gone}})
         done = move(config, "--timeout", "3", to="gone")
     assert done.status == 69, done.stdout
-    told("nobody answers there", done.status, done.error["title"])
+    reported("nobody answers there", done.status, done.error["title"])
     assert agent.current_id() == before
     assert set(agent.ledger()) == {before}
 
@@ -194,7 +194,7 @@ def test_another_thing_there_is_refused(agent: Agent, other: Sandbox, tmp_path: 
     config = configured(agent, make_fleet(other, tmp_path / "there"))
     done = move(config)
     assert (done.status, done.error["code"]) == (78, "thing-changed")
-    told("the template there names another thing", done.status, done.error["title"])
+    reported("the template there names another thing", done.status, done.error["title"])
     assert agent.current_id() == before
 
 
@@ -202,7 +202,7 @@ def test_off_by_default_and_never_to_where_nobody_allowed(agent: Agent, there: F
     for config in (agent.configuration(agent.folder / "c.yaml"), configured(agent, there)):
         done = move(config, to="elsewhere")
         assert (done.status, done.error["code"]) == (78, "move-not-allowed")
-        told("a destination that nobody allowed", done.status, done.error["title"])
+        reported("a destination that nobody allowed", done.status, done.error["title"])
 
 
 def test_a_running_agent_that_does_not_know_the_destination_yet_stays_and_says_so(
@@ -216,7 +216,9 @@ def test_a_running_agent_that_does_not_know_the_destination_yet_stays_and_says_s
         assert done.status == 78, done.stderr
         problem = daemon.wait_for_problem("move-failed")
         assert "reload" in problem["remedy"]
-        told("the running agent does not know the destination yet", done.status, problem["title"])
+        reported(
+            "the running agent does not know the destination yet", done.status, problem["title"]
+        )
         assert daemon.end() == 0
     assert agent.current_id() == before
     assert not (agent.state_dir / "move-to").exists()
@@ -235,7 +237,7 @@ def test_by_a_message(agent: Agent, there: Fleet) -> None:
         daemon.wait_for_line("connected to 127.0.0.1", 30)
         refusals = [line for line in daemon.log.splitlines() if "to move is refused: " in line]
         assert len(refusals) == 5
-        told(
+        reported(
             "an order that names more than a destination",
             None,
             refusals[2].partition("refused: ")[2],

@@ -393,9 +393,9 @@ def test_service_manager_hears_of_a_problem_and_life_goes_on(
 ) -> None:
     env = {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "1000000"}
     with provisioned.running(env=env, telemetry_topic="not/ours"):
-        told = manager.wait_for("STATUS=connected as")
-        while "iot:Publish on topic/not/ours" not in told:
-            told = manager.wait_for("STATUS=")
+        reported = manager.wait_for("STATUS=connected as")
+        while "iot:Publish on topic/not/ours" not in reported:
+            reported = manager.wait_for("STATUS=")
         manager.wait_for("WATCHDOG=1")
 
 

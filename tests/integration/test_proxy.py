@@ -55,8 +55,8 @@ def test_a_proxy_that_wants_a_password(agent: Agent, tmp_path: Path) -> None:
         file.write_text(f"{USER}:wrong\n")
         assert provision(config) == (69, "proxy-password")
         file.write_text(f"{USER}:{PASSWORD}\n")
-        status, told = provision(config)
-        assert (status, PASSWORD in told) == (0, False)
+        status, reported = provision(config)
+        assert (status, PASSWORD in reported) == (0, False)
 
 
 def test_through_the_environments_proxy(agent: Agent, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ class Console:
         found: str = started["executionId"]
         return found
 
-    def told(self, execution: str) -> dict[str, Any]:
+    def reported(self, execution: str) -> dict[str, Any]:
         """What is known of an execution."""
         found: dict[str, Any] = self.iot.get_command_execution(
             executionId=execution, targetArn=self.arn, includeResult=True
@@ -128,7 +128,7 @@ class Console:
         """Waits until the device has told a command's end."""
 
         def over() -> dict[str, Any]:
-            found = self.told(execution)
+            found = self.reported(execution)
             return found if "completedAt" in found else {}
 
         return until(over, f"the end of {execution}", LIMIT)

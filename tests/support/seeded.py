@@ -157,9 +157,9 @@ class Bench:
         """Everything the doctor finds without the network."""
         if self.is_image:
             return list(image.check(self.root, load, self.clock))
-        _, told = configuration.read(lambda: load(self.config), self.config)
+        _, reported = configuration.read(lambda: load(self.config), self.config)
         device = self.device()
-        return [*told, *examine.before(device, fixes=fixes), *examine.after(device, None)]
+        return [*reported, *examine.before(device, fixes=fixes), *examine.after(device, None)]
 
 
 def attempt(**changes: Any) -> Attempt:

@@ -23,8 +23,8 @@ def test_what_systemd_is_told(systemd: socket.socket) -> None:
     notify.status("connected")
     notify.alive()
     notify.stopping()
-    told = [systemd.recv(100).strip() for _ in range(4)]
-    assert told == [b"READY=1", b"STATUS=connected", b"WATCHDOG=1", b"STOPPING=1"]
+    reported = [systemd.recv(100).strip() for _ in range(4)]
+    assert reported == [b"READY=1", b"STATUS=connected", b"WATCHDOG=1", b"STOPPING=1"]
 
 
 def test_outside_a_unit_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

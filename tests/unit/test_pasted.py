@@ -74,6 +74,6 @@ def test_no_statement_for_a_topic_that_a_stranger_chose() -> None:
 
 def test_a_line_of_ours_is_harmless_and_stays_when_said_again() -> None:
     words = "a\nb\x1b[2J\u202e\ud800 東京 \\u001b \x9b\U000e0001"
-    told = line(words)
-    assert told == "a\\u000ab\\u001b[2J\\u202e\\ud800 東京 \\u001b \\u009b\\U000e0001"
-    assert line(told) == told
+    reported = line(words)
+    assert reported == "a\\u000ab\\u001b[2J\\u202e\\ud800 東京 \\u001b \\u009b\\U000e0001"
+    assert line(reported) == reported

@@ -165,11 +165,11 @@ def test_it_goes_along_when_the_process_becomes_another_program_and_to_no_child(
     command = [sys.executable, str(script), str(state_dir), "first", str(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         out, _ = process.communicate()
-    told = json.loads(out)
-    assert told["holder"] == told["pid"] == process.pid
-    assert not told["inherited"]
-    assert told["environment"] == []
-    assert "/state/lock" not in told["child"]
+    reported = json.loads(out)
+    assert reported["holder"] == reported["pid"] == process.pid
+    assert not reported["inherited"]
+    assert reported["environment"] == []
+    assert "/state/lock" not in reported["child"]
 
 
 @pytest.mark.parametrize("descriptor", ["rubbish", "-1", "999999", "0"])

@@ -96,17 +96,17 @@ def test_every_drift_is_shown_by_status_and_mended_by_up(
     fleet_cloud("up", *named, *hook, "--thing-type", "drift-type", "--billing-group", "drift-fees")
 
     def drifted(status: int = 1) -> dict[str, tuple[str, list[str]]]:
-        told: Any = answer(fleet_cloud("status", *named, status=status))
+        reported: Any = answer(fleet_cloud("status", *named, status=status))
         return {
             resource["kind"]: (resource["state"], resource["differences"])
-            for resource in told["resources"]
+            for resource in reported["resources"]
             if resource["state"] != "unchanged"
         }
 
     assert drifted(0) == {}
     iam.untag_role(RoleName="drift-provisioning", TagKeys=["fleet"])
-    told = answer(fleet_cloud("status", *named, status=1))
-    assert told["untagged"] == [{"kind": "role", "name": "drift-provisioning"}]
+    reported = answer(fleet_cloud("status", *named, status=1))
+    assert reported["untagged"] == [{"kind": "role", "name": "drift-provisioning"}]
     ours = {"Key": "fleet", "Value": "drift"}
     iam.tag_role(RoleName="drift-provisioning", Tags=[ours])
     functions.delete_function(FunctionName="drift-hook")

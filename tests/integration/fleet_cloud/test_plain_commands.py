@@ -127,9 +127,9 @@ def test_device_provisions_with_keys_and_with_a_csr(
     ):
         parameters = json.dumps({"SerialNumber": serial, "DeviceLocation": "Seattle"})
         state = ("--state-dir", tmp_path / serial, "--template-parameters", parameters)
-        told = json.loads(run(*agent, *state, *more))
-        assert told["thing_name"] == f"ThingPrefix_{serial}"
-        assert told["proven"] is True
-        assert told["device_configuration"]["LocationUrl"] == "https://example.aws"
+        reported = json.loads(run(*agent, *state, *more))
+        assert reported["thing_name"] == f"ThingPrefix_{serial}"
+        assert reported["proven"] is True
+        assert reported["device_configuration"]["LocationUrl"] == "https://example.aws"
     things = aws_client(sandbox, "iot").list_things()["things"]
     assert {"ThingPrefix_1", "ThingPrefix_2"} <= {thing["thingName"] for thing in things}

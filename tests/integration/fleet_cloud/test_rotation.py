@@ -70,8 +70,8 @@ def test_a_fleet_rotates_by_a_job_and_what_it_replaced_is_retired(
     ]
     job = iot.describe_job(jobId=started["job"])["job"]
     assert job["jobExecutionsRolloutConfig"] == {"maximumPerMinute": 100}
-    told: Any = answer(fleet_cloud("rotate", "status", *named))
-    assert (told["job"], told["counts"]) == (started["job"], {"QUEUED": 2})
+    announced: Any = answer(fleet_cloud("rotate", "status", *named))
+    assert (announced["job"], announced["counts"]) == (started["job"], {"QUEUED": 2})
 
     with ExitStack() as stack:
         for agent in agents:
@@ -132,10 +132,10 @@ def test_a_rotation_that_fails_is_reported_and_nothing_is_retired(
         until(failed, f"reported after {time.monotonic() - began:.0f} s", LIMIT)
         until(lambda: daemon.log.count("connected to") == 2, "connected again", LIMIT)
         look = ("rotate", "status", "--retire", "--yes", *named)
-        told = answer(fleet_cloud(*look, status=1))
-        (device,) = told["devices"]
+        announced = answer(fleet_cloud(*look, status=1))
+        (device,) = announced["devices"]
         assert "iot:Subscribe" in device["reason"]
-        assert told["retired"] == []
+        assert announced["retired"] == []
         assert daemon.log.count("orders: rotate-credential") == 1
     assert agent.current_id() == before
     assert before in fleet.certificate_ids(agent.thing_name)

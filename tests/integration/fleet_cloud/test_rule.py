@@ -54,12 +54,12 @@ def test_a_reading_arrives_and_everything_is_taken_away_again(
     config = agent.configuration(tmp_path / "config.yaml", telemetry=telemetry)
     with agent.running(config=config) as daemon:
         daemon.wait_for_line("connected to", 90)
-        told = aws(
+        reported = aws(
             sandbox,
             *("sqs", "receive-message", "--endpoint-url", sandbox.http_url),
             *("--queue-url", queue, "--wait-time-seconds", "20"),
         )
-    reading = json.loads(told["Messages"][0]["Body"])
+    reading = json.loads(reported["Messages"][0]["Body"])
     assert {"time", "uptime_s", "load_1m"} <= set(reading)
 
     fleet_cloud("rule", "down", "--name", "my-rule", status=1)  # nobody said yes

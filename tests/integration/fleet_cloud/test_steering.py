@@ -289,14 +289,14 @@ def test_a_failure_is_told_in_order_with_its_cause(
             entry = tarfile.TarInfo(f"fleet-agent/{name}")
             entry.size = len(text.encode())
             tar.addfile(entry, io.BytesIO(text.encode()))
-    told = answer(fleet_cloud(*explain, "--bundle", bundle, status=1))
-    where = [event["where"] for event in told["events"]]
+    reported = answer(fleet_cloud(*explain, "--bundle", bundle, status=1))
+    where = [event["where"] for event in reported["events"]]
     assert {"device", "AWS", "hook"} == set(where)
-    at = [event["at"] for event in told["events"]]
+    at = [event["at"] for event in reported["events"]]
     assert at == sorted(at)
-    assert not any("other" in event["what"] for event in told["events"])
-    assert told["cause"]["code"] == "hook-refuses"
-    assert "devices allow yards-gate" in told["cause"]["next"]
+    assert not any("other" in event["what"] for event in reported["events"])
+    assert reported["cause"]["code"] == "hook-refuses"
+    assert "devices allow yards-gate" in reported["cause"]["next"]
     shown = fleet_cloud("explain", "yards-gate", "--bundle", bundle, *FLEET, status=1).stdout
     assert "\x1b" not in shown
     assert "likely cause: the fleet's hook refuses to register it: its key is new" in shown

@@ -24,9 +24,11 @@ def test_things_are_made_heard_and_taken_away(
     assert again.stdout.startswith("nothing to do")
 
     send = ("things", "send", "--out", out, "--ca-file", sandbox.ca_file, "--duration", "1")
-    told = answer(fleet_cloud(*send, "--topic", "elf/example", "Example ELF message", "--json"))
-    assert told["failed"] == {}
-    assert set(told["sent"]) == {"thing_0", "thing_1"}
+    reported = answer(
+        fleet_cloud(*send, "--topic", "elf/example", "Example ELF message", "--json")
+    )
+    assert reported["failed"] == {}
+    assert set(reported["sent"]) == {"thing_0", "thing_1"}
     assert "elf/example" in iot.get_policy(policyName="policy-thing_0")["policyDocument"]
     done = fleet_cloud("things", "send", "--out", out, "--json", status=1)  # without the CA
     error = answer(done)["error"]

@@ -73,7 +73,7 @@ def wait_back(agent: Agent, daemon: Daemon, before: str, seconds: float = 40.0) 
     return after
 
 
-def told(fault: str, minted: int, daemon: Daemon, words: str) -> None:
+def reported(fault: str, minted: int, daemon: Daemon, words: str) -> None:
     """The row of the table: the problem with these words, gone again or not."""
 
     def titles() -> list[str]:
@@ -97,7 +97,7 @@ def test_revoked_certificate_is_replaced_with_the_same_key(
     before = revoked(agent, faults)
     with agent.running(config=configured(agent)) as daemon:
         after = wait_back(agent, daemon, before)
-        told(
+        reported(
             "the device's certificate revoked", 2, daemon, "another one is asked for by the claim"
         )
         until(lambda: daemon.shown()["connected"], "in service")
@@ -119,7 +119,7 @@ def test_certificate_that_works_again_is_used_again(agent: Agent, faults: FaultC
         daemon.wait_for_line("RegisterThing was refused: 403")
         until(lambda: daemon.shown()["doing"] == "waiting for approval", "waiting for approval")
         problem = daemon.wait_for_problem("identity-dead")
-        told("… and the hook denies another one (403)", 2, daemon, "waits for approval")
+        reported("… and the hook denies another one (403)", 2, daemon, "waits for approval")
         assert "devices waiting" in problem["remedy"]
         assert f"devices allow {agent.thing_name}" in problem["remedy"]
         shown = recovery(agent)
@@ -168,7 +168,7 @@ def test_without_a_claim_the_problem_says_what_would_help_and_a_claim_put_there_
         assert before in problem["title"]
         for words in ("--new-status ACTIVE", "fleet-cloud claim new", "fleet-agent adopt"):
             assert words in problem["remedy"]
-        told("… and there is no claim", 1, daemon, "it cannot ask for another one")
+        reported("… and there is no claim", 1, daemon, "it cannot ask for another one")
         assert recovery(agent)["rung"] == "dead"
         assert not faults.certificates()
         claim.mkdir()
@@ -202,7 +202,7 @@ def test_one_certificate_a_day_whatever_becomes_of_it(agent: Agent, faults: Faul
     change(agent, wait=1.0)
     with agent.running(config=config) as daemon:
         daemon.wait_for_line("once a day", 40)
-        told(
+        reported(
             "… and the ownership token expired before the hook approved",
             2,
             daemon,
@@ -230,7 +230,7 @@ def test_another_thing_s_name_changes_nothing(agent: Agent, faults: FaultClient)
     with agent.running(config=configured(agent, provisioning=provisioning)) as daemon:
         daemon.wait_for_line("it is not used", 40)
         until(lambda: recovery(agent)["rung"] == "waiting to ask again", "waiting")
-        told(
+        reported(
             "… and the template names another thing now",
             2,
             daemon,
@@ -283,7 +283,7 @@ def test_adopted_certificate_that_expired_is_replaced_at_once(
     time.sleep(max(0.0, (ends - dt.datetime.now(dt.UTC)).total_seconds() + 1))
     with agent.running(config=config) as daemon:
         after = wait_back(agent, daemon, made["certificateId"])
-        told("the device's certificate expired", 2, daemon, "has expired")
+        reported("the device's certificate expired", 2, daemon, "has expired")
         # The template gives a device configuration, which the topics may be made of.
         daemon.wait_for_line("the topics may be others now")
         daemon.wait_for_line("restarted in place")

@@ -66,7 +66,7 @@ class Commander:
         loads = cbor.loads if form == "cbor" else json.loads
         return outcome, loads(message.payload)
 
-    def told(self, identifier: str) -> Any:
+    def reported(self, identifier: str) -> Any:
         """Gives what the cloud knows of an execution."""
         return self.iot.get_command_execution(
             executionId=identifier, targetArn=self.arn, includeResult=True
@@ -112,24 +112,24 @@ def test_a_command_from_the_cli_to_the_device_and_back(
     assert message.properties[Property.CONTENT_TYPE] == "application/json"
     assert message.properties[Property.MESSAGE_EXPIRY] in (29, 30)
     assert message.qos == 1
-    assert commander.told(identifier)["status"] == "CREATED"
+    assert commander.reported(identifier)["status"] == "CREATED"
     assert commander.say(identifier, status="IN_PROGRESS") == (
         "accepted",
         {"executionId": identifier},
     )
-    assert commander.told(identifier)["status"] == "IN_PROGRESS"
+    assert commander.reported(identifier)["status"] == "IN_PROGRESS"
     done = {
         "status": "SUCCEEDED",
         "statusReason": {"reasonCode": "EXIT_0", "reasonDescription": "it is done"},
         "result": {"exit": {"s": "0"}, "good": {"b": True}, "raw": {"bin": "aGk="}},
     }
     assert commander.say(identifier, **done, clientToken="t")[1]["clientToken"] == "t"
-    told = aws(broker, "iot", "get-command-execution", "--execution-id", identifier,
+    reported = aws(broker, "iot", "get-command-execution", "--execution-id", identifier,
                "--target-arn", commander.arn, "--include-result")  # fmt: skip
-    assert told["status"] == "SUCCEEDED"
-    assert told["statusReason"] == done["statusReason"]
-    assert told["result"] == {"exit": {"S": "0"}, "good": {"B": True}, "raw": {"BIN": "aGk="}}
-    assert {"createdAt", "startedAt", "completedAt", "timeToLive"} <= set(told)
+    assert reported["status"] == "SUCCEEDED"
+    assert reported["statusReason"] == done["statusReason"]
+    assert reported["result"] == {"exit": {"S": "0"}, "good": {"B": True}, "raw": {"BIN": "aGk="}}
+    assert {"createdAt", "startedAt", "completedAt", "timeToLive"} <= set(reported)
     listed = aws(broker, "iot", "list-command-executions", "--target-arn", commander.arn,
                  "--started-time-filter", "after=2020-01-01T00:00")  # fmt: skip
     assert [execution["executionId"] for execution in listed["commandExecutions"]] == [identifier]
@@ -160,7 +160,7 @@ def test_an_update_in_cbor_is_answered_in_cbor(commander: Commander) -> None:
     update = {"status": "FAILED", "result": {"raw": {"bin": b"\0\1"}}}
     commander.peer.publish(f"{commander.base}/{identifier}/response/cbor", cbor.dumps(update))
     assert commander.answer(identifier) == ("accepted", {"executionId": identifier})
-    assert commander.told(identifier)["result"] == {"raw": {"BIN": b"\0\1"}}
+    assert commander.reported(identifier)["result"] == {"raw": {"BIN": b"\0\1"}}
 
 
 def test_two_updates_that_cross_are_a_conflict_and_the_second_is_taken_later(
@@ -173,7 +173,7 @@ def test_two_updates_that_cross_are_a_conflict_and_the_second_is_taken_later(
         commander.peer.publish_only(topic, json.dumps({"status": status}).encode(), qos=0)
     answers = dict([commander.answer(identifier), commander.answer(identifier)])
     assert answers["rejected"]["error"] == "DataConflict"
-    assert commander.told(identifier)["status"] == "IN_PROGRESS"
+    assert commander.reported(identifier)["status"] == "IN_PROGRESS"
     assert commander.say(identifier, status="SUCCEEDED")[0] == "accepted"
 
 
@@ -183,7 +183,7 @@ def test_what_has_ended_stays_as_it_is(commander: Commander) -> None:
     assert commander.say(identifier, status="REJECTED")[0] == "accepted"
     how, why = commander.say(identifier, status="SUCCEEDED")
     assert (how, why["error"]) == ("rejected", "TerminalStateReached")
-    assert commander.told(identifier)["status"] == "REJECTED"
+    assert commander.reported(identifier)["status"] == "REJECTED"
 
 
 def test_time_runs_out_from_the_start_and_an_end_from_the_device_still_counts(
@@ -192,14 +192,14 @@ def test_time_runs_out_from_the_start_and_an_end_from_the_device_still_counts(
     identifier = commander.start(commander.command(b"{}"), seconds=1)
     commander.peer.message()
     time.sleep(1.1)
-    told = commander.told(identifier)
-    assert told["status"] == "TIMED_OUT"
-    assert told["statusReason"] == {"reasonCode": "$NO_RESPONSE_FROM_DEVICE"}
-    assert "completedAt" not in told
+    reported = commander.reported(identifier)
+    assert reported["status"] == "TIMED_OUT"
+    assert reported["statusReason"] == {"reasonCode": "$NO_RESPONSE_FROM_DEVICE"}
+    assert "completedAt" not in reported
     how, why = commander.say(identifier, status="IN_PROGRESS")
     assert (how, why["error"]) == ("rejected", "InvalidStateTransition")
     assert commander.say(identifier, status="SUCCEEDED")[0] == "accepted"
-    assert commander.told(identifier)["status"] == "SUCCEEDED"
+    assert commander.reported(identifier)["status"] == "SUCCEEDED"
 
 
 def test_a_time_out_that_the_device_reports_is_an_end(commander: Commander) -> None:
@@ -243,7 +243,7 @@ def test_what_is_not_within_the_rules_is_rejected(commander: Commander) -> None:
     assert commander.answer(identifier)[1]["error"] == "InvalidJson"
     how, why = commander.say("no-such", status="FAILED")
     assert (how, why["error"]) == ("rejected", "ResourceNotFound")
-    assert commander.told(identifier)["status"] == "CREATED"
+    assert commander.reported(identifier)["status"] == "CREATED"
 
 
 def test_it_waits_for_a_client_with_a_session_as_long_as_its_time(
@@ -264,7 +264,7 @@ def test_it_waits_for_a_client_with_a_session_as_long_as_its_time(
     assert message.topic == f"{commander.base}/{identifier}/request/json"
     assert message.properties[Property.MESSAGE_EXPIRY] < 60
     assert back.arrived() == []
-    assert commander.told(late)["status"] == "TIMED_OUT"
+    assert commander.reported(late)["status"] == "TIMED_OUT"
 
 
 @pytest.mark.parametrize("end", ["request/+", "request/#", "+/json", "response/+/json"])
@@ -273,8 +273,8 @@ def test_a_wildcard_elsewhere_ends_the_connection(
 ) -> None:
     commander.peer.subscribe_only(f"{commander.base}/+/{end}")
     assert commander.peer.end() == 143
-    told = aws_client(broker, "iot-data").get_connection(clientId=commander.thing)
-    assert told["disconnectReason"] == "CLIENT_ERROR"
+    reported = aws_client(broker, "iot-data").get_connection(clientId=commander.thing)
+    assert reported["disconnectReason"] == "CLIENT_ERROR"
 
 
 def test_without_that_limit_it_is_refused_alone(free_broker: Sandbox, free: Claim) -> None:
@@ -304,7 +304,7 @@ def test_a_template_is_filled_with_the_parameters(commander: Commander) -> None:
     identifier = commander.start(arn, parameters={"name": {"S": "Ada"}})
     message = commander.peer.message()
     assert json.loads(message.payload) == {"level": 3, "text": "for Ada", "left": SECONDS}
-    assert commander.told(identifier)["parameters"] == {"name": {"S": "Ada"}}
+    assert commander.reported(identifier)["parameters"] == {"name": {"S": "Ada"}}
     start = commander.jobs.start_command_execution
     wanted = {"commandArn": arn, "targetArn": commander.arn}
     assert refusal(start, **wanted) == ("ValidationException", 400)
@@ -385,4 +385,4 @@ def test_an_answer_can_be_rejected_late_or_lost(commander: Commander, broker: Sa
     time.sleep(0.2)
     assert commander.peer.arrived() == []
     broker.faults.clear()
-    assert commander.told(identifier)["status"] == "IN_PROGRESS"
+    assert commander.reported(identifier)["status"] == "IN_PROGRESS"

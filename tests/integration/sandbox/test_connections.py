@@ -153,9 +153,9 @@ def test_a_connection_and_what_became_of_it(broker: Sandbox, data: Any, peer: Op
     seen: Peer = peer("seen")
     seen.connect({Property.SESSION_EXPIRY: 600}, keep_alive=40)
     seen.subscribe("a/+", "b")
-    told = aws(broker, "iot-data", "get-connection", "--client-id", "seen")
-    since = told.pop("connectedSince")
-    assert told == {
+    reported = aws(broker, "iot-data", "get-connection", "--client-id", "seen")
+    since = reported.pop("connectedSince")
+    assert reported == {
         "connected": True,
         "clientId": "seen",
         "thingName": "seen",
@@ -167,10 +167,10 @@ def test_a_connection_and_what_became_of_it(broker: Sandbox, data: Any, peer: Op
     wanted = [{"topicFilter": "a/+", "qos": 1}, {"topicFilter": "b", "qos": 1}]
     assert listed["subscriptions"] == wanted
     seen.disconnect()
-    told = data.get_connection(clientId="seen")
-    assert told["connected"] is False
-    assert told["disconnectReason"] == "CLIENT_INITIATED_DISCONNECT"
-    assert told["disconnectedSince"] >= since
+    reported = data.get_connection(clientId="seen")
+    assert reported["connected"] is False
+    assert reported["disconnectReason"] == "CLIENT_INITIATED_DISCONNECT"
+    assert reported["disconnectedSince"] >= since
     assert data.list_subscriptions(clientId="seen")["subscriptions"] == wanted
     assert refusal(data.get_connection, clientId="never")[0] == 404
 
@@ -182,11 +182,15 @@ def test_a_thing_s_connectivity_needs_the_index(broker: Sandbox, peer: Open) -> 
     assert refusal(ask, thingName="indexed")[0] == 400
     modes = {"thingIndexingMode": "REGISTRY", "thingConnectivityIndexingMode": "STATUS"}
     iot.update_indexing_configuration(thingIndexingConfiguration=modes)
-    told = ask(thingName="indexed")
-    assert (told["connected"], "timestamp" in told) == (False, False)
+    reported = ask(thingName="indexed")
+    assert (reported["connected"], "timestamp" in reported) == (False, False)
     peer("indexed").connect()
-    told = ask(thingName="indexed")
-    assert (told["connected"], told["clientId"], "timestamp" in told) == (True, "indexed", True)
+    reported = ask(thingName="indexed")
+    assert (reported["connected"], reported["clientId"], "timestamp" in reported) == (
+        True,
+        "indexed",
+        True,
+    )
     assert refusal(ask, thingName="no-such")[0] == 404
 
 
@@ -198,8 +202,8 @@ def test_a_connection_is_ended_with_its_will_or_without(data: Any, peer: Open) -
         each.connect({Property.SESSION_EXPIRY: 60}, will=Will(f"wills/{will}"))
         data.delete_connection(clientId=each.client_id, preventWillMessage=prevented)
         assert each.end() == 152
-        told = data.get_connection(clientId=each.client_id)
-        assert told["disconnectReason"] == "API_INITIATED_DISCONNECT"
+        reported = data.get_connection(clientId=each.client_id)
+        assert reported["disconnectReason"] == "API_INITIATED_DISCONNECT"
     assert listener.message().topic == "wills/spoken"
     assert listener.arrived() == []
     data.delete_connection(clientId=silent.client_id, cleanSession=True)

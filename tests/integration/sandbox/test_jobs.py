@@ -85,9 +85,9 @@ def test_a_job_from_notice_to_success(sandbox: Sandbox, iot: Any, tmp_path: Path
         how, late = ask(one, update, status="IN_PROGRESS")
         assert (how, late["code"]) == ("rejected", "InvalidStateTransition")
         assert "execution" not in ask(one, f"{base}/$next/get")[1]
-    told = iot.describe_job_execution(jobId="job-1", thingName="jobber-1")["execution"]
+    reported = iot.describe_job_execution(jobId="job-1", thingName="jobber-1")["execution"]
     # Details that an update leaves out stay as they were.
-    assert told["statusDetails"] == {"detailsMap": {"from": "a"}}
+    assert reported["statusDetails"] == {"detailsMap": {"from": "a"}}
     assert iot.describe_job(jobId="job-1")["job"]["status"] == "COMPLETED"
     listed = iot.list_job_executions_for_thing(thingName="jobber-1")["executionSummaries"]
     assert [entry["jobId"] for entry in listed] == ["job-1"]

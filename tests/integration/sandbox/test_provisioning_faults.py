@@ -39,8 +39,8 @@ def test_reject_answers_as_told_and_makes_no_certificate(
     faults.add(
         operation, "reject", status_code=418, error_code="Teapot", message="short and stout"
     )
-    told = {"statusCode": 418, "errorCode": "Teapot", "errorMessage": "short and stout"}
-    assert create(claimant, operation) == ("rejected", told)
+    reported = {"statusCode": 418, "errorCode": "Teapot", "errorMessage": "short and stout"}
+    assert create(claimant, operation) == ("rejected", reported)
     assert faults.certificates() == []
     assert create(claimant, operation)[0] == "accepted"
     assert outcome(faults, operation) == {

@@ -96,9 +96,9 @@ def test_without_the_group_it_is_roots_until_the_first_boot(
 ) -> None:
     (root / "etc/group").write_text("root:x:0:\n")
     assert install(image, root) == 0
-    told = capsys.readouterr()
-    assert "root:root until _fleet-agent is there, at boot" in told.out
-    assert told.err == ""
+    reported = capsys.readouterr()
+    assert "root:root until _fleet-agent is there, at boot" in reported.out
+    assert reported.err == ""
     assert (root / HOME / "claim/claim.private.pem.key").stat().st_gid == os.getegid()
 
 
@@ -154,9 +154,9 @@ def test_a_missing_claim_names_both_places(
     text = CONFIG.replace("claim/claim.c", "/etc/fleet-agent/claim/claim.c")
     (image / "config.yaml").write_text(text)
     assert install(image, root) == 78
-    told = capsys.readouterr().err
-    assert "claim.certificate names /etc/fleet-agent/claim/claim.certificate.pem.crt" in told
-    assert f"not in {root} either" in told
+    reported = capsys.readouterr().err
+    assert "claim.certificate names /etc/fleet-agent/claim/claim.certificate.pem.crt" in reported
+    assert f"not in {root} either" in reported
 
 
 def test_other_content_is_replaced_only_by_force(image: Path, root: Path) -> None:

@@ -144,7 +144,7 @@ def test_what_a_file_holds_instead_is_named_with_the_command_that_converts() -> 
         serialization.BestAvailableEncryption(b"secret"),
     )
 
-    def told(read: Callable[[bytes, str], object], data: bytes) -> str:
+    def reported(read: Callable[[bytes, str], object], data: bytes) -> str:
         with pytest.raises(DeviceError) as error:
             read(data, "a file")
         return f"{error.value.title} {error.value.remedy}"
@@ -154,10 +154,10 @@ def test_what_a_file_holds_instead_is_named_with_the_command_that_converts() -> 
         (pem_file.private_key, private, "pkey"),
         (pem_file.request, csr, "req"),
     ):
-        assert f"openssl {tool} -inform DER -in 'a file'" in told(read, der(text))
-        assert "iconv -f UTF-16" in told(read, text.encode("utf-16"))
-        assert "iconv -f UTF-16" in told(read, text.encode("utf-16-le"))
-        assert "sed 's/" in told(read, text.replace("\n", "\\n").encode())
+        assert f"openssl {tool} -inform DER -in 'a file'" in reported(read, der(text))
+        assert "iconv -f UTF-16" in reported(read, text.encode("utf-16"))
+        assert "iconv -f UTF-16" in reported(read, text.encode("utf-16-le"))
+        assert "sed 's/" in reported(read, text.replace("\n", "\\n").encode())
     bundle = pkcs12.serialize_key_and_certificates(
         b"device",
         key,
@@ -165,13 +165,13 @@ def test_what_a_file_holds_instead_is_named_with_the_command_that_converts() -> 
         None,
         serialization.NoEncryption(),
     )
-    assert "openssl pkcs12 -in 'a file' -clcerts" in told(pem_file.certificate, bundle)
-    assert "openssl pkcs12 -in 'a file' -nocerts" in told(pem_file.private_key, bundle)
-    assert "it is a PUBLIC KEY" in told(pem_file.private_key, public)
-    assert "it is a CERTIFICATE" in told(pem_file.private_key, leaf.encode())
-    assert "it is a PRIVATE KEY" in told(pem_file.certificate, private.encode())
-    assert "passphrase" in told(pem_file.private_key, locked)
-    assert "openssl pkey" in told(pem_file.private_key, locked)
+    assert "openssl pkcs12 -in 'a file' -clcerts" in reported(pem_file.certificate, bundle)
+    assert "openssl pkcs12 -in 'a file' -nocerts" in reported(pem_file.private_key, bundle)
+    assert "it is a PUBLIC KEY" in reported(pem_file.private_key, public)
+    assert "it is a CERTIFICATE" in reported(pem_file.private_key, leaf.encode())
+    assert "it is a PRIVATE KEY" in reported(pem_file.certificate, private.encode())
+    assert "passphrase" in reported(pem_file.private_key, locked)
+    assert "openssl pkey" in reported(pem_file.private_key, locked)
 
 
 def test_another_name_of_the_same() -> None:

@@ -58,8 +58,8 @@ def test_the_same_device(tmp_path: Path, device: Path) -> None:
     assert fingerprint.difference(tmp_path, IDENTITY, device) is None
     path = tmp_path / fingerprint.FILE
     assert path.stat().st_mode & 0o777 == 0o600
-    for told in ("10000000abcd", "15010042", "dc:a6:32"):
-        assert told not in path.read_text()
+    for reported in ("10000000abcd", "15010042", "dc:a6:32"):
+        assert reported not in path.read_text()
 
 
 def test_another_board_is_another_device(tmp_path: Path, device: Path, other: Path) -> None:

@@ -58,10 +58,12 @@ def test_a_fault_of_an_image(tmp_path: Path, fault: Seeded) -> None:
 
 def _assert_found(bench: Bench, fault: Seeded) -> None:
     found = [each for each in bench.examine() if each.level not in _QUIET]
-    told = [each for each in found if each.code == fault.code]
-    assert told, [each.code for each in found]
-    assert {each.level.value for each in told} == {fault.level}
-    assert any(fault.names in f"{each.title} {each.where} {each.remedy}" for each in told), told
+    reported = [each for each in found if each.code == fault.code]
+    assert reported, [each.code for each in found]
+    assert {each.level.value for each in reported} == {fault.level}
+    assert any(fault.names in f"{each.title} {each.where} {each.remedy}" for each in reported), (
+        reported
+    )
     assert all(each.remedy for each in found)
     others = {each.code for each in found} - {fault.code, *fault.also}
     assert others == set(), [each for each in found if each.code in others]

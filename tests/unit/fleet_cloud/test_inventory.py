@@ -110,7 +110,8 @@ def test_moment_is_read_as_both_versions_of_the_cli_tell_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(5, "5 s"), (60, "1 min"), (7200, "2 h"), (200_000, "2 d"), (-5, "0 s")]
+    ("seconds", "reported"),
+    [(5, "5 s"), (60, "1 min"), (7200, "2 h"), (200_000, "2 d"), (-5, "0 s")],
 )
-def test_age_is_told_in_its_largest_unit(seconds: int, told: str) -> None:
-    assert times.age(NOW - dt.timedelta(seconds=seconds), NOW) == told
+def test_age_is_told_in_its_largest_unit(seconds: int, reported: str) -> None:
+    assert times.age(NOW - dt.timedelta(seconds=seconds), NOW) == reported

@@ -166,8 +166,8 @@ def test_lines_without_a_client_are_taken_by_its_certificates() -> None:
 
 def test_what_is_said_again_and_again_is_told_once() -> None:
     sent = [aws_line(at, eventType="Publish-In", topicName="dt/pump") for at in (1, 2, 3, 5)]
-    told = story.together(story.in_order([*sent, aws_line(4, eventType="Ping")]))
-    assert [(event.at, event.words) for event in told] == [
+    reported = story.together(story.in_order([*sent, aws_line(4, eventType="Ping")]))
+    assert [(event.at, event.words) for event in reported] == [
         (NOON + dt.timedelta(minutes=3), "Publish-In dt/pump (3 times)"),
         (NOON + dt.timedelta(minutes=4), "Ping"),
         (NOON + dt.timedelta(minutes=5), "Publish-In dt/pump"),

@@ -189,17 +189,17 @@ def test_a_key_in_a_token_is_used_again_and_again(hidden: KeyPair, tmp_path: Pat
 
 
 def test_what_the_sdk_is_told_of_a_token(hidden: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
     make = io.TlsContextOptions.create_client_with_mtls_pkcs11
 
     def note(**given: Any) -> io.TlsContextOptions:
-        told.append(given)
+        reported.append(given)
         return make(**given)
 
     monkeypatch.setattr(io.TlsContextOptions, "create_client_with_mtls_pkcs11", note)
     for _ in range(2):
         tls.context(route(), hidden)
-    one, two = told
+    one, two = reported
     # Its module is initialised once, by whoever looked into the token first.
     assert one["pkcs11_lib"] is two["pkcs11_lib"]
     del one["pkcs11_lib"]

@@ -76,7 +76,7 @@ class Bench:
         """It takes nothing."""
         self.queue._file.execute("PRAGMA query_only = ON")
 
-    def mend_disk(self) -> None:
+    def fix_disk(self) -> None:
         self.queue._file.execute("PRAGMA query_only = OFF")
 
 
@@ -84,7 +84,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path / "q")
     yield bench
-    bench.mend_disk()
+    bench.fix_disk()
     bench.queue.close()
 
 
@@ -150,7 +150,7 @@ def test_what_the_disk_does_not_take_is_counted_and_told_and_that_it_heals_is_to
     assert [
         str(why).startswith(f"The queue of readings {bench.path}") for why in bench.stored
     ] == [True] * 3
-    bench.mend_disk()
+    bench.fix_disk()
     for sizes in ([1], [1, 1]):
         bench.put(*sizes)
         assert bench.settle(at_once=True) == ["t"]
@@ -196,7 +196,7 @@ def test_a_disk_on_which_nothing_can_be_deleted_is_tried_again_after_a_while(
         bench.settle()
         assert bench.disk == ["queue-erofs"] * count
         assert bench.wait == commits.FLUSH_EVERY
-    bench.mend_disk()
+    bench.fix_disk()
     bench.clock.go(commits.FLUSH_EVERY)
     bench.settle()
     assert bench.disk[2:] == [None]

@@ -43,14 +43,14 @@ class Bench:
         self.queue = Queue(folder / "q.sqlite3", self.settings.queue, self.clock)
         Bench.opened.append(self.queue)
         self.wire = Held()
-        self.told: list[tuple[str | None, AgentError | None]] = []  # no topic: the disk
+        self.reported: list[tuple[str | None, AgentError | None]] = []  # no topic: the disk
         self.publisher = Publisher(self.queue, self.settings, self.clock, self)
 
     def topic(self, topic: str, error: AgentError | None) -> None:
-        self.told.append((topic, error))
+        self.reported.append((topic, error))
 
     def disk(self, error: AgentError | None) -> None:
-        self.told.append((None, error))
+        self.reported.append((None, error))
 
     def put(self, *numbers: int, topic: str = TOPIC) -> None:
         for number in numbers:
@@ -149,24 +149,26 @@ def test_what_no_puback_came_for_goes_again_in_order(bench: Bench) -> None:
 
 
 def test_sender_is_told_once_it_is_durable_and_once_aws_has_it(bench: Bench) -> None:
-    told: list[tuple[str, str | None]] = []
+    reported: list[tuple[str, str | None]] = []
     reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
     bench.publisher.put(
-        reading, lambda why: told.append(("stored", why)), lambda why: told.append(("sent", why))
+        reading,
+        lambda why: reported.append(("stored", why)),
+        lambda why: reported.append(("sent", why)),
     )
-    assert told == []
+    assert reported == []
     bench.settle()
-    assert told == [("stored", None)]
+    assert reported == [("stored", None)]
     bench.connect()
     bench.answer(0)
-    assert told == [("stored", None), ("sent", None)]
+    assert reported == [("stored", None), ("sent", None)]
 
 
 def test_a_refused_topic_is_kept_named_and_tried_again_slower_and_slower(bench: Bench) -> None:
     bench.connect()
     bench.put(1)
     bench.answer(NOT_AUTHORIZED)
-    topic, error = bench.told[-1]
+    topic, error = bench.reported[-1]
     assert topic == TOPIC
     assert error is not None
     assert f"iot:Publish on topic/{TOPIC}" in error.title
@@ -184,7 +186,7 @@ def test_a_refused_topic_is_kept_named_and_tried_again_slower_and_slower(bench: 
     bench.clock.go(POLICY.first * 4 + 1)
     bench.settle()
     bench.answer(0)
-    assert bench.told[-1] == (TOPIC, None)
+    assert bench.reported[-1] == (TOPIC, None)
     assert bench.carried() == [1, 1, 1, 1]
     assert bench.publisher.waiting == 0
 
@@ -326,14 +328,14 @@ def test_a_message_of_exactly_what_the_server_takes_is_sent(bench: Bench) -> Non
     bench.publisher.connected(bench.wire, Limits(packet=size - 1))
     bench.settle()
     assert bench.carried()[2:] == [1, 2]
-    assert bench.told == []
+    assert bench.reported == []
 
 
 def test_what_is_too_large_for_aws_is_not_taken(bench: Bench) -> None:
-    told: list[str | None] = []
+    reported: list[str | None] = []
     payload = b"1" * (MAX_PAYLOAD + 1)
-    bench.publisher.put(Reading(topic=TOPIC, payload=payload, time=0.0), told.append)
-    assert "AWS IoT takes" in str(told[0])
+    bench.publisher.put(Reading(topic=TOPIC, payload=payload, time=0.0), reported.append)
+    assert "AWS IoT takes" in str(reported[0])
     assert bench.publisher.waiting == 0
 
 
@@ -375,8 +377,8 @@ def test_what_cannot_be_read_is_told_and_sent_once_it_can(tmp_path: Path) -> Non
     connection.set_progress_handler(lambda: 1, 1)
     bench.connect()
     assert bench.wire.carried == []
-    assert [topic for topic, _ in bench.told] == [None, None]
-    assert "cannot be used" in str(bench.told[0][1])
+    assert [topic for topic, _ in bench.reported] == [None, None]
+    assert "cannot be used" in str(bench.reported[0][1])
     assert bench.publisher.due == bench.clock.passed + DISK.first
     connection.set_progress_handler(None, 1)
     bench.settle()
@@ -390,22 +392,22 @@ def test_what_cannot_be_read_is_told_and_sent_once_it_can(tmp_path: Path) -> Non
     assert bench.publisher.waiting == 0
     bench.clock.go(FLUSH_EVERY)
     bench.settle()
-    assert bench.told[2:] == [(None, None)]
+    assert bench.reported[2:] == [(None, None)]
 
 
 def test_a_full_disk_is_told_and_heals(bench: Bench) -> None:
-    told: list[str | None] = []
+    reported: list[str | None] = []
     reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
     bench.queue._file.execute("PRAGMA max_page_count = 1")
-    bench.publisher.put(dataclasses.replace(reading, payload=b"x" * 9000), told.append)
+    bench.publisher.put(dataclasses.replace(reading, payload=b"x" * 9000), reported.append)
     bench.settle()
-    assert "the disk is full" in str(told[0])
-    assert bench.told[-1][0] is None
+    assert "the disk is full" in str(reported[0])
+    assert bench.reported[-1][0] is None
     bench.queue._file.execute("PRAGMA max_page_count = 100000")
-    bench.publisher.put(reading, told.append)
+    bench.publisher.put(reading, reported.append)
     bench.settle()
-    assert told[1] is None
-    assert bench.told[-1] == (None, None)
+    assert reported[1] is None
+    assert bench.reported[-1] == (None, None)
 
 
 def test_topics_take_turns(bench: Bench) -> None:
@@ -432,7 +434,7 @@ def test_many_refusals_of_one_moment_count_once_and_a_new_connection_tries_at_on
     while bench.wire.flying:
         bench.answer(None)
     bench.connect()
-    assert bench.told[-1] == (TOPIC, None)
+    assert bench.reported[-1] == (TOPIC, None)
     for _ in range(8):
         bench.clock.go(1)
         bench.answer(0)
@@ -447,7 +449,7 @@ def test_a_refusal_is_over_with_the_next_success_although_readings_were_dropped(
     for code in (NOT_AUTHORIZED, 0):
         bench.put(1)
         bench.answer(code)
-    assert bench.told[-1] == (TOPIC, None)
+    assert bench.reported[-1] == (TOPIC, None)
 
 
 def test_a_cut_connection_is_no_refusal_whichever_news_comes_first(bench: Bench) -> None:
@@ -464,17 +466,17 @@ def test_a_cut_connection_is_no_refusal_whichever_news_comes_first(bench: Bench)
     )
     bench.publisher.published(cut)
     bench.publisher.disconnected()
-    assert bench.told == []
+    assert bench.reported == []
     bench.connect()
     assert bench.carried() == [1, 1]
 
 
 def test_who_waits_for_a_reading_hears_that_the_file_was_damaged(bench: Bench) -> None:
-    told: list[str | None] = []
+    reported: list[str | None] = []
     for number in range(300):
         payload = str(number).encode().ljust(3000)
         reading = Reading(topic=TOPIC, payload=payload, time=0.0)
-        bench.publisher.put(reading, None, told.append)
+        bench.publisher.put(reading, None, reported.append)
     bench.settle()
     path = bench.queue._file._path
     bench.queue._file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -488,8 +490,8 @@ def test_who_waits_for_a_reading_hears_that_the_file_was_damaged(bench: Bench) -
         bench.answer(0)
     bench.settle()
     assert bench.queue.replaced
-    assert len(told) == 300
-    assert any("damaged" in str(words) for words in told)
+    assert len(reported) == 300
+    assert any("damaged" in str(words) for words in reported)
     assert bench.publisher.waiting == 0
 
 
@@ -645,7 +647,7 @@ def test_a_batch_shrinks_until_the_server_takes_it(
     # What was under way behind one that was too large arrived before it.
     assert sorted(n for each in taken for n in json.loads(each.payload)) == list(range(1000))
     assert bench.queue.dropped.refused == 0
-    assert bench.told == []
+    assert bench.reported == []
 
 
 def test_a_reading_that_is_too_large_for_the_server_is_dropped_named_and_counted(
@@ -659,7 +661,7 @@ def test_a_reading_that_is_too_large_for_the_server_is_dropped_named_and_counted
     assert bench.carried("dt/pump/other") == [1]
     assert bench.carried() == []
     assert bench.queue.dropped.refused == 1
-    topic, error = bench.told[-1]
+    topic, error = bench.reported[-1]
     assert topic == TOPIC
     assert re.search(r"has 5\d\d\d bytes, the server takes 1000 bytes: it was dropped", str(error))
     assert heard == ["it is larger than the server takes"]
@@ -672,7 +674,7 @@ def test_two_readings_that_are_too_large_together_go_one_by_one(bench: Bench) ->
     bench.publisher.connected(bench.wire, Limits(packet=900))
     bench.settle()
     assert [len(each.payload) for each in bench.wire.carried] == [500, 500]
-    assert bench.told == []
+    assert bench.reported == []
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -699,7 +701,7 @@ def test_an_answer_that_is_too_large_for_the_server_is_dropped_named_and_counted
     bench.settle()
     assert bench.carried("answers") == [1]
     assert bench.publisher.counts.answers_dropped == 1
-    topic, error = bench.told[-1]
+    topic, error = bench.reported[-1]
     assert topic == "answers"
     assert re.search(r"has 5\d\d\d bytes, the server takes 1000 bytes: it was dropped", str(error))
 
@@ -738,18 +740,18 @@ def test_of_very_many_refused_topics_the_first_are_told_and_told_to_be_well(benc
         bench.settle()
         bench.answer(NOT_AUTHORIZED)
     first = [f"t{number}" for number in range(REFUSED_KEPT)]
-    assert [topic for topic, _ in bench.told] == first
+    assert [topic for topic, _ in bench.reported] == first
     bench.publisher.answer(Outgoing(topic="t5", payload=b"1"))
     bench.clock.go(1)
     bench.settle()
     bench.answer(NOT_AUTHORIZED)  # in other words, perhaps
-    assert bench.told[-1][0] == "t5"
+    assert bench.reported[-1][0] == "t5"
     for topic in first:
         bench.publisher.answer(Outgoing(topic=topic, payload=b"1"))
         bench.clock.go(1)
         bench.settle()
         bench.answer(0)
-    assert bench.told[REFUSED_KEPT + 1 :] == [(topic, None) for topic in first]
+    assert bench.reported[REFUSED_KEPT + 1 :] == [(topic, None) for topic in first]
 
 
 def test_a_refused_answer_is_dropped_its_end_heard_and_the_next_one_clears_it(
@@ -763,7 +765,7 @@ def test_a_refused_answer_is_dropped_its_end_heard_and_the_next_one_clears_it(
         bench.settle()
         bench.answer(code)
     assert ended == ["end", "end"]
-    assert [(topic, error is None) for topic, error in bench.told] == [
+    assert [(topic, error is None) for topic, error in bench.reported] == [
         ("answers", False),
         ("answers", True),
     ]
@@ -779,14 +781,14 @@ def test_a_code_that_passes_is_named_and_the_reading_sent_again_after_a_pause(
     bench.put(2, topic="dt/pump/other")
     bench.answer(code)
     bench.answer(0)
-    topic, error = bench.told[-1]
+    topic, error = bench.reported[-1]
     assert topic == TOPIC
     assert ("does not know" if code == UNKNOWN else f"PUBACK {code}") in str(error)
     assert bench.wire.flying == []
     bench.clock.go(1.1)
     bench.settle()
     bench.answer(0)
-    assert bench.told[-1] == (TOPIC, None)
+    assert bench.reported[-1] == (TOPIC, None)
     assert bench.publisher.waiting == 0
 
 
@@ -796,7 +798,7 @@ def test_no_acknowledgement_in_time_is_called_that_and_the_reading_sent_again(
     bench.connect()
     bench.put(1)
     bench.publisher.published(bench.wire.answer(0, None, NoAnswer.LATE))
-    _, error = bench.told[-1]
+    _, error = bench.reported[-1]
     assert error is not None
     assert "No acknowledgement" in error.title
     assert "30 s" in error.title
@@ -812,7 +814,7 @@ def test_what_can_never_be_sent_is_dropped_named_and_counted(bench: Bench) -> No
     bench.put(1)
     bench.publisher.published(bench.wire.answer(0, None, NoAnswer.IMPOSSIBLE))
     assert (bench.publisher.waiting, bench.queue.dropped.refused) == (0, 1)
-    assert "can never be sent" in str(bench.told[-1][1])
+    assert "can never be sent" in str(bench.reported[-1][1])
 
 
 def test_an_answer_that_ends_the_connection_twice_is_dropped_and_none_goes_there_again(
@@ -826,7 +828,7 @@ def test_an_answer_that_ends_the_connection_twice_is_dropped_and_none_goes_there
         bench.publisher.disconnected()
         bench.answer(None)
         assert bench.publisher.due  # between two connections, too
-    assert "ended the connection twice" in str(bench.told[-1][1])
+    assert "ended the connection twice" in str(bench.reported[-1][1])
     carried = len(bench.wire.carried)
     bench.publisher.answer(answer)
     bench.connect()
@@ -856,10 +858,10 @@ def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_go_on(
         assert cuts < 10
     assert cuts == 4
     assert bench.queue.dropped.refused == 1
-    assert [topic for topic, error in bench.told if error] == ["bad"]
-    assert "ended the connection twice" in str(bench.told[0][1])
+    assert [topic for topic, error in bench.reported if error] == ["bad"]
+    assert "ended the connection twice" in str(bench.reported[0][1])
     bench.connect()
-    assert len(bench.told) == 1  # it is still told with the next connection
+    assert len(bench.reported) == 1  # it is still told with the next connection
     assert [bench.carried(f"good/{number}")[-1] for number in range(5)] == list(range(5))
 
 
@@ -901,7 +903,7 @@ def test_messages_that_were_cut_together_go_alone_as_large_as_they_were(bench: B
     bench.put(4, topic="a")
     bench.put(4, topic="b")
     assert len(bench.wire.flying) == 2
-    assert bench.told == []
+    assert bench.reported == []
 
 
 def test_who_was_answered_as_often_as_it_was_cut_is_suspected_no_more(tmp_path: Path) -> None:
@@ -951,7 +953,7 @@ def test_one_news_of_the_end_is_enough_and_the_second_changes_nothing(bench: Ben
         bench.answer(0)
     assert [each.topic for each in bench.wire.carried] == [f"answers/{n}" for n in (0, 1, 2)] * 2
     assert bench.publisher.counts.answers_dropped == 0
-    assert bench.told == []
+    assert bench.reported == []
 
 
 def test_what_was_acknowledged_before_the_end_is_not_sent_again(bench: Bench) -> None:
@@ -970,17 +972,17 @@ def test_a_message_that_ended_the_connection_is_tried_again_after_an_hour(bench:
     for _ in range(2):
         bench.connect()
         cut(bench)
-    assert [topic for topic, error in bench.told if error] == ["poison"]
+    assert [topic for topic, error in bench.reported if error] == ["poison"]
     bench.clock.go(DROPPED_SHOWN)
     bench.connect()
-    assert bench.told[-1] == ("poison", None)
+    assert bench.reported[-1] == ("poison", None)
     bench.publisher.answer(answer)
     bench.settle()
     bench.answer(0)
     assert [each.topic for each in bench.wire.carried] == ["poison"] * 3
     cut(bench)
     bench.connect()
-    assert len(bench.told) == 2
+    assert len(bench.reported) == 2
 
 
 def test_a_topic_that_ends_the_connection_is_tried_again_slower_and_slower(tmp_path: Path) -> None:
@@ -1017,7 +1019,7 @@ def test_an_answer_that_ends_the_connection_twice_is_dropped_and_readings_go_on(
     bench.answer(0)
     assert bench.carried()[-1] == 1
     assert (bench.publisher.waiting, bench.publisher.counts.answers_dropped) == (0, 1)
-    assert "$aws/unknown" in str(bench.told[0][1])
+    assert "$aws/unknown" in str(bench.reported[0][1])
 
 
 def test_a_network_that_breaks_again_and_again_loses_nothing(bench: Bench) -> None:
@@ -1082,7 +1084,7 @@ def test_no_statement_is_offered_for_an_answer_whose_topic_a_stranger_chose(
     bench.publisher.answer(Outgoing(topic="secret", payload=b"1", is_foreign=is_foreign))
     bench.settle()
     bench.answer(NOT_AUTHORIZED)
-    topic, error = bench.told[-1]
+    topic, error = bench.reported[-1]
     assert topic == "secret"
     assert error is not None
     assert "iot:Publish on topic/secret" in error.title
@@ -1107,4 +1109,4 @@ def test_what_is_under_way_when_we_leave_is_sent_again_and_nothing_of_it_is_susp
     bench.answer(0, index=-1)
     assert bench.publisher.waiting == 0
     assert [each.topic for each in bench.wire.carried].count("answers") == 4
-    assert bench.told == []
+    assert bench.reported == []

@@ -1197,9 +1197,9 @@ print(json.dumps([told, len(found), places[0][1]]))
     done = subprocess.run(
         [sys.executable, "-c", program, full_file], capture_output=True, text=True, check=True
     )
-    told, found, sequence = json.loads(done.stdout)
-    assert len(told) == 2
-    assert "cannot be used" in told[0]
+    reported, found, sequence = json.loads(done.stdout)
+    assert len(reported) == 2
+    assert "cannot be used" in reported[0]
     assert (found, sequence) == (501, 501)
     queue = Queue(full_file, Bounds(), FakeClock())
     assert drained(queue)["t"] == [*range(501), 503]

@@ -162,9 +162,9 @@ def test_only_what_is_stored_counts_as_read(bench: Bench) -> None:
     offsets = []
     due = source.due
     for payload in (b"22", b"1", b"333"):
-        told = waiting[payload]
-        assert told
-        told(None)
+        reported = waiting[payload]
+        assert reported
+        reported(None)
         source._save()
         offsets.append(bench.offset)
         assert source.due == due

@@ -71,11 +71,11 @@ def test_with_wait_the_second_packet_tells_that_aws_has_it(bench: Bench) -> None
     first, second = bench.intake.acknowledge
     second("")
     first("dropped, the queue is full")
-    told = program.hear()[2:]
-    assert told[0] == {"acknowledged": True, "id": "b"}
-    assert (told[1]["acknowledged"], told[1]["id"]) == (False, 7)
-    assert told[1]["error"]["code"] == "never-sent"
-    assert "dropped, the queue is full" in told[1]["error"]["title"]
+    reported = program.hear()[2:]
+    assert reported[0] == {"acknowledged": True, "id": "b"}
+    assert (reported[1]["acknowledged"], reported[1]["id"]) == (False, 7)
+    assert reported[1]["error"]["code"] == "never-sent"
+    assert "dropped, the queue is full" in reported[1]["error"]["title"]
 
 
 def test_what_aws_says_comes_after_the_answer(bench: Bench) -> None:
@@ -115,9 +115,9 @@ def test_answers_come_in_the_order_of_the_packets(bench: Bench) -> None:
     bench.until(2)
     assert program.hear() == []
     bench.intake.commit()
-    told = program.hear()
-    assert [each["ok"] for each in told] == [True, False, True]
-    assert [each.get("id") for each in told] == [1, None, 3]
+    reported = program.hear()
+    assert [each["ok"] for each in reported] == [True, False, True]
+    assert [each.get("id") for each in reported] == [1, None, 3]
 
 
 def test_what_could_not_be_stored_is_told(bench: Bench) -> None:
@@ -127,9 +127,9 @@ def test_what_could_not_be_stored_is_told(bench: Bench) -> None:
     program.send({"payload": 1, "id": 5})
     bench.until(1)
     bench.intake.commit("the disk is full")
-    (told,) = program.hear()
-    assert (told["error"]["code"], told["id"]) == ("not-stored", 5)
-    assert "the disk is full" in told["error"]["title"]
+    (reported,) = program.hear()
+    assert (reported["error"]["code"], reported["id"]) == ("not-stored", 5)
+    assert "the disk is full" in reported["error"]["title"]
 
 
 @pytest.mark.parametrize(
@@ -169,11 +169,11 @@ def test_what_is_refused_is_told_why_and_the_next_is_taken(
 ) -> None:
     begin(bench)
     program = Program(bench)
-    told = program.ask(packet)
-    assert told["ok"] is False
-    assert told["error"]["code"] == code
-    assert told["error"]["title"]
-    assert told["error"]["remedy"]
+    reported = program.ask(packet)
+    assert reported["ok"] is False
+    assert reported["error"]["code"] == code
+    assert reported["error"]["title"]
+    assert reported["error"]["remedy"]
     assert program.ask({"payload": 2}) == {"ok": True}
     assert bench.intake.payloads == [b"2"]
 
@@ -187,9 +187,9 @@ def test_the_allow_list_goes_by_the_users_number(bench: Bench) -> None:
     program = Program(bench)
     assert program.ask({"topic": "dt/pump-7/a", "payload": 1})["ok"]
     assert program.ask({"topic": "dt/pump-7/b/c", "payload": 1})["ok"]
-    told = program.ask({"topic": "dt/pump-7/c", "payload": 1, "id": 0})
-    assert (told["error"]["code"], told["id"]) == ("not-allowed", 0)
-    assert f"{{user: {os.getuid()}, topics: ['dt/pump-7/c']}}" in told["error"]["remedy"]
+    reported = program.ask({"topic": "dt/pump-7/c", "payload": 1, "id": 0})
+    assert (reported["error"]["code"], reported["id"]) == ("not-allowed", 0)
+    assert f"{{user: {os.getuid()}, topics: ['dt/pump-7/c']}}" in reported["error"]["remedy"]
     assert program.ask({"payload": 1})["error"]["code"] == "not-allowed"
 
 
