@@ -6,7 +6,7 @@ from typing import Any
 from iot_sandbox.switches import Switches
 
 
-class Tokens:
+class OwnershipTokens:
     """Remembers what became of each token."""
 
     def __init__(self, switches: Switches) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 from iot_sandbox import answers, certificates, ground, half
 from iot_sandbox.calls import Call, Calls
 from iot_sandbox.faults import Fault, Faults, Plan, Request
+from iot_sandbox.ownership_tokens import OwnershipTokens
 from iot_sandbox.provider import Provider
 from iot_sandbox.switches import Switches
-from iot_sandbox.tokens import Tokens
 
 CSR_TOPIC = "$aws/certificates/create-from-csr/json"
 _MALFORMED = b'{"certificateId": "0a1b'
@@ -70,7 +70,7 @@ class Provisioning:
         self._calls = calls
         self._now = now
         self._switches = switches
-        self._tokens = Tokens(switches)
+        self._tokens = OwnershipTokens(switches)
         self._late: set[asyncio.Task[None]] = set()
         self._registered: dict[str, float] = {}
 

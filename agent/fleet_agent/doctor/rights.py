@@ -10,13 +10,13 @@ from fleet_agent.credentials import folders
 from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Fix, Subject, guarded
 from fleet_agent.pasted import word
-from fleet_agent.vending import tokens
+from fleet_agent.vending import authorization_tokens
 
 _ABOUT = Subject("owners and modes")
 _FIX = "fleet-agent doctor --fix"
 
 # The ownership token of an attempt under way is in issued.json.
-_SECRET = frozenset({folders.KEY, folders.ISSUED, tokens.NAME})
+_SECRET = frozenset({folders.KEY, folders.ISSUED, authorization_tokens.NAME})
 _OTHERS, _WRITE = 0o077, 0o022
 _READERS = 0o066  # of a folder; 0711 lets others pass to what they may read
 _NOT_OURS = frozenset({"run"})  # for others to read; the agent makes it again

@@ -13,7 +13,7 @@ NAME = "credentials-http.key"  # in the state directory
 _SIZE = 32
 
 
-class Tokens:
+class AuthorizationTokens:
     """Gives tokens, and knows them again.
 
     Args:

@@ -23,7 +23,7 @@ from fleet_agent.vending.socket import Reply, Socket
 from fleet_agent.vending.vendor import Source, Vendor
 
 if TYPE_CHECKING:
-    from fleet_agent.vending.tokens import Tokens
+    from fleet_agent.vending.authorization_tokens import AuthorizationTokens
 
 
 class Service:
@@ -72,17 +72,17 @@ class Service:
         )
         # Of each spelling the last answer: the same credentials are written out once.
         self._written: dict[str, tuple[AwsCredentials, bytes]] = {}
-        self._tokens: Tokens | None = None
+        self._tokens: AuthorizationTokens | None = None
         self._parts: list[_Part] = [self._vendor, self._socket]
         if wanted.http_port is not None:
             self._add_container(wanted.http_port, mailbox, clock)
 
     def _add_container(self, port: int, mailbox: Mailbox, clock: Clock) -> None:
+        from fleet_agent.vending.authorization_tokens import AuthorizationTokens
         from fleet_agent.vending.container import Container
-        from fleet_agent.vending.tokens import Tokens
 
         try:
-            self._tokens = Tokens(Path(self._settings.state_dir))
+            self._tokens = AuthorizationTokens(Path(self._settings.state_dir))
         except StateDirectoryError as error:
             self._report("http", f"no tokens can be given: {error.title.rstrip('.')}")
             return

@@ -7,8 +7,8 @@ import pytest
 
 from iot_sandbox import answers
 from iot_sandbox.limits import RULES
+from iot_sandbox.ownership_tokens import OwnershipTokens
 from iot_sandbox.switches import SWITCHES, SwitchError, Switches, measured, positions, split
-from iot_sandbox.tokens import Tokens
 
 
 def test_pairs_turn_switches_and_rules() -> None:
@@ -84,7 +84,7 @@ class Session:
 
 def test_a_token_that_registered_is_told_by_its_connection() -> None:
     turned = {"token-twice": "400 Same", "token-twice-other-session": "400 Other"}
-    tokens, first, second = Tokens(Switches(turned)), Session(), Session()
+    tokens, first, second = OwnershipTokens(Switches(turned)), Session(), Session()
     assert tokens.refusal("t", first) is None
     tokens.registered("t", first)
     assert tokens.refusal("t", first) == (400, "Same")
@@ -93,7 +93,7 @@ def test_a_token_that_registered_is_told_by_its_connection() -> None:
 
 
 def test_a_token_that_was_refused_is_told_by_its_refusal() -> None:
-    tokens, session = Tokens(Switches({"token-after-denial": "403 No"})), Session()
+    tokens, session = OwnershipTokens(Switches({"token-after-denial": "403 No"})), Session()
     tokens.refused("t", "hook-denies")
     tokens.refused("u", "parameter-missing")
     tokens.refused("v", "template-missing")
