@@ -38,7 +38,7 @@ def read(payload: bytes | str, number: Callable[[str], object] | None = None) ->
 
 
 def read_object(payload: bytes) -> dict[str, Any] | None:
-    """The object that a payload is; None where it is none."""
+    """The object that a payload is; None where it is no object."""
     try:
         found = read(payload)
     except ValueError:

@@ -44,7 +44,7 @@ def read(line: bytes) -> Start | Result | Cancel:
     """Reads a request.
 
     Raises:
-        RefusedError: it is none.
+        RefusedError: it is no valid request.
     """
     if len(line) > LONGEST_LINE:
         raise RefusedError(f"the request is longer than {LONGEST_LINE} bytes")

@@ -74,7 +74,7 @@ class Connections:
         properties, seconds = _properties(headers, asked), _wait(asked)
         is_reserved = topic.startswith("$") or not self._limits.takes_topic(topic)
         if is_reserved or not ground.is_topic(topic):
-            raise _invalid("topic is none to publish to")
+            raise _invalid("topic is not valid for publishing")
         if len(body) > MAXIMUM_PAYLOAD:
             raise RefusedError(
                 "RequestEntityTooLargeException", "The payload has 128 KB at most", 413
@@ -120,7 +120,7 @@ def _properties(headers: dict[str, str], asked: dict[str, str]) -> bytes:
         found.append((ground.CONTENT_TYPE, content_type))
     if response_topic := asked.get("responseTopic"):
         if not ground.is_topic(response_topic):
-            raise _invalid("responseTopic is none to publish to")
+            raise _invalid("responseTopic is not valid for publishing")
         found.append((ground.RESPONSE_TOPIC, response_topic))
     try:
         if correlation := headers.get(f"{_HEADER}correlation-data"):

@@ -125,7 +125,7 @@ def take_frame(buffer: bytearray) -> tuple[int, int] | None:
     """Gives where the first packet's body begins and ends, None as long as its header is not all there.
 
     Raises:
-        ValueError: its length is none.
+        ValueError: its length is malformed.
     """
     length = shift = 0
     for at in range(1, min(len(buffer), _LONGEST_HEADER)):

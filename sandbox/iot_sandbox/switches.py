@@ -97,7 +97,7 @@ SWITCHES = {
     "hook-invalid": _refused("the hook answers something else", "400 InvalidResult"),
     "hook-limit": Switch("how long AWS waits for the hook", "5 s", seconds=True),
     "hook-calls": Switch("how often a hook that ends with an error is called", "1", ("2", "3")),
-    "csr-invalid": _refused("a request that is none", "400 InvalidCertificateSigningRequest"),
+    "csr-invalid": _refused("something that is no CSR", "400 InvalidCertificateSigningRequest"),
     "csr-subject": Switch("the subject of a certificate made from a request", "kept", ("replaced",)),
     "device-configuration": Switch(
         "an empty device configuration in the answer", "{}", ("absent", "null")

@@ -74,7 +74,7 @@ def context(arguments: argparse.Namespace) -> Context:
     """Returns what the flags ask for.
 
     Raises:
-        UsageError: The fleet's name is none.
+        UsageError: The fleet's name is not usable.
     """
     console = Console(as_json=arguments.json, is_verbose=arguments.verbose)
     return Context(

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 @record
 class _Seen:
-    """What there is at one moment; ``damage``: why the credential on disk is none."""
+    """What there is at one moment; ``damage``: why the credential on disk is not usable."""
 
     credential: Credential | None
     damage: AgentError | None = None

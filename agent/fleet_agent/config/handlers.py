@@ -179,7 +179,7 @@ class Handler:
         """Checks that it is one kind.
 
         Raises:
-            WrongValueError: It is none, or several.
+            WrongValueError: It has none of them, or several.
         """
         kinds = ("exec", "file", "socket", "helper")
         given = [name for name in kinds if getattr(self, name) is not None]

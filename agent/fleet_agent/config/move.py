@@ -59,7 +59,7 @@ class Move:
         float,
         Duration(30, 3600),
         Doc(
-            "Goes back where it was when the new identity is not proven after so long.",
+            "Goes back where it was when the new identity is not proven within this time.",
             "within: 5m",
         ),
     ] = 120.0

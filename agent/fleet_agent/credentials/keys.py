@@ -83,7 +83,7 @@ def read_csr(pem: bytes, name: str) -> Csr:
         name: The file, for errors.
 
     Raises:
-        DeviceError: It is none, too long, not signed by its own key or with a broken hash, or its key is one that AWS
+        DeviceError: It is no CSR, too long, not signed by its own key or with a broken hash, or its key is one that AWS
             refuses.
     """
     from cryptography import x509
@@ -219,7 +219,7 @@ def chain(certificates: str, public_key: bytes | None, name: str) -> str:
         name: What the text is, for errors.
 
     Raises:
-        DeviceError: ``name`` holds no certificate, or something that is none.
+        DeviceError: ``name`` holds no certificate, or something else.
     """
     from cryptography.hazmat.primitives import serialization
 

@@ -62,7 +62,7 @@ def _check(settings: Settings, found: list[Path]) -> Findings:
     if settings.runtime_dir not in (None, str(SERVICE_RUNTIME_DIR)):
         yield _ABOUT.warning(
             "socket-elsewhere",
-            f"The agent listens in {settings.runtime_dir}, and {NAME} in {SERVICE_RUNTIME_DIR}: nobody reads there.",
+            f"The agent listens in {settings.runtime_dir}, but {NAME} in {SERVICE_RUNTIME_DIR}: no reading arrives.",
             found[0],
             f"Leave runtime_dir out, or: systemctl disable --now {NAME}",
         )

@@ -38,7 +38,7 @@ def check(url: str) -> None:
     """Checks a place in S3.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The URL names no place in S3.
     """
     try:
         s3_place(url)

@@ -1,4 +1,4 @@
-"""The one judge of whether this device has an identity: what is in use, or why that is none.
+"""The one judge of whether this device has an identity: what is in use, or why it is not usable.
 
 A certificate or a key that is empty, cut off or something else is no identity, for no verb. That key and certificate
 belong together is not looked at here: it takes cryptography, and the first connection shows it.

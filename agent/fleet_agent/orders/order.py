@@ -156,7 +156,7 @@ def in_base64(data: bytes) -> str:
 
 
 def arguments(given: object) -> tuple[str, ...] | None:
-    """What somebody gave as arguments of a program: texts, numbers and booleans, in a list or one; None: it is none."""
+    """The arguments of a program: texts, numbers and booleans, in a list or alone; None for anything else."""
     entries = given if isinstance(given, list) else [given]
     if any(isinstance(entry, (dict, list)) or entry is None for entry in entries):
         return None

@@ -55,7 +55,7 @@ def await_turn(window: float, state_dir: Path, real: Clock, mailbox: Mailbox) ->
 
 
 def _read(path: Path) -> float | None:
-    """The moment that an earlier start wrote down; a file that is not ours to understand is none."""
+    """The moment that an earlier start wrote down; a file that cannot be understood does not count."""
     try:
         moment = json.loads(files.read(path) or b"null")["not_before"]
     except (StateDirectoryError, ValueError, LookupError, TypeError, RecursionError):

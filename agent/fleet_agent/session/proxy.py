@@ -27,7 +27,7 @@ def tunnel(route: Route, limit: float) -> socket.socket:
         limit: Seconds for each thing that is waited for.
 
     Raises:
-        UnreachableError: The proxy is not there, does not let through, is none, or wants a user and a password.
+        UnreachableError: The proxy is not there, does not let through, is no proxy, or wants a user and a password.
     """
     parts = route.proxy_parts
     where = route.proxy_address

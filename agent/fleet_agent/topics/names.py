@@ -10,7 +10,7 @@ class Topics:
 
     Args:
         known: The values of its identity, by name (``Credential.topic_values``).
-        find: Finds the value of a template parameter, which may take its time; None for a name that is none.
+        find: Finds the value of a template parameter, which may take its time; None for an unknown name.
         find_at_once: The same, but takes no time: raises a ``DeviceError`` instead.
     """
 

@@ -81,7 +81,7 @@ def read(data: bytes) -> dict[str, object]:
     """Reads an answer.
 
     Raises:
-        AgentError: The one that it says, or it is none.
+        AgentError: The error that it says, or it is no answer.
     """
     try:
         value = json.loads(data)

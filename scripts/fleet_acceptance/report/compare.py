@@ -30,7 +30,7 @@ def known(path: Path | None = None) -> dict[str, tuple[str, str]]:
     """Reads the list of known differences: fact to the answer that is known, and why it may stay.
 
     Raises:
-        ValueError: it is none, or names a fact that there is not.
+        ValueError: it is no such list, or names an unknown fact.
     """
     entries = json.loads((path or KNOWN).read_text())
     if not isinstance(entries, list):

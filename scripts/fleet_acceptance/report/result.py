@@ -73,10 +73,10 @@ class Result:
 
     @classmethod
     def load(cls, text: str) -> "Result":
-        """Reads it back.
+        """Reads a result.
 
         Raises:
-            ValueError: it is none, or of another format.
+            ValueError: it is no result, or of another format.
         """
         found = json.loads(text)
         if not isinstance(found, Mapping) or found.get("format") != FORMAT:

@@ -133,7 +133,7 @@ class BulkFolder:
         """Returns the record; nothing when there is none.
 
         Raises:
-            FleetCloudError: It is none.
+            FleetCloudError: The file is no record.
         """
         return self._record.read()
 

@@ -21,7 +21,7 @@ def read(path: Path) -> list[Event]:
     """Returns the events in a bundle.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The file is no bundle.
     """
     try:
         texts = _texts(path)

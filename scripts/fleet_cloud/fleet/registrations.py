@@ -81,7 +81,7 @@ def check_hash(given: str, where: str) -> str:
     """Returns the hash of a public key as it is compared.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is no SHA-256 in hexadecimal.
     """
     found = given.strip().lower().replace(":", "")
     if not HASH.fullmatch(found):

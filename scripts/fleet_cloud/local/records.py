@@ -41,7 +41,7 @@ class RecordFile(Generic[_Record]):
         """Returns the record; nothing when there is no such file.
 
         Raises:
-            FleetCloudError: It is none.
+            FleetCloudError: The file is no record.
         """
         path = files.inside(self.folder, self.name)
         text = files.read(path)

@@ -30,7 +30,7 @@ def read_rules(
         any_serial: Every serial number may register again.
 
     Raises:
-        UsageError: The file is not there or empty, or the pattern is none.
+        UsageError: The file is not there or empty, or the pattern is no regular expression.
     """
     if allow_file is None and pattern is None:
         return Rules() if any_serial else None

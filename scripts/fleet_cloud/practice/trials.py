@@ -58,7 +58,7 @@ class TrialFolder:
         """Returns the record; nothing when there is none.
 
         Raises:
-            FleetCloudError: It is none.
+            FleetCloudError: The file is no record.
         """
         return self._record.read()
 

@@ -147,7 +147,7 @@ def seconds(flag: str, given: str) -> float:
     """Reads a duration.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is no duration.
     """
     found = times.seconds(given)
     if found is None and given != "0":

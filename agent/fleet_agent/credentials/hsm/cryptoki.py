@@ -159,7 +159,7 @@ class Module:
         """The module at this path.
 
         Raises:
-            ModuleError: There is none, or it is none.
+            ModuleError: It is missing, or is no PKCS#11 module.
             CryptokiError: It does not start.
         """
         if path not in _loaded:

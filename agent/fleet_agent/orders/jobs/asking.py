@@ -94,7 +94,7 @@ class Asking:
             self._next()
 
     def take(self, path: str, payload: bytes) -> None:
-        """An answer arrived; one to another request is none to ours."""
+        """An answer arrived; one to another request does not count."""
         if not self._requests:
             return
         asked = self._requests[0]
