@@ -347,9 +347,9 @@ class TestWhatIsWrong:
                 {"payload": {"credentials": {"accessKeyId": 1}}},
                 "credentials-unreadable",
             ),
-            ("replace", {"payload": "x" * 100_000}, "credentials-no-answer"),
+            ("replace", {"payload": "x" * 100_000}, "credentials-unanswered"),
             ("drop-fields", {"fields": ["expiration"]}, "credentials-unreadable"),
-            ("close-before", {}, "credentials-no-answer"),
+            ("close-before", {}, "credentials-unanswered"),
         ],
     )
     def test_an_answer_that_is_none(

@@ -47,14 +47,14 @@ STEPS = (
 _ENDS = {
     0: "tries again, and ends provisioned",
     69: "tries again until `--timeout`, then 69; the next run goes on from there",
-    75: "tries again, slower and slower, until `--timeout`, then 75",
-    77: "`provision` ends with 77; `run` waits, slower and slower, up to an hour",
-    78: "`provision` ends with 78; `run` waits, slower and slower, up to an hour",
+    75: "tries again, less and less often, until `--timeout`, then 75",
+    77: "`provision` ends with 77; `run` waits, less and less often, up to an hour",
+    78: "`provision` ends with 78; `run` waits, less and less often, up to an hour",
 }
 _OWN_ENDS: dict[str, dict[int | None, str]] = {
     ADOPT: {
         69: "tries again until `--timeout`, then 69; `run` goes on trying",
-        77: "tries again for 45 s, or 2 min where your own CA signed it, then 77; `run` goes on, slower and slower",
+        77: "tries again for 45 s, or 2 min where your own CA signed it, then 77; `run` goes on, less and less often",
         78: "ends with 78: nothing was asked of AWS IoT",
     },
     MOVE: {
@@ -65,7 +65,7 @@ _OWN_ENDS: dict[str, dict[int | None, str]] = {
         78: "ends with 78; goes on where it was",
     },
 }
-_AT_ONCE = "`provision` ends with {status}; `run` waits, slower and slower, up to five minutes"
+_AT_ONCE = "`provision` ends with {status}; `run` waits, less and less often, up to five minutes"
 
 _HEAD = """\
 # Faults

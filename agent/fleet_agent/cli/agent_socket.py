@@ -73,7 +73,7 @@ def connected(path: Path, timeout: float | None, *, missing: str, denied: str) -
                 continue
             client.close()
             raise UnreachableError(
-                f"The agent does not let anybody in on {path}.",
+                f"The agent accepts no connection on {path}.",
                 remedy="See fleet-agent status, or raise --timeout.",
                 code="timeout",
             ) from None

@@ -17,7 +17,7 @@ from fleet_agent.vending import packet
 
 LIMIT = 60.0  # seconds
 
-_ENDED = "agent-gone"
+_ENDED = "agent-ended"
 
 
 def register(

@@ -219,7 +219,7 @@ def _hear(client: socket.socket, member: str, late: str) -> None:
         raise UnreachableError(
             "What listens there does not answer as the agent does; the reading may be stored or not.",
             remedy="systemctl status fleet-agent, and which program has the socket: ss -xlp",
-            code="no-agent",
+            code="socket-foreign",
         ) from error
     kind = _ERRORS.get(code, UsageError)
     raise kind(title, remedy=remedy, code=code)
@@ -229,7 +229,7 @@ def _gone() -> UnreachableError:
     return UnreachableError(
         "The agent ended before it answered; the reading may be stored or not.",
         remedy="systemctl status fleet-agent",
-        code="agent-gone",
+        code="agent-ended",
     )
 
 

@@ -156,7 +156,7 @@ def ask(state_dir: Path) -> None:
     except ProcessLookupError:
         raise TemporaryError(
             f"The agent ended just now, or {state_dir / 'lock'} does not name the process that holds it.",
-            remedy="Run the command again; should it say so again: systemctl restart fleet-agent",
+            remedy="Run the command again; if it fails again: systemctl restart fleet-agent",
             code="agent-ended",
         ) from None
     except PermissionError:

@@ -337,7 +337,7 @@ class Telemetry:
     when_refused: Annotated[
         Literal["keep", "drop"],
         Doc(
-            "What becomes of a reading whose topic the policy forbids: kept and tried again, slower and slower, or "
+            "What becomes of a reading whose topic the policy forbids: kept and tried again, less and less often, or "
             "dropped and counted.",
             "when_refused: drop",
         ),

@@ -72,7 +72,7 @@ class Folders:
         except OSError as error:
             raise StateDirectoryError(
                 f"{link} is no symbolic link that can be read: {error.strerror}.",
-                remedy="Look what stands there; the agent makes it a link to a generation such as 0001.",
+                remedy="See what is there; the agent makes it a link to a generation such as 0001.",
                 code=STATE_DAMAGED,
             ) from error
         if not name.isdecimal():

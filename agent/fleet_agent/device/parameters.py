@@ -105,7 +105,7 @@ def finder(
             raise DeviceError(
                 f"{{{name}}} comes from a program, which is not run for a reading.",
                 remedy=f"Name {{{name}}} in the topic of the socket's source as well: then it is known from the start.",
-                code="topic",
+                code="topic-invalid",
             )
         (found,) = resolve({name: parameters[name]}, reserved=reserved)
         return found.value

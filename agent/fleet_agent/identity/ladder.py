@@ -118,7 +118,7 @@ def costs_certificate(pending: Generation | None, generation: int) -> bool:
 
 
 def wait(error: AgentError | None, tries: int, jitter: float) -> float:
-    """Seconds until the next try: slower and slower.
+    """Seconds until the next try: less and less often.
 
     Args:
         error: What stopped the last one; None: it was cut off.

@@ -38,7 +38,7 @@ def problem(
     remedy = f"{known.remedy.rstrip('.')}. " if known.remedy else ""
     return table.IDENTITY_DEAD.problem(
         f"{dead}; another one is asked for by the claim: {known.why.rstrip('.')}.",
-        f"{remedy}It is asked for by itself, slower and slower, and the old one is tried on.",
+        f"{remedy}It is asked for by itself, less and less often, and the old one is tried on.",
     )
 
 

@@ -130,7 +130,7 @@ class ProvisioningClient:
         if refused is not None:
             raise TemporaryError(
                 refused,
-                remedy="It is tried again, slower and slower.",
+                remedy="It is tried again, less and less often.",
                 code="server-busy",
             )
 

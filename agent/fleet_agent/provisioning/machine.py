@@ -252,14 +252,14 @@ def _judge_rejection(rejected: RejectedError, ownership_token_age: float) -> Ver
     if status is None or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS:
         error = TemporaryError(
             f"{rejected.operation.value} was refused for now: {words}.",
-            remedy="It is tried again, slower and slower; the account's quota is 10 to 20 a second.",
+            remedy="It is tried again, less and less often; the account's quota is 10 to 20 a second.",
             code="requests-throttled" if status == _TOO_MANY_REQUESTS else "server-error",
         )
         return Verdict(error=error, patience=Patience.BUSY)
     if rejected.operation is Operation.REGISTER and rejected.error_code == _HOOK_FAILED:
         error = TemporaryError(
             f"The template's pre-provisioning hook failed: {words}.",
-            remedy="It is asked again, slower and slower. Why it failed is in the log of its function: aws logs tail "
+            remedy="It is asked again, less and less often. Why it failed is in the log of its function: aws logs tail "
             "/aws/lambda/NAME",
             code="server-error",
         )

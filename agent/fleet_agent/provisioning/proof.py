@@ -180,7 +180,7 @@ class Proof:
 def _busy(name: str, code: int) -> TemporaryError:
     return TemporaryError(
         f"AWS IoT does not accept the new identity's first reading on {name}: {reasons.words(Packet.PUBACK, code)}.",
-        remedy="It is tried again, slower and slower; 144 means that AWS IoT does not accept such a topic.",
+        remedy="It is tried again, less and less often; 144 means that AWS IoT does not accept such a topic.",
         code="server-busy",
     )
 

@@ -64,12 +64,12 @@ def by_awscrt(session: Session, failure: ConnectFailed | None) -> AgentError:
     if cause is Cause.SLOW_TLS:
         return UnreachableError(
             f"{_where(session)} accepts connections, but does not get through a TLS and MQTT handshake: {reason}.",
-            remedy="Something on the way may swallow it (a captive portal, a proxy), or the line is very slow.",
+            remedy="Something in between may swallow it (a captive portal, a proxy), or the line is very slow.",
             code="endpoint-silent",
         )
     return UnreachableError(
         f"No MQTT connection to {_where(session)}: {reason}.",
-        remedy="Check that the port is open on the way there, and the proxy if there is one.",
+        remedy="Check that firewalls let the port through, and the proxy if there is one.",
         code=CONNECT_CLOSED if cause is Cause.CLOSED else "connect-failed",
     )
 

@@ -240,7 +240,7 @@ def _no_handshake(route: Route, error: OSError) -> AgentError:
         return _tls_broken(route, "the connection ends in the handshake")
     return UnreachableError(
         f"No TLS with {_where(route)}: {_reason(error) or error.strerror or error}.",
-        remedy="Something on the way may take TLS apart; or it is another service: check endpoint and port.",
+        remedy="Something in between may take TLS apart; or it is another service: check endpoint and port.",
         code=TLS_REFUSED,
     )
 

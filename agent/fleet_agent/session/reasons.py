@@ -56,7 +56,7 @@ class Reason:
         return self.kind is not Kind.DONE
 
 
-_WAIT = "It is tried again, slower and slower."
+_WAIT = "It is tried again, less and less often."
 _QUOTAS = "Look at the quotas of the account and of one connection (Service Quotas, AWS IoT Core)."
 _CERTIFICATE = "Is the certificate ACTIVE and of this account? aws iot describe-certificate --certificate-id ID"
 _BROKER = "Compare `endpoint` with: aws iot describe-endpoint --endpoint-type iot:Data-ATS"
@@ -119,7 +119,7 @@ _IN_ONE_PACKET: Mapping[tuple[Packet, int], Reason] = {
     (Packet.CONNACK, 154): Reason(Kind.WRONG, "retain not supported", "the last will asks to be retained, and the server keeps no retained messages", f"{_WILL} Set connection.presence.retain: false"),
     (Packet.CONNACK, 155): Reason(Kind.WRONG, "QoS not supported", "the last will has a quality of service that the server does not accept", f"{_WILL} Take connection.presence out, or use another endpoint."),
     (Packet.PUBACK, 151): Reason(Kind.BUSY, "quota exceeded", "more was sent than the account or the connection may send", f"It is sent again after a pause. {_QUOTAS}"),
-    (Packet.SUBACK, 151): Reason(Kind.BUSY, "quota exceeded", "50 subscriptions a connection, and so many a second of the account", f"It is asked again, slower and slower. {_QUOTAS}"),
+    (Packet.SUBACK, 151): Reason(Kind.BUSY, "quota exceeded", "50 subscriptions a connection, and so many a second of the account", f"It is asked again, less and less often. {_QUOTAS}"),
     (Packet.DISCONNECT, NOT_AUTHORIZED): Reason(Kind.POLICY, "not authorized", "the policy does not allow what was just done, or the certificate is not ACTIVE any more", "Look at the policies of the certificate: fleet-agent doctor"),
     (Packet.DISCONNECT, 144): Reason(Kind.WRONG, "topic name invalid", "a topic that AWS IoT does not accept was published on", _TOPIC),
     (Packet.DISCONNECT, TOO_LARGE): Reason(Kind.WRONG, "packet too large", "a message larger than the server takes was sent", _SHORTER),

@@ -38,7 +38,7 @@ def misfit(error: ImportError | AttributeError) -> DeviceError | None:
 
 def _unfit(reason: str) -> DeviceError:
     return DeviceError(
-        f"The AWS IoT SDK here does not fit the agent: {reason.rstrip('.')}.",
+        f"The installed AWS IoT SDK does not work with the agent: {reason.rstrip('.')}.",
         remedy=REMEDY,
         code="sdk-incomplete",
     )

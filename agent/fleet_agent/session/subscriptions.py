@@ -1,8 +1,8 @@
 """A session's topic filters: asked for whenever the connection stands, and again while it lives until they are granted.
 
 AWS IoT throttles the subscriptions of a fleet that comes back together, and policies are corrected while devices are
-connected: what is refused, or not answered, is asked for again, slower and slower. A filter that another one covers is
-not asked for, so that one message comes once; it is, when the covering one is refused. When the connection ended
+connected: what is refused, or not answered, is asked for again, less and less often. A filter that another one covers
+is not asked for, so that one message comes once; it is, when the covering one is refused. When the connection ended
 before a SUBACK came, filters go one at a time until all is well: one of them may have ended it.
 """
 

@@ -89,7 +89,7 @@ def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> Age
         case _:
             return _refused(
                 f"A message on {topic} was not sent: {printable(event.error)}.",
-                "It is sent again, slower and slower.",
+                "It is sent again, less and less often.",
             )
 
 

@@ -94,7 +94,7 @@ def read(data: bytes) -> dict[str, object]:
         raise UnreachableError(
             "What listens there does not answer as the agent does.",
             remedy="systemctl status fleet-agent, and which program has the socket: ss -xlp",
-            code="no-agent",
+            code="socket-foreign",
         ) from None
     raise kind(words["title"], remedy=words["remedy"], code=words["code"])
 

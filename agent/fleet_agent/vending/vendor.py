@@ -261,7 +261,7 @@ def _no_answer(words: str, route: Route | None) -> UnreachableError:
     where = f"{route.host}:{route.port}" if route else "AWS IoT"
     return UnreachableError(
         f"No answer from {where}: {words}.",
-        remedy="Check that the port is open on the way there, and the proxy if there is one: "
+        remedy="Check that firewalls let the port through, and the proxy if there is one: "
         "fleet-agent doctor --online",
-        code="credentials-no-answer",
+        code="credentials-unanswered",
     )

@@ -50,7 +50,7 @@ def test_an_sdk_that_lacks_something_is_one_sentence() -> None:
     for caught in (missing.value, absent.value):
         error = misfit(caught)
         assert error is not None
-        assert "does not fit" in error.title
+        assert "does not work with the agent" in error.title
         assert "requirements/device.txt" in error.remedy
     with pytest.raises(DeviceError, match="too old"):
         require(types.ModuleType("awscrt.mqtt5"))

@@ -103,7 +103,7 @@ SOON, WHEN_CHANGED = 0.99 * Patience.BUSY.first, 0.99 * Patience.REFUSED.first
     ("code", "words", "remedy", "wait"),
     [
         (135, "The thing's policy does not allow iot:Subscribe on topicfilter/b.", "arn:aws:iot:eu-central-1:", SOON),
-        (151, "to b: SUBACK 151, quota exceeded; 50 subscriptions a connection", "slower and slower", SOON),
+        (151, "to b: SUBACK 151, quota exceeded; 50 subscriptions a connection", "less and less often", SOON),
         (143, "to b: SUBACK 143, topic filter invalid; AWS IoT does not", "7 slashes", WHEN_CHANGED),
         (128, "SUBACK 128", "tried again", SOON),
         (-1, "does not know", "tried again", SOON),

@@ -59,7 +59,7 @@ def test_who_waits_hears_of_it_whatever_becomes_of_the_look(
         event.act()
     (outcome,) = heard
     assert isinstance(outcome, AgentError)
-    assert outcome.code == "credentials-no-answer"
+    assert outcome.code == "credentials-unanswered"
     assert not alias.is_asking
     line = caplog.records[-1]
     assert "role alias logs: No answer" in line.getMessage()

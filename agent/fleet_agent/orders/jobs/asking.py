@@ -1,7 +1,7 @@
 """Asks AWS IoT Jobs, one request at a time, until it answers or the connection ends.
 
 An answer is recognised by the token of its request. What is not answered, or is refused because there is too much to
-do, is asked again, slower and slower.
+do, is asked again, less and less often.
 """
 
 import collections
