@@ -1,4 +1,4 @@
-"""Frozen values with named fields: dataclasses that share their methods.
+"""Values with named fields: dataclasses that share their methods.
 
 ``dataclasses`` compiles six methods for each frozen class: 13 KB and half a millisecond, a hundred times at each start
 (docs/decisions/0023-records.md). Fields, defaults, ``__post_init__``, ``dataclasses.fields`` and
@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple, NoReturn, TypeVar, cast, dataclass_tran
 
 _T = TypeVar("_T")
 _described = dataclasses.dataclass(init=False, repr=False, eq=False)
+_slotted = dataclasses.dataclass(slots=True, repr=False, eq=False)
 
 
 @dataclass_transform(
@@ -33,6 +34,14 @@ def record(cls: type[_T]) -> type[_T]:
     for name in ("__init__", "__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__"):
         setattr(kind, name, vars(_Record)[name])
     return cls
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))
+def mutable(cls: type[_T]) -> type[_T]:
+    """Makes a class one of mutable objects with slots, which are cheap to make; each equals itself alone."""
+    made = _slotted(cls)
+    made.__repr__ = _Record.__repr__  # type: ignore[method-assign,assignment]
+    return made
 
 
 class _Shape(NamedTuple):

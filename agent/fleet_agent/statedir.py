@@ -1,7 +1,6 @@
 """The state directory as a whole: ours alone while we run, and written as its owner."""
 
 import contextlib
-import dataclasses
 import fcntl
 import os
 import pwd
@@ -16,6 +15,7 @@ from fleet_agent.filesystem import without_locks
 from fleet_agent.pasted import word
 from fleet_agent.pinned import pinned
 from fleet_agent.printable import printable
+from fleet_agent.record import record
 
 USER = GROUP = "_fleet-agent"  # whom package and unit give everything to
 
@@ -23,7 +23,7 @@ USER = GROUP = "_fleet-agent"  # whom package and unit give everything to
 _INHERITED = "FLEET_AGENT_LOCK_FD"
 
 
-@dataclasses.dataclass(frozen=True)
+@record
 class Lock:
     """The right to write in one state directory; held until the process ends."""
 
@@ -142,7 +142,7 @@ def take_lock(state_dir: Path) -> Lock:
     with contextlib.suppress(OSError):  # a full disk: who holds it is only for the words above
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return Lock(descriptor)
+    return Lock(descriptor=descriptor)
 
 
 def _lock(descriptor: int) -> bool:
@@ -255,7 +255,7 @@ def _inherited_lock(state_dir: Path) -> Lock | None:
     if (ours.st_dev, ours.st_ino) != (wanted.st_dev, wanted.st_ino):
         return None
     os.set_inheritable(descriptor, False)
-    return Lock(descriptor)
+    return Lock(descriptor=descriptor)
 
 
 def _command_of(process: str) -> str:

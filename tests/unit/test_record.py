@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_agent.record import record
+from fleet_agent.record import mutable, record
 
 
 @record
@@ -93,3 +93,22 @@ def test_nothing_of_it_can_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         del pair.name
     assert pair.name == "a"
+
+
+@mutable
+class Count:
+    number: int
+    names: list[str] = dataclasses.field(default_factory=list)
+
+
+def test_what_is_mutable_can_be_changed_is_itself_alone_and_takes_no_other_names() -> None:
+    count = Count(3, ["a"])
+    assert repr(count) == "Count(number=3, names=['a'])"
+    count.number += 1
+    assert (count.number, Count(1).names) == (4, [])
+    assert Count(1) != Count(1)
+    assert len({count, Count(4, ["a"]), count}) == 2
+    with pytest.raises(AttributeError):
+        count.other = 1  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        Count()  # type: ignore[call-arg]

@@ -18,7 +18,7 @@ from fleet_agent.config.settings import STATE_DIR
 from fleet_agent.errors import AgentError, StateDirectoryError
 from fleet_agent.health.problems import Kind, Problem, Severity
 from fleet_agent.log import Moment
-from fleet_agent.record import record
+from fleet_agent.record import mutable, record
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class _Standing:
     since: float
 
 
-@dataclasses.dataclass(kw_only=True)
+@mutable
 class Traffic:
     """What went over the session since the agent started; but what was dropped counts since the queue was made.
 

@@ -21,6 +21,7 @@ from fleet_agent.orders.order import COMMAND, Arrived, Order, arguments, bound
 from fleet_agent.orders.outcome import NOT_UNDERSTOOD, Outcome, Result, failure
 from fleet_agent.orders.router import Receipt
 from fleet_agent.printable import printable
+from fleet_agent.record import mutable
 from fleet_agent.session.message import Outgoing
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ _STATUS = {
 _AGAIN = ("DataConflict", "InternalError", "RequestThrottled")
 
 
-@dataclasses.dataclass(kw_only=True, eq=False)
+@mutable
 class _Execution:
     """A command at hand; ``said`` is what AWS was told last and has not answered; ``due`` in monotonic seconds.
 

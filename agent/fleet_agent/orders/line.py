@@ -19,6 +19,7 @@ from fleet_agent.orders import order as form
 from fleet_agent.orders import outcome as ending
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Outcome
+from fleet_agent.record import mutable
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ _DIGITS = 12  # of a file's name
 _WAITS, _BEGUN, _ENDED = ".json", ".begun.json", ".ended.json"
 
 
-@dataclasses.dataclass(kw_only=True, eq=False)
+@mutable
 class Item:
     """An order in its file, or in memory where it has none (``order``)."""
 

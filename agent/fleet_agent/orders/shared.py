@@ -13,14 +13,14 @@ from fleet_agent.health.status import Health
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Outcome, Result
 from fleet_agent.printable import printable
-from fleet_agent.record import record
+from fleet_agent.record import mutable, record
 from fleet_agent.reserved import Reserved
 
 LAST = 20  # orders that the status shows
 _SHOWN = 200  # characters of a reason
 
 
-@dataclasses.dataclass(kw_only=True)
+@mutable
 class Counters:
     """What a handler did since it was configured; ``last_error`` with its time, None while there was none.
 

@@ -9,7 +9,7 @@ import dataclasses
 import enum
 from collections.abc import Callable
 
-from fleet_agent.record import record
+from fleet_agent.record import mutable, record
 from fleet_agent.session.message import Limits
 
 
@@ -88,7 +88,7 @@ class Subscribed:
 
 
 # Not a record: there is one a message, and that costs.
-@dataclasses.dataclass(slots=True, kw_only=True)
+@mutable
 class Published:
     """PUBACK, or none (``no_answer`` and ``error`` say why); ``tag`` is the publisher's own."""
 

@@ -19,7 +19,7 @@ class Outgoing:
     is_foreign: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Limits:
     """What the server takes and keeps, by its CONNACK; sizes in bytes, times in seconds.
 

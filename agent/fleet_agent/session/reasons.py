@@ -4,9 +4,9 @@ One row a code: MQTT 5 gives it its name, AWS IoT Core or another broker its usu
 in one packet; that is a row of its own. ``docs/reference/reason-codes.md`` is made from this table.
 """
 
-import dataclasses
 import enum
 from collections.abc import Mapping
+from typing import NamedTuple
 
 # A code that came and that the SDK does not know: it keeps the number to itself.
 UNKNOWN = -1
@@ -37,8 +37,7 @@ class Kind(enum.Enum):
     WRONG = "wrong"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """A code in words: MQTT 5's ``name``, its usual ``cause`` and the ``remedy``.
 
     ``kind`` says whether asking again may help: ``BUSY`` soon, ``WRONG`` and ``POLICY`` once something is changed,

@@ -6,7 +6,6 @@ is not asked for, so that one message comes once; it is, when the covering one i
 before a SUBACK came, filters go one at a time until all is well: one of them may have ended it.
 """
 
-import dataclasses
 import itertools
 import logging
 import math
@@ -19,6 +18,7 @@ from fleet_agent.health import table
 from fleet_agent.health.problems import Kind as ProblemKind
 from fleet_agent.health.problems import Problem
 from fleet_agent.health.status import Health
+from fleet_agent.record import mutable
 from fleet_agent.session import backoff, reasons
 from fleet_agent.session.backoff import Patience
 from fleet_agent.session.events import NoAnswer, Subscribed
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(kw_only=True, eq=False)
+@mutable
 class _Filter:
     """A filter and how asking for it went; ``due`` (monotonic seconds) is when it is asked for next."""
 

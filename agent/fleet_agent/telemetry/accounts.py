@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Literal
 
+from fleet_agent.record import mutable
 from fleet_agent.telemetry import rows, runs
 from fleet_agent.telemetry.inventory import (
     SHIFT,
@@ -22,7 +23,7 @@ SOURCES_KEPT = 1000  # distinguished; all others share what the nameless one has
 Cause = Literal["full", "age", "expired", "refused"]
 
 
-@dataclasses.dataclass(slots=True, eq=False)
+@mutable
 class Accounts:
     """What is in the file, in memory."""
 

@@ -5,11 +5,11 @@ synchronised in both; where it is not, the time that surely passed is counted, a
 Setting the clock thus neither ages a reading nor lets it expire.
 """
 
-import dataclasses
 import math
 from collections.abc import Collection, Iterable
 
 from fleet_agent.clock import BUILT, Clock, is_doubtful
+from fleet_agent.record import mutable
 
 # The era of readings that an older version stored: all that is known is their wall time.
 UNKNOWN = 0
@@ -18,7 +18,7 @@ _STEP = 1.0  # seconds that the wall clock may drift away from what is written d
 _LAST_EVERY = 60.0  # seconds
 
 
-@dataclasses.dataclass(slots=True)
+@mutable
 class Era:
     """One boot of the machine; ``offset``: from its monotonic to the wall clock, as far as that can be believed."""
 

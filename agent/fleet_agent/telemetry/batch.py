@@ -4,13 +4,13 @@ A message carries a run of readings that follow each other in their topic's sequ
 name each of them: a subscriber sees duplicates and gaps.
 """
 
-import dataclasses
 import functools
 import math
 from collections.abc import Sequence
 
 from fleet_agent import __version__, clock
 from fleet_agent.config.telemetry import Batch
+from fleet_agent.record import mutable
 from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT
 
@@ -31,7 +31,7 @@ _AGENT = ("agent", f"fleet-agent/{__version__}")
 
 
 # Not frozen: that would make half of the time that taking them from the queue needs.
-@dataclasses.dataclass(slots=True)
+@mutable
 class Stored:
     """A reading as the queue gives it out; ``sequence`` counts within its topic.
 

@@ -1,10 +1,11 @@
 """Topics that are left alone for a while, after a refusal or while the disk cannot be read. Pure: the time comes in."""
 
-import dataclasses
 import math
 
+from fleet_agent.record import record
 
-@dataclasses.dataclass(frozen=True, slots=True)
+
+@record
 class Patience:
     """Seconds until a topic is tried again; doubled each time, up to the longest."""
 
@@ -12,9 +13,9 @@ class Patience:
     longest: float
 
 
-POLICY = Patience(30.0, 3600.0)
-OTHERS = Patience(1.0, 60.0)  # throttling, time-outs
-DISK = Patience(1.0, 1.0)
+POLICY = Patience(first=30.0, longest=3600.0)
+OTHERS = Patience(first=1.0, longest=60.0)  # throttling, time-outs
+DISK = Patience(first=1.0, longest=1.0)
 
 
 class Blocks:

@@ -1,11 +1,11 @@
 """Readings in: many share one commit, and each sender learns when its reading is durable and when AWS has it."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Collection, Sequence
 
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.record import mutable
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.queue import Queue
@@ -28,7 +28,7 @@ _DAMAGED = "the queue was damaged, and the reading with it"
 
 
 # Not frozen: there is one a reading, and that costs.
-@dataclasses.dataclass(slots=True)
+@mutable
 class _Put:
     """A reading that waits for the next commit."""
 

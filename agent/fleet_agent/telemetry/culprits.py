@@ -8,15 +8,16 @@ network's.
 """
 
 import collections
-import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
+
+from fleet_agent.record import mutable
 
 # Seconds from sending to the end: a server that minds a message ends the connection at once.
 QUICK = 10.0
 _TWICE = 2
 
 
-@dataclasses.dataclass(slots=True)
+@mutable
 class _Suspect:
     left: int = 0  # messages to be sent alone
     cuts: int = 0  # how often some of them were among others when the connection ended, ...

@@ -12,6 +12,7 @@ from typing import Protocol
 from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.record import mutable
 from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry import batch
 from fleet_agent.telemetry.batch import Stored
@@ -42,7 +43,7 @@ class Watcher(Protocol):
 
 
 # Not frozen: there is one a message, and that costs.
-@dataclasses.dataclass(slots=True)
+@mutable
 class Drawn:
     """A message made of a topic's readings."""
 

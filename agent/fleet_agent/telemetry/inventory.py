@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from fleet_agent.record import mutable
 from fleet_agent.telemetry import runs
 
 # Bits of a reading's id that count within its topic; those above are the topic's number.
@@ -19,7 +20,7 @@ class Dropped:
     refused: int = 0
 
 
-@dataclasses.dataclass(slots=True, eq=False)
+@mutable
 class Source:
     """Who makes readings: a source of the configuration, or a user whose programs send to its socket."""
 
@@ -34,7 +35,7 @@ class Source:
     idle: "dict[int, Topic]" = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(slots=True, eq=False)
+@mutable
 class Lane:
     """The readings of one source in one topic."""
 
@@ -45,7 +46,7 @@ class Lane:
     priority: int = 1  # of its newest reading
 
 
-@dataclasses.dataclass(slots=True, eq=False)
+@mutable
 class Topic:
     """What is known of one topic.
 
@@ -70,7 +71,7 @@ class Topic:
         return lane
 
 
-@dataclasses.dataclass(slots=True, eq=False)
+@mutable
 class GrownTopic:
     """A topic that readings are put into, and the sequence that it ends at then."""
 
@@ -78,7 +79,7 @@ class GrownTopic:
     end: int
 
 
-@dataclasses.dataclass(slots=True, eq=False)
+@mutable
 class GrownLane:
     """What one source puts into one topic; ``first``: the sequence of the first."""
 
@@ -90,7 +91,7 @@ class GrownLane:
     priority: int = 1
 
 
-@dataclasses.dataclass(slots=True)
+@mutable
 class Growth:
     """What ``Queue.add`` puts into the file."""
 

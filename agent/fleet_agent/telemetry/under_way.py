@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fleet_agent.errors import AgentError
+from fleet_agent.record import mutable
 from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.inventory import Topic
@@ -34,7 +35,7 @@ class Answer:
 
 
 # Not frozen: there is one a message, and that costs.
-@dataclasses.dataclass(slots=True, eq=False)
+@mutable
 class Sent:
     """A message under way, of a topic's readings or an answer, since when (monotonic seconds)."""
 
@@ -44,7 +45,7 @@ class Sent:
     at: float
 
 
-@dataclasses.dataclass(slots=True)
+@mutable
 class Counts:
     """Since the agent started."""
 

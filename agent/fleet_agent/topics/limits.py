@@ -5,9 +5,9 @@ anything comes to depend on it: before a configuration is accepted, a placeholde
 its sender, an answer given, the id of a job used. Whatever passes here the SDK takes.
 """
 
-import dataclasses
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 # AWS IoT Core: a topic has at most 256 bytes of UTF-8 and 7 slashes; the prefix of Basic Ingest and of a shared
 # subscription does not count.
@@ -38,8 +38,7 @@ _FORBIDDEN = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Why something is not taken: ``problem`` to be read after its name, ``suggestion`` what to write instead."""
 
     problem: str

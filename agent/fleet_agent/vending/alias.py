@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from fleet_agent.errors import AgentError
+from fleet_agent.record import mutable
 from fleet_agent.session.backoff import Patience, delay
 from fleet_agent.vending.contracts import AwsCredentials
 
@@ -22,7 +23,7 @@ Waiter = Callable[[Vended], None]
 Forget = Callable[[], None]  # who waited has gone
 
 
-@dataclasses.dataclass
+@mutable
 class Kept:
     """Credentials and until when they are good: by a clock that does not step, and by the wall's."""
 
@@ -35,7 +36,7 @@ class Kept:
         return min(self.until - now, self.wall_until - wall)
 
 
-@dataclasses.dataclass
+@mutable
 class Alias:
     """What is known of one; times are monotonic seconds.
 

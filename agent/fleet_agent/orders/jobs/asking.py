@@ -5,7 +5,6 @@ do, is asked again, less and less often.
 """
 
 import collections
-import dataclasses
 import itertools
 import json
 import logging
@@ -17,6 +16,7 @@ from typing import Any
 from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.printable import printable
+from fleet_agent.record import mutable
 from fleet_agent.session.message import Outgoing
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ Request = Callable[[], Mapping[str, object]]
 Answered = Callable[[bool, dict[str, Any]], None]
 
 
-@dataclasses.dataclass(kw_only=True, eq=False)
+@mutable
 class _Asked:
     path: str
     request: Request
