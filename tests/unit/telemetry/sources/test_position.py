@@ -24,7 +24,8 @@ def closed() -> Iterator[None]:
     """What is not given out is closed."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     yield
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    # Fewer, when what an earlier test left is collected only now.
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def write(path: Path, text: str, age: int = 0) -> Path:
