@@ -93,6 +93,44 @@ def test_an_imperative_is_found() -> None:
     assert imperatives(words) == {"Read", "Have", "Carry", "Push"}
 
 
+# Words that say nothing of what they name.
+EMPTY_WORDS = {"anew", "nobody", "one", "says", "tell", "told", "what", "whom", "wish", "world"}
+
+
+def names(source: str) -> Iterator[str]:
+    """The names that a module gives."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case (
+                ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+                | ast.ClassDef(name=name)
+            ):
+                yield name
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_names_say_what_they_are_for(path: Path) -> None:
+    assert {name.strip("_").lower() for name in names(path.read_text())} & EMPTY_WORDS == set()
+
+
+def test_a_name_that_says_nothing_is_found() -> None:
+    source = "class Told:\n    def what(self, one):\n        self.anew = [wish for wish in one]\n"
+    assert {name.lower() for name in names(source)} & EMPTY_WORDS == {
+        "told",
+        "what",
+        "one",
+        "anew",
+        "wish",
+    }
+
+
 def imports(source: str, known: Collection[str]) -> set[str]:
     """The known modules that a module imports, wherever in it."""
     found = set()

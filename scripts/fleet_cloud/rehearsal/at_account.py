@@ -256,7 +256,7 @@ def _lines(out: Path, summary: report.Report) -> list[str]:
             else []
         ),
         *(
-            f"  {refusal['what']}: {refusal['said']}, {refusal['count']} times"
+            f"  {refusal['request']}: {refusal['said']}, {refusal['count']} times"
             for refusal in figures["refusals"]
         ),
         f"{out / report.PAGE} has the pictures",

@@ -115,7 +115,7 @@ class Device:
 
     def note(self, request: str, said: str) -> None:
         """Notes that something did not work."""
-        refusal = Refusal(at=round(self._shared.now(), 3), what=request, said=said)
+        refusal = Refusal(at=round(self._shared.now(), 3), request=request, said=said)
         self._shared.journal.refused(self._life, refusal)
 
     def _runner(self, mailbox: Mailbox) -> Runner:

@@ -43,10 +43,10 @@ def of_journal(journal: Journal, now: float) -> Figures:
         "width": width,
         "arrived": _counted(done, width, end),
         "refused": {
-            what: _counted(
-                [refusal.at for refusal in refusals if refusal.what == what], width, end
+            request: _counted(
+                [refusal.at for refusal in refusals if refusal.request == request], width, end
             )
-            for what in sorted({refusal.what for refusal in refusals})
+            for request in sorted({refusal.request for refusal in refusals})
         },
         "memory_per_device": journal.memory or None,
         "each": [_shown(life) for life in lives] if len(lives) <= _SHOWN else [],
@@ -100,10 +100,10 @@ def _requests(lives: Sequence[Life]) -> dict[str, object] | None:
 
 
 def _refusals(found: Sequence[Refusal]) -> list[Mapping[str, object]]:
-    counted = collections.Counter((each.what, each.said) for each in found)
+    counted = collections.Counter((each.request, each.said) for each in found)
     return [
-        {"what": what, "said": said, "count": count}
-        for (what, said), count in counted.most_common()
+        {"request": request, "said": said, "count": count}
+        for (request, said), count in counted.most_common()
     ]
 
 

@@ -34,7 +34,7 @@ class Refusal:
     """Something that did not work: when, at what, and what was said: ``429``, ``server-busy``."""
 
     at: float
-    what: str
+    request: str
     said: str
 
 
@@ -58,7 +58,7 @@ class Journal:
         with self.lock:
             self.refusals.append(refusal)
             life.rejected += 1
-            life.why = f"{refusal.what}: {refusal.said}"
+            life.why = f"{refusal.request}: {refusal.said}"
 
     def dump(self) -> dict[str, object]:
         """Returns it for a file."""

@@ -68,7 +68,7 @@ def test_quotas_hold_and_the_report_says_which_refused(
     words = ("rehearse", "--devices", "6", "--quota", "2", "--try", "half-quota", "--spread", "0")
     where = ("--ca-file", sandbox.ca_file, "--out", tmp_path / "out")
     found = answer(fleet_cloud(*words, *where, "--name", fleet, "--json"))["figures"]
-    refused = {(refusal["what"], refusal["said"]) for refusal in found["refusals"]}
+    refused = {(refusal["request"], refusal["said"]) for refusal in found["refusals"]}
     assert ("CreateCertificateFromCsr", "429") in refused
     assert found["in"] == 6
     assert found["bound_seconds"] == 6.0

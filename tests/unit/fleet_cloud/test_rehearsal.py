@@ -37,7 +37,7 @@ def life(number: int, **facts: Any) -> Life:
 def filled(shard: str | None = None, began: float = 1000.0) -> Journal:
     lives = [life(number, done=1.0 + number) for number in range(1, 11)]
     lives[0].steps = {"connect": 0.1, "certificate": 0.2, "register": 0.3, "prove": 0.4}
-    refusals = [Refusal(at=2.0, what="RegisterThing", said="429")] * 3
+    refusals = [Refusal(at=2.0, request="RegisterThing", said="429")] * 3
     return Journal(
         asked={"devices": 20, "quota": 10, "shard": shard, "words": "so"},
         began=began,
@@ -103,7 +103,7 @@ def test_figures_say_when_all_were_in_and_what_the_quota_needs() -> None:
     assert (found["bound_seconds"], found["all_by_times_bound"]) == (1.0, 11.0)
     assert found["steps"]["register"] == {"p50": 0.3, "p99": 0.3, "most": 0.3}
     assert found["requests"] == {"mean": 2.0, "p50": 2, "p99": 2, "counts": [[2, 10]]}
-    assert found["refusals"] == [{"what": "RegisterThing", "said": "429", "count": 3}]
+    assert found["refusals"] == [{"request": "RegisterThing", "said": "429", "count": 3}]
     assert sum(found["arrived"]) == 10
     assert sum(found["refused"]["RegisterThing"]) == 3
     assert len(found["refused"]["RegisterThing"]) == len(found["arrived"])
@@ -118,7 +118,7 @@ def test_figures_of_a_beginning_promise_nothing() -> None:
 
 def test_a_device_that_waits_says_why() -> None:
     begun = Journal(asked={}, began=0.0, lives=[life(1), life(2, done=3.0)])
-    begun.refused(begun.lives[0], Refusal(at=1.0, what="RegisterThing", said="403"))
+    begun.refused(begun.lives[0], Refusal(at=1.0, request="RegisterThing", said="403"))
     shown: Any = figures.of_journal(begun, 4.0)["each"]
     assert [(each["state"], each["why"]) for each in shown] == [
         ("under way", "RegisterThing: 403"),
