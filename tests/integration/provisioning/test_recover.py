@@ -102,6 +102,8 @@ def test_revoked_certificate_is_replaced_with_the_same_key(
         )
         until(lambda: daemon.shown()["connected"], "in service")
         assert not daemon.shown()["problems"]
+        # The status says so a moment before the log does.
+        daemon.wait_connected()
         assert daemon.log.count(f"connected to {agent.fleet.sandbox.endpoint}") == 1
         assert daemon.end() == 0
     assert faults.certificates() == [after]
