@@ -49,6 +49,7 @@ WAYS = (
     Way(1, "full", 60),
     Way(10, "full"),
     Way(10, "normal"),
+    Way(1000, "full"),
     Way(1000, "full", 1, "  <= 1.30 of its size"),
 )
 
