@@ -25,9 +25,8 @@ from support.provisioned import Device
 ROOT = Path(__file__).resolve().parent.parent
 
 SIZE = 200  # bytes of a reading, as it goes up
-SILENCE = (
-    120.0  # seconds without an answer after which none is expected; commits may be a minute apart
-)
+# Seconds without an answer after which none is expected; commits may be a minute apart.
+SILENCE = 120.0
 IN_FLIGHT = 512  # packets that a client sends ahead of their answers
 
 
@@ -71,9 +70,8 @@ class Running:
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(words, stderr=output)
         self.used = Used(self.process.pid)
-        self.used = Used(self.process.pid)
         try:
-            self.until(lambda: "connected as" in str(self.status.get("doing")), "connected")
+            self.until(lambda: self.status.get("connected") is True, "connected")
             if any("socket" in source for source in wanted["telemetry"]["sources"]):
                 self.until(self.socket.exists, "its socket")
         except BaseException:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import table, where_it_goes
 from benchmarks.processes import Boot, Marks, boot, is_said
-from benchmarks.provision import ROOT, Bench, set_up
+from benchmarks.provision import CONNECT_INTERVAL, ROOT, Bench, set_up
 from benchmarks.table import Figure, Load
 
 from iot_sandbox.launch import launch
@@ -24,7 +24,6 @@ from iot_sandbox.launch import launch
 AGENT = "fleet-agent run"
 PEER = "SDK's publish/subscribe sample"
 AIM = "<= 0.90"
-CONNECT_INTERVAL = 1.1  # seconds; AWS takes one connect a second of a client id
 
 # Command, where its output goes, marks: as ``boot``.
 Run = Callable[[list[str], Path, Marks], Boot]

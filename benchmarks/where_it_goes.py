@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import processes
 from benchmarks.processes import Boot, Marks
-from benchmarks.provision import ROOT, Bench
+from benchmarks.provision import CONNECT_INTERVAL, ROOT, Bench
 
 from fleet_agent.credentials.pair import read_pair
 from fleet_agent.session import probe
@@ -23,7 +23,6 @@ from fleet_agent.session.route import Route
 
 ROUNDS = 5
 LEAST = 0.001  # seconds of an import that has a row of its own
-CONNECT_INTERVAL = 1.1  # seconds; AWS takes one connect a second of a client id
 BESIDE = "(beside) "
 # What it leaves in the fork that reads the configuration is not part of the daemon's.
 IMPORTS = (

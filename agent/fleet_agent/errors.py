@@ -62,7 +62,7 @@ PROVISIONING_REFUSED = "provisioning-refused"
 
 
 class Exit(enum.IntEnum):
-    """Exits statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""
+    """Exit statuses (sysexits.h where it has one); the unit restarts on all but 2 and 78."""
 
     DONE = 0
     USAGE = 2

@@ -143,7 +143,7 @@ def test_power_is_taken_away_while_it_provisions(make_machine: Callable[[], Mach
 
 
 def cut_and_boot(device: Machine, moment: float) -> str | None:
-    """Cuts it off ``moment`` seconds after its first write, boot it again; gives the identity it had when cut off."""
+    """Cuts it off ``moment`` seconds after its first write, boots it again; gives the identity it had when cut off."""
     device.configure()
     with device.booted():
         # The lock comes first.

@@ -41,7 +41,7 @@ def register(
         parents=[common],
         help="find out what is wrong, and what to type",
         description="Checks everything that the agent needs and changes nothing, except with --fix. Started as root, "
-        "it checks as the agent's user.  Exit status: 0 nothing failed, 1 something did.",
+        "it checks as the agent's user. Exit status: 0 nothing failed, 1 something did.",
     )
     flags.add_settings(parser)
     group = parser.add_argument_group("what to do")

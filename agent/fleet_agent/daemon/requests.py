@@ -102,7 +102,7 @@ class Requests:
     def _keep(self, error: AgentError) -> None:
         first = error.problems[:1] if isinstance(error, ConfigurationError) else ()
         words = " ".join([error.title, *(line.strip() for line in first)])
-        title = f"The new configuration was refused; the agent keeps the previous one. {words}"
+        title = f"{table.CONFIGURATION.title} {words}"
         fields = log.fields(Moment.PROBLEM, problem=table.CONFIGURATION.code)
         _log.error("%s %s", title, error.remedy, extra=fields)
         self._health.report(table.CONFIGURATION.problem(title, error.remedy))

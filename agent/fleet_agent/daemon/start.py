@@ -48,20 +48,19 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     settings = options.settings
     log.set_up(verbose=options.is_verbose)
     follows, not_before = follow_up()
-    state_dir = Path(settings.state_dir)
-    statedir.become_owner(state_dir, any_owner=options.any_owner)
-    lock = state.take(settings, allow_volatile=options.allow_volatile)
+    lock = _take_state(options)
     clock = SystemClock()
     mailbox = _mailbox(clock)
     store = open_store(settings)
     credential = _in_use(store)
     settings = home.at_home(settings, credential)
-    # Configuration and state are sound; what is imported next is imported while it connects.
+    # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()
     beside = _of_this_process(beside)
     session = None
     if credential is not None:
         session = _connect(settings, credential, store, mailbox, not_before)
+    # While it connects.
     from fleet_agent.daemon.composition import Composition, Surroundings
     from fleet_agent.daemon.progress import Progress
 
@@ -69,7 +68,7 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
         session.hasten()
     gc.freeze()
     gc.enable()
-    health = Health(runtime_dir(state_dir, settings.runtime_dir), clock)
+    health = Health(runtime_dir(Path(settings.state_dir), settings.runtime_dir), clock)
     report = Progress(health)
     if credential is None:
         done = _first_identity(options, report, health, store, mailbox, beside)
@@ -93,6 +92,13 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     if ending is not Ending.STOP:
         reexecute(ending, lock, listeners, mailbox, composition.not_before)
     listeners.close()
+
+
+def _take_state(options: StartOptions) -> statedir.Lock:
+    """Goes on as the state directory's owner, and takes the right to write there."""
+    settings = options.settings
+    statedir.become_owner(Path(settings.state_dir), any_owner=options.any_owner)
+    return state.take(settings, allow_volatile=options.allow_volatile)
 
 
 def _mailbox(clock: Clock) -> Mailbox:

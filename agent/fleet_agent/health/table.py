@@ -61,7 +61,7 @@ SUBSCRIBE_UNANSWERED = Kind(
     code="subscribe-unanswered",
     severity=Severity.WARNING,
     title="AWS IoT does not acknowledge the subscription to a topic filter.",
-    remedy="It is asked for again, more and more slowly; until then, messages on it may not arrive.",
+    remedy="It is asked for again, less and less often; until then, messages on it may not arrive.",
     clears="The filter is granted.",
 )
 TOPIC_IMPOSSIBLE = Kind(

@@ -142,12 +142,13 @@ class Messages:
 
     def _order(self, message: Arrived, handler: Handler) -> Order:
         topic = message.response_topic
-        why = topic and refusal(topic, message.correlation_data, self._answers.own)
-        if topic is not None and why is not None:
-            # Nor does a program learn of it, which might answer by itself.
-            words = handler.name, printable(topic), why
-            _log.warning("%s: no answer: the response topic %s %s", *words)
-            topic = None
+        if topic is not None:
+            why = refusal(topic, message.correlation_data, self._answers.own)
+            if why is not None:
+                # Nor does a program learn of it, which might answer by itself.
+                words = handler.name, printable(topic), why
+                _log.warning("%s: no answer: the response topic %s %s", *words)
+                topic = None
         return Order(
             topic=message.topic,
             payload=message.payload,

@@ -314,27 +314,26 @@ class Session:
             self.subscribe(self._filters[first : first + FILTERS_A_PACKET])
 
     def _on_connect_failed(self, data: Any) -> None:  # noqa: ANN401
-        code, words = packets.ending(data.connack_packet)
-        self._mailbox.put(
-            ConnectFailed(
-                session=self,
-                reason_code=code,
-                error=packets.text(data.exception),
-                reason_string=words,
-                cause=packets.cause(data.exception),
-            )
-        )
+        self._ended(ConnectFailed, data.connack_packet, data.exception)
 
     def _on_disconnected(self, data: Any) -> None:  # noqa: ANN401
         self._is_up = False
-        code, words = packets.ending(data.disconnect_packet)
+        self._ended(Disconnected, data.disconnect_packet, data.exception)
+
+    def _ended(
+        self,
+        event: type[ConnectFailed | Disconnected],
+        packet: Any,  # noqa: ANN401
+        error: BaseException | None,
+    ) -> None:
+        code, words = packets.ending(packet)
         self._mailbox.put(
-            Disconnected(
+            event(
                 session=self,
                 reason_code=code,
-                error=packets.text(data.exception),
+                error=packets.text(error),
                 reason_string=words,
-                cause=packets.cause(data.exception),
+                cause=packets.cause(error),
             )
         )
 

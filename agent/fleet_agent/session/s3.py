@@ -1,7 +1,6 @@
 """An object put into S3, signed here (AWS's signature version 4) and sent like any other request.
 
-The SDK signs, too; but its module for that is left out of the package, which it would make larger than it may be, for
-what are a few hashes.
+The SDK can sign, too, but its module for that is left out of the package: a few hashes are not worth its size there.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ def put(  # noqa: PLR0913 - of a request, all of it
     now: float,
     limit: float,
 ) -> Answer:
-    """Puts it.
+    """Puts the object there; returns S3's answer.
 
     Args:
         route: To S3.
@@ -58,7 +57,7 @@ def put(  # noqa: PLR0913 - of a request, all of it
 
 
 def _signature(path: str, headers: dict[str, str], scope: tuple[str, ...], secret: str) -> str:
-    """By AWS's documentation; of S3 the path is taken as it is sent. ``headers`` are in order, their names small."""
+    """By AWS's documentation; for S3 the path counts as it is sent. ``headers``: sorted, names in lower case."""
     lines = (f"{name}:{value}" for name, value in headers.items())
     digest = headers["x-amz-content-sha256"]
     asked = "\n".join(("PUT", path, "", *lines, "", ";".join(headers), digest))

@@ -112,7 +112,7 @@ class Commits:
         grown: Collection[Topic] = ()
         self.pause = 0.0
         if self._put and (at_once or now >= self._put_at or is_much):
-            if not at_once:
+            if not (at_once or is_much):
                 self.pause = self._sharing.pause(len(self._put), self._sent_on, now)
             if not self.pause:
                 grown = self._commit()

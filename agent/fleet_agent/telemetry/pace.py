@@ -59,7 +59,7 @@ class _Messages:
 
 
 class _Bytes:
-    """Spreads over the second, so that two bursts do not meet on a slow way, and counted over each."""
+    """Bytes: spread over the second, so that two bursts do not meet on a slow line, and counted over each."""
 
     _BURST = 0.01  # seconds of the rate that go out at once
     _PART = 0.01  # seconds whose messages are remembered as one

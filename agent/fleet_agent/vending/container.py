@@ -65,7 +65,7 @@ class Container:
         mailbox: Mailbox,
         clock: Clock,
         counter: Counter,
-        opened: Callable[[None], None],
+        opened: Callable[[str | None], None],
         failed: Callable[[str], None],
     ) -> None:
         self._port = port

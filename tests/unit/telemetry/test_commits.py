@@ -13,6 +13,7 @@ from fleet_agent.telemetry import commits
 from fleet_agent.telemetry.commits import Commits
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
+from fleet_agent.telemetry.sharing import MOMENT
 from support.clock import FakeClock
 
 DELAY = 5.0
@@ -21,14 +22,14 @@ DELAY = 5.0
 class Bench:
     """Commits that wait for five seconds, and what they report."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, delay: float = DELAY) -> None:
         self.clock = FakeClock()
         self.path = path
         self.queue = Queue(path, Bounds(synchronous="normal"), self.clock)
         self.disk: list[str | None] = []
         self.stored: list[str | None] = []
         self.heard: dict[int, str | None] = {}
-        self.commits = Commits(self.queue, DELAY, self.clock, self.on_disk)
+        self.commits = Commits(self.queue, delay, self.clock, self.on_disk)
         self.count = 0
         self.statements: list[str] = []
         self.queue._file._connected.set_trace_callback(self.statements.append)
@@ -129,6 +130,19 @@ def test_many_or_large_ones_wait_for_nothing(
         bench.settle(at_once=True)
         bench.put(*enough)
         assert bench.settle() == ["t"]
+
+
+def test_large_ones_right_after_a_commit_do_not_wait_for_others_either(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "q.sqlite3", delay=0)
+    bench.put(1)
+    assert bench.settle() == ["t"]
+    bench.put(1)
+    bench.commits.settle(at_once=False)
+    assert (bench.commits.waiting, bench.commits.pause) == (1, MOMENT)
+    bench.put(*[MAX_PAYLOAD] * 8)
+    bench.commits.settle(at_once=False)
+    assert (bench.commits.waiting, bench.commits.pause) == (0, 0.0)
+    bench.queue.close()
 
 
 def test_the_largest_that_aws_takes_is_taken(bench: Bench) -> None:
