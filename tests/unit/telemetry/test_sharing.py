@@ -2,6 +2,9 @@
 
 import itertools
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fleet_agent.telemetry.sharing import MOMENT, Sharing
 
 
@@ -92,3 +95,20 @@ def test_what_is_many_waits_for_no_more() -> None:
     assert bench.commit((64, 63)) == 0
     assert bench.commit((63, 62), (64, 63)) == 1
     assert bench.commit(*STREAM) == 2, "that was not in vain"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, 80), min_size=3, max_size=3), st.floats(0.0, 0.05)),
+        max_size=60,
+    )
+)
+def test_whatever_comes_nothing_waits_for_more_than_two_moments(
+    commits: list[tuple[list[int], float]],
+) -> None:
+    """So a stream without end holds up no other program's answer, nor an order, for longer."""
+    bench = Bench()
+    for more, every in commits:
+        counts = list(itertools.accumulate(more, initial=1))
+        assert bench.commit(*((count, count) for count in counts), every=every) <= 2
