@@ -165,7 +165,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/demo",
-        description="Devices provision themselves against a local AWS IoT Core, publish, and hear a command.",
+        description="Devices provision themselves against a local AWS IoT Core, publish, and hear a message.",
     )
     parser.add_argument(
         "--devices", type=_count, default=3, metavar="N", help="how many (default 3)"
