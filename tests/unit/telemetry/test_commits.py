@@ -145,6 +145,21 @@ def test_large_ones_right_after_a_commit_do_not_wait_for_others_either(tmp_path:
     bench.queue.close()
 
 
+def test_while_more_and_more_is_sent_on_a_commit_waits_for_two_moments(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "q.sqlite3", delay=0)
+    bench.put(1)
+    assert bench.settle() == ["t"]
+    for _ in range(2):
+        bench.put(1)
+        bench.commits.settle(at_once=False)
+        assert bench.commits.pause == MOMENT
+    bench.put(1)
+    assert bench.settle() == ["t"]
+    # After two moments, though more came.
+    assert bench.commits.stored == 4
+    bench.queue.close()
+
+
 def test_the_largest_that_aws_takes_is_taken(bench: Bench) -> None:
     bench.put(MAX_PAYLOAD, MAX_PAYLOAD + 1)
     assert bench.stored == [f"it has {MAX_PAYLOAD + 1} bytes, AWS IoT takes {MAX_PAYLOAD}"]

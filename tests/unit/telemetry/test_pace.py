@@ -80,6 +80,7 @@ def test_small_ones_and_large_ones_share_the_bytes_of_a_second(
     [
         (3, 100, 0.88 * 3),
         (PUBLISHES, 100, 0.88 * PUBLISHES),
+        (0, 1000, 0.94 * LIMIT / 1000),
         (PUBLISHES, 10 * 1024, 0.94 * LIMIT / (10 * 1024)),
         (PUBLISHES, 32 * 1024, 0.93 * LIMIT / (32 * 1024)),
         (PUBLISHES, MAX_PAYLOAD, 0.74 * LIMIT / MAX_PAYLOAD),
@@ -123,3 +124,13 @@ def test_without_limits_it_never_waits() -> None:
     for _ in range(1000):
         pace.spend(0.0, MAX_PAYLOAD)
     assert pace.wait(0.0, MAX_PAYLOAD) == 0
+
+
+def test_a_full_second_is_waited_out_part_by_part() -> None:
+    pace, half = Pace(0, LIMIT), 0.49 * LIMIT
+    for now in (1000.0, 1000.6):
+        assert pace.wait(now, int(half)) == 0
+        pace.spend(now, int(half))
+    # Of the two parts the first is enough: it is forgotten a second after it went.
+    assert pace.wait(1000.7, 1024) == pytest.approx(0.389, abs=0.002)
+    assert pace.wait(1001.1, 1024) == pytest.approx(0.0, abs=0.002)
