@@ -25,7 +25,6 @@ KEY_COLUMNS = (
 )
 
 _ATTRIBUTE_NAME = re.compile("[a-zA-Z0-9_.,@/:#-]{1,128}")
-_ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 _WITHOUT_TYPE = 3  # attributes that AWS lets a thing have
 _REMARK = re.compile(r"\s*(#.*)?")
 _HASH = re.compile("[0-9a-fA-F]{64}")
@@ -127,6 +126,11 @@ def entry(device: Expected, template: Mapping[str, object]) -> Entry:
         where=_texts(where),
         groups=[str(group) for group in groups] if isinstance(groups, list) else [],
     )
+    if why := naming.fault([name, *made.where.values(), *made.groups], made.attributes):
+        raise UsageError(
+            f"{device.serial} cannot be expected: {why}",
+            remedy="put that line right; nothing has been changed in AWS",
+        )
     if "thingTypeName" not in made.where and len({*made.attributes, ATTRIBUTE}) > _WITHOUT_TYPE:
         raise UsageError(
             f"{name} would have more than {_WITHOUT_TYPE} attributes with its registration, and AWS takes so many of "
@@ -194,7 +198,7 @@ def _device(cells: dict[str, str]) -> Expected:
         raise UsageError(f"{serial!r}{fault}", remedy="")
     more = {name: value for name, value in cells.items() if value}
     for name, value in more.items():
-        if not _ATTRIBUTE_NAME.fullmatch(name) or not _ATTRIBUTE_VALUE.fullmatch(value):
+        if not _ATTRIBUTE_NAME.fullmatch(name) or naming.fault([], {name: value}):
             raise UsageError(f"AWS takes no attribute {name!r} {value!r}", remedy="")
     return Expected(
         serial=serial, key=registrations.check_hash(key, "key") if key else "", more=more

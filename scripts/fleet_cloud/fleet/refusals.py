@@ -17,7 +17,7 @@ class Refusal:
 
     Args:
         thing: The thing that it would be; nothing where its serial number was not permitted.
-        serial: Its serial number.
+        serial: Its serial number; empty where it named none.
         session: The certificate under which it asked.
         why: The hook's reason.
         last: When.
@@ -34,7 +34,7 @@ class Refusal:
     @property
     def who(self) -> str:
         """The thing, or else the serial number."""
-        return self.thing or self.serial
+        return self.thing or self.serial or "-"
 
 
 def read(aws: Aws, names: FleetNames, since: float) -> Command:
@@ -55,7 +55,7 @@ def of(answer: Answer | None) -> list[Refusal]:
         line = _line(entry.get("message"))
         if line is None:
             continue
-        serial, session = str(line.get("serial")), str(line.get("session"))
+        serial, session = str(line.get("serial") or ""), str(line.get("session"))
         # Who is let in under the same serial number but another claim is no answer to this one.
         if line["allowed"] is True:
             found.pop((serial, session), None)

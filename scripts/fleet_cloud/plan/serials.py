@@ -37,6 +37,11 @@ def read_rules(
     if any_serial:
         raise UsageError("--hook-any and a list or a pattern", remedy="give one of them")
     if pattern is not None:
+        if not pattern:
+            raise UsageError(
+                "--hook-pattern is empty: no serial number matches it",
+                remedy="give a pattern, or --hook-any to let every serial number register",
+            )
         try:
             re.compile(pattern)
         except re.error as error:

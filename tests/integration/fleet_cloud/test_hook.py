@@ -276,6 +276,15 @@ def test_error_of_the_registry_is_raised_and_logged(
     assert "BEGIN" not in json.dumps(said)
 
 
+@pytest.mark.parametrize("serial", ["a b", "a/b", "ü", "a" * 129])
+def test_device_that_no_thing_can_be_made_of_is_refused_for_good(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str], serial: str
+) -> None:
+    assert not cloud.allows(serial, cloud.certificate(make_key()))
+    said = json.loads(capsys.readouterr().out)
+    assert said["why"].startswith(f"AWS IoT takes no name 'hook-{serial}'")
+
+
 def test_slow_registry_is_an_error_in_time(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     made = cloud.certificate(make_key())
     monkeypatch.setattr(registry, "LAST_BEGINNING_SECONDS", -1.0)

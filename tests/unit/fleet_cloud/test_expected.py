@@ -84,6 +84,8 @@ def test_expected_thing_is_what_the_template_makes_of_it() -> None:
     untyped = hook_settings.of_template(template_body(NAMES, remembers=True))
     with pytest.raises(UsageError, match="more than 3 attributes"):
         expected.entry(device, untyped)
+    with pytest.raises(UsageError, match="4711/a cannot be expected: AWS IoT takes no name"):
+        expected.entry(Expected(serial="4711/a"), template)
 
 
 def test_those_who_were_refused_and_not_let_in_since_are_waiting() -> None:
@@ -109,6 +111,9 @@ def test_those_who_were_refused_and_not_let_in_since_are_waiting() -> None:
         ("vans-A", "c1", 2),
     ]
     assert refusals.of(None) == []
+    nameless = {"serial": None, "session": "c1", "allowed": False, "why": "why"}
+    (found_one,) = refusals.of({"events": [{"timestamp": 1, "message": json.dumps(nameless)}]})
+    assert (found_one.who, found_one.serial) == ("-", "")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.plan import documents, hook_settings, hooks, serials
 from fleet_cloud.plan.hook.certificate import key_hash
 from fleet_cloud.plan.hook.handler import permits
-from fleet_cloud.plan.hook.naming import UnresolvedError, resolve
+from fleet_cloud.plan.hook.naming import UnresolvedError, fault, resolve
 from fleet_cloud.plan.hook.registration import Registration
 from fleet_cloud.plan.serials import Rules
 from support.certificates import make_certificate
@@ -48,6 +48,28 @@ def test_serial_number_is_permitted(
 ) -> None:
     listed = None if allow is None else frozenset(allow)
     assert permits(pattern, listed, serial) is permitted
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "why"),
+    [
+        ("van-1", "dock:7/a@b,c=[d].e_f#g-", None),
+        ("a" * 128, "", None),
+        ("a" * 129, "", "no name 'aaa"),
+        ("van 1", "", "no name 'van 1': 1 to 128"),
+        ("van/1", "", "no name 'van/1'"),
+        ("vän-1", "", "no name 'vän-1'"),
+        ("van-1\n", "", r"no name 'van-1\n'"),
+        ("", "", "no name ''"),
+        ("van-1", "New York", "no attribute place 'New York': up to 800"),
+        ("van-1", "a" * 801, "no attribute place"),
+    ],
+)
+def test_what_no_thing_can_be_called_or_have_is_named(
+    name: str, place: str, why: str | None
+) -> None:
+    found = fault([name], {"place": place})
+    assert found is None if why is None else why in str(found)
 
 
 def test_package_runs_alone_and_is_the_same_each_time(tmp_path: Path) -> None:
@@ -202,3 +224,5 @@ def test_rules_that_are_none_are_refused(tmp_path: Path) -> None:
         serials.read_rules(tmp_path / "nope", None)
     with pytest.raises(UsageError, match="no regular expression"):
         serials.read_rules(None, "A-[")
+    with pytest.raises(UsageError, match="no serial number matches"):
+        serials.read_rules(None, "")

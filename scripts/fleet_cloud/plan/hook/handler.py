@@ -83,6 +83,9 @@ def _decide(event: Event, rules: Rules, began: float) -> tuple[str | None, Verdi
         )
     except naming.UnresolvedError as error:
         return None, Verdict(allowed=False, why=f"the template cannot be filled in: {error}")
+    # The registry would answer with an error, and the device would come again for ever.
+    if why := naming.fault([name, *making.where.values(), *making.groups], making.attributes):
+        return None, Verdict(allowed=False, why=why)
     request = Request(
         thing=name,
         certificate=certificate,

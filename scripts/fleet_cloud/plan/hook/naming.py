@@ -1,7 +1,10 @@
-"""Text in a provisioning template with parameters filled in, as AWS IoT does it. Pure."""
+"""Text in a provisioning template with parameters filled in, as AWS IoT does it, and whether it takes that. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+_NAME = re.compile("[a-zA-Z0-9:_-]{1,128}")
+_ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{0,800}")
 
 FUNCTIONS = frozenset({"Ref", "Fn::Join", "Fn::Select", "Fn::Split", "Fn::Sub"})
 _PLACE = re.compile(r"\$\{(!?)([^}]*)\}")
@@ -40,6 +43,23 @@ def resolved_text(value: object, parameters: Mapping[str, object]) -> str:
     if not isinstance(found, str) or not found:
         raise UnresolvedError("it is no text")
     return found
+
+
+def fault(names: Iterable[str], attributes: Mapping[str, str]) -> str | None:
+    """Returns what of a thing AWS IoT takes from nobody, or nothing.
+
+    Args:
+        names: Its own, its type's, its groups'.
+        attributes: Its attributes.
+    """
+    for name in names:
+        if not _NAME.fullmatch(name):
+            return f"AWS IoT takes no name {name!r}: 1 to 128 of the characters a-z A-Z 0-9 : _ -"
+    for name, value in attributes.items():
+        if not _ATTRIBUTE_VALUE.fullmatch(value):
+            taken = "up to 800 of the characters a-z A-Z 0-9 _ . , @ / : # = [ ] -"
+            return f"AWS IoT takes no attribute {name} {value!r}: {taken}"
+    return None
 
 
 def unknown(value: object) -> set[str]:
