@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIMIT = 30.0  # seconds that a step may take on a whole core
+_UNIT = Path(__file__).resolve().parent.parent / "systemd/fleet-agent.service"
 LINES = 20  # of what a program printed that are shown when it is given up
 
 
@@ -21,6 +22,13 @@ class Boot:
     acknowledged: float
     cpu: float
     memory: float
+
+
+def environment() -> dict[str, str]:
+    """This process's, with what the unit adds to the agent's."""
+    lines = _UNIT.read_text().splitlines()
+    added = [line.partition("=")[2] for line in lines if line.startswith("Environment=")]
+    return os.environ | dict(pair.split("=", 1) for words in added for pair in words.split())
 
 
 Marks = tuple[Callable[[], bool], Callable[[], bool]]

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.processes import is_said, until
+from benchmarks.processes import environment, is_said, until
 from benchmarks.provision import FLEET, ROOT, set_up
 from benchmarks.used import Used
 
@@ -41,7 +41,7 @@ def run(look: Callable[[Used, Callable[[int], None]], None]) -> None:
         )
         command = ["fleet-agent", "run", "--config", str(config), "--allow-volatile"]
         with output.open("wb") as file:
-            agent = subprocess.Popen(command, stderr=file)
+            agent = subprocess.Popen(command, stderr=file, env=environment())
         try:
             until(is_said(output, b"connected to "), "connected", agent, output)
             look(Used(agent.pid), lambda count: _rotate(agent, state, count, output))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import LIMIT, until
+from benchmarks.processes import LIMIT, environment, until
 from benchmarks.used import Used
 
 from support.mosquitto import Mosquitto
@@ -68,7 +68,7 @@ class Running:
         self.socket = runtime / "telemetry.sock"
         self._port = broker.port
         with self._output.open("wb") as output:
-            self.process = subprocess.Popen(words, stderr=output)
+            self.process = subprocess.Popen(words, stderr=output, env=environment())
         self.used = Used(self.process.pid)
         try:
             self.until(lambda: self.status.get("connected") is True, "connected")

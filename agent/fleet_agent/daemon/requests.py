@@ -4,6 +4,7 @@ Neither ends anything by itself. A reload is an ending once the new configuratio
 another credential in service, or the one before.
 """
 
+import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -141,7 +142,7 @@ class Requests:
         if isinstance(done, AgentError):
             # A proof's session had the same client id.
             self._mailbox.sleep(CONNECT_INTERVAL)
-            return self._put_in_service(before.credential, None)
+            return self._serve(before.credential, None)
         self._health.clear(table.IDENTITY_DEAD)
         self._health.clear(table.OFFLINE)
         return self._replaced(before, done, "recovered", Moment.RECOVERED)
@@ -168,7 +169,7 @@ class Requests:
             )
             return Ending.RESTART
         self._orders.rotated(credential)
-        return self._put_in_service(credential, done.session)
+        return self._serve(credential, done.session)
 
     def _failed(self, credential: Credential, error: AgentError, kind: Kind) -> Serving:
         self._health.record_failed_rotation(error)
@@ -176,7 +177,12 @@ class Requests:
         self._orders.failed(error)
         # The session of the rotation, and the one before it, had the same client id.
         self._mailbox.sleep(CONNECT_INTERVAL)
-        return self._put_in_service(credential, None)
+        return self._serve(credential, None)
+
+    def _serve(self, credential: Credential, session: Session | None) -> Serving:
+        # What a walk leaves behind, circles and tuples that Python keeps: a quiet agent would not look for it.
+        gc.collect()
+        return self._put_in_service(credential, session)
 
     # Move -------------------------------------------------------------------------------------------------------------
 
