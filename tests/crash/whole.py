@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 
@@ -23,7 +23,7 @@ def look_at(state_dir: Path) -> Credential | None:
     store.pending()
     found = store.current()
     if found is not None:
-        keys.check_pair(store.key_pair(found.generation))
+        certificates.check_pair(store.key_pair(found.generation))
     known = store.ledger.latest()
     for path in state_dir.rglob("*"):
         if path.is_symlink() or not path.is_file():

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.load import load
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates, keys
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
@@ -87,8 +87,8 @@ def test_claim(certificate: bytes, private: bytes) -> None:
             private_key_file="claim.pem.key",
         )
         looks_valid(pair.certificate, 1.8e9)
-        named(lambda pair=pair: keys.check_pair(pair))  # type: ignore[misc]
-        named(lambda pair=pair: keys.validity(pair.certificate, "claim.pem.crt"))  # type: ignore[misc]
+        named(lambda pair=pair: certificates.check_pair(pair))  # type: ignore[misc]
+        named(lambda pair=pair: certificates.validity(pair.certificate, "claim.pem.crt"))  # type: ignore[misc]
 
 
 @given(content=damaged(CSR.encode()))

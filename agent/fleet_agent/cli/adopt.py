@@ -89,9 +89,9 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 def _refuse_another(credential: Credential, pair: KeyPair) -> None:
     """The identity in use is not silently taken for what was asked for."""
-    from fleet_agent.credentials import keys
+    from fleet_agent.credentials import certificates
 
-    given = keys.checked_leaf(pair).certificate_id
+    given = certificates.checked_leaf(pair).certificate_id
     if given != credential.certificate_id:
         raise DeviceError(
             f"This device has an identity: {credential.client_id}, certificate {credential.certificate_id}. "

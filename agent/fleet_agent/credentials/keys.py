@@ -1,20 +1,16 @@
-"""Keys, CSRs and certificates: made and compared here with ``cryptography``, imported only when needed.
+"""Keys and CSRs: made, read and judged here with ``cryptography``, imported only when needed.
 
 Works with cryptography 38 (Debian 12) and later. Nothing here touches the network; private keys are PEM text in a
 ``Secret``.
 """
 
-import contextlib
-import datetime as dt
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fleet_agent.credentials import pem_file
-from fleet_agent.credentials.model import Csr, HardwareKey, KeyPair, PrivateKey, Secret
-from fleet_agent.credentials.validity import Validity
+from fleet_agent.credentials.model import Csr, HardwareKey, PrivateKey, Secret
 from fleet_agent.errors import DeviceError
-from fleet_agent.record import record
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
 MAX_CSR_BYTES = 2000
 _MIN_RSA_BITS = 2048
 _BROKEN_HASHES = ("md5", "sha1")
-_TAKEN = "AWS IoT takes RSA from 2048 bits, P-256, P-384, P-521"
+TAKEN = "AWS IoT takes RSA from 2048 bits, P-256, P-384, P-521"
 _PSS = "an RSA-PSS key, which TLS here cannot use"
 _RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as a public key's kind
 
@@ -72,7 +68,7 @@ def make_csr(private_key: PrivateKey) -> Csr:
         key = _load_key(private_key, "the device's private key")
     request = builder.sign(key, hashes.SHA256())
     pem = request.public_bytes(serialization.Encoding.PEM).decode()
-    return Csr(pem=pem, hash=_sha256(pem), public_key=_public_der(request))
+    return Csr(pem=pem, hash=_sha256(pem), public_key=public_der(request))
 
 
 def read_csr(pem: bytes, name: str) -> Csr:
@@ -96,7 +92,7 @@ def read_csr(pem: bytes, name: str) -> Csr:
         digest = request.signature_hash_algorithm
         is_signed = request.is_signature_valid
         is_pss = _RSA_PSS in request.tbs_certrequest_bytes
-        problem = _PSS if is_pss else _weakness(request.public_key())
+        problem = _PSS if is_pss else weakness(request.public_key())
     except Exception as error:  # cryptography's loaders raise many types for rubbish
         raise DeviceError(
             f"{name} holds no certificate signing request in PEM form that can be read.",
@@ -124,50 +120,15 @@ def read_csr(pem: bytes, name: str) -> Csr:
         )
     if problem:
         raise DeviceError(
-            f"The CSR in {name} has {problem}; {_TAKEN}.",
+            f"The CSR in {name} has {problem}; {TAKEN}.",
             remedy=remedy,
             code="csr-weak-key",
         )
-    return Csr(pem=text, hash=_sha256(text), public_key=_public_der(request))
+    return Csr(pem=text, hash=_sha256(text), public_key=public_der(request))
 
 
-def read_ca(pem: bytes, name: str) -> str:
-    """The certificates of a CA file, as parsed: nothing else that is in the file is passed on.
-
-    Raises:
-        DeviceError: It holds something else, such as a private key, or no certificate.
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
-
-    blocks = pem_file.blocks(pem, name)
-    strange = [kind for kind, _ in blocks if kind != pem_file.CERTIFICATE]
-    if strange or not blocks:
-        contents = (
-            f"holds {pem_file.named(strange[0])}"
-            if strange
-            else f"holds no certificate: {pem_file.describe(pem)}"
-        )
-        raise DeviceError(
-            f"{name} {contents}; a CA file holds certificates only.",
-            remedy="Put the CA's certificates alone there; AWS IoT's is AmazonRootCA1.pem.",
-            code="ca-invalid",
-        )
-    certificates = []
-    for number, (_, block) in enumerate(blocks, 1):
-        try:
-            loaded = x509.load_pem_x509_certificate(block.encode())
-        except Exception as error:
-            raise DeviceError(
-                f"Certificate {number} in {name} cannot be read.",
-                remedy="Get the CA file again; AWS IoT's is AmazonRootCA1.pem.",
-                code="ca-invalid",
-            ) from error
-        certificates.append(loaded.public_bytes(serialization.Encoding.PEM).decode())
-    return "".join(certificates)
-
-
-def _weakness(key: "PublicKeyTypes") -> str | None:
+def weakness(key: "PublicKeyTypes") -> str | None:
+    """What keeps AWS IoT from taking this key, for a sentence; None: nothing does."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     if isinstance(key, rsa.RSAPublicKey):
@@ -188,148 +149,7 @@ def public_key_of_key(private_key: PrivateKey, name: str) -> bytes:
         from fleet_agent.credentials.hsm import keys as hsm
 
         return _encode(hsm.public_key(private_key))
-    return _public_der(_load_key(private_key, name))
-
-
-def public_key_of_certificate(certificate: str, name: str) -> bytes:
-    """The public key (DER) of a certificate.
-
-    Raises:
-        DeviceError: ``name`` holds no certificate, or the certificate no public key.
-    """
-    loaded = _load_certificate(certificate, name)
-    try:
-        return _public_der(loaded)
-    except Exception as error:  # many types
-        raise DeviceError(
-            f"The certificate in {name} has no usable public key (no point of its curve, or of an unknown kind).",
-            remedy="Have another certificate made; this one is worth nothing.",
-            code="certificate-invalid",
-        ) from error
-
-
-def chain(certificates: str, public_key: bytes | None, name: str) -> str:
-    """Of the certificates of a text the one for a key, then the others, as parsed and nothing beside them, as PEM.
-
-    A certificate provider may answer with its CA's beside the device's.
-
-    Args:
-        certificates: PEM.
-        public_key: As ``public_key_of_certificate`` gives it; None: the first certificate is the device's.
-        name: What the text is, for errors.
-
-    Raises:
-        DeviceError: ``name`` holds no certificate, or something else.
-    """
-    from cryptography.hazmat.primitives import serialization
-
-    blocks = pem_file.blocks(certificates.encode(), name)
-    texts = [text for kind, text in blocks if kind == pem_file.CERTIFICATE]
-    loaded = [_load_certificate(text, name) for text in texts or [certificates]]
-    parsed = list(
-        dict.fromkeys(item.public_bytes(serialization.Encoding.PEM).decode() for item in loaded)
-    )
-    if public_key is not None and len(parsed) > 1:
-        parsed.sort(key=lambda text: public_key_of_certificate(text, name) != public_key)
-    return "".join(parsed)
-
-
-def validity(certificate: str, name: str) -> Validity:
-    """The dates of a certificate.
-
-    Raises:
-        DeviceError: ``name`` holds no certificate.
-    """
-    loaded = _load_certificate(certificate, name)
-    # cryptography 42 and later; the older names warn there.
-    if hasattr(loaded, "not_valid_after_utc"):
-        return Validity(
-            not_before=loaded.not_valid_before_utc.timestamp(),
-            not_after=loaded.not_valid_after_utc.timestamp(),
-        )
-    utc = dt.UTC
-    return Validity(
-        not_before=loaded.not_valid_before.replace(tzinfo=utc).timestamp(),
-        not_after=loaded.not_valid_after.replace(tzinfo=utc).timestamp(),
-    )
-
-
-@record
-class Leaf:
-    """What a device's own certificate says: the id that AWS IoT knows it by, its common name, its dates."""
-
-    certificate_id: str
-    common_name: str | None
-    dates: Validity
-
-
-def checked_leaf(pair: KeyPair) -> Leaf:
-    """What the certificate says, once it is sure that the key is its own.
-
-    Raises:
-        DeviceError: One of them is damaged, they do not belong together, or AWS IoT takes no such key.
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-
-    check_pair(pair)
-    loaded = _load_certificate(pair.certificate, pair.certificate_file)
-    if problem := _weakness(loaded.public_key()):
-        raise DeviceError(
-            f"The certificate in {pair.certificate_file} has {problem}; {_TAKEN}.",
-            remedy="Have one made for such a key, or let the device get one with a claim: fleet-agent provision",
-            code="key-invalid",
-        )
-    names = loaded.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return Leaf(
-        certificate_id=loaded.fingerprint(hashes.SHA256()).hex(),
-        common_name=str(names[0].value) if names else None,
-        dates=validity(pair.certificate, pair.certificate_file),
-    )
-
-
-def checked_validity(pair: KeyPair) -> Validity:
-    """The certificate's dates, once it is sure that the key is its own: one call for both.
-
-    Raises:
-        DeviceError: One of them is damaged, or they do not belong together.
-    """
-    check_pair(pair)
-    return validity(pair.certificate, pair.certificate_file)
-
-
-def check_pair(pair: KeyPair) -> None:
-    """Makes sure that the key is the certificate's.
-
-    Raises:
-        DeviceError: One of them is damaged, or they do not belong together.
-    """
-    wanted = public_key_of_key(pair.private_key, pair.private_key_file)
-    if public_key_of_certificate(pair.certificate, pair.certificate_file) != wanted:
-        if _is_further_down(pair, wanted):
-            raise DeviceError(
-                f"The certificate of the key {pair.private_key_file} is not the first one in {pair.certificate_file}: "
-                "a CA's stands before it.",
-                remedy="Put the device's certificate first, then the CA's.",
-                code="key-mismatch",
-            )
-        raise DeviceError(
-            f"The key in {pair.private_key_file} is not that of the certificate in "
-            f"{pair.certificate_file}.",
-            remedy="Put the two files of one pair there: they were made together.",
-            code="key-mismatch",
-        )
-
-
-def _is_further_down(pair: KeyPair, public_key: bytes) -> bool:
-    """Whether the key's certificate stands in its file, but not first."""
-    _, *others = pem_file.blocks(pair.certificate.encode(), pair.certificate_file)
-    for kind, text in others:
-        if kind == pem_file.CERTIFICATE:
-            with contextlib.suppress(DeviceError):
-                if public_key_of_certificate(text, pair.certificate_file) == public_key:
-                    return True
-    return False
+    return public_der(_load_key(private_key, name))
 
 
 def _load_key(private_key: Secret, name: str) -> "PrivateKeyTypes":
@@ -346,23 +166,10 @@ def _load_key(private_key: Secret, name: str) -> "PrivateKeyTypes":
         ) from None  # the cause may quote the input
 
 
-def _load_certificate(certificate: str, name: str) -> "x509.Certificate":
-    from cryptography import x509
-
-    pem = pem_file.certificate(certificate.encode(), name)
-    try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except Exception as error:
-        raise DeviceError(
-            f"{name} holds no readable certificate in PEM form (truncated, or something else).",
-            remedy="Copy the file again: it begins with -----BEGIN CERTIFICATE-----.",
-            code="certificate-invalid",
-        ) from error
-
-
-def _public_der(
+def public_der(
     holder: "x509.Certificate | x509.CertificateSigningRequest | PrivateKeyTypes",
 ) -> bytes:
+    """The public key of what has one, as DER."""
     return _encode(holder.public_key())
 
 

@@ -8,7 +8,7 @@ from fleet_agent.clock import text
 from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.provisioning import Claim
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Level, Subject
@@ -105,8 +105,8 @@ def _text(path: Path) -> str:
 def judge(pair: KeyPair, now: float, level: Level) -> Findings:
     """Whether the two belong together, and are in their dates; ``level`` is what a failure counts for."""
     try:
-        keys.check_pair(pair)
-        dates = keys.validity(pair.certificate, pair.certificate_file)
+        certificates.check_pair(pair)
+        dates = certificates.validity(pair.certificate, pair.certificate_file)
     except AgentError as error:
         yield from _ABOUT.error(error, pair.certificate_file, level)
         return

@@ -2,7 +2,7 @@
 
 from fleet_agent.clock import text
 from fleet_agent.config.rotation import Rotation
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import Credential, Event
 from fleet_agent.credentials.validity import Validity
 from fleet_agent.doctor.device import Device
@@ -43,13 +43,13 @@ def _current(device: Device) -> Findings:
             pair.private_key_file,
         )
     else:
-        keys.check_pair(pair)
+        certificates.check_pair(pair)
     name = credential.thing_name or "(no thing)"
     yield _ABOUT.ok(
         f"{name}: certificate {credential.certificate_id[:8]}…, key {pair.private_key_file}.",
         pair.certificate_file,
     )
-    dates = keys.validity(pair.certificate, pair.certificate_file)
+    dates = certificates.validity(pair.certificate, pair.certificate_file)
     yield from _dates(device, dates, pair.certificate_file)
     yield from _endpoint(device, credential)
     yield from _ladder(device, credential, is_expired=device.clock.wall() > dates.not_after)

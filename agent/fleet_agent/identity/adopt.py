@@ -15,7 +15,7 @@ from fleet_agent.config.identity import Identity
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import WrongValueError
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.credentials.pair import read_pair
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
@@ -55,7 +55,7 @@ def plan(settings: Settings, pair: KeyPair, call: Call) -> "Plan":
     """
     from fleet_agent.provisioning.model import Given, Plan
 
-    leaf = call(keys.checked_leaf, pair)
+    leaf = call(certificates.checked_leaf, pair)
     given = Given(
         pair=pair,
         certificate_id=leaf.certificate_id,

@@ -16,7 +16,7 @@ from fleet_agent.config.load import files as configuration_files
 from fleet_agent.config.render import render
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.sources import FirstOf, FromFile, Source
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates, keys
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
 from fleet_agent.pinned import pinned
@@ -196,9 +196,9 @@ def _checked(key: str, data: bytes, path: Path) -> bytes:
     """
     text = data.decode(errors="replace")
     if key == "ca_file":
-        return keys.read_ca(data, str(path)).encode()
+        return certificates.read_ca(data, str(path)).encode()
     if key == "claim.certificate":
-        keys.public_key_of_certificate(text, str(path))
+        certificates.public_key_of_certificate(text, str(path))
     elif key == "claim.private_key":
         keys.public_key_of_key(Secret(text), str(path))
     return data
@@ -223,7 +223,7 @@ def _check_claim(settings: Settings, placed: list[Placed]) -> None:
     # Not both of them are put there now.
     if settings.claim is None or certificate is None or private_key is None:
         return
-    keys.check_pair(
+    certificates.check_pair(
         KeyPair(
             certificate=certificate,
             private_key=Secret(private_key),

@@ -38,7 +38,7 @@ def look(settings: Settings, clock: Clock) -> Due | None:
     Raises:
         DeviceError, StateDirectoryError: It is damaged or cannot be read.
     """
-    from fleet_agent.credentials import keys
+    from fleet_agent.credentials import certificates
 
     store = open_store(settings)
     credential = in_use(store)
@@ -48,7 +48,7 @@ def look(settings: Settings, clock: Clock) -> Due | None:
     if due.is_begun(store.pending(), settings.endpoint, credential.home):
         return Due(is_due=True, why="A rotation was begun and not finished.")
     pair = store.key_pair(credential.generation)
-    dates = keys.validity(pair.certificate, pair.certificate_file)
+    dates = certificates.validity(pair.certificate, pair.certificate_file)
     return due.judge(settings.rotation, credential, dates, clock.wall())
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fleet_agent import foreign
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates, keys
 from fleet_agent.credentials.model import Credential, Csr, Secret
 from fleet_agent.errors import ANSWER_UNFIT, DeviceError, UnreachableError
 from fleet_agent.provisioning.model import Operation, RejectedError
@@ -145,7 +145,7 @@ def checked(certificate: Certificate, csr: Csr | None) -> Certificate | None:
         UnusableAnswerError: It is no certificate.
     """
     try:
-        pem = keys.chain(certificate.pem, csr.public_key if csr else None, "the answer")
+        pem = certificates.chain(certificate.pem, csr.public_key if csr else None, "the answer")
     except DeviceError:
         operation = Operation.CREATE_FROM_CSR if csr else Operation.CREATE_KEYS
         error = _unusable(operation, "its certificatePem is no certificate")
@@ -158,7 +158,7 @@ def checked(certificate: Certificate, csr: Csr | None) -> Certificate | None:
 def _is_for(certificate: Certificate, csr: Csr | None) -> bool:
     """Whether a certificate is for our key: the CSR's, or the one that came with it."""
     try:
-        theirs = keys.public_key_of_certificate(certificate.pem, "the answer")
+        theirs = certificates.public_key_of_certificate(certificate.pem, "the answer")
         if csr is not None:
             return csr.public_key == theirs
         if certificate.private_key is None:

@@ -1,7 +1,7 @@
 """The claim, looked at, and the one session under it at a time."""
 
 from fleet_agent import clock
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.provisioning import clockwatch
@@ -65,7 +65,7 @@ class ClaimSession:
 
     def _check(self, pair: KeyPair) -> None:
         """Looks at the claim's dates, and whether its two files belong together."""
-        dates = self._needs.call(keys.checked_validity, pair)
+        dates = self._needs.call(certificates.checked_validity, pair)
         self._watch.not_before(dates.not_before, pair.certificate_file)
         now = self._needs.clock.wall()
         if now < dates.not_before:

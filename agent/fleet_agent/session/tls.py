@@ -61,11 +61,11 @@ def proxy(route: Route) -> Any:  # noqa: ANN401 - awscrt has no types
 
 def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
     """The error that names the file which keeps TLS from being set up; awscrt reports only that it failed."""
-    from fleet_agent.credentials import keys
+    from fleet_agent.credentials import certificates
 
     try:
         if pair is not None:
-            keys.check_pair(pair)
+            certificates.check_pair(pair)
     except AgentError as found:
         return found
     if pair is None or not _takes_ca(route):

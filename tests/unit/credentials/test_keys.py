@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from fleet_agent.credentials import keys, pem_file
+from fleet_agent.credentials import certificates, keys, pem_file
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.credentials.validity import Validity, glance
 from fleet_agent.errors import DeviceError
@@ -220,11 +220,11 @@ DAMAGED = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
         (pem_file.request, b"", "csr-invalid", "holds no certificate signing request in PEM form.", "Make one"),
         (pem_file.request, DAMAGED, "csr-invalid", "in PEM form (it is a CERTIFICATE).", "Give the certificate's"),
         (keys.read_csr, _CSR, "csr-invalid", "request in PEM form that can be read.", "Make one: openssl req"),
-        (keys.read_ca, UTF16, "file-encoding", "it is text in UTF-16", "iconv"),
-        (keys.read_ca, b"", "ca-invalid", "it holds no certificate: truncated, or something else; ", "AmazonRootCA1"),
-        (keys.read_ca, b"0\x1f", "ca-invalid", "it holds no certificate: it looks like DER", "AmazonRootCA1"),
-        (keys.read_ca, DAMAGED + _EC, "ca-invalid", "it holds an EC PRIVATE KEY; ", "AmazonRootCA1"),
-        (keys.read_ca, DAMAGED, "ca-invalid", "Certificate 1 in it cannot be read", "Get the CA file again"),
+        (certificates.read_ca, UTF16, "file-encoding", "it is text in UTF-16", "iconv"),
+        (certificates.read_ca, b"", "ca-invalid", "it holds no certificate: truncated, or something", "AmazonRootCA1"),
+        (certificates.read_ca, b"0\x1f", "ca-invalid", "it holds no certificate: it looks like DER", "AmazonRootCA1"),
+        (certificates.read_ca, DAMAGED + _EC, "ca-invalid", "it holds an EC PRIVATE KEY; ", "AmazonRootCA1"),
+        (certificates.read_ca, DAMAGED, "ca-invalid", "Certificate 1 in it cannot be read", "Get the CA file again"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_something_else_says_what_it_is_and_what_to_type(
@@ -241,9 +241,9 @@ def test_a_file_that_is_something_else_says_what_it_is_and_what_to_type(
 @pytest.mark.parametrize(
     "read",
     [
-        lambda text: keys.validity(text, "it"),
-        lambda text: keys.chain(text, None, "it"),
-        lambda text: keys.public_key_of_certificate(text, "it"),
+        lambda text: certificates.validity(text, "it"),
+        lambda text: certificates.chain(text, None, "it"),
+        lambda text: certificates.public_key_of_certificate(text, "it"),
     ],
 )
 def test_a_certificate_that_is_none_is_named(read: Callable[[str], object]) -> None:
@@ -264,7 +264,7 @@ def test_a_certificate_on_no_point_of_its_curve_is_worth_nothing() -> None:
     made[at + 1 : at + 65] = bytes(64)
     text = "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(bytes(made)).decode()
     with pytest.raises(DeviceError, match=r"^The certificate in it has no usable") as error:
-        keys.public_key_of_certificate(text + "-----END CERTIFICATE-----\n", "it")
+        certificates.public_key_of_certificate(text + "-----END CERTIFICATE-----\n", "it")
     assert caught(error) == ("certificate-invalid", True)
 
 
@@ -285,12 +285,12 @@ def test_what_a_certificate_says_of_itself(name: str | None) -> None:
         )
         made = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
     both = pair(made, making.key_pem(key).decode())
-    leaf = keys.checked_leaf(both)
+    leaf = certificates.checked_leaf(both)
     loaded = x509.load_pem_x509_certificate(made.encode())
     assert leaf.certificate_id == loaded.fingerprint(hashes.SHA256()).hex()
     assert leaf.common_name == name
     assert (leaf.dates.not_before, leaf.dates.not_after) == (first.timestamp(), last.timestamp())
-    assert keys.checked_validity(both) == leaf.dates
+    assert certificates.checked_validity(both) == leaf.dates
 
 
 @pytest.mark.parametrize(
@@ -339,17 +339,20 @@ def test_a_ca_before_the_certificate_is_told() -> None:
     key = making.make_key()
     both = make_certificate(making.make_key()) + make_certificate(key)
     with pytest.raises(DeviceError, match="is not the first one in") as error:
-        keys.check_pair(pair(both, making.key_pem(key).decode()))
+        certificates.check_pair(pair(both, making.key_pem(key).decode()))
     assert caught(error) == ("key-mismatch", True)
 
 
 def test_a_ca_file_holds_certificates_only() -> None:
     key = making.make_key()
     one, two = make_certificate(key), make_certificate(making.make_key())
-    assert keys.read_ca(f"# the first\n{one}# the second\n{two}".encode(), "ca.pem") == one + two
+    assert (
+        certificates.read_ca(f"# the first\n{one}# the second\n{two}".encode(), "ca.pem")
+        == one + two
+    )
     for wrong in (one + making.key_pem(key).decode(), "root:x:0:0", ""):
         with pytest.raises(DeviceError, match="a CA file holds certificates only"):
-            keys.read_ca(wrong.encode(), "ca.pem")
+            certificates.read_ca(wrong.encode(), "ca.pem")
 
 
 def test_a_request_signed_by_another_key() -> None:
@@ -386,21 +389,21 @@ def pair(certificate: str, private_key: str) -> KeyPair:
 
 def test_a_key_and_its_certificate() -> None:
     key = making.make_key()
-    keys.check_pair(pair(make_certificate(key), making.key_pem(key).decode()))
+    certificates.check_pair(pair(make_certificate(key), making.key_pem(key).decode()))
 
 
 @pytest.mark.parametrize("kind", ["rsa-1024", "ec-p224", "ec-k256"])
 def test_a_certificate_whose_key_aws_refuses(kind: str) -> None:
     key = making.make_key(kind)
     with pytest.raises(DeviceError, match=r"c\.crt has .* AWS IoT takes") as error:
-        keys.checked_leaf(pair(make_certificate(key), making.key_pem(key).decode()))
+        certificates.checked_leaf(pair(make_certificate(key), making.key_pem(key).decode()))
     assert caught(error) == ("key-invalid", True)
 
 
 def test_a_key_that_is_not_the_certificates() -> None:
     other = making.key_pem(making.make_key()).decode()
     with pytest.raises(DeviceError, match=r"k\.key is not that of .* c\.crt") as error:
-        keys.check_pair(pair(make_certificate(making.make_key()), other))
+        certificates.check_pair(pair(make_certificate(making.make_key()), other))
     assert caught(error) == ("key-mismatch", True)
 
 
@@ -408,7 +411,7 @@ def test_a_truncated_key_and_what_it_does_not_say() -> None:
     key = making.make_key()
     pem = making.key_pem(key).decode()
     with pytest.raises(DeviceError, match=r"k\.key holds no readable private key") as error:
-        keys.check_pair(pair(make_certificate(key), pem[:90]))
+        certificates.check_pair(pair(make_certificate(key), pem[:90]))
     assert caught(error) == ("key-invalid", True)
     assert error.value.__cause__ is None
     assert pem[40:60] not in str(error.value)
@@ -429,7 +432,7 @@ def test_an_encrypted_key() -> None:
 @pytest.mark.parametrize("text", ["", "hello", "-----BEGIN CERTIFICATE-----\nMIIB"])
 def test_what_is_no_certificate(text: str) -> None:
     with pytest.raises(DeviceError, match=r"c\.crt holds no readable certificate") as error:
-        keys.public_key_of_certificate(text, "c.crt")
+        certificates.public_key_of_certificate(text, "c.crt")
     assert caught(error) == ("certificate-invalid", True)
 
 
@@ -437,7 +440,7 @@ def test_a_certificates_dates() -> None:
     first = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
     last = dt.datetime(2036, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
     made = make_certificate(making.make_key(), valid_from=first, valid_to=last)
-    dates = keys.validity(made, "c.crt")
+    dates = certificates.validity(made, "c.crt")
     assert (dates.not_before, dates.not_after) == (first.timestamp(), last.timestamp())
 
 
@@ -476,10 +479,10 @@ def test_a_chain_in_any_order_begins_with_our_own() -> None:
     leaf = make_certificate(ca, name="device", public_key=mine.public_key())
     issuers = [make_certificate(ca, name="issuing"), make_certificate(ca, name="root")]
     for given in ([leaf, *issuers], [*issuers, leaf], [issuers[0], leaf, issuers[1]]):
-        chain = keys.chain("beside it\n" + "".join(given), public, "the answer")
+        chain = certificates.chain("beside it\n" + "".join(given), public, "the answer")
         assert chain == "".join([leaf, *issuers])
         assert "beside" not in chain
     with pytest.raises(DeviceError):
-        keys.chain(leaf + leaf.replace("MII", "!!!"), public, "the answer")
+        certificates.chain(leaf + leaf.replace("MII", "!!!"), public, "the answer")
     with pytest.raises(DeviceError):
-        keys.chain("", public, "the answer")
+        certificates.chain("", public, "the answer")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from awsiot import iotidentity
 
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import Credential, Csr, Secret
 from fleet_agent.errors import ANSWER_UNFIT, Exit, UnreachableError
 from fleet_agent.provisioning import answers
@@ -51,7 +51,7 @@ def registered(answer: Mapping[str, object]) -> tuple[str | None, dict[str, str]
 
 def test_what_comes_beside_the_certificate_is_not_kept(pem: str) -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n"
-    ours = Csr(pem="", hash="", public_key=keys.public_key_of_certificate(pem, "it"))
+    ours = Csr(pem="", hash="", public_key=certificates.public_key_of_certificate(pem, "it"))
     for text in (pem, f"remark\n{pem}{key}{pem}"):
         found = answers.checked(certificate(text), ours)
         assert found is not None
@@ -176,7 +176,7 @@ def test_every_answer_is_named_by_its_call(operation: Operation) -> None:
 
 def test_the_devices_own_certificate_comes_before_its_cas(tmp_path: Path) -> None:
     ours, other = (make_pair(tmp_path / name).certificate.read_text() for name in ("a", "b"))
-    csr = Csr(pem="", hash="", public_key=keys.public_key_of_certificate(ours, "it"))
+    csr = Csr(pem="", hash="", public_key=certificates.public_key_of_certificate(ours, "it"))
     found = answers.checked(certificate(other + ours), csr)
     assert found is not None
     assert found.pem == ours + other
@@ -219,7 +219,7 @@ def test_a_public_key_that_is_no_point_of_its_curve_is_for_nobody(pem: str) -> N
 
 
 def test_the_right_public_key(pem: str) -> None:
-    ours = keys.public_key_of_certificate(pem, "it")
+    ours = certificates.public_key_of_certificate(pem, "it")
     assert answers.checked(certificate(pem), Csr(pem="", hash="", public_key=ours))
     assert not answers.checked(certificate(pem), Csr(pem="", hash="", public_key=b"other"))
     assert not answers.checked(certificate(pem), None)

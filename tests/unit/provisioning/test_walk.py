@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 )
 
 from fleet_agent import files
-from fleet_agent.credentials import folders, keys, records
+from fleet_agent.credentials import certificates, folders, keys, records
 from fleet_agent.credentials.model import (
     Attempt,
     Credential,
@@ -319,7 +319,7 @@ class Walk(RuleBasedStateMachine):
         certificate = self.cloud.certificates[credential.certificate_id]
         assert certificate.is_active
         assert keys.public_key_of_key(pair.private_key, "key") == certificate.key
-        assert keys.public_key_of_certificate(pair.certificate, "it") == certificate.key
+        assert certificates.public_key_of_certificate(pair.certificate, "it") == certificate.key
         match self.next_happening().kind:
             case "well":
                 return Proven(session=cast("Session", FakeSession()), how="a session")

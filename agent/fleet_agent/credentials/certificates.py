@@ -1,0 +1,209 @@
+"""Certificates: read, compared with keys, dated; with ``cryptography``, imported only when needed.
+
+Works with cryptography 38 (Debian 12) and later, as ``keys`` does.
+"""
+
+import contextlib
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from fleet_agent.credentials import pem_file
+from fleet_agent.credentials.keys import TAKEN, public_der, public_key_of_key, weakness
+from fleet_agent.credentials.model import KeyPair
+from fleet_agent.credentials.validity import Validity
+from fleet_agent.errors import DeviceError
+from fleet_agent.record import record
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+
+def read_ca(pem: bytes, name: str) -> str:
+    """The certificates of a CA file, as parsed: nothing else that is in the file is passed on.
+
+    Raises:
+        DeviceError: It holds something else, such as a private key, or no certificate.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    blocks = pem_file.blocks(pem, name)
+    strange = [kind for kind, _ in blocks if kind != pem_file.CERTIFICATE]
+    if strange or not blocks:
+        contents = (
+            f"holds {pem_file.named(strange[0])}"
+            if strange
+            else f"holds no certificate: {pem_file.describe(pem)}"
+        )
+        raise DeviceError(
+            f"{name} {contents}; a CA file holds certificates only.",
+            remedy="Put the CA's certificates alone there; AWS IoT's is AmazonRootCA1.pem.",
+            code="ca-invalid",
+        )
+    certificates = []
+    for number, (_, block) in enumerate(blocks, 1):
+        try:
+            loaded = x509.load_pem_x509_certificate(block.encode())
+        except Exception as error:
+            raise DeviceError(
+                f"Certificate {number} in {name} cannot be read.",
+                remedy="Get the CA file again; AWS IoT's is AmazonRootCA1.pem.",
+                code="ca-invalid",
+            ) from error
+        certificates.append(loaded.public_bytes(serialization.Encoding.PEM).decode())
+    return "".join(certificates)
+
+
+def public_key_of_certificate(certificate: str, name: str) -> bytes:
+    """The public key (DER) of a certificate.
+
+    Raises:
+        DeviceError: ``name`` holds no certificate, or the certificate no public key.
+    """
+    loaded = _load_certificate(certificate, name)
+    try:
+        return public_der(loaded)
+    except Exception as error:  # many types
+        raise DeviceError(
+            f"The certificate in {name} has no usable public key (no point of its curve, or of an unknown kind).",
+            remedy="Have another certificate made; this one is worth nothing.",
+            code="certificate-invalid",
+        ) from error
+
+
+def chain(certificates: str, public_key: bytes | None, name: str) -> str:
+    """Of the certificates of a text the one for a key, then the others, as parsed and nothing beside them, as PEM.
+
+    A certificate provider may answer with its CA's beside the device's.
+
+    Args:
+        certificates: PEM.
+        public_key: As ``public_key_of_certificate`` gives it; None: the first certificate is the device's.
+        name: What the text is, for errors.
+
+    Raises:
+        DeviceError: ``name`` holds no certificate, or something else.
+    """
+    from cryptography.hazmat.primitives import serialization
+
+    blocks = pem_file.blocks(certificates.encode(), name)
+    texts = [text for kind, text in blocks if kind == pem_file.CERTIFICATE]
+    loaded = [_load_certificate(text, name) for text in texts or [certificates]]
+    parsed = list(
+        dict.fromkeys(item.public_bytes(serialization.Encoding.PEM).decode() for item in loaded)
+    )
+    if public_key is not None and len(parsed) > 1:
+        parsed.sort(key=lambda text: public_key_of_certificate(text, name) != public_key)
+    return "".join(parsed)
+
+
+def validity(certificate: str, name: str) -> Validity:
+    """The dates of a certificate.
+
+    Raises:
+        DeviceError: ``name`` holds no certificate.
+    """
+    loaded = _load_certificate(certificate, name)
+    # cryptography 42 and later; the older names warn there.
+    if hasattr(loaded, "not_valid_after_utc"):
+        return Validity(
+            not_before=loaded.not_valid_before_utc.timestamp(),
+            not_after=loaded.not_valid_after_utc.timestamp(),
+        )
+    utc = dt.UTC
+    return Validity(
+        not_before=loaded.not_valid_before.replace(tzinfo=utc).timestamp(),
+        not_after=loaded.not_valid_after.replace(tzinfo=utc).timestamp(),
+    )
+
+
+@record
+class Leaf:
+    """What a device's own certificate says: the id that AWS IoT knows it by, its common name, its dates."""
+
+    certificate_id: str
+    common_name: str | None
+    dates: Validity
+
+
+def checked_leaf(pair: KeyPair) -> Leaf:
+    """What the certificate says, once it is sure that the key is its own.
+
+    Raises:
+        DeviceError: One of them is damaged, they do not belong together, or AWS IoT takes no such key.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    check_pair(pair)
+    loaded = _load_certificate(pair.certificate, pair.certificate_file)
+    if problem := weakness(loaded.public_key()):
+        raise DeviceError(
+            f"The certificate in {pair.certificate_file} has {problem}; {TAKEN}.",
+            remedy="Have one made for such a key, or let the device get one with a claim: fleet-agent provision",
+            code="key-invalid",
+        )
+    names = loaded.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return Leaf(
+        certificate_id=loaded.fingerprint(hashes.SHA256()).hex(),
+        common_name=str(names[0].value) if names else None,
+        dates=validity(pair.certificate, pair.certificate_file),
+    )
+
+
+def checked_validity(pair: KeyPair) -> Validity:
+    """The certificate's dates, once it is sure that the key is its own: one call for both.
+
+    Raises:
+        DeviceError: One of them is damaged, or they do not belong together.
+    """
+    check_pair(pair)
+    return validity(pair.certificate, pair.certificate_file)
+
+
+def check_pair(pair: KeyPair) -> None:
+    """Makes sure that the key is the certificate's.
+
+    Raises:
+        DeviceError: One of them is damaged, or they do not belong together.
+    """
+    wanted = public_key_of_key(pair.private_key, pair.private_key_file)
+    if public_key_of_certificate(pair.certificate, pair.certificate_file) != wanted:
+        if _is_further_down(pair, wanted):
+            raise DeviceError(
+                f"The certificate of the key {pair.private_key_file} is not the first one in {pair.certificate_file}: "
+                "a CA's stands before it.",
+                remedy="Put the device's certificate first, then the CA's.",
+                code="key-mismatch",
+            )
+        raise DeviceError(
+            f"The key in {pair.private_key_file} is not that of the certificate in "
+            f"{pair.certificate_file}.",
+            remedy="Put the two files of one pair there: they were made together.",
+            code="key-mismatch",
+        )
+
+
+def _is_further_down(pair: KeyPair, public_key: bytes) -> bool:
+    """Whether the key's certificate stands in its file, but not first."""
+    _, *others = pem_file.blocks(pair.certificate.encode(), pair.certificate_file)
+    for kind, text in others:
+        if kind == pem_file.CERTIFICATE:
+            with contextlib.suppress(DeviceError):
+                if public_key_of_certificate(text, pair.certificate_file) == public_key:
+                    return True
+    return False
+
+
+def _load_certificate(certificate: str, name: str) -> "x509.Certificate":
+    from cryptography import x509
+
+    pem = pem_file.certificate(certificate.encode(), name)
+    try:
+        return x509.load_pem_x509_certificate(pem.encode())
+    except Exception as error:
+        raise DeviceError(
+            f"{name} holds no readable certificate in PEM form (truncated, or something else).",
+            remedy="Copy the file again: it begins with -----BEGIN CERTIFICATE-----.",
+            code="certificate-invalid",
+        ) from error
