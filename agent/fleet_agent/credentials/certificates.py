@@ -30,14 +30,13 @@ def read_ca(pem: bytes, name: str) -> str:
     blocks = pem_file.blocks(pem, name)
     strange = [kind for kind, _ in blocks if kind != pem_file.CERTIFICATE]
     if strange or not blocks:
-        contents = (
-            f"holds {pem_file.named(strange[0])}"
-            if strange
-            else f"holds no certificate: {pem_file.describe(pem)}"
-        )
+        words, command = pem_file.instead(pem, name, "x509")
+        contents = pem_file.named(strange[0]) if strange else f"no certificate ({words})"
+        is_other_form = len(strange) == len(blocks)
+        remedy = "Put the CA's certificates alone there; AWS IoT's is AmazonRootCA1.pem."
         raise DeviceError(
-            f"{name} {contents}; a CA file holds certificates only.",
-            remedy="Put the CA's certificates alone there; AWS IoT's is AmazonRootCA1.pem.",
+            f"{name} holds {contents}; a CA file holds certificates only.",
+            remedy=(command if is_other_form else "") or remedy,
             code="ca-invalid",
         )
     certificates = []

@@ -24,6 +24,10 @@ _DER_SEQUENCE = b"\x30"
 # PKCS#12: a sequence that begins with its version, 3.
 _PFX = re.compile(rb"\x30(?:\x81.|\x82..|\x83...|\x84....|\x80)\x02\x01\x03", re.DOTALL)
 _PRINTABLE_FROM = 0x20
+_CODES = {"x509": "certificate-invalid", "pkey": "key-invalid", "req": "csr-invalid"}
+_PKCS7_OID = bytes.fromhex("06092a864886f70d0107")
+# A certificate in another form, and what of OpenSSL reads it.
+_OTHER_FORMS = {"TRUSTED CERTIFICATE": "x509", "PKCS7": "pkcs7 -print_certs"}
 # PKCS#8 of an RSA-PSS key, as base64 has it at any of the three places: 1.2.840.113549.1.1.10.
 _PSS_OID = bytes.fromhex("2a864886f70d01010a")
 
@@ -39,14 +43,10 @@ def certificate(data: bytes, name: str) -> str:
         DeviceError: There is none.
     """
     found = [text for kind, text in blocks(data, name) if kind == CERTIFICATE]
-    if found:
-        return "".join(found)
-    instead, command = _instead(data, name, "x509")
-    raise DeviceError(
-        f"{name} holds no readable certificate in PEM form ({instead or 'truncated, or something else'}).",
-        remedy=command or "Copy the file again: it begins with -----BEGIN CERTIFICATE-----.",
-        code="certificate-invalid",
-    )
+    if not found:
+        remedy = "Copy the file again: it begins with -----BEGIN CERTIFICATE-----."
+        raise _lacking(data, name, "x509", "readable certificate", remedy)
+    return "".join(found)
 
 
 def private_key(data: bytes, name: str) -> str:
@@ -58,14 +58,8 @@ def private_key(data: bytes, name: str) -> str:
     found = blocks(data, name)
     mine = [(kind, text) for kind, text in found if kind in _KEYS]
     if not mine:
-        instead, command = _instead(data, name, "pkey")
-        raise DeviceError(
-            f"{name} holds no readable private key in PEM form "
-            f"({instead or 'truncated, encrypted, or something else'}).",
-            remedy=command
-            or "Copy the file again; a key with a passphrase must be decrypted first.",
-            code="key-invalid",
-        )
+        remedy = "Copy the file again; a key with a passphrase must be decrypted first."
+        raise _lacking(data, name, "pkey", "readable private key", remedy)
     kind, text = mine[0]
     if "Proc-Type:" in text:
         raise _encrypted(name)
@@ -95,13 +89,8 @@ def request(data: bytes, name: str) -> str:
             "takes the first.",
             code="csr-invalid",
         )
-    instead, command = _instead(data, name, "req")
-    raise DeviceError(
-        f"{name} holds no certificate signing request in PEM form{f' ({instead})' if instead else ''}.",
-        remedy=command
-        or "Make one: openssl req -new -key device.key -subj /CN=device -out device.csr",
-        code="csr-invalid",
-    )
+    remedy = "Make one: openssl req -new -key device.key -subj /CN=device -out device.csr"
+    raise _lacking(data, name, "req", "certificate signing request", remedy)
 
 
 def blocks(data: bytes, name: str) -> list[tuple[str, str]]:
@@ -117,49 +106,69 @@ def blocks(data: bytes, name: str) -> list[tuple[str, str]]:
             code="file-encoding",
         )
     text = data.removeprefix(_UTF8).decode("ascii", "replace")
-    if "-----BEGIN" in text and "\\n" in text:
-        raise DeviceError(
-            f"{name} has the two characters \\n where lines should end, as JSON and environment files write them.",
-            remedy=f"Convert it: sed 's/\\\\n/\\n/g' {word(PurePath(name))} > converted.pem",
-            code="file-encoding",
-        )
     found = []
     for match in _BLOCK.finditer(text):
+        if "\\n" in match[2]:
+            raise DeviceError(
+                f"{name} has the two characters \\n where lines should end, as JSON and environment files write them.",
+                remedy=f"Convert it: sed 's/\\\\n/\\n/g' {word(PurePath(name))} > converted.pem",
+                code="file-encoding",
+            )
         kind = _SAME.get(match[1], match[1])
-        body = match[2].replace("\r\n", "\n").replace("\r", "\n")
-        found.append((kind, f"-----BEGIN {kind}-----\n{body.lstrip()}-----END {kind}-----\n"))
+        # No empty lines: line ends that were converted twice make them.
+        body = "\n".join(match[2].split())
+        found.append((kind, f"-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n"))
     return found
 
 
-def describe(data: bytes) -> str:
-    """In words, what a file is that holds no PEM block of the wanted kind."""
-    return _instead(data, "FILE", "x509")[0] or "truncated, or something else"
-
-
-def _instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
-    """What it is, and the command that makes of it what was wanted; empty texts where that is unknown."""
+def instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
+    """What a file is instead of what OpenSSL calls so, and the command that makes that of it, if any."""
     kinds = [kind for kind, _ in blocks(data, name)]
     file = word(PurePath(name))
     if not kinds:
-        if _PFX.match(data):
-            parts = "-nocerts -nodes" if tool == "pkey" else "-clcerts -nokeys"
-            command = (
-                f"Take it out: (umask 077; openssl pkcs12 -in {file} {parts} -out converted.pem)"
-            )
-            return "it is a PKCS#12 bundle", command
-        if _looks_der(data):
-            command = f"Convert it: openssl {tool} -inform DER -in {file} -out converted.pem"
-            return "it looks like DER, the binary form", command
-        return "", ""
+        return _no_pem(data, file, tool)
     if "ENCRYPTED PRIVATE KEY" in kinds and tool == "pkey":
-        error = _encrypted(name)
-        return "it is encrypted with a passphrase", error.remedy
+        return "it is encrypted with a passphrase", _encrypted(name).remedy
     kind = kinds[0]
-    command = {
-        CERTIFICATE: "Give the certificate's file where a certificate is wanted, and here the other one.",
-        "PUBLIC KEY": "Give the private key's file, which the public one was made from.",
-    }.get(kind, f"Give the right file: {file} is another one of the set.")
+    if tool == "x509" and kind in _OTHER_FORMS:
+        command = _convert(_OTHER_FORMS[kind], file)
+    elif tool == "pkey" and kind == "OPENSSH PRIVATE KEY":
+        copy = f"(umask 077; cp {file} converted.pem)"
+        command = f"Convert a copy: {copy}; ssh-keygen -p -m PEM -f converted.pem"
+    else:
+        command = {
+            CERTIFICATE: "Give the certificate's file where a certificate is wanted, and here the other one.",
+            "PUBLIC KEY": "Give the private key's file, which the public one was made from.",
+        }.get(kind, f"Give the right file: {file} is another one of the set.")
     return f"it is {named(kind)}", command
+
+
+def _no_pem(data: bytes, file: str, tool: str) -> tuple[str, str]:
+    if not data.strip():
+        return "it is empty", ""
+    if b"-----BEGIN " in data:
+        return "it is cut off: a line -----BEGIN without its -----END", ""
+    if _PFX.match(data):
+        parts = "-nocerts -nodes" if tool == "pkey" else "-clcerts -nokeys"
+        command = f"(umask 077; openssl pkcs12 -in {file} {parts} -out converted.pem)"
+        return "it is a PKCS#12 bundle", f"Take it out: {command}"
+    if _looks_der(data):
+        form = _OTHER_FORMS["PKCS7"] if _PKCS7_OID in data[:32] else tool
+        return "it looks like DER, the binary form", _convert(f"{form} -inform DER", file)
+    return "it is something else", ""
+
+
+def _lacking(data: bytes, name: str, tool: str, part: str, remedy: str) -> DeviceError:
+    why, command = instead(data, name, tool)
+    return DeviceError(
+        f"{name} holds no {part} in PEM form ({why}).",
+        remedy=command or remedy,
+        code=_CODES[tool],
+    )
+
+
+def _convert(form: str, file: str) -> str:
+    return f"Convert it: openssl {form} -in {file} -out converted.pem"
 
 
 def named(kind: str) -> str:

@@ -12,6 +12,8 @@ from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import PAIR_UNUSABLE, AgentError, DeviceError, UnreachableError
 from fleet_agent.session.route import Route
 
+_GIVE_CA = "Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem."
+
 
 def context(route: Route, pair: KeyPair | None) -> io.ClientTlsContext:
     """What a connection is opened with.
@@ -69,11 +71,7 @@ def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
     except AgentError as found:
         return found
     if pair is None or not _takes_ca(route):
-        return DeviceError(
-            f"The CA file {route.ca_file} holds no readable certificate in PEM form (truncated, or something else).",
-            remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
-            code="ca-invalid",
-        )
+        return _ca_fault(str(route.ca_file))
     remedy = (
         "Is there one hardware token alone with that label? pkcs11-tool --module MODULE --list-token-slots"
         if isinstance(pair.private_key, HardwareKey)
@@ -148,11 +146,28 @@ def _module(path: str) -> io.Pkcs11Lib:
 
 
 def _read_ca(name: str) -> bytes:
+    """The certificates of a CA file; what awscrt says of one without any is looked into."""
+    return _blocks(_ca_file(name).decode("ascii", "replace"), "CERTIFICATE")
+
+
+def _ca_fault(name: str) -> AgentError:
+    from fleet_agent.credentials import certificates
+
+    try:
+        certificates.read_ca(_ca_file(name), name)
+    except AgentError as found:
+        return found
+    return DeviceError(
+        f"TLS takes no certificate of the CA file {name}.", remedy=_GIVE_CA, code="ca-invalid"
+    )
+
+
+def _ca_file(name: str) -> bytes:
     try:
         return files.read_given(Path(name))
     except OSError as error:
         raise DeviceError(
             f"Cannot read the CA file {name}: {error.strerror}.",
-            remedy="Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem.",
+            remedy=_GIVE_CA,
             code="ca-unreadable",
         ) from error

@@ -182,9 +182,10 @@ def test_another_name_of_the_same() -> None:
 
 def test_whatever_an_editor_made_of_the_ends_of_lines_and_all_certificates() -> None:
     one, two = make_certificate(making.make_key()), make_certificate(making.make_key())
-    for ends in ("\n", "\r\n", "\r"):
+    for ends in ("\n", "\r\n", "\r", "\r\r\n", " \n\n  ", " "):
         given = b"\xef\xbb\xbf" + (one + two).replace("\n", ends).encode()
         assert pem_file.certificate(given, "c.crt") == one + two
+    assert pem_file.certificate(f"friendlyName: C:\\new\n{one}".encode(), "c.crt") == one
 
 
 UTF16 = "-----BEGIN CERTIFICATE-----\n".encode("utf-16")
@@ -194,6 +195,10 @@ _EC = b"-----BEGIN EC PRIVATE KEY-----\nMIIB\n-----END EC PRIVATE KEY-----\n"
 _LOCKED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n"
 _OLD = _EC.replace(b"MIIB", b"Proc-Type: 4,ENCRYPTED\n\nMIIB")
 _PUBLIC = b"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"
+_SSH = _EC.replace(b" EC ", b" OPENSSH ")
+_TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----\nMIIB\n-----END TRUSTED CERTIFICATE-----\n"
+_PKCS7 = b"-----BEGIN PKCS7-----\nMIIB\n-----END PKCS7-----\n"
+_PKCS7_DER = bytes.fromhex("3082024b06092a864886f70d010702")
 DAMAGED_KEY = b"-----BEGIN PRIVATE KEY-----\nM\n-----END PRIVATE KEY-----\n"
 DAMAGED = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -204,25 +209,33 @@ DAMAGED = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
         (pem_file.certificate, UTF16, "file-encoding", "it is text in UTF-16", "iconv -f UTF-16"),
         (pem_file.certificate, BIG_ENDIAN, "file-encoding", "it is text in UTF-16", "iconv"),
         (pem_file.certificate, DAMAGED.replace(b"\n", b"\\n"), "file-encoding", "the two characters", "sed 's"),
-        (pem_file.certificate, b"", "certificate-invalid", "(truncated, or something else)", "Copy the file again"),
-        (pem_file.certificate, b"hello", "certificate-invalid", "(truncated, or something else)", "Copy"),
-        (pem_file.certificate, b"0 is a digit", "certificate-invalid", "(truncated, or something else)", "Copy"),
-        (pem_file.certificate, b"a\0", "certificate-invalid", "(truncated, or something else)", "Copy"),
-        (pem_file.certificate, b"0\x82", "certificate-invalid", "(truncated, or something else)", "Copy"),
+        (pem_file.certificate, b"\n", "certificate-invalid", "(it is empty)", "Copy the file again"),
+        (pem_file.certificate, b"hello", "certificate-invalid", "(it is something else)", "Copy"),
+        (pem_file.certificate, b"0 is a digit", "certificate-invalid", "(it is something else)", "Copy"),
+        (pem_file.certificate, b"a\0", "certificate-invalid", "(it is something else)", "Copy"),
+        (pem_file.certificate, b"0\x82", "certificate-invalid", "(it is something else)", "Copy"),
         (pem_file.certificate, b"0\x1f", "certificate-invalid", "it looks like DER", "-inform DER"),
         (pem_file.certificate, _EC, "certificate-invalid", "it is an EC PRIVATE KEY", "another one of the set"),
         (pem_file.certificate, _PUBLIC, "certificate-invalid", "it is a PUBLIC KEY", "Give the private key's file"),
         (pem_file.certificate, _LOCKED, "certificate-invalid", "it is an ENCRYPTED PRIVATE KEY", "Give the right file"),
-        (pem_file.private_key, b"", "key-invalid", "(truncated, encrypted, or something else)", "passphrase"),
+        (pem_file.private_key, b"", "key-invalid", "(it is empty)", "passphrase"),
+        (pem_file.private_key, _EC[:40], "key-invalid", "(it is cut off: a line ", "Copy the file"),
+        (pem_file.private_key, _SSH, "key-invalid", "it is an OPENSSH PRIVATE KEY", "umask 077; cp it "),
+        (pem_file.certificate, _SSH, "certificate-invalid", "it is an OPENSSH PRIVATE KEY", "Give the right file"),
+        (pem_file.certificate, _TRUSTED, "certificate-invalid", "a TRUSTED CERTIFICATE", "openssl x509 -in it"),
+        (pem_file.certificate, _PKCS7, "certificate-invalid", "it is a PKCS7", "openssl pkcs7 -print_certs -in it"),
+        (pem_file.certificate, _PKCS7_DER, "certificate-invalid", "like DER", "pkcs7 -print_certs -inform DER -in it"),
         (pem_file.private_key, _LOCKED, "key-invalid", "it is encrypted with a passphrase", "openssl pkey -in it"),
         (pem_file.private_key, _OLD, "key-invalid", "it is encrypted with a passphrase", "openssl pkey -in it"),
         (pem_file.private_key, DAMAGED, "key-invalid", "it is a CERTIFICATE", "Give the certificate's file where"),
-        (pem_file.request, b"", "csr-invalid", "holds no certificate signing request in PEM form.", "Make one"),
+        (pem_file.request, b"", "csr-invalid", "certificate signing request in PEM form (it is empty).", "Make one"),
         (pem_file.request, DAMAGED, "csr-invalid", "in PEM form (it is a CERTIFICATE).", "Give the certificate's"),
         (keys.read_csr, _CSR, "csr-invalid", "request in PEM form that can be read.", "Make one: openssl req"),
         (certificates.read_ca, UTF16, "file-encoding", "it is text in UTF-16", "iconv"),
-        (certificates.read_ca, b"", "ca-invalid", "it holds no certificate: truncated, or something", "AmazonRootCA1"),
-        (certificates.read_ca, b"0\x1f", "ca-invalid", "it holds no certificate: it looks like DER", "AmazonRootCA1"),
+        (certificates.read_ca, b"", "ca-invalid", "it holds no certificate (it is empty); ", "AmazonRootCA1"),
+        (certificates.read_ca, b"0\x1f", "ca-invalid", "no certificate (it looks like DER", "x509 -inform DER -in it"),
+        (certificates.read_ca, _TRUSTED, "ca-invalid", "it holds a TRUSTED CERTIFICATE; ", "openssl x509 -in it"),
+        (certificates.read_ca, _TRUSTED + DAMAGED, "ca-invalid", "it holds a TRUSTED CERTIFICATE; ", "AmazonRootCA1"),
         (certificates.read_ca, DAMAGED + _EC, "ca-invalid", "it holds an EC PRIVATE KEY; ", "AmazonRootCA1"),
         (certificates.read_ca, DAMAGED, "ca-invalid", "Certificate 1 in it cannot be read", "Get the CA file again"),
     ],

@@ -125,6 +125,33 @@ def test_a_ca_file_that_is_none_is_blamed_itself(
     assert str(ca_file) in caught.value.title
 
 
+def test_of_a_ca_file_its_certificates_are_taken(pair: KeyPair, tmp_path: Path) -> None:
+    ca_file = Path(own_ca(tmp_path))
+    older = ca_file.read_text().replace(" CERTIFICATE-----", " X509 CERTIFICATE-----")
+    beside = f"\ufeffsubject=CN=ca\n{older}{key_of(pair)}-----BEGIN CERTIFICATE-----\nMII"
+    ca_file.write_text(beside.replace("\n", "\r\n"))
+    tls.context(route(str(ca_file)), pair)
+
+
+@pytest.mark.parametrize(
+    ("form", "words", "remedy"),
+    [
+        (" TRUSTED CERTIFICATE-----", "holds a TRUSTED CERTIFICATE", "openssl x509 -in"),
+        (" PKCS7-----", "holds a PKCS7", "openssl pkcs7 -print_certs -in"),
+        (" CERTIFICATE-----\nAAAA", "Certificate 1 in", "Get the CA file again"),
+    ],
+)
+def test_a_ca_in_another_form_is_named_with_what_to_type(
+    pair: KeyPair, tmp_path: Path, form: str, words: str, remedy: str
+) -> None:
+    ca_file = Path(own_ca(tmp_path))
+    ca_file.write_text(ca_file.read_text().replace(" CERTIFICATE-----", form))
+    with pytest.raises(DeviceError) as caught:
+        tls.context(route(str(ca_file)), pair)
+    assert (caught.value.code, words in caught.value.title) == ("ca-invalid", True)
+    assert remedy in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("user", "name", "password"),
     [("", None, None), ("o%40tto:p%3Aw@", "o@tto", "p:w"), ("otto@", "otto", "")],
