@@ -285,6 +285,9 @@ class Loop:
         if self._suspects.is_set_aside(event):
             self._set_aside(event)
             return Receipt.TAKEN
+        if self._serving.subscriptions.has_brought(event):
+            event.acknowledge()
+            return Receipt.TAKEN
         if self._orders.is_logged(event.topic):
             _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
         receipt = self._orders.take(event)

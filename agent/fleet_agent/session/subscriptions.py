@@ -2,8 +2,9 @@
 
 AWS IoT throttles the subscriptions of a fleet that comes back together, and policies are corrected while devices are
 connected: what is refused, or not answered, is asked for again, less and less often. A filter that another one covers
-is not asked for, so that one message comes once; it is, when the covering one is refused. When the connection ended
-before a SUBACK came, filters go one at a time until all is well: one of them may have ended it.
+is not asked for, so that one message comes once; it is, when the covering one is refused. Of what filters that cross
+bring twice, one counts (``copies``). When the connection ended before a SUBACK came, filters go one at a time until
+all is well: one of them may have ended it.
 """
 
 import itertools
@@ -21,7 +22,8 @@ from fleet_agent.health.status import Health
 from fleet_agent.record import mutable
 from fleet_agent.session import backoff, reasons
 from fleet_agent.session.backoff import Patience
-from fleet_agent.session.events import NoAnswer, Subscribed
+from fleet_agent.session.copies import Copies
+from fleet_agent.session.events import Message, NoAnswer, Subscribed
 from fleet_agent.session.mqtt import ACK_LIMIT, FILTERS_A_PACKET, Session
 from fleet_agent.session.reasons import Kind, Packet
 from fleet_agent.topics import filters
@@ -73,7 +75,15 @@ class Subscriptions:
         self._clock = clock
         self._health = health
         self._jitter = jitter
-        self._filters = {name: _Filter(name=name, qos=qos) for name, qos in wanted}
+        # With the QoS of what it stands for: one that is there twice, or that it covers.
+        self._filters = {
+            name: _Filter(
+                name=name,
+                qos=max(qos for of, qos in wanted if of == name or filters.covers(name, of)),
+            )
+            for name, _ in wanted
+        }
+        self._copies = Copies()
         self._is_connected = False
         self._is_cautious = False
 
@@ -87,6 +97,7 @@ class Subscriptions:
     def connected(self, *, rejoined: bool) -> None:
         """The connection stands: ask for all, on a rejoined session too, since the configuration may be new."""
         self._is_connected = True
+        self._copies.connected()
         now = self._clock.monotonic()
         for item in self._filters.values():
             item.is_asked = item.is_granted = False
@@ -148,6 +159,12 @@ class Subscriptions:
         )
         self._show()
 
+    def has_brought(self, message: Message) -> bool:
+        """Whether another filter has brought the message already: this is a copy of it."""
+        granted = (item.name for item in self._filters.values() if item.is_granted)
+        count = sum(filters.brings_all(name, message.topic) for name in granted)
+        return self._copies.has(message, count, self._clock.monotonic())
+
     def _granted(self, item: _Filter, code: int) -> None:
         item.is_granted, item.tries, item.code, item.no_answer = True, 0, None, None
         if code < item.qos:
@@ -192,9 +209,7 @@ class Subscriptions:
     def _is_covered(self, item: _Filter) -> bool:
         """Whether another filter brings all that this one would, unless that was refused."""
         return any(
-            filters.covers(other.name, item.name)
-            and other.qos >= item.qos
-            and not other.is_doubtful
+            filters.covers(other.name, item.name) and not other.is_doubtful
             for other in self._filters.values()
             if other is not item
         )

@@ -20,13 +20,19 @@ def levels(filter_: str, topic: str) -> tuple[str, ...]:
     return _stood_for(filter_, topic) or ()
 
 
+def brings_all(filter_: str, topic: str) -> bool:
+    """Whether every message to ``topic`` comes by ``filter_``; a member of a shared subscription gets some only."""
+    return not filter_.startswith(_SHARED) and matches(filter_, topic)
+
+
 def covers(general: str, special: str) -> bool:
     """Whether every message that ``special`` asks for is one that ``general`` asks for, too; of itself it is none.
 
     On AWS IoT ``a/#`` does not stand for ``a``, and each member of a shared subscription gets a part only.
     """
-    if general == special or general.startswith(_SHARED) or special.startswith(_SHARED):
+    if general == special or general.startswith(_SHARED):
         return False
+    special = _own(special)
     if special.startswith("$") and general[:1] in ("+", "#"):
         return False
     wide, narrow = general.split("/"), special.split("/")
@@ -38,9 +44,15 @@ def covers(general: str, special: str) -> bool:
     return len(wide) == len(narrow)
 
 
-def _stood_for(filter_: str, topic: str) -> tuple[str, ...] | None:
+def _own(filter_: str) -> str:
+    """The filter itself, of a shared subscription's."""
     if filter_.startswith(_SHARED):
-        filter_ = filter_.removeprefix(_SHARED).partition("/")[2]
+        return filter_.removeprefix(_SHARED).partition("/")[2]
+    return filter_
+
+
+def _stood_for(filter_: str, topic: str) -> tuple[str, ...] | None:
+    filter_ = _own(filter_)
     if not filter_ or (topic.startswith("$") and filter_[0] in "+#"):
         return None
     wanted, given = filter_.split("/"), topic.split("/")

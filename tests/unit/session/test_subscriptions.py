@@ -8,7 +8,7 @@ import pytest
 
 from fleet_agent.health.status import Health
 from fleet_agent.session.backoff import Patience
-from fleet_agent.session.events import NoAnswer, Subscribed
+from fleet_agent.session.events import Message, NoAnswer, Subscribed
 from fleet_agent.session.message import Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import (
@@ -22,6 +22,7 @@ class Server(Session):
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
+        self.qos: dict[str, int] = {}
         self.given_up: list[str] = []
         self.route = cast("Any", SimpleNamespace(host="a1b2.iot.eu-central-1.amazonaws.com"))
         self.client_id = "pump"
@@ -29,6 +30,7 @@ class Server(Session):
 
     def subscribe(self, filters: Any) -> None:
         self.asked.append([name for name, _ in filters])
+        self.qos.update(filters)
 
     def unsubscribe(self, names: Any) -> None:
         self.given_up += names
@@ -51,12 +53,16 @@ class Server(Session):
 class Bench:
     """Subscriptions of a device, with a clock that the test turns."""
 
-    def __init__(self, folder: Path, *names: str) -> None:
+    def __init__(self, folder: Path, *names: str | tuple[str, int]) -> None:
         self.clock = FakeClock()
         self.server = Server()
         self.health = Health(folder, self.clock)
         self.subscriptions = Subscriptions(
-            self.server, [(name, 1) for name in names], self.clock, self.health, lambda: 0.99
+            self.server,
+            [(name, 1) if isinstance(name, str) else name for name in names],
+            self.clock,
+            self.health,
+            lambda: 0.99,
         )
         self.subscriptions.connected(rejoined=False)
 
@@ -232,6 +238,57 @@ def test_what_another_filter_covers_is_asked_for_only_when_that_is_refused(tmp_p
     bench.go()
     bench.answer({})
     assert (bench.server.given_up, bench.problems) == (["cmd/valve"], {})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked"),
+    [
+        # A filter for the log alone does not have a command come twice, nor at most once.
+        ([("cmd/valve", 1), ("cmd/#", 0)], {"cmd/#": 1}),
+        ([("cmd/valve", 0), ("cmd/#", 0)], {"cmd/#": 0}),
+        ([("cmd/valve", 1), ("cmd/valve", 0)], {"cmd/valve": 1}),
+        ([("$share/g/cmd/valve", 1), ("cmd/valve", 0)], {"cmd/valve": 1}),
+    ],
+)
+def test_a_filter_is_asked_for_with_the_qos_of_what_it_covers(
+    tmp_path: Path, wanted: list[tuple[str, int]], asked: dict[str, int]
+) -> None:
+    assert Bench(tmp_path, *wanted).server.qos == asked
+
+
+def brought(bench: Bench, *payloads: str, topic: str = "cmd/pump/valve") -> str:
+    """What counts of messages that come one after the other."""
+    messages = [Message(session=None, topic=topic, payload=text.encode()) for text in payloads]
+    found = [item for item in messages if not bench.subscriptions.has_brought(item)]
+    return "".join(item.payload.decode() for item in found)
+
+
+def test_of_what_filters_that_cross_bring_twice_one_counts(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "cmd/pump/+", "cmd/+/valve", "$share/g/+/pump/valve")
+    bench.answer({})
+    assert brought(bench, *"aabcbcaaaa") == "abcaa"
+    bench.clock.go(30)
+    assert brought(bench, *"dd") == "d"
+    # No more than one filter matches.
+    assert brought(bench, *"aa", topic="cmd/pump/lamp") == "aa"
+
+
+def test_a_filter_that_was_refused_brings_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "cmd/pump/+", "cmd/+/valve")
+    bench.answer({"cmd/+/valve": 135})
+    assert brought(bench, *"aabb") == "aabb"
+
+
+def test_a_server_that_sends_no_copies_has_each_message_count(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "cmd/pump/+", "cmd/+/valve")
+    bench.answer({})
+    assert brought(bench, "a") == "a"
+    bench.clock.go(3)
+    assert brought(bench, *"aabb") == "aabb"
+    bench.subscriptions.disconnected()
+    bench.subscriptions.connected(rejoined=False)
+    bench.answer({})
+    assert brought(bench, *"ccdd") == "cd"
 
 
 def test_what_a_silent_filter_covers_is_asked_for_at_once(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_agent.topics.filters import covers, levels, matches
+from fleet_agent.topics.filters import brings_all, covers, levels, matches
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,12 @@ def test_a_filter_stands_for_what_its_regular_expression_does(
         assert levels(filter_, topic) == (*found.groups()[:stars], *rest.split("/")[1:])
 
 
+def test_a_member_of_a_shared_subscription_gets_some_only() -> None:
+    assert brings_all("a/+", "a/b")
+    assert matches("$share/g/a/+", "a/b")
+    assert not brings_all("$share/g/a/+", "a/b")
+
+
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_nothing_that_arrives_makes_it_fail(filter_: str, topic: str) -> None:
     assert matches(filter_, topic) or levels(filter_, topic) == ()
@@ -87,7 +93,11 @@ def test_nothing_that_arrives_makes_it_fail(filter_: str, topic: str) -> None:
         ("+/x", "$aws/x", False),
         ("$aws/#", "$aws/things/x", True),
         ("$share/g/a/#", "a/b", False),
-        ("a/#", "$share/g/a/b", False),
+        ("a/#", "$share/g/a/b", True),
+        ("a/b", "$share/g/a/b", True),
+        ("a/b", "$share/g/a/+", False),
+        ("$share/g/a/#", "$share/g/a/b", False),
+        ("#", "$share/g/$aws/x", False),
         ("a/b", "a/b", False),
     ],
 )
