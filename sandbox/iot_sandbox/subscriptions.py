@@ -1,7 +1,8 @@
 """What ministack's subscriptions lack: shared ones, of whose members one gets a message in turn, and their options.
 
 ministack takes the filter of a shared subscription and delivers nothing; a retained message it delivers at the QoS it
-was published with, whatever was granted; and a session it resumes has the filters alone of what was subscribed to.
+was published with, whatever was granted; and a session it resumes has the filters alone of what was subscribed to, and
+gets their retained messages once more, before the CONNACK.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ from uuid import uuid4
 from iot_sandbox.limits import share_of
 
 Deliver = Callable[[str, bytes, int], Awaitable[None]]
-# Retained messages are for subscriptions of one's own [MQTT-3.8.4-4].
+# Retained messages are for subscriptions of one's own [MQTT-3.8.4-4], and for SUBSCRIBE alone [MQTT-3.3.1-9].
 NO_RETAINED = 2
 
 
@@ -90,7 +91,8 @@ class Subscriptions:
     ) -> tuple[int, dict[str, Any]]:
         """Gives what a SUBSCRIBE grants, and to a session that is resumed what it was granted before."""
         if "retain_as_published" not in options:  # no SUBSCRIBE: ministack resumes a session
-            return self._granted.get(key, (granted_qos, {}))
+            granted_qos, more = self._granted.get(key, (granted_qos, {}))
+            return granted_qos, {**more, "retain_handling": NO_RETAINED}
         more = {"retain_as_published": options["retain_as_published"]}
         self._granted[key] = granted_qos, more
         return granted_qos, more

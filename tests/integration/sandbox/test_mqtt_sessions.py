@@ -87,6 +87,21 @@ def test_a_session_is_there_as_long_as_it_was_asked_for(
     assert peer(place).connect(clean=False).is_session_present is False
 
 
+def test_a_retained_message_does_not_come_once_more_with_the_session(
+    peer: Open, sender: Peer, place: str
+) -> None:
+    sender.publish(f"{place}/a", b"kept", retain=True)
+    first = peer(place)
+    first.connect(KEPT)
+    first.subscribe(f"{place}/a")
+    assert first.arrived() == [b"kept"]
+    first.disconnect()
+    second = peer(place)
+    # Its first packet is the CONNACK.
+    assert second.connect(KEPT, clean=False).is_session_present is True
+    assert second.arrived() == []
+
+
 def test_a_session_keeps_what_its_subscriptions_asked_for(
     peer: Open, sender: Peer, place: str
 ) -> None:
