@@ -48,15 +48,17 @@ def _reported(action: str, path: Path) -> Iterator[Path]:
         ) from error
 
 
-def make_folder(path: Path, mode: int = 0o700) -> None:
+def make_folder(path: Path, mode: int = 0o700, *, parents: bool = True) -> None:
     """Makes a folder (and its parents) durably, with exactly this mode where there are any; one that exists stays so.
+
+    Without ``parents`` the folder alone: where they are gone, a whole volume may be, and comes back to its place.
 
     Raises:
         StateDirectoryError: It cannot be made, or something else stands there.
     """
     with _reported("look at the folder", path.parent) as parent:
         is_missing = not parent.is_dir()
-    if is_missing:
+    if is_missing and parents:
         make_folder(path.parent)
     with _reported("make the folder", path) as folder:
         if folder.is_dir():
@@ -114,6 +116,24 @@ def write(
         os.replace(temporary, target)
         if sync and durable:
             _fsync_folder(target.parent)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Writes into the file as it stands, with the space that it has: for a full disk, and what no reader relies on.
+
+    Raises:
+        StateDirectoryError: It cannot be written, or has too little space.
+    """
+    with _reported("write", path) as target:
+        descriptor = os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_blocks * 512 < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _write_all(descriptor, data)
+            os.ftruncate(descriptor, len(data))
+        finally:
+            os.close(descriptor)
 
 
 def append_line(path: Path, line: str, mode: int = 0o600) -> None:

@@ -112,19 +112,7 @@ def take_lock(state_dir: Path) -> Lock:
     if inherited := _inherited_lock(state_dir):
         return inherited
     files.make_folder(state_dir)
-    path = state_dir / "lock"
-    try:
-        with pinned(path) as safe:
-            descriptor = os.open(
-                safe, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-            )
-    except OSError as error:
-        raise StateDirectoryError(
-            f"Cannot write in the state directory {state_dir}: {error.strerror}.",
-            remedy="Run as its owner, or choose another place with --state-dir or state_dir. Where files of others "
-            "came into it, such as a restored backup's: sudo fleet-agent doctor --fix",
-            code="state-not-writable",
-        ) from error
+    descriptor = _open_lock(state_dir, os.O_CREAT)
     try:
         is_ours = _lock(descriptor)
     except OSError as error:
@@ -143,6 +131,28 @@ def take_lock(state_dir: Path) -> Lock:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return Lock(descriptor=descriptor)
+
+
+def ensure_writable(state_dir: Path) -> None:
+    """Is sure that what took the state directory could take it again.
+
+    Raises:
+        StateDirectoryError: It is gone, or takes no writes any more.
+    """
+    os.close(_open_lock(state_dir))
+
+
+def _open_lock(state_dir: Path, flags: int = 0) -> int:
+    try:
+        with pinned(state_dir / "lock") as safe:
+            return os.open(safe, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    except OSError as error:
+        raise StateDirectoryError(
+            f"Cannot write in the state directory {state_dir}: {error.strerror}.",
+            remedy="Run as its owner, or choose another place with --state-dir or state_dir. Where files of others "
+            "came into it, such as a restored backup's: sudo fleet-agent doctor --fix",
+            code="state-not-writable",
+        ) from error
 
 
 def _lock(descriptor: int) -> bool:

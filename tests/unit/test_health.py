@@ -226,16 +226,49 @@ def test_what_is_news_is_logged_with_what_operators_search_for(
 def test_a_status_that_cannot_be_written_stops_nothing_and_is_said_once(
     health: Health, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    health.show_identity({"thing_name": "before"})
     shutil.rmtree(folder)
+    folder.touch()
     health.set_activity("connected")
-    health.set_activity("reconnecting")
+    health.show_identity({"thing_name": "pump-7"})
     assert len(caplog.records) == 1
-    folder.mkdir()
+    folder.unlink()
     health.set_activity("connected")
     assert shown(folder)["doing"] == "connected"
     shutil.rmtree(folder)
+    folder.touch()
     health.show()
     assert len(caplog.records) == 2
+
+
+def test_a_full_disk_leaves_no_old_status_standing(health: Health, folder: Path) -> None:
+    health.set_activity("connected")
+    # No other file can be made in its place.
+    (folder / ".status.json.tmp").mkdir()
+    health.set_activity("on")
+    assert shown(folder)["doing"] == "on"
+    health.report(table.OFFLINE.problem("x" * 10_000))
+    assert shown(folder)["doing"] == "on"
+
+
+def test_what_somebody_removed_is_shown_again(health: Health, folder: Path) -> None:
+    health.show_identity({"thing_name": "before"})
+    health.show_identity({"thing_name": "pump-7"})
+    shutil.rmtree(folder)
+    health.show()
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert shown(folder)["doing"] == "starting"
+    assert json.loads((folder / "identity.json").read_text()) == {"thing_name": "pump-7"}
+
+
+def test_a_volume_that_is_gone_finds_its_place_free_when_it_is_back(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    state = tmp_path / "state"
+    health = Health(state / "run", clock)
+    state.rename(tmp_path / "away")
+    health.show()
+    assert not state.exists()
 
 
 def test_a_runtime_directory_that_cannot_be_made_is_an_error_at_once(

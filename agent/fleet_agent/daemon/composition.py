@@ -1,12 +1,11 @@
 """The daemon's long part, joined: the real queue, sources, handlers and session, and the loop over them."""
 
 import functools
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from fleet_agent import files, log, notify, status_file
+from fleet_agent import log, notify
 from fleet_agent.clock import jitter
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.settings import Settings
@@ -203,7 +202,15 @@ class Composition:
         store, health = self._around.store, self._health
         log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
         health.certificate_id = credential.certificate_id
-        _show_identity(self._runtime_dir, store, credential)
+        health.show_identity(
+            {
+                "schema": 1,
+                "thing_name": credential.thing_name,
+                "certificate_id": credential.certificate_id,
+                "certificate_file": configured.stable(store, credential).certificate_file,
+                "device_configuration": dict(credential.device_configuration),
+            }
+        )
         if session is None:
             session = own_session.start(self._settings, credential, store, self._around.mailbox)
         watch = RefusalWatch(
@@ -332,16 +339,3 @@ class Composition:
                 reserved=self._reserved,
             ),
         )
-
-
-def _show_identity(folder: Path, store: Store, credential: Credential) -> None:
-    """Lets other programs know who this device is: ``identity.json``, readable by all, no secret."""
-    identity: Mapping[str, object] = {
-        "schema": 1,
-        "thing_name": credential.thing_name,
-        "certificate_id": credential.certificate_id,
-        "certificate_file": configured.stable(store, credential).certificate_file,
-        "device_configuration": dict(credential.device_configuration),
-    }
-    data = json.dumps(identity, indent=1).encode() + b"\n"
-    files.write(folder / status_file.IDENTITY, data, 0o644, durable=False)

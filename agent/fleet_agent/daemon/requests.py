@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_agent import log
+from fleet_agent import log, statedir
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Secret
@@ -271,6 +271,7 @@ def check_reload(read: Callable[[], StartOptions], running: Settings) -> None:
             remedy="Restart it: systemctl restart fleet-agent",
             code=table.CONFIGURATION.code,
         )
+    statedir.ensure_writable(Path(found.state_dir))
     store = open_store(found)
     credential = in_use(store)
     found = home.at_home(found, credential)

@@ -88,14 +88,13 @@ class Door:
 
     def _listen(self) -> None:
         try:
-            files.make_folder(self.path.parent, 0o755)
+            files.make_folder(self.path.parent, 0o755, parents=False)
             # Those who may open it may do so from the moment that its path is there.
             self._listener = self._listeners.listen(self.path, self._open_up)
         except (OSError, StateDirectoryError) as error:
             self.due = self._clock.monotonic() + RETRY
-            self._failed(
-                f"cannot listen on {self.path}: {getattr(error, 'strerror', None) or error}"
-            )
+            words = getattr(error, "strerror", None) or str(error).rstrip(".")
+            self._failed(f"cannot listen on {self.path}: {words}")
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)
         # One that is taken over may have been for others.

@@ -4,6 +4,7 @@
 the unit's STATUS line: the worst of them.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -96,6 +97,9 @@ class Health:
         # Something is to be shown soon; it is not looked at all the time.
         self.is_outdated = False
         self._is_write_failing = False
+        # Of identity.json: what is to be in it, and whether that was written.
+        self._identity = b""
+        self._is_identity_written = False
         self._rotation: Mapping[str, object] | None = None
         self.traffic = Traffic()
         # For `systemctl status`, beside the thing.
@@ -168,11 +172,27 @@ class Health:
             "problems": [_dump(standing) for standing in problems],
             **dataclasses.asdict(self.traffic),
         }
-        data = json.dumps(status, indent=1).encode() + b"\n"
+        self._write(json.dumps(status, indent=1).encode() + b"\n")
+
+    def show_identity(self, identity: Mapping[str, object]) -> None:
+        """Lets other programs know who this device is: ``identity.json``, readable by all, no secret."""
+        self._identity = json.dumps(identity, indent=1).encode() + b"\n"
+        self._is_identity_written = False
+        self.show()
+
+    def _write(self, status: bytes) -> None:
+        """Also what is not there any more: somebody may have removed it."""
+        identity = self._path.with_name(status_file.IDENTITY)
         try:
-            files.write(self._path, data, 0o644, durable=False)
+            files.make_folder(self._path.parent, 0o755, parents=False)
+            if self._identity and not (self._is_identity_written and identity.exists()):
+                files.write(identity, self._identity, 0o644, durable=False)
+                self._is_identity_written = True
+            files.write(self._path, status, 0o644, durable=False)
         except StateDirectoryError as error:
-            # No reason to stop: a disk that is full may heal.
+            # No reason to stop: a disk that is full may heal. Until then, better half a second of nonsense than a lie.
+            with contextlib.suppress(StateDirectoryError):
+                files.overwrite(self._path, status)
             if not self._is_write_failing:
                 _log.warning("%s %s", error.title, error.remedy)
             self._is_write_failing = True

@@ -153,6 +153,28 @@ def test_a_reload_takes_another_source_and_keeps_the_former_configuration_when_i
         assert daemon.end() == 0
 
 
+def test_a_reload_while_the_volume_of_the_state_is_gone_ends_nothing(
+    agent: Agent, operator: Operator
+) -> None:
+    operator.subscribe(f"dt/{agent.thing_name}/#")
+    away = agent.state_dir.with_name("away")
+    config = configured(agent)
+    with agent.running(config=config) as daemon:
+        daemon.wait_connected()
+        agent.state_dir.rename(away)
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for_line("the agent keeps the previous one. Cannot write in the state")
+        assert not agent.state_dir.exists()
+        away.rename(agent.state_dir)
+        # What it shows outlasts even the loss of where it shows that.
+        (agent.state_dir / "run").rename(away)
+        daemon.process.send_signal(signal.SIGHUP)
+        until((agent.state_dir / "run" / "identity.json").exists, "what was shown")
+        send(agent, 1)
+        assert hear(operator, 1) == [1]
+        assert daemon.end() == 0
+
+
 def test_stopped_while_aws_is_away_it_sends_after_the_next_start(
     agent: Agent, operator: Operator
 ) -> None:
