@@ -151,22 +151,22 @@ def checked_leaf(pair: KeyPair) -> Leaf:
 
 
 def checked_validity(pair: KeyPair) -> Validity:
-    """The certificate's dates, once it is sure that the key is its own: one call for both.
+    """The dates of a certificate that TLS took with its key, once it is sure that both belong together: one call.
 
     Raises:
         DeviceError: One of them is damaged, or they do not belong together.
     """
-    check_pair(pair)
+    check_pair(pair, tests_primes=False)
     return validity(pair.certificate, pair.certificate_file)
 
 
-def check_pair(pair: KeyPair) -> None:
-    """Makes sure that the key is the certificate's.
+def check_pair(pair: KeyPair, *, tests_primes: bool = True) -> None:
+    """Makes sure that the key is the certificate's; ``tests_primes`` as for ``keys.public_key_of_key``.
 
     Raises:
         DeviceError: One of them is damaged, or they do not belong together.
     """
-    wanted = public_key_of_key(pair.private_key, pair.private_key_file)
+    wanted = public_key_of_key(pair.private_key, pair.private_key_file, tests_primes=tests_primes)
     if public_key_of_certificate(pair.certificate, pair.certificate_file) != wanted:
         if _is_further_down(pair, wanted):
             raise DeviceError(

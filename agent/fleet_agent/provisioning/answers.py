@@ -163,7 +163,7 @@ def _is_for(certificate: Certificate, csr: Csr | None) -> bool:
             return csr.public_key == theirs
         if certificate.private_key is None:
             return False
-        return keys.public_key_of_key(certificate.private_key, "the answer") == theirs
+        return keys.signs_for(certificate.private_key, theirs, "the answer")
     except DeviceError:  # no key at all: AWS's fault, not the device's
         return False
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from awsiot import iotidentity
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import Credential, Csr, Secret
@@ -16,7 +17,8 @@ from fleet_agent.errors import ANSWER_UNFIT, Exit, UnreachableError
 from fleet_agent.provisioning import answers
 from fleet_agent.provisioning.answers import UnusableAnswerError
 from fleet_agent.provisioning.model import Operation
-from support.certificates import make_pair
+from support.certificates import make_certificate, make_pair
+from support.csr import key_pem, make_key
 
 ID = "ab" * 32
 
@@ -158,6 +160,26 @@ def test_a_certificate_is_for_the_key_that_came_with_it(tmp_path: Path) -> None:
         with_key = dataclasses.replace(found, private_key=text)
         assert (answers.checked(with_key, None) is not None) is is_ours
     assert answers.checked(dataclasses.replace(found, private_key=Secret("none")), None) is None
+
+
+def test_an_rsa_key_that_came_with_a_certificate_has_to_sign() -> None:
+    key = make_key("rsa-2048")
+    assert isinstance(key, rsa.RSAPrivateKey)
+    own, others = key.private_numbers(), rsa.generate_private_key(65537, 2048).private_numbers()
+    broken = rsa.RSAPrivateNumbers(
+        p=own.p,
+        q=own.q,
+        d=others.d,
+        dmp1=others.dmp1,
+        dmq1=others.dmq1,
+        iqmp=own.iqmp,
+        public_numbers=own.public_numbers,
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    found = certificate(make_certificate(key))
+    for private_key, is_ours in ((key, True), (broken, False)):
+        text = Secret(key_pem(private_key).decode())
+        answer = dataclasses.replace(found, private_key=text)
+        assert (answers.checked(answer, None) is not None) is is_ours
 
 
 def test_an_answer_may_be_as_long_as_one_can_be_within_reason() -> None:
