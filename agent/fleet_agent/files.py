@@ -28,6 +28,8 @@ _REMEDIES = {
     errno.EROFS: "Mount it writable, or choose another place with --state-dir or state_dir.",
     errno.EACCES: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
     errno.EPERM: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
+    errno.EEXIST: "See what stands there (ls -ld), or choose another place with --state-dir or state_dir.",
+    errno.ENOTDIR: "See what stands there (ls -ld), or choose another place with --state-dir or state_dir.",
     errno.EIO: "The disk fails (journalctl -k): replace it or choose another place with --state-dir.",
 }
 

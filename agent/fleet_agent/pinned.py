@@ -81,7 +81,8 @@ def others_may_write(found: os.stat_result) -> bool:
 
 def _open_folder(folder: Path) -> tuple[int, bool]:
     """The folder (or file), opened to hold it, and whether all of the way to it is root's alone."""
-    parts = _parts(os.path.join(os.getcwd(), folder))  # noqa: PTH109, PTH118 - `..` means what the kernel takes it for
+    # The current directory may be gone, and `..` means what the kernel takes it for.
+    parts = _parts(str(folder) if folder.is_absolute() else f"{os.getcwd()}/{folder}")  # noqa: PTH109
     here, is_roots, links = os.open("/", _LOOK | os.O_DIRECTORY), True, 0
     try:
         while parts:

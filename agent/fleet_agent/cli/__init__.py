@@ -3,6 +3,7 @@
 stdout is the answer, stderr everything else. ``--json`` is stable and versioned, the words are not.
 """
 
+import os
 import sys
 
 from fleet_agent import log, notify, streams
@@ -30,6 +31,10 @@ def main(argv: list[str] | None = None) -> int:
         if (unfit := misfit(error)) is None:
             raise
         status = _report(unfit, as_json="--json" in words)
+    except FileNotFoundError:
+        if (adrift := _adrift()) is None:
+            raise
+        status = _report(adrift, as_json="--json" in words)
     except StopRequested:
         status = int(Exit.DONE)
     except KeyboardInterrupt:
@@ -58,6 +63,17 @@ def _run(words: list[str]) -> int:
     except OutputError as error:
         return _unwritten(error, ended.status)
     return ended.status
+
+
+def _adrift() -> UsageError | None:
+    """What is wrong where a path was relative to a current directory that somebody removed."""
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd() is the same, and longer
+    except FileNotFoundError:
+        return UsageError(
+            "The current directory was removed.", remedy="Go to another one: cd", code="usage"
+        )
+    return None
 
 
 def _unwritten(error: OutputError, status: int) -> int:

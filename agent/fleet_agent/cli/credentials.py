@@ -39,6 +39,7 @@ def register(
         "--role-alias",
         metavar="NAME",
         default="",
+        type=str,
         help="the role alias (default: the only one that this user may have)",
     )
     parser.add_argument(

@@ -66,6 +66,7 @@ def register(
         "--role-alias",
         metavar="NAME",
         default="",
+        type=str,
         help="the role alias whose AWS credentials upload the bundle (default: the only one)",
     )
     group.add_argument(

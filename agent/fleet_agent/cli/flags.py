@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from fleet_agent.config.paths import config_file
 from fleet_agent.config.settings import STATE_DIR, Settings
@@ -168,11 +169,13 @@ def _parameters(text: str) -> dict[str, str]:
         value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"no JSON ({error})") from error
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise argparse.ArgumentTypeError(
-            'a JSON object of texts is wanted, such as {"SerialNumber": "1"}'
-        )
-    return value
+    known: dict[str, Any] = value if isinstance(value, dict) else {"it": None}
+    for name, item in known.items():
+        if not isinstance(item, str):
+            raise argparse.ArgumentTypeError(
+                f'{name} is no text: a JSON object of texts is wanted, such as {{"SerialNumber": "1"}}'
+            )
+    return known
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     from fleet_agent.config.peers import translate
     from fleet_agent.config.render import render
 
-    path = _file(Path(arguments.file).expanduser().absolute())
+    path = _file(Path(arguments.file).absolute())
     document, strange = _read(path)
     imported = translate(document)
     if imported is None:
@@ -181,7 +181,7 @@ def _absolute(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for *section, key in _PATHS:
         part: dict[str, Any] = absolute.get(section[0], {}) if section else absolute
         if ":" not in part.get(key, ":"):
-            part[key] = os.path.normpath(folder / Path(part[key]).expanduser())
+            part[key] = os.path.normpath(folder / os.path.expanduser(part[key]))  # noqa: PTH111 - Path raises for a ~ of nobody
     return absolute
 
 

@@ -46,6 +46,8 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
         super().__init__(**{"formatter_class": _Formatter, "allow_abbrev": False, **options})
+        if self.prog != PROGRAM:  # there all words are the command's
+            self.register("type", None, _given)
 
     def format_help(self) -> str:
         """The help, and below it commands to type."""
@@ -62,6 +64,13 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(
             f"{message[:1].upper()}{message[1:]}.", remedy=f"See {self.prog} --help", code="usage"
         )
+
+
+def _given(text: str) -> str:
+    """What every flag takes that says nothing else: an empty path would be the current directory, or ``/``."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty (an unset variable of the shell?)")
+    return text
 
 
 def command_line(verb: str | None = None) -> argparse.ArgumentParser:

@@ -53,7 +53,11 @@ def register(
         "topic", metavar="TOPIC", nargs="?", help="the topic (default: the socket source's)"
     )
     parser.add_argument(
-        "payload", metavar="PAYLOAD", nargs="?", help=f"the reading; {_STDIN} reads it from stdin"
+        "payload",
+        metavar="PAYLOAD",
+        nargs="?",
+        type=str,
+        help=f"the reading; {_STDIN} reads it from stdin",
     )
     parser.add_argument("--file", metavar="FILE", help="read the payload from a file")
     parser.add_argument("--wait", action="store_true", help="wait until AWS has acknowledged it")

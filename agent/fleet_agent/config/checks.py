@@ -68,6 +68,10 @@ def _endpoint(text: str) -> None:
     if re.fullmatch(r"[0-9A-Fa-f:.]+", text) and text.count(":") > 1:
         _ip_address(text)
         return
+    if (whole := text.strip().rstrip(".")) != text:
+        _host(whole)
+        # No server's certificate has the dot that DNS allows.
+        raise WrongValueError("has a blank or a dot at an end", f"write endpoint: {whole}")
     name, colon, rest = text.partition(":")
     if colon and rest.isdecimal():
         raise WrongValueError("has a port in it", f"write endpoint: {name} and port: {rest}")

@@ -70,9 +70,13 @@ class Folders:
         except FileNotFoundError:
             return 0
         except OSError as error:
+            in_file = isinstance(error, NotADirectoryError)
+            what = "in a file, not a folder" if in_file else "no symbolic link that can be read"
             raise StateDirectoryError(
-                f"{link} is no symbolic link that can be read: {error.strerror}.",
-                remedy="See what is there; the agent makes it a link to a generation such as 0001.",
+                f"{link} is {what}: {error.strerror}.",
+                remedy="Choose another place with --state-dir or state_dir."
+                if in_file
+                else "See what is there; the agent makes it a link to a generation such as 0001.",
                 code=STATE_DAMAGED,
             ) from error
         if not name.isdecimal():

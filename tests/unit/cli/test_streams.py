@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fleet_agent
+from support.certificates import make_pair
 
 AGENT = str(Path(fleet_agent.__file__).parent.parent)
 ASCII = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -136,7 +137,13 @@ sys.exit(cli.main(["status", "--wait", "0", "--state-dir", "state"]))
         (("--method", "magic"), "--method"),
         (("--template-parameters", '{"SerialNumber": ""}'), "SerialNumber: is empty"),
         (("--template-parameters", '{"SerialNumber": " "}'), "SerialNumber: is empty"),
-        (("--template-parameters", '{"SerialNumber": 1}'), "object of texts"),
+        (
+            ("--template-parameters", '{"SerialNumber": 1}'),
+            "SerialNumber is no text: a JSON object of texts",
+        ),
+        (("--template-parameters", "[]"), "it is no text: a JSON object of texts"),
+        (("--csr", ""), "Argument --csr: is empty"),
+        (("--config", ""), "Argument --config: is empty"),
         (("--template-parameters", '{"A": "1", "A": "2"}'), "twice"),
         (("--template-parameters", "[" * 100_000), "no JSON"),
         (("--template-parameters", '{"A": "\\ud83d"}'), "A: "),
@@ -160,6 +167,46 @@ def test_a_wrong_flag_is_blamed_and_no_file(
     assert words in done.stderr
     assert "config.yaml" not in done.stderr
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("config", "install", "--root"), ("doctor", "--image"), ("import",), ("credentials", "--token-file")],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_name_is_no_place(run: Run, words: tuple[str, ...]) -> None:
+    done = run((*words, ""))
+    assert_calm(done)
+    assert done.returncode == 2
+    assert "is empty" in done.stderr
+
+
+def test_a_current_directory_that_is_gone(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    pair = make_pair(tmp_path / "claim")
+
+    def start(*words: object) -> Done:
+        gone.mkdir()
+        command = [sys.executable, "-m", "fleet_agent", *map(str, words)]
+        done = subprocess.run(
+            ["sh", "-c", 'rmdir ../gone; exec "$0" "$@"', *command],
+            cwd=gone,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": AGENT},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert_calm(done)
+        return done
+
+    done = start("import", "some.conf")
+    assert done.returncode == 2
+    assert "The current directory was removed." in done.stderr
+    # What is named from the root on is found all the same, and nobody listens there.
+    claim = ("--cert", pair.certificate, "--key", pair.private_key, "--template-name", "t")
+    place = ("--endpoint", "127.0.0.1", "--port", "1", "--state-dir", tmp_path / "s")
+    done = start("provision", *claim, *place, "--timeout", "0.5", "--allow-volatile")
+    assert done.returncode == 69, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ def words(line: str) -> str:
         ("mqtts://me@a.example:8883", "is a URL, a host name alone is wanted (write endpoint: a.example)"),
         ("a.example:8883", "has a port in it (write endpoint: a.example and port: 8883)"),
         ("a.example/mqtt", "has a path in it (write endpoint: a.example)"),
+        ("a.example.", "has a blank or a dot at an end (write endpoint: a.example)"),
+        ('" a.example\\r"', "has a blank or a dot at an end (write endpoint: a.example)"),
+        ('" a example"', "is no host name (take it from"),
+        ('"."', "is no host name (take it from"),
         ('"a example"', "is no host name (take it from"),
         ("-a.example", "is no host name (take it from"),
         ('""', "is no host name (take it from"),
@@ -44,7 +48,6 @@ GOOD_ENDPOINTS = [
     "a1-ats.iot.eu-west-1.amazonaws.com",
     "192.0.2.1",
     '"::1"',
-    "a.example.",
 ]
 
 

@@ -534,6 +534,14 @@ def test_current_is_no_link(store: Store, state_dir: Path) -> None:
     assert caught.value.code == "state-damaged"
 
 
+def test_a_file_in_place_of_the_state_directory(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    file.touch()
+    with pytest.raises(StateDirectoryError, match="is in a file, not a folder") as caught:
+        Store(file, FakeClock()).current()
+    assert "--state-dir" in caught.value.remedy
+
+
 def test_a_power_cut_between_the_swap_and_the_ledger(store: Store, state_dir: Path) -> None:
     walk(store, "a")
     walk(store, "b")
