@@ -71,9 +71,9 @@ class Folders:
             return 0
         except OSError as error:
             in_file = isinstance(error, NotADirectoryError)
-            what = "in a file, not a folder" if in_file else "no symbolic link that can be read"
+            fault = "in a file, not a folder" if in_file else "no symbolic link that can be read"
             raise StateDirectoryError(
-                f"{link} is {what}: {error.strerror}.",
+                f"{link} is {fault}: {error.strerror}.",
                 remedy="Choose another place with --state-dir or state_dir."
                 if in_file
                 else "See what is there; the agent makes it a link to a generation such as 0001.",
