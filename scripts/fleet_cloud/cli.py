@@ -165,8 +165,18 @@ def _version() -> str:
 
 def program() -> int:
     """Runs as a program: an end by SIGTERM is one by Ctrl-C, so that what was made for a while is taken away."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return main()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return main()
+    finally:
+        # While Python ends, another one would be a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Once: ``timeout`` sends it twice, and what was made for a while is being taken away by then."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -245,6 +255,8 @@ def _add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.register("type", None, options.given)
+    parser.register("type", Path, options.given_path)
     command.add_arguments(parser)
     options.add_to(parser, top=False)
     parser.set_defaults(command=command)

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import re
+from pathlib import Path
 
 from fleet_cloud.aws import calls, in_process
 from fleet_cloud.aws.calls import Aws, Options
@@ -64,10 +65,24 @@ def add_to(parser: argparse.ArgumentParser, *, top: bool) -> None:
         text = f"{flag.help} (default: {flag.default})" if flag.default else flag.help
         if flag.metavar:
             default = flag.default if top else argparse.SUPPRESS
-            group.add_argument(flag.name, metavar=flag.metavar, default=default, help=text)
+            group.add_argument(
+                flag.name, metavar=flag.metavar, default=default, help=text, type=str
+            )
         else:
             switch = False if top else argparse.SUPPRESS
             group.add_argument(flag.name, action="store_true", default=switch, help=text)
+
+
+def given(text: str) -> str:
+    """Returns what a flag says: nothing would be taken for the flag's absence, or for the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty (an unset variable of the shell?)")
+    return text
+
+
+def given_path(text: str) -> Path:
+    """Returns the path that a flag names."""
+    return Path(given(text))
 
 
 def context(arguments: argparse.Namespace) -> Context:

@@ -37,7 +37,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if not seconds:
         raise UsageError(f"--since {arguments.since!r} is no time", remedy="write it as 1d")
     aws = context.aws()
-    (answer,) = aws.ask_all([refusals.read(aws, context.names, time.time() - seconds)])
+    (answer,) = aws.ask_all([refusals.read(aws, context.names, max(0.0, time.time() - seconds))])
     found = refusals.of(answer)
     now = dt.datetime.now(dt.UTC)
     rows = [

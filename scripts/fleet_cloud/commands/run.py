@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="THING NAME [ARGUMENT...]",
         nargs="+",
+        type=str,
         help="the thing (not with --group), the operation, its arguments",
     )
     parser.add_argument(

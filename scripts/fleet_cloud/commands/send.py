@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds to whom, what, and what to wait for."""
     parser.add_argument("thing", metavar="THING", help="the thing's name, which is its client id")
     parser.add_argument("topic", metavar="TOPIC", help="the topic, such as cmd/THING/light")
-    parser.add_argument("payload", metavar="PAYLOAD", help="text, @FILE or - for standard input")
+    parser.add_argument(
+        "payload", metavar="PAYLOAD", type=str, help="text, @FILE or - for standard input"
+    )
     parser.add_argument(
         "--wait", action="store_true", help="wait until the device has acknowledged it"
     )
@@ -163,7 +165,7 @@ def _content(given: str) -> bytes:
     elif given.startswith("@"):
         path = Path(given[1:])
         try:
-            with path.open("rb") as file:
+            with files.opened(path) as file:
                 content = file.read(_PAYLOAD_BYTES + 1)
         except OSError as error:
             raise UsageError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from fleet_cloud.errors import UsageError
 from fleet_cloud.fleet import story
 from fleet_cloud.fleet.story import Event
+from fleet_cloud.local import files
 
 _PREFIX = "fleet-agent/"
 _LARGEST = 16 * 1024 * 1024
@@ -41,7 +42,7 @@ def read(path: Path) -> list[Event]:
 def _texts(path: Path) -> Mapping[str, str]:
     """Returns the files that are read; nothing is unpacked, whatever the archive names."""
     found = {}
-    with tarfile.open(path, mode="r:gz") as archive:
+    with files.opened(path) as file, tarfile.open(fileobj=file, mode="r:gz") as archive:
         for member in archive:
             name = member.name.removeprefix(_PREFIX)
             if name in _READERS and member.isfile() and member.size <= _LARGEST:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local import quoting
@@ -187,6 +188,17 @@ def make_private(path: Path) -> None:
         path.chmod(0o600)
 
 
+def opened(path: Path) -> BinaryIO:
+    """Opens a file to read, and waits for no writer of a FIFO; of one that is there, as of ``<(command)``, for all."""
+
+    def opener(name: str, flags: int) -> int:
+        descriptor = os.open(name, flags | os.O_NONBLOCK)
+        os.set_blocking(descriptor, True)
+        return descriptor
+
+    return open(path, "rb", opener=opener)
+
+
 def read(path: Path) -> str | None:
     """Returns a file's text, or nothing when there is no such file.
 
@@ -196,8 +208,9 @@ def read(path: Path) -> str | None:
         FleetCloudError: It is there and cannot be read, or is no text in UTF-8.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             content = file.read(MOST + 1)
+            is_fifo = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
     except FileNotFoundError:
         return None
     except IsADirectoryError as error:
@@ -212,6 +225,12 @@ def read(path: Path) -> str | None:
             remedy="look at it with ls -l",
             code="file-unreadable",
         ) from error
+    if is_fifo and not content:
+        raise FleetCloudError(
+            f"{path} cannot be read: it is a FIFO, and nobody writes to it",
+            remedy="start what writes to it first, or give a file",
+            code="file-unreadable",
+        )
     if len(content) > MOST:
         raise FleetCloudError(
             f"{path} cannot be read: it has more than {MOST >> 20} MiB",

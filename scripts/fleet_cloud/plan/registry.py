@@ -16,7 +16,7 @@ def check(flag: str, name: str | None) -> None:
     Raises:
         UsageError: AWS does not accept it.
     """
-    if name and not REGISTRY_NAME.fullmatch(name):
+    if name is not None and not REGISTRY_NAME.fullmatch(name):
         raise UsageError(
             f"{flag} {name!r} cannot be a name in the registry",
             remedy="take 1 to 128 of the characters 0-9 A-Z a-z : _ - and do not begin with a hyphen",

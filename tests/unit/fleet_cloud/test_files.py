@@ -1,4 +1,5 @@
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def test_folder_that_cannot_be_is_told_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FleetCloudError, match=r"file/sub cannot be made"):
         files.make_folder(tmp_path / "file" / "sub", 0o700)
+
+
+def test_fifo_is_not_waited_for_unless_somebody_writes_to_it(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(FleetCloudError, match="a FIFO, and nobody writes to it"):
+        files.read(fifo)
+    # As a shell's <(command) is: open before, and written to later.
+    with subprocess.Popen(
+        ["sh", "-c", "echo; sleep 0.2; echo late"], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout
+        assert files.read(Path(f"/dev/fd/{writer.stdout.fileno()}")) == "\nlate\n"
 
 
 def test_file_that_is_not_there_is_nothing_and_one_that_is_no_text_is_told(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support.agent import until
+
 Programs = Callable[[str, str], Path]
 
 CALLER = '{"Arn": "arn:aws:iam::123456789012:user/me"}'
@@ -91,6 +93,28 @@ def test_nobody_at_stdin_is_no_yes(run: Run) -> None:
     for redirect in ("<&-", "</dev/null"):
         done = run("bulk", "reset", redirect=redirect)
         assert "Traceback" not in done.stderr
+
+
+def test_terminated_again_and_again_is_one_line(tmp_path: Path, root_dir: Path) -> None:
+    fifo = tmp_path / "list"
+    os.mkfifo(fifo)
+    program = [sys.executable, str(root_dir / "scripts" / "fleet-cloud")]
+    writer = os.open(fifo, os.O_RDWR)  # nothing is written, and reading waits
+    with subprocess.Popen(
+        [*program, "up", "--hook-allow", str(fifo)],
+        env={"PATH": os.environ["PATH"], "AWS_REGION": "eu-west-1", "HOME": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        opened = Path(f"/proc/{running.pid}/fd")
+        until(lambda: fifo in {link.readlink() for link in opened.iterdir()}, "the list is read")
+        while running.poll() is None:
+            running.terminate()
+        os.close(writer)
+        assert running.stderr
+        said = running.stderr.read()
+    assert running.returncode == 130
+    assert said == "\nfleet-cloud: interrupted; run it again to go on\n"
 
 
 def test_bytes_that_are_no_text_are_refused_by_name(run: Run) -> None:
