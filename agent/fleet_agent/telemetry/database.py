@@ -59,9 +59,11 @@ class Database:
 
     def __init__(self, path: Path, look: Callable[["Database"], None]) -> None:
         self._path = path
+        self._log = path.with_name(f"{path.name}-wal")
         self._look = look
         self._synchronous = ""
         self._connection: sqlite3.Connection | None = None
+        self._is_at: list[os.stat_result] = []  # of what is open: the file, and its log
         self.replaced: tuple[Path, str] | None = None  # what a damaged file is called now, and why
         self._guarded(self._ensure_open)
 
@@ -129,18 +131,51 @@ class Database:
         self._connected.executemany(statement, rows)
 
     def ensure_room(self) -> None:
-        """Is sure that the disk takes more readings.
+        """Is sure that the disk takes more readings, and that they are found there by the next start.
 
         Raises:
             StateDirectoryError: It is as good as full, or does not say.
         """
         try:
             disk = os.statvfs(self._path.parent)
+            if self._connection and not self._is_there():
+                self._put_back(self._connection)
         except OSError as error:
             raise unusable(self._path, error) from error
         room = disk.f_bavail * disk.f_frsize
         if room < _ROOM and room + self._unused() < _ROOM:
             raise unusable(self._path, full())
+
+    def _is_there(self) -> bool:
+        found = self._found()
+        return len(found) == len(self._is_at) and all(map(os.path.samestat, found, self._is_at))
+
+    def _found(self) -> list[os.stat_result]:
+        with contextlib.suppress(FileNotFoundError):
+            return [self._path.stat(), self._log.stat()]
+        return []
+
+    def _put_back(self, connection: sqlite3.Connection) -> None:
+        """Somebody removed the file, or put another in its place: what is open has no name, and would end with us."""
+        copy = self._path.with_name(f".{self._path.name}.tmp")
+        files.remove(copy)
+        files.write(copy, b"", 0o600)
+        try:
+            with contextlib.closing(sqlite3.connect(copy)) as target:
+                connection.backup(target)
+        except sqlite3.Error as error:
+            files.remove(copy)
+            raise unusable(self._path, error) from error
+        kept = None
+        if self._path.exists() and not os.path.samestat(self._path.stat(), self._is_at[0]):
+            kept = set_aside(self._path)
+        # SQLite removes the log by its name: before another one has it.
+        self.close()
+        files.remove(self._log)
+        files.move(copy, self._path)
+        self._connection = self._connect()
+        more = f"; what stood in its place is {kept} now" if kept else ""
+        _log.warning("%s was removed, or replaced: it is put back%s", self._path, more)
 
     def _unused(self) -> int:
         """Bytes of the file that hold nothing."""
@@ -236,6 +271,7 @@ class Database:
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=0)
         try:
             self._set_up(connection)
+            self._is_at = self._found()
         except sqlite3.Error:
             connection.close()
             raise
