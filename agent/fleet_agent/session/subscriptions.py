@@ -115,11 +115,16 @@ class Subscriptions:
         """Nothing is under way any more. What was may have ended the connection: it waits for its turn."""
         self._is_connected = False
         now = self._clock.monotonic()
-        for item in self._under_way():
+        under_way = self._under_way()
+        for item in under_way:
             self._is_cautious = True
             item.is_asked = False
-            self._postpone(item, Patience.BUSY, now)
+            # By itself, and not for the first time: it, and no other, ends it.
+            is_culprit = len(under_way) == 1 and item.tries > 0
+            item.no_answer = NoAnswer.CUT if is_culprit else item.no_answer
+            self._postpone(item, Patience.REFUSED if is_culprit else Patience.BUSY, now)
             _log.info("the connection ended while the subscription to %s was asked for", item.name)
+        self._show()
 
     def act(self) -> None:
         """Asks for what is due."""

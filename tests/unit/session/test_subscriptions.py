@@ -227,6 +227,30 @@ def test_the_filter_that_ends_the_connection_is_found_and_the_others_stay(tmp_pa
     pytest.fail(f"after {tries} tries granted: {granted}")
 
 
+def test_the_filter_that_ends_the_connection_is_named_and_keeps_no_other_from_being_granted(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, "commands/#", "commands/request", "cmd/#")
+    granted: set[str] = set()
+    for _ in range(10):
+        if bench.server.asked and "commands/#" not in bench.server.asked[0]:
+            granted.update(bench.server.asked[0])
+            bench.answer({})
+        elif bench.server.asked:
+            bench.server.asked.clear()
+            bench.subscriptions.disconnected()
+            bench.subscriptions.connected(rejoined=False)
+        elif bench.problems and len(granted) == 2:
+            break
+        else:
+            bench.go()
+    assert granted == {"commands/request", "cmd/#"}
+    assert "commands/#: the connection ended" in bench.problems["subscribe-unanswered"]
+    assert bench.go() >= WHEN_CHANGED
+    bench.answer({})
+    assert (bench.problems, bench.server.given_up) == ({}, ["commands/request"])
+
+
 def test_what_another_filter_covers_is_asked_for_only_when_that_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "cmd/valve", "cmd/#")
     assert bench.server.asked == [["cmd/#"]]
