@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,17 @@ def test_orders_that_come_while_it_rotates_do_not_end_it(agent: Agent) -> None:
         assert daemon.process.poll() is None, daemon.log
         assert agent.current_id() != before
         assert daemon.end() == 0
+
+
+def test_who_waits_for_an_agent_that_ends_does_not_wait_on(agent: Agent) -> None:
+    before = agent.current_id()
+    with agent.running() as daemon:
+        daemon.wait_connected()
+        daemon.process.send_signal(signal.SIGSTOP)  # it hears of it, and does nothing
+        threading.Timer(1.5, daemon.process.kill).start()
+        done = rotate(agent, "--force", "--json")
+    assert (done.status, done.error["code"]) == (75, "agent-ended"), done.stderr
+    assert agent.current_id() == before
 
 
 def test_refused_by_policy_the_agent_goes_on_with_what_it_had(

@@ -180,9 +180,16 @@ def wait(
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)
     known = before.certificate_id if before else None
     while clock.monotonic() < until:
+        process = statedir.holder(Path(settings.state_dir))
         found = in_use(store)
         if found is not None and found.certificate_id != known:
             return found
+        if process is None:
+            raise TemporaryError(
+                "The agent ended before it had another credential.",
+                remedy="Start it (systemctl start fleet-agent): it goes on with what it has begun.",
+                code="agent-ended",
+            )
         failure = _failure(shown)
         if failure and failure["failed"] >= text(asked):
             kind = _KINDS.get(failure["status"], TemporaryError)
