@@ -166,11 +166,14 @@ def _version() -> str:
 def program() -> int:
     """Runs as a program: an end by SIGTERM is one by Ctrl-C, so that what was made for a while is taken away."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return main()
     finally:
         # While Python ends, another one would be a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

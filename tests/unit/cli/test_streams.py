@@ -129,6 +129,30 @@ sys.exit(cli.main(["status", "--wait", "0", "--state-dir", "state"]))
     assert (done.returncode, done.stderr) == (130, "")
 
 
+@pytest.mark.parametrize("launcher", ["fleet_agent.__main__", "fleet-cloud"])
+@pytest.mark.parametrize(
+    ("before", "after"), [("default_int_handler", "SIG_DFL"), ("SIG_IGN", "SIG_IGN")]
+)
+def test_ctrl_c_while_it_starts_is_a_plain_end(
+    root_dir: Path, launcher: str, before: str, after: str
+) -> None:
+    # What is imported next asks how a Ctrl-C would end now; one that was ignored stays so.
+    path = str(root_dir / "scripts" / launcher)
+    start = f"runpy.run_path({path!r})" if launcher == "fleet-cloud" else f"import {launcher}"
+    code = (
+        "import builtins, runpy, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name in ('fleet_agent.cli', 'fleet_cloud'):\n"
+        f"            sys.exit(signal.getsignal(signal.SIGINT) is not signal.{after})\n"
+        f"signal.signal(signal.SIGINT, signal.{before})\n"
+        f"sys.meta_path.insert(0, Finder())\n{start}\nsys.exit(5)"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": AGENT}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
