@@ -103,8 +103,11 @@ def test_a_module_of_the_agent_keeps_its_lines(
     subprocess.run([*command, *map(str, modules)], check=True)
     found = [module.read_text() for module in modules]
     for module, stripped, original in zip(modules, found, originals, strict=True):
-        assert bare(stripped) == bare(original), module
-        assert lines(stripped) == lines(original), module
+        if module.name == "__init__.py" and len(lines(original)) == 1:
+            assert stripped == "", module
+        else:
+            assert bare(stripped) == bare(original), module
+            assert lines(stripped) == lines(original), module
     assert (of_classes(found) == of_classes(originals)) is bool(more)
     assert sum(map(len, found)) < sum(map(len, originals)) * 0.85
 
