@@ -53,8 +53,8 @@ def read_bytes(path: Path, limit: int, judge: Callable[[int], None] = lambda _: 
     except PermissionError:
         raise DeniedError("is not readable for this user") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UnreadableError(f"cannot be read: {reason}") from error
+        why = getattr(error, "strerror", 0) or error
+        raise UnreadableError(f"cannot be read: {why}") from error
     if len(content) > limit:
         raise UnreadableError(f"is bigger than {limit} bytes")
     return content

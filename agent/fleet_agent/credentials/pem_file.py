@@ -138,7 +138,7 @@ def instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
     else:
         command = {
             CERTIFICATE: "Give the certificate's file where a certificate is wanted, and here the other one.",
-            "PUBLIC KEY": "Give the private key's file, which the public one was made from.",
+            "PUBLIC KEY": "Give the private key's file.",
         }.get(kind, f"Give the right file: {file} is another one of the set.")
     return f"it is {named(kind)}", command
 
@@ -147,7 +147,7 @@ def _no_pem(data: bytes, file: str, tool: str) -> tuple[str, str]:
     if not data.strip():
         return "it is empty", ""
     if b"-----BEGIN " in data:
-        return "it is cut off: a line -----BEGIN without its -----END", ""
+        return "it is cut off: -----BEGIN and no -----END", ""
     if _PFX.match(data):
         parts = "-nocerts -nodes" if tool == "pkey" else "-clcerts -nokeys"
         command = f"(umask 077; openssl pkcs12 -in {file} {parts} -out converted.pem)"

@@ -65,7 +65,7 @@ def dmi(field: str, root: Path) -> Finding:
     except DeniedError as error:
         raise NothingFoundError(
             f"{source} is readable for root alone: pass it to the service with"
-            f" LoadCredential=dmi-{field}:/{DMI}/{field} in a drop-in of the unit,"
+            f" LoadCredential=dmi-{field}:/{DMI}/{field} in a drop-in,"
             f" and write {{file: credential:dmi-{field}}}"
         ) from error
     except UnreadableError as error:
@@ -94,7 +94,7 @@ def device_tree(name: str, root: Path) -> Finding:
     except UnreadableError as error:
         raise NothingFoundError(f"{source} {error}") from error
     if not text.replace("\0", "").isprintable():
-        raise NothingFoundError(f"{source} is a number or other binary data, not a text")
+        raise NothingFoundError(f"{source} is binary data, not a text")
     if "\0" in text:
-        raise NothingFoundError(f"{source} is a list of texts, one is wanted")
+        raise NothingFoundError(f"{source} is a list, one text is wanted")
     return Finding(text.strip(), source)

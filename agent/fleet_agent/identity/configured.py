@@ -14,12 +14,7 @@ from fleet_agent.config.provisioning import Claim, Key
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.credentials.folders import CURRENT
-from fleet_agent.credentials.model import (
-    Credential,
-    HardwareKey,
-    HardwareToken,
-    KeyPair,
-)
+from fleet_agent.credentials.model import Credential, HardwareKey, HardwareToken, KeyPair
 from fleet_agent.credentials.pair import read_pair
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
@@ -41,8 +36,8 @@ def needed(section: T | None, name: str) -> T:
     if section is None:
         raise DeviceError(
             f"This device is to get an identity, and the configuration has no section `{name}`.",
-            remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name; one that has "
-            "a certificate already: fleet-agent adopt --cert FILE --key FILE",
+            remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name; with a "
+            "certificate already: fleet-agent adopt --cert FILE --key FILE",
             code="configuration",
         )
     return section
@@ -93,7 +88,7 @@ def hardware_key(uri: str, settings: Settings) -> HardwareKey:
     if not module or not pin_file:
         raise DeviceError(
             f"The PKCS#11 URI of the key {named['object']!r} names no {'PIN file' if module else 'module'}.",
-            remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/the/pin to it.",
+            remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/pin to it.",
             code="hardware-token-uri",
         )
     token = HardwareToken(
@@ -134,9 +129,8 @@ def stable(store: Store, credential: Credential) -> Credential:
     """The current credential under the path that stays: through the link ``current``."""
     if not credential.is_proven:
         return credential
-    folder = store.folder(credential.generation)
-    current = folder.with_name(CURRENT)
-    files_of = {
+    current = store.folder(credential.generation).with_name(CURRENT)
+    files = {
         field: str(current / Path(path).name)
         for field, path in (
             ("certificate_file", credential.certificate_file),
@@ -144,4 +138,4 @@ def stable(store: Store, credential: Credential) -> Credential:
         )
         if path is not None and not pkcs11_uri.is_uri(path)
     }
-    return dataclasses.replace(credential, **files_of)  # type: ignore[arg-type]
+    return dataclasses.replace(credential, **files)  # type: ignore[arg-type]

@@ -36,8 +36,7 @@ def ask(
     if answer.status is None:
         raise probe.first_failure(route, pair, clock.wall()) or UnreachableError(
             f"No answer from {route.host}:{route.port}: {answer.error}.",
-            remedy="Check that firewalls let the port through, and the proxy if there is one: "
-            "fleet-agent doctor --online",
+            remedy="See whether firewalls let it through: fleet-agent doctor --online",
             code="credentials-unanswered",
         )
     return request.read(answer, alias, credential, settings, clock.wall())

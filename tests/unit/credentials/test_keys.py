@@ -219,7 +219,7 @@ DAMAGED = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
         (pem_file.certificate, _PUBLIC, "certificate-invalid", "it is a PUBLIC KEY", "Give the private key's file"),
         (pem_file.certificate, _LOCKED, "certificate-invalid", "it is an ENCRYPTED PRIVATE KEY", "Give the right file"),
         (pem_file.private_key, b"", "key-invalid", "(it is empty)", "passphrase"),
-        (pem_file.private_key, _EC[:40], "key-invalid", "(it is cut off: a line ", "Copy the file"),
+        (pem_file.private_key, _EC[:40], "key-invalid", "(it is cut off: -----BEGIN", "Copy the file"),
         (pem_file.private_key, _SSH, "key-invalid", "it is an OPENSSH PRIVATE KEY", "umask 077; cp it "),
         (pem_file.certificate, _SSH, "certificate-invalid", "it is an OPENSSH PRIVATE KEY", "Give the right file"),
         (pem_file.certificate, _TRUSTED, "certificate-invalid", "a TRUSTED CERTIFICATE", "openssl x509 -in it"),

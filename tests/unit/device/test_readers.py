@@ -86,9 +86,9 @@ def test_a_property_of_the_device_tree_without_its_nul(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\x00\x00\x00\x01", "is a number or other binary data, not a text"),
+        (b"\x00\x00\x00\x01", "is binary data, not a text"),
         (b"\x00\x00\xd0\x0d", "is not UTF-8: byte 0xD0"),
-        (b"one\0two\0", "is a list of texts, one is wanted"),
+        (b"one\0two\0", "is a list, one text is wanted"),
         (b"\0", "is empty"),
     ],
 )
