@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 AGAIN = 10.0  # seconds until an order that the disk does not give is read again
 
 _REMEDIES = {
-    "not-started": "Look at the handler's argv: the program's path, its mode, and what the unit allows.",
+    "not-started": "Look at the handler's argv: the path, mode and first line (#!), and what the unit allows.",
     TIMEOUT: "Give it more time (timeout), or have it do less before it answers.",
     "not-written": "Give the agent's user the right to write there, and the unit ReadWritePaths= for it.",
     "no-program": "Start the program that listens there, and give the agent's user the right to open its socket.",

@@ -288,7 +288,9 @@ class File:
         elif not isinstance(error, FileNotFoundError):
             self._feed.fails(
                 f"cannot read {self._path}: {error.strerror or error}.",
-                "Give the agent's user the right to read it, for example by a group.",
+                "Give the agent's user the right to read it, for example by a group."
+                if isinstance(error, PermissionError)
+                else "Look what stands there (ls -l), or correct the source's `path`.",
             )
         elif self._missed >= MISSING:
             self._feed.fails(
