@@ -2,13 +2,15 @@
 
 ``python scripts/bare_code.py FILE...`` rewrites modules of the AWS SDK, and says so in their first line: two thirds
 of them are text. With ``--same-lines`` comments and docstrings go and each statement stays on its line, so that a
-traceback of a device names the lines of the sources; with ``--but-classes`` the docstrings of classes stay.
+traceback of a device names the lines of the sources; with ``--but-classes`` the docstrings of classes stay. Types of
+arguments and results go, which nothing looks at; those of fields stay.
 """
 
 import argparse
 import ast
 import io
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 NOTICE = "# Changed for fleet-agent's package: stripped to the code.\n"
@@ -18,7 +20,7 @@ NO_TEXT = "-"
 
 def bare(source: str) -> str:
     """The code of a module, below the comments that say whose it is."""
-    tree = ast.parse(source)
+    tree = ast.parse(_untyped(source))
     for text in _texts(tree):
         text.value = NO_TEXT
     licence = [
@@ -31,6 +33,7 @@ def bare(source: str) -> str:
 
 def bare_with_the_same_lines(source: str, *, with_classes: bool = False) -> str:
     """The code of a module, each statement on the line that it had."""
+    source = _untyped(source)
     lines = source.splitlines()
     # The columns of ast are bytes.
     encoded = [line.encode() for line in lines]
@@ -50,6 +53,34 @@ def bare_with_the_same_lines(source: str, *, with_classes: bool = False) -> str:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
     return _tight("\n".join(lines).rstrip()) + "\n"
+
+
+def _untyped(source: str) -> str:
+    """The same, on the same lines, without the types of arguments and results."""
+    lines = [line.encode() for line in source.splitlines()]
+    # Each from a line and column on, to another: the last first, so that those before stay where they are.
+    for first, start, last, end in sorted(_types(ast.parse(source), lines), reverse=True):
+        joined = lines[first][:start] + lines[last][end:]
+        lines[first : last + 1] = [joined, *[b""] * (last - first)]
+    return "".join(line.decode() + "\n" for line in lines)
+
+
+def _types(tree: ast.Module, lines: list[bytes]) -> Iterator[tuple[int, int, int, int]]:
+    """Where types of arguments and results stand, with the colon or the arrow before; columns are bytes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.annotation:
+            first, start, found = (
+                node.lineno,
+                node.col_offset + len(node.arg.encode()),
+                node.annotation,
+            )
+        elif isinstance(node, ast.FunctionDef) and node.returns:
+            found = node.returns
+            first = found.lineno
+            start = lines[first - 1].rindex(b" ->", 0, found.col_offset)
+        else:
+            continue
+        yield first - 1, start, (found.end_lineno or first) - 1, found.end_col_offset or 0
 
 
 def _tight(code: str) -> str:

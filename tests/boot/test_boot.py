@@ -133,11 +133,14 @@ def test_the_watchdog_ends_a_loop_that_hangs(device: Machine) -> None:
 
 
 def test_power_is_taken_away_while_it_provisions(make_machine: Callable[[], Machine]) -> None:
-    """Ten devices, each cut off at a random moment of its provisioning and switched on again."""
+    """Ten devices, each cut off at a random moment of its provisioning and switched on again, the first ones early."""
     devices = [make_machine() for _ in range(10)]
     moments = random.Random()
     with ThreadPoolExecutor(3) as pool:
-        cut = [pool.submit(cut_and_boot, each, moments.uniform(0.0, 1.0)) for each in devices]
+        cut = [
+            pool.submit(cut_and_boot, each, moments.uniform(0.0, number / len(devices)))
+            for number, each in enumerate(devices, 1)
+        ]
         before = [future.result() for future in cut]
     assert any(found is None for found in before), "no cut came before the end of provisioning"
 

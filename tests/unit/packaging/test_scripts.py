@@ -109,7 +109,7 @@ def test_a_module_of_the_agent_keeps_its_lines(
             assert bare(stripped) == bare(original), module
             assert lines(stripped) == lines(original), module
     assert (of_classes(found) == of_classes(originals)) is bool(more)
-    assert sum(map(len, found)) < sum(map(len, originals)) * 0.85
+    assert sum(map(len, found)) < sum(map(len, originals)) * 0.8
 
 
 def of_classes(sources: list[str]) -> list[str | None]:
@@ -128,9 +128,13 @@ def lines(source: str) -> list[int]:
 
 
 def bare(source: str) -> str:
-    """The code without what stands for itself."""
+    """The code without what stands for itself, and types of arguments and results."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             node.value.value = ""
     return ast.dump(tree)
