@@ -140,8 +140,13 @@ def test_aws_and_boto3_use_the_devices_own_identity(device: Machine, alias: Alia
         device.run(*as_user("collector", "env", *environment, *copy, f"{place}/again"))
         asked = sandbox.faults.calls()["operations"]["credentials"]["requests"] - requests
         assert asked == 2
-        shown = json.loads(device.run("fleet-agent", "status", "--json"))
-        assert shown["daemon"]["credentials"][alias.name]["expires"]
+
+        def expires() -> object:
+            shown = json.loads(device.run("fleet-agent", "status", "--json"))
+            return shown["daemon"]["credentials"][alias.name]["expires"]
+
+        # What comes soon after something else is shown with it, a moment later.
+        until(lambda: expires() is not None, "when they expire")
         secret = device.run(*as_user("collector", "fleet-agent", "credentials"))
         for name in ("SecretAccessKey", "SessionToken"):
             text = json.loads(secret)[name]
