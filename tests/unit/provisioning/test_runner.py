@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from fleet_agent.clock import BUILT, text
-from fleet_agent.credentials import keys
+from fleet_agent.credentials import certificates, keys
 from fleet_agent.credentials.model import Credential, KeyPair, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import (
@@ -213,6 +213,15 @@ def test_every_step_is_reported_in_order_with_what_it_brought(bench: Bench) -> N
     ]
     assert (bench.cloud.opened, bench.cloud.closed) == (1, 1)
     assert (bench.slept, bench.report.waits, bench.report.problems) == ([], [], [])
+
+
+def test_a_key_that_aws_made_is_kept_with_its_certificate(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, make_plan("keys"))
+    bench.provision()
+    found = bench.store.folder(1)
+    pem = (found / "certificate.pem.crt").read_text()
+    kept = Secret((found / "private.pem.key").read_text())
+    assert keys.signs_for(kept, certificates.public_key_of_certificate(pem, "it"), "it")
 
 
 def test_no_thing_and_a_policy_that_lacks_something_are_reported(bench: Bench) -> None:
