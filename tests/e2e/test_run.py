@@ -19,6 +19,7 @@ import pytest
 from iot_sandbox.client import FaultClient
 from support.agent import COMMAND, Agent, run_command, until
 from support.claimant import Provisioned
+from support.descriptors import opened
 from support.fleets import Claim, Fleet, make_fleet, make_unbound
 from support.mqtt import Device, connected
 
@@ -125,8 +126,7 @@ def test_lock_is_not_inherited_by_children(agent: Agent, tmp_path: Path) -> None
     with agent.running(config=config) as daemon:
         daemon.wait_connected()
         assert str(agent.state_dir / "lock") not in shown.read_text()
-        links = [str(path.readlink()) for path in Path(f"/proc/{daemon.pid}/fd").iterdir()]
-        assert links.count(str(agent.state_dir / "lock")) == 1
+        assert opened(daemon.pid).count(str(agent.state_dir / "lock")) == 1
 
 
 # Telemetry ------------------------------------------------------------------------------------------------------------

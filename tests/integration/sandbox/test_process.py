@@ -20,6 +20,7 @@ from iot_sandbox.limits import RULES
 from iot_sandbox.switches import SWITCHES
 from support.aws import aws_client
 from support.claimant import Claimant
+from support.descriptors import opened
 from support.fleets import make_fleet
 from support.mqtt import connected
 from support.vending import make_alias
@@ -37,11 +38,7 @@ def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 def listening(pid: int) -> set[tuple[str, int]]:
     """Gives the addresses a process listens on, as /proc knows them."""
-    inodes = set()
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(fd.readlink())
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
+    inodes = {target[8:-1] for target in opened(pid) if target.startswith("socket:[")}
     found = set()
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:

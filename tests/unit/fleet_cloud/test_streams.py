@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.agent import until
+from support.descriptors import opened
 
 Programs = Callable[[str, str], Path]
 
@@ -106,8 +107,7 @@ def test_terminated_again_and_again_is_one_line(tmp_path: Path, root_dir: Path) 
         stderr=subprocess.PIPE,
         text=True,
     ) as running:
-        opened = Path(f"/proc/{running.pid}/fd")
-        until(lambda: fifo in {link.readlink() for link in opened.iterdir()}, "the list is read")
+        until(lambda: str(fifo) in opened(running.pid), "the list is read")
         while running.poll() is None:
             running.terminate()
         os.close(writer)
