@@ -95,7 +95,8 @@ def _here() -> Path:
     try:
         return Path.cwd()
     except OSError:
-        return Path("/")  # somebody removed the current directory
+        # Somebody removed it: nothing is found there, and nothing made. Not the root, where both would be.
+        return Path("/proc/self/cwd")
 
 
 def _is_missing(path: Path) -> bool:

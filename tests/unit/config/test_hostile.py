@@ -132,7 +132,11 @@ def test_a_current_directory_that_was_removed(
     monkeypatch.chdir(gone)
     gone.rmdir()
     overrides = {"endpoint": "a.example", "ca_file": "ca.pem"}
-    assert load(Path("config.yaml"), overrides=overrides, required=False).ca_file == "/ca.pem"
+    found = load(Path("config.yaml"), overrides=overrides, required=False).ca_file
+    assert found == "/proc/self/cwd/ca.pem"
+    # Not in the root, where somebody else's would be found, and ours made.
+    with pytest.raises(FileNotFoundError):
+        Path(found).write_text("")
 
 
 def test_values_from_python_nested_without_end() -> None:
