@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIMIT = 30.0  # seconds that a step may take on a whole core
-_UNIT = Path(__file__).resolve().parent.parent / "systemd/fleet-agent.service"
 LINES = 20  # of what a program printed that are shown when it is given up
+
+_UNIT = Path(__file__).resolve().parent.parent / "systemd/fleet-agent.service"
 
 
 @dataclass(frozen=True)

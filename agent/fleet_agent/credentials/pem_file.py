@@ -122,7 +122,7 @@ def blocks(data: bytes, name: str) -> list[tuple[str, str]]:
 
 
 def instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
-    """What a file is instead of what OpenSSL calls so, and the command that makes that of it, if any."""
+    """What a file holds that OpenSSL's ``tool`` does not read as PEM, and the command that converts it, if any."""
     kinds = [kind for kind, _ in blocks(data, name)]
     file = word(PurePath(name))
     if not kinds:
