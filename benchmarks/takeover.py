@@ -35,7 +35,7 @@ from fleet_agent.identity import own_session, recover, standing
 from fleet_agent.identity.configured import open_store, read_claim
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.aws import ProvisioningClient
 from fleet_agent.provisioning.model import Plan, RejectedError
 from fleet_agent.provisioning.report import Milestone
@@ -71,7 +71,7 @@ class Quiet:
         """Something should be looked at."""
 
 
-class Here(Aside):
+class Here(Worker):
     """Calls in this process: the fleet is only set up with it."""
 
     def ask(self, function: Callable[..., object], /, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -113,7 +113,7 @@ class Device:
         while True:
             mailbox = _mailbox(PATIENCE)
             try:
-                done = walk(self.settings, Request(), Quiet(), store, mailbox, aside=Here())
+                done = walk(self.settings, Request(), Quiet(), store, mailbox, worker=Here())
             except NotApprovedError:
                 raise
             except AgentError:

@@ -69,11 +69,11 @@ def main() -> None:
     from fleet_agent import mailbox
     from fleet_agent.__main__ import main as run
     from fleet_agent.cli import run as verb
-    from fleet_agent.programs import aside
+    from fleet_agent.programs import worker
 
     mark("imports: command line, log, mailbox")
     wrap(verb, verb.options, "(beside) configuration")
-    wrap(aside.Aside, aside.Aside.ask, "a fork that reads the configuration", _import_start)
+    wrap(worker.Worker, worker.Worker.ask, "a fork that reads the configuration", _import_start)
     put = mailbox.Mailbox.put
 
     def noted(self: mailbox.Mailbox, event: object) -> None:

@@ -104,7 +104,7 @@ def test_what_needs_cryptography_never_enters_the_daemon(agent: Agent) -> None:
         assert "awscrt" in mapped  # else the search would prove nothing
         assert "cryptography" not in mapped
         assert "yaml" not in mapped
-        until(lambda: not children_of(daemon.pid), "the program beside it to end")
+        until(lambda: not children_of(daemon.pid), "the worker to end")
 
 
 def children_of(pid: int) -> list[str]:

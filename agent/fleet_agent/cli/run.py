@@ -1,7 +1,7 @@
 """``fleet-agent run``: what the service starts.
 
-Every other verb reads its command line here and now. The daemon has it read beside, together with the configuration:
-what reads them is never in its memory, and its imports take as long.
+Every other verb reads its command line in this process. The daemon has a worker read it, with the configuration: what
+that imports is never in the daemon's memory, and takes no longer than the daemon's own imports.
 """
 
 import functools
@@ -45,7 +45,7 @@ def start(words: list[str]) -> Outcome:
 
 
 def options(words: list[str]) -> StartOptions:
-    """What command line and configuration ask for; called in a program beside the daemon.
+    """What command line and configuration ask for; called in a worker process.
 
     Raises:
         AgentError: One of them is wrong.

@@ -33,7 +33,7 @@ from fleet_agent.mailbox import Mailbox, RotateRequested
 from fleet_agent.orders import filters
 from fleet_agent.orders.filters import Moves
 from fleet_agent.orders.suspects import Suspects
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report as ProvisioningReport
 from fleet_agent.record import record
 from fleet_agent.session.backoff import CONNECT_INTERVAL
@@ -60,7 +60,7 @@ class Surroundings:
     mailbox: Mailbox
     health: Health
     report: ProvisioningReport
-    aside: Aside
+    worker: Worker
     listeners: Listeners
     follows: Ending | None = None  # what this image of the process came after
 
@@ -146,7 +146,7 @@ class Composition:
                 orders=orders,
                 health=health,
                 report=around.report,
-                aside=around.aside,
+                worker=around.worker,
                 put_in_service=self.put_in_service,
             ),
             mailbox=around.mailbox,
@@ -243,7 +243,7 @@ class Composition:
                     session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock
                 ),
                 watch,
-                CopyWatch(self._state_dir, credential, self._around.aside, self._clock, health),
+                CopyWatch(self._state_dir, credential, self._around.worker, self._clock, health),
             ],
         )
 

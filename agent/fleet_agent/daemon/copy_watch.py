@@ -9,7 +9,7 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.health.status import Health
 from fleet_agent.identity import clone
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -23,17 +23,17 @@ class CopyWatch:
     Args:
         state_dir: Where that is written down.
         credential: The current one.
-        aside: Calls what reads the hardware, and hashes.
+        worker: Reads the hardware's ids and hashes them.
         clock: Deadlines are its monotonic seconds.
         health: Where a difference is a problem.
     """
 
     def __init__(
-        self, state_dir: Path, credential: Credential, aside: Aside, clock: Clock, health: Health
+        self, state_dir: Path, credential: Credential, worker: Worker, clock: Clock, health: Health
     ) -> None:
         self._state_dir = state_dir
         self._credential = credential
-        self._aside = aside
+        self._worker = worker
         self._health = health
         self.due = clock.monotonic() + AFTER
 
@@ -41,11 +41,11 @@ class CopyWatch:
         """Compares the hardware once, and reports a copy."""
         self.due = math.inf
         try:
-            problem = self._aside.call(clone.look, self._state_dir, self._credential)
+            problem = self._worker.call(clone.look, self._state_dir, self._credential)
         except AgentError as error:
             _log.warning("%s %s", error.title, error.remedy)
             return
         finally:
-            self._aside.close()
+            self._worker.close()
         if problem is not None:
             self._health.warn(problem)

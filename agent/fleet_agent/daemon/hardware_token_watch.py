@@ -10,7 +10,7 @@ from fleet_agent.credentials.model import HardwareKey, PrivateKey
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.errors import AgentError
 from fleet_agent.log import Moment
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ def _is_there(key: HardwareKey) -> bool:
     """Asks in a program of its own, where everything is initialised now."""
     from fleet_agent.credentials.hsm import keys as hsm
 
-    aside = Aside()
+    worker = Worker()
     try:
-        aside.call(hsm.check, key)
+        worker.call(hsm.check, key)
     except AgentError:
         return False
     finally:
-        aside.close()
+        worker.close()
     return True

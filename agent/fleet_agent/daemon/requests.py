@@ -34,7 +34,7 @@ from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.router import Orders
 from fleet_agent.printable import printable
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.message import Outgoing
@@ -60,7 +60,7 @@ class Requests:
         orders: Hear how a rotation went.
         health: Where problems go.
         report: Hears of a rotation's steps.
-        aside: Calls what the daemon is not to carry.
+        worker: Calls what the daemon does not import itself.
         put_in_service: Makes what a credential needs; with the session that proved it, or None.
     """
 
@@ -74,7 +74,7 @@ class Requests:
         orders: Orders,
         health: Health,
         report: Report,
-        aside: Aside,
+        worker: Worker,
         put_in_service: Callable[[Credential, Session | None], Serving],
     ) -> None:
         self._settings = settings
@@ -84,7 +84,7 @@ class Requests:
         self._orders = orders
         self._health = health
         self._report = report
-        self._aside = aside
+        self._worker = worker
         self._put_in_service = put_in_service
 
     # Reload -----------------------------------------------------------------------------------------------------------
@@ -92,12 +92,12 @@ class Requests:
     def reload(self) -> Ending | None:
         """Has the new configuration looked at; what would not work is a problem, and nothing changes."""
         try:
-            self._aside.call(check_reload, self._read, self._settings)
+            self._worker.call(check_reload, self._read, self._settings)
         except AgentError as error:
             self._keep(error)
             return None
         finally:
-            self._aside.close()
+            self._worker.close()
         return Ending.RELOAD
 
     def _keep(self, error: AgentError) -> None:

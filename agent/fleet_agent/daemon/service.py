@@ -1,4 +1,4 @@
-"""What the unit starts: it has command line and configuration read beside, and imports the SDK meanwhile."""
+"""What the unit starts: a worker reads command line and configuration while this process imports the SDK."""
 
 import contextlib
 import gc
@@ -9,25 +9,25 @@ from fleet_agent.config import paths, units  # noqa: F401
 from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.health import status  # noqa: F401
 from fleet_agent.mailbox import hold_requests
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 
 
 def run(read: Callable[[], StartOptions]) -> None:
     """Provisions if need be, then carries readings up and orders down until asked to stop.
 
     Args:
-        read: Reads command line and configuration; in another program, so it must be picklable.
+        read: Reads command line and configuration; called in a worker, so it must be picklable.
 
     Raises:
         AgentError: Something on the device must be changed first.
         StopRequested: Asked to end while provisioning, and everything is closed.
     """
     hold_requests()
-    # What is imported stays: to search it for garbage while it grows takes a twentieth of the start.
+    # Imported modules stay: searching them for garbage while they grow takes a twentieth of the start.
     gc.disable()
-    # The only fork of the agent's: before any thread lives. argparse and the YAML parser stay there.
-    with contextlib.closing(Aside.forked()) as beside:
-        beside.ask(read)
+    # The agent's only fork, before any thread lives. argparse and the YAML parser stay in it.
+    with contextlib.closing(Worker.forked()) as worker:
+        worker.ask(read)
         from fleet_agent.daemon import start
 
-        start.start(read, beside)
+        start.start(read, worker)

@@ -22,7 +22,7 @@ from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.mqtt import Session
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
 
 
-def start(read: Callable[[], StartOptions], beside: Aside) -> None:
+def start(read: Callable[[], StartOptions], worker: Worker) -> None:
     """Provisions if need be, then carries readings up and orders down until asked to stop.
 
     Args:
         read: Reads command line and configuration again.
-        beside: Was asked to read them.
+        worker: Has been asked to read them.
 
     Raises:
         AgentError: Something on the device must be changed first.
@@ -44,7 +44,7 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     """
     # Before anything that is started here could inherit what systemd passes.
     listeners = Listeners()
-    options = _answer(read, beside)
+    options = _answer(read, worker)
     settings = options.settings
     log.set_up(verbose=options.is_verbose)
     follows, not_before = follow_up()
@@ -56,7 +56,7 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     settings = home.at_home(settings, credential)
     # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()
-    beside = _of_this_process(beside)
+    worker = _with_our_rights(worker)
     session = None
     if credential is not None:
         session = _connect(settings, credential, store, mailbox, not_before)
@@ -71,7 +71,7 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
     health = Health(runtime_dir(Path(settings.state_dir), settings.runtime_dir), clock)
     report = Progress(health)
     if credential is None:
-        done = _first_identity(options, report, health, store, mailbox, beside)
+        done = _first_identity(options, report, health, store, mailbox, worker)
         credential, session = done.credential, done.session
     session = session or _connect(settings, credential, store, mailbox, not_before)
     store.update_ledger()
@@ -82,13 +82,13 @@ def start(read: Callable[[], StartOptions], beside: Aside) -> None:
         mailbox=mailbox,
         health=health,
         report=report,
-        aside=beside,
+        worker=worker,
         listeners=listeners,
         follows=follows,
     )
     composition = Composition(settings, around)
     ending = composition.run(credential, session)
-    beside.close()
+    worker.close()
     if ending is not Ending.STOP:
         reexecute(ending, lock, listeners, mailbox, composition.not_before)
     listeners.close()
@@ -109,20 +109,20 @@ def _mailbox(clock: Clock) -> Mailbox:
     return mailbox
 
 
-def _answer(read: Callable[[], StartOptions], beside: Aside) -> StartOptions:
+def _answer(read: Callable[[], StartOptions], worker: Worker) -> StartOptions:
     try:
-        return cast("StartOptions", beside.answer())
+        return cast("StartOptions", worker.answer())
     except TemporaryError:
-        # It ended over something that nobody foresaw: here that is reported.
+        # The worker died of something unforeseen: raised here, it is reported.
         return read()
 
 
-def _of_this_process(beside: Aside) -> Aside:
-    """It was forked by root, which this process may be no more."""
-    if beside.is_of_this_process:
-        return beside
-    beside.close()
-    return Aside()
+def _with_our_rights(worker: Worker) -> Worker:
+    """Another worker where root forked this one, and this process is no longer root."""
+    if worker.is_of_this_process:
+        return worker
+    worker.close()
+    return Worker()
 
 
 def _connect(
@@ -158,7 +158,7 @@ def _first_identity(
     health: Health,
     store: Store,
     mailbox: Mailbox,
-    beside: Aside,
+    worker: Worker,
 ) -> "Provisioned":
     from fleet_agent.identity.walk import Request, walk
     from fleet_agent.provisioning import spread
@@ -168,7 +168,7 @@ def _first_identity(
     if settings.provisioning is not None and spread.is_due(store.pending()):
         window = settings.provisioning.spread
         spread.await_turn(window, Path(settings.state_dir), health.clock, mailbox)
-    return walk(settings, Request(outlasts_refusal=True), report, store, mailbox, aside=beside)
+    return walk(settings, Request(outlasts_refusal=True), report, store, mailbox, worker=worker)
 
 
 def _in_use(store: Store) -> Credential | None:

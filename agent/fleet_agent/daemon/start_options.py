@@ -1,4 +1,4 @@
-"""What the daemon is to do, as it comes from the program beside that reads it."""
+"""What the daemon is to do, as the worker that reads it sends it."""
 
 from typing import TYPE_CHECKING
 

@@ -20,7 +20,7 @@ from fleet_agent.identity.configured import open_store, stable
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.record import record
 
@@ -58,8 +58,8 @@ def provision(
             _log.warning("%s %s", problem.title, problem.remedy)
         return Result(credential=stable(store, found), was_there=True)
     # Before the lock, which it must not have, and before any thread.
-    with contextlib.closing(Aside.forked()) as aside:
-        return _provision(settings, request, reporting, store, aside)
+    with contextlib.closing(Worker.forked()) as worker:
+        return _provision(settings, request, reporting, store, worker)
 
 
 def _provision(
@@ -67,7 +67,7 @@ def _provision(
     request: Request,
     reporting: AbstractContextManager[Report],
     store: Store,
-    aside: Aside,
+    worker: Worker,
 ) -> Result:
     _take_state_by_hand(settings, allow_volatile=request.allow_volatile)
     # --force is also the way out of a damaged identity: it does not look at it.
@@ -79,7 +79,7 @@ def _provision(
     if request.timeout > 0:
         mailbox.limit(clock.monotonic() + request.timeout)
     with reporting as report:
-        done = walk(settings, request, report, store, mailbox, aside=aside)
+        done = walk(settings, request, report, store, mailbox, worker=worker)
     if done.session is not None:
         done.session.close()
     return Result(credential=stable(store, done.credential), was_there=False)

@@ -33,7 +33,7 @@ from fleet_agent.identity.configured import (
     read_claim,
 )
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Milestone, Report
 from fleet_agent.record import record
 from fleet_agent.session.backoff import CONNECT_INTERVAL
@@ -90,7 +90,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
     *,
     in_use: Credential | None = None,
     home: Home | None = None,
-    aside: Aside | None = None,
+    worker: Worker | None = None,
     recovery: Recovery | None = None,
 ) -> "Provisioned":
     """Walks through provisioning, from wherever the last attempt stopped.
@@ -104,23 +104,24 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
         in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with
             the claim.
         home: Where that is, if the device was moved, or is to be.
-        aside: Calls what needs cryptography; closed afterwards. None: a program is started.
+        worker: Calls what needs cryptography; closed at the end. None: one is started.
         recovery: The identity in use is dead.
 
     Raises:
         AgentError: What stopped it.
         StopRequested: It was interrupted.
     """
-    with contextlib.closing(aside or Aside()) as beside:
+    worker = worker or Worker()
+    with contextlib.closing(worker):
         # While the SDK is imported here.
-        beside.ask(keys.load)
-        beside.ask(clone.load)
+        worker.ask(keys.load)
+        worker.ask(clone.load)
         filesystem.try_out(Path(settings.state_dir))
         own = None
         if settings.rotation.credential == "own" and recovery is None:
             own = in_use
         if in_use is None and _adopts(settings, request):
-            plan = _plan_to_adopt(settings, request, beside)
+            plan = _plan_to_adopt(settings, request, worker)
         else:
             wanted = needed(settings.provisioning, "provisioning")
             if own is None:
@@ -136,14 +137,14 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
             report=report,
             store=store,
             mailbox=mailbox,
-            aside=beside,
+            worker=worker,
             own=own,
             in_use=in_use,
             limit=recovery.limit if recovery else None,
         )
         done = runner.provision(restart=request.restart)
         if done.credential.is_proven:
-            beside.call(clone.look, Path(settings.state_dir), done.credential)
+            worker.call(clone.look, Path(settings.state_dir), done.credential)
         return done
 
 
@@ -155,7 +156,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
     report: Report,
     store: Store,
     mailbox: Mailbox,
-    aside: Aside,
+    worker: Worker,
     own: Credential | None,
     in_use: Credential | None,
     limit: "Callable[[Api], Api] | None",
@@ -184,7 +185,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
     needs = Dependencies(
         store=store,
         clock=clock,
-        call=aside.call,
+        call=worker.call,
         sleep=mailbox.sleep,
         jitter=jitter,
         report=report,
@@ -211,11 +212,11 @@ def _adopts(settings: Settings, request: Request) -> bool:
     return settings.identity.pair is not None and (request.pair is not None or not request.force)
 
 
-def _plan_to_adopt(settings: Settings, request: Request, aside: Aside) -> "Plan":
+def _plan_to_adopt(settings: Settings, request: Request, worker: Worker) -> "Plan":
     from fleet_agent.identity import adopt
 
     pair = request.pair or adopt.read(settings)
-    return adopt.plan(settings, pair, aside.call)
+    return adopt.plan(settings, pair, worker.call)
 
 
 def _plan(

@@ -15,7 +15,7 @@ ENVIRONMENT = {
 # Of what a program prints on stderr.
 ERROR_BYTES = 16 * 1024
 
-# Those that somebody will wait for.
+# Programs that their starters wait for: the reaper leaves them alone.
 _started: "weakref.WeakSet[subprocess.Popen[bytes]]" = weakref.WeakSet()
 
 
@@ -43,17 +43,17 @@ def start(
         close_fds=True,
         start_new_session=True,  # a group of its own: killing it reaches its children
     )
-    return waited_for(process)
+    return keep_from_reaper(process)
 
 
-def waited_for(process: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
-    """Marks this program as waited for by its starter, and by no other part."""
+def keep_from_reaper(process: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
+    """Keeps ``programs.reaper`` from collecting this program: whoever started it waits for it."""
     _started.add(process)
     return process
 
 
 def running() -> set[int]:
-    """The numbers of programs that are waited for, and were not yet."""
+    """The process ids of the programs that their starters still have to wait for."""
     return {process.pid for process in _started if process.returncode is None}
 
 

@@ -42,7 +42,7 @@ class Api(Protocol):
 
 
 class Call(Protocol):
-    """Calls a function, here or in a program beside this one: ``programs.aside`` says what that takes."""
+    """Calls a function, here or in a worker process: ``programs.worker`` says what that takes."""
 
     def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Returns what it returns, raises what it raises."""
@@ -64,7 +64,7 @@ class Dependencies:
     Args:
         store: Keeps what each step brings.
         clock: For ages and dates.
-        call: Calls what the daemon is not to carry: cryptography.
+        call: Calls what needs cryptography, which the daemon does not import.
         sleep: Lets so many seconds pass; raises what ends the walk meanwhile.
         jitter: A random number in [0, 1).
         report: Hears of the steps.

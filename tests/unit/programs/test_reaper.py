@@ -10,7 +10,7 @@ ctypes.CDLL(None).prctl(36, 1)
 from fleet_agent.clock import SystemClock
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.programs import reaper
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 from fleet_agent.programs.child import Child
 
 clock, ends = SystemClock(), []
@@ -46,9 +46,9 @@ while orphans() != {alive}:
     turn()
 
 # Own ones keep their exit status, ended and not yet heard of.
-aside = Aside()
-assert aside.call(os.getpgid, 0) > 0
-aside._process.stdin.close()
+worker = Worker()
+assert worker.call(os.getpgid, 0) > 0
+worker._process.stdin.close()
 child = start("exit 9")
 while os.waitid(os.P_PIDFD, child._end, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
     pass
@@ -56,10 +56,10 @@ reaper.reap()
 while len(ends) < 2:
     turn()
 assert ends[1].status == 9, ends
-while os.waitid(os.P_PID, aside._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+while os.waitid(os.P_PID, worker._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
     pass
 reaper.reap()
-assert aside._process.wait() == 0
+assert worker._process.wait() == 0
 os.kill(alive, 9)
 while orphans():
     reaper.reap()

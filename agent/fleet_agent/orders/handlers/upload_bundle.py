@@ -1,4 +1,4 @@
-"""Puts a bundle for support into S3: `fleet-agent doctor --bundle s3://…`, in a program beside the agent."""
+"""Puts a bundle for support into S3: `fleet-agent doctor --bundle s3://…`, in a program of its own."""
 
 import json
 import os

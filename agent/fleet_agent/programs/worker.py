@@ -1,10 +1,10 @@
-"""Calls functions in a program beside this one, so that the daemon never carries what they import.
+"""Calls functions in a worker process, so that the daemon never carries what they import.
 
-The YAML parser and the checker of the configuration are 2 MB of 25, cryptography 6, OpenSSL's hashes 4. The program is
-this Python with this agent. At the start of the process, before any thread lives, it is a fork, which costs 2 ms; later
-it is started, which costs 60 ms, since a fork beside the SDK's threads would hold their locks for ever. It takes one
-call after the other and ends with the process that started it. Functions, arguments and answers go through its pipes:
-functions are found by name, and all must be picklable. An ``AgentError`` comes back as that error.
+The YAML parser and the checks of the configuration take 2 MB of 25, cryptography 6, OpenSSL's hashes 4. The worker is
+this Python with this agent. While no other thread lives, at the start, it is a fork, which takes 2 ms. Later it is
+started as a program, which takes 60 ms: a fork would copy locks that the SDK's threads hold, and nothing would ever
+release them. It takes one call at a time and ends with the process that started it. Calls and answers are pickled and
+go through its pipes, so functions are found by name. An ``AgentError`` raised there is raised here.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ _LENGTH = struct.Struct("!I")
 
 
 class _Process(Protocol):
-    """What is needed of the program's process."""
+    """The part of ``subprocess.Popen`` that is used here."""
 
     stdin: Any
     stdout: Any
@@ -46,11 +46,11 @@ class _Process(Protocol):
     def wait(self) -> object: ...
 
 
-class Aside:
-    """A program that calls functions; started with the first call.
+class Worker:
+    """A worker process, started with the first call.
 
     Args:
-        limit: Seconds for a call; the program is ended then, and another one takes the next.
+        limit: Seconds for a call; then the worker is killed, and another one takes the next.
     """
 
     def __init__(self, limit: float = LIMIT) -> None:
@@ -61,8 +61,8 @@ class Aside:
         self._of = (os.getpid(), os.geteuid())
 
     @classmethod
-    def forked(cls, limit: float = LIMIT) -> "Aside":
-        """One whose program is a fork of this process.
+    def forked(cls, limit: float = LIMIT) -> "Worker":
+        """A worker that is a fork of this process.
 
         Raises:
             RuntimeError: There are threads already.
@@ -75,14 +75,14 @@ class Aside:
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether it was made by this process, as the same user: else it does what its own user may."""
+        """Whether this process made it, as the user that it still is: otherwise the worker has that user's rights."""
         return self._of == (os.getpid(), os.geteuid())
 
     def ask(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Has the program call a function, and does not wait for it: ``answer``, or the next ``call``, does.
+        """Has the worker call a function without waiting for it: ``answer``, or the next ``call``, waits.
 
         Raises:
-            TemporaryError: The program cannot be started, or has ended.
+            TemporaryError: The worker cannot be started, or has ended.
         """
         if self._process is None:
             self._process = _started()
@@ -94,7 +94,7 @@ class Aside:
         self._asked += 1
 
     def answer(self) -> object:
-        """Returns what came of the last that was asked.
+        """Waits for the call that ``ask`` made last, and returns its result.
 
         Raises:
             AgentError: What the function raised; or ``TemporaryError``, when nothing came back.
@@ -114,7 +114,7 @@ class Aside:
         return cast("object", answer)
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Returns what ``function`` returns there.
+        """Calls ``function`` in the worker, and returns its result.
 
         Raises:
             AgentError: What it raised; or ``TemporaryError``, when nothing came back.
@@ -123,7 +123,7 @@ class Aside:
         return cast("T", self.answer())
 
     def close(self) -> None:
-        """Ends the program."""
+        """Ends the worker."""
         if self._process is None:
             return
         process, self._process, self._asked = self._process, None, 0
@@ -151,11 +151,11 @@ def _started() -> _Process:
         )
     except OSError as error:
         raise _failed(f"it cannot be started: {error.strerror}") from error
-    return launch.waited_for(process)
+    return launch.keep_from_reaper(process)
 
 
 class _Fork:
-    """A fork of this process that takes calls."""
+    """A fork of this process that serves calls."""
 
     def __init__(self) -> None:
         calls, ours = os.pipe()
@@ -165,7 +165,7 @@ class _Fork:
             _serve_and_end(calls, answers)
         os.close(calls)
         os.close(answers)
-        self.stdin = open(ours, "wb", buffering=0)  # noqa: SIM115, PTH123 - a descriptor, closed by ``Aside``
+        self.stdin = open(ours, "wb", buffering=0)  # noqa: SIM115, PTH123 - a descriptor, closed by ``Worker``
         self.stdout = open(theirs, "rb", buffering=0)  # noqa: SIM115, PTH123
 
     def kill(self) -> None:
@@ -180,10 +180,10 @@ class _Fork:
 
 
 def _serve_and_end(calls: int, answers: int) -> NoReturn:
-    """In the fork: whatever happens, nothing of what the parent would do at its end."""
+    """In the fork: serves calls, then exits without running any of the parent's clean-up."""
     status = 1
     try:
-        _let_go_of_all_but(0, 1, 2, calls, answers)
+        _close_all_but(0, 1, 2, calls, answers)
         os.setsid()
         import resource
 
@@ -195,8 +195,8 @@ def _serve_and_end(calls: int, answers: int) -> NoReturn:
         os._exit(status)
 
 
-def _let_go_of_all_but(*kept: int) -> None:
-    """Closes the others: lock and listening sockets that the image before handed over are to end with the parent."""
+def _close_all_but(*kept: int) -> None:
+    """Closes all other descriptors: the lock and the listening sockets must not outlive the parent."""
     for path in list(Path("/proc/self/fd").iterdir()):
         if (descriptor := int(path.name)) not in kept:
             # The descriptor of the listing itself is closed by now.
@@ -206,7 +206,7 @@ def _let_go_of_all_but(*kept: int) -> None:
 
 def _failed(why: str) -> TemporaryError:
     return TemporaryError(
-        f"The program beside the agent ({sys.executable} -m {__name__}) gave no answer: {why}.",
+        f"The agent's worker process ({sys.executable} -m {__name__}) gave no answer: {why}.",
         remedy="It is tried again. Look at the memory that is left, and at its lines in the log.",
         code="program-failed",
     )
@@ -219,7 +219,7 @@ def _write(pipe: IO[bytes], data: bytes) -> None:
 
 
 def _read(descriptor: int, until: float) -> bytes:
-    """One answer; None of it is waited for beyond ``until`` (monotonic seconds)."""
+    """Reads one answer, until ``until`` (monotonic seconds) at most."""
     (length,) = _LENGTH.unpack(_read_exactly(descriptor, _LENGTH.size, until))
     return _read_exactly(descriptor, length, until)
 
@@ -245,7 +245,7 @@ def _has_own_hashes() -> bool:
 
 
 def _serve(calls: int, answers: int) -> None:
-    """In the program: take calls until the pipe ends."""
+    """In the worker: serves calls until the pipe ends."""
     if _has_own_hashes():
         # hashlib takes them then: cryptography brings an OpenSSL, and a second one would be 3 MB.
         sys.modules.setdefault("_hashlib", cast("Any", None))

@@ -1,4 +1,4 @@
-"""Functions that are called in a program beside this one, and the one fork."""
+"""Functions that a worker process calls, and the one fork."""
 
 import os
 import pickle
@@ -14,28 +14,28 @@ import pytest
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Secret
 from fleet_agent.errors import AgentError, DeviceError, NotAllowedError, TemporaryError
-from fleet_agent.programs.aside import Aside
+from fleet_agent.programs.worker import Worker
 from support.agent import until
 
 
 @pytest.fixture
-def aside() -> Iterator[Aside]:
-    found = Aside()
+def worker() -> Iterator[Worker]:
+    found = Worker()
     yield found
     found.close()
 
 
-def test_calls_are_answered_by_one_other_process(aside: Aside) -> None:
-    first, second = aside.call(os.getpid), aside.call(os.getpid)
+def test_calls_are_answered_by_one_other_process(worker: Worker) -> None:
+    first, second = worker.call(os.getpid), worker.call(os.getpid)
     assert first == second != os.getpid()
 
 
-def test_secrets_and_errors_come_back_as_what_they_are(aside: Aside) -> None:
-    key = aside.call(keys.make_private_key, "ec-p256")
+def test_secrets_and_errors_come_back_as_what_they_are(worker: Worker) -> None:
+    key = worker.call(keys.make_private_key, "ec-p256")
     assert isinstance(key, Secret)
-    assert aside.call(keys.make_csr, key).pem.startswith("-----BEGIN CERTIFICATE REQUEST")
+    assert worker.call(keys.make_csr, key).pem.startswith("-----BEGIN CERTIFICATE REQUEST")
     with pytest.raises(DeviceError) as caught:
-        aside.call(keys.read_csr, b"nothing", "device.csr")
+        worker.call(keys.read_csr, b"nothing", "device.csr")
     assert "device.csr" in caught.value.title
     assert caught.value.remedy
     assert caught.value.code == "csr-invalid"
@@ -56,46 +56,48 @@ def test_every_error_goes_through_a_pipe(error: AgentError) -> None:
     assert str(found) == str(error)
 
 
-def test_only_cryptography_brings_an_openssl(aside: Aside) -> None:
+def test_only_cryptography_brings_an_openssl(worker: Worker) -> None:
     """That of hashlib would be 3 MB, and three tenths of the CPU of a first boot."""
-    aside.call(keys.load)
-    assert aside.call(eval, "__import__('hashlib').sha256(b'').hexdigest()")[:8] == "e3b0c442"
-    assert aside.call(eval, "__import__('sys').modules['_hashlib']") is None
+    worker.call(keys.load)
+    assert worker.call(eval, "__import__('hashlib').sha256(b'').hexdigest()")[:8] == "e3b0c442"
+    assert worker.call(eval, "__import__('sys').modules['_hashlib']") is None
 
 
-def test_what_it_prints_does_not_come_between_the_answers(aside: Aside) -> None:
-    assert aside.call(print, "noise") is None
-    assert aside.call(len, "four") == 4
+def test_what_it_prints_does_not_come_between_the_answers(worker: Worker) -> None:
+    assert worker.call(print, "noise") is None
+    assert worker.call(len, "four") == 4
 
 
-def test_one_that_takes_too_long_or_dies_is_an_error_and_the_next_call_works(aside: Aside) -> None:
+def test_one_that_takes_too_long_or_dies_is_an_error_and_the_next_call_works(
+    worker: Worker,
+) -> None:
     with pytest.raises(TemporaryError, match="its time was over"):
-        Aside(limit=0.3).call(signal.pause)
+        Worker(limit=0.3).call(signal.pause)
     with pytest.raises(TemporaryError, match="gave no answer"):
-        aside.call(os._exit, 1)
-    assert aside.call(len, "four") == 4
+        worker.call(os._exit, 1)
+    assert worker.call(len, "four") == 4
 
 
 def test_nothing_is_imported_from_the_folder_that_it_is_called_in(
-    aside: Aside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "fleet_agent").mkdir()
     (tmp_path / "fleet_agent/__init__.py").write_text("raise SystemExit('a trap')")
     monkeypatch.chdir(tmp_path)
-    assert aside.call(len, "four") == 4
+    assert worker.call(len, "four") == 4
 
 
 def test_a_fork_brings_the_answer_and_not_the_imports() -> None:
     sys.modules.pop("colorsys", None)
-    aside = Aside.forked()
-    aside.ask(import_something)
-    assert aside.answer() == "colorsys"
+    worker = Worker.forked()
+    worker.ask(import_something)
+    assert worker.answer() == "colorsys"
     assert "colorsys" not in sys.modules
-    assert aside.call(os.getpid) != os.getpid()
-    aside.close()
+    assert worker.call(os.getpid) != os.getpid()
+    worker.close()
     # The next one is a program.
-    assert aside.call(len, "four") == 4
-    aside.close()
+    assert worker.call(len, "four") == 4
+    worker.close()
 
 
 def import_something() -> str:
@@ -104,18 +106,20 @@ def import_something() -> str:
     return colorsys.__name__
 
 
-def test_what_was_asked_and_not_waited_for_does_not_come_for_another_answer(aside: Aside) -> None:
-    aside.ask(len, "one")
-    aside.ask(keys.load)
-    assert aside.call(len, "four") == 4
+def test_what_was_asked_and_not_waited_for_does_not_come_for_another_answer(
+    worker: Worker,
+) -> None:
+    worker.ask(len, "one")
+    worker.ask(keys.load)
+    assert worker.call(len, "four") == 4
 
 
 def test_a_fork_ends_with_its_parent() -> None:
     script = (
         "import os\n"
-        "from fleet_agent.programs.aside import Aside\n"
-        "aside = Aside.forked()\n"
-        "print(aside.call(os.getpid), flush=True)\n"
+        "from fleet_agent.programs.worker import Worker\n"
+        "worker = Worker.forked()\n"
+        "print(worker.call(os.getpid), flush=True)\n"
         "os._exit(0)\n"
     )
     done = subprocess.run(
@@ -127,9 +131,9 @@ def test_a_fork_ends_with_its_parent() -> None:
 def test_a_fork_keeps_nothing_open_that_its_parent_has(tmp_path: Path) -> None:
     """An image that follows another is given the state's lock and its sockets: they end with it, killed or not."""
     held = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
-    aside = Aside.forked()
-    assert tmp_path / "lock" not in aside.call(open_files)
-    aside.close()
+    worker = Worker.forked()
+    assert tmp_path / "lock" not in worker.call(open_files)
+    worker.close()
     os.close(held)
 
 
@@ -143,7 +147,7 @@ def test_there_is_no_fork_beside_threads() -> None:
     thread.start()
     try:
         with pytest.raises(RuntimeError, match="fork"):
-            Aside.forked()
+            Worker.forked()
     finally:
         enough.set()
         thread.join()
