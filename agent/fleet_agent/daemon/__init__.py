@@ -1,1 +1,1 @@
-"""What the service runs: from the start of the process to its ending, one loop in between."""
+"""What the service runs: the start of the process, one loop, and its ending."""

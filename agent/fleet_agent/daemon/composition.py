@@ -1,4 +1,4 @@
-"""The daemon's long part, joined: the real queue, sources, handlers and session, and the loop over them."""
+"""Composes the daemon: builds the real queue, sources, handlers and session, and the loop that runs them."""
 
 import functools
 import os
@@ -12,19 +12,19 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
-from fleet_agent.daemon.copy_watch import CopyWatch
+from fleet_agent.daemon.clone_watch import CloneWatch
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.hardware_token_watch import HardwareTokenWatch
-from fleet_agent.daemon.impossible import Impossible
 from fleet_agent.daemon.loop import Loop
 from fleet_agent.daemon.orders import make_orders
 from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.daemon.refusal_watch import RefusalWatch
 from fleet_agent.daemon.renewal import Renewal
-from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.daemon.start_options import StartOptions
+from fleet_agent.daemon.traffic_report import TrafficReport
+from fleet_agent.daemon.unfilled_topics import UnfilledTopics
 from fleet_agent.health import table
 from fleet_agent.health.status import Health, runtime_dir
 from fleet_agent.identity import claim_removal, configured, home, own_session, rotate, trial
@@ -34,35 +34,35 @@ from fleet_agent.orders import filters
 from fleet_agent.orders.filters import Moves
 from fleet_agent.orders.suspects import Suspects
 from fleet_agent.programs.worker import Worker
-from fleet_agent.provisioning.report import Report as ProvisioningReport
+from fleet_agent.provisioning.report import Report
 from fleet_agent.record import record
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
-from fleet_agent.telemetry import queue
 from fleet_agent.telemetry.publisher import Publisher
+from fleet_agent.telemetry.queue import NAME as QUEUE_FILE
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.sources import build
 
-# What is shown until the next image of the process shows something: it is the same process.
+# Shown until the new image of the process shows something of its own: the process id stays the same.
 _RESTARTING = "restarting in place"
 
 
 @record
-class Surroundings:
-    """What the daemon works with, whatever its configuration: made once a process."""
+class ProcessContext:
+    """What lives as long as the process, whatever the configuration."""
 
     read: Callable[[], StartOptions]
     store: Store
     mailbox: Mailbox
     health: Health
-    report: ProvisioningReport
+    report: Report
     worker: Worker
     listeners: Listeners
-    follows: Ending | None = None  # what this image of the process came after
+    follows: Ending | None = None  # how the image before this one ended; None: this is the first
 
 
 class Composition:
@@ -70,45 +70,43 @@ class Composition:
 
     Args:
         settings: The configuration.
-        around: What it works with.
+        process: What was there before the configuration.
     """
 
-    def __init__(self, settings: Settings, around: Surroundings) -> None:
+    def __init__(self, settings: Settings, process: ProcessContext) -> None:
         self._settings = settings
-        self._around = around
-        self._health = around.health
-        self._clock = around.health.clock
+        self._process = process
+        self._health = process.health
+        self._clock = process.health.clock
         self._state_dir = Path(settings.state_dir)
         self._runtime_dir = runtime_dir(self._state_dir, settings.runtime_dir)
         self._reserved = reserved(settings, os.environ)
         self._suspects = Suspects()
-        self._impossible = Impossible(around.health)
+        self._unfilled = UnfilledTopics(process.health)
         self._renewal = Renewal(
             settings=settings,
-            store=around.store,
-            ask=lambda: around.mailbox.put(RotateRequested()),
+            store=process.store,
+            ask=lambda: process.mailbox.put(RotateRequested()),
             clock=self._clock,
-            health=around.health,
+            health=process.health,
             jitter=jitter,
         )
         # When a new image of the process may connect (monotonic seconds).
         self.not_before = 0.0
 
     def run(self, credential: Credential, session: Session) -> Ending:
-        """Carries readings up and orders down until there is a reason not to.
+        """Carries readings up and orders down until there is a reason to end.
 
         Args:
             credential: The current one.
-            session: Under it; started, and perhaps connected.
+            session: Its session: started, and perhaps connected.
 
         Raises:
             StateDirectoryError: The queue can be neither opened nor made.
         """
-        with_queue = Queue(
-            self._state_dir / queue.NAME, self._settings.telemetry.queue, self._clock
-        )
+        queue = Queue(self._state_dir / QUEUE_FILE, self._settings.telemetry.queue, self._clock)
         try:
-            loop = self._loop(with_queue, credential, session)
+            loop = self._loop(queue, credential, session)
             ending = loop.run()
             if ending is Ending.STOP:
                 notify.stopping()
@@ -119,43 +117,43 @@ class Composition:
                 self._health.set_activity("stopped")
             return ending
         finally:
-            with_queue.close()
+            queue.close()
 
-    def _loop(self, with_queue: Queue, credential: Credential, session: Session) -> Loop:
-        settings, health, around = self._settings, self._health, self._around
+    def _loop(self, queue: Queue, credential: Credential, session: Session) -> Loop:
+        settings, health, process = self._settings, self._health, self._process
         publisher = Publisher(
-            with_queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
+            queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
         )
         orders = make_orders(self._orders_context(credential), publisher)
         sources = self._sources(publisher, credential)
         sources += self._vending()
-        around.listeners.keep_only(*build.socket_paths(sources))
+        process.listeners.keep_only(*build.socket_paths(sources))
         metrics = settings.telemetry.prometheus_file
         return Loop(
             serving=self.put_in_service(credential, session),
             suspects=self._suspects,
             publisher=publisher,
-            queue=with_queue,
+            queue=queue,
             sources=sources,
             orders=orders,
             requests=Requests(
                 settings=settings,
-                read=around.read,
-                store=around.store,
-                mailbox=around.mailbox,
+                read=process.read,
+                store=process.store,
+                mailbox=process.mailbox,
                 orders=orders,
                 health=health,
-                report=around.report,
-                worker=around.worker,
+                report=process.report,
+                worker=process.worker,
                 put_in_service=self.put_in_service,
             ),
-            mailbox=around.mailbox,
+            mailbox=process.mailbox,
             clock=self._clock,
             health=health,
-            report=Report(
+            traffic_report=TrafficReport(
                 traffic=health.traffic,
                 publisher=publisher,
-                queue=with_queue,
+                queue=queue,
                 orders=orders,
                 clock=self._clock,
                 prometheus=Path(metrics) if metrics else None,
@@ -165,7 +163,7 @@ class Composition:
         )
 
     def _vending(self) -> list[Source]:
-        """AWS credentials for local programs, where they are configured: nothing of it is imported otherwise."""
+        """AWS credentials for local programs; nothing of it is imported unless it is configured."""
         wanted = self._settings.credentials
         if wanted is None:
             return []
@@ -175,31 +173,31 @@ class Composition:
             Service(
                 self._settings,
                 wanted,
-                source=functools.partial(configured.in_service, self._around.store),
-                mailbox=self._around.mailbox,
+                source=functools.partial(configured.in_service, self._process.store),
+                mailbox=self._process.mailbox,
                 clock=self._clock,
                 health=self._health,
-                listeners=self._around.listeners,
+                listeners=self._process.listeners,
                 runtime_dir=self._runtime_dir,
             )
         ]
 
     def _starts(self, publisher: Publisher) -> claim_removal.Starts:
-        """Counts this start, unless it is only another image of the process."""
+        """Counts this start, unless the process only re-executed itself."""
         starts = claim_removal.Starts(self._state_dir, self._clock, self._health)
-        if self._around.follows is None:
+        if self._process.follows is None:
             starts.watch(self._settings.claim, publisher.counts)
         return starts
 
     # What depends on the credential -----------------------------------------------------------------------------------
 
     def put_in_service(self, credential: Credential, session: Session | None) -> Serving:
-        """Makes what a credential needs in service; ``session`` is started, None: one is made and started.
+        """Puts a credential in service, with its session, which is started; None: one is made and started.
 
         Raises:
             DeviceError: The session cannot be made.
         """
-        store, health = self._around.store, self._health
+        store, health = self._process.store, self._health
         log.about(certificate_id=credential.certificate_id, thing=credential.thing_name)
         health.certificate_id = credential.certificate_id
         health.show_identity(
@@ -212,18 +210,18 @@ class Composition:
             }
         )
         if session is None:
-            session = own_session.start(self._settings, credential, store, self._around.mailbox)
+            session = own_session.start(self._settings, credential, store, self._process.mailbox)
         watch = RefusalWatch(
             self._settings,
             store,
             credential,
             session,
-            self._around.mailbox,
+            self._process.mailbox,
             health,
         )
         topics = own_session.topics(self._settings, credential)
         if wanted := self._settings.connection.presence:
-            self._impossible.fill(topics, wanted.topic)
+            self._unfilled.fill(topics, wanted.topic)
         connectivity = Connectivity(session, self._clock, health, self._on_stable, watcher=watch)
         self._renewal.serve(
             credential, session.pair.certificate, lambda: connectivity.is_connected
@@ -243,7 +241,7 @@ class Composition:
                     session.pair.private_key, lambda: health.has(table.OFFLINE), self._clock
                 ),
                 watch,
-                CopyWatch(self._state_dir, credential, self._around.worker, self._clock, health),
+                CloneWatch(self._state_dir, credential, self._process.worker, self._clock, health),
             ],
         )
 
@@ -271,7 +269,7 @@ class Composition:
         return Moves(names=wanted.allowed, here=here, takes_jobs=wanted.jobs, topic=topic)
 
     def _subscriptions(self, credential: Credential) -> Sequence[tuple[str, Subscription]]:
-        """Those whose filter can be filled in."""
+        """The subscriptions whose filter can be filled in."""
         return [
             (topic, item)
             for item in self._settings.subscriptions
@@ -280,7 +278,7 @@ class Composition:
 
     def _filled(self, credential: Credential, template: str) -> str | None:
         """The topic; None, and a problem, where it cannot be filled in on this device."""
-        return self._impossible.fill(own_session.topics(self._settings, credential), template)
+        return self._unfilled.fill(own_session.topics(self._settings, credential), template)
 
     # Parts ------------------------------------------------------------------------------------------------------------
 
@@ -288,7 +286,7 @@ class Composition:
         return OrdersContext(
             settings=self._settings,
             credential=credential,
-            mailbox=self._around.mailbox,
+            mailbox=self._process.mailbox,
             health=self._health,
             reserved=self._reserved,
             subscriptions=self._subscriptions(credential),
@@ -298,26 +296,26 @@ class Composition:
         )
 
     def _unserved(self, sources: Sequence[Source]) -> Iterator[Actor]:
-        """Sockets that systemd holds for a source which the configuration does not have."""
-        for path in set(self._around.listeners.given()) - set(build.socket_paths(sources)):
+        """Answers on sockets that systemd holds, but no configured source uses."""
+        for path in set(self._process.listeners.given()) - set(build.socket_paths(sources)):
             from fleet_agent.telemetry.sources.unserved import Unserved
 
-            listener = self._around.listeners.listen(path)
-            yield Unserved(listener, self._around.mailbox, self._clock)
+            listener = self._process.listeners.listen(path)
+            yield Unserved(listener, self._process.mailbox, self._clock)
 
     def _reaper(self) -> list[Actor]:
-        """The reaper, in process 1 of a container, which orphans come to."""
+        """The reaper of orphans, where this is process 1 of a container."""
         if os.getpid() != 1:
             return []
         from fleet_agent.programs.reaper import Reaper
 
-        return [Reaper(self._around.mailbox, self._clock)]
+        return [Reaper(self._process.mailbox, self._clock)]
 
     def _own_topics(self, credential: Credential) -> list[str]:
         """Every topic and filter of the configuration, filled in."""
         known = own_session.topics(self._settings, credential)
         found = (
-            self._impossible.fill(known, template, source)
+            self._unfilled.fill(known, template, source)
             for template, source in trial.topics(self._settings)
         )
         return [topic for topic in found if topic is not None]
@@ -327,15 +325,15 @@ class Composition:
         return build.build(
             self._settings.telemetry,
             build.SourcesContext(
-                fill=functools.partial(self._impossible.fill, known),
+                fill=functools.partial(self._unfilled.fill, known),
                 topics=known,
                 intake=publisher,
-                mailbox=self._around.mailbox,
+                mailbox=self._process.mailbox,
                 clock=self._clock,
                 health=self._health,
                 state_dir=self._state_dir,
                 runtime_dir=self._runtime_dir,
-                listeners=self._around.listeners,
+                listeners=self._process.listeners,
                 reserved=self._reserved,
             ),
         )

@@ -1,4 +1,4 @@
-"""Why the loop returned, and what comes after: the end of the process, or another image of it in its place."""
+"""Why the loop returned, and what follows: the end of the process, or a new image of it by exec."""
 
 import enum
 import fcntl
@@ -14,7 +14,7 @@ from fleet_agent.mailbox import Mailbox, hold_requests, hold_stops
 
 _log = logging.getLogger(__name__)
 
-# What the image that takes over learns of the one before: why it ended, and when it may connect (monotonic seconds).
+# Passed to the new image: why the old one ended, and when the new one may connect (monotonic seconds).
 _AFTER = "FLEET_AGENT_AFTER"
 _NOT_BEFORE = "FLEET_AGENT_NOT_BEFORE"
 
@@ -29,15 +29,15 @@ class Ending(enum.Enum):
 
 _MILESTONES = {
     Ending.RELOAD: ("reloaded: configuration and credential read again", Moment.RELOADED),
-    # Why was logged where it was decided, as a milestone of its own.
+    # The reason was logged where it was decided.
     Ending.RESTART: ("restarted in place", Moment.RESTARTED),
 }
 
 
 def follow_up() -> tuple[Ending | None, float]:
-    """What this image follows, and when it may connect (monotonic seconds); None and 0 for a first one.
+    """How the image before this one ended, and when this one may connect (monotonic seconds); None and 0: the first.
 
-    Logged, and taken out of the environment, which the programs that the agent starts could see.
+    Logs it, and takes it out of the environment, which programs that the agent starts would inherit.
     """
     after, not_before = os.environ.pop(_AFTER, ""), os.environ.pop(_NOT_BEFORE, "0")
     try:
@@ -56,9 +56,9 @@ def reexecute(
     mailbox: Mailbox,
     not_before: float,
 ) -> None:
-    """Becomes a new image of the same process: same lock, same listening sockets, nothing else of this one.
+    """Replaces this image of the process by a new one, which keeps the lock and the listening sockets, nothing else.
 
-    Returns where the process was asked to stop meanwhile.
+    Returns only if the process was asked to stop meanwhile.
     """
     environment = {
         **os.environ,
@@ -78,7 +78,7 @@ def reexecute(
 
 
 def _close_at_exec() -> None:
-    """Whatever the libraries opened: the new image inherits what is handed over, and the standard three."""
+    """Marks all descriptors but the standard three: the new image inherits only what is handed over next."""
     for path in list(Path("/proc/self/fd").iterdir()):
         descriptor = int(path.name)
         if descriptor > 2:  # noqa: PLR2004 - keep the standard three

@@ -1,4 +1,4 @@
-"""A hardware token that was pulled out of a running agent and is back: only a new image of the process sees it."""
+"""A hardware token that was unplugged and is back: only a new image of the process can use it."""
 
 import logging
 import math
@@ -15,14 +15,14 @@ from fleet_agent.programs.worker import Worker
 _log = logging.getLogger(__name__)
 
 _INTERVAL = 20.0  # seconds between looks, while there is no connection
-_LONG = 3600.0  # seconds without a connection, after which it may have been away and back unseen
+_LONG = 3600.0  # seconds offline after which it may have been unplugged and back unseen
 
 
 class HardwareTokenWatch:
-    """Looks after the hardware token of the device's key while there is no connection; after a key in a file never.
+    """Checks the hardware token of the device's key while there is no connection; does nothing for a key in a file.
 
     Args:
-        key: The device's.
+        key: The device's key.
         is_offline: Whether connections fail.
         clock: Deadlines are its monotonic seconds.
     """
@@ -36,7 +36,7 @@ class HardwareTokenWatch:
         self.due = math.inf if not isinstance(key, HardwareKey) else clock.monotonic() + _INTERVAL
 
     def act(self) -> Ending | None:
-        """Looks; a hardware token that is back asks for a new image of the process."""
+        """Looks at it; when it is back, asks for a new image of the process."""
         now = self._clock.monotonic()
         self.due = now + _INTERVAL
         if not isinstance(self._key, HardwareKey) or not self._is_offline():
@@ -53,7 +53,7 @@ class HardwareTokenWatch:
 
 
 def _answers(key: HardwareKey) -> bool:
-    """Asks in this process: modules keep what they saw when they were initialised, and the SDK a session with it."""
+    """Asks in this process, whose module and SDK still have their old sessions with it."""
     from fleet_agent.credentials.hsm import keys as hsm
 
     try:
@@ -64,7 +64,7 @@ def _answers(key: HardwareKey) -> bool:
 
 
 def _is_there(key: HardwareKey) -> bool:
-    """Asks in a program of its own, where everything is initialised now."""
+    """Asks in a worker, where the module is initialised anew."""
     from fleet_agent.credentials.hsm import keys as hsm
 
     worker = Worker()

@@ -1,4 +1,4 @@
-"""Jobs, joined: the handlers of their steps, and what the agent does itself."""
+"""Composes jobs: the handlers of their steps, and the operations that the agent carries out itself."""
 
 import functools
 import os
@@ -29,7 +29,7 @@ def make_jobs(
     send: Callable[[Outgoing], None],
     move: MoveOperation | None = None,
 ) -> tuple[Jobs, RotateOperation]:
-    """Joins them; the second one hears how a rotation went."""
+    """Builds them; the second value observes how a rotation went."""
     settings, credential = context.settings, context.credential
     rotate = RotateOperation(credential)
     operations: list[Operation] = [rotate] if settings.rotation.jobs else []

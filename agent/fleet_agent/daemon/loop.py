@@ -1,7 +1,7 @@
 """The loop of the daemon: one session as the thing, readings up, orders down.
 
-Runs on the deciding thread: takes an event or a deadline at a time until the agent is asked to stop. Between events the
-publisher commits what came in and sends what may go.
+Runs on the deciding thread: handles one event or deadline after another until the agent is asked to stop. Between
+events the publisher commits what came in and sends what may go.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.subscriptions import Presence
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.refusal_watch import RecoverRequested
-from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
+from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
@@ -41,14 +41,14 @@ from fleet_agent.telemetry.reading import Source
 _log = logging.getLogger(__name__)
 
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
-# Seconds between refreshes while things come and go: what comes alone is shown at once, without another wake-up.
+# Seconds between refreshes under traffic; a single event is shown at once, without another wake-up.
 SHOW_SOON = 5.0
-# Seconds that are spent on what local programs have sent already.
+# Seconds to read what local programs have already sent, at the end.
 SERVE_LIMIT = 0.5
-# Seconds that are spent on sending what waits when the agent is asked to stop, and then on acknowledgements of that.
+# Seconds to send what waits when the agent is asked to stop, and then to wait for acknowledgements.
 FLUSH_LIMIT = 4.0
 ACKNOWLEDGE_LIMIT = 1.0
-TURNS = 64  # events between two commits while they pour in
+TURNS = 64  # events between two commits, at most
 
 
 class Loop:
@@ -57,15 +57,15 @@ class Loop:
     Args:
         serving: The credential in service; its session is closed by ``finish``.
         suspects: Messages that may end the connection.
-        publisher: The way up.
+        publisher: Sends readings up.
         queue: Where readings wait; closed by the caller.
         sources: Make readings.
         orders: Everything that comes down.
-        requests: Do what is asked of the process: reload, rotate.
-        mailbox: Where everything comes in.
+        requests: Carries out requests to the process: reload, rotate.
+        mailbox: Where events come in.
         clock: For deadlines.
         health: Where problems go.
-        report: Fills in what the status shows.
+        traffic_report: Fills in the figures that the status shows.
         chores: What else has deadlines.
     """
 
@@ -82,7 +82,7 @@ class Loop:
         mailbox: Mailbox,
         clock: Clock,
         health: Health,
-        report: Report,
+        traffic_report: TrafficReport,
         chores: Sequence[Actor] = (),
     ) -> None:
         self._serving = serving
@@ -96,13 +96,13 @@ class Loop:
         self._mailbox = mailbox
         self._clock = clock
         self._health = health
-        self._report = report
+        self._traffic_report = traffic_report
         self._chores: list[Actor] = [*sources, orders, *chores]
         self._show_at = clock.monotonic() + SHOW_EVERY
         self._shown_at = -math.inf
 
     def run(self) -> Ending:
-        """Goes on until there is a reason not to; ``finish`` comes next, whatever the ending."""
+        """Runs until there is a reason to end; the caller calls ``finish`` next, whatever the ending."""
         self._show_connecting()
         try:
             while True:
@@ -122,7 +122,7 @@ class Loop:
         self._health.set_activity(f"connecting to {self._serving.session.route.host}")
 
     def finish(self) -> None:
-        """Takes no more readings, and gives what is under way a moment to be acknowledged. What is not stays queued."""
+        """Takes no more readings, and gives what is under way a moment to be acknowledged; the rest stays queued."""
         self._serve_the_rest()
         # So that senders hear of it, and positions in files are saved.
         self._publisher.settle(at_once=True)
@@ -139,7 +139,7 @@ class Loop:
         self._serving.session.close()
 
     def _serve_the_rest(self) -> None:
-        """Takes what local programs have sent by now: to close their connections over it would be a reset."""
+        """Reads what local programs have sent by now: closing a connection with unread data would reset it."""
         until = self._clock.monotonic() + SERVE_LIMIT
         while self._clock.monotonic() < until:
             event = self._mailbox.wait(-math.inf, although_stopping=True)
@@ -160,7 +160,7 @@ class Loop:
         return self._serving.connectivity.is_connected
 
     def _drain(self, seconds: float) -> None:
-        """Goes on sending and hearing for so long; what is asked of the process is not done any more."""
+        """Goes on sending and receiving for so long; requests to the process are no longer carried out."""
         until = self._clock.monotonic() + seconds
         while self._is_connected and not self._publisher.is_idle(until):
             due = min(until, self._publisher.due)
@@ -202,20 +202,20 @@ class Loop:
                 if self._arrived(event) is Receipt.ROTATE:
                     return self._replace(self._requests.rotate)
             case Connected() | ConnectFailed() | Disconnected() | Subscribed() | CallbackFailed():
-                if event.session is self._serving.session:  # not late news of one that is closed
-                    self._hear(event)
+                if event.session is self._serving.session:  # not a late event of a closed one
+                    self._take_session_event(event)
             case ReloadRequested():
                 return self._requests.reload()
             case RotateRequested():
                 return self._replace(self._requests.rotate)
             case RecoverRequested():
-                # Not of one that works again meanwhile.
+                # The identity may work again by now.
                 return None if self._is_connected else self._replace(self._requests.recover)
             case _:
                 pass
         return None
 
-    def _hear(
+    def _take_session_event(
         self, event: Connected | ConnectFailed | Disconnected | Subscribed | CallbackFailed
     ) -> None:
         match event:
@@ -234,12 +234,12 @@ class Loop:
         self._publisher.published(event)
         self._show_soon()
         if self._publisher.counts.acknowledged and not self._health.traffic.readings_acknowledged:
-            self._show()  # that AWS has the first one is what everybody waits to read
+            self._show()  # the first acknowledgement is what everybody waits to see
 
     # Another credential -----------------------------------------------------------------------------------------------
 
     def _replace(self, ask: Callable[[Serving], Serving | Ending]) -> Ending | None:
-        """Replaces the credential, and goes on with the session that proved the new one; this device has no other."""
+        """Replaces the credential: closes the old session, and goes on with the one that proved the new credential."""
         self._publisher.settle(at_once=True)
         # A job's update that is acknowledged is not sent again.
         self._drain(ACKNOWLEDGE_LIMIT)
@@ -269,7 +269,7 @@ class Loop:
         self._show_at = self._shown_at + SHOW_EVERY
         with contextlib.suppress(StateDirectoryError):  # the publisher has reported it
             self._queue.tidy()
-        self._report.update(is_connected=self._is_connected)
+        self._traffic_report.update(is_connected=self._is_connected)
         self._health.is_outdated = False
         if self._queue.replaced:
             name, why = self._queue.replaced
@@ -292,7 +292,7 @@ class Loop:
             _log.info("message on %s: %s", printable(event.topic), printable(event.payload))
         receipt = self._orders.take(event)
         if receipt is not Receipt.HELD:
-            # What is held is not suspected: set aside, it would be lost before anything handled it.
+            # A held message is never a suspect: set aside, it would be lost before any handler saw it.
             self._suspects.handled(event, self._clock.monotonic())
         return receipt
 
@@ -323,7 +323,7 @@ class Loop:
         self._leave()
 
     def _leave(self) -> None:
-        """The connection is gone, or about to be: what is not acknowledged comes again."""
+        """The connection has ended, or is about to: AWS sends again what is not acknowledged."""
         self._serving.subscriptions.disconnected()
         self._orders.disconnected()
 

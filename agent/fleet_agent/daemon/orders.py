@@ -1,4 +1,4 @@
-"""What comes down, joined: handlers, messages, and jobs and commands where they are taken."""
+"""Composes what comes down: handlers, messages, and jobs and commands where they are configured."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from fleet_agent.orders import order as origins
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.roster import FOLDER, Roster
-from fleet_agent.orders.router import Listener, Orders, Taker
+from fleet_agent.orders.router import Orders, RotationObserver, Taker
 from fleet_agent.orders.shared import Shared
 from fleet_agent.telemetry.publisher import Publisher
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def make_orders(context: OrdersContext, publisher: Publisher) -> Orders:
-    """Joins them. What is not configured is not imported: it would stay in the daemon's memory."""
+    """Builds them. What is not configured is not imported: it would stay in the daemon's memory."""
     settings, health = context.settings, context.health
     shared = Shared(clock=health.clock, health=health, reserved=context.reserved)
     folder = Path(settings.state_dir) / FOLDER
@@ -29,17 +29,17 @@ def make_orders(context: OrdersContext, publisher: Publisher) -> Orders:
     )
     messages.configure(context.subscriptions)
     takers: list[Taker] = []
-    listeners: list[Listener] = []
+    observers: list[RotationObserver] = []
     move = _move(context)
     if move is not None:
-        listeners.append(move)
+        observers.append(move)
     if settings.jobs.enabled or settings.rotation.jobs or context.moves.takes_jobs:
         from fleet_agent.daemon.jobs import make_jobs
 
-        jobs, listener = make_jobs(context, roster, shared, publisher.answer, move)
+        jobs, observer = make_jobs(context, roster, shared, publisher.answer, move)
         shared.reporters[origins.JOB] = jobs
         takers.append(jobs)
-        listeners.append(listener)
+        observers.append(observer)
     if settings.commands.enabled:
         from fleet_agent.orders.commands import Commands
 
@@ -52,15 +52,15 @@ def make_orders(context: OrdersContext, publisher: Publisher) -> Orders:
 
         topic = OrderTopic(context.credential, context.order_topic, health.clock)
         takers.append(topic)
-        listeners.append(topic)
+        observers.append(topic)
     if context.moves.topic is not None and move is not None:
         from fleet_agent.orders.rotation import MoveTopic
 
         moving = MoveTopic(context.credential, context.moves.topic, health.clock, move)
         takers.append(moving)
-        listeners.append(moving)
+        observers.append(moving)
     roster.tidy()
-    return Orders(takers, messages, roster, listeners, move)
+    return Orders(takers, messages, roster, observers, move)
 
 
 def _move(context: OrdersContext) -> "MoveOperation | None":

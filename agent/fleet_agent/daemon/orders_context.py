@@ -1,4 +1,4 @@
-"""What everything that comes down is made of: configuration and credential, and where its parts act."""
+"""What the orders room is built from."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from fleet_agent.reserved import Reserved
 
 @record
 class OrdersContext:
-    """One configuration with one credential; topics are filled in, ``own`` are all of this device's."""
+    """One configuration with one credential; topics are filled in, and ``own`` has all of this device's topics."""
 
     settings: Settings
     credential: Credential

@@ -1,4 +1,4 @@
-"""What the daemon makes of provisioning's steps: log lines, the status, and a problem while it waits."""
+"""Reports provisioning in the daemon: as log lines, in the status, and as a problem while it waits."""
 
 import logging
 
@@ -15,11 +15,11 @@ _log = logging.getLogger(__name__)
 
 
 class Progress:
-    """A ``provisioning.report.Report`` for a process that nobody watches."""
+    """A ``provisioning.report.Report`` for an unattended process."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
-        # Which is a problem meanwhile.
+        # The problem that is reported meanwhile.
         self._waits_for: Kind | None = None
 
     def step(self, name: Milestone, detail: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Hears AWS IoT refuse the identity in use, and asks for another certificate once it is dead (``identity.ladder``)."""
+"""Counts how long AWS IoT refuses the identity in use, and asks for recovery once it is dead (``identity.ladder``)."""
 
 import dataclasses
 import logging
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-KEEP_EVERY = 60.0  # seconds between writes while refusals are only counted
-CLOCK_POLL = 10.0  # seconds between looks at a clock that cannot be believed
+KEEP_EVERY = 60.0  # seconds between writes to disk while refusals are counted
+CLOCK_POLL = 10.0  # seconds between looks at a clock that cannot be trusted
 
 
 class RecoverRequested:
-    """The event that a dead identity leaves: ask for another certificate now."""
+    """The event by which a dead identity asks for another certificate."""
 
 
 class RefusalWatch:
     """Counts refusals of one credential in service.
 
     Args:
-        settings: Say when it is dead, and what there is to ask with.
+        settings: Say when it counts as dead, and whether there is a claim to ask with.
         store: Has the attempt under way.
-        credential: What is in service.
+        credential: The one in service.
         session: Its session.
-        mailbox: Gets the request.
+        mailbox: Where the request goes.
         health: Where the problem goes.
     """
 
@@ -66,7 +66,7 @@ class RefusalWatch:
         self._error: AgentError | None = None
         # Whether the last refusal was a CONNACK.
         self._is_answered = False
-        # One request a watch: who carries it out puts the credential in service again, under another watch.
+        # One request a watch: carrying it out puts a credential in service under a new watch.
         self._has_asked = False
         self._known = self._kept = standing.read(self._state_dir)
         self._keep_at = -math.inf
@@ -75,7 +75,7 @@ class RefusalWatch:
     # What is heard ----------------------------------------------------------------------------------------------------
 
     def connected(self) -> None:
-        """The identity is taken (again)."""
+        """AWS IoT accepts the identity (again)."""
         self.due = math.inf
         self._has_asked = False
         self._health.clear(table.IDENTITY_DEAD)
@@ -95,7 +95,7 @@ class RefusalWatch:
         self._keep()
 
     def failed(self, event: ConnectFailed, error: AgentError) -> None:
-        """No connection, and why."""
+        """No connection opened; ``error`` says why."""
         self._error = error
         if not ladder.refuses(event.reason_code, error):
             self.due = math.inf
@@ -137,7 +137,7 @@ class RefusalWatch:
         )
 
     def _is_expired(self) -> bool:
-        # Imported when something is wrong alone.
+        # Imported only when something is wrong.
         from fleet_agent.provisioning import clockwatch
 
         is_past = clockwatch.is_past(self._session.pair.certificate, self._clock.wall())
@@ -146,7 +146,7 @@ class RefusalWatch:
     # The verdict ------------------------------------------------------------------------------------------------------
 
     def act(self) -> None:
-        """Time has passed since the last refusal, and nothing else was heard."""
+        """Decides, when enough time has passed without a connection since the last refusal."""
         self.due = math.inf
         refused = self._known.refused
         if refused is None or standing.since(refused, self._clock) > ladder.LONGEST_GAP:
@@ -179,7 +179,7 @@ class RefusalWatch:
         return probe.reaches(self._session.route, self._session.pair, self._clock.wall())
 
     def _give_up(self) -> None:
-        """The identity is dead: ask, now or later, if there is anything to ask with."""
+        """The identity is dead: asks for recovery, now or later, if there is a claim to ask with."""
         from fleet_agent.identity import recover
 
         now = self._clock.wall()
@@ -227,7 +227,7 @@ class RefusalWatch:
             self._health.set_activity(self._known.rung.value)
 
     def _keep(self) -> None:
-        """Writes it down; that it cannot be stops nothing."""
+        """Writes it to disk; a failure stops nothing."""
         self._keep_at = self._clock.monotonic() + KEEP_EVERY
         try:
             standing.write(self._state_dir, self._known)

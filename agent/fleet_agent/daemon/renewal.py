@@ -1,4 +1,4 @@
-"""Looks at the end of the certificate in use: asks for a rotation in time, and again, more often as the end nears."""
+"""Asks for a rotation before the certificate in use expires, and again, more often as the end nears."""
 
 import math
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity import due
 
-LOOK = 3600.0  # seconds between looks at the wall clock, which steps
-_OFFLINE = 60.0  # seconds between looks at whether there is a connection by now
-# Of the time before the end: a fleet that was made on one day does not ask at one moment.
+LOOK = 3600.0  # seconds between looks at the wall clock, which may step
+_OFFLINE = 60.0  # seconds between looks for a connection
+# Part of the margin that is spread: devices provisioned on the same day must not ask at the same moment.
 _SPREAD = 0.1
 
 
 class Renewal:
-    """Asks for the rotation of one credential after the other, as each is put in service.
+    """Asks for a rotation in time, for each credential that is put in service.
 
     Args:
-        settings: Say when, and what a rotation is asked with.
+        settings: Say when, and which credential a rotation asks with.
         store: Has an attempt under way.
         ask: Asks for a rotation.
         clock: Deadlines are its monotonic seconds.
-        health: Where an end that nothing prevents is a problem.
+        health: Where a certificate that nothing can replace is reported.
         jitter: A random number in [0, 1).
     """
 
@@ -52,19 +52,19 @@ class Renewal:
         self._dates: Validity | None = None
         self._is_connected: Callable[[], bool] = bool
         self._is_begun = False
-        self._later = 0.0  # seconds after the moment that is this device's own
+        self._later = 0.0  # seconds: this device's share of the spread
         self._not_before = 0.0  # monotonic seconds: the next try
         self.due = math.inf
 
     def serve(
         self, credential: Credential, certificate: str, is_connected: Callable[[], bool]
     ) -> None:
-        """Looks after this credential from now on; the same again is one that was not replaced.
+        """Watches this credential from now on; the same one again was not replaced.
 
         Args:
             credential: In service.
             certificate: Its PEM.
-            is_connected: Whether its session stands: a rotation would come no further, and the clock may be wrong.
+            is_connected: Whether its session is open: without one a rotation fails, and the clock may be wrong.
         """
         self._is_connected = is_connected
         self._is_begun = self._look_for_begun(credential)
@@ -85,7 +85,7 @@ class Renewal:
         self.due = self._next(now)
 
     def act(self) -> None:
-        """Looks, and asks when it is time."""
+        """Asks for a rotation if it is time."""
         now = self._clock.monotonic()
         if self._credential is None or self._dates is None:
             self.due = math.inf
@@ -97,7 +97,7 @@ class Renewal:
         elif not self._is_connected():
             self.due = now + _OFFLINE
         else:
-            # The rotation's end, good or bad, comes by ``serve``; this is for one that never is.
+            # The rotation's result comes by ``serve``; this is for one that never ends.
             self._not_before = now + due.LATEST
             self.due = self._next(now)
             self._ask()

@@ -1,7 +1,7 @@
-"""What is asked of the running process, and done between two events: read the configuration again, rotate.
+"""Requests to the running process, carried out between two events: reload the configuration, rotate, recover, move.
 
-Neither ends anything by itself. A reload is an ending once the new configuration is known to work; a rotation leaves
-another credential in service, or the one before.
+A reload ends the loop only once the new configuration is known to work. A rotation leaves the new credential in
+service, or the old one.
 """
 
 import gc
@@ -45,23 +45,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Seconds for a last connection to where a device was, which may be out of order.
-_FAREWELL = 10.0
+# Seconds for a last connection to the old account, which may be unreachable.
+_ANNOUNCE_LIMIT = 10.0
 
 
 class Requests:
-    """Does what is asked of the process.
+    """Carries out requests to the process.
 
     Args:
-        settings: As they are in use.
-        read: Reads them again; goes to another program, so it must be picklable.
+        settings: Those in use.
+        read: Reads them again; called in a worker, so it must be picklable.
         store: Keeps the credential.
         mailbox: Where a rotation's events come in.
-        orders: Hear how a rotation went.
+        orders: Learns how a rotation went.
         health: Where problems go.
-        report: Hears of a rotation's steps.
+        report: Reports a rotation's steps.
         worker: Calls what the daemon does not import itself.
-        put_in_service: Makes what a credential needs; with the session that proved it, or None.
+        put_in_service: Puts a credential in service, with the session that proved it, or None.
     """
 
     def __init__(  # noqa: PLR0913 - of the composition, all named
@@ -90,7 +90,7 @@ class Requests:
     # Reload -----------------------------------------------------------------------------------------------------------
 
     def reload(self) -> Ending | None:
-        """Has the new configuration looked at; what would not work is a problem, and nothing changes."""
+        """Checks the new configuration; one that would not work is reported, and nothing changes."""
         try:
             self._worker.call(check_reload, self._read, self._settings)
         except AgentError as error:
@@ -111,10 +111,10 @@ class Requests:
     # Rotate -----------------------------------------------------------------------------------------------------------
 
     def rotate(self, before: Serving) -> Serving | Ending:
-        """Replaces the credential, or moves; the session of the one before is closed.
+        """Replaces the credential, or moves the device; the session of the old one is closed already.
 
         Returns:
-            What is in service from now on; an ending where a new process has to find other topics.
+            What is in service from now on; an ending where topics change, which takes a new image of the process.
         """
         if (name := self._destination()) is not None:
             return self._move(name, before)
@@ -127,7 +127,7 @@ class Requests:
         return self._replaced(before, done, "rotated", Moment.ROTATED)
 
     def recover(self, before: Serving) -> Serving | Ending:
-        """Asks by the claim for a certificate in place of one that is dead; its session is closed.
+        """Asks by the claim for a certificate in place of a dead one, whose session is closed already.
 
         Returns:
             As ``rotate``.
@@ -140,7 +140,7 @@ class Requests:
             self._settings, self._store, before.credential, self._mailbox, self._report, clock
         )
         if isinstance(done, AgentError):
-            # A proof's session had the same client id.
+            # The session of the proof had the same client id.
             self._mailbox.sleep(CONNECT_INTERVAL)
             return self._serve(before.credential, None)
         self._health.clear(table.IDENTITY_DEAD)
@@ -180,14 +180,14 @@ class Requests:
         return self._serve(credential, None)
 
     def _serve(self, credential: Credential, session: Session | None) -> Serving:
-        # What a walk leaves behind, circles and tuples that Python keeps: a quiet agent would not look for it.
+        # The walk leaves reference cycles behind, which a quiet agent would never collect.
         gc.collect()
         return self._put_in_service(credential, session)
 
     # Move -------------------------------------------------------------------------------------------------------------
 
     def _destination(self) -> str | None:
-        """Where an order, a command or a move that was begun wants this device; None: it is to rotate."""
+        """The destination that an order, a command or an unfinished move names; None: it is a rotation."""
         if (ordered := self._orders.take_destination()) is not None:
             return ordered
         from fleet_agent.identity import move
@@ -200,7 +200,7 @@ class Requests:
             return None
 
     def _move(self, name: str, before: Serving) -> Serving | Ending:
-        """Takes an identity at a destination, for which there is another process then; or stays."""
+        """Gets an identity at a destination and ends for a new image of the process; or stays."""
         from fleet_agent.identity import move
 
         self._health.set_activity(f"moving to {printable(name.encode())}")
@@ -217,11 +217,11 @@ class Requests:
             certificate_id,
             extra=log.fields(Moment.MOVED, certificate_id=certificate_id),
         )
-        self._take_leave(before.credential)
+        self._announce_move(before.credential)
         return Ending.RESTART
 
-    def _take_leave(self, credential: Credential) -> None:
-        """Says where the device was that it has gone: to the job that ordered it, and who watches its presence."""
+    def _announce_move(self, credential: Credential) -> None:
+        """Announces at the old account that the device has moved: to the job that ordered it, and as its presence."""
         from fleet_agent.session.conversation import Conversation
 
         last = self._orders.moved()
@@ -233,16 +233,16 @@ class Requests:
             return
         pair = self._store.key_pair(credential.generation)
         session = own_session.open_session(self._settings, credential, pair, self._mailbox)
-        farewell = Conversation(session, self._mailbox, SystemClock())
+        conversation = Conversation(session, self._mailbox, SystemClock())
         try:
-            farewell.start()
-            farewell.connect(_FAREWELL)
+            conversation.start()
+            conversation.connect(_ANNOUNCE_LIMIT)
             for message in last:
-                farewell.publish(message)
+                conversation.publish(message)
         except AgentError as error:
-            _log.warning("nobody at the old account was told of the move: %s", error.title)
+            _log.warning("the old account was not told of the move: %s", error.title)
         finally:
-            farewell.close()
+            conversation.close()
 
     def _has_same_topics(self, before: Credential, after: Credential) -> bool:
         """Whether every topic of the configuration is filled in as before."""
@@ -256,7 +256,7 @@ class Requests:
 
 
 def check_reload(read: Callable[[], StartOptions], running: Settings) -> None:
-    """Reads the configuration and tries what a start with it would need; called in a program of its own.
+    """Reads the configuration and tries what a start with it would need; called in a worker.
 
     Raises:
         AgentError: What is wrong with it.

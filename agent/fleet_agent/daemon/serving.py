@@ -1,4 +1,4 @@
-"""What stands and falls with one credential in service: its session, what it listens to, what looks after it."""
+"""What exists for one credential in service: its session, its subscriptions, and what watches over it."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -20,7 +20,7 @@ class Actor(Protocol):
         """When ``act`` is to be called (monotonic seconds)."""
 
     def act(self) -> Ending | None:
-        """The deadline has passed; an ending when the process has to be replaced for it."""
+        """Called once the deadline has passed; returns an ending when the process has to be replaced."""
 
 
 @record

@@ -61,7 +61,7 @@ def start(read: Callable[[], StartOptions], worker: Worker) -> None:
     if credential is not None:
         session = _connect(settings, credential, store, mailbox, not_before)
     # While it connects.
-    from fleet_agent.daemon.composition import Composition, Surroundings
+    from fleet_agent.daemon.composition import Composition, ProcessContext
     from fleet_agent.daemon.progress import Progress
 
     if session is not None:
@@ -76,7 +76,7 @@ def start(read: Callable[[], StartOptions], worker: Worker) -> None:
     session = session or _connect(settings, credential, store, mailbox, not_before)
     store.update_ledger()
     log.about(step=None, attempt=None, tries=None, problem=None)
-    around = Surroundings(
+    process = ProcessContext(
         read=read,
         store=store,
         mailbox=mailbox,
@@ -86,7 +86,7 @@ def start(read: Callable[[], StartOptions], worker: Worker) -> None:
         listeners=listeners,
         follows=follows,
     )
-    composition = Composition(settings, around)
+    composition = Composition(settings, process)
     ending = composition.run(credential, session)
     worker.close()
     if ending is not Ending.STOP:

@@ -1,4 +1,4 @@
-"""Everything that comes down: jobs, commands, an order to rotate, and all other messages; each to who takes it."""
+"""Routes everything that comes down: jobs, commands, orders to rotate or move, and all other messages."""
 
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,8 +41,8 @@ class Taker(Protocol):
         """Looks at a message."""
 
 
-class Listener(Protocol):
-    """Hears how an order was carried out that the agent carries out itself."""
+class RotationObserver(Protocol):
+    """Learns how a rotation or a move went, which the agent carries out itself."""
 
     def rotated(self, credential: Credential) -> None:
         """The credential was replaced by this one."""
@@ -52,7 +52,7 @@ class Listener(Protocol):
 
 
 class Mover(Protocol):
-    """Knows of moves."""
+    """Knows where the device is ordered to move."""
 
     destination: str | None
 
@@ -61,13 +61,13 @@ class Mover(Protocol):
 
 
 class Orders:
-    """All that comes down.
+    """Routes what comes down.
 
     Args:
-        takers: Look at a message before the others, in this order.
-        messages: Get what none of them takes.
+        takers: Offered each message, in this order.
+        messages: Gets what none of them takes.
         roster: The handlers.
-        listeners: Hear how a rotation went.
+        observers: Learn how a rotation went.
         move: Where the device may be moved; None: nowhere.
     """
 
@@ -76,13 +76,13 @@ class Orders:
         takers: Sequence[Taker],
         messages: Messages,
         roster: Roster,
-        listeners: Sequence[Listener] = (),
+        observers: Sequence[RotationObserver] = (),
         move: Mover | None = None,
     ) -> None:
         self._takers = takers
         self._messages = messages
         self._roster = roster
-        self._listeners = listeners
+        self._observers = observers
         self._move = move
         self.is_logged: Callable[[str], bool] = messages.is_logged
 
@@ -97,7 +97,7 @@ class Orders:
         return self._roster.last
 
     def take(self, message: Arrived) -> Receipt:
-        """Gives a message to who takes it."""
+        """Gives a message to the one that takes it."""
         for taker in self._takers:
             if (receipt := taker.take(message)) is not Receipt.NOT_OURS:
                 return receipt
@@ -116,16 +116,16 @@ class Orders:
 
     def rotated(self, credential: Credential) -> None:
         """The credential was replaced by this one."""
-        for listener in self._listeners:
-            listener.rotated(credential)
+        for observer in self._observers:
+            observer.rotated(credential)
 
     def failed(self, error: AgentError) -> None:
         """The credential was not replaced."""
-        for listener in self._listeners:
-            listener.failed(error)
+        for observer in self._observers:
+            observer.failed(error)
 
     def take_destination(self) -> str | None:
-        """Where the order that is to be carried out wants this device, once; None: it is to rotate."""
+        """Returns the ordered destination, once; None: it is a rotation."""
         if self._move is None:
             return None
         found, self._move.destination = self._move.destination, None

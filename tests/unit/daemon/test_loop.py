@@ -18,8 +18,8 @@ from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.daemon import loop
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.loop import Loop
-from fleet_agent.daemon.report import Report
 from fleet_agent.daemon.serving import Actor, Serving
+from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.orders.answer import Answers
@@ -98,7 +98,7 @@ class Made:
             mailbox=mailbox,
             clock=clock,
             health=health,
-            report=Report(
+            traffic_report=TrafficReport(
                 traffic=health.traffic,
                 publisher=self.publisher,
                 queue=self.queue,

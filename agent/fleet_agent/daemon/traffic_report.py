@@ -1,4 +1,4 @@
-"""What the status shows of telemetry: counters, rates, what waits; in Prometheus' words, too, when asked for."""
+"""The figures that the status shows: counters, rates and what waits; on request as a Prometheus file, too."""
 
 import contextlib
 import dataclasses
@@ -17,9 +17,9 @@ from fleet_agent.telemetry.queue import Queue
 
 _log = logging.getLogger(__name__)
 
-SOURCES_SHOWN = 20  # of which readings were dropped, those with most
+SOURCES_SHOWN = 20  # those that lost most readings
 
-_RATE_OVER = 30.0  # seconds that a rate looks back on, at least
+_RATE_OVER = 30.0  # seconds that a rate covers, at least
 
 # Traffic's field → type and help in Prometheus' text format.
 _METRICS = {
@@ -38,11 +38,11 @@ _METRICS = {
 }
 
 
-class Report:
-    """Fills ``Traffic`` in.
+class TrafficReport:
+    """Fills in ``health.traffic``.
 
     Args:
-        traffic: What the status shows.
+        traffic: The figures.
         publisher: Counts what goes up.
         queue: Counts what waits and what was dropped.
         orders: Count what handlers did.
@@ -112,7 +112,7 @@ class Report:
             self._before = (now, counts.stored, counts.acknowledged)
 
     def _write(self, path: Path, *, is_connected: bool) -> None:
-        """As a whole: a scraper never reads half a file. That it cannot be written stops nothing."""
+        """Replaces the file as a whole, so that a scraper never reads half of it. A failure stops nothing."""
         try:
             self._reserved.refuse_target(path)
             files.write(path, self._text(is_connected=is_connected).encode(), 0o644, durable=False)

@@ -1,4 +1,4 @@
-"""Looks once whether this storage was copied from another device, when the connection has had its time to stand."""
+"""Checks once, soon after the start, whether this storage was copied from another device."""
 
 import logging
 import math
@@ -13,19 +13,20 @@ from fleet_agent.programs.worker import Worker
 
 _log = logging.getLogger(__name__)
 
-# Seconds after the start: nothing that is waited for is held up, and the fork that it is the last to ask goes soon.
+# Seconds after the start: late enough not to delay the connection, soon enough to end the worker, which nobody needs
+# after this.
 AFTER = 2.0
 
 
-class CopyWatch:
+class CloneWatch:
     """Compares the hardware with what the identity was proven on.
 
     Args:
-        state_dir: Where that is written down.
+        state_dir: Where the fingerprint is kept.
         credential: The current one.
         worker: Reads the hardware's ids and hashes them.
         clock: Deadlines are its monotonic seconds.
-        health: Where a difference is a problem.
+        health: Where a difference is reported.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.daemon.impossible import Impossible
+from fleet_agent.daemon.unfilled_topics import UnfilledTopics
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.log import Moment
@@ -14,10 +14,10 @@ from support.clock import FakeClock
 
 def test_one_that_cannot_be_filled_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     health = Health(tmp_path, FakeClock())
-    impossible = Impossible(health)
+    unfilled = UnfilledTopics(health)
     topics = Topics({"thing": "pump"})
     for _ in range(2):
-        assert impossible.fill(topics, "dt/{hall}") is None
+        assert unfilled.fill(topics, "dt/{hall}") is None
     (line,) = caplog.records
     assert "dt/{hall}" in line.getMessage()
     assert vars(line)["journal"] == {
@@ -26,5 +26,5 @@ def test_one_that_cannot_be_filled_in(tmp_path: Path, caplog: pytest.LogCaptureF
     }
     assert [problem.kind for problem in health.problems] == [table.TOPIC_IMPOSSIBLE]
     known = Topics({"thing": "pump", "hall": "3"})
-    assert impossible.fill(known, "dt/{hall}") == "dt/3"
+    assert unfilled.fill(known, "dt/{hall}") == "dt/3"
     assert health.problems == []

@@ -1,6 +1,6 @@
-"""Topics of the configuration that cannot be filled in on this device: what needs them is out of service.
+"""Configured topics that cannot be filled in on this device: what needs them is out of service.
 
-An unfit value in the device configuration, or an unknown placeholder, does not end the agent: the rest goes on.
+An unusable value in the device configuration, or an unknown placeholder, does not end the agent: the rest goes on.
 """
 
 import logging
@@ -15,8 +15,8 @@ from fleet_agent.topics.names import Topics
 _log = logging.getLogger(__name__)
 
 
-class Impossible:
-    """Remembers the topics that cannot be filled in, for one problem that names them.
+class UnfilledTopics:
+    """Fills topics in, and reports those that cannot be in one problem.
 
     Args:
         health: Where the problem is reported.
