@@ -31,7 +31,7 @@ from fleet_agent.config.load import load
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, KeyPair, Secret
 from fleet_agent.errors import AgentError, NotApprovedError
-from fleet_agent.identity import own_session, recover, standing
+from fleet_agent.identity import own_session, recover, recovery_state
 from fleet_agent.identity.configured import open_store, read_claim
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
@@ -146,7 +146,7 @@ class Device:
         session.close()
         if not isinstance(heard, ConnectFailed):
             raise AssertionError(f"{self.serial} is not refused")  # noqa: TRY004 - an outcome
-        known = standing.Standing()
+        known = recovery_state.RecoveryState()
         while time.monotonic() < until:
             store, before = open_store(self.settings), self.credential
             done = recover.attempt(self.settings, store, before, mailbox, Quiet(), clock)
@@ -154,7 +154,7 @@ class Device:
                 if done.session is not None:
                     done.session.close()
                 return time.monotonic() - began
-            known = standing.read(Path(self.settings.state_dir))
+            known = recovery_state.read(Path(self.settings.state_dir))
             time.sleep(min(known.wait, 5.0))
         raise AssertionError(f"{self.serial} is not back: {known.why}")
 

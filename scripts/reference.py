@@ -31,7 +31,7 @@ from fleet_agent.config.units import format_duration, format_size
 from fleet_agent.config.write import plain
 from fleet_agent.device.placeholders import KNOWN
 from fleet_agent.health import table
-from fleet_agent.health.problems import Kind, Severity
+from fleet_agent.health.problems import ProblemKind, Severity
 from fleet_agent.log import Moment
 from fleet_agent.session import reasons
 
@@ -186,7 +186,7 @@ def problems() -> str:
     return head + "".join(lines)
 
 
-def _named(kind: Kind) -> str:
+def _named(kind: ProblemKind) -> str:
     return f"`{kind.code}`, each {kind.of}" if kind.of else f"`{kind.code}`"
 
 

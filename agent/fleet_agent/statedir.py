@@ -201,7 +201,7 @@ def holder(state_dir: Path) -> int | None:
         os.close(descriptor)
 
 
-def ask(state_dir: Path, number: signal.Signals) -> int:
+def signal_agent(state_dir: Path, number: signal.Signals) -> int:
     """Sends a signal to the agent that has the lock, and to no other process.
 
     Returns:

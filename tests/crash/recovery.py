@@ -9,7 +9,7 @@ from pathlib import Path
 from crash.provisioning import Provisioning
 from crash.whole import look_at_identity
 from crash.workload import Bench
-from fleet_agent.identity import ladder, standing
+from fleet_agent.identity import ladder, recovery_state
 from support.agent import environment
 
 PROGRAM = Path(__file__).with_name("recover_once.py")
@@ -25,7 +25,7 @@ class Recovery(Provisioning):
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench, "csr", again=True)
         self._config = self._agent.configuration(self._folder / "config.yaml")
-        self._file = self._agent.state_dir / standing.FILE
+        self._file = self._agent.state_dir / recovery_state.FILE
 
     def prepare(self) -> None:
         """A device whose certificate is revoked."""

@@ -23,9 +23,9 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.doctor import configuration, examine, image
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding
-from fleet_agent.identity import standing
+from fleet_agent.identity import recovery_state
 from fleet_agent.identity.ladder import Rung
-from fleet_agent.identity.standing import Standing
+from fleet_agent.identity.recovery_state import RecoveryState
 from support.certificates import FAR_AWAY, TOMORROW, YESTERDAY, make_pair
 from support.clock import FakeClock
 from support.users import NOBODY
@@ -230,8 +230,8 @@ def _stuck(bench: Bench) -> None:
 
 
 def _dead(bench: Bench) -> None:
-    known = Standing(refused_since=bench.clock.now).at(Rung.APPROVAL, "403", bench.clock.now)
-    standing.write(bench.state_dir, known)
+    known = RecoveryState(refused_since=bench.clock.now).at(Rung.APPROVAL, "403", bench.clock.now)
+    recovery_state.write(bench.state_dir, known)
 
 
 def _left_behind(bench: Bench) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from fleet_agent.config.paths import runtime_dir
 from fleet_agent.config.settings import STATE_DIR
 from fleet_agent.errors import NotAllowedError, StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.problems import Problem
-from fleet_agent.health.status import Health, runtime_dir
+from fleet_agent.health.status import Health
 from fleet_agent.log import Moment
 from support.clock import FakeClock
 

@@ -12,7 +12,7 @@ import fleet_agent
 from fleet_agent import errors
 from fleet_agent.errors import NotAllowedError, RefusedError, TemporaryError, UnreachableError
 from fleet_agent.health import table
-from fleet_agent.health.problems import Kind, Severity
+from fleet_agent.health.problems import ProblemKind, Severity
 from fleet_agent.provisioning import machine, model
 from fleet_agent.provisioning.model import Step
 
@@ -103,7 +103,7 @@ def test_a_problem_is_made_from_the_table_alone() -> None:
             for name in node.names
         }
         if file.parent.name != "health":
-            assert not {"Kind", "Problem"} & makes & imported, file
+            assert not {"ProblemKind", "Problem"} & makes & imported, file
 
 
 def test_what_is_reported_is_a_row_and_every_row_is_reported() -> None:
@@ -114,18 +114,18 @@ def test_what_is_reported_is_a_row_and_every_row_is_reported() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "table":
                 found = getattr(table, node.attr, None)
-                used |= {found.code} if isinstance(found, Kind) else set()
+                used |= {found.code} if isinstance(found, ProblemKind) else set()
     assert used == {kind.code for kind in table.TABLE} - {kind.code for kind in table.OF_ERRORS}
 
 
 def test_every_row_of_the_module_is_in_the_table() -> None:
-    rows = [value for value in vars(table).values() if isinstance(value, Kind)]
+    rows = [value for value in vars(table).values() if isinstance(value, ProblemKind)]
     assert all(row in table.TABLE for row in rows)
     assert len({kind.code for kind in table.TABLE}) == len(table.TABLE)
 
 
 @pytest.mark.parametrize("kind", table.TABLE, ids=lambda kind: kind.code)
-def test_a_row_is_whole(kind: Kind) -> None:
+def test_a_row_is_whole(kind: ProblemKind) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", kind.code)
     for words in (kind.title, kind.remedy, kind.clears):
         assert words[0].isupper() or words[0] == "`"

@@ -85,9 +85,9 @@ def test_a_holder_is_believed_only_of_a_process_that_has_the_lock(
         (state_dir / "lock").write_text(str(os.getpid()) if lie == "ours" else lie)
         assert statedir.holder(state_dir) == 0
         with pytest.raises(ProcessLookupError):
-            statedir.ask(state_dir, signal.SIGTERM)
+            statedir.signal_agent(state_dir, signal.SIGTERM)
         (state_dir / "lock").write_text(f"{process}\n")
-        assert statedir.ask(state_dir, signal.SIGWINCH) == process
+        assert statedir.signal_agent(state_dir, signal.SIGWINCH) == process
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")

@@ -1,4 +1,4 @@
-"""The way of a verb to the running agent: which socket is meant, and a connection to it."""
+"""Connects a verb to the running agent: finds its socket, and opens a connection."""
 
 import argparse
 import os
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from fleet_agent.cli import flags
 from fleet_agent.clock import SystemClock
+from fleet_agent.config.paths import SERVICE_RUNTIME_DIR
 from fleet_agent.errors import DeviceError, RefusedError, UnreachableError
-from fleet_agent.health.status import SERVICE_RUNTIME_DIR
 
 NOT_RUNNING = "agent-not-running"
 
 _LONGEST = 1e6  # seconds that a socket can wait
-_AGAIN = 0.05  # seconds until the next try while others are before us
+_AGAIN = 0.05  # seconds between tries while the backlog is full
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def path_of(arguments: argparse.Namespace, name: str) -> Path:
-    """The socket of the agent that is meant. The installed one is found without reading its configuration."""
+    """The socket of the agent that the flags name; the installed one is found without reading its configuration."""
     if arguments.runtime_dir is not None:
         return Path(arguments.runtime_dir) / name
     installed = SERVICE_RUNTIME_DIR / name
@@ -46,14 +46,14 @@ def path_of(arguments: argparse.Namespace, name: str) -> Path:
         return installed  # the configuration is not for every user to read
 
 
-def connected(path: Path, timeout: float | None, *, missing: str, denied: str) -> socket.socket:
-    """Connects.
+def connect(path: Path, timeout: float | None, *, missing: str, denied: str) -> socket.socket:
+    """Connects to the agent.
 
     Args:
-        path: Of the socket.
-        timeout: Seconds for each thing that is waited for; None: no limit.
-        missing: What the configuration needs for there to be a socket.
-        denied: What lets a user open it.
+        path: The socket.
+        timeout: Seconds for each wait; None: no limit.
+        missing: What the configuration must have for the socket to exist, for the error.
+        denied: How to let a user open it, for the error.
 
     Raises:
         RefusedError: This user may not open it.
@@ -67,7 +67,7 @@ def connected(path: Path, timeout: float | None, *, missing: str, denied: str) -
         try:
             client.connect(str(path))
         except BlockingIOError:
-            # As many as the kernel keeps wait to be let in already.
+            # The listener's backlog is full.
             if clock.monotonic() < until:
                 threading.Event().wait(_AGAIN)
                 continue

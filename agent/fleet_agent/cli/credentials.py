@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 
 def obtain(arguments: argparse.Namespace) -> Mapping[str, object]:
-    """AWS credentials of ``arguments.role_alias``, of the running agent, or of AWS where none runs.
+    """AWS credentials for ``arguments.role_alias``, from the running agent, or from AWS IoT where none runs.
 
     Raises:
         AgentError: There are none; says why.
@@ -77,7 +77,7 @@ def obtain(arguments: argparse.Namespace) -> Mapping[str, object]:
     except UnreachableError as error:
         if error.code != agent_socket.NOT_RUNNING:
             raise
-        return _alone(arguments, error)
+        return _ask_aws(arguments, error)
     return cast("Mapping[str, object]", answer["credentials"])
 
 
@@ -95,7 +95,7 @@ def _token(arguments: argparse.Namespace, path: Path) -> Outcome:
 
 
 def _ask(arguments: argparse.Namespace, request: dict[str, object]) -> dict[str, object]:
-    """Asks the running agent; once more when it is replaced by another image of itself just now."""
+    """Asks the running agent; once more if it re-executed itself meanwhile."""
     path = agent_socket.path_of(arguments, packet.NAME)
     timeout = getattr(arguments, "timeout", LIMIT) or None
     data = json.dumps(request).encode()
@@ -108,7 +108,7 @@ def _ask(arguments: argparse.Namespace, request: dict[str, object]) -> dict[str,
 
 
 def _exchange(path: Path, data: bytes, timeout: float | None) -> dict[str, object]:
-    with agent_socket.connected(
+    with agent_socket.connect(
         path,
         timeout,
         missing="a section `credentials`",
@@ -134,11 +134,11 @@ def _exchange(path: Path, data: bytes, timeout: float | None) -> dict[str, objec
     return packet.read(answer)
 
 
-def _alone(arguments: argparse.Namespace, unreachable: UnreachableError) -> dict[str, object]:
-    """Asks AWS IoT, where this user has the device's identity.
+def _ask_aws(arguments: argparse.Namespace, unreachable: UnreachableError) -> dict[str, object]:
+    """Asks AWS IoT directly, if this user may read the device's identity.
 
     Raises:
-        AgentError: It has not, or AWS gives none.
+        AgentError: The user may not, or AWS gives none.
     """
     try:
         settings = flags.settings(arguments)
@@ -153,12 +153,12 @@ def _alone(arguments: argparse.Namespace, unreachable: UnreachableError) -> dict
     statedir.become_owner(state_dir, any_owner=getattr(arguments, "as_owner", True))
     # Here, since a program that asks the agent starts faster without them.
     from fleet_agent.identity.configured import in_service, open_store
-    from fleet_agent.vending import alone
+    from fleet_agent.vending import direct
 
     credential, pair = in_service(open_store(settings))
     alias = _only(settings, arguments.role_alias)
     limit = getattr(arguments, "timeout", LIMIT) or 1e9
-    found = alone.ask(settings, credential, pair, alias, SystemClock(), limit)
+    found = direct.ask(settings, credential, pair, alias, SystemClock(), limit)
     return found.for_process()
 
 

@@ -14,13 +14,12 @@ from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome, show
 from fleet_agent.cli.terminal import Line, Styled
 from fleet_agent.clock import SystemClock
-from fleet_agent.config.paths import config_file
+from fleet_agent.config.paths import config_file, runtime_dir
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.doctor import bundle, configuration, examine, upload
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Level, Subject
 from fleet_agent.errors import AgentError, DeviceError, UsageError
-from fleet_agent.health.status import runtime_dir
 
 _MARKS = {
     Level.OK: ("ok", "green"),

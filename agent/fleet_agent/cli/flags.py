@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fleet_agent.config.paths import config_file
+from fleet_agent.config.paths import config_file, runtime_dir
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.errors import UsageError
-from fleet_agent.health.status import runtime_dir
 
 # flag, setting, hidden spelling of the SDK's sample, help
 _SETTINGS = (

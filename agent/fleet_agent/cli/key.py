@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
-from fleet_agent.identity import made_ahead
+from fleet_agent.identity import factory_key
 
 
 def register(
@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> Outcome:
     settings = flags.settings(arguments)
     flags.become_owner(arguments, Path(settings.state_dir))
     if arguments.make:
-        found = made_ahead.make(settings, allow_volatile=arguments.allow_volatile)
+        found = factory_key.make(settings, allow_volatile=arguments.allow_volatile)
     else:
-        found = made_ahead.look(settings)
+        found = factory_key.find(settings)
     is_old = arguments.make and not found.was_made
     return Outcome(
         data={

@@ -90,7 +90,7 @@ def _move(
     if process is None:
         with Steps() as steps:
             return move.move(settings, name, steps, timeout=timeout)
-    move.ask(Path(settings.state_dir), name)
-    rotate.ask(Path(settings.state_dir))
+    move.request(Path(settings.state_dir), name)
+    rotate.request(Path(settings.state_dir))
     # The agent goes back by itself, and says so.
-    return rotate.wait(settings, before, timeout and timeout + _LONGER, step="move")
+    return rotate.await_credential(settings, before, timeout and timeout + _LONGER, step="move")

@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         **({"expires": arguments.expires} if arguments.expires else {}),
         **({"wait": True} if arguments.wait else {}),
     }
-    with agent_socket.connected(
+    with agent_socket.connect(
         agent_socket.path_of(arguments, packet.NAME),
         arguments.timeout or None,
         missing="a `socket` under telemetry.sources",

@@ -11,6 +11,7 @@ from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.cli.steps import Steps
 from fleet_agent.clock import SystemClock, text
+from fleet_agent.config.paths import runtime_dir
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import (
@@ -21,7 +22,6 @@ from fleet_agent.errors import (
     TemporaryError,
     UnreachableError,
 )
-from fleet_agent.health.status import runtime_dir
 from fleet_agent.identity import rotate
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.due import Due
@@ -126,8 +126,8 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
         with Steps() as steps:
             credential = rotate.rotate(settings, steps, timeout=arguments.timeout)
     else:
-        ask(Path(settings.state_dir))
-        credential = wait(settings, before, arguments.timeout)
+        request(Path(settings.state_dir))
+        credential = await_credential(settings, before, arguments.timeout)
     lines = [
         f"thing        {credential.thing_name or '(none)'}",
         f"certificate  {credential.certificate_id}",
@@ -145,14 +145,14 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
     return Outcome(data=data, lines=lines)
 
 
-def ask(state_dir: Path) -> None:
-    """Tells the running agent to look at what it is asked for: to rotate, if nothing else.
+def request(state_dir: Path) -> None:
+    """Asks the running agent to rotate, or to carry out the move that was requested.
 
     Raises:
-        AgentError: It cannot be told.
+        AgentError: It cannot be asked.
     """
     try:
-        statedir.ask(state_dir, signal.SIGUSR1)
+        statedir.signal_agent(state_dir, signal.SIGUSR1)
     except ProcessLookupError:
         raise TemporaryError(
             f"The agent ended just now, or {state_dir / 'lock'} does not name the process that holds it.",
@@ -167,10 +167,10 @@ def ask(state_dir: Path) -> None:
         ) from None
 
 
-def wait(
+def await_credential(
     settings: Settings, before: Credential | None, timeout: float, *, step: str = "rotation"
 ) -> Credential:
-    """Looks until the running agent has another credential.
+    """Waits until the running agent has another credential.
 
     Raises:
         AgentError: It reports why not, or the time (seconds; 0: no limit) is over.

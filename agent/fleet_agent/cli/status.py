@@ -18,10 +18,10 @@ from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
 from fleet_agent.health.problems import Severity
-from fleet_agent.identity import standing
+from fleet_agent.identity import recovery_state
 from fleet_agent.identity.in_use import DAMAGES, in_use
 from fleet_agent.identity.ladder import Rung
-from fleet_agent.identity.standing import Standing
+from fleet_agent.identity.recovery_state import RecoveryState
 from fleet_agent.record import record
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
@@ -77,7 +77,7 @@ class _Seen:
     credential: Credential | None
     damage: AgentError | None = None
     pending: Generation | None
-    standing: Standing
+    recovery: RecoveryState
     process: int | None
     daemon: dict[str, Any] | None
 
@@ -134,7 +134,7 @@ def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
         credential=credential,
         damage=damage,
         pending=store.pending(),
-        standing=standing.read(state_dir),
+        recovery=recovery_state.read(state_dir),
         process=process,
         daemon=_daemon(runtime_dir) if process is not None else None,
     )
@@ -164,7 +164,7 @@ def _answer(seen: _Seen, state_dir: Path) -> dict[str, object]:
         "proven": text(credential.proven) if credential and credential.proven else None,
         "endpoint": credential.endpoint if credential else None,
         "attempt": _attempt(seen.pending),
-        "recovery": standing.shown(seen.standing),
+        "recovery": recovery_state.shown(seen.recovery),
         "running": seen.process is not None,
         "daemon": seen.daemon,
         "problems": seen.problems,
@@ -199,7 +199,7 @@ def _for_people(seen: _Seen) -> Iterator[Line]:
         tries = seen.pending.attempt.tries
         times = "once" if tries == 1 else f"{tries} times"
         yield _row("attempt", f"generation {seen.pending.number}, tried {times}")
-    if (known := seen.standing).rung is not Rung.IN_SERVICE:
+    if (known := seen.recovery).rung is not Rung.IN_SERVICE:
         yield _row("ladder", f"{known.rung.value}{_tries(known)}")
     if seen.process is not None:
         yield _row("daemon", f"running{_since(seen.daemon)}, process {seen.process}")
@@ -214,7 +214,7 @@ def _for_people(seen: _Seen) -> Iterator[Line]:
         yield _row("", f"→ {problem.get('remedy')}")
 
 
-def _tries(known: Standing) -> str:
+def _tries(known: RecoveryState) -> str:
     if known.tried is None:
         return ""
     times = "once" if known.tries == 1 else f"{known.tries} times"

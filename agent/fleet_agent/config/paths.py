@@ -1,15 +1,17 @@
-"""Where a path in the settings leads: ``credential:NAME`` is a file of ``$CREDENTIALS_DIRECTORY``."""
+"""Where the agent's files are: what a path in the settings means, the configuration file, the runtime directory."""
 
 import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from fleet_agent.config import pkcs11_uri
-from fleet_agent.config.settings import CONFIG_FILE, Settings
+from fleet_agent.config.settings import CONFIG_FILE, STATE_DIR, Settings
 from fleet_agent.errors import ConfigurationError
 from fleet_agent.reserved import Reserved
 
 CREDENTIAL = "credential:"
+SERVICE_RUNTIME_DIR = Path("/run/fleet-agent")
 
 
 def resolve_path(reference: str, environment: Mapping[str, str]) -> Path:
@@ -66,3 +68,14 @@ def config_file(given: str | None, environment: Mapping[str, str]) -> tuple[Path
     """
     named = given or environment.get("FLEET_AGENT_CONFIG")
     return Path(named or CONFIG_FILE), bool(named)
+
+
+def runtime_dir(state_dir: Path, given: str | None) -> Path:
+    """Where status and identity are shown: given, ``$RUNTIME_DIRECTORY``, the service's own, or the state's ``run``."""
+    if given is not None:
+        return Path(given)
+    if from_unit := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(from_unit.split(":")[0])
+    if state_dir == Path(STATE_DIR) and SERVICE_RUNTIME_DIR.is_dir():
+        return SERVICE_RUNTIME_DIR
+    return state_dir / "run"

@@ -186,8 +186,10 @@ class FromSocket:
 TelemetrySource = FromSystem | FromProgram | FromGrowingFile | FromSocket
 
 
-def own(item: TelemetrySource) -> SystemSource | CommandSource | FileSource | SocketSource:
-    """What can be set for a source of any kind."""
+def source_settings(
+    item: TelemetrySource,
+) -> SystemSource | CommandSource | FileSource | SocketSource:
+    """The settings of a source, whatever its kind."""
     match item:
         case FromSystem():
             return item.system
@@ -357,7 +359,7 @@ class Telemetry:
         Raises:
             WrongValueError: Two share a name, or there are two sockets.
         """
-        names = [own(item).name for item in self.sources]
+        names = [source_settings(item).name for item in self.sources]
         if twice := [name for name in names if names.count(name) > 1]:
             raise WrongValueError(
                 f"has two sources that are called {twice[0]}", "give each a `name` of its own"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from fleet_agent import log, notify
 from fleet_agent.clock import jitter
-from fleet_agent.config.paths import reserved
+from fleet_agent.config.paths import reserved, runtime_dir
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.config.topics import topic_templates
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.clone_watch import CloneWatch
@@ -26,8 +27,8 @@ from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.daemon.unfilled_topics import UnfilledTopics
 from fleet_agent.health import table
-from fleet_agent.health.status import Health, runtime_dir
-from fleet_agent.identity import claim_removal, configured, home, own_session, rotate, trial
+from fleet_agent.health.status import Health
+from fleet_agent.identity import claim_removal, configured, home, own_session, rotate
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, RotateRequested
 from fleet_agent.orders import filters
@@ -205,7 +206,9 @@ class Composition:
                 "schema": 1,
                 "thing_name": credential.thing_name,
                 "certificate_id": credential.certificate_id,
-                "certificate_file": configured.stable(store, credential).certificate_file,
+                "certificate_file": configured.with_stable_paths(
+                    store, credential
+                ).certificate_file,
                 "device_configuration": dict(credential.device_configuration),
             }
         )
@@ -316,7 +319,7 @@ class Composition:
         known = own_session.topics(self._settings, credential)
         found = (
             self._unfilled.fill(known, template, source)
-            for template, source in trial.topics(self._settings)
+            for template, source in topic_templates(self._settings)
         )
         return [topic for topic in found if topic is not None]
 

@@ -4,7 +4,7 @@ import logging
 
 from fleet_agent import log
 from fleet_agent.errors import AgentError, NotApprovedError
-from fleet_agent.health.problems import Kind
+from fleet_agent.health.problems import ProblemKind
 from fleet_agent.health.status import Health
 from fleet_agent.health.table import kind_of
 from fleet_agent.identity.ladder import Rung
@@ -20,7 +20,7 @@ class Progress:
     def __init__(self, health: Health) -> None:
         self._health = health
         # The problem that is reported meanwhile.
-        self._waits_for: Kind | None = None
+        self._waits_for: ProblemKind | None = None
 
     def step(self, name: Milestone, detail: str = "") -> None:
         """A step is done."""

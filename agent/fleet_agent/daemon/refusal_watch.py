@@ -14,7 +14,7 @@ from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.identity import ladder, standing
+from fleet_agent.identity import ladder, recovery_state
 from fleet_agent.identity.ladder import Rung
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.session.events import ConnectFailed
@@ -68,7 +68,7 @@ class RefusalWatch:
         self._is_answered = False
         # One request a watch: carrying it out puts a credential in service under a new watch.
         self._has_asked = False
-        self._known = self._kept = standing.read(self._state_dir)
+        self._known = self._kept = recovery_state.read(self._state_dir)
         self._keep_at = -math.inf
         self.due = math.inf
 
@@ -111,7 +111,7 @@ class RefusalWatch:
             self._keep()
 
     def _count(self) -> None:
-        now = standing.stamp(self._clock)
+        now = recovery_state.stamp(self._clock)
         known = self._known
         if known.refused is None:
             spread = self._settings.provisioning.spread if self._settings.provisioning else 0.0
@@ -122,7 +122,9 @@ class RefusalWatch:
                 delay=ladder.share(spread, jitter()),
             )
             return
-        refused_for = ladder.counted(known.refused_for, standing.since(known.refused, self._clock))
+        refused_for = ladder.counted(
+            known.refused_for, recovery_state.since(known.refused, self._clock)
+        )
         self._known = dataclasses.replace(known, refused_for=refused_for, refused=now)
 
     def _plan(self) -> None:
@@ -149,7 +151,7 @@ class RefusalWatch:
         """Decides, when enough time has passed without a connection since the last refusal."""
         self.due = math.inf
         refused = self._known.refused
-        if refused is None or standing.since(refused, self._clock) > ladder.LONGEST_GAP:
+        if refused is None or recovery_state.since(refused, self._clock) > ladder.LONGEST_GAP:
             return
         if not self._is_clock_believed():
             self.due = self._clock.monotonic() + CLOCK_POLL
@@ -189,7 +191,7 @@ class RefusalWatch:
         known = self._known
         if not known.rung.is_dead:
             known = known.at(Rung.DEAD, self._cause(), now)
-        left = known.wait - standing.since(known.tried, self._clock) if known.tried else 0.0
+        left = known.wait - recovery_state.since(known.tried, self._clock) if known.tried else 0.0
         if left <= 0 and self._costs_certificate():
             left = recover.certificate_left(known, self._clock)
             if left > 0:
@@ -217,9 +219,9 @@ class RefusalWatch:
     # What is shown ----------------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
-        from fleet_agent.identity import recover_words
+        from fleet_agent.identity import recovery_problem
 
-        problem = recover_words.problem(
+        problem = recovery_problem.describe(
             self._known, self._credential, self._settings, is_expired=self._is_expired()
         )
         self._health.warn(problem)
@@ -230,7 +232,7 @@ class RefusalWatch:
         """Writes it to disk; a failure stops nothing."""
         self._keep_at = self._clock.monotonic() + KEEP_EVERY
         try:
-            standing.write(self._state_dir, self._known)
+            recovery_state.write(self._state_dir, self._known)
         except AgentError as error:
             _log.warning("%s %s", error.title, error.remedy)
         else:

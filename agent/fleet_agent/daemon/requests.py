@@ -25,7 +25,7 @@ from fleet_agent.errors import (
     StateDirectoryError,
 )
 from fleet_agent.health import table
-from fleet_agent.health.problems import Kind
+from fleet_agent.health.problems import ProblemKind
 from fleet_agent.health.status import Health
 from fleet_agent.identity import home, own_session, rotate
 from fleet_agent.identity.configured import open_store
@@ -171,7 +171,7 @@ class Requests:
         self._orders.rotated(credential)
         return self._serve(credential, done.session)
 
-    def _failed(self, credential: Credential, error: AgentError, kind: Kind) -> Serving:
+    def _failed(self, credential: Credential, error: AgentError, kind: ProblemKind) -> Serving:
         self._health.record_failed_rotation(error)
         self._health.report(kind.problem(f"{kind.title} {error.title}", error.remedy))
         self._orders.failed(error)
@@ -193,8 +193,8 @@ class Requests:
         from fleet_agent.identity import move
 
         try:
-            asked = move.asked(Path(self._settings.state_dir))
-            return asked or move.begun(self._settings, self._store.pending())
+            requested = move.take_request(Path(self._settings.state_dir))
+            return requested or move.begun(self._settings, self._store.pending())
         except StateDirectoryError as error:
             _log.warning("%s %s", error.title, error.remedy)
             return None

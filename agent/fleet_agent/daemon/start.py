@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, cast
 
 from fleet_agent import log, notify, statedir
 from fleet_agent.clock import Clock, SystemClock, passed
+from fleet_agent.config.paths import runtime_dir
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.errors import DeviceError, TemporaryError
-from fleet_agent.health.status import Health, runtime_dir
+from fleet_agent.health.status import Health
 from fleet_agent.identity import home, own_session, state
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use

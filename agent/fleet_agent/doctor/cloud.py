@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from fleet_agent import pasted, statedir
 from fleet_agent.config.settings import Settings
+from fleet_agent.config.topics import sources
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.doctor import arn as arns
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.errors import NOT_ALLOWED, AgentError, NotAllowedError, TemporaryError
 from fleet_agent.identity import own_session
-from fleet_agent.identity.trial import sources
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import filters as order_filters
 from fleet_agent.pasted import Arn

@@ -7,7 +7,7 @@ from fleet_agent.credentials.model import Credential, Event
 from fleet_agent.credentials.validity import Validity
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
-from fleet_agent.identity import clone, due, recover_words, standing
+from fleet_agent.identity import clone, due, recovery_problem, recovery_state
 from fleet_agent.identity.in_use import in_use
 
 _ABOUT = Subject("identity")
@@ -89,10 +89,12 @@ def _dates(device: Device, dates: Validity, where: str) -> Findings:
 
 
 def _ladder(device: Device, credential: Credential, *, is_expired: bool) -> Findings:
-    known = standing.read(device.state_dir)
+    known = recovery_state.read(device.state_dir)
     if device.settings is not None and known.rung.is_dead:
-        problem = recover_words.problem(known, credential, device.settings, is_expired=is_expired)
-        where = device.state_dir / standing.FILE
+        problem = recovery_problem.describe(
+            known, credential, device.settings, is_expired=is_expired
+        )
+        where = device.state_dir / recovery_state.FILE
         yield _ABOUT.failed(problem.kind.code, problem.title, where, problem.remedy)
 
 

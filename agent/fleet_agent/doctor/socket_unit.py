@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from fleet_agent import files
+from fleet_agent import files, unit_file
+from fleet_agent.config.paths import SERVICE_RUNTIME_DIR
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.telemetry import FromSocket
 from fleet_agent.doctor import unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 from fleet_agent.filesystem import BOOTED
-from fleet_agent.health.status import SERVICE_RUNTIME_DIR
-from fleet_agent.identity import unit_file
 from fleet_agent.statedir import USER
 
 _ABOUT = Subject("socket unit")

@@ -4,13 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fleet_agent import files, pasted
+from fleet_agent import files, pasted, unit_file
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.doctor.device import Device, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
 from fleet_agent.filesystem import BOOTED
-from fleet_agent.identity import unit_file
 from fleet_agent.statedir import USER
 
 _ABOUT = Subject("unit")

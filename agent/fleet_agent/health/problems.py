@@ -14,8 +14,8 @@ class Severity(enum.Enum):
 
 
 @record
-class Kind:
-    """A row of the table.
+class ProblemKind:
+    """A kind of problem: a row of ``health.table``.
 
     Args:
         code: For scripts.
@@ -46,7 +46,7 @@ class Kind:
 class Problem:
     """Something wrong now: ``title`` what it is, ``remedy`` what to type or change, ``name`` whose it is."""
 
-    kind: Kind
+    kind: ProblemKind
     title: str
     remedy: str
     name: str | None = None

@@ -15,24 +15,22 @@ from pathlib import Path
 from fleet_agent import clock as clocks
 from fleet_agent import files, log, notify, status_file
 from fleet_agent.clock import Clock
-from fleet_agent.config.settings import STATE_DIR
 from fleet_agent.errors import AgentError, StateDirectoryError
-from fleet_agent.health.problems import Kind, Problem, Severity
+from fleet_agent.health.problems import Problem, ProblemKind, Severity
 from fleet_agent.log import Moment
 from fleet_agent.record import mutable, record
 
 _log = logging.getLogger(__name__)
 
 SCHEMA = 1
-SERVICE_RUNTIME_DIR = Path("/run/fleet-agent")
 
 
 _ORDER = list(Severity)
 
 
 @record
-class _Standing:
-    """A problem, and since when (Unix seconds); other words for it do not make it a new one."""
+class _Active:
+    """A problem that holds now, and since when (Unix seconds); new words for it do not make it a new one."""
 
     problem: Problem
     since: float
@@ -40,9 +38,9 @@ class _Standing:
 
 @mutable
 class Traffic:
-    """What went over the session since the agent started; but what was dropped counts since the queue was made.
+    """The figures since the agent started; what was dropped is counted since the queue was first made.
 
-    ``messages_unmatched`` came though no subscription asks for them. ``orders``: the last ones, with outcome and time.
+    ``messages_unmatched`` match no subscription. ``orders``: the last ones, with outcome and time.
     ``dropped`` is by cause; ``oldest_waiting`` is the time of the oldest reading in the queue; ``sources`` the
     last error, and when, of each source that ever had one, and what was dropped of it, by cause; ``credentials`` until
     when those of each role alias are good, and its last error.
@@ -68,17 +66,6 @@ class Traffic:
     credentials: dict[str, dict[str, object]] = dataclasses.field(default_factory=dict)
 
 
-def runtime_dir(state_dir: Path, given: str | None) -> Path:
-    """Where status and identity are shown: given, ``$RUNTIME_DIRECTORY``, the service's own, or the state's ``run``."""
-    if given is not None:
-        return Path(given)
-    if from_unit := os.environ.get("RUNTIME_DIRECTORY"):
-        return Path(from_unit.split(":")[0])
-    if state_dir == Path(STATE_DIR) and SERVICE_RUNTIME_DIR.is_dir():
-        return SERVICE_RUNTIME_DIR
-    return state_dir / "run"
-
-
 class Health:
     """The daemon's problems and what it is doing, written down whenever they change.
 
@@ -91,7 +78,7 @@ class Health:
         self._path = folder / status_file.NAME
         self.clock = clock
         self._started = clock.wall()
-        self._problems: dict[tuple[str, str | None], _Standing] = {}
+        self._problems: dict[tuple[str, str | None], _Active] = {}
         self._activity = "starting"
         self._is_connected = False
         # Something is to be shown soon; it is not looked at all the time.
@@ -109,42 +96,42 @@ class Health:
     @property
     def problems(self) -> list[Problem]:
         """What is wrong now: the worst first, then what has been wrong for longest."""
-        return [standing.problem for standing in self._sorted()]
+        return [active.problem for active in self._sorted()]
 
     def set_activity(self, words: str, *, is_connected: bool = False) -> None:
-        """Shows what goes on now, and whether that is the device's own session, open."""
+        """Shows what the daemon is doing, and whether the device's own session is open."""
         self._activity = words
         self._is_connected = is_connected
         self.show()
 
     def report(self, problem: Problem) -> bool:
-        """Records that something is wrong, in these words from now on; returns whether that is news."""
+        """Records a problem, in these words from now on; returns whether anything of it is new."""
         key = (problem.kind.code, problem.name)
         known = self._problems.get(key)
         if known is not None and known.problem == problem:
             return False
         now = self.clock.wall()
-        self._problems[key] = _Standing(problem=problem, since=known.since if known else now)
+        self._problems[key] = _Active(problem=problem, since=known.since if known else now)
         self.show()
         return True
 
     def warn(self, problem: Problem) -> None:
-        """Records that something is wrong, and logs it when that is news."""
+        """Records a problem, and logs it if anything of it is new."""
         if self.report(problem):
             fields = log.fields(Moment.PROBLEM, problem=problem.kind.code)
             _log.warning("%s %s", problem.title, problem.remedy, extra=fields)
 
-    def has(self, kind: Kind, name: str | None = None) -> bool:
+    def has(self, kind: ProblemKind, name: str | None = None) -> bool:
         """Whether there is such a problem now."""
         return (kind.code, name) in self._problems
 
-    def clear(self, kind: Kind, name: str | None = None) -> None:
-        """Records that it is not wrong any more."""
+    def clear(self, kind: ProblemKind, name: str | None = None) -> None:
+        """Records that the problem is gone."""
         if self._problems.pop((kind.code, name), None):
             self.show()
 
     def record_failed_rotation(self, error: AgentError) -> None:
-        """Records that replacing the credential failed; a rotation that goes well does not take it away."""
+        """Records that replacing the credential failed; a later success does not erase it."""
         self._rotation = {
             "failed": clocks.text(self.clock.wall()),
             "code": error.code,
@@ -169,7 +156,7 @@ class Health:
             "connected": self._is_connected,
             "certificate_id": self.certificate_id,
             "rotation": self._rotation,
-            "problems": [_dump(standing) for standing in problems],
+            "problems": [_dump(active) for active in problems],
             **dataclasses.asdict(self.traffic),
         }
         self._write(json.dumps(status, indent=1).encode() + b"\n")
@@ -181,7 +168,7 @@ class Health:
         self.show()
 
     def _write(self, status: bytes) -> None:
-        """Also what is not there any more: somebody may have removed it."""
+        """Writes both files, also the identity again where somebody removed it."""
         identity = self._path.with_name(status_file.IDENTITY)
         try:
             files.make_folder(self._path.parent, 0o755, parents=False)
@@ -190,7 +177,7 @@ class Health:
                 self._is_identity_written = True
             files.write(self._path, status, 0o644, durable=False)
         except StateDirectoryError as error:
-            # No reason to stop: a disk that is full may heal. Until then, better half a second of nonsense than a lie.
+            # A full disk may heal. Until then a status that is torn for a moment is better than a stale one.
             with contextlib.suppress(StateDirectoryError):
                 files.overwrite(self._path, status)
             if not self._is_write_failing:
@@ -199,19 +186,19 @@ class Health:
         else:
             self._is_write_failing = False
 
-    def _sorted(self) -> list[_Standing]:
+    def _sorted(self) -> list[_Active]:
         return sorted(
             self._problems.values(), key=lambda item: _ORDER.index(item.problem.kind.severity)
         )
 
 
-def _dump(standing: _Standing) -> dict[str, str | None]:
-    problem = standing.problem
+def _dump(active: _Active) -> dict[str, str | None]:
+    problem = active.problem
     return {
         "code": problem.kind.code,
         "name": problem.name,
         "severity": problem.kind.severity.value,
         "title": problem.title,
         "remedy": problem.remedy,
-        "since": clocks.text(standing.since),
+        "since": clocks.text(active.since),
     }

@@ -19,7 +19,7 @@ from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.credentials.pair import read_pair
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
-from fleet_agent.identity.configured import hardware_key, needed
+from fleet_agent.identity.configured import hardware_key, require_section
 from fleet_agent.provisioning.dependencies import Call
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def read(settings: Settings) -> KeyPair:
     Raises:
         DeviceError: A file of them cannot be read.
     """
-    certificate, private_key = needed(settings.identity.pair, "identity")
+    certificate, private_key = require_section(settings.identity.pair, "identity")
     path = resolve_path(certificate, os.environ)
     if pkcs11_uri.is_uri(private_key):
         return read_pair(path, hardware_key(private_key, settings), "device")

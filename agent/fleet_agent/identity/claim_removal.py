@@ -14,14 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fleet_agent import files, pasted
+from fleet_agent import files, pasted, unit_file
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.provisioning import Claim
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.identity import unit_file
 from fleet_agent.pinned import foreign_part
 from fleet_agent.record import record
 

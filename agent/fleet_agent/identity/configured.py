@@ -27,11 +27,11 @@ def open_store(settings: Settings) -> Store:
     return Store(Path(settings.state_dir), SystemClock(), *hardware_tokens(settings))
 
 
-def needed(section: T | None, name: str) -> T:
-    """A section of the configuration that an identity takes.
+def require_section(section: T | None, name: str) -> T:
+    """Returns a section of the configuration that getting an identity takes.
 
     Raises:
-        DeviceError: It is not there.
+        DeviceError: It is missing.
     """
     if section is None:
         raise DeviceError(
@@ -125,8 +125,8 @@ def in_service(store: Store) -> tuple[Credential, KeyPair]:
     return credential, store.key_pair(credential.generation)
 
 
-def stable(store: Store, credential: Credential) -> Credential:
-    """The current credential under the path that stays: through the link ``current``."""
+def with_stable_paths(store: Store, credential: Credential) -> Credential:
+    """The current credential with paths that stay the same after a rotation: through the link ``current``."""
     if not credential.is_proven:
         return credential
     current = store.folder(credential.generation).with_name(CURRENT)

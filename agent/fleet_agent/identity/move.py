@@ -1,7 +1,7 @@
-"""Moves the device to another account or region: an identity of there, by the claim of there, beside the one in use.
+"""Moves the device to another account or region: gets an identity there by that destination's claim.
 
-The walk is that of provisioning. What is current is not touched before the new one is proven; what is not proven in
-time is given up, named in the ledger, and the device goes on where it was. An order names a destination of the
+The walk is that of provisioning. The identity in use is not touched before the new one is proven; what is not proven
+in time is given up and named in the ledger, and the device goes on where it was. An order names a destination of the
 configuration and carries nothing else.
 """
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# In the state directory, what the command asks the running agent for: a destination's name.
-ASKED = "move-to"
+# In the state directory: the destination that the command requests of the running agent.
+REQUEST_FILE = "move-to"
 _MOST = 64  # bytes of a name
 
 
 def begun(settings: Settings, found: Generation | None) -> str | None:
-    """The destination of a move that was begun and is still allowed; None where there is none."""
+    """The destination of an unfinished move that is still allowed; None: there is none."""
     name = found.attempt.home.name if found and found.attempt.home else None
     wanted = settings.move.allowed.get(name or "")
     if found is None or wanted is None or wanted.endpoint != found.attempt.endpoint:
@@ -72,7 +72,7 @@ def move(settings: Settings, name: str, report: Report, *, timeout: float) -> Cr
 def move_within(
     settings: Settings, name: str, store: Store, mailbox: Mailbox, report: Report
 ) -> "Provisioned | AgentError":
-    """Does it inside the daemon, in the time that is set; what stopped it is a value, since the daemon goes on.
+    """Moves inside the daemon, within ``move.within``; returns what stopped it, since the daemon goes on.
 
     Raises:
         StopRequested: The agent is to end.
@@ -105,7 +105,7 @@ def _move(
         # A rotation that was begun where the device leaves, or a move to elsewhere.
         store.give_up(pending)
     there = home.at(settings, wanted)
-    # The certificate in use is nobody there.
+    # The certificate in use is unknown there.
     by_claim = dataclasses.replace(there.rotation, credential="claim")
     there = dataclasses.replace(there, rotation=by_claim)
     its_home = Home(name=name, port=wanted.port, ca_file=wanted.ca_file)
@@ -120,22 +120,22 @@ def _move(
 # Asked of the running agent -------------------------------------------------------------------------------------------
 
 
-def ask(state_dir: Path, name: str) -> None:
-    """Leaves a destination's name for the running agent, which looks when it is told to rotate.
+def request(state_dir: Path, name: str) -> None:
+    """Leaves a destination's name for the running agent, which looks for it when it is asked to rotate.
 
     Raises:
         StateDirectoryError: It cannot be written.
     """
-    files.write(state_dir / ASKED, name.encode(), 0o600)
+    files.write(state_dir / REQUEST_FILE, name.encode(), 0o600)
 
 
-def asked(state_dir: Path) -> str | None:
-    """Takes what was left; None: nothing was.
+def take_request(state_dir: Path) -> str | None:
+    """Takes the requested destination; None: there is none.
 
     Raises:
         StateDirectoryError: It cannot be read, or not removed.
     """
-    path = state_dir / ASKED
+    path = state_dir / REQUEST_FILE
     found = files.read(path)
     if found is None:
         return None

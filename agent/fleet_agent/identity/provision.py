@@ -16,7 +16,7 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone, state
-from fleet_agent.identity.configured import open_store, stable
+from fleet_agent.identity.configured import open_store, with_stable_paths
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
@@ -56,7 +56,7 @@ def provision(
         _update_ledger(Path(settings.state_dir), store, found)
         if problem := clone.look(Path(settings.state_dir), found):
             _log.warning("%s %s", problem.title, problem.remedy)
-        return Result(credential=stable(store, found), was_there=True)
+        return Result(credential=with_stable_paths(store, found), was_there=True)
     # Before the lock, which it must not have, and before any thread.
     with contextlib.closing(Worker.forked()) as worker:
         return _provision(settings, request, reporting, store, worker)
@@ -72,7 +72,7 @@ def _provision(
     _take_state_by_hand(settings, allow_volatile=request.allow_volatile)
     # --force is also the way out of a damaged identity: it does not look at it.
     if not request.force and (found := in_use(store)):  # another agent provisioned meanwhile
-        return Result(credential=stable(store, found), was_there=True)
+        return Result(credential=with_stable_paths(store, found), was_there=True)
     clock = SystemClock()
     mailbox = Mailbox(clock)
     mailbox.stop_on_signals()
@@ -82,7 +82,7 @@ def _provision(
         done = walk(settings, request, report, store, mailbox, worker=worker)
     if done.session is not None:
         done.session.close()
-    return Result(credential=stable(store, done.credential), was_there=False)
+    return Result(credential=with_stable_paths(store, done.credential), was_there=False)
 
 
 def _update_ledger(state_dir: Path, store: Store, found: Credential) -> None:

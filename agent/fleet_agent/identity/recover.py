@@ -24,9 +24,9 @@ from fleet_agent.errors import (
     RefusedError,
     StateDirectoryError,
 )
-from fleet_agent.identity import claim_removal, ladder, standing
+from fleet_agent.identity import claim_removal, ladder, recovery_state
 from fleet_agent.identity.ladder import Rung
-from fleet_agent.identity.standing import Standing
+from fleet_agent.identity.recovery_state import RecoveryState
 from fleet_agent.identity.walk import Recovery, Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.model import RejectedError, Step
@@ -65,11 +65,11 @@ def pending(store: Store) -> Generation | None:
         return None
 
 
-def certificate_left(known: Standing, clock: Clock) -> float:
+def certificate_left(known: RecoveryState, clock: Clock) -> float:
     """Seconds until a certificate may be asked for; 0 or less: now."""
     if known.asked is None:
         return 0.0
-    passed = standing.since(known.asked, clock)
+    passed = recovery_state.since(known.asked, clock)
     return ladder.certificate_left(passed, in_vain=known.starts_over)
 
 
@@ -82,7 +82,7 @@ class Limit:
         clock: For the time.
     """
 
-    def __init__(self, state_dir: Path, known: Standing, clock: Clock) -> None:
+    def __init__(self, state_dir: Path, known: RecoveryState, clock: Clock) -> None:
         self._state_dir = state_dir
         self.known = known
         self._clock = clock
@@ -105,14 +105,14 @@ class Limit:
                 code="certificate-limit",
             )
         self._before = self.known.asked
-        self._keep(dataclasses.replace(self.known, asked=standing.stamp(self._clock)))
+        self._keep(dataclasses.replace(self.known, asked=recovery_state.stamp(self._clock)))
 
     def give_back(self) -> None:
         """None was made: AWS IoT said no."""
         self._keep(dataclasses.replace(self.known, asked=self._before))
 
-    def _keep(self, known: Standing) -> None:
-        standing.write(self._state_dir, known)
+    def _keep(self, known: RecoveryState) -> None:
+        recovery_state.write(self._state_dir, known)
         self.known = known
 
 
@@ -167,7 +167,7 @@ def attempt(
         StopRequested: The agent is to end.
     """
     state_dir = Path(settings.state_dir)
-    known = standing.read(state_dir)
+    known = recovery_state.read(state_dir)
     starts_over = known.starts_over and certificate_left(known, clock) <= 0
     found = pending(store)
     # On disk before anything is tried: who is killed in it does not come again at once.
@@ -175,14 +175,14 @@ def attempt(
     known = dataclasses.replace(
         known.at(Rung.ASKING, "another certificate is asked for by the claim", clock.wall()),
         tries=tries,
-        tried=standing.stamp(clock),
+        tried=recovery_state.stamp(clock),
         wait=ladder.wait(None, tries, jitter()),
         starts_over=known.starts_over and not starts_over,
     )
     limit = Limit(state_dir, known, clock)
     mailbox.limit(clock.monotonic() + LIMIT)
     try:
-        standing.write(state_dir, known)
+        recovery_state.write(state_dir, known)
         done = walk(
             settings,
             Request(restart=starts_over or _is_in_the_way(found, current)),
@@ -217,12 +217,12 @@ def _recovery(
     return Recovery(key_of=current.generation, method="csr", limit=limit.over)
 
 
-def _keep_failure(state_dir: Path, known: Standing, error: AgentError, clock: Clock) -> None:
+def _keep_failure(state_dir: Path, known: RecoveryState, error: AgentError, clock: Clock) -> None:
     is_refused = isinstance(error, RefusedError) and error.step == Step.PROVE.value
     rung = Rung.APPROVAL if isinstance(error, NotApprovedError) else Rung.WAITING
     known = dataclasses.replace(
         known.at(rung, error.title, clock.wall()),
-        tried=standing.stamp(clock),
+        tried=recovery_state.stamp(clock),
         wait=ladder.wait(error, known.tries, jitter()),
         remedy=error.remedy,
         starts_over=known.starts_over or is_refused or error.code in _USELESS,
@@ -230,9 +230,9 @@ def _keep_failure(state_dir: Path, known: Standing, error: AgentError, clock: Cl
     _keep(state_dir, known)
 
 
-def _keep(state_dir: Path, known: Standing) -> None:
+def _keep(state_dir: Path, known: RecoveryState) -> None:
     try:
-        standing.write(state_dir, known)
+        recovery_state.write(state_dir, known)
     except StateDirectoryError as error:
         _log.warning("%s %s", error.title, error.remedy)
 

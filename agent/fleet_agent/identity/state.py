@@ -1,4 +1,4 @@
-"""The state directory, taken by one process before its first write and before any key."""
+"""Takes the state directory for one process, before its first write and before any key."""
 
 import contextlib
 import logging
@@ -11,7 +11,12 @@ _log = logging.getLogger(__name__)
 
 
 def take(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
-    """No core dumps, a persistent place, and ours alone; else a ``StateDirectoryError`` or ``TemporaryError``."""
+    """Turns core dumps off, refuses a volatile place, and takes the lock.
+
+    Raises:
+        StateDirectoryError: The place is volatile, or cannot be written.
+        TemporaryError: Another agent uses it.
+    """
     _keep_out_of_core_dumps()
     state_dir = Path(settings.state_dir)
     if not allow_volatile and (warning := filesystem.refuse_volatile(state_dir)):

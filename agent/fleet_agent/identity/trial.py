@@ -1,27 +1,14 @@
-"""What this device publishes by its configuration, and which of it a new credential is tried with."""
+"""What a new credential is tried with, by the configuration."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.telemetry import (
-    CommandSource,
-    FileSource,
-    SocketSource,
-    SystemSource,
-    own,
-)
+from fleet_agent.config.telemetry import SystemSource
+from fleet_agent.config.topics import sources
 from fleet_agent.provisioning.proof import ProofMessage, Trial
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.sources import system
-
-
-def sources(
-    settings: Settings,
-) -> Iterator[SystemSource | CommandSource | FileSource | SocketSource]:
-    """The sources of readings, whatever their kind."""
-    return map(own, settings.telemetry.sources)
 
 
 def trial(settings: Settings, clock: Clock) -> Trial:
@@ -38,25 +25,10 @@ def trial(settings: Settings, clock: Clock) -> Trial:
         for source in found
     ]
     if presence := settings.connection.presence:
-        # The message that is retained there already; the owner of the session publishes that it is online.
+        # What may be retained there already; that the device is online is published once it is in service.
         payload = presence.offline.encode()
         messages.append(
             ProofMessage(topic=presence.topic, payload=lambda: payload, retain=presence.retain)
         )
     subscription = settings.subscriptions[0].topic if settings.subscriptions else None
     return Trial(messages=messages, subscription=subscription)
-
-
-def topics(settings: Settings) -> list[tuple[str, str]]:
-    """Every template of a topic or filter, with what ``{source}`` stands for in it."""
-    found = [
-        (source.topic or settings.telemetry.topic, source.name) for source in sources(settings)
-    ]
-    found += [(subscription.topic, "") for subscription in settings.subscriptions]
-    if settings.connection.presence:
-        found.append((settings.connection.presence.topic, ""))
-    if settings.rotation.order_topic is not None:
-        found.append((settings.rotation.order_topic, ""))
-    if settings.move.order_topic is not None:
-        found.append((settings.move.order_topic, ""))
-    return found

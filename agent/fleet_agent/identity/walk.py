@@ -13,6 +13,7 @@ from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.provisioning import Provisioning
 from fleet_agent.config.settings import Settings
+from fleet_agent.config.topics import topic_templates
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Credential,
@@ -29,8 +30,8 @@ from fleet_agent.identity import clone
 from fleet_agent.identity.configured import (
     hardware_key,
     hardware_token,
-    needed,
     read_claim,
+    require_section,
 )
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.worker import Worker
@@ -123,9 +124,9 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
         if in_use is None and _adopts(settings, request):
             plan = _plan_to_adopt(settings, request, worker)
         else:
-            wanted = needed(settings.provisioning, "provisioning")
+            wanted = require_section(settings.provisioning, "provisioning")
             if own is None:
-                needed(settings.claim, "claim")
+                require_section(settings.claim, "claim")
             plan = _plan(settings, wanted, request, report, home)
             if recovery is not None:
                 key_of, method = recovery.key_of, recovery.method
@@ -192,7 +193,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
         read_claim=lambda: _asking_pair(settings, store, own),
         make_api=make_api,
         prove=proof.prove,
-        topics=trial.topics(settings),
+        topics=topic_templates(settings),
         outlasts_refusal=request.outlasts_refusal,
         in_use=in_use,
         pause=CONNECT_INTERVAL if own else 0.0,
@@ -204,7 +205,7 @@ def _asking_pair(settings: Settings, store: Store, own: Credential | None) -> Ke
     """What AWS is asked with: the device's own credential, or the claim."""
     if own is not None:
         return store.key_pair(own.generation)
-    return read_claim(needed(settings.claim, "claim"), settings)
+    return read_claim(require_section(settings.claim, "claim"), settings)
 
 
 def _adopts(settings: Settings, request: Request) -> bool:
@@ -256,7 +257,7 @@ def key_plan(settings: Settings) -> "Plan":
     """What is asked for as far as the key goes: the device's facts may not be there yet."""
     from fleet_agent.provisioning.model import Plan
 
-    wanted = needed(settings.provisioning, "provisioning")
+    wanted = require_section(settings.provisioning, "provisioning")
     return Plan(
         endpoint=settings.endpoint,
         template=wanted.template,

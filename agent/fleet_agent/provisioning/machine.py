@@ -131,8 +131,8 @@ def _key_words(key_of: int | None) -> str:
     return f"of generation {key_of}" if key_of else "of its own"
 
 
-def is_made_ahead(found: Generation, plan: Plan) -> bool:
-    """Whether an attempt is a key made before anybody asked with it, which then is used whatever is asked for.
+def is_factory_key(found: Generation, plan: Plan) -> bool:
+    """Whether an attempt is only a key made in the factory; it is used whatever is asked for now.
 
     The cloud may expect this key and no other.
     """

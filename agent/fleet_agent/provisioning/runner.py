@@ -131,7 +131,7 @@ class Runner:
         if found is None:
             return None
         error = machine.difference(found.attempt, self._plan)
-        if machine.is_made_ahead(found, self._plan):
+        if machine.is_factory_key(found, self._plan):
             if error is None:
                 return found
             attempt = self._plan.attempt(self._clock.wall(), self._parameters_hash())

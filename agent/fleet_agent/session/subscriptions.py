@@ -16,8 +16,7 @@ from typing import TypeVar
 from fleet_agent.clock import Clock
 from fleet_agent.errors import NotAllowedError
 from fleet_agent.health import table
-from fleet_agent.health.problems import Kind as ProblemKind
-from fleet_agent.health.problems import Problem
+from fleet_agent.health.problems import Problem, ProblemKind
 from fleet_agent.health.status import Health
 from fleet_agent.record import mutable
 from fleet_agent.session import backoff, reasons

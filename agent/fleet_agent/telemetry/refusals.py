@@ -2,7 +2,7 @@
 
 from fleet_agent.errors import AgentError
 from fleet_agent.health import table
-from fleet_agent.health.problems import Kind
+from fleet_agent.health.problems import ProblemKind
 from fleet_agent.health.status import Health
 
 
@@ -25,7 +25,7 @@ class Refusals:
         """The disk takes no readings, or (None) it does again."""
         self._show(table.QUEUE_UNUSABLE, error)
 
-    def _show(self, kind: Kind, error: AgentError | None) -> None:
+    def _show(self, kind: ProblemKind, error: AgentError | None) -> None:
         if error is None:
             self._health.clear(kind)
         else:

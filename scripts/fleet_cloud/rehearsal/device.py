@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fleet_agent.clock import SystemClock, jitter
+from fleet_agent.config.topics import topic_templates
 from fleet_agent.credentials.model import Credential, KeyPair, Secret
 from fleet_agent.errors import AgentError
 from fleet_agent.identity import own_session, trial
-from fleet_agent.identity.configured import needed, open_store, read_claim
+from fleet_agent.identity.configured import open_store, read_claim, require_section
 from fleet_agent.mailbox import Mailbox, TimeUp
 from fleet_agent.provisioning import spread
 from fleet_agent.provisioning.answers import Certificate
@@ -86,7 +87,7 @@ class Device:
         mailbox.limit(self._shared.began + until)
         state_dir = Path(self._settings.state_dir)
         try:
-            wanted = needed(self._settings.provisioning, "provisioning")
+            wanted = require_section(self._settings.provisioning, "provisioning")
             store = open_store(self._settings)
             if spread.is_due(store.pending()):
                 spread.await_turn(wanted.spread, state_dir, self._clock, mailbox)
@@ -120,7 +121,7 @@ class Device:
 
     def _runner(self, mailbox: Mailbox) -> Runner:
         settings, clock = self._settings, self._clock
-        wanted = needed(settings.provisioning, "provisioning")
+        wanted = require_section(settings.provisioning, "provisioning")
         plan = Plan(
             endpoint=settings.endpoint,
             template=wanted.template,
@@ -144,12 +145,12 @@ class Device:
             sleep=mailbox.sleep,
             jitter=jitter,
             report=noting,
-            read_claim=lambda: read_claim(needed(settings.claim, "claim"), settings),
+            read_claim=lambda: read_claim(require_section(settings.claim, "claim"), settings),
             make_api=lambda pair: noting.api(
                 ProvisioningClient(where, pair, plan, mailbox, clock)
             ),
             prove=noting.prove,
-            topics=trial.topics(settings),
+            topics=topic_templates(settings),
             outlasts_refusal=True,
         )
         return Runner(plan, needs)

@@ -10,7 +10,7 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.health import table
 from fleet_agent.health.problems import Problem
 from fleet_agent.health.status import Health
-from fleet_agent.identity.standing import Standing
+from fleet_agent.identity.recovery_state import RecoveryState
 from support.clock import FakeClock
 
 CREDENTIAL = Credential(
@@ -39,7 +39,7 @@ def seen(folder: Path, *problems: Problem) -> status._Seen:
     return status._Seen(
         credential=CREDENTIAL,
         pending=None,
-        standing=Standing(),
+        recovery=RecoveryState(),
         process=1,
         daemon=status_file.read(folder),
     )
@@ -71,7 +71,7 @@ def test_only_an_open_session_is_worth_the_wait_whatever_is_shown_beside_it(
         found = status._Seen(
             credential=CREDENTIAL,
             pending=None,
-            standing=Standing(),
+            recovery=RecoveryState(),
             process=1,
             daemon=status_file.read(tmp_path),
         )
@@ -114,7 +114,7 @@ def test_whatever_stands_in_the_file_is_shown_harmlessly(
     daemon: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = status._Seen(
-        credential=CREDENTIAL, pending=None, standing=Standing(), process=1, daemon=daemon
+        credential=CREDENTIAL, pending=None, recovery=RecoveryState(), process=1, daemon=daemon
     )
     outcome.show(*status._for_people(found))
     shown = capsys.readouterr().out

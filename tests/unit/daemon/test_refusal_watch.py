@@ -18,7 +18,7 @@ from fleet_agent.daemon.refusal_watch import RecoverRequested, RefusalWatch
 from fleet_agent.errors import AgentError, RefusedError, UnreachableError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.identity import ladder, standing
+from fleet_agent.identity import ladder, recovery_state
 from fleet_agent.identity.ladder import Rung
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.session.events import ConnectFailed
@@ -95,11 +95,11 @@ class Bench:
         return isinstance(self.mailbox.wait(-math.inf), RecoverRequested)
 
     def rung(self) -> Rung:
-        return standing.read(self.state_dir).rung
+        return recovery_state.read(self.state_dir).rung
 
     def keep(self, **changes: Any) -> None:
-        known = dataclasses.replace(standing.read(self.state_dir), **changes)
-        standing.write(self.state_dir, known)
+        known = dataclasses.replace(recovery_state.read(self.state_dir), **changes)
+        recovery_state.write(self.state_dir, known)
         self.start()
 
 
@@ -124,7 +124,7 @@ def test_what_is_no_refusal_counts_not_at_all(bench: Bench) -> None:
         bench.fail(None, SILENCE)
         bench.go(300)
     assert not bench.asked()
-    assert not (bench.state_dir / standing.FILE).exists()
+    assert not (bench.state_dir / recovery_state.FILE).exists()
 
 
 def test_time_offline_between_two_refusals_counts_ten_minutes(bench: Bench) -> None:
@@ -230,7 +230,7 @@ def test_without_a_claim_it_stays_dead_until_one_is_there(tmp_path: Path) -> Non
 def test_next_try_comes_at_its_time(bench: Bench) -> None:
     bench.refuse_for(HOUR + 300)
     assert bench.asked()
-    now = standing.stamp(bench.clock)
+    now = recovery_state.stamp(bench.clock)
     bench.keep(rung=Rung.APPROVAL, tries=3, tried=now, wait=900.0)
     bench.refuse_for(600)
     assert not bench.asked()
@@ -244,7 +244,7 @@ def test_next_try_comes_at_its_time(bench: Bench) -> None:
 def test_certificate_is_asked_for_once_a_day(bench: Bench) -> None:
     bench.refuse_for(HOUR + 300)
     assert bench.asked()
-    bench.keep(rung=Rung.WAITING, asked=standing.stamp(bench.clock))
+    bench.keep(rung=Rung.WAITING, asked=recovery_state.stamp(bench.clock))
     bench.refuse_for(ladder.CERTIFICATE_EVERY - 600)
     assert not bench.asked()
     assert bench.rung() is Rung.WAITING
@@ -256,7 +256,7 @@ def test_attempt_that_has_its_certificate_costs_none(bench: Bench) -> None:
     walk(bench.store, "b", "certificate", attempt=dataclasses.replace(ATTEMPT, key_of=1))
     bench.refuse_for(HOUR + 300)
     assert bench.asked()
-    bench.keep(rung=Rung.APPROVAL, asked=standing.stamp(bench.clock))
+    bench.keep(rung=Rung.APPROVAL, asked=recovery_state.stamp(bench.clock))
     bench.refuse_for(300)
     assert bench.asked()
 

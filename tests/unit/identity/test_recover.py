@@ -10,8 +10,8 @@ from fleet_agent.config.provisioning import Claim, Provisioning
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Secret
 from fleet_agent.errors import NotAllowedError, RefusedError, UnreachableError
-from fleet_agent.identity import ladder, recover, standing
-from fleet_agent.identity.standing import Standing
+from fleet_agent.identity import ladder, recover, recovery_state
+from fleet_agent.identity.recovery_state import RecoveryState
 from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.model import Operation, RejectedError
 from support.clock import FakeClock
@@ -50,25 +50,25 @@ NOT_ALLOWED = NotAllowedError("claim", "iot:Publish", "topic/x")
 
 @pytest.mark.parametrize("answer", [REJECTED, NOT_ALLOWED])
 def test_clear_no_costs_nothing(tmp_path: Path, answer: Exception) -> None:
-    cloud, limit = Cloud(), recover.Limit(tmp_path, Standing(), FakeClock())
+    cloud, limit = Cloud(), recover.Limit(tmp_path, RecoveryState(), FakeClock())
     cloud.answers = [answer, answer]
     api = limit.over(cloud)
     for _ in range(2):
         with pytest.raises(type(answer)):
             api.create_certificate("csr")
     assert cloud.requests == 2
-    assert standing.read(tmp_path).asked is None
+    assert recovery_state.read(tmp_path).asked is None
 
 
 def test_answer_that_was_lost_costs_the_day(tmp_path: Path) -> None:
     clock = FakeClock()
-    cloud, limit = Cloud(), recover.Limit(tmp_path, Standing(), clock)
+    cloud, limit = Cloud(), recover.Limit(tmp_path, RecoveryState(), clock)
     cloud.answers = [LOST, LOST]
     api = limit.over(cloud)
     with pytest.raises(UnreachableError):
         api.create_certificate("csr")
     # Another process goes on from the disk.
-    again = recover.Limit(tmp_path, standing.read(tmp_path), clock).over(cloud)
+    again = recover.Limit(tmp_path, recovery_state.read(tmp_path), clock).over(cloud)
     clock.go(ladder.CERTIFICATE_EVERY - 1)
     with pytest.raises(RefusedError) as found:
         again.create_certificate("csr")
@@ -82,11 +82,11 @@ def test_answer_that_was_lost_costs_the_day(tmp_path: Path) -> None:
 
 def test_no_that_gives_back_leaves_the_day_before_alone(tmp_path: Path) -> None:
     clock = FakeClock()
-    before = standing.stamp(clock)
+    before = recovery_state.stamp(clock)
     clock.go(2 * ladder.CERTIFICATE_EVERY)
     cloud = Cloud()
     cloud.answers = [REJECTED]
-    limit = recover.Limit(tmp_path, dataclasses.replace(Standing(), asked=before), clock)
+    limit = recover.Limit(tmp_path, dataclasses.replace(RecoveryState(), asked=before), clock)
     with pytest.raises(RejectedError):
         limit.over(cloud).create_certificate("csr")
     assert limit.known.asked == before

@@ -25,7 +25,7 @@ from fleet_agent.provisioning.machine import (
     carry_over,
     damage,
     difference,
-    is_made_ahead,
+    is_factory_key,
     judge,
     next_step,
     other_thing,
@@ -429,8 +429,8 @@ def test_another_origin_or_certificate_is_another_attempt() -> None:
 def test_a_key_made_ahead_is_not_that_of_a_given_certificate() -> None:
     found = generation(MADE_HERE, key=True, issued=False, registered=False, proven=False)
     found = dataclasses.replace(found, attempt=dataclasses.replace(found.attempt, tries=0))
-    assert is_made_ahead(found, MADE_HERE)
-    assert not is_made_ahead(found, plan_to_adopt())
+    assert is_factory_key(found, MADE_HERE)
+    assert not is_factory_key(found, plan_to_adopt())
 
 
 def test_the_patience_with_a_certificate_being_registered_ends() -> None:

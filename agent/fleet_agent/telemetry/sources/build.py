@@ -12,7 +12,7 @@ from fleet_agent.config.telemetry import (
     SocketSource,
     Telemetry,
     TelemetrySource,
-    own,
+    source_settings,
 )
 from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
@@ -58,7 +58,7 @@ def socket_paths(sources: Sequence[object]) -> list[Path]:
 
 def _source(item: TelemetrySource, telemetry: Telemetry, context: SourcesContext) -> Source | None:
     # Each kind is imported when there is one: subprocess, socket and the rest would stay in the daemon's memory.
-    settings = own(item)
+    settings = source_settings(item)
     topic = context.fill(settings.topic or telemetry.topic, settings.name)
     if topic is None:
         return None

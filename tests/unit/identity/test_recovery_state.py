@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.identity import standing
+from fleet_agent.identity import recovery_state
 from fleet_agent.identity.ladder import Rung
-from fleet_agent.identity.standing import Standing
+from fleet_agent.identity.recovery_state import RecoveryState
 from support.clock import FakeClock
 
 
-def full(clock: FakeClock) -> Standing:
-    moment = standing.stamp(clock)
-    found = Standing(
+def full(clock: FakeClock) -> RecoveryState:
+    moment = recovery_state.stamp(clock)
+    found = RecoveryState(
         refused_since=1.0,
         refused_for=2.0,
         refused=moment,
@@ -30,10 +30,10 @@ def full(clock: FakeClock) -> Standing:
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     clock = FakeClock()
-    standing.write(tmp_path, full(clock))
-    assert standing.read(tmp_path) == full(clock)
-    assert (tmp_path / standing.FILE).stat().st_mode & 0o777 == 0o600
-    assert standing.read(tmp_path / "elsewhere") == Standing()
+    recovery_state.write(tmp_path, full(clock))
+    assert recovery_state.read(tmp_path) == full(clock)
+    assert (tmp_path / recovery_state.FILE).stat().st_mode & 0o777 == 0o600
+    assert recovery_state.read(tmp_path / "elsewhere") == RecoveryState()
 
 
 @pytest.mark.parametrize(
@@ -55,37 +55,39 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_ours_to_understand_is_none(tmp_path: Path, change: dict[str, object]) -> None:
-    value = {**standing.dump(full(FakeClock())), **change}
-    (tmp_path / standing.FILE).write_text(json.dumps(value))
-    found = standing.read(tmp_path)
-    standing.shown(found)
-    assert found == Standing() or change == {"refused_since": True}
+    value = {**recovery_state.dump(full(FakeClock())), **change}
+    (tmp_path / recovery_state.FILE).write_text(json.dumps(value))
+    found = recovery_state.read(tmp_path)
+    recovery_state.shown(found)
+    assert found == RecoveryState() or change == {"refused_since": True}
     for text in ("", "[]", "{", "[" * 100_000):
-        (tmp_path / standing.FILE).write_text(text)
-        assert standing.read(tmp_path) == Standing()
+        (tmp_path / recovery_state.FILE).write_text(text)
+        assert recovery_state.read(tmp_path) == RecoveryState()
 
 
 def test_time_is_by_a_clock_that_does_not_step(tmp_path: Path) -> None:
     clock = FakeClock()
-    standing.write(tmp_path, dataclasses.replace(Standing(), asked=standing.stamp(clock)))
-    asked = standing.read(tmp_path).asked
+    recovery_state.write(
+        tmp_path, dataclasses.replace(RecoveryState(), asked=recovery_state.stamp(clock))
+    )
+    asked = recovery_state.read(tmp_path).asked
     assert asked is not None
     clock.now += 10 * 86400.0
-    assert standing.since(asked, clock) == 0.0
+    assert recovery_state.since(asked, clock) == 0.0
     clock.go(100.0)
-    assert standing.since(asked, clock) == 100.0
+    assert recovery_state.since(asked, clock) == 100.0
     clock.reboot()
-    assert standing.since(asked, clock) > 86400.0
+    assert recovery_state.since(asked, clock) > 86400.0
 
 
 def test_history_keeps_what_is_new_and_is_bounded() -> None:
-    found = Standing()
+    found = RecoveryState()
     for turn in range(50):
         found = found.at(Rung.ASKING, "asked", turn).at(Rung.APPROVAL, "403", turn)
     assert [entry.rung for entry in found.history] == [Rung.ASKING, Rung.APPROVAL]
     for turn in range(100):
         found = found.at(Rung.WAITING, f"why {turn}", turn)
-    assert len(found.history) == standing.HISTORY
+    assert len(found.history) == recovery_state.HISTORY
 
 
 def test_back_in_service_all_is_forgotten_but_the_certificate_and_the_history() -> None:
@@ -102,8 +104,8 @@ def test_back_in_service_all_is_forgotten_but_the_certificate_and_the_history() 
 
 
 def test_what_is_shown() -> None:
-    assert standing.shown(Standing()) is None
-    shown = standing.shown(full(FakeClock()))
+    assert recovery_state.shown(RecoveryState()) is None
+    shown = recovery_state.shown(full(FakeClock()))
     assert shown is not None
     assert shown["rung"] == "waiting for approval"
     assert shown["next_try"] == "2027-01-15T08:00:05Z"

@@ -1,4 +1,4 @@
-"""What is said of a dead identity: what is wrong, and what would bring the device back."""
+"""The problem of a dead identity in words: what is wrong, and what would bring the device back."""
 
 from fleet_agent import clock
 from fleet_agent.config.settings import Settings
@@ -7,19 +7,19 @@ from fleet_agent.health import table
 from fleet_agent.health.problems import Problem
 from fleet_agent.identity import recover
 from fleet_agent.identity.ladder import Rung
-from fleet_agent.identity.standing import Standing
+from fleet_agent.identity.recovery_state import RecoveryState
 from fleet_agent.pasted import word
 
 
-def problem(
-    known: Standing, credential: Credential, settings: Settings, *, is_expired: bool
+def describe(
+    known: RecoveryState, credential: Credential, settings: Settings, *, is_expired: bool
 ) -> Problem:
-    """Puts it into words.
+    """Makes the problem.
 
     Args:
-        known: Where the device stands.
+        known: How far recovery has come.
         credential: The dead one.
-        settings: What there is to ask with.
+        settings: Say whether there is a claim to ask with.
         is_expired: Whether its certificate has expired.
     """
     if is_expired:

@@ -1,4 +1,4 @@
-"""Credentials without the agent: asked for by a command, once, kept nowhere."""
+"""AWS credentials without a running agent: a command asks AWS IoT once and keeps nothing."""
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import Settings

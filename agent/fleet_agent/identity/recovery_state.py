@@ -1,6 +1,6 @@
-"""Where a device stands on the ladder back, as it is kept on disk: a restart goes on from there.
+"""Where a device is on the ladder back, kept on disk so that a restart goes on from there.
 
-Times stand beside the machine's boot and its seconds in it, so that setting the clock makes nothing older.
+Each time is stored with the boot and the seconds since it, so that setting the clock makes nothing older.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 FILE = "recovery.json"
 HISTORY = 20  # entries kept
 _SCHEMA = 1
-_MOST = 1e11  # seconds; more is no time that anybody can write down
+_MOST = 1e11  # seconds; a larger number is no valid time
 
 
 @record
@@ -53,21 +53,21 @@ class Entry:
 
 
 @record
-class Standing:
-    """What is known of an identity that is refused, and of those before.
+class RecoveryState:
+    """What is known of an identity that AWS IoT refuses, and of the ones before it.
 
     Args:
-        rung: Where it is.
+        rung: How far the device has come.
         why: What brought it there, in words.
-        remedy: What to do about it, where somebody has to.
+        remedy: What a person has to do about it, if anything.
         refused_since: The first refusal (Unix seconds).
-        refused_for: Seconds that count.
+        refused_for: Seconds of refusal that count.
         refused: The last refusal.
         delay: Seconds, this device's share of the fleet's spread.
         tries: How often the claim was used since the identity died.
         tried: When it was used last; the next try comes ``wait`` seconds later.
-        asked: When a certificate was asked for last, of this identity's end or an earlier one's.
-        starts_over: An attempt under way leads nowhere: the next certificate begins another.
+        asked: When a certificate was last asked for, for this identity or an earlier one.
+        starts_over: The attempt under way cannot succeed: the next certificate begins another.
         history: The last rungs.
     """
 
@@ -85,57 +85,57 @@ class Standing:
     starts_over: bool = False
     history: tuple[Entry, ...] = ()
 
-    def at(self, rung: Rung, why: str, now: float) -> "Standing":
-        """The same on a rung; the history has no entry for each time that a device goes to and fro between two."""
+    def at(self, rung: Rung, why: str, now: float) -> "RecoveryState":
+        """The same on another rung; the history skips a device that goes back and forth between two."""
         history = self.history
         if (rung, why) not in [(entry.rung, entry.why) for entry in history[-2:]]:
             history = (*history, Entry(time=now, rung=rung, why=why))[-HISTORY:]
         return dataclasses.replace(self, rung=rung, why=why, remedy="", history=history)
 
-    def in_service(self, why: str, now: float) -> "Standing":
-        """The device is back: all is forgotten but the history, and when a certificate was asked for."""
-        return Standing(
+    def in_service(self, why: str, now: float) -> "RecoveryState":
+        """The device is back: only the history is kept, and when a certificate was last asked for."""
+        return RecoveryState(
             why=why, asked=self.asked, history=self.at(Rung.IN_SERVICE, why, now).history
         )
 
 
-def read(state_dir: Path) -> Standing:
-    """Where the device stands; a file that is not ours to understand is as none."""
+def read(state_dir: Path) -> RecoveryState:
+    """Reads the state; a file that cannot be understood counts as missing."""
     try:
         data = files.read(state_dir / FILE)
-        return Standing() if data is None else load(json.loads(data))
+        return RecoveryState() if data is None else load(json.loads(data))
     except (StateDirectoryError, ValueError, LookupError, TypeError, RecursionError) as error:
         _log.warning("%s is not read: %s", FILE, error)
-        return Standing()
+        return RecoveryState()
 
 
-def write(state_dir: Path, standing: Standing) -> None:
-    """Writes the standing to disk.
+def write(state_dir: Path, state: RecoveryState) -> None:
+    """Writes the state to disk.
 
     Raises:
         StateDirectoryError: It cannot be written.
     """
-    files.write(state_dir / FILE, json.dumps(dump(standing), indent=1).encode() + b"\n", 0o600)
+    files.write(state_dir / FILE, json.dumps(dump(state), indent=1).encode() + b"\n", 0o600)
 
 
-def dump(standing: Standing) -> dict[str, object]:
-    """The standing as ``recovery.json`` has it."""
+def dump(state: RecoveryState) -> dict[str, object]:
+    """The state as ``recovery.json`` has it."""
     return {
         "schema": _SCHEMA,
-        **dataclasses.asdict(standing),
-        "rung": standing.rung.value,
-        "history": [{**vars(entry), "rung": entry.rung.value} for entry in standing.history],
+        **dataclasses.asdict(state),
+        "rung": state.rung.value,
+        "history": [{**vars(entry), "rung": entry.rung.value} for entry in state.history],
     }
 
 
-def load(value: Mapping[str, Any]) -> Standing:
-    """Reads the standing from ``recovery.json``.
+def load(value: Mapping[str, Any]) -> RecoveryState:
+    """Reads the state from ``recovery.json``.
 
     Raises:
         LookupError, TypeError, ValueError: It is not as it was written.
     """
     began = value["refused_since"]
-    return Standing(
+    return RecoveryState(
         rung=Rung(value["rung"]),
         why=str(value["why"]),
         remedy=str(value["remedy"]),
@@ -169,22 +169,22 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
-def shown(standing: Standing) -> dict[str, object] | None:
+def shown(state: RecoveryState) -> dict[str, object] | None:
     """What ``fleet-agent status --json`` shows; None for a device that was never refused."""
-    if not standing.history:
+    if not state.history:
         return None
-    tried = standing.tried
+    tried = state.tried
     return {
-        "rung": standing.rung.value,
-        "why": standing.why,
-        "refused_since": _text(standing.refused_since),
-        "refused_seconds": round(standing.refused_for),
-        "tries": standing.tries,
-        "next_try": _text(tried.wall + standing.wait if tried else None),
-        "certificate_asked_for": _text(standing.asked.wall if standing.asked else None),
+        "rung": state.rung.value,
+        "why": state.why,
+        "refused_since": _text(state.refused_since),
+        "refused_seconds": round(state.refused_for),
+        "tries": state.tries,
+        "next_try": _text(tried.wall + state.wait if tried else None),
+        "certificate_asked_for": _text(state.asked.wall if state.asked else None),
         "history": [
             {"time": clocks.text(entry.time), "rung": entry.rung.value, "why": entry.why}
-            for entry in standing.history
+            for entry in state.history
         ],
     }
 

@@ -1,4 +1,4 @@
-"""The device's key, made before there is a network: in the factory, so that the cloud knows what to expect."""
+"""The device's key, made in the factory before there is a network, so that the cloud can expect it."""
 
 import dataclasses
 import hashlib
@@ -17,16 +17,16 @@ from fleet_agent.record import record
 
 
 @record
-class Found:
-    """A key: the SHA-256 of its public half (SubjectPublicKeyInfo, DER; hex), and whether it was made just now."""
+class FactoryKey:
+    """What the cloud knows a key by: the SHA-256 of its public half (SubjectPublicKeyInfo, DER; hex)."""
 
     public_key_hash: str
     generation: int
     was_made: bool = False
 
 
-def look(settings: Settings) -> Found:
-    """The key that this device has, or is to have.
+def find(settings: Settings) -> FactoryKey:
+    """Finds the key that this device has; of an identity being replaced, the next one.
 
     Raises:
         DeviceError: There is none.
@@ -39,11 +39,11 @@ def look(settings: Settings) -> Found:
             remedy="Make one: fleet-agent key --make; or give the device an identity: fleet-agent provision",
             code="no-key",
         )
-    return _found(store, number, was_made=False)
+    return _key_of(store, number, was_made=False)
 
 
-def make(settings: Settings, *, allow_volatile: bool) -> Found:
-    """Makes the key that provisioning then uses, unless there is one.
+def make(settings: Settings, *, allow_volatile: bool) -> FactoryKey:
+    """Makes the key that provisioning will use, unless there is one.
 
     Raises:
         AgentError: It cannot be made or stored, or AWS is to make it.
@@ -56,7 +56,7 @@ def make(settings: Settings, *, allow_volatile: bool) -> Found:
     state.take(settings, allow_volatile=allow_volatile)
     store = open_store(settings)
     if (number := _number(store)) is not None:
-        return _found(store, number, was_made=False)
+        return _key_of(store, number, was_made=False)
     plan = key_plan(settings)
     if not plan.provides_key:
         raise DeviceError(
@@ -74,11 +74,11 @@ def make(settings: Settings, *, allow_volatile: bool) -> Found:
     key = DeviceKey(plan, store, here)
     found = key.make(found)
     key.csr(found)  # in a hardware token this is what makes it
-    return _found(store, found.number, was_made=True)
+    return _key_of(store, found.number, was_made=True)
 
 
 def _number(store: Store) -> int | None:
-    """The generation whose key counts: one to come before the one in use."""
+    """The generation whose key counts: a pending one before the one in use."""
     pending = store.pending()
     if pending is not None and pending.has_key:
         return pending.number
@@ -86,9 +86,9 @@ def _number(store: Store) -> int | None:
     return current.generation if current else None
 
 
-def _found(store: Store, number: int, *, was_made: bool) -> Found:
+def _key_of(store: Store, number: int, *, was_made: bool) -> FactoryKey:
     from fleet_agent.credentials import keys
 
     public = keys.public_key_of_key(store.key(number), f"generation {number}")
     digest = hashlib.sha256(public).hexdigest()
-    return Found(public_key_hash=digest, generation=number, was_made=was_made)
+    return FactoryKey(public_key_hash=digest, generation=number, was_made=was_made)

@@ -1,4 +1,4 @@
-"""The one reader of unit files and drop-ins, as systemd.syntax(7) has them. Pure."""
+"""The one parser of unit files and drop-ins, by systemd.syntax(7). Pure."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from fleet_agent.record import record
 
 @record
 class Line:
-    """A line that says something; what is no assignment (``key=value`` in a section) systemd leaves out."""
+    """A line with content; systemd ignores one that is no assignment (``key=value`` in a section)."""
 
     section: str
     key: str
@@ -16,7 +16,7 @@ class Line:
 
 
 def lines(text: str) -> Iterator[Line]:
-    """Reads a file, or several one behind the other: continued lines joined, remarks left out."""
+    """Parses a file, or several files in a row: joins continued lines, drops comments."""
     section = ""
     for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
         if not line or line[0] in "#;":
