@@ -19,13 +19,13 @@ from fleet_agent.errors import AgentError
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
+from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.jobs import Jobs
-from fleet_agent.orders.line import Line
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import JOB, MESSAGE
+from fleet_agent.orders.order_queue import OrderQueue
 from fleet_agent.orders.roster import FOLDER, Roster
-from fleet_agent.orders.shared import Shared
 from fleet_agent.session.events import Message
 from fleet_agent.session.message import Outgoing
 
@@ -87,7 +87,7 @@ class Device:
         self._mailbox = Mailbox(self._clock)
         self._later: list[Callable[[], None]] = []
         health = Health(state_dir.parent / "run", self._clock)
-        shared = Shared(clock=self._clock, health=health)
+        shared = HandlerContext(clock=self._clock, health=health)
         script = f'echo "${{FLEET_AGENT_MESSAGE_ID}}" >>{cloud.folder}/done'
         handlers = {"note": Handler(exec=ExecHandler(argv=("sh", "-c", script), max_waiting=1))}
         self._roster = Roster(state_dir / FOLDER, handlers, self._mailbox, shared)
@@ -134,7 +134,7 @@ class Device:
     def _is_idle(self) -> bool:
         handler = next(iter(self._roster))
         is_over = self._cloud.job["status"] not in ("QUEUED", "IN_PROGRESS")
-        is_quiet = handler._current is None and not len(handler._line) and not self._later
+        is_quiet = handler._current is None and not len(handler._queue) and not self._later
         return (
             is_over and is_quiet and not self._cloud.sent and handler.due > self._clock.monotonic()
         )
@@ -194,7 +194,7 @@ def prepare(folder: Path) -> None:
 def give(state_dir: Path, cloud: Cloud, writer: str = "right") -> None:
     """Has a device take them."""
     if writer == IN_MEMORY:
-        Line.add = lambda line, order, **_: line.add_in_memory(order)  # type: ignore[method-assign]
+        OrderQueue.add = lambda line, order, **_: line.add_in_memory(order)  # type: ignore[method-assign]
     state_dir.mkdir(exist_ok=True)
     Device(state_dir, cloud).run()
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from fleet_agent.config.handlers import ExecHandler
 from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.document import Step, UnfitError
 from fleet_agent.orders.jobs.facts import facts
 from fleet_agent.orders.jobs.jobs import Jobs
-from fleet_agent.orders.jobs.own import Operation
+from fleet_agent.orders.jobs.operation import Operation
 from fleet_agent.orders.jobs.progress import NAME
 from fleet_agent.orders.roster import Roster
 from fleet_agent.orders.rotation import MoveOperation, RotateOperation
-from fleet_agent.orders.shared import Shared
 from fleet_agent.session.message import Outgoing
 
 _ROOT = "root"
@@ -25,7 +25,7 @@ _RUN_COMMAND = "run-command"  # the name of the handler of commands of a documen
 def make_jobs(
     context: OrdersContext,
     roster: Roster,
-    shared: Shared,
+    shared: HandlerContext,
     send: Callable[[Outgoing], None],
     move: MoveOperation | None = None,
 ) -> tuple[Jobs, RotateOperation]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.orders import order as origins
 from fleet_agent.orders.answer import Answers
+from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.orders.router import Orders, RotationObserver, Taker
-from fleet_agent.orders.shared import Shared
 from fleet_agent.telemetry.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def make_orders(context: OrdersContext, publisher: Publisher) -> Orders:
     """Builds them. What is not configured is not imported: it would stay in the daemon's memory."""
     settings, health = context.settings, context.health
-    shared = Shared(clock=health.clock, health=health, reserved=context.reserved)
+    shared = HandlerContext(clock=health.clock, health=health, reserved=context.reserved)
     folder = Path(settings.state_dir) / FOLDER
     roster = Roster(folder, settings.handlers, context.mailbox, shared)
     answers = Answers(publisher.answer, context.own)

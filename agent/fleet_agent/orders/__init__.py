@@ -1,1 +1,1 @@
-"""What comes down and asks for something: each order goes to one handler, and its outcome back to who asked."""
+"""What comes down: each order goes to one handler, and its outcome back to its sender."""

@@ -50,18 +50,18 @@ class Answers:
     def report(
         self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
     ) -> None:
-        """Answers, when it is its turn (``shared.Reporter``)."""
+        """Puts the answer into the queue (``handler_context.Reporter``)."""
         topic = order.response_topic
         if topic is None:
             forget()
             return
-        # It waited on disk, perhaps since before the configuration was another one.
+        # The order waited on disk, perhaps under an older configuration.
         if (why := refusal(topic, order.correlation_data, self.own)) is not None:
             _log.warning("%s: no answer: the response topic %s %s", handler, printable(topic), why)
             forget()
             return
 
-        # The payload of a flood of them is not to be kept until the answers have left.
+        # The closure must not keep payloads in memory until the answers have left.
         correlation_data = order.correlation_data
 
         def send() -> None:
@@ -81,8 +81,7 @@ class Answers:
         self._send()
 
     def _send(self) -> None:
-        # What is dropped at once ends within the call: answers to a topic that is not published on any more must not
-        # be one stack of calls.
+        # An answer that is dropped at once ends within the call: many of them must not nest.
         if self._is_sending:
             return
         self._is_sending = True

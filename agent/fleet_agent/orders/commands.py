@@ -1,8 +1,8 @@
 """AWS IoT Commands: each request to its handler, and its outcome back, until AWS has taken it.
 
-The id of an execution is in the topic alone. A request is acknowledged when its order is kept on disk, or, refused,
-when AWS has the answer; one that comes twice is carried out once. A command that takes a while is reported to be in
-progress; the end follows when AWS has taken that, since two answers that cross are refused.
+The id of an execution is in the topic alone. A request is acknowledged when its order is on disk, or, if it is refused,
+when AWS has the answer; one that is sent twice is carried out once. A command that takes a while is reported as in
+progress; its end is sent only after AWS has taken that, since AWS refuses answers that cross.
 """
 
 import collections
@@ -27,7 +27,7 @@ from fleet_agent.session.message import Outgoing
 _log = logging.getLogger(__name__)
 
 SOON = 1.0  # seconds after which a command is reported to be in progress
-LIMIT = 10.0  # seconds for AWS's answer, the first time; twice as many each time after
+LIMIT = 10.0  # seconds to AWS's first answer; doubled with each try
 TRIES = 8  # of an answer: more than an hour
 _TEXT = 1024  # characters of a reason that AWS takes
 _OUTPUT = 2048  # characters of an output: a few KB at most in an answer
@@ -42,22 +42,22 @@ _STATUS = {
     Result.REFUSED: "REJECTED",
     Result.TIMED_OUT: "TIMED_OUT",
 }
-_AGAIN = ("DataConflict", "InternalError", "RequestThrottled")
+_RETRYABLE = ("DataConflict", "InternalError", "RequestThrottled")
 
 
 @mutable
 class _Execution:
-    """A command at hand; ``said`` is what AWS was told last and has not answered; ``due`` in monotonic seconds.
+    """A command under way; ``unanswered`` is the status that AWS was sent last and has not answered yet.
 
-    ``handler`` is None of one that none takes: ``acknowledge`` is called at its end. ``is_new``: AWS does not have it
-    as in progress yet.
+    ``due`` is in monotonic seconds. ``handler`` is None of a refused command; ``acknowledge`` is called at its end.
+    ``is_new``: AWS does not know yet that it is in progress.
     """
 
     id: str
     due: float
     handler: Handler | None = None
     is_new: bool = True
-    said: str = ""
+    unanswered: str = ""
     tries: int = 0
     end: dict[str, object] | None = None
     forget: Callable[[], None] = lambda: None
@@ -102,34 +102,34 @@ class Commands:
         return min((execution.due for execution in self._executions.values()), default=math.inf)
 
     def act(self) -> None:
-        """Reports what goes on, and again what AWS has not answered."""
+        """Reports commands in progress, and sends again what AWS has not answered."""
         now = self._clock.monotonic()
         for execution in [
             execution for execution in self._executions.values() if execution.due <= now
         ]:
-            if execution.said == _IN_PROGRESS:
+            if execution.unanswered == _IN_PROGRESS:
                 # No answer: the end matters more, and does not wait for one any longer.
-                execution.is_new, execution.said = False, ""
+                execution.is_new, execution.unanswered = False, ""
             if execution.tries >= TRIES:
                 _log.warning("AWS IoT did not take the outcome of the command %s", execution.id)
-                self._over(execution)
+                self._finish(execution)
             else:
-                self._say(execution)
+                self._send_status(execution)
 
     def connected(self) -> None:
-        """The connection stands: say again what may have been lost."""
+        """The connection stands: sends again what may have been lost."""
         self._is_connected = True
         for execution in list(self._executions.values()):
             if execution.end is not None:
-                self._say(execution)
+                self._send_status(execution)
             elif execution.is_new:
                 execution.due = self._clock.monotonic() + SOON
 
     def disconnected(self) -> None:
-        """The connection ended: answers do not come any more, and what is not acknowledged comes again."""
+        """The connection ended: no answers will come, and AWS sends again what is not acknowledged."""
         self._is_connected = False
         for execution in list(self._executions.values()):
-            execution.said = ""
+            execution.unanswered = ""
             if execution.handler is None or (
                 execution.end is None and not execution.handler.keeps(_identity(execution.id))
             ):
@@ -197,7 +197,7 @@ class Commands:
         return Receipt.TAKEN if is_taken else Receipt.HELD
 
     def _again(self, identifier: str, message: Arrived) -> Receipt:
-        """It came before; perhaps as this very packet, whose acknowledgement would be that of one that is not safe."""
+        """A request was delivered again, perhaps as the same packet: not acknowledged before it is safe."""
         _log.info("the command %s came again", identifier)
         execution = self._executions.get(identifier)
         if execution is not None and execution.handler is None:
@@ -218,7 +218,7 @@ class Commands:
     def report(
         self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
     ) -> None:
-        """A command has ended (``shared.Reporter``)."""
+        """A command has ended (``handler_context.Reporter``)."""
         identifier = (order.identity or "").removeprefix("command:")
         execution = self._executions.get(identifier)
         if execution is None:  # it ended, or was begun, before the agent did
@@ -226,16 +226,16 @@ class Commands:
             self._executions[identifier] = execution
         execution.end, execution.forget = answer(outcome), forget
         # While AWS has not answered that it is in progress the end waits.
-        if not execution.said:
-            self._say(execution)
+        if not execution.unanswered:
+            self._send_status(execution)
 
-    def _say(self, execution: _Execution) -> None:
-        """Says the end; or that it goes on, where AWS does not know yet."""
+    def _send_status(self, execution: _Execution) -> None:
+        """Sends the end; or, where AWS does not know yet, that the command is in progress."""
         if not self._is_connected or not (execution.end or execution.is_new):
             execution.due = math.inf
             return
         values = execution.end or {"status": _IN_PROGRESS}
-        execution.said = str(values["status"])
+        execution.unanswered = str(values["status"])
         execution.tries += execution.end is not None
         execution.due = self._clock.monotonic() + LIMIT * 2.0 ** max(execution.tries - 1, 0)
         payload = json.dumps(values).encode()
@@ -244,21 +244,21 @@ class Commands:
 
     def _answered(self, identifier: str, payload: bytes, *, is_good: bool) -> None:
         execution = self._executions.get(identifier)
-        if execution is None or not execution.said:
+        if execution is None or not execution.unanswered:
             return
-        said, execution.said = execution.said, ""
-        if not is_good and self._is_refused_for_a_moment(execution, payload):
+        status, execution.unanswered = execution.unanswered, ""
+        if not is_good and self._is_refused_for_now(execution, payload):
             execution.due = self._clock.monotonic() + min(2.0**execution.tries, 60.0)
-        elif said == _IN_PROGRESS:
-            # Where it is over in the cloud the end is said all the same: the cloud's time-out is not the last word.
+        elif status == _IN_PROGRESS:
+            # The end is sent even if the execution is over in the cloud: AWS still takes one after its own time-out.
             execution.is_new = False
-            self._say(execution)
+            self._send_status(execution)
         else:
             if is_good:
-                _log.info("the command %s is %s", execution.id, said)
-            self._over(execution)
+                _log.info("the command %s is %s", execution.id, status)
+            self._finish(execution)
 
-    def _is_refused_for_a_moment(self, execution: _Execution, payload: bytes) -> bool:
+    def _is_refused_for_now(self, execution: _Execution, payload: bytes) -> bool:
         values = foreign.read_object(payload) or {}
         code, words = (
             printable(str(values.get("error"))),
@@ -267,9 +267,9 @@ class Commands:
         _log.warning(
             "AWS IoT refused the answer to the command %s: %s: %s", execution.id, code, words
         )
-        return code in _AGAIN
+        return code in _RETRYABLE
 
-    def _over(self, execution: _Execution) -> None:
+    def _finish(self, execution: _Execution) -> None:
         del self._executions[execution.id]
         execution.forget()
         for acknowledge in execution.acknowledge:

@@ -1,7 +1,7 @@
 """Recognises a message that was handled before, by an id that its sender gave it.
 
-The last ``REMEMBERED`` ids of a handler are kept in a file, a line each, durable before a program starts and after a
-file is written or a socket has answered. A message without an id is handled each time.
+The last ``REMEMBERED`` ids of a handler are kept in a file, one a line. They are durable before a program starts, and
+after a file is written or a socket has answered. A message without an id is handled each time.
 """
 
 import collections
@@ -56,7 +56,7 @@ def _member(payload: bytes, name: str) -> str | None:
 
 
 class Remembered:
-    """The ids that a handler had last.
+    """The last ids that a handler has seen.
 
     Args:
         path: Where they are kept; its folder is made when there are any.
@@ -79,7 +79,7 @@ class Remembered:
         return found in self._ids
 
     def add(self, found: str) -> None:
-        """Remembers it, durably.
+        """Remembers an id, durably.
 
         Raises:
             StateDirectoryError: It is remembered for as long as the agent runs.
@@ -87,7 +87,7 @@ class Remembered:
         self._keep("+", found)
 
     def forget(self, found: str) -> None:
-        """It was not handled after all.
+        """Forgets an id: its order was not handled after all.
 
         Raises:
             StateDirectoryError: It is forgotten for as long as the agent runs.

@@ -1,10 +1,10 @@
-"""One handler: takes an order at a time, lets others wait, refuses what it cannot take, and reports the outcome.
+"""One handler: carries out one order at a time, lets others wait, refuses what it cannot take, reports outcomes.
 
-An order is acknowledged to AWS when it is safe: a file is written, and everything else is in a file of its own, which
-stays until who asked has the outcome. So an order outlives the agent: what waited is carried out, a socket is asked
-until it has answered, a helper is asked what became of it, a program that was started is not started again: its
-outcome is that it was interrupted. Where so many wait that no more may, orders are held: AWS keeps what is not
-acknowledged, and sends it again when the connection ends before its turn has come.
+An order is acknowledged to AWS when it is safe: a file handler has written its file, and every other order is in a file
+of its own, which stays until the sender has the outcome. So an order outlives the agent: one that waited is carried
+out, a socket is asked until it answers, a helper is asked for the result. A program that was started is not started
+again; its outcome is that it was interrupted. When the queue is full, orders are held: AWS keeps what is not
+acknowledged, and sends it again if the connection ends before its turn comes.
 """
 
 import functools
@@ -17,10 +17,11 @@ from fleet_agent import clock as clocks
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.orders.deduplicate import Remembered
+from fleet_agent.orders.handler_context import Counters, HandlerContext
 from fleet_agent.orders.handlers.work import Limits, Work
-from fleet_agent.orders.held import Held
-from fleet_agent.orders.line import Item, Line
+from fleet_agent.orders.held import HeldOrders
 from fleet_agent.orders.order import MESSAGE, Order
+from fleet_agent.orders.order_queue import Item, OrderQueue
 from fleet_agent.orders.outcome import (
     BUSY,
     CANCELED,
@@ -32,12 +33,11 @@ from fleet_agent.orders.outcome import (
     Result,
     failure,
 )
-from fleet_agent.orders.shared import Counters, Shared
 from fleet_agent.printable import printable
 
 _log = logging.getLogger(__name__)
 
-AGAIN = 10.0  # seconds until an order that the disk does not give is read again
+AGAIN = 10.0  # seconds until an order that cannot be read from disk is read again
 
 _REMEDIES = {
     "not-started": "Look at the handler's argv: the path, mode and first line (#!), and what the unit allows.",
@@ -53,47 +53,49 @@ class Handler:
     """Carries out orders, one at a time.
 
     Args:
-        name: In the status.
-        work: What it does.
-        limits: Of its orders.
-        folder: Keeps its orders and the ids it had; made when there is something to keep.
-        shared: Where outcomes and problems go.
+        name: Its name in the status.
+        work: What it does with an order.
+        limits: The limits of its orders.
+        folder: Keeps its orders and the ids it has seen; made when there is something to keep.
+        context: Where outcomes and problems go.
     """
 
     def __init__(
-        self, name: str, work: Work, limits: Limits, folder: Path, shared: Shared
+        self, name: str, work: Work, limits: Limits, folder: Path, context: HandlerContext
     ) -> None:
         self.name = name
         self.counters = Counters()
         self.limits = limits
         self.folder = folder
         self._work = work
-        self._shared = shared
-        self._line = Line(folder)
+        self._context = context
+        self._queue = OrderQueue(folder)
         self._remembered = Remembered(folder / "ids")
         self._current: tuple[Item, Order] | None = None
-        self._held = Held()
+        self._held = HeldOrders()
         self._is_going = False
         self._is_closed = False
         self._is_canceled = False  # the current one
-        self._blocked_until = 0.0  # monotonic seconds: the disk does not give the next one
-        self.counters.waiting = len(self._line)
+        self._blocked_until = (
+            0.0  # monotonic seconds: the next order cannot be read from disk before
+        )
+        self.counters.waiting = len(self._queue)
 
     @property
     def due(self) -> float:
-        """When ``act`` is to be called: at once when something is there from before."""
-        if self._line.begun or self._line.ended:
+        """When ``act`` is to be called: at once if an earlier run left something."""
+        if self._queue.begun or self._queue.ended:
             return 0.0
         if self._current is not None:
             return self._work.due
-        return self._blocked_until if len(self._line) and not self._is_closed else math.inf
+        return self._blocked_until if len(self._queue) and not self._is_closed else math.inf
 
     def act(self) -> None:
-        """Begins what waits, or ends what goes on: its time is over."""
-        if self._line.begun or self._line.ended:
+        """Begins what waits, or ends what has run out of time."""
+        if self._queue.begun or self._queue.ended:
             self._resume()
         if self._current is not None:
-            if self._work.due <= self._shared.clock.monotonic():
+            if self._work.due <= self._context.clock.monotonic():
                 self._work.act()
         else:
             self._go()
@@ -102,15 +104,15 @@ class Handler:
     def take(
         self, order: Order, acknowledge: Callable[[], None], *, comes_again: bool = True
     ) -> bool:
-        """Carries it out, or has it wait; otherwise refuses or leaves it. Once closed, it waits for the next run.
+        """Takes an order: carries it out, queues it, holds it, or refuses it. Once closed, queues it for the next run.
 
         Args:
             order: What to do.
             acknowledge: Called once it need not come again.
-            comes_again: Whether it does until then.
+            comes_again: Whether AWS sends it again until then.
 
         Returns:
-            Whether it was acknowledged; else it is held.
+            Whether it was acknowledged; if not, it is held.
         """
         identity = order.identity
         if len(order.payload) > self.limits.size:
@@ -128,17 +130,17 @@ class Handler:
             self.counters.held = len(self._held)
             return False
         else:
-            words = f"{len(self._line) + len(self._held)} orders wait already"
+            words = f"{len(self._queue) + len(self._held)} orders wait already"
             self.refuse(order, failure(BUSY, words))
         acknowledge()
         return True
 
     def holds(self, identity: str) -> bool:
-        """Whether one of that identity is held: it is not safe yet."""
+        """Whether an order of that identity is held, and so not safe yet."""
         return self._held.has(identity)
 
     def hold_again(self, identity: str, acknowledge: Callable[[], None]) -> None:
-        """One that is held came again: both are acknowledged when its turn comes."""
+        """A held order was delivered again: both deliveries are acknowledged when its turn comes."""
         self._held.acknowledge_with(identity, acknowledge)
 
     def knows(self, identity: str) -> bool:
@@ -150,14 +152,14 @@ class Handler:
         return self._held.has(identity) or self.keeps(identity)
 
     def keeps(self, identity: str) -> bool:
-        """Whether it has one that need not come again."""
+        """Whether an order of that identity is safe here, so that AWS need not send it again."""
         goes_on = self._current is not None and self._current[1].identity == identity
-        return goes_on or self._line.has(identity) or self._line.had(identity)
+        return goes_on or self._queue.has(identity) or self._queue.had(identity)
 
     def cancel(self, identity: str) -> None:
-        """Whoever gave it does not want it any more: end it, and report nothing. The next one waits for that."""
+        """Ends an order that its sender no longer wants, and reports nothing; the next one waits for that."""
         self._held.drop(identity)
-        if (item := self._line.take(identity)) is not None:
+        if (item := self._queue.take(identity)) is not None:
             self._forget_file(item)
         if self._current is not None and self._current[1].identity == identity:
             self._is_canceled = True
@@ -173,7 +175,7 @@ class Handler:
 
     @property
     def _is_full(self) -> bool:
-        return self._has_to_wait and len(self._line) >= self.limits.waiting
+        return self._has_to_wait and len(self._queue) >= self.limits.waiting
 
     def _duplicate(self, order: Order) -> None:
         self.counters.duplicates += 1
@@ -182,21 +184,21 @@ class Handler:
             self._report(order, failure(DUPLICATE, "a message of that id was taken before"))
 
     def _accept(self, order: Order) -> None:
-        """Puts it into the line; when this returns it need not come again."""
+        """Puts an order into the queue; when this returns AWS need not send it again."""
         if self._work.is_instant and not self._has_to_wait:
-            self._line.add_in_memory(order)
+            self._queue.add_in_memory(order)
         else:
-            is_next = not (self._has_to_wait or self._is_going or len(self._line))
+            is_next = not (self._has_to_wait or self._is_going or len(self._queue))
             try:
-                self._line.add(order, is_begun=is_next and not self._work.is_repeated)
+                self._queue.add(order, is_begun=is_next and not self._work.is_repeated)
             except StateDirectoryError as error:
-                self._shared.not_kept(error)
+                self._context.not_kept(error)
             else:
-                self._shared.health.clear(table.ORDERS_NOT_KEPT)
+                self._context.health.clear(table.ORDERS_NOT_KEPT)
         self._go()
 
     def _admit(self) -> None:
-        """Gives what is held the places that came free; while others are begun it is not known which do."""
+        """Moves held orders into the queue where places came free, which shows only when no other is being begun."""
         while self._held and not (self._is_going or self._is_full):
             item = self._held.first()
             self.counters.held = len(self._held)
@@ -205,46 +207,46 @@ class Handler:
                 acknowledge()
 
     def disconnected(self) -> None:
-        """The connection ended: what is held comes again."""
+        """The connection ended: AWS sends again what is held."""
         self._held.clear()
         self.counters.held = 0
 
     def refuse(self, order: Order, outcome: Outcome) -> None:
-        """Leaves it, and reports that; the caller acknowledges it."""
+        """Refuses an order and reports that; the caller acknowledges it."""
         self.counters.refused += 1
         self._note(outcome)
-        self._shared.note(self.name, order, outcome.result, outcome.reason)
+        self._context.note(self.name, order, outcome.result, outcome.reason)
         _log.warning("%s: refused what came %s: %s", self.name, _shown(order), outcome.reason)
         self._report(order, outcome)
 
     # One at a time ----------------------------------------------------------------------------------------------------
 
     def _go(self) -> None:
-        """Begins what waits, where nothing goes on."""
-        self.counters.waiting = len(self._line)
+        """Begins what waits, unless something is being carried out."""
+        self.counters.waiting = len(self._queue)
         if self._is_going or (self._is_closed and not self._work.is_instant):
             return
         self._is_going = True
         try:
-            while self._current is None and (found := self._line.next()) is not None:
+            while self._current is None and (found := self._queue.next()) is not None:
                 self._begin(*found)
         except StateDirectoryError as error:
-            self._shared.not_kept(error)
-            self._blocked_until = self._shared.clock.monotonic() + AGAIN
+            self._context.not_kept(error)
+            self._blocked_until = self._context.clock.monotonic() + AGAIN
         self._is_going = False
-        self.counters.waiting = len(self._line)
+        self.counters.waiting = len(self._queue)
 
     def _begin(self, item: Item, order: Order) -> None:
         if order.identity is not None and order.identity in self._remembered:
             self._forget_file(item)  # the agent ended between the two
             return
-        if order.bound is not None and order.bound.left(self._shared.clock) <= 0:
+        if order.bound is not None and order.bound.left(self._context.clock) <= 0:
             self._conclude(item, order, failure(TIMEOUT, "its time was over before its turn came"))
             return
         if not self._work.is_repeated:
-            self._keep(functools.partial(self._line.begin, item))
+            self._keep(functools.partial(self._queue.begin, item))
         if self._work.goes_on and item.path is None:
-            # It would be begun again: after each boot, for ever, if that is what it orders.
+            # Without a record it would be begun again: an order to reboot would do so after each boot.
             words = "the state directory takes no writes, and it is not begun without a note of it"
             self._conclude(item, order, failure("not-kept", words))
             return
@@ -254,9 +256,9 @@ class Handler:
         self._work.begin(order, self._done)
 
     def _resume(self) -> None:
-        """What an agent that has ended since had begun, and what it had not reported."""
-        ended, self._line.ended = self._line.ended, []
-        begun, self._line.begun = self._line.begun, []
+        """Takes up what an earlier run had begun, or not reported."""
+        ended, self._queue.ended = self._queue.ended, []
+        begun, self._queue.begun = self._queue.begun, []
         for item, order, outcome in ended:
             if outcome.was_begun and (outcome.is_good or not self._work.is_repeated):
                 self._remember(order)
@@ -271,7 +273,7 @@ class Handler:
             self._conclude(item, order, failure(STOPPED, _INTERRUPTED, was_begun=True))
 
     def close(self) -> None:
-        """Ends: what waits, or is asked of others, goes on when the agent runs again; a program is ended."""
+        """Ends a running program; what waits, or is asked of other programs, goes on with the next run."""
         self._is_closed = True
         if self._current is None:
             return
@@ -293,7 +295,7 @@ class Handler:
             self._unremember(order)
         if self._is_canceled:
             self._is_canceled = False
-            self._shared.note(self.name, order, outcome.result, outcome.reason)
+            self._context.note(self.name, order, outcome.result, outcome.reason)
             _log.info("%s: ended what was canceled", self.name)
             self._forget_file(item)
         else:
@@ -302,19 +304,19 @@ class Handler:
         self._admit()
 
     def _conclude(self, item: Item, order: Order, outcome: Outcome) -> None:
-        self._shared.note(self.name, order, outcome.result, outcome.reason)
+        self._context.note(self.name, order, outcome.result, outcome.reason)
         if outcome.is_good:
             self.counters.handled += 1
-            self._shared.health.clear(table.HANDLER_FAILED, self.name)
+            self._context.health.clear(table.HANDLER_FAILED, self.name)
         else:
             self.counters.failed += 1
             self._note(outcome)
             _log.warning("%s: %s", self.name, outcome.reason)
-            # The former is the sender's fault, the latter no fault.
+            # A refusal is the sender's fault, an interruption nobody's.
             if outcome.result is not Result.REFUSED and outcome.error != STOPPED:
                 self._raise(outcome)
         if order.is_answered:
-            self._keep(functools.partial(self._line.end, item, order, outcome))
+            self._keep(functools.partial(self._queue.end, item, order, outcome))
         if self._work.is_repeated and outcome.is_good:
             self._remember(order)
         if order.is_answered:
@@ -324,7 +326,7 @@ class Handler:
 
     def _report(self, order: Order, outcome: Outcome, item: Item | None = None) -> None:
         forget = functools.partial(self._forget_file, item) if item else _nothing
-        reporter = self._shared.reporters.get(order.origin)
+        reporter = self._context.reporters.get(order.origin)
         if reporter is None:
             _log.warning("%s: its outcome goes nowhere: no %ss are taken", self.name, order.origin)
             forget()
@@ -334,11 +336,11 @@ class Handler:
     def _raise(self, outcome: Outcome) -> None:
         title = f"The handler {self.name} failed: {outcome.reason.rstrip('.')}."
         remedy = _REMEDIES.get(outcome.error)
-        self._shared.health.report(table.HANDLER_FAILED.problem(title, remedy, name=self.name))
+        self._context.health.report(table.HANDLER_FAILED.problem(title, remedy, name=self.name))
 
     def _note(self, outcome: Outcome) -> None:
         self.counters.last_error = outcome.reason
-        self.counters.last_error_time = clocks.text(self._shared.clock.wall())
+        self.counters.last_error_time = clocks.text(self._context.clock.wall())
 
     # What is kept -----------------------------------------------------------------------------------------------------
 
@@ -351,13 +353,13 @@ class Handler:
             self._keep(functools.partial(self._remembered.forget, order.identity))
 
     def _forget_file(self, item: Item) -> None:
-        self._keep(functools.partial(self._line.remove, item))
+        self._keep(functools.partial(self._queue.remove, item))
 
     def _keep(self, change: Callable[[], None]) -> None:
         try:
             change()
         except StateDirectoryError as error:
-            self._shared.not_kept(error)
+            self._context.not_kept(error)
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""Orders that find no place in the line: held in memory and not acknowledged, so that AWS keeps them."""
+"""Orders that find no place in the queue: held in memory and not acknowledged, so that AWS keeps them."""
 
 import collections
 import dataclasses
@@ -6,20 +6,20 @@ from collections.abc import Callable
 
 from fleet_agent.orders.order import Order
 
-# Bytes that are held for one handler. AWS has at most 100 messages under way; another broker may not keep to that.
+# Bytes held for one handler. AWS sends at most 100 messages without an acknowledgement; other brokers may send more.
 HELD_BYTES = 16 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOrder:
-    """An order without a place in the line; of one that came again, what acknowledges each."""
+    """An order without a place in the queue, and what acknowledges each of its deliveries."""
 
     order: Order
     acknowledge: list[Callable[[], None]]
 
 
-class Held:
-    """Those of one handler, in the order in which they came."""
+class HeldOrders:
+    """The held orders of one handler, in the order in which they came."""
 
     def __init__(self) -> None:
         self._orders: collections.deque[HeldOrder] = collections.deque()
@@ -30,7 +30,7 @@ class Held:
         return len(self._orders)
 
     def has_room(self, size: int) -> bool:
-        """Whether one of so many bytes may be held, too."""
+        """Whether another one of so many bytes may be held."""
         return self._bytes + size <= HELD_BYTES
 
     def add(self, order: Order, acknowledge: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ class Held:
             self._by_id[order.identity] = item
 
     def acknowledge_with(self, identity: str, acknowledge: Callable[[], None]) -> None:
-        """One that is held came again. Perhaps it is the same packet: its acknowledgement would be that of both."""
+        """A held order was delivered again; perhaps as the same packet, whose acknowledgement would count for both."""
         self._by_id[identity].acknowledge.append(acknowledge)
 
     def has(self, identity: str) -> bool:

@@ -1,8 +1,8 @@
-"""Gives each message to its handler: that of the first subscription, in the order of the configuration, that matches.
+"""Gives each message to the handler of the first subscription that matches, in the order of the configuration.
 
 One message, one handler, one answer: filters may overlap, the special one first, the general one last. Subscriptions
-without a handler only log. What no subscription matches came without having been asked for, as AWS IoT's direct
-messages do: it is counted, and acknowledged, which is what their sender waits for.
+without a handler only log. A message that no subscription matches arrives unasked, as AWS IoT's direct messages do: it
+is counted and acknowledged, which is what its sender waits for.
 """
 
 import dataclasses
@@ -42,9 +42,9 @@ class Messages:
     Args:
         roster: The handlers.
         answers: Where outcomes go.
-        traffic: Counts what no subscription matches.
-        clock: For the log about that.
-        direct: The handler of that, by its name.
+        traffic: Counts messages that no subscription matches.
+        clock: Limits how often they are logged.
+        direct: The name of the handler for them.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Messages:
             self._entries.append(_Entry(filter=found, subscription=subscription, handler=handler))
 
     def take(self, message: Arrived) -> bool:
-        """Gives a message to its handler, which acknowledges it once it is safe; one that has none is done with.
+        """Gives a message to its handler, which acknowledges it once it is safe; without a handler it is done.
 
         Returns:
-            Whether it was acknowledged; else its handler has no place for it yet, and holds it.
+            Whether it was acknowledged; if not, its handler holds it until there is a place in the queue.
         """
         matching = [item for item in self._entries if filters.matches(item.filter, message.topic)]
         for item in matching:

@@ -1,4 +1,4 @@
-"""All handlers, by name: made when something leads to them, each with a folder of its own."""
+"""All handlers by name: made when something uses them, each with a folder of its own."""
 
 import binascii
 import logging
@@ -18,8 +18,8 @@ from fleet_agent.config.handlers import Handler as Settings
 from fleet_agent.errors import AgentError
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.handler_context import Counters, HandlerContext
 from fleet_agent.orders.handlers.work import Limits, Work
-from fleet_agent.orders.shared import Counters, Shared
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ Kind = ExecHandler | FileHandler | SocketHandler | HelperHandler | UploadBundle
 
 FOLDER = "orders"  # in the state directory
 
-# What is no handler's own, in the folder of all of them.
+# Files in that folder that belong to no handler.
 _OTHERS = frozenset(("job.json",))
 
 _NAME_CHARACTERS = 80  # of a handler's name in a file name
@@ -40,33 +40,37 @@ class Roster:
         folder: Where they keep their orders.
         settings: The configured ones by name.
         mailbox: Where programs and sockets are watched.
-        shared: Where outcomes and problems go.
+        context: Where outcomes and problems go.
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Settings], mailbox: Mailbox, shared: Shared
+        self,
+        folder: Path,
+        settings: Mapping[str, Settings],
+        mailbox: Mailbox,
+        context: HandlerContext,
     ) -> None:
         self.folder = folder
         self._settings = settings
         self._mailbox = mailbox
-        self._shared = shared
+        self._context = context
         self._handlers: dict[str, Handler] = {}
-        self.last = shared.last
+        self.last = context.last
 
     def __iter__(self) -> Iterator[Handler]:
         return iter(self._handlers.values())
 
     def named(self, name: str) -> Handler:
-        """The one that ``handlers`` has by that name."""
+        """The configured handler of that name."""
         found = self._handlers.get(name)
         return found or self._add(name, "", kind_of(self._settings[name]))
 
     def own(self, wanted: str, place: str, kind: Kind) -> Handler:
-        """One that something has for itself, by the name that it wants, or a like one where that is taken.
+        """A handler of one subscription or feature alone, under the wanted name, or a similar one if that is taken.
 
         Args:
             wanted: The name.
-            place: What tells it apart from others of that name, in the configuration of another day, too.
+            place: Distinguishes its folder from others of that name, in later configurations, too.
             kind: What it does.
         """
         taken = {*self._handlers, *self._settings}
@@ -76,13 +80,13 @@ class Roster:
 
     def _add(self, name: str, place: str, kind: Kind) -> Handler:
         folder = self.folder / _folder_name(name, place)
-        found = Handler(name, self._work(kind, name), _limits(kind), folder, self._shared)
+        found = Handler(name, self._work(kind, name), _limits(kind), folder, self._context)
         self._handlers[name] = found
         return found
 
     def _work(self, kind: Kind, name: str) -> Work:
-        # Each kind is imported when there is one: what it needs would stay in the daemon's memory.
-        clock, mailbox = self._shared.clock, self._mailbox
+        # Each kind is imported only when it is used: its imports stay in the daemon's memory.
+        clock, mailbox = self._context.clock, self._mailbox
         if isinstance(kind, ExecHandler):
             from fleet_agent.orders.handlers.exec import ExecWork
 
@@ -90,7 +94,7 @@ class Roster:
         if isinstance(kind, FileHandler):
             from fleet_agent.orders.handlers.file import FileWork
 
-            return FileWork(kind, self._shared.reserved)
+            return FileWork(kind, self._context.reserved)
         if isinstance(kind, SocketHandler):
             from fleet_agent.orders.handlers.socket import SocketWork
 
@@ -104,7 +108,7 @@ class Roster:
         return HelperWork(kind, mailbox, clock)
 
     def tidy(self) -> None:
-        """Removes what handlers kept that are not there any more; once all are made."""
+        """Removes the folders of handlers that no longer exist; called once all are made."""
         ours = {handler.folder.name for handler in self} | _OTHERS
         try:
             for path in list(self.folder.iterdir()) if self.folder.is_dir() else ():
@@ -133,13 +137,13 @@ class Roster:
 
     def act(self) -> None:
         """A deadline has passed."""
-        now = self._shared.clock.monotonic()
+        now = self._context.clock.monotonic()
         for handler in list(self):
             if handler.due <= now:
                 handler.act()
 
     def disconnected(self) -> None:
-        """The connection ended: what is not acknowledged comes again."""
+        """The connection ended: AWS sends again what is not acknowledged."""
         for handler in self:
             handler.disconnected()
 

@@ -1,6 +1,6 @@
 """Orders from the cloud to replace the credential: a message on a topic, or the operation of an AWS IoT Job.
 
-With a destination the credential that replaces it is one of another account or region: a move.
+An order with a destination is a move: the new credential is one of another account or region.
 """
 
 import json
@@ -13,7 +13,7 @@ from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
 from fleet_agent.orders.filters import Moves
-from fleet_agent.orders.jobs.own import Conclusion
+from fleet_agent.orders.jobs.operation import Conclusion
 from fleet_agent.orders.order import Arrived
 from fleet_agent.orders.router import Receipt
 from fleet_agent.printable import printable
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 OPERATION = "rotate-credential"
 # The same, to another account or region: `{"operation": "move", "to": NAME}`.
 MOVE = "move"
-# Seconds after a rotation in which a message orders no other: QoS 1 may bring it twice.
+# Seconds after a rotation in which messages are ignored: QoS 1 may deliver the order twice.
 PAUSE = 600.0
 PAUSE_FAILED = 60.0  # seconds; the same after one that failed
 
@@ -71,9 +71,9 @@ class OrderTopic:
         """Nothing is ever due."""
 
     def take(self, message: Arrived) -> Receipt:
-        """Looks at a message.
+        """Takes a message, if it is an order.
 
-        An order is acknowledged when it comes again after the rotation: should the agent end before, it is not lost.
+        An order is acknowledged only when it comes again after the rotation: it is not lost if the agent ends before.
         """
         if not filters.matches(self._topic, message.topic):
             return Receipt.NOT_OURS
@@ -114,11 +114,10 @@ class OrderTopic:
 
 
 class RotateOperation:
-    """The operation of a job that replaces the credential (``jobs.own.Operation``).
+    """The operation of a job that replaces the credential (``jobs.operation.Operation``).
 
-    It is carried out without a note on disk: its ``statusDetails`` say from which certificate the device is to get
-    away. While that is still the current one there is something to do; when it is not, the job has succeeded, whatever
-    happened in between.
+    Nothing of it is kept on disk: its ``statusDetails`` name the certificate to replace. While that is the current one
+    there is something to do; once it is not, the job has succeeded, whatever happened in between.
 
     Args:
         credential: The current one.

@@ -1,8 +1,8 @@
-"""Finds a message whose arrival ends the connection each time that it comes, so that it can be set aside.
+"""Finds a message that ends the connection each time it arrives, so that it can be set aside.
 
-AWS sends a message again until it is acknowledged. Where handling it, or its acknowledgement, has the connection ended,
-that goes on for ever, and nothing behind it is reached. Suspected is only the last message that was handled before an
-end, and only when the end followed soon; after ``TIMES`` ends it is acknowledged and not handled any more.
+AWS sends a message again until it is acknowledged. If handling or acknowledging it ends the connection, that repeats
+for ever, and nothing behind it is reached. Only the last message that was handled before an end is suspected, and
+only if the end followed soon. After ``TIMES`` ends it is acknowledged and no longer handled.
 """
 
 import collections

@@ -23,10 +23,10 @@ from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.orders.answer import Answers
+from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.roster import Roster
 from fleet_agent.orders.router import Orders
-from fleet_agent.orders.shared import Shared
 from fleet_agent.orders.suspects import Suspects
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.events import Connected, Message, Published
@@ -73,7 +73,7 @@ class Made:
         health = Health(folder, clock)
         self.queue = Queue(folder / "q", telemetry.queue, clock)
         self.publisher = Publisher(self.queue, telemetry, clock, Refusals(health))
-        roster = Roster(folder / "orders", {}, mailbox, Shared(clock=clock, health=health))
+        roster = Roster(folder / "orders", {}, mailbox, HandlerContext(clock=clock, health=health))
         answers = Answers(cast("Any", None), ())
         orders = Orders([], Messages(roster, answers, health.traffic, clock), roster)
         self.session = session = Broker(mailbox)

@@ -15,10 +15,10 @@ from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
+from fleet_agent.orders.handler_context import Counters, HandlerContext
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import MESSAGE
 from fleet_agent.orders.roster import Roster
-from fleet_agent.orders.shared import Counters, Shared
 from fleet_agent.session.message import Outgoing
 from support.clock import LeapingClock
 
@@ -77,7 +77,7 @@ class Bench:
         self._new()
 
     def _new(self) -> None:
-        self.shared = Shared(clock=self.clock, health=self.health)
+        self.shared = HandlerContext(clock=self.clock, health=self.health)
         answers = Answers(self._answer, self.own)
         self.shared.reporters[MESSAGE] = answers
         self.roster = Roster(self.folder / "orders", self.handlers, self.mailbox, self.shared)

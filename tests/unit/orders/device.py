@@ -15,11 +15,11 @@ from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.filters import NOWHERE, Moves
+from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.order import JOB
 from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.orders.rotation import MoveOperation
 from fleet_agent.orders.router import Receipt
-from fleet_agent.orders.shared import Shared
 from fleet_agent.reserved import Reserved
 from fleet_agent.session.message import Outgoing
 from support.clock import LeapingClock
@@ -83,7 +83,7 @@ class Device:
         """Begins, without a connection."""
         self.is_connected = False
         self._events.clear()
-        self.shared = Shared(clock=self.clock, health=self.health)
+        self.shared = HandlerContext(clock=self.clock, health=self.health)
         self.roster = Roster(
             self.folder / FOLDER, self._configuration.handlers, self.mailbox, self.shared
         )

@@ -63,7 +63,7 @@ def drive(bench: Bench, pending: list[str]) -> None:
         bench.messages.take(arriving(pending[0]))
         pending.pop(0)
     handler = next(iter(bench.roster))
-    bench.turn(lambda: handler._current is None and len(handler._line) == 0)
+    bench.turn(lambda: handler._current is None and len(handler._queue) == 0)
 
 
 def survive(bench: Bench, monkeypatch: pytest.MonkeyPatch, left: int, *, is_after: bool) -> bool:

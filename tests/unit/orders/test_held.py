@@ -95,7 +95,7 @@ def test_a_retained_message_is_done_only_where_that_is_wanted(bench: Bench) -> N
 
 def test_bytes_of_what_left_are_free_again_and_an_identity_is_held_no_more() -> None:
     """Whichever way it leaves: in its turn, canceled, or with the connection."""
-    found = held.Held()
+    found = held.HeldOrders()
     third = held.HELD_BYTES // 3
     for number in range(3):
         found.add(Order(payload=bytes(third), identity=f"id {number}"), lambda: None)

@@ -325,7 +325,7 @@ def test_jobs_of_others_are_left_without_blocking_ours(make: Make, tmp_path: Pat
 
 
 def test_what_is_not_answered_is_asked_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fleet_agent.orders.jobs.asking.LIMIT", 0.05)
+    monkeypatch.setattr("fleet_agent.orders.jobs.client.LIMIT", 0.05)
     device = make(Jobs(enabled=True, operations={"t": "t"}), t=running("true"))
     job = device.cloud.create("j1", {"operation": "t"})
     device.cloud.refusals["start-next"] = ["RequestThrottled"]

@@ -15,10 +15,10 @@ from fleet_agent.config.orders import Jobs
 from fleet_agent.orders.answer import UNDER_WAY, Answers
 from fleet_agent.orders.commands import Commands
 from fleet_agent.orders.handlers.exec import environment
-from fleet_agent.orders.jobs import asking
+from fleet_agent.orders.jobs import client
 from fleet_agent.orders.jobs.document import STEPS
 from fleet_agent.orders.jobs.execution import DETAIL, execution, noticed
-from fleet_agent.orders.jobs.progress import Done, Kept, Progress
+from fleet_agent.orders.jobs.progress import Done, Progress, ProgressFile
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Result, failure
 from fleet_agent.provisioning import answers
@@ -60,7 +60,7 @@ def test_no_depth_of_a_jobs_document_ends_the_agent(tmp_path: Path) -> None:
         tmp_path, Jobs(enabled=True, operations={"log": "log"}), {"log": running("true")}
     )
     sent: list[dict[str, Any]] = []
-    device.jobs._asking._send = lambda message: sent.append(json.loads(message.payload))
+    device.jobs._client._send = lambda message: sent.append(json.loads(message.payload))
     for depth in range(sys.getrecursionlimit() - 150, sys.getrecursionlimit()):
         device.jobs.connected()
         device.jobs.take(
@@ -103,8 +103,8 @@ def test_numbers_without_measure_are_none() -> None:
 
 def test_a_cloud_without_jobs_is_asked_for_years() -> None:
     """The thousandth doubling, after a week of no answer, was no number any more."""
-    assert asking._patience(1) == asking.LIMIT
-    assert asking._patience(7) == asking._patience(100_000) == 640
+    assert client._patience(1) == client.LIMIT
+    assert client._patience(7) == client._patience(100_000) == 640
 
 
 def test_notices_during_a_job_do_not_add_up(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_notices_during_a_job_do_not_add_up(tmp_path: Path) -> None:
     device.cloud.is_deaf = True
     for _ in range(1000):
         device.jobs.take(Arriving(topic=f"{JOBS}/notify", payload=b"{}"))
-    assert len(device.jobs._asking._requests) <= 2
+    assert len(device.jobs._client._requests) <= 2
     device.close()
 
 
@@ -153,7 +153,7 @@ def test_the_longest_job_is_known_after_a_restart(tmp_path: Path) -> None:
     output = "\N{PILE OF POO}" * DETAIL
     step = Done(result=Result.DONE, status=0, reason=output[:200], stdout=output, stderr=output)
     longest = Progress(job="j", number=1, steps=(step,) * STEPS)
-    kept = Kept(tmp_path / "orders" / "job.json", lambda _error: None)
+    kept = ProgressFile(tmp_path / "orders" / "job.json", lambda _error: None)
     kept.write(longest)
     assert kept.read() == longest
 

@@ -10,7 +10,7 @@ from fleet_agent.errors import StateDirectoryError
 from fleet_agent.orders.jobs import progress, report
 from fleet_agent.orders.jobs.document import Plan, Step
 from fleet_agent.orders.jobs.execution import DETAIL, Execution
-from fleet_agent.orders.jobs.progress import Done, Kept, Progress
+from fleet_agent.orders.jobs.progress import Done, Progress, ProgressFile
 from fleet_agent.orders.outcome import Outcome, Result, failure
 
 BAD = Done(result=Result.FAILED, status=3, reason="why\nnot", stdout="out", stderr="err")
@@ -71,7 +71,7 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.errors: list[StateDirectoryError] = []
-        self.kept = Kept(folder / "orders" / "job.json", self._not_kept)
+        self.kept = ProgressFile(folder / "orders" / "job.json", self._not_kept)
 
     def _not_kept(self, error: StateDirectoryError) -> None:
         self.errors.append(error)

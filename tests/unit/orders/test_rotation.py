@@ -13,7 +13,7 @@ from fleet_agent.config.orders import Jobs
 from fleet_agent.errors import UnreachableError
 from fleet_agent.orders import rotation
 from fleet_agent.orders.filters import Moves
-from fleet_agent.orders.jobs.own import Conclusion
+from fleet_agent.orders.jobs.operation import Conclusion
 from fleet_agent.orders.rotation import MoveTopic, OrderTopic
 from fleet_agent.orders.router import Receipt
 from support.clock import FakeClock

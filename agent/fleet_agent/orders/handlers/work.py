@@ -1,4 +1,4 @@
-"""What a handler does with an order: one of ``exec``, ``file``, ``socket`` and ``helper``."""
+"""The interface of what a handler does with an order: ``exec``, ``file``, ``socket``, ``helper``, ``upload_bundle``."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -23,20 +23,20 @@ class Limits:
 class Work(Protocol):
     """Carries out one order at a time, on the deciding thread."""
 
-    # Whether an order that the agent's end interrupted is begun again: what it does bears that.
+    # Whether an interrupted order is begun again: doing it twice does no harm.
     is_repeated: bool
 
-    # Whether ``begin`` has called ``done`` when it returns: no order ever waits.
+    # Whether ``begin`` calls ``done`` before it returns, so that no order ever waits.
     is_instant: bool
 
-    # Whether what is begun goes on without the agent, and ``resume`` learns what became of it.
+    # Whether the work goes on without the agent, and ``resume`` can fetch its outcome.
     goes_on: bool
 
     def begin(self, order: Order, done: Done) -> None:
         """Carries it out; ``done`` is called once, later or before this returns."""
 
     def resume(self, order: Order, done: Done) -> bool:
-        """Learns what became of one that was begun before the agent ended; False when that cannot be known."""
+        """Fetches the outcome of an order that an earlier run had begun; False: that is not possible."""
 
     @property
     def due(self) -> float:
@@ -46,10 +46,10 @@ class Work(Protocol):
         """The deadline has passed."""
 
     def cancel(self) -> bool:
-        """Ends what goes on, as far as that can be; False when it takes a while, and ``done`` is called then."""
+        """Ends the work under way; False: it takes a while, and ``done`` is called then."""
 
     def close(self) -> None:
-        """Gives up what goes on: ``done`` is not called any more."""
+        """Gives up the work under way: ``done`` is not called any more."""
 
 
 def seconds(limit: float, order: Order, clock: Clock) -> float:

@@ -1,4 +1,4 @@
-"""What jobs work with."""
+"""What the jobs of one thing work with."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from fleet_agent.session.message import Outgoing
 
 @record
 class JobsContext:
-    """What jobs work with: ``handler`` finds the one of a step, or raises ``UnfitError``; ``facts`` for conditions.
+    """What jobs work with: ``handler`` finds a step's handler or raises ``UnfitError``; ``facts`` are for conditions.
 
     ``cancel``: ends the order of that identity, whoever has it.
     """

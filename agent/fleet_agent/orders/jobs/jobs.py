@@ -1,8 +1,8 @@
 """Carries out the jobs of this thing, one after the other.
 
-AWS keeps the queue; which steps of the job at hand have ended is on disk before the next one begins, and so is its end
-until AWS has confirmed it. So a job is taken up where it was after any end of the agent, of the connection, or of the
-device. What AWS has given up meanwhile (canceled, timed out, deleted) is ended here, too.
+AWS keeps the queue. The steps that have ended are on disk before the next one begins, and so is the job's end until
+AWS has confirmed it: after any interruption of the agent, the connection or the device, a job goes on where it was. A
+job that AWS has ended meanwhile (canceled, timed out, deleted) is ended here, too.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any
 
 from fleet_agent.config.orders import Jobs as Settings
 from fleet_agent.orders.jobs import document, execution, progress, report
-from fleet_agent.orders.jobs.asking import Asking
+from fleet_agent.orders.jobs.client import JobsClient
 from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.document import Plan, Step, UnfitError
 from fleet_agent.orders.jobs.execution import (
@@ -24,8 +24,8 @@ from fleet_agent.orders.jobs.execution import (
     SUCCEEDED,
     Execution,
 )
-from fleet_agent.orders.jobs.own import Operation
-from fleet_agent.orders.jobs.progress import Kept, Progress
+from fleet_agent.orders.jobs.operation import Operation
+from fleet_agent.orders.jobs.progress import Progress, ProgressFile
 from fleet_agent.orders.jobs.search import Search
 from fleet_agent.orders.jobs.updates import Updates
 from fleet_agent.orders.order import JOB, Arrived, Bound, Order, bound
@@ -41,7 +41,7 @@ class Jobs:
 
     Args:
         settings: Which handler does what.
-        operations: What the agent does itself.
+        operations: Those that the agent carries out itself.
         context: What it works with.
     """
 
@@ -52,16 +52,16 @@ class Jobs:
         self._operations = {operation.name: operation for operation in operations}
         self._context = context
         self._base = f"$aws/things/{context.thing}/jobs"
-        self._asking = Asking(self._base, context.send, context.clock)
-        self._updates = Updates(self._asking)
+        self._client = JobsClient(self._base, context.send, context.clock)
+        self._updates = Updates(self._client)
         self._search = Search(
-            self._asking,
+            self._client,
             self._is_ours,
             starts=settings.enabled and not settings.leave,
             lists=settings.enabled,
         )
-        self._kept = Kept(context.path, context.not_kept)
-        self._progress = self._kept.read()
+        self._file = ProgressFile(context.path, context.not_kept)
+        self._progress = self._file.read()
         self._plan: Plan | None = None
         self._execution: Execution | None = None
         self._bound: Bound | None = None
@@ -73,22 +73,22 @@ class Jobs:
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        return self._asking.due
+        return self._client.due
 
     def act(self) -> None:
         """No answer came."""
-        self._asking.act()
+        self._client.act()
 
     def connected(self) -> None:
         """The connection stands: notices may have been missed."""
-        self._asking.connected()
+        self._client.connected()
         self._is_searching = False
         self._updates.version = None
         self._look()
 
     def disconnected(self) -> None:
         """The connection ended: steps go on, answers do not come any more."""
-        self._asking.disconnected()
+        self._client.disconnected()
         self._is_searching = False
 
     def take(self, message: Arrived) -> Receipt:
@@ -101,7 +101,7 @@ class Jobs:
         if path in ("notify", "notify-next"):
             self._noticed(path, message.payload)
         else:
-            self._asking.take(path, message.payload)
+            self._client.take(path, message.payload)
         return self._receipt
 
     # Which job --------------------------------------------------------------------------------------------------------
@@ -161,8 +161,8 @@ class Jobs:
 
         path = f"{current.job}/get"
         # One that is still to be asked answers for all notices until then.
-        if not self._asking.is_to_ask(path):
-            self._asking.ask(path, lambda: {"includeJobDocument": False}, answered)
+        if not self._client.is_to_ask(path):
+            self._client.ask(path, lambda: {"includeJobDocument": False}, answered)
 
     # From the first step to the last ----------------------------------------------------------------------------------
 
@@ -174,14 +174,14 @@ class Jobs:
         except UnfitError as error:
             self._end(REJECTED, {"reason": str(error)})
             return
-        self._kept.write(self._progress)
+        self._file.write(self._progress)
         if found.status == QUEUED:
             self._update({}, self._next_step)
         else:
             self._next_step()
 
     def _go_on(self, found: Execution) -> None:
-        """The job at hand is still wanted; its document is a fresh one: addresses in it are valid for a while."""
+        """Goes on with the job under way; its document is fresh, so that presigned addresses in it are still valid."""
         try:
             self._plan = self._planned(found)
         except UnfitError as error:
@@ -232,7 +232,7 @@ class Jobs:
     def report(
         self, _handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
     ) -> None:
-        """A step has ended (``shared.Reporter``)."""
+        """A step has ended (``handler_context.Reporter``)."""
         current = self._progress
         if current is not None and current.end is None and order.identity == current.identity:
             self._ended(outcome, forget)
@@ -244,7 +244,7 @@ class Jobs:
             return
         steps = (*self._progress.steps, progress.done(outcome))
         self._progress = dataclasses.replace(self._progress, steps=steps)
-        self._kept.write(self._progress)
+        self._file.write(self._progress)
         if forget is not None:
             forget()
         self._next_step()
@@ -292,7 +292,7 @@ class Jobs:
             return
         found = execution.details(details)
         self._progress = dataclasses.replace(self._progress, end=(status, found))
-        self._kept.write(self._progress)
+        self._file.write(self._progress)
         reason = f": {found['reason']}" if "reason" in found else ""
         _log.info("the job %s is %s%s", self._progress.job, status, printable(reason))
         self._report_end()
@@ -306,7 +306,7 @@ class Jobs:
         self._look()
 
     def _give_up(self) -> None:
-        """The job at hand is over in the cloud: canceled, timed out or deleted."""
+        """The job under way is over in the cloud: canceled, timed out or deleted."""
         current = self._progress
         if current is None:
             return
@@ -319,7 +319,7 @@ class Jobs:
 
     def _drop(self) -> None:
         self._progress = self._plan = self._execution = None
-        self._kept.remove()
+        self._file.remove()
 
 
 def _nothing() -> None:

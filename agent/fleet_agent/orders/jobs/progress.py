@@ -1,4 +1,4 @@
-"""How far a job is, in a file: which steps have ended and how, and the end, until AWS has it."""
+"""How far a job has come, in a file: which steps have ended and how, and its end until AWS has it."""
 
 import dataclasses
 import json
@@ -86,8 +86,8 @@ def from_bytes(data: bytes) -> Progress:
         raise ValueError(str(error)) from error
 
 
-class Kept:
-    """The record in its file.
+class ProgressFile:
+    """The file that keeps the progress of the job under way.
 
     Args:
         path: Where.

@@ -1,4 +1,4 @@
-"""How far a job is, and how it ended, in the words of AWS's ``statusDetails``. Pure."""
+"""How far a job has come, and how it ended, as AWS's ``statusDetails``. Pure."""
 
 from fleet_agent.orders.jobs.document import Plan, Step
 from fleet_agent.orders.jobs.execution import FAILED, REJECTED, SUCCEEDED, clean

@@ -1,9 +1,9 @@
-"""Finds the job to do next: AWS's own idea of it, or where other programs take jobs, too, the first that is ours."""
+"""Finds the next job: the one that AWS names, or, where other programs take jobs, too, the first that is ours."""
 
 from collections.abc import Callable
 from typing import Any
 
-from fleet_agent.orders.jobs.asking import Asking
+from fleet_agent.orders.jobs.client import JobsClient
 from fleet_agent.orders.jobs.execution import IN_PROGRESS, QUEUED, Execution, execution, listed
 from fleet_agent.orders.jobs.progress import Progress
 
@@ -16,21 +16,21 @@ class Search:
     """Looks for the next job.
 
     Args:
-        asking: Asks AWS.
+        client: Asks AWS.
         is_ours: Whether a job is for this agent.
-        starts: Whether AWS is to hand out the next one as started: all jobs are ours.
-        lists: Whether to look behind a job that is not ours.
+        starts: Whether all jobs are ours, so that AWS may start the next one as it names it.
+        lists: Whether to look past a job that is not ours.
     """
 
     def __init__(
         self,
-        asking: Asking,
+        client: JobsClient,
         is_ours: Callable[[Execution], bool],
         *,
         starts: bool,
         lists: bool,
     ) -> None:
-        self._asking = asking
+        self._client = client
         self._is_ours = is_ours
         self._starts = starts
         self._lists = lists
@@ -43,7 +43,7 @@ class Search:
             found: Is given it.
         """
         if self._starts:
-            self._asking.ask("start-next", dict, lambda _, values: found(_execution(values)))
+            self._client.ask("start-next", dict, lambda _, values: found(_execution(values)))
         elif current is not None:
             self._describe(current.job, lambda execution: self._current(current, execution, found))
         else:
@@ -59,7 +59,7 @@ class Search:
         if execution is None or self._is_ours(execution) or not self._lists:
             found(execution if execution is not None and self._is_ours(execution) else None)
             return
-        self._asking.ask(
+        self._client.ask(
             "get", dict, lambda _, values: self._look(listed(values)[:LOOKED_AT], found)
         )
 
@@ -82,7 +82,7 @@ class Search:
         self._describe(jobs[0], seen)
 
     def _describe(self, job: str, seen: Callable[[Execution | None], None]) -> None:
-        self._asking.ask(
+        self._client.ask(
             f"{job}/get",
             lambda: {"includeJobDocument": True},
             lambda _, values: seen(_execution(values)),

@@ -1,6 +1,6 @@
-"""Reports on the job at hand: progress while it is under way, its end until AWS has taken it.
+"""Reports on the job under way: its progress, and its end until AWS has taken it.
 
-Each report says which version of the execution it is about, so that one that crossed with a change is noticed.
+Each report names the version of the execution that it updates, so that one that crossed with a change is noticed.
 """
 
 import logging
@@ -8,28 +8,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fleet_agent.orders.jobs import execution
-from fleet_agent.orders.jobs.asking import Asking
+from fleet_agent.orders.jobs.client import JobsClient
 from fleet_agent.orders.jobs.execution import IN_PROGRESS, QUEUED, Execution
 from fleet_agent.orders.jobs.progress import Progress
 
 _log = logging.getLogger(__name__)
 
 _OVER = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
-_TRIES = 3  # more of a report that crossed with a change: the answer has the version
+_TRIES = 3  # of a report that crossed with a change; the answer has the new version
 
 
 class Updates:
     """Reports on the executions of one thing.
 
     Args:
-        asking: Asks AWS IoT Jobs.
+        client: Asks AWS IoT Jobs.
 
     Attributes:
         version: Of the execution at hand, where it is known.
     """
 
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
+    def __init__(self, client: JobsClient) -> None:
+        self._client = client
         self.version: int | None = None
 
     def progress(
@@ -61,7 +61,7 @@ class Updates:
                 ask()
 
         def ask() -> None:
-            self._asking.ask(
+            self._client.ask(
                 f"{found.job}/update",
                 lambda: self._request(found.number, IN_PROGRESS, details, more),
                 answered,
@@ -91,7 +91,7 @@ class Updates:
                     _log.warning("the job %s was over in the cloud before", current.job)
                 known()
 
-        self._asking.ask(
+        self._client.ask(
             f"{current.job}/update",
             lambda: self._request(current.number, status, details, {}),
             answered,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.orders.jobs.asking import Asking
+from fleet_agent.orders.jobs.client import JobsClient
 from fleet_agent.orders.jobs.execution import Execution
 from fleet_agent.orders.jobs.progress import Progress
 from fleet_agent.orders.jobs.search import LOOKED_AT, Search
@@ -26,7 +26,7 @@ class Talk:
         self.clock = FakeClock()
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.answers: list[tuple[str, bool, dict[str, Any]]] = []
-        self.asking = Asking(BASE, self._send, self.clock)
+        self.asking = JobsClient(BASE, self._send, self.clock)
         self.asking.connected()
 
     def _send(self, message: Outgoing) -> None:
@@ -93,7 +93,7 @@ def test_one_question_at_a_time_and_its_own_answer(talk: Talk) -> None:
 
 def test_before_there_is_a_connection_nothing_is_asked() -> None:
     sent: list[Outgoing] = []
-    asking = Asking(BASE, sent.append, FakeClock())
+    asking = JobsClient(BASE, sent.append, FakeClock())
     assert asking.due == math.inf
     asking.ask("a", dict, lambda *_: None)
     asking.act()

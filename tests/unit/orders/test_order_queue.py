@@ -10,8 +10,8 @@ from fleet_agent.clock import Uptime
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.orders import order as form
 from fleet_agent.orders import outcome as ending
-from fleet_agent.orders.line import Item, Line
 from fleet_agent.orders.order import JOB, Bound, Order, bound
+from fleet_agent.orders.order_queue import Item, OrderQueue
 from fleet_agent.orders.outcome import Outcome, Result, failure
 from support.clock import FakeClock
 
@@ -40,7 +40,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def taken(line: Line) -> tuple[Item, Order]:
+def taken(line: OrderQueue) -> tuple[Item, Order]:
     found = line.next()
     assert found is not None
     return found
@@ -156,7 +156,7 @@ def test_what_a_damaged_order_or_outcome_lacks_is_said() -> None:
 
 @pytest.mark.parametrize("is_another_start", [True, False])
 def test_first_come_first_served(tmp_path: Path, is_another_start: bool) -> None:
-    line = Line(tmp_path / "line")
+    line = OrderQueue(tmp_path / "line")
     assert line.next() is None
     assert names(tmp_path / "line") == []
     for number in range(3):
@@ -164,7 +164,7 @@ def test_first_come_first_served(tmp_path: Path, is_another_start: bool) -> None
     assert names(tmp_path / "line") == [f"{number:012}.json" for number in (1, 2, 3)]
     assert (tmp_path / "line" / "000000000001.json").stat().st_mode & 0o777 == 0o600
     if is_another_start:
-        line = Line(tmp_path / "line")
+        line = OrderQueue(tmp_path / "line")
     assert len(line) == 3
     assert line.has("1")
     assert not line.has("3")
@@ -182,7 +182,7 @@ def test_first_come_first_served(tmp_path: Path, is_another_start: bool) -> None
 
 
 def test_what_was_begun_is_not_begun_again(tmp_path: Path) -> None:
-    line = Line(tmp_path)
+    line = OrderQueue(tmp_path)
     line.add(order("waits"))
     item, _ = taken(line)
     line.begin(item)
@@ -191,7 +191,7 @@ def test_what_was_begun_is_not_begun_again(tmp_path: Path) -> None:
     line.add(order("at once"), is_begun=True)
     assert names(tmp_path)[1] == "000000000002.begun.json"
     assert taken(line)[1].identity == "at once"
-    again = Line(tmp_path)
+    again = OrderQueue(tmp_path)
     assert len(again) == 0
     assert [(each.number, found.identity) for each, found in again.begun] == [
         (1, "waits"),
@@ -204,13 +204,13 @@ def test_what_was_begun_is_not_begun_again(tmp_path: Path) -> None:
 
 
 def test_an_outcome_is_kept_until_somebody_has_it(tmp_path: Path) -> None:
-    line = Line(tmp_path)
+    line = OrderQueue(tmp_path)
     line.add(order("a", b"large"), is_begun=True)
     item, found = taken(line)
     line.end(item, found, OUTCOME)
     assert names(tmp_path) == ["000000000001.ended.json"]
     assert (tmp_path / "000000000001.ended.json").stat().st_mode & 0o777 == 0o600
-    again = Line(tmp_path)
+    again = OrderQueue(tmp_path)
     ((kept, about, outcome),) = again.ended
     assert (about, outcome) == (dataclasses.replace(found, payload=b""), OUTCOME)
     assert (again.begun, len(again)) == ([], 0)
@@ -220,21 +220,21 @@ def test_an_outcome_is_kept_until_somebody_has_it(tmp_path: Path) -> None:
 
 
 def test_a_kill_between_an_outcome_and_the_end_of_the_file_before(tmp_path: Path) -> None:
-    line = Line(tmp_path)
+    line = OrderQueue(tmp_path)
     line.add(order("a"), is_begun=True)
     item, found = taken(line)
     begun = (tmp_path / "000000000001.begun.json").read_bytes()
     line.end(item, found, OUTCOME)
     (tmp_path / "000000000001.begun.json").write_bytes(begun)
     line.add(order("b"), is_begun=True)
-    again = Line(tmp_path)
+    again = OrderQueue(tmp_path)
     assert [each.identity for _, each in again.begun] == ["b"]
     assert len(again.ended) == 1
     assert names(tmp_path) == ["000000000001.ended.json", "000000000002.begun.json"]
 
 
 def test_one_that_is_only_in_memory(tmp_path: Path) -> None:
-    line = Line(tmp_path / "line")
+    line = OrderQueue(tmp_path / "line")
     line.add_in_memory(order("a"))
     line.add_in_memory(order("b"))
     assert names(tmp_path / "line") == []
@@ -249,14 +249,14 @@ def test_one_that_is_only_in_memory(tmp_path: Path) -> None:
 
 def test_one_that_cannot_be_stored_waits_in_memory(tmp_path: Path) -> None:
     (tmp_path / "line").write_text("no folder")
-    line = Line(tmp_path / "line")
+    line = OrderQueue(tmp_path / "line")
     with pytest.raises(StateDirectoryError):
         line.add(order("a"))
     assert taken(line)[1].identity == "a"
 
 
 def test_one_is_taken_out_wherever_it_waits(tmp_path: Path) -> None:
-    line = Line(tmp_path)
+    line = OrderQueue(tmp_path)
     for identity in ("a", "b", "c"):
         line.add(order(identity))
     found = line.take("b")
@@ -270,14 +270,14 @@ def test_one_is_taken_out_wherever_it_waits(tmp_path: Path) -> None:
     "data", [b"", b"{", b"[]", b"{}", b'{"outcome": {}}', b'{"order": 7, "outcome": {}}']
 )
 def test_a_damaged_one_is_lost_and_stops_nothing(tmp_path: Path, data: bytes) -> None:
-    line = Line(tmp_path)
+    line = OrderQueue(tmp_path)
     line.add(order("a"))
     line.add(order("b"))
     (tmp_path / "000000000001.json").write_bytes(data)
     assert taken(line)[1].identity == "b"
     (tmp_path / "000000000007.begun.json").write_bytes(data)
     (tmp_path / "other.json").write_bytes(data)
-    again = Line(tmp_path)
+    again = OrderQueue(tmp_path)
     assert (again.begun, len(again)) == ([], 1)
     assert names(tmp_path) == ["000000000002.json", "other.json"]
     again.add(order())
@@ -285,7 +285,7 @@ def test_a_damaged_one_is_lost_and_stops_nothing(tmp_path: Path, data: bytes) ->
 
 
 def test_a_link_in_its_place_is_left_and_stays_the_first(tmp_path: Path) -> None:
-    line = Line(tmp_path)
+    line = OrderQueue(tmp_path)
     line.add(order("a"))
     path = tmp_path / "000000000001.json"
     data = path.read_bytes()
@@ -294,7 +294,7 @@ def test_a_link_in_its_place_is_left_and_stays_the_first(tmp_path: Path) -> None
     for _ in range(2):
         with pytest.raises(StateDirectoryError):
             line.next()
-    assert len(Line(tmp_path)) == 0
+    assert len(OrderQueue(tmp_path)) == 0
     path.unlink()
     path.write_bytes(data)
     assert taken(line)[1].identity == "a"

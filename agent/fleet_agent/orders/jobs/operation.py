@@ -1,4 +1,4 @@
-"""Operations that the agent carries out itself, which may end its connection on the way."""
+"""Operations of jobs that the agent carries out itself, and that may end its connection on the way."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -9,14 +9,14 @@ from fleet_agent.record import record
 
 @record
 class Conclusion:
-    """How a job of one ended, and the details that it is reported with."""
+    """How such a job ended, and the details that are reported."""
 
     has_succeeded: bool
     details: Mapping[str, str]
 
 
 class Operation(Protocol):
-    """One of them; what it has begun is in the job's details, which AWS keeps, and in what is true of the device."""
+    """One operation. What it has begun shows in the job's details, which AWS keeps, and in the device's own state."""
 
     @property
     def name(self) -> str:
@@ -24,16 +24,16 @@ class Operation(Protocol):
 
     @property
     def receipt(self) -> Receipt:
-        """What is asked of the loop."""
+        """What the loop is asked to do."""
 
     def refusal(self, document: Mapping[str, Any]) -> str | None:
-        """Why what this document asks for is not done; None: it is."""
+        """Why this document is refused; None: it is carried out."""
 
     def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
-        """What the job's details say from now on: AWS has them before anything is done."""
+        """The job's details from now on: AWS has them before anything is done."""
 
     def is_begun(self, document: Mapping[str, Any], details: Mapping[str, str]) -> bool:
-        """Whether the details say that what the document asks for was begun."""
+        """Whether the details say that this document was begun."""
 
     def outcome(self, details: Mapping[str, str]) -> Conclusion | None:
         """How it ended; None: it is to be done now, or again."""

@@ -1,8 +1,8 @@
-"""The orders of one handler, in a folder: a file each from when it is accepted until who asked has the outcome.
+"""The orders of one handler, in a folder: one file each, from acceptance until the sender has the outcome.
 
 A file's name says how far the order is: ``NUMBER.json`` waits, ``NUMBER.begun.json`` was begun and must not be begun
-again, ``NUMBER.ended.json`` has the outcome beside it. So an order outlives the agent and a power cut. Where the disk
-takes no writes it is in memory instead.
+again, ``NUMBER.ended.json`` has the outcome, too. So an order outlives the agent and a power cut. Where the disk
+takes no writes it is kept in memory instead.
 """
 
 import collections
@@ -37,15 +37,15 @@ class Item:
     order: Order | None = None
 
 
-class Line:
-    """The orders of one handler.
+class OrderQueue:
+    """The orders of one handler, oldest first.
 
     Args:
-        folder: Holds the files; what waits there from before comes first. Made when there is something to hold.
+        folder: Holds the files, made when there is one to hold. Those from earlier runs come first.
 
     Attributes:
-        begun: What was begun, by an agent that has ended since: an item and its order each.
-        ended: What has ended, and nobody was told: an item, its order and its outcome each.
+        begun: Begun by an earlier run of the agent, and not ended: an item and its order each.
+        ended: Ended, and not yet reported: an item, its order and its outcome each.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,15 +89,15 @@ class Line:
         return any(item.identity == identity for item in self._waiting)
 
     def had(self, identity: str) -> bool:
-        """Whether an agent that has ended since had begun one of that identity, or not reported its outcome."""
+        """Whether an earlier run of the agent had begun one of that identity, or not reported its outcome."""
         begun = (item.identity for item, _ in self.begun)
         return identity in begun or identity in (item.identity for item, *_ in self.ended)
 
     def add(self, order: Order, *, is_begun: bool = False) -> None:
-        """Puts one at the end, durably; ``is_begun``: it is the only one, and is begun at once.
+        """Appends an order, durably; ``is_begun``: it is the only one, and is begun at once.
 
         Raises:
-            StateDirectoryError: It cannot be stored, and waits in memory.
+            StateDirectoryError: It cannot be stored, and is kept in memory.
         """
         self._number += 1
         item = Item(number=self._number, identity=order.identity, order=order)
@@ -108,12 +108,12 @@ class Line:
         item.path, item.order = path, (order if is_begun else None)
 
     def add_in_memory(self, order: Order) -> None:
-        """Puts one at the end that comes again, or is done again, if the agent ends."""
+        """Appends an order that is sent again, or may be carried out again, if the agent ends."""
         self._number += 1
         self._waiting.append(Item(number=self._number, identity=order.identity, order=order))
 
     def next(self) -> tuple[Item, Order] | None:
-        """Takes the first out of the line; its file stays until ``remove``. None when none waits.
+        """Takes the first order out of the queue; its file stays until ``remove``. None: none waits.
 
         Raises:
             StateDirectoryError: It cannot be read, and stays the first.
@@ -129,17 +129,17 @@ class Line:
         return None
 
     def take(self, identity: str) -> Item | None:
-        """Takes the one of that identity out of the line, wherever it waits; None when none does."""
+        """Takes the order of that identity out of the queue, wherever it waits; None: it does not wait."""
         found = next((item for item in self._waiting if item.identity == identity), None)
         if found is not None:
             self._waiting.remove(found)
         return found
 
     def begin(self, item: Item) -> None:
-        """Notes that it is begun now.
+        """Records that it is begun now.
 
         Raises:
-            StateDirectoryError: That cannot be noted.
+            StateDirectoryError: That cannot be recorded.
         """
         if item.path is not None and not item.path.name.endswith(_BEGUN):
             path = self._path(item, _BEGUN)
@@ -153,7 +153,7 @@ class Line:
             StateDirectoryError: It cannot be kept.
         """
         path = self._path(item, _ENDED)
-        # What it was about is not needed any more.
+        # The payload is no longer needed.
         kept = form.to_values(dataclasses.replace(order, payload=b""))
         data = json.dumps({"order": kept, "outcome": ending.to_values(outcome)}).encode()
         files.make_folder(self._folder)
@@ -163,7 +163,7 @@ class Line:
             files.remove(before, sync=False)
 
     def remove(self, item: Item) -> None:
-        """Removes its file: nothing more is to be done with it.
+        """Removes its file: nothing is left to do.
 
         Raises:
             StateDirectoryError: It cannot be removed.
@@ -175,7 +175,7 @@ class Line:
         return self._folder / f"{item.number:0{_DIGITS}}{suffix}"
 
     def _read(self, path: Path) -> tuple[Order, Outcome | None] | None:
-        """Reads a file of the line; one that is damaged is named in the log and removed."""
+        """Reads a file of the queue; a damaged one is logged and removed."""
         data = files.read(path)
         try:
             return None if data is None else _parsed(data)

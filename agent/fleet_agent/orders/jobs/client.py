@@ -1,7 +1,7 @@
-"""Asks AWS IoT Jobs, one request at a time, until it answers or the connection ends.
+"""A client of AWS IoT Jobs: sends one request at a time, until it is answered or the connection ends.
 
-An answer is recognised by the token of its request. What is not answered, or is refused because there is too much to
-do, is asked again, less and less often.
+An answer is recognised by the token of its request. A request that is not answered, or is throttled, is sent again,
+less and less often.
 """
 
 import collections
@@ -21,7 +21,7 @@ from fleet_agent.session.message import Outgoing
 
 _log = logging.getLogger(__name__)
 
-LIMIT = 10.0  # seconds for an answer, the first time; twice as many each time after
+LIMIT = 10.0  # seconds to the first answer; doubled with each try
 _DOUBLINGS = 6
 
 _AGAIN = ("RequestThrottled", "InternalError")
@@ -39,8 +39,8 @@ class _Asked:
     token: str = ""
 
 
-class Asking:
-    """Requests on the way.
+class JobsClient:
+    """Sends requests to AWS IoT Jobs.
 
     Args:
         base: What all topics begin with: ``$aws/things/THING/jobs``.
@@ -68,12 +68,12 @@ class Asking:
         self.due = math.inf
 
     def ask(self, path: str, request: Request, answered: Answered) -> None:
-        """Asks, when it is its turn; not without a connection, after which all is decided again.
+        """Puts a request into the queue; without a connection it does nothing, since the next connect starts afresh.
 
         Args:
             path: Of the topic, below the base.
-            request: Gives the payload when it is sent.
-            answered: Is given whether it was accepted, and the answer.
+            request: Makes the payload when it is sent.
+            answered: Called with whether it was accepted, and the answer.
         """
         if not self._is_connected:
             return
@@ -82,11 +82,11 @@ class Asking:
             self._next()
 
     def is_to_ask(self, path: str) -> bool:
-        """Whether a request of that path waits for its turn."""
+        """Whether a request of that path is queued."""
         return any(asked.path == path for asked in itertools.islice(self._requests, 1, None))
 
     def act(self) -> None:
-        """Asks again: no answer came."""
+        """Sends the request again: no answer came."""
         if self._requests and self._clock.monotonic() >= self.due:
             asked = self._requests[0]
             if asked.token:
@@ -94,7 +94,7 @@ class Asking:
             self._next()
 
     def take(self, path: str, payload: bytes) -> None:
-        """An answer arrived; one to another request does not count."""
+        """Takes an answer; one to another request is ignored."""
         if not self._requests:
             return
         asked = self._requests[0]
@@ -129,5 +129,5 @@ class Asking:
 
 
 def _patience(tries: int) -> float:
-    # Not the power of all tries: a broker without jobs never answers, and no number holds a thousand doublings.
+    # A broker without jobs never answers, and no float holds a thousand doublings.
     return LIMIT * 2.0 ** min(tries - 1, _DOUBLINGS)

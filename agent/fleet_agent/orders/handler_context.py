@@ -1,4 +1,4 @@
-"""What all handlers share: the clock, problems, who is told of outcomes, and the last orders for the status."""
+"""What all handlers work with: the clock, problems, reporters of outcomes, and the last orders for the status."""
 
 import collections
 import dataclasses
@@ -24,7 +24,7 @@ _SHOWN = 200  # characters of a reason
 class Counters:
     """What a handler did since it was configured; ``last_error`` with its time, None while there was none.
 
-    ``waiting`` orders are in the line, ``held`` ones are not acknowledged yet.
+    ``waiting`` orders are in the queue, ``held`` ones are not acknowledged yet.
     """
 
     handled: int = 0
@@ -38,17 +38,17 @@ class Counters:
 
 
 class Reporter(Protocol):
-    """Reports outcomes to whoever gave orders of one origin."""
+    """Reports outcomes to the senders of one origin."""
 
     def report(
         self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
     ) -> None:
-        """An order has ended; ``forget`` once its outcome is reported: until then it is kept, and reported again."""
+        """Reports the outcome; calls ``forget`` once it arrived: until then it is kept, and reported again."""
 
 
 @record
-class Shared:
-    """What all handlers share.
+class HandlerContext:
+    """What all handlers work with.
 
     ``reserved``: files that no handler writes. ``reporters``: by an order's origin.
     """
@@ -62,7 +62,7 @@ class Shared:
     )
 
     def note(self, handler: str, order: Order, result: Result, reason: str) -> None:
-        """Shows an order among the last ones."""
+        """Adds an order to the last ones that the status shows."""
         self.health.is_outdated = True
         self.last.append(
             {
@@ -76,6 +76,6 @@ class Shared:
         )
 
     def not_kept(self, error: StateDirectoryError) -> None:
-        """Reports that orders do not survive a restart for now."""
+        """Reports that the disk takes no writes, so that orders do not survive a restart."""
         title = f"Orders do not survive a restart for now. {error.title}"
         self.health.warn(table.ORDERS_NOT_KEPT.problem(title, error.remedy))
