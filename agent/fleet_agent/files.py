@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from fleet_agent.errors import StateDirectoryError
+from fleet_agent import pasted
+from fleet_agent.errors import STATE_DAMAGED, StateDirectoryError
 from fleet_agent.pinned import open_to_read, pinned
 
 _PIECE = 1 << 18
@@ -29,9 +30,12 @@ _REMEDIES = {
     errno.EACCES: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
     errno.EPERM: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
     errno.EEXIST: "See what stands there (ls -ld), or choose another place with --state-dir or state_dir.",
-    errno.ENOTDIR: "See what stands there (ls -ld), or choose another place with --state-dir or state_dir.",
     errno.EIO: "The disk fails (journalctl -k): replace it or choose another place with --state-dir.",
 }
+
+
+class _NotOursError(OSError):
+    """What stands there is nothing that the agent has written: a link, a folder, a file of another size."""
 
 
 @contextlib.contextmanager
@@ -41,13 +45,30 @@ def _reported(action: str, path: Path) -> Iterator[Path]:
         with pinned(path) as safe:
             yield safe
     except OSError as error:
+        title = f"Cannot {action} {path}: {error.strerror or error}."
+        if isinstance(error, _NotOursError) or error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise StateDirectoryError(
+                title, remedy=out_of_the_way(path), code=STATE_DAMAGED
+            ) from error
         raise StateDirectoryError(
-            f"Cannot {action} {path}: {error.strerror or error}.",
+            title,
             remedy=_REMEDIES.get(
                 error.errno or 0, "Look at the folder's owner, mode and file system."
             ),
             code=f"state-{errno.errorcode.get(error.errno or 0, 'error').lower()}",
         ) from error
+
+
+def out_of_the_way(path: Path) -> str:
+    """What to type where something stands that the agent has not put there, at the end of a path or on the way."""
+    wrong = next((part for part in reversed(path.parents) if not part.is_dir()), path)
+    move = move_aside(wrong)
+    return f"See what stands there (ls -ld), then: {move}; or choose another place with --state-dir or state_dir."
+
+
+def move_aside(path: Path) -> str:
+    """The command that takes something from its place."""
+    return pasted.command("mv", path, path.with_name(f"{path.name}.aside"))
 
 
 def make_folder(path: Path, mode: int = 0o700, *, parents: bool = True) -> None:
@@ -289,7 +310,7 @@ def read(path: Path, limit: int = 1 << 20) -> bytes | None:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - opened above, without following links
             data = _read_all(file, limit)
         if len(data) > limit:
-            raise OSError(errno.EFBIG, f"larger than {limit} bytes")
+            raise _NotOursError(errno.EFBIG, f"larger than {limit} bytes")
         return data
 
 
@@ -324,7 +345,7 @@ def _refuse_irregular(path: Path, *, may_exist: bool) -> bool:
         return False
     if not stat.S_ISREG(mode):
         kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
-        raise OSError(errno.ELOOP, f"it is {kind}, which is refused")
+        raise _NotOursError(errno.ELOOP, f"it is {kind}, which is refused")
     if not may_exist:
         raise OSError(errno.EEXIST, "it exists already and is never overwritten")
     return True

@@ -1,16 +1,18 @@
 """The state directory as a whole: ours alone while we run, and written as its owner."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pwd
 import re
 import signal
+import stat
 import threading
 from pathlib import Path
 
 from fleet_agent import files, relay
-from fleet_agent.errors import DeviceError, StateDirectoryError, TemporaryError
+from fleet_agent.errors import STATE_DAMAGED, DeviceError, StateDirectoryError, TemporaryError
 from fleet_agent.filesystem import without_locks
 from fleet_agent.pasted import word
 from fleet_agent.pinned import pinned
@@ -145,13 +147,37 @@ def ensure_writable(state_dir: Path) -> None:
 def _open_lock(state_dir: Path, flags: int = 0) -> int:
     try:
         with pinned(state_dir / "lock") as safe:
-            return os.open(safe, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+            flags |= os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return _regular(os.open(safe, flags, 0o600))
     except OSError as error:
+        _refuse_irregular(state_dir, error)
         raise StateDirectoryError(
             f"Cannot write in the state directory {state_dir}: {error.strerror}.",
             remedy="Run as its owner, or choose another place with --state-dir or state_dir. Where files of others "
             "came into it, such as a restored backup's: sudo fleet-agent doctor --fix",
             code="state-not-writable",
+        ) from error
+
+
+def _regular(descriptor: int) -> int:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.ELOOP, "it is not a regular file")
+    return descriptor
+
+
+def _refuse_irregular(state_dir: Path, error: OSError) -> None:
+    """Says so where something else stands in the place of the directory, or of the lock in it."""
+    wrong = state_dir if error.errno == errno.ENOTDIR else state_dir / "lock"
+    try:
+        mode = wrong.lstat().st_mode
+    except OSError:
+        return
+    if not (stat.S_ISDIR(mode) if wrong == state_dir else stat.S_ISREG(mode)):
+        raise StateDirectoryError(
+            f"{wrong} is not a {'folder' if wrong == state_dir else 'regular file'}.",
+            remedy=files.out_of_the_way(wrong),
+            code=STATE_DAMAGED,
         ) from error
 
 
@@ -178,10 +204,11 @@ def holder(state_dir: Path) -> int | None:
     try:
         with pinned(state_dir / "lock") as path:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(path, flags)
+            descriptor = _regular(os.open(path, flags))
     except FileNotFoundError:
         return None
     except OSError as error:
+        _refuse_irregular(state_dir, error)
         raise StateDirectoryError(
             f"Cannot look into {state_dir}: {error.strerror}.",
             remedy="Run as its owner or as root: sudo fleet-agent status",

@@ -1,11 +1,13 @@
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +16,12 @@ import pytest
 from fleet_agent import statedir
 from fleet_agent.errors import StateDirectoryError, TemporaryError
 from support.users import NOBODY, as_nobody
+
+
+def bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
 
 HOLD = """
 import sys
@@ -110,12 +118,30 @@ def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
         statedir.take_lock(tmp_path / "state")
 
 
-def test_a_link_in_the_locks_place(tmp_path: Path) -> None:
-    (tmp_path / "lock").symlink_to("elsewhere")
-    with pytest.raises(StateDirectoryError) as caught:
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to("elsewhere"),
+        lambda path: path.symlink_to(path),
+        lambda path: path.mkdir(),
+        os.mkfifo,
+        bind,
+    ],
+    ids=["link", "loop", "folder", "fifo", "socket"],
+)
+def test_something_else_in_the_locks_place(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """It is named, with what takes it away, by who wants the lock and by who asks for its holder."""
+    lock = tmp_path / "lock"
+    make(lock)
+    with pytest.raises(StateDirectoryError, match="lock is not a regular file"):
+        statedir.holder(tmp_path)
+    with pytest.raises(StateDirectoryError, match="lock is not a regular file") as caught:
         statedir.take_lock(tmp_path)
-    assert caught.value.code == "state-not-writable"
+    assert caught.value.code == "state-damaged"
     assert not (tmp_path / "elsewhere").exists()
+    (move,) = re.findall("then: (mv .*);", caught.value.remedy)
+    subprocess.run(move.split(), check=True)
+    statedir.take_lock(tmp_path)
 
 
 def test_a_disk_too_full_for_the_holders_name(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 What is damaged is called so by name, with the way out; a link where the folders should be is refused.
 """
 
-import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from fleet_agent import files
+from fleet_agent import files, foreign
 from fleet_agent.credentials import records
 from fleet_agent.credentials.model import Generation
 from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, DeviceError, StateDirectoryError
+
+_T = TypeVar("_T")
 
 ATTEMPT = "attempt.json"
 KEY = "private.pem.key"
@@ -47,7 +49,9 @@ class Folders:
         except OSError as error:
             raise StateDirectoryError(
                 f"Cannot look into {self.root}: {error.strerror}.",
-                remedy="Run as its owner or as root.",
+                remedy=files.out_of_the_way(self.root)
+                if isinstance(error, NotADirectoryError)
+                else "Run as its owner or as root.",
                 code="state-not-readable",
             ) from error
         return sorted(int(name) for name in names if name.isdecimal())
@@ -74,42 +78,46 @@ class Folders:
             fault = "in a file, not a folder" if in_file else "no symbolic link that can be read"
             raise StateDirectoryError(
                 f"{link} is {fault}: {error.strerror}.",
-                remedy="Choose another place with --state-dir or state_dir."
-                if in_file
-                else "See what is there; the agent makes it a link to a generation such as 0001.",
+                remedy=files.out_of_the_way(self.root) if in_file else self._goes_on(),
                 code=STATE_DAMAGED,
             ) from error
         if not name.isdecimal():
             raise StateDirectoryError(
                 f"{link} points to {name!r}, which is no generation.",
-                remedy="Point it back to the newest complete folder beside it: ln -sfn 0001 current",
+                remedy=self._goes_on(),
                 code=STATE_DAMAGED,
             )
         return int(name)
 
+    def _goes_on(self) -> str:
+        move = files.move_aside(self.root / CURRENT)
+        return f"{move}; the agent then goes on with the newest generation that was proven."
+
     def read(self, number: int) -> Generation | None:
         """A generation; None when it has no record of what it is for."""
         folder = self.folder(number)
-        attempt = self.read_json(number, ATTEMPT)
+        attempt = self.load(number, ATTEMPT, records.load_attempt)
         if attempt is None:
             return None
-        issued = self.read_json(number, ISSUED)
-        registration = self.read_json(number, REGISTRATION)
-        proven = self.read_json(number, PROVEN)
+        return Generation(
+            number=number,
+            attempt=attempt,
+            has_key=files.is_there(folder / KEY) or files.is_there(folder / HARDWARE_KEY),
+            issued=self.load(number, ISSUED, records.load_issued),
+            registration=self.load(number, REGISTRATION, records.load_registration),
+            proven=self.load(number, PROVEN, records.load_proven),
+            uptime=self.load(number, PROVEN, records.load_uptime),
+        )
+
+    def load(self, number: int, name: str, load: Callable[[Mapping[str, Any]], _T]) -> _T | None:
+        """What a record of a generation says; None when there is no file."""
+        value = self._read_json(number, name)
         try:
-            return Generation(
-                number=number,
-                attempt=records.load_attempt(attempt),
-                has_key=files.is_there(folder / KEY) or files.is_there(folder / HARDWARE_KEY),
-                issued=None if issued is None else records.load_issued(issued),
-                registration=None
-                if registration is None
-                else records.load_registration(registration),
-                proven=None if proven is None else records.load_proven(proven),
-                uptime=None if proven is None else records.load_uptime(proven),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise self.damaged(number, folder, str(error)) from error
+            return None if value is None else load(value)
+        except KeyError as error:
+            raise self._damaged(number, name, f"it has no {error.args[0]}") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._damaged(number, name, str(error)) from error
 
     def text(self, number: int, name: str) -> str:
         """The text of a file that must be there.
@@ -118,7 +126,7 @@ class Folders:
             DeviceError: It is missing.
         """
         path = self.folder(number) / name
-        data = files.read(path)
+        data = self._read(number, name)
         if data is None:
             raise DeviceError(
                 f"{path} is missing.",
@@ -127,27 +135,34 @@ class Folders:
             )
         return data.decode("ascii", "replace")
 
-    def read_json(self, number: int, name: str) -> dict[str, Any] | None:
-        """A JSON object from a file; None when there is no file."""
-        path = self.folder(number) / name
-        data = files.read(path)
+    def _read_json(self, number: int, name: str) -> dict[str, Any] | None:
+        data = self._read(number, name)
         if data is None:
             return None
         try:
-            value = json.loads(data)
+            value = foreign.read(data)
         except ValueError as error:
-            raise self.damaged(number, path, str(error)) from error
+            raise self._damaged(number, name, str(error)) from error
         if not isinstance(value, dict):
-            raise self.damaged(number, path, "not a JSON object")
+            raise self._damaged(number, name, "not a JSON object")
         return value
 
-    def damaged(self, number: int, path: Path, damage: str) -> StateDirectoryError:
-        """The error of a damaged file."""
-        remedy = (
-            "Drop the attempt and start again: fleet-agent provision --restart"
-            if number > self.current_number()
-            else "Provision again: fleet-agent provision --force (the ledger names the old certificate)."
-        )
+    def _read(self, number: int, name: str) -> bytes | None:
+        try:
+            return files.read(self.folder(number) / name)
+        except StateDirectoryError as error:
+            if error.code == STATE_DAMAGED:
+                error.remedy = self._cure(number)
+            raise
+
+    def _damaged(self, number: int, name: str, damage: str) -> StateDirectoryError:
         return StateDirectoryError(
-            f"{path} is damaged: {damage}.", remedy=remedy, code=STATE_DAMAGED
+            f"{self.folder(number) / name} is damaged: {damage}.",
+            remedy=self._cure(number),
+            code=STATE_DAMAGED,
         )
+
+    def _cure(self, number: int) -> str:
+        if number > self.current_number():
+            return "Drop the attempt and start again: fleet-agent provision --restart"
+        return "Provision again: fleet-agent provision --force (the ledger names the old certificate)."

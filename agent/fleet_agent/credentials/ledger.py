@@ -5,8 +5,9 @@ An interrupted provisioning can leave a certificate in the cloud; this file is h
 
 import json
 from pathlib import Path
+from typing import Any
 
-from fleet_agent import clock, files
+from fleet_agent import clock, files, foreign
 from fleet_agent.credentials.model import Event
 
 
@@ -41,7 +42,7 @@ class Ledger:
         events: dict[str, str] = {}
         for line in (files.read(self._path, limit=1 << 26) or b"").splitlines():
             try:
-                entry = json.loads(line)
+                entry: Any = foreign.read(line)
                 if generation is not None and entry["generation"] != generation:
                     continue
                 events[str(entry["certificate_id"])] = str(entry["event"])

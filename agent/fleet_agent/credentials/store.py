@@ -107,15 +107,17 @@ class Store:
             return None
         found = self._folders.read(number)
         folder = self._folders.folder(number)
-        if (
-            found is None
-            or found.issued is None
-            or found.registration is None
-            or not found.has_key
-            or not files.is_there(folder / CERTIFICATE)
-        ):
+        parts = {
+            ATTEMPT: found,
+            ISSUED: found and found.issued,
+            REGISTRATION: found and found.registration,
+            KEY: found and found.has_key,
+            CERTIFICATE: files.is_there(folder / CERTIFICATE),
+        }
+        missing = [name for name, part in parts.items() if not part]
+        if found is None or missing:
             raise DeviceError(
-                f"The current credential in {folder} is incomplete.",
+                f"The current credential in {folder} is incomplete: it has no {missing[0]}.",
                 remedy="Provision again: fleet-agent provision --force (the ledger names the old certificate).",
                 code=CREDENTIAL_DAMAGED,
             )
@@ -367,15 +369,7 @@ class Store:
         return HardwareKey(token=token, label=name.label, is_ours=name.is_ours)
 
     def _name_of_key(self, number: int) -> KeyName | None:
-        value = self._folders.read_json(number, HARDWARE_KEY)
-        if value is None:
-            return None
-        try:
-            return records.load_key_name(value)
-        except (KeyError, TypeError) as error:
-            raise self._folders.damaged(
-                number, self._folders.folder(number) / HARDWARE_KEY, str(error)
-            ) from error
+        return self._folders.load(number, HARDWARE_KEY, records.load_key_name)
 
     def _key_name(self, number: int) -> str:
         name = self._name_of_key(number)

@@ -9,11 +9,13 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from fleet_agent import files
+from fleet_agent import files, foreign
 from fleet_agent.config.reading import UnreadableError
 from fleet_agent.device.mac import ETHERNET, LOCALLY_ADMINISTERED, NET
 from fleet_agent.device.readers import text_of
+from fleet_agent.errors import StateDirectoryError
 
 FILE = "fingerprint.json"
 
@@ -77,11 +79,11 @@ def _hashed(ids: Ids, key: str) -> dict[str, frozenset[str]]:
 
 def _read(path: Path, certificate_id: str) -> dict[str, frozenset[str]]:
     try:
-        record = json.loads(path.read_bytes())
+        record: Any = foreign.read(files.read(path) or b"null")
         if record["certificate_id"] != certificate_id:
             return {}
         return {str(kind): frozenset(map(str, ids)) for kind, ids in record["hardware"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (StateDirectoryError, ValueError, LookupError, TypeError, AttributeError):
         return {}  # missing, or not ours to understand
 
 

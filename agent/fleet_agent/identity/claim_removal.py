@@ -12,9 +12,9 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from fleet_agent import files, pasted, unit_file
+from fleet_agent import files, foreign, pasted, unit_file
 from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.provisioning import Claim
@@ -95,7 +95,8 @@ class Starts:
 
 def _read_count(data: bytes | None) -> int:
     try:
-        found = json.loads(data or b"{}")["good_starts"]
+        value: Any = foreign.read(data or b"{}")
+        found = value["good_starts"]
     except (ValueError, KeyError, TypeError):
         return 0
     return found if isinstance(found, int) and found >= 0 else 0

@@ -11,7 +11,7 @@ from fleet_agent.config import pkcs11_uri
 from fleet_agent.credentials import pem_file
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, DeviceError
+from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, DeviceError, StateDirectoryError
 
 # Codes of errors that say so: of this judge, and of the store for its own files.
 DAMAGES = frozenset({CREDENTIAL_DAMAGED, STATE_DAMAGED})
@@ -33,22 +33,32 @@ def in_use(store: Store) -> Credential | None:
 def _judge(store: Store, found: Credential) -> None:
     certificate = Path(found.certificate_file)
     try:
-        pem_file.certificate(files.read(certificate) or b"", str(certificate))
+        pem_file.certificate(_read(certificate), str(certificate))
     except DeviceError as error:
         raise _damaged(store, found, "certificate", certificate, error) from error
     if found.private_key_file is None or pkcs11_uri.is_uri(found.private_key_file):
         return
     key = Path(found.private_key_file)
     try:
-        pem_file.private_key(files.read(key) or b"", str(key))
+        pem_file.private_key(_read(key), str(key))
     except DeviceError as error:
         raise _damaged(store, found, "private key", key, error) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return files.read(path) or b""
+    except StateDirectoryError as error:
+        if error.code != STATE_DAMAGED:
+            raise
+        # A link, a folder, something far too large: as little a key as what is cut off.
+        raise DeviceError(error.title, remedy=error.remedy, code=error.code) from error
 
 
 def _damaged(
     store: Store, found: Credential, part: str, path: Path, error: DeviceError
 ) -> DeviceError:
-    is_empty = not (files.read(path) or b"").strip()
+    is_empty = error.code != STATE_DAMAGED and not _read(path).strip()
     title = f"{path} is empty: the {part} of this device is lost." if is_empty else error.title
     return DeviceError(title, remedy=_cure(store, found, part), code=CREDENTIAL_DAMAGED)
 

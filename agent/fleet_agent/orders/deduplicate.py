@@ -9,7 +9,7 @@ import json
 import logging
 from pathlib import Path
 
-from fleet_agent import files
+from fleet_agent import files, foreign
 from fleet_agent.errors import StateDirectoryError
 
 _log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Remembered:
 
     def _apply(self, line: bytes) -> None:
         try:
-            found = json.loads(line[1:])
+            found = foreign.read(line[1:])
         except ValueError:  # torn by a power cut
             return
         if not isinstance(found, str):

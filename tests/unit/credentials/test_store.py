@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -441,12 +442,13 @@ def test_whatever_stands_in_a_file_it_is_read_or_called_damaged(
 
 
 @pytest.mark.parametrize(
-    "name", ["issued.json", "registration.json", "private.pem.key", "certificate.pem.crt"]
+    "name",
+    ["attempt.json", "issued.json", "registration.json", "private.pem.key", "certificate.pem.crt"],
 )
 def test_a_current_credential_that_lacks_a_file(store: Store, state_dir: Path, name: str) -> None:
     walk(store, "a")
     (state_dir / "credentials/current" / name).unlink()
-    with pytest.raises(DeviceError, match="incomplete") as caught:
+    with pytest.raises(DeviceError, match=f"incomplete: it has no {name}") as caught:
         store.current()
     assert "--force" in caught.value.remedy
 
@@ -454,9 +456,11 @@ def test_a_current_credential_that_lacks_a_file(store: Store, state_dir: Path, n
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("issued.json", '{"certificate_id": 7, "received": 1}', "0001 is damaged: certificate_id is no text"),
-        ("proven", '{"proven": "x"}', "0001 is damaged: proven is no number"),
+        ("issued.json", '{"certificate_id": 7, "received": 1}', r"0001/issued\.json is damaged: certificate_id is"),
+        ("proven", '{"proven": "x"}', "0001/proven is damaged: proven is no number"),
         ("proven", "{", r"0001/proven is damaged: Expecting"),
+        ("issued.json", '{"received": 1}', r"0001/issued\.json is damaged: it has no certificate_id"),
+        ("registration.json", "[" * 100_000, r"0001/registration\.json is damaged: nested too deep"),
         ("key.json", '{"label": 1, "token": "t"}', r"0001/key\.json is damaged: label is no text"),
     ],
 )  # fmt: skip
@@ -528,10 +532,18 @@ def test_current_points_to_no_generation(store: Store, state_dir: Path) -> None:
 
 
 def test_current_is_no_link(store: Store, state_dir: Path) -> None:
-    (state_dir / "credentials/current").mkdir(parents=True)
+    """What is offered to type leaves an attempt that is proven, with nothing to ask for."""
+    walk(store, "a")
+    (state_dir / "credentials/current").unlink()
+    (state_dir / "credentials/current").mkdir()
     with pytest.raises(StateDirectoryError, match="no symbolic link") as caught:
         store.current()
     assert caught.value.code == "state-damaged"
+    subprocess.run(caught.value.remedy.partition(";")[0].split(), check=True)
+    assert store.current() is None
+    found = store.pending()
+    assert found is not None
+    assert found.proven is not None
 
 
 def test_a_file_in_place_of_the_state_directory(tmp_path: Path) -> None:

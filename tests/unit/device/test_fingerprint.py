@@ -1,6 +1,7 @@
 """Hardware as sysfs shows it, moved under an identity."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -133,6 +134,11 @@ def test_a_file_that_is_not_ours_to_understand(tmp_path: Path, device: Path, tex
     assert fingerprint.difference(tmp_path, IDENTITY, device) is None
     fingerprint.keep(tmp_path, IDENTITY, device)
     assert json.loads((tmp_path / fingerprint.FILE).read_text())["certificate_id"] == IDENTITY
+
+
+def test_a_fifo_in_its_place_keeps_nobody_waiting(tmp_path: Path, device: Path) -> None:
+    os.mkfifo(tmp_path / fingerprint.FILE)
+    assert fingerprint.difference(tmp_path, IDENTITY, device) is None
 
 
 def test_this_machines_own_hardware_can_be_read() -> None:

@@ -38,13 +38,21 @@ def rubbish(path: Path) -> None:
     path.write_bytes(bytes(range(256)))
 
 
+def linked(path: Path) -> None:
+    path.symlink_to(path.rename(path.with_name("elsewhere")))
+
+
+def huge(path: Path) -> None:
+    path.write_bytes(b"-" * (1 << 21))
+
+
 def test_a_sound_one_is_what_the_store_has(device: Device) -> None:
     store = Store(device.state_dir, SystemClock())
     assert in_use(store) == store.current()
     assert in_use(Store(device.state_dir / "nothing", SystemClock())) is None
 
 
-@pytest.mark.parametrize("harm", [empty, cut, rubbish])
+@pytest.mark.parametrize("harm", [empty, cut, rubbish, linked, huge])
 @pytest.mark.parametrize("part", ["certificate", "private_key"])
 def test_a_damaged_part_is_named_with_the_cure(
     device: Device, harm: Callable[[Path], None], part: str

@@ -7,8 +7,9 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from fleet_agent import files
+from fleet_agent import files, foreign
 from fleet_agent.config.paths import resolve_path
 from fleet_agent.credentials.hsm import cryptoki
 from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Session
@@ -119,7 +120,7 @@ def _was_refused(memory: Path, pin: bytes) -> bool:
     if data is None:
         return False
     try:
-        record = json.loads(data)
+        record: Any = foreign.read(data)
         return bool(_stretch(pin, bytes.fromhex(record["salt"])) == record["pin"])
     except (ValueError, KeyError, TypeError):
         return False  # not written to the end

@@ -10,8 +10,9 @@ import re
 import stat
 import zlib
 from pathlib import Path
+from typing import Any
 
-from fleet_agent import files
+from fleet_agent import files, foreign
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.record import record
 
@@ -85,7 +86,7 @@ class Opened:
 def load(record: Path, path: Path) -> Position | None:
     """The position that was saved for this path, if there is one that can be read."""
     try:
-        value = json.loads(files.read(record) or b"null")
+        value: Any = foreign.read(files.read(record) or b"null")
         if value["schema"] != _SCHEMA or value["path"] != str(path):
             return None
         names = ("inode", "offset", "head", "head_size")
