@@ -1,7 +1,8 @@
 """The container endpoint: HTTP on 127.0.0.1, for SDKs that read ``AWS_CONTAINER_CREDENTIALS_FULL_URI``.
 
 Any user of the device gets there, so that the token in ``Authorization`` is the guard. A request is a GET without a
-body; answers come in order, and a connection lasts until its program ends it or says nothing for long.
+body; answers come in order, and a connection lasts until its program ends it or says nothing for long. It ends with
+the answer to anything else: where the next request begins is not known then.
 """
 
 import contextlib
@@ -15,8 +16,10 @@ from urllib.parse import unquote
 
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, Exit
+from fleet_agent.guests.farewell import Farewells
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending.alias import Forget
+from fleet_agent.vending.rights import UNKNOWN
 
 HOST = "127.0.0.1"
 BACKLOG = 64
@@ -27,13 +30,16 @@ RETRY = 10.0  # seconds between tries to listen
 
 _PATH = re.compile(r"/role-aliases/([^/?]+)/credentials")
 _END = b"\r\n\r\n"
-_UNAUTHORIZED, _NOT_FOUND, _BAD = 401, 404, 400
+_KEEPS = "HTTP/1.1"  # a connection, unless it is said to end
+_CLOSE = "Connection: close\r\n"
+_UNAUTHORIZED, _NOT_FOUND, _BAD, _TOO_LARGE = 401, 404, 400, 431
 _PHRASES = {
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
+    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -76,17 +82,19 @@ class Container:
         self._failed = failed
         self._listener: socket.socket | None = None
         self._connections: set[_Connection] = set()
+        self._farewells = Farewells(mailbox, clock, bytearray(LARGEST))
         self._listen_at = clock.monotonic()
 
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
         heard = min((connection.heard_at for connection in self._connections), default=math.inf)
-        return min(self._listen_at, heard + IDLE)
+        return min(self._listen_at, heard + IDLE, self._farewells.due)
 
     def act(self) -> None:
         """Listens, or tries to again; ends connections that say nothing."""
         now = self._clock.monotonic()
+        self._farewells.act()
         for connection in [
             connection for connection in self._connections if connection.heard_at + IDLE <= now
         ]:
@@ -107,6 +115,7 @@ class Container:
         """Ends all of it."""
         for connection in list(self._connections):
             connection.close()
+        self._farewells.close()
         self._stop_listening()
         self._listen_at = math.inf
 
@@ -135,7 +144,12 @@ class Container:
             ).close()
         self._connections.add(
             _Connection(
-                client, self._mailbox, self._clock, self._counter, self._connections.discard
+                client,
+                self._mailbox,
+                self._clock,
+                self._counter,
+                self._connections.discard,
+                self._farewells,
             )
         )
 
@@ -143,19 +157,23 @@ class Container:
 class _Connection:
     """One client: a request, its answer, the next request."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what all connections work with
         self,
         client: socket.socket,
         mailbox: Mailbox,
         clock: Clock,
         counter: Counter,
         gone: "Callable[[_Connection], None]",
+        farewells: Farewells,
     ) -> None:
         self._client = client
         self._mailbox = mailbox
         self._clock = clock
         self._counter = counter
         self._gone = gone
+        self._farewells = farewells
+        self._is_open = True
+        self._is_last = False  # no request follows the one that is answered
         self._came = bytearray()
         self._leaving = b""  # of the answer, what the client does not take yet
         self._forget: Forget | None = None
@@ -166,15 +184,16 @@ class _Connection:
 
     def close(self) -> None:
         """Ends it."""
+        if self._is_open:
+            self._leave()
+            self._client.close()
+
+    def _leave(self) -> None:
+        self._is_open = False
         self._mailbox.unwatch(self._client.fileno())
-        self._client.close()
         self._gone(self)
         if self._forget is not None:
             self._forget()
-
-    @property
-    def _is_open(self) -> bool:
-        return self._client.fileno() >= 0
 
     def _read(self) -> None:
         self.heard_at = self._clock.monotonic()
@@ -202,21 +221,31 @@ class _Connection:
             self.is_waiting = True
             self._take(head)
         self._is_taking = False
-        if len(self._came) > LARGEST and self._is_open:
+        if len(self._came) <= LARGEST or not self._is_open:
+            return
+        if self.is_waiting:
             self.close()
+        else:
+            self.is_waiting = self._is_last = True
+            title = f"A request's head has at most {LARGEST} bytes."
+            self._answer(_TOO_LARGE, _words("too-large", title))
 
     def _take(self, head: bytes) -> None:
         first, *lines = head.decode("latin-1").split("\r\n")
-        words = first.split(" ")
+        method, _, words = first.partition(" ")
+        path, _, version = words.partition(" ")
         headers = {
             name.strip().lower(): value.strip()
             for name, _, value in (line.partition(":") for line in lines)
         }
-        if len(words) != 3 or headers.get("content-length", "0") != "0":  # noqa: PLR2004 - GET PATH HTTP/1.1
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        is_kept = version == _KEEPS and "close" not in headers.get("connection", "").lower()
+        self._is_last = has_body or method != "GET" or not is_kept
+        if has_body or version not in (_KEEPS, "HTTP/1.0"):
             self._answer(_BAD, _words("bad-request", "A GET without a body is wanted."))
             return
-        found = _PATH.fullmatch(words[1])
-        if words[0] != "GET" or found is None:
+        found = _PATH.fullmatch(path)
+        if method != "GET" or found is None:
             title = "There is nothing but GET /role-aliases/NAME/credentials."
             self._answer(_NOT_FOUND, _words("not-found", title))
             return
@@ -230,7 +259,8 @@ class _Connection:
         if not self._is_open:
             return
         if isinstance(found, AgentError):
-            status = _STATUSES.get(found.exit_status, 500)
+            is_there = found.code != UNKNOWN
+            status = _STATUSES.get(found.exit_status, 500) if is_there else _NOT_FOUND
             self._answer(status, _words(found.code, f"{found.title} {found.remedy}"))
         else:
             self._answer(200, found)
@@ -238,7 +268,8 @@ class _Connection:
     def _answer(self, status: int, body: bytes) -> None:
         head = (
             f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: application/json\r\n"
-            f"Cache-Control: no-store\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Cache-Control: no-store\r\nContent-Length: {len(body)}\r\n"
+            f"{_CLOSE if self._is_last else ''}\r\n"
         )
         self._leaving = head.encode() + body
         self._send()
@@ -255,6 +286,10 @@ class _Connection:
         self._mailbox.unwatch(self._client.fileno())
         if self._leaving:
             self._mailbox.watch(self._client.fileno(), self._send, is_writing=True)
+            return
+        if self._is_last:
+            self._leave()
+            self._farewells.send_last(self._client, b"")
             return
         self._mailbox.watch(self._client.fileno(), self._read)
         self.is_waiting = False

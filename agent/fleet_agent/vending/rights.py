@@ -7,6 +7,7 @@ from fleet_agent.config.credentials import RoleAlias
 from fleet_agent.errors import DeviceError, RefusedError, UsageError
 from fleet_agent.guests import users
 
+UNKNOWN = "role-alias-unknown"
 _PREFIX = "user:"
 
 
@@ -54,7 +55,7 @@ class AllowList:
             raise DeviceError(
                 f"The configuration has no role alias {wanted[:128]!r}.",
                 remedy="Add it under credentials.aliases, then: systemctl reload fleet-agent",
-                code="role-alias-unknown",
+                code=UNKNOWN,
             )
         if wanted not in own:
             raise _not_allowed(user, wanted)

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.clock import SystemClock
+from fleet_agent.errors import DeviceError
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.vending import container
 from fleet_agent.vending.alias import Forget
 from fleet_agent.vending.container import Container, Reply
+from fleet_agent.vending.rights import UNKNOWN
 
+KNOWN = {"held", "good", "lost"}
+ALL = 10**6  # answers: as many as come until the end
 GET = b"GET /role-aliases/logs/credentials HTTP/1.1\r\nAuthorization: %s\r\n\r\n"
 
 
@@ -46,7 +50,9 @@ class Served:
             self.held.append(reply)
         elif token == "good":
             reply(alias.encode())
-        return (lambda: self.gone.append(token)) if token in {"held", "good"} else None
+        elif token == "lost":
+            reply(DeviceError("No such.", remedy="Add it.", code=UNKNOWN))
+        return (lambda: self.gone.append(token)) if token in KNOWN else None
 
     def turn(self, is_done: Callable[[], object]) -> None:
         until = self._clock.monotonic() + 20
@@ -91,9 +97,9 @@ def served() -> Iterator[Served]:
 
 def test_requests_of_a_packet_are_answered_in_order_however_many(served: Served) -> None:
     """Each took its frames of the stack within the one before: some hundred would have ended the agent."""
-    bad = b"X\r\n\r\n" * 1500
+    bad = GET % b"X" * 1500
     got = served.exchange(bad + GET % b"good" + GET % b"held" + GET % b"good", 1503)
-    assert got.count(b"400 Bad Request") == 1500
+    assert got.count(b"401 Unauthorized") == 1500
     assert got.index(b"logs") < got.index(b"later") < got.rindex(b"logs")
 
 
@@ -103,7 +109,48 @@ def test_a_token_of_nobody_gets_nothing(served: Served, token: bytes) -> None:
 
 
 def test_a_head_without_end_is_not_collected_for_ever(served: Served) -> None:
-    assert served.exchange(b"GET / HTTP/1.1\r\nX: " + b"x" * 3 * container.LARGEST, 1) == b""
+    got = served.exchange(b"GET / HTTP/1.1\r\nX: " + b"x" * 3 * container.LARGEST, ALL)
+    assert got.startswith(b"HTTP/1.1 431 ")
+    assert got.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST %s HTTP/1.1\r\nContent-Length: 60", 400),
+        (b"GET %s HTTP/1.1\r\nContent-Length: 60", 400),
+        (b"GET %s HTTP/1.1\r\nTransfer-Encoding: chunked", 400),
+        (b"PUT %s HTTP/1.1", 404),
+        (b"PRI * HTTP/2.0", 400),
+        (b"nothing", 400),
+    ],
+)
+def test_what_follows_anything_but_a_get_is_not_taken_for_a_request(
+    served: Served, head: bytes, status: int
+) -> None:
+    """A body would be the next request, and its answer that to the one after it."""
+    head = head.replace(b"%s", b"/role-aliases/logs/credentials")
+    got = served.exchange(head + b"\r\nAuthorization: good\r\n\r\n" + GET % b"good", ALL)
+    assert got.startswith(b"HTTP/1.1 %d " % status)
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nConnection: close\r\n" in got
+
+
+@pytest.mark.parametrize("token", [b"good", b"held", b"nobody"])
+@pytest.mark.parametrize("version", [b"1.0\r\nHost: x", b"1.1\r\nConnection: Close"])
+def test_who_wants_no_further_request_reads_the_end_after_the_answer(
+    served: Served, version: bytes, token: bytes
+) -> None:
+    """Programs that read until the end waited for a minute."""
+    asked = (GET % token).replace(b"1.1", version)
+    got = served.exchange(asked, ALL)
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nConnection: close\r\n" in got
+
+
+def test_a_role_alias_that_is_not_there_is_not_found(served: Served) -> None:
+    """SDKs ask again after a 500."""
+    assert served.exchange(GET % b"lost", 1).startswith(b"HTTP/1.1 404 ")
 
 
 def test_without_a_descriptor_left_it_does_not_spin(served: Served) -> None:
