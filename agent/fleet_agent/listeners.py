@@ -1,8 +1,9 @@
-"""Listening Unix sockets of the agent, which outlive a new image of the process: who connects meanwhile waits.
+"""Listening sockets of the agent, which outlive a new image of the process: who connects meanwhile waits.
 
 A path is bound once; a new image finds its socket by the path and goes on accepting. The kernel keeps what connected
-and was not accepted yet. Where systemd holds a socket (``fleet-agent.socket``) it outlives the process, too: it is
-taken as it is given (sd_listen_fds(3)), and neither closed nor removed here.
+and was not accepted yet. A TCP port is kept in the same way, also so that nobody else takes it in between. Where
+systemd holds a socket (``fleet-agent.socket``) it outlives the process, too: it is taken as it is given
+(sd_listen_fds(3)), and neither closed nor removed here.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from fleet_agent.record import record
 
 _INHERITED = "FLEET_AGENT_LISTENERS"
 
+HOST = "127.0.0.1"
 BACKLOG = 64
 # No longer than the names of sockets, whose paths may have 107 bytes.
 _UNHEARD = ".new"
@@ -28,8 +30,8 @@ class _Listener:
     """A socket, and what its path led to when it was bound: a socket itself does not know; ``is_given``: by systemd."""
 
     socket: socket.socket
-    device: int
-    inode: int
+    device: int = 0
+    inode: int = 0
     is_given: bool = False
 
     def is_at(self, path: Path) -> bool:
@@ -41,7 +43,7 @@ class _Listener:
 
 
 class Listeners:
-    """All of them, by path, those of the image before among them."""
+    """All of them, by path or port, those of the image before among them."""
 
     def __init__(self) -> None:
         self._open = _inherited()
@@ -64,41 +66,53 @@ class Listeners:
             found = self._open[path] = _bound(path, prepare)
         return found.socket
 
+    def listen_on(self, port: int) -> socket.socket:
+        """The listening socket of a port of 127.0.0.1 (TCP, not blocking): the one that is there, or a new one.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        if port not in self._open:
+            self._open[port] = _Listener(socket=_bound_to(port))
+        return self._open[port].socket
+
     def given(self) -> Sequence[Path]:
         """The paths of those that systemd holds."""
-        return [path for path, item in self._open.items() if item.is_given]
+        return [
+            path for path, item in self._open.items() if item.is_given and isinstance(path, Path)
+        ]
 
     def is_there(self, path: Path) -> bool:
         """Whether the path leads to the socket; somebody may have removed it."""
         found = self._open.get(path)
         return found is not None and found.is_at(path)
 
-    def drop(self, path: Path) -> None:
+    def drop(self, place: Path | int) -> None:
         """Closes one, and removes its path; what systemd holds stays as it is."""
-        found = self._open.get(path)
+        found = self._open.get(place)
         if found is not None and not found.is_given:
-            self._close(path)
+            self._close(place)
 
-    def _close(self, path: Path) -> None:
-        found = self._open.pop(path, None)
+    def _close(self, place: Path | int) -> None:
+        found = self._open.pop(place, None)
         if found is None:
             return
-        if found.is_at(path) and not found.is_given:
+        if isinstance(place, Path) and found.is_at(place) and not found.is_given:
             with contextlib.suppress(OSError):
-                path.unlink()
+                place.unlink()
         found.socket.close()
 
-    def keep_only(self, *paths: Path) -> None:
+    def keep_only(self, *places: Path | int | None) -> None:
         """Closes what the image before listened on and this one does not."""
-        for path in self._open.keys() - set(paths):
-            self.drop(path)
+        for place in self._open.keys() - set(places):
+            self.drop(place)
 
     def hand_over(self, environment: dict[str, str]) -> None:
         """Lets the image that replaces this one keep them."""
         found = {}
-        for path, item in self._open.items():
+        for place, item in self._open.items():
             item.socket.set_inheritable(True)
-            found[str(path)] = (item.socket.fileno(), item.device, item.inode, item.is_given)
+            found[str(place)] = (item.socket.fileno(), item.device, item.inode, item.is_given)
         environment[_INHERITED] = json.dumps(found)
 
     def close(self) -> None:
@@ -106,14 +120,14 @@ class Listeners:
         self.keep_only()
 
 
-def _inherited() -> dict[Path, _Listener]:
-    found = {}
+def _inherited() -> dict[Path | int, _Listener]:
+    found: dict[Path | int, _Listener] = {}
     given = json.loads(os.environ.pop(_INHERITED, "{}"))
     for name, (descriptor, device, inode, is_given) in given.items():
         with contextlib.suppress(OSError):
             listener = socket.socket(fileno=descriptor)
             listener.set_inheritable(False)
-            found[Path(name)] = _Listener(
+            found[int(name) if name.isdecimal() else Path(name)] = _Listener(
                 socket=listener, device=device, inode=inode, is_given=is_given
             )
     return found | _of_systemd()
@@ -167,3 +181,15 @@ def _bound(path: Path, prepare: Callable[[Path], object]) -> _Listener:
     finally:
         unheard.unlink(missing_ok=True)
     return _Listener(socket=listener, device=found.st_dev, inode=found.st_ino)
+
+
+def _bound_to(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,5 +1,6 @@
 """AWS credentials for local programs: from the agent that runs, and from AWS IoT behind it."""
 
+import contextlib
 import dataclasses
 import http.client
 import io
@@ -13,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -255,16 +257,34 @@ class TestOverHttp:
     def test_other_requests(self, vending: Vending) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", vending.port, timeout=30)
         for method, path, status in (
-            ("GET", "/", 404),
             ("PUT", "/role-aliases/a/credentials", 404),
             ("POST", "/role-aliases/a/credentials", 400),
+            ("GET", "/", 404),
         ):
             connection.request(method, path, body=b"x" if method == "POST" else None)
             answer = connection.getresponse()
             assert (answer.status, "code" in json.loads(answer.read())) == (status, True)
-            if status == 400:
-                break  # a body that nobody reads
         connection.close()
+
+    def test_another_user_does_not_get_the_port_when_the_agent_reloads(
+        self, vending: Vending
+    ) -> None:
+        """It would be shown the tokens of those who ask meanwhile."""
+        taken: list[socket.socket] = []
+        is_over = threading.Event()
+
+        def squat() -> None:
+            while not is_over.is_set():
+                with contextlib.suppress(OSError):
+                    taken.append(socket.create_server(("127.0.0.1", vending.port)))
+
+        squatter = threading.Thread(target=squat)
+        squatter.start()
+        vending.reload()
+        is_over.set()
+        squatter.join()
+        assert taken == []
+        assert http_get(vending, "nobody's")[0] == 401
 
 
 class TestWhoMayHaveThem:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.listeners import Listeners
+from fleet_agent.listeners import HOST, Listeners
+from support.tls import free_port
 
 HEIR = """
 import sys
@@ -99,6 +100,40 @@ def test_who_connected_before_the_new_image_is_heard_by_it(tmp_path: Path) -> No
     assert not path.exists()
     client.close()
     listener.close()
+
+
+HEIR_OF_A_PORT = """
+import sys
+from fleet_agent.listeners import Listeners
+found = Listeners()
+client, _ = found.listen_on(int(sys.argv[1])).accept()
+print(client.recv(100).decode())
+"""
+
+
+def test_a_port_is_never_free_for_others_while_the_new_image_starts() -> None:
+    """Another user's program that took it was shown the tokens of those who ask there."""
+    found, port = Listeners(), free_port()
+    listener = found.listen_on(port)
+    assert found.listen_on(port) is listener
+    with socket.create_connection((HOST, port)) as client:
+        client.send(b"early")
+        environment = dict(os.environ)
+        found.hand_over(environment)
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server((HOST, port))
+        done = subprocess.run(
+            [sys.executable, "-c", HEIR_OF_A_PORT, str(port)],
+            env=environment,
+            pass_fds=[listener.fileno()],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    assert done.stdout == "early\n"
+    found.keep_only(None)
+    socket.create_server((HOST, port)).close()
 
 
 def test_what_nobody_listens_on_any_more_is_closed(tmp_path: Path) -> None:

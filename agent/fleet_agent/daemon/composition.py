@@ -4,6 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fleet_agent import log, notify
 from fleet_agent.clock import jitter
@@ -47,6 +48,9 @@ from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.refusals import Refusals
 from fleet_agent.telemetry.sources import build
+
+if TYPE_CHECKING:
+    from fleet_agent.vending.service import Service
 
 # Shown until the new image of the process shows something of its own: the process id stays the same.
 _RESTARTING = "restarting in place"
@@ -127,8 +131,11 @@ class Composition:
         )
         orders = make_orders(self._orders_context(credential), publisher)
         sources = self._sources(publisher, credential)
-        sources += self._vending()
-        process.listeners.keep_only(*build.socket_paths(sources))
+        vending = self._vending()
+        sources += vending
+        process.listeners.keep_only(
+            *build.socket_paths(sources), *(service.port for service in vending)
+        )
         metrics = settings.telemetry.prometheus_file
         return Loop(
             serving=self.put_in_service(credential, session),
@@ -163,7 +170,7 @@ class Composition:
             chores=[self._starts(publisher), *self._reaper(), *self._unserved(sources)],
         )
 
-    def _vending(self) -> list[Source]:
+    def _vending(self) -> "list[Service]":
         """AWS credentials for local programs; nothing of it is imported unless it is configured."""
         wanted = self._settings.credentials
         if wanted is None:

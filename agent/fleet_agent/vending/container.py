@@ -5,7 +5,6 @@ body; answers come in order, and a connection lasts until its program ends it or
 the answer to anything else: where the next request begins is not known then.
 """
 
-import contextlib
 import errno
 import json
 import math
@@ -17,12 +16,11 @@ from urllib.parse import unquote
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, Exit
 from fleet_agent.guests.farewell import Farewells
+from fleet_agent.listeners import HOST, Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending.alias import Forget
 from fleet_agent.vending.rights import UNKNOWN
 
-HOST = "127.0.0.1"
-BACKLOG = 64
 MAX_CONNECTIONS = 64
 LARGEST = 8192  # bytes of a request's head
 IDLE = 60.0  # seconds without a request
@@ -57,6 +55,7 @@ class Container:
 
     Args:
         port: Which.
+        listeners: Keep it open when this process is replaced.
         mailbox: Where it is watched.
         clock: For deadlines.
         counter: Answers.
@@ -64,10 +63,11 @@ class Container:
         failed: It cannot be opened; hears why.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with
         self,
         port: int,
         *,
+        listeners: Listeners,
         mailbox: Mailbox,
         clock: Clock,
         counter: Counter,
@@ -75,6 +75,7 @@ class Container:
         failed: Callable[[str], None],
     ) -> None:
         self._port = port
+        self._listeners = listeners
         self._mailbox = mailbox
         self._clock = clock
         self._counter = counter
@@ -103,7 +104,7 @@ class Container:
             return
         self._listen_at = math.inf
         try:
-            self._listener = _listening(self._port)
+            self._listener = self._listeners.listen_on(self._port)
         except OSError as error:
             self._listen_at = now + RETRY
             self._failed(f"cannot listen on {HOST}:{self._port}: {error.strerror}")
@@ -112,7 +113,7 @@ class Container:
         self._opened(None)
 
     def close(self) -> None:
-        """Ends all of it."""
+        """Lets go of all programs; who connects now waits for the next image of this process."""
         for connection in list(self._connections):
             connection.close()
         self._farewells.close()
@@ -122,7 +123,6 @@ class Container:
     def _stop_listening(self) -> None:
         if self._listener is not None:
             self._mailbox.unwatch(self._listener.fileno())
-            self._listener.close()
             self._listener = None
 
     def _accept(self) -> None:
@@ -157,7 +157,7 @@ class Container:
 class _Connection:
     """One client: a request, its answer, the next request."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what all connections work with
+    def __init__(
         self,
         client: socket.socket,
         mailbox: Mailbox,
@@ -298,16 +298,3 @@ class _Connection:
 
 def _words(code: str, text: str) -> bytes:
     return json.dumps({"code": code, "message": text}).encode()
-
-
-def _listening(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        listener.listen(BACKLOG)
-    except OSError:
-        with contextlib.suppress(OSError):
-            listener.close()
-        raise
-    return listener

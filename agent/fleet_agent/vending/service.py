@@ -74,10 +74,13 @@ class Service:
         self._written: dict[str, tuple[AwsCredentials, bytes]] = {}
         self._tokens: AuthorizationTokens | None = None
         self._parts: list[_Part] = [self._vendor, self._socket]
-        if wanted.http_port is not None:
-            self._add_container(wanted.http_port, mailbox, clock)
+        self.port = wanted.http_port
+        if self.port is not None:
+            self._add_container(self.port, listeners, mailbox, clock)
 
-    def _add_container(self, port: int, mailbox: Mailbox, clock: Clock) -> None:
+    def _add_container(
+        self, port: int, listeners: Listeners, mailbox: Mailbox, clock: Clock
+    ) -> None:
         from fleet_agent.vending.authorization_tokens import AuthorizationTokens
         from fleet_agent.vending.container import Container
 
@@ -89,6 +92,7 @@ class Service:
         self._parts.append(
             Container(
                 port,
+                listeners=listeners,
                 mailbox=mailbox,
                 clock=clock,
                 counter=self._serve_container,

@@ -12,11 +12,13 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.errors import DeviceError
+from fleet_agent.listeners import HOST, Listeners
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.vending import container
 from fleet_agent.vending.alias import Forget
 from fleet_agent.vending.container import Container, Reply
 from fleet_agent.vending.rights import UNKNOWN
+from support.tls import free_port
 
 KNOWN = {"held", "good", "lost"}
 ALL = 10**6  # answers: as many as come until the end
@@ -31,11 +33,12 @@ class Served:
         self.mailbox = Mailbox(clock)
         self.held: list[Reply] = []
         self.gone: list[str] = []
-        with socket.create_server((container.HOST, 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
+        self.listeners = Listeners()
         self.failures: list[str] = []
         self.container = Container(
             self.port,
+            listeners=self.listeners,
             mailbox=self.mailbox,
             clock=clock,
             counter=self._serve,
@@ -66,7 +69,7 @@ class Served:
         got = bytearray()
 
         def talk() -> None:
-            address = (container.HOST, self.port)
+            address = (HOST, self.port)
             with (
                 contextlib.suppress(ConnectionResetError, BrokenPipeError),
                 socket.create_connection(address, timeout=20) as client,
@@ -93,6 +96,7 @@ def served() -> Iterator[Served]:
     assert not made.failures
     yield made
     made.container.close()
+    made.listeners.close()
 
 
 def test_requests_of_a_packet_are_answered_in_order_however_many(served: Served) -> None:
@@ -156,7 +160,7 @@ def test_a_role_alias_that_is_not_there_is_not_found(served: Served) -> None:
 def test_without_a_descriptor_left_it_does_not_spin(served: Served) -> None:
     """The connection that cannot be accepted stays; the listener would be ready again at once, without end."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with socket.create_connection((container.HOST, served.port)):
+    with socket.create_connection((HOST, served.port)):
         highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
         held = [os.dup(0) for _ in range(highest)]
         try:
@@ -172,11 +176,14 @@ def test_without_a_descriptor_left_it_does_not_spin(served: Served) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             for each in held:
                 os.close(each)
-    assert served.container.due <= SystemClock().monotonic() + container.RETRY
+        assert served.container.due <= SystemClock().monotonic() + container.RETRY
+        # Meanwhile nobody else takes the port, and who connects waits.
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server((HOST, served.port))
 
 
 def test_a_program_that_asks_and_goes_is_not_kept_until_the_answer(served: Served) -> None:
-    with socket.create_connection((container.HOST, served.port)) as client:
+    with socket.create_connection((HOST, served.port)) as client:
         client.sendall(GET % b"held")
         served.turn(lambda: served.held)
     served.turn(lambda: served.gone)
