@@ -43,7 +43,7 @@ def needs(store: Store, clock: FakeClock, report: Steps, **more: Any) -> Depende
         "sleep": clock.go,
         "jitter": lambda: 0.5,
         "report": report,
-        "read_claim": unexpected,
+        "read_pair": unexpected,
         "make_api": unexpected,
         "prove": unexpected,
         "topics": (),

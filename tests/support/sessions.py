@@ -45,13 +45,13 @@ class Quiet(Session):
         self.client_id = client_id
         self.answers: collections.deque[Answer] = collections.deque()
         self.asked: list[object] = []
-        self.is_hasty: bool | None = None
+        self.sets_nodelay: bool | None = None
         self.is_closed = False
         self.first: Answer = 0
         self.tag: object = None
 
-    def start(self, *, is_hasty: bool = False) -> None:
-        self.is_hasty = is_hasty
+    def start(self, *, sets_nodelay: bool = False) -> None:
+        self.sets_nodelay = sets_nodelay
         if self.first == 0:
             self.box.put(Connected(session=self, rejoined=False))
         elif callable(self.first):

@@ -172,7 +172,7 @@ class RefusalWatch:
         from fleet_agent.provisioning.clockwatch import ClockWatch
 
         self._clock_watch = self._clock_watch or ClockWatch(self._clock)
-        return self._clock_watch.left() <= 0
+        return self._clock_watch.seconds_left() <= 0
 
     def _reaches(self) -> bool:
         # Its ssl costs 4 MB: only when something is wrong.

@@ -66,7 +66,7 @@ def start(read: Callable[[], StartOptions], worker: Worker) -> None:
     from fleet_agent.daemon.progress import Progress
 
     if session is not None:
-        session.hasten()
+        session.set_nodelay()
     gc.freeze()
     gc.enable()
     health = Health(runtime_dir(Path(settings.state_dir), settings.runtime_dir), clock)

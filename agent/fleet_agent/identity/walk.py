@@ -190,7 +190,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
         sleep=mailbox.sleep,
         jitter=jitter,
         report=report,
-        read_claim=lambda: _asking_pair(settings, store, own),
+        read_pair=lambda: _asking_pair(settings, store, own),
         make_api=make_api,
         prove=proof.prove,
         topics=topic_templates(settings),

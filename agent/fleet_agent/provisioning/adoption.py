@@ -1,7 +1,7 @@
-"""What a walk does with a certificate and key that the device has already: stores them, and asks for nothing.
+"""The steps of a walk for a certificate and key that the device already has: stores them and asks for nothing.
 
-The proof is as for any other identity. AWS IoT ends the first connections of a certificate that it is only now
-registering by its CA (JITP, JITR), so that a hang-up is no verdict for some time.
+The proof is that of any other identity. AWS IoT ends the first connections of a certificate that it is still
+registering by its CA (JITP, JITR), so for some time a hang-up is not yet a refusal.
 """
 
 from fleet_agent import clock
@@ -20,16 +20,16 @@ from fleet_agent.provisioning.machine import SPREADING_LIMIT
 from fleet_agent.provisioning.model import Given, Step
 from fleet_agent.provisioning.report import Milestone
 
-# Seconds for which AWS IoT may still be registering a certificate by its CA, with a Lambda on the way.
+# Seconds that AWS IoT may take to register a certificate by its CA, if a Lambda function takes part.
 REGISTERING_LIMIT = 120.0
 
 
 class Adoption:
-    """The steps of an adopted identity that differ from those of a claim's.
+    """The steps of an adopted identity that differ from those by a claim.
 
     Args:
         given: What is adopted.
-        needs: Keeps it, and hears of it.
+        needs: The store, the clock and the report.
         watch: Learns from the certificate's dates.
     """
 
@@ -40,14 +40,14 @@ class Adoption:
         self.patience = SPREADING_LIMIT if given.is_from_aws else REGISTERING_LIMIT
 
     def check(self) -> None:
-        """Looks at the certificate's dates.
+        """Checks the certificate's dates.
 
         Raises:
             DeviceError: It has expired.
-            UnreachableError: Its dates and the clock do not fit, and the clock is to blame.
+            UnreachableError: Its dates do not fit the clock, and the clock is to blame.
         """
         given, now = self._given, self._needs.clock.wall()
-        self._watch.not_before(given.not_before, given.pair.certificate_file)
+        self._watch.learn_start(given.not_before, given.pair.certificate_file)
         if now < given.not_before:
             raise self._watch.error()
         if now <= given.not_after:
@@ -62,7 +62,7 @@ class Adoption:
         )
 
     def take(self, step: Step, found: Generation) -> Generation:
-        """Stores what is given of this step.
+        """Carries out a step with what is given.
 
         Raises:
             StateDirectoryError: It cannot be stored.
@@ -91,13 +91,13 @@ class Adoption:
                 raise AssertionError(step)
 
     def explain(self, error: AgentError, refused_for: float) -> AgentError:
-        """Says of a refusal what it means for a certificate that was given.
+        """Explains what a refusal means for an adopted certificate.
 
         Args:
             error: Why it could not be proven.
             refused_for: Seconds since the first refusal.
         """
-        # A certificate that is unknown there is refused in TLS or after it, with or without a word.
+        # A certificate that is unknown there is refused in TLS or after it, with or without a message.
         if error.code not in {CERTIFICATE_REFUSED, CONNECT_UNANSWERED, CONNECT_CLOSED}:
             return error
         given = self._given

@@ -1,4 +1,4 @@
-"""AWS IoT's answers, read and checked before anything of them is kept: size, shape, and whose they are.
+"""Reads AWS IoT's answers and checks their size, shape and key before anything of them is kept.
 
 No answer is logged or quoted: it holds keys and ownership tokens.
 """
@@ -18,7 +18,7 @@ from fleet_agent.topics.template import fill
 
 _THING_NAME = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT's own rule
 
-# AWS IoT carries 128 KiB; what is longer is looked at for the certificate's id, within reason.
+# AWS IoT carries 128 KiB; a longer answer is still searched for the certificate's id, within reason.
 _MAX_PAYLOAD = 4 * 1024 * 1024  # bytes
 _MAX_TEXT = 16 * 1024  # bytes of a PEM or an ownership token; AWS's are below 2 KiB
 _MAX_CONFIGURATION = 128 * 1024  # bytes
@@ -35,7 +35,7 @@ class Certificate:
 
 
 class UnusableAnswerError(UnreachableError):
-    """An answer came that nothing can be done with; ``certificate_id`` when it named one, which exists then."""
+    """An answer that cannot be used; ``certificate_id`` if it names a certificate, which exists then."""
 
     certificate_id: str | None = None
 
@@ -81,13 +81,13 @@ def rejection(operation: Operation, payload: bytes) -> RejectedError:
 
 
 def _short(value: object) -> str:
-    """Text from the network for a person's eyes: printable and not endless."""
+    """Text from the network for people: printable and of limited length."""
     text = value if isinstance(value, str) else ""
     return "".join(letter if letter.isprintable() else " " for letter in text[:300]).strip()
 
 
 def certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN401
-    """An issued certificate; of an answer that cannot be used, the error has the certificate's id if it named one."""
+    """The issued certificate; the error of an unusable answer has the certificate's id if it names one."""
     certificate_id = _text(model.certificate_id, "certificateId", operation)
     if not (certificate_id.isascii() and certificate_id.isalnum() and len(certificate_id) <= 128):  # noqa: PLR2004
         raise _unusable(operation, "its certificateId is no identifier")
@@ -139,7 +139,7 @@ def registration(model: Any) -> tuple[str | None, dict[str, str]]:  # noqa: ANN4
 
 
 def checked(certificate: Certificate, csr: Csr | None) -> Certificate | None:
-    """The certificate as it was parsed, ours first, its CA's after it; None when none is for our key.
+    """Checks a certificate: returns it as parsed, ours first, then its CA's; None: none is for our key.
 
     Raises:
         UnusableAnswerError: It is no certificate.

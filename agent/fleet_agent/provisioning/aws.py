@@ -33,7 +33,7 @@ _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
 
 
 class ProvisioningClient:
-    """The provisioning API, from connect to close.
+    """A client of the provisioning API, from connect to close.
 
     Args:
         route: Where AWS IoT is.
@@ -41,7 +41,7 @@ class ProvisioningClient:
         plan: Its template and method say which topics to be ready for.
         mailbox: Where events come in; while a request waits, nobody else's events are expected.
         clock: For the limits.
-        client_id: Of a device under its own credential, ``pair``; a claim has a random one for each session.
+        client_id: For a device under its own credential; None: under the claim, with a random id for each session.
         make_session: Makes the session.
 
     Raises:
@@ -84,7 +84,7 @@ class ProvisioningClient:
 
     def start(self) -> None:
         """Begins to connect and to subscribe; the caller can make its key meanwhile."""
-        self._conversation.start(is_hasty=True)
+        self._conversation.start(sets_nodelay=True)
         from awsiot import iotidentity  # 10 ms, while the handshake goes on
 
         self._client = iotidentity.IotIdentityClient(self._conversation.session.client)
@@ -193,7 +193,7 @@ class ProvisioningClient:
         publish: "Callable[[Any, Any], Future[Any]]",
         request: object,
     ) -> bytes:
-        """The one answer to the one request that is out."""
+        """Sends one request and waits for its answer."""
         from awscrt import mqtt
 
         accepted, rejected = _answers(topic)

@@ -1,4 +1,4 @@
-"""The claim, looked at, and the one session under it at a time."""
+"""Sessions with the provisioning API under the claim, or under the device's own credential for a rotation."""
 
 from fleet_agent import clock
 from fleet_agent.credentials import certificates
@@ -11,11 +11,11 @@ from fleet_agent.provisioning.report import Milestone
 
 
 class ClaimSession:
-    """Begins, opens and closes sessions under the claim, read again for each: it may have been replaced.
+    """Begins, opens and closes one session at a time; the claim is read again for each, as it may have been replaced.
 
     Args:
-        endpoint: For the report.
-        needs: Makes the sessions.
+        endpoint: Where it connects to, for the report.
+        needs: Reads the claim and makes the sessions.
         watch: Learns from the claim's dates.
     """
 
@@ -26,14 +26,14 @@ class ClaimSession:
         self.api: Api | None = None
 
     def begin(self) -> Api:
-        """A session that may still be connecting.
+        """Begins a session, which may still be connecting when this returns.
 
         Raises:
-            DeviceError: The claim has expired, is damaged, or its key is another's.
-            UnreachableError: Its dates and the clock do not fit, and the clock is to blame.
+            DeviceError: The claim has expired, is damaged, or its key belongs to another certificate.
+            UnreachableError: Its dates do not fit the clock, and the clock is to blame.
         """
         try:
-            pair = self._needs.read_claim()
+            pair = self._needs.read_pair()
             is_fine = clockwatch.looks_valid(pair.certificate, self._needs.clock.wall())
             if not is_fine:
                 self._check(pair)
@@ -64,9 +64,9 @@ class ClaimSession:
             self.api = None
 
     def _check(self, pair: KeyPair) -> None:
-        """Looks at the claim's dates, and whether its two files belong together."""
+        """Checks the claim's dates, and that its two files belong together."""
         dates = self._needs.call(certificates.checked_validity, pair)
-        self._watch.not_before(dates.not_before, pair.certificate_file)
+        self._watch.learn_start(dates.not_before, pair.certificate_file)
         now = self._needs.clock.wall()
         if now < dates.not_before:
             raise self._watch.error()

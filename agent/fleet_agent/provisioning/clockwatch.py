@@ -1,7 +1,7 @@
-"""Whether the device's clock can be believed: what one provisioning learns from it, the claim and failed handshakes.
+"""Whether the device's clock can be trusted, by the clock itself, the claim's dates and failed handshakes.
 
-Certificates cannot be judged by a wrong clock, on either side, so nothing is tried with one. A doubtful clock (nobody
-vouches for it) is given time; a handshake that failed over dates is not repeated before the clock has changed.
+Neither side can judge certificates by a wrong clock, so nothing is tried with one. A doubtful clock (nothing vouches
+for it) is given time; a handshake that failed over dates is not repeated before the clock has changed.
 """
 
 import math
@@ -16,7 +16,7 @@ CODE = "clock"
 
 
 class ClockWatch:
-    """What is known against the clock.
+    """Collects the evidence against the clock during one provisioning.
 
     Args:
         source: The clock.
@@ -30,13 +30,13 @@ class ClockWatch:
         # Wall time less monotonic time, when a handshake failed over dates.
         self._offset: float | None = None
 
-    def not_before(self, moment: float, file: str) -> None:
-        """A certificate in our hands, in ``file``, begins at ``moment`` (Unix seconds): it is later than that."""
+    def learn_start(self, moment: float, file: str) -> None:
+        """A certificate of ours, in ``file``, begins at ``moment`` (Unix seconds): it must be later than that now."""
         if moment > self._first_day:
             self._first_day, self._begins = moment, f", when the certificate in {file} begins"
 
     def suspect(self) -> None:
-        """A certificate looked out of date: this clock is not trusted again soon, unless it is set."""
+        """A certificate looked out of date: the clock is not trusted for a while, unless it is set."""
         self._offset = self._clock.wall() - self._clock.monotonic()
         self._doubted_since = self._clock.monotonic()
 
@@ -45,8 +45,8 @@ class ClockWatch:
         """Whether a certificate that looks out of date may be the clock's fault."""
         return self._clock.wall() < self._first_day or clock.is_doubtful(self._clock)
 
-    def left(self) -> float:
-        """Seconds for which the clock is worth waiting for; 0 when it is to be tried with."""
+    def seconds_left(self) -> float:
+        """Seconds to wait for a better clock; 0: go on with this one."""
         now, passed = self._clock.wall(), self._clock.monotonic()
         if now < self._first_day:
             return math.inf
@@ -65,7 +65,7 @@ class ClockWatch:
         return max(0.0, limit - (passed - self._doubted_since))
 
     def error(self) -> UnreachableError:
-        """Says that it is the clock that is waited for, and why."""
+        """The error that names the clock as what is waited for, and why."""
         now = self._clock.wall()
         if now < self._first_day:
             why = f"which cannot be right before {clock.text(self._first_day)}{self._begins}"
@@ -81,7 +81,7 @@ class ClockWatch:
 
 
 def looks_valid(certificate: str, now: float) -> bool:
-    """A glance at a certificate's dates without a parser: False when they do not fit, or cannot be found.
+    """Reads a certificate's dates without a parser: False when they do not fit, or cannot be found.
 
     Args:
         certificate: PEM.

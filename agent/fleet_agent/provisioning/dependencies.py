@@ -1,4 +1,4 @@
-"""What the runner needs from outside: everything of it that the composition root makes."""
+"""What the runner needs from outside; ``identity.walk`` builds it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec, Protocol, TypeVar
@@ -65,17 +65,17 @@ class Dependencies:
         store: Keeps what each step brings.
         clock: For ages and dates.
         call: Calls what needs cryptography, which the daemon does not import.
-        sleep: Lets so many seconds pass; raises what ends the walk meanwhile.
+        sleep: Waits so many seconds; raises what ends the walk meanwhile.
         jitter: A random number in [0, 1).
-        report: Hears of the steps.
-        read_claim: Reads the credential to ask with, again for each session.
+        report: Reports the steps.
+        read_pair: Reads the certificate and key to ask with (the claim, or the device's own), again for each session.
         make_api: A session with the provisioning API under it, not started.
         prove: Proves a credential; calls back while it waits.
         topics: All templates of the configuration, each with its source.
-        outlasts_refusal: On a bench a refusal ends the command, so that it can be fixed at once; a daemon waits for
-            the cloud to change.
-        in_use: The identity that the new one replaces, of the same thing; None where any thing is right.
-        pause: Seconds before the proof, where the session before it had the same client id.
+        outlasts_refusal: Whether to wait when AWS refuses: a daemon waits for a change in the cloud, a command ends so
+            that a person can act at once.
+        in_use: The identity to be replaced by one of the same thing; None: any thing will do.
+        pause: Seconds to wait before the proof, where the session before it had the same client id.
     """
 
     store: Store
@@ -84,7 +84,7 @@ class Dependencies:
     sleep: Callable[[float], None]
     jitter: Callable[[], float]
     report: Report
-    read_claim: Callable[[], KeyPair]
+    read_pair: Callable[[], KeyPair]
     make_api: Callable[[KeyPair], Api]
     prove: Prove
     topics: Sequence[tuple[str, str]]

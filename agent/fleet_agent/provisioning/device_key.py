@@ -1,6 +1,6 @@
-"""The device's own key, and its request for a certificate: made here, given with a CSR, or kept in a hardware token.
+"""The device's own key and its CSR: made here, given by the user, or in a hardware token.
 
-An identity that is brought back keeps its key, by which the cloud knows it.
+An identity that is recovered keeps its key, by which the cloud knows it.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ class DeviceKey:
     """The key of the generation under way.
 
     Args:
-        plan: Says where the key is to come from.
+        plan: Says where the key comes from.
         store: Keeps it.
         call: Calls what needs cryptography or the hardware token.
     """
@@ -45,7 +45,7 @@ class DeviceKey:
         return self._store.keep_key(found, self._call(keys.make_private_key, self._plan.key_type))
 
     def _choose_hardware_key(self, found: Generation, token: HardwareToken) -> Generation:
-        """The key that the hardware token has under the label, or a new one: for a replacement always a new one."""
+        """The key that the hardware token has under the label, or a new one; always a new one for a replacement."""
         label = self._plan.label
         if self._store.has_current():
             label = f"{label}-{found.number:04d}"

@@ -1,4 +1,4 @@
-"""The values that ``machine`` decides on: what is wanted, what a step brought, what to do about it. Pure."""
+"""The values that ``machine`` decides on: the plan, the steps, the verdict on a failure. Pure."""
 
 import enum
 from collections.abc import Mapping
@@ -36,13 +36,12 @@ class Given:
 
 @record
 class Plan:
-    """What is asked for now: by flags, file or both.
+    """What is asked for now, by flags, file or both.
 
-    ``csr`` is a request that was made elsewhere and
-    ``csr_key`` its key, where the device shall have it. ``hardware_token`` is where the device's key is made, ``label``
-    its first key's. ``given`` is what is adopted; nothing is asked for then. ``home`` is where the device is
-    moved, or was.
-    ``key_of`` is the generation whose key is asked with: that of an identity to be brought back.
+    ``csr`` is a request made elsewhere, ``csr_key`` its key if the device is to have it. ``hardware_token`` is where
+    the device's key is made, under ``label`` the first time. ``given`` is what is adopted; then nothing is asked for.
+    ``home`` is where the device is moved, or was. ``key_of`` is the generation whose key is used again: that of an
+    identity to be recovered.
     """
 
     endpoint: str
@@ -89,7 +88,7 @@ class Plan:
 
 
 class Step(enum.Enum):
-    """What to do next; the value is what people read, the milestone that it leads to where there is one."""
+    """What to do next; the value is what people read: the milestone that the step leads to, if there is one."""
 
     OPEN = "attempt"
     KEY = "key"

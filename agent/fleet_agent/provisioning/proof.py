@@ -1,8 +1,8 @@
 """Proves a new credential by using it: a session as the thing, and one message that AWS acknowledges.
 
-A connect alone proves little: AWS may end an untrusted client a moment after a good CONNACK. Policies made a moment ago
-spread slowly, so a refusal is not the last word at once. The session that proved the credential is still open
-afterwards: it is the device's own from then on.
+A connect alone proves little: AWS may end an untrusted client a moment after a good CONNACK. New policies take seconds
+to spread, so an early refusal is not final. The session that proved the credential stays open: it is the device's own
+from then on.
 """
 
 import contextlib
@@ -26,20 +26,22 @@ from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import NOT_AUTHORIZED, Packet
 from fleet_agent.topics import template
 
-TOPIC_LIMIT = 60.0  # seconds that a refused topic may still be a policy on its way
+TOPIC_LIMIT = (
+    60.0  # seconds for which a refused topic may only mean that its policy has not spread yet
+)
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
 PUBACK_LIMIT = 35.0  # seconds; awscrt gives up after 30
 
 
 @record
 class ProofMessage:
-    """Something that this device will publish anyway, once it is in service.
+    """A message that this device will publish anyway, once it is in service.
 
     Args:
         topic: A template.
         source: What ``{source}`` in it stands for.
-        payload: Made when it is published; a real one, since it will be seen.
-        retain: Whether AWS is to keep it.
+        payload: Makes the payload when it is published; a real one, since subscribers see it.
+        retain: Whether AWS is to retain it.
     """
 
     topic: str
@@ -61,7 +63,7 @@ class Trial:
 
 @record
 class Proven:
-    """A credential proven by this session, which is open; ``refused``: what its policy lacks all the same."""
+    """The open session that proved a credential; ``refused``: a topic that its policy lacks all the same."""
 
     session: Session
     how: str
@@ -99,7 +101,7 @@ class Proof:
         pair: KeyPair,
         report_waiting: Callable[[AgentError, float], None],
     ) -> Proven:
-        """Returns when the identity is proven; its session is the caller's then.
+        """Proves the identity; the session belongs to the caller then.
 
         Args:
             credential: Registered a moment ago.
@@ -111,7 +113,7 @@ class Proof:
         """
         session = self._open_session(credential, pair)
         conversation = Conversation(session, self._mailbox, self._clock)
-        conversation.start(is_hasty=True)
+        conversation.start(sets_nodelay=True)
         try:
             conversation.connect()
             message = next(self._filled(credential), None)
@@ -162,7 +164,7 @@ class Proof:
                     raise _lost(nothing)
 
     def _subscribe(self, conversation: Conversation, credential: Credential) -> str:
-        """Where there is nothing to publish: any word of the broker to a subscription, be it no, is a round trip."""
+        """Proves a device that publishes nothing: any answer to a subscription, even a refusal, is a round trip."""
         quiet = f"$aws/things/{credential.client_id}/shadow/get/accepted"
         if self._trial.subscription is not None:
             with contextlib.suppress(DeviceError):  # who subscribes in service reports it

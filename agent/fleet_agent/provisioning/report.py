@@ -1,4 +1,4 @@
-"""What the walk reports on its way: to a person on stderr, to the journal, or not at all."""
+"""How the walk reports its progress: to a person on stderr, to the journal, or not at all."""
 
 import enum
 from typing import Protocol
@@ -7,7 +7,7 @@ from fleet_agent.errors import AgentError
 
 
 class Milestone(enum.StrEnum):
-    """What is done of the walk, in order, as people read it."""
+    """The milestones of the walk, in order, as people read them."""
 
     PARAMETERS = "parameters"
     CLOCK = "clock"
@@ -15,7 +15,7 @@ class Milestone(enum.StrEnum):
     CERTIFICATE = "certificate"
     STORED = "stored"
     REGISTERED = "registered"
-    ADOPTED = "adopted"  # in place of what is asked for
+    ADOPTED = "adopted"  # instead of REGISTERED
     PROVEN = "proven"
     CURRENT = "current"
 
@@ -27,7 +27,7 @@ class Report(Protocol):
         """A step is done; ``detail``: a few words."""
 
     def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
-        """Something did not work and is tried again after ``seconds``; a ``problem`` needs a person to act first."""
+        """Something failed and is tried again after ``seconds``; with a ``problem``, a person must act first."""
 
     def problem(self, problem: AgentError) -> None:
         """Provisioned, but something should be looked at."""

@@ -1,7 +1,7 @@
 """Carries out what ``machine`` decided, with AWS's provisioning API, the store and the clock; nothing else acts.
 
-``Runner.provision`` is the whole walk. It returns what it came to, or raises what stopped it; when that happens every
-fact learned so far is on disk and the next call goes on from there.
+``Runner.provision`` is the whole walk. It returns its result or raises what stopped it; either way, every fact learned
+so far is on disk, and the next call goes on from there.
 """
 
 import dataclasses
@@ -46,9 +46,9 @@ CLOCK_REPORT_INTERVAL = 300.0  # seconds between two lines about it
 
 @record
 class Provisioned:
-    """What the walk came to; ``session`` is the one that proved the credential, open, and the caller's now.
+    """The result of the walk; ``session`` is the open one that proved the credential, and belongs to the caller.
 
-    None where nothing was proven (the key is elsewhere), or an earlier run had proven it.
+    None: nothing was proven (the key is elsewhere), or an earlier run had proven it.
     """
 
     credential: Credential
@@ -65,7 +65,7 @@ class Runner:
         self._clock = needs.clock
         self._key = DeviceKey(plan, needs.store, needs.call)
         self._hash: str | None = None
-        self._session: Session | None = None  # that proved the credential
+        self._session: Session | None = None  # the one that proved the credential
         self._failures = 0
         self._refused_since: float | None = None  # monotonic seconds
         self._last_error: AgentError | None = None
@@ -78,14 +78,14 @@ class Runner:
         self._is_clock_reported = False
 
     def provision(self, *, restart: bool = False) -> Provisioned:
-        """Walks to the end.
+        """Walks to the end of provisioning.
 
         Args:
             restart: Drop an attempt under way and begin a new one.
 
         Raises:
-            AgentError: What stopped it, with ``step`` set; after the mailbox's limit the last cause.
-            StopRequested: The agent is to end; go on next time.
+            AgentError: What stopped it, with ``step`` set; past the mailbox's limit, the last cause of a wait.
+            StopRequested: The agent is to end; the next call goes on.
         """
         found = self._resume(restart=restart)
         step = machine.next_step(found, self._plan)
@@ -152,7 +152,7 @@ class Runner:
         try:
             after = self._do(step, found)
         except (RejectedError, AgentError) as failure:
-            self._claim.close()  # one failure, one connection: a late answer finds nobody
+            self._claim.close()  # so that no late answer can be taken for the next one
             self._close_session()
             if found is not None:
                 found = self._store.pending()  # the step may have kept something before it failed
@@ -176,8 +176,8 @@ class Runner:
             certificate_id=found.issued.certificate_id if found and found.issued else None,
         )
 
-    def _held_up(self, error: AgentError) -> AgentError:
-        """Keeps the cause of a wait, for the log too."""
+    def _record_cause(self, error: AgentError) -> AgentError:
+        """Records the cause of a wait, also for the log."""
         self._last_error = error
         log.about(problem=error.code)
         return error
@@ -268,11 +268,11 @@ class Runner:
             certificate = self._needs.call(answers.checked, answer, csr)
         except UnusableAnswerError as error:
             if error.certificate_id is not None:
-                self._name_foreign(error.certificate_id, found)
+                self._record_foreign(error.certificate_id, found)
             raise
         self._needs.report.step(Milestone.CERTIFICATE, answer.certificate_id[:12] + "…")
         if certificate is None:
-            raise self._foreign(found, answer)
+            raise self._foreign_certificate(found, answer)
         issued = Issued(
             certificate_id=certificate.certificate_id,
             ownership_token=certificate.ownership_token,
@@ -285,16 +285,18 @@ class Runner:
         self._needs.report.step(Milestone.STORED, self._store.folder(found.number).name)
         return found
 
-    def _foreign(self, found: Generation, certificate: Certificate) -> UnreachableError:
-        """A certificate for another key is somebody else's answer: name it, never use it."""
-        self._name_foreign(certificate.certificate_id, found)
+    def _foreign_certificate(
+        self, found: Generation, certificate: Certificate
+    ) -> UnreachableError:
+        """The error of a certificate for another key: it is recorded and never used."""
+        self._record_foreign(certificate.certificate_id, found)
         return UnreachableError(
             f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
             remedy="It is not used; a new one is asked for over a new connection.",
             code="certificate-foreign",
         )
 
-    def _name_foreign(self, certificate_id: str, found: Generation) -> None:
+    def _record_foreign(self, certificate_id: str, found: Generation) -> None:
         now = self._clock.wall()
         self._store.ledger.record(certificate_id, Event.FOREIGN, found.number, now)
 
@@ -367,8 +369,8 @@ class Runner:
     def _await_clock(self) -> None:
         """Waits until the clock can be believed: certificates cannot be judged before, on either side."""
         report_at = self._clock.monotonic()
-        while self._watch.left() > 0:
-            error = self._held_up(self._watch.error())
+        while self._watch.seconds_left() > 0:
+            error = self._record_cause(self._watch.error())
             if self._clock.monotonic() >= report_at:
                 self._needs.report.waiting(error.title, CLOCK_POLL)
                 report_at = self._clock.monotonic() + CLOCK_REPORT_INTERVAL
@@ -378,20 +380,20 @@ class Runner:
             self._needs.report.step(Milestone.CLOCK, clock.text(self._clock.wall()))
 
     def _report_waiting(self, error: AgentError, seconds: float) -> None:
-        """A step goes on, and would be done by now but for this."""
+        """Reports, once, why a step that goes on takes so long."""
         if self._last_error is None:  # once, not with every try
             self._needs.report.waiting(error.title, seconds)
-        self._held_up(error)
+        self._record_cause(error)
 
     def _wait(self, verdict: Verdict) -> None:
-        """Lets the verdict's time pass, or raises its error when waiting is not for us."""
+        """Waits as the verdict says, or raises its error if waiting cannot help here."""
         patience = verdict.patience
         if patience is None:
             raise verdict.error
         if patience.needs_somebody and not self._needs.outlasts_refusal:
             raise verdict.error
         self._failures += 1
-        self._held_up(verdict.error)
+        self._record_cause(verdict.error)
         seconds = backoff.delay(patience, self._failures, self._needs.jitter())
         problem = verdict.error if patience.needs_somebody else None
         self._needs.report.waiting(verdict.error.title, seconds, problem)

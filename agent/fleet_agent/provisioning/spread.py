@@ -1,14 +1,14 @@
-"""A fleet's first contacts, spread: every device draws its moment in the fleet's window and keeps it over power cuts.
+"""Spreads a fleet's first contacts: each device draws a moment in the fleet's window and keeps it over power cuts.
 
-The moment is a file of the device's own: nothing is coordinated, nothing is kept in the cloud.
+The moment is in a file on the device: nothing is coordinated, nothing is kept in the cloud.
 """
 
 import json
 import logging
 from pathlib import Path
 
-from fleet_agent import clock, files
-from fleet_agent.clock import Clock, jitter
+from fleet_agent import files
+from fleet_agent.clock import BUILT, Clock, jitter
 from fleet_agent.credentials.model import Generation
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.mailbox import Mailbox
@@ -21,15 +21,15 @@ CLOCK_POLL = 5.0  # seconds between looks at a clock that is not set yet
 
 
 def is_due(found: Generation | None) -> bool:
-    """Tells whether a start has to wait for its moment: who has a certificate goes on at once.
+    """Whether a start has to wait for its moment: a device that has a certificate already goes on at once.
 
     Few devices have one without an identity, and its ownership token lives an hour.
     """
     return found is None or found.issued is None
 
 
-def await_turn(window: float, state_dir: Path, real: Clock, mailbox: Mailbox) -> None:
-    """Waits for this device's moment in a window of so many seconds; 0: there is none.
+def await_turn(window: float, state_dir: Path, clock: Clock, mailbox: Mailbox) -> None:
+    """Waits for this device's moment in a window of so many seconds; 0: no window.
 
     Raises:
         StateDirectoryError: The moment cannot be written down.
@@ -37,13 +37,13 @@ def await_turn(window: float, state_dir: Path, real: Clock, mailbox: Mailbox) ->
     """
     if window <= 0:
         return
-    until = real.monotonic() + window * jitter()
-    # Without a clock no moment can be kept. Mostly it comes within seconds of the network.
-    while real.wall() < clock.BUILT and real.monotonic() < until:
-        mailbox.sleep(min(CLOCK_POLL, until - real.monotonic()))
-    if real.wall() < clock.BUILT:
+    until = clock.monotonic() + window * jitter()
+    # Without a clock no moment can be kept. It is mostly set within seconds of the network coming up.
+    while clock.wall() < BUILT and clock.monotonic() < until:
+        mailbox.sleep(min(CLOCK_POLL, until - clock.monotonic()))
+    if clock.wall() < BUILT:
         return
-    now = real.wall()
+    now = clock.wall()
     path = state_dir / FILE
     planned = _read(path)
     moment = backoff.first_contact(window, planned, now, jitter())
@@ -55,7 +55,7 @@ def await_turn(window: float, state_dir: Path, real: Clock, mailbox: Mailbox) ->
 
 
 def _read(path: Path) -> float | None:
-    """The moment that an earlier start wrote down; a file that cannot be understood does not count."""
+    """The moment that an earlier start wrote down; an unreadable file counts as none."""
     try:
         moment = json.loads(files.read(path) or b"null")["not_before"]
     except (StateDirectoryError, ValueError, LookupError, TypeError, RecursionError):

@@ -1,1 +1,1 @@
-"""MQTT 5 sessions and HTTPS requests under one credential, conversations, and the cause when one of them fails."""
+"""MQTT 5 sessions and HTTPS requests under one credential, and the diagnosis when one of them fails."""

@@ -7,19 +7,19 @@ of repetition are in this table.
 import enum
 import math
 
-# Seconds between looks for the cause of the same failure: a look takes seconds itself.
+# Seconds between two diagnoses of the same failure: each takes seconds itself.
 DIAGNOSE_AGAIN = 300.0
 
 
 class Patience(enum.Enum):
-    """Why we wait: the first span and the longest span, in seconds."""
+    """Why we wait: the first and the longest span, in seconds."""
 
     NETWORK = (1.0, 300.0)  # nothing answered: a route or a name heals by itself
     BUSY = (2.0, 600.0)  # 429 and 5xx: the account's quota is 10 registrations a second
     REFUSED = (30.0, 3600.0)  # AWS said no: somebody must change something in the cloud
     # Another server answers, or the CA's file is another's: either may change.
     UNTRUSTED = (5.0, 300.0)
-    # A program waits for AWS credentials; all devices of an account share a hundred requests a second.
+    # A program waits for AWS credentials, but all devices of an account share a hundred requests a second.
     AWAITED = (1.0, 60.0)
     SPREADING = (1.0, 4.0)  # a policy made a moment ago spreads within seconds
 
@@ -30,7 +30,7 @@ class Patience(enum.Enum):
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether somebody must change something first: on a bench at once, in service some day."""
+        """Whether a person must change something before a retry can succeed."""
         return self in (Patience.REFUSED, Patience.UNTRUSTED)
 
     @property
@@ -59,7 +59,7 @@ def window(fleet_size: int) -> float:
     return 0 if fleet_size <= REGISTRATIONS else math.ceil(fleet_size * ROOM / REGISTRATIONS)
 
 
-# A device whose planned moment passed without power comes within so many times what it is late by.
+# A device that missed its moment for lack of power draws another within so many times its delay.
 LATE_SPAN = 2.0
 
 

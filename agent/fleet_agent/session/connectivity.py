@@ -1,7 +1,7 @@
-"""What the status says of the connection: why there is none, that it ends again and again, what the server lacks.
+"""Reports the connection's problems: why there is none, that it ends again and again, what the server lacks.
 
-Problems here go away by themselves: ``offline`` with the next connection, the others once one has stood undisturbed for
-``CALM``. A single reconnect is no problem; the third within an hour is.
+They clear by themselves: ``offline`` with the next connection, the others once a connection has lasted for ``CALM``. A
+single reconnect is no problem; the third within an hour is.
 """
 
 import collections
@@ -34,13 +34,13 @@ from fleet_agent.session.reasons import TAKEN_OVER, Packet
 
 _log = logging.getLogger(__name__)
 
-CALM = 600.0  # seconds; longer than the longest wait between two connects of a twin
-WINDOW = 3600.0  # seconds in which endings of the connection count together
-OFTEN = 3  # of them are a problem
+CALM = 600.0  # seconds; longer than the longest wait between two connects of a clone
+WINDOW = 3600.0  # seconds within which endings are counted
+OFTEN = 3  # so many endings are a problem
 
 _REASON_STRING = 200  # characters of the server's own words that are shown
 
-# Of a connection that stood, in other words than awscrt's.
+# How a connection ended without a reason code, in better words than awscrt's.
 _WITHOUT_REASON = {
     Cause.HANG_UP: "the server, which closed it without a reason",
     Cause.LATE: "a time-out: the server did not answer a ping",
@@ -55,18 +55,18 @@ def _explain(session: Session, failure: ConnectFailed, now: float) -> AgentError
 
 
 class Watcher(Protocol):
-    """Who wants to know how connecting goes, and what keeps it from going well."""
+    """Is told of each connect and of each failure."""
 
     def connected(self) -> None:
         """A connection stands."""
 
     def failed(self, event: ConnectFailed, error: AgentError) -> None:
-        """None opened, and what was found to be the cause, now or a moment ago."""
+        """No connection opened; ``error`` is the diagnosed cause, which may be some minutes old."""
 
 
 @record
 class _Look:
-    """What was found to be the cause of a failure, which is looked into again at ``until`` (monotonic seconds)."""
+    """The diagnosed cause of a failure, good until ``until`` (monotonic seconds)."""
 
     failure: tuple[int | None, str]
     until: float
@@ -74,15 +74,15 @@ class _Look:
 
 
 class Connectivity:
-    """Hears of the session's connection; a deadline of its own says when it has been calm.
+    """Follows the session's connection; its deadline is when the connection has been calm for long enough.
 
     Args:
-        session: The one it is about.
+        session: The session.
         clock: Times are its seconds.
         health: Where problems go.
-        on_stable: Called when a connection has stood undisturbed for ``CALM``.
-        explain: Looks for the cause of a failed connect, which may take seconds; at a time in Unix seconds.
-        watcher: Hears of each connect, too.
+        on_stable: Called when a connection has lasted for ``CALM``.
+        explain: Diagnoses a failed connect, which may take seconds; gets the time in Unix seconds.
+        watcher: Is told of each connect and failure, too.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Connectivity:
             self._watcher.connected()
 
     def failed(self, event: ConnectFailed) -> None:
-        """There is none, and why; the cause of the same failure is looked for once in a while."""
+        """No connection opened; the same failure is diagnosed only once in a while."""
         now = self._clock.monotonic()
         failure = (event.reason_code, event.error)
         looked = self._looked
@@ -138,7 +138,7 @@ class Connectivity:
             self._watcher.failed(event, looked.error)
 
     def ended(self, event: Disconnected) -> None:
-        """It ended, and another is tried."""
+        """The connection ended; awscrt opens another one."""
         self.is_connected = False
         self.due = math.inf
         words, remedy = _ending(event)
@@ -151,12 +151,12 @@ class Connectivity:
             self._count(words, remedy)
 
     def callback_failed(self, event: CallbackFailed) -> None:
-        """What the callback was to report is lost: a new connection brings it again."""
+        """A callback's event is lost: reconnects, since AWS sends it again then."""
         _log.error("%s failed, connecting again", event.name, exc_info=event.error)
         self._session.reconnect()
 
     def act(self) -> None:
-        """The connection has stood for a while: whoever disturbed it is gone."""
+        """The connection has lasted for a while: whatever disturbed it is gone."""
         self.due = math.inf
         self._endings.clear()
         for kind in (table.UNSTABLE, table.MAYBE_CLONED):
@@ -175,7 +175,7 @@ class Connectivity:
         self._health.warn(table.UNSTABLE.problem(title, remedy))
 
     def _show_limits(self, limits: Limits) -> None:
-        """Says what the server takes or keeps less of than was asked for."""
+        """Reports what the server grants less of than was asked for."""
         wanted = self._session.upkeep
         if limits.qos < 1:
             title = f"{self._session.route.host} takes no messages of QoS 1, so that readings wait in the queue."

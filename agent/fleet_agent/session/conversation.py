@@ -1,10 +1,10 @@
-"""One short session that asks and waits for answers: of provisioning with AWS, of the proof, of the doctor.
+"""One short session that asks and waits for answers, for provisioning, the proof and the doctor.
 
-Everything is waited for here, in one place, with a limit; the caller decides what to ask and judges the answer. What
-came back is a value: a code, a message, ``Unsent``, ``Ended``, or None when nothing came in time.
+All waiting happens here, with a limit; the caller decides what to ask and judges the answer. What came back is a value:
+a code, a message, ``Unsent``, ``Ended``, or None when nothing came in time.
 
-A session that is to go on afterwards is given up with ``release``. Whoever takes it over hears in the mailbox what it
-would have heard had it opened the session itself: that it stands, and each message that nobody here asked for.
+``release`` gives up a session that is to go on. Its new owner finds in the mailbox what it would have found had it
+opened the session itself: that it is connected, and each message that nobody here asked for.
 """
 
 import dataclasses
@@ -32,9 +32,9 @@ from fleet_agent.session.reasons import Packet
 CONNECT_LIMIT = 35.0  # seconds; TLS failures reach awscrt's callback after up to 30
 DIAGNOSE_AFTER = 4.0  # seconds of silence before we look for the cause ourselves
 ACKNOWLEDGE_LIMIT = 10.0  # seconds to a SUBACK or PUBACK
-END_LIMIT = 1.0  # seconds for the end of a connection to be heard of after what failed with it
+END_LIMIT = 1.0  # seconds for the end of a connection to follow the failure that it caused
 
-# AWS has no more than 100 messages unacknowledged; of those at QoS 0 none is promised to arrive.
+# AWS sends at most 100 messages without an acknowledgement, and QoS 0 may lose any.
 KEPT_MESSAGES = 128
 
 
@@ -67,16 +67,16 @@ class Conversation:
     """A session from ``start`` to ``close`` or ``release``.
 
     Args:
-        session: Made, and not started.
-        mailbox: The session's. While something is waited for here, nobody else's events are expected in it.
+        session: Not started yet.
+        mailbox: The session's. While a call here waits, no other events are expected in it.
         clock: For the limits.
     """
 
     def __init__(self, session: Session, mailbox: Mailbox, clock: Clock) -> None:
         self.session = session
-        # How the connection ended the first time; a session of a device's own connects again by itself.
+        # How the connection ended the first time; a device's own session reconnects by itself.
         self.ended: Ended | None = None
-        # What the broker said to each filter so far.
+        # The SUBACK code of each filter so far.
         self.codes: dict[str, int] = {}
         self._mailbox = mailbox
         self._clock = clock
@@ -84,19 +84,19 @@ class Conversation:
         self._subscribe_error: str | None = None
         self._messages: list[Message] = []
 
-    def start(self, *, is_hasty: bool = False) -> None:
+    def start(self, *, sets_nodelay: bool = False) -> None:
         """Begins to connect and to subscribe; the caller can do something else meanwhile.
 
         Args:
-            is_hasty: As for ``Session.start``.
+            sets_nodelay: As for ``Session.start``.
         """
-        self.session.start(is_hasty=is_hasty)
+        self.session.start(sets_nodelay=sets_nodelay)
 
     def connect(self, limit: float = CONNECT_LIMIT) -> None:
         """Waits until the connection stands.
 
         Raises:
-            AgentError: Why it does not: what was found when we looked, or what awscrt and the broker said.
+            AgentError: Why it does not: what the diagnosis found, or what awscrt and the broker said.
         """
         started = self._clock.monotonic()
         moments = [started + min(DIAGNOSE_AFTER, limit), started + limit]
@@ -124,7 +124,7 @@ class Conversation:
     def granted(
         self, filters: Collection[str], limit: float = ACKNOWLEDGE_LIMIT
     ) -> Mapping[str, int] | Unsent | Ended | None:
-        """Waits for what the broker says to each of these filters: its SUBACK code.
+        """Waits for the SUBACK code of each of these filters.
 
         Returns:
             All codes heard so far, these among them.
@@ -199,7 +199,7 @@ class Conversation:
         return True
 
     def wait(self, seconds: float) -> None:
-        """Lets time pass; nothing that comes meanwhile is lost."""
+        """Waits; nothing that arrives meanwhile is lost."""
         until = self._clock.monotonic() + seconds
         while self._hear(until) is not None:
             pass
@@ -217,7 +217,7 @@ class Conversation:
         self.session.close()
 
     def _hear(self, until: float) -> object | None:
-        """The next event of this session, noted; None once ``until`` has passed."""
+        """Takes and records the next event of this session; None once ``until`` has passed."""
         while (event := self._mailbox.wait(until)) is not None:
             match event:
                 case Unsent():
@@ -246,7 +246,7 @@ class Conversation:
                 self._connected, self.ended = None, self.ended or end
                 self._messages.clear()  # AWS sends them again
             case CallbackFailed():
-                # What it was to report is lost: as if the connection were.
+                # Its event is lost, so the connection counts as lost, too.
                 self.ended = self.ended or Ended(reason_code=None, error=str(event.error))
             case Subscribed():
                 self.codes |= dict(zip(event.filters, event.reason_codes, strict=False))

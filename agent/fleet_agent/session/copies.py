@@ -1,7 +1,7 @@
-"""Tells the copies of a message from the next one: a server may send it once for each filter that it matches.
+"""Recognises copies of a message: a server may send one for each filter that the message matches.
 
-A filter that another one covers is not subscribed to; those that cross are (``a/+`` and ``+/b``). Whether the server
-sends copies shows with the first message that could have some: they come at once, or never.
+A filter that another one covers is not subscribed to, but filters that overlap are (``a/+`` and ``+/b``). Whether the
+server sends copies shows with the first message that could have some: they come at once, or never.
 """
 
 import logging
@@ -11,7 +11,7 @@ from fleet_agent.session.events import Message
 
 _log = logging.getLogger(__name__)
 
-# Seconds from a message to its copies: until it is known that there are any, and then, where they wait for their turn.
+# Seconds from a message to its copies: while it is unknown whether there are any, and once it is known.
 FIRST, LATER = 2.0, 60.0
 
 

@@ -1,4 +1,4 @@
-"""Why a session did not open, in words: what the way there shows (``probe``), what awscrt said, the CONNACK's code.
+"""Explains why a session did not open: by probing the way, by awscrt's error, by the CONNACK's code.
 
 Nothing here runs while all is well.
 """
@@ -21,9 +21,9 @@ from fleet_agent.session.reasons import Kind, Packet
 
 
 def look(session: Session, now: float) -> AgentError | None:
-    """Looks for what keeps a session from opening while awscrt is silent; None when nothing is found.
+    """Probes for what keeps a session from opening while awscrt is silent; None: nothing was found.
 
-    It takes ``probe.LIMIT`` seconds at most.
+    Takes ``probe.LIMIT`` seconds at most.
 
     Args:
         session: The one that does not open.
@@ -33,7 +33,7 @@ def look(session: Session, now: float) -> AgentError | None:
 
 
 def explain(session: Session, failure: ConnectFailed | None, now: float) -> AgentError:
-    """Says why the session did not open.
+    """Explains why the session did not open.
 
     Args:
         session: The one that failed.
@@ -46,7 +46,7 @@ def explain(session: Session, failure: ConnectFailed | None, now: float) -> Agen
 
 
 def by_awscrt(session: Session, failure: ConnectFailed | None) -> AgentError:
-    """Says it in awscrt's words, where nothing is found on the way there."""
+    """Explains it by awscrt's error, where probing found nothing."""
     reason, cause = "no answer in time", Cause.LATE
     if failure is not None:
         reason, cause = failure.error, failure.cause

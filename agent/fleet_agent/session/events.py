@@ -1,8 +1,8 @@
 """What a session reports: values that its callbacks put into the mailbox. Pure.
 
 Every event carries the session it belongs to, so that a late one of a closed session is recognised (``is``). A reason
-code that the SDK does not know is ``reasons.UNKNOWN``; ``reason_string`` and ``error`` are the server's and awscrt's
-words, for people: what the agent does follows from codes, ``no_answer`` and ``cause``.
+code that the SDK does not know is ``reasons.UNKNOWN``. ``reason_string`` and ``error`` are the server's and awscrt's
+words for people; the agent acts on codes, ``no_answer`` and ``cause`` alone.
 """
 
 import dataclasses
@@ -102,7 +102,7 @@ class Published:
 
 @record
 class Message:
-    """Something arrived. ``acknowledge`` sends its PUBACK: when the message is safe, or needs to be no more."""
+    """A message arrived. ``acknowledge`` sends its PUBACK: call it once the message is safe, or is not needed."""
 
     session: object
     topic: str
@@ -112,7 +112,7 @@ class Message:
     correlation_data: bytes | None = None
     content_type: str | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
-    # Kept by AWS: sent because we subscribed, not because somebody published it now.
+    # Retained by AWS: sent because we subscribed, not because somebody published it now.
     retain: bool = False
     qos: int = 1
     # Seconds that it is still of use for; None: for ever.

@@ -1,4 +1,4 @@
-"""What goes out on a session, and how it presents itself. Pure values; what comes in is ``events.Message``."""
+"""What a session sends, what the server grants, and how a session is kept. Pure values."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from fleet_agent.record import record
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
-    """A message to publish at QoS 1; ``expiry`` in seconds; ``is_foreign``: another's sender chose its topic."""
+    """A message to publish at QoS 1; ``expiry`` in seconds; ``is_foreign``: somebody else chose its topic."""
 
     topic: str
     payload: bytes = dataclasses.field(repr=False)

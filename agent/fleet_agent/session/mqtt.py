@@ -47,16 +47,16 @@ class Session:
     """One connection, from ``start`` to ``close``.
 
     Args:
-        route: Where to.
-        pair: The credential to open it with.
+        route: Where to connect.
+        pair: The credential.
         client_id: MQTT client id; for a device the thing's name.
         mailbox: Gets the events.
-        filters: Topic filters with their QoS, asked for whenever the connection stands (again); who asks again after a
-            refusal does so with ``subscribe``.
+        filters: Topic filters with their QoS, subscribed to after every connect. After a refusal the caller subscribes
+            again by ``subscribe``.
         is_thing: A device's own session: AWS keeps it between connections, the client reconnects by itself and keeps
             to AWS's 100 publishes a second. Otherwise a claim's: clean, short, without the 10 ms that flow control
             costs a packet.
-        upkeep: Of a device's own session.
+        upkeep: How a device's own session is kept.
 
     Raises:
         DeviceError: The certificate, key or CA cannot be loaded, or the SDK is too old.
@@ -88,20 +88,20 @@ class Session:
         self._is_restarting = False
         self.client = mqtt5.Client(self._options())
 
-    def start(self, *, is_hasty: bool = False) -> None:
+    def start(self, *, sets_nodelay: bool = False) -> None:
         """Begins to connect; ``Connected`` or ``ConnectFailed`` follows.
 
         Args:
-            is_hasty: For a short session that somebody waits for: spend up to 20 ms to save 40.
+            sets_nodelay: Wait up to 20 ms for the socket to set TCP_NODELAY on it, which saves 40 (``nodelay``).
         """
         self._started = True
         self._before = nodelay.sockets()
         self.client.start()
-        if is_hasty:
+        if sets_nodelay:
             nodelay.on_new_connection(self._before, self._stopped.wait)
 
-    def hasten(self) -> None:
-        """Ends the wait of the handshake's last packets: for who had something else to do since ``start``."""
+    def set_nodelay(self) -> None:
+        """Sets TCP_NODELAY if the socket exists by now: for a caller that had other work to do since ``start``."""
         nodelay.look(self._before)
 
     def publish(self, message: Outgoing, tag: object = None) -> None:
@@ -290,7 +290,7 @@ class Session:
         )
 
     def _hold(self, data: Any) -> Callable[[], None]:  # noqa: ANN401
-        """Keeps the PUBACK of a QoS 1 message back; what sends it. Older SDKs send it by themselves, at once."""
+        """Holds the PUBACK of a QoS 1 message back; returns what sends it. Older SDKs send it themselves, at once."""
         acquire = getattr(data, "acquire_publish_acknowledgement_control", None)
         if not self.is_thing or acquire is None:
             return lambda: None

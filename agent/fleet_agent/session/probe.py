@@ -1,9 +1,9 @@
-"""The way to AWS IoT, a step at a time: key, name, port (or proxy), TLS; with Python's sockets, which name the cause.
+"""Probes the way to AWS IoT step by step: key, name, port (or proxy), TLS; by Python's sockets, which name the cause.
 
 A certificate failure reaches awscrt's callback after 10 to 30 seconds and without a cause; a plain handshake with the
 same files names it at once. The diagnosis of a failed session takes the first failure, the doctor prints every step.
-What follows on these steps, TLS with a key in a hardware token and the CONNACK, only awscrt can do: that is
-``Conversation.connect``, whose failures ``diagnosis`` puts into words.
+The steps that follow, TLS with a key in a hardware token and the CONNACK, only awscrt can do: see
+``Conversation.connect``, whose failures ``diagnosis`` explains.
 """
 
 import contextlib
@@ -67,9 +67,9 @@ class Step:
 
 
 def first_failure(route: Route, pair: KeyPair, now: float) -> AgentError | None:
-    """What is wrong on the way; None when all of it is fine, or takes too long to tell.
+    """The first failure on the way; None: all is fine, or it takes too long to find out.
 
-    On a thread of its own: neither a resolver nor a server that sends a byte a second keeps to anybody's limits.
+    Runs in a thread of its own: neither a resolver nor a server that sends a byte a second respects our time limits.
 
     Args:
         route: Where to.
@@ -77,12 +77,12 @@ def first_failure(route: Route, pair: KeyPair, now: float) -> AgentError | None:
         now: Unix seconds, to tell a wrong certificate from a wrong clock.
     """
     errors = (step.error for step in _walked(route, pair, now) if step.error is not None)
-    # How awscrt fares says more than a handshake that failed without a word.
+    # awscrt's own error says more than a handshake that failed without a reason.
     return next((error for error in errors if error.code != TLS_REFUSED), None)
 
 
 def reaches(route: Route, pair: KeyPair, now: float) -> bool:
-    """Whether the way leads to a server that the CA vouches for, whatever it makes of the certificate.
+    """Whether the endpoint is reached and trusted by the CA, whatever it says to our certificate.
 
     Args:
         route: Where to.
@@ -96,7 +96,7 @@ def reaches(route: Route, pair: KeyPair, now: float) -> bool:
 
 
 def _walked(route: Route, pair: KeyPair, now: float) -> list[Step]:
-    """As many steps as there is time for."""
+    """The steps taken within ``LIMIT``."""
     found: list[Step] = []
     thread = threading.Thread(target=lambda: found.extend(steps(route, pair, now)), daemon=True)
     try:
@@ -108,7 +108,7 @@ def _walked(route: Route, pair: KeyPair, now: float) -> list[Step]:
 
 
 def steps(route: Route, pair: KeyPair | None, now: float) -> Iterator[Step]:
-    """Goes the way as far as it leads: what fails is the last step.
+    """Takes the steps in order; one that fails is the last.
 
     Args:
         route: Where to.
@@ -149,7 +149,7 @@ def _describe(route: Route) -> str:
 
 
 def _check_token(pair: KeyPair) -> None:
-    """A key that cannot be used keeps TLS from being set up, and awscrt does not say so."""
+    """Checks a key in a hardware token: awscrt does not say that it cannot be used."""
     if isinstance(pair.private_key, HardwareKey):
         from fleet_agent.credentials.hsm import keys as hsm
 
@@ -199,7 +199,7 @@ def _shake_hands(route: Route, pair: KeyPair | None, plain: socket.socket, now: 
             raise hung_up(route, shown) from error
         if version is None:
             raise _no_handshake(route, error) from error
-        # Silence is what a good connection gives; to be refused without a certificate is no news.
+        # A good connection stays silent; a refusal is expected where no certificate was shown.
     return f"{version}: chain and name of {_where(route)} are fine."
 
 
@@ -269,7 +269,7 @@ def _certificate_refused(pair: KeyPair, reason: str) -> AgentError:
 
 
 def hung_up(route: Route, pair: KeyPair) -> AgentError:
-    """AWS answers a certificate that it does not know, or that is not ACTIVE, with the end of the connection."""
+    """The error of a hang-up, which is how AWS answers an unknown certificate, or one that is not ACTIVE."""
     return RefusedError(
         f"{_where(route)} hangs up on the certificate in {pair.certificate_file} without an answer.",
         remedy=_UNKNOWN,
@@ -278,7 +278,7 @@ def hung_up(route: Route, pair: KeyPair) -> AgentError:
 
 
 def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) -> AgentError:
-    """Whoever answers there has proven nothing: the network's doing, or the CA's file, and never the end of ``run``."""
+    """The error of an untrusted server: the network or the CA file is to blame, so ``run`` goes on trying."""
     where, why = _where(route), error.verify_message.rstrip(".")
     if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
         word = "expired" if error.verify_code == _EXPIRED else "not yet valid"

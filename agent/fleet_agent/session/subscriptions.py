@@ -1,10 +1,10 @@
-"""A session's topic filters: asked for whenever the connection stands, and again while it lives until they are granted.
+"""Subscribes to a session's topic filters after each connect, and again until they are granted.
 
-AWS IoT throttles the subscriptions of a fleet that comes back together, and policies are corrected while devices are
-connected: what is refused, or not answered, is asked for again, less and less often. A filter that another one covers
-is not asked for, so that one message comes once; it is, when the covering one is refused. Of what filters that cross
-bring twice, one counts (``copies``). When the connection ended before a SUBACK came, filters go one at a time until
-all is well: one of them may have ended it.
+AWS IoT throttles the subscriptions of a fleet that reconnects together, and policies are corrected while devices are
+connected: a filter that is refused, or not answered, is tried again, less and less often. A filter that another one
+covers is left out, so that each message comes once, unless the covering one is refused. Copies that overlapping filters
+bring are dropped (``copies``). When the connection ends before a SUBACK comes, filters are sent one at a time until all
+is well: one of them may have ended it.
 """
 
 import itertools
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @mutable
 class _Filter:
-    """A filter and how asking for it went; ``due`` (monotonic seconds) is when it is asked for next."""
+    """A filter and the state of its subscription; ``due`` (monotonic seconds) is when it is sent next."""
 
     name: str
     qos: int
@@ -52,7 +52,7 @@ class _Filter:
 
 
 class Subscriptions:
-    """Asks, and hears what was granted.
+    """Subscribes, and follows what is granted.
 
     Args:
         session: Whose they are.
@@ -94,7 +94,7 @@ class Subscriptions:
         return min((item.due for item in self._filters.values()), default=math.inf)
 
     def connected(self, *, rejoined: bool) -> None:
-        """The connection stands: ask for all, on a rejoined session too, since the configuration may be new."""
+        """The connection stands: subscribes to all, also in a rejoined session, since the configuration may be new."""
         self._is_connected = True
         self._copies.connected()
         now = self._clock.monotonic()
@@ -111,7 +111,7 @@ class Subscriptions:
         self.act()
 
     def disconnected(self) -> None:
-        """Nothing is under way any more. What was may have ended the connection: it waits for its turn."""
+        """The connection ended. A filter that was under way may be the reason: it is tried again later, alone."""
         self._is_connected = False
         now = self._clock.monotonic()
         under_way = self._under_way()
@@ -126,7 +126,7 @@ class Subscriptions:
         self._show()
 
     def act(self) -> None:
-        """Asks for what is due."""
+        """Subscribes to what is due."""
         now = self._clock.monotonic()
         due = [item for item in self._filters.values() if item.due <= now]
         most = 1 if self._is_cautious else FILTERS_A_PACKET
@@ -138,7 +138,7 @@ class Subscriptions:
                 return
 
     def subscribed(self, event: Subscribed) -> None:
-        """Hears a SUBACK, or that none came."""
+        """Takes a SUBACK, or the news that none came."""
         if event.no_answer is NoAnswer.CUT:
             return  # ``disconnected`` deals with it
         now = self._clock.monotonic()
@@ -197,7 +197,7 @@ class Subscriptions:
         self._ask_for_covered(now)
 
     def _ask_for_covered(self, now: float) -> None:
-        """What the refused filter covered is asked for by itself."""
+        """Subscribes to what a refused filter covered."""
         for item in self._filters.values():
             is_idle = item.due == math.inf and not item.is_asked and not item.is_granted
             if is_idle and not self._is_covered(item):

@@ -145,7 +145,7 @@ class Device:
             sleep=mailbox.sleep,
             jitter=jitter,
             report=noting,
-            read_claim=lambda: read_claim(require_section(settings.claim, "claim"), settings),
+            read_pair=lambda: read_claim(require_section(settings.claim, "claim"), settings),
             make_api=lambda pair: noting.api(
                 ProvisioningClient(where, pair, plan, mailbox, clock)
             ),

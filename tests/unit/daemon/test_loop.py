@@ -48,8 +48,8 @@ class Broker(Session):
         self.client_id = "pump"
         self.upkeep = Upkeep()
 
-    def start(self, *, is_hasty: bool = False) -> None:
-        assert not is_hasty
+    def start(self, *, sets_nodelay: bool = False) -> None:
+        assert not sets_nodelay
         self.mailbox.put(Connected(session=self, rejoined=False))
 
     def close(self) -> None:

@@ -108,7 +108,7 @@ def test_a_claim_asks_for_the_replies_of_its_two_calls_and_nothing_to_acknowledg
     assert Bench().made[2] != client_id
     assert not bench.client.is_open
     assert bench.begin().is_open
-    assert bench.session.is_hasty is True
+    assert bench.session.sets_nodelay is True
     bench.client.close()
     assert bench.session.is_closed
     assert bench.client.is_open is False

@@ -65,7 +65,7 @@ class Bench:
         self.made_with: list[KeyPair] = []
         store = Store(folder, self.clock)
         given = needs(
-            store, self.clock, self.report, read_claim=lambda: self.pair, make_api=self.make
+            store, self.clock, self.report, read_pair=lambda: self.pair, make_api=self.make
         )
         self.watch = ClockWatch(self.clock)
         self.session = ClaimSession("a.example", given, self.watch)
@@ -108,7 +108,7 @@ def test_one_of_tomorrow_means_that_the_clock_is_wrong(bench: Bench) -> None:
     assert "cannot be right before" in title
     assert f", when the certificate in {claim().certificate_file} begins" in title
     assert bench.made_with == []
-    assert bench.watch.left() > 0
+    assert bench.watch.seconds_left() > 0
 
 
 def test_one_of_yesterday_is_expired_unless_the_clock_is_in_doubt(bench: Bench) -> None:
@@ -118,7 +118,7 @@ def test_one_of_yesterday_is_expired_unless_the_clock_is_in_doubt(bench: Bench) 
     assert "claim.crt expired" in error.title
     bench.clock.synchronised = False
     assert "looks out of date" in bench.fails(UnreachableError).title
-    assert bench.watch.left() > 60
+    assert bench.watch.seconds_left() > 60
     assert bench.made_with == []
 
 

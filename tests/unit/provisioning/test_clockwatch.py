@@ -25,7 +25,7 @@ def watch(clock: FakeClock) -> ClockWatch:
 
 
 def test_a_clock_that_nobody_could_vouch_for_is_tried_with(watch: ClockWatch) -> None:
-    assert watch.left() == 0
+    assert watch.seconds_left() == 0
 
 
 def test_1970_is_waited_for_without_end_and_over_when_time_arrives(
@@ -33,45 +33,45 @@ def test_1970_is_waited_for_without_end_and_over_when_time_arrives(
 ) -> None:
     clock.now = 0.0
     clock.go(1e6)
-    assert watch.left() == math.inf
+    assert watch.seconds_left() == math.inf
     assert "1970" in watch.error().title
     clock.now = NOW
-    assert watch.left() == 0
+    assert watch.seconds_left() == 0
 
 
 def test_a_claim_of_tomorrow_says_that_today_is_wrong(watch: ClockWatch, clock: FakeClock) -> None:
-    watch.not_before(NOW + 86_400, "claim.pem")
+    watch.learn_start(NOW + 86_400, "claim.pem")
     assert "when the certificate in claim.pem begins" in watch.error().title
-    assert watch.left() == math.inf
+    assert watch.seconds_left() == math.inf
     assert watch.is_doubtful
     clock.now += 86_400
-    assert watch.left() == 0
+    assert watch.seconds_left() == 0
 
 
 def test_a_clock_about_to_be_synchronised_gets_a_minute(
     watch: ClockWatch, clock: FakeClock
 ) -> None:
     clock.synchronised = False
-    assert watch.left() == UNVOUCHED_LIMIT
+    assert watch.seconds_left() == UNVOUCHED_LIMIT
     clock.go(UNVOUCHED_LIMIT - 1)
-    assert watch.left() == 1
+    assert watch.seconds_left() == 1
     clock.go(1)
-    assert watch.left() == 0  # nobody answers: it is tried all the same
+    assert watch.seconds_left() == 0  # nobody answers: it is tried all the same
     clock.synchronised = True
-    assert watch.left() == 0
+    assert watch.seconds_left() == 0
 
 
 def test_2038_is_believed_when_vouched_for_and_tried_with_after_an_hour(
     watch: ClockWatch, clock: FakeClock
 ) -> None:
     clock.now = 2_150_000_000.0
-    assert watch.left() == FAR_LIMIT
+    assert watch.seconds_left() == FAR_LIMIT
     clock.synchronised = True
-    assert watch.left() == 0
+    assert watch.seconds_left() == 0
     clock.synchronised = None
-    assert watch.left() == FAR_LIMIT
+    assert watch.seconds_left() == FAR_LIMIT
     clock.go(FAR_LIMIT)
-    assert watch.left() == 0
+    assert watch.seconds_left() == 0
 
 
 @pytest.mark.parametrize("heals", ["set", "vouched for", "an hour"])
@@ -79,12 +79,12 @@ def test_a_handshake_that_failed_over_dates_is_not_repeated_with_the_same_clock(
     watch: ClockWatch, clock: FakeClock, heals: str
 ) -> None:
     clock.synchronised = False
-    clock.go(UNVOUCHED_LIMIT + watch.left())
-    assert watch.left() == 0
+    clock.go(UNVOUCHED_LIMIT + watch.seconds_left())
+    assert watch.seconds_left() == 0
     assert watch.is_doubtful
     watch.suspect()
     clock.go(600)
-    assert watch.left() == FAR_LIMIT - 600
+    assert watch.seconds_left() == FAR_LIMIT - 600
     assert "it has not been set since" in watch.error().title
     if heals == "set":
         clock.now -= 86_400 / 2
@@ -93,7 +93,7 @@ def test_a_handshake_that_failed_over_dates_is_not_repeated_with_the_same_clock(
         clock.synchronised = True
     else:
         clock.go(FAR_LIMIT - 600)
-    assert watch.left() == 0
+    assert watch.seconds_left() == 0
 
 
 def test_a_clock_that_is_set_by_a_minute_counts_as_unchanged(
@@ -103,15 +103,15 @@ def test_a_clock_that_is_set_by_a_minute_counts_as_unchanged(
         clock.now = NOW
         watch.suspect()
         clock.now += step
-        assert (watch.left() > 0) is is_waited_for
+        assert (watch.seconds_left() > 0) is is_waited_for
 
 
 def test_the_first_second_of_a_certificate_is_right(watch: ClockWatch, clock: FakeClock) -> None:
-    watch.not_before(NOW, "claim.crt")
+    watch.learn_start(NOW, "claim.crt")
     assert not watch.is_doubtful
-    assert watch.left() == 0
+    assert watch.seconds_left() == 0
     clock.synchronised = False
-    assert watch.left() > 0
+    assert watch.seconds_left() > 0
     assert "it has not been synchronised yet" in watch.error().title
     clock.now -= 1
     assert [watch.is_doubtful] == [True]

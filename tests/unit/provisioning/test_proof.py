@@ -64,7 +64,7 @@ def test_a_reading_that_is_acknowledged_proves_it(code: int) -> None:
     bench = Bench(PUBLISHES, code)
     proven = bench.prove()
     assert bench.opened_with == (CREDENTIAL, PAIR)
-    assert bench.session.is_hasty is True
+    assert bench.session.sets_nodelay is True
     assert proven == Proven(session=bench.session, how="a session as pump-7")
     assert not bench.session.is_closed
     assert bench.session.asked == [

@@ -148,7 +148,7 @@ class Bench:
     def runner(self) -> Runner:
         given: dict[str, Any] = {
             "sleep": self.sleep,
-            "read_claim": lambda: CLAIM,
+            "read_pair": lambda: CLAIM,
             "make_api": lambda _pair: self.cloud,
             "prove": self.cloud.prove,
             **self.more,

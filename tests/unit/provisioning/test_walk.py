@@ -238,7 +238,7 @@ class Walk(RuleBasedStateMachine):
             sleep=self.sleep,
             jitter=lambda: 0.5,
             report=Report(),
-            read_claim=lambda: CLAIM,
+            read_pair=lambda: CLAIM,
             make_api=lambda _pair: self,
             prove=self.prove,
             topics=(),

@@ -65,11 +65,11 @@ def bench() -> Bench:
 # Connecting -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_hasty", [True, False])
-def test_it_waits_until_the_connection_stands(bench: Bench, is_hasty: bool) -> None:
+@pytest.mark.parametrize("sets_nodelay", [True, False])
+def test_it_waits_until_the_connection_stands(bench: Bench, sets_nodelay: bool) -> None:
     bench.other.start()  # somebody else's is none
-    bench.talk.start(is_hasty=is_hasty)
-    assert bench.session.is_hasty is is_hasty
+    bench.talk.start(sets_nodelay=sets_nodelay)
+    assert bench.session.sets_nodelay is sets_nodelay
     _, seconds = bench.took(bench.talk.connect)
     assert seconds == 0
     assert bench.talk.ended is None

@@ -255,7 +255,7 @@ def test_a_hasty_start_switches_nagle_off_where_the_connection_appears(
 
         bench.session._stopped = Connects()  # type: ignore[assignment]
         with socket.create_connection(listener.getsockname()) as older:
-            bench.session.start(is_hasty=True)
+            bench.session.start(sets_nodelay=True)
             assert bench.names == ["start"]
             nagle = [
                 each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for each in (older, *made)
