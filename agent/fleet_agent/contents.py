@@ -1,6 +1,10 @@
 """What may lie in a state directory: one table for ``reset``, for images, for bundles and for the package's purge."""
 
 import enum
+import fnmatch
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 from fleet_agent.record import record
 
@@ -137,3 +141,20 @@ def patterns(*kinds: Kind) -> list[str]:
     return [
         entry.pattern for entry in CONTENTS if entry.kind in kinds and "/" not in entry.pattern
     ]
+
+
+_TOP = tuple(entry.pattern for entry in CONTENTS if "/" not in entry.pattern)
+
+
+def ours(folder: Path) -> Iterator[str]:
+    """The names in a state directory that are the agent's, those half written included.
+
+    Raises:
+        OSError: It cannot be listed.
+    """
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names
+        if any(
+            fnmatch.fnmatchcase(name, known) or fnmatch.fnmatchcase(name, f".{known}.tmp")
+            for known in _TOP
+        ):
+            yield name

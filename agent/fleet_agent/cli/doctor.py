@@ -124,10 +124,14 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
         yield from examine.after(device.at_home(), online)
     if archive and collected:
         collected.add_findings({"schema": 1, **_answer(findings)})
-        with archive:
-            collected.write(archive, device.clock.wall())
-            if isinstance(archive, io.BytesIO):
-                arguments.bundle = _upload(arguments, archive.getvalue(), device)
+        try:
+            with archive:
+                collected.write(archive, device.clock.wall())
+                body = archive.getvalue() if isinstance(archive, io.BytesIO) else None
+        except OSError as error:
+            raise bundle.not_written(arguments.bundle, error) from error
+        if body is not None:
+            arguments.bundle = _upload(arguments, body, device)
 
 
 def _archive(name: str | None) -> IO[bytes] | None:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from fleet_agent import __version__, files, status_file
+from fleet_agent import __version__, contents, files, foreign, pasted, status_file
 from fleet_agent.config.load import files as configuration_files
 from fleet_agent.contents import CONTENTS
-from fleet_agent.doctor import service, socket_unit, unit
+from fleet_agent.doctor import parameters, service, socket_unit, unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.redaction import GONE, keep, redact
 from fleet_agent.doctor.rights import claim_files, secret_files
@@ -33,7 +33,7 @@ _JOURNAL_LINES = "2000"
 _SHORTEST = 4  # characters of a known secret that are worth looking for
 
 # Files of the state directory that hold no secret by design.
-_STATE = tuple(entry.pattern for entry in CONTENTS if entry.is_bundled)
+_BUNDLED = tuple(entry.pattern for entry in CONTENTS if entry.is_bundled)
 
 # The fields of those files, and of what a running agent shows: what is in none of these stays on the device.
 _FIELDS = frozenset({
@@ -79,6 +79,15 @@ def open_archive(path: Path) -> io.BufferedWriter:
         ) from error
 
 
+def not_written(name: str, error: OSError) -> StateDirectoryError:
+    """What became of a bundle whose disk took no more of it."""
+    return StateDirectoryError(
+        f"Cannot write {name}: {error.strerror}.",
+        remedy=f"What is there is cut off: {pasted.command('rm', name)}; then give --bundle a file on another disk.",
+        code="bundle-not-writable",
+    )
+
+
 class Bundle:
     """What goes into the archive; looked for while still root, where that is who asks."""
 
@@ -91,7 +100,7 @@ class Bundle:
         findings = [
             {
                 key: self._redacted(value) if isinstance(value, str) else value
-                for key, value in entry.items()
+                for key, value in _without_value(entry).items()
             }
             for entry in answer["findings"]
         ]
@@ -101,7 +110,11 @@ class Bundle:
         return redact(text, self._known)
 
     def write(self, archive: IO[bytes], now: float) -> None:
-        """Writes the archive; ``now`` in Unix seconds."""
+        """Writes the archive; ``now`` in Unix seconds.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         with tarfile.open(fileobj=archive, mode="w:gz") as tar:
             for name, text in sorted(self._texts.items()):
                 data = text.encode(errors="replace")
@@ -110,30 +123,54 @@ class Bundle:
                 tar.addfile(entry, io.BytesIO(data))
 
 
+def _without_value(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A template parameter's finding tells its value, and what its command said: no more than its name goes along."""
+    if entry.get("check") != parameters.CHECK or not entry["where"]:
+        return entry
+    return {**entry, "title": f"{entry['where']}: {GONE}"}
+
+
 def _texts(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """All that can be read; support is asked when something cannot."""
     yield "about.txt", clean(_about())
-    for path in configuration_files(device.config) if device.config.exists() else ():
-        yield f"config/{path.name}", _settings(path, clean)
-    for path in (*unit.files_of(device.root), *unit.files_of(device.root, socket_unit.NAME)):
-        yield f"unit/{path.name}", clean(_directives(_read(path)))
-    for pattern in _STATE:
-        for path in sorted(device.state_dir.glob(pattern)):
-            if not any(part.is_symlink() for part in (path, path.parent)):
-                name = f"state/{path.relative_to(device.state_dir)}"
-                yield (
-                    name,
-                    _only_certificate(path) if path.suffix == ".crt" else _lines(path, clean),
-                )
-    for name in (status_file.NAME, status_file.IDENTITY):
-        if (path := device.runtime_dir / name).is_file():
-            yield f"runtime/{name}", _lines(path, clean)
+    parts = {"config": _configuration, "unit": _units, "state": _state, "runtime": _runtime}
+    for name, part in parts.items():
+        try:
+            yield from part(device, clean)
+        except OSError as error:
+            yield f"{name}/unreadable.txt", clean(f"{error}\n")
     for path in list(claim_files(device))[:1]:
         yield "claim/certificate.pem", _only_certificate(path)
-    yield "state/listing.txt", clean("".join(_listing(device.state_dir)))
     journal = service.ask(
         "journalctl", "-u", unit.NAME, "-n", _JOURNAL_LINES, "--no-pager", "-o", "short-iso"
     )
     yield "journal.txt", clean(journal or "(no journal here)\n")
+
+
+def _configuration(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    for path in configuration_files(device.config) if device.config.exists() else ():
+        yield f"config/{path.name}", _settings(path, clean)
+
+
+def _units(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    for path in (*unit.files_of(device.root), *unit.files_of(device.root, socket_unit.NAME)):
+        yield f"unit/{path.name}", clean(_directives(_read(path)))
+
+
+def _state(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    yield "state/listing.txt", clean("".join(_listing(device.state_dir)))
+    for pattern in _BUNDLED:
+        for path in sorted(device.state_dir.glob(pattern)):
+            if not any(part.is_symlink() for part in (path, path.parent)):
+                is_certificate = path.suffix == ".crt"
+                text = _only_certificate(path) if is_certificate else _lines(path, clean)
+                yield f"state/{path.relative_to(device.state_dir)}", text
+
+
+def _runtime(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    for name in (status_file.NAME, status_file.IDENTITY):
+        if (path := device.runtime_dir / name).is_file():
+            yield f"runtime/{name}", _lines(path, clean)
 
 
 def _lines(path: Path, clean: Callable[[str], str]) -> str:
@@ -218,7 +255,9 @@ def _only_certificate(path: Path) -> str:
 
 
 def _listing(folder: Path) -> Iterator[str]:
-    for path in [folder, *sorted(folder.rglob("*"))]:
+    """What lies there; of what is not the agent's, no more than that it does."""
+    below = [path for name in contents.ours(folder) for path in sorted((folder / name).rglob("*"))]
+    for path in [folder, *sorted({*folder.iterdir(), *below})]:
         try:
             found = path.lstat()
         except OSError as error:
@@ -232,22 +271,23 @@ def _known(device: Device) -> Iterator[str]:
     """Secrets that this device has, word by word."""
     for path in secret_files(device):
         yield from _lines_of_key(_read(path))
-    for path in device.state_dir.glob("credentials/*/private.pem.key"):
-        yield from _lines_of_key(_read(path))
-    for path in device.state_dir.glob("credentials/*/issued.json"):
-        try:
-            token = json.loads(_read(path)).get("ownership_token")
-        except (ValueError, AttributeError, RecursionError):
-            continue
-        if token and isinstance(token, str):
-            yield token
+    with contextlib.suppress(OSError):  # no such folder can be
+        for path in device.state_dir.glob("credentials/*/private.pem.key"):
+            yield from _lines_of_key(_read(path))
+        for path in device.state_dir.glob("credentials/*/issued.json"):
+            token = (foreign.read_object(_read(path).encode()) or {}).get("ownership_token")
+            if token and isinstance(token, str):
+                yield token
     addresses = [device.environment.get(name) for name in _PROXIES]
     with contextlib.suppress(AgentError):
         addresses.append(
             route(device.settings, device.environment).proxy if device.settings else None
         )
     for address in filter(None, addresses):
-        password = urlsplit(address).password
+        try:
+            password = urlsplit(address).password
+        except ValueError:  # no address, and its user and password go by their form
+            continue
         if password and len(password) >= _SHORTEST:
             yield password
             yield unquote(password)

@@ -149,11 +149,11 @@ def _missing(claim: Claim, error: OSError, level: Level, *, is_provisioned: bool
         return
     path = error.filename or claim.certificate
     is_missing = isinstance(error, FileNotFoundError)
-    remedy = (
-        f"Put it there: fleet-cloud claim new --out {word(os.path.dirname(path))}"  # noqa: PTH120 - a text
-        if is_missing
-        else f"chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}   (fleet-agent doctor --fix)"
-    )
+    remedy = "Give the path of the file itself."
+    if is_missing:
+        remedy = f"Put it there: fleet-cloud claim new --out {word(os.path.dirname(path))}"  # noqa: PTH120 - a text
+    elif isinstance(error, PermissionError):
+        remedy = f"chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}   (sudo fleet-agent doctor --fix)"
     found = _ABOUT.failed if level is Level.FAILED else _ABOUT.warning
     yield found(
         "claim-missing" if is_missing else "claim-unreadable",

@@ -7,6 +7,7 @@ from fleet_agent.credentials.model import KeyPair
 from fleet_agent.doctor import (
     claim,
     clock,
+    connection,
     credentials,
     identity,
     parameters,
@@ -50,6 +51,7 @@ def after(device: Device, online: Online | None) -> Iterator[Finding]:
     if has_place:
         yield from identity.check(device)
     yield from claim.check(device)
+    yield from connection.check(device)
     yield from clock.check(device)
     yield from parameters.check(device)
     yield from credentials.check_users(device)
@@ -83,8 +85,8 @@ def _online(device: Device, online: Online) -> Findings:
         return
     try:
         to = route(device.settings, device.environment)
-    except AgentError as error:
-        yield from about.error(error, device.config)
+    except AgentError:  # ``connection`` has reported it
+        yield about.note("not-tried", "Without a way there nothing can be tried.")
         return
     pair = _claim_pair(device)
     found = list(network.check(to, pair, device.clock.wall()))

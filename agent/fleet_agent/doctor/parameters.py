@@ -6,7 +6,8 @@ from fleet_agent.device import Unusable
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject
 
-_ABOUT = Subject("parameters")
+CHECK = "parameters"
+_ABOUT = Subject(CHECK)
 
 
 def check(device: Device) -> Findings:

@@ -1,13 +1,14 @@
 """The queue of readings: how full, and whether its file is sound. The live file of a running agent is never opened."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import statedir, status_file
+from fleet_agent import files, statedir, status_file
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
@@ -33,8 +34,12 @@ def _check(device: Device) -> Findings:
             aside,
             f"Look at the disk (journalctl -k), then rm {word(aside)}*",
         )
-    if not path.is_file():
+    if not os.path.lexists(path):
         yield _ABOUT.ok("There is none yet.", path)
+    elif not path.is_file():
+        yield _ABOUT.failed(
+            "queue-damaged", f"{path} is not a regular file.", path, files.out_of_the_way(path)
+        )
     elif statedir.holder(device.state_dir) is not None:
         yield from _as_reported(device, path)
     else:

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from fleet_agent import contents
 from fleet_agent.config.load import files
 from fleet_agent.credentials import folders
 from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
@@ -19,7 +20,8 @@ _FIX = "fleet-agent doctor --fix"
 _SECRET = frozenset({folders.KEY, folders.ISSUED, authorization_tokens.NAME})
 _OTHERS, _WRITE = 0o077, 0o022
 _READERS = 0o066  # of a folder; 0711 lets others pass to what they may read
-_NOT_OURS = frozenset({"run"})  # for others to read; the agent makes it again
+_SHOWN = frozenset({"run"})  # for others to read; the agent makes it again
+_MANY = 3  # names of a list
 
 
 def check(device: Device) -> Findings:
@@ -51,9 +53,12 @@ def _state(folder: Path) -> Findings:
         )
         return
     owner = user if os.geteuid() == 0 and user else (top.st_uid, top.st_gid)
-    yield from _moded(folder, ".", top, wanted=_folder_mode(top))
+    yield from _top(folder, top)
     for name in _below(folder):
-        found = (folder / name).lstat()
+        try:
+            found = (folder / name).lstat()
+        except FileNotFoundError:  # a running agent's, replaced or removed meanwhile
+            continue
         if stat.S_ISLNK(found.st_mode):
             continue
         if found.st_uid != owner[0]:
@@ -61,11 +66,31 @@ def _state(folder: Path) -> Findings:
         yield from _moded(folder, name, found, wanted=_wanted(name, found))
 
 
+def _top(folder: Path, found: os.stat_result) -> Findings:
+    wanted, mode = _folder_mode(found), stat.S_IMODE(found.st_mode)
+    others = sorted(set(os.listdir(folder)) - set(contents.ours(folder)))  # noqa: PTH208 - names
+    if not others or wanted == mode:
+        yield from _moded(folder, ".", found, wanted=wanted)
+        return
+    # Somebody else's folder, too, be it by mistake: `state_dir: /` is not to be closed to all.
+    names = ", ".join(others[:_MANY]) + (", …" if len(others) > _MANY else "")
+    yield _ABOUT.failed(
+        "state-shared",
+        f"{folder} has mode {mode:04o} and holds what is not the agent's ({names}).",
+        folder,
+        f"Give the agent a folder of its own, and move its files there: state_dir: {folder / 'fleet-agent'}",
+    )
+
+
 def _below(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if name.parts[0] not in _NOT_OURS:
-            yield str(name)
+    """What the agent keeps there; what else lies in the folder is not judged, and never changed."""
+    for top in contents.ours(folder):
+        if top not in _SHOWN:
+            yield top
+            if not (folder / top).is_symlink():
+                yield from (
+                    str(path.relative_to(folder)) for path in sorted((folder / top).rglob("*"))
+                )
 
 
 def _folder_mode(found: os.stat_result) -> int:
@@ -98,9 +123,12 @@ def _moded(base: Path, name: str, found: os.stat_result, *, wanted: int) -> Find
     if mode == wanted:
         return
     is_secret = Path(name).name in _SECRET and mode & _OTHERS
-    fault = (
-        "others than the agent can read it" if is_secret or mode & _OTHERS else "the agent cannot"
-    )
+    if too_much := mode & ~wanted & _OTHERS:
+        fault = (
+            f"others than the agent can {'read' if too_much & _READERS & ~_WRITE else 'change'} it"
+        )
+    else:
+        fault = "the agent cannot read and write it"
     code = "key-readable" if is_secret else "state-mode"
     yield _ABOUT.failed(
         code,
@@ -124,25 +152,44 @@ def _read_by_agent(device: Device) -> Findings:
     if os.geteuid() != 0 or user is None:
         return
     for path in _files_read(device):
-        for part in (path.parent, path):
+        for part in (*reversed(path.parents), path):
             found = part.stat() if part.exists() else None
             if found is None or _may(found, user, is_folder=part.is_dir()):
                 continue
-            mode = stat.S_IMODE(found.st_mode) | (0o050 if part.is_dir() else 0o040)
-            yield _ABOUT.failed(
-                "not-readable-by-agent",
-                f"{part} cannot be read by the agent's user {user[0]} "
-                f"(owner {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}).",
-                part,
-                f"chgrp {user[1]} {word(part)}; chmod {mode:o} {word(part)}   ({_FIX})",
-                Fix(base=part.parent, name=part.name, mode=mode, owner=(-1, user[1])),
-            )
+            yield _unreadable(device, part, found, user)
+            break
+
+
+def _unreadable(
+    device: Device, part: Path, found: os.stat_result, user: tuple[int, int]
+) -> Finding:
+    """A file, or the first folder on the way to it; opened by --fix where it is the agent's own business."""
+    mode = stat.S_IMODE(found.st_mode) | (0o050 if part.is_dir() else 0o040)
+    title = (
+        f"{part} cannot be read by the agent's user {user[0]} "
+        f"(owner {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o})."
+    )
+    if stat.S_ISDIR(found.st_mode) and not part.is_relative_to(device.config.parent):
+        remedy = (
+            f"Put what is in it beside {device.config}, and name it there; or let that user pass."
+        )
+        return _ABOUT.failed("not-readable-by-agent", title, part, remedy)
+    return _ABOUT.failed(
+        "not-readable-by-agent",
+        title,
+        part,
+        f"chgrp {user[1]} {word(part)}; chmod {mode:o} {word(part)}   ({_FIX})",
+        Fix(base=part.parent, name=part.name, mode=mode, owner=(-1, user[1])),
+    )
 
 
 def _files_read(device: Device) -> Iterator[Path]:
     if device.config.exists():
         yield from files(device.config)
-    yield from dict.fromkeys([*claim_files(device), *secret_files(device)])
+    authority = device.settings.ca_file if device.settings else None
+    yield from dict.fromkeys([
+        *claim_files(device), *secret_files(device), *([Path(authority)] if authority else []),
+    ])  # fmt: skip
 
 
 def claim_files(device: Device) -> Iterator[Path]:
@@ -187,7 +234,7 @@ def secret_mode(path: Path, secret: SecretFile, user: tuple[int, int] | None) ->
     """
     found = path.stat()
     mode = stat.S_IMODE(found.st_mode)
-    if not mode & 0o007:
+    if not mode & 0o007 or not stat.S_ISREG(found.st_mode):
         return
     wanted, owner = mode & 0o770, None
     group = ""

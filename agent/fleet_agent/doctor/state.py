@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from fleet_agent import filesystem, pasted
+from fleet_agent import files, filesystem
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 
@@ -20,10 +20,21 @@ def check(device: Device) -> Findings:
             "state-not-a-folder",
             f"{folder} is not a folder.",
             folder,
-            f"Move it out of the way ({pasted.command('mv', folder, f'{folder}.old')}), or set state_dir to another "
-            "place.",
+            files.out_of_the_way(folder),
         )
         return
+    if (
+        (runtime := device.runtime_dir) != folder
+        and os.path.lexists(runtime)
+        and not runtime.is_dir()
+    ):
+        yield _ABOUT.failed(
+            "runtime-not-a-folder",
+            f"{runtime} is not a folder, and the agent shows its status there.",
+            runtime,
+            "Set runtime_dir to another place; or, where it is a leftover of the agent's: "
+            f"{files.move_aside(runtime)}",
+        )
     yield from guarded(_ABOUT, folder, lambda: _persistent(folder))
     yield from guarded(_ABOUT, folder, lambda: _space(device))
     if not folder.exists():

@@ -23,6 +23,7 @@ ALPN = "x-amzn-mqtt-ca"
 # In curl's order: the small ones first.
 _VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _HTTP_PORT = 80
+GIVE_CA = "Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem."
 _LONGEST = 4096  # bytes of a proxy's user and password
 
 
@@ -105,6 +106,22 @@ def _route(settings: Settings, environment: Mapping[str, str], host: str, port: 
         parts = proxy.removeprefix("http://").rpartition("@")[2]
         proxy = f"http://{who}@{parts}"
     return Route(host=host, port=port, ca_file=settings.ca_file, proxy=proxy)
+
+
+def ca_file(name: str) -> bytes:
+    """What a CA file holds.
+
+    Raises:
+        DeviceError: It cannot be read.
+    """
+    try:
+        return files.read_given(Path(name))
+    except OSError as error:
+        raise DeviceError(
+            f"Cannot read the CA file {name}: {error.strerror}.",
+            remedy=GIVE_CA,
+            code="ca-unreadable",
+        ) from error
 
 
 def _credentials(path: Path) -> str:

@@ -2,17 +2,13 @@
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 from awscrt import io
 
-from fleet_agent import files
 from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import PAIR_UNUSABLE, AgentError, DeviceError, UnreachableError
-from fleet_agent.session.route import Route
-
-_GIVE_CA = "Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem."
+from fleet_agent.session.route import GIVE_CA, Route, ca_file
 
 
 def context(route: Route, pair: KeyPair | None) -> io.ClientTlsContext:
@@ -147,27 +143,16 @@ def _module(path: str) -> io.Pkcs11Lib:
 
 def _read_ca(name: str) -> bytes:
     """The certificates of a CA file; what awscrt says of one without any is looked into."""
-    return _blocks(_ca_file(name).decode("ascii", "replace"), "CERTIFICATE")
+    return _blocks(ca_file(name).decode("ascii", "replace"), "CERTIFICATE")
 
 
 def _ca_fault(name: str) -> AgentError:
     from fleet_agent.credentials import certificates
 
     try:
-        certificates.read_ca(_ca_file(name), name)
+        certificates.read_ca(ca_file(name), name)
     except AgentError as found:
         return found
     return DeviceError(
-        f"TLS takes no certificate of the CA file {name}.", remedy=_GIVE_CA, code="ca-invalid"
+        f"TLS takes no certificate of the CA file {name}.", remedy=GIVE_CA, code="ca-invalid"
     )
-
-
-def _ca_file(name: str) -> bytes:
-    try:
-        return files.read_given(Path(name))
-    except OSError as error:
-        raise DeviceError(
-            f"Cannot read the CA file {name}: {error.strerror}.",
-            remedy=_GIVE_CA,
-            code="ca-unreadable",
-        ) from error

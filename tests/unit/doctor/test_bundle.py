@@ -68,6 +68,39 @@ def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
     assert not [name for name in texts if name.endswith(("private.pem.key", "issued.json"))]
 
 
+def test_of_a_template_parameter_the_name_alone_goes_along(tmp_path: Path) -> None:
+    """Its value, and what its command said, are whatever somebody chose."""
+    bench = Bench(tmp_path / "root")
+    said = {"command": ["/bin/sh", "-c", f"echo {PASSWORD} >&2; false"]}
+    bench.save(
+        provisioning={"template": "t", "parameters": {"Code": f"4711{PASSWORD}", "Other": said}}
+    )
+    collected = bundle.Bundle(bench.device())
+    entries = [
+        {"check": each.check, "title": each.title, "where": each.where} for each in bench.examine()
+    ]
+    assert PASSWORD in str(entries)
+    collected.add_findings({"findings": entries})
+    with (tmp_path / "archive").open("w+b") as opened:
+        collected.write(opened, 0)
+    with tarfile.open(tmp_path / "archive") as tar:
+        texts = [tar.extractfile(member) for member in tar.getmembers()]
+        whole = b"".join(file.read() for file in texts if file is not None).decode()
+    assert PASSWORD not in whole
+    assert "provisioning.parameters.Code" in whole
+
+
+def test_what_cannot_be_looked_at_keeps_the_rest_from_nobody(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "root")
+    bench.save(state_dir="/" + "a" * 300)
+    collected = bundle.Bundle(bench.device())
+    with (tmp_path / "archive").open("w+b") as opened:
+        collected.write(opened, 0)
+    with tarfile.open(tmp_path / "archive") as tar:
+        names = tar.getnames()
+    assert {"fleet-agent/config/config.yaml", "fleet-agent/state/unreadable.txt"} <= set(names)
+
+
 def test_of_a_file_only_what_is_known_goes_along(tmp_path: Path) -> None:
     """By construction: a secret under a name that no list knows stays on the device."""
     bench = Bench(tmp_path / "root")

@@ -1,9 +1,11 @@
 """``--fix`` puts modes and owners right, and touches nothing that a link leads to."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,52 @@ def test_what_was_wrong_is_fixed_and_stays_so(tmp_path: Path) -> None:
     assert stat.S_IMODE(bench.state_dir.stat().st_mode) == 0o700
     assert (bench.state_dir / "ledger.jsonl").stat().st_uid == os.geteuid()
     assert not [each for each in bench.examine() if each.level not in (Level.OK, Level.NOTE)]
+
+
+def test_what_is_not_the_agents_is_left_as_it_is(tmp_path: Path) -> None:
+    """A state directory that the configuration got wrong: `/`, or a place that others use as well."""
+    bench = Bench(tmp_path / "root")
+    photo = bench.write("var/lib/fleet-agent/photos/1.jpg", "")
+    photo.chmod(0o666)
+    key = bench.current / "private.pem.key"
+    for path, mode in ((key, 0o644), (bench.state_dir, 0o755), (photo.parent, 0o777)):
+        path.chmod(mode)
+    found = bench.examine(fixes=True)
+    assert {each.code for each in found if each.level is Level.FIXED} == {"key-readable"}
+    assert {each.code for each in found if each.level is Level.FAILED} == {"state-shared"}
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (bench.state_dir, photo.parent, photo)]
+    assert modes == [0o755, 0o777, 0o666]
+
+
+def test_a_folder_named_as_a_secret_is_left_as_it_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "root")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    bench.save(claim={"certificate": str(shared), "private_key": str(shared)})
+    bench.examine(fixes=True)
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can judge for another user")
+def test_a_folder_elsewhere_is_not_opened_for_the_agent() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:  # below tmp_path nobody may pass
+        Path(place).chmod(0o755)
+        bench = Bench(Path(place) / "root")
+        os.chown(bench.state_dir, NOBODY, NOBODY)
+        home = Path(place) / "home"
+        shutil.copytree(bench.home / "claim", home / "claim")
+        names = {
+            "certificate": home / "claim/certificate.pem",
+            "private_key": home / "claim/key.pem",
+        }
+        bench.save(claim={key: str(path) for key, path in names.items()})
+        home.chmod(0o700)
+        found = [
+            each for each in bench.examine(fixes=True) if each.code == "not-readable-by-agent"
+        ]
+        assert {each.where for each in found} == {str(home)}
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("name", ["link", "folder/victim", "hard"])
