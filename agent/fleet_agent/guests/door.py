@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 RETRY = 10.0  # seconds between tries to open it
 LOOK = 20.0  # seconds between looks at whether it is still there: each is a wake-up
 _FOR_ALL = 0o666
+_FOR_GROUP = 0o660
 _NOT_NOW = {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR}
 
 
@@ -61,6 +62,7 @@ class Door:
         self._group = group
         self._is_for_all = is_for_all
         self._listener: socket.socket | None = None
+        self._why: str | None = None  # not all who may can open it
         self.due = clock.monotonic()
 
     @property
@@ -76,6 +78,8 @@ class Door:
         self.due = now + LOOK
         if self._listener is not None:
             if self._listeners.is_there(self.path):
+                if self._why:
+                    self._look_again()
                 return
             _log.warning("%s was removed, or replaced: it is made again", self.path)
             self._stop()
@@ -98,7 +102,14 @@ class Door:
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)
         # One that is taken over may have been for others.
-        self._opened(self._open_up(self.path))
+        self._why = self._open_up(self.path)
+        self._opened(self._why)
+
+    def _look_again(self) -> None:
+        """The group may be there by now."""
+        before, self._why = self._why, self._open_up(self.path)
+        if self._why != before:
+            self._opened(self._why)
 
     def _stop(self) -> None:
         if self._listener is not None:
@@ -106,10 +117,20 @@ class Door:
             self._listener = None
 
     def _open_up(self, path: Path) -> str | None:
-        """Lets those open it who may; None, or why they cannot."""
+        """Lets those open it who may, and nobody else unless systemd holds it; None, or why they cannot."""
         if self._is_for_all:
             return self._open_to_all(path)
-        return None if self._group is None else self._give_to(path, self._group)
+        is_ours = self.path not in self._listeners.given()
+        try:
+            if is_ours:
+                # For the configuration before it may have been open to all, or to another group.
+                path.chmod(_FOR_GROUP)
+            why = None if self._group is None else self._give_to(path, self._group)
+            if is_ours and (why or self._group is None):
+                os.chown(path, -1, os.getegid())
+        except OSError as error:
+            return f"{self.path} may be open to others: {error.strerror}"
+        return why
 
     def _open_to_all(self, path: Path) -> str | None:
         try:

@@ -1,5 +1,6 @@
 """The door of a socket that is not ours alone: systemd made it, and anybody may have removed it meanwhile."""
 
+import grp
 import os
 import socket
 import tempfile
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.guests.door import Door
+from fleet_agent.guests.door import LOOK, Door
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
+from support.clock import FakeClock
 from support.users import as_nobody
 
 
@@ -30,17 +32,23 @@ class Watched(Listeners):
         return listener
 
 
-def made(path: Path, listeners: Listeners | None = None, **more: object) -> list[str | None]:
-    """What the door says as it opens."""
+def opened(path: Path, listeners: Listeners, **more: object) -> list[str | None]:
+    """What the door says as it opens; its socket stays."""
     said: list[str | None] = []
     clock = SystemClock()
-    listeners = listeners or Listeners()
     door = Door(
         path, listeners, Mailbox(clock), clock,
         admit=lambda *_: None, opened=said.append, failed=said.append, **more,  # type: ignore[arg-type]
     )  # fmt: skip
     door.act()
     door.close()
+    return said
+
+
+def made(path: Path, listeners: Listeners | None = None, **more: object) -> list[str | None]:
+    """What the door says as it opens."""
+    listeners = listeners or Listeners()
+    said = opened(path, listeners, **more)
     for given in listeners.given():
         listeners.listen(given).close()
     listeners.close()
@@ -80,6 +88,50 @@ def test_who_may_open_it_may_from_the_moment_that_it_is_there(tmp_path: Path) ->
     assert made(tmp_path / "all.sock", watched, is_for_all=True) == [None]
     assert made(tmp_path / "ours.sock", watched) == [None]
     assert [found.st_mode & 0o777 for found in watched.found] == [0o666, 0o660]
+
+
+OPEN = [{"is_for_all": True}, {"group": "12345"}]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to any group takes root")
+@pytest.mark.parametrize("before", OPEN)
+@pytest.mark.parametrize(
+    ("after", "gid"), [({}, None), ({"group": "nobody's"}, None), ({"group": "12346"}, 12346)]
+)
+def test_who_may_not_open_it_any_more_cannot_after_a_reload(
+    tmp_path: Path, before: dict[str, object], after: dict[str, object], gid: int | None
+) -> None:
+    """The socket stays, and stayed open to all, or to the group before."""
+    path, listeners = tmp_path / "x.sock", Listeners()
+    opened(path, listeners, **before)
+    opened(path, listeners, **after)
+    found = path.stat()
+    assert (found.st_mode & 0o777, found.st_gid) == (0o660, os.getegid() if gid is None else gid)
+    listeners.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to any group takes root")
+def test_a_group_that_is_made_later_is_given_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, clock, listeners = tmp_path / "x.sock", FakeClock(), Listeners()
+    said: list[str | None] = []
+    door = Door(
+        path, listeners, Mailbox(clock), clock,
+        admit=lambda *_: None, opened=said.append, failed=said.append, group="later",
+    )  # fmt: skip
+    door.act()
+    for _ in range(3):
+        clock.go(LOOK)
+        door.act()
+    later = grp.struct_group(("later", "x", 12345, []))
+    monkeypatch.setattr(grp, "getgrnam", {"later": later}.__getitem__)
+    clock.go(LOOK)
+    door.act()
+    assert said == ["there is no group later", None]
+    assert path.stat().st_gid == 12345
+    door.close()
+    listeners.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to any group takes root")
