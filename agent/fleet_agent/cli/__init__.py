@@ -3,12 +3,13 @@
 stdout is the answer, stderr everything else. ``--json`` is stable and versioned, the words are not.
 """
 
+import errno
 import os
 import sys
 
 from fleet_agent import log, notify, streams
 from fleet_agent.cli.outcome import Outcome, answer_json, note, write
-from fleet_agent.errors import AgentError, ConfigurationError, Exit, UsageError
+from fleet_agent.errors import AgentError, ConfigurationError, DeviceError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
 from fleet_agent.printable import line as printable
 from fleet_agent.session.sdk import misfit
@@ -31,10 +32,10 @@ def main(argv: list[str] | None = None) -> int:
         if (unfit := misfit(error)) is None:
             raise
         status = _report(unfit, as_json="--json" in words)
-    except FileNotFoundError:
-        if (adrift := _adrift()) is None:
+    except OSError as error:
+        if (barred := _adrift() or _barred(error)) is None:
             raise
-        status = _report(adrift, as_json="--json" in words)
+        status = _report(barred, as_json="--json" in words)
     except StopRequested:
         status = int(Exit.DONE)
     except KeyboardInterrupt:
@@ -74,6 +75,19 @@ def _adrift() -> UsageError | None:
             "The current directory was removed.", remedy="Go to another one: cd", code="usage"
         )
     return None
+
+
+def _barred(error: OSError) -> DeviceError | None:
+    """What is wrong where this user may not even look whether there is something: nothing that a verb can know."""
+    if error.errno not in (errno.EACCES, errno.ENAMETOOLONG) or error.filename is None:
+        return None
+    return DeviceError(
+        f"Cannot look at {error.filename}: {error.strerror}.",
+        remedy="Run as root, with sudo, or as the agent's user."
+        if error.errno == errno.EACCES
+        else "Name another place: see fleet-agent config show",
+        code="not-readable",
+    )
 
 
 def _unwritten(error: OutputError, status: int) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from fleet_agent import pasted
 from fleet_agent.config.decode import decode, flag
 from fleet_agent.config.positions import Mapping, Mark, Node, Problem, flag_document, merge
-from fleet_agent.config.reading import UnreadableError, decode_utf8, read_bytes
+from fleet_agent.config.reading import DENIED, UnreadableError, decode_utf8, read_bytes
 from fleet_agent.config.settings import CONFIG_FILE, Settings
 from fleet_agent.errors import ConfigurationError
 
@@ -79,7 +79,8 @@ def _sources(path: Path, *, required: bool, problems: list[Problem]) -> tuple[Pa
     try:
         return files(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        words = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        why = getattr(error, "strerror", None) or error
+        words = DENIED if isinstance(error, PermissionError) else f"cannot be read: {why}"
         problems.append(Problem(Mark(str(path.parent / "config.d"), ""), "", words))
         return (path,)
 
@@ -144,6 +145,13 @@ def _error(path: Path, sources: tuple[Path, ...], problems: list[Problem]) -> Co
 
     lines = tuple(_line(problem) for problem in sorted(problems, key=position))
     count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
+    # What is missing besides stands in it.
+    if any(problem.text == DENIED for problem in problems):
+        return ConfigurationError(
+            f"The configuration {path} cannot be read by this user.",
+            remedy="Run the same as root, with sudo. Where it is the agent that may not: sudo fleet-agent doctor --fix",
+            problems=lines,
+        )
     if sources and not all(problem.mark.source.startswith("--") for problem in problems):
         given = () if str(path) == CONFIG_FILE else ("--config", path)
         check = pasted.command("fleet-agent", "config", "check", *given)

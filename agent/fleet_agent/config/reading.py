@@ -21,6 +21,9 @@ class MissingError(UnreadableError):
     """There is no such file."""
 
 
+DENIED = "is not readable for this user"
+
+
 class DeniedError(UnreadableError):
     """The file is not for this user."""
 
@@ -51,7 +54,7 @@ def read_bytes(path: Path, limit: int, judge: Callable[[int], None] = lambda _: 
     except OwnFileError as error:
         raise UnreadableError(f"is not read: {error.strerror}") from None
     except PermissionError:
-        raise DeniedError("is not readable for this user") from None
+        raise DeniedError(DENIED) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         why = getattr(error, "strerror", 0) or error
         raise UnreadableError(f"cannot be read: {why}") from error

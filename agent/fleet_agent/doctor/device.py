@@ -1,5 +1,6 @@
 """The device as the checks see it."""
 
+import contextlib
 import dataclasses
 import os
 import pwd
@@ -53,6 +54,16 @@ class Device:
         """Its credential store."""
         return open_store(self.settings) if self.settings else Store(self.state_dir, self.clock)
 
+    @property
+    def is_anothers(self) -> bool:
+        """Whether its state directory is another user's, who alone can look into it."""
+        try:
+            return os.geteuid() not in (0, self.state_dir.stat().st_uid)
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+
     def is_elsewhere(self, reference: str | None) -> bool:
         """Whether a file comes from the service manager, which passes it to the unit and to no shell."""
         return bool(
@@ -100,7 +111,9 @@ def agent_user(state_dir: Path) -> tuple[int, int] | None:
 
     None when that is no user in particular: root's own, on a bench.
     """
-    found = state_dir.stat() if state_dir.exists() else None
+    found = None
+    with contextlib.suppress(OSError):  # none there, or none of this user's
+        found = state_dir.stat()
     if found is not None and found.st_uid != 0:
         return found.st_uid, found.st_gid
     if str(state_dir) != STATE_DIR:

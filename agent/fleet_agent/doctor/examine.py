@@ -46,21 +46,29 @@ def before(device: Device, *, fixes: bool) -> Iterator[Finding]:
 
 def after(device: Device, online: Online | None) -> Iterator[Finding]:
     """What the agent's user sees."""
-    has_place = device.state_dir.is_dir() or not os.path.lexists(device.state_dir)
+    if not device.is_anothers:  # nobody else can tell what is wrong with it
+        yield from _own(device)
+    yield from clock.check(device)
+    yield from credentials.check_users(device)
+    yield from sdk.check()
+    if not device.is_anothers and _has_place(device):
+        yield from queue.check(device)
+        yield from service.check_agent(device)
+        if online is not None:
+            yield from _online(device, online)
+
+
+def _own(device: Device) -> Findings:
     yield from state.check(device)
-    if has_place:
+    if _has_place(device):
         yield from identity.check(device)
     yield from claim.check(device)
     yield from connection.check(device)
-    yield from clock.check(device)
     yield from parameters.check(device)
-    yield from credentials.check_users(device)
-    yield from sdk.check()
-    if has_place:
-        yield from queue.check(device)
-        yield from service.check_agent(device)
-    if has_place and online is not None:
-        yield from _online(device, online)
+
+
+def _has_place(device: Device) -> bool:
+    return device.state_dir.is_dir() or not os.path.lexists(device.state_dir)
 
 
 def _online(device: Device, online: Online) -> Findings:

@@ -26,6 +26,14 @@ _MANY = 3  # names of a list
 
 def check(device: Device) -> Findings:
     """Looks at owners and modes, as whoever runs the doctor."""
+    if device.is_anothers:
+        yield _ABOUT.failed(
+            "state-owner",
+            f"{device.state_dir} is another user's, and you are user {os.geteuid()}: what is in it was not looked at.",
+            device.state_dir,
+            "Run as root or as that user: sudo fleet-agent doctor",
+        )
+        return
     yield from guarded(_ABOUT, device.state_dir, lambda: _summed_up(device))
 
 
@@ -44,14 +52,6 @@ def _state(folder: Path) -> Findings:
     user = agent_user(folder)
     if os.geteuid() == 0 and top.st_uid == 0 and user is not None:
         yield _owned(folder, ".", top, user)
-    elif os.geteuid() not in (0, top.st_uid):
-        yield _ABOUT.failed(
-            "state-owner",
-            f"{folder} belongs to user {top.st_uid}, and you are user {os.geteuid()}.",
-            folder,
-            "Run as root or as that user: sudo fleet-agent doctor",
-        )
-        return
     owner = user if os.geteuid() == 0 and user else (top.st_uid, top.st_gid)
     yield from _top(folder, top)
     for name in _below(folder):
