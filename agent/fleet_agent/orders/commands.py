@@ -12,6 +12,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from fleet_agent import foreign
 from fleet_agent.clock import Clock
@@ -155,7 +156,8 @@ class Commands:
     def _requested(self, identifier: str, path: str, message: Arrived) -> Receipt:
         if message.retain or identifier in self._executions:
             return self._again(identifier, message)
-        values = (foreign.read_object(message.payload) or {}) if path == "request/json" else {}
+        found = foreign.read_object(message.payload) if path == "request/json" else None
+        values = found or {}
         operation = values.get(self._settings.member)
         name, words = self._settings.handler, ""
         given = arguments(values.get("arguments", []))
@@ -164,9 +166,7 @@ class Commands:
             if given is None:
                 words = "its arguments are no list of texts that a program can take"
         elif name is None:
-            words = (
-                f'the command "{printable(str(operation), _ERROR)}" is not in commands.operations'
-            )
+            words = self._why_nobody(path, found)
         identity = _identity(identifier)
         order = Order(
             topic=message.topic,
@@ -195,6 +195,20 @@ class Commands:
         execution.handler = handler
         is_taken = handler.take(order, message.acknowledge, comes_again=message.qos > 0)
         return Receipt.TAKEN if is_taken else Receipt.HELD
+
+    def _why_nobody(self, path: str, found: dict[str, Any] | None) -> str:
+        """Why no handler takes a command; there is none for what names no operation."""
+        member = self._settings.member
+        if path != "request/json":
+            return (
+                f"its payload is not of type application/json, so that it has no member `{member}`"
+            )
+        if found is None:
+            return "its payload is no JSON object"
+        operation = found.get(member)
+        if isinstance(operation, str):
+            return f'the command "{printable(operation, _ERROR)}" is not in commands.operations'
+        return f"its payload has no member `{member}` that is a text"
 
     def _again(self, identifier: str, message: Arrived) -> Receipt:
         """A request was delivered again, perhaps as the same packet: not acknowledged before it is safe."""

@@ -42,8 +42,10 @@ AGAIN = 10.0  # seconds until an order that cannot be read from disk is read aga
 _REMEDIES = {
     "not-started": "Look at the handler's argv: the path, mode and first line (#!), and what the unit allows.",
     TIMEOUT: "Give it more time (timeout), or have it do less before it answers.",
-    "not-written": "Give the agent's user the right to write there, and the unit ReadWritePaths= for it.",
-    "no-program": "Start the program that listens there, and give the agent's user the right to open its socket.",
+    "not-written": "Its folder must be there, and a file or nothing in its place; the agent's user needs the right to "
+    "write there, and the unit ReadWritePaths= for it.",
+    "no-program": "Start the program that listens there (SOCK_SEQPACKET), and give the agent's user the right to open "
+    "its socket.",
     "no-helper": "Enable the helper: systemctl enable --now fleet-agent-helper.socket",
 }
 _INTERRUPTED = "the agent ended while it was carried out; it is not begun again"

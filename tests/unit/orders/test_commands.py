@@ -175,6 +175,30 @@ def test_what_no_operation_has_is_rejected_in_words_and_acknowledged_when_aws_kn
     assert device.acknowledged == ["e-1"]
 
 
+UNNAMED = "its payload has no member `operation` that is a text"
+NOT_JSON = "its payload is not of type application/json, so that it has no member `operation`"
+
+
+@pytest.mark.parametrize(
+    ("payload", "path", "words"),
+    [
+        ({}, "request/json", UNNAMED),
+        ({"operation": ["a"]}, "request/json", UNNAMED),
+        ([1], "request/json", "its payload is no JSON object"),
+        (b"\xff", "request/json", "its payload is no JSON object"),
+        (b"\xa0", "request/cbor", NOT_JSON),
+        (b"x", "request", NOT_JSON),
+    ],
+)  # fmt: skip
+def test_a_command_that_names_no_operation_is_told_what_it_lacks(
+    device: Device, payload: object, path: str, words: str
+) -> None:
+    """It was the command "None", which nobody had sent."""
+    device.request("e-1", payload, path)
+    ((_, values),) = device.hears()
+    assert values["statusReason"]["reasonDescription"] == words
+
+
 @pytest.mark.parametrize("given", [[None], [["a"]], ["a\0"], ["\ud800"], {}, None])
 def test_what_no_program_can_be_given_is_rejected_and_not_left_out(
     device: Device, given: object, tmp_path: Path

@@ -180,7 +180,9 @@ def test_the_example_of_the_how_to_answers(bench: Bench, tmp_path: Path, root_di
     ("answer", "status"),
     [
         (b"{}", 0), (b'{"status": 0}', 0), (b'{"status": 7}', 7), (b'{"status": -1}', -1), (b'{"status": "7"}', 0),
-        (b'{"status": null}', 0), (b'{"status": 1.5}', 0), (b"[7]", 0), (b"7", 0), (b"", 0), (b"\xff", 0),
+        (b'{"status": null}', 0), (b'{"status": 1.5}', 1), (b'{"status": 1.0}', 1),
+        (b'{"status": 0.0}', 0), (b'{"status": 1e400}', 1), (b'{"status": true}', 0), (b'{"status": %d}' % 10**400, 1),
+        (b"[7]", 0), (b"7", 0), (b"", 0), (b"\xff", 0),
         (b"[" * 100_000, 0),
     ],
 )  # fmt: skip

@@ -19,6 +19,7 @@ from fleet_agent.orders.outcome import TIMEOUT, Outcome, failure
 
 # Bytes of its answer: AWS IoT takes 128 KiB with the topic and the properties.
 MAX_ANSWER = 120 * 1024
+_NUMBERS = 1 << 31  # a status is below
 
 
 class SocketWork:
@@ -148,10 +149,12 @@ def _text(payload: bytes) -> str | None:
 
 
 def status_of(answer: bytes) -> int:
-    """The ``status`` of an answer that is a JSON object with one; else 0."""
+    """The ``status`` of an answer that is a JSON object with one, else 0; 1 for a number that no program ends with."""
     try:
         values = json.loads(answer)
     except (ValueError, RecursionError):
         return 0
     status = values.get("status") if isinstance(values, dict) else 0
-    return status if isinstance(status, int) else 0
+    if isinstance(status, bool) or not isinstance(status, int | float) or status == 0:
+        return 0
+    return status if isinstance(status, int) and abs(status) < _NUMBERS else 1

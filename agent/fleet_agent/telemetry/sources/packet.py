@@ -71,8 +71,10 @@ def parse(data: bytes | bytearray | memoryview) -> Request:
         raise _bad("The packet is not UTF-8.") from None
     except RecursionError:
         raise _bad("The packet is nested too deeply.") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise _bad(f"The packet is not JSON: {error}.") from None
+    except ValueError:
+        raise _bad("The packet has a whole number of more than 4300 digits.") from None
     if not isinstance(value, dict):
         raise _bad("The packet is no JSON object.")
     name = value.get("id")
@@ -93,10 +95,11 @@ def _request(value: dict[str, object], name: object) -> Request:
         raise _bad(f"The packet has the unknown member {unknown[:80]!r}.")
     if "payload" not in value:
         raise _bad("The packet has no `payload`.")
-    topic = value.get("topic") or ""
-    if not isinstance(topic, str):
+    topic, qos = value.get("topic"), value.get("qos", 1)
+    if topic is not None and not isinstance(topic, str):
         raise _bad("`topic` is no text.")
-    if value.get("qos", 1) not in (0, 1):
+    # True and 1.0 are equal to 1.
+    if type(qos) is not int or qos not in (0, 1):
         raise _bad("`qos` is neither 0 nor 1.")
     waits = value.get("wait", False)
     if not isinstance(waits, bool):
@@ -108,7 +111,9 @@ def _request(value: dict[str, object], name: object) -> Request:
             f"The payload has {len(payload)} bytes, AWS IoT takes {MAX_PAYLOAD}.",
             "Send less at a time.",
         )
-    return Request(topic, payload, content_type, _lifetime(value.get("expires")), waits, name)
+    return Request(
+        topic or "", payload, content_type, _lifetime(value.get("expires")), waits, name
+    )
 
 
 def _payload(payload: object, encoding: object) -> tuple[bytes, str]:

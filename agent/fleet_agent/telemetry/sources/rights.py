@@ -1,5 +1,6 @@
 """Which user's programs may send to which topics: the allow-list, for users as the kernel names them."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,9 +102,11 @@ class Rights:
             except DeviceError as error:
                 raise PacketError(BAD_TOPIC, error.title, error.remedy) from None
         if not any(filters.matches(text, topic) for text in self._allowed):
+            quoted = json.dumps(topic, ensure_ascii=False)
             raise PacketError(
                 NOT_ALLOWED,
                 f"User {self.user} may not send to {topic}.",
-                f"Add to the socket's `allow`: {{user: {self.user}, topics: ['{topic}']}}; then restart the agent.",
+                f"Add to the socket's `allow`: {{user: {self.user}, topics: [{quoted}]}}; "
+                "then: systemctl reload fleet-agent",
             )
         return topic

@@ -56,9 +56,9 @@ def test_a_payload_is_sent_as_what_it_is(
             [2**53, -(2**53), "x" * 65, True, 1.5],
         ),
         ("expires", [0.5, 1, TEN_YEARS], [0, -1, TEN_YEARS + 1, True, "5", float("inf")]),
-        ("qos", [0, 1], [2, -1, "1"]),
+        ("qos", [0, 1], [2, -1, "1", True, 1.0]),
         ("wait", [True, False], [1, None, "yes"]),
-        ("topic", ["a", "", None], [5, ["a"], {"a": 1}]),
+        ("topic", ["a", "", None], [5, ["a"], {"a": 1}, 0, False, [], {}]),
     ],
 )
 def test_members_are_taken_within_their_bounds(
@@ -94,6 +94,7 @@ def test_who_gives_an_id_reads_it_in_the_refusal(number: int, rest: dict[str, ob
         (b"[]", "The packet is no JSON object."),
         (b"{}", "The packet has no `payload`."),
         (b'{"payload": 1, "b": 1, "a": 1}', "The packet has the unknown member 'a'."),
+        (b'{"payload": %s}' % (b"9" * 5000), "The packet has a whole number of more than 4300"),
         (b'{"payload": NaN}', "The payload has a number or a character that is no JSON."),
         (b'{"payload": "\\ud800"}', "The payload has a number or a character that is no JSON."),
         (

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fleet_agent.config.telemetry import Allow
 from fleet_agent.errors import DeviceError
@@ -33,7 +34,12 @@ def test_a_topic_is_filled_in_and_must_match_a_filter() -> None:
     error = refused(found, "c/{thing}")
     assert error.code == "not-allowed"
     assert error.title == "User 1000 may not send to c/pump-7."
-    assert "{user: 1000, topics: ['c/pump-7']}" in error.remedy
+    assert '{user: 1000, topics: ["c/pump-7"]}' in error.remedy
+    # What is pasted allows that topic and nothing else, whatever is in it.
+    odd = """c/'"], user: '*', topics: ['a"""
+    pasted = refused(found, odd).remedy
+    rule = yaml.safe_load(pasted.partition("`allow`: ")[2].rpartition("; then")[0])
+    assert rule == {"user": 1000, "topics": [odd]}
     assert refused(Rights(7, ["a"], "b", fill), "").title == "User 7 may not send to b."
 
 

@@ -189,7 +189,7 @@ def test_the_allow_list_goes_by_the_users_number(bench: Bench) -> None:
     assert program.ask({"topic": "dt/pump-7/b/c", "payload": 1})["ok"]
     reported = program.ask({"topic": "dt/pump-7/c", "payload": 1, "id": 0})
     assert (reported["error"]["code"], reported["id"]) == ("not-allowed", 0)
-    assert f"{{user: {os.getuid()}, topics: ['dt/pump-7/c']}}" in reported["error"]["remedy"]
+    assert f'{{user: {os.getuid()}, topics: ["dt/pump-7/c"]}}' in reported["error"]["remedy"]
     assert program.ask({"payload": 1})["error"]["code"] == "not-allowed"
 
 
