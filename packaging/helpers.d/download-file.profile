@@ -1,6 +1,6 @@
-# A signed address is a secret: in no command line, which everybody may read.
+# A signed URL is a secret: keep it off the command line, which everybody can read.
 X-Arguments=stdin
-# Writes below these folders alone; change it together with download-file.allow.
+# Writes only below these folders; change them together with download-file.allow.
 ReadWritePaths=-/srv/downloads
 LimitFSIZE=4G
 CapabilityBoundingSet=

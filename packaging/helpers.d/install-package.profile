@@ -1,4 +1,4 @@
-# Packages write anywhere, make users and start services; this keeps from them what no package needs.
+# Packages write anywhere, create users and start services; this forbids what no package needs.
 PrivateTmp=yes
 ProtectHome=read-only
 ProtectClock=yes
