@@ -1,13 +1,14 @@
 """The command line: parses, runs one command, and turns errors into words and an exit status, here and nowhere else."""
 
 import argparse
+import errno
 import json
 import re
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from fleet_cloud import options, streams
 from fleet_cloud.commands import (
@@ -129,9 +130,22 @@ exit status: 0 done, 1 failed or something differs, 2 wrong usage
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, but wrong usage is an error of ours, so that ``--json`` reports it like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        """Shows what would be right.
+
+        Raises:
+            UsageError: Always.
+        """
+        streams.say(self.format_usage().rstrip())
+        raise UsageError(message, remedy=f"see {self.prog} --help")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of everything."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="fleet-cloud",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -200,16 +214,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parsed = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
     try:
-        _check_text(sys.argv[1:] if arguments is None else arguments)
+        parsed = build_parser().parse_args(words)
+        _check_text(words)
         context = options.context(parsed)
         command: CommandModule = parsed.command
         outcome: Outcome = command.run(context, parsed)
         context.console.answer(outcome.data, outcome.lines)
     except FleetCloudError as error:
-        report(error, as_json=parsed.json)
+        report(error, as_json=as_json)
         return error.exit_status
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.ENAMETOOLONG) or error.filename is None:
+            raise
+        # Whether there is such a file cannot even be looked at.
+        title = f"{error.filename} cannot be looked at: {error.strerror}"
+        unseen = FleetCloudError(title, remedy="name another place", code="file-unreadable")
+        report(unseen, as_json=as_json)
+        return unseen.exit_status
     return outcome.status
 
 

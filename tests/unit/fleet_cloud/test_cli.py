@@ -122,15 +122,36 @@ def test_wrong_usage_ends_with_2_and_makes_nothing(
     monkeypatch.chdir(tmp_path)
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "eu-west-1")
-    try:
-        status = main(words)
-    except SystemExit as ended:  # argparse's own
-        status = int(str(ended.code))
+    status = main(words)
     printed = capsys.readouterr()
     assert status == 2, printed.err
     assert printed.out == ""
-    assert "next:" in printed.err or printed.err.startswith("usage:")
+    assert "next:" in printed.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("devices", "show"), ("bogus",), ("up", "--region")])
+def test_wrong_usage_is_for_scripts_too(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--json"]) == 2
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["error"]["code"] == "usage"
+    assert printed.err.startswith("usage:")
+
+
+def test_a_name_that_no_file_can_have(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (
+        "config",
+        "--out",
+        "a" * 300,
+        "--device-endpoint",
+        "localhost",
+        "--region",
+        "eu-west-1",
+    )
+    assert main(words) == 1
+    assert "cannot be looked at: File name too long" in capsys.readouterr().err
 
 
 def test_operator_policy_for_an_account_asks_nobody(run: Run, programs: Programs) -> None:
