@@ -84,7 +84,7 @@ def obtain(arguments: argparse.Namespace) -> Mapping[str, object]:
 def _token(arguments: argparse.Namespace, path: Path) -> Outcome:
     answer = _ask(arguments, {"role_alias": arguments.role_alias, "token": True})
     # botocore takes the whole file for the header's value: a line end in it is an error.
-    files.write(path.absolute(), str(answer["token"]).encode(), 0o600)
+    flags.write_file("--token-file", path, str(answer["token"]).encode(), 0o600)
     return Outcome(
         data={"url": answer["url"], "token_file": str(path.absolute())},
         lines=[

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fleet_agent import files
 from fleet_agent.config.paths import config_file, runtime_dir
 from fleet_agent.config.settings import STATE_DIR, Settings
-from fleet_agent.errors import UsageError
+from fleet_agent.errors import StateDirectoryError, UsageError
 
 # flag, setting, hidden spelling of the SDK's sample, help
 _SETTINGS = (
@@ -150,6 +151,22 @@ def directories(arguments: argparse.Namespace) -> tuple[Path, Path]:
     else:
         state_dir, runtime = arguments.state_dir or STATE_DIR, arguments.runtime_dir
     return Path(state_dir), runtime_dir(Path(state_dir), runtime)
+
+
+def write_file(flag: str, path: Path, data: bytes, mode: int) -> None:
+    """Writes the file that a flag names.
+
+    Raises:
+        StateDirectoryError: It cannot be written. What stands in its place is the user's own: nothing is to be moved.
+    """
+    try:
+        files.write(path.absolute(), data, mode)
+    except StateDirectoryError as error:
+        raise StateDirectoryError(
+            error.title,
+            remedy=f"Give {flag} a file, no link, in a folder that is there and that you may write to.",
+            code="file-not-written",
+        ) from error
 
 
 def seconds(text: str) -> float:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_agent import files, foreign, pasted
-from fleet_agent.cli import terminal
+from fleet_agent import foreign, pasted
+from fleet_agent.cli import flags, terminal
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.errors import DeviceError, Exit, StateDirectoryError
 
@@ -207,7 +207,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
             remedy="Choose another --out, or add --force to replace it.",
             code="file-exists",
         )
-    files.write(path.absolute(), text.encode(), _MODE)
+    flags.write_file("--out", path, text.encode(), _MODE)
 
 
 def _notes(out: str | None, imported: "Imported | None", problems: list[str]) -> Iterator[str]:

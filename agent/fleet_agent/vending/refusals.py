@@ -42,7 +42,7 @@ def error(
     if status in (_TOO_LATE, _TOO_MANY) or status >= _SERVER:
         return TemporaryError(
             f"AWS IoT gives no credentials for the role alias {alias} for now: {said}.",
-            remedy="It is asked again by itself, less and less often.",
+            remedy="Try again in a minute: AWS is asked again when a program asks.",
             code="credentials-throttled" if status == _TOO_MANY else "credentials-unavailable",
         )
     if status == _FORBIDDEN:

@@ -63,7 +63,7 @@ def read(
     if found.expires <= now + skew(answer, now):
         raise TemporaryError(
             f"The credentials that AWS IoT gave for {alias} had expired already ({found.expiration}).",
-            remedy="Is this device's clock right (timedatectl)? It is asked again by itself.",
+            remedy="Is this device's clock right (timedatectl)? AWS is asked again when a program asks.",
             code="credentials-expired",
         )
     return found
