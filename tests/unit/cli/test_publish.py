@@ -126,7 +126,7 @@ def test_without_the_right(bench: Bench, publish: Publish) -> None:
     status, out, err = publish("1", "--json")
     assert status == 77
     assert json.loads(out)["error"]["code"] == "not-allowed"
-    assert f"{{user: {os.getuid()}, topics: ['dt/pump-7/socket']}}" in err
+    assert f'{{user: {os.getuid()}, topics: ["dt/pump-7/socket"]}}' in err
 
 
 @pytest.mark.parametrize(
