@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 from fleet_agent import __version__, contents, files, foreign, pasted, status_file
 from fleet_agent.config.load import files as configuration_files
+from fleet_agent.config.settings import Settings
+from fleet_agent.config.telemetry import FromProgram
 from fleet_agent.contents import CONTENTS
 from fleet_agent.doctor import parameters, service, socket_unit, unit
 from fleet_agent.doctor.device import Device
@@ -30,6 +32,7 @@ from fleet_agent.pinned import pinned
 from fleet_agent.session.route import route
 
 _JOURNAL_LINES = "2000"
+_LONG = 8  # characters of an argument that is more than an option
 _SHORTEST = 4  # characters of a known secret that are worth looking for
 
 # Files of the state directory that hold no secret by design.
@@ -278,6 +281,7 @@ def _known(device: Device) -> Iterator[str]:
             token = (foreign.read_object(_read(path).encode()) or {}).get("ownership_token")
             if token and isinstance(token, str):
                 yield token
+    yield from _arguments(device.settings)
     addresses = [device.environment.get(name) for name in _PROXIES]
     with contextlib.suppress(AgentError):
         addresses.append(
@@ -291,6 +295,14 @@ def _known(device: Device) -> Iterator[str]:
         if password and len(password) >= _SHORTEST:
             yield password
             yield unquote(password)
+
+
+def _arguments(settings: Settings | None) -> Iterator[str]:
+    """What programs of sources are started with: a source that fails is reported with the command to try by hand."""
+    for source in settings.telemetry.sources if settings else ():
+        if isinstance(source, FromProgram):
+            given = [pasted.command(*source.command.argv[1:]), *source.command.argv[1:]]
+            yield from (text for text in given if len(text) >= _LONG)
 
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet_agent import pasted
 from fleet_agent.doctor import bundle
 from fleet_agent.doctor.redaction import redact
 from support.secrets import secrets_in
@@ -88,6 +89,23 @@ def test_of_a_template_parameter_the_name_alone_goes_along(tmp_path: Path) -> No
         whole = b"".join(file.read() for file in texts if file is not None).decode()
     assert PASSWORD not in whole
     assert "provisioning.parameters.Code" in whole
+
+
+def test_of_a_sources_command_the_program_alone_goes_along(tmp_path: Path) -> None:
+    """As the agent reports one that fails, with what to type."""
+    bench = Bench(tmp_path / "root")
+    argv = ["/usr/bin/curl", "-H", f"X-Mine: {PASSWORD}", "http://meter/"]
+    bench.save(telemetry={"sources": [{"command": {"name": "m", "argv": argv, "interval": "1m"}}]})
+    problem = {"title": "curl failed", "remedy": f"Run it by hand: {pasted.command(*argv)}"}
+    bench.write("var/lib/fleet-agent/run/status.json", json.dumps({"problems": [problem]}))
+    collected = bundle.Bundle(bench.device())
+    with (tmp_path / "archive").open("w+b") as opened:
+        collected.write(opened, 0)
+    with tarfile.open(tmp_path / "archive") as tar:
+        file = tar.extractfile("fleet-agent/state/run/status.json")
+        text = file.read().decode() if file is not None else ""
+    assert "Run it by hand: /usr/bin/curl" in text
+    assert PASSWORD not in text
 
 
 def test_what_cannot_be_looked_at_keeps_the_rest_from_nobody(tmp_path: Path) -> None:
