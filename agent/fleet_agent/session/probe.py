@@ -238,6 +238,12 @@ def _no_handshake(route: Route, error: OSError) -> AgentError:
     # The tunnel's reader may have taken what came behind the proxy's answer.
     if route.proxy and isinstance(error, _ENDINGS):
         return _tls_broken(route, "the connection ends in the handshake")
+    if _reason(error) in _NO_TLS:
+        return UnreachableError(
+            f"What answers at {_where(route)} speaks no TLS.",
+            remedy="Check endpoint and port; or something in between answers in its place, such as a login page.",
+            code="endpoint-no-tls",
+        )
     return UnreachableError(
         f"No TLS with {_where(route)}: {_reason(error) or error.strerror or error}.",
         remedy="Something in between may take TLS apart; or it is another service: check endpoint and port.",

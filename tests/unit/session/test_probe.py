@@ -135,17 +135,29 @@ def test_mqtt_is_asked_for_on_port_443(port: int, is_asked: bool) -> None:
     assert (ALPN.encode() in outgoing.read()) is is_asked
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
-def test_another_service_says_nothing_of_the_certificate(tmp_path: Path, answer: bytes) -> None:
+def test_another_service_says_nothing_of_the_certificate(tmp_path: Path) -> None:
     server = make_pair(tmp_path / "server", name="localhost")
     pair = loaded(make_pair(tmp_path / "device"))
-    with plain_server(answer) as port:
+    with plain_server(b"") as port:
         route_there = route(port, server.certificate)
         found = failure(route_there, pair)
         assert probe.first_failure(route_there, pair, 1.8e9) is None
     assert found.code == probe.TLS_REFUSED
     assert f"No TLS with localhost:{port}: " in found.title
-    assert ("WRONG_VERSION_NUMBER" in found.title) is bool(answer)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"]
+)
+def test_a_service_without_tls_is_called_that(tmp_path: Path, answer: bytes) -> None:
+    """awscrt has no other words for it than that the socket was closed."""
+    server = make_pair(tmp_path / "server", name="localhost")
+    pair = loaded(make_pair(tmp_path / "device"))
+    with plain_server(answer) as port:
+        found = probe.first_failure(route(port, server.certificate), pair, 1.8e9)
+    assert found is not None
+    assert (found.code, found.exit_status) == ("endpoint-no-tls", Exit.UNREACHABLE)
+    assert found.title == f"What answers at localhost:{port} speaks no TLS."
 
 
 @pytest.mark.parametrize(
