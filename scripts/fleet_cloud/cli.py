@@ -178,7 +178,7 @@ def _version() -> str:
 
 
 def program() -> int:
-    """Runs as a program: an end by SIGTERM is one by Ctrl-C, so that what was made for a while is taken away."""
+    """Runs as a program: SIGTERM counts as Ctrl-C, so that temporary resources are deleted."""
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -191,7 +191,7 @@ def program() -> int:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    """Once: ``timeout`` sends it twice, and what was made for a while is being taken away by then."""
+    """Only once: ``timeout`` sends it twice, and by then temporary resources are being deleted."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -238,7 +238,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def report(error: FleetCloudError, *, as_json: bool) -> None:
-    """Reports a failure: what failed, in AWS's words too, why, and what to type next."""
+    """Reports a failure: what failed, with AWS's own message, why, and what to type next."""
     facts = {"code": error.code, "title": error.title, "remedy": error.remedy}
     lines = [f"fleet-cloud: {error}", *(f"    {detail}" for detail in error.details)]
     if error.details:
@@ -257,7 +257,7 @@ def report(error: FleetCloudError, *, as_json: bool) -> None:
 
 
 def _check_text(words: Sequence[str]) -> None:
-    """Checks that what was typed is text: bytes that this console's encoding lacks could be written nowhere.
+    """Checks that the arguments are text in this console's encoding; anything else could not be written anywhere.
 
     Raises:
         UsageError: A word is not.

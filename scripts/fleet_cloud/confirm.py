@@ -21,8 +21,8 @@ def confirm(
     Args:
         context: What a command gets.
         question: What is asked.
-        yes: It was answered beforehand.
-        rows: What it is about.
+        yes: The answer was given as a flag.
+        rows: What would be lost, as a table.
 
     Raises:
         FleetCloudError: The answer is no, or there is nobody to ask.

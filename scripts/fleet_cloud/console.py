@@ -1,4 +1,4 @@
-"""What is said where: the answer on stdout, everything else on stderr.
+"""Output: the answer on stdout, everything else on stderr.
 
 A dry run's answer is a shell script: its commands, and as comments what was asked of AWS to write it.
 """

@@ -18,7 +18,7 @@ _POLICY = re.compile(r"arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[0-9A-Za-z+=,.@_/
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a command gets to work with."""
+    """What every command is given."""
 
     console: Console
     shell: Shell
@@ -74,7 +74,7 @@ def add_to(parser: argparse.ArgumentParser, *, top: bool) -> None:
 
 
 def given(text: str) -> str:
-    """Returns what a flag says: nothing would be taken for the flag's absence, or for the current folder."""
+    """Returns a flag's value; an empty one would pass for the flag's absence, or for the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("is empty (an unset variable of the shell?)")
     return text
@@ -86,7 +86,7 @@ def given_path(text: str) -> Path:
 
 
 def context(arguments: argparse.Namespace) -> Context:
-    """Returns what the flags ask for.
+    """Builds the context from the flags.
 
     Raises:
         UsageError: The fleet's name is not usable.
@@ -101,23 +101,23 @@ def context(arguments: argparse.Namespace) -> Context:
             region=arguments.region,
             endpoint_url=arguments.endpoint_url,
             role_boundary=_boundary(arguments.role_boundary),
-            made_by=_made_by(getattr(arguments, "with")),
+            backend=_backend(getattr(arguments, "with")),
         ),
     )
 
 
-def _made_by(given: str | None) -> str:
-    """Returns what makes the calls.
+def _backend(given: str | None) -> str:
+    """Returns the backend that makes the calls.
 
     Raises:
         UsageError: There is no such thing, or this Python lacks it.
     """
     given = given or os.environ.get("FLEET_CLOUD_WITH")
     if not given:
-        return calls.BOTOCORE if in_process.is_there() else calls.AWS
+        return calls.BOTOCORE if in_process.is_available() else calls.AWS
     if given not in {calls.AWS, calls.BOTOCORE}:
         raise UsageError(f"--with {given!r}", remedy="give --with aws or --with botocore")
-    if given == calls.BOTOCORE and not in_process.is_there():
+    if given == calls.BOTOCORE and not in_process.is_available():
         raise UsageError(
             "--with botocore, and this Python has no botocore",
             remedy="type: python3 -m pip install botocore   (or sudo apt-get install python3-botocore), "

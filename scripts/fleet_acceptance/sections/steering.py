@@ -1,4 +1,4 @@
-"""An operator steers a device and looks into it: orders, a direct message, its connection, the story of it."""
+"""An operator controls and inspects a device: orders, a direct message, its connection, its timeline."""
 
 from fleet_acceptance.context import Run
 from fleet_acceptance.device.agents import Agent, until

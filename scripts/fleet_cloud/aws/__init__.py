@@ -1,1 +1,1 @@
-"""Calls to AWS as values, made and paced; what is behind a failure, permissions, and what things are called there."""
+"""Calls to AWS as values: made, paced, and explained when they fail; permissions; names of resources."""

@@ -14,7 +14,7 @@ _PAGE = ("--page-size", "250")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Where:
-    """Whose account, which region, and which place answers there."""
+    """The profile, region and endpoint that a call goes to."""
 
     region: str
     profile: str | None = None
@@ -22,7 +22,7 @@ class Where:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The flags that say so to ``aws``."""
+        """The same as flags of ``aws``."""
         return (
             *(("--profile", self.profile) if self.profile else ()),
             *("--region", self.region),
@@ -58,7 +58,7 @@ class Call(Command):
 
 
 def parameters(words: tuple[Word, ...]) -> Parameters:
-    """Returns parameters out of flags and their values."""
+    """Returns the parameters that these flags and values give."""
     found: list[tuple[str, list[Word]]] = []
     for word in words:
         if isinstance(word, str) and word.startswith("--"):

@@ -36,16 +36,16 @@ _LONGEST_PAUSE_SECONDS = 10.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the flags say that goes for every call; ``role_boundary`` for those that make a role.
+    """The flags that apply to every call; ``role_boundary`` to those that create a role.
 
-    ``made_by`` is ``botocore`` or ``aws``.
+    ``backend`` is ``botocore`` or ``aws``.
     """
 
     profile: str | None
     region: str | None
     endpoint_url: str | None
     role_boundary: str | None = None
-    made_by: str = AWS
+    backend: str = AWS
 
 
 class Aws:
@@ -60,7 +60,7 @@ class Aws:
     def __init__(
         self, shell: Shell, options: Options, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._in_process = InProcess() if options.made_by == BOTOCORE else None
+        self._in_process = InProcess() if options.backend == BOTOCORE else None
         if self._in_process:
             shell.take_over("aws", self._in_process.run)
         else:
@@ -85,7 +85,7 @@ class Aws:
 
     @property
     def endpoint_url(self) -> str | None:
-        """Another place than AWS that answers for AWS IoT; nothing where AWS does."""
+        """The endpoint that answers for AWS IoT instead of AWS, if one is set."""
         return self._where("iot").endpoint_url
 
     def toward(self, call: Call, host: str) -> Call:
@@ -96,12 +96,12 @@ class Aws:
         return dataclasses.replace(call, where=where)
 
     def account(self) -> Account:
-        """Asks whose credentials these are, and so where everything is."""
+        """Asks which account these credentials belong to."""
         command = self.command("sts", "get-caller-identity")
         return Account.of_caller(text(self.ask(command), "Arn"), self.region)
 
     def ask(self, command: Command) -> Answer:
-        """Runs a command that only reads, in a dry run too.
+        """Runs a command that only reads, even in a dry run.
 
         Raises:
             CommandError: It failed; says AWS's words and the likely cause.
@@ -110,7 +110,7 @@ class Aws:
         return parse(self._explained(self.shell.run, command), command)
 
     def ask_all(self, commands: Sequence[Command], doing: str = "") -> list[Answer | None]:
-        """Runs commands that only read, at the same time; nothing stands for what is not there.
+        """Runs commands that only read, in parallel; None for what does not exist.
 
         Args:
             commands: These.
@@ -123,7 +123,7 @@ class Aws:
     def spread(
         self, run: Callable[[_Task], _Result], tasks: Sequence[_Task], doing: str
     ) -> list[_Result]:
-        """Does what makes calls for each of these, as many at a time as whoever makes them can."""
+        """Runs a task that makes calls for each of these, as many at a time as the backend can."""
         at_once = in_process.AT_ONCE if self._in_process else _PROCESSES
         return self.shell.console.spread(run, tasks, doing, at_once)
 
@@ -217,7 +217,7 @@ class Aws:
 
 
 def text(answer: object, *path: str) -> str:
-    """Returns a string out of an answer.
+    """Returns a string from an answer.
 
     Raises:
         FleetCloudError: It is not there: what answers is not AWS, or has changed.
@@ -235,7 +235,7 @@ def text(answer: object, *path: str) -> str:
 
 
 def entries(answer: Answer | None, key: str) -> list[Mapping[str, object]]:
-    """Returns a list of objects out of an answer; empty when there is none."""
+    """Returns a list of objects from an answer; empty when there is none."""
     found = answer.get(key) if answer else None
     return (
         [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
@@ -243,7 +243,7 @@ def entries(answer: Answer | None, key: str) -> list[Mapping[str, object]]:
 
 
 def strings(answer: Answer | None, key: str) -> list[str]:
-    """Returns a list of strings out of an answer; empty when there is none."""
+    """Returns a list of strings from an answer; empty when there is none."""
     found = answer.get(key) if answer else None
     return [entry for entry in found if isinstance(entry, str)] if isinstance(found, list) else []
 

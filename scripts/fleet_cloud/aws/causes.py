@@ -1,4 +1,4 @@
-"""What is probably behind a failed ``aws`` call, and what to do about it: one table. Pure.
+"""The likely causes of failed ``aws`` calls, and what to do about them: one table. Pure.
 
 AWS's own words are always shown too; a row here adds what they leave out. The first row that matches wins.
 """

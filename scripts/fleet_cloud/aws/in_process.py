@@ -42,7 +42,7 @@ _THROTTLED = {
 }
 
 
-def is_there() -> bool:
+def is_available() -> bool:
     """Whether botocore can be imported."""
     return importlib.util.find_spec("botocore") is not None
 

@@ -169,7 +169,7 @@ class BulkNames:
         return f"{slug}-bulk-{self.account.number}-{self.account.region}"
 
 
-def check_beside_claims(flag: str, name: str) -> None:
+def check_not_claim(flag: str, name: str) -> None:
     """Checks that things whose names begin so never have a client id that is a claim's.
 
     Raises:

@@ -67,7 +67,7 @@ class Pace:
         self._buckets: dict[str, _Bucket] = {}
 
     def reserve(self, operation: str) -> float:
-        """Takes a place in the line; returns how many seconds it is away."""
+        """Reserves the next call; returns in how many seconds it may be made."""
         with self._lock:
             now, bucket = self._clock(), self._bucket(operation)
             self._measure(bucket, now)
@@ -79,7 +79,7 @@ class Pace:
             return max(0.0, at - now)
 
     def throttled(self, operation: str) -> None:
-        """Goes slower; what was throttled together counts once."""
+        """Slows down; calls that were throttled at the same time count once."""
         with self._lock:
             now, bucket = self._clock(), self._bucket(operation)
             if now - bucket.fell < _FALLS_APART_SECONDS:

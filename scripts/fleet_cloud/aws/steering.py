@@ -1,4 +1,4 @@
-"""The IAM permissions of those who steer devices and look into them: a part of the table of permissions. Pure."""
+"""The IAM permissions for controlling and inspecting devices: a part of the table of permissions. Pure."""
 
 from fleet_cloud.aws.grant import Grant
 

@@ -11,7 +11,7 @@ INLINE = "read-parameters"
 ATTRIBUTE = "fleet"  # of a thing: which fleet's bulk registration made it
 
 
-def needed(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
+def prerequisites(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
     """Returns everything, in the order in which it is made."""
     account, names = bulk.account, bulk.names
     trust = documents.trust_policy(account)

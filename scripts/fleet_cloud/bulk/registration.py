@@ -25,8 +25,8 @@ _FIRST_PART, _GROWTH, _MOST_PART = 500, 3, 3000
 
 
 @dataclasses.dataclass(frozen=True)
-class Done:
-    """How far it came: things made now, things still without a certificate, lines that AWS IoT refused."""
+class Progress:
+    """How far a run came: things made by it, things still without a certificate, lines that AWS IoT refused."""
 
     made: int
     left: list[str]
@@ -40,7 +40,7 @@ class Registration:
         self._shell, self._console = context.shell, context.console
         self._aws, self._bulk, self._folder = aws, bulk, folder
 
-    def run(self, record: Record) -> Done:
+    def run(self, record: Record) -> Progress:
         """Finishes an earlier task, then registers what is pending."""
         before = pending = self._folder.pending(record)
         errors: list[str] = []
@@ -57,13 +57,13 @@ class Registration:
             self._prepare(record)
             if self._shell.dry_run:
                 script.show(self._aws, self._bulk, self._folder, record, pending)
-                return Done(0, pending, [])
+                return Progress(0, pending, [])
             errors = self._register(record, pending)
             pending = self._folder.pending(record)
-        return Done(len(before) - len(pending), pending, errors)
+        return Progress(len(before) - len(pending), pending, errors)
 
     def _prepare(self, record: Record) -> None:
-        wanted = cloud.needed(self._aws, self._bulk, record.thing_type)
+        wanted = cloud.prerequisites(self._aws, self._bulk, record.thing_type)
         answers = self._aws.ask_all([resource.read for resource in wanted])
         tasks.check_none_runs(self._aws)
         for resource, answer in zip(wanted, answers, strict=True):
@@ -77,14 +77,14 @@ class Registration:
         errors: list[str] = []
         saving: Future[None] | None = None
         ready = self._ready(record, first, _MAKING)
-        with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        with concurrent.futures.ThreadPoolExecutor(1) as background:
             for part in [*others, None]:
                 started = self._start(record, ready)
-                making = beside.submit(self._ready, record, part, "") if part else None
+                making = background.submit(self._ready, record, part, "") if part else None
                 errors += self._finish(started)
                 if saving:
                     saving.result()
-                saving = beside.submit(self._save, record, ready, "" if part else _SAVING)
+                saving = background.submit(self._save, record, ready, "" if part else _SAVING)
                 ready = making.result() if making else ""
             self._folder.write(record)
         if saving:

@@ -16,7 +16,7 @@ from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import teardown
-from fleet_cloud.plan.teardown import Piece, Standing
+from fleet_cloud.plan.teardown import Existing, Piece
 
 Task = tuple[str, Sequence[Command]]
 
@@ -33,7 +33,7 @@ def run(context: Context, path: Path, *, yes: bool) -> Outcome:
     certificates = _certificates(aws, bulk)
     bare = _bare_things(aws, bulk, {name for names in certificates.values() for name in names})
     things = sum(len(names) for names in certificates.values()) + len(bare)
-    there = teardown.standing(aws, context.names, _pieces(aws, bulk, record))
+    there = teardown.existing(aws, context.names, _pieces(aws, bulk, record))
     for piece in there.others:
         context.console.say(
             f"  {piece.kind} {piece.name} does not bear the fleet's tags: left alone"
@@ -82,7 +82,7 @@ def _pieces(aws: Aws, bulk: BulkNames, record: Record | None) -> list[Piece]:
     ]
 
 
-def _delete(aws: Aws, bulk: BulkNames, tasks: Sequence[Task], there: Standing) -> list[str]:
+def _delete(aws: Aws, bulk: BulkNames, tasks: Sequence[Task], there: Existing) -> list[str]:
     """Deletes in AWS's order; returns what could not be."""
     first = [(f"{piece.kind} {piece.name}", piece.first) for piece in there.ours if piece.first]
     left = run_all(aws, first, "")

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from fleet_cloud import confirm
-from fleet_cloud.aws.names import BulkNames, check_beside_claims
+from fleet_cloud.aws.names import BulkNames, check_not_claim
 from fleet_cloud.bulk import layout, reset
 from fleet_cloud.bulk.layout import BulkFolder, Record
-from fleet_cloud.bulk.registration import Done, Registration
+from fleet_cloud.bulk.registration import Progress, Registration
 from fleet_cloud.errors import Exit, UsageError
 from fleet_cloud.fleet import configuration, connection
 from fleet_cloud.local import pem, quoting
@@ -107,10 +107,10 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     return _outcome(context, record, folder, Registration(context, aws, bulk, folder).run(record))
 
 
-def _outcome(context: Context, record: Record, folder: BulkFolder, done: Done) -> Outcome:
-    total = record.count - len(done.left)
+def _outcome(context: Context, record: Record, folder: BulkFolder, progress: Progress) -> Outcome:
+    total = record.count - len(progress.left)
     end = f"{total} of {record.count} things registered"
-    if not done.made and not done.left:
+    if not progress.made and not progress.left:
         end = f"nothing to do: {record.count} things are registered"
     hint = f"next: fleet-cloud check --all --out {quoting.word(folder.path)}"
     return Outcome(
@@ -119,16 +119,16 @@ def _outcome(context: Context, record: Record, folder: BulkFolder, done: Done) -
             "dry_run": context.shell.dry_run,
             "folder": str(folder.path),
             "count": record.count,
-            "made": done.made,
-            "missing": done.left,
-            "errors": done.errors,
+            "made": progress.made,
+            "missing": progress.left,
+            "errors": progress.errors,
         },
         lines=[
-            *done.errors[:_SHOWN],
+            *progress.errors[:_SHOWN],
             end,
-            "run it again to try the rest" if done.left else hint,
+            "run it again to try the rest" if progress.left else hint,
         ],
-        status=Exit.FAILED if done.left and not context.shell.dry_run else Exit.DONE,
+        status=Exit.FAILED if progress.left and not context.shell.dry_run else Exit.DONE,
     )
 
 
@@ -151,6 +151,6 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.device_endpoint:
         configuration.endpoint(arguments.device_endpoint)
     registry.check("--prefix", arguments.prefix)
-    check_beside_claims("--prefix", arguments.prefix)
+    check_not_claim("--prefix", arguments.prefix)
     registry.check("--thing-type", arguments.thing_type)
     registry.check("--prefix", f"{arguments.prefix}-{arguments.count}")

@@ -5,7 +5,7 @@ import datetime as dt
 import re
 
 from fleet_cloud.aws.calls import Aws, text
-from fleet_cloud.aws.names import Account, check_beside_claims
+from fleet_cloud.aws.names import Account, check_not_claim
 from fleet_cloud.commands import config
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.fleet import certify
@@ -49,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aws-keys", action="store_true", help="let AWS IoT make the key, which then travels"
     )
-    config.add_beside(parser)
+    config.add_for_claim(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Makes the claim, or the rest of it."""
-    check_beside_claims("--name", context.names.fleet)
+    check_not_claim("--name", context.names.fleet)
     batch, folder = _batch(arguments.batch), config.claim_folder(arguments)
     context.shell.need("openssl")
     aws = context.aws()
@@ -76,7 +76,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             else _make(context, aws, folder, batch)
         )
         state = "missing" if context.shell.dry_run else "created"
-    configured = config.beside(context, arguments)
+    configured = config.for_claim(context, arguments)
     return _outcome(context, folder, arn, state, configured)
 
 

@@ -22,7 +22,7 @@ ends. AWS makes the key of such a claim, so it does travel, once.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say where the claim goes."""
     config.add_place(parser)
-    config.add_beside(parser)
+    config.add_for_claim(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
@@ -40,7 +40,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         if error.code != "ResourceNotFoundException":
             raise
         raise templates.missing(template, aws.region) from error
-    configured = config.beside(context, arguments)
+    configured = config.for_claim(context, arguments)
     if answer is None:
         return Outcome(data=data, lines=[])
     certificate_id, ends = text(answer, "certificateId"), end_of(answer.get("expiration"))

@@ -57,14 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_beside(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of :func:`beside`."""
+def add_for_claim(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of :func:`for_claim`."""
     parser.add_argument("--no-config", action="store_true", help="write no config.yaml")
     add_content(parser)
 
 
 def add_content(parser: argparse.ArgumentParser) -> None:
-    """Adds what goes into the file and cannot be known from here."""
+    """Adds the flags for what goes into the file and cannot be known otherwise."""
     parser.add_argument(
         "--device-endpoint",
         metavar="HOST[:PORT]",
@@ -102,7 +102,7 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Adds where a claim goes."""
+    """Adds the flags that say where a claim goes."""
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument(
         "--out", metavar="DIR", type=Path, help="the folder for key, certificate and config.yaml"
@@ -116,12 +116,12 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def claim_folder(arguments: argparse.Namespace) -> ClaimFolder:
-    """Returns the folder that those flags mean."""
+    """Returns the claim's folder that these flags name."""
     return ClaimFolder(arguments.image / "claim" if arguments.image else arguments.out)
 
 
-def beside(context: Context, arguments: argparse.Namespace) -> Outcome | None:
-    """Writes the configuration beside a claim; a whole one is kept when no flag says what it should be.
+def for_claim(context: Context, arguments: argparse.Namespace) -> Outcome | None:
+    """Writes the configuration for a claim; an existing one is kept unless a flag says what it should contain.
 
     Raises:
         FleetCloudError: It says something else than the flags.
@@ -264,7 +264,7 @@ def _ask(
 ) -> tuple[Endpoint, Credentials | None]:
     """Asks AWS where devices connect, unless that is known, what is there for them, and their role aliases."""
     aws = context.aws()
-    described, template, vending = aws.ask_all(
+    described, template, credentials_endpoint = aws.ask_all(
         [
             connection.ask_endpoint(aws),
             templates.read(aws, context.names),
@@ -280,7 +280,7 @@ def _ask(
         )
     vended = None
     if aliases := credentials.aliases_of(aws, context.names):
-        found = connection.credentials_endpoint_of(vending)
+        found = connection.credentials_endpoint_of(credentials_endpoint)
         vended = Credentials(endpoint=found, aliases=aliases, users=users)
     return connection.endpoint_of(described, place), vended
 

@@ -1,4 +1,4 @@
-"""``fleet-cloud devices waiting``: whom the hook refused."""
+"""``fleet-cloud devices waiting``: the devices that the hook refused."""
 
 import argparse
 import datetime as dt

@@ -14,7 +14,7 @@ from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import credentials, plan, teardown
-from fleet_cloud.plan.teardown import Piece, Standing
+from fleet_cloud.plan.teardown import Existing, Piece
 
 NAME = ("down",)
 SUMMARY = "delete everything of the fleet again"
@@ -51,7 +51,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     account, template = plan.look(aws, names)
     aliases = credentials.aliases_of(aws, names)
     pieces = teardown.of_fleet(aws, names, account, template, aliases)
-    there = teardown.standing(aws, names, pieces)
+    there = teardown.existing(aws, names, pieces)
     held = inventory.holdings(aws, names)
     found = claims.gather(aws, names, held, everything=False).claims
     devices = Devices(things=[], orphans=[])
@@ -86,16 +86,16 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     )
 
 
-def _without_devices(there: Standing) -> Standing:
+def _without_devices(there: Existing) -> Existing:
     """Returns what may go while the devices go on."""
     needed = {"device policy", "thing type", "thing group", "billing group"}
     needed |= {credentials.ALIAS, credentials.ROLE}
-    return Standing(
+    return Existing(
         ours=[piece for piece in there.ours if piece.kind not in needed], others=there.others
     )
 
 
-def _rows(there: Standing, found: Sequence[Claim], devices: Devices) -> list[list[str]]:
+def _rows(there: Existing, found: Sequence[Claim], devices: Devices) -> list[list[str]]:
     return [
         *(["claim", claim.certificate.identifier] for claim in found),
         *(["device", thing.name] for thing in devices.things),

@@ -10,9 +10,9 @@ from typing import Any
 from fleet_cloud.aws import times
 from fleet_cloud.aws.calls import Answer, Aws, strings
 from fleet_cloud.errors import CommandError, Exit, UsageError
-from fleet_cloud.fleet import device_bundle, diagnosis, presence, refusals, story
+from fleet_cloud.fleet import device_bundle, diagnosis, presence, refusals, timeline
 from fleet_cloud.fleet.diagnosis import Subject
-from fleet_cloud.fleet.story import Event
+from fleet_cloud.fleet.timeline import Event
 from fleet_cloud.local.shell import Command
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
@@ -21,9 +21,9 @@ from fleet_cloud.plan import registry
 NAME = ("explain",)
 SUMMARY = "show what happened to one device, and the likely cause"
 DESCRIPTION = """\
-Puts together what the registry, the connection, the log of AWS IoT and the hook say of one device, and, with --bundle,
-what the device itself says (fleet-agent doctor --bundle FILE): its ledger, its problems, its journal. One story in the
-order of time, which ends with the likely cause and what to type.
+Prints one timeline from what the registry, the connection, the log of AWS IoT and the hook say of one device, and, with
+--bundle, from what the device itself says (fleet-agent doctor --bundle FILE): its ledger, problems and journal. It ends
+with the likely cause and what to type.
 
 THING may also be a client id, such as claim-…, under which a device provisions. The log of AWS IoT has lines only while
 its logging is on: aws iot set-v2-logging-options; and lines of certificates that it refuses only where the event type
@@ -61,15 +61,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     aws = context.aws()
     subject, asked, missing = _asked(context, aws, name, time.time() - seconds)
     events += asked
-    ordered = story.in_order(events)
+    ordered = timeline.in_order(events)
     cause = diagnosis.cause(subject, ordered)
-    merged = story.together(ordered)
+    merged = timeline.merged(ordered)
     shown = merged[-_MOST:]
     rows = [[times.text(event.at), event.where, event.words] for event in shown]
     return Outcome(
         data={
             "subject": name,
-            "events": [story.as_json(event) for event in ordered],
+            "events": [timeline.as_json(event) for event in ordered],
             "not_asked": missing,
             "cause": {"code": cause.code, "words": cause.words, "next": cause.remedy},
         },
@@ -87,21 +87,21 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 def _asked(
     context: Context, aws: Aws, name: str, since: float
 ) -> tuple[Subject, list[Event], list[str]]:
-    """Returns whom it is about, what AWS says of it, and what could not be asked."""
+    """Returns the subject, the events that AWS reports of it, and what could not be read."""
     subject, attributes, certificates = _subject(aws, name)
     missing = [*subject.presence.unknown]
-    events = [*story.of_certificates(certificates), *story.of_presence(subject.presence)]
+    events = [*timeline.of_certificates(certificates), *timeline.of_presence(subject.presence)]
     serial = str(attributes.get("serialNumber") or name.removeprefix(context.names.thing_prefix))
     logs: tuple[tuple[Command, str, Callable[[Answer], Iterator[Event]]], ...] = (
         (
             _log(aws, name, [*certificates], since),
             "the log of AWS IoT",
-            functools.partial(story.of_log, client_id=name, certificates=certificates),
+            functools.partial(timeline.of_log, client_id=name, certificates=certificates),
         ),
         (
             refusals.read(aws, context.names, since),
             "the hook's log",
-            functools.partial(story.of_hook, names=(name, serial)),
+            functools.partial(timeline.of_hook, names=(name, serial)),
         ),
     )
     for command, source, read in logs:
@@ -147,7 +147,7 @@ def _log(aws: Aws, name: str, certificates: Sequence[str], since: float) -> Comm
         "logs",
         "filter-log-events",
         *("--log-group-name", LOG),
-        *("--filter-pattern", story.pattern(name, certificates)),
+        *("--filter-pattern", timeline.pattern(name, certificates)),
         *("--start-time", str(int(since * 1000))),
     )
 

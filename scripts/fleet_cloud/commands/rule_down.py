@@ -39,7 +39,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         delete = aws.command("sns", "delete-topic", "--topic-arn", target)
         tasks.append((f"SNS topic {target}", [delete]))
     role = teardown.role(aws, "role", names.rule_role, inline=topic_rule.INLINE)
-    there = teardown.standing(aws, names, [role])
+    there = teardown.existing(aws, names, [role])
     tasks += [teardown.deletion(aws, piece) for piece in there.ours]
     if tasks:
         listed = ", ".join(name for name, _ in tasks)

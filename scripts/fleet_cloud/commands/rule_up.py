@@ -60,7 +60,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             code="rule-sends-elsewhere",
         )
     found = topic_rule.read_rule(aws, names, account)
-    wanted = topic_rule.needed(aws, names, account, target, arguments.email)
+    wanted = topic_rule.prerequisites(aws, names, account, target, arguments.email)
     answers = aws.ask_all([resource.read for resource in wanted])
     pairs = [*zip(wanted, answers, strict=True)]
     pairs.append((topic_rule.rule(aws, names, account, arguments.topic, target), found))

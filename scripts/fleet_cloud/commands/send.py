@@ -98,7 +98,9 @@ def _sent(context: Context, arguments: argparse.Namespace, content: bytes, heard
         shell.write_upload(path, content)
         call = _call(DataPlane(aws), arguments, path, heard)
         try:
-            with _ear(context, call, heard) if arguments.answer else nullcontext() as listener:
+            with (
+                _listener(context, call, heard) if arguments.answer else nullcontext() as listener
+            ):
                 try:
                     aws.change(call, patience=0)
                 except CommandError as error:
@@ -114,7 +116,7 @@ def _sent(context: Context, arguments: argparse.Namespace, content: bytes, heard
             ) from error
 
 
-def _ear(
+def _listener(
     context: Context, call: Call, heard: str
 ) -> AbstractContextManager[listening.Listener | None]:
     if context.shell.dry_run:

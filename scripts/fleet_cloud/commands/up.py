@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fleet_cloud.aws.names import check_beside_claims
+from fleet_cloud.aws.names import check_not_claim
 from fleet_cloud.errors import Exit, UsageError
 from fleet_cloud.local import files
 from fleet_cloud.options import Context
@@ -82,21 +82,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_credentials(parser: argparse.ArgumentParser) -> None:
-    vending = parser.add_argument_group("AWS credentials for programs on devices")
-    vending.add_argument(
+    group = parser.add_argument_group("AWS credentials for programs on devices")
+    group.add_argument(
         "--credentials",
         metavar="ALIAS[=ROLE-ARN]",
         action="append",
         default=[],
         help="a role alias that devices may use, and its role; without one the role that up makes; may be repeated",
     )
-    vending.add_argument(
+    group.add_argument(
         "--credentials-policy",
         metavar="FILE",
         type=Path,
         help="what that role may do, an IAM policy; its alias is NAME-credentials unless --credentials says another",
     )
-    vending.add_argument(
+    group.add_argument(
         "--no-credentials",
         action="store_true",
         help="take the use of role aliases back",
@@ -128,21 +128,21 @@ def _add_hook(parser: argparse.ArgumentParser) -> None:
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Makes what is missing, puts right what differs."""
-    check_beside_claims("--name", context.names.fleet)
+    check_not_claim("--name", context.names.fleet)
     flags = _flags(arguments)
-    asked = device_policy.read(arguments)
+    rights_flags = device_policy.read(arguments)
     rules = serials.read_rules(
         arguments.hook_allow, arguments.hook_pattern, any_serial=arguments.hook_any
     )
     if rules and arguments.no_hook:
         raise UsageError("--no-hook and another hook flag", remedy="give one of them")
-    vending = credentials.read(
+    credentials_flags = credentials.read(
         context.names,
         arguments.credentials,
         arguments.credentials_policy,
         forget=arguments.no_credentials,
     )
-    if vending.is_for_all:
+    if credentials_flags.is_for_all:
         context.console.say(FOR_ALL)
     aws = context.aws()
     with files.temporary_folder() as folder:
@@ -154,8 +154,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             flags,
             rules,
             uploads,
-            asked_rights=asked,
-            vending=vending,
+            rights_flags=rights_flags,
+            credentials_flags=credentials_flags,
         )
         plan.check_hook(wanted, rules)
         if not wanted.design.hook:

@@ -1,20 +1,20 @@
-"""What ``fleet-agent doctor --bundle`` collected on a device: the files in it that tell a story."""
+"""What ``fleet-agent doctor --bundle`` collected on a device: its events for the timeline."""
 
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fleet_cloud.errors import UsageError
-from fleet_cloud.fleet import story
-from fleet_cloud.fleet.story import Event
+from fleet_cloud.fleet import timeline
+from fleet_cloud.fleet.timeline import Event
 from fleet_cloud.local import files
 
 _PREFIX = "fleet-agent/"
 _LARGEST = 16 * 1024 * 1024
 _READERS = {
-    "state/ledger.jsonl": story.of_ledger,
-    "runtime/status.json": story.of_status,
-    "journal.txt": story.of_journal,
+    "state/ledger.jsonl": timeline.of_ledger,
+    "runtime/status.json": timeline.of_status,
+    "journal.txt": timeline.of_journal,
 }
 
 

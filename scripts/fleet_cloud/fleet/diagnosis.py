@@ -1,4 +1,4 @@
-"""What is probably behind the story of a device, and what to type. Pure."""
+"""The likely cause of what a device's timeline shows, and what to type. Pure."""
 
 import dataclasses
 import datetime as dt
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fleet_cloud.fleet import registrations
 from fleet_cloud.fleet.presence import Presence
-from fleet_cloud.fleet.story import AWS, DEVICE, HOOK, Event, in_order
+from fleet_cloud.fleet.timeline import AWS, DEVICE, HOOK, Event, in_order
 
 _FAILURE = "Failure"
 # So many takeovers in so short a time are two who want to be the same.
@@ -16,7 +16,7 @@ _TOGETHER = dt.timedelta(minutes=10)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Whom it is about, as the registry has it.
+    """The thing, or client, to diagnose, as the registry has it.
 
     Args:
         name: The thing's name, or the client id.
@@ -33,7 +33,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class Cause:
-    """What is probably behind it, and what to type."""
+    """The likely cause, and what to type."""
 
     code: str
     words: str
@@ -41,7 +41,7 @@ class Cause:
 
 
 def cause(subject: Subject, events: Sequence[Event]) -> Cause:
-    """Returns what is probably behind it: the first of the rules that fits."""
+    """Returns the likely cause: the first of the rules that fits."""
     ordered = in_order(events)
     for rule in _RULES:
         if (found := rule(subject, ordered)) is not None:

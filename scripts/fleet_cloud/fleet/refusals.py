@@ -1,4 +1,4 @@
-"""Whom the hook refused, out of its log."""
+"""The devices that the hook refused, from its log."""
 
 import dataclasses
 import datetime as dt
@@ -21,7 +21,7 @@ class Refusal:
         session: The certificate under which it asked.
         why: The hook's reason.
         last: When.
-        times: How often since it was let in, or since when was looked.
+        times: How often since it was last admitted, within the log that was read.
     """
 
     thing: str | None
@@ -49,7 +49,7 @@ def read(aws: Aws, names: FleetNames, since: float) -> Command:
 
 
 def of(answer: Answer | None) -> list[Refusal]:
-    """Returns those who were refused and not let in since, the last one first."""
+    """Returns the devices that were refused and not admitted since, the last one first."""
     found: dict[tuple[str, str], Refusal] = {}
     for entry in sorted(entries(answer, "events"), key=_at):
         line = _line(entry.get("message"))

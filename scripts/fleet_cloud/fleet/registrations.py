@@ -1,4 +1,4 @@
-"""What the registry remembers of a thing's registrations, read and written by an operator."""
+"""The record of a thing's registrations in the registry, read and written by an operator."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from fleet_cloud.plan.hook.registration import ATTRIBUTE, HASH, Registration
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is remembered of a thing, and the version of the thing that says so."""
+    """The record of a thing, and the thing's version that has it."""
 
     thing: str
     version: int
@@ -31,7 +31,7 @@ def second_claim(attributes: Mapping[str, object]) -> str | None:
 
 
 def let_in(thing: str) -> str:
-    """Returns, for people, how a device with another key is let in."""
+    """Returns, for people, how to admit a device with another key."""
     return (
         f"fleet-cloud devices allow {thing} --key HASH   (fleet-agent key --print-hash prints HASH on the device; "
         "--any-key lets in whoever comes first)"

@@ -1,4 +1,4 @@
-"""Orders that an operator gives: a command for one thing, a job for several; started, and asked after."""
+"""An operator's orders: a command for one thing, a job for several; how to start them and follow them."""
 
 import dataclasses
 import datetime as dt
@@ -31,7 +31,7 @@ class Report:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the device has reported its last."""
         return self.status in ENDED
 
 

@@ -1,4 +1,4 @@
-"""A claim for a trial: made here, with the fleet's claim policy, and deleted afterwards, come what may."""
+"""A claim for a trial: made here, with the fleet's claim policy, and always deleted afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -43,8 +43,8 @@ class CredentialsFlags:
     policy: Document | None = None
     forget: bool = False
 
-    def beside(self, known: Sequence[str]) -> list[str]:
-        """Returns the aliases that devices may use: those that they may already, and these."""
+    def added_to(self, known: Sequence[str]) -> list[str]:
+        """Returns the aliases that devices may use: those already allowed, and these."""
         return [] if self.forget else [*dict.fromkeys([*known, *self.aliases])]
 
     @property

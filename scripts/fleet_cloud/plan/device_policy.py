@@ -7,7 +7,7 @@ from fleet_cloud.errors import UsageError
 from fleet_cloud.local import files
 from fleet_cloud.plan import template_check
 from fleet_cloud.plan.documents import Document
-from fleet_cloud.plan.rights import Asked
+from fleet_cloud.plan.rights import RightsFlags
 
 RIGHTS = {
     "rotation": "replace their own certificates, and hear of jobs that order it",
@@ -38,26 +38,26 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(arguments: argparse.Namespace) -> Asked:
+def read(arguments: argparse.Namespace) -> RightsFlags:
     """Returns what the flags ask for.
 
     Raises:
         UsageError: They contradict each other, or the file is no policy.
     """
     path: Path | None = arguments.device_policy_file
-    asked = Asked(
+    flags = RightsFlags(
         rotation=arguments.rotation,
         jobs=arguments.jobs,
         commands=arguments.commands,
         policy=_policy(path, allow_wildcard=arguments.allow_wildcard_policy) if path else None,
         default=arguments.default_device_policy,
     )
-    if path and (asked.is_of_rights or asked.default):
+    if path and (flags.is_of_rights or flags.default):
         raise UsageError(
             "--device-policy-file and another flag of the device policy",
             remedy="put the rights into the file, and give the file alone",
         )
-    return asked
+    return flags
 
 
 def _policy(path: Path, *, allow_wildcard: bool) -> Document:

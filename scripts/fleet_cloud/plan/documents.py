@@ -147,7 +147,7 @@ def hook_policy(account: Account) -> Document:
     }
 
 
-def vending(account: Account, aliases: Sequence[str]) -> Document:
+def assume_role_statement(account: Account, aliases: Sequence[str]) -> Document:
     """Returns the statement for AWS credentials. ``IsAttached``: only as the thing that the certificate belongs to."""
     return {
         "Effect": "Allow",

@@ -1,4 +1,4 @@
-"""What the hook is told: how the template names its things, and who may register. Pure."""
+"""The hook's settings: how the template names its things, and which devices may register. Pure."""
 
 import dataclasses
 import hashlib
@@ -19,7 +19,7 @@ _KEEPING = ("MERGE", "DO_NOTHING")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the hook is told.
+    """The hook's settings.
 
     Args:
         template: What it knows of the template.

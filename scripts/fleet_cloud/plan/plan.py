@@ -1,4 +1,4 @@
-"""Everything a fleet needs in the cloud, and what AWS says of it: what ``up`` makes and ``status`` compares."""
+"""Everything a fleet needs in the cloud, with its present state: what ``up`` creates and ``status`` compares."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from fleet_cloud.plan import (
 )
 from fleet_cloud.plan.credentials import CredentialsFlags
 from fleet_cloud.plan.resources import Resource
-from fleet_cloud.plan.rights import Asked
+from fleet_cloud.plan.rights import RightsFlags
 from fleet_cloud.plan.serials import Rules
 from fleet_cloud.plan.templates import Design, TemplateFlags
 
@@ -31,13 +31,13 @@ class Plan:
         account: Where.
         design: Its template.
         wanted: Each resource, with the answer.
-        was_asking: The template asks the fleet's hook already.
+        had_hook: The template already has the fleet's hook.
     """
 
     account: Account
     design: Design
     wanted: Sequence[tuple[Resource, Answer | None]]
-    was_asking: bool = False
+    had_hook: bool = False
 
 
 def look(aws: Aws, names: FleetNames) -> tuple[Account, Answer | None]:
@@ -55,7 +55,7 @@ def check_hook(wanted: Plan, rules: Rules | None) -> None:
         FleetCloudError: The template asks a hook that is gone, and nothing says what it decided.
     """
     for resource, answer in wanted.wanted:
-        if resource.kind == hooks.FUNCTION and wanted.was_asking and not answer and not rules:
+        if resource.kind == hooks.FUNCTION and wanted.had_hook and not answer and not rules:
             raise FleetCloudError(
                 f"the template asks the hook {resource.name}, and that function is gone: no device can register",
                 remedy="run fleet-cloud up with --hook-allow FILE, --hook-pattern REGEX or --hook-any; if only "
@@ -71,8 +71,8 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
     rules: Rules | None = None,
     folder: Path = Path(),
     *,
-    asked_rights: Asked = rights.NOTHING_ASKED,
-    vending: CredentialsFlags = credentials.NONE,
+    rights_flags: RightsFlags = rights.NO_RIGHTS_FLAGS,
+    credentials_flags: CredentialsFlags = credentials.NONE,
 ) -> Plan:
     """Returns what is wanted of this fleet.
 
@@ -82,8 +82,8 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
         flags: What the flags say about its template.
         rules: What its hook is to decide; nothing for what it decides already.
         folder: Where a file that is sent to AWS may lie.
-        asked_rights: What its devices may do; of what is not said, what the policy says already.
-        vending: Role aliases that devices may use beside those that they may already.
+        rights_flags: What its devices may do; of what is not said, what the policy says already.
+        credentials_flags: Role aliases that devices may use, in addition to those already allowed.
     """
     account, template = look(aws, names)
     asked = str(templates.facts(template)["hook"]) if template else ""
@@ -93,7 +93,7 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
     wanted = [
         *resources.of_fleet(aws, names, account),
         *registry.of_fleet(aws, names, design.registry),
-        *credentials.of_fleet(aws, names, account, vending),
+        *credentials.of_fleet(aws, names, account, credentials_flags),
     ]
     if design.hook == account.function(names.hook):
         body = design.body
@@ -105,7 +105,9 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
     for resource, answer in zip(wanted, answers, strict=True):
         if resource.kind == resources.DEVICE_POLICY:
             found = (resource.facts(answer) or {}).get("document") if answer else None
-            inputs = _PolicyInputs(rights=asked_rights, vending=vending, found=found)
+            inputs = _PolicyInputs(
+                rights=rights_flags, credentials_flags=credentials_flags, found=found
+            )
             pairs += [
                 (each, answer if is_it else _tags(aws, each))
                 for each, is_it in _device_policy(aws, names, account, inputs)
@@ -113,8 +115,8 @@ def of_fleet(  # noqa: PLR0913 - what the flags say, all of it
         else:
             pairs.append((resource, answer))
     pairs.append((templates.template(aws, names, account, design), template))
-    was_asking = templates.is_own_hook(names, asked)
-    return Plan(account=account, design=design, wanted=pairs, was_asking=was_asking)
+    had_hook = templates.is_own_hook(names, asked)
+    return Plan(account=account, design=design, wanted=pairs, had_hook=had_hook)
 
 
 def _hook(
@@ -136,8 +138,8 @@ def _hook(
 class _PolicyInputs:
     """What the device policy is made from: what the flags say, and the document that is there."""
 
-    rights: Asked
-    vending: CredentialsFlags
+    rights: RightsFlags
+    credentials_flags: CredentialsFlags
     found: object
 
 
@@ -147,22 +149,22 @@ def _device_policy(
     """Returns the device policy as it is to be (true), and its mark where it is the operator's own, or was.
 
     Raises:
-        UsageError: Rights are asked for beside a policy of the operator's own.
+        UsageError: Rights are asked for as well as a policy of the operator's own.
     """
-    asked, found = inputs.rights, inputs.found
-    mark = resources.mark_of_own_policy(aws, names, account, is_own=not asked.default)
-    if asked.policy is not None:
-        return [(resources.device_policy(aws, names, asked.policy), True), (mark, False)]
+    flags, found = inputs.rights, inputs.found
+    mark = resources.mark_of_own_policy(aws, names, account, is_own=not flags.default)
+    if flags.policy is not None:
+        return [(resources.device_policy(aws, names, flags.policy), True), (mark, False)]
     has = rights.found_in(found, account)
-    aliases = tuple(inputs.vending.beside([*has.aliases]))
-    wanted = dataclasses.replace(asked.over(has), aliases=aliases)
+    aliases = tuple(inputs.credentials_flags.added_to([*has.aliases]))
+    wanted = dataclasses.replace(flags.over(has), aliases=aliases)
     ours = resources.device_policy(aws, names, rights.device_policy(account, names, wanted))
     is_ours = found is None or found == rights.device_policy(account, names, has)
     if is_ours or not resources.is_marked(_tags(aws, mark)):
         return [(ours, True)]
-    if asked.default:
+    if flags.default:
         return [(ours, True), (mark, False)]
-    if asked.is_of_rights or aliases != has.aliases:
+    if flags.is_of_rights or aliases != has.aliases:
         raise UsageError(
             f"the policy {names.device_policy} is one of your own (--device-policy-file)",
             remedy="put the rights into it and run fleet-cloud up --device-policy-file FILE, or go back to the policy "

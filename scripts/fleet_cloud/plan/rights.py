@@ -10,9 +10,9 @@ from fleet_cloud.plan.documents import (
     THING,
     Document,
     allow,
+    assume_role_statement,
     provisioning_topics,
     role_aliases,
-    vending,
 )
 
 JOBS_TOPIC = f"$aws/things/{THING}/jobs/*"
@@ -37,12 +37,12 @@ class Rights:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the flags say of the rights; nothing for what the policy says already.
+class RightsFlags:
+    """The flags about rights; None leaves a right as the policy has it.
 
     Args:
         policy: A policy of the operator's own.
-        default: Back from one to fleet-cloud's.
+        default: Return from such a policy to fleet-cloud's.
     """
 
     rotation: bool | None = None
@@ -53,11 +53,11 @@ class Asked:
 
     @property
     def is_of_rights(self) -> bool:
-        """Whether some right is named."""
+        """Whether a right is named."""
         return any(right is not None for right in (self.rotation, self.jobs, self.commands))
 
     def over(self, found: Rights) -> Rights:
-        """Returns the rights that hold where these were found before."""
+        """Returns the resulting rights, where the policy had these before."""
         return Rights(
             rotation=found.rotation if self.rotation is None else self.rotation,
             jobs=found.jobs if self.jobs is None else self.jobs,
@@ -66,7 +66,7 @@ class Asked:
         )
 
 
-NOTHING_ASKED = Asked()
+NO_RIGHTS_FLAGS = RightsFlags()
 LEAST = Rights()
 
 
@@ -98,7 +98,7 @@ def device_policy(account: Account, names: FleetNames, rights: Rights = LEAST) -
                 (TELEMETRY_TOPIC, ORDER_TOPIC, *both[1:], *filters),
             ),
             allow(account, "iot:Receive", "topic", (ORDER_TOPIC, *requests)),
-            *([vending(account, rights.aliases)] if rights.aliases else []),
+            *([assume_role_statement(account, rights.aliases)] if rights.aliases else []),
         ],
     }
 

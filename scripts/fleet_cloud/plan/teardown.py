@@ -1,4 +1,4 @@
-"""What of ``up``'s is in the cloud and bears its tags: what ``down`` may delete, and with which commands."""
+"""What ``up`` made that still exists: what ``down`` may delete, going by its tags, and with which commands."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ class Piece:
     Args:
         kind: What it is, for people.
         name: Its name.
-        read: Tells whether it is there.
-        tags: Tells its tags.
+        read: Shows whether it exists.
+        tags: Shows its tags.
         delete: The commands that delete it.
-        first: What is done to it before anything is deleted.
-        remembered: Only the template knows its name.
-        versions: Those that have to go before it.
+        first: Commands to run before anything is deleted.
+        remembered: Only the template records its name.
+        versions: Its versions, which have to be deleted before it.
     """
 
     kind: str
@@ -36,22 +36,22 @@ class Piece:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What is there: ours to delete, in that order, and others' that only bear a name of ours."""
+class Existing:
+    """What exists: ours to delete, in that order, and other people's with a name of ours."""
 
     ours: Sequence[Piece]
     others: Sequence[Piece]
 
 
-def standing(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> Standing:
-    """Asks what of this is there, and whose it is."""
+def existing(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> Existing:
+    """Asks which of these exist, and whose they are."""
     answers = aws.ask_all([command for piece in pieces for command in (piece.read, piece.tags)])
     there = [
         (piece, is_ours(answers[2 * number + 1], names))
         for number, piece in enumerate(pieces)
         if answers[2 * number] is not None
     ]
-    return Standing(
+    return Existing(
         ours=[piece for piece, ours in there if ours],
         others=[piece for piece, ours in there if not ours],
     )

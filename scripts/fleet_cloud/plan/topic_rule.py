@@ -12,10 +12,10 @@ from fleet_cloud.plan.resources import Facts, Resource
 INLINE = "publish"
 
 
-def needed(
+def prerequisites(
     aws: Aws, names: FleetNames, account: Account, target: str, email: str | None
 ) -> list[Resource]:
-    """Returns everything but the rule, in the order in which it is made."""
+    """Returns everything that the rule needs, in the order in which it is created."""
     role, trust = account.role(names.rule_role), documents.trust_policy(account)
     return [
         resources.any_role(aws, names, "rule role", role, trust),

@@ -1,1 +1,1 @@
-"""Trying things out: what a claim and a device may do, and numbered things to publish with."""
+"""Trial devices: to check what a claim and a device may do, and to publish with."""

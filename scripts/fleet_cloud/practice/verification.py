@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fleet_cloud.aws.calls import text
 from fleet_cloud.aws.names import FleetNames
-from fleet_cloud.fleet import vending
+from fleet_cloud.fleet import device_credentials
 from fleet_cloud.fleet.configuration import Endpoint
 from fleet_cloud.fleet.connection import (
     Connection,
@@ -168,7 +168,7 @@ class Trial:
         for alias in aliases:
             failure: str | None = None
             for _ in range(_TRIES):
-                failure = vending.refusal(
+                failure = device_credentials.refusal(
                     self._server, endpoint, device.identity, device.thing, alias
                 )
                 if failure is None:
@@ -176,7 +176,9 @@ class Trial:
                 time.sleep(_PAUSE_SECONDS)
             self.note(f"device gets AWS credentials of {alias}", "allowed", failure)
         other = f"{aliases[0][:100]}-verify-other"
-        failure = vending.refusal(self._server, endpoint, device.identity, device.thing, other)
+        failure = device_credentials.refusal(
+            self._server, endpoint, device.identity, device.thing, other
+        )
         self.note("device gets AWS credentials of another role alias", "refused", failure)
 
     def provision(self, claim: Identity, client_id: str, wanted: Wanted) -> Registered:

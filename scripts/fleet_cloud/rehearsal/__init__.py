@@ -1,1 +1,1 @@
-"""A fleet's first day before it comes: virtual devices with the agent's own code, and what came of it as a page."""
+"""Rehearses a fleet's first day: virtual devices that run the agent's own code, and a report as a page."""

@@ -1,4 +1,4 @@
-"""A rehearsal in an account or a sandbox: asked for, prepared, run, and everything taken away again."""
+"""A rehearsal in an account or a sandbox: prepared, run, and everything deleted again."""
 
 import argparse
 import dataclasses
@@ -22,12 +22,12 @@ from fleet_cloud.local import files, quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import templates
-from fleet_cloud.rehearsal import asked as asking
 from fleet_cloud.rehearsal import configuration as configuring
 from fleet_cloud.rehearsal import journal, outlook, report, sandbox
-from fleet_cloud.rehearsal.asked import Asked
+from fleet_cloud.rehearsal import scenario as scenarios
 from fleet_cloud.rehearsal.made import MadeFile
 from fleet_cloud.rehearsal.run import Stage, rehearse
+from fleet_cloud.rehearsal.scenario import Scenario
 
 # What AWS charges, in dollars: a million messages, a million minutes of connection, a million calls of a function.
 _MESSAGES, _MINUTES, _HOOK = 1.0, 0.08, 0.2
@@ -50,15 +50,15 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             code="rehearsal-unclean",
         )
     configured = configuring.of_image(arguments.config) if arguments.config else None
-    asked = _asked(arguments, configured)
+    scenario = _scenario(arguments, configured)
     aws = context.aws()
-    switches = _switches(aws, asked)
+    switches = _switches(aws, scenario)
     source = configured or _server(context, aws, arguments)
     if context.shell.dry_run:
-        context.console.script(f"# would rehearse: {asked.words}")
-        return Outcome(data={"dry_run": True, **asked.data()}, lines=[])
+        context.console.script(f"# would rehearse: {scenario.words}")
+        return Outcome(data={"dry_run": True, **scenario.data()}, lines=[])
     if switches is None:
-        _ask(context, aws.account(), asked, yes=arguments.yes)
+        _ask(context, aws.account(), scenario, yes=arguments.yes)
     files.make_folder(arguments.out, 0o755)
     with ExitStack() as stack:
         stack.callback(_take_away, aws, aws.account(), made)
@@ -73,14 +73,14 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             console=context.console,
             port=arguments.web,
         )
-        context.console.say(f"  {asked.words}")
-        found, summary = rehearse(asked, stage)
+        context.console.say(f"  {scenario.words}")
+        found, summary = rehearse(scenario, stage)
         report.write(arguments.out, found, summary)
-    return _outcome(arguments.out, summary, asked, made)
+    return _outcome(arguments.out, summary, scenario, made)
 
 
-def _asked(arguments: argparse.Namespace, settings: Settings | None) -> Asked:
-    """Returns what is asked for."""
+def _scenario(arguments: argparse.Namespace, settings: Settings | None) -> Scenario:
+    """Returns the scenario that the flags describe."""
     if arguments.devices is None:
         raise UsageError("--devices is missing", remedy="such as --devices 200")
     if arguments.web is not None and not 0 <= arguments.web <= _LAST_PORT:
@@ -88,34 +88,34 @@ def _asked(arguments: argparse.Namespace, settings: Settings | None) -> Asked:
             f"--web {arguments.web} is no port", remedy=f"give one from 0 to {_LAST_PORT}"
         )
     given: str | None = arguments.spread
-    asked = Asked(
+    scenario = Scenario(
         devices=arguments.devices,
         power_on=arguments.power_on,
         quota=arguments.quota,
-        spread=asking.seconds("--spread", given) if given is not None else 0.0,
+        spread=scenarios.seconds("--spread", given) if given is not None else 0.0,
         limit=arguments.max_minutes * 60,
         tries=tuple(dict.fromkeys(arguments.tries)),
-        shard=asking.shard(arguments.shard),
+        shard=scenarios.shard(arguments.shard),
         prefix=arguments.serial_prefix,
     )
-    asking.check(asked)
+    scenarios.check(scenario)
     if given is not None:
-        return asked
-    fits = float(spread.window_seconds(asked.devices, asked.quota))
+        return scenario
+    fits = float(spread.window_seconds(scenario.devices, scenario.quota))
     configured = settings.provisioning.spread if settings and settings.provisioning else fits
-    return dataclasses.replace(asked, spread=configured)
+    return dataclasses.replace(scenario, spread=configured)
 
 
-def _switches(aws: Aws, asked: Asked) -> list[sandbox.Switch] | None:
+def _switches(aws: Aws, scenario: Scenario) -> list[sandbox.Switch] | None:
     """Returns what is to be switched on in a sandbox; nothing in an account.
 
     Raises:
         UsageError: It is an account, which cannot be switched.
     """
     if sandbox.is_sandbox(aws.endpoint_url):
-        slow = [sandbox.slow_hook()] if outlook.SLOW in asked.tries else []
-        return [*sandbox.quotas(asked.effective_quota), *slow]
-    if {outlook.HALF, outlook.SLOW} & {*asked.tries}:
+        slow = [sandbox.slow_hook()] if outlook.SLOW in scenario.tries else []
+        return [*sandbox.quotas(scenario.effective_quota), *slow]
+    if {outlook.HALF, outlook.SLOW} & {*scenario.tries}:
         raise UsageError(
             "--try half-quota and --try slow-hook need a sandbox",
             remedy="leave them out: the simulation in the report has both",
@@ -166,23 +166,23 @@ def _check_server(settings: Settings) -> None:
     )
 
 
-def _ask(context: Context, account: Account, asked: Asked, *, yes: bool) -> None:
+def _ask(context: Context, account: Account, scenario: Scenario, *, yes: bool) -> None:
     """Says what it costs, and asks."""
-    devices = len(asked.numbers)
-    minutes = devices * min(asked.limit, 2 * asked.bound) / 60
+    devices = len(scenario.numbers)
+    minutes = devices * min(scenario.limit, 2 * scenario.bound) / 60
     dollars = (
         devices * _MESSAGES_EACH * _MESSAGES + minutes * _MINUTES + devices * _HOOK
     ) / 1_000_000
     rows = [
         ["connections", f"{2 * devices}, of which {devices} stay to the end"],
-        ["provisioning requests", f"{2 * devices} and more, at {asked.quota:g} a second"],
+        ["provisioning requests", f"{2 * devices} and more, at {scenario.quota:g} a second"],
         ["calls of the hook", f"{devices} and more, each with calls to the registry"],
         ["things and certificates", f"{devices} each, taken away with {_CALLS_EACH * devices} calls"],
         ["at AWS's list prices", f"about ${max(dollars, 0.01):.2f}"],
     ]  # fmt: skip
     question = (
         f"Rehearse with {devices} devices in account {account.number}, {account.region}? Other devices of the account "
-        f"share its quotas for about {duration(asked.bound)}."
+        f"share its quotas for about {duration(scenario.bound)}."
     )
     confirm.confirm(context, question, yes=yes, rows=rows)
 
@@ -220,10 +220,10 @@ def _merge(paths: Sequence[Path], out: Path) -> Outcome:
     return Outcome(data=_data(out, summary), lines=_lines(out, summary))
 
 
-def _outcome(out: Path, summary: report.Report, asked: Asked, made: MadeFile) -> Outcome:
+def _outcome(out: Path, summary: report.Report, scenario: Scenario, made: MadeFile) -> Outcome:
     figures = summary["figures"]
     all_in = isinstance(figures, dict) and figures["in"] == figures["devices"]
-    advice = report.advice(asked.devices, asked.quota, asked.spread)
+    advice = report.advice(scenario.devices, scenario.quota, scenario.spread)
     left = made.path.exists()
     again = f"something of it is left: fleet-cloud rehearse --clean --out {quoting.word(out)}"
     return Outcome(

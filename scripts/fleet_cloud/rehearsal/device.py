@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Made(Protocol):
-    """Hears of what was made in the cloud, to be taken away again."""
+    """Records what was created in the cloud, to be deleted again."""
 
     def certificate(self, identifier: str) -> None:
         """A certificate was issued."""
@@ -44,8 +44,8 @@ class Made(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Shared:
-    """What all devices share.
+class RehearsalContext:
+    """What all devices of a rehearsal share.
 
     Args:
         journal: Where everything is noted.
@@ -66,13 +66,13 @@ class Device:
     Args:
         settings: Its configuration.
         life: What is noted of it.
-        shared: What it shares with the others.
+        rehearsal: What all devices share.
     """
 
-    def __init__(self, settings: "Settings", life: Life, shared: Shared) -> None:
+    def __init__(self, settings: "Settings", life: Life, rehearsal: RehearsalContext) -> None:
         self._settings = settings
         self._life = life
-        self._shared = shared
+        self._rehearsal = rehearsal
         self._clock = SystemClock()
         self._mailbox = Mailbox(self._clock)
         self._session: Session | None = None
@@ -84,7 +84,7 @@ class Device:
         Then there is no power any more: what is on disk stays.
         """
         mailbox = self._mailbox = Mailbox(self._clock)
-        mailbox.limit(self._shared.began + until)
+        mailbox.limit(self._rehearsal.began + until)
         state_dir = Path(self._settings.state_dir)
         try:
             wanted = require_section(self._settings.provisioning, "provisioning")
@@ -92,19 +92,19 @@ class Device:
             if spread.is_due(store.pending()):
                 spread.await_turn(wanted.spread, state_dir, self._clock, mailbox)
             if self._life.contact is None:
-                self._life.contact = self._shared.now()
+                self._life.contact = self._rehearsal.now()
             self._session = self._runner(mailbox).provision().session
         except TimeUp:
             return False
         except AgentError as error:
-            if self._shared.now() < until:
+            if self._rehearsal.now() < until:
                 self.note("device", error.code)
             return False
-        self._life.done = self._shared.now()
+        self._life.done = self._rehearsal.now()
         return True
 
     def stop(self) -> None:
-        """Ends what it is at; safe from any thread."""
+        """Interrupts what the device is doing; safe from any thread."""
         self._mailbox.limit(self._clock.monotonic())
         self._mailbox.put(object())
 
@@ -116,8 +116,8 @@ class Device:
 
     def note(self, request: str, said: str) -> None:
         """Notes that something did not work."""
-        refusal = Refusal(at=round(self._shared.now(), 3), request=request, said=said)
-        self._shared.journal.refused(self._life, refusal)
+        refusal = Refusal(at=round(self._rehearsal.now(), 3), request=request, said=said)
+        self._rehearsal.journal.refused(self._life, refusal)
 
     def _runner(self, mailbox: Mailbox) -> Runner:
         settings, clock = self._settings, self._clock
@@ -137,7 +137,7 @@ class Device:
             plan.parameters.get,
         )
         where = route(settings)
-        noting = _Noting(self, self._life, self._shared, proof.prove)
+        noting = _Noting(self, self._life, self._rehearsal, proof.prove)
         needs = Dependencies(
             store=open_store(settings),
             clock=clock,
@@ -163,22 +163,22 @@ class _Noting:
         self,
         device: Device,
         life: Life,
-        shared: Shared,
+        rehearsal: RehearsalContext,
         prove: Callable[[Credential, KeyPair, ReportWaiting], Proven],
     ) -> None:
-        self._device, self._life, self._shared, self._prove = device, life, shared, prove
+        self._device, self._life, self._rehearsal, self._prove = device, life, rehearsal, prove
 
     def api(self, client: ProvisioningClient) -> "_NotingApi":
-        return _NotingApi(client, self._device, self._life, self._shared)
+        return _NotingApi(client, self._device, self._life, self._rehearsal)
 
     def prove(self, credential: Credential, pair: KeyPair, waiting: ReportWaiting) -> Proven:
-        began = self._shared.now()
+        began = self._rehearsal.now()
         try:
             proven = self._prove(credential, pair, waiting)
         except AgentError as error:
             self._device.note("prove", error.code)
             raise
-        self._life.steps["prove"] = round(self._shared.now() - began, 4)
+        self._life.steps["prove"] = round(self._rehearsal.now() - began, 4)
         return proven
 
     def step(self, name: Milestone, detail: str = "") -> None:
@@ -195,9 +195,9 @@ class _NotingApi:
     """The provisioning API, each call noted: how long it took, or what was said."""
 
     def __init__(
-        self, client: ProvisioningClient, device: Device, life: Life, shared: Shared
+        self, client: ProvisioningClient, device: Device, life: Life, rehearsal: RehearsalContext
     ) -> None:
-        self._client, self._device, self._life, self._shared = client, device, life, shared
+        self._client, self._device, self._life, self._rehearsal = client, device, life, rehearsal
         self._began = 0.0
 
     @property
@@ -209,7 +209,7 @@ class _NotingApi:
         self._client.is_open = value
 
     def start(self) -> None:
-        self._began = self._shared.now()
+        self._began = self._rehearsal.now()
         self._client.start()
 
     def wait_open(self) -> None:
@@ -218,14 +218,14 @@ class _NotingApi:
         except AgentError as error:
             self._device.note("connect", error.code)
             raise
-        self._life.steps["connect"] = round(self._shared.now() - self._began, 4)
+        self._life.steps["connect"] = round(self._rehearsal.now() - self._began, 4)
 
     def create_certificate(self, csr: str | None) -> Certificate:
         operation = Operation.CREATE_FROM_CSR if csr else Operation.CREATE_KEYS
         with self._noted(operation, "certificate"):
             found = self._client.create_certificate(csr)
         self._device.certificate = found.certificate_id
-        self._shared.made.certificate(found.certificate_id)
+        self._rehearsal.made.certificate(found.certificate_id)
         return found
 
     def register_thing(
@@ -234,7 +234,7 @@ class _NotingApi:
         with self._noted(Operation.REGISTER, "register"):
             found = self._client.register_thing(ownership_token, parameters)
         if found[0] is not None:
-            self._shared.made.thing(found[0], self._device.certificate)
+            self._rehearsal.made.thing(found[0], self._device.certificate)
         return found
 
     def close(self) -> None:
@@ -242,7 +242,7 @@ class _NotingApi:
 
     @contextlib.contextmanager
     def _noted(self, operation: Operation, step: str) -> Iterator[None]:
-        began = self._shared.now()
+        began = self._rehearsal.now()
         self._life.requests += 1
         try:
             yield
@@ -252,4 +252,4 @@ class _NotingApi:
         except AgentError as error:
             self._device.note(operation.value, error.code)
             raise
-        self._life.steps[step] = round(self._shared.now() - began, 4)
+        self._life.steps[step] = round(self._rehearsal.now() - began, 4)

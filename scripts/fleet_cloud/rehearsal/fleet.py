@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fleet_agent.config.settings import Settings
 from fleet_cloud.errors import FleetCloudError
-from fleet_cloud.rehearsal.device import Device, Made, Shared
+from fleet_cloud.rehearsal.device import Device, Made, RehearsalContext
 from fleet_cloud.rehearsal.journal import Journal, Life
 
 # Of a thread: a walk takes a tenth of it.
@@ -50,7 +50,7 @@ class Fleet:
 
     def __init__(self, journal: Journal, made: Made) -> None:
         began = time.monotonic()
-        self._shared = Shared(
+        self._rehearsal = RehearsalContext(
             journal=journal, made=made, now=lambda: time.monotonic() - began, began=began
         )
         self._journal = journal
@@ -60,7 +60,7 @@ class Fleet:
     @property
     def now(self) -> float:
         """Seconds since it began."""
-        return self._shared.now()
+        return self._rehearsal.now()
 
     def run(self, starts: Sequence[Start], limit: float, look: Callable[[], None]) -> None:
         """Gives each its power, until all have an identity or ``limit`` seconds are over.
@@ -102,7 +102,7 @@ class Fleet:
             device.close()
 
     def _live(self, start: Start, limit: float) -> None:
-        device = Device(start.settings, start.life, self._shared)
+        device = Device(start.settings, start.life, self._rehearsal)
         self._devices.append(device)
         start.life.powered = round(self.now, 3)
         until = limit if start.cut is None else min(limit, start.cut)

@@ -1,4 +1,4 @@
-"""What a rehearsal made in the account, noted before anything else is done with it, and taken away again."""
+"""What a rehearsal created in the account: recorded before anything else is done with it, and deleted again."""
 
 import collections
 import json

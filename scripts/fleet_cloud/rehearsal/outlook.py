@@ -1,4 +1,4 @@
-"""What else may happen to this fleet: simulated, with the latencies that the rehearsal met. Pure but for chance."""
+"""What else may happen to this fleet: simulated with the measured latencies. Pure but for chance."""
 
 import dataclasses
 from collections.abc import Mapping

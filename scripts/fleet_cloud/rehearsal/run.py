@@ -10,10 +10,10 @@ from fleet_agent.clock import jitter
 from fleet_agent.config.settings import Settings
 from fleet_cloud.console import Console, duration
 from fleet_cloud.rehearsal import configuration, figures, fleet, outlook, report, web
-from fleet_cloud.rehearsal.asked import Asked
 from fleet_cloud.rehearsal.device import Made
 from fleet_cloud.rehearsal.fleet import Fleet, Start
 from fleet_cloud.rehearsal.journal import Journal, Life
+from fleet_cloud.rehearsal.scenario import Scenario
 
 _SAY_SECONDS = 10.0
 
@@ -37,13 +37,13 @@ class Stage:
     port: int | None
 
 
-def rehearse(asked: Asked, stage: Stage) -> tuple[Journal, report.Report]:
+def rehearse(scenario: Scenario, stage: Stage) -> tuple[Journal, report.Report]:
     """Runs the devices until all have an identity or the time is over; returns what came of it."""
     run = secrets.token_hex(2)
-    serials = {number: f"{asked.prefix}{run}-{number + 1:06}" for number in asked.numbers}
+    serials = {number: f"{scenario.prefix}{run}-{number + 1:06}" for number in scenario.numbers}
     fleet.allow(len(serials))
     lives = {number: Life(name=serial) for number, serial in serials.items()}
-    journal = Journal(asked=asked.data(), began=time.time(), lives=[*lives.values()])
+    journal = Journal(asked=scenario.data(), began=time.time(), lives=[*lives.values()])
     board = web.Board(report.of(journal, 0.0))
     with ExitStack() as stack:
         if stage.port is not None:
@@ -54,14 +54,14 @@ def rehearse(asked: Asked, stage: Stage) -> tuple[Journal, report.Report]:
         for number, life in lives.items():
             folder = root / serials[number]
             folder.mkdir(mode=0o700)
-            at, dark = asked.cut(number)
+            at, dark = scenario.cut(number)
             starts.append(
                 Start(
                     life=life,
                     settings=configuration.of_device(
-                        stage.settings, folder, life.name, stage.parameters, asked.spread
+                        stage.settings, folder, life.name, stage.parameters, scenario.spread
                     ),
-                    power=asked.power.moment(number, asked.bound, jitter()),
+                    power=scenario.power.moment(number, scenario.bound, jitter()),
                     cut=at,
                     dark=dark,
                 )
@@ -69,13 +69,13 @@ def rehearse(asked: Asked, stage: Stage) -> tuple[Journal, report.Report]:
         devices = Fleet(journal, stage.made)
         look = _look(journal, board, devices, stage.console)
         try:
-            devices.run(starts, asked.limit, look)
+            devices.run(starts, scenario.limit, look)
         finally:
             devices.close()
         found = report.of(journal, devices.now)
         met = outlook.latency(figures.of_journal(journal, devices.now))
-        variations = ["", *(name for name in outlook.WORDS if name not in asked.tries)]
-        rows = [outlook.simulated(asked.rehearsed, met, variation) for variation in variations]
+        variations = ["", *(name for name in outlook.WORDS if name not in scenario.tries)]
+        rows = [outlook.simulated(scenario.rehearsed, met, variation) for variation in variations]
         found = report.of(journal, (journal.ended or 0.0) - journal.began, rows)
         board.put(found, is_last=True)
     return journal, found

@@ -1,4 +1,4 @@
-"""Shows the page while it changes: on this machine's loopback, updated by server-sent events. Changes nothing."""
+"""Serves the live page on this machine's loopback, updated by server-sent events. Changes nothing."""
 
 import http.server
 import threading

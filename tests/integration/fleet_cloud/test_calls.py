@@ -19,7 +19,7 @@ from fleet_cloud.plan.reconcile import compare, ensure
 from iot_sandbox.launch import Sandbox
 from support.aws import aws_client
 
-MAKERS = ("botocore", "aws")
+BACKENDS = ("botocore", "aws")
 Maker = Callable[..., Aws]
 
 
@@ -29,22 +29,22 @@ def maker(operator: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Maker:
     for name, value in operator.items():
         monkeypatch.setenv(name, value)
 
-    def make(made_by: str, **options: str | None) -> Aws:
+    def make(backend: str, **options: str | None) -> Aws:
         given: dict[str, Any] = {"profile": None, "region": None, "endpoint_url": None} | options
         shell = Shell(Console(as_json=False, is_verbose=False), dry_run=False)
-        return Aws(shell, Options(**given, made_by=made_by), sleep=lambda _: None)
+        return Aws(shell, Options(**given, backend=backend), sleep=lambda _: None)
 
     return make
 
 
-@pytest.mark.parametrize("made_by", MAKERS)
-def test_answer_is_the_same_by_both(maker: Maker, sandbox: Sandbox, made_by: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_answer_is_the_same_by_both(maker: Maker, sandbox: Sandbox, backend: str) -> None:
     iot = aws_client(sandbox, "iot")
     for number in range(3):
         iot.create_thing(
             thingName=f"call-{number}", attributePayload={"attributes": {"serialNumber": "x"}}
         )
-    aws = maker(made_by)
+    aws = maker(backend)
     flags = ("--attribute-name", "serialNumber", "--attribute-value", "x")
     listed = aws.ask(aws.command("iot", "list-things", *flags))
     assert "ResponseMetadata" not in listed
@@ -57,16 +57,16 @@ def test_answer_is_the_same_by_both(maker: Maker, sandbox: Sandbox, made_by: str
     assert aws.ask_all([aws.command("iot", "describe-thing", "--thing-name", "call-1")]) == [None]
 
 
-@pytest.mark.parametrize("made_by", MAKERS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_listing_is_followed_to_its_last_page(
-    maker: Maker, sandbox: Sandbox, made_by: str
+    maker: Maker, sandbox: Sandbox, backend: str
 ) -> None:
     iot = aws_client(sandbox, "iot")
     names = {f"page-{number}" for number in range(260)}
     for name in names:
         iot.create_thing(thingName=name)
     try:
-        aws = maker(made_by)
+        aws = maker(backend)
         listed: Any = aws.ask(aws.command("iot", "list-things"))
         assert names <= {entry["thingName"] for entry in listed["things"]}
     finally:
@@ -80,9 +80,9 @@ OBJECTS = {
 }
 
 
-@pytest.mark.parametrize("made_by", MAKERS)
-def test_role_and_policy_are_made_and_found_unchanged(maker: Maker, made_by: str) -> None:
-    aws, names = maker(made_by), FleetNames(f"by-{made_by}")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_role_and_policy_are_made_and_found_unchanged(maker: Maker, backend: str) -> None:
+    aws, names = maker(backend), FleetNames(f"by-{backend}")
     account = aws.account()
     for wanted in (
         resources.role(aws, names, account),
@@ -93,11 +93,11 @@ def test_role_and_policy_are_made_and_found_unchanged(maker: Maker, made_by: str
         assert compare(wanted, aws.ask(wanted.read)).state == "unchanged"
 
 
-@pytest.mark.parametrize("made_by", MAKERS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_certificate_goes_into_its_file_and_what_aws_calls_it_into_a_variable(
-    maker: Maker, sandbox: Sandbox, tmp_path: Path, made_by: str
+    maker: Maker, sandbox: Sandbox, tmp_path: Path, backend: str
 ) -> None:
-    aws = maker(made_by)
+    aws = maker(backend)
     key, certificate, request, arn = (
         tmp_path / "key",
         tmp_path / "certificate",
@@ -123,12 +123,12 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("made_by", MAKERS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("words", FAILURES.values(), ids=FAILURES)
 def test_failure_shows_the_command_and_awss_words(
-    maker: Maker, made_by: str, words: tuple[tuple[str, ...], str | None]
+    maker: Maker, backend: str, words: tuple[tuple[str, ...], str | None]
 ) -> None:
-    aws = maker(made_by)
+    aws = maker(backend)
     with pytest.raises(CommandError) as failed:
         aws.ask(aws.command(*words[0]))
     error = failed.value
@@ -145,28 +145,28 @@ WHERE = {
 }
 
 
-@pytest.mark.parametrize("made_by", MAKERS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("code", "options"), WHERE.items(), ids=WHERE)
 def test_way_there_that_does_not_work_is_explained_alike(
-    maker: Maker, made_by: str, code: str, options: dict[str, str]
+    maker: Maker, backend: str, code: str, options: dict[str, str]
 ) -> None:
-    aws = maker(made_by, **options)
+    aws = maker(backend, **options)
     with pytest.raises(CommandError) as failed:
         aws.account()
     assert failed.value.code == code
     assert failed.value.cause
 
 
-@pytest.mark.parametrize("made_by", MAKERS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_missing_credentials_are_explained_alike(
-    maker: Maker, monkeypatch: pytest.MonkeyPatch, made_by: str
+    maker: Maker, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    aws = maker(made_by)
+    aws = maker(backend)
     with pytest.raises(CommandError) as failed:
         aws.account()
     assert failed.value.code == "no-credentials"

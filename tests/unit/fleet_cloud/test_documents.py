@@ -7,7 +7,7 @@ import pytest
 
 from fleet_cloud.aws.names import Account, FleetNames
 from fleet_cloud.plan import documents, rights
-from fleet_cloud.plan.rights import Asked, Rights
+from fleet_cloud.plan.rights import Rights, RightsFlags
 
 ACCOUNT = Account(partition="aws", number="123456789012", region="eu-west-1")
 NAMES = FleetNames("fleet")
@@ -190,8 +190,8 @@ def test_what_devices_may_is_found_again_in_their_policy(has: Rights) -> None:
     policy = json.loads(documents.compact(rights.device_policy(ACCOUNT, NAMES, has)))
     assert rights.found_in(policy, ACCOUNT) == has
     # Taken back one by one, the others stay.
-    assert Asked(rotation=False).over(has) == dataclasses.replace(has, rotation=False)
-    assert Asked().over(has) == has
+    assert RightsFlags(rotation=False).over(has) == dataclasses.replace(has, rotation=False)
+    assert RightsFlags().over(has) == has
 
 
 @pytest.mark.parametrize(

@@ -141,4 +141,4 @@ def test_pages_are_as_large_as_aws_gives_them_and_throttling_loses_none(
 
 
 def test_this_python_has_botocore() -> None:
-    assert in_process.is_there()
+    assert in_process.is_available()

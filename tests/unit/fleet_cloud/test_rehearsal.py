@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from fleet_cloud.errors import FleetCloudError, UsageError
-from fleet_cloud.rehearsal import asked as asking
 from fleet_cloud.rehearsal import figures, journal, outlook, page, report
-from fleet_cloud.rehearsal.asked import Asked
+from fleet_cloud.rehearsal import scenario as scenarios
 from fleet_cloud.rehearsal.journal import Journal, Life, Refusal
 from fleet_cloud.rehearsal.made import MadeFile
 from fleet_cloud.rehearsal.outlook import CUT, HALF, SLOW, Rehearsed
 from fleet_cloud.rehearsal.power import AT_ONCE, ROLLING, STREETS, PowerOn
+from fleet_cloud.rehearsal.scenario import Scenario
 from fleet_cloud.rehearsal.simulation import LATENCY
 
-ASKED = Asked(
+SCENARIO = Scenario(
     devices=100,
     power_on="at-once",
     quota=10.0,
@@ -55,9 +55,9 @@ def test_devices_get_power_at_once_street_by_street_or_in_a_while() -> None:
 
 
 def test_every_device_is_in_one_part() -> None:
-    parts = [dataclasses.replace(ASKED, shard=(part, 3)).numbers for part in (1, 2, 3)]
+    parts = [dataclasses.replace(SCENARIO, shard=(part, 3)).numbers for part in (1, 2, 3)]
     assert sorted(number for part in parts for number in part) == [*range(100)]
-    assert asking.shard("2/3") == (2, 3)
+    assert scenarios.shard("2/3") == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -77,24 +77,24 @@ def test_every_device_is_in_one_part() -> None:
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        asking.check(dataclasses.replace(ASKED, **changes))
+        scenarios.check(dataclasses.replace(SCENARIO, **changes))
 
 
 @pytest.mark.parametrize("given", ["1", "1/", "a/b", "1/2/3", "-1/2"])
 def test_a_part_is_a_number_of_a_number(given: str) -> None:
     with pytest.raises(UsageError):
-        asking.shard(given)
+        scenarios.shard(given)
 
 
 def test_half_the_quota_takes_twice_as_long() -> None:
-    assert ASKED.bound == 10.0
-    assert dataclasses.replace(ASKED, tries=(HALF,)).bound == 20.0
+    assert SCENARIO.bound == 10.0
+    assert dataclasses.replace(SCENARIO, tries=(HALF,)).bound == 20.0
 
 
 def test_one_device_in_ten_loses_power_while_the_fleet_comes() -> None:
-    cuts = [dataclasses.replace(ASKED, tries=(CUT,)).cut(number)[0] for number in range(100)]
+    cuts = [dataclasses.replace(SCENARIO, tries=(CUT,)).cut(number)[0] for number in range(100)]
     assert [cut for cut in cuts if cut is not None] == [5.0] * 10
-    assert ASKED.cut(0) == (None, 0.0)
+    assert SCENARIO.cut(0) == (None, 0.0)
 
 
 def test_figures_say_when_all_were_in_and_what_the_quota_needs() -> None:

@@ -27,7 +27,8 @@ def aws() -> Aws:
 def test_role_names_the_topic_before_the_topic_is_made(programs: Programs) -> None:
     programs("aws", "exit 1")
     kinds = [
-        each.kind for each in topic_rule.needed(aws(), NAMES, ACCOUNT, TARGET, "a@example.com")
+        each.kind
+        for each in topic_rule.prerequisites(aws(), NAMES, ACCOUNT, TARGET, "a@example.com")
     ]
     assert kinds == ["rule role", "role policy", "SNS topic", "subscription"]
 

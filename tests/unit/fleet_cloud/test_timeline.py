@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fleet_cloud.errors import CommandError, UsageError
-from fleet_cloud.fleet import data_plane, device_bundle, diagnosis, runs, story
+from fleet_cloud.fleet import data_plane, device_bundle, diagnosis, runs, timeline
 from fleet_cloud.fleet.diagnosis import Subject
 from fleet_cloud.fleet.presence import Presence
-from fleet_cloud.fleet.story import Event
+from fleet_cloud.fleet.timeline import Event
 
 NOON = dt.datetime(2026, 5, 4, 12, tzinfo=dt.UTC)
 UP = Presence(is_connected=True, since=NOON)
@@ -32,7 +32,7 @@ def subject(presence: Presence, *, is_thing: bool = True, **certificates: str) -
 
 
 def aws_line(minutes: int, **facts: str) -> Event:
-    (event,) = story.of_log(
+    (event,) = timeline.of_log(
         {
             "events": [
                 {
@@ -153,26 +153,26 @@ def test_lines_without_a_client_are_taken_by_its_certificates() -> None:
         {"eventType": "Publish-In", "clientId": "other", "principalId": "c1"},
         {"eventType": "Connect", "clientId": ["pump"], "deviceCertificateId": {}},
     )
-    assert [event.words for event in story.of_log(lines, "pump", {"c1": {}})] == [
+    assert [event.words for event in timeline.of_log(lines, "pump", {"c1": {}})] == [
         "ProvisionDevice Failure AccessDenied",
         "Connection.AuthNError",
     ]
-    assert [*story.of_log(lines, "pump")] == []
-    assert story.pattern('p"1') == '{ ($.clientId = "p\\"1") }'
-    long = story.pattern("p" * 128, [f"{number:064}" for number in range(10)])
+    assert [*timeline.of_log(lines, "pump")] == []
+    assert timeline.pattern('p"1') == '{ ($.clientId = "p\\"1") }'
+    long = timeline.pattern("p" * 128, [f"{number:064}" for number in range(10)])
     assert long.count("||") == 8
     assert len(long) <= 1024
 
 
 def test_what_is_said_again_and_again_is_told_once() -> None:
     sent = [aws_line(at, eventType="Publish-In", topicName="dt/pump") for at in (1, 2, 3, 5)]
-    reported = story.together(story.in_order([*sent, aws_line(4, eventType="Ping")]))
+    reported = timeline.merged(timeline.in_order([*sent, aws_line(4, eventType="Ping")]))
     assert [(event.at, event.words) for event in reported] == [
         (NOON + dt.timedelta(minutes=3), "Publish-In dt/pump (3 times)"),
         (NOON + dt.timedelta(minutes=4), "Ping"),
         (NOON + dt.timedelta(minutes=5), "Publish-In dt/pump"),
     ]
-    assert story.together([]) == []
+    assert timeline.merged([]) == []
 
 
 def test_a_long_topic_does_not_hide_the_reason() -> None:
@@ -185,10 +185,12 @@ def test_a_line_without_a_time_comes_first(stamp: object) -> None:
         "timestamp": stamp,
         "message": json.dumps({"clientId": "pump", "eventType": "Odd\x1b[2J" * 99}),
     }
-    events = [*story.of_log({"events": [*log({"clientId": "pump"})["events"], strange]}, "pump")]
-    assert len(story.in_order(events)) == 2
+    events = [
+        *timeline.of_log({"events": [*log({"clientId": "pump"})["events"], strange]}, "pump")
+    ]
+    assert len(timeline.in_order(events)) == 2
     assert all(len(event.words) <= 200 for event in events)
-    json.dumps([story.as_json(event) for event in events])
+    json.dumps([timeline.as_json(event) for event in events])
 
 
 def test_rubbish_in_logs_is_passed_over() -> None:
@@ -204,11 +206,11 @@ def test_rubbish_in_logs_is_passed_over() -> None:
             "2017-08-10 ERROR: plain text of version 1",
         )
     ]
-    assert [*story.of_log({"events": lines}, "pump")] == []
-    assert [*story.of_hook({"events": lines}, ["pump"])] == []
-    assert [*story.of_ledger("torn {\n\n[]\n")] == []
-    assert [*story.of_status("[")] == []
-    assert [*story.of_journal("-- no entries --\nx")] == []
+    assert [*timeline.of_log({"events": lines}, "pump")] == []
+    assert [*timeline.of_hook({"events": lines}, ["pump"])] == []
+    assert [*timeline.of_ledger("torn {\n\n[]\n")] == []
+    assert [*timeline.of_status("[")] == []
+    assert [*timeline.of_journal("-- no entries --\nx")] == []
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x1f\x8b\x08\0\0\0\0\0\0\3"])

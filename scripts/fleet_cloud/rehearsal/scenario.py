@@ -1,4 +1,4 @@
-"""What is to be rehearsed: how many devices, when they get power, under which quota, which part of it here. Pure."""
+"""What to rehearse: how many devices, when they get power, under which quota, and which part runs here. Pure."""
 
 import dataclasses
 import math
@@ -18,12 +18,12 @@ _SHARD = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A rehearsal.
+class Scenario:
+    """What to rehearse.
 
     Args:
-        devices: All of them, whoever runs them.
-        power_on: As it was given.
+        devices: Of all parts together.
+        power_on: The value of the flag.
         quota: Registrations a second that the account allows.
         spread: Seconds in which devices make their first contact.
         limit: Seconds after which it ends.
@@ -49,7 +49,7 @@ class Asked:
 
     @property
     def effective_quota(self) -> float:
-        """The quota that holds."""
+        """The quota in force."""
         return self.quota / 2 if HALF in self.tries else self.quota
 
     @property
@@ -105,29 +105,31 @@ class Asked:
         return self.bound / 2, DARK * self.bound
 
 
-def check(asked: Asked) -> None:
+def check(scenario: Scenario) -> None:
     """Checks what was given.
 
     Raises:
         UsageError: It makes no sense.
     """
-    if not 1 <= asked.devices <= MOST:
-        raise UsageError(f"--devices {asked.devices}", remedy=f"give a number from 1 to {MOST}")
-    if not asked.quota > 0 or math.isinf(asked.quota):
-        raise UsageError(f"--quota {asked.quota} is no rate", remedy="such as --quota 10")
-    if not asked.limit > 0 or math.isinf(asked.limit):
-        raise UsageError(f"--max-minutes {asked.limit / 60:g}", remedy="such as --max-minutes 60")
-    if asked.power_on not in _POWER and times.seconds(asked.power_on) is None:
+    if not 1 <= scenario.devices <= MOST:
+        raise UsageError(f"--devices {scenario.devices}", remedy=f"give a number from 1 to {MOST}")
+    if not scenario.quota > 0 or math.isinf(scenario.quota):
+        raise UsageError(f"--quota {scenario.quota} is no rate", remedy="such as --quota 10")
+    if not scenario.limit > 0 or math.isinf(scenario.limit):
         raise UsageError(
-            f"--power-on {asked.power_on!r}",
+            f"--max-minutes {scenario.limit / 60:g}", remedy="such as --max-minutes 60"
+        )
+    if scenario.power_on not in _POWER and times.seconds(scenario.power_on) is None:
+        raise UsageError(
+            f"--power-on {scenario.power_on!r}",
             remedy="give at-once, rolling, or a while such as 10m",
         )
-    if not _PREFIX.fullmatch(asked.prefix):
+    if not _PREFIX.fullmatch(scenario.prefix):
         raise UsageError(
-            f"--serial-prefix {asked.prefix!r}", remedy="take letters, digits, _ and -"
+            f"--serial-prefix {scenario.prefix!r}", remedy="take letters, digits, _ and -"
         )
-    part, parts = asked.shard
-    if not 1 <= part <= parts <= asked.devices:
+    part, parts = scenario.shard
+    if not 1 <= part <= parts <= scenario.devices:
         raise UsageError(f"--shard {part}/{parts}", remedy="such as --shard 1/4 to --shard 4/4")
 
 

@@ -1,4 +1,4 @@
-"""AWS credentials as a device gets them: one request under its certificate, of which only the end is told."""
+"""Requests AWS credentials as a device does, with its certificate, and returns only whether they were refused."""
 
 import http.client
 import json

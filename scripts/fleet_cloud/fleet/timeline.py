@@ -1,4 +1,4 @@
-"""One story of what happened to a device, out of several logs. Pure.
+"""What happened to a device, in order of time, from several logs. Pure.
 
 Every text in it is somebody else's: the device's, AWS's, the hook's. It is shown escaped, by the console.
 """
@@ -27,10 +27,10 @@ class Event:
     """Something that happened.
 
     Args:
-        at: When; nothing where nobody says it.
+        at: When; None where the source does not say.
         where: ``device``, ``AWS`` or ``hook``.
         words: In words.
-        facts: What the cause is told by.
+        facts: What :mod:`~fleet_cloud.fleet.diagnosis` goes by.
     """
 
     at: dt.datetime | None
@@ -45,7 +45,7 @@ def in_order(events: Sequence[Event]) -> list[Event]:
     return sorted(events, key=lambda event: event.at or start)
 
 
-def together(events: Sequence[Event]) -> list[Event]:
+def merged(events: Sequence[Event]) -> list[Event]:
     """Returns events in their order, those that follow each other and say the same as one, at the time of the last."""
     found = []
     for (_, words), same in itertools.groupby(
@@ -121,7 +121,7 @@ def of_certificates(found: Mapping[str, Mapping[str, object]]) -> Iterator[Event
 
 
 def of_presence(presence: Presence) -> Iterator[Event]:
-    """Yields when it came or left."""
+    """Yields when the client connected or disconnected."""
     if presence.is_connected is None or presence.since is None:
         return
     words = (
