@@ -204,16 +204,31 @@ def _expired_identity(bench: Bench) -> None:
     bench.promote(valid_to=YESTERDAY + DAY / 2)
 
 
-def _other_key(bench: Bench) -> None:
+def _another_key(bench: Bench, path: Path) -> None:
     other = make_pair(bench.root / "other")
-    (bench.current / "private.pem.key").write_bytes(other.private_key.read_bytes())
+    path.write_bytes(other.private_key.read_bytes())
     shutil.rmtree(bench.root / "other")
+
+
+def _other_key(bench: Bench) -> None:
+    _another_key(bench, bench.current / "private.pem.key")
 
 
 def _other_claim_key(bench: Bench) -> None:
-    other = make_pair(bench.root / "other")
-    bench.claim.private_key.write_bytes(other.private_key.read_bytes())
-    shutil.rmtree(bench.root / "other")
+    _another_key(bench, bench.claim.private_key)
+
+
+def adopting(bench: Bench) -> None:
+    """A device that comes with a pair of its own, before its first start."""
+    _unprovision(bench)
+    make_pair(bench.home / "own").private_key.chmod(0o600)
+    bench.settings.pop("claim")
+    own = {
+        "certificate": "own/certificate.pem",
+        "private_key": "own/key.pem",
+        "thing_name": "pump",
+    }
+    bench.save(identity=own)
 
 
 def _other_board(bench: Bench) -> None:
@@ -324,6 +339,12 @@ DEVICE = (
     Seeded("a provisioning that does not get on", "attempt-stuck", _stuck, "tried 9 times", level="warning"),
     Seeded("a certificate that nobody uses, active or not", "certificate-left-behind", _left_behind, "ab" * 32,
            level="warning"),
+    Seeded("a key that is to be adopted another one's", "key-mismatch",
+           _each(adopting, lambda b: _another_key(b, b.home / "own/key.pem")), "own/key.pem"),
+    Seeded("a certificate that is to be adopted missing", "file-unreadable",
+           _each(adopting, lambda b: (b.home / "own/certificate.pem").unlink()), "own/certificate.pem"),
+    Seeded("a key that is to be adopted readable by all", "key-readable",
+           _each(adopting, lambda b: (b.home / "own/key.pem").chmod(0o644)), "own/key.pem"),
     Seeded("the claim missing, before provisioning", "claim-missing",
            _each(_unprovision, lambda b: shutil.rmtree(b.home / "claim")),
            "claim/certificate.pem", also=("not-provisioned",)),

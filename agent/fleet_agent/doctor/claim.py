@@ -25,10 +25,13 @@ def check(device: Device) -> Findings:
     """Looks at the claim."""
     if device.settings is None:
         return
-    claim, is_provisioned = device.settings.claim, device.credential() is not None
-    level = Level.WARNING if is_provisioned else Level.FAILED
+    claim = device.settings.claim
+    is_provisioned = device.credential() is not None
+    # What is to be adopted needs no claim either; ``identity`` looks at it.
+    is_needed = not is_provisioned and not device.settings.identity.pair
+    level = Level.FAILED if is_needed else Level.WARNING
     if claim is None:
-        yield from _none(device, is_provisioned=is_provisioned)
+        yield from _none(device, is_needed=is_needed)
         return
     if claim.after_success == "delete":
         yield _ABOUT.note(
@@ -127,8 +130,8 @@ def judge(pair: KeyPair, now: float, level: Level) -> Findings:
         yield _ABOUT.ok(f"The claim is a pair, valid until {text(dates.not_after)}.", where)
 
 
-def _none(device: Device, *, is_provisioned: bool) -> Findings:
-    if is_provisioned:
+def _none(device: Device, *, is_needed: bool) -> Findings:
+    if not is_needed:
         yield _ABOUT.ok("No claim is configured, and none is needed.")
     else:
         yield _ABOUT.failed(

@@ -96,6 +96,8 @@ def secrets(settings: Settings) -> Iterator[SecretFile]:
     """What the settings name that is secret."""
     if settings.claim:
         yield SecretFile(settings.claim.private_key, "the batch's claim", "claim-readable")
+    if settings.identity.pair:
+        yield SecretFile(settings.identity.pair[1], "its own key", "key-readable")
     for place in settings.move.allowed.values():
         yield SecretFile(place.claim.private_key, "a destination's claim", "claim-readable")
     if settings.provisioning and settings.provisioning.key.pin_file:

@@ -1,13 +1,18 @@
 """The identity: complete, its key the certificate's own, in its dates, on the hardware it was proven on."""
 
 from fleet_agent.clock import text
+from fleet_agent.config import pkcs11_uri
+from fleet_agent.config.paths import resolve_path
 from fleet_agent.config.rotation import Rotation
+from fleet_agent.config.settings import Settings
 from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import Credential, Event
+from fleet_agent.credentials.pair import read_pair
 from fleet_agent.credentials.validity import Validity
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
 from fleet_agent.identity import clone, due, recovery_problem, recovery_state
+from fleet_agent.identity.configured import hardware_key
 from fleet_agent.identity.in_use import in_use
 
 _ABOUT = Subject("identity")
@@ -26,6 +31,9 @@ def check(device: Device) -> Findings:
 def _current(device: Device) -> Findings:
     store = device.store()
     credential = in_use(store)
+    if credential is None and device.settings is not None and device.settings.identity.pair:
+        yield from _given(device, device.settings, *device.settings.identity.pair)
+        return
     if credential is None:
         yield _ABOUT.warning(
             "not-provisioned",
@@ -57,6 +65,36 @@ def _current(device: Device) -> Findings:
         yield _ABOUT.failed(
             problem.kind.code, problem.title, device.state_dir / "fingerprint.json", problem.remedy
         )
+
+
+def _given(device: Device, settings: Settings, certificate: str, private_key: str) -> Findings:
+    """The pair that the first start adopts: as that judges it."""
+    if device.is_elsewhere(certificate) or device.is_elsewhere(private_key):
+        yield _ABOUT.note(
+            "identity-elsewhere",
+            f"{certificate} and {private_key} come from the unit: they cannot be looked at from a shell.",
+            device.config,
+        )
+        return
+    is_token = pkcs11_uri.is_uri(private_key)
+    key = (
+        hardware_key(private_key, settings)
+        if is_token
+        else resolve_path(private_key, device.environment)
+    )
+    pair = read_pair(resolve_path(certificate, device.environment), key, "device")
+    if device.pin_is_elsewhere(pair.private_key):
+        title = f"The unit passes the PIN of {pair.private_key_file}: it cannot be looked at from a shell."
+        yield _ABOUT.note("identity-elsewhere", title, private_key)
+        return
+    leaf = certificates.checked_leaf(pair)
+    yield _ABOUT.note(
+        "not-adopted",
+        f"Its certificate {leaf.certificate_id[:8]}… is not adopted yet.",
+        certificate,
+        "systemctl start fleet-agent, or fleet-agent adopt",
+    )
+    yield from _dates(device, leaf.dates, certificate)
 
 
 def _dates(device: Device, dates: Validity, where: str) -> Findings:

@@ -186,10 +186,13 @@ def _unreadable(
 def _files_read(device: Device) -> Iterator[Path]:
     if device.config.exists():
         yield from files(device.config)
-    authority = device.settings.ca_file if device.settings else None
-    yield from dict.fromkeys([
-        *claim_files(device), *secret_files(device), *([Path(authority)] if authority else []),
-    ])  # fmt: skip
+    found = [*claim_files(device), *secret_files(device)]
+    if device.settings is not None:
+        own = device.settings.identity.pair or ()
+        found += [
+            Path(name) for name in (*own, device.settings.ca_file or "") if name.startswith("/")
+        ]
+    yield from dict.fromkeys(found)
 
 
 def claim_files(device: Device) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.doctor.finding import Level
-from support.seeded import DEVICE, IMAGE, Bench, Seeded
+from support.seeded import DEVICE, IMAGE, Bench, Seeded, adopting
 
 _QUIET = {Level.OK, Level.NOTE}
 
@@ -36,9 +36,20 @@ def test_a_healthy_device_has_nothing(bench: Bench) -> None:
     assert {"SDK", "queue", "unit", "owners and modes"} < checks
 
 
-def test_a_clean_image_has_nothing(tmp_path: Path) -> None:
-    found = Bench(tmp_path / "root", is_image=True).examine()
+def test_a_device_that_brings_its_own_certificate_has_nothing(bench: Bench) -> None:
+    adopting(bench)
+    found = bench.examine()
     assert [each for each in found if each.level not in _QUIET] == []
+    assert "not-adopted" in {each.code for each in found}
+
+
+def test_a_clean_image_has_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "root", is_image=True)
+    found = bench.examine()
+    assert [each for each in found if each.level not in _QUIET] == []
+    bench.settings.pop("claim")
+    bench.save(identity={"certificate": "own.crt", "private_key": "own.key"})
+    assert [each for each in bench.examine() if each.level not in _QUIET] == []
 
 
 @pytest.mark.parametrize("fault", DEVICE, ids=lambda fault: fault.title)
