@@ -158,3 +158,15 @@ def ours(folder: Path) -> Iterator[str]:
             for known in _TOP
         ):
             yield name
+
+
+def tree(folder: Path) -> Iterator[Path]:
+    """All that is the agent's in a state directory, in the order of the paths; no link is followed.
+
+    Raises:
+        OSError: It cannot be listed.
+    """
+    for name in ours(folder):
+        yield folder / name
+        if not (folder / name).is_symlink():
+            yield from sorted((folder / name).rglob("*"))

@@ -54,7 +54,7 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
     """
     if os.geteuid() != 0:
         return
-    _refuse_foreign_link(state_dir)
+    refuse_foreign_link(state_dir)
     owner = files.owner(state_dir)
     if owner in (None, 0):
         return
@@ -89,7 +89,12 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
         )
 
 
-def _refuse_foreign_link(state_dir: Path) -> None:
+def refuse_foreign_link(state_dir: Path) -> None:
+    """Refuses, as root, a state directory that another user's link leads to.
+
+    Raises:
+        StateDirectoryError: It is one.
+    """
     try:
         with pinned(state_dir / "lock"):
             pass

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from fleet_agent import __version__, contents, files, foreign, pasted, status_file
+from fleet_agent import __version__, contents, files, foreign, pasted, statedir, status_file
 from fleet_agent.config.load import files as configuration_files
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.telemetry import FromProgram
@@ -140,7 +140,7 @@ def _texts(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, s
     for name, part in parts.items():
         try:
             yield from part(device, clean)
-        except OSError as error:
+        except (OSError, AgentError) as error:
             yield f"{name}/unreadable.txt", clean(f"{error}\n")
     for path in list(claim_files(device))[:1]:
         yield "claim/certificate.pem", _only_certificate(path)
@@ -161,6 +161,7 @@ def _units(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, s
 
 
 def _state(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    statedir.refuse_foreign_link(device.state_dir)
     yield "state/listing.txt", clean("".join(_listing(device.state_dir)))
     for pattern in _BUNDLED:
         for path in sorted(device.state_dir.glob(pattern)):
@@ -259,8 +260,7 @@ def _only_certificate(path: Path) -> str:
 
 def _listing(folder: Path) -> Iterator[str]:
     """What lies there; of what is not the agent's, no more than that it does."""
-    below = [path for name in contents.ours(folder) for path in sorted((folder / name).rglob("*"))]
-    for path in [folder, *sorted({*folder.iterdir(), *below})]:
+    for path in [folder, *sorted({*folder.iterdir(), *contents.tree(folder)})]:
         try:
             found = path.lstat()
         except OSError as error:

@@ -24,7 +24,7 @@ class Fix:
     """What ``--fix`` does to one file or folder.
 
     Args:
-        base: A folder whose path is trusted as it stands.
+        base: A folder; as root, a link on the way to it is followed where root alone can have made it.
         name: Below it, ``.`` for itself; no link on the way is followed.
         mode: Permission bits to set, None to leave them.
         owner: User and group id to give it to, -1 to leave one; None to leave both.

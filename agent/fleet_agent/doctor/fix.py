@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fleet_agent.doctor.finding import Finding, Findings, Fix, Level
+from fleet_agent.pinned import pinned
 
 
 def fix(findings: Iterable[Finding]) -> Findings:
@@ -29,7 +30,9 @@ def fix(findings: Iterable[Finding]) -> Findings:
 
 
 def _apply(wanted: Fix) -> None:
-    descriptor = os.open(wanted.base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    # A link on the way to the folder may be another user's, too.
+    with pinned(wanted.base / "entry") as safe:
+        descriptor = os.open(safe.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in Path(wanted.name).parts:
             below = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)

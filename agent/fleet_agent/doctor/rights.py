@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from fleet_agent import contents
+from fleet_agent import contents, statedir
 from fleet_agent.config.load import files
 from fleet_agent.credentials import folders
 from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
@@ -38,6 +38,7 @@ def check(device: Device) -> Findings:
 
 
 def _summed_up(device: Device) -> Findings:
+    statedir.refuse_foreign_link(device.state_dir)
     found = [*_state(device.state_dir), *_read_by_agent(device), *_secrets(device)]
     yield from found or [_ABOUT.ok("Everything belongs to the right user, and only to that one.")]
 
@@ -84,13 +85,10 @@ def _top(folder: Path, found: os.stat_result) -> Findings:
 
 def _below(folder: Path) -> Iterator[str]:
     """What the agent keeps there; what else lies in the folder is not judged, and never changed."""
-    for top in contents.ours(folder):
-        if top not in _SHOWN:
-            yield top
-            if not (folder / top).is_symlink():
-                yield from (
-                    str(path.relative_to(folder)) for path in sorted((folder / top).rglob("*"))
-                )
+    for path in contents.tree(folder):
+        name = path.relative_to(folder)
+        if name.parts[0] not in _SHOWN:
+            yield str(name)
 
 
 def _folder_mode(found: os.stat_result) -> int:

@@ -108,6 +108,22 @@ def test_of_a_sources_command_the_program_alone_goes_along(tmp_path: Path) -> No
     assert PASSWORD not in text
 
 
+def test_the_listing_follows_no_link(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "root")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / PASSWORD).touch()
+    for name in ("orders", "photos"):
+        (bench.state_dir / name).symlink_to(tmp_path / "elsewhere")
+    collected = bundle.Bundle(bench.device())
+    with (tmp_path / "archive").open("w+b") as opened:
+        collected.write(opened, 0)
+    with tarfile.open(tmp_path / "archive") as tar:
+        file = tar.extractfile("fleet-agent/state/listing.txt")
+        text = file.read().decode() if file is not None else ""
+    assert f"orders -> {tmp_path}/elsewhere" in text
+    assert PASSWORD not in text
+
+
 def test_what_cannot_be_looked_at_keeps_the_rest_from_nobody(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "root")
     bench.save(state_dir="/" + "a" * 300)

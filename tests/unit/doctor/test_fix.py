@@ -79,6 +79,26 @@ def test_a_folder_elsewhere_is_not_opened_for_the_agent() -> None:
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone is led astray by others")
+def test_a_state_directory_by_another_users_link_is_left_as_it_is() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        Path(place).chmod(0o755)
+        bench = Bench(Path(place) / "root")
+        victim = Path(place) / "victim"
+        (victim / "lock").mkdir(parents=True)
+        (victim / "lock").chmod(0o1777)
+        theirs = Path(place) / "theirs"
+        theirs.mkdir()
+        (theirs / "state").symlink_to(victim)
+        for path in (theirs, theirs / "state"):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        bench.save(state_dir=str(theirs / "state"))
+        found = bench.examine(fixes=True)
+        assert "state-link" in {each.code for each in found}
+        assert not [each for each in found if each.level is Level.FIXED]
+        assert stat.S_IMODE((victim / "lock").stat().st_mode) == 0o1777
+
+
 @pytest.mark.parametrize("name", ["link", "folder/victim", "hard"])
 def test_a_link_is_not_followed(tmp_path: Path, name: str) -> None:
     victim = tmp_path / "elsewhere" / "victim"
