@@ -19,6 +19,12 @@ from fleet_agent.session.events import Cause, ConnectFailed
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import Kind, Packet
 
+# A device that could connect until now: its thing was deleted, or its certificate moved to another.
+_ATTACHED = (
+    " A policy's variables, such as ${iot:Connection.Thing.ThingName}, stand for the thing only while the certificate is "
+    "attached to it: aws iot list-principal-things --principal CERTIFICATE-ARN"
+)
+
 
 def look(session: Session, now: float) -> AgentError | None:
     """Probes for what keeps a session from opening while awscrt is silent; None: nothing was found.
@@ -93,6 +99,7 @@ def _refused(session: Session, code: int, own_words: str) -> AgentError:
                 f" The last will on {session.upkeep.will.topic} needs iot:Publish, and iot:RetainPublish where it is "
                 "retained (connection.presence)."
             )
+        error.remedy += _ATTACHED
         return error
     if found.kind is Kind.POLICY:  # a claim's client id is another one each time
         return NotAllowedError(
