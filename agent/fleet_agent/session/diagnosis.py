@@ -21,8 +21,8 @@ from fleet_agent.session.reasons import Kind, Packet
 
 # A device that could connect until now: its thing was deleted, or its certificate moved to another.
 _ATTACHED = (
-    " A policy's variables, such as ${iot:Connection.Thing.ThingName}, stand for the thing only while the certificate is "
-    "attached to it: aws iot list-principal-things --principal CERTIFICATE-ARN"
+    " A policy's variables, such as ${iot:Connection.Thing.ThingName}, stand for the thing only while the certificate "
+    "is attached to it: aws iot list-principal-things --principal CERTIFICATE-ARN"
 )
 
 
