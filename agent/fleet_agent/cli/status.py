@@ -5,9 +5,9 @@ import datetime as dt
 import math
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fleet_agent import statedir, status_file
 from fleet_agent.cli import flags, terminal
@@ -23,6 +23,8 @@ from fleet_agent.identity.in_use import DAMAGES, in_use
 from fleet_agent.identity.ladder import Rung
 from fleet_agent.identity.recovery_state import RecoveryState
 from fleet_agent.record import record
+
+_T = TypeVar("_T")
 
 HEALTHY, UNHEALTHY, NOT_RUNNING, NOT_PROVISIONED = 0, 1, 3, 4
 
@@ -72,7 +74,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 @record
 class _Seen:
-    """What there is at one moment; ``damage``: why the credential on disk is not usable."""
+    """What there is at one moment; ``damage``: why the credential on disk, or an attempt, is not usable."""
 
     credential: Credential | None
     damage: AgentError | None = None
@@ -123,21 +125,25 @@ class _Seen:
 def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
     store = Store(state_dir, SystemClock())
     process = statedir.holder(state_dir)
-    credential, damage = None, None
-    try:
-        credential = in_use(store)
-    except AgentError as error:
-        if error.code not in DAMAGES:
-            raise
-        damage = error
+    credential, credential_damage = _unless_damaged(lambda: in_use(store))
+    pending, attempt_damage = _unless_damaged(store.pending)
     return _Seen(
         credential=credential,
-        damage=damage,
-        pending=store.pending(),
+        damage=credential_damage or attempt_damage,
+        pending=pending,
         recovery=recovery_state.read(state_dir),
         process=process,
         daemon=_daemon(runtime_dir) if process is not None else None,
     )
+
+
+def _unless_damaged(look: Callable[[], _T | None]) -> tuple[_T | None, AgentError | None]:
+    try:
+        return look(), None
+    except AgentError as error:
+        if error.code not in DAMAGES:
+            raise
+        return None, error
 
 
 def _wait(state_dir: Path, runtime_dir: Path, limit: float) -> _Seen:
@@ -231,7 +237,7 @@ def _headline(seen: _Seen) -> Line:
     }[seen.status]
     if seen.status == NOT_PROVISIONED and seen.process is not None:
         words, colour = seen.doing or "no identity yet", "yellow"
-    elif seen.damage:
+    elif seen.credential is None and seen.damage:
         words = "no identity: it is damaged"
     name = seen.credential.client_id if seen.credential else "this device"
     return (Styled("●", colour), " ", Styled(name, "bold"), ": ", Styled(words, colour))

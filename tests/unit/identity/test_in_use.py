@@ -98,6 +98,24 @@ def test_the_key_in_a_hardware_token_is_not_looked_for_in_a_file(device: Device)
     assert (found.private_key_file or "").startswith("pkcs11:")
 
 
+def test_status_tells_of_whatever_is_damaged(device: Device) -> None:
+    """With the exit status that it has for such a device: what stands on disk does not end it."""
+    attempt = device.state_dir / "credentials/0002/attempt.json"
+    attempt.parent.mkdir()
+    attempt.write_text("{")
+    done = run_command("status", "--json", "--state-dir", device.state_dir)
+    (problem,) = done.answer["problems"]
+    assert (done.status, done.answer["provisioned"]) == (3, True)
+    assert (problem["code"], "provision --restart" in problem["remedy"]) == ("state-damaged", True)
+    current = device.state_dir / "credentials/current"
+    current.unlink()
+    current.mkdir()
+    done = run_command("status", "--json", "--state-dir", device.state_dir)
+    (problem,) = done.answer["problems"]
+    assert (done.status, done.answer["provisioned"]) == (4, False)
+    assert str(current) in problem["title"]
+
+
 def test_each_verb_says_the_same(device: Device, tmp_path: Path) -> None:
     empty(device.private_key)
     config = tmp_path / "config.yaml"
