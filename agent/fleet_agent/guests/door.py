@@ -126,7 +126,8 @@ class Door:
                 # For the configuration before it may have been open to all, or to another group.
                 path.chmod(_FOR_GROUP)
             why = None if self._group is None else self._give_to(path, self._group)
-            if is_ours and (why or self._group is None):
+            # The unit allows nobody to give files away, so nothing is given that is there already.
+            if is_ours and (why or self._group is None) and path.stat().st_gid != os.getegid():
                 os.chown(path, -1, os.getegid())
         except OSError as error:
             return f"{self.path} may be open to others: {error.strerror}"

@@ -1,11 +1,13 @@
 """The door of a socket that is not ours alone: systemd made it, and anybody may have removed it meanwhile."""
 
+import errno
 import grp
 import os
 import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -108,6 +110,19 @@ def test_who_may_not_open_it_any_more_cannot_after_a_reload(
     found = path.stat()
     assert (found.st_mode & 0o777, found.st_gid) == (0o660, os.getegid() if gid is None else gid)
     listeners.close()
+
+
+@pytest.mark.parametrize("more", [{}, {"is_for_all": True}])
+def test_where_nothing_may_be_given_away_it_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, object]
+) -> None:
+    """The unit's filter of system calls has no chown in it."""
+
+    def filtered(*_: object) -> NoReturn:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "chown", filtered)
+    assert made(tmp_path / "x.sock", None, **more) == [None]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to any group takes root")
