@@ -154,14 +154,16 @@ def _read_by_agent(device: Device) -> Findings:
             found = part.stat() if part.exists() else None
             if found is None or _may(found, user, is_folder=part.is_dir()):
                 continue
-            yield _unreadable(device, part, found, user)
-            break
+            unreadable = _unreadable(device, part, found, user)
+            yield unreadable
+            if unreadable.fix is None:  # what lies below is to move
+                break
 
 
 def _unreadable(
     device: Device, part: Path, found: os.stat_result, user: tuple[int, int]
 ) -> Finding:
-    """A file, or the first folder on the way to it; opened by --fix where it is the agent's own business."""
+    """A file, or a folder on the way to it; opened by --fix where it is the agent's own business."""
     mode = stat.S_IMODE(found.st_mode) | (0o050 if part.is_dir() else 0o040)
     title = (
         f"{part} cannot be read by the agent's user {user[0]} "

@@ -59,6 +59,19 @@ def test_a_folder_named_as_a_secret_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone can judge for another user")
+def test_a_folder_and_what_is_in_it_are_opened_for_the_agent_at_once() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        Path(place).chmod(0o755)
+        bench = Bench(Path(place) / "root")
+        os.chown(bench.state_dir, NOBODY, NOBODY)
+        (bench.home / "claim").chmod(0o700)
+        fixed = {each.where for each in bench.examine(fixes=True) if each.level is Level.FIXED}
+        assert {str(bench.home / "claim"), str(bench.claim.private_key)} <= fixed
+        again = [each for each in bench.examine(fixes=True) if each.check == "owners and modes"]
+        assert [each.level for each in again] == [Level.OK]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can judge for another user")
 def test_a_folder_elsewhere_is_not_opened_for_the_agent() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as place:  # below tmp_path nobody may pass
         Path(place).chmod(0o755)
