@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
         status = _report(unfit, as_json="--json" in words)
     except OSError as error:
-        if (barred := _adrift() or _barred(error)) is None:
+        if (barred := _missing_directory() or _barred(error)) is None:
             raise
         status = _report(barred, as_json="--json" in words)
     except StopRequested:
@@ -66,7 +66,7 @@ def _run(words: list[str]) -> int:
     return ended.status
 
 
-def _adrift() -> UsageError | None:
+def _missing_directory() -> UsageError | None:
     """What is wrong where a path was relative to a current directory that somebody removed."""
     try:
         os.getcwd()  # noqa: PTH109 - Path.cwd() is the same, and longer

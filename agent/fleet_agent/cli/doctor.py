@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         findings.append(found)
     return Outcome(
         data={**_answer(findings), "bundle": arguments.bundle},
-        lines=_sum(findings, arguments.bundle),
+        lines=_summary(findings, arguments.bundle),
         status=int(any(finding.level is Level.FAILED for finding in findings)),
     )
 
@@ -212,7 +212,7 @@ def _lines(found: Finding, last: str) -> Iterator[Line]:
         yield f"           {json.dumps(dict(found.statement))}"
 
 
-def _sum(findings: list[Finding], archive: str | None) -> Iterator[Line]:
+def _summary(findings: list[Finding], archive: str | None) -> Iterator[Line]:
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     words = [f"{counts[Level.FAILED]} failed", f"{counts[Level.WARNING]} to look at"]
     if counts[Level.FIXED]:

@@ -195,8 +195,8 @@ def _problems(text: str, path: Path) -> list[str]:
     root, problems = yaml_document(text, "", str(path.parent))
     decode(root if isinstance(root, Document) else Document(Mark("", "", 1, 1), {}), problems)
     return [
-        f"{left.key}: {left.text}{f' ({left.suggestion})' if left.suggestion else ''}"
-        for left in problems
+        f"{problem.key}: {problem.text}{f' ({problem.suggestion})' if problem.suggestion else ''}"
+        for problem in problems
     ]
 
 

@@ -103,9 +103,11 @@ def run(arguments: argparse.Namespace) -> Outcome:
     ) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, packet.MAX_PACKET)
         _send(client, _packet(request))
-        _hear(client, "ok", "The agent did not answer in time; the reading may be stored or not.")
+        _await_answer(
+            client, "ok", "The agent did not answer in time; the reading may be stored or not."
+        )
         if arguments.wait:
-            _hear(
+            _await_answer(
                 client,
                 "acknowledged",
                 "The reading is stored, but AWS did not acknowledge it in time; the agent goes on trying.",
@@ -191,16 +193,16 @@ def _send(client: socket.socket, data: bytes) -> None:
     try:
         client.send(data)
     except TimeoutError:
-        raise _late("The agent did not take the reading in time.") from None
+        raise _timed_out("The agent did not take the reading in time.") from None
     except OSError as error:
         if error.errno == errno.EMSGSIZE:
             raise _usage(
                 "The reading is too large for a packet.", "Send less at a time."
             ) from error
-        raise _gone() from error
+        raise _connection_lost() from error
 
 
-def _hear(client: socket.socket, member: str, late: str) -> None:
+def _await_answer(client: socket.socket, member: str, late: str) -> None:
     """Waits for the next answer and raises the error in it.
 
     Raises:
@@ -209,11 +211,11 @@ def _hear(client: socket.socket, member: str, late: str) -> None:
     try:
         data = client.recv(packet.MAX_PACKET)
     except TimeoutError:
-        raise _late(late) from None
+        raise _timed_out(late) from None
     except OSError as error:
-        raise _gone() from error
+        raise _connection_lost() from error
     if not data:
-        raise _gone()
+        raise _connection_lost()
     try:
         answer: dict[str, Any] = json.loads(data)
         if answer.get(member):
@@ -229,7 +231,7 @@ def _hear(client: socket.socket, member: str, late: str) -> None:
     raise kind(title, remedy=remedy, code=code)
 
 
-def _gone() -> UnreachableError:
+def _connection_lost() -> UnreachableError:
     return UnreachableError(
         "The agent ended before it answered; the reading may be stored or not.",
         remedy="systemctl status fleet-agent",
@@ -237,7 +239,7 @@ def _gone() -> UnreachableError:
     )
 
 
-def _late(title: str) -> UnreachableError:
+def _timed_out(title: str) -> UnreachableError:
     return UnreachableError(
         title, remedy="See fleet-agent status, or raise --timeout.", code="timeout"
     )

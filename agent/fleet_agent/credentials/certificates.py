@@ -126,7 +126,7 @@ class Leaf:
 
 
 def checked_leaf(pair: KeyPair) -> Leaf:
-    """What the certificate says, once it is sure that the key is its own.
+    """What the certificate says, once the key is known to be its own.
 
     Raises:
         DeviceError: One of them is damaged, they do not belong together, or AWS IoT takes no such key.
@@ -151,7 +151,7 @@ def checked_leaf(pair: KeyPair) -> Leaf:
 
 
 def checked_validity(pair: KeyPair) -> Validity:
-    """The dates of a certificate that TLS took with its key, once it is sure that both belong together: one call.
+    """The dates of a certificate that TLS has used with its key, once both are known to belong together: one call.
 
     Raises:
         DeviceError: One of them is damaged, or they do not belong together.

@@ -1,6 +1,6 @@
-"""The numbered folders of the credential store, as they are found on disk: reads, and never writes.
+"""The numbered folders of the credential store, as found on disk. Only reads.
 
-What is damaged is called so by name, with the way out; a link where the folders should be is refused.
+A damaged file is named, with the remedy; a link where the folders should be is refused.
 """
 
 from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ class Folders:
         return sorted(int(name) for name in names if name.isdecimal())
 
     def _refuse_link(self) -> None:
-        """Whoever may make links here could have keys written where he reads them."""
+        """Whoever may create links here could have keys written to where they can read them."""
         if files.is_link(self.root):
             raise StateDirectoryError(
                 f"{self.root} is a symbolic link, which is refused.",
@@ -110,7 +110,7 @@ class Folders:
         )
 
     def load(self, number: int, name: str, load: Callable[[Mapping[str, Any]], _T]) -> _T | None:
-        """What a record of a generation says; None when there is no file."""
+        """A record of a generation, parsed; None when there is no file."""
         value = self._read_json(number, name)
         try:
             return None if value is None else load(value)

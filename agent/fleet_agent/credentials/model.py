@@ -1,4 +1,4 @@
-"""What the credential store holds, as values. Pure: no file, no clock, no cryptography."""
+"""The values in the credential store. Pure: no file, no clock, no cryptography."""
 
 import enum
 from collections.abc import Mapping
@@ -108,7 +108,7 @@ class Csr:
 
 @record
 class Home:
-    """Where a device was moved: the destination's name, and what beside endpoint and template leads there."""
+    """Where a device was moved: the destination, and what it takes besides endpoint and template to connect there."""
 
     name: str
     port: int
@@ -174,7 +174,7 @@ class Generation:
 
 @record
 class Credential:
-    """A registered generation as what it is good for; ``Store.current`` has seen that its files are there.
+    """A registered generation, ready to connect with; ``Store.current`` has checked that its files exist.
 
     ``private_key_file`` is None only for a generation whose key is kept elsewhere. ``uptime``: of ``proven``.
     """
@@ -200,7 +200,7 @@ class Credential:
 
     @property
     def topic_values(self) -> Mapping[str, str]:
-        """What names in topics stand for: name → value."""
+        """The values of placeholders in topics, by name."""
         return {
             **self.device_configuration,
             "thing": self.client_id,

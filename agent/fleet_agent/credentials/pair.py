@@ -1,4 +1,4 @@
-"""The one reader of a certificate and its key from two files: of each what was asked for, and nothing beside it."""
+"""The one reader of a certificate and its key from two files: it takes from each only what was asked for."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def read_pair(certificate: Path, private_key: Path | HardwareKey, owner: str = "
 
 
 def read_text(path: Path, part: str) -> bytes:
-    """What a file holds that somebody names, for a parser to judge.
+    """The contents of a configured file, for a parser to check.
 
     Raises:
         DeviceError: It cannot be read.

@@ -1,4 +1,4 @@
-"""What a file of certificates, keys or requests really holds: the wanted part, or a name for what is there instead.
+"""Reads the wanted part of a file of certificates, keys or requests, or names what the file holds instead.
 
 Only what was asked for is passed on: a key beside a certificate stays where it is. Pure; damaged contents are for the
 parsers to find.

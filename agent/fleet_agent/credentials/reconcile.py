@@ -1,4 +1,4 @@
-"""The ledger kept in step with the generations: what became of each certificate, whatever a power cut left undone."""
+"""Keeps the ledger in step with the generations: catches up on entries that a power cut prevented."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from fleet_agent.errors import StateDirectoryError
 
 
 class Reconciliation:
-    """Writes into the ledger what the folders show and it lacks; every method may raise ``StateDirectoryError``."""
+    """Adds to the ledger what the folders show and it lacks; every method may raise ``StateDirectoryError``."""
 
     def __init__(self, folders: Folders, ledger: Ledger, clock: Clock) -> None:
         self._folders = folders

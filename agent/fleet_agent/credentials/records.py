@@ -1,4 +1,4 @@
-"""A generation's JSON files as values, and back: what a ``load_…`` reads its ``dump_…`` has written.
+"""A generation's JSON files as values, and back: each ``load_…`` reads what its ``dump_…`` has written.
 
 Every ``load_…`` refuses what is not as it was written, by ``KeyError``, ``TypeError``, ``ValueError`` or
 ``OverflowError``; the store names the file.
@@ -111,7 +111,7 @@ def load_proven(value: Mapping[str, Any]) -> float:
 
 
 def load_uptime(value: Mapping[str, Any]) -> Uptime | None:
-    """What stands beside a time; None where an older version wrote it."""
+    """The uptime recorded with a time; None where an older version wrote it."""
     if "boot" not in value:
         return None
     return Uptime(boot=_string(value, "boot"), monotonic=_number(value, "monotonic"))

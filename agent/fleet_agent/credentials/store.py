@@ -1,6 +1,6 @@
 """The credential store: numbered generations, and ``current``, one symbolic link swapped by one rename.
 
-State is derived from what is on disk, never kept beside it: ``pending`` and ``current`` read the folders, every
+State is derived from what is on disk, and never kept elsewhere: ``pending`` and ``current`` read the folders, every
 ``keep_…`` makes one more fact durable before it returns. In the order in which the facts come:
 
     credentials/
@@ -183,7 +183,7 @@ class Store:
         return self._folders.folder(number)
 
     def open(self, attempt: Attempt) -> Generation:
-        """Begins a generation with a number never used before; an older pending one is given up.
+        """Begins a generation with a number never used before, and gives up an older pending one.
 
         The ledger names its certificate first: once the new attempt stands, the older one is not looked at again. And
         those of generations before it, should a power cut have come between the link and the ledger, twice in a row.
@@ -224,7 +224,7 @@ class Store:
         return dataclasses.replace(found, has_key=True)
 
     def has_current(self) -> bool:
-        """Whether there is a credential in use, be it damaged."""
+        """Whether there is a credential in use, even a damaged one."""
         return self._folders.current_number() > 0
 
     def keep_certificate(
@@ -269,7 +269,7 @@ class Store:
         return dataclasses.replace(found, registration=registration)
 
     def give_up(self, found: Generation) -> None:
-        """Goes on with this attempt no more: the ledger records what becomes of its certificate.
+        """Gives up this attempt: the ledger records what becomes of its certificate.
 
         What is left of its folder keeps the number from being used again.
         """
@@ -279,7 +279,7 @@ class Store:
         files.remove(folder / KEY)
 
     def mark_proven(self, found: Generation, how: str) -> Generation:
-        """Notes that a real session stood with this credential; ``how`` in words."""
+        """Records that this credential was proven by a real session; ``how`` in words."""
         now = self._clock.wall()
         uptime = clocks.uptime(self._clock)
         self._write_json(found.number, PROVEN, records.dump_proven(now, how, uptime))
@@ -333,7 +333,7 @@ class Store:
         files.remove_folder(self._folders.folder(number))
 
     def _destroy_hardware_key(self, number: int, *, although_shared: bool = False) -> None:
-        """A hardware token that cannot be asked now keeps its key: that stops nothing here, and is logged."""
+        """If the hardware token cannot be reached now, it keeps its key: that is logged, and is no error."""
         try:
             key = self._hardware_key(number)
             if key is None or not key.is_ours:
@@ -348,7 +348,7 @@ class Store:
             )
 
     def _is_shared(self, number: int) -> bool:
-        """Whether another generation has the same key: an identity that was brought back kept it."""
+        """Whether another generation has the same key, as after recovery."""
         name = self._name_of_key(number)
         others = (other for other in self._folders.numbers() if other != number)
         return any(self._name_of_key(other) == name for other in others)

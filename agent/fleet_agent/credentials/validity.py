@@ -1,4 +1,4 @@
-"""From when to when a certificate is valid, found without a parser: for the daemon, which carries no cryptography."""
+"""A certificate's dates, found without a parser: for the daemon, which does not load ``cryptography``."""
 
 import base64
 import binascii

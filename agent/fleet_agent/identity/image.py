@@ -264,12 +264,12 @@ def _write(home: Path, placed: list[Placed], group_id: int | None) -> None:
         files.write(target, item.data, item.mode)
         if os.geteuid() == 0:
             gid = group_id if is_private and group_id is not None else 0
-            _give(target, gid)
+            _give_to_group(target, gid)
             if is_private and target.parent != home:
-                _give(target.parent, gid)
+                _give_to_group(target.parent, gid)
 
 
-def _give(path: Path, gid: int) -> None:
+def _give_to_group(path: Path, gid: int) -> None:
     with pinned(path) as safe:
         os.chown(safe, 0, gid, follow_symlinks=False)
 

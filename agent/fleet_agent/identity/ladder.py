@@ -35,7 +35,7 @@ LONGEST_GAP = 600.0
 CERTIFICATE_EVERY = 86400.0  # seconds
 
 # Seconds until another one is asked for where the last was registered in vain: somebody has to look.
-AFTER_A_VAIN_ONE = 7 * 86400.0
+AFTER_A_REFUSED_ONE = 7 * 86400.0
 
 # Those that are refused together are seldom the whole fleet: of its spread they take this part.
 SPREAD_SHARE = 0.5
@@ -95,14 +95,14 @@ def left(refused_for: float, delay: float, dead_after: float, *, is_expired: boo
     return delay + (0.0 if is_expired else dead_after) - refused_for
 
 
-def certificate_left(passed: float, *, in_vain: bool) -> float:
+def certificate_left(passed: float, *, was_refused: bool) -> float:
     """Seconds until a certificate may be asked for; 0 or less: now.
 
     Args:
         passed: Seconds since one was asked for.
-        in_vain: Whether that one was registered, and is refused like the one before.
+        was_refused: Whether that one was registered, and is refused like the one before.
     """
-    return (AFTER_A_VAIN_ONE if in_vain else CERTIFICATE_EVERY) - max(0.0, passed)
+    return (AFTER_A_REFUSED_ONE if was_refused else CERTIFICATE_EVERY) - max(0.0, passed)
 
 
 def goes_on(pending: Generation | None, generation: int) -> bool:
@@ -126,7 +126,7 @@ def wait(error: AgentError | None, tries: int, jitter: float) -> float:
         jitter: In [0, 1).
     """
     if error is not None and error.code == THING_CHANGED:
-        return AFTER_A_VAIN_ONE
+        return AFTER_A_REFUSED_ONE
     patience = Patience.REFUSED
     if isinstance(error, TemporaryError):
         patience = Patience.BUSY

@@ -70,7 +70,7 @@ def certificate_left(known: RecoveryState, clock: Clock) -> float:
     if known.asked is None:
         return 0.0
     passed = recovery_state.since(known.asked, clock)
-    return ladder.certificate_left(passed, in_vain=known.starts_over)
+    return ladder.certificate_left(passed, was_refused=known.starts_over)
 
 
 class Limit:

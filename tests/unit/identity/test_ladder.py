@@ -96,10 +96,10 @@ def test_slower_and_slower() -> None:
 
 def test_certificate_a_day_and_a_week_after_a_vain_one() -> None:
     day = ladder.CERTIFICATE_EVERY
-    assert ladder.certificate_left(day - 1, in_vain=False) == 1.0
-    assert ladder.certificate_left(day, in_vain=False) == 0.0
-    assert ladder.certificate_left(day, in_vain=True) == 6 * day
-    assert ladder.certificate_left(-5.0, in_vain=False) == day
+    assert ladder.certificate_left(day - 1, was_refused=False) == 1.0
+    assert ladder.certificate_left(day, was_refused=False) == 0.0
+    assert ladder.certificate_left(day, was_refused=True) == 6 * day
+    assert ladder.certificate_left(-5.0, was_refused=False) == day
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ class Session:
         self._handle = handle
 
     def log_in(self, pin: bytes) -> None:
-        """Gives the user's PIN, once. Where another session of this process has, it is not looked at."""
+        """Gives the user's PIN, once. If another session of this process has logged in, it is not checked."""
         with _allowing(_ALREADY_LOGGED_IN):
             self._call("C_Login", ctypes.c_ulong(_USER), pin, ctypes.c_ulong(len(pin)))
 
@@ -284,7 +284,7 @@ class Session:
 
 
 def _refuse_foreign(path: str) -> None:
-    """As root load what root alone can have put there: it runs with all that root may."""
+    """As root, loads only what nobody but root can have put there: a module runs with all of root's rights."""
     if os.geteuid() != 0 or "/" not in path:
         return
     try:
@@ -297,7 +297,7 @@ def _refuse_foreign(path: str) -> None:
 
 @contextmanager
 def _allowing(*codes: int) -> Iterator[None]:
-    """Takes these answers for a success; without any, all of them."""
+    """Treats these answers as success; without any, all of them."""
     try:
         yield
     except CryptokiError as error:

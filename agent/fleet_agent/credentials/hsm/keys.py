@@ -186,7 +186,7 @@ def _rsa_signer(key: HardwareKey, public: "rsa.RSAPublicKey") -> Any:  # noqa: A
 
 
 class _Held:
-    """What both signers have."""
+    """What both signers share."""
 
     def __init__(self, public: Any) -> None:  # noqa: ANN401
         self._public = public
@@ -203,7 +203,7 @@ def _concrete(cls: Any) -> Any:  # noqa: ANN401
 
 @contextmanager
 def _open(token: HardwareToken) -> Iterator[Session]:
-    """A session with the hardware token, logged in; what fails in it is put into words."""
+    """A session with the hardware token, logged in; failures become errors for the user."""
     try:
         module = Module.load(token.module)
         with module.session(_slot(module, token)) as session:
