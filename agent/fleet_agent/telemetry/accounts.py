@@ -17,6 +17,7 @@ from fleet_agent.telemetry.inventory import (
     Topic,
 )
 from fleet_agent.telemetry.reading import Reading
+from fleet_agent.telemetry.scan import Scan
 
 SOURCES_KEPT = 1000  # distinguished; all others share what the nameless one has
 
@@ -29,32 +30,32 @@ class Accounts:
 
     names: dict[str, Topic] = dataclasses.field(default_factory=dict)
     sources: dict[str, Source] = dataclasses.field(default_factory=dict)
-    # Topic, first, end: AWS has these, or never will: to be deleted.
-    removed: list[tuple[Topic, int, int]] = dataclasses.field(default_factory=list)
+    # Those that have something to be deleted, by their numbers.
+    to_tidy: dict[int, Topic] = dataclasses.field(default_factory=dict)
     count: int = 0
     bytes: int = 0
     dropped: Dropped = dataclasses.field(default_factory=Dropped)
     _number: int = 0  # the highest of a topic
 
-    def load(self, stock: rows.Stock) -> None:
+    def load(self, scan: Scan) -> None:
         """Begins with what is in the file.
 
         A new file after a damaged one, and one that was opened again, find topics here that are known already: they
         keep their sequences; and what was dropped keeps its count.
         """
-        self.removed = stock.removed
-        found = {topic.name: topic for topic in stock.topics.values()}
+        self.to_tidy = {topic.number: topic for topic in scan.topics.values() if topic.gone}
+        found = {topic.name: topic for topic in scan.topics.values()}
         for name, topic in self.names.items():
             known = found.setdefault(name, Topic(topic.number, name))
             known.next = max(known.next, topic.next)
-        sources = {source.name: source for source in stock.sources.values()}
+        sources = {source.name: source for source in scan.sources.values()}
         for name, source in self.sources.items():
             same = sources.setdefault(name, Source(source.number, name))
             same.dropped, same.is_changed = source.dropped, True
         self.names, self.sources = found, sources
         self._number = max([self._number, *(topic.number for topic in found.values())])
         self.count = sum(topic.left for topic in found.values())
-        self.bytes = sum(source.bytes for source in stock.sources.values())
+        self.bytes = sum(source.bytes for source in scan.sources.values())
         self.dropped = Dropped()
         for source in sources.values():
             for field in dataclasses.fields(Dropped):
@@ -127,12 +128,9 @@ class Accounts:
 
     def remove(self, topic: Topic, source: Source, first: int, count: int, size: int) -> None:
         """Readings that follow each other are to be deleted; ``size``: bytes of their payloads, together."""
-        last = self.removed[-1] if self.removed else None
         # Mostly they follow each other: one statement deletes them all.
-        if last and last[0] is topic and last[2] == first:
-            self.removed[-1] = (topic, last[1], first + count)
-        else:
-            self.removed.append((topic, first, first + count))
+        runs.add(topic.gone, first, first + count)
+        self.to_tidy[topic.number] = topic
         self.count -= count
         self.bytes -= size
         source.count -= count
@@ -176,11 +174,12 @@ class Accounts:
             if topic.name not in growth.topics
         ]
 
-    def deleted(self, markers: dict[int, int], surplus: Sequence[Topic]) -> None:
+    def deleted(self, markers: dict[int, int | None], surplus: Sequence[Topic]) -> None:
         """What was to be deleted is; ``markers`` are the rows that keep sequences since."""
-        for topic, _, _ in self.removed:
-            topic.marker = markers.get(topic.number, topic.marker)
-        self.removed.clear()
+        for topic in self.to_tidy.values():
+            topic.gone.clear()
+            topic.marker = markers[topic.number]
+        self.to_tidy.clear()
         for topic in surplus:
             del self.names[topic.name]
             if topic.last:

@@ -38,10 +38,35 @@ _TROUBLES = {
 }
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is damaged, or no database at all."""
-    code = getattr(error, "sqlite_errorcode", 0) & _MASK
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
+_DAMAGE = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_FORMAT,
+    # Of statements of ours: tables or columns are not as they were made, ...
+    sqlite3.SQLITE_ERROR,
+    # ... or disagree with an index: no name is given twice.
+    sqlite3.SQLITE_CONSTRAINT,
+)
+# Has no code: Python's own word about a text.
+_NO_TEXT = "Could not decode to UTF-8"
+
+
+def is_damage(error: Exception, *, is_writable: bool = True) -> bool:
+    """Whether the file itself is damaged, or no database at all; ``is_writable``: for all that the disk says."""
+    if isinstance(error, UnicodeDecodeError):  # of SQLite's own words about it
+        return True
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_READONLY:
+        # Its own header says so.
+        return is_writable
+    return code & _MASK in _DAMAGE or str(error).startswith(_NO_TEXT)
+
+
+def damaged(words: str) -> sqlite3.Error:
+    """The error of a file that SQLite can read, and that makes no sense."""
+    error = sqlite3.DatabaseError(words)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def full() -> sqlite3.Error:
@@ -51,7 +76,7 @@ def full() -> sqlite3.Error:
     return error
 
 
-def unusable(path: Path, error: sqlite3.Error | OSError) -> StateDirectoryError:
+def unusable(path: Path, error: Exception) -> StateDirectoryError:
     """The error of a queue that cannot be used now."""
     code = getattr(error, "sqlite_errorcode", 0) & _MASK
     slug, words, remedy = _TROUBLES.get(

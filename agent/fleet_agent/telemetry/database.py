@@ -7,16 +7,19 @@ import contextlib
 import logging
 import os
 import sqlite3
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from fleet_agent import files
-from fleet_agent.telemetry.damage import full, is_damage, set_aside, unusable
+from fleet_agent.telemetry.damage import damaged, full, is_damage, set_aside, unusable
 
 _log = logging.getLogger(__name__)
 
-_SCHEMA = 2
+_T = TypeVar("_T")
+
+_SCHEMA = 3
 # Bytes of the log until it is worked into the file, and that stay on disk once it is empty. What was stored and deleted
 # in the meantime reaches the file at most once.
 _LOG = 4 << 20
@@ -42,8 +45,13 @@ CREATE TABLE source(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, full INTE
   age INTEGER NOT NULL DEFAULT 0, expired INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0);
 INSERT INTO source(id, name) VALUES(0, '');
 CREATE TABLE era(id INTEGER PRIMARY KEY, boot TEXT NOT NULL, offset REAL, last REAL NOT NULL);
-PRAGMA user_version = 2;
 """
+_SINCE_3 = """
+ALTER TABLE reading ADD COLUMN sizes BLOB;
+PRAGMA user_version = 3;
+"""
+# A file's version → what it lacks; 0: a new one.
+_CHANGES = {0: _TABLES + _SINCE_2 + _SINCE_3, 1: _SINCE_2 + _SINCE_3, 2: _SINCE_3, _SCHEMA: ""}
 
 
 class Database:
@@ -79,48 +87,27 @@ class Database:
         """
         self._guarded(lambda: self._commit(change, synchronous))
 
-    def select(
+    def read(
         self,
         statement: str,
         values: Sequence[object],
-        is_enough: Callable[[tuple[Any, ...]], bool] = lambda _row: False,
-    ) -> list[tuple[Any, ...]]:
-        """The rows, up to the one (not the first) that ``is_enough``; none when the file turns out to be damaged.
+        take: Callable[[sqlite3.Cursor], _T],
+    ) -> _T | None:
+        """What ``take`` makes of the rows, perhaps at its second try; None when the file turned out to be damaged.
 
         Raises:
             StateDirectoryError: They cannot be read.
         """
-        found: list[tuple[Any, ...]] = []
+        found: list[_T] = []
+        replaced = self.replaced
 
-        def read() -> None:
-            found.clear()
-            for row in self.execute(statement, values):
-                if is_enough(row) and found:
-                    break
-                found.append(row)
+        def act() -> None:
+            rows = self.execute(statement, values)
+            if self.replaced is replaced:
+                found.append(take(rows))
 
-        self._guarded(read)
-        return found
-
-    def first(
-        self,
-        statement: str,
-        values: Sequence[object],
-        fits: Callable[[tuple[Any, ...]], bool] = lambda _row: True,
-    ) -> tuple[Any, ...] | None:
-        """The first row that fits; None: there is none, or the file turns out to be damaged.
-
-        Raises:
-            StateDirectoryError: They cannot be read.
-        """
-        found: tuple[Any, ...] | None = None
-
-        def read() -> None:
-            nonlocal found
-            found = next((row for row in self.execute(statement, values) if fits(row)), None)
-
-        self._guarded(read)
-        return found
+        self._guarded(act)
+        return found[0] if found else None
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """One statement, inside of a change or a look."""
@@ -179,8 +166,8 @@ class Database:
 
     def _unused(self) -> int:
         """Bytes of the file that hold nothing."""
-        ((pages,),) = self.select("PRAGMA freelist_count", ())
-        ((size,),) = self.select("PRAGMA page_size", ())
+        ((pages,),) = self.read("PRAGMA freelist_count", (), list) or ((0,),)
+        ((size,),) = self.read("PRAGMA page_size", (), list) or ((0,),)
         return int(pages * size)
 
     @property
@@ -214,7 +201,7 @@ class Database:
             return
         # A disk that fails to read a page of the schema looks like damage, too: only what stays is damage.
         self.close()
-        damage = self._damage(act)
+        damage = self._damage(self._check) or self._damage(act)
         if damage is None:
             return
         self.close()
@@ -225,13 +212,21 @@ class Database:
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
 
-    def _damage(self, act: Callable[[], None]) -> sqlite3.Error | None:
+    def _check(self) -> None:
+        """Looks for damage that shows only to who deletes: what AWS has would come back, and be sent, for ever."""
+        ((found,),) = self.execute("PRAGMA quick_check(1)").fetchall()
+        if found != "ok":
+            raise damaged(found)
+
+    def _damage(self, act: Callable[[], None]) -> Exception | None:
         """Does it; what is wrong with the file when it is damaged."""
         try:
             act()
-        except sqlite3.Error as error:
-            if not is_damage(error):
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if not is_damage(error, is_writable=os.access(self._path, os.W_OK)):
                 raise unusable(self._path, error) from error
+            # A statement under way, there in some variable, would hold on to the file: it could not be opened again.
+            traceback.clear_frames(error.__traceback__)
             return error
         return None
 
@@ -259,7 +254,7 @@ class Database:
             self._connection = connection
             try:
                 self._look(self)
-            except sqlite3.Error:
+            except (sqlite3.Error, UnicodeDecodeError):
                 self.close()
                 raise
         return self._connection
@@ -272,7 +267,7 @@ class Database:
         try:
             self._set_up(connection)
             self._is_at = self._found()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             connection.close()
             raise
         return connection
@@ -291,11 +286,7 @@ class Database:
         ):
             connection.execute(f"PRAGMA {pragma}")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            connection.executescript(f"BEGIN; {_TABLES} {_SINCE_2} COMMIT;")
-        elif version == 1:
-            connection.executescript(f"BEGIN; {_SINCE_2} COMMIT;")
-        elif version != _SCHEMA:
-            error = sqlite3.DatabaseError(f"made by another version, {version}")
-            error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
-            raise error
+        if version not in _CHANGES:
+            raise damaged(f"made by another version, {version}")
+        if version != _SCHEMA:
+            connection.executescript(f"BEGIN; {_CHANGES[version]} COMMIT;")

@@ -1,10 +1,10 @@
 """What is known of the queue's file without looking into it: topics, sources, and which of their readings wait."""
 
 import dataclasses
-from typing import Any
 
 from fleet_agent.record import mutable
 from fleet_agent.telemetry import runs
+from fleet_agent.telemetry.chunks import Row
 
 # Bits of a reading's id that count within its topic; those above are the topic's number.
 SHIFT = 40
@@ -58,6 +58,8 @@ class Topic:
     next: int = 0  # the sequence of the next reading
     left: int = 0  # readings in the file that AWS does not have
     unsent: runs.Runs = dataclasses.field(default_factory=list)
+    # In the file still, but AWS has these, or never will: to be deleted.
+    gone: runs.Runs = dataclasses.field(default_factory=list)
     lanes: dict[int, Lane] = dataclasses.field(default_factory=dict)  # by the sources' numbers
     last: Source | None = None  # who wrote to it last
     marker: int | None = None  # sequence of the emptied row that keeps ``next``
@@ -98,4 +100,4 @@ class Growth:
     topics: dict[str, GrownTopic] = dataclasses.field(default_factory=dict)
     lanes: dict[tuple[str, str], GrownLane] = dataclasses.field(default_factory=dict)
     places: list[tuple[Topic, int]] = dataclasses.field(default_factory=list)
-    rows: list[tuple[Any, ...]] = dataclasses.field(default_factory=list)
+    rows: list[Row] = dataclasses.field(default_factory=list)

@@ -15,10 +15,12 @@ from fleet_agent.telemetry import rows, runs
 from fleet_agent.telemetry.accounts import Accounts, Cause
 from fleet_agent.telemetry.ages import Ages
 from fleet_agent.telemetry.batch import Stored
+from fleet_agent.telemetry.chunks import Row
 from fleet_agent.telemetry.database import Database
 from fleet_agent.telemetry.inventory import SHIFT, Dropped, Growth, Source, Topic
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.recent import Recent
+from fleet_agent.telemetry.scan import Scan
 from fleet_agent.telemetry.waiting import Waiting
 
 NAME = "telemetry.sqlite3"
@@ -173,14 +175,13 @@ class Queue:
         first, end = runs.take(topic.unsent, most, from_end=newest)
         left = size
 
-        def is_enough(row: rows.Row) -> bool:
+        def is_enough(row: Row) -> bool:
             nonlocal left
             left -= len(row[4]) + 1
             return left < 0
 
-        base = topic.number << SHIFT
         try:
-            found = self._recent.take(base + first, base + end, is_enough, newest=newest)
+            found = self._recent.take(topic, first, end, is_enough, newest=newest)
         except StateDirectoryError:
             runs.add(topic.unsent, first, end)
             raise
@@ -243,12 +244,10 @@ class Queue:
             if self.ages.age(int(era), moment) <= self._bounds.max_age:
                 break
             sequence = topic.unsent[0][0]
-            row = self._file.first(
-                f"SELECT {rows.SOURCE}, length(payload) FROM reading WHERE id = ?",  # noqa: S608
-                ((topic.number << SHIFT) + sequence,),
-            )
-            if row is not None and self.has(topic):
-                self._drop(topic, topic.lanes[row[0]].source, sequence, row[1], "age")
+            old = rows.at(self._file, topic, sequence)
+            if old is not None and self.has(topic):
+                source = topic.lanes[old.source].source
+                self._drop(topic, source, sequence, len(old.payload), "age")
         if self.bytes < _SMALL and self._file.is_large:
             # Readings that come and go all the time leave some to be deleted at any moment.
             self.flush()
@@ -262,9 +261,8 @@ class Queue:
         """
         if (found := self._waiting.oldest()) is None:
             return None
-        identifier = (found[0].number << SHIFT) + found[0].unsent[0][0]
-        row = self._file.first("SELECT time FROM reading WHERE id = ?", (identifier,))
-        return None if row is None else float(row[0])
+        oldest = rows.at(self._file, found[0], found[0].unsent[0][0])
+        return None if oldest is None else float(oldest.time)
 
     @property
     def replaced(self) -> tuple[Path, str] | None:
@@ -276,7 +274,7 @@ class Queue:
     @property
     def has_unwritten(self) -> bool:
         """Whether readings that AWS has are still in the file."""
-        return bool(self._accounts.removed)
+        return bool(self._accounts.to_tidy)
 
     def flush(self) -> None:
         """Deletes what AWS has. Not forced to the disk: what a power cut brings back is sent again.
@@ -284,7 +282,7 @@ class Queue:
         Raises:
             StateDirectoryError: The file cannot be written; tried again with the next commit.
         """
-        if self._accounts.removed:
+        if self._accounts.to_tidy:
             self._write((), "normal")
 
     def close(self) -> None:
@@ -300,7 +298,7 @@ class Queue:
     def _write(self, readings: Sequence[Reading], synchronous: str) -> Growth:
         """Deletes what AWS has and insert the readings; what is known in memory changes once that is committed."""
         growth = Growth()
-        markers: dict[int, int] = {}
+        markers: dict[int, int | None] = {}
         surplus: list[Topic] = []
         changed: list[Source] = []
 
@@ -310,9 +308,9 @@ class Queue:
             nonlocal growth, surplus, changed
             growth = accounts.plan(readings, *self.ages.now)
             markers.clear()
-            for topic, first, end in accounts.removed:
+            for topic in accounts.to_tidy.values():
                 is_growing = topic.name in growth.topics
-                rows.delete(file, topic, first, end, markers, is_growing=is_growing)
+                markers[topic.number] = rows.delete(file, topic, is_growing=is_growing)
             surplus = accounts.surplus(TOPICS_KEPT, growth)
             for topic in surplus:
                 rows.delete_topic(file, topic, markers.get(topic.number, topic.marker))
@@ -331,14 +329,14 @@ class Queue:
 
     def _look_around(self, file: Database) -> None:
         """Learns what is in the file: all of it is read, so that damage shows now."""
-        stock = rows.Stock(file)
-        self._accounts.load(stock)
+        scan = Scan(file)
+        self._accounts.load(scan)
         self._recent = Recent(file)
-        self.ages.load(stock.eras, stock.used)
+        self.ages.load(scan.eras, scan.used)
         self._waiting = Waiting(file)
         for topic in self._accounts.names.values():
             for lane in topic.lanes.values():
-                head = stock.heads[topic.number, lane.source.number]
+                head = scan.heads[topic.number, lane.source.number]
                 unsent, lane.unsent = lane.unsent, 0
                 self._waiting.put(lane, unsent, lane.first, head)
 

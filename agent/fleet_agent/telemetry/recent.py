@@ -1,10 +1,11 @@
 """Rows of the queue's file, from memory where they were stored a moment ago: what drains fast is not read again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from fleet_agent.telemetry import rows
+from fleet_agent.telemetry.chunks import Row
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.rows import Row
+from fleet_agent.telemetry.inventory import SHIFT, Topic
 
 # Kept in memory, at most: those that are not sent soon are read from the file.
 MOST = 1000
@@ -35,15 +36,22 @@ class Recent:
         self._bytes += size
 
     def take(
-        self, first: int, end: int, is_enough: Callable[[Row], bool], *, newest: bool
+        self,
+        topic: Topic,
+        first: int,
+        end: int,
+        is_enough: Callable[[Row], bool],
+        *,
+        newest: bool,
     ) -> list[Row]:
-        """Rows of ids that follow each other, up to the one (not the first) that ``is_enough``, or some of them.
+        """A topic's rows that follow each other, up to the one (not the first) that ``is_enough``, or some of them.
 
         Args:
-            first: The lowest id.
-            end: Behind the highest.
+            topic: Whose.
+            first: Sequence of the first.
+            end: Behind the last.
             is_enough: Asked once for each row.
-            newest: From the highest one on.
+            newest: From the last one on.
 
         Returns:
             In that order; none when a damaged file was replaced.
@@ -51,14 +59,20 @@ class Recent:
         Raises:
             StateDirectoryError: The file cannot be read.
         """
-        identifiers = range(end - 1, first - 1, -1) if newest else range(first, end)
-        found: list[Row] = []
-        for row in map(self._rows.get, identifiers):
-            if row is None or (is_enough(row) and found):
-                break
-            found.append(row)
+        base = topic.number << SHIFT
+        identifiers = range(base + first, base + end)
+
+        def up_to_enough(readings: Iterable[Row | None]) -> list[Row]:
+            found: list[Row] = []
+            for row in readings:
+                if row is None or (is_enough(row) and found):
+                    break
+                found.append(row)
+            return found
+
+        found = up_to_enough(map(self._rows.get, reversed(identifiers) if newest else identifiers))
         if not found:
-            found = self._file.select(rows.select(newest=newest), (first, end), is_enough)
+            found = rows.read(self._file, topic, first, end, up_to_enough, newest=newest) or []
         for row in found:
             self.drop(row[0])
         return found

@@ -10,27 +10,31 @@ rows. ``benchmarks/queue_layouts.py`` has it at 0.9 to 1.2 of this one's speed w
 column writes 12.3 KB for a reading that is committed and sent alone, this one 8.2.
 """
 
-from collections.abc import Iterable
-from typing import Any
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
-from fleet_agent.telemetry import runs
+from fleet_agent.record import mutable
+from fleet_agent.telemetry import chunks, runs
 from fleet_agent.telemetry.ages import UNKNOWN, Era
 from fleet_agent.telemetry.batch import Stored
+from fleet_agent.telemetry.chunks import Row
+from fleet_agent.telemetry.damage import damaged
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.inventory import SHIFT, Dropped, Source, Topic
+from fleet_agent.telemetry.inventory import SHIFT, Lane, Source, Topic
 from fleet_agent.telemetry.reading import BINARY, JSON, TEXT, Reading
+
+_T = TypeVar("_T")
 
 TYPES = (JSON, TEXT, BINARY)
 
 # Of readings that an older version stored only the wall time is known, and when they expire by it.
 SOURCE = "coalesce(source, 0)"
 MOMENT = f"coalesce(era, {UNKNOWN}), coalesce(moment, time)"
-_ROW = f"id, time, priority, type, payload, {SOURCE}, {MOMENT}, coalesce(lifetime, expires - time)"
+_CHUNK = f"id, time, priority, type, payload, {SOURCE}, {MOMENT}, coalesce(lifetime, expires - time), sizes"
 
-# A reading as it is inserted and found: id, time, priority, type, payload, source, era, moment, lifetime.
-Row = tuple[Any, ...]
-
-_SEQUENCE = (1 << SHIFT) - 1
+SEQUENCE = (1 << SHIFT) - 1
+_MOST = 1e15  # no time, and no number of anything, is as large
 
 
 def row(identifier: int, reading: Reading, source: int, era: int, moment: float) -> Row:
@@ -45,7 +49,8 @@ def row(identifier: int, reading: Reading, source: int, era: int, moment: float)
         source,
         era,
         moment,
-        None if reading.expires is None else reading.expires - reading.time,
+        # So that what expires after as many seconds has as many here.
+        None if reading.expires is None else round(reading.expires - reading.time, 3),
     )
 
 
@@ -54,17 +59,129 @@ def size(rows: Iterable[Row]) -> int:
     return sum([len(row[4]) for row in rows])
 
 
-def select(*, newest: bool) -> str:
-    """The statement that finds rows from an id up to another, which is not one of them."""
-    order = "DESC" if newest else "ASC"
-    return f"SELECT {_ROW} FROM reading WHERE id >= ? AND id < ? ORDER BY id {order}"  # noqa: S608
+# The chunk that the first is in may begin before it.
+_RANGE = (
+    "FROM reading "
+    "WHERE id >= coalesce((SELECT max(id) FROM reading WHERE id <= ?1), ?1) AND id < ?2"
+)
+_OLDEST_FIRST = f"SELECT {_CHUNK} {_RANGE} ORDER BY id"
+_NEWEST_FIRST = f"{_OLDEST_FIRST} DESC"
+_OF_SOURCE = f"SELECT id, length(payload), sizes, {MOMENT} {_RANGE} AND {SOURCE} = ?3 ORDER BY id"
+
+
+def read(
+    file: Database,
+    topic: Topic,
+    first: int,
+    end: int,
+    take: Callable[[Iterator[Row]], _T],
+    *,
+    newest: bool = False,
+) -> _T | None:
+    """Reads a topic's readings that wait and follow each other, until ``take`` has what it wants.
+
+    Args:
+        file: The file.
+        topic: Whose readings.
+        first: Sequence of the first.
+        end: Behind the last.
+        take: Gets them; called once more where the file could not be read at first.
+        newest: From the last one on.
+
+    Returns:
+        What ``take`` returns; None: the file turned out to be damaged, and was replaced.
+
+    Raises:
+        StateDirectoryError: They cannot be read.
+    """
+    ids = range((topic.number << SHIFT) + first, (topic.number << SHIFT) + end)
+
+    def split(found: Iterable[chunks.Chunk]) -> Iterator[Row]:
+        for chunk in found:
+            rows = chunks.split(chunk)
+            if rows[-1][0] >= ids[0]:
+                _check(chunk, topic)
+            yield from (row for row in (reversed(rows) if newest else rows) if row[0] in ids)
+
+    def expected(found: Iterable[chunks.Chunk]) -> Iterator[Row]:
+        rows = split(found)
+        for identifier in reversed(ids) if newest else ids:
+            row = next(rows, None)
+            if row is None or row[0] != identifier:
+                raise damaged("readings are missing")
+            yield row
+
+    statement = _NEWEST_FIRST if newest else _OLDEST_FIRST
+    return file.read(statement, (ids.start, ids.stop), lambda found: take(expected(found)))
+
+
+def at(file: Database, topic: Topic, sequence: int) -> Stored | None:
+    """A reading that waits; None: the file turned out to be damaged, and was replaced.
+
+    Raises:
+        StateDirectoryError: It cannot be read.
+    """
+    return read(file, topic, sequence, sequence + 1, lambda found: stored(next(found)))
+
+
+@mutable
+class Head:
+    """A lane's oldest reading: where it is, when it was stored, and the bytes of its payload."""
+
+    sequence: int
+    size: int
+    era: int
+    moment: float
+
+
+def head(file: Database, lane: Lane) -> Head | None:
+    """A lane's oldest reading that is not under way; None: there is none.
+
+    Raises:
+        StateDirectoryError: It cannot be read.
+    """
+    unsent = lane.topic.unsent
+    if not unsent:
+        return None
+
+    def take(found: Iterable[tuple[Any, ...]]) -> Head | None:
+        for identifier, size, sizes, era, moment in found:
+            first = identifier & SEQUENCE
+            lengths = chunks.lengths(sizes, size)
+            sequence = runs.at_or_after(unsent, first)
+            if sequence is not None and sequence < first + len(lengths):
+                if not are_numbers(era, moment):
+                    raise damaged("a reading makes no sense")
+                return Head(sequence, lengths[sequence - first], era, moment)
+        return None
+
+    base = lane.topic.number << SHIFT
+    first = base + max(lane.first, unsent[0][0])
+    return file.read(_OF_SOURCE, (first, base + unsent[-1][1], lane.source.number), take)
+
+
+def _check(chunk: chunks.Chunk, topic: Topic) -> None:
+    """Is sure that a row's values are what they were when it was stored, as far as can be seen."""
+    _, time, priority, content_type, _, source, era, moment, lifetime, _ = chunk
+    if not (
+        are_numbers(time, priority, era, moment, lifetime or 0)
+        and isinstance(content_type, int)
+        and 0 <= content_type < len(TYPES)
+        and source in topic.lanes
+    ):
+        raise damaged("a reading makes no sense")
+
+
+def are_numbers(*values: object) -> bool:
+    """Whether all of them are numbers that a file of ours may hold."""
+    return all(isinstance(value, int | float) and abs(value) < _MOST for value in values)
 
 
 def stored(row: Row) -> Stored:
     """A reading as it is sent."""
     number, time, _, content_type, payload, source, era, moment, lifetime = row
     return Stored(
-        number & _SEQUENCE, payload, time, TYPES[content_type], source, era, moment, lifetime
+        number & SEQUENCE, payload, time, TYPES[content_type], source, era, moment, lifetime
     )
 
 
@@ -74,41 +191,60 @@ def insert(file: Database, topics: Iterable[Topic], rows: list[Row]) -> None:
         "INSERT INTO topic VALUES(?, ?)",
         [(topic.number, topic.name) for topic in topics if topic.is_new],
     )
+    # Those of several topics may have come in turns.
+    _insert(file, chunks.join(sorted(rows, key=_identifier)))
+
+
+_identifier = operator.itemgetter(0)
+
+
+def _insert(file: Database, found: list[chunks.Chunk]) -> None:
     file.execute_many(
-        "INSERT INTO reading(id, time, priority, type, payload, source, era, moment, lifetime) "
-        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        rows,
+        "INSERT INTO reading(id, time, priority, type, payload, source, era, moment, lifetime, sizes) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        found,
     )
 
 
-def delete(
-    file: Database,
-    topic: Topic,
-    first: int,
-    end: int,
-    markers: dict[int, int],
-    *,
-    is_growing: bool,
-) -> None:
-    """Deletes from ``first`` up to ``end``, but leaves the topic's last row behind, emptied, to keep its sequence.
+def delete(file: Database, topic: Topic, *, is_growing: bool) -> int | None:
+    """Deletes what is gone of a topic; when that was all, an empty row stays behind and keeps its sequence.
 
     Args:
         file: The file.
-        topic: Whose readings.
-        first: Sequence of the first.
-        end: Behind the last.
-        markers: Gets the emptied row's sequence, by the topic's number.
+        topic: Whose readings; something of it is gone.
         is_growing: The topic gets more in the same transaction: those keep its sequence.
+
+    Returns:
+        The sequence of the empty row; None: there is none.
     """
     base = topic.number << SHIFT
-    marker = markers.get(topic.number, topic.marker)
-    if marker is not None and marker < first:
-        delete_row(file, topic, marker)
-    if end == topic.next and not is_growing:
-        end -= 1
-        markers[topic.number] = end
-        file.execute("UPDATE reading SET payload = NULL WHERE id = ?", (base + end,))
-    file.execute("DELETE FROM reading WHERE id >= ? AND id < ?", (base + first, base + end))
+    if topic.marker is not None:
+        delete_row(file, topic, topic.marker)
+    for first, end in topic.gone:
+        _cut(file, base + first)
+        _cut(file, base + end)
+        file.execute("DELETE FROM reading WHERE id >= ? AND id < ?", (base + first, base + end))
+    last = topic.gone[-1][1] - 1
+    if is_growing or last + 1 < topic.next:
+        return None
+    source = topic.last.number if topic.last else 0
+    file.execute("INSERT INTO reading(id, source) VALUES(?, ?)", (base + last, source))
+    return last
+
+
+def _cut(file: Database, identifier: int) -> None:
+    """Makes a reading the first of its chunk."""
+    found = file.execute(
+        f"SELECT {_CHUNK} FROM reading WHERE sizes NOT NULL "  # noqa: S608
+        f"AND id = (SELECT max(id) FROM reading WHERE id > ?1 - {chunks.MOST} AND id < ?1)",
+        (identifier,),
+    )
+    for chunk in found.fetchall():
+        rows = chunks.split(chunk)
+        at = identifier - chunk[0]
+        if at < len(rows):
+            file.execute("DELETE FROM reading WHERE id = ?", (chunk[0],))
+            _insert(file, chunks.join(rows[:at]) + chunks.join(rows[at:]))
 
 
 def delete_row(file: Database, topic: Topic, sequence: int) -> None:
@@ -142,64 +278,3 @@ def write_eras(file: Database, eras: Iterable[Era]) -> None:
         "INSERT INTO era(id, boot, offset, last) VALUES(?, ?, ?, ?)",
         [(era.number, era.boot, era.offset, era.last) for era in eras],
     )
-
-
-class Stock:
-    """All that is in the file, read so that damage shows now.
-
-    ``removed`` can be deleted: markers that are not their topic's last row any more. ``heads`` are the lanes' first
-    readings: era and moment.
-    """
-
-    def __init__(self, file: Database) -> None:
-        self.topics = {
-            number: Topic(number, name, is_new=False)
-            for number, name in file.execute("SELECT id, name FROM topic")
-        }
-        self.sources = {
-            number: Source(number, name, dropped=Dropped(*lost), is_changed=False)
-            for number, name, *lost in file.execute(
-                "SELECT id, name, full, age, expired, refused FROM source"
-            )
-        }
-        self.eras = [
-            Era(*found) for found in file.execute("SELECT id, boot, offset, last FROM era")
-        ]
-        self.removed: list[tuple[Topic, int, int]] = []
-        self.used: set[int] = set()
-        self.heads: dict[tuple[int, int], tuple[int, float]] = {}
-        rows = file.execute(
-            f"SELECT id, priority, length(payload), {SOURCE}, {MOMENT} FROM reading ORDER BY id"  # noqa: S608
-        )
-        for found in rows:
-            self._add(*found)
-
-    def _add(
-        self,
-        identifier: int,
-        priority: int,
-        size: int | None,
-        number: int,
-        era: int,
-        moment: float,
-    ) -> None:
-        topic = self.topics[identifier >> SHIFT]
-        sequence = identifier & _SEQUENCE
-        source = self.sources[number]
-        if topic.marker is not None:
-            self.removed.append((topic, topic.marker, topic.marker + 1))
-        topic.next, topic.marker, topic.last = sequence + 1, None, source
-        if size is None:
-            topic.marker = sequence
-            return
-        self.used.add(era)
-        runs.add(topic.unsent, sequence, sequence + 1)
-        topic.left += 1
-        source.count += 1
-        source.bytes += size
-        lane = topic.lane(source)
-        if not lane.unsent:
-            lane.first = sequence
-            self.heads[topic.number, number] = (era, moment)
-        lane.unsent += 1
-        lane.priority = priority

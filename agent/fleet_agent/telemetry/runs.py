@@ -45,10 +45,12 @@ def remove(runs: Runs, number: int) -> None:
     runs[at : at + 1] = [run for run in ((first, number), (number + 1, end)) if run[0] < run[1]]
 
 
-def has(runs: Runs, number: int) -> bool:
-    """Whether it is in."""
+def at_or_after(runs: Runs, number: int) -> int | None:
+    """The lowest of those that are in, and not below the number; None: there is none."""
     at = _at(runs, number)
-    return at >= 0 and number < runs[at][1]
+    if at >= 0 and number < runs[at][1]:
+        return number
+    return runs[at + 1][0] if at + 1 < len(runs) else None
 
 
 def _at(runs: Runs, number: int) -> int:

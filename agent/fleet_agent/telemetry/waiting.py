@@ -6,11 +6,10 @@ floods the queue loses its own readings, not those of others. A step costs the l
 
 from collections.abc import Collection
 
-from fleet_agent.telemetry import runs
+from fleet_agent.telemetry import rows
 from fleet_agent.telemetry.database import Database
 from fleet_agent.telemetry.heads import Heads, Key
-from fleet_agent.telemetry.inventory import SHIFT, Lane, Source, Topic
-from fleet_agent.telemetry.rows import MOMENT, SOURCE
+from fleet_agent.telemetry.inventory import Lane, Source, Topic
 from fleet_agent.telemetry.turns import Turns
 
 _EARLIEST: Key = (0, 0.0)
@@ -99,34 +98,22 @@ class Waiting:
         for source in greedy:
             if found := self._lanes[source.number].first():
                 lane = found[0]
-                row = self._row(lane)
-                if row is not None:
-                    return lane, lane.first, row[2]
+                if head := self._head(lane):
+                    return lane, head.sequence, head.size
         return None
 
     def _look_at_topic(self, topic: Topic) -> Key | None:
         if not topic.unsent:
             return None
-        identifier = (topic.number << SHIFT) + topic.unsent[0][0]
-        return self._file.first(f"SELECT {MOMENT} FROM reading WHERE id = ?", (identifier,))  # noqa: S608
+        oldest = rows.at(self._file, topic, topic.unsent[0][0])
+        return (oldest.era, oldest.moment) if oldest else None
 
     def _look_at_lane(self, lane: Lane) -> Key | None:
-        row = self._row(lane)
-        return row and (lane.priority, row[0], row[1])
+        head = self._head(lane)
+        return (lane.priority, head.era, head.moment) if head else None
 
-    def _row(self, lane: Lane) -> tuple[int, float, int] | None:
-        """Era, moment and size of a lane's oldest, which is the lane's ``first`` from now on."""
-        unsent = lane.topic.unsent
-        if not unsent:
-            return None
-        base = lane.topic.number << SHIFT
-        row = self._file.first(
-            f"SELECT {MOMENT}, length(payload), id FROM reading "  # noqa: S608
-            f"WHERE id >= ? AND id < ? AND {SOURCE} = ? ORDER BY id",
-            (base + max(lane.first, unsent[0][0]), base + unsent[-1][1], lane.source.number),
-            lambda found: runs.has(unsent, found[3] - base),
-        )
-        if row is None:
-            return None
-        lane.first = row[3] - base
-        return row[:3]
+    def _head(self, lane: Lane) -> rows.Head | None:
+        head = rows.head(self._file, lane)
+        if head is not None:
+            lane.first = head.sequence
+        return head

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +83,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    # As of a disk that is mounted read-only.
+    monkeypatch.setattr(os, "access", lambda *_: False)
     bench = Bench(tmp_path / "q")
     yield bench
     bench.fix_disk()

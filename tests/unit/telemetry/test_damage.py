@@ -22,6 +22,10 @@ def error(code: int | None) -> sqlite3.Error:
         (sqlite3.SQLITE_CORRUPT_INDEX, True),
         (sqlite3.SQLITE_NOTADB, True),
         (sqlite3.SQLITE_FORMAT, True),
+        (sqlite3.SQLITE_ERROR, True),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, True),
+        (sqlite3.SQLITE_READONLY, True),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, False),
         (sqlite3.SQLITE_FULL, False),
         (sqlite3.SQLITE_IOERR_READ, False),
         (sqlite3.SQLITE_BUSY, False),
@@ -31,6 +35,10 @@ def error(code: int | None) -> sqlite3.Error:
 )
 def test_only_what_does_not_heal_is_damage(code: int | None, is_it: bool) -> None:
     assert is_damage(error(code)) is is_it
+
+
+def test_a_file_on_a_disk_that_is_read_only_is_not_damaged() -> None:
+    assert not is_damage(error(sqlite3.SQLITE_READONLY), is_writable=False)
 
 
 @pytest.mark.parametrize(

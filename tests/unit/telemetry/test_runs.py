@@ -30,3 +30,6 @@ def test_runs_are_a_set_of_numbers(steps: list[tuple[str, int, int]]) -> None:
             model -= taken
         assert {each for first, end in held for each in range(first, end)} == model
         assert list(runs.of(sorted(model))) == held
+        for least in range(40):
+            above = [each for each in model if each >= least]
+            assert runs.at_or_after(held, least) == min(above, default=None)
