@@ -1,10 +1,10 @@
 """Readings as rows of the queue's file: what is written, deleted and found there.
 
 A reading's id is its topic's number and its sequence in that topic, side by side in one integer: no index, and each
-topic together in the file. The sequence goes on after a restart, since a topic's last row stays behind, emptied, when
-everything of it was sent.
+topic together in the file. Readings that were stored together share a row (``chunks``): only who deletes has to know.
+The sequence goes on after a restart, since an empty row stays behind in a topic's end when everything of it was sent.
 
-A WITHOUT ROWID table of (topic, sequence), with the next sequence in a column of the topic, would do without emptied
+A WITHOUT ROWID table of (topic, sequence), with the next sequence in a column of the topic, would do without empty
 rows. ``benchmarks/queue_layouts.py`` has it at 0.9 to 1.2 of this one's speed with 200 bytes a reading and at 0.7 to
 0.9 with 2000, where it writes 2.2 times the bytes (its rows overflow into pages of their own). Either table with such a
 column writes 12.3 KB for a reading that is committed and sent alone, this one 8.2.
