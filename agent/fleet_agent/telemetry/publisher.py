@@ -20,12 +20,12 @@ from fleet_agent.telemetry.accounts import Cause
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.blocks import Blocks, Patience
 from fleet_agent.telemetry.commits import Commits
-from fleet_agent.telemetry.culprits import Culprits
-from fleet_agent.telemetry.hand import Hand
+from fleet_agent.telemetry.composer import Hand
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.pace import Pace
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Callback, Reading
+from fleet_agent.telemetry.suspects import Culprits
 from fleet_agent.telemetry.under_way import Answer, Counts, Problems, Sent
 from fleet_agent.telemetry.verdict import Verdict
 
@@ -357,7 +357,7 @@ class Publisher:
             return None
         return Sent(answer, [], message, now)
 
-    # What is not sent (hand.Watcher) ----------------------------------------------------------------------------------
+    # What is not sent (composer.Watcher) ----------------------------------------------------------------------------------
 
     def until(self, topic: Topic) -> float:
         """When messages of this topic may go (monotonic seconds)."""

@@ -80,7 +80,7 @@ FACTS = (
         documented="DISCONNECT 135",
         sandbox="DISCONNECT 135",
         how="publish to another thing's topic with QoS 0",
-        follows="agent: telemetry/culprits.py",
+        follows="agent: telemetry/suspects.py",
     ),
     Fact(
         id="subscribe-refused",

@@ -23,7 +23,7 @@ from fleet_agent.telemetry import commits
 from fleet_agent.telemetry.batch import packet_size
 from fleet_agent.telemetry.blocks import DISK, POLICY
 from fleet_agent.telemetry.commits import FLUSH_EVERY
-from fleet_agent.telemetry.hand import SINGLES
+from fleet_agent.telemetry.composer import SINGLES
 from fleet_agent.telemetry.publisher import ANSWERS_KEPT, DROPPED_SHOWN, REFUSED_KEPT, Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT, Reading

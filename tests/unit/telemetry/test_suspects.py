@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet_agent.telemetry.culprits import QUICK, Culprits
+from fleet_agent.telemetry.suspects import QUICK, Culprits
 
 
 @pytest.fixture
