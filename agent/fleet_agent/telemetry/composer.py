@@ -1,6 +1,6 @@
 """From the queue to messages: whose turn it is, which readings go together, and what fits into the server's limits.
 
-What is in hand was taken from the queue and is not sent yet; it goes back when it cannot be sent.
+What it holds was taken from the queue and is not sent yet; it goes back when it cannot be sent.
 """
 
 import collections
@@ -19,7 +19,7 @@ from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.queue import Queue
 
-# Messages that are taken in hand at once: a topic whose readings do not go together has no longer turn than others.
+# Messages that are composed at once: a topic whose readings do not go together has no longer a turn than others.
 SINGLES = 32
 
 # Bytes of a packet besides its payload, at most: a topic of four bytes a character, and what the agent adds.
@@ -44,16 +44,16 @@ class Watcher(Protocol):
 
 # Not frozen: there is one a message, and that costs.
 @mutable
-class Drawn:
-    """A message made of a topic's readings."""
+class Composed:
+    """A message, and the readings of a topic that it carries."""
 
     topic: Topic
     readings: list[Stored]
     message: Outgoing
 
 
-class Hand:
-    """Makes messages of what the queue has.
+class Composer:
+    """Makes messages of what waits in the queue.
 
     Args:
         queue: Where readings wait.
@@ -70,10 +70,10 @@ class Hand:
         self._batch = settings.batch
         self._packet: int | None = None  # bytes that the server takes
         self._parts: collections.deque[tuple[Topic, list[Stored]]] = collections.deque()
-        self._made: Drawn | None = None  # of the first part
+        self._made: Composed | None = None  # of the first part
         # Topic's number → when its readings wait for no others any more.
         self._gathering: dict[int, float] = {}
-        self._is_hasty = False
+        self._is_urgent = False
 
     def begin(self, packet: int | None) -> None:
         """A new connection: all is tried again.
@@ -92,11 +92,11 @@ class Hand:
         self._batch = dataclasses.replace(self._batch, max_bytes=size)
         self.empty()
 
-    def hurry(self, *, is_hasty: bool) -> None:
-        """Whether readings do not wait for others."""
-        if is_hasty and not self._is_hasty:
+    def set_urgent(self, *, is_urgent: bool) -> None:
+        """Whether readings are sent without waiting for others to share their message."""
+        if is_urgent and not self._is_urgent:
             self._queue.wake()
-        self._is_hasty = is_hasty
+        self._is_urgent = is_urgent
 
     def grown(self, topics: Collection[Topic]) -> None:
         """These have more readings: perhaps enough for a message."""
@@ -123,9 +123,9 @@ class Hand:
         """
         if not self._parts:
             if suspect is not None:
-                self._draw(suspect, 1 if singly else self._most)
+                self._take_parts(suspect, 1 if singly else self._most)
             elif (topic := self._queue.next(now)) and not self._is_to_wait(topic, now):
-                self._draw(topic, self._most)
+                self._take_parts(topic, self._most)
         if not self._parts:
             return
         topic, readings = self._parts[0]
@@ -141,7 +141,7 @@ class Hand:
             or len(message.payload) + _AROUND <= most
             or (size := batch.packet_size(message)) <= most
         ):
-            self._made = Drawn(topic, readings, message)
+            self._made = Composed(topic, readings, message)
             return
         self._parts.popleft()
         if len(readings) > 1:
@@ -150,8 +150,8 @@ class Hand:
         else:
             self._watcher.too_large(topic, readings, size, most)
 
-    def take(self) -> Drawn:
-        """The message that is ready; it is in hand no more."""
+    def take(self) -> Composed:
+        """The message that is ready; it is no longer held."""
         made = self._made
         assert made  # noqa: S101 - who takes has looked
         self._made = None
@@ -159,7 +159,7 @@ class Hand:
         return made
 
     def empty(self, only: Topic | None = None) -> None:
-        """Gives back what is in hand, all or of one topic."""
+        """Gives what is held back to the queue, all or of one topic."""
         parts = list(self._parts)
         self._parts.clear()
         self._made = None
@@ -170,7 +170,7 @@ class Hand:
                 self._parts.append((topic, readings))
 
     def __iter__(self) -> Iterator[tuple[Topic, list[Stored]]]:
-        """What is in hand."""
+        """What is held."""
         return iter(list(self._parts))
 
     @property
@@ -184,7 +184,7 @@ class Hand:
         """Leaves a topic alone that AWS refused, and one whose readings others may join."""
         until = self._watcher.until(topic)
         delay = self._settings.batch.max_delay
-        if until <= now and delay and not self._is_hasty and not self._is_full(topic):
+        if until <= now and delay and not self._is_urgent and not self._is_full(topic):
             until = self._gathering.setdefault(topic.number, now + delay)
         if until > now:
             self._queue.rest(topic, until)
@@ -193,8 +193,8 @@ class Hand:
     def _is_full(self, topic: Topic) -> bool:
         return topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings
 
-    def _draw(self, topic: Topic, most: int) -> None:
-        """Takes readings of a topic in hand, as messages."""
+    def _take_parts(self, topic: Topic, most: int) -> None:
+        """Takes readings of a topic from the queue, as the parts that messages are made of."""
         self._gathering.pop(topic.number, None)
         is_newest = self._settings.drain == "newest-first"
         try:

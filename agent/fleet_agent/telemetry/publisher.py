@@ -20,12 +20,12 @@ from fleet_agent.telemetry.accounts import Cause
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.blocks import Blocks, Patience
 from fleet_agent.telemetry.commits import Commits
-from fleet_agent.telemetry.composer import Hand
+from fleet_agent.telemetry.composer import Composer
 from fleet_agent.telemetry.inventory import Topic
 from fleet_agent.telemetry.pace import Pace
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Callback, Reading
-from fleet_agent.telemetry.suspects import Culprits
+from fleet_agent.telemetry.suspects import Suspects
 from fleet_agent.telemetry.under_way import Answer, Counts, Problems, Sent
 from fleet_agent.telemetry.verdict import Verdict
 
@@ -65,14 +65,14 @@ class Publisher:
         self._window = settings.limits.unacknowledged
         self._answers: collections.deque[Answer] = collections.deque()
         self._cut_answers: list[Answer] = []  # to be sent again, in the order of before
-        self._hand = Hand(queue, settings, clock, self)
+        self._composer = Composer(queue, settings, clock, self)
         self._sent: dict[Sent, None] = {}
         self._refused_topics: set[str] = set()
         self._blocks = Blocks()
-        self._suspects = Culprits()
+        self._suspects = Suspects()
         self._culprit: Sent | None = None
         self._is_cut = False
-        # Topics of culprits: a new connection is no reason to try them again.
+        # Topics that ended connections: a new one is no reason to try them again.
         self._enders = Blocks()
         self._enders_shown: dict[str, float] = {}  # topic → until when
         self._counts = Counts()
@@ -131,7 +131,7 @@ class Publisher:
         self._cut_answers.clear()
         # A new connection, perhaps a new policy: all is tried again.
         self._blocks.clear()
-        self._hand.begin(self._limits.packet)
+        self._composer.begin(self._limits.packet)
         for topic in [
             refused
             for refused in self._refused_topics
@@ -144,7 +144,7 @@ class Publisher:
         """Sends no more. What was sent and is not acknowledged comes back by its ``Published`` events."""
         self._cut()
         self._session = None
-        self._hand.empty()
+        self._composer.empty()
 
     def leave(self) -> None:
         """We end the connection ourselves: what is under way is sent again, and nothing of it is suspected."""
@@ -155,7 +155,7 @@ class Publisher:
             else:
                 self._queue.give_back(sent.of, sent.readings)
         self._session = None
-        self._hand.empty()
+        self._composer.empty()
 
     def _cut(self) -> None:
         """The connection ended: once for each, whichever news of it comes first."""
@@ -227,7 +227,7 @@ class Publisher:
             return
         if found is Verdict.LARGE and len(readings) > 1:
             self._queue.give_back(topic, readings)
-            self._hand.shrink(sent.message)
+            self._composer.shrink(sent.message)
             return
         self._not_taken(topic.name, verdict.problem(event, self._endpoint))
         is_policy = found is Verdict.POLICY
@@ -238,7 +238,7 @@ class Publisher:
             return
         self._queue.give_back(topic, readings)
         self._block(topic, blocks.POLICY if is_policy else blocks.OTHERS)
-        self._hand.empty(topic)
+        self._composer.empty(topic)
 
     def _block(self, topic: Topic, patience: Patience) -> None:
         self._blocks.block(topic.number, patience, self._clock.monotonic())
@@ -280,16 +280,16 @@ class Publisher:
         Returns:
             Seconds to leave alone what comes, for readings that wait to share a commit; mostly 0.
         """
-        self._hand.hurry(is_hasty=at_once)
-        self._hand.grown(self._commits.settle(at_once=at_once))
+        self._composer.set_urgent(is_urgent=at_once)
+        self._composer.grown(self._commits.settle(at_once=at_once))
         self._pump()
         self._commits.report_lost(self._held)
         return self._commits.pause
 
     def _held(self) -> list[tuple[Topic, list[Stored]]]:
-        """What is in hand or under way."""
+        """What is composed or under way."""
         flying = [(sent.of, sent.readings) for sent in self._sent if isinstance(sent.of, Topic)]
-        return [*self._hand, *flying]
+        return [*self._composer, *flying]
 
     # Out ------------------------------------------------------------------------------------------------------------
 
@@ -313,10 +313,10 @@ class Publisher:
         window = self._window
         if not self._session or self._is_cut or len(self._sent) >= (1 if suspect else window):
             return math.inf
-        ready = now if self._answers or suspect else self._hand.due()
+        ready = now if self._answers or suspect else self._composer.due()
         if ready == math.inf:
             return ready
-        message = self._answers[0].message if self._answers else self._hand.ready
+        message = self._answers[0].message if self._answers else self._composer.ready
         return max(ready, now + self._pace.wait(now, self._size(message) if message else 0))
 
     def _size(self, message: Outgoing) -> int:
@@ -326,7 +326,7 @@ class Publisher:
     def _suspect(self, now: float) -> Topic | Answer | None:
         """What is to be sent alone now, or is under way so."""
         busy = {sent.of for sent in self._sent} | set(self._answers)
-        busy |= {topic for topic, _ in self._hand} | set(self._cut_answers)
+        busy |= {topic for topic, _ in self._composer} | set(self._cut_answers)
         for key in self._suspects:
             if isinstance(key, (Topic, Answer)) and key in busy:
                 return key
@@ -339,13 +339,13 @@ class Publisher:
     def _next(self, now: float) -> Sent | None:
         if self._answers:
             return self._fitting_answer(self._answers.popleft(), now)
-        if self._hand.ready:
-            drawn = self._hand.take()
-            return Sent(drawn.topic, drawn.readings, drawn.message, now)
+        if self._composer.ready:
+            composed = self._composer.take()
+            return Sent(composed.topic, composed.readings, composed.message, now)
         suspect = self._suspect(now) if self._suspects else None
         topic = suspect if isinstance(suspect, Topic) else None
         singly = topic is not None and self._suspects.was_alone(topic)
-        self._hand.make(now, topic, singly=singly)
+        self._composer.make(now, topic, singly=singly)
         return None
 
     def _fitting_answer(self, answer: Answer, now: float) -> Sent | None:
@@ -357,7 +357,7 @@ class Publisher:
             return None
         return Sent(answer, [], message, now)
 
-    # What is not sent (composer.Watcher) ----------------------------------------------------------------------------------
+    # What is not sent (composer.Watcher) ------------------------------------------------------------------------------
 
     def until(self, topic: Topic) -> float:
         """When messages of this topic may go (monotonic seconds)."""

@@ -24,7 +24,7 @@ class _Suspect:
     strikes: int = 0  # ... and how often one was alone
 
 
-class Culprits:
+class Suspects:
     """Topics and answers, by themselves."""
 
     def __init__(self) -> None:
