@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 SOON = 1.0  # seconds after which a command is reported to be in progress
 LIMIT = 10.0  # seconds to AWS's first answer; doubled with each try
 TRIES = 8  # of an answer: more than an hour
+# Refused commands that wait for AWS to take the answer: half of what the server may have on its way to this device
+# unacknowledged, so that other messages still come where AWS never says that it took one.
+REFUSED_KEPT = 50
 _TEXT = 1024  # characters of a reason that AWS takes
 _OUTPUT = 2048  # characters of an output: a few KB at most in an answer
 _ERROR = 64  # characters of a reason's code
@@ -112,8 +115,7 @@ class Commands:
                 # No answer: the end matters more, and does not wait for one any longer.
                 execution.is_new, execution.unanswered = False, ""
             if execution.tries >= TRIES:
-                _log.warning("AWS IoT did not take the outcome of the command %s", execution.id)
-                self._finish(execution)
+                self._give_up(execution)
             else:
                 self._send_status(execution)
 
@@ -180,6 +182,7 @@ class Commands:
         execution = _Execution(id=identifier, due=self._clock.monotonic() + SOON)
         if words or name is None:
             _log.warning("%s: refused the command %s", words, identifier)
+            self._make_room_for_refused()
             self._executions[identifier] = execution
             outcome = failure(NOT_UNDERSTOOD, words)
             execution.acknowledge.append(message.acknowledge)
@@ -282,6 +285,15 @@ class Commands:
             "AWS IoT refused the answer to the command %s: %s: %s", execution.id, code, words
         )
         return code in _RETRYABLE
+
+    def _make_room_for_refused(self) -> None:
+        refused = [each for each in self._executions.values() if each.handler is None]
+        if len(refused) >= REFUSED_KEPT:
+            self._give_up(refused[0])
+
+    def _give_up(self, execution: _Execution) -> None:
+        _log.warning("AWS IoT did not take the outcome of the command %s", execution.id)
+        self._finish(execution)
 
     def _finish(self, execution: _Execution) -> None:
         del self._executions[execution.id]

@@ -175,6 +175,20 @@ def test_what_no_operation_has_is_rejected_in_words_and_acknowledged_when_aws_kn
     assert device.acknowledged == ["e-1"]
 
 
+def test_refused_commands_that_aws_never_answers_do_not_keep_other_messages_away(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"e-{number}" for number in range(commands.REFUSED_KEPT + 3)]
+    for name in names:
+        assert device.request(name, {"operation": "explode"}) is Receipt.HELD
+    assert [name for name, _ in device.said] == names
+    # The oldest are given up, so that fewer wait than the server may send without hearing of one.
+    assert device.acknowledged == names[:3]
+    assert caplog.text.count("did not take the outcome of the command") == 3
+    device.answered(names[-1])
+    assert device.acknowledged == [*names[:3], names[-1]]
+
+
 UNNAMED = "its payload has no member `operation` that is a text"
 NOT_JSON = "its payload is not of type application/json, so that it has no member `operation`"
 
