@@ -1,8 +1,9 @@
 """Ways to lay readings out in SQLite, side by side: seconds and bytes written a reading, in shuffled rounds.
 
 Each round stores readings in commits and deletes what was sent with a later commit, as the queue does. ``marker`` is
-the queue's: topic's number and sequence in the row's id, a topic's last row left behind, emptied. ``one integer`` has a
-column of the topic in its place. ``two columns`` is a WITHOUT ROWID table of (topic, sequence) with that column.
+the queue's, but for readings that share rows: topic's number and sequence in the row's id, an empty row left behind.
+``one integer`` has a column of the topic in its place. ``two columns`` is a WITHOUT ROWID table of (topic, sequence) with
+that column.
 """
 
 import argparse
