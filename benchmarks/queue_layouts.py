@@ -2,8 +2,8 @@
 
 Each round stores readings in commits and deletes what was sent with a later commit, as the queue does. ``marker`` is
 the queue's, but for readings that share rows: topic's number and sequence in the row's id, an empty row left behind.
-``one integer`` has a column of the topic in its place. ``two columns`` is a WITHOUT ROWID table of (topic, sequence) with
-that column.
+``one integer`` has a column of the topic in its place. ``two columns`` is a WITHOUT ROWID table of (topic, sequence)
+with that column.
 """
 
 import argparse
