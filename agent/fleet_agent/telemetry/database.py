@@ -209,7 +209,7 @@ class Database:
         _log.error("the queue %s: %s: now %s", self._path, damage, self.replaced[0])
         try:
             act()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise unusable(self._path, error) from error
 
     def _check(self) -> None:
@@ -228,6 +228,8 @@ class Database:
             # A statement under way, there in some variable, would hold on to the file: it could not be opened again.
             traceback.clear_frames(error.__traceback__)
             return error
+        except OSError as error:
+            raise unusable(self._path, error) from error
         return None
 
     def _commit(self, change: Callable[[], None], synchronous: str) -> None:
@@ -267,7 +269,7 @@ class Database:
         try:
             self._set_up(connection)
             self._is_at = self._found()
-        except (sqlite3.Error, UnicodeDecodeError):
+        except (sqlite3.Error, UnicodeDecodeError, OSError):
             connection.close()
             raise
         return connection

@@ -1261,6 +1261,14 @@ def test_a_full_disk_takes_what_there_is_place_for_in_the_file(
     queue.close()
 
 
+def test_a_disk_that_does_not_say_whether_there_is_a_file_is_named(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    # Any error of the call that looks for it, such as of a failing disk; this one can be had without such.
+    with pytest.raises(StateDirectoryError, match="cannot be used: .*name too long"):
+        Queue(tmp_path / ("q" * 300), Bounds(), clock)
+
+
 def test_a_disk_that_does_not_say_how_full_it_is_takes_nothing_until_it_does(
     tmp_path: Path, clock: FakeClock
 ) -> None:
