@@ -637,7 +637,8 @@ def test_a_damaged_file_is_set_aside_and_named_when_it_is_opened(
         "UPDATE topic SET name = x'74'",
         "UPDATE topic SET name = cast(x'ff' AS TEXT)",
         "DELETE FROM source",
-        "UPDATE source SET name = 5",
+        "UPDATE source SET name = x'05'",
+        "UPDATE source SET full = 'many'",
         "DROP TABLE era",
         "DROP TABLE topic",
         "ALTER TABLE reading DROP COLUMN lifetime",
@@ -664,6 +665,13 @@ def test_a_file_that_makes_no_sense_is_damaged(
         with contextlib.closing(sqlite3.connect(full_file, isolation_level=None)) as other:
             other.execute(what)
         queue = Queue(full_file, Bounds(), clock)
+        shows_late = (
+            "ALTER TABLE",
+            "DELETE FROM reading",
+            "UPDATE reading SET type",
+            "UPDATE reading SET payload = cast",
+        )
+        assert bool(queue.replaced) is not what.startswith(shows_late)
         if what.startswith("DELETE FROM reading"):
             # Readings that AWS has are missing, too.
             assert queue.count == 487
@@ -679,6 +687,22 @@ def test_a_file_that_makes_no_sense_is_damaged(
     assert drained(queue) == {"t": [1, 2]}
     assert queue.count == 2
     queue.close()
+
+
+@pytest.mark.parametrize(
+    "what", ["boot = x'05'", "last = 'late'", "offset = 'far'", "last = 1e300"]
+)
+def test_a_boot_that_makes_no_sense_is_none(full_file: Path, clock: FakeClock, what: str) -> None:
+    with contextlib.closing(sqlite3.connect(full_file, isolation_level=None)) as other:
+        other.execute(f"UPDATE era SET {what}")
+    with contextlib.closing(Queue(full_file, Bounds(), clock)) as queue:
+        assert queue.replaced is None
+        topic, found = take(queue)
+        assert len(found) == 500
+        # Another boot's, for all that is known.
+        assert {queue.ages.age(each.era, each.moment) for each in found} == {0.0}
+        queue.forget(topic, found)
+        assert queue.add([reading(1)])
 
 
 def test_damage_while_it_runs_leaves_no_count_wrong(full_file: Path, clock: FakeClock) -> None:
@@ -1265,7 +1289,7 @@ def test_a_disk_that_does_not_say_whether_there_is_a_file_is_named(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     # Any error of the call that looks for it, such as of a failing disk; this one can be had without such.
-    with pytest.raises(StateDirectoryError, match="cannot be used: .*name too long"):
+    with pytest.raises(StateDirectoryError, match=r"cannot be used: .*name too long"):
         Queue(tmp_path / ("q" * 300), Bounds(), clock)
 
 
