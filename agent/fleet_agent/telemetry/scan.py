@@ -22,9 +22,8 @@ class Scan:
     def __init__(self, file: Database) -> None:
         self.topics = {
             number: Topic(number, name, is_new=False)
-            for number, name in file.execute(
-                "SELECT id, name FROM topic WHERE typeof(name) = 'text'"
-            )
+            for number, name in file.execute("SELECT id, name FROM topic")
+            if are_numbers(number) and isinstance(name, str)
         }
         self.sources = {
             number: Source(number, name, dropped=Dropped(*lost), is_changed=False)
