@@ -79,6 +79,22 @@ def test_a_path_is_there_only_when_it_is_listened_on(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def heard_by_heir(
+    program: str, where: object, environment: dict[str, str], listener: socket.socket
+) -> str:
+    """What another image prints that is handed the listener."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(where)],
+        env=environment,
+        pass_fds=[listener.fileno()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
 def test_who_connected_before_the_new_image_is_heard_by_it(tmp_path: Path) -> None:
     path = tmp_path / "x.sock"
     found = Listeners()
@@ -87,16 +103,7 @@ def test_who_connected_before_the_new_image_is_heard_by_it(tmp_path: Path) -> No
     client.send(b"early")
     environment = dict(os.environ)
     found.hand_over(environment)
-    done = subprocess.run(
-        [sys.executable, "-c", HEIR, str(path)],
-        env=environment,
-        pass_fds=[listener.fileno()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout == "early\n"
+    assert heard_by_heir(HEIR, path, environment, listener) == "early\n"
     assert not path.exists()
     client.close()
     listener.close()
@@ -122,16 +129,8 @@ def test_a_port_is_never_free_for_others_while_the_new_image_starts() -> None:
         found.hand_over(environment)
         with pytest.raises(OSError, match="in use"):
             socket.create_server((HOST, port))
-        done = subprocess.run(
-            [sys.executable, "-c", HEIR_OF_A_PORT, str(port)],
-            env=environment,
-            pass_fds=[listener.fileno()],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-    assert done.stdout == "early\n"
+        heard = heard_by_heir(HEIR_OF_A_PORT, port, environment, listener)
+    assert heard == "early\n"
     found.keep_only(None)
     socket.create_server((HOST, port)).close()
 

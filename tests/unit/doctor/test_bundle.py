@@ -17,6 +17,16 @@ TOKEN = "eyJ" + "aB3-_xY9" * 12
 PASSWORD = "hunter2!"
 
 
+def bundled(bench: Bench, archive: Path, name: str) -> str:
+    """What a bundle has of the state directory under that name."""
+    collected = bundle.Bundle(bench.device())
+    with archive.open("w+b") as opened:
+        collected.write(opened, 0)
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile(f"fleet-agent/state/{name}")
+        return file.read().decode() if file is not None else ""
+
+
 def test_a_bundle_has_no_secret(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "root")
     key = (bench.current / "private.pem.key").read_text()
@@ -98,12 +108,7 @@ def test_of_a_sources_command_the_program_alone_goes_along(tmp_path: Path) -> No
     bench.save(telemetry={"sources": [{"command": {"name": "m", "argv": argv, "interval": "1m"}}]})
     problem = {"title": "curl failed", "remedy": f"Run it by hand: {pasted.command(*argv)}"}
     bench.write("var/lib/fleet-agent/run/status.json", json.dumps({"problems": [problem]}))
-    collected = bundle.Bundle(bench.device())
-    with (tmp_path / "archive").open("w+b") as opened:
-        collected.write(opened, 0)
-    with tarfile.open(tmp_path / "archive") as tar:
-        file = tar.extractfile("fleet-agent/state/run/status.json")
-        text = file.read().decode() if file is not None else ""
+    text = bundled(bench, tmp_path / "archive", "run/status.json")
     assert "Run it by hand: /usr/bin/curl" in text
     assert PASSWORD not in text
 
@@ -114,12 +119,7 @@ def test_the_listing_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / PASSWORD).touch()
     for name in ("orders", "photos"):
         (bench.state_dir / name).symlink_to(tmp_path / "elsewhere")
-    collected = bundle.Bundle(bench.device())
-    with (tmp_path / "archive").open("w+b") as opened:
-        collected.write(opened, 0)
-    with tarfile.open(tmp_path / "archive") as tar:
-        file = tar.extractfile("fleet-agent/state/listing.txt")
-        text = file.read().decode() if file is not None else ""
+    text = bundled(bench, tmp_path / "archive", "listing.txt")
     assert f"orders -> {tmp_path}/elsewhere" in text
     assert PASSWORD not in text
 
