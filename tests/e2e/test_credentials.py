@@ -545,7 +545,7 @@ def test_without_the_section_nothing_of_it_is_imported(own: Fleet, tmp_path: Pat
         daemon.wait_connected()
         imported = set(re.findall(r"\| +([\w.]+)$", daemon.log, re.MULTILINE))
     assert "fleet_agent.daemon.composition" in imported
-    ours = "fleet_agent.vending", "fleet_agent.guests", "fleet_agent.session.http"
+    ours = "fleet_agent.vending", "fleet_agent.local_clients", "fleet_agent.session.http"
     assert [name for name in imported if name.startswith(ours)] == []
 
 

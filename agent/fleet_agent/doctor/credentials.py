@@ -3,8 +3,8 @@
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject
 from fleet_agent.errors import AgentError
-from fleet_agent.guests import users
 from fleet_agent.identity.configured import in_service, open_store
+from fleet_agent.local_clients import users
 
 _ABOUT = Subject("AWS credentials")
 _LIMIT = 20.0  # seconds for each

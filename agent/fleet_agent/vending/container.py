@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, Exit
-from fleet_agent.guests.farewell import Farewells
 from fleet_agent.listeners import HOST, Listeners
+from fleet_agent.local_clients.lingering_close import Farewells
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending.alias import Forget
 from fleet_agent.vending.rights import UNKNOWN

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from fleet_agent.config.credentials import RoleAlias
 from fleet_agent.errors import DeviceError, RefusedError, UsageError
-from fleet_agent.guests import users
+from fleet_agent.local_clients import users
 
 UNKNOWN = "role-alias-unknown"
 _PREFIX = "user:"

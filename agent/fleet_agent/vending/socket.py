@@ -7,10 +7,10 @@ from pathlib import Path
 
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, TemporaryError
-from fleet_agent.guests.door import Door
-from fleet_agent.guests.farewell import Farewells
-from fleet_agent.guests.shares import Share, Shares
 from fleet_agent.listeners import Listeners
+from fleet_agent.local_clients.admission import Share, Shares
+from fleet_agent.local_clients.lingering_close import Farewells
+from fleet_agent.local_clients.unix_listener import Door
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
 from fleet_agent.vending.alias import Forget

@@ -4,8 +4,8 @@ import collections
 import socket
 from functools import partial
 
-from fleet_agent.guests.farewell import Farewells
-from fleet_agent.guests.shares import Share
+from fleet_agent.local_clients.admission import Share
+from fleet_agent.local_clients.lingering_close import Farewells
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet

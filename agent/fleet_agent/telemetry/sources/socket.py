@@ -8,10 +8,10 @@ import socket
 from pathlib import Path
 
 from fleet_agent.config.telemetry import SocketSource
-from fleet_agent.guests.door import Door
-from fleet_agent.guests.farewell import Farewells
-from fleet_agent.guests.shares import Shares
 from fleet_agent.listeners import Listeners
+from fleet_agent.local_clients.admission import Shares
+from fleet_agent.local_clients.lingering_close import Farewells
+from fleet_agent.local_clients.unix_listener import Door
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.connection import Connection

@@ -5,7 +5,7 @@ import socket
 from functools import partial
 
 from fleet_agent.clock import Clock
-from fleet_agent.guests.farewell import Farewells
+from fleet_agent.local_clients.lingering_close import Farewells
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.packet import NOT_ALLOWED, PacketError, answer

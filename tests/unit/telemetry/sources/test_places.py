@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fleet_agent.guests import door, farewell, shares
+from fleet_agent.local_clients import admission, lingering_close, unix_listener
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources import socket as sockets
 from support.programs import Program, begin
@@ -90,7 +90,7 @@ def test_an_idle_connection_gives_its_place_to_the_same_users_next_program(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "MAX_CONNECTIONS", 2)
-    monkeypatch.setattr(shares, "IDLE", 0.0)
+    monkeypatch.setattr(admission, "IDLE", 0.0)
     begin(bench)
     first, second = Program(bench), Program(bench)
     bench.turn(connected(bench, 2))
@@ -120,8 +120,8 @@ def test_who_sent_before_it_was_turned_away_reads_why(
 
 def test_those_who_do_not_go_are_let_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "MAX_CONNECTIONS", 1)
-    monkeypatch.setattr(farewell, "MOST", 3)
-    monkeypatch.setattr(farewell, "PATIENCE", 0.2)
+    monkeypatch.setattr(lingering_close, "MOST", 3)
+    monkeypatch.setattr(lingering_close, "PATIENCE", 0.2)
     begin(bench)
     Program(bench)
     bench.turn(connected(bench, 1))
@@ -188,7 +188,7 @@ def test_nobodys_rubbish_holds_others_up(bench: Bench) -> None:
 def test_a_socket_that_somebody_removes_is_made_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(door, "LOOK", 0.05)
+    monkeypatch.setattr(unix_listener, "LOOK", 0.05)
     source = begin(bench)
     before = Program(bench)
     assert before.ask({"payload": 1})["ok"]
@@ -205,8 +205,8 @@ def test_a_socket_that_somebody_removes_is_made_again(
 def test_a_socket_that_cannot_be_made_again_is_a_problem_until_it_can(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "LOOK", 0.05)
-    monkeypatch.setattr(door, "RETRY", 0.05)
+    monkeypatch.setattr(unix_listener, "LOOK", 0.05)
+    monkeypatch.setattr(unix_listener, "RETRY", 0.05)
     source = begin(bench)
     source.path.unlink()
     source.path.write_text("mine")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from fleet_agent.config.telemetry import Allow, SocketSource
-from fleet_agent.guests import door
+from fleet_agent.local_clients import unix_listener
 from fleet_agent.mailbox import Ready
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import connection, packet
@@ -246,7 +246,7 @@ def test_one_left_by_a_killed_agent_is_replaced(bench: Bench) -> None:
 def test_something_else_in_its_place_is_a_problem_that_heals(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "RETRY", 0.05)
+    monkeypatch.setattr(unix_listener, "RETRY", 0.05)
     path = bench.runtime_dir / packet.NAME
     path.write_text("mine")
     bench.sources = [

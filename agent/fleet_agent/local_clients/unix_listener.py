@@ -11,8 +11,8 @@ from pathlib import Path
 from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.guests import users
 from fleet_agent.listeners import Listeners
+from fleet_agent.local_clients import users
 from fleet_agent.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)

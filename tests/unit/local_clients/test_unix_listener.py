@@ -12,8 +12,8 @@ from typing import NoReturn
 import pytest
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.guests.door import LOOK, Door
 from fleet_agent.listeners import Listeners
+from fleet_agent.local_clients.unix_listener import LOOK, Door
 from fleet_agent.mailbox import Mailbox
 from support.clock import FakeClock
 from support.users import as_nobody
