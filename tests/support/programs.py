@@ -25,7 +25,7 @@ def begin(bench: Bench, allow: Sequence[Allow] = EVERYBODY, **options: Any) -> S
         settings, bench.feed("socket"), bench.mailbox, bench.socket, bench.listeners, allowed
     )
     bench.sources = [source]
-    bench.turn(lambda: source.door.is_open)
+    bench.turn(lambda: source.listener.is_open)
     return source
 
 

@@ -1,1 +1,1 @@
-"""Programs of this device that connect to the agent: the door, who they are, who has a place, how one is sent off."""
+"""Local programs that connect to the agent: the listening socket, their users, admission, and orderly refusal."""

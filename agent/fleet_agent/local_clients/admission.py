@@ -1,81 +1,83 @@
-"""Connections by user, and which of them gives its place up when there is none left.
+"""Connections by user, and which of them is closed for a new one when there are too many.
 
-No user locks another out: while there is room everybody gets a place; when there is none, the user with the most
-connections loses one to a user with fewer, and among one user's, who has been idle for long loses it to who comes.
+No user locks another out: below the limit every connection is admitted; at the limit, the user with the most
+connections loses one to a user with fewer, and within one user a long-idle connection gives way to a new one.
 """
 
 from collections.abc import Iterator
 from typing import Protocol
 
-# Seconds without a packet until another program of the same user may need the place more.
+# Seconds without a packet after which a connection gives way to another of the same user.
 IDLE = 60.0
 
 
-class Guest(Protocol):
-    """One connection, as far as its place goes."""
+class Client(Protocol):
+    """A connection, as admission sees it."""
 
     heard_at: float  # when its last packet came (monotonic seconds)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it waits for an answer, or for AWS."""
+        """Whether it is waiting for an answer, or for AWS."""
 
-    def go_on(self) -> None:
-        """Others of the same user have less open: it may be read from again."""
+    def resume(self) -> None:
+        """Reads from it again: the user has less outstanding now."""
 
-    def turn_away(self) -> None:
-        """Ends it, for another program's sake; its program reads why."""
+    def evict(self) -> None:
+        """Closes it in favour of another program; its own program receives the reason."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes it."""
 
 
-class Share:
-    """What the connections of one user have open, together, also those that are closed since."""
+class Usage:
+    """What one user's connections have outstanding together, including those closed meanwhile."""
 
-    __slots__ = ("bytes", "guests", "held", "waits")
+    __slots__ = ("bytes", "clients", "held", "waits")
 
     def __init__(self) -> None:
-        self.guests: set[Guest] = set()
-        self.held: set[Guest] = set()  # not read from, since there is too much open
+        self.clients: set[Client] = set()
+        self.held: set[Client] = set()  # not read from: too much is outstanding
         self.bytes = 0  # of payloads that are not durable yet
-        self.waits = 0  # readings of which it is to hear when AWS has them
+        self.waits = 0  # readings whose senders wait for AWS
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is left of the user."""
-        return not (self.guests or self.bytes or self.waits)
+        """Whether the user has nothing connected or outstanding."""
+        return not (self.clients or self.bytes or self.waits)
 
 
-class Shares:
+class Admission:
     """All connections, by user."""
 
     def __init__(self) -> None:
-        self._shares: dict[int, Share] = {}
+        self._usages: dict[int, Usage] = {}
 
     def __len__(self) -> int:
-        return sum(len(share.guests) for share in self._shares.values())
+        return sum(len(usage.clients) for usage in self._usages.values())
 
-    def __iter__(self) -> Iterator[Guest]:
-        for share in list(self._shares.values()):
-            yield from list(share.guests)
+    def __iter__(self) -> Iterator[Client]:
+        for usage in list(self._usages.values()):
+            yield from list(usage.clients)
 
-    def share(self, user: int) -> Share:
-        """What a user has; others of whom nothing is left are forgotten."""
-        for other in [other for other, share in self._shares.items() if share.is_idle]:
-            del self._shares[other]
-        return self._shares.setdefault(user, Share())
+    def usage(self, user: int) -> Usage:
+        """Returns a user's usage, and drops that of idle users."""
+        for other in [other for other, usage in self._usages.items() if usage.is_idle]:
+            del self._usages[other]
+        return self._usages.setdefault(user, Usage())
 
-    def who_goes(self, user: int, now: float) -> Guest | None:
-        """Who gives its place to a newcomer of this user; None: no connection has to.
+    def to_evict(self, user: int, now: float) -> Client | None:
+        """Returns the connection to close for a new one of this user; None: the new one is refused.
 
         Args:
-            user: The newcomer's.
+            user: Of the new connection.
             now: Monotonic seconds.
         """
-        own = self.share(user).guests
-        most = max((share.guests for share in self._shares.values()), key=len, default=own)
+        own = self.usage(user).clients
+        most = max((usage.clients for usage in self._usages.values()), key=len, default=own)
         if len(most) > len(own) + 1:
-            return min(most, key=lambda guest: (guest.is_waiting, guest.heard_at))
-        idle = [guest for guest in own if not guest.is_waiting and now - guest.heard_at >= IDLE]
-        return min(idle, key=lambda guest: guest.heard_at, default=None)
+            return min(most, key=lambda client: (client.is_waiting, client.heard_at))
+        idle = [
+            client for client in own if not client.is_waiting and now - client.heard_at >= IDLE
+        ]
+        return min(idle, key=lambda client: client.heard_at, default=None)

@@ -1,7 +1,7 @@
-"""The last packet for a program that is turned away, so that it reads why.
+"""Lingering close: a refused program receives the reason before its connection is closed.
 
-The kernel resets a connection that is closed with something unread, and what was sent to it is gone. So it is read from
-a moment longer, for nothing, until the program has closed its side.
+The kernel resets a connection that is closed with unread data, and discards what was sent on it. So the agent reads and
+discards for a moment longer, until the program has closed its side.
 """
 
 import contextlib
@@ -13,16 +13,16 @@ from fleet_agent.clock import Clock
 from fleet_agent.mailbox import Mailbox
 
 PATIENCE = 5.0  # seconds for a program to close its side
-MOST = 32  # programs at a time; the first one's time is over when there are more
-_TURN = 64  # packets that are thrown away at a time
+MOST = 32  # connections at a time; beyond that the oldest is closed
+_TURN = 64  # packets discarded at a time
 
 
-class Farewells:
+class LingeringClose:
     """Connections that were sent their last packet.
 
     Args:
         mailbox: Where they are watched.
-        clock: For their time.
+        clock: For deadlines.
         scratch: To read into.
     """
 
@@ -38,13 +38,13 @@ class Farewells:
         return next(iter(self._until.values()), math.inf)
 
     def act(self) -> None:
-        """Closes those whose time is over."""
+        """Closes those past their deadline."""
         now = self._clock.monotonic()
         for client in [client for client, until in self._until.items() if until <= now]:
             self._end(client)
 
     def send_last(self, client: socket.socket, last: bytes) -> None:
-        """Sends the last packet to a connection that is not watched any more."""
+        """Sends the last packet on a connection, which its caller has stopped watching."""
         with contextlib.suppress(OSError):
             client.send(last)
         with contextlib.suppress(OSError):
@@ -78,7 +78,7 @@ class Farewells:
         del self._until[client]
         self._mailbox.unwatch(client.fileno())
         with contextlib.suppress(OSError):
-            # Nothing comes any more; what has come is read, so that this is no reset.
+            # Nothing more arrives; reading what did keeps this from becoming a reset.
             client.shutdown(socket.SHUT_RDWR)
             while client.recv_into(self._scratch):
                 pass

@@ -1,4 +1,4 @@
-"""A listening Unix socket: opened, again when somebody removed it, given to a group, and who comes let in."""
+"""A listening Unix socket: opens it, opens it again when it was removed, grants access to it, accepts connections."""
 
 import errno
 import logging
@@ -17,29 +17,29 @@ from fleet_agent.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 
-RETRY = 10.0  # seconds between tries to open it
-LOOK = 20.0  # seconds between looks at whether it is still there: each is a wake-up
+RETRY = 10.0  # seconds between attempts to open it
+CHECK_INTERVAL = 20.0  # seconds between checks that it still exists: each is a wake-up
 _FOR_ALL = 0o666
 _FOR_GROUP = 0o660
 _NOT_NOW = {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR}
 
 
-class Door:
-    """Lets programs in; what is wrong with it goes to ``opened`` and ``failed``.
+class UnixListener:
+    """Accepts local programs; reports its state to ``opened`` and ``failed``.
 
     Args:
         path: Of the socket, in the runtime directory.
         listeners: Keep it open when this process is replaced.
         mailbox: Where it is watched.
         clock: For deadlines.
-        admit: Gets a connection, not blocking, and its user's number.
-        opened: The socket is there; hears what is wrong all the same, a sentence, or None.
-        failed: It cannot be opened; hears why. It is tried again.
-        group: Who may open it, beside the agent's own user; None: nobody.
-        is_for_all: Every user may, and no group is asked for.
+        admit: Takes a nonblocking connection and its user id.
+        opened: Called when the socket exists, with a sentence about who cannot open it, or None.
+        failed: Called with the reason when it cannot be opened; it is tried again.
+        group: May open it, beside the agent's own user; None: no group.
+        is_for_all: Every user may open it; ``group`` is ignored.
     """
 
-    def __init__(  # noqa: PLR0913 - of a door, all of it
+    def __init__(  # noqa: PLR0913 - everything a listener needs
         self,
         path: Path,
         listeners: Listeners,
@@ -62,52 +62,52 @@ class Door:
         self._group = group
         self._is_for_all = is_for_all
         self._listener: socket.socket | None = None
-        self._why: str | None = None  # not all who may can open it
+        self._why: str | None = None  # why some who may open it cannot
         self.due = clock.monotonic()
 
     @property
     def is_open(self) -> bool:
-        """Whether programs can come in."""
+        """Whether programs can connect."""
         return self._listener is not None
 
     def act(self) -> None:
-        """Opens the socket, or tries to again; sees whether it is still there."""
+        """Opens the socket, or retries; checks that it still exists."""
         now = self._clock.monotonic()
         if now < self.due:
             return
-        self.due = now + LOOK
+        self.due = now + CHECK_INTERVAL
         if self._listener is not None:
             if self._listeners.is_there(self.path):
                 if self._why:
-                    self._look_again()
+                    self._retry_group()
                 return
-            _log.warning("%s was removed, or replaced: it is made again", self.path)
+            _log.warning("%s was removed or replaced: creating it again", self.path)
             self._stop()
         self._listen()
 
     def close(self) -> None:
-        """Lets nobody in any more; who connects now waits for the next image of this process."""
+        """Accepts no more connections; new ones wait for the next image of this process."""
         self._stop()
         self.due = math.inf
 
     def _listen(self) -> None:
         try:
             files.make_folder(self.path.parent, 0o755, parents=False)
-            # Those who may open it may do so from the moment that its path is there.
-            self._listener = self._listeners.listen(self.path, self._open_up)
+            # Access is granted before the path appears.
+            self._listener = self._listeners.listen(self.path, self._grant_access)
         except (OSError, StateDirectoryError) as error:
             self.due = self._clock.monotonic() + RETRY
             words = getattr(error, "strerror", None) or str(error).rstrip(".")
             self._failed(f"cannot listen on {self.path}: {words}")
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)
-        # One that is taken over may have been for others.
-        self._why = self._open_up(self.path)
+        # An inherited socket may have been open to others.
+        self._why = self._grant_access(self.path)
         self._opened(self._why)
 
-    def _look_again(self) -> None:
-        """The group may be there by now."""
-        before, self._why = self._why, self._open_up(self.path)
+    def _retry_group(self) -> None:
+        """Tries again: the group may exist by now."""
+        before, self._why = self._why, self._grant_access(self.path)
         if self._why != before:
             self._opened(self._why)
 
@@ -116,24 +116,24 @@ class Door:
             self._mailbox.unwatch(self._listener.fileno())
             self._listener = None
 
-    def _open_up(self, path: Path) -> str | None:
-        """Lets those open it who may, and nobody else unless systemd holds it; None, or why they cannot."""
+    def _grant_access(self, path: Path) -> str | None:
+        """Grants access to those who may open it, and takes it from others unless systemd holds it; returns why not."""
         if self._is_for_all:
-            return self._open_to_all(path)
+            return self._grant_to_all(path)
         is_ours = self.path not in self._listeners.given()
         try:
             if is_ours:
-                # For the configuration before it may have been open to all, or to another group.
+                # An earlier configuration may have opened it to all, or to another group.
                 path.chmod(_FOR_GROUP)
-            why = None if self._group is None else self._give_to(path, self._group)
-            # The unit allows nobody to give files away, so nothing is given that is there already.
+            why = None if self._group is None else self._grant_to_group(path, self._group)
+            # The unit's filter forbids chown to others, so it is called only where the group differs.
             if is_ours and (why or self._group is None) and path.stat().st_gid != os.getegid():
                 os.chown(path, -1, os.getegid())
         except OSError as error:
             return f"{self.path} may be open to others: {error.strerror}"
         return why
 
-    def _open_to_all(self, path: Path) -> str | None:
+    def _grant_to_all(self, path: Path) -> str | None:
         try:
             # Where systemd holds it, its socket unit may have done it.
             if path.stat().st_mode & _FOR_ALL != _FOR_ALL:
@@ -142,7 +142,7 @@ class Door:
             return f"{self.path} is not open to all users: {error.strerror}"
         return None
 
-    def _give_to(self, path: Path, group: str) -> str | None:
+    def _grant_to_group(self, path: Path, group: str) -> str | None:
         import grp
 
         try:
@@ -153,7 +153,7 @@ class Door:
         except (KeyError, OverflowError):
             return f"there is no group {group}"
         except OSError:
-            if not users.are_seen():
+            if not users.are_visible():
                 return f"the unit's PrivateUsers=yes hides the group {group}"
             return (
                 f"the agent is no member of the group {group}, so it cannot give it the socket; "
@@ -167,10 +167,10 @@ class Door:
         try:
             client, _ = self._listener.accept()
         except OSError as error:
-            if error.errno not in _NOT_NOW:  # no descriptor left: later
+            if error.errno not in _NOT_NOW:  # out of descriptors: try later
                 self._stop()
                 self._listeners.drop(self.path)
                 self.due = self._clock.monotonic() + RETRY
             return
         client.setblocking(False)
-        self._admit(client, users.of_peer(client))
+        self._admit(client, users.peer(client))

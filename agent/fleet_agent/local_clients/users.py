@@ -1,4 +1,4 @@
-"""Users of this device, as the configuration and the kernel name them."""
+"""User ids on this device, from the configuration and from the kernel."""
 
 import socket
 import struct
@@ -7,11 +7,11 @@ from pathlib import Path
 EVERYBODY = "*"
 
 USER_MAP = Path("/proc/self/uid_map")
-_HIDDEN = 65534  # whom the kernel calls so is from outside our user namespace
+_HIDDEN = 65534  # the kernel's id for users outside our user namespace
 
 
 def number(user: str) -> int | None:
-    """The number of a user, by name or number; None for ``*``, everybody.
+    """Returns a user's id, by name or number; None for ``*``, everybody.
 
     Raises:
         KeyError: There is no such user.
@@ -25,14 +25,14 @@ def number(user: str) -> int | None:
     return pwd.getpwnam(user).pw_uid
 
 
-def of_peer(client: socket.socket) -> int:
-    """Whose program connected, by the kernel's word."""
+def peer(client: socket.socket) -> int:
+    """Returns the user id of the connected program, which the kernel vouches for."""
     found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", found)[1])
 
 
-def are_seen(map_file: Path = USER_MAP) -> bool:
-    """Whether other users' numbers can be seen from here: not from within a user namespace that maps few of them."""
+def are_visible(map_file: Path = USER_MAP) -> bool:
+    """Whether other users' ids are visible: not within a user namespace that maps only a few of them."""
     try:
         ranges = [line.split() for line in map_file.read_text().splitlines()]
     except OSError:

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, Exit
 from fleet_agent.listeners import HOST, Listeners
-from fleet_agent.local_clients.lingering_close import Farewells
+from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending.alias import Forget
 from fleet_agent.vending.rights import UNKNOWN
@@ -83,19 +83,19 @@ class Container:
         self._failed = failed
         self._listener: socket.socket | None = None
         self._connections: set[_Connection] = set()
-        self._farewells = Farewells(mailbox, clock, bytearray(LARGEST))
+        self._lingering = LingeringClose(mailbox, clock, bytearray(LARGEST))
         self._listen_at = clock.monotonic()
 
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
         heard = min((connection.heard_at for connection in self._connections), default=math.inf)
-        return min(self._listen_at, heard + IDLE, self._farewells.due)
+        return min(self._listen_at, heard + IDLE, self._lingering.due)
 
     def act(self) -> None:
         """Listens, or tries to again; ends connections that say nothing."""
         now = self._clock.monotonic()
-        self._farewells.act()
+        self._lingering.act()
         for connection in [
             connection for connection in self._connections if connection.heard_at + IDLE <= now
         ]:
@@ -116,7 +116,7 @@ class Container:
         """Lets go of all programs; who connects now waits for the next image of this process."""
         for connection in list(self._connections):
             connection.close()
-        self._farewells.close()
+        self._lingering.close()
         self._stop_listening()
         self._listen_at = math.inf
 
@@ -149,7 +149,7 @@ class Container:
                 self._clock,
                 self._counter,
                 self._connections.discard,
-                self._farewells,
+                self._lingering,
             )
         )
 
@@ -164,14 +164,14 @@ class _Connection:
         clock: Clock,
         counter: Counter,
         gone: "Callable[[_Connection], None]",
-        farewells: Farewells,
+        lingering: LingeringClose,
     ) -> None:
         self._client = client
         self._mailbox = mailbox
         self._clock = clock
         self._counter = counter
         self._gone = gone
-        self._farewells = farewells
+        self._lingering = lingering
         self._is_open = True
         self._is_last = False  # no request follows the one that is answered
         self._came = bytearray()
@@ -289,7 +289,7 @@ class _Connection:
             return
         if self._is_last:
             self._leave()
-            self._farewells.send_last(self._client, b"")
+            self._lingering.send_last(self._client, b"")
             return
         self._mailbox.watch(self._client.fileno(), self._read)
         self.is_waiting = False

@@ -29,7 +29,7 @@ class AllowList:
                 except KeyError:
                     self.problems.append(f"there is no user {entry.removeprefix(_PREFIX)}")
         named = set().union(*self._allowed.values()) if self._allowed else set()
-        if named - own - {None} and not users.are_seen():
+        if named - own - {None} and not users.are_visible():
             self.problems.append("the unit's PrivateUsers=yes hides who asks")
 
     def alias(self, user: int, wanted: str) -> str:
@@ -63,7 +63,7 @@ class AllowList:
 
 
 def _not_allowed(user: int, alias: str) -> RefusedError:
-    if not users.are_seen():
+    if not users.are_visible():
         return RefusedError(
             f"The agent cannot see who asks for the credentials of the role alias {alias}: the unit has "
             "PrivateUsers=yes.",

@@ -8,9 +8,9 @@ from pathlib import Path
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, TemporaryError
 from fleet_agent.listeners import Listeners
-from fleet_agent.local_clients.admission import Share, Shares
-from fleet_agent.local_clients.lingering_close import Farewells
-from fleet_agent.local_clients.unix_listener import Door
+from fleet_agent.local_clients.admission import Admission, Usage
+from fleet_agent.local_clients.lingering_close import LingeringClose
+from fleet_agent.local_clients.unix_listener import UnixListener
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
 from fleet_agent.vending.alias import Forget
@@ -53,10 +53,10 @@ class Socket:
         self._mailbox = mailbox
         self._clock = clock
         self._counter = counter
-        self._guests = Shares()
+        self._admission = Admission()
         self._scratch = bytearray(MAX_PACKET + 1)
-        self._farewells = Farewells(mailbox, clock, self._scratch)
-        self._door = Door(
+        self._lingering = LingeringClose(mailbox, clock, self._scratch)
+        self._listener = UnixListener(
             path,
             listeners,
             mailbox,
@@ -71,36 +71,36 @@ class Socket:
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        return min(self._door.due, self._farewells.due)
+        return min(self._listener.due, self._lingering.due)
 
     def act(self) -> None:
         """Opens it, or sees whether it is still there."""
-        self._farewells.act()
-        self._door.act()
+        self._lingering.act()
+        self._listener.act()
 
     def close(self) -> None:
         """Lets go of all programs; who connects now waits for the next image of this process."""
-        for guest in self._guests:
-            guest.close()
-        self._farewells.close()
-        self._door.close()
+        for client in self._admission:
+            client.close()
+        self._lingering.close()
+        self._listener.close()
 
     def _admit(self, client: socket.socket, user: int) -> None:
         now = self._clock.monotonic()
-        if len(self._guests) >= MAX_CONNECTIONS:
-            someone = self._guests.who_goes(user, now)
+        if len(self._admission) >= MAX_CONNECTIONS:
+            someone = self._admission.to_evict(user, now)
             if someone is None:
-                self._farewells.send_last(client, packet.refusal(_no_place()))
+                self._lingering.send_last(client, packet.refusal(_no_place()))
                 return
-            someone.turn_away()
-        share = self._guests.share(user)
+            someone.evict()
+        usage = self._admission.usage(user)
         _Connection(
             client,
-            share,
+            usage,
             self._mailbox,
             self._clock,
             partial(self._counter, user),
-            self._farewells,
+            self._lingering,
             self._scratch,
         )
 
@@ -111,19 +111,19 @@ class _Connection:
     def __init__(  # noqa: PLR0913, PLR0917 - what all connections work with
         self,
         client: socket.socket,
-        share: Share,
+        usage: Usage,
         mailbox: Mailbox,
         clock: Clock,
         counter: Callable[[Request, Reply], Forget],
-        farewells: Farewells,
+        lingering: LingeringClose,
         scratch: bytearray,
     ) -> None:
         self._client = client
-        self._share = share
+        self._usage = usage
         self._mailbox = mailbox
         self._clock = clock
         self._counter = counter
-        self._farewells = farewells
+        self._lingering = lingering
         self._scratch = scratch
         self._view = memoryview(scratch)
         self._is_open = True
@@ -132,10 +132,10 @@ class _Connection:
         self.is_waiting = False
         self._is_reading = False
         self.heard_at = clock.monotonic()
-        share.guests.add(self)
+        usage.clients.add(self)
         mailbox.watch(client.fileno(), self._read)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Nothing is held back here."""
 
     def close(self) -> None:
@@ -144,16 +144,16 @@ class _Connection:
             self._leave()
             self._client.close()
 
-    def turn_away(self) -> None:
+    def evict(self) -> None:
         """Ends it, for another program's sake; its program reads why."""
         if self._is_open:
             self._leave()
-            self._farewells.send_last(self._client, packet.refusal(_no_place()))
+            self._lingering.send_last(self._client, packet.refusal(_no_place()))
 
     def _leave(self) -> None:
         self._is_open = False
         self._mailbox.unwatch(self._client.fileno())
-        self._share.guests.discard(self)
+        self._usage.clients.discard(self)
         if self._forget is not None:
             self._forget()
 

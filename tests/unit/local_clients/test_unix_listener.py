@@ -1,4 +1,4 @@
-"""The door of a socket that is not ours alone: systemd made it, and anybody may have removed it meanwhile."""
+"""The listener of a socket that is not ours alone: systemd made it, and anybody may have removed it meanwhile."""
 
 import errno
 import grp
@@ -13,7 +13,7 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.listeners import Listeners
-from fleet_agent.local_clients.unix_listener import LOOK, Door
+from fleet_agent.local_clients.unix_listener import CHECK_INTERVAL, UnixListener
 from fleet_agent.mailbox import Mailbox
 from support.clock import FakeClock
 from support.users import as_nobody
@@ -35,20 +35,20 @@ class Watched(Listeners):
 
 
 def opened(path: Path, listeners: Listeners, **more: object) -> list[str | None]:
-    """What the door says as it opens; its socket stays."""
+    """What the listener says as it opens; its socket stays."""
     said: list[str | None] = []
     clock = SystemClock()
-    door = Door(
+    listener = UnixListener(
         path, listeners, Mailbox(clock), clock,
         admit=lambda *_: None, opened=said.append, failed=said.append, **more,  # type: ignore[arg-type]
     )  # fmt: skip
-    door.act()
-    door.close()
+    listener.act()
+    listener.close()
     return said
 
 
 def made(path: Path, listeners: Listeners | None = None, **more: object) -> list[str | None]:
-    """What the door says as it opens."""
+    """What the listener says as it opens."""
     listeners = listeners or Listeners()
     said = opened(path, listeners, **more)
     for given in listeners.given():
@@ -131,21 +131,21 @@ def test_a_group_that_is_made_later_is_given_the_socket(
 ) -> None:
     path, clock, listeners = tmp_path / "x.sock", FakeClock(), Listeners()
     said: list[str | None] = []
-    door = Door(
+    listener = UnixListener(
         path, listeners, Mailbox(clock), clock,
         admit=lambda *_: None, opened=said.append, failed=said.append, group="later",
     )  # fmt: skip
-    door.act()
+    listener.act()
     for _ in range(3):
-        clock.go(LOOK)
-        door.act()
+        clock.go(CHECK_INTERVAL)
+        listener.act()
     later = grp.struct_group(("later", "x", 12345, []))
     monkeypatch.setattr(grp, "getgrnam", {"later": later}.__getitem__)
-    clock.go(LOOK)
-    door.act()
+    clock.go(CHECK_INTERVAL)
+    listener.act()
     assert said == ["there is no group later", None]
     assert path.stat().st_gid == 12345
-    door.close()
+    listener.close()
     listeners.close()
 
 

@@ -4,8 +4,8 @@ import collections
 import socket
 from functools import partial
 
-from fleet_agent.local_clients.admission import Share
-from fleet_agent.local_clients.lingering_close import Farewells
+from fleet_agent.local_clients.admission import Usage
+from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet
@@ -44,10 +44,10 @@ class Connection:
     Args:
         client: Connected, nonblocking.
         rights: What its user may send to.
-        share: What its user has open; it has a place there until it is closed.
+        usage: Of its user; it is listed there until it is closed.
         feed: Where readings go.
         mailbox: Where it is watched.
-        farewells: Take it over when it is turned away.
+        lingering: Takes it over when it is evicted.
         scratch: ``SCRATCH`` bytes to read into, shared by all.
     """
 
@@ -55,20 +55,20 @@ class Connection:
         self,
         client: socket.socket,
         rights: Rights,
-        share: Share,
+        usage: Usage,
         feed: Feed,
         mailbox: Mailbox,
         *,
-        farewells: Farewells,
+        lingering: LingeringClose,
         scratch: bytearray,
     ) -> None:
         self._client = client
         self._rights = rights
-        self._share = share
+        self._usage = usage
         self._feed = feed
         self._source = f"{feed.name}/{rights.user}"
         self._mailbox = mailbox
-        self._farewells = farewells
+        self._lingering = lingering
         self._scratch = scratch
         self._view = memoryview(scratch)
         self._slots: collections.deque[_Slot] = collections.deque()
@@ -80,7 +80,7 @@ class Connection:
         self._is_last = False  # no packet comes any more: it is over after the last answer
         self._is_stuck = False  # its side of the socket is full of answers
         self.heard_at = feed.clock.monotonic()
-        share.guests.add(self)
+        usage.clients.add(self)
         mailbox.watch(client.fileno(), self._read)
 
     def close(self) -> None:
@@ -89,19 +89,19 @@ class Connection:
             self._leave()
             self._client.close()
 
-    def turn_away(self) -> None:
-        """Ends it, for another program's sake; its program reads why."""
+    def evict(self) -> None:
+        """Closes it in favour of another program; its own program receives the reason."""
         if self._is_open:
             self._leave()
-            self._farewells.send_last(self._client, answer(None, _makes_room()))
+            self._lingering.send_last(self._client, answer(None, _makes_room()))
 
     def _leave(self) -> None:
         self._is_open = False
         self._mailbox.unwatch(self._client.fileno())
         self._slots.clear()
         self._outcomes.clear()
-        self._share.guests.discard(self)
-        self._share.held.discard(self)
+        self._usage.clients.discard(self)
+        self._usage.held.discard(self)
 
     @property
     def is_waiting(self) -> bool:
@@ -114,7 +114,7 @@ class Connection:
         recv_into, scratch, view = self._client.recv_into, self._scratch, self._view
         self.heard_at = self._feed.clock.monotonic()
         left = BURST_BYTES
-        for _ in range(max(1, BURST // len(self._share.guests))):
+        for _ in range(max(1, BURST // len(self._usage.clients))):
             if left <= 0 or self._is_full or self._is_stuck or not self._is_open:
                 return
             try:
@@ -169,9 +169,9 @@ class Connection:
         )
         slot.size = len(request.payload)
         self._size += slot.size
-        self._share.bytes += slot.size
+        self._usage.bytes += slot.size
         self._waits += request.waits
-        self._share.waits += request.waits
+        self._usage.waits += request.waits
         self._bound()
         feed.intake.put(
             reading,
@@ -183,7 +183,7 @@ class Connection:
     def _refuse_more_waits(self) -> None:
         for count, most, whose in (
             (self._waits, MAX_WAITS, "connection"),
-            (self._share.waits, MAX_USER_WAITS, "user"),
+            (self._usage.waits, MAX_USER_WAITS, "user"),
         ):
             if count >= most:
                 raise PacketError(
@@ -196,10 +196,10 @@ class Connection:
 
     def _stored(self, slot: _Slot, why_not: str | None) -> None:
         self._size -= slot.size
-        self._share.bytes -= slot.size
-        if self._share.held:
-            for held in list(self._share.held):
-                held.go_on()
+        self._usage.bytes -= slot.size
+        if self._usage.held:
+            for held in list(self._usage.held):
+                held.resume()
         if not self._is_open:
             return
         if why_not:
@@ -213,7 +213,7 @@ class Connection:
 
     def _acknowledged(self, slot: _Slot, why_not: str | None) -> None:
         self._waits -= 1
-        self._share.waits -= 1
+        self._usage.waits -= 1
         if not self._is_open:
             return
         error = None
@@ -262,7 +262,7 @@ class Connection:
         self._mailbox.unwatch(self._client.fileno())
         self._answer()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Others of the same user have less open: it may be read from again."""
         self._bound()
 
@@ -274,7 +274,7 @@ class Connection:
         is_full = (
             len(self._slots) * share >= MAX_OPEN
             or self._size * share >= MAX_OPEN_BYTES
-            or self._share.bytes * share >= MAX_USER_BYTES
+            or self._usage.bytes * share >= MAX_USER_BYTES
         )
         if is_full and not self._is_full:
             self._mailbox.unwatch(self._client.fileno())
@@ -282,9 +282,9 @@ class Connection:
             self._mailbox.watch(self._client.fileno(), self._read)
         self._is_full = is_full
         if is_full:
-            self._share.held.add(self)
+            self._usage.held.add(self)
         else:
-            self._share.held.discard(self)
+            self._usage.held.discard(self)
 
 
 def _makes_room() -> PacketError:

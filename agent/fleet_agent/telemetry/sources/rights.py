@@ -45,7 +45,7 @@ class AllowList:
                 self.problems.append(f"there is no user {item.user}")
             else:
                 self._rules += [(number, text) for text in filled]
-        if self._others() and not users.are_seen(map_file):
+        if self._others() and not users.are_visible(map_file):
             self.problems.append("the unit's PrivateUsers=yes hides who sends")
 
     def _others(self) -> set[int | None]:

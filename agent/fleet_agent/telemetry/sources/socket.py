@@ -1,7 +1,7 @@
 """``telemetry.sock``: readings of other programs of this device, a packet each, answered once they are durable.
 
-Whoever sends is known by the kernel's word (SO_PEERCRED). A client that sends faster than the disk takes, or does not
-read its answers, is not read from until that changes: it waits, the agent does not.
+The kernel names the sender's user (SO_PEERCRED). A client that sends faster than the disk takes, or does not read its
+answers, is not read from until that changes: it waits, the agent does not.
 """
 
 import socket
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fleet_agent.config.telemetry import SocketSource
 from fleet_agent.listeners import Listeners
-from fleet_agent.local_clients.admission import Shares
-from fleet_agent.local_clients.lingering_close import Farewells
-from fleet_agent.local_clients.unix_listener import Door
+from fleet_agent.local_clients.admission import Admission
+from fleet_agent.local_clients.lingering_close import LingeringClose
+from fleet_agent.local_clients.unix_listener import UnixListener
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.connection import Connection
@@ -45,7 +45,7 @@ class Socket:
     ) -> None:
         self.name = feed.name
         self.path = path
-        self.door = Door(
+        self.listener = UnixListener(
             path,
             listeners,
             mailbox,
@@ -58,26 +58,26 @@ class Socket:
         self._feed = feed
         self._mailbox = mailbox
         self._allowed = allowed
-        self._connections = Shares()
+        self._admission = Admission()
         self._scratch = bytearray(connection.SCRATCH)
-        self._farewells = Farewells(mailbox, feed.clock, self._scratch)
+        self._lingering = LingeringClose(mailbox, feed.clock, self._scratch)
 
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        return min(self.door.due, self._farewells.due)
+        return min(self.listener.due, self._lingering.due)
 
     def act(self) -> None:
-        """Opens the socket, or tries to again; sees whether it is still there."""
-        self._farewells.act()
-        self.door.act()
+        """Opens the socket, or retries; checks that it still exists."""
+        self._lingering.act()
+        self.listener.act()
 
     def close(self) -> None:
-        """Lets go of all clients, and accepts no more; who connects now waits for the next image of this process."""
-        for client in self._connections:
+        """Closes all connections; new ones wait for the next image of this process."""
+        for client in self._admission:
             client.close()
-        self._farewells.close()
-        self.door.close()
+        self._lingering.close()
+        self.listener.close()
 
     def _opened(self, why: str | None) -> None:
         problems = [*self._allowed.problems, *([] if why is None else [why])]
@@ -96,19 +96,19 @@ class Socket:
         )
 
     def _admit(self, client: socket.socket, user: int) -> None:
-        if len(self._connections) >= MAX_CONNECTIONS:
-            someone = self._connections.who_goes(user, self._feed.clock.monotonic())
+        if len(self._admission) >= MAX_CONNECTIONS:
+            someone = self._admission.to_evict(user, self._feed.clock.monotonic())
             if someone is None:
-                self._farewells.send_last(client, answer(None, _full()))
+                self._lingering.send_last(client, answer(None, _full()))
                 return
-            someone.turn_away()
+            someone.evict()
         Connection(
             client,
             self._allowed.rights(user, self._feed.topic),
-            self._connections.share(user),
+            self._admission.usage(user),
             self._feed,
             self._mailbox,
-            farewells=self._farewells,
+            lingering=self._lingering,
             scratch=self._scratch,
         )
 

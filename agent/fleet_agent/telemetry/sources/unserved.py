@@ -5,7 +5,7 @@ import socket
 from functools import partial
 
 from fleet_agent.clock import Clock
-from fleet_agent.local_clients.lingering_close import Farewells
+from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.packet import NOT_ALLOWED, PacketError, answer
@@ -26,17 +26,17 @@ class Unserved:
         self._listener = listener
         self._mailbox = mailbox
         self._clock = clock
-        self._farewells = Farewells(mailbox, clock, bytearray(connection.SCRATCH))
+        self._lingering = LingeringClose(mailbox, clock, bytearray(connection.SCRATCH))
         self._listen_at = -math.inf
 
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        return min(self._listen_at, self._farewells.due)
+        return min(self._listen_at, self._lingering.due)
 
     def act(self) -> None:
         """Listens, and lets go of those that were turned away."""
-        self._farewells.act()
+        self._lingering.act()
         if self._listen_at <= self._clock.monotonic():
             self._listen_at = math.inf
             self._mailbox.watch(self._listener.fileno(), partial(self._accept, self._listener))
@@ -56,4 +56,4 @@ class Unserved:
             "This agent takes no readings of other programs: its configuration has no source `socket`.",
             "Add `- socket: {}` to telemetry.sources; then: systemctl reload fleet-agent",
         )
-        self._farewells.send_last(client, answer(None, why))
+        self._lingering.send_last(client, answer(None, why))

@@ -28,7 +28,7 @@ def other_users(bench: Bench) -> Program:
 
 
 def connected(bench: Bench, count: int) -> Callable[[], bool]:
-    return lambda: len(bench.sources[0]._connections) == count  # type: ignore[attr-defined]
+    return lambda: len(bench.sources[0]._admission) == count  # type: ignore[attr-defined]
 
 
 def first_answer(bench: Bench, program: Program) -> str:
@@ -128,7 +128,7 @@ def test_those_who_do_not_go_are_let_go(bench: Bench, monkeypatch: pytest.Monkey
     late = [Program(bench) for _ in range(8)]
     for program in late:
         program.socket.send(b'{"payload": 1}')
-    waiting = bench.sources[0]._farewells._until  # type: ignore[attr-defined]
+    waiting = bench.sources[0]._lingering._until  # type: ignore[attr-defined]
     for program in late:
         assert first_answer(bench, program) == "busy"
         assert len(waiting) <= 3
@@ -188,7 +188,7 @@ def test_nobodys_rubbish_holds_others_up(bench: Bench) -> None:
 def test_a_socket_that_somebody_removes_is_made_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(unix_listener, "LOOK", 0.05)
+    monkeypatch.setattr(unix_listener, "CHECK_INTERVAL", 0.05)
     source = begin(bench)
     before = Program(bench)
     assert before.ask({"payload": 1})["ok"]
@@ -205,7 +205,7 @@ def test_a_socket_that_somebody_removes_is_made_again(
 def test_a_socket_that_cannot_be_made_again_is_a_problem_until_it_can(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unix_listener, "LOOK", 0.05)
+    monkeypatch.setattr(unix_listener, "CHECK_INTERVAL", 0.05)
     monkeypatch.setattr(unix_listener, "RETRY", 0.05)
     source = begin(bench)
     source.path.unlink()

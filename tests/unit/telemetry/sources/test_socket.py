@@ -273,7 +273,7 @@ def test_one_that_sends_and_goes_is_heard_whole(bench: Bench) -> None:
         program.send({"payload": number, "wait": True})
     program.socket.close()
     bench.until(20)
-    bench.turn(lambda: not bench.sources[0]._connections)  # type: ignore[attr-defined]
+    bench.turn(lambda: not bench.sources[0]._admission)  # type: ignore[attr-defined]
     for tell in bench.intake.acknowledge:
         tell("")
 
@@ -293,12 +293,12 @@ def test_beyond_the_bound_programs_are_turned_away(
     monkeypatch.setattr(sockets, "MAX_CONNECTIONS", 3)
     begin(bench)
     programs = [Program(bench) for _ in range(3)]
-    bench.turn(lambda: len(bench.sources[0]._connections) == 3)  # type: ignore[attr-defined]
+    bench.turn(lambda: len(bench.sources[0]._admission) == 3)  # type: ignore[attr-defined]
     late = Program(bench)
     bench.turn(lambda: len(late.hear()) == 2)
     assert late.answers[0]["error"]["code"] == "busy"
     programs[0].socket.close()
-    bench.turn(lambda: len(bench.sources[0]._connections) == 2)  # type: ignore[attr-defined]
+    bench.turn(lambda: len(bench.sources[0]._admission) == 2)  # type: ignore[attr-defined]
     assert Program(bench).ask({"payload": 1})["ok"]
 
 
@@ -335,8 +335,8 @@ def test_what_is_refused_waits_behind_what_is_not_stored_only_up_to_the_bound(
         program.send({"no": "payload"})
     calm.send({"payload": "calm"})
     bench.until(2)
-    guests = bench.sources[0]._connections  # type: ignore[attr-defined]
-    assert sorted(len(guest._slots) for guest in guests) == [1, 50]
+    clients = bench.sources[0]._admission  # type: ignore[attr-defined]
+    assert sorted(len(client._slots) for client in clients) == [1, 50]
     bench.intake.is_held = False
     bench.turn(lambda: len(program.hear()) == 101)
     assert program.answers[0] == {"ok": True}
@@ -368,10 +368,10 @@ def one_of(bench: Bench) -> Connection:
     """The only connection."""
     source = bench.sources[0]
     assert isinstance(source, Socket)
-    bench.turn(lambda: len(source._connections) == 1)
-    (guest,) = source._connections
-    assert isinstance(guest, Connection)
-    return guest
+    bench.turn(lambda: len(source._admission) == 1)
+    (client,) = source._admission
+    assert isinstance(client, Connection)
+    return client
 
 
 def store(bench: Bench, count: int) -> None:
@@ -454,9 +454,9 @@ def test_of_one_users_programs_each_is_read_again_when_half_of_all_is_durable(
     assert sorted(bench.intake.payloads[3:]) == [b"1", b"3"]
     store(bench, 3)
     assert [len(program.hear()) for program in programs] == [3, 2]
-    guests = bench.sources[0]._connections  # type: ignore[attr-defined]
-    (share,) = {guest._share for guest in guests}
-    assert (share.bytes, share.held) == (0, set())
+    clients = bench.sources[0]._admission  # type: ignore[attr-defined]
+    (usage,) = {client._usage for client in clients}
+    assert (usage.bytes, usage.held) == (0, set())
 
 
 @pytest.mark.parametrize(
@@ -485,19 +485,19 @@ def test_who_waits_for_an_answer_or_for_aws_is_not_idle(bench: Bench) -> None:
     begin(bench)
     bench.intake.is_held = True
     program = Program(bench)
-    guest = one_of(bench)
-    waits = [guest.is_waiting]
+    client = one_of(bench)
+    waits = [client.is_waiting]
     program.send({"payload": 1})
     bench.until(1)
-    waits.append(guest.is_waiting)
+    waits.append(client.is_waiting)
     bench.intake.commit()
-    waits.append(guest.is_waiting)
+    waits.append(client.is_waiting)
     program.send({"payload": 2, "wait": True})
     bench.until(2)
     bench.intake.commit()
-    waits.append(guest.is_waiting)
+    waits.append(client.is_waiting)
     bench.intake.acknowledge[0](None)
-    waits.append(guest.is_waiting)
+    waits.append(client.is_waiting)
     assert waits == [False, True, False, True, False]
     assert program.hear() == [{"ok": True}, {"ok": True}, {"acknowledged": True}]
 
@@ -516,8 +516,8 @@ def test_one_that_reads_no_answers_waits_and_costs_nothing_until_it_does(
     monkeypatch.setattr(connection, "BURST", 1)
     begin(bench)
     deaf = Program(bench)
-    guest = one_of(bench)
-    guest._client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    client = one_of(bench)
+    client._client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     for number in range(60):
         deaf.send({"payload": number, "id": number, "wait": True})
     rest(bench)
@@ -540,12 +540,12 @@ def test_one_that_reads_no_answers_waits_and_costs_nothing_until_it_does(
 def test_one_that_goes_without_reading_its_answers_is_let_go(bench: Bench) -> None:
     begin(bench)
     program = Program(bench)
-    guest = one_of(bench)
+    client = one_of(bench)
     program.send({"payload": 1})
     bench.turn(lambda: bench.intake.stored)
     program.socket.close()
-    bench.turn(lambda: not bench.sources[0]._connections)  # type: ignore[attr-defined]
-    assert not guest.is_waiting
+    bench.turn(lambda: not bench.sources[0]._admission)  # type: ignore[attr-defined]
+    assert not client.is_waiting
     assert bench.problems() == {}
 
 

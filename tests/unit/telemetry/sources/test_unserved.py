@@ -47,7 +47,7 @@ def test_who_connects_reads_why_and_is_let_go(listener: socket.socket, tmp_path:
     assert error["code"] == "not-allowed"
     assert "socket: {}" in error["remedy"]
     assert not bench.intake.readings
-    unserved._farewells.close()
+    unserved._lingering.close()
 
 
 def test_with_no_descriptor_left_it_listens_again_after_a_while(
