@@ -2,7 +2,8 @@
 
 Any user of the device gets there, so that the token in ``Authorization`` is the guard. A request is a GET without a
 body; answers come in order, and a connection lasts until its program ends it or says nothing for long. It ends with
-the answer to anything else: where the next request begins is not known then.
+the answer to anything else: where the next request begins is not known then. What no request begins with, such as TLS,
+is answered at once: its program would wait for the end of a head that never comes.
 """
 
 import errno
@@ -28,6 +29,10 @@ RETRY = 10.0  # seconds between tries to listen
 
 _PATH = re.compile(r"/role-aliases/([^/?]+)/credentials")
 _END = b"\r\n\r\n"
+# What every beginning of a head is: a part of the first line; or all of it, and lines of text that CR and LF end.
+_BEGINNING = re.compile(
+    rb"[!-~]*+(?: [!-~]*+(?: (?:[!-~]*+|HTTP/1\.[01]\r(?:\n(?:[\t -~\x80-\xff]++|\r\n)*+\r?)?))?)?"
+)
 _KEEPS = "HTTP/1.1"  # a connection, unless it is said to end
 _CLOSE = "Connection: close\r\n"
 _UNAUTHORIZED, _NOT_FOUND, _BAD, _TOO_LARGE = 401, 404, 400, 431
@@ -221,14 +226,22 @@ class _Connection:
             self.is_waiting = True
             self._take(head)
         self._is_taking = False
-        if len(self._came) <= LARGEST or not self._is_open:
+        if not self._is_open:
             return
         if self.is_waiting:
-            self.close()
-        else:
-            self.is_waiting = self._is_last = True
-            title = f"A request's head has at most {LARGEST} bytes."
-            self._answer(_TOO_LARGE, _words("too-large", title))
+            if len(self._came) > LARGEST:
+                self.close()
+        elif len(self._came) > LARGEST:
+            self._refuse(_TOO_LARGE, "too-large", f"A request's head has at most {LARGEST} bytes.")
+        elif not _BEGINNING.fullmatch(self._came):
+            self._refuse(
+                _BAD, "bad-request", "HTTP/1.1 is wanted: no TLS, and CR LF after each line."
+            )
+
+    def _refuse(self, status: int, code: str, title: str) -> None:
+        """Answers what no request follows."""
+        self.is_waiting = self._is_last = True
+        self._answer(status, _words(code, title))
 
     def _take(self, head: bytes) -> None:
         first, *lines = head.decode("latin-1").split("\r\n")

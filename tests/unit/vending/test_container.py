@@ -112,6 +112,44 @@ def test_a_token_of_nobody_gets_nothing(served: Served, token: bytes) -> None:
     assert b"401 Unauthorized" in served.exchange(GET % token, 1)
 
 
+@pytest.mark.parametrize(
+    "hopeless",
+    [
+        bytes.fromhex("16030100c8010000c40303") + bytes(180),  # TLS says hello
+        b"GET /role-aliases/logs/credentials HTTP/1.1\nAuthorization: good\n\n",
+        b"GET / HTTP/1.1\r\nAuthorization: good\n",
+        b"GET / HTTP/1.1\r\nA: b\0",
+        b"GET / HTTP/1.1\rA",
+        b"GET /\r\n",
+        b"GET / HTTP/2.0\r\n",
+        b"\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        GET % b"good" + b"\x16\x03\x01",
+    ],
+)
+def test_what_cannot_become_a_request_is_answered_at_once(served: Served, hopeless: bytes) -> None:
+    """Its program waits for an answer, for a minute."""
+    got = served.exchange(hopeless, ALL)
+    assert got.count(b"HTTP/1.1 400 Bad Request\r\n") == 1
+    assert b"no TLS" in got
+    assert got.count(b" 200 OK") == hopeless.startswith(GET % b"good")
+
+
+def test_a_request_may_come_in_any_pieces(served: Served) -> None:
+    """And has what a request may have: it is not taken for something else on its way."""
+    whole = (GET % b"good").replace(b"Auth", 'Comment:\tgrüß\' "dich"\r\nEmpty:\r\nAuth'.encode())
+    with socket.create_connection((HOST, served.port), timeout=20) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in whole:
+            client.send(bytes([byte]))
+            event = served.mailbox.wait(served.container.due)
+            assert isinstance(event, Ready)
+            event.act()
+            while isinstance(more := served.mailbox.wait(0), Ready):
+                more.act()
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
 def test_a_head_without_end_is_not_collected_for_ever(served: Served) -> None:
     got = served.exchange(b"GET / HTTP/1.1\r\nX: " + b"x" * 3 * container.LARGEST, ALL)
     assert got.startswith(b"HTTP/1.1 431 ")
