@@ -3,6 +3,7 @@
 import dataclasses
 
 from fleet_agent.credentials.model import Csr, KeyPair, Secret
+from fleet_agent.credentials.validity import Validity
 from fleet_agent.provisioning.model import Given, Operation, Plan, RejectedError
 
 OWNERSHIP_TOKEN_LIFE = 3600.0
@@ -35,8 +36,7 @@ def plan_to_adopt(certificate_id: str = "c1") -> Plan:
         pair=pair,
         certificate_id=certificate_id,
         thing_name="pump",
-        not_before=0.0,
-        not_after=9e9,
+        dates=Validity(not_before=0.0, not_after=9e9),
         is_from_aws=False,
     )
     return dataclasses.replace(make_plan("given"), template="", parameters={}, given=given)

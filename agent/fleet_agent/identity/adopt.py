@@ -60,8 +60,7 @@ def plan(settings: Settings, pair: KeyPair, call: Call) -> "Plan":
         pair=pair,
         certificate_id=leaf.certificate_id,
         thing_name=_thing_name(settings.identity, leaf.common_name),
-        not_before=leaf.dates.not_before,
-        not_after=leaf.dates.not_after,
+        dates=leaf.dates,
         is_from_aws=leaf.common_name == _FROM_AWS,
     )
     return Plan(

@@ -46,20 +46,13 @@ class Adoption:
             DeviceError: It has expired.
             UnreachableError: Its dates do not fit the clock, and the clock is to blame.
         """
-        given, now = self._given, self._needs.clock.wall()
-        self._watch.learn_start(given.not_before, given.pair.certificate_file)
-        if now < given.not_before:
-            raise self._watch.error()
-        if now <= given.not_after:
-            return
-        if self._watch.is_doubtful:
-            self._watch.suspect()
-            raise self._watch.error()
-        raise DeviceError(
-            f"The certificate in {given.pair.certificate_file} expired on {clock.text(given.not_after)}.",
-            remedy="Have another one made for the device, or let it get one with a claim: fleet-agent provision",
-            code="certificate-expired",
-        )
+        dates, file = self._given.dates, self._given.pair.certificate_file
+        if self._watch.has_expired(dates, file):
+            raise DeviceError(
+                f"The certificate in {file} expired on {clock.text(dates.not_after)}.",
+                remedy="Have another one made for the device, or let it get one with a claim: fleet-agent provision",
+                code="certificate-expired",
+            )
 
     def take(self, step: Step, found: Generation) -> Generation:
         """Carries out a step with what is given.

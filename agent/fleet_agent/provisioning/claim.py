@@ -66,17 +66,9 @@ class ClaimSession:
     def _check(self, pair: KeyPair) -> None:
         """Checks the claim's dates, and that its two files belong together."""
         dates = self._needs.call(certificates.checked_validity, pair)
-        self._watch.learn_start(dates.not_before, pair.certificate_file)
-        now = self._needs.clock.wall()
-        if now < dates.not_before:
-            raise self._watch.error()
-        if now <= dates.not_after:
-            return
-        if self._watch.is_doubtful:
-            self._watch.suspect()
-            raise self._watch.error()
-        raise DeviceError(
-            f"The claim in {pair.certificate_file} expired on {clock.text(dates.not_after)}.",
-            remedy="Put a new one in its place: fleet-cloud claim new (a temporary claim lives five minutes).",
-            code="claim-expired",
-        )
+        if self._watch.has_expired(dates, pair.certificate_file):
+            raise DeviceError(
+                f"The claim in {pair.certificate_file} expired on {clock.text(dates.not_after)}.",
+                remedy="Put a new one in its place: fleet-cloud claim new (a temporary claim lives five minutes).",
+                code="claim-expired",
+            )

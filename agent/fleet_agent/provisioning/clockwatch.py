@@ -8,7 +8,7 @@ import math
 
 from fleet_agent import clock
 from fleet_agent.clock import Clock
-from fleet_agent.credentials.validity import glance
+from fleet_agent.credentials.validity import Validity, glance
 from fleet_agent.errors import UnreachableError
 
 STEP = 60.0  # a clock that was set by fewer seconds counts as unchanged
@@ -30,15 +30,29 @@ class ClockWatch:
         # Wall time less monotonic time, when a handshake failed over dates.
         self._offset: float | None = None
 
-    def learn_start(self, moment: float, file: str) -> None:
-        """A certificate of ours, in ``file``, begins at ``moment`` (Unix seconds): it must be later than that now."""
-        if moment > self._first_day:
-            self._first_day, self._begins = moment, f", when the certificate in {file} begins"
-
     def suspect(self) -> None:
         """A certificate looked out of date: the clock is not trusted for a while, unless it is set."""
         self._offset = self._clock.wall() - self._clock.monotonic()
         self._doubted_since = self._clock.monotonic()
+
+    def has_expired(self, dates: Validity, file: str) -> bool:
+        """Whether a certificate of ours, in ``file``, is past its end, by a clock that can be believed.
+
+        Raises:
+            UnreachableError: Its dates do not fit the clock, and the clock is to blame.
+        """
+        if dates.not_before > self._first_day:
+            self._first_day = dates.not_before
+            self._begins = f", when the certificate in {file} begins"
+        now = self._clock.wall()
+        if dates.not_before <= now <= dates.not_after:
+            return False
+        if now < dates.not_before:
+            raise self.error()
+        if self.is_doubtful:
+            self.suspect()
+            raise self.error()
+        return True
 
     @property
     def is_doubtful(self) -> bool:

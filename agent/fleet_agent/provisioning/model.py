@@ -12,6 +12,7 @@ from fleet_agent.credentials.model import (
     Origin,
     PrivateKey,
 )
+from fleet_agent.credentials.validity import Validity
 from fleet_agent.errors import AgentError
 from fleet_agent.provisioning.report import Milestone
 from fleet_agent.record import record
@@ -22,15 +23,13 @@ from fleet_agent.session.backoff import Patience
 class Given:
     """A certificate and key that the device has already, to be adopted.
 
-    ``not_before`` and ``not_after`` are Unix seconds. ``is_from_aws``: AWS made it, so that no CA's registration is
-    under way.
+    ``is_from_aws``: AWS made it, so that no CA's registration is under way.
     """
 
     pair: KeyPair
     certificate_id: str
     thing_name: str | None
-    not_before: float
-    not_after: float
+    dates: Validity
     is_from_aws: bool
 
 

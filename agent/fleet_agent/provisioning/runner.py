@@ -22,7 +22,6 @@ from fleet_agent.errors import (
     STATE_DAMAGED,
     AgentError,
     DeviceError,
-    RefusedError,
     StateDirectoryError,
     UnreachableError,
 )
@@ -36,12 +35,9 @@ from fleet_agent.provisioning.dependencies import Api, Dependencies
 from fleet_agent.provisioning.device_key import DeviceKey
 from fleet_agent.provisioning.model import Plan, RejectedError, Step, Verdict
 from fleet_agent.provisioning.report import Milestone
+from fleet_agent.provisioning.waits import Waits
 from fleet_agent.record import record
-from fleet_agent.session import backoff
 from fleet_agent.session.mqtt import Session
-
-CLOCK_POLL = 2.0  # seconds between looks at a clock that is not set yet
-CLOCK_REPORT_INTERVAL = 300.0  # seconds between two lines about it
 
 
 @record
@@ -66,16 +62,13 @@ class Runner:
         self._key = DeviceKey(plan, needs.store, needs.call)
         self._hash: str | None = None
         self._session: Session | None = None  # the one that proved the credential
-        self._failures = 0
-        self._refused_since: float | None = None  # monotonic seconds
-        self._last_error: AgentError | None = None
         # This process opened the attempt and has not asked for a certificate yet.
         self._is_first_try = False
         self._given_up: Attempt | None = None  # given up for the one to be opened
         self._watch = ClockWatch(needs.clock)
+        self._waits = Waits(needs, self._watch)
         self._claim = ClaimSession(plan.endpoint, needs, self._watch)
         self._adoption = Adoption(plan.given, needs, self._watch) if plan.given else None
-        self._is_clock_reported = False
 
     def provision(self, *, restart: bool = False) -> Provisioned:
         """Walks to the end of provisioning.
@@ -97,7 +90,7 @@ class Runner:
                 raise AssertionError(step)
             return self._finish(step, found)
         except TimeUp:
-            raise self._out_of_time(step) from None
+            raise self._waits.out_of_time(step) from None
         finally:
             self._claim.close()
             self._close_session()
@@ -160,12 +153,9 @@ class Runner:
             verdict.error.step = verdict.error.step or step.value
             if verdict.drop_certificate and found is not None:
                 found = self._store.drop_certificate(found)
-            self._wait(verdict)
+            self._waits.after(verdict)
             return found
-        self._failures = 0
-        self._refused_since = None
-        self._last_error = None
-        log.about(problem=None)
+        self._waits.over()
         return after
 
     def _set_log_context(self, step: Step, found: Generation | None) -> None:
@@ -176,19 +166,10 @@ class Runner:
             certificate_id=found.issued.certificate_id if found and found.issued else None,
         )
 
-    def _record_cause(self, error: AgentError) -> AgentError:
-        """Records the cause of a wait, also for the log."""
-        self._last_error = error
-        log.about(problem=error.code)
-        return error
-
     def _judge(
         self, failure: RejectedError | AgentError, step: Step, found: Generation | None
     ) -> Verdict:
-        now = self._clock.monotonic()
-        if self._refused_since is None and isinstance(failure, RefusedError):
-            self._refused_since = now
-        refused_for = 0.0 if self._refused_since is None else now - self._refused_since
+        refused_for = self._waits.refused_for(failure)
         if isinstance(failure, AgentError) and failure.code == DATES and self._watch.is_doubtful:
             self._watch.suspect()
             failure = self._watch.error()
@@ -204,18 +185,9 @@ class Runner:
         """Seconds; by the clock that never steps, within the boot in which the ownership token came."""
         return clock.passed(issued.received, issued.uptime, self._clock)
 
-    def _out_of_time(self, step: Step) -> AgentError:
-        error = self._last_error or UnreachableError(
-            "Provisioning did not finish within --timeout.",
-            remedy="Give it longer (--timeout 0: no limit), and check the network.",
-            code="timeout",
-        )
-        error.step = error.step or step.value
-        return error
-
     def _do(self, step: Step, found: Generation | None) -> Generation:
         if self._adoption is not None:
-            self._await_clock()
+            self._waits.for_clock()
             self._adoption.check()
             if found is not None and step is not Step.PROVE:
                 return self._adoption.take(step, found)
@@ -285,6 +257,14 @@ class Runner:
         self._needs.report.step(Milestone.STORED, self._store.folder(found.number).name)
         return found
 
+    def _count_try(self, found: Generation) -> Generation:
+        """Records a try before a request that can mint a certificate: count and wait outlive a crash from here on."""
+        if self._is_first_try:
+            self._is_first_try = False  # counted when the attempt was opened
+            return found
+        attempt = machine.next_try(found.attempt, self._clock.wall(), self._needs.jitter())
+        return self._store.keep_attempt(found, attempt)
+
     def _foreign_certificate(
         self, found: Generation, certificate: Certificate
     ) -> UnreachableError:
@@ -328,12 +308,12 @@ class Runner:
         return found
 
     def _prove(self, found: Generation) -> Generation:
-        self._await_clock()
+        self._waits.for_clock()
         if self._needs.pause > 0:
             self._needs.sleep(self._needs.pause)
         credential = self._store.describe(found)
         pair = self._store.key_pair(found.number)
-        proven = self._needs.prove(credential, pair, self._report_waiting)
+        proven = self._needs.prove(credential, pair, self._waits.report)
         self._session = proven.session
         if proven.refused is not None:
             self._needs.report.problem(proven.refused)
@@ -345,56 +325,7 @@ class Runner:
         """The claim session, begun if there is none; it may still be connecting."""
         if self._claim.api is not None:
             return self._claim.api
-        self._await_clock()
+        self._waits.for_clock()
         if found is not None and found.issued is None:
-            self._await_turn(found)
+            self._waits.for_turn(found.attempt)
         return self._claim.begin()
-
-    # Waiting ----------------------------------------------------------------------------------------------------------
-
-    def _count_try(self, found: Generation) -> Generation:
-        """Records a try before a request that can mint a certificate: count and wait outlive a crash from here on."""
-        if self._is_first_try:
-            self._is_first_try = False  # counted when the attempt was opened
-            return found
-        attempt = machine.next_try(found.attempt, self._clock.wall(), self._needs.jitter())
-        return self._store.keep_attempt(found, attempt)
-
-    def _await_turn(self, found: Generation) -> None:
-        left = machine.seconds_left(found.attempt, self._clock.wall())
-        if left > 0:
-            self._needs.report.waiting("the last try was a moment ago", left)
-            self._needs.sleep(left)
-
-    def _await_clock(self) -> None:
-        """Waits until the clock can be believed: certificates cannot be judged before, on either side."""
-        report_at = self._clock.monotonic()
-        while self._watch.seconds_left() > 0:
-            error = self._record_cause(self._watch.error())
-            if self._clock.monotonic() >= report_at:
-                self._needs.report.waiting(error.title, CLOCK_POLL)
-                report_at = self._clock.monotonic() + CLOCK_REPORT_INTERVAL
-            self._needs.sleep(CLOCK_POLL)
-        if not self._is_clock_reported:
-            self._is_clock_reported = True
-            self._needs.report.step(Milestone.CLOCK, clock.text(self._clock.wall()))
-
-    def _report_waiting(self, error: AgentError, seconds: float) -> None:
-        """Reports, once, why a step that goes on takes so long."""
-        if self._last_error is None:  # once, not with every try
-            self._needs.report.waiting(error.title, seconds)
-        self._record_cause(error)
-
-    def _wait(self, verdict: Verdict) -> None:
-        """Waits as the verdict says, or raises its error if waiting cannot help here."""
-        patience = verdict.patience
-        if patience is None:
-            raise verdict.error
-        if patience.needs_somebody and not self._needs.outlasts_refusal:
-            raise verdict.error
-        self._failures += 1
-        self._record_cause(verdict.error)
-        seconds = backoff.delay(patience, self._failures, self._needs.jitter())
-        problem = verdict.error if patience.needs_somebody else None
-        self._needs.report.waiting(verdict.error.title, seconds, problem)
-        self._needs.sleep(seconds)

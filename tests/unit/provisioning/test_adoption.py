@@ -8,6 +8,7 @@ import pytest
 from fleet_agent.clock import BUILT
 from fleet_agent.credentials.model import HardwareKey, HardwareToken, KeyPair, Secret
 from fleet_agent.credentials.store import Store
+from fleet_agent.credentials.validity import Validity
 from fleet_agent.errors import (
     CONNECT_CLOSED,
     CONNECT_UNANSWERED,
@@ -32,7 +33,10 @@ class Bench:
     def __init__(self, folder: Path, **given: object) -> None:
         plan = plan_to_adopt()
         assert plan.given is not None
-        changes: dict[str, object] = {"not_before": NOW - 10, "not_after": NOW + 10, **given}
+        changes: dict[str, object] = {
+            "dates": Validity(not_before=NOW - 10, not_after=NOW + 10),
+            **given,
+        }
         self.given: Given = dataclasses.replace(plan.given, **changes)  # type: ignore[arg-type]
         self.plan: Plan = dataclasses.replace(plan, given=self.given)
         self.clock = FakeClock(NOW)

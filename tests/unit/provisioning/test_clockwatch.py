@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.clock import BUILT, FAR_LIMIT, UNVOUCHED_LIMIT
+from fleet_agent.credentials.validity import Validity
+from fleet_agent.errors import UnreachableError
 from fleet_agent.provisioning.clockwatch import STEP, ClockWatch, is_past, looks_valid
 from support.certificates import make_pair
 from support.clock import FakeClock
@@ -40,8 +42,9 @@ def test_1970_is_waited_for_without_end_and_over_when_time_arrives(
 
 
 def test_a_claim_of_tomorrow_says_that_today_is_wrong(watch: ClockWatch, clock: FakeClock) -> None:
-    watch.learn_start(NOW + 86_400, "claim.pem")
-    assert "when the certificate in claim.pem begins" in watch.error().title
+    dates = Validity(not_before=NOW + 86_400, not_after=NOW + 2 * 86_400)
+    with pytest.raises(UnreachableError, match=r"when the certificate in claim\.pem begins"):
+        watch.has_expired(dates, "claim.pem")
     assert watch.seconds_left() == math.inf
     assert watch.is_doubtful
     clock.now += 86_400
@@ -107,7 +110,7 @@ def test_a_clock_that_is_set_by_a_minute_counts_as_unchanged(
 
 
 def test_the_first_second_of_a_certificate_is_right(watch: ClockWatch, clock: FakeClock) -> None:
-    watch.learn_start(NOW, "claim.crt")
+    assert not watch.has_expired(Validity(not_before=NOW, not_after=NOW), "claim.crt")
     assert not watch.is_doubtful
     assert watch.seconds_left() == 0
     clock.synchronised = False

@@ -30,7 +30,8 @@ from fleet_agent.provisioning.answers import Certificate, UnusableAnswerError
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError
 from fleet_agent.provisioning.proof import Proven
 from fleet_agent.provisioning.report import Milestone
-from fleet_agent.provisioning.runner import CLOCK_POLL, CLOCK_REPORT_INTERVAL, Provisioned, Runner
+from fleet_agent.provisioning.runner import Provisioned, Runner
+from fleet_agent.provisioning.waits import CLOCK_POLL, CLOCK_REPORT_INTERVAL
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
 from support.certificates import END_OF_TIME, make_certificate
