@@ -47,11 +47,11 @@ def wrap(
 # ruff: noqa: SLF001
 def _import_start() -> None:
     from fleet_agent.daemon import start
-    from fleet_agent.identity import configured, state
+    from fleet_agent.identity import configured, state_lock
 
     mark("imports: SDK, state, session")
     wrap(start, start._answer, "configuration, as far as it is waited for")
-    wrap(state, state.take, "state: folder and lock")
+    wrap(state_lock, state_lock.take, "state: folder and lock")
     wrap(start, configured.open_store, "state: open_store")
     wrap(start, start._in_use, "state: in_use")
     wrap(start, start._connect, "session: TLS context, start", _import_rest)

@@ -7,7 +7,7 @@ from fleet_agent.cli.steps import Steps
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.load import load
 from fleet_agent.errors import AgentError
-from fleet_agent.identity import recover, state
+from fleet_agent.identity import recover, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.mailbox import Mailbox
@@ -17,7 +17,7 @@ def main() -> int:
     """Asks; the error's exit status when it was in vain."""
     try:
         settings = load(Path(sys.argv[1]))
-        lock = state.take(settings, allow_volatile=True)
+        lock = state_lock.take(settings, allow_volatile=True)
         store, clock = open_store(settings), SystemClock()
         current = in_use(store)
         assert current is not None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fleet_agent.credentials.hsm import cryptoki
+from fleet_agent.credentials.hardware_token import cryptoki
 from fleet_agent.credentials.model import HardwareToken
 from support.softhsm import MODULE, TOKEN, SoftHsm
 

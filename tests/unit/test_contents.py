@@ -10,7 +10,7 @@ import pytest
 
 from fleet_agent.contents import CONTENTS, Kind
 from fleet_agent.credentials import folders
-from fleet_agent.credentials.hsm import pin
+from fleet_agent.credentials.hardware_token import pin
 from fleet_agent.device import fingerprint
 from fleet_agent.doctor import rights
 from fleet_agent.identity import claim_removal

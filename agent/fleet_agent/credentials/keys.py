@@ -62,9 +62,9 @@ def make_csr(private_key: PrivateKey) -> Csr:
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "AWS IoT Certificate")])
     )
     if isinstance(private_key, HardwareKey):
-        from fleet_agent.credentials.hsm import keys as hsm
+        from fleet_agent.credentials.hardware_token import keys as hardware_keys
 
-        key = hsm.signer(private_key)
+        key = hardware_keys.signer(private_key)
     else:
         key = _load_key(private_key, "the device's private key")
     request = builder.sign(key, hashes.SHA256())
@@ -153,9 +153,9 @@ def public_key_of_key(private_key: PrivateKey, name: str, *, tests_primes: bool 
         DeviceError: ``name`` holds no readable private key, or the hardware token cannot be asked.
     """
     if isinstance(private_key, HardwareKey):
-        from fleet_agent.credentials.hsm import keys as hsm
+        from fleet_agent.credentials.hardware_token import keys as hardware_keys
 
-        return _encode(hsm.public_key(private_key))
+        return _encode(hardware_keys.public_key(private_key))
     return public_der(_load_key(private_key, name, tests_primes=tests_primes))
 
 

@@ -339,9 +339,9 @@ class Store:
             if key is None or not key.is_ours:
                 return
             if although_shared or not self._is_shared(number):
-                from fleet_agent.credentials.hsm import keys as hsm
+                from fleet_agent.credentials.hardware_token import keys as hardware_keys
 
-                hsm.destroy(key)
+                hardware_keys.destroy(key)
         except AgentError as error:
             _log.warning(
                 "the key of generation %s stays in its hardware token: %s", number, error.title

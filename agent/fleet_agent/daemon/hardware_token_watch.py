@@ -54,10 +54,10 @@ class HardwareTokenWatch:
 
 def _answers(key: HardwareKey) -> bool:
     """Asks in this process, whose module and SDK still have their old sessions with it."""
-    from fleet_agent.credentials.hsm import keys as hsm
+    from fleet_agent.credentials.hardware_token import keys as hardware_keys
 
     try:
-        hsm.check(key)
+        hardware_keys.check(key)
     except AgentError:
         return False
     return True
@@ -65,11 +65,11 @@ def _answers(key: HardwareKey) -> bool:
 
 def _is_there(key: HardwareKey) -> bool:
     """Asks in a worker, where the module is initialised anew."""
-    from fleet_agent.credentials.hsm import keys as hsm
+    from fleet_agent.credentials.hardware_token import keys as hardware_keys
 
     worker = Worker()
     try:
-        worker.call(hsm.check, key)
+        worker.call(hardware_keys.check, key)
     except AgentError:
         return False
     finally:

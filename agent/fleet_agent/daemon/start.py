@@ -18,7 +18,7 @@ from fleet_agent.daemon.endings import Ending, follow_up, reexecute
 from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.errors import DeviceError, TemporaryError
 from fleet_agent.health.status import Health
-from fleet_agent.identity import home, own_session, state
+from fleet_agent.identity import home, own_session, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.listeners import Listeners
@@ -99,7 +99,7 @@ def _take_state(options: StartOptions) -> statedir.Lock:
     """Goes on as the state directory's owner, and takes the right to write there."""
     settings = options.settings
     statedir.become_owner(Path(settings.state_dir), any_owner=options.any_owner)
-    return state.take(settings, allow_volatile=options.allow_volatile)
+    return state_lock.take(settings, allow_volatile=options.allow_volatile)
 
 
 def _mailbox(clock: Clock) -> Mailbox:

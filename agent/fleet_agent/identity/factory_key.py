@@ -10,7 +10,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Attempt
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
-from fleet_agent.identity import state
+from fleet_agent.identity import state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.walk import key_plan
 from fleet_agent.record import record
@@ -53,7 +53,7 @@ def make(settings: Settings, *, allow_volatile: bool) -> FactoryKey:
     from fleet_agent.provisioning.device_key import DeviceKey
 
     statedir.become_owner(Path(settings.state_dir))
-    state.take(settings, allow_volatile=allow_volatile)
+    state_lock.take(settings, allow_volatile=allow_volatile)
     store = open_store(settings)
     if (number := _number(store)) is not None:
         return _key_of(store, number, was_made=False)

@@ -16,7 +16,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Generation, Home
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError
-from fleet_agent.identity import home, state
+from fleet_agent.identity import home, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.rotate import no_identity
@@ -57,7 +57,7 @@ def move(settings: Settings, name: str, report: Report, *, timeout: float) -> Cr
         StopRequested: It was interrupted; asked again, it goes on.
     """
     statedir.become_owner(Path(settings.state_dir))
-    state.take(settings, allow_volatile=True)
+    state_lock.take(settings, allow_volatile=True)
     clock = SystemClock()
     mailbox = Mailbox(clock)
     mailbox.stop_on_signals()

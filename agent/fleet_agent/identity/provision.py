@@ -15,7 +15,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, StateDirectoryError, UsageError
-from fleet_agent.identity import clone, state
+from fleet_agent.identity import clone, state_lock
 from fleet_agent.identity.configured import open_store, with_stable_paths
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import Request, walk
@@ -104,9 +104,9 @@ def _refuse_restart_alone(request: Request, store: Store) -> None:
 
 
 def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
-    """As ``state.take``, but a volatile place is only a warning: the user chose it, and reads this."""
+    """As ``state_lock.take``, but a volatile place is only a warning: the user chose it, and reads this."""
     try:
-        return state.take(settings, allow_volatile=allow_volatile)
+        return state_lock.take(settings, allow_volatile=allow_volatile)
     except StateDirectoryError as error:
         if error.code != filesystem.VOLATILE:
             raise

@@ -15,7 +15,7 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
-from fleet_agent.identity import due, home, state
+from fleet_agent.identity import due, home, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.due import Due
 from fleet_agent.identity.in_use import in_use
@@ -65,7 +65,7 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
         StopRequested: It was interrupted; asked again, it goes on.
     """
     statedir.become_owner(Path(settings.state_dir))
-    state.take(settings, allow_volatile=True)
+    state_lock.take(settings, allow_volatile=True)
     store = open_store(settings)
     clock = SystemClock()
     mailbox = Mailbox(clock)

@@ -6,7 +6,7 @@ An identity that is recovered keeps its key, by which the cloud knows it.
 import dataclasses
 
 from fleet_agent.credentials import keys
-from fleet_agent.credentials.hsm import keys as hsm
+from fleet_agent.credentials.hardware_token import keys as hardware_keys
 from fleet_agent.credentials.model import Csr, Generation, HardwareKey, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.provisioning.dependencies import Call
@@ -50,7 +50,7 @@ class DeviceKey:
         if self._store.has_current():
             label = f"{label}-{found.number:04d}"
         key = HardwareKey(token=token, label=label)
-        is_there = self._call(hsm.exists, key)
+        is_there = self._call(hardware_keys.exists, key)
         return self._store.keep_hardware_key(found, dataclasses.replace(key, is_ours=not is_there))
 
     def csr(self, found: Generation) -> Csr | None:
@@ -66,5 +66,5 @@ class DeviceKey:
         key = self._store.key(found.number)
         if isinstance(key, HardwareKey) and key.is_ours:
             # Does nothing where an interrupted walk has made it.
-            self._call(hsm.make, key, self._plan.key_type)
+            self._call(hardware_keys.make, key, self._plan.key_type)
         return self._call(keys.make_csr, key)

@@ -151,9 +151,9 @@ def _describe(route: Route) -> str:
 def _check_token(pair: KeyPair) -> None:
     """Checks a key in a hardware token: awscrt does not say that it cannot be used."""
     if isinstance(pair.private_key, HardwareKey):
-        from fleet_agent.credentials.hsm import keys as hsm
+        from fleet_agent.credentials.hardware_token import keys as hardware_keys
 
-        hsm.check(pair.private_key)
+        hardware_keys.check(pair.private_key)
 
 
 def _resolve(route: Route) -> list[str]:

@@ -101,12 +101,12 @@ def _options(pair: KeyPair) -> io.TlsContextOptions:
         return io.TlsContextOptions.create_client_with_mtls(
             _blocks(pair.certificate, "CERTIFICATE"), _blocks(key.reveal(), "PRIVATE KEY")
         )
-    from fleet_agent.credentials.hsm import keys as hsm
+    from fleet_agent.credentials.hardware_token import keys as hardware_keys
 
     try:
-        pin = hsm.check(key)
+        pin = hardware_keys.check(key)
     except DeviceError as error:
-        if error.code not in hsm.MAY_COME_BACK:
+        if error.code not in hardware_keys.MAY_COME_BACK:
             raise
         raise UnreachableError(error.title, remedy=error.remedy, code=error.code) from error
     return io.TlsContextOptions.create_client_with_mtls_pkcs11(
@@ -134,7 +134,7 @@ _modules: dict[str, io.Pkcs11Lib] = {}
 
 
 def _module(path: str) -> io.Pkcs11Lib:
-    """The module for the SDK, once in a process; ``credentials.hsm.cryptoki`` has initialised it and nobody ends it."""
+    """The SDK's handle on the module, once in a process; ``cryptoki`` has initialised it, and it is never finalised."""
     if path not in _modules:
         omit = io.Pkcs11Lib.InitializeFinalizeBehavior.OMIT
         _modules[path] = io.Pkcs11Lib(file=path, behavior=omit)

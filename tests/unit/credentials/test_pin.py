@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.credentials.hsm import cryptoki, keys, pin
-from fleet_agent.credentials.hsm.cryptoki import CryptokiError
+from fleet_agent.credentials.hardware_token import cryptoki, keys, pin
+from fleet_agent.credentials.hardware_token.cryptoki import CryptokiError
 from fleet_agent.credentials.model import HardwareToken
 from fleet_agent.errors import DeviceError
 

@@ -9,7 +9,7 @@ import pytest
 
 from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.shape import WrongValueError
-from fleet_agent.credentials.hsm.cryptoki import Module, ModuleError
+from fleet_agent.credentials.hardware_token.cryptoki import Module, ModuleError
 from fleet_agent.credentials.model import HardwareKey, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError, StateDirectoryError

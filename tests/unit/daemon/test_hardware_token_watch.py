@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.credentials.hsm import keys
+from fleet_agent.credentials.hardware_token import keys
 from fleet_agent.credentials.model import HardwareKey, HardwareToken, Secret
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.hardware_token_watch import HardwareTokenWatch

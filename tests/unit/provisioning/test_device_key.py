@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fleet_agent.credentials import keys
-from fleet_agent.credentials.hsm import keys as hsm
+from fleet_agent.credentials.hardware_token import keys as hardware_keys
 from fleet_agent.credentials.model import Csr, HardwareKey, HardwareToken, Registration, Secret
 from fleet_agent.credentials.store import Store
 from fleet_agent.provisioning.device_key import DeviceKey
@@ -35,8 +35,8 @@ class Calls:
         answers = {
             keys.make_private_key: Secret("made here"),
             keys.make_csr: CSR,
-            hsm.exists: self.is_in_token,
-            hsm.make: None,
+            hardware_keys.exists: self.is_in_token,
+            hardware_keys.make: None,
         }
         return answers[function]
 
@@ -105,8 +105,8 @@ def test_a_key_in_a_token_is_found_or_made_and_for_a_replacement_always_another(
     label = "device-0002" if is_replacement else "device"
     assert key == HardwareKey(token=TOKEN, label=label, is_ours=not is_there)
     assert bench.key.csr(bench.found) is CSR
-    made = [(hsm.make, key, "ec-p256")] if not is_there else []
-    looked = (hsm.exists, HardwareKey(token=TOKEN, label=label))
+    made = [(hardware_keys.make, key, "ec-p256")] if not is_there else []
+    looked = (hardware_keys.exists, HardwareKey(token=TOKEN, label=label))
     assert bench.calls.made == [looked, *made, (keys.make_csr, key)]
 
 

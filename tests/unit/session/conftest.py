@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.credentials.hsm import keys
+from fleet_agent.credentials.hardware_token import keys
 from fleet_agent.credentials.model import HardwareKey, HardwareToken, KeyPair
 from support.certificates import loaded, make_certificate, make_pair
 from support.csr import make_key

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from fleet_agent.credentials import keys as requests
-from fleet_agent.credentials.hsm import cryptoki, keys
-from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Module, ModuleError
+from fleet_agent.credentials.hardware_token import cryptoki, keys
+from fleet_agent.credentials.hardware_token.cryptoki import CryptokiError, Module, ModuleError
 from fleet_agent.credentials.model import (
     Generation,
     HardwareKey,

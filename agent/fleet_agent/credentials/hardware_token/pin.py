@@ -11,8 +11,8 @@ from typing import Any
 
 from fleet_agent import files, foreign
 from fleet_agent.config.paths import resolve_path
-from fleet_agent.credentials.hsm import cryptoki
-from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Session
+from fleet_agent.credentials.hardware_token import cryptoki
+from fleet_agent.credentials.hardware_token.cryptoki import CryptokiError, Session
 from fleet_agent.credentials.model import HardwareToken
 from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.pasted import word

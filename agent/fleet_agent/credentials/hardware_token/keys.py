@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fleet_agent.credentials.hsm import cryptoki, pin
-from fleet_agent.credentials.hsm.cryptoki import CryptokiError, Module, ModuleError, Session
+from fleet_agent.credentials.hardware_token import cryptoki, pin
+from fleet_agent.credentials.hardware_token.cryptoki import (
+    CryptokiError,
+    Module,
+    ModuleError,
+    Session,
+)
 from fleet_agent.credentials.model import HardwareKey, HardwareToken
 from fleet_agent.errors import DeviceError
 from fleet_agent.pasted import word
