@@ -10,8 +10,6 @@ from fleet_agent import log, notify
 from fleet_agent.clock import jitter
 from fleet_agent.config.paths import reserved, runtime_dir
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.subscriptions import Subscription
-from fleet_agent.config.topics import topic_templates
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.daemon.clone_watch import CloneWatch
@@ -20,6 +18,7 @@ from fleet_agent.daemon.hardware_token_watch import HardwareTokenWatch
 from fleet_agent.daemon.loop import Loop
 from fleet_agent.daemon.orders import make_orders
 from fleet_agent.daemon.orders_context import OrdersContext
+from fleet_agent.daemon.own_topics import OwnTopics
 from fleet_agent.daemon.refusal_watch import RefusalWatch
 from fleet_agent.daemon.renewal import Renewal
 from fleet_agent.daemon.requests import Requests
@@ -29,11 +28,9 @@ from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.daemon.unfilled_topics import UnfilledTopics
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.identity import claim_removal, configured, home, own_session, rotate
+from fleet_agent.identity import claim_removal, configured, own_session, rotate
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox, RotateRequested
-from fleet_agent.orders import filters
-from fleet_agent.orders.filters import Moves
 from fleet_agent.orders.suspects import Suspects
 from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
@@ -129,8 +126,9 @@ class Composition:
         publisher = Publisher(
             queue, settings.telemetry, self._clock, Refusals(health), settings.endpoint
         )
-        orders = make_orders(self._orders_context(credential), publisher)
-        sources = self._sources(publisher, credential)
+        topics = OwnTopics(settings, credential, self._unfilled)
+        orders = make_orders(self._orders_context(credential, topics), publisher)
+        sources = self._sources(publisher, topics)
         vending = self._vending()
         sources += vending
         process.listeners.keep_only(
@@ -229,9 +227,7 @@ class Composition:
             self._process.mailbox,
             health,
         )
-        topics = own_session.topics(self._settings, credential)
-        if wanted := self._settings.connection.presence:
-            self._unfilled.fill(topics, wanted.topic)
+        topics = OwnTopics(self._settings, credential, self._unfilled)
         connectivity = Connectivity(session, self._clock, health, self._on_stable, watcher=watch)
         self._renewal.serve(
             credential, session.pair.certificate, lambda: connectivity.is_connected
@@ -239,11 +235,9 @@ class Composition:
         return Serving(
             credential=credential,
             session=session,
-            subscriptions=Subscriptions(
-                session, self._filters(credential), self._clock, health, jitter
-            ),
+            subscriptions=Subscriptions(session, topics.filters(), self._clock, health, jitter),
             connectivity=connectivity,
-            presence=own_session.presence(self._settings, topics),
+            presence=topics.presence(),
             chores=[
                 self._renewal,
                 rotate.ReplacedCredential(store, credential, self._clock),
@@ -259,50 +253,19 @@ class Composition:
         self._suspects.forget()
         self._health.clear(table.MESSAGE_SET_ASIDE)
 
-    def _filters(self, credential: Credential) -> list[tuple[str, int]]:
-        order_topic = self._order_topic(credential)
-        return [
-            *filters.wanted(
-                self._settings, credential.client_id, order_topic, self._moves(credential)
-            ),
-            *((topic, item.qos) for topic, item in self._subscriptions(credential)),
-        ]
-
-    def _order_topic(self, credential: Credential) -> str | None:
-        wanted = self._settings.rotation.order_topic
-        return self._filled(credential, wanted) if wanted else None
-
-    def _moves(self, credential: Credential) -> Moves:
-        wanted = self._settings.move
-        topic = wanted.order_topic and self._filled(credential, wanted.order_topic)
-        here = [name for name in wanted.allowed if home.is_there(self._settings, name, credential)]
-        return Moves(names=wanted.allowed, here=here, takes_jobs=wanted.jobs, topic=topic)
-
-    def _subscriptions(self, credential: Credential) -> Sequence[tuple[str, Subscription]]:
-        """The subscriptions whose filter can be filled in."""
-        return [
-            (topic, item)
-            for item in self._settings.subscriptions
-            if (topic := self._filled(credential, item.topic)) is not None
-        ]
-
-    def _filled(self, credential: Credential, template: str) -> str | None:
-        """The topic; None, and a problem, where it cannot be filled in on this device."""
-        return self._unfilled.fill(own_session.topics(self._settings, credential), template)
-
     # Parts ------------------------------------------------------------------------------------------------------------
 
-    def _orders_context(self, credential: Credential) -> OrdersContext:
+    def _orders_context(self, credential: Credential, topics: OwnTopics) -> OrdersContext:
         return OrdersContext(
             settings=self._settings,
             credential=credential,
             mailbox=self._process.mailbox,
             health=self._health,
             reserved=self._reserved,
-            subscriptions=self._subscriptions(credential),
-            own=self._own_topics(credential),
-            order_topic=self._order_topic(credential),
-            moves=self._moves(credential),
+            subscriptions=topics.subscriptions(),
+            own=topics.all(),
+            order_topic=topics.order_topic(),
+            moves=topics.moves(),
         )
 
     def _unserved(self, sources: Sequence[Source]) -> Iterator[Actor]:
@@ -321,22 +284,12 @@ class Composition:
 
         return [Reaper(self._process.mailbox, self._clock)]
 
-    def _own_topics(self, credential: Credential) -> list[str]:
-        """Every topic and filter of the configuration, filled in."""
-        known = own_session.topics(self._settings, credential)
-        found = (
-            self._unfilled.fill(known, template, source)
-            for template, source in topic_templates(self._settings)
-        )
-        return [topic for topic in found if topic is not None]
-
-    def _sources(self, publisher: Publisher, credential: Credential) -> list[Source]:
-        known = own_session.topics(self._settings, credential)
+    def _sources(self, publisher: Publisher, topics: OwnTopics) -> list[Source]:
         return build.build(
             self._settings.telemetry,
             build.SourcesContext(
-                fill=functools.partial(self._unfilled.fill, known),
-                topics=known,
+                fill=topics.fill,
+                topics=topics.values,
                 intake=publisher,
                 mailbox=self._process.mailbox,
                 clock=self._clock,
