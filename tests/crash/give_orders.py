@@ -28,6 +28,7 @@ from fleet_agent.orders.order_queue import OrderQueue
 from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.session.events import Message
 from fleet_agent.session.message import Outgoing
+from support.reserved import NOTHING_OWN
 
 # The wrong one: an order is acknowledged though it is in memory alone.
 IN_MEMORY = "in-memory"
@@ -87,7 +88,7 @@ class Device:
         self._mailbox = Mailbox(self._clock)
         self._later: list[Callable[[], None]] = []
         health = Health(state_dir.parent / "run", self._clock)
-        shared = HandlerContext(clock=self._clock, health=health)
+        shared = HandlerContext(clock=self._clock, health=health, reserved=NOTHING_OWN)
         script = f'echo "${{FLEET_AGENT_MESSAGE_ID}}" >>{cloud.folder}/done'
         handlers = {"note": Handler(exec=ExecHandler(argv=("sh", "-c", script), max_waiting=1))}
         self._roster = Roster(state_dir / FOLDER, handlers, self._mailbox, shared)

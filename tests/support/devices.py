@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fleet_agent.config.sources import Source
 from fleet_agent.device import Parameter, Unusable, examine
+from support.reserved import NOTHING_OWN
 
 
 class Tree:
@@ -30,7 +31,9 @@ class Tree:
     def look(
         self, source: Source, environment: dict[str, str] | None = None
     ) -> Parameter | Unusable:
-        (found,) = examine({"P": source}, root=self.root, environment=environment or {})
+        (found,) = examine(
+            {"P": source}, reserved=NOTHING_OWN, root=self.root, environment=environment or {}
+        )
         return found
 
     def found(self, source: Source, environment: dict[str, str] | None = None) -> tuple[str, str]:

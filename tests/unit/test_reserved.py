@@ -1,5 +1,6 @@
 """The agent's own files, by whatever way somebody leads there."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -10,17 +11,19 @@ import pytest
 from fleet_agent import device
 from fleet_agent.config.handlers import FileHandler
 from fleet_agent.config.paths import reserved
-from fleet_agent.config.provisioning import Claim
+from fleet_agent.config.provisioning import Claim, Provisioning
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.sources import FromFile
 from fleet_agent.config.telemetry import FileSource
 from fleet_agent.errors import DeviceError
+from fleet_agent.identity import own_session
 from fleet_agent.orders.handlers.file import FileWork
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Outcome
 from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.sources import file as files
 from fleet_agent.telemetry.sources.file import File
+from support.identity import CREDENTIAL
 from support.sources import Bench
 
 SECRET = "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n"
@@ -38,14 +41,12 @@ class Place:
         self.claim.write_text(SECRET)
         self.app = folder / "app"
         self.app.mkdir()
-        self.reserved = reserved(
-            Settings(
-                endpoint="e",
-                state_dir=str(self.state_dir),
-                claim=Claim(certificate=str(folder / "none"), private_key=str(self.claim)),
-            ),
-            {},
+        self.settings = Settings(
+            endpoint="e",
+            state_dir=str(self.state_dir),
+            claim=Claim(certificate=str(folder / "none"), private_key=str(self.claim)),
         )
+        self.reserved = reserved(self.settings, {})
 
 
 @pytest.fixture
@@ -153,6 +154,18 @@ def test_a_parameter_is_none_of_it(place: Place) -> None:
     wanted = {"SerialNumber": FromFile(file=str(place.app / "serial"))}
     with pytest.raises(DeviceError, match="the agent's own"):
         device.resolve(wanted, reserved=place.reserved)
+
+
+def test_no_topic_is_filled_in_from_it(place: Place) -> None:
+    (place.app / "serial").symlink_to(place.key)
+    place.key.write_text("one line")
+    parameters = {"Serial": FromFile(file=str(place.app / "serial"))}
+    provisioning = Provisioning(template="t", parameters=parameters)
+    settings = dataclasses.replace(place.settings, provisioning=provisioning)
+    topics = own_session.topics(settings, CREDENTIAL)
+    for fill in (topics.fill, topics.filler("app")):
+        with pytest.raises(DeviceError, match="the agent's own"):
+            fill("dt/{Serial}")
 
 
 def test_a_message_overwrites_none_of_it(place: Place) -> None:

@@ -60,9 +60,9 @@ class TrafficReport:
         orders: Orders,
         clock: Clock,
         prometheus: Path | None,
-        reserved: Reserved | None = None,
+        reserved: Reserved,
     ) -> None:
-        self._reserved = reserved or Reserved([])
+        self._reserved = reserved
         self._traffic = traffic
         self._publisher = publisher
         self._queue = queue

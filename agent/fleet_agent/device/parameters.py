@@ -63,17 +63,17 @@ class _Machine:
 def resolve(
     parameters: Mapping[str, Source],
     *,
+    reserved: Reserved,
     root: Path = Path("/"),
     environment: Mapping[str, str] | None = None,
-    reserved: Reserved | None = None,
 ) -> tuple[Parameter, ...]:
     """Finds the value of every parameter.
 
     Args:
         parameters: Name → source, as in the settings.
+        reserved: Files that are no parameter, whatever links lead there.
         root: Where the file system begins. Commands run on this machine whatever it is.
         environment: The agent's own when None.
-        reserved: Files that are no parameter, whatever links lead there.
 
     Raises:
         DeviceError: At least one has no usable value; all of those are named.
@@ -87,7 +87,7 @@ def resolve(
 
 def finder(
     parameters: Mapping[str, Source],
-    reserved: Reserved | None = None,
+    reserved: Reserved,
     *,
     runs_programs: bool = True,
 ) -> Callable[[str], str | None]:
@@ -132,14 +132,12 @@ def unusable(failures: list[Unusable]) -> DeviceError:
 def examine(
     parameters: Mapping[str, Source],
     *,
+    reserved: Reserved,
     root: Path = Path("/"),
     environment: Mapping[str, str] | None = None,
-    reserved: Reserved | None = None,
 ) -> tuple[Parameter | Unusable, ...]:
     """Looks at every parameter, in the order given; arguments as for ``resolve``."""
-    machine = _Machine(
-        root, os.environ if environment is None else environment, reserved or Reserved([])
-    )
+    machine = _Machine(root, os.environ if environment is None else environment, reserved)
     return tuple(_parameter(name, source, machine) for name, source in parameters.items())
 
 

@@ -12,14 +12,13 @@ _ABOUT = Subject(CHECK)
 
 def check(device: Device) -> Findings:
     """Looks at each parameter."""
-    wanted = device.settings.provisioning if device.settings else None
-    if wanted is None:
+    if device.settings is None or (wanted := device.settings.provisioning) is None:
         return
     found = parameters_of.examine(
         wanted.parameters,
         root=device.root,
         environment=device.environment,
-        reserved=reserved(device.settings, device.environment) if device.settings else None,
+        reserved=reserved(device.settings, device.environment),
     )
     if not found:
         yield _ABOUT.ok("The configuration names none.")

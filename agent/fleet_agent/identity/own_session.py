@@ -74,7 +74,8 @@ def topics(settings: Settings, credential: Credential) -> Topics:
     def find_at_once(name: str) -> str | None:
         from fleet_agent import device
 
-        return device.finder(wanted.parameters, runs_programs=False)(name)
+        own = reserved(settings, os.environ)
+        return device.finder(wanted.parameters, own, runs_programs=False)(name)
 
     return Topics(credential.topic_values, find, find_at_once)
 

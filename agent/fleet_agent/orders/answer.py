@@ -15,7 +15,7 @@ from fleet_agent.orders.outcome import Outcome
 from fleet_agent.printable import printable
 from fleet_agent.session.message import Outgoing
 from fleet_agent.topics import filters
-from fleet_agent.topics.limits import message_fault
+from fleet_agent.topics.limits import answer_fault
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def refusal(topic: str, correlation_data: bytes | None, own: Iterable[str]) -> s
         return "is one of AWS IoT's own"
     if any(filters.matches(name, topic) for name in own):
         return "is one of this device's own"
-    fault = message_fault(topic, correlation_data=correlation_data)
+    fault = answer_fault(topic, correlation_data)
     return fault.problem if fault else None
 
 

@@ -55,7 +55,7 @@ class HandlerContext:
 
     clock: Clock
     health: Health
-    reserved: Reserved = dataclasses.field(default_factory=lambda: Reserved([]))
+    reserved: Reserved
     reporters: dict[str, Reporter] = dataclasses.field(default_factory=dict)
     last: collections.deque[dict[str, str | None]] = dataclasses.field(
         default_factory=lambda: collections.deque(maxlen=LAST)

@@ -76,8 +76,8 @@ class Orders:
         takers: Sequence[Taker],
         messages: Messages,
         roster: Roster,
-        observers: Sequence[RotationObserver] = (),
-        move: Mover | None = None,
+        observers: Sequence[RotationObserver],
+        move: Mover | None,
     ) -> None:
         self._takers = takers
         self._messages = messages

@@ -6,7 +6,6 @@ its sender, an answer given, the id of a job used. Whatever passes here the SDK 
 """
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 # AWS IoT Core: a topic has at most 256 bytes of UTF-8 and 7 slashes; the prefix of Basic Ingest and of a shared
@@ -20,10 +19,9 @@ BASIC_INGEST = "$aws/rules/"
 _COMMANDS = "$aws/commands/"
 _SHARED = "$share/"
 
-# A string of MQTT has a length of two bytes; the SDK leaves the longest out for two of the properties.
+# A string of MQTT has a length of two bytes; the SDK leaves the longest out for the correlation data.
 STRING_BYTES = 65535
-DATA_BYTES = 65534  # of the correlation data, and of the content type
-PROPERTIES = 1024  # user properties of a message
+DATA_BYTES = 65534
 
 _RULE = re.compile(r"[0-9A-Za-z_]{1,128}")
 
@@ -75,31 +73,19 @@ def filter_fault(text: str) -> Fault | None:
     return _limits(counted) or _wildcards(counted)
 
 
-def message_fault(
-    topic: str,
-    *,
-    correlation_data: bytes | None = None,
-    content_type: str | None = None,
-    properties: Iterable[tuple[str, str]] = (),
-) -> Fault | None:
-    """Why a message with these properties cannot be published; None when it can be."""
-    texts = [text for pair in properties for text in pair]
+def answer_fault(topic: str, correlation_data: bytes | None) -> Fault | None:
+    """Why no answer with this correlation data can be published there; None when it can be."""
     if fault := topic_fault(topic):
         return fault
     if correlation_data is not None and len(correlation_data) > DATA_BYTES:
         return Fault(
             f"has correlation data of {len(correlation_data)} bytes, {DATA_BYTES} can be sent"
         )
-    if content_type is not None and (fault := string_fault(content_type, DATA_BYTES)):
-        return Fault(f"has a content type that {fault.problem}")
-    if len(texts) > 2 * PROPERTIES:
-        return Fault(f"has {len(texts) // 2} user properties, {PROPERTIES} can be sent")
-    faults = (fault for text in texts if (fault := string_fault(text)))
-    return next((Fault(f"has a user property that {fault.problem}") for fault in faults), None)
+    return None
 
 
-def string_fault(text: str, most: int = STRING_BYTES) -> Fault | None:
-    """Why MQTT has no such string; None when it has. ``most``: bytes."""
+def string_fault(text: str) -> Fault | None:
+    """Why MQTT has no such string; None when it has."""
     if found := _FORBIDDEN.search(text):
         if found[0] == "\n":
             return Fault("has more than one line")
@@ -108,7 +94,7 @@ def string_fault(text: str, most: int = STRING_BYTES) -> Fault | None:
         character = "a control character" if is_control else "what is no character"
         return Fault(f"has {character} in it ({code})")
     size = len(text.encode())
-    return Fault(f"has {size} bytes, {most} can be sent") if size > most else None
+    return Fault(f"has {size} bytes, {STRING_BYTES} can be sent") if size > STRING_BYTES else None
 
 
 def _limits(text: str) -> Fault | None:

@@ -37,6 +37,7 @@ from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.refusals import Refusals
+from support.reserved import NOTHING_OWN
 
 
 class Broker(Session):
@@ -73,9 +74,14 @@ class Made:
         health = Health(folder, clock)
         self.queue = Queue(folder / "q", telemetry.queue, clock)
         self.publisher = Publisher(self.queue, telemetry, clock, Refusals(health))
-        roster = Roster(folder / "orders", {}, mailbox, HandlerContext(clock=clock, health=health))
+        roster = Roster(
+            folder / "orders",
+            {},
+            mailbox,
+            HandlerContext(clock=clock, health=health, reserved=NOTHING_OWN),
+        )
         answers = Answers(cast("Any", None), ())
-        orders = Orders([], Messages(roster, answers, health.traffic, clock), roster)
+        orders = Orders([], Messages(roster, answers, health.traffic, clock), roster, [], None)
         self.session = session = Broker(mailbox)
         session.start()
         suspects = Suspects()
@@ -105,6 +111,7 @@ class Made:
                 orders=orders,
                 clock=clock,
                 prometheus=folder / "agent.prom",
+                reserved=NOTHING_OWN,
             ),
             chores=chores,
         )

@@ -8,6 +8,7 @@ from fleet_agent.config.sources import MachineId
 from fleet_agent.device import examine
 from fleet_agent.device.machine_id import APPLICATION, hashed
 from support.devices import Tree
+from support.reserved import NOTHING_OWN
 
 APP = MachineId(machine_id="app")
 MACHINE = uuid.UUID("0123456789abcdef0123456789abcde1")
@@ -33,7 +34,7 @@ def test_systemd_makes_the_same_of_this_machines_id() -> None:
     except OSError:
         pytest.skip("this machine has no machine id")
     assert by_systemd == hashed(uuid.UUID(Path("/etc/machine-id").read_text().strip()))
-    (found,) = examine({"Id": APP})
+    (found,) = examine({"Id": APP}, reserved=NOTHING_OWN)
     assert getattr(found, "value", None) == by_systemd.hex
 
 

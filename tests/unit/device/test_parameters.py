@@ -7,19 +7,20 @@ from fleet_agent.device import Parameter, Unusable, resolve
 from fleet_agent.device.placeholders import KNOWN, is_placeholder
 from fleet_agent.errors import DeviceError, Exit
 from support.devices import Tree
+from support.reserved import NOTHING_OWN
 
 
 def test_every_parameter_keeps_its_name_and_place(tree: Tree) -> None:
     tree.write("etc/site", "north\n")
     wanted: dict[str, Source] = {"Z": "last letter", "A": FromFile(file="/etc/site")}
-    assert resolve(wanted, root=tree.root) == (
+    assert resolve(wanted, reserved=NOTHING_OWN, root=tree.root) == (
         Parameter("Z", "last letter", "literal"),
         Parameter("A", "north", "file:/etc/site"),
     )
 
 
 def test_no_parameters_are_no_error() -> None:
-    assert resolve({}) == ()
+    assert resolve({}, reserved=NOTHING_OWN) == ()
 
 
 def test_all_that_have_no_value_are_named_together(tree: Tree) -> None:
@@ -29,7 +30,7 @@ def test_all_that_have_no_value_are_named_together(tree: Tree) -> None:
         "Line": FromEnvironment(env="LINE"),
     }
     with pytest.raises(DeviceError, match="2 template parameters have no usable value") as caught:
-        resolve(wanted, root=tree.root, environment={})
+        resolve(wanted, reserved=NOTHING_OWN, root=tree.root, environment={})
     error = caught.value
     assert "Serial: dmi:product_serial does not exist" in error.title
     assert "Line: env:LINE is not set" in error.title
@@ -40,7 +41,7 @@ def test_all_that_have_no_value_are_named_together(tree: Tree) -> None:
 
 def test_one_that_has_no_value_is_one(tree: Tree) -> None:
     with pytest.raises(DeviceError, match="A template parameter has no usable value"):
-        resolve({"Serial": Dmi(dmi="product_serial")}, root=tree.root)
+        resolve({"Serial": Dmi(dmi="product_serial")}, reserved=NOTHING_OWN, root=tree.root)
 
 
 def test_the_first_usable_one_is_taken_and_the_rest_not_asked(tree: Tree) -> None:
@@ -95,9 +96,9 @@ def test_a_value_of_every_length_up_to_the_limit_is_sent(tree: Tree) -> None:
 
 def test_a_name_that_cannot_be_sent(tree: Tree) -> None:
     with pytest.raises(DeviceError, match="1 to 2048 characters"):
-        resolve({"x" * 2049: "a"}, root=tree.root)
+        resolve({"x" * 2049: "a"}, reserved=NOTHING_OWN, root=tree.root)
     with pytest.raises(DeviceError, match=r"U\+0001"):
-        resolve({"x\x01": "a"}, root=tree.root)
+        resolve({"x\x01": "a"}, reserved=NOTHING_OWN, root=tree.root)
 
 
 @pytest.mark.parametrize(

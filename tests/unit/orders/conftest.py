@@ -21,6 +21,7 @@ from fleet_agent.orders.order import MESSAGE
 from fleet_agent.orders.roster import Roster
 from fleet_agent.session.message import Outgoing
 from support.clock import LeapingClock
+from support.reserved import NOTHING_OWN
 
 LIMIT = 60.0
 
@@ -77,7 +78,7 @@ class Bench:
         self._new()
 
     def _new(self) -> None:
-        self.shared = HandlerContext(clock=self.clock, health=self.health)
+        self.shared = HandlerContext(clock=self.clock, health=self.health, reserved=NOTHING_OWN)
         answers = Answers(self._answer, self.own)
         self.shared.reporters[MESSAGE] = answers
         self.roster = Roster(self.folder / "orders", self.handlers, self.mailbox, self.shared)

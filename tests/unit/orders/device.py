@@ -23,6 +23,7 @@ from fleet_agent.orders.router import Receipt
 from fleet_agent.reserved import Reserved
 from fleet_agent.session.message import Outgoing
 from support.clock import LeapingClock
+from support.reserved import NOTHING_OWN
 from unit.orders.cloud import Cloud
 from unit.orders.conftest import LIMIT, Arriving
 
@@ -83,7 +84,7 @@ class Device:
         """Begins, without a connection."""
         self.is_connected = False
         self._events.clear()
-        self.shared = HandlerContext(clock=self.clock, health=self.health)
+        self.shared = HandlerContext(clock=self.clock, health=self.health, reserved=NOTHING_OWN)
         self.roster = Roster(
             self.folder / FOLDER, self._configuration.handlers, self.mailbox, self.shared
         )

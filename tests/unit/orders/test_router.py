@@ -95,7 +95,7 @@ def test_a_destination_is_taken_once(down: Down) -> None:
 
 def test_where_no_move_is_allowed_there_is_none(bench: Bench) -> None:
     bench.listen(Subscription(topic="cmd"))
-    orders = Orders([], bench.messages, bench.roster)
+    orders = Orders([], bench.messages, bench.roster, [], None)
     assert (orders.take_destination(), orders.moved(), orders.due) == (None, [], math.inf)
 
 
@@ -133,7 +133,7 @@ def test_the_end_of_a_connection_is_everybodys(down: Down, program: Program) -> 
 def test_at_the_end_programs_are_ended(bench: Bench, tmp_path: Path) -> None:
     argv = ("sh", "-c", f"touch {tmp_path}/pid; exec sleep 60")
     bench.listen(Subscription(topic="cmd", exec=ExecHandler(argv=argv)))
-    orders = Orders([], bench.messages, bench.roster)
+    orders = Orders([], bench.messages, bench.roster, [], None)
     orders.take(Arriving(topic="cmd"))
     bench.turn((tmp_path / "pid").exists)
     orders.close()

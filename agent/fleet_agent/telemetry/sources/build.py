@@ -42,7 +42,7 @@ class SourcesContext:
     state_dir: Path
     runtime_dir: Path
     listeners: Listeners
-    reserved: Reserved | None = None
+    reserved: Reserved
 
 
 def build(telemetry: Telemetry, context: SourcesContext) -> list[Source]:

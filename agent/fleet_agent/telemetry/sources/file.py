@@ -59,9 +59,9 @@ class File:
         settings: FileSource,
         feed: Feed,
         state_dir: Path,
-        reserved: Reserved | None = None,
+        reserved: Reserved,
     ) -> None:
-        self._reserved = reserved or Reserved([])
+        self._reserved = reserved
         self.name = feed.name
         self._path = Path(settings.path)
         self._is_json = settings.format == "json"

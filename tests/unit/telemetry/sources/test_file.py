@@ -13,6 +13,7 @@ from fleet_agent.config.telemetry import FileSource
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import file as files
 from fleet_agent.telemetry.sources.file import File
+from support.reserved import NOTHING_OWN
 from support.sources import Bench
 
 
@@ -33,6 +34,7 @@ def begin(bench: Bench, log: Path, **options: Any) -> File:
         FileSource(path=str(log), name="sensors", **options),
         bench.feed("sensors"),
         bench.state_dir,
+        NOTHING_OWN,
     )
     bench.sources = [source]
     return source

@@ -12,6 +12,7 @@ from pathlib import Path
 from fleet_agent.config.telemetry import FileSource
 from fleet_agent.telemetry.sources import file as files
 from fleet_agent.telemetry.sources.file import File
+from support.reserved import NOTHING_OWN
 from support.sources import Bench
 
 KILLS = 6
@@ -23,7 +24,7 @@ def follow(folder: Path) -> None:
     files.POLL, files.QUIET, files.SAVE_EVERY = 0.005, 0.1, 0.01
     bench = Bench(folder)
     settings = FileSource(path=str(folder / "x.log"), name="x")
-    bench.sources = [File(settings, bench.feed("x"), bench.state_dir)]
+    bench.sources = [File(settings, bench.feed("x"), bench.state_dir, NOTHING_OWN)]
     done = os.open(folder / "stored", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     sys.stdout.write("following\n")
     sys.stdout.flush()

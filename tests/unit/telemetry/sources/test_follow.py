@@ -22,6 +22,7 @@ from fleet_agent.telemetry.sources.file import (
     File,
 )
 from support.clock import FakeClock
+from support.reserved import NOTHING_OWN
 from support.sources import Kept
 
 
@@ -48,7 +49,12 @@ class Bench:
 
     def begin(self, **options: Any) -> File:
         self.files.append(
-            File(FileSource(path=str(self.log), name="x", **options), self.feed, self.state)
+            File(
+                FileSource(path=str(self.log), name="x", **options),
+                self.feed,
+                self.state,
+                NOTHING_OWN,
+            )
         )
         return self.files[-1]
 

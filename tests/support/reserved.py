@@ -1,0 +1,5 @@
+"""For tests in which no file is the agent's own."""
+
+from fleet_agent.reserved import Reserved
+
+NOTHING_OWN = Reserved([])
