@@ -13,8 +13,8 @@ from fleet_agent.health.status import Health
 from fleet_agent.identity.configured import in_service, open_store
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.vending.alias import Vended
-from fleet_agent.vending.contracts import AwsCredentials
-from fleet_agent.vending.vendor import Vendor
+from fleet_agent.vending.cache import Vendor
+from fleet_agent.vending.formats import AwsCredentials
 from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox
 from support.agent import Agent

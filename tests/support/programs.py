@@ -8,7 +8,7 @@ from typing import Any
 
 from fleet_agent.config.telemetry import Allow, SocketSource
 from fleet_agent.telemetry.sources import packet
-from fleet_agent.telemetry.sources.rights import AllowList
+from fleet_agent.telemetry.sources.allow_list import AllowList
 from fleet_agent.telemetry.sources.socket import Socket
 from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL

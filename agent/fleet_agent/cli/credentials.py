@@ -153,18 +153,18 @@ def _ask_aws(arguments: argparse.Namespace, unreachable: UnreachableError) -> di
     statedir.become_owner(state_dir, any_owner=getattr(arguments, "as_owner", True))
     # Here, since a program that asks the agent starts faster without them.
     from fleet_agent.identity.configured import in_service, open_store
-    from fleet_agent.vending import direct
+    from fleet_agent.vending import one_shot
 
     credential, pair = in_service(open_store(settings))
     alias = _only(settings, arguments.role_alias)
     limit = getattr(arguments, "timeout", LIMIT) or 1e9
-    found = direct.ask(settings, credential, pair, alias, SystemClock(), limit)
+    found = one_shot.ask(settings, credential, pair, alias, SystemClock(), limit)
     return found.for_process()
 
 
 def _only(settings: Settings, wanted: str) -> str:
     """The role alias that is meant."""
-    from fleet_agent.vending.rights import AllowList
+    from fleet_agent.vending.allow_list import AllowList
 
     aliases = settings.credentials.aliases if settings.credentials else {}
     return AllowList(aliases).alias(os.geteuid(), wanted)

@@ -40,7 +40,7 @@ def check(device: Device) -> Findings:
     settings = device.settings
     if settings is None or settings.credentials is None:
         return
-    from fleet_agent.vending import direct
+    from fleet_agent.vending import one_shot
 
     credential, pair = in_service(open_store(settings))
     if device.pin_is_elsewhere(pair.private_key):
@@ -51,7 +51,7 @@ def check(device: Device) -> Findings:
         return
     for alias in settings.credentials.aliases:
         try:
-            found = direct.ask(settings, credential, pair, alias, device.clock, _LIMIT)
+            found = one_shot.ask(settings, credential, pair, alias, device.clock, _LIMIT)
         except AgentError as error:
             yield from _ABOUT.error(error, alias)
         else:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fleet_agent.errors import AgentError
 from fleet_agent.record import mutable
 from fleet_agent.session.backoff import Patience, delay
-from fleet_agent.vending.contracts import AwsCredentials
+from fleet_agent.vending.formats import AwsCredentials
 
 # SDKs ask for others 15 minutes before the end; what they get then shall be worth it.
 REFRESH_BEFORE = 20 * 60.0

@@ -4,8 +4,8 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import TemporaryError, UnreachableError
 from fleet_agent.session.http import Answer, Request
-from fleet_agent.vending import contracts, refusals
-from fleet_agent.vending.contracts import AwsCredentials, UnreadableError
+from fleet_agent.vending import formats, refusals
+from fleet_agent.vending.formats import AwsCredentials, UnreadableError
 
 # AWS refuses signatures by a clock that is further off.
 SKEW_LIMIT = 300.0
@@ -22,7 +22,7 @@ def request(credential: Credential, alias: str) -> Request:
 
 def skew(answer: Answer, now: float) -> float:
     """Seconds by which AWS's clock is ahead of this one (``now``, Unix seconds); 0 where it does not say."""
-    theirs = contracts.date(answer.headers.get("date", ""))
+    theirs = formats.date(answer.headers.get("date", ""))
     return 0.0 if theirs is None else theirs - now
 
 
@@ -45,14 +45,14 @@ def read(
     if answer.status != _OK:
         raise refusals.error(
             answer.status or 0,
-            contracts.message(answer.body),
+            formats.message(answer.body),
             alias,
             thing=credential.thing_name,
             host=host,
             endpoint=settings.endpoint,
         )
     try:
-        found = contracts.read(answer.body)
+        found = formats.read(answer.body)
     except UnreadableError as error:
         raise UnreachableError(
             f"{host} answers what are no credentials: {error}.",

@@ -16,11 +16,11 @@ from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
 from fleet_agent.vending.alias import Forget, Vended
-from fleet_agent.vending.contracts import AwsCredentials
+from fleet_agent.vending.allow_list import AllowList
+from fleet_agent.vending.cache import Source, Vendor
+from fleet_agent.vending.formats import AwsCredentials
 from fleet_agent.vending.packet import Request
-from fleet_agent.vending.rights import AllowList
 from fleet_agent.vending.socket import Reply, Socket
-from fleet_agent.vending.vendor import Source, Vendor
 
 if TYPE_CHECKING:
     from fleet_agent.vending.authorization_tokens import AuthorizationTokens
@@ -82,7 +82,7 @@ class Service:
         self, port: int, listeners: Listeners, mailbox: Mailbox, clock: Clock
     ) -> None:
         from fleet_agent.vending.authorization_tokens import AuthorizationTokens
-        from fleet_agent.vending.container import Container
+        from fleet_agent.vending.container_endpoint import Container
 
         try:
             self._tokens = AuthorizationTokens(Path(self._settings.state_dir))

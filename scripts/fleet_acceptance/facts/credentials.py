@@ -6,7 +6,7 @@ _REFUSED = (
     "agent: vending/refusals.py decides by status, and says which statement or role to look at"
 )
 _REPORT = "by reports of runs against the service"
-_DELAY = "agent: vending/vendor.py asks again after refusals: for how long"
+_DELAY = "agent: vending/cache.py asks again after refusals: for how long"
 
 
 def _refusal(name: str, asks: str, answer: str, how: str) -> Fact:
@@ -51,7 +51,7 @@ FACTS = (
         documented="accessKeyId, expiration, secretAccessKey, sessionToken",
         sandbox="accessKeyId, expiration, secretAccessKey, sessionToken",
         how="ask",
-        follows="agent: vending/contracts.py",
+        follows="agent: vending/formats.py",
     ),
     _refusal(
         "policy", "the device's policy does not allow it", "403", "ask without the statement"

@@ -8,7 +8,7 @@ from fleet_agent.credentials.model import Secret
 from fleet_agent.errors import TemporaryError
 from fleet_agent.session.backoff import Patience
 from fleet_agent.vending.alias import Alias, Kept, Vended
-from fleet_agent.vending.contracts import AwsCredentials
+from fleet_agent.vending.formats import AwsCredentials
 
 NOW, WALL = 1000.0, 2_000_000_000.0
 ERROR = TemporaryError("no", remedy="later", code="x")

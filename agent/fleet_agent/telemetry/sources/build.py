@@ -88,8 +88,8 @@ def _source(item: TelemetrySource, telemetry: Telemetry, context: SourcesContext
 
 
 def _socket(settings: SocketSource, feed: Feed, context: SourcesContext) -> Source:
+    from fleet_agent.telemetry.sources.allow_list import AllowList
     from fleet_agent.telemetry.sources.packet import NAME
-    from fleet_agent.telemetry.sources.rights import AllowList
     from fleet_agent.telemetry.sources.socket import Socket
 
     allowed = AllowList(

@@ -9,9 +9,9 @@ from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet
+from fleet_agent.telemetry.sources.allow_list import Rights
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.telemetry.sources.packet import MAX_PACKET, PacketError, answer
-from fleet_agent.telemetry.sources.rights import Rights
 
 SCRATCH = MAX_PACKET + 1  # bytes: one more shows that a packet is too large
 

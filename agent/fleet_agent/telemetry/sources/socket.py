@@ -14,10 +14,10 @@ from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.local_clients.unix_listener import UnixListener
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
+from fleet_agent.telemetry.sources.allow_list import AllowList
 from fleet_agent.telemetry.sources.connection import Connection
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.telemetry.sources.packet import BUSY, PacketError, answer
-from fleet_agent.telemetry.sources.rights import AllowList
 
 MAX_CONNECTIONS = 64
 

@@ -18,8 +18,8 @@ from fleet_agent.mailbox import Ready
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import connection, packet
 from fleet_agent.telemetry.sources import socket as sockets
+from fleet_agent.telemetry.sources.allow_list import AllowList
 from fleet_agent.telemetry.sources.connection import Connection
-from fleet_agent.telemetry.sources.rights import AllowList
 from fleet_agent.telemetry.sources.socket import Socket
 from support.programs import EVERYBODY, Program, begin
 from support.sources import LIMIT, Bench

@@ -16,7 +16,7 @@ from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.session import probe
 from fleet_agent.session.route import Route
 from fleet_agent.vending.alias import Vended
-from fleet_agent.vending.vendor import Vendor, _Attempt
+from fleet_agent.vending.cache import Vendor, _Attempt
 from unit.orders.device import credential
 
 WANTED = Credentials(endpoint="c.example.com", aliases={"logs": RoleAlias()})

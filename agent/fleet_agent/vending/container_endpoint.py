@@ -20,7 +20,7 @@ from fleet_agent.listeners import HOST, Listeners
 from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending.alias import Forget
-from fleet_agent.vending.rights import UNKNOWN
+from fleet_agent.vending.allow_list import UNKNOWN
 
 MAX_CONNECTIONS = 64
 LARGEST = 8192  # bytes of a request's head

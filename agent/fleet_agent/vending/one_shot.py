@@ -7,7 +7,7 @@ from fleet_agent.errors import UnreachableError
 from fleet_agent.session import http, probe
 from fleet_agent.session.route import credentials_route
 from fleet_agent.vending import request
-from fleet_agent.vending.contracts import AwsCredentials
+from fleet_agent.vending.formats import AwsCredentials
 
 
 def ask(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fleet_agent.errors import UnreachableError, UsageError
-from fleet_agent.vending import contracts, packet
-from fleet_agent.vending.contracts import UnreadableError
+from fleet_agent.vending import formats, packet
+from fleet_agent.vending.formats import UnreadableError
 
 ANSWER = {
     "credentials": {
@@ -24,7 +24,7 @@ EXPIRES = 1_795_716_000.0
 
 
 def test_each_contract_has_its_names() -> None:
-    found = contracts.read(json.dumps(ANSWER).encode())
+    found = formats.read(json.dumps(ANSWER).encode())
     assert found.expires == EXPIRES
     assert found.for_process() == {
         "Version": 1,
@@ -58,15 +58,15 @@ def test_each_contract_has_its_names() -> None:
 def test_a_field_that_is_not_as_it_should(change: dict[str, Any]) -> None:
     wrong = {"credentials": {**ANSWER["credentials"], **change}}
     with pytest.raises(UnreadableError) as error:
-        contracts.read(json.dumps(wrong).encode())
+        formats.read(json.dumps(wrong).encode())
     assert "secret" not in str(error.value).replace("`secretAccessKey`", "")
 
 
 @given(some.binary(max_size=200) | some.just(b"[" * 100_000))
 def test_any_answer_is_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(UnreadableError):
-        contracts.read(body)
-    assert isinstance(contracts.message(body), str)
+        formats.read(body)
+    assert isinstance(formats.message(body), str)
 
 
 @given(some.binary(max_size=200))
@@ -86,7 +86,7 @@ def test_any_packet_is_read_or_refused(data: bytes) -> None:
     ],
 )
 def test_the_answers_own_date(text: str, moment: float | None) -> None:
-    assert contracts.date(text) == moment
+    assert formats.date(text) == moment
 
 
 @pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
@@ -94,12 +94,12 @@ def test_an_end_that_cannot_be_written_is_none(moment: str) -> None:
     """It was read, and ended the agent where it was to be shown."""
     wrong = {"credentials": {**ANSWER["credentials"], "expiration": moment}}
     with pytest.raises(UnreadableError):
-        contracts.read(json.dumps(wrong).encode())
+        formats.read(json.dumps(wrong).encode())
 
 
 @pytest.mark.parametrize("year", ["0", "10000", "9" * 20, "9" * 5000])
 def test_a_date_beyond_all_years_is_none(year: str) -> None:
-    assert contracts.date(f"Thu, 26 Nov {year} 17:35:26 GMT") is None
+    assert formats.date(f"Thu, 26 Nov {year} 17:35:26 GMT") is None
 
 
 @pytest.mark.parametrize(

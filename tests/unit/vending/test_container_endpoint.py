@@ -14,10 +14,10 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.errors import DeviceError
 from fleet_agent.listeners import HOST, Listeners
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.vending import container
+from fleet_agent.vending import container_endpoint
 from fleet_agent.vending.alias import Forget
-from fleet_agent.vending.container import Container, Reply
-from fleet_agent.vending.rights import UNKNOWN
+from fleet_agent.vending.allow_list import UNKNOWN
+from fleet_agent.vending.container_endpoint import Container, Reply
 from support.tls import free_port
 
 KNOWN = {"held", "good", "lost"}
@@ -151,7 +151,7 @@ def test_a_request_may_come_in_any_pieces(served: Served) -> None:
 
 
 def test_a_head_without_end_is_not_collected_for_ever(served: Served) -> None:
-    got = served.exchange(b"GET / HTTP/1.1\r\nX: " + b"x" * 3 * container.LARGEST, ALL)
+    got = served.exchange(b"GET / HTTP/1.1\r\nX: " + b"x" * 3 * container_endpoint.LARGEST, ALL)
     assert got.startswith(b"HTTP/1.1 431 ")
     assert got.count(b"HTTP/1.1 ") == 1
 
@@ -214,7 +214,7 @@ def test_without_a_descriptor_left_it_does_not_spin(served: Served) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             for each in held:
                 os.close(each)
-        assert served.container.due <= SystemClock().monotonic() + container.RETRY
+        assert served.container.due <= SystemClock().monotonic() + container_endpoint.RETRY
         # Meanwhile nobody else takes the port, and who connects waits.
         with pytest.raises(OSError, match="in use"):
             socket.create_server((HOST, served.port))

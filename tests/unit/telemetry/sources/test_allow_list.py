@@ -8,9 +8,9 @@ import yaml
 
 from fleet_agent.config.telemetry import Allow
 from fleet_agent.errors import DeviceError
-from fleet_agent.telemetry.sources import rights
+from fleet_agent.telemetry.sources import allow_list
+from fleet_agent.telemetry.sources.allow_list import AllowList, Rights
 from fleet_agent.telemetry.sources.packet import PacketError
-from fleet_agent.telemetry.sources.rights import AllowList, Rights
 
 
 def fill(text: str) -> str:
@@ -60,7 +60,7 @@ def test_what_is_no_topic_is_named_with_what_to_do(topic: str, title: str, remed
 
 
 def test_topics_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rights, "_REMEMBERED", 10)
+    monkeypatch.setattr(allow_list, "_REMEMBERED", 10)
     asked: list[str] = []
 
     def filled(text: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from fleet_agent.config.credentials import RoleAlias
 from fleet_agent.errors import DeviceError, RefusedError, UsageError
-from fleet_agent.vending.rights import AllowList
+from fleet_agent.vending.allow_list import AllowList
 
 OTHER = 54321
 
