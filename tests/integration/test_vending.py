@@ -12,8 +12,8 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity.configured import in_service, open_store
 from fleet_agent.mailbox import Mailbox, Ready
-from fleet_agent.vending.alias import Vended
-from fleet_agent.vending.cache import Vendor
+from fleet_agent.vending.alias import Result
+from fleet_agent.vending.cache import CredentialsCache
 from fleet_agent.vending.formats import AwsCredentials
 from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox
@@ -62,7 +62,7 @@ class Keeper:
         self.health = Health(folder, self.clock)
         self.mailbox = Mailbox(self.clock)
         store = open_store(settings)
-        self.vendor = Vendor(
+        self.cache = CredentialsCache(
             settings,
             settings.credentials,
             lambda: in_service(store),
@@ -72,10 +72,10 @@ class Keeper:
         )
         self._alias = alias
 
-    def ask(self) -> Vended:
+    def ask(self) -> Result:
         """What a program gets."""
-        got: list[Vended] = []
-        self.vendor.get(self._alias.name, got.append)
+        got: list[Result] = []
+        self.cache.get(self._alias.name, got.append)
         while not got:
             self.turn()
         return got[0]
@@ -99,7 +99,7 @@ def keeper(
     assert faults.listed() == []
     made = Keeper(settings, alias, tmp_path)
     yield made
-    made.vendor.close()
+    made.cache.close()
 
 
 def requests(faults: FaultClient) -> int:
@@ -111,7 +111,7 @@ def test_aws_is_away_for_an_hour(keeper: Keeper, faults: FaultClient) -> None:
     faults.add("credentials", "close-before", calls="every")
     for minutes in (10, 20, 15, 10):  # 55 of 60
         keeper.clock.go(minutes * 60)
-        keeper.vendor.act()
+        keeper.cache.act()
         assert keeper.good() is first
     # Renewing was tried, and is a problem by now.
     while not keeper.health.has(table.CREDENTIALS_FAILED, keeper._alias.name):
@@ -130,7 +130,7 @@ def test_what_is_used_is_renewed_before_its_end_and_what_is_not_is_left(
 ) -> None:
     first = keeper.good()
     keeper.clock.go(41 * 60)
-    keeper.vendor.act()
+    keeper.cache.act()
     assert requests(faults) == 1  # nobody has used them since
     assert keeper.good() is first  # the one who does is not kept waiting
     keeper.turn()

@@ -158,7 +158,7 @@ def _ask_aws(arguments: argparse.Namespace, unreachable: UnreachableError) -> di
     credential, pair = in_service(open_store(settings))
     alias = _only(settings, arguments.role_alias)
     limit = getattr(arguments, "timeout", LIMIT) or 1e9
-    found = one_shot.ask(settings, credential, pair, alias, SystemClock(), limit)
+    found = one_shot.fetch(settings, credential, pair, alias, SystemClock(), limit)
     return found.for_process()
 
 

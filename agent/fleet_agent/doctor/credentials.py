@@ -51,7 +51,7 @@ def check(device: Device) -> Findings:
         return
     for alias in settings.credentials.aliases:
         try:
-            found = one_shot.ask(settings, credential, pair, alias, device.clock, _LIMIT)
+            found = one_shot.fetch(settings, credential, pair, alias, device.clock, _LIMIT)
         except AgentError as error:
             yield from _ABOUT.error(error, alias)
         else:

@@ -1,1 +1,1 @@
-"""AWS credentials for programs of this device, bought with its certificate: kept in memory, refreshed, handed out."""
+"""AWS credentials for local programs, in exchange for the device's certificate: cached, refreshed, handed out."""

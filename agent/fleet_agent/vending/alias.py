@@ -1,4 +1,4 @@
-"""One role alias: the credentials that are kept for it, who waits for others, and when to ask again. Pure."""
+"""The state of one role alias: its cached credentials, who waits for new ones, when to ask AWS again. Pure."""
 
 import contextlib
 import dataclasses
@@ -10,41 +10,41 @@ from fleet_agent.record import mutable
 from fleet_agent.session.backoff import Patience, delay
 from fleet_agent.vending.formats import AwsCredentials
 
-# SDKs ask for others 15 minutes before the end; what they get then shall be worth it.
+# SDKs refresh 15 minutes before expiry; by then newer credentials must be here.
 REFRESH_BEFORE = 20 * 60.0
-REFRESH_SPREAD = 5 * 60.0  # a fleet that began together does not ask together
-# Short ones are renewed at this part of their life.
+REFRESH_SPREAD = 5 * 60.0  # so that a fleet that started together does not refresh together
+# Short-lived ones are refreshed after this part of their lifetime.
 REFRESH_PART = 0.5
-# Seconds that credentials must be good for still, or others are waited for.
-SPARE = 30.0
+# Cached credentials with fewer seconds left are not handed out; the caller waits for new ones.
+MIN_LIFETIME = 30.0
 
-Vended = AwsCredentials | AgentError
-Waiter = Callable[[Vended], None]
-Forget = Callable[[], None]  # who waited has gone
+Result = AwsCredentials | AgentError
+Waiter = Callable[[Result], None]
+Cancel = Callable[[], None]  # called when the waiter has gone
 
 
 @mutable
-class Kept:
-    """Credentials and until when they are good: by a clock that does not step, and by the wall's."""
+class CachedCredentials:
+    """Credentials and when they expire: by the monotonic clock, and by the wall clock."""
 
     credentials: AwsCredentials
     until: float
     wall_until: float
 
-    def left(self, now: float, wall: float) -> float:
-        """Seconds that they are good for; a machine that slept, or a clock put forward, shortens them."""
+    def seconds_left(self, now: float, wall: float) -> float:
+        """Returns how long they stay valid; a suspend, or a clock set forward, shortens it."""
         return min(self.until - now, self.wall_until - wall)
 
 
 @mutable
-class Alias:
-    """What is known of one; times are monotonic seconds.
+class AliasState:
+    """What is known of one role alias; times are monotonic seconds.
 
-    ``attempt`` numbers requests, so that a late answer is recognised; ``limit`` is when the one under way is given up.
+    ``attempt`` numbers requests, so that a late answer is recognised.
     """
 
     name: str
-    kept: Kept | None = None
+    cached: CachedCredentials | None = None
     waiters: list[Waiter] = dataclasses.field(default_factory=list, repr=False)
     error: AgentError | None = None
     attempt: int = 0
@@ -54,26 +54,28 @@ class Alias:
     not_before: float = -math.inf
     refresh_at: float = math.inf
 
-    def took(self, kept: Kept, now: float, wall: float, jitter: float) -> list[Waiter]:
-        """Others came: keep them, and give who waited for them."""
-        lifetime = kept.left(now, wall)
+    def received(
+        self, cached: CachedCredentials, now: float, wall: float, jitter: float
+    ) -> list[Waiter]:
+        """Caches new credentials; returns those who waited for them."""
+        lifetime = cached.seconds_left(now, wall)
         early = min(lifetime * REFRESH_PART, REFRESH_BEFORE) + jitter * min(
             lifetime * REFRESH_PART / 4, REFRESH_SPREAD
         )
-        self.kept, self.error, self.tries = kept, None, 0
+        self.cached, self.error, self.tries = cached, None, 0
         self.refresh_at, self.not_before = now + lifetime - early, -math.inf
         self.is_wanted = False
         return self._ended()
 
     def failed(self, error: AgentError, now: float, jitter: float) -> list[Waiter]:
-        """None came: when to ask again, and who is to hear of it."""
+        """Schedules the next request after a failure; returns those who waited."""
         self.error, self.tries = error, self.tries + 1
         self.not_before = now + delay(Patience.AWAITED, self.tries, jitter)
-        self.refresh_at = self.not_before if self.kept else math.inf
+        self.refresh_at = self.not_before if self.cached else math.inf
         return self._ended()
 
-    def forget(self, waiter: Waiter) -> None:
-        """It waits no more, if it did: whoever asks and goes, again and again, is not to be kept until the answer."""
+    def cancel(self, waiter: Waiter) -> None:
+        """Drops a waiter, if it is one: a program that asks and leaves again and again must not fill memory."""
         with contextlib.suppress(ValueError):
             self.waiters.remove(waiter)
 
@@ -83,7 +85,7 @@ class Alias:
         return waiters
 
     def is_due(self, now: float) -> bool:
-        """Whether the credentials are to be renewed now: old enough, used, and AWS has had its rest."""
+        """Whether to refresh now: the credentials are old enough and in use, and no back-off is pending."""
         return (
             not self.is_asking
             and self.is_wanted
@@ -93,7 +95,7 @@ class Alias:
 
     @property
     def due(self) -> float:
-        """When ``is_due`` may become true by itself."""
+        """When ``is_due`` next becomes true with time alone."""
         if self.is_asking or not self.is_wanted:
             return math.inf
         return max(self.refresh_at, self.not_before)

@@ -1,4 +1,4 @@
-"""Whose programs may have which role aliases' credentials: the allow-list, for users as the kernel names them."""
+"""The allow-list: which users' programs may have the credentials of which role aliases."""
 
 import os
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ _PREFIX = "user:"
 
 
 class AllowList:
-    """The settings' allow-list on this device; ``problems``: what is wrong with it, a sentence each.
+    """The settings' allow-list, resolved on this device; ``problems``: its faults, a sentence each.
 
-    Root and the agent's own user are on it: what the credentials are bought with is theirs.
+    Root and the agent's own user are always on it: they hold the private key anyway.
     """
 
     def __init__(self, aliases: Mapping[str, RoleAlias]) -> None:
@@ -30,15 +30,15 @@ class AllowList:
                     self.problems.append(f"there is no user {entry.removeprefix(_PREFIX)}")
         named = set().union(*self._allowed.values()) if self._allowed else set()
         if named - own - {None} and not users.are_visible():
-            self.problems.append("the unit's PrivateUsers=yes hides who asks")
+            self.problems.append("the unit's PrivateUsers=yes hides the users of programs")
 
     def alias(self, user: int, wanted: str) -> str:
-        """The role alias that a user's program means by ``wanted``; empty: the only one that it may have.
+        """Resolves the role alias that a user's program wants; empty: the only one it may have.
 
         Raises:
-            DeviceError: There is no such role alias here.
+            DeviceError: The configuration has no such role alias.
             RefusedError: The user may not have it.
-            UsageError: It must say which.
+            UsageError: Several are possible.
         """
         own = [name for name, allowed in self._allowed.items() if allowed & {user, None}]
         if not wanted:
@@ -46,7 +46,7 @@ class AllowList:
                 return own[0]
             if own:
                 raise UsageError(
-                    f"Several role aliases are here for user {user}: {', '.join(own)}.",
+                    f"User {user} may have several role aliases: {', '.join(own)}.",
                     remedy="Name one: --role-alias NAME",
                     code="role-alias-unclear",
                 )
@@ -65,7 +65,7 @@ class AllowList:
 def _not_allowed(user: int, alias: str) -> RefusedError:
     if not users.are_visible():
         return RefusedError(
-            f"The agent cannot see who asks for the credentials of the role alias {alias}: the unit has "
+            f"The agent cannot see which user asks for the credentials of the role alias {alias}: the unit has "
             "PrivateUsers=yes.",
             remedy="Copy /usr/share/fleet-agent/examples/systemd/credentials.conf into "
             "/etc/systemd/system/fleet-agent.service.d/; then systemctl daemon-reload, and restart fleet-agent",

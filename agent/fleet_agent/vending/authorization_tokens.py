@@ -1,6 +1,6 @@
-"""Whose program asks over HTTP: each user has a token of its own, made from a key that this device keeps.
+"""Tokens that identify the user of an HTTP request: an HMAC of the user id under a key that this device keeps.
 
-A token outlives restarts of the agent; without the key, which `fleet-agent reset` removes, none is good any more.
+A token survives restarts of the agent; `fleet-agent reset` removes the key, which invalidates every token.
 """
 
 import hmac
@@ -14,13 +14,13 @@ _SIZE = 32
 
 
 class AuthorizationTokens:
-    """Gives tokens, and knows them again.
+    """Issues and verifies tokens.
 
     Args:
-        state_dir: Where the key is kept, made where there is none.
+        state_dir: Where the key is kept; it is created if missing.
 
     Raises:
-        StateDirectoryError: It can be neither read nor written.
+        StateDirectoryError: The key can be neither read nor written.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -32,11 +32,11 @@ class AuthorizationTokens:
         self._key = key
 
     def of(self, user: int) -> str:
-        """The token of a user, all of an ``Authorization`` header."""
+        """Returns a user's token, the whole value of an ``Authorization`` header."""
         return f"{user}.{hmac.new(self._key, str(user).encode(), 'sha256').hexdigest()}"
 
     def user(self, token: str) -> int | None:
-        """Whose token it is; None: nobody's."""
+        """Returns the user id that a token belongs to; None: it is invalid."""
         number = token.partition(".")[0]
         if not (number.isascii() and number.isdecimal()) or not token.isascii():
             return None

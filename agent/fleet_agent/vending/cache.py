@@ -1,6 +1,6 @@
-"""Keeps credentials for every role alias: asks AWS once however many wait, renews what is used, says what fails.
+"""Caches credentials for every role alias: asks AWS once for all who wait, refreshes what is used, reports failures.
 
-Runs on the deciding thread. Nothing of what it keeps is written anywhere, or logged.
+Runs on the deciding thread. Credentials are never written to disk or logged.
 """
 
 import logging
@@ -25,7 +25,14 @@ from fleet_agent.session.backoff import DIAGNOSE_AGAIN
 from fleet_agent.session.http import Answer, Exchange
 from fleet_agent.session.route import Route, credentials_route
 from fleet_agent.vending import request
-from fleet_agent.vending.alias import SPARE, Alias, Forget, Kept, Vended, Waiter
+from fleet_agent.vending.alias import (
+    MIN_LIFETIME,
+    AliasState,
+    CachedCredentials,
+    Cancel,
+    Result,
+    Waiter,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +43,9 @@ Source = Callable[[], tuple[Credential, KeyPair]]
 
 @record
 class _Attempt:
-    """A request for credentials of an alias, and what it was made with."""
+    """A request for an alias's credentials, and what it was made with."""
 
-    alias: Alias
+    alias: AliasState
     number: int
     credential: Credential
     pair: KeyPair
@@ -46,20 +53,20 @@ class _Attempt:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody waits for its answer any more."""
+        """Whether its answer no longer matters."""
         return not self.alias.is_asking or self.alias.attempt != self.number
 
 
-class Vendor:
+class CredentialsCache:
     """All role aliases.
 
     Args:
         settings: Name the endpoint and the aliases.
-        wanted: Their section.
-        source: Gives the credential in use, and its files as they are now.
-        mailbox: Where answers come in.
+        wanted: The section ``credentials``.
+        source: Returns the credential in use, and its files as they are now.
+        mailbox: Where answers arrive.
         clock: For deadlines.
-        health: Where problems go, and what the status shows.
+        health: Where problems and the status are reported.
     """
 
     def __init__(
@@ -76,12 +83,12 @@ class Vendor:
         self._mailbox = mailbox
         self._clock = clock
         self._health = health
-        self._aliases = {name: Alias(name) for name in wanted.aliases}
+        self._aliases = {name: AliasState(name) for name in wanted.aliases}
         self._exchanges: dict[str, tuple[Exchange, float]] = {}
         self._diagnosed: tuple[str, float] = ("", -math.inf)
         self._known_cause: AgentError | None = None
         for alias in self._aliases.values():
-            self._show(alias)
+            self._update_status(alias)
 
     def __contains__(self, name: str) -> bool:
         return name in self._aliases
@@ -93,7 +100,7 @@ class Vendor:
         return min((*limits, *(alias.due for alias in self._aliases.values())), default=math.inf)
 
     def act(self) -> None:
-        """Renews what is due; gives up on what takes too long."""
+        """Refreshes what is due; gives up on requests that take too long."""
         now = self._clock.monotonic()
         for name, (exchange, limit) in list(self._exchanges.items()):
             if limit <= now:
@@ -104,44 +111,44 @@ class Vendor:
                 self._ask(alias)
 
     def close(self) -> None:
-        """Forgets everything; who waits hears nothing more."""
+        """Drops everything; waiters are not called any more."""
         for exchange, _ in self._exchanges.values():
             exchange.cancel("the agent ends")
         self._exchanges.clear()
         self._aliases.clear()
 
-    def get(self, name: str, waiter: Waiter) -> Forget:
-        """Hands credentials of an alias to ``waiter``: those that are kept, at once, or others when they come.
+    def get(self, name: str, waiter: Waiter) -> Cancel:
+        """Hands an alias's credentials to ``waiter``: cached ones at once, new ones when they arrive.
 
         Returns:
-            To be called when it waits no more.
+            What to call when it no longer waits.
         """
         alias = self._aliases[name]
         now = self._clock.monotonic()
         alias.is_wanted = True
-        kept = alias.kept
-        if kept is not None and kept.left(now, self._clock.wall()) > SPARE:
+        cached = alias.cached
+        if cached is not None and cached.seconds_left(now, self._clock.wall()) > MIN_LIFETIME:
             if alias.is_due(now):
                 self._ask(alias)
-            waiter(kept.credentials)
+            waiter(cached.credentials)
         elif alias.is_asking or alias.not_before <= now:
             alias.waiters.append(waiter)
             if not alias.is_asking:
                 self._ask(alias)
         else:
             waiter(self._outcome(alias))
-        return partial(alias.forget, waiter)
+        return partial(alias.cancel, waiter)
 
-    def _outcome(self, alias: Alias) -> Vended:
-        """What there is: credentials to their last second, or why there are none."""
+    def _outcome(self, alias: AliasState) -> Result:
+        """Returns the credentials while they are valid, or the error."""
         now, wall = self._clock.monotonic(), self._clock.wall()
-        if alias.kept is not None and alias.kept.left(now, wall) > 0:
-            return alias.kept.credentials
+        if alias.cached is not None and alias.cached.seconds_left(now, wall) > 0:
+            return alias.cached.credentials
         return alias.error or _no_answer("the agent ends", None)
 
     # Asking AWS -------------------------------------------------------------------------------------------------------
 
-    def _ask(self, alias: Alias) -> None:
+    def _ask(self, alias: AliasState) -> None:
         alias.is_asking = True
         alias.attempt += 1
         limit = self._clock.monotonic() + LIMIT
@@ -158,13 +165,13 @@ class Vendor:
             exchange = Exchange(attempt.route, pair, asked, partial(self._post, attempt))
             self._exchanges[alias.name] = (exchange, limit)
         except AgentError as error:
-            self._failed(alias, error)
+            self._on_failure(alias, error)
 
     def _post(self, attempt: _Attempt, answer: Answer) -> None:
-        """Leaves the answer in the mailbox; called on awscrt's thread."""
-        self._mailbox.put(Ready(partial(self._came, attempt, answer)))
+        """Puts the answer into the mailbox; called on awscrt's thread."""
+        self._mailbox.put(Ready(partial(self._on_answer, attempt, answer)))
 
-    def _came(self, attempt: _Attempt, answer: Answer) -> None:
+    def _on_answer(self, attempt: _Attempt, answer: Answer) -> None:
         alias = attempt.alias
         if attempt.is_over or alias.name not in self._aliases:
             return
@@ -174,33 +181,33 @@ class Vendor:
             return
         wall = self._clock.wall()
         skew = request.skew(answer, wall)
-        self._judge_clock(skew)
+        self._check_clock(skew)
         try:
             found = request.read(answer, alias.name, attempt.credential, self._settings, wall)
         except AgentError as error:
-            self._failed(alias, error)
+            self._on_failure(alias, error)
             return
         now, lifetime = self._clock.monotonic(), found.expires - wall - skew
-        kept = Kept(found, until=now + lifetime, wall_until=wall + lifetime)
-        waiters = alias.took(kept, now, wall, jitter())
+        cached = CachedCredentials(found, until=now + lifetime, wall_until=wall + lifetime)
+        waiters = alias.received(cached, now, wall, jitter())
         self._health.clear(table.CREDENTIALS_FAILED, alias.name)
-        self._show(alias)
+        self._update_status(alias)
         for waiter in waiters:
             waiter(found)
 
-    def _failed(self, alias: Alias, error: AgentError) -> None:
+    def _on_failure(self, alias: AliasState, error: AgentError) -> None:
         waiters = alias.failed(error, self._clock.monotonic(), jitter())
         problem = table.CREDENTIALS_FAILED.problem(error.title, error.remedy, name=alias.name)
         if self._health.report(problem):
             words = alias.name, error.title, error.remedy
             fields = log.fields(Moment.PROBLEM, problem=problem.kind.code)
             _log.warning("role alias %s: %s %s", *words, extra=fields)
-        self._show(alias)
+        self._update_status(alias)
         outcome = self._outcome(alias)
         for waiter in waiters:
             waiter(outcome)
 
-    def _judge_clock(self, skew: float) -> None:
+    def _check_clock(self, skew: float) -> None:
         if abs(skew) <= request.SKEW_LIMIT:
             self._health.clear(table.CREDENTIALS_CLOCK)
             return
@@ -214,11 +221,11 @@ class Vendor:
     # Why there was no answer ------------------------------------------------------------------------------------------
 
     def _diagnose(self, attempt: _Attempt, words: str) -> None:
-        """Looks for the cause beside the deciding thread; who waits hears of it."""
+        """Looks for the cause on another thread; the waiters receive it."""
         now, wall = self._clock.monotonic(), self._clock.wall()
         known, again = self._diagnosed
         if words == known and now < again:
-            self._failed(attempt.alias, self._known_cause or _no_answer(words, attempt.route))
+            self._on_failure(attempt.alias, self._known_cause or _no_answer(words, attempt.route))
             return
         self._diagnosed = (words, now + DIAGNOSE_AGAIN)
 
@@ -229,28 +236,28 @@ class Vendor:
                 from fleet_agent.session import probe
 
                 found = probe.first_failure(attempt.route, attempt.pair, wall)
-            except Exception as error:  # noqa: BLE001 - unless this ends, the alias is never asked for again
+            except Exception as error:  # noqa: BLE001 - without an end, the alias would never be asked for again
                 _log.warning("the cause was not found: %s", error)
             found = found or _no_answer(words, attempt.route)
-            self._mailbox.put(Ready(partial(self._explained, attempt, found)))
+            self._mailbox.put(Ready(partial(self._on_diagnosis, attempt, found)))
 
         try:
             threading.Thread(target=look, daemon=True).start()
         except RuntimeError:  # the unit, or the machine, has no thread left
-            self._failed(attempt.alias, _no_answer(words, attempt.route))
+            self._on_failure(attempt.alias, _no_answer(words, attempt.route))
 
-    def _explained(self, attempt: _Attempt, error: AgentError) -> None:
+    def _on_diagnosis(self, attempt: _Attempt, error: AgentError) -> None:
         self._known_cause = error
         if not attempt.is_over:
-            self._failed(attempt.alias, error)
+            self._on_failure(attempt.alias, error)
 
     # The status -------------------------------------------------------------------------------------------------------
 
-    def _show(self, alias: Alias) -> None:
+    def _update_status(self, alias: AliasState) -> None:
         shown = self._health.traffic.credentials.setdefault(
             alias.name, {"expires": None, "last_error": None, "last_error_time": None}
         )
-        shown["expires"] = alias.kept.credentials.expiration if alias.kept else None
+        shown["expires"] = alias.cached.credentials.expiration if alias.cached else None
         if alias.error is not None:
             shown["last_error"] = alias.error.title
             shown["last_error_time"] = clocks.text(self._clock.wall())

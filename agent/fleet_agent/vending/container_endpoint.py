@@ -1,9 +1,9 @@
 """The container endpoint: HTTP on 127.0.0.1, for SDKs that read ``AWS_CONTAINER_CREDENTIALS_FULL_URI``.
 
-Any user of the device gets there, so that the token in ``Authorization`` is the guard. A request is a GET without a
-body; answers come in order, and a connection lasts until its program ends it or says nothing for long. It ends with
-the answer to anything else: where the next request begins is not known then. What no request begins with, such as TLS,
-is answered at once: its program would wait for the end of a head that never comes.
+Any user of the device can connect, so the token in ``Authorization`` decides. A request is a GET without a body;
+answers come in order, and a connection stays open until its program closes it or is idle for too long. After any other
+request it is closed with the answer, since it is unknown where the next one begins. What cannot begin a request, such
+as TLS, is refused at once: its program would wait for the end of a head that never comes.
 """
 
 import errno
@@ -19,21 +19,21 @@ from fleet_agent.errors import AgentError, Exit
 from fleet_agent.listeners import HOST, Listeners
 from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.mailbox import Mailbox
-from fleet_agent.vending.alias import Forget
+from fleet_agent.vending.alias import Cancel
 from fleet_agent.vending.allow_list import UNKNOWN
 
 MAX_CONNECTIONS = 64
 LARGEST = 8192  # bytes of a request's head
 IDLE = 60.0  # seconds without a request
-RETRY = 10.0  # seconds between tries to listen
+RETRY = 10.0  # seconds between attempts to listen
 
 _PATH = re.compile(r"/role-aliases/([^/?]+)/credentials")
 _END = b"\r\n\r\n"
-# What every beginning of a head is: a part of the first line; or all of it, and lines of text that CR and LF end.
+# Matches every prefix of a head: part of the first line, or all of it and lines of text that end in CR LF.
 _BEGINNING = re.compile(
     rb"[!-~]*+(?: [!-~]*+(?: (?:[!-~]*+|HTTP/1\.[01]\r(?:\n(?:[\t -~\x80-\xff]++|\r\n)*+\r?)?))?)?"
 )
-_KEEPS = "HTTP/1.1"  # a connection, unless it is said to end
+_KEEPS = "HTTP/1.1"  # connections are persistent unless closed explicitly
 _CLOSE = "Connection: close\r\n"
 _UNAUTHORIZED, _NOT_FOUND, _BAD, _TOO_LARGE = 401, 404, 400, 431
 _PHRASES = {
@@ -46,36 +46,36 @@ _PHRASES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-# How an error ends a command → how it answers here; SDKs ask again after the 5xx.
+# An error's exit status in a command → its HTTP status here; SDKs retry after 5xx.
 _STATUSES = {Exit.REFUSED: 403, Exit.UNREACHABLE: 503, Exit.TEMPORARY: 503}
 
 Reply = Callable[[bytes | AgentError], None]
-# Gets a token, a role alias, and where the body goes that answers; gives what to call when its program has gone, or
-# None: nobody's token.
-Counter = Callable[[str, str, Reply], Forget | None]
+# Takes a token, a role alias and a function for the answer's body; returns what to call when the program has gone, or
+# None when the token is invalid.
+Serve = Callable[[str, str, Reply], Cancel | None]
 
 
-class Container:
+class ContainerEndpoint:
     """Listens on a port of 127.0.0.1.
 
     Args:
-        port: Which.
+        port: TCP port.
         listeners: Keep it open when this process is replaced.
         mailbox: Where it is watched.
         clock: For deadlines.
-        counter: Answers.
-        opened: It is there.
-        failed: It cannot be opened; hears why.
+        serve: Answers requests.
+        opened: Called when it listens.
+        failed: Called with the reason when it cannot listen; it is tried again.
     """
 
-    def __init__(  # noqa: PLR0913 - what it works with
+    def __init__(  # noqa: PLR0913 - everything it works with
         self,
         port: int,
         *,
         listeners: Listeners,
         mailbox: Mailbox,
         clock: Clock,
-        counter: Counter,
+        serve: Serve,
         opened: Callable[[str | None], None],
         failed: Callable[[str], None],
     ) -> None:
@@ -83,7 +83,7 @@ class Container:
         self._listeners = listeners
         self._mailbox = mailbox
         self._clock = clock
-        self._counter = counter
+        self._serve = serve
         self._opened = opened
         self._failed = failed
         self._listener: socket.socket | None = None
@@ -98,7 +98,7 @@ class Container:
         return min(self._listen_at, heard + IDLE, self._lingering.due)
 
     def act(self) -> None:
-        """Listens, or tries to again; ends connections that say nothing."""
+        """Listens, or retries; closes idle connections."""
         now = self._clock.monotonic()
         self._lingering.act()
         for connection in [
@@ -118,7 +118,7 @@ class Container:
         self._opened(None)
 
     def close(self) -> None:
-        """Lets go of all programs; who connects now waits for the next image of this process."""
+        """Closes all connections; new ones wait for the next image of this process."""
         for connection in list(self._connections):
             connection.close()
         self._lingering.close()
@@ -137,7 +137,7 @@ class Container:
             client, _ = self._listener.accept()
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                # It would come again at once: later, when something may have been closed.
+                # The event would repeat at once: retry later, when a descriptor may be free.
                 self._stop_listening()
                 self._listen_at = self._clock.monotonic() + RETRY
             return
@@ -152,7 +152,7 @@ class Container:
                 client,
                 self._mailbox,
                 self._clock,
-                self._counter,
+                self._serve,
                 self._connections.discard,
                 self._lingering,
             )
@@ -167,28 +167,28 @@ class _Connection:
         client: socket.socket,
         mailbox: Mailbox,
         clock: Clock,
-        counter: Counter,
+        serve: Serve,
         gone: "Callable[[_Connection], None]",
         lingering: LingeringClose,
     ) -> None:
         self._client = client
         self._mailbox = mailbox
         self._clock = clock
-        self._counter = counter
+        self._serve = serve
         self._gone = gone
         self._lingering = lingering
         self._is_open = True
-        self._is_last = False  # no request follows the one that is answered
+        self._is_last = False  # no request follows the one being answered
         self._came = bytearray()
-        self._leaving = b""  # of the answer, what the client does not take yet
-        self._forget: Forget | None = None
+        self._leaving = b""  # the rest of an answer that the client has not taken yet
+        self._cancel: Cancel | None = None
         self.is_waiting = False
         self._is_taking = False
         self.heard_at = clock.monotonic()
         mailbox.watch(client.fileno(), self._read)
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes it."""
         if self._is_open:
             self._leave()
             self._client.close()
@@ -197,8 +197,8 @@ class _Connection:
         self._is_open = False
         self._mailbox.unwatch(self._client.fileno())
         self._gone(self)
-        if self._forget is not None:
-            self._forget()
+        if self._cancel is not None:
+            self._cancel()
 
     def _read(self) -> None:
         self.heard_at = self._clock.monotonic()
@@ -215,8 +215,8 @@ class _Connection:
         self._next()
 
     def _next(self) -> None:
-        """Answers what has come as a whole, a request at a time."""
-        # An answer that leaves at once comes back here: a packet of requests must not be one stack of calls.
+        """Answers complete requests, one at a time."""
+        # An answer sent at once leads back here: pipelined requests must not recurse.
         if self._is_taking:
             return
         self._is_taking = True
@@ -234,12 +234,10 @@ class _Connection:
         elif len(self._came) > LARGEST:
             self._refuse(_TOO_LARGE, "too-large", f"A request's head has at most {LARGEST} bytes.")
         elif not _BEGINNING.fullmatch(self._came):
-            self._refuse(
-                _BAD, "bad-request", "HTTP/1.1 is wanted: no TLS, and CR LF after each line."
-            )
+            self._refuse(_BAD, "bad-request", "Use HTTP/1.1: no TLS, and CR LF after each line.")
 
     def _refuse(self, status: int, code: str, title: str) -> None:
-        """Answers what no request follows."""
+        """Answers a request that no other can follow."""
         self.is_waiting = self._is_last = True
         self._answer(status, _words(code, title))
 
@@ -255,17 +253,17 @@ class _Connection:
         is_kept = version == _KEEPS and "close" not in headers.get("connection", "").lower()
         self._is_last = has_body or method != "GET" or not is_kept
         if has_body or version not in (_KEEPS, "HTTP/1.0"):
-            self._answer(_BAD, _words("bad-request", "A GET without a body is wanted."))
+            self._answer(_BAD, _words("bad-request", "Only GET without a body is supported."))
             return
         found = _PATH.fullmatch(path)
         if method != "GET" or found is None:
-            title = "There is nothing but GET /role-aliases/NAME/credentials."
+            title = "The only request is GET /role-aliases/NAME/credentials."
             self._answer(_NOT_FOUND, _words("not-found", title))
             return
         token = headers.get("authorization", "")
-        self._forget = self._counter(token, unquote(found[1]), self._reply)
-        if self._forget is None:
-            title = "The Authorization header is no user's token: fleet-agent credentials --token-file FILE"
+        self._cancel = self._serve(token, unquote(found[1]), self._reply)
+        if self._cancel is None:
+            title = "The Authorization header is not a valid token: fleet-agent credentials --token-file FILE"
             self._answer(_UNAUTHORIZED, _words("authorization-token-unknown", title))
 
     def _reply(self, found: bytes | AgentError) -> None:

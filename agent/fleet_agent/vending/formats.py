@@ -1,6 +1,6 @@
-"""AWS credentials in the spellings of three contracts: AWS IoT's answer, `credential_process`, a container's endpoint.
+"""AWS credentials in three formats: AWS IoT's answer, `credential_process`, the container endpoint.
 
-The same four fields have other names in each. Pure.
+The same four fields are named differently in each. Pure.
 """
 
 import datetime as dt
@@ -15,7 +15,7 @@ _DATE_WORDS = 6  # Thu, 26 Nov 2026 17:35:26 GMT
 
 
 class UnreadableError(Exception):
-    """An answer is not what the contract says; the text names what, and never quotes it."""
+    """An answer does not have the documented format; the text names the fault and never quotes the answer."""
 
 
 @record
@@ -29,12 +29,12 @@ class AwsCredentials:
 
     @property
     def expiration(self) -> str:
-        """When it expires, as all three contracts write it."""
+        """The time of expiry, as all three formats write it."""
         moment = dt.datetime.fromtimestamp(self.expires, dt.UTC)
         return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
     def for_process(self) -> dict[str, object]:
-        """As `credential_process` prints it."""
+        """Formats them as `credential_process` prints them."""
         return {
             "Version": 1,
             "AccessKeyId": self.access_key_id,
@@ -44,7 +44,7 @@ class AwsCredentials:
         }
 
     def for_container(self) -> dict[str, object]:
-        """As a container's endpoint answers it."""
+        """Formats them as the container endpoint answers them."""
         found = self.for_process()
         del found["Version"]
         found["Token"] = found.pop("SessionToken")
@@ -55,7 +55,7 @@ def read(body: bytes) -> AwsCredentials:
     """Reads AWS IoT's answer.
 
     Raises:
-        UnreadableError: It is something else.
+        UnreadableError: It has another format.
     """
     try:
         value = json.loads(body)
@@ -73,7 +73,7 @@ def read(body: bytes) -> AwsCredentials:
 
 
 def message(body: bytes) -> str:
-    """The words of a refusal; empty when it has none."""
+    """Returns the message of a refusal; empty when it has none."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -83,7 +83,7 @@ def message(body: bytes) -> str:
 
 
 def date(header: str) -> float | None:
-    """Unix seconds of a response's `Date`; None when it is no date."""
+    """Returns a `Date` header as Unix seconds; None when it is not a date."""
     words = header.replace(",", " ").split()
     if len(words) != _DATE_WORDS or words[2] not in _MONTHS:
         return None
@@ -100,7 +100,7 @@ def date(header: str) -> float | None:
 
 def _text(found: dict[str, object], name: str) -> str:
     value = found.get(name)
-    # It becomes a header of whoever uses it.
+    # The SDK that uses it puts it into a header.
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
         raise UnreadableError(f"its `{name}` is missing or no text")
     if len(value) > _LONGEST:
@@ -112,7 +112,7 @@ def _moment(text: str) -> float:
     try:
         found = dt.datetime.fromisoformat(text)
         found = found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
-    # Another zone's last hours of the year 9999 are in none that can be written.
+    # The last hours of the year 9999 in another zone overflow in UTC.
     except (ValueError, OverflowError):
         raise UnreadableError("its `expiration` is no date") from None
     return found.timestamp()

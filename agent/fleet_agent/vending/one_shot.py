@@ -1,4 +1,4 @@
-"""AWS credentials without a running agent: a command asks AWS IoT once and keeps nothing."""
+"""AWS credentials without a running agent: one request to AWS IoT, nothing cached."""
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.settings import Settings
@@ -10,7 +10,7 @@ from fleet_agent.vending import request
 from fleet_agent.vending.formats import AwsCredentials
 
 
-def ask(
+def fetch(
     settings: Settings,
     credential: Credential,
     pair: KeyPair,
@@ -18,25 +18,25 @@ def ask(
     clock: Clock,
     limit: float,
 ) -> AwsCredentials:
-    """Asks AWS for credentials of a role alias.
+    """Asks AWS IoT for credentials of a role alias.
 
     Args:
         settings: Name the endpoint.
-        credential: Who asks.
-        pair: Its files.
-        alias: What for.
+        credential: Whose thing name is sent.
+        pair: The credential's files.
+        alias: The role alias.
         clock: The machine's.
         limit: Seconds.
 
     Raises:
-        AgentError: There are none; says why.
+        AgentError: AWS gave none.
     """
     route = credentials_route(settings)
     answer = http.once(route, pair, request.request(credential, alias), limit)
     if answer.status is None:
         raise probe.first_failure(route, pair, clock.wall()) or UnreachableError(
             f"No answer from {route.host}:{route.port}: {answer.error}.",
-            remedy="See whether firewalls let it through: fleet-agent doctor --online",
+            remedy="Check that firewalls let the port through: fleet-agent doctor --online",
             code="credentials-unanswered",
         )
     return request.read(answer, alias, credential, settings, clock.wall())

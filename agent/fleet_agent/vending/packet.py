@@ -1,6 +1,6 @@
-"""One packet of a program on ``credentials.sock`` → what it wants, and the answers it gets. Pure.
+"""The protocol of ``credentials.sock``: requests and answers, each one packet. Pure.
 
-The protocol is in docs/reference/credentials.md.
+Documented in docs/reference/credentials.md.
 """
 
 import json
@@ -37,17 +37,17 @@ _KINDS: Mapping[int, type[AgentError]] = {
 
 @record
 class Request:
-    """Credentials of a role alias (empty: the only one), or the user's token for HTTP."""
+    """A request for a role alias's credentials (empty: the only one), or for the user's HTTP token."""
 
     alias: str = ""
     is_token: bool = False
 
 
 def parse(data: bytes) -> Request:
-    """Reads a packet.
+    """Parses a request.
 
     Raises:
-        UsageError: It is not as the protocol wants it.
+        UsageError: It does not follow the protocol.
     """
     try:
         value = json.loads(data)
@@ -62,12 +62,12 @@ def parse(data: bytes) -> Request:
 
 
 def answer(**members: object) -> bytes:
-    """The answer to a request that is granted."""
+    """Builds the answer to a granted request."""
     return json.dumps({"ok": True, **members}).encode()
 
 
 def refusal(error: AgentError) -> bytes:
-    """The answer to one that is not; ``status`` is the exit status of a command that ends so."""
+    """Builds the answer to a refused request; ``status`` is the error's exit status in a command."""
     words = {
         "code": error.code,
         "title": error.title,
@@ -78,10 +78,10 @@ def refusal(error: AgentError) -> bytes:
 
 
 def read(data: bytes) -> dict[str, object]:
-    """Reads an answer.
+    """Parses an answer.
 
     Raises:
-        AgentError: The error that it says, or it is no answer.
+        AgentError: It carries an error, or it is not an answer.
     """
     try:
         value = json.loads(data)
@@ -100,10 +100,10 @@ def read(data: bytes) -> dict[str, object]:
 
 
 def _answered(value: dict[str, object]) -> dict[str, object]:
-    """An answer with all that one has: credentials, or a token and where it is taken.
+    """Checks that an answer is complete: credentials, or a token and its URL.
 
     Raises:
-        LookupError, TypeError, ValueError: It lacks something.
+        LookupError, TypeError, ValueError: Something is missing.
     """
     if isinstance(found := value.get("credentials"), dict):
         names = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
@@ -113,13 +113,13 @@ def _answered(value: dict[str, object]) -> dict[str, object]:
     for text in texts:
         if not isinstance(text, str):
             raise TypeError("no text")
-        # Half a character can be neither written nor sent.
+        # A lone surrogate can be neither written nor sent.
         text.encode()
     return dict(value)
 
 
 def too_large() -> UsageError:
-    """The error for a packet that is larger than ``MAX_PACKET``."""
+    """Returns the error for a packet larger than ``MAX_PACKET``."""
     return _bad(f"The packet has more than {MAX_PACKET} bytes.")
 
 

@@ -1,6 +1,6 @@
-"""What an answer without credentials means: an error with the words for who asked, for the status and for the log.
+"""Refusals of AWS IoT's credentials endpoint as errors, worded for the program that asked, the status and the log.
 
-The service gives no codes, so the status decides, and its words choose between those that share one. Pure.
+The service returns no error codes, so the HTTP status decides, and the message between causes that share one. Pure.
 """
 
 import json
@@ -27,14 +27,14 @@ _TRUST = json.dumps(
 def error(
     status: int, words: str, alias: str, *, thing: str | None, host: str, endpoint: str
 ) -> AgentError:
-    """The error for a refusal.
+    """Returns the error for a refusal.
 
     Args:
-        status: HTTP's.
-        words: The service's.
-        alias: The role alias that was asked for.
-        thing: The device's.
-        host: Who answered.
+        status: HTTP status.
+        words: The service's message.
+        alias: The requested role alias.
+        thing: The device's thing name.
+        host: The credentials endpoint.
         endpoint: The data endpoint, whose name has partition and region.
     """
     said = f"{status} {printable(words, 200)}".rstrip()
@@ -42,7 +42,7 @@ def error(
     if status in (_TOO_LATE, _TOO_MANY) or status >= _SERVER:
         return TemporaryError(
             f"AWS IoT gives no credentials for the role alias {alias} for now: {said}.",
-            remedy="Try again in a minute: AWS is asked again when a program asks.",
+            remedy="Try again in a minute: the agent asks AWS again when a program does.",
             code="credentials-throttled" if status == _TOO_MANY else "credentials-unavailable",
         )
     if status == _FORBIDDEN:
@@ -68,8 +68,8 @@ def _forbidden(known: str, said: str, alias: str, thing: str | None, endpoint: s
     if "thing name" in known and thing:
         command = pasted.command("aws", "iot", "list-thing-principals", "--thing-name", thing)
         return RefusedError(
-            f"AWS IoT does not know this device's certificate as the thing {thing}'s: {said}.",
-            remedy=f"Attach it to that thing; this shows what is attached: {command}",
+            f"This device's certificate is not attached to the thing {thing}: {said}.",
+            remedy=f"Attach it; this shows what is attached: {command}",
             code="certificate-not-attached",
         )
     return NotAllowedError(
@@ -88,14 +88,14 @@ def _of_alias(status: int, known: str, alias: str) -> tuple[str, str, str]:
         )
     if status == _BAD_REQUEST and "duration" in known:
         return (
-            f"The credentials of the role alias {alias} shall last longer than its role allows",
+            f"The role alias {alias} asks for longer sessions than its role allows",
             f"Compare credentialDurationSeconds ({describe}) with the role's MaxSessionDuration (aws iam get-role).",
             "role-session-too-long",
         )
     if status == _BAD_REQUEST:
         return (
             f"AWS IoT cannot assume the role of the role alias {alias}",
-            f"The role must be there ({describe}), and trust the service: {_TRUST}",
+            f"The role must exist ({describe}) and trust the service: {_TRUST}",
             "role-not-assumed",
         )
     return (

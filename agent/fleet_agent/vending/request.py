@@ -1,4 +1,4 @@
-"""One request for credentials, and what came of it: for the agent's cache, and for a command that runs alone."""
+"""A request to AWS IoT's credentials endpoint and its answer: for the agent's cache, and for a command on its own."""
 
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -7,21 +7,21 @@ from fleet_agent.session.http import Answer, Request
 from fleet_agent.vending import formats, refusals
 from fleet_agent.vending.formats import AwsCredentials, UnreadableError
 
-# AWS refuses signatures by a clock that is further off.
+# AWS refuses signatures from a clock that is further off.
 SKEW_LIMIT = 300.0
 _OK = 200
 
 
 def request(credential: Credential, alias: str) -> Request:
-    """What is asked for."""
+    """Builds the request."""
     thing = credential.thing_name
-    # With it, the thing's variables stand in the policies.
+    # With it, policies can use the thing's variables.
     headers = {"x-amzn-iot-thingname": thing} if thing else {}
     return Request(path=f"/role-aliases/{alias}/credentials", headers=headers)
 
 
 def skew(answer: Answer, now: float) -> float:
-    """Seconds by which AWS's clock is ahead of this one (``now``, Unix seconds); 0 where it does not say."""
+    """Returns the seconds by which AWS's clock is ahead of this one (``now``, Unix seconds); 0 when it is unknown."""
     theirs = formats.date(answer.headers.get("date", ""))
     return 0.0 if theirs is None else theirs - now
 
@@ -29,17 +29,17 @@ def skew(answer: Answer, now: float) -> float:
 def read(
     answer: Answer, alias: str, credential: Credential, settings: Settings, now: float
 ) -> AwsCredentials:
-    """What an answer brought.
+    """Reads the credentials from an answer.
 
     Args:
         answer: One with a status.
-        alias: What was asked for.
-        credential: Who asked.
+        alias: The requested role alias.
+        credential: That the request was made with.
         settings: Name the endpoints.
         now: Unix seconds.
 
     Raises:
-        AgentError: No credentials.
+        AgentError: It holds none.
     """
     host = settings.credentials.endpoint if settings.credentials else ""
     if answer.status != _OK:
@@ -55,7 +55,7 @@ def read(
         found = formats.read(answer.body)
     except UnreadableError as error:
         raise UnreachableError(
-            f"{host} answers what are no credentials: {error}.",
+            f"The answer of {host} holds no credentials: {error}.",
             remedy="Set credentials.endpoint to what this shows: "
             "aws iot describe-endpoint --endpoint-type iot:CredentialProvider",
             code="credentials-unreadable",
@@ -63,7 +63,7 @@ def read(
     if found.expires <= now + skew(answer, now):
         raise TemporaryError(
             f"The credentials that AWS IoT gave for {alias} had expired already ({found.expiration}).",
-            remedy="Is this device's clock right (timedatectl)? AWS is asked again when a program asks.",
+            remedy="Is this device's clock right (timedatectl)? The agent asks AWS again when a program does.",
             code="credentials-expired",
         )
     return found

@@ -1,4 +1,4 @@
-"""Credentials for local programs as the daemon runs them: the sockets, who may what, and the vendor behind them."""
+"""AWS credentials for local programs, as the daemon serves them: the sockets, the allow-list, and the cache behind."""
 
 import json
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
-from fleet_agent.vending.alias import Forget, Vended
+from fleet_agent.vending.alias import Cancel, Result
 from fleet_agent.vending.allow_list import AllowList
-from fleet_agent.vending.cache import Source, Vendor
+from fleet_agent.vending.cache import CredentialsCache, Source
 from fleet_agent.vending.formats import AwsCredentials
 from fleet_agent.vending.packet import Request
 from fleet_agent.vending.socket import Reply, Socket
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """One configuration's section `credentials` in service.
+    """Serves what the section `credentials` configures.
 
     Args:
         settings: All of them.
         wanted: The section.
-        source: Gives the credential in use.
-        mailbox: Where everything comes in.
+        source: Returns the credential in use.
+        mailbox: Where events arrive.
         clock: For deadlines.
-        health: Where problems go.
+        health: Where problems are reported.
         listeners: Keep the socket open when this process is replaced.
         runtime_dir: Where the socket is.
     """
 
     name = "credentials"
 
-    def __init__(  # noqa: PLR0913 - of the service, all of it
+    def __init__(  # noqa: PLR0913 - everything the service needs
         self,
         settings: Settings,
         wanted: Credentials,
@@ -58,7 +58,7 @@ class Service:
         self._wanted = wanted
         self._health = health
         self._allowed = AllowList(wanted.aliases)
-        self._vendor = Vendor(settings, wanted, source, mailbox, clock, health)
+        self._cache = CredentialsCache(settings, wanted, source, mailbox, clock, health)
         self.path = runtime_dir / packet.NAME
         self._socket = Socket(
             self.path,
@@ -66,36 +66,36 @@ class Service:
             listeners=listeners,
             mailbox=mailbox,
             clock=clock,
-            counter=self._serve,
+            serve=self._serve,
             opened=partial(self._report, "socket"),
             failed=partial(self._report, "socket"),
         )
-        # Of each spelling the last answer: the same credentials are written out once.
+        # The last answer in each format: the same credentials are serialised once.
         self._written: dict[str, tuple[AwsCredentials, bytes]] = {}
         self._tokens: AuthorizationTokens | None = None
-        self._parts: list[_Part] = [self._vendor, self._socket]
+        self._parts: list[_Part] = [self._cache, self._socket]
         self.port = wanted.http_port
         if self.port is not None:
-            self._add_container(self.port, listeners, mailbox, clock)
+            self._add_endpoint(self.port, listeners, mailbox, clock)
 
-    def _add_container(
+    def _add_endpoint(
         self, port: int, listeners: Listeners, mailbox: Mailbox, clock: Clock
     ) -> None:
         from fleet_agent.vending.authorization_tokens import AuthorizationTokens
-        from fleet_agent.vending.container_endpoint import Container
+        from fleet_agent.vending.container_endpoint import ContainerEndpoint
 
         try:
             self._tokens = AuthorizationTokens(Path(self._settings.state_dir))
         except StateDirectoryError as error:
-            self._report("http", f"no tokens can be given: {error.title.rstrip('.')}")
+            self._report("http", f"no tokens can be issued: {error.title.rstrip('.')}")
             return
         self._parts.append(
-            Container(
+            ContainerEndpoint(
                 port,
                 listeners=listeners,
                 mailbox=mailbox,
                 clock=clock,
-                counter=self._serve_container,
+                serve=self._serve_http,
                 opened=partial(self._report, "http"),
                 failed=partial(self._report, "http"),
             )
@@ -107,18 +107,18 @@ class Service:
         return min(part.due for part in self._parts)
 
     def act(self) -> None:
-        """A deadline of one of the parts has passed."""
+        """Lets every part act on its deadlines."""
         for part in self._parts:
             part.act()
 
     def close(self) -> None:
-        """Lets go of programs, and forgets what was kept."""
+        """Closes all connections and clears the cache."""
         for part in reversed(self._parts):
             part.close()
         self._written.clear()
 
     def _report(self, name: str, why: str | None) -> None:
-        """One of the ways to ask is there, or not; None: with nothing wrong."""
+        """Reports or clears the problem of the socket or of the HTTP endpoint; ``why``: its fault, or None."""
         problems = [*self._allowed.problems, *([] if why is None else [why])]
         if problems:
             title = f"Credentials for programs: {'; '.join(problems)}."
@@ -128,7 +128,7 @@ class Service:
 
     # Over the socket --------------------------------------------------------------------------------------------------
 
-    def _serve(self, user: int, request: Request, reply: Reply) -> Forget:
+    def _serve(self, user: int, request: Request, reply: Reply) -> Cancel:
         try:
             if request.is_token:
                 reply(self._token(user, request.alias))
@@ -137,9 +137,9 @@ class Service:
         except AgentError as error:
             reply(packet.refusal(error))
             return _nothing
-        return self._vendor.get(name, partial(self._handed, name, reply))
+        return self._cache.get(name, partial(self._hand_out, name, reply))
 
-    def _handed(self, name: str, reply: Reply, outcome: Vended) -> None:
+    def _hand_out(self, name: str, reply: Reply, outcome: Result) -> None:
         if isinstance(outcome, AgentError):
             reply(packet.refusal(outcome))
         else:
@@ -158,9 +158,9 @@ class Service:
 
     # Over HTTP --------------------------------------------------------------------------------------------------------
 
-    def _serve_container(
+    def _serve_http(
         self, token: str, wanted: str, reply: Callable[[bytes | AgentError], None]
-    ) -> Forget | None:
+    ) -> Cancel | None:
         user = self._tokens.user(token) if self._tokens else None
         if user is None:
             return None
@@ -169,15 +169,15 @@ class Service:
         except AgentError as error:
             reply(error)
             return _nothing
-        return self._vendor.get(name, partial(self._handed_container, name, reply))
+        return self._cache.get(name, partial(self._hand_out_http, name, reply))
 
-    def _handed_container(
-        self, name: str, reply: Callable[[bytes | AgentError], None], outcome: Vended
+    def _hand_out_http(
+        self, name: str, reply: Callable[[bytes | AgentError], None], outcome: Result
     ) -> None:
         if isinstance(outcome, AgentError):
             reply(outcome)
         else:
-            reply(self._dump(f"http {name}", outcome, _for_container))
+            reply(self._dump(f"http {name}", outcome, _for_http))
 
     def _dump(
         self, key: str, found: AwsCredentials, dump: Callable[[AwsCredentials], bytes]
@@ -196,12 +196,12 @@ class _Part(Protocol):
 
 
 def _nothing() -> None:
-    """Nobody waits."""
+    """Cancels nothing: no one waits."""
 
 
 def _for_socket(found: AwsCredentials) -> bytes:
     return packet.answer(credentials=found.for_process())
 
 
-def _for_container(found: AwsCredentials) -> bytes:
+def _for_http(found: AwsCredentials) -> bytes:
     return json.dumps(found.for_container()).encode()

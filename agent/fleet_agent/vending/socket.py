@@ -1,4 +1,4 @@
-"""``credentials.sock``: a program asks in a packet and reads the answer; whose it is the kernel says (SO_PEERCRED)."""
+"""``credentials.sock``: a program sends a request and reads the answer; the kernel names its user (SO_PEERCRED)."""
 
 import socket
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.local_clients.unix_listener import UnixListener
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.vending import packet
-from fleet_agent.vending.alias import Forget
+from fleet_agent.vending.alias import Cancel
 from fleet_agent.vending.packet import MAX_PACKET, Request
 
 MAX_CONNECTIONS = 256
 BURST = 64  # packets of a connection until others get their turn
 
 Reply = Callable[[bytes], None]
-# Answers a request of a user, at once or later, once; gives what to call when its program has gone.
-Counter = Callable[[int, Request, Reply], Forget]
+# Answers a user's request once, now or later; returns what to call when the program has gone.
+Serve = Callable[[int, Request, Reply], Cancel]
 
 
 class Socket:
@@ -29,16 +29,16 @@ class Socket:
 
     Args:
         path: Of the socket.
-        group: Who may open it; None: everybody.
+        group: May open it; None: everybody may.
         listeners: Keep it open when this process is replaced.
         mailbox: Where it is watched.
         clock: For deadlines.
-        counter: Answers.
-        opened: Hears what is wrong with the socket, or None.
-        failed: Hears why it cannot be opened.
+        serve: Answers requests.
+        opened: Called when the socket exists, with a sentence about its fault, or None.
+        failed: Called with the reason when it cannot be opened.
     """
 
-    def __init__(  # noqa: PLR0913 - what it works with
+    def __init__(  # noqa: PLR0913 - everything it works with
         self,
         path: Path,
         *,
@@ -46,13 +46,13 @@ class Socket:
         listeners: Listeners,
         mailbox: Mailbox,
         clock: Clock,
-        counter: Counter,
+        serve: Serve,
         opened: Callable[[str | None], None],
         failed: Callable[[str], None],
     ) -> None:
         self._mailbox = mailbox
         self._clock = clock
-        self._counter = counter
+        self._serve = serve
         self._admission = Admission()
         self._scratch = bytearray(MAX_PACKET + 1)
         self._lingering = LingeringClose(mailbox, clock, self._scratch)
@@ -74,12 +74,12 @@ class Socket:
         return min(self._listener.due, self._lingering.due)
 
     def act(self) -> None:
-        """Opens it, or sees whether it is still there."""
+        """Opens it, or checks that it still exists."""
         self._lingering.act()
         self._listener.act()
 
     def close(self) -> None:
-        """Lets go of all programs; who connects now waits for the next image of this process."""
+        """Closes all connections; new ones wait for the next image of this process."""
         for client in self._admission:
             client.close()
         self._lingering.close()
@@ -99,7 +99,7 @@ class Socket:
             usage,
             self._mailbox,
             self._clock,
-            partial(self._counter, user),
+            partial(self._serve, user),
             self._lingering,
             self._scratch,
         )
@@ -114,7 +114,7 @@ class _Connection:
         usage: Usage,
         mailbox: Mailbox,
         clock: Clock,
-        counter: Callable[[Request, Reply], Forget],
+        serve: Callable[[Request, Reply], Cancel],
         lingering: LingeringClose,
         scratch: bytearray,
     ) -> None:
@@ -122,13 +122,13 @@ class _Connection:
         self._usage = usage
         self._mailbox = mailbox
         self._clock = clock
-        self._counter = counter
+        self._serve = serve
         self._lingering = lingering
         self._scratch = scratch
         self._view = memoryview(scratch)
         self._is_open = True
         self._answer = b""  # that the program does not take yet
-        self._forget: Forget | None = None
+        self._cancel: Cancel | None = None
         self.is_waiting = False
         self._is_reading = False
         self.heard_at = clock.monotonic()
@@ -136,16 +136,16 @@ class _Connection:
         mailbox.watch(client.fileno(), self._read)
 
     def resume(self) -> None:
-        """Nothing is held back here."""
+        """Does nothing: nothing is held back here."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes it."""
         if self._is_open:
             self._leave()
             self._client.close()
 
     def evict(self) -> None:
-        """Ends it, for another program's sake; its program reads why."""
+        """Closes it in favour of another program; its own program receives the reason."""
         if self._is_open:
             self._leave()
             self._lingering.send_last(self._client, packet.refusal(_no_place()))
@@ -154,8 +154,8 @@ class _Connection:
         self._is_open = False
         self._mailbox.unwatch(self._client.fileno())
         self._usage.clients.discard(self)
-        if self._forget is not None:
-            self._forget()
+        if self._cancel is not None:
+            self._cancel()
 
     def _read(self) -> None:
         self.heard_at = self._clock.monotonic()
@@ -175,7 +175,7 @@ class _Connection:
                 break
         self._is_reading = False
         if self.is_waiting and self._is_open and not self._answer:
-            # Not read from while it waits: packets wait in the kernel.
+            # While it waits, packets stay in the kernel.
             self._mailbox.unwatch(self._client.fileno())
 
     def _take(self, data: bytes) -> None:
@@ -187,7 +187,7 @@ class _Connection:
         except AgentError as error:
             self._send(packet.refusal(error))
         else:
-            self._forget = self._counter(request, self._send)
+            self._cancel = self._serve(request, self._send)
 
     def _send(self, answer: bytes) -> None:
         if not self._is_open:

@@ -7,25 +7,25 @@ import pytest
 from fleet_agent.credentials.model import Secret
 from fleet_agent.errors import TemporaryError
 from fleet_agent.session.backoff import Patience
-from fleet_agent.vending.alias import Alias, Kept, Vended
+from fleet_agent.vending.alias import AliasState, CachedCredentials, Result
 from fleet_agent.vending.formats import AwsCredentials
 
 NOW, WALL = 1000.0, 2_000_000_000.0
 ERROR = TemporaryError("no", remedy="later", code="x")
 
 
-def kept(lifetime: float) -> Kept:
+def cached(lifetime: float) -> CachedCredentials:
     found = AwsCredentials(
         access_key_id="A",
         secret_access_key=Secret("S"),
         session_token=Secret("T"),
         expires=WALL + lifetime,
     )
-    return Kept(found, until=NOW + lifetime, wall_until=WALL + lifetime)
+    return CachedCredentials(found, until=NOW + lifetime, wall_until=WALL + lifetime)
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "jitter", "left"),
+    ("lifetime", "jitter", "seconds_left"),
     [
         (3600, 0.0, 20 * 60),
         (3600, 0.999, 25 * 60),
@@ -34,10 +34,10 @@ def kept(lifetime: float) -> Kept:
         (900, 0.999, 562),
     ],
 )
-def test_renewed_before_sdks_would(lifetime: float, jitter: float, left: float) -> None:
-    alias = Alias("logs", is_asking=True)
-    alias.took(kept(lifetime), NOW, WALL, jitter)
-    assert alias.refresh_at == pytest.approx(NOW + lifetime - left, abs=2)
+def test_renewed_before_sdks_would(lifetime: float, jitter: float, seconds_left: float) -> None:
+    alias = AliasState("logs", is_asking=True)
+    alias.received(cached(lifetime), NOW, WALL, jitter)
+    assert alias.refresh_at == pytest.approx(NOW + lifetime - seconds_left, abs=2)
     # Nobody has used them since: nothing is due, however late it is.
     assert not alias.is_due(NOW + lifetime)
     assert alias.due == math.inf
@@ -48,8 +48,8 @@ def test_renewed_before_sdks_would(lifetime: float, jitter: float, left: float) 
 
 
 def test_after_a_failure_aws_has_its_rest_and_what_is_kept_stays() -> None:
-    alias = Alias("logs", is_asking=True, is_wanted=True)
-    alias.took(kept(3600), NOW, WALL, 0.0)
+    alias = AliasState("logs", is_asking=True, is_wanted=True)
+    alias.received(cached(3600), NOW, WALL, 0.0)
     alias.is_wanted = True
     later = alias.refresh_at
     for tries in range(1, 12):
@@ -61,14 +61,14 @@ def test_after_a_failure_aws_has_its_rest_and_what_is_kept_stays() -> None:
         assert not alias.is_due(alias.not_before - 0.01)
         assert alias.is_due(alias.not_before)
         later = alias.not_before
-    assert alias.kept is not None
-    alias.took(kept(3600), later, WALL, 0.0)
+    assert alias.cached is not None
+    alias.received(cached(3600), later, WALL, 0.0)
     assert (alias.error, alias.tries, alias.not_before) == (None, 0, -math.inf)
 
 
 def test_without_any_a_failure_is_not_repeated_by_itself() -> None:
-    alias = Alias("logs", is_asking=True, is_wanted=True)
-    heard: list[Vended] = []
+    alias = AliasState("logs", is_asking=True, is_wanted=True)
+    heard: list[Result] = []
     alias.waiters = [heard.append, heard.append]
     waiters = alias.failed(ERROR, NOW, 0.5)
     assert len(waiters) == 2
@@ -77,24 +77,24 @@ def test_without_any_a_failure_is_not_repeated_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("passed", "wall_passed", "left"),
+    ("passed", "wall_passed", "seconds_left"),
     [(100, 100, 3500), (10, 2000, 1600), (2000, 10, 1600), (0, -5000, 3600), (3600, 0, 0)],
     ids=["as it should", "slept, or put forward", "put back", "far back", "over"],
 )
 def test_time_left_is_the_least_of_both_clocks(
-    passed: float, wall_passed: float, left: float
+    passed: float, wall_passed: float, seconds_left: float
 ) -> None:
-    assert kept(3600).left(NOW + passed, WALL + wall_passed) == left
+    assert cached(3600).seconds_left(NOW + passed, WALL + wall_passed) == seconds_left
 
 
 def test_who_waits_no_more_is_not_kept() -> None:
-    alias = Alias("logs", is_asking=True)
-    heard: list[Vended] = []
+    alias = AliasState("logs", is_asking=True)
+    heard: list[Result] = []
     alias.waiters.append(heard.append)
     stays = alias.waiters[0]
-    gone: list[Vended] = []
+    gone: list[Result] = []
     leaves = gone.append
     alias.waiters.append(leaves)
-    alias.forget(leaves)
-    alias.forget(leaves)
+    alias.cancel(leaves)
+    alias.cancel(leaves)
     assert alias.waiters == [stays]

@@ -15,8 +15,8 @@ from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.session import probe
 from fleet_agent.session.route import Route
-from fleet_agent.vending.alias import Vended
-from fleet_agent.vending.cache import Vendor, _Attempt
+from fleet_agent.vending.alias import Result
+from fleet_agent.vending.cache import CredentialsCache, _Attempt
 from unit.orders.device import credential
 
 WANTED = Credentials(endpoint="c.example.com", aliases={"logs": RoleAlias()})
@@ -44,15 +44,15 @@ def test_who_waits_hears_of_it_whatever_becomes_of_the_look(
     clock = SystemClock()
     mailbox = Mailbox(clock)
     settings = Settings(endpoint="e", credentials=WANTED)
-    vendor = Vendor(
+    cache = CredentialsCache(
         settings, WANTED, lambda: (credential(), PAIR), mailbox, clock, Health(tmp_path, clock)
     )
-    alias = vendor._aliases["logs"]
+    alias = cache._aliases["logs"]
     alias.is_asking, alias.attempt = True, 1
-    heard: list[Vended] = []
+    heard: list[Result] = []
     alias.waiters.append(heard.append)
     attempt = _Attempt(alias=alias, number=1, credential=credential(), pair=PAIR, route=ROUTE)
-    vendor._diagnose(attempt, "silence")
+    cache._diagnose(attempt, "silence")
     if has_thread:
         event = mailbox.wait(clock.monotonic() + 20)
         assert isinstance(event, Ready)

@@ -15,9 +15,9 @@ from fleet_agent.errors import DeviceError
 from fleet_agent.listeners import HOST, Listeners
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.vending import container_endpoint
-from fleet_agent.vending.alias import Forget
+from fleet_agent.vending.alias import Cancel
 from fleet_agent.vending.allow_list import UNKNOWN
-from fleet_agent.vending.container_endpoint import Container, Reply
+from fleet_agent.vending.container_endpoint import ContainerEndpoint, Reply
 from support.tls import free_port
 
 KNOWN = {"held", "good", "lost"}
@@ -36,19 +36,19 @@ class Served:
         self.port = free_port()
         self.listeners = Listeners()
         self.failures: list[str] = []
-        self.container = Container(
+        self.container = ContainerEndpoint(
             self.port,
             listeners=self.listeners,
             mailbox=self.mailbox,
             clock=clock,
-            counter=self._serve,
+            serve=self._serve,
             opened=lambda _: None,
             failed=self.failures.append,
         )
         self.container.act()
         self._clock = clock
 
-    def _serve(self, token: str, alias: str, reply: Reply) -> Forget | None:
+    def _serve(self, token: str, alias: str, reply: Reply) -> Cancel | None:
         if token == "held":
             self.held.append(reply)
         elif token == "good":
