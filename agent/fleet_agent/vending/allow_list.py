@@ -46,7 +46,7 @@ class AllowList:
                 return own[0]
             if own:
                 raise UsageError(
-                    f"User {user} may have several role aliases: {', '.join(own)}.",
+                    f"Several role aliases are allowed for user {user}: {', '.join(own)}.",
                     remedy="Name one: --role-alias NAME",
                     code="role-alias-unclear",
                 )
