@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_agent.filesystem import kind_of
+from fleet_agent.statedir.filesystem import kind_of
 from iot_sandbox.client import FaultClient
 from iot_sandbox.launch import Sandbox, launch
 

@@ -188,10 +188,10 @@ def test_the_owner_has_no_terminal_to_type_into(theirs: Path) -> None:
         + """
 import sys
 from pathlib import Path
-from fleet_agent import statedir
+from fleet_agent.statedir.owner import become_owner
 from fleet_agent.errors import DeviceError
 try:
-    statedir.become_owner(Path(sys.argv[1]), any_owner=True)
+    become_owner(Path(sys.argv[1]), any_owner=True)
 except DeviceError as error:  # a checkout below /root, which that user may not read
     assert error.code == "program-unreadable", error
 print("as", os.getuid(), *attempts())

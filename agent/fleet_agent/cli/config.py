@@ -88,7 +88,7 @@ def _schema(_arguments: argparse.Namespace) -> Outcome:
 def _install(arguments: argparse.Namespace) -> Outcome:
     from fleet_agent.config.paths import config_file
     from fleet_agent.identity.image import install
-    from fleet_agent.statedir import GROUP
+    from fleet_agent.statedir.owner import GROUP
 
     path, _ = config_file(arguments.config, os.environ)
     root = Path(arguments.root or "/").absolute()

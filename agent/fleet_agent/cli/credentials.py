@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from fleet_agent import files, statedir
+from fleet_agent import files
 from fleet_agent.cli import agent_socket, flags
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.errors import DeviceError, UnreachableError, UsageError
+from fleet_agent.statedir.owner import become_owner
 from fleet_agent.vending import packet
 
 LIMIT = 60.0  # seconds
@@ -150,7 +151,7 @@ def _ask_aws(arguments: argparse.Namespace, unreachable: UnreachableError) -> di
     if os.geteuid() not in (0, files.owner(state_dir)):
         raise unreachable
     # The doctor has become the owner before.
-    statedir.become_owner(state_dir, any_owner=getattr(arguments, "as_owner", True))
+    become_owner(state_dir, any_owner=getattr(arguments, "as_owner", True))
     # Here, since a program that asks the agent starts faster without them.
     from fleet_agent.identity.configured import in_service, open_store
     from fleet_agent.vending import one_shot

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from fleet_agent import statedir
 from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome, show
 from fleet_agent.cli.terminal import Line, Styled
@@ -20,6 +19,7 @@ from fleet_agent.doctor import bundle, configuration, examine, upload
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Level, Subject
 from fleet_agent.errors import AgentError, DeviceError, UsageError
+from fleet_agent.statedir.owner import become_owner
 
 _MARKS = {
     Level.OK: ("ok", "green"),
@@ -117,7 +117,7 @@ def _device(arguments: argparse.Namespace, findings: list[Finding]) -> Iterator[
     collected = bundle.Bundle(device) if archive else None
     try:
         # It only looks, and says itself when the owner is a strange one.
-        statedir.become_owner(device.state_dir, any_owner=True)
+        become_owner(device.state_dir, any_owner=True)
     except AgentError as error:
         yield from Subject("owners and modes").error(error, device.state_dir)
     else:

@@ -106,9 +106,9 @@ def become_owner(arguments: argparse.Namespace, state_dir: Path, *, stdin: bool 
     Raises:
         AgentError: There is no user that root may become there.
     """
-    from fleet_agent import statedir
+    from fleet_agent.statedir.owner import become_owner
 
-    statedir.become_owner(state_dir, any_owner=arguments.as_owner, stdin=stdin)
+    become_owner(state_dir, any_owner=arguments.as_owner, stdin=stdin)
 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, object]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import pasted, statedir
+from fleet_agent import pasted
 from fleet_agent.cli import flags, rotate
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.cli.steps import Steps
@@ -14,6 +14,7 @@ from fleet_agent.identity import home, move
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.rotate import no_identity
+from fleet_agent.statedir.lock import holder
 
 _LONGER = 60.0  # seconds
 
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     data: dict[str, Any] = {"moved": False, "to": name, "endpoint": wanted.endpoint}
     if home.is_there(settings, name, before):
         return Outcome(data=data, lines=[f"This device is at {name} already."])
-    process = statedir.holder(Path(settings.state_dir))
+    process = holder(Path(settings.state_dir))
     if arguments.dry_run:
         who = f"The running agent (process {process})" if process else "This command"
         where = f"{wanted.endpoint}:{wanted.port}"

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import pasted, statedir, status_file
+from fleet_agent import pasted
 from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.cli.steps import Steps
@@ -22,10 +22,12 @@ from fleet_agent.errors import (
     TemporaryError,
     UnreachableError,
 )
+from fleet_agent.health import status_file
 from fleet_agent.identity import rotate
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.due import Due
 from fleet_agent.identity.in_use import in_use
+from fleet_agent.statedir.lock import holder, signal_agent
 
 # What systemd's ExecCondition= makes of it: 0 go on, 1 to 254 skip, 255 failed.
 DUE, NOT_DUE, NO_IDENTITY, ERROR = 0, 1, 2, 255
@@ -106,7 +108,7 @@ def _values(due: Due | None) -> dict[str, Any]:
 
 
 def _plan(settings: Settings, due: Due) -> Outcome:
-    process = statedir.holder(Path(settings.state_dir))
+    process = holder(Path(settings.state_dir))
     who = f"The running agent (process {process})" if process else "This command"
     credential = (
         "its current certificate" if settings.rotation.credential == "own" else "the claim"
@@ -121,7 +123,7 @@ def _plan(settings: Settings, due: Due) -> Outcome:
 def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
     store = open_store(settings)
     before = in_use(store)
-    process = statedir.holder(Path(settings.state_dir))
+    process = holder(Path(settings.state_dir))
     if process is None:
         with Steps() as steps:
             credential = rotate.rotate(settings, steps, timeout=arguments.timeout)
@@ -152,7 +154,7 @@ def request(state_dir: Path) -> None:
         AgentError: It cannot be asked.
     """
     try:
-        statedir.signal_agent(state_dir, signal.SIGUSR1)
+        signal_agent(state_dir, signal.SIGUSR1)
     except ProcessLookupError:
         raise TemporaryError(
             f"The agent ended just now, or {state_dir / 'lock'} does not name the process that holds it.",
@@ -180,7 +182,7 @@ def await_credential(
     asked, until = clock.wall(), clock.monotonic() + (timeout or 1e9)
     known = before.certificate_id if before else None
     while clock.monotonic() < until:
-        process = statedir.holder(Path(settings.state_dir))
+        process = holder(Path(settings.state_dir))
         found = in_use(store)
         if found is not None and found.certificate_id != known:
             return found

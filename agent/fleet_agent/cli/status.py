@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fleet_agent import statedir, status_file
 from fleet_agent.cli import flags, terminal
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.cli.terminal import Line, Styled
@@ -17,12 +16,14 @@ from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError
+from fleet_agent.health import status_file
 from fleet_agent.health.problems import Severity
 from fleet_agent.identity import recovery_state
 from fleet_agent.identity.in_use import DAMAGES, in_use
 from fleet_agent.identity.ladder import Rung
 from fleet_agent.identity.recovery_state import RecoveryState
 from fleet_agent.record import record
+from fleet_agent.statedir.lock import holder
 
 _T = TypeVar("_T")
 
@@ -124,7 +125,7 @@ class _Seen:
 
 def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
     store = Store(state_dir, SystemClock())
-    process = statedir.holder(state_dir)
+    process = holder(state_dir)
     credential, credential_damage = _unless_damaged(lambda: in_use(store))
     pending, attempt_damage = _unless_damaged(store.pending)
     return _Seen(

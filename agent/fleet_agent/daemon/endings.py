@@ -7,10 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-from fleet_agent import log, statedir, streams
+from fleet_agent import log, streams
 from fleet_agent.listeners import Listeners
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox, hold_requests, hold_stops
+from fleet_agent.statedir.lock import Lock
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def follow_up() -> tuple[Ending | None, float]:
 
 def reexecute(
     ending: Ending,
-    lock: statedir.Lock,
+    lock: Lock,
     listeners: Listeners,
     mailbox: Mailbox,
     not_before: float,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_agent import log, statedir
+from fleet_agent import log
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Secret
@@ -39,6 +39,7 @@ from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.message import Outgoing
 from fleet_agent.session.mqtt import Session
+from fleet_agent.statedir.lock import ensure_writable
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
@@ -271,7 +272,7 @@ def check_reload(read: Callable[[], StartOptions], running: Settings) -> None:
             remedy="Restart it: systemctl restart fleet-agent",
             code=table.CONFIGURATION.code,
         )
-    statedir.ensure_writable(Path(found.state_dir))
+    ensure_writable(Path(found.state_dir))
     store = open_store(found)
     credential = in_use(store)
     found = home.at_home(found, credential)

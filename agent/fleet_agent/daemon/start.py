@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from fleet_agent import log, notify, statedir
+from fleet_agent import log, notify
 from fleet_agent.clock import Clock, SystemClock, passed
 from fleet_agent.config.paths import runtime_dir
 from fleet_agent.config.settings import Settings
@@ -27,6 +27,8 @@ from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.mqtt import Session
+from fleet_agent.statedir.lock import Lock
+from fleet_agent.statedir.owner import become_owner
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
@@ -95,10 +97,10 @@ def start(read: Callable[[], StartOptions], worker: Worker) -> None:
     listeners.close()
 
 
-def _take_state(options: StartOptions) -> statedir.Lock:
+def _take_state(options: StartOptions) -> Lock:
     """Goes on as the state directory's owner, and takes the right to write there."""
     settings = options.settings
-    statedir.become_owner(Path(settings.state_dir), any_owner=options.any_owner)
+    become_owner(Path(settings.state_dir), any_owner=options.any_owner)
     return state_lock.take(settings, allow_volatile=options.allow_volatile)
 
 

@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from fleet_agent import __version__, contents, files, foreign, pasted, statedir, status_file
+from fleet_agent import __version__, files, foreign, pasted
 from fleet_agent.config.load import files as configuration_files
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.telemetry import FromProgram
-from fleet_agent.contents import CONTENTS
 from fleet_agent.doctor import parameters, service, socket_unit, unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.redaction import GONE, keep, redact
 from fleet_agent.doctor.rights import claim_files, secret_files
 from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.health import status_file
 from fleet_agent.pinned import pinned
 from fleet_agent.session.route import route
+from fleet_agent.statedir import contents
+from fleet_agent.statedir.contents import CONTENTS
+from fleet_agent.statedir.owner import refuse_foreign_link
 
 _JOURNAL_LINES = "2000"
 _LONG = 8  # characters of an argument that is more than an option
@@ -161,7 +164,7 @@ def _units(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, s
 
 
 def _state(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-    statedir.refuse_foreign_link(device.state_dir)
+    refuse_foreign_link(device.state_dir)
     yield "state/listing.txt", clean("".join(_listing(device.state_dir)))
     for pattern in _BUNDLED:
         for path in sorted(device.state_dir.glob(pattern)):

@@ -9,7 +9,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from fleet_agent import pasted, statedir
+from fleet_agent import pasted
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.topics import sources
 from fleet_agent.credentials.model import Credential, KeyPair
@@ -27,6 +27,7 @@ from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import NOT_AUTHORIZED, PUBLISHED
 from fleet_agent.session.route import Route
+from fleet_agent.statedir.lock import take_lock
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.topics.names import Topics
 
@@ -169,7 +170,7 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
         yield about.note("not-provisioned", "There is no identity to connect with yet.")
         return
     try:
-        lock = statedir.take_lock(device.state_dir)  # no agent begins meanwhile
+        lock = take_lock(device.state_dir)  # no agent begins meanwhile
     except TemporaryError:
         yield about.note(
             "device-in-use",

@@ -18,7 +18,7 @@ from fleet_agent.identity import home
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.record import record
-from fleet_agent.statedir import USER
+from fleet_agent.statedir.owner import USER
 
 
 @record

@@ -8,7 +8,6 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.provisioning import Claim
 from fleet_agent.config.settings import STATE_DIR, Settings
-from fleet_agent.contents import CONTENTS
 from fleet_agent.doctor import claim, rights, unit
 from fleet_agent.doctor.device import secrets
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject, guarded
@@ -16,6 +15,7 @@ from fleet_agent.errors import AgentError, UsageError
 from fleet_agent.identity.image import HOME
 from fleet_agent.identity.reset import image_hints
 from fleet_agent.pasted import word
+from fleet_agent.statedir.contents import CONTENTS
 
 _ABOUT = Subject("image")
 

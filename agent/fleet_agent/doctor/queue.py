@@ -8,11 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import files, statedir, status_file
+from fleet_agent import files
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.health import status_file
 from fleet_agent.pasted import word
+from fleet_agent.statedir.lock import holder
 from fleet_agent.telemetry.queue import NAME
 
 _ABOUT = Subject("queue")
@@ -40,7 +42,7 @@ def _check(device: Device) -> Findings:
         yield _ABOUT.failed(
             "queue-damaged", f"{path} is not a regular file.", path, files.out_of_the_way(path)
         )
-    elif statedir.holder(device.state_dir) is not None:
+    elif holder(device.state_dir) is not None:
         yield from _as_reported(device, path)
     else:
         yield from _as_found(device, path)
@@ -104,7 +106,7 @@ def _as_found(device: Device, path: Path) -> Findings:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(path.with_name(NAME + suffix), copy.with_name(NAME + suffix))
         trouble = _trouble(copy)
-    if statedir.holder(device.state_dir) is not None:
+    if holder(device.state_dir) is not None:
         yield _ABOUT.note("queue-busy", "An agent started meanwhile; ask again.", path)
     elif trouble is not None:
         yield _ABOUT.failed(

@@ -5,12 +5,13 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from fleet_agent import contents, statedir
 from fleet_agent.config.load import files
 from fleet_agent.credentials import folders
 from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Fix, Subject, guarded
 from fleet_agent.pasted import word
+from fleet_agent.statedir import contents
+from fleet_agent.statedir.owner import refuse_foreign_link
 from fleet_agent.vending import authorization_tokens
 
 _ABOUT = Subject("owners and modes")
@@ -38,7 +39,7 @@ def check(device: Device) -> Findings:
 
 
 def _summed_up(device: Device) -> Findings:
-    statedir.refuse_foreign_link(device.state_dir)
+    refuse_foreign_link(device.state_dir)
     found = [*_state(device.state_dir), *_read_by_agent(device), *_secrets(device)]
     yield from found or [_ABOUT.ok("Everything belongs to the right user, and only to that one.")]
 

@@ -5,14 +5,15 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fleet_agent import statedir, status_file
 from fleet_agent.doctor import queue
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
 from fleet_agent.doctor.unit import NAME
-from fleet_agent.filesystem import BOOTED
+from fleet_agent.health import status_file
 from fleet_agent.health.problems import Severity
 from fleet_agent.programs.launch import ENVIRONMENT
+from fleet_agent.statedir.filesystem import BOOTED
+from fleet_agent.statedir.lock import holder
 
 _ABOUT = Subject("service")
 # A problem's severity, as the agent shows it → what makes a finding of it.
@@ -101,7 +102,7 @@ def check_agent(device: Device) -> Findings:
 
 
 def _agent(device: Device) -> Findings:
-    process = statedir.holder(device.state_dir)
+    process = holder(device.state_dir)
     if process is None:
         yield _ABOUT.note(
             "agent-not-running", "No agent runs.", remedy="systemctl start fleet-agent"

@@ -9,8 +9,8 @@ from fleet_agent.config.telemetry import FromSocket
 from fleet_agent.doctor import unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
-from fleet_agent.filesystem import BOOTED
-from fleet_agent.statedir import USER
+from fleet_agent.statedir.filesystem import BOOTED
+from fleet_agent.statedir.owner import USER
 
 _ABOUT = Subject("socket unit")
 NAME = "fleet-agent.socket"

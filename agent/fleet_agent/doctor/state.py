@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-from fleet_agent import files, filesystem
+from fleet_agent import files
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.statedir import filesystem
 
 _ABOUT = Subject("state directory")
 _LEAST = 1 << 20  # bytes: an identity and a ledger

@@ -9,8 +9,8 @@ from fleet_agent.config.paths import CREDENTIAL
 from fleet_agent.config.settings import STATE_DIR, Settings
 from fleet_agent.doctor.device import Device, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
-from fleet_agent.filesystem import BOOTED
-from fleet_agent.statedir import USER
+from fleet_agent.statedir.filesystem import BOOTED
+from fleet_agent.statedir.owner import USER
 
 _ABOUT = Subject("unit")
 NAME = "fleet-agent.service"

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-from fleet_agent import statedir
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Attempt
@@ -14,6 +13,7 @@ from fleet_agent.identity import state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.walk import key_plan
 from fleet_agent.record import record
+from fleet_agent.statedir.owner import become_owner
 
 
 @record
@@ -52,7 +52,7 @@ def make(settings: Settings, *, allow_volatile: bool) -> FactoryKey:
     from fleet_agent.provisioning.dependencies import here
     from fleet_agent.provisioning.device_key import DeviceKey
 
-    statedir.become_owner(Path(settings.state_dir))
+    become_owner(Path(settings.state_dir))
     state_lock.take(settings, allow_volatile=allow_volatile)
     store = open_store(settings)
     if (number := _number(store)) is not None:

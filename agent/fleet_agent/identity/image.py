@@ -21,7 +21,7 @@ from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
 from fleet_agent.pinned import pinned
 from fleet_agent.record import record
-from fleet_agent.statedir import GROUP
+from fleet_agent.statedir.owner import GROUP
 
 HOME = Path("etc/fleet-agent")
 FLAGS_FILE = Path("config.d/99-installed.yaml")

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_agent import files, statedir
+from fleet_agent import files
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Generation, Home
@@ -23,6 +23,7 @@ from fleet_agent.identity.rotate import no_identity
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
+from fleet_agent.statedir.owner import become_owner
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
@@ -56,7 +57,7 @@ def move(settings: Settings, name: str, report: Report, *, timeout: float) -> Cr
         AgentError: What stopped it; the device is where it was.
         StopRequested: It was interrupted; asked again, it goes on.
     """
-    statedir.become_owner(Path(settings.state_dir))
+    become_owner(Path(settings.state_dir))
     state_lock.take(settings, allow_volatile=True)
     clock = SystemClock()
     mailbox = Mailbox(clock)

@@ -9,7 +9,6 @@ import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from fleet_agent import filesystem, statedir
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -23,6 +22,9 @@ from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.record import record
+from fleet_agent.statedir import filesystem
+from fleet_agent.statedir.lock import Lock, take_lock
+from fleet_agent.statedir.owner import become_owner
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def provision(
         AgentError: What stopped it.
         StopRequested: It was interrupted; asked again, it goes on.
     """
-    statedir.become_owner(Path(settings.state_dir))
+    become_owner(Path(settings.state_dir))
     store = open_store(settings)
     if not request.force and (found := in_use(store)):
         _refuse_restart_alone(request, store)
@@ -90,7 +92,7 @@ def _update_ledger(state_dir: Path, store: Store, found: Credential) -> None:
     if not store.is_recorded(found):
         # ``run`` reports it, too; a user who may only look has the answer all the same.
         with contextlib.suppress(AgentError):
-            statedir.take_lock(state_dir)
+            take_lock(state_dir)
             store.update_ledger()
 
 
@@ -103,7 +105,7 @@ def _refuse_restart_alone(request: Request, store: Store) -> None:
         )
 
 
-def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
+def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> Lock:
     """As ``state_lock.take``, but a volatile place is only a warning: the user chose it, and reads this."""
     try:
         return state_lock.take(settings, allow_volatile=allow_volatile)
@@ -111,4 +113,4 @@ def _take_state_by_hand(settings: Settings, *, allow_volatile: bool) -> statedir
         if error.code != filesystem.VOLATILE:
             raise
         _log.warning("%s `fleet-agent run` refuses it.", error.title)
-    return statedir.take_lock(Path(settings.state_dir))
+    return take_lock(Path(settings.state_dir))

@@ -4,14 +4,16 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fleet_agent import files, pasted, statedir
+from fleet_agent import files, pasted
 from fleet_agent.clock import SystemClock
-from fleet_agent.contents import CONTENTS, Kind, patterns
 from fleet_agent.credentials.model import Credential, Event, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.device import fingerprint
 from fleet_agent.errors import AgentError, StateDirectoryError
 from fleet_agent.record import record
+from fleet_agent.statedir.contents import CONTENTS, Kind, patterns
+from fleet_agent.statedir.lock import take_lock
+from fleet_agent.statedir.owner import become_owner
 
 _SHOWN = tuple(
     entry.pattern.removeprefix("run/")
@@ -104,8 +106,8 @@ def reset(
     """
     if not state_dir.exists():
         return look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
-    statedir.become_owner(state_dir)
-    statedir.take_lock(state_dir)
+    become_owner(state_dir)
+    take_lock(state_dir)
     found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
     store = Store(state_dir, SystemClock(), *tokens)
     store.disown()

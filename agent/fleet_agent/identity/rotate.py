@@ -9,7 +9,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_agent import statedir
 from fleet_agent.clock import Clock, SystemClock, passed
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -22,6 +21,7 @@ from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import Request, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
+from fleet_agent.statedir.owner import become_owner
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
@@ -64,7 +64,7 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
         AgentError: What stopped it; ``busy`` with the code ``state-locked`` when an agent runs.
         StopRequested: It was interrupted; asked again, it goes on.
     """
-    statedir.become_owner(Path(settings.state_dir))
+    become_owner(Path(settings.state_dir))
     state_lock.take(settings, allow_volatile=True)
     store = open_store(settings)
     clock = SystemClock()

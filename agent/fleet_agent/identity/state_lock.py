@@ -4,13 +4,14 @@ import contextlib
 import logging
 from pathlib import Path
 
-from fleet_agent import filesystem, statedir
 from fleet_agent.config.settings import Settings
+from fleet_agent.statedir import filesystem
+from fleet_agent.statedir.lock import Lock, take_lock
 
 _log = logging.getLogger(__name__)
 
 
-def take(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
+def take(settings: Settings, *, allow_volatile: bool) -> Lock:
     """Turns core dumps off, refuses a volatile place, and takes the lock.
 
     Raises:
@@ -22,7 +23,7 @@ def take(settings: Settings, *, allow_volatile: bool) -> statedir.Lock:
     if not allow_volatile and (warning := filesystem.refuse_volatile(state_dir)):
         filesystem.refuse_doubtful(state_dir, warning)
         _log.warning("%s", warning)
-    return statedir.take_lock(state_dir)
+    return take_lock(state_dir)
 
 
 def _keep_out_of_core_dumps() -> None:

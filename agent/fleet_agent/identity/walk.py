@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_agent import filesystem
 from fleet_agent.clock import SystemClock, jitter
 from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.paths import reserved
@@ -39,6 +38,7 @@ from fleet_agent.provisioning.report import Milestone, Report
 from fleet_agent.record import record
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.route import route
+from fleet_agent.statedir import filesystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

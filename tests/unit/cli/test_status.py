@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent import status_file
 from fleet_agent.cli import outcome, status
 from fleet_agent.credentials.model import Credential
-from fleet_agent.health import table
+from fleet_agent.health import status_file, table
 from fleet_agent.health.problems import Problem
 from fleet_agent.health.status import Health
 from fleet_agent.identity.recovery_state import RecoveryState

@@ -1,25 +1,21 @@
-"""The state directory as a whole: ours alone while we run, and written as its owner."""
+"""The state directory is one agent's alone while it runs: taken, looked at, and handed over to its next image."""
 
 import contextlib
 import errno
 import fcntl
 import os
-import pwd
 import re
 import signal
 import stat
 import threading
 from pathlib import Path
 
-from fleet_agent import files, relay
-from fleet_agent.errors import STATE_DAMAGED, DeviceError, StateDirectoryError, TemporaryError
-from fleet_agent.filesystem import without_locks
-from fleet_agent.pasted import word
+from fleet_agent import files
+from fleet_agent.errors import STATE_DAMAGED, StateDirectoryError, TemporaryError
 from fleet_agent.pinned import pinned
 from fleet_agent.printable import printable
 from fleet_agent.record import record
-
-USER = GROUP = "_fleet-agent"  # whom package and unit give everything to
+from fleet_agent.statedir.filesystem import without_locks
 
 # The lock's descriptor goes along when `run` re-executes itself after provisioning.
 _INHERITED = "FLEET_AGENT_LOCK_FD"
@@ -35,78 +31,6 @@ class Lock:
         """Lets the program that replaces this process keep the lock; nothing else inherits it."""
         os.set_inheritable(self.descriptor, True)
         environment[_INHERITED] = str(self.descriptor)
-
-
-def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = False) -> None:
-    """Started as root: go on as the owner of the state directory, so that no file of it ever belongs to root.
-
-    The terminal stays behind: with it, whatever runs as that user could type to root's shell. To be called before any
-    thread is started.
-
-    Args:
-        state_dir: Need not exist yet.
-        any_owner: Go on as whoever it belongs to, not only as the package's user.
-        stdin: What is typed at the terminal is still wanted.
-
-    Raises:
-        DeviceError: The owner is not in the user database, may not read this program, or is no user to become.
-        StateDirectoryError: The disk does not say who the owner is, or another user's link leads there.
-    """
-    if os.geteuid() != 0:
-        return
-    refuse_foreign_link(state_dir)
-    owner = files.owner(state_dir)
-    if owner in (None, 0):
-        return
-    try:
-        user = pwd.getpwuid(owner)
-    except KeyError as error:
-        raise DeviceError(
-            f"{state_dir} belongs to user id {owner}, which has no name here.",
-            remedy=f"chown it to the agent's user: chown -R {USER}: {word(state_dir)}. In a container with a "
-            f"folder of the host's, start as that user instead: --user {owner}",
-            code="state-owner-unknown",
-        ) from error
-    relay.give_up_terminal(stdin=stdin)
-    os.initgroups(user.pw_name, user.pw_gid)
-    os.setgid(user.pw_gid)
-    os.setuid(owner)
-    relay.end_with_parent()
-    # What is imported later is read as the owner: say now what would be a traceback then.
-    for program in (__file__, os.__file__):
-        if not os.access(program, os.R_OK):
-            raise DeviceError(
-                f"{user.pw_name}, who owns {state_dir}, may not read the agent's own program: {program}.",
-                remedy="Install it where that user may read (the Debian package does), or chown the state directory.",
-                code="program-unreadable",
-            )
-    if user.pw_name != USER and not any_owner:
-        raise DeviceError(
-            f"{state_dir} belongs to {user.pw_name}, which is neither root nor {USER}, the agent's user.",
-            remedy=f"If the agent is to be {user.pw_name} there, add --as-owner; else chown it: "
-            f"chown -R {USER}: {word(state_dir)}",
-            code="state-owner-other",
-        )
-
-
-def refuse_foreign_link(state_dir: Path) -> None:
-    """Refuses, as root, a state directory that another user's link leads to.
-
-    Raises:
-        StateDirectoryError: It is one.
-    """
-    try:
-        with pinned(state_dir / "lock"):
-            pass
-    except NotADirectoryError:  # reported where the folder is made
-        pass
-    except OSError as error:
-        raise StateDirectoryError(
-            f"Cannot use the state directory {state_dir} as root: {error.strerror}.",
-            remedy="Name the folder itself with --state-dir or state_dir, one that only root or the agent's user may "
-            "exchange.",
-            code="state-link",
-        ) from error
 
 
 def take_lock(state_dir: Path) -> Lock:

@@ -1,4 +1,4 @@
-"""The one reader of ``status.json``, which a running agent shows in its runtime directory (``health`` writes it)."""
+"""The one reader of ``status.json``, which a running agent shows in its runtime directory (``status`` writes it)."""
 
 import contextlib
 import json

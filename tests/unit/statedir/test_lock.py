@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent import statedir
 from fleet_agent.errors import StateDirectoryError, TemporaryError
+from fleet_agent.statedir.lock import holder, signal_agent, take_lock
 from support.users import NOBODY, as_nobody
 
 
@@ -26,8 +25,8 @@ def bind(path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from fleet_agent import statedir
-lock = statedir.take_lock(Path(sys.argv[1]))
+from fleet_agent.statedir.lock import take_lock
+lock = take_lock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -46,15 +45,12 @@ def another_agent(state_dir: Path) -> Iterator[int]:
         yield child.pid
 
 
-# The lock -------------------------------------------------------------------------------------------------------------
-
-
 def test_another_agent_is_named_with_its_process(tmp_path: Path) -> None:
     with (
         another_agent(tmp_path / "state") as process,
         pytest.raises(TemporaryError, match=f"process {process} ") as caught,
     ):
-        statedir.take_lock(tmp_path / "state")
+        take_lock(tmp_path / "state")
     assert caught.value.code == "state-locked"
     assert Path(sys.executable).name in caught.value.title  # its command line
     assert "systemctl stop" in caught.value.remedy
@@ -62,16 +58,16 @@ def test_another_agent_is_named_with_its_process(tmp_path: Path) -> None:
 
 def test_who_holds_it(tmp_path: Path) -> None:
     state_dir = tmp_path / "state"
-    assert statedir.holder(state_dir) is None
+    assert holder(state_dir) is None
     with another_agent(state_dir) as process:
-        assert statedir.holder(state_dir) == process
-    assert statedir.holder(state_dir) is None
+        assert holder(state_dir) == process
+    assert holder(state_dir) is None
 
 
 def test_it_is_free_again_when_its_holder_is_gone(tmp_path: Path) -> None:
     with another_agent(tmp_path / "state"):
         pass
-    os.close(statedir.take_lock(tmp_path / "state").descriptor)
+    os.close(take_lock(tmp_path / "state").descriptor)
 
 
 def test_a_holder_that_left_no_name(tmp_path: Path) -> None:
@@ -79,8 +75,8 @@ def test_a_holder_that_left_no_name(tmp_path: Path) -> None:
     with another_agent(state_dir):
         (state_dir / "lock").write_text("")
         with pytest.raises(TemporaryError, match="process unknown"):
-            statedir.take_lock(state_dir)
-        assert statedir.holder(state_dir) == 0
+            take_lock(state_dir)
+        assert holder(state_dir) == 0
 
 
 @pytest.mark.parametrize("lie", ["0", "1", "-1", "", "not a number", "ours", "1" * 30])
@@ -91,11 +87,11 @@ def test_a_holder_is_believed_only_of_a_process_that_has_the_lock(
     state_dir = tmp_path / "state"
     with another_agent(state_dir) as process:
         (state_dir / "lock").write_text(str(os.getpid()) if lie == "ours" else lie)
-        assert statedir.holder(state_dir) == 0
+        assert holder(state_dir) == 0
         with pytest.raises(ProcessLookupError):
-            statedir.signal_agent(state_dir, signal.SIGTERM)
+            signal_agent(state_dir, signal.SIGTERM)
         (state_dir / "lock").write_text(f"{process}\n")
-        assert statedir.signal_agent(state_dir, signal.SIGWINCH) == process
+        assert signal_agent(state_dir, signal.SIGWINCH) == process
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be somebody else")
@@ -109,13 +105,13 @@ def test_what_another_user_cannot_look_into_is_found_in_the_table_of_locks(tmp_p
             Path(place).chmod(0o755)
             state_dir.rename(Path(place) / "state")
             with as_nobody():
-                assert statedir.holder(Path(place) / "state") == process
+                assert holder(Path(place) / "state") == process
 
 
 def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(StateDirectoryError):
-        statedir.take_lock(tmp_path / "state")
+        take_lock(tmp_path / "state")
 
 
 @pytest.mark.parametrize(
@@ -134,22 +130,22 @@ def test_something_else_in_the_locks_place(tmp_path: Path, make: Callable[[Path]
     lock = tmp_path / "lock"
     make(lock)
     with pytest.raises(StateDirectoryError, match="lock is not a regular file"):
-        statedir.holder(tmp_path)
+        holder(tmp_path)
     with pytest.raises(StateDirectoryError, match="lock is not a regular file") as caught:
-        statedir.take_lock(tmp_path)
+        take_lock(tmp_path)
     assert caught.value.code == "state-damaged"
     assert not (tmp_path / "elsewhere").exists()
     (move,) = re.findall("then: (mv .*);", caught.value.remedy)
     subprocess.run(move.split(), check=True)
-    statedir.take_lock(tmp_path)
+    take_lock(tmp_path)
 
 
 def test_a_disk_too_full_for_the_holders_name(tmp_path: Path) -> None:
     """RLIMIT_FSIZE stands in for the full disk."""
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
-        "import sys; from pathlib import Path; from fleet_agent import statedir; "
-        "statedir.take_lock(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; from fleet_agent.statedir.lock import take_lock; "
+        "take_lock(Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
@@ -157,15 +153,15 @@ def test_a_disk_too_full_for_the_holders_name(tmp_path: Path) -> None:
 INHERIT = '''
 import json, os, subprocess, sys
 from pathlib import Path
-from fleet_agent import statedir
+from fleet_agent.statedir.lock import holder, take_lock
 
 state_dir = Path(sys.argv[1])
 if sys.argv[2] == "first":
-    lock = statedir.take_lock(state_dir)
+    lock = take_lock(state_dir)
     environment = dict(os.environ)
     lock.hand_over(environment)
     os.execve(sys.executable, [sys.executable, sys.argv[3], sys.argv[1], "second", sys.argv[3]], environment)
-lock = statedir.take_lock(state_dir)
+lock = take_lock(state_dir)
 code = """
 import os
 links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
@@ -174,7 +170,7 @@ print([os.readlink(link) for link in links if os.path.lexists(link)])
 child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, close_fds=False, check=True)
 print(json.dumps({
     "pid": os.getpid(),
-    "holder": statedir.holder(state_dir),
+    "holder": holder(state_dir),
     "inherited": os.get_inheritable(lock.descriptor),
     "environment": [name for name in os.environ if "LOCK" in name],
     "child": child.stdout,
@@ -204,63 +200,6 @@ def test_a_descriptor_that_is_not_the_lock_is_not_taken_for_it(
 ) -> None:
     monkeypatch.setenv("FLEET_AGENT_LOCK_FD", descriptor)
     (tmp_path / "lock").touch()
-    lock = statedir.take_lock(tmp_path)
+    lock = take_lock(tmp_path)
     assert str(lock.descriptor) != descriptor
     os.close(lock.descriptor)
-
-
-# Its owner ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")
-def test_root_goes_on_as_the_packages_user_or_as_told() -> None:
-    """Whoever makes a folder does not decide as whom root's command runs."""
-    code = (
-        "import os, sys; from pathlib import Path; from fleet_agent import statedir; "
-        "os.access = lambda *_: True\n"
-        "statedir.become_owner(Path(sys.argv[1]), any_owner=len(sys.argv) > 2); print(os.getuid())"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        os.chown(folder, NOBODY, NOBODY)
-
-        def run(*more: str) -> subprocess.CompletedProcess[str]:
-            words = [sys.executable, "-c", code, folder, *more]
-            return subprocess.run(
-                words, capture_output=True, text=True, check=False, start_new_session=True
-            )
-
-        assert "which is neither root nor _fleet-agent" in run().stderr
-        assert run("any").stdout == f"{NOBODY}\n"
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")
-def test_root_is_not_led_by_another_users_link(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chown(folder, NOBODY, NOBODY)
-        (Path(folder) / "state").symlink_to(tmp_path / "mine")
-        for use in (statedir.become_owner, statedir.take_lock):
-            with pytest.raises(StateDirectoryError):
-                use(Path(folder) / "state")
-    assert not list((tmp_path / "mine").iterdir())
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else takes root")
-def test_an_owner_who_may_not_read_the_program_is_told(tmp_path: Path) -> None:
-    """Whoever owns the state would meet a traceback with the first import."""
-    program = tmp_path / "agent"  # below pytest's folder, which is root's alone
-    shutil.copytree(Path(statedir.__file__).parent, program / "fleet_agent")
-    words = ["provision", "--json", "--endpoint", "a.example", "--cert", "c", "--key", "k"]
-    words += ["--template-name", "t", "--template-parameters", "{}"]
-    with tempfile.TemporaryDirectory() as folder:
-        os.chown(folder, NOBODY, NOBODY)
-        done = subprocess.run(
-            [sys.executable, "-m", "fleet_agent", *words, "--state-dir", folder],
-            env=os.environ | {"PYTHONPATH": str(program)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 78, done.stderr
-    assert json.loads(done.stdout)["error"]["code"] == "program-unreadable"
-    assert "Traceback" not in done.stderr

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent import filesystem
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.statedir import filesystem
 from support.agent import Agent
 from support.fleets import Fleet
 
 TRY = """
 import json, sys
 from pathlib import Path
-from fleet_agent import filesystem, statedir
+from fleet_agent.statedir import filesystem
+from fleet_agent.statedir.lock import take_lock
 from fleet_agent.errors import StateDirectoryError
 try:
-    statedir.take_lock(Path(sys.argv[1]))
+    take_lock(Path(sys.argv[1]))
     filesystem.try_out(Path(sys.argv[1]))
 except StateDirectoryError as error:
     print(json.dumps([error.code, error.title, error.remedy]))

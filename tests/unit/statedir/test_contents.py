@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.contents import CONTENTS, Kind
 from fleet_agent.credentials import folders
 from fleet_agent.credentials.hardware_token import pin
 from fleet_agent.device import fingerprint
@@ -16,6 +15,7 @@ from fleet_agent.doctor import rights
 from fleet_agent.identity import claim_removal
 from fleet_agent.identity.reset import reset
 from fleet_agent.provisioning import spread
+from fleet_agent.statedir.contents import CONTENTS, Kind
 from fleet_agent.telemetry import queue
 from support.seeded import Bench
 
