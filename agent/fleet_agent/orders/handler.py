@@ -8,46 +8,30 @@ acknowledged, and sends it again if the connection ends before its turn comes.
 """
 
 import functools
-import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_agent import clock as clocks
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
-from fleet_agent.orders.deduplicate import Remembered
-from fleet_agent.orders.handler_context import Counters, HandlerContext
+from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.handlers.work import Limits, Work
 from fleet_agent.orders.held import HeldOrders
-from fleet_agent.orders.order import MESSAGE, Order
+from fleet_agent.orders.order import Order
 from fleet_agent.orders.order_queue import Item, OrderQueue
 from fleet_agent.orders.outcome import (
     BUSY,
     CANCELED,
-    DUPLICATE,
     STOPPED,
     TIMEOUT,
     TOO_LARGE,
     Outcome,
-    Result,
     failure,
 )
-from fleet_agent.printable import printable
-
-_log = logging.getLogger(__name__)
+from fleet_agent.orders.results import Results
 
 AGAIN = 10.0  # seconds until an order that cannot be read from disk is read again
 
-_REMEDIES = {
-    "not-started": "Look at the handler's argv: the path, mode and first line (#!), and what the unit allows.",
-    TIMEOUT: "Give it more time (timeout), or have it do less before it answers.",
-    "not-written": "Its folder must be there, and a file or nothing in its place; the agent's user needs the right to "
-    "write there, and the unit ReadWritePaths= for it.",
-    "no-program": "Start the program that listens there (SOCK_SEQPACKET), and give the agent's user the right to open "
-    "its socket.",
-    "no-helper": "Enable the helper: systemctl enable --now fleet-agent-helper.socket",
-}
 _INTERRUPTED = "the agent ended while it was carried out; it is not begun again"
 
 
@@ -66,21 +50,20 @@ class Handler:
         self, name: str, work: Work, limits: Limits, folder: Path, context: HandlerContext
     ) -> None:
         self.name = name
-        self.counters = Counters()
         self.limits = limits
         self.folder = folder
         self._work = work
         self._context = context
         self._queue = OrderQueue(folder)
-        self._remembered = Remembered(folder / "ids")
+        self._results = Results(name, folder, self._queue, context)
+        self.counters = self._results.counters
         self._current: tuple[Item, Order] | None = None
         self._held = HeldOrders()
         self._is_going = False
         self._is_closed = False
         self._is_canceled = False  # the current one
-        self._blocked_until = (
-            0.0  # monotonic seconds: the next order cannot be read from disk before
-        )
+        # Monotonic seconds: the next order cannot be read from disk before.
+        self._blocked_until = 0.0
         self.counters.waiting = len(self._queue)
 
     @property
@@ -124,7 +107,7 @@ class Handler:
             self.hold_again(identity, acknowledge)
             return False
         elif identity is not None and self.knows(identity):
-            self._duplicate(order)
+            self._results.duplicate(order)
         elif not self._is_full and not self._held:
             self._accept(order)
         elif comes_again and self._held.has_room(len(order.payload)):
@@ -147,7 +130,7 @@ class Handler:
 
     def knows(self, identity: str) -> bool:
         """Whether an order of that identity was taken before."""
-        return self.has(identity) or identity in self._remembered
+        return self.has(identity) or self._results.has(identity)
 
     def has(self, identity: str) -> bool:
         """Whether an order of that identity waits, is held, is carried out, or was when the agent ended."""
@@ -162,7 +145,7 @@ class Handler:
         """Ends an order that its sender no longer wants, and reports nothing; the next one waits for that."""
         self._held.drop(identity)
         if (item := self._queue.take(identity)) is not None:
-            self._forget_file(item)
+            self._results.forget(item)
         if self._current is not None and self._current[1].identity == identity:
             self._is_canceled = True
             if self._work.cancel():
@@ -178,12 +161,6 @@ class Handler:
     @property
     def _is_full(self) -> bool:
         return self._has_to_wait and len(self._queue) >= self.limits.waiting
-
-    def _duplicate(self, order: Order) -> None:
-        self.counters.duplicates += 1
-        _log.info("%s: a duplicate %s was left alone", self.name, _shown(order))
-        if order.origin == MESSAGE:
-            self._report(order, failure(DUPLICATE, "a message of that id was taken before"))
 
     def _accept(self, order: Order) -> None:
         """Puts an order into the queue; when this returns AWS need not send it again."""
@@ -215,11 +192,7 @@ class Handler:
 
     def refuse(self, order: Order, outcome: Outcome) -> None:
         """Refuses an order and reports that; the caller acknowledges it."""
-        self.counters.refused += 1
-        self._note(outcome)
-        self._context.note(self.name, order, outcome.result, outcome.reason)
-        _log.warning("%s: refused what came %s: %s", self.name, _shown(order), outcome.reason)
-        self._report(order, outcome)
+        self._results.refuse(order, outcome)
 
     # One at a time ----------------------------------------------------------------------------------------------------
 
@@ -239,14 +212,14 @@ class Handler:
         self.counters.waiting = len(self._queue)
 
     def _begin(self, item: Item, order: Order) -> None:
-        if order.identity is not None and order.identity in self._remembered:
-            self._forget_file(item)  # the agent ended between the two
+        if self._results.knows(order):
+            self._results.forget(item)  # the agent ended between the two
             return
         if order.bound is not None and order.bound.left(self._context.clock) <= 0:
             self._conclude(item, order, failure(TIMEOUT, "its time was over before its turn came"))
             return
         if not self._work.is_repeated:
-            self._keep(functools.partial(self._queue.begin, item))
+            self._results.keep(functools.partial(self._queue.begin, item))
         if self._work.goes_on and item.path is None:
             # Without a record it would be begun again: an order to reboot would do so after each boot.
             words = "the state directory takes no writes, and it is not begun without a note of it"
@@ -254,7 +227,7 @@ class Handler:
             return
         self._current = item, order
         if not self._work.is_repeated:
-            self._remember(order)
+            self._results.remember(order)
         self._work.begin(order, self._done)
 
     def _resume(self) -> None:
@@ -263,10 +236,10 @@ class Handler:
         begun, self._queue.begun = self._queue.begun, []
         for item, order, outcome in ended:
             if outcome.was_begun and (outcome.is_good or not self._work.is_repeated):
-                self._remember(order)
-            self._report(order, outcome, item)
+                self._results.remember(order)
+            self._results.report(order, outcome, item)
         for item, order in begun:
-            self._remember(order)
+            self._results.remember(order)
             if self._current is None:
                 self._current = item, order
                 if self._work.resume(order, self._done):
@@ -286,90 +259,20 @@ class Handler:
             words = "the agent was stopped while the program ran"
             self._conclude(item, order, failure(STOPPED, words, was_begun=True))
 
-    # How it went ------------------------------------------------------------------------------------------------------
-
     def _done(self, outcome: Outcome) -> None:
         if self._current is None:
             return
         item, order = self._current
         self._current = None
         if not self._work.is_repeated and not outcome.was_begun:
-            self._unremember(order)
+            self._results.unremember(order)
         if self._is_canceled:
             self._is_canceled = False
-            self._context.note(self.name, order, outcome.result, outcome.reason)
-            _log.info("%s: ended what was canceled", self.name)
-            self._forget_file(item)
+            self._results.canceled(item, order, outcome)
         else:
             self._conclude(item, order, outcome)
         self._go()
         self._admit()
 
     def _conclude(self, item: Item, order: Order, outcome: Outcome) -> None:
-        self._context.note(self.name, order, outcome.result, outcome.reason)
-        if outcome.is_good:
-            self.counters.handled += 1
-            self._context.health.clear(table.HANDLER_FAILED, self.name)
-        else:
-            self.counters.failed += 1
-            self._note(outcome)
-            _log.warning("%s: %s", self.name, outcome.reason)
-            # A refusal is the sender's fault, an interruption nobody's.
-            if outcome.result is not Result.REFUSED and outcome.error != STOPPED:
-                self._raise(outcome)
-        if order.is_answered:
-            self._keep(functools.partial(self._queue.end, item, order, outcome))
-        if self._work.is_repeated and outcome.is_good:
-            self._remember(order)
-        if order.is_answered:
-            self._report(order, outcome, item)
-        else:
-            self._forget_file(item)
-
-    def _report(self, order: Order, outcome: Outcome, item: Item | None = None) -> None:
-        forget = functools.partial(self._forget_file, item) if item else _nothing
-        reporter = self._context.reporters.get(order.origin)
-        if reporter is None:
-            _log.warning("%s: its outcome goes nowhere: no %ss are taken", self.name, order.origin)
-            forget()
-        else:
-            reporter.report(self.name, order, outcome, forget)
-
-    def _raise(self, outcome: Outcome) -> None:
-        title = f"The handler {self.name} failed: {outcome.reason.rstrip('.')}."
-        remedy = _REMEDIES.get(outcome.error)
-        self._context.health.report(table.HANDLER_FAILED.problem(title, remedy, name=self.name))
-
-    def _note(self, outcome: Outcome) -> None:
-        self.counters.last_error = outcome.reason
-        self.counters.last_error_time = clocks.text(self._context.clock.wall())
-
-    # What is kept -----------------------------------------------------------------------------------------------------
-
-    def _remember(self, order: Order) -> None:
-        if order.identity is not None and order.identity not in self._remembered:
-            self._keep(functools.partial(self._remembered.add, order.identity))
-
-    def _unremember(self, order: Order) -> None:
-        if order.identity is not None:
-            self._keep(functools.partial(self._remembered.forget, order.identity))
-
-    def _forget_file(self, item: Item) -> None:
-        self._keep(functools.partial(self._queue.remove, item))
-
-    def _keep(self, change: Callable[[], None]) -> None:
-        try:
-            change()
-        except StateDirectoryError as error:
-            self._context.not_kept(error)
-
-
-def _nothing() -> None:
-    """There is nothing to forget."""
-
-
-def _shown(order: Order) -> str:
-    """Where it came from, for the log."""
-    if order.origin == MESSAGE:
-        return f"on {printable(order.topic.encode(errors='replace'))}"
-    return f"as {printable(order.identity or order.origin)}"
+        self._results.conclude(item, order, outcome, is_repeated=self._work.is_repeated)
