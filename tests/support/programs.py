@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from fleet_agent.config.telemetry import Allow, SocketSource
+from fleet_agent.config.readings import Allow, SocketSource
 from fleet_agent.telemetry.sources import packet
 from fleet_agent.telemetry.sources.allow_list import AllowList
 from fleet_agent.telemetry.sources.socket import Socket

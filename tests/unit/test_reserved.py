@@ -12,9 +12,9 @@ from fleet_agent import device
 from fleet_agent.config.handlers import FileHandler
 from fleet_agent.config.paths import reserved
 from fleet_agent.config.provisioning import Claim, Provisioning
+from fleet_agent.config.readings import FileSource
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.sources import FromFile
-from fleet_agent.config.telemetry import FileSource
 from fleet_agent.errors import DeviceError
 from fleet_agent.identity import own_session
 from fleet_agent.orders.handlers.file import FileWork

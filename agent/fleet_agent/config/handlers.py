@@ -6,6 +6,7 @@ As in ``settings``: seconds, bytes.
 from typing import Annotated, Literal
 
 from fleet_agent.config import checks
+from fleet_agent.config.names import Argv
 from fleet_agent.config.shape import (
     Doc,
     Duration,
@@ -16,7 +17,6 @@ from fleet_agent.config.shape import (
     Text,
     WrongValueError,
 )
-from fleet_agent.config.telemetry import Argv
 from fleet_agent.record import record
 
 MaxSize = Annotated[

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fleet_agent.config import checks
+from fleet_agent.config.names import Filter
 from fleet_agent.config.provisioning import Claim
 from fleet_agent.config.shape import Doc, Duration, FilePath, Keys, Range, Text
-from fleet_agent.config.telemetry import Filter
 from fleet_agent.record import record
 
 

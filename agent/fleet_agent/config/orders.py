@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fleet_agent.config import checks
+from fleet_agent.config.names import Name
 from fleet_agent.config.shape import Doc, Duration, Items, Keys, Text
-from fleet_agent.config.telemetry import Name
 from fleet_agent.record import record
 
 

@@ -2,8 +2,8 @@
 
 from typing import Annotated, Literal
 
+from fleet_agent.config.names import Filter
 from fleet_agent.config.shape import Doc, Duration
-from fleet_agent.config.telemetry import Filter
 from fleet_agent.record import record
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from fleet_agent.config import checks
 from fleet_agent.config.handlers import ExecHandler, FileHandler, SocketHandler, UploadBundle
+from fleet_agent.config.names import Filter, Name, Topic
 from fleet_agent.config.shape import Doc, Duration, Text, WrongValueError
-from fleet_agent.config.telemetry import Filter, Name, Topic
 from fleet_agent.record import record
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from fleet_agent.config.settings import Settings
-from fleet_agent.config.telemetry import (
+from fleet_agent.config.readings import (
     CommandSource,
     FileSource,
     SocketSource,
     SystemSource,
     source_settings,
 )
+from fleet_agent.config.settings import Settings
 
 
 def sources(

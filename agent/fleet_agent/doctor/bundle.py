@@ -20,8 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 from fleet_agent import __version__, files, foreign, pasted
 from fleet_agent.config.load import files as configuration_files
+from fleet_agent.config.readings import FromProgram
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.telemetry import FromProgram
 from fleet_agent.doctor import parameters, service, socket_unit, unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.redaction import GONE, keep, redact

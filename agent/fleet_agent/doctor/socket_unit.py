@@ -4,8 +4,8 @@ from pathlib import Path
 
 from fleet_agent import files, unit_file
 from fleet_agent.config.paths import SERVICE_RUNTIME_DIR
+from fleet_agent.config.readings import FromSocket
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.telemetry import FromSocket
 from fleet_agent.doctor import unit
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject, guarded

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from fleet_agent.clock import Clock
+from fleet_agent.config.readings import SystemSource
 from fleet_agent.config.settings import Settings
-from fleet_agent.config.telemetry import SystemSource
 from fleet_agent.config.topics import sources
 from fleet_agent.provisioning.proof import ProofMessage, Trial
 from fleet_agent.telemetry.reading import timed

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.config.telemetry import Allow
+from fleet_agent.config.readings import Allow
 from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
 from support.programs import begin
 from support.sources import Bench

@@ -5,6 +5,7 @@ import pytest
 
 from fleet_agent.config.load import load
 from fleet_agent.config.provisioning import Claim, Key, Provisioning
+from fleet_agent.config.readings import FromSystem, SystemSource
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.sources import (
     DeviceTree,
@@ -17,7 +18,7 @@ from fleet_agent.config.sources import (
     MachineId,
 )
 from fleet_agent.config.subscriptions import Subscription
-from fleet_agent.config.telemetry import FromSystem, SystemSource, Telemetry
+from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.errors import ConfigurationError, Exit
 from support.configurations import Folder
 

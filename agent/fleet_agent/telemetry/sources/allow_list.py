@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet_agent.config.checks import publish_topic
+from fleet_agent.config.readings import Allow
 from fleet_agent.config.shape import WrongValueError
-from fleet_agent.config.telemetry import Allow
 from fleet_agent.errors import DeviceError
 from fleet_agent.local_clients import users
 from fleet_agent.telemetry.sources.packet import BAD_TOPIC, NOT_ALLOWED, PacketError

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet_agent.clock import Clock
-from fleet_agent.config.telemetry import (
+from fleet_agent.config.readings import (
     FromGrowingFile,
     FromProgram,
     FromSocket,
     FromSystem,
     SocketSource,
-    Telemetry,
     TelemetrySource,
     source_settings,
 )
+from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.health.status import Health
 from fleet_agent.listeners import Listeners
 from fleet_agent.mailbox import Mailbox

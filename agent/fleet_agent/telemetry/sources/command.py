@@ -6,7 +6,7 @@ A program that ends with status 0 and prints nothing has nothing to say; that is
 import json
 
 from fleet_agent import pasted
-from fleet_agent.config.telemetry import CommandSource
+from fleet_agent.config.readings import CommandSource
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.programs.child import Child, Ended
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT

@@ -11,7 +11,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from fleet_agent.config.telemetry import FileSource
+from fleet_agent.config.readings import FileSource
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT

@@ -7,7 +7,7 @@ answers, is not read from until that changes: it waits, the agent does not.
 import socket
 from pathlib import Path
 
-from fleet_agent.config.telemetry import SocketSource
+from fleet_agent.config.readings import SocketSource
 from fleet_agent.listeners import Listeners
 from fleet_agent.local_clients.admission import Admission
 from fleet_agent.local_clients.lingering_close import LingeringClose

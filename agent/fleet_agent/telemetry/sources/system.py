@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_agent.config.telemetry import SystemSource
+from fleet_agent.config.readings import SystemSource
 from fleet_agent.telemetry.reading import Value, timed
 from fleet_agent.telemetry.sources.feed import Feed
 

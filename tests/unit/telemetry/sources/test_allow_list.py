@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fleet_agent.config.telemetry import Allow
+from fleet_agent.config.readings import Allow
 from fleet_agent.errors import DeviceError
 from fleet_agent.telemetry.sources import allow_list
 from fleet_agent.telemetry.sources.allow_list import AllowList, Rights

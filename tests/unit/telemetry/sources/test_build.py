@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.config.shape import WrongValueError
-from fleet_agent.config.telemetry import (
+from fleet_agent.config.readings import (
     Allow,
     CommandSource,
     FileSource,
@@ -16,8 +15,9 @@ from fleet_agent.config.telemetry import (
     FromSystem,
     SocketSource,
     SystemSource,
-    Telemetry,
 )
+from fleet_agent.config.shape import WrongValueError
+from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.errors import DeviceError
 from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import Source

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.config.telemetry import CommandSource
+from fleet_agent.config.readings import CommandSource
 from fleet_agent.telemetry.sources.command import Command
 from support.sources import Bench
 

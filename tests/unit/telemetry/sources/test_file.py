@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from fleet_agent.config.telemetry import FileSource
+from fleet_agent.config.readings import FileSource
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import file as files
 from fleet_agent.telemetry.sources.file import File

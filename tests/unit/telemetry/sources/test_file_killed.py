@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from fleet_agent.config.telemetry import FileSource
+from fleet_agent.config.readings import FileSource
 from fleet_agent.telemetry.sources import file as files
 from fleet_agent.telemetry.sources.file import File
 from support.reserved import NOTHING_OWN

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fleet_agent.config.telemetry import FileSource
+from fleet_agent.config.readings import FileSource
 from fleet_agent.health.status import Health
 from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import MAX_PAYLOAD

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from fleet_agent.config.telemetry import Allow, SocketSource
+from fleet_agent.config.readings import Allow, SocketSource
 from fleet_agent.local_clients import unix_listener
 from fleet_agent.mailbox import Ready
 from fleet_agent.telemetry.reading import MAX_PAYLOAD

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.telemetry import SystemSource
+from fleet_agent.config.readings import SystemSource
 from fleet_agent.health.status import Health
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.sources import system
