@@ -7,6 +7,7 @@ import base64
 import http.client
 import re
 import socket
+import traceback
 from urllib.parse import unquote
 
 from fleet_agent.errors import PROXY_PASSWORD, AgentError, UnreachableError
@@ -44,7 +45,7 @@ def tunnel(route: Route, limit: float) -> socket.socket:
     except http.client.HTTPException as error:
         is_end = isinstance(error, http.client.RemoteDisconnected)
         answer = "nothing and hangs up" if is_end else "something that is no HTTP"
-        connection.close()
+        _close(connection, error)
         raise UnreachableError(
             f"The proxy {where} answers {answer}.",
             remedy="Is that an HTTP proxy, and its port? Check `proxy` in the configuration (or HTTPS_PROXY).",
@@ -53,9 +54,15 @@ def tunnel(route: Route, limit: float) -> socket.socket:
     except OSError as error:
         # Looked at before the socket goes: without one it was never reached.
         problem = _judge(route, error, is_reached=connection.sock is not None)
-        connection.close()
+        _close(connection, error)
         raise problem from error
     return connection.sock
+
+
+def _close(connection: http.client.HTTPConnection, error: Exception) -> None:
+    """Ends it, also where the proxy's answer, in some frame of http.client, holds on to the socket (Python 3.11.2)."""
+    traceback.clear_frames(error.__traceback__)
+    connection.close()
 
 
 def _headers(user: str | None, password: str | None) -> dict[str, str]:
