@@ -131,7 +131,9 @@ def one_step(store: Store, step: Step, found: Generation | None, *, by_aws: bool
     if step is Step.KEY:
         return store.keep_key(found, Secret("key n"))
     if step is Step.ISSUE:
-        name = "n" if by_aws else store.private_key(number).reveal().removeprefix("key ")
+        made = Secret("key n") if by_aws else store.key(number)
+        assert isinstance(made, Secret)
+        name = made.reveal().removeprefix("key ")
         key = Secret("key n") if by_aws else None
         return store.keep_certificate(found, issued(name), f"certificate {name}", key)
     if step is Step.REGISTER:

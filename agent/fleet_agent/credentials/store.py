@@ -6,7 +6,7 @@ State is derived from what is on disk, and never kept elsewhere: ``pending`` and
     credentials/
       0001/                    a generation; a number is never used twice
         attempt.json           open: for whom it is, how often it was tried
-        private.pem.key        keep_key, 0600, never overwritten; or, by keep_hardware_key,
+        private.pem.key        keep_key, 0600, never overwritten; or
         key.json               which key of which hardware token it is
         certificate.pem.crt    keep_certificate, after the ledger has named it;
         issued.json            the commit of it, with the ownership token until promote
@@ -22,7 +22,6 @@ What it does not do: decide what comes next (``provisioning.machine``), or talk 
 
 import dataclasses
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,16 +49,14 @@ from fleet_agent.credentials.model import (
     HardwareKey,
     HardwareToken,
     Issued,
-    KeyName,
     KeyPair,
     PrivateKey,
     Registration,
     Secret,
 )
 from fleet_agent.credentials.reconcile import Reconciliation
-from fleet_agent.errors import CREDENTIAL_DAMAGED, AgentError, DeviceError
-
-_log = logging.getLogger(__name__)
+from fleet_agent.credentials.stored_keys import StoredKeys
+from fleet_agent.errors import CREDENTIAL_DAMAGED, DeviceError
 
 
 class Store:
@@ -75,9 +72,9 @@ class Store:
 
     def __init__(self, state_dir: Path, clock: Clock, *hardware_tokens: HardwareToken) -> None:
         self._clock = clock
-        self._hardware_tokens = {each.label: each for each in hardware_tokens}
         self._root = state_dir / "credentials"
         self._folders = Folders(self._root)
+        self._keys = StoredKeys(self._folders, hardware_tokens)
         self.ledger = Ledger(state_dir / "ledger.jsonl")
         self._reconcile = Reconciliation(self._folders, self.ledger, clock)
 
@@ -132,7 +129,7 @@ class Store:
             generation=found.number,
             certificate_id=found.issued.certificate_id,
             certificate_file=str(folder / CERTIFICATE),
-            private_key_file=self._key_name(found.number) if found.has_key else None,
+            private_key_file=self._keys.name(found.number) if found.has_key else None,
             thing_name=found.registration.thing_name,
             device_configuration=found.registration.device_configuration,
             endpoint=found.attempt.endpoint,
@@ -154,7 +151,7 @@ class Store:
             certificate=self._folders.text(number, CERTIFICATE),
             private_key=self.key(number),
             certificate_file=str(self._folders.folder(number) / CERTIFICATE),
-            private_key_file=self._key_name(number),
+            private_key_file=self._keys.name(number),
         )
 
     def key(self, number: int) -> PrivateKey:
@@ -163,15 +160,7 @@ class Store:
         Raises:
             DeviceError: It is missing.
         """
-        return self._hardware_key(number) or self.private_key(number)
-
-    def private_key(self, number: int) -> Secret:
-        """The private key (PEM) of a generation that has it in a file.
-
-        Raises:
-            DeviceError: It is missing.
-        """
-        return Secret(self._folders.text(number, KEY))
+        return self._keys.key(number)
 
     def is_key_given(self, number: int) -> bool:
         """Whether the key of a generation came from elsewhere, with its CSR."""
@@ -207,20 +196,17 @@ class Store:
         self._write_json(found.number, ATTEMPT, records.dump_attempt(attempt))
         return dataclasses.replace(found, attempt=attempt)
 
-    def keep_key(self, found: Generation, private_key: Secret) -> Generation:
-        """Stores the device's key; one that is there already is never overwritten."""
-        files.write(
-            self._folders.folder(found.number) / KEY,
-            private_key.reveal().encode(),
-            0o600,
-            new=True,
-        )
-        return dataclasses.replace(found, has_key=True)
+    def keep_key(self, found: Generation, key: PrivateKey) -> Generation:
+        """Stores the device's key; one that is there already is never overwritten.
 
-    def keep_hardware_key(self, found: Generation, key: HardwareKey) -> Generation:
-        """Stores which hardware token's key is this one's: before it is made, so that none is made and forgotten."""
-        self._hardware_tokens[key.token.label] = key.token
-        self._write_json(found.number, HARDWARE_KEY, records.dump_key_name(key.name))
+        Of a key in a hardware token which one it is: before it is made there, so that none is made and forgotten.
+        """
+        if isinstance(key, HardwareKey):
+            self._keys.know(key.token)
+            self._write_json(found.number, HARDWARE_KEY, records.dump_key_name(key.name))
+        else:
+            path = self._folders.folder(found.number) / KEY
+            files.write(path, key.reveal().encode(), 0o600, new=True)
         return dataclasses.replace(found, has_key=True)
 
     def has_current(self) -> bool:
@@ -324,56 +310,13 @@ class Store:
     def destroy_hardware_keys(self) -> None:
         """Destroys every generation's key that the agent made in a hardware token; before the folders go."""
         for number in self._folders.numbers():
-            self._destroy_hardware_key(number, although_shared=True)
+            self._keys.destroy(number, although_shared=True)
 
     # How it is kept -------------------------------------------------------------------------------------------------
 
     def _remove(self, number: int) -> None:
-        self._destroy_hardware_key(number)
+        self._keys.destroy(number)
         files.remove_folder(self._folders.folder(number))
-
-    def _destroy_hardware_key(self, number: int, *, although_shared: bool = False) -> None:
-        """If the hardware token cannot be reached now, it keeps its key: that is logged, and is no error."""
-        try:
-            key = self._hardware_key(number)
-            if key is None or not key.is_ours:
-                return
-            if although_shared or not self._is_shared(number):
-                from fleet_agent.credentials.hardware_token import keys as hardware_keys
-
-                hardware_keys.destroy(key)
-        except AgentError as error:
-            _log.warning(
-                "the key of generation %s stays in its hardware token: %s", number, error.title
-            )
-
-    def _is_shared(self, number: int) -> bool:
-        """Whether another generation has the same key, as after recovery."""
-        name = self._name_of_key(number)
-        others = (other for other in self._folders.numbers() if other != number)
-        return any(self._name_of_key(other) == name for other in others)
-
-    def _hardware_key(self, number: int) -> HardwareKey | None:
-        name = self._name_of_key(number)
-        if name is None:
-            return None
-        token = self._hardware_tokens.get(name.token)
-        if token is None:
-            raise DeviceError(
-                f"The key of generation {number} is in the hardware token {name.token!r}, which the configuration does "
-                "not name.",
-                remedy="Name it: provisioning.key: {store: pkcs11, module: /usr/lib/….so, "
-                f"token: {json.dumps(name.token)}, pin_file: FILE}} (docs/how-to/hardware-keys.md).",
-                code="hardware-token-not-configured",
-            )
-        return HardwareKey(token=token, label=name.label, is_ours=name.is_ours)
-
-    def _name_of_key(self, number: int) -> KeyName | None:
-        return self._folders.load(number, HARDWARE_KEY, records.load_key_name)
-
-    def _key_name(self, number: int) -> str:
-        name = self._name_of_key(number)
-        return str(name) if name is not None else str(self._folders.folder(number) / KEY)
 
     def _write_json(self, number: int, name: str, value: Mapping[str, object]) -> None:
         data = json.dumps(value, indent=1).encode() + b"\n"

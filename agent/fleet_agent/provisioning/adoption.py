@@ -5,7 +5,7 @@ registering by its CA (JITP, JITR), so for some time a hang-up is not yet a refu
 """
 
 from fleet_agent import clock
-from fleet_agent.credentials.model import Generation, HardwareKey, Issued, Registration
+from fleet_agent.credentials.model import Generation, Issued, Registration
 from fleet_agent.errors import (
     CERTIFICATE_REFUSED,
     CONNECT_CLOSED,
@@ -63,10 +63,7 @@ class Adoption:
         store, given = self._needs.store, self._given
         match step:
             case Step.KEY:
-                key = given.pair.private_key
-                if isinstance(key, HardwareKey):
-                    return store.keep_hardware_key(found, key)
-                return store.keep_key(found, key)
+                return store.keep_key(found, given.pair.private_key)
             case Step.ISSUE:
                 received = self._needs.clock.wall()
                 issued = Issued(

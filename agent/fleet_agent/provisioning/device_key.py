@@ -36,8 +36,6 @@ class DeviceKey:
         given = self._plan.csr_key
         if self._plan.key_of is not None:
             given = self._store.key(self._plan.key_of)
-        if isinstance(given, HardwareKey):
-            return self._store.keep_hardware_key(found, given)
         if given is not None:
             return self._store.keep_key(found, given)
         if self._plan.hardware_token is not None:
@@ -51,7 +49,7 @@ class DeviceKey:
             label = f"{label}-{found.number:04d}"
         key = HardwareKey(token=token, label=label)
         is_there = self._call(hardware_keys.exists, key)
-        return self._store.keep_hardware_key(found, dataclasses.replace(key, is_ours=not is_there))
+        return self._store.keep_key(found, dataclasses.replace(key, is_ours=not is_there))
 
     def csr(self, found: Generation) -> Csr | None:
         """The request for a certificate; None where AWS makes the key.

@@ -146,7 +146,7 @@ def test_without_its_public_half_a_key_cannot_be_used(key: HardwareKey) -> None:
 
 def held(store: Store, key: HardwareKey, certificate: str | None = None) -> Generation:
     """A generation with that key; with a certificate it is in use."""
-    found = store.keep_hardware_key(store.open(ATTEMPT), key)
+    found = store.keep_key(store.open(ATTEMPT), key)
     keys.make(key, "ec-p256")
     if certificate is not None:
         found = store.keep_certificate(found, issued(certificate), "c", None)

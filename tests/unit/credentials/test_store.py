@@ -351,7 +351,7 @@ def test_a_key_is_never_overwritten(store: Store) -> None:
     found = walk(store, "a", "key")
     with pytest.raises(StateDirectoryError, match="never overwritten"):
         store.keep_key(found, Secret("another"))
-    assert store.private_key(1).reveal() == "key a"
+    assert store.key(1) == Secret("key a")
 
 
 def test_a_key_from_aws_whose_answer_was_never_completely_stored_is_replaced(
@@ -364,14 +364,14 @@ def test_a_key_from_aws_whose_answer_was_never_completely_stored_is_replaced(
     assert stray.has_key
     found = store.keep_certificate(found, issued("b"), "certificate b", aws_key(BY_AWS, "b"))
     assert found.has_key
-    assert store.private_key(1).reveal() == "key b"
+    assert store.key(1) == Secret("key b")
     assert mode_of(state_dir / "credentials/0001/private.pem.key") == 0o600
 
 
 def test_a_key_made_here_outlives_a_refused_token(store: Store) -> None:
     found = store.drop_certificate(walk(store, "a", "certificate"))
     store.keep_certificate(found, issued("b"), "certificate b", None)
-    assert store.private_key(1).reveal() == "key a"
+    assert store.key(1) == Secret("key a")
 
 
 def test_a_key_that_is_kept_elsewhere(store: Store) -> None:

@@ -27,7 +27,7 @@ def place(state_dir: Path) -> HardwareToken:
 def test_a_generation_says_which_key_is_its_own(tmp_path: Path) -> None:
     store = Store(tmp_path, FakeClock())
     key = HardwareKey(token=place(tmp_path), label="device-0002", is_ours=True)
-    found = store.keep_hardware_key(store.open(ATTEMPT), key)
+    found = store.keep_key(store.open(ATTEMPT), key)
     assert found.has_key
     assert store.key(found.number) == key
     assert Store(tmp_path, FakeClock()).pending() == found
@@ -84,7 +84,7 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
 def test_a_token_that_cannot_be_asked_keeps_nobody_from_going_on(tmp_path: Path) -> None:
     store = Store(tmp_path, FakeClock())
     key = HardwareKey(token=place(tmp_path), label="x", is_ours=True)
-    store.keep_hardware_key(store.open(ATTEMPT), key)
+    store.keep_key(store.open(ATTEMPT), key)
     assert store.open(ATTEMPT).number == 2  # the first one's folder is gone, its key is not
     assert not store.folder(1).exists()
 

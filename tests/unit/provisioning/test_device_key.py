@@ -113,7 +113,7 @@ def test_a_key_in_a_token_is_found_or_made_and_for_a_replacement_always_another(
 def test_a_key_in_a_token_is_brought_back_as_it_is(tmp_path: Path) -> None:
     store = Store(tmp_path, FakeClock())
     key = HardwareKey(token=TOKEN, label="device", is_ours=True)
-    first = store.keep_hardware_key(store.open(make_plan("csr").attempt(0.0, "")), key)
+    first = store.keep_key(store.open(make_plan("csr").attempt(0.0, "")), key)
     first = store.keep_certificate(first, issued("a"), "a certificate", None)
     answer = Registration(thing_name="pump", device_configuration={})
     store.promote(store.mark_proven(store.keep_registration(first, answer), "in a test"))
